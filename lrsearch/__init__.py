@@ -1,0 +1,41 @@
+"""lrsearch: which optimizer, learning rate and schedule, for your model and your budget."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lrsearch.errors import (
+        DeviceError,
+        LrsearchError,
+        SpecError,
+        StorageError,
+        StudyError,
+        TaskError,
+    )
+    from lrsearch.recipe import Recipe
+    from lrsearch.spec import StudySpec
+    from lrsearch.task import Task
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DeviceError",
+    "LrsearchError",
+    "Recipe",
+    "SpecError",
+    "StorageError",
+    "StudyError",
+    "StudySpec",
+    "Task",
+    "TaskError",
+    "__version__",
+]
+
+_MODULES = {"Recipe": "recipe", "StudySpec": "spec", "Task": "task"}
+
+
+def __getattr__(name: str) -> Any:
+    # On first use, so that `import lrsearch` and `lrsearch --help` stay quick.
+    if name not in __all__:
+        raise AttributeError(f"module 'lrsearch' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"lrsearch.{_MODULES.get(name, 'errors')}"), name)

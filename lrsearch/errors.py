@@ -1,0 +1,43 @@
+"""The error tree. Whatever a user can mend is an `LrsearchError`; the CLI prints it as one line.
+
+LrsearchError
+├── SpecError       a study file, space or recipe is wrong
+├── TaskError       a task cannot be found, built, or trained as it stands
+├── StudyError      a study is unknown, exists with another spec, or does not allow what was asked
+├── StorageError    the database cannot be reached, is none, or has another schema
+└── DeviceError     the device asked for is not there
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LrsearchError(Exception):
+    """Something the user can mend; the message says where, what came, what is accepted."""
+
+
+class SpecError(LrsearchError):
+    """A study file, space or recipe is wrong."""
+
+
+class TaskError(LrsearchError):
+    """A task cannot be found, built, or trained as it stands."""
+
+
+class StudyError(LrsearchError):
+    """A study is unknown, exists with another spec, or does not allow what was asked."""
+
+
+class StorageError(LrsearchError):
+    """The database cannot be reached, is none, or has another schema."""
+
+
+class DeviceError(LrsearchError):
+    """The device asked for is not there."""
+
+
+def near_miss(name: object, known: Iterable[str]) -> str:
+    """`; did you mean 'adamw'?` when one of `known` is close to `name`, else the names on offer."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; accepted: {', '.join(names)}"

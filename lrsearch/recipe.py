@@ -1,0 +1,228 @@
+"""Recipe: everything that determines how a model is trained, as one frozen value."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lrsearch.errors import SpecError, near_miss
+from lrsearch.optimizers import build_optimizer, check_optimizer
+from lrsearch.ranges import as_number
+from lrsearch.schedules import build_schedule, check_schedule, illegal
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim.lr_scheduler import LRScheduler
+
+Precision = Literal["fp32", "bf16"]
+
+
+def plain_numbers(value: Any) -> Any:
+    """Numbers as people write them: `1e-3`, a string to YAML 1.1, becomes a number everywhere."""
+    if isinstance(value, Mapping):
+        return {key: plain_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_numbers(item) for item in value]
+    return as_number(value)
+
+
+def read_yaml(path: Path, kind: str) -> dict[str, Any]:
+    """The mapping in a YAML (or JSON) file. Raises SpecError when there is none."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{path}: cannot read the {kind}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path}: the {kind} is not UTF-8 text") from error
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise SpecError(f"{path}: the {kind} is not valid YAML: {reason}") from error
+    if not isinstance(content, dict):
+        found = "empty" if content is None else f"a {type(content).__name__}"
+        raise SpecError(f"{path}: the {kind} is {found}, but a mapping of fields is needed")
+    return content
+
+
+def first_error(error: ValidationError, model: type[BaseModel], where: str) -> SpecError:
+    """The first of pydantic's complaints as one line that names the place and what is accepted."""
+    detail = error.errors()[0]
+    place = ".".join(
+        str(part) for part in (*([where] if where else []), *detail["loc"]) if str(part)
+    )
+    if detail["type"] == "extra_forbidden":
+        parent = ".".join(place.split(".")[:-1])
+        hint = near_miss(detail["loc"][-1], model.model_fields) if len(detail["loc"]) == 1 else ""
+        return SpecError(f"{place} is not a field of {parent or 'a study file'}{hint}")
+    if detail["type"] == "missing":
+        return SpecError(f"{place} is missing")
+    if isinstance(cause := detail.get("ctx", {}).get("error"), SpecError):
+        return cause
+    return SpecError(
+        f"{place} = {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
+    )
+
+
+class Recipe(BaseModel):
+    """How a model is trained: optimizer, schedule, horizon, batch size, precision, seed.
+
+    The mappings hold torch's own names and units. Validation raises `SpecError` from `from_dict`
+    and `load`; a `Recipe` that exists can be built.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: `{name, lr, momentum | betas, weight_decay, ..., fused}` in torch's names.
+    optimizer: dict[str, Any]
+    #: `{name, ...}`; fractions are of the steps after warm-up, factors of lr, the peak.
+    schedule: dict[str, Any] = Field(default_factory=lambda: {"name": "constant"})
+    #: Fraction of all optimizer steps that linear warm-up takes.
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    #: Horizon in epochs; None when `steps` gives it.
+    epochs: int | None = Field(default=None, ge=1)
+    #: Horizon in optimizer steps; None when `epochs` gives it.
+    steps: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    #: Largest total gradient norm (L2 over all parameters); None clips nothing.
+    clip_norm: float | None = Field(default=None, gt=0)
+    precision: Precision = "fp32"
+    #: Decay of the weight average per epoch `{epochs: 1.0}`: about how many epochs it spans.
+    ema: dict[str, float] | None = None
+    #: Which weights are deployed and give the value.
+    weights: Literal["raw", "ema"] = "raw"
+    #: Keyword arguments of the task function.
+    params: dict[str, Any] = Field(default_factory=dict)
+    #: Seeds initial weights, data order and dropout.
+    seed: int = 0
+
+    @field_validator("optimizer", "schedule", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        return plain_numbers(value)
+
+    @model_validator(mode="after")
+    def _legal(self) -> "Recipe":
+        check_optimizer(self.optimizer, "optimizer")
+        check_schedule(self.schedule, "schedule")
+        if reason := illegal(self.optimizer["name"], self.schedule, self.warmup):
+            raise SpecError(reason)
+        if self.epochs is not None and self.steps is not None:
+            raise SpecError("epochs and steps are both given; leave one of them out")
+        if self.ema is not None and (set(self.ema) != {"epochs"} or self.ema["epochs"] <= 0):
+            raise SpecError(f"ema = {self.ema!r}, but {{epochs: 1.0}} or null is accepted")
+        if self.weights == "ema" and self.ema is None:
+            raise SpecError("weights = 'ema' needs ema: {epochs: 1.0}")
+        return self
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str = "recipe") -> "Recipe":
+        """Raises SpecError, one line that begins with `where`, unless `content` is a recipe."""
+        if not isinstance(content, Mapping):
+            raise SpecError(f"{where} = {content!r}, but a mapping with `optimizer` is needed")
+        try:
+            return cls.model_validate(plain_numbers(content))
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from error
+        except ValidationError as error:
+            raise first_error(error, cls, where) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """A mapping of plain JSON values; `from_dict` turns it back into an equal recipe."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def load(cls, path: "str | Path") -> "Recipe":
+        """Read a recipe that `save` or `lrsearch export` wrote, YAML or JSON."""
+        return cls.from_dict(read_yaml(Path(path), "recipe"), where=str(path))
+
+    def save(self, path: "str | Path") -> None:
+        """Write the recipe as JSON if the name ends so, else YAML."""
+        path = Path(path)
+        content = self.to_dict()
+        text = json.dumps(content, indent=2) if path.suffix == ".json" else to_yaml(content)
+        path.write_text(text, encoding="utf-8")
+
+    def total_steps(self, steps_per_epoch: int, epochs: int | None = None) -> int:
+        """Optimizer steps of the whole run; `epochs` overrides the recipe's horizon."""
+        if epochs is not None:
+            return epochs * steps_per_epoch
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is None:
+            raise SpecError("the recipe has no horizon; give it epochs or steps")
+        return self.epochs * steps_per_epoch
+
+    def build(
+        self,
+        model: "torch.nn.Module",
+        *,
+        steps_per_epoch: int,
+        epochs: int | None = None,
+        validations: int | None = None,
+    ) -> "tuple[torch.optim.Optimizer, LRScheduler]":
+        """The torch optimizer and scheduler for `model`, over the recipe's horizon or `epochs`.
+
+        Call `scheduler.step()` once after every `optimizer.step()`; a plateau schedule also takes
+        `scheduler.step(val_loss)` after each validation, of which the run has `validations` (one
+        an epoch by default).
+        """
+        total = self.total_steps(steps_per_epoch, epochs)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = build_optimizer(self.optimizer, parameters)
+        scheduler = build_schedule(
+            optimizer,
+            self.schedule,
+            total_steps=total,
+            warmup=self.warmup,
+            validations=validations or max(1, round(total / steps_per_epoch)),
+        )
+        return optimizer, scheduler
+
+    def title(self) -> str:
+        """`sgd lr 0.05 (momentum 0.9) · cosine · warmup 5 %`: one line for people."""
+        rest = ", ".join(
+            f"{key} {_short(value)}"
+            for key, value in self.optimizer.items()
+            if key not in ("name", "lr")
+        )
+        schedule = ", ".join(
+            f"{key} {_short(value)}" for key, value in self.schedule.items() if key != "name"
+        )
+        parts = [f"{self.optimizer['name']} lr {_short(self.optimizer['lr'])}"]
+        parts[0] += f" ({rest})" if rest else ""
+        parts.append(self.schedule["name"] + (f" ({schedule})" if schedule else ""))
+        if self.warmup:
+            parts.append(f"warmup {100 * self.warmup:g} %")
+        parts += [f"{key} {_short(value)}" for key, value in self.params.items()]
+        return " · ".join(parts)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "/".join(_short(item) for item in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def to_yaml(content: Any) -> str:
+    """YAML with every float written so that YAML 1.1 reads it back as the same float."""
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    pass
+
+
+def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
+    text = repr(value)
+    if "e" in text and "." not in text.split("e")[0]:
+        text = text.replace("e", ".0e", 1)  # 1e-05 is a string to YAML 1.1, 1.0e-05 a float
+    return dumper.represent_scalar("tag:yaml.org,2002:float", text)
+
+
+_Dumper.add_representer(float, _represent_float)

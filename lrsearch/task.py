@@ -1,0 +1,214 @@
+"""Task: model, data and loss of a study; and how a worker finds the code that defines it.
+
+The database holds a task's reference and the SHA-256 of its code, never the code itself.
+"""
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from lrsearch.errors import TaskError, near_miss
+
+if TYPE_CHECKING:
+    import torch
+
+    #: A tensor that a loss or metric gives: one number.
+    Score = Callable[[Any, Any], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained. `lrsearch` decides how."""
+
+    #: Returns a new model with freshly drawn weights (from torch's global generator).
+    model: "Callable[[], torch.nn.Module]"
+    #: `(inputs, targets)` tensors, a map-style Dataset of `(input, target)`, or a function that
+    #: returns a DataLoader.
+    train: Any
+    #: As `train`.
+    validation: Any
+    #: `(output, target) -> scalar tensor`, a mean over the batch.
+    loss: "Score"
+    #: Name to `(output, target) -> scalar`, averaged over validation by sample count.
+    metrics: "Mapping[str, Score]" = field(default_factory=dict)
+    #: Training batch; a DataLoader brings its own.
+    batch_size: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedTask:
+    """A task as it was found: the attribute, where, and the hash of its code."""
+
+    reference: str
+    source: Path
+    #: A Task, or a function that returns one for `params`.
+    target: Any
+    #: File, relative to its root, to SHA-256 of the task file and the local modules it imports.
+    code: Mapping[str, str]
+
+    def make(self, params: Mapping[str, Any] | None = None) -> Task:
+        """The Task for these params. Raises TaskError in one line, whatever the user's code did."""
+        if isinstance(self.target, Task):
+            if params:
+                raise TaskError(
+                    f"{self.reference} is a Task, but the space has params "
+                    f"({', '.join(sorted(params))}); make it a function that takes them"
+                )
+            return self.target
+        try:
+            task = self.target(**(params or {}))
+        except Exception as error:
+            raise TaskError(f"task {self.reference} raised {describe(error)}") from error
+        if not isinstance(task, Task):
+            raise TaskError(
+                f"task {self.reference} returned {type(task).__name__}, but a Task is needed"
+            )
+        return task
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: message` on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def code_hash(code: Mapping[str, str]) -> str:
+    """One SHA-256 over all files of a task."""
+    return hashlib.sha256(json.dumps(dict(code), sort_keys=True).encode()).hexdigest()
+
+
+def _split(reference: str) -> tuple[str, str]:
+    place, colon, attribute = reference.rpartition(":")
+    if not colon or not place or not attribute:
+        raise TaskError(
+            f"task = {reference!r}, but FILE.py:attribute or package.module:attribute is accepted"
+        )
+    return place, attribute
+
+
+def _source(place: str, folder: Path) -> tuple[Path, Path] | None:
+    """The task's file and the folder that its local imports are resolved in, if it is there."""
+    if place.endswith(".py"):
+        path = (folder / place).resolve()
+        return (path, path.parent) if path.is_file() else None
+    try:
+        spec = importlib.util.find_spec(place)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        return None
+    depth = len(place.split(".")) - (0 if spec.submodule_search_locations is not None else 1)
+    path = Path(spec.origin).resolve()
+    return path, path.parents[depth]
+
+
+def load_task(reference: str, folder: Path) -> LoadedTask:
+    """Import the task that `reference` names, files relative to `folder`. Raises TaskError."""
+    place, attribute = _split(reference)
+    found = _source(place, folder)
+    if found is None:
+        what = f"{folder / place} does not exist" if place.endswith(".py") else "no such module"
+        raise TaskError(f"task = {reference!r}: {what}")
+    path, root = found
+    module = _import(path, root, None if place.endswith(".py") else place)
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise TaskError(f"{path.name} has no attribute {attribute!r}{near_miss(attribute, public)}")
+    target = getattr(module, attribute)
+    if not isinstance(target, Task) and not callable(target):
+        raise TaskError(
+            f"{reference} is {type(target).__name__}, but a Task or a function that returns one "
+            f"is needed"
+        )
+    code = task_code(path, root)
+    return LoadedTask(reference=reference, source=path, target=target, code=code)
+
+
+def _import(path: Path, root: Path, name: str | None) -> ModuleType:
+    try:
+        if name is not None:
+            return importlib.import_module(name)
+        if str(root) not in sys.path:
+            sys.path.insert(0, str(root))  # modules beside the task file
+        spec = importlib.util.spec_from_file_location(f"lrsearch_task_{path.stem}", path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise TaskError(f"{path.name}: importing the task raised {describe(error)}") from error
+    return module
+
+
+def task_code(path: Path, root: Path) -> dict[str, str]:
+    """SHA-256 of the file and of every module under `root` that it imports, directly or not."""
+    hashes: dict[str, str] = {}
+    waiting = [path]
+    while waiting:
+        file = waiting.pop()
+        name = file.relative_to(root).as_posix()
+        if name in hashes:
+            continue
+        source = file.read_bytes()
+        hashes[name] = hashlib.sha256(source).hexdigest()
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError) as error:
+            raise TaskError(f"{name}: {describe(error)}") from error
+        waiting += _local_imports(tree, file, root)
+    return dict(sorted(hashes.items()))
+
+
+def _local_imports(tree: ast.AST, file: Path, root: Path) -> Iterator[Path]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _module_files(root, alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            base = file.parents[node.level - 1] if node.level else root
+            parts = node.module.split(".") if node.module else []
+            for alias in node.names:
+                yield from _module_files(base, [*parts, alias.name])
+
+
+def _module_files(base: Path, parts: Sequence[str]) -> Iterator[Path]:
+    for depth in range(1, len(parts) + 1):
+        stem = base.joinpath(*parts[:depth])
+        for file in (stem.with_name(stem.name + ".py"), stem / "__init__.py"):
+            if file.is_file():
+                yield file
+
+
+def find_task(
+    reference: str, code: Mapping[str, str], folders: Iterable[Path], *, strict: bool
+) -> LoadedTask:
+    """The first task in `folders` whose code has the hashes that the study recorded.
+
+    With `strict` false the first one that is there is taken. Raises TaskError that lists every
+    place looked at and the hash found in it.
+    """
+    place, _ = _split(reference)
+    wanted = code_hash(code)
+    seen = []
+    for folder in folders if place.endswith(".py") else [Path()]:
+        found = _source(place, folder)
+        if found is None:
+            seen.append(f"{folder / place}: not there")
+            continue
+        hashed = code_hash(task_code(*found))
+        if hashed == wanted or not strict:
+            return load_task(reference, folder)
+        seen.append(f"{found[0]}: {hashed[:12]}")
+    raise TaskError(
+        f"no task {reference} with the study's code {wanted[:12]} ({'; '.join(seen)}); bring the "
+        f"study's files here and name their folder with --studies"
+    )

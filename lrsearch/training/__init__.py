@@ -1,0 +1,1 @@
+"""Training one trial with real torch optimizers and schedulers; the only part that runs models."""

@@ -1,0 +1,214 @@
+"""Batches: tensors kept on the device and indexed, datasets collated, DataLoaders re-seeded.
+
+The order of epoch e is `randperm(n, generator=Generator().manual_seed(seed * 1_000_003 + e))`,
+the same for every trial of a study, so that their losses are paired.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+
+from lrsearch.errors import TaskError
+from lrsearch.task import Task, describe
+
+#: Validation keeps no activations for a backward pass, so it takes larger batches.
+VALIDATION_FACTOR = 8
+
+Batch = tuple[Any, Any]
+
+
+class Data(Protocol):
+    """One split of a task's data."""
+
+    #: Training batches an epoch has; the last partial one is dropped.
+    steps_per_epoch: int
+
+    def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
+        """The training batches of one epoch on the device, without the first `skip`."""
+        ...
+
+    def validation(self) -> Iterator[tuple[Batch, int]]:
+        """Every sample once, in order, with the size of each batch."""
+        ...
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    return seed * 1_000_003 + epoch
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
+    """The permutation of n samples that all trials with this seed see in this epoch."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)))
+
+
+def to_device(value: Any, device: torch.device) -> Any:
+    """Tensors inside tuples, lists and mappings moved to the device."""
+    if isinstance(value, torch.Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, tuple | list):
+        return type(value)(to_device(item, device) for item in value)
+    if isinstance(value, dict):
+        return {key: to_device(item, device) for key, item in value.items()}
+    return value
+
+
+class TensorData:
+    """Tensors `(inputs, targets)` of equal length, wholly on the device."""
+
+    def __init__(
+        self, inputs: torch.Tensor, targets: torch.Tensor, batch_size: int, device: torch.device
+    ) -> None:
+        self.inputs, self.targets = inputs.to(device), targets.to(device)
+        self.batch_size = batch_size
+        self.steps_per_epoch = len(inputs) // batch_size
+
+    def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
+        order = epoch_order(len(self.inputs), seed, epoch).to(self.inputs.device)
+        for step in range(skip, self.steps_per_epoch):
+            index = order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield self.inputs[index], self.targets[index]
+
+    def validation(self) -> Iterator[tuple[Batch, int]]:
+        size = self.batch_size * VALIDATION_FACTOR
+        for start in range(0, len(self.inputs), size):
+            inputs, targets = self.inputs[start : start + size], self.targets[start : start + size]
+            yield (inputs, targets), len(inputs)
+
+
+class DatasetData:
+    """A map-style dataset, collated as torch's DataLoader does, in the same order as tensors."""
+
+    def __init__(self, dataset: "Dataset[Any]", batch_size: int, device: torch.device) -> None:
+        self.dataset, self.batch_size, self.device = dataset, batch_size, device
+        self.length = len(dataset)  # type: ignore[arg-type]
+        self.steps_per_epoch = self.length // batch_size
+
+    def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
+        order = epoch_order(self.length, seed, epoch).tolist()
+        batches = [
+            order[step * self.batch_size : (step + 1) * self.batch_size]
+            for step in range(skip, self.steps_per_epoch)
+        ]
+        for inputs, targets in self._loader(batch_sampler=batches):
+            yield to_device(inputs, self.device), to_device(targets, self.device)
+
+    def _loader(self, **arguments: Any) -> "DataLoader[Any]":
+        # A generator of its own: else every pass would draw from the model's random stream.
+        return DataLoader(self.dataset, generator=torch.Generator(), **arguments)
+
+    def validation(self) -> Iterator[tuple[Batch, int]]:
+        size = self.batch_size * VALIDATION_FACTOR
+        for inputs, targets in self._loader(batch_size=size):
+            batch = to_device(inputs, self.device), to_device(targets, self.device)
+            yield batch, len(targets)
+
+
+class LoaderData:
+    """A DataLoader of the user's own; its generators and workers are seeded from (seed, epoch)."""
+
+    def __init__(self, loader: "DataLoader[Any]", device: torch.device) -> None:
+        self.loader, self.device = loader, device
+        self.steps_per_epoch = _full_batches(loader)
+
+    def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
+        seeded = epoch_seed(seed, epoch) % 2**63
+        for generator in _generators(self.loader):
+            generator.manual_seed(seeded)
+        # Sampler and transforms draw from the global generator while they run: give them a stream
+        # of their own, and the model's dropout its own back after each batch.
+        stream = torch.Generator().manual_seed(seeded).get_state()
+        model_state = torch.get_rng_state()
+        torch.set_rng_state(stream)
+        batches = iter(self.loader)
+        for step in range(self.steps_per_epoch):
+            inputs, targets = next(batches)
+            stream = torch.get_rng_state()
+            torch.set_rng_state(model_state)
+            if step >= skip:
+                yield to_device(inputs, self.device), to_device(targets, self.device)
+            model_state = torch.get_rng_state()
+            torch.set_rng_state(stream)
+        torch.set_rng_state(model_state)
+
+    def validation(self) -> Iterator[tuple[Batch, int]]:
+        model_state = torch.get_rng_state()
+        try:
+            for inputs, targets in self.loader:
+                batch = to_device(inputs, self.device), to_device(targets, self.device)
+                yield batch, len(targets)
+        finally:
+            torch.set_rng_state(model_state)
+
+
+def _generators(loader: "DataLoader[Any]") -> list[torch.Generator]:
+    holders = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return list({id(generator): generator for generator in found if generator is not None}.values())
+
+
+def _full_batches(loader: "DataLoader[Any]") -> int:
+    if isinstance(loader.dataset, IterableDataset):
+        raise TaskError("an IterableDataset has no length; a DataLoader over a map-style one does")
+    if loader.batch_sampler is None or loader.drop_last or loader.batch_size is None:
+        return len(loader)
+    return len(loader.sampler) // loader.batch_size  # type: ignore[arg-type]
+
+
+def make_data(source: Any, batch_size: int, device: torch.device, which: str) -> Data:
+    """The split named `which` (train or validation) of a task. Raises TaskError if unusable."""
+    if isinstance(source, TensorDataset) and len(source.tensors) == 2:
+        source = source.tensors
+    if isinstance(source, tuple | list) and len(source) == 2 and _are_tensors(source):
+        inputs, targets = source
+        if len(inputs) != len(targets):
+            raise TaskError(f"{which} has {len(inputs)} inputs, but {len(targets)} targets")
+        return TensorData(inputs, targets, batch_size, device)
+    if isinstance(source, Dataset) and hasattr(source, "__len__"):
+        return DatasetData(source, batch_size, device)
+    loader = _loader(source, which)
+    return LoaderData(loader, device)
+
+
+def _are_tensors(values: "tuple[Any, ...] | list[Any]") -> bool:
+    return all(isinstance(value, torch.Tensor) for value in values)
+
+
+def _loader(source: "Callable[[], DataLoader[Any]] | Any", which: str) -> "DataLoader[Any]":
+    if not callable(source):
+        raise TaskError(
+            f"{which} is {type(source).__name__}, but (inputs, targets) tensors, a Dataset or a "
+            f"function that returns a DataLoader is needed"
+        )
+    try:
+        loader = source()
+    except Exception as error:
+        raise TaskError(f"{which} raised {describe(error)}") from error
+    if not isinstance(loader, DataLoader):
+        raise TaskError(f"{which} returned {type(loader).__name__}, but a DataLoader is needed")
+    return loader
+
+
+def _size(data: Data) -> int:
+    if isinstance(data, TensorData):
+        return len(data.inputs)
+    if isinstance(data, DatasetData):
+        return data.length
+    assert isinstance(data, LoaderData)
+    return len(data.loader.dataset)  # type: ignore[arg-type]
+
+
+def make_splits(task: Task, batch_size: int, device: torch.device) -> tuple[Data, Data]:
+    """Training and validation data on the device. Raises TaskError when there is too little."""
+    train = make_data(task.train, batch_size, device, "train")
+    validation = make_data(task.validation, batch_size, device, "validation")
+    for data, which in ((train, "train"), (validation, "validation")):
+        if _size(data) == 0:
+            raise TaskError(f"{which} is empty")
+    if train.steps_per_epoch == 0:
+        raise TaskError(
+            f"train has {_size(train)} samples, fewer than one batch of {batch_size}; the last "
+            f"partial batch is dropped, so make batch_size smaller"
+        )
+    return train, validation

@@ -1,0 +1,41 @@
+"""Which device a worker trains on."""
+
+import os
+
+import torch
+
+from lrsearch.errors import DeviceError
+
+
+def devices() -> list[str]:
+    """Every device of this machine: one name per accelerator, else `cpu`."""
+    if not torch.accelerator.is_available():
+        return ["cpu"]
+    kind = torch.accelerator.current_accelerator()
+    assert kind is not None
+    return [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())]
+
+
+def local_workers() -> list[str]:
+    """The devices that `run` starts a worker on: one per accelerator, else one per core."""
+    found = devices()
+    return found if found != ["cpu"] else ["cpu"] * len(os.sched_getaffinity(0))
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device for `auto`, `cpu`, `mps` or `cuda:N`. Raises DeviceError if not here."""
+    found = devices()
+    if name == "auto":
+        return torch.device(found[0])
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"--device {name} is no device; accepted: auto, cpu, mps, cuda:N") from (
+            error
+        )
+    index = device.index or 0
+    if device.type != "cpu" and f"{device.type}:{index}" not in found:
+        raise DeviceError(f"--device {name}: no such device here; found {', '.join(found)}")
+    if device.type == "cpu":
+        return torch.device("cpu")
+    return torch.device(device.type, index)
