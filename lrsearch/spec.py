@@ -238,6 +238,8 @@ class StudySpec(_Part):
         }
         free = {"clip_norm": self.clip_norm, "batch_size": batch_size}
         given = Recipe.from_dict(dict(fields), where).model_dump(exclude_unset=True)
+        if given.get("batch_size") is None:
+            given.pop("batch_size", None)  # the task's own
         for key, value in study.items():
             if key in given and given[key] != value:
                 raise SpecError(

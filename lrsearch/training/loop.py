@@ -156,7 +156,7 @@ class Training:
         if self.ema is not None:
             self.ema.update()
         if self.step == 0:
-            self.start_loss = float(loss)
+            self.start_loss = float(loss.detach())
         self.loss_sum += loss.detach()
         self.loss_steps += 1
         self.step += 1

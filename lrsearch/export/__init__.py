@@ -1,0 +1,53 @@
+"""Export: a recipe as a file for the user's own training, one small module per target."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lrsearch.errors import SpecError, near_miss
+from lrsearch.export import json_file, torch_script, yaml_file
+from lrsearch.export.origin import Origin
+from lrsearch.recipe import Recipe
+from lrsearch.spec import ValidateEvery
+
+_WRITERS: dict[str, Callable[[Recipe, Origin], str]] = {
+    "yaml": yaml_file.write,
+    "json": json_file.write,
+    "torch": torch_script.write,
+}
+FORMATS = tuple(_WRITERS)
+#: Formats that are planned for, so that asking for one gets a better answer than a near miss.
+NOT_YET = ("lightning", "transformers", "timm")
+
+
+def export(
+    recipe: Recipe,
+    format: str,
+    *,
+    study: str,
+    trial_number: int,
+    steps_per_epoch: int,
+    value: float | None,
+    metric: str,
+    versions: Mapping[str, Any],
+    validate_every: ValidateEvery | None = None,
+) -> str:
+    """The text of the file. `value` is the trial's `metric`, `versions` what trained the study.
+
+    Raises SpecError for a format that there is not.
+    """
+    if format in NOT_YET:
+        raise SpecError(
+            f"format {format} is not available in this version; use {', '.join(FORMATS)}"
+        )
+    if format not in _WRITERS:
+        raise SpecError(f"format = {format!r} is none of export's{near_miss(format, FORMATS)}")
+    origin = Origin(
+        study=study,
+        trial_number=trial_number,
+        steps_per_epoch=steps_per_epoch,
+        value=value,
+        metric=metric,
+        versions=versions,
+        validate_every=validate_every or ValidateEvery(),
+    )
+    return _WRITERS[format](recipe, origin)

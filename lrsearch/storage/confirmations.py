@@ -1,0 +1,97 @@
+"""What is asked of confirmation runs: plan, claim, end, list."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+
+from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.tables import TrialState, confirmations, studies
+
+#: A planned run that no worker has begun.
+WAITING = "waiting"
+#: States of a run that is still to end.
+OPEN = (WAITING, TrialState.RUNNING.value)
+
+
+def everything(connection: Connection, study_id: int) -> list[Row]:
+    query = (
+        select(confirmations)
+        .where(confirmations.c.study_id == study_id)
+        .order_by(confirmations.c.id)
+    )
+    return fetch(connection, query)
+
+
+def add(connection: Connection, study_id: int, runs: Sequence[Mapping[str, Any]]) -> None:
+    start = {"state": WAITING, "attempt": 0, "epochs": 0.0, "seconds": 0.0}
+    connection.execute(
+        insert(confirmations), [{"study_id": study_id, **start, **run} for run in runs]
+    )
+
+
+def clear(connection: Connection, study_id: int) -> None:
+    """Forget all runs, for a confirmation that is asked for anew."""
+    connection.execute(delete(confirmations).where(confirmations.c.study_id == study_id))
+
+
+def claim(connection: Connection, study_id: int, worker: str) -> Row | None:
+    """The next run that nobody trains."""
+    c = confirmations.c
+    free = (
+        select(c.id)
+        .where(
+            c.study_id == study_id,
+            or_(c.state == WAITING, and_(c.state == TrialState.RUNNING, c.worker.is_(None))),
+        )
+        .order_by(c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    query = (
+        update(confirmations)
+        .where(c.id == free.scalar_subquery())
+        .values(state=TrialState.RUNNING, worker=worker, attempt=c.attempt + 1)
+        .returning(*c)
+    )
+    return fetch_first(connection, query)
+
+
+def record(connection: Connection, run: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """End a run, once; False if another worker has taken it over."""
+    c = confirmations.c
+    query = (
+        update(confirmations)
+        .where(c.id == run["id"], c.attempt == run["attempt"], c.state == TrialState.RUNNING)
+        .values(**values)
+    )
+    if not connection.execute(query).rowcount:
+        return False
+    connection.execute(
+        update(studies)
+        .where(studies.c.study_id == run["study_id"])
+        .values(epochs_used=studies.c.epochs_used + values["epochs"])
+    )
+    return True
+
+
+def release(connection: Connection, study_id: int, workers: Sequence[str]) -> int:
+    """Let go of the runs that these workers held; how many there were."""
+    c = confirmations.c
+    query = (
+        update(confirmations)
+        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.in_(workers))
+        .values(worker=None)
+    )
+    return connection.execute(query).rowcount
+
+
+def workers(connection: Connection, study_id: int) -> list[str]:
+    """The workers that train confirmation runs of the study."""
+    c = confirmations.c
+    query = (
+        select(c.worker)
+        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.is_not(None))
+        .distinct()
+    )
+    return list(connection.execute(query).scalars())

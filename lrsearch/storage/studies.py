@@ -1,0 +1,117 @@
+"""What is asked of studies: find, list, create, budget, state."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.tables import (
+    StudyState,
+    TrialState,
+    confirmations,
+    db_now,
+    optuna_studies,
+    queue,
+    studies,
+    trials,
+)
+
+
+def by_name(connection: Connection, name: str) -> Row | None:
+    return fetch_first(connection, select(studies).where(studies.c.name == name))
+
+
+def everything(connection: Connection) -> list[Row]:
+    """All studies, oldest first."""
+    return fetch(connection, select(studies).order_by(studies.c.study_id))
+
+
+def optuna_id(connection: Connection, name: str) -> int | None:
+    """The id of Optuna's study of this name, whether or not it is one of ours."""
+    query = select(optuna_studies.c.study_id).where(optuna_studies.c.study_name == name)
+    return connection.execute(query).scalar()
+
+
+def create(connection: Connection, values: Mapping[str, Any]) -> None:
+    """Our half of a study; Optuna's exists already."""
+    start = {
+        "state": StudyState.OPEN,
+        "trials_used": 0,
+        "epochs_used": 0.0,
+        "epochs_reserved": 0.0,
+        "created_at": db_now(),
+    }
+    connection.execute(insert(studies).values(**start, **values))
+
+
+def change(connection: Connection, study_id: int, **values: Any) -> None:
+    connection.execute(update(studies).where(studies.c.study_id == study_id).values(**values))
+
+
+def set_state(connection: Connection, study_id: int, state: StudyState) -> None:
+    change(connection, study_id, state=state)
+
+
+def lock(connection: Connection, study_id: int) -> Row:
+    """The study's row, held until the transaction ends, so that one process decides at a time."""
+    query = select(studies).where(studies.c.study_id == study_id).with_for_update()
+    return fetch(connection, query)[0]
+
+
+def by_id(connection: Connection, study_id: int) -> Row | None:
+    query = select(studies).where(studies.c.study_id == study_id)
+    return fetch_first(connection, query)
+
+
+def counts(connection: Connection, study_id: int) -> dict[str, int]:
+    """How many trials are in each state; every state has a number."""
+    query = (
+        select(trials.c.state, func.count())
+        .where(trials.c.study_id == study_id)
+        .group_by(trials.c.state)
+    )
+    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    return {state.value: found.get(state.value, 0) for state in TrialState}
+
+
+def epochs(connection: Connection, study_id: int) -> dict[str, float]:
+    """Epochs trained so far by each part of the study."""
+    search = select(func.coalesce(func.sum(trials.c.epochs), 0.0)).where(
+        trials.c.study_id == study_id
+    )
+    confirm = select(func.coalesce(func.sum(confirmations.c.epochs), 0.0)).where(
+        confirmations.c.study_id == study_id
+    )
+    return {
+        "range_test": 0.0,
+        "search": float(connection.execute(search).scalar_one()),
+        "audit": 0.0,
+        "confirm": float(connection.execute(confirm).scalar_one()),
+    }
+
+
+def seconds(connection: Connection, study_id: int) -> dict[str, float]:
+    """Training time so far, summed over workers."""
+    totals = {}
+    for part, table in (("search", trials), ("confirm", confirmations)):
+        query = select(func.coalesce(func.sum(table.c.seconds), 0.0)).where(
+            table.c.study_id == study_id
+        )
+        totals[part] = float(connection.execute(query).scalar_one())
+    return totals
+
+
+def enqueue(connection: Connection, study_id: int, kind: str, recipe: Mapping[str, Any]) -> None:
+    connection.execute(insert(queue).values(study_id=study_id, kind=kind, recipe=dict(recipe)))
+
+
+def queued(connection: Connection, study_id: int) -> int:
+    """How many enqueued recipes wait for a trial."""
+    query = select(func.count()).where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
+    return int(connection.execute(query).scalar_one())
+
+
+def forget(connection: Connection, study_id: int) -> None:
+    """Remove our rows; what Optuna holds is removed by Optuna."""
+    connection.execute(delete(studies).where(studies.c.study_id == study_id))

@@ -1,0 +1,301 @@
+"""What is asked of trials: a ticket, a takeover, an end; and what a study looks like so far.
+
+Every write to a running trial names the attempt that made it: a worker that lost its trial writes
+nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    and_,
+    case,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.tables import (
+    StudyState,
+    TrialState,
+    db_now,
+    optuna_trial_attributes,
+    optuna_trials,
+    queue,
+    rungs,
+    studies,
+    trials,
+)
+
+#: Optuna's user attribute that ties a trial to its ticket.
+TICKET_ATTRIBUTE = "lrsearch:ticket"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A worker's hold on a trial."""
+
+    id: int
+    attempt: int
+    worker: str
+
+
+def _claimed(claim: Claim) -> ColumnElement[bool]:
+    return and_(
+        trials.c.id == claim.id,
+        trials.c.attempt == claim.attempt,
+        trials.c.worker == claim.worker,
+        trials.c.state == TrialState.RUNNING,
+    )
+
+
+def take_over(connection: Connection, study_id: int, worker: str) -> Row | None:
+    """Claim a running trial that no worker holds, the oldest first; its attempt rises by one."""
+    free = (
+        select(trials.c.id)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state == TrialState.RUNNING,
+            trials.c.worker.is_(None),
+        )
+        .order_by(trials.c.ticket)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return _claim(connection, free, worker)
+
+
+def _claim(connection: Connection, free: Any, worker: str) -> Row | None:
+    query = (
+        update(trials)
+        .where(trials.c.id == free.scalar_subquery())
+        .values(worker=worker, attempt=trials.c.attempt + 1)
+        .returning(*trials.c)
+    )
+    return fetch_first(connection, query)
+
+
+def start(
+    connection: Connection, study_id: int, worker: str, *, horizon: float, keep: float
+) -> Row | None:
+    """Take a ticket and a new trial, or None when the budget has none left.
+
+    Ticket, reservation of `horizon` epochs and trial are one transaction: the budget is exact
+    whatever dies. `keep` is the share of `total_epochs` that search leaves for confirmation.
+    """
+    s = studies.c
+    now = db_now()
+    reserve = s.epochs_used + s.epochs_reserved + horizon
+    query = (
+        update(studies)
+        .where(
+            s.study_id == study_id,
+            s.state == StudyState.OPEN,
+            or_(s.trials_total.is_(None), s.trials_used < s.trials_total),
+            or_(s.epochs_total.is_(None), reserve <= s.epochs_total * (1 - keep)),
+            or_(
+                s.seconds_total.is_(None),
+                s.first_ask_at.is_(None),
+                now < s.first_ask_at + s.seconds_total,
+            ),
+        )
+        .values(
+            trials_used=s.trials_used + 1,
+            epochs_reserved=s.epochs_reserved + horizon,
+            first_ask_at=func.coalesce(s.first_ask_at, now),
+        )
+        .returning(s.trials_used)
+    )
+    ticket = connection.execute(query).scalar()
+    if ticket is None:
+        return None
+    given = _pop_queue(connection, study_id, ticket)
+    values = {
+        "study_id": study_id,
+        "ticket": ticket,
+        "kind": given["kind"] if given else "sampled",
+        "recipe": given["recipe"] if given else None,
+        "state": TrialState.RUNNING,
+        "worker": worker,
+        "attempt": 1,
+        "epochs": 0.0,
+        "seconds": 0.0,
+        "started_at": db_now(),
+    }
+    return fetch_first(connection, insert(trials).values(**values).returning(*trials.c))
+
+
+def _pop_queue(connection: Connection, study_id: int, ticket: int) -> Row | None:
+    """The next enqueued recipe; a baseline comes before all others."""
+    first = (
+        select(queue.c.id)
+        .where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
+        .order_by(case((queue.c.kind == "baseline", 0), else_=1), queue.c.id)
+        .limit(1)
+    )
+    query = (
+        update(queue)
+        .where(queue.c.id == first.scalar_subquery())
+        .values(ticket=ticket)
+        .returning(queue.c.kind, queue.c.recipe)
+    )
+    return fetch_first(connection, query)
+
+
+def optuna_trial_of(connection: Connection, study_id: int, ticket: int) -> int | None:
+    """Optuna's trial for a ticket, if a worker died after creating it and before linking it."""
+    a = optuna_trial_attributes.c
+    query = (
+        select(optuna_trials.c.trial_id)
+        .join(optuna_trial_attributes, a.trial_id == optuna_trials.c.trial_id)
+        .where(
+            optuna_trials.c.study_id == study_id,
+            a.key == TICKET_ATTRIBUTE,
+            a.value_json == str(ticket),
+        )
+    )
+    return connection.execute(query).scalar()
+
+
+def link(
+    connection: Connection, claim: Claim, *, trial_id: int, number: int, recipe: Mapping[str, Any]
+) -> bool:
+    """Record Optuna's trial and the recipe; False if the claim is lost."""
+    values = {"trial_id": trial_id, "number": number, "recipe": dict(recipe)}
+    return bool(connection.execute(update(trials).where(_claimed(claim)).values(values)).rowcount)
+
+
+def record(
+    connection: Connection, claim: Claim, *, horizon: float, values: Mapping[str, Any]
+) -> bool:
+    """End a trial, once: state, value, metrics, reason, epochs, seconds. False if lost.
+
+    The unused part of the reserved epochs returns to the budget.
+    """
+    query = (
+        update(trials)
+        .where(_claimed(claim))
+        .values(**values, ended_at=db_now())
+        .returning(trials.c.study_id)
+    )
+    study_id = connection.execute(query).scalar()
+    if study_id is None:
+        return False
+    connection.execute(
+        update(studies)
+        .where(studies.c.study_id == study_id)
+        .values(
+            epochs_reserved=studies.c.epochs_reserved - horizon,
+            epochs_used=studies.c.epochs_used + values["epochs"],
+        )
+    )
+    return True
+
+
+def release(connection: Connection, claim: Claim) -> bool:
+    """Let go of a running trial, so that the next worker takes it over."""
+    return bool(
+        connection.execute(update(trials).where(_claimed(claim)).values(worker=None)).rowcount
+    )
+
+
+def release_workers(connection: Connection, study_id: int, dead: Sequence[str]) -> int:
+    """Let go of every running trial that these workers held; how many there were."""
+    query = (
+        update(trials)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state == TrialState.RUNNING,
+            trials.c.worker.in_(dead),
+        )
+        .values(worker=None)
+    )
+    return connection.execute(query).rowcount
+
+
+def workers(connection: Connection, study_id: int) -> list[str]:
+    """The workers that hold running trials of the study."""
+    query = (
+        select(trials.c.worker)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state == TrialState.RUNNING,
+            trials.c.worker.is_not(None),
+        )
+        .distinct()
+    )
+    return list(connection.execute(query).scalars())
+
+
+def untold(connection: Connection, study_id: int) -> list[Row]:
+    """Trials that ended here, while Optuna still has them running: their worker died in between."""
+    query = (
+        select(trials)
+        .join(optuna_trials, optuna_trials.c.trial_id == trials.c.trial_id)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state != TrialState.RUNNING,
+            cast(optuna_trials.c.state, String) == "RUNNING",
+        )
+    )
+    return fetch(connection, query)
+
+
+def everything(connection: Connection, study_id: int) -> list[Row]:
+    """All started trials in the order of their tickets."""
+    query = select(trials).where(trials.c.study_id == study_id).order_by(trials.c.ticket)
+    return fetch(connection, query)
+
+
+def by_number(connection: Connection, study_id: int, number: int) -> Row | None:
+    query = select(trials).where(trials.c.study_id == study_id, trials.c.number == number)
+    return fetch_first(connection, query)
+
+
+def ranked(connection: Connection, study_id: int, *, minimize: bool, limit: int) -> list[Row]:
+    """The best complete trials, the earlier first among equals."""
+    value = trials.c.value.asc() if minimize else trials.c.value.desc()
+    query = (
+        select(trials)
+        .where(
+            trials.c.study_id == study_id,
+            trials.c.state == TrialState.COMPLETE,
+            trials.c.value.is_not(None),
+        )
+        .order_by(value, trials.c.ticket)
+        .limit(limit)
+    )
+    return fetch(connection, query)
+
+
+def baseline(connection: Connection, study_id: int) -> Row | None:
+    query = select(trials).where(trials.c.study_id == study_id, trials.c.kind == "baseline")
+    return connection.execute(query.limit(1)).mappings().first()
+
+
+def mark_rung(
+    connection: Connection, study_id: int, claim: Claim, rung: int, value: float
+) -> Iterable[float] | None:
+    """Record a trial's signal at a rung, once however often it gets there.
+
+    Returns the signals of all other trials at that rung, or None if the claim is lost.
+    """
+    held = connection.execute(select(trials.c.id).where(_claimed(claim)).with_for_update())
+    if held.first() is None:
+        return None
+    mine = and_(rungs.c.trial == claim.id, rungs.c.rung == rung)
+    if not connection.execute(update(rungs).where(mine).values(value=value)).rowcount:
+        row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": value}
+        connection.execute(insert(rungs).values(row))
+    query = select(rungs.c.value).where(
+        rungs.c.study_id == study_id, rungs.c.rung == rung, rungs.c.trial != claim.id
+    )
+    return list(connection.execute(query).scalars())

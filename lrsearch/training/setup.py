@@ -1,0 +1,121 @@
+"""From a study and a recipe to a trial at step 0; and a first look at whether a task can train."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from lrsearch.errors import LrsearchError, TaskError
+from lrsearch.recipe import Recipe
+from lrsearch.rungs import Plan, make_plan
+from lrsearch.spec import StudySpec
+from lrsearch.task import LoadedTask, Task, describe
+from lrsearch.training.data import Data, make_splits
+from lrsearch.training.loop import Training, make_model
+
+
+class TrialFailedError(Exception):
+    """The task's code raised, or memory ran out (`oom`); the message is the trial's reason."""
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turns whatever a task's code raises inside into TrialFailedError."""
+    try:
+        yield
+    except Exception as error:
+        oom = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        raise TrialFailedError(
+            "oom" if oom or "can't allocate memory" in str(error) else describe(error)
+        ) from error
+
+
+class TaskCache:
+    """The task for given params and its data on the device, built once each."""
+
+    def __init__(self, loaded: LoadedTask, device: torch.device) -> None:
+        self.loaded, self.device = loaded, device
+        self._tasks: dict[str, Task] = {}
+        self._splits: dict[tuple[str, int], tuple[Data, Data]] = {}
+
+    def task(self, params: Mapping[str, Any]) -> Task:
+        """Raises TaskError if the task function does not give a Task for these params."""
+        key = json.dumps(dict(params), sort_keys=True)
+        if key not in self._tasks:
+            self._tasks[key] = self.loaded.make(params)
+        return self._tasks[key]
+
+    def batch_size(self, params: Mapping[str, Any]) -> int:
+        return self.task(params).batch_size
+
+    def splits(self, recipe: Recipe) -> tuple[Task, tuple[Data, Data]]:
+        task = self.task(recipe.params)
+        size = recipe.batch_size or task.batch_size
+        key = (json.dumps(recipe.params, sort_keys=True), size)
+        if key not in self._splits:
+            self._splits[key] = make_splits(task, size, self.device)
+        return task, self._splits[key]
+
+
+def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
+    """When a trial of the study is validated and judged."""
+    return make_plan(
+        steps_per_epoch=steps_per_epoch,
+        total_steps=recipe.total_steps(steps_per_epoch),
+        validate_steps=spec.validate_every.steps,
+        validate_fraction=spec.validate_every.fraction,
+        rungs=spec.pruning.rungs if spec.pruning is not None else (),
+    )
+
+
+def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> Training:
+    """A trial at step 0."""
+    task, splits = cache.splits(recipe)
+    plan = plan_of(spec, recipe, splits[0].steps_per_epoch)
+    return Training(task, recipe, plan, splits, cache.device)
+
+
+def try_task(task: Task, device: torch.device) -> int:
+    """One batch forward and backward, and every metric; returns the steps of an epoch.
+
+    Raises TaskError in one line for what would make every trial fail.
+    """
+    train, validation = make_splits(task, task.batch_size, device)
+    model = make_model(task, device)
+    inputs, targets = next(iter(train.train(0, 0, 0)))
+    output = _run(lambda: model(inputs), "the model")
+    loss = _run(lambda: task.loss(output, targets), "the loss")
+    _check_scalar(loss, "the loss")
+    if not loss.requires_grad:
+        raise TaskError("the loss does not depend on the model's weights; is it detached?")
+    _run(loss.backward, "the backward pass")
+    model.eval()
+    (inputs, targets), _ = next(iter(validation.validation()))
+    with torch.no_grad():
+        output = _run(lambda: model(inputs), "the model on validation data")
+        for name, metric in task.metrics.items():
+            score = _run(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
+            if not isinstance(score, int | float):
+                _check_scalar(score, f"metric {name}")
+    return train.steps_per_epoch
+
+
+def _run(call: Any, what: str) -> Any:
+    try:
+        return call()
+    except LrsearchError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{what} raised {describe(error)}") from error
+
+
+def _check_scalar(value: Any, what: str) -> None:
+    if not isinstance(value, torch.Tensor):
+        raise TaskError(f"{what} gave {type(value).__name__}, but a scalar tensor is needed")
+    if value.numel() != 1 or value.dim() != 0:
+        raise TaskError(
+            f"{what} gave a tensor of shape {tuple(value.shape)}, but a scalar is needed; "
+            f"take its mean"
+        )

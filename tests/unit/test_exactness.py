@@ -1,0 +1,499 @@
+"""A trial equals the plain loop of tests/reference.py, and a resumed trial the uninterrupted one:
+to the last bit."""
+
+import functools
+import random
+from dataclasses import replace
+
+import pytest
+import reference
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import LR
+from small import (
+    BATCH_SIZE,
+    EPOCHS,
+    STEPS_PER_EPOCH,
+    TRAIN,
+    VALIDATION,
+    make_model,
+    make_recipe,
+    make_task,
+    make_training,
+    run,
+)
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from lrsearch.training import checkpoint
+
+TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
+WARMUP = 0.25
+SEED = 3
+
+#: The recipes of `reference.PLAIN_OPTIMIZERS`, in lrsearch's words.
+OPTIMIZERS = {
+    "sgd": {"name": "sgd"},
+    "sgd momentum": {"name": "sgd", "momentum": 0.9, "weight_decay": 1e-3},
+    "sgd nesterov": {"name": "sgd", "momentum": 0.7, "nesterov": True},
+    "adam": {"name": "adam", "betas": [0.85, 0.99]},
+    "adamw": {"name": "adamw", "weight_decay": 0.1},
+    "adagrad": {"name": "adagrad"},
+    "rmsprop": {"name": "rmsprop", "alpha": 0.95, "momentum": 0.5},
+}
+#: The recipes of `reference.PLAIN_SCHEDULERS`, and one_cycle that cycles momentum too.
+SCHEDULES = {
+    "constant": {},
+    "step": {"step_size": 1 / 3, "gamma": 0.1},
+    "multistep": {"milestones": [1 / 3, 2 / 3], "gamma": 0.3},
+    "exponential": {"final": 0.01},
+    "cosine": {"eta_min": 0.1},
+    "linear": {"end_factor": 0.0},
+    "plateau": {"factor": 0.5, "patience": 0.0},
+    "cyclic": {"base_factor": 0.1, "step_size_up": 1 / 6},
+    "one_cycle": {},
+    "one_cycle with momentum": {"cycle_momentum": True},
+}
+CLIP_NORM = {"sgd momentum": 0.5, "adam": 0.1}
+
+PAIRS = [
+    (optimizer, schedule, warmup)
+    for optimizer in OPTIMIZERS
+    for schedule in SCHEDULES
+    for warmup in ((0.0, WARMUP) if schedule in reference.PLAIN_WARMABLE else (0.0,))
+    if schedule != "one_cycle with momentum" or optimizer in reference.PLAIN_CYCLED_MOMENTUM
+]
+
+
+def pair_name(pair):
+    optimizer, schedule, warmup = pair
+    return f"{optimizer}, {schedule}" + (", warmed up" if warmup else "")
+
+
+every_pair = pytest.mark.parametrize("pair", PAIRS, ids=pair_name)
+
+
+def recipe_of(pair, **changes):
+    optimizer, schedule, warmup = pair
+    return make_recipe(
+        optimizer={**OPTIMIZERS[optimizer], "lr": LR},
+        schedule={"name": schedule.split()[0], **SCHEDULES[schedule]},
+        warmup=warmup,
+        clip_norm=CLIP_NORM.get(optimizer),
+        seed=SEED,
+        **changes,
+    )
+
+
+def plain_scheduler(optimizer, schedule, warmup):
+    if schedule == "one_cycle with momentum":
+        return reference.plain_one_cycle_with_momentum(optimizer)
+    if warmup:
+        return reference.plain_with_warmup(schedule, warmup)
+    return reference.PLAIN_SCHEDULERS[schedule]
+
+
+@functools.cache
+def uninterrupted(pair, precision="fp32"):
+    """Weights and validations of a trial that nothing interrupts."""
+    training = make_training(recipe_of(pair, precision=precision))
+    rows = run(training)
+    return training.model.state_dict(), timeless(rows)
+
+
+def timeless(rows):
+    return [replace(row, seconds=0.0) for row in rows]
+
+
+def assert_same_bits(weights, expected):
+    assert weights.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(weights[name], tensor), name
+
+
+def assert_same_run(training, rows, expected):
+    weights, expected_rows = expected
+    assert timeless(rows) == expected_rows
+    assert_same_bits(training.model.state_dict(), weights)
+
+
+def pass_on(training, path, make):
+    """What a takeover does: the state goes through a file into a trial that just began."""
+    checkpoint.save(training, path)
+    fresh = make()
+    assert checkpoint.load(fresh, path)
+    return fresh
+
+
+def run_interrupted(make, steps, path):
+    """The trial that `make` gives, and its validations, resumed from a file at each of `steps`."""
+    training, rows = make(), []
+    for step in sorted(steps):
+        rows += run(training, until=step)
+        training = pass_on(training, path, make)
+    return training, rows + run(training)
+
+
+@every_pair
+def test_a_trial_equals_the_plain_torch_loop(pair):
+    optimizer, schedule, warmup = pair
+    weights, val_losses, lrs = reference.train(
+        make_model,
+        TRAIN,
+        VALIDATION,
+        cross_entropy,
+        make_optimizer=reference.PLAIN_OPTIMIZERS[optimizer],
+        make_scheduler=plain_scheduler(optimizer, schedule, warmup),
+        seed=SEED,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        clip_norm=CLIP_NORM.get(optimizer),
+    )
+    trained, rows = uninterrupted(pair)
+    assert [row.val_loss for row in rows] == val_losses
+    assert [row.lr for row in rows] == [lrs[row.step - 1] for row in rows]
+    assert_same_bits(trained, weights)
+
+
+def test_the_pairs_tell_each_other_apart():
+    """Else the equality above could hold because nothing is trained, or no schedule at work."""
+    last = {pair: uninterrupted(pair)[1][-1].val_loss for pair in PAIRS}
+    idle = {  # the last row is that of `constant` where the plateau never came
+        pair
+        for pair in PAIRS
+        if pair[1] == "plateau" and last[pair] == last[pair[0], "constant", 0.0]
+    }
+    assert len(set(last.values())) == len(PAIRS) - len(idle)
+    assert len(idle) < len(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("optimizer", [o for o in OPTIMIZERS if o != "rmsprop"])
+def test_a_fused_optimizer_equals_the_plain_torch_loop(optimizer):
+    def make_optimizer(parameters):
+        plain = reference.PLAIN_OPTIMIZERS[optimizer](parameters)
+        return type(plain)(plain.param_groups, **{**plain.defaults, "fused": True})
+
+    weights, _, _ = reference.train(
+        make_model,
+        TRAIN,
+        VALIDATION,
+        cross_entropy,
+        make_optimizer=make_optimizer,
+        make_scheduler=reference.PLAIN_SCHEDULERS["cosine"],
+        seed=SEED,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+    )
+    fused = {**OPTIMIZERS[optimizer], "lr": LR, "fused": True}
+    recipe = recipe_of((optimizer, "cosine", 0.0))
+    training = make_training(recipe.model_copy(update={"optimizer": fused, "clip_norm": None}))
+    assert training.optimizer.param_groups[0]["fused"] is True
+    run(training)
+    assert_same_bits(training.model.state_dict(), weights)
+
+
+@every_pair
+def test_a_resumed_trial_equals_the_uninterrupted_one(pair, tmp_path):
+    step = random.Random(pair_name(pair)).randrange(1, TOTAL_STEPS)
+    training, rows = run_interrupted(
+        lambda: make_training(recipe_of(pair)), [step], tmp_path / "trial.pt"
+    )
+    assert_same_run(training, rows, uninterrupted(pair))
+
+
+@settings(max_examples=30)
+@given(
+    pair=st.sampled_from(PAIRS),
+    steps=st.lists(st.integers(0, TOTAL_STEPS), min_size=2, max_size=4),
+)
+def test_a_trial_may_be_interrupted_at_any_steps_any_number_of_times(pair, steps, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoints") / "trial.pt"
+    training, rows = run_interrupted(lambda: make_training(recipe_of(pair)), steps, path)
+    assert_same_run(training, rows, uninterrupted(pair))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "plateau"])
+def test_a_trial_may_be_interrupted_between_training_and_validation(schedule, tmp_path):
+    pair = ("adam", schedule, 0.0)
+    training = make_training(recipe_of(pair))
+    training.advance(training.next_validation)
+    resumed = pass_on(training, tmp_path / "trial.pt", lambda: make_training(recipe_of(pair)))
+    assert resumed.step == resumed.next_validation
+    first = resumed.validate(with_ema=True)
+    assert_same_run(resumed, [first, *run(resumed)], uninterrupted(pair))
+
+
+def test_saving_does_not_disturb_the_trial_that_goes_on(tmp_path):
+    pair = ("sgd nesterov", "one_cycle with momentum", 0.0)
+    training, rows = make_training(recipe_of(pair)), []
+    for step in range(1, TOTAL_STEPS + 1):
+        rows += run(training, until=step)
+        checkpoint.save(training, tmp_path / "trial.pt")
+    assert_same_run(training, rows, uninterrupted(pair))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "plateau"])
+@pytest.mark.parametrize("interval", [{"validate_steps": 4}, {"validate_fraction": 0.2}])
+def test_a_trial_resumes_between_validations_that_ignore_epochs(schedule, interval, tmp_path):
+    def make():
+        return make_training(recipe_of(("adamw", schedule, 0.0)), **interval)
+
+    training = make()
+    expected_rows = run(training)
+    assert len(expected_rows) in (5, 6)
+    for step in (3, 5, 6, 8, 11, 23):
+        resumed, rows = run_interrupted(make, [step], tmp_path / "trial.pt")
+        expected = training.model.state_dict(), timeless(expected_rows)
+        assert_same_run(resumed, rows, expected)
+
+
+@pytest.mark.parametrize("pair", [p for p in PAIRS if p[1] == "plateau"], ids=pair_name)
+def test_a_bf16_trial_resumes_to_the_same_bits(pair, tmp_path):
+    training, rows = run_interrupted(
+        lambda: make_training(recipe_of(pair, precision="bf16")), [7, 20], tmp_path / "trial.pt"
+    )
+    assert_same_run(training, rows, uninterrupted(pair, precision="bf16"))
+    assert rows[-1].val_loss != uninterrupted(pair)[1][-1].val_loss
+
+
+def test_a_trial_of_a_horizon_in_steps_resumes_to_the_same_bits(tmp_path):
+    def make():
+        return make_training(make_recipe(epochs=None, steps=20, schedule="cosine"))
+
+    whole = make()
+    expected = timeless(run(whole))
+    assert [row.step for row in expected] == [6, 12, 18, 20]
+    resumed, rows = run_interrupted(make, [13], tmp_path / "trial.pt")
+    assert_same_run(resumed, rows, (whole.model.state_dict(), expected))
+
+
+class Samples(Dataset):
+    """The training set as a map-style dataset; `noise` draws from torch's global generator."""
+
+    def __init__(self, noise=0.0):
+        self.noise = noise
+
+    def __len__(self):
+        return len(TRAIN[0])
+
+    def __getitem__(self, index):
+        inputs = TRAIN[0][index]
+        return inputs + self.noise * torch.randn(inputs.shape), TRAIN[1][index]
+
+
+def shuffled_loader(dataset, **changes):
+    return lambda: DataLoader(dataset, batch_size=BATCH_SIZE, shuffle=True, **changes)
+
+
+def validation_loader():
+    return DataLoader(TensorDataset(*VALIDATION), batch_size=40)
+
+
+TASKS = {
+    "dataset": lambda: make_task(train=Samples(noise=0.0)),
+    "dataset with random transforms": lambda: make_task(train=Samples(noise=0.1)),
+    "loader": lambda: make_task(train=shuffled_loader(Samples()), validation=validation_loader),
+    "loader with a generator": lambda: make_task(
+        train=shuffled_loader(Samples(), generator=torch.Generator())
+    ),
+    "loader with random transforms": lambda: make_task(
+        train=shuffled_loader(Samples(noise=0.1), num_workers=0)
+    ),
+    "loader that shuffles validation": lambda: make_task(
+        train=shuffled_loader(Samples()),
+        validation=lambda: DataLoader(
+            TensorDataset(*VALIDATION), batch_size=40, shuffle=True, generator=torch.Generator()
+        ),
+    ),
+    "loader with workers": lambda: make_task(
+        train=shuffled_loader(Samples(noise=0.1), num_workers=1, persistent_workers=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_a_trial_resumes_to_the_same_bits_from_any_kind_of_data(kind, tmp_path):
+    def make():
+        return make_training(make_recipe(schedule="cosine", seed=SEED), TASKS[kind]())
+
+    whole = make()
+    expected = timeless(run(whole))
+    for step in (2, 13, 18):
+        resumed, rows = run_interrupted(make, [step], tmp_path / "trial.pt")
+        assert_same_run(resumed, rows, (whole.model.state_dict(), expected))
+
+
+def test_a_dataset_trains_to_the_same_bits_as_its_tensors():
+    pair = ("adam", "cosine", 0.0)
+    training = make_training(recipe_of(pair), make_task(train=Samples()))
+    rows = run(training)
+    assert_same_run(training, rows, uninterrupted(pair))
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+@pytest.mark.parametrize("pair", [p for p in PAIRS if p[0] == "rmsprop"], ids=pair_name)
+def test_training_in_chunks_gives_the_same_as_in_one_go(pair, chunk):
+    training = make_training(recipe_of(pair))
+    rows = run(training, chunk=chunk)
+    assert_same_run(training, rows, uninterrupted(pair))
+
+
+@pytest.mark.parametrize("validate_steps", [6, 50])
+def test_training_in_chunks_diverges_at_the_same_step(validate_steps, tmp_path):
+    """A validation after 6 steps sees it at once, one after 50 leaves it to the look each 16."""
+
+    def make():
+        recipe = make_recipe(optimizer={"name": "sgd", "lr": 30.0}, epochs=10)
+        return make_training(recipe, validate_steps=validate_steps)
+
+    whole = make()
+    run(whole)
+    assert whole.diverged is not None
+    assert whole.step < whole.plan.total_steps
+    for chunk in (1, 7):
+        training = make()
+        run(training, chunk=chunk)
+        assert (training.step, training.diverged) == (whole.step, whole.diverged)
+    resumed, _ = run_interrupted(make, [whole.step - 2], tmp_path / "trial.pt")
+    assert (resumed.step, resumed.diverged) == (whole.step, whole.diverged)
+
+
+def everything(training):
+    """The state of a trial as one comparable value."""
+
+    def plain(value):
+        if isinstance(value, torch.Tensor):
+            return (str(value.dtype), value.tolist())
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else repr(value)
+
+    return plain(
+        {
+            "model": training.model.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+            "scheduler": training.scheduler.state_dict(),
+            "ema": training.ema.average,
+            "position": {name: getattr(training, name) for name in checkpoint._POSITION},
+            "loss_sum": training.loss_sum,
+            "rng": torch.get_rng_state(),
+        }
+    )
+
+
+def other_threads(training, path):
+    torch.set_num_threads(2)
+    try:
+        checkpoint.save(training, path)
+    finally:
+        torch.set_num_threads(1)
+
+
+def other_torch(training, path):
+    checkpoint.save(training, path)
+    state = torch.load(path, weights_only=True)
+    state["facts"]["torch"] = "1.0.0"
+    torch.save(state, path)
+
+
+def other_fused(training, path):
+    fused = make_training(make_recipe(optimizer={"name": "sgd", "lr": 0.05, "fused": True}))
+    run(fused, until=9)
+    checkpoint.save(fused, path)
+
+
+@pytest.mark.parametrize("save", [other_threads, other_torch, other_fused])
+def test_a_checkpoint_written_under_other_facts_is_not_loaded(save, tmp_path):
+    training = make_training()
+    run(training, until=9)
+    save(training, tmp_path / "trial.pt")
+    fresh = make_training()
+    before = everything(fresh)
+    assert checkpoint.load(fresh, tmp_path / "trial.pt") is False
+    assert everything(fresh) == before
+
+
+def test_a_loaded_trial_stands_where_the_saved_one_stood(tmp_path):
+    training = make_training(make_recipe(schedule="plateau", clip_norm=1.0))
+    run(training, until=9)
+    saved = everything(training)
+    loaded = pass_on(training, tmp_path / "trial.pt", lambda: make_training(training.recipe))
+    assert everything(loaded) == saved
+
+
+def test_a_diverged_trial_stays_diverged(tmp_path):
+    recipe = make_recipe(optimizer={"name": "sgd", "lr": 1e6})
+    training = make_training(recipe)
+    run(training)
+    resumed = pass_on(training, tmp_path / "trial.pt", lambda: make_training(recipe))
+    assert resumed.done
+    assert resumed.diverged == training.diverged is not None
+
+
+def test_a_checkpoint_holds_nothing_but_tensors_and_plain_values(tmp_path):
+    training = make_training()
+    run(training, until=9)
+    checkpoint.save(training, tmp_path / "trial.pt")
+    state = torch.load(tmp_path / "trial.pt", weights_only=True)
+    assert state["position"]["step"] == 9
+
+
+class Attack:
+    def __reduce__(self):
+        return (exec, ("raise SystemError('code from a checkpoint ran')",))
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    torch.save({"facts": Attack()}, tmp_path / "trial.pt")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        checkpoint.load(make_training(), tmp_path / "trial.pt")
+
+
+def test_a_crash_while_saving_leaves_the_older_checkpoint_readable(tmp_path, monkeypatch):
+    training = make_training()
+    run(training, until=9)
+    path = tmp_path / "trial.pt"
+    checkpoint.save(training, path)
+    older = path.read_bytes()
+    run(training, until=15)
+
+    def crash(state, file):
+        file.write(older[: len(older) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(torch, "save", crash)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(training, path)
+    monkeypatch.undo()
+    assert path.read_bytes() == older
+    resumed = make_training()
+    assert checkpoint.load(resumed, path)
+    assert resumed.step == 9
+
+
+def test_the_first_checkpoint_makes_its_folder(tmp_path):
+    path = tmp_path / "study" / "7" / "trial.pt"
+    checkpoint.save(make_training(), path)
+    assert [file.name for file in path.parent.iterdir()] == ["trial.pt"]
+
+
+def test_a_frozen_layer_resumes_to_the_same_bits(tmp_path):
+    def make_frozen():
+        model = make_model()
+        model[0].requires_grad_(False)
+        return model
+
+    def make():
+        return make_training(
+            make_recipe(optimizer={"name": "adam", "lr": 0.05}), make_task(model=make_frozen)
+        )
+
+    whole = make()
+    expected = timeless(run(whole))
+    torch.manual_seed(0)
+    assert isinstance(whole.model[0], nn.Linear)
+    assert torch.equal(whole.model[0].weight, make_frozen()[0].weight)
+    resumed, rows = run_interrupted(make, [10], tmp_path / "trial.pt")
+    assert_same_run(resumed, rows, (whole.model.state_dict(), expected))
