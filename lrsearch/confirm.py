@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
+from sqlalchemy import Connection
+
 from lrsearch.errors import StudyError
 from lrsearch.search import CONFIRM_SHARE, Search
 from lrsearch.spec import Confirm, StudySpec
 from lrsearch.storage import confirmations, studies, trials
-from lrsearch.storage.tables import TrialState
+from lrsearch.storage.rows import Row
+from lrsearch.storage.tables import StudyState, TrialState
 
 #: `auto` asks for no more runs than this; beyond 30 the regret of the choice hardly falls.
 MOST_RUNS = 30
@@ -56,51 +59,63 @@ def shape(runs: int, top: int) -> Shape:
     return Shape(candidates=1, seeds=0, report=runs)
 
 
-def advance(search: Search) -> bool:
-    """Plan the next round if it is due; one process at a time. Returns whether any was planned.
+def next_round(connection: Connection, search: Search, study: Row) -> list[dict[str, Any]]:
+    """The runs that are due now: first those that choose, then those that report, then none.
 
-    Due once no search trial runs or can start: first the choosing round, then the reporting one.
+    None are due while a search trial or an earlier run is still to end.
     """
+    spec = StudySpec.from_stored(study["definition"])
+    runs = confirmations.everything(connection, search.study_id)
+    counts = studies.counts(connection, search.study_id)
+    waiting = any(run["state"] in confirmations.OPEN for run in runs)
+    reported = any(run["round"] == REPORT for run in runs)
+    paused = study["state"] == StudyState.PAUSED
+    if spec.confirm is None or counts[TrialState.RUNNING] or waiting or reported or paused:
+        return []
+    best = _best_numbers(connection, search, spec.confirm.top)
+    if not best:
+        return []
+    plan = _shape_of(spec, study, counts, runs, search.steps_per_epoch)
+    if plan.seeds and not runs:
+        return _choosing(spec, best[: plan.candidates], plan.seeds)
+    winner = choose(runs, spec) if runs else best[0]
+    if winner is None:
+        return []
+    baseline = trials.baseline(connection, search.study_id)
+    return _reporting(spec, winner, baseline["number"] if baseline else None, plan)
+
+
+def advance(search: Search) -> bool:
+    """Plan the next round if the search is over; one process at a time. Whether there was one."""
     with search.database.begin() as connection:
         study = studies.lock(connection, search.study_id)
-        spec = StudySpec.from_stored(study["definition"])
-        runs = confirmations.everything(connection, search.study_id)
-        counts = studies.counts(connection, search.study_id)
-        if spec.confirm is None or counts[TrialState.RUNNING]:
+        if search.may_start(connection):
             return False
-        best = _best_numbers(connection, search, spec.confirm.top)
-        if not best or any(run["state"] in confirmations.OPEN for run in runs):
-            return False
-        if any(run["round"] == REPORT for run in runs):
-            return False
-        plan = _shape_of(spec, study, counts, search.steps_per_epoch)
-        baseline = trials.baseline(connection, search.study_id)
-        base = baseline["number"] if baseline else None
-        if plan.seeds and not runs:
-            planned = _choosing(spec, best[: plan.candidates], plan.seeds)
-        else:
-            winner = choose(runs, spec) if runs else best[0]
-            if winner is None:
-                return False
-            planned = _reporting(spec, winner, base, plan)
+        planned = next_round(connection, search, study)
         if planned:
             confirmations.add(connection, search.study_id, planned)
     return bool(planned)
 
 
-def _best_numbers(connection: Any, search: Search, top: int) -> list[int]:
+def _best_numbers(connection: Connection, search: Search, top: int) -> list[int]:
     minimize = search.spec.objective.direction == "minimize"
     rows = trials.ranked(connection, search.study_id, minimize=minimize, limit=top)
     return [row["number"] for row in rows]
 
 
 def _shape_of(
-    spec: StudySpec, study: Mapping[str, Any], counts: Mapping[str, int], steps_per_epoch: int
+    spec: StudySpec,
+    study: Row,
+    counts: Mapping[str, int],
+    runs: Sequence[Row],
+    steps_per_epoch: int,
 ) -> Shape:
+    """The same shape in both rounds: epochs that the first has used count as left."""
     assert spec.confirm is not None
     left = None
     if study["epochs_total"] is not None:
-        left = study["epochs_total"] - study["epochs_used"] - study["epochs_reserved"]
+        own = sum(run["epochs"] for run in runs)
+        left = study["epochs_total"] - study["epochs_used"] + own
     allowed = allowed_runs(
         spec,
         started=sum(counts.values()),
@@ -192,9 +207,20 @@ def summary(
                 "role": role,
                 "values": values,
                 "failed": len(scores) - len(values),
+                "metrics": _mean_metrics([run for run in reported if run["role"] == role]),
             }
         )
     return result
+
+
+def _mean_metrics(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    scored = [run["metrics"] for run in runs if run["metrics"]]
+    names = scored[0] if scored else {}
+    return {
+        name: fmean(metrics[name] for metrics in scored)
+        for name in names
+        if all(metrics[name] is not None for metrics in scored)
+    }
 
 
 def confirmed(search: Search) -> list[dict[str, Any]]:

@@ -38,6 +38,8 @@ class DeviceError(LrsearchError):
 
 def near_miss(name: object, known: Iterable[str]) -> str:
     """`; did you mean 'adamw'?` when one of `known` is close to `name`, else the names on offer."""
-    names = sorted(known)
-    close = difflib.get_close_matches(str(name), names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; accepted: {', '.join(names)}"
+    names = {word.lower(): word for word in sorted(known)}
+    close = difflib.get_close_matches(name.lower(), names, n=1) if isinstance(name, str) else []
+    if close:
+        return f"; did you mean {names[close[0]]!r}?"
+    return f"; accepted: {', '.join(names.values())}"

@@ -82,7 +82,7 @@ class OptimizerInfo:
     momentum: Literal["momentum", "betas"] | None = None
     #: Whether torch has a fused implementation on CPU and CUDA.
     fused: bool = False
-    #: What torch takes for searched fields that a recipe leaves out, where that is not 0 or False.
+    #: What torch takes for fields that a recipe leaves out, where that is not 0 or False.
     torch_defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def default(self, key: str) -> Any:
@@ -134,6 +134,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
         },
         momentum="betas",
         fused=True,
+        torch_defaults={"eps": 1e-8},
     ),
     "adamw": OptimizerInfo(
         torch_class="AdamW",
@@ -145,7 +146,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
         },
         momentum="betas",
         fused=True,
-        torch_defaults={"weight_decay": 0.01},
+        torch_defaults={"eps": 1e-8, "weight_decay": 0.01},
     ),
     "adagrad": OptimizerInfo(
         torch_class="Adagrad",
@@ -159,6 +160,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
         # fight the schedule.
         ranges={"lr": Range(low=3e-4, high=3e-1, log=True)},
         fused=True,
+        torch_defaults={"eps": 1e-10},
     ),
     "rmsprop": OptimizerInfo(
         torch_class="RMSprop",
@@ -176,7 +178,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             "momentum": Choice(choices=(0.0, 0.9)),
         },
         momentum="momentum",
-        torch_defaults={"alpha": 0.99},
+        torch_defaults={"alpha": 0.99, "eps": 1e-8},
     ),
 }
 

@@ -144,7 +144,7 @@ def _one_cycle(o: "torch.optim.Optimizer", f: Mapping[str, Any], h: Horizon) -> 
     from torch.optim.lr_scheduler import OneCycleLR
 
     pct_start = float(f["pct_start"])
-    if pct_start * h.steps == 1:
+    while pct_start * h.steps == 1:  # once is not always enough: 1/3 of 3 steps rounds to 1 again
         pct_start = math.nextafter(pct_start, 1)  # torch divides by pct_start * total_steps - 1
     arguments: dict[str, Any] = {"cycle_momentum": False}
     if f["cycle_momentum"]:

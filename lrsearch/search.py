@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import TrialState as OptunaState
+from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError, StorageError, StudyError, near_miss
 from lrsearch.recipe import Recipe
@@ -157,16 +158,27 @@ class Search:
         seed = (self.spec.seed * 1_000_003 + ticket) % 2**32
         return optuna.samplers.TPESampler(seed=seed)
 
+    @property
+    def horizon(self) -> float:
+        """Epochs of a full trial."""
+        return self.spec.horizon_epochs(self.steps_per_epoch)
+
+    @property
+    def _keep(self) -> float:
+        return CONFIRM_SHARE if self.spec.confirm is not None else 0.0
+
+    def may_start(self, connection: Connection) -> bool:
+        """Whether the study is open and its budget has another trial."""
+        return trials.may_start(connection, self.study_id, horizon=self.horizon, keep=self._keep)
+
     def ask(self, worker: str, batch_size: Callable[[Mapping[str, Any]], int]) -> Assignment | None:
         """Claim a trial: an orphan if there is one, else a new one; None if the budget is used.
 
         `batch_size` tells the task's own for given params.
         """
-        horizon = self.spec.horizon_epochs(self.steps_per_epoch)
-        keep = CONFIRM_SHARE if self.spec.confirm is not None else 0.0
         with self.database.begin() as connection:
             row = trials.take_over(connection, self.study_id, worker) or trials.start(
-                connection, self.study_id, worker, horizon=horizon, keep=keep
+                connection, self.study_id, worker, horizon=self.horizon, keep=self._keep
             )
         if row is None:
             return None
@@ -261,8 +273,7 @@ class Search:
                 values["value"] = objective_value(best, self.spec)
                 values["best_validation"] = best["validation"]
                 values["metrics"] = best["metrics"]
-            horizon = self.spec.horizon_epochs(self.steps_per_epoch)
-            if not trials.record(connection, assignment.claim, horizon=horizon, values=values):
+            if not trials.record(connection, assignment.claim, horizon=self.horizon, values=values):
                 return False
         self._tell_optuna(assignment.trial_id, values, outcome)
         return True

@@ -1,6 +1,7 @@
 """One worker: one process, one device, one loop over trials and confirmation runs."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -40,19 +41,25 @@ IDLE_SECONDS = 0.3
 
 
 class Stop:
-    """Whether this process was asked to end."""
+    """Whether this process was asked to end, by a signal or by the end of its parent."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, parent: int = 0) -> None:
+        """`parent` is the process that started this one; 0 if it may outlive it."""
+        self.parent = parent
+        self.signalled = False
+
+    @property
+    def asked(self) -> bool:
+        return self.signalled or (self.parent != 0 and os.getppid() != self.parent)
 
     @contextmanager
     def on_signals(self) -> Iterator[None]:
         """SIGINT and SIGTERM end the worker in order; a second one ends it at once."""
 
         def ask(number: int, frame: object) -> None:
-            if self.asked:
+            if self.signalled:
                 raise KeyboardInterrupt
-            self.asked = True
+            self.signalled = True
 
         before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -96,6 +103,21 @@ def release_dead(search: Search) -> int:
         return count + confirmations.release(connection, search.study_id, dead)
 
 
+def is_finished(search: Search) -> bool:
+    """Whether nothing of the study runs and nothing more will start."""
+    with search.database.read() as connection:
+        study = studies.by_id(connection, search.study_id)
+        if study is None:
+            return True  # it was deleted
+        running = studies.counts(connection, search.study_id)[TrialState.RUNNING]
+        runs = confirmations.everything(connection, search.study_id)
+        if running or any(run["state"] in confirmations.OPEN for run in runs):
+            return False
+        if study["state"] == StudyState.PAUSED or search.may_start(connection):
+            return False
+        return not confirm.next_round(connection, search, study)
+
+
 class Worker:
     """Trains what the study asks for, until its budget is used or the process is asked to stop."""
 
@@ -111,9 +133,9 @@ class Worker:
         """Work until the study is finished; what is held when asked to stop is let go of."""
         self.search.repair()
         while not self.stop.asked:
-            if not self._paused() and self._work():
+            if self._work():
                 continue
-            if self._finished():
+            if is_finished(self.search):
                 return
             release_dead(self.search)
             time.sleep(IDLE_SECONDS)
@@ -130,23 +152,6 @@ class Worker:
             self._train_confirmation(run)
             return True
         return confirm.advance(self.search)
-
-    def _paused(self) -> bool:
-        with self.search.database.read() as connection:
-            study = studies.by_id(connection, self.search.study_id)
-        return study is not None and study["state"] == StudyState.PAUSED
-
-    def _finished(self) -> bool:
-        """Whether nothing runs and nothing more will start."""
-        with self.search.database.read() as connection:
-            study = studies.by_id(connection, self.search.study_id)
-            if study is None:
-                return True  # it was deleted
-            running = studies.counts(connection, self.search.study_id)[TrialState.RUNNING]
-            runs = confirmations.everything(connection, self.search.study_id)
-        if study["state"] == StudyState.PAUSED or running:
-            return False
-        return not any(run["state"] in confirmations.OPEN for run in runs)
 
     def _train_trial(self, assignment: Assignment) -> None:
         writer = CurveWriter(self.search, assignment)

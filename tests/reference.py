@@ -74,7 +74,7 @@ def validate(model, validation, loss_fn, batch_size):
     return total / len(inputs)
 
 
-LR = 0.05
+LR = 0.2
 
 #: Name to `parameters -> optimizer`.
 PLAIN_OPTIMIZERS = {

@@ -115,3 +115,11 @@ def queued(connection: Connection, study_id: int) -> int:
 def forget(connection: Connection, study_id: int) -> None:
     """Remove our rows; what Optuna holds is removed by Optuna."""
     connection.execute(delete(studies).where(studies.c.study_id == study_id))
+
+
+def elapsed(connection: Connection, study_id: int) -> float:
+    """Seconds since the first trial was asked for, by the database's clock; 0 before it."""
+    query = select(func.coalesce(db_now() - studies.c.first_ask_at, 0.0)).where(
+        studies.c.study_id == study_id
+    )
+    return float(connection.execute(query).scalar_one())

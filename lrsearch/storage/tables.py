@@ -41,7 +41,7 @@ class StudyState(StrEnum):
 
     OPEN = "open"  #: new trials start while there is budget
     PAUSED = "paused"  #: workers wait
-    STOPPED = "stopped"  #: no new trial starts, running ones end
+    STOPPED = "stopped"  #: no new trial starts; running ones end, then confirmation
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - reads as SQL's now()

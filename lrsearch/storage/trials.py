@@ -17,6 +17,7 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    not_,
     or_,
     select,
     update,
@@ -70,10 +71,6 @@ def take_over(connection: Connection, study_id: int, worker: str) -> Row | None:
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    return _claim(connection, free, worker)
-
-
-def _claim(connection: Connection, free: Any, worker: str) -> Row | None:
     query = (
         update(trials)
         .where(trials.c.id == free.scalar_subquery())
@@ -92,25 +89,13 @@ def start(
     whatever dies. `keep` is the share of `total_epochs` that search leaves for confirmation.
     """
     s = studies.c
-    now = db_now()
-    reserve = s.epochs_used + s.epochs_reserved + horizon
     query = (
         update(studies)
-        .where(
-            s.study_id == study_id,
-            s.state == StudyState.OPEN,
-            or_(s.trials_total.is_(None), s.trials_used < s.trials_total),
-            or_(s.epochs_total.is_(None), reserve <= s.epochs_total * (1 - keep)),
-            or_(
-                s.seconds_total.is_(None),
-                s.first_ask_at.is_(None),
-                now < s.first_ask_at + s.seconds_total,
-            ),
-        )
+        .where(_budget_left(study_id, horizon=horizon, keep=keep))
         .values(
             trials_used=s.trials_used + 1,
             epochs_reserved=s.epochs_reserved + horizon,
-            first_ask_at=func.coalesce(s.first_ask_at, now),
+            first_ask_at=func.coalesce(s.first_ask_at, db_now()),
         )
         .returning(s.trials_used)
     )
@@ -131,6 +116,25 @@ def start(
         "started_at": db_now(),
     }
     return fetch_first(connection, insert(trials).values(**values).returning(*trials.c))
+
+
+def _budget_left(study_id: int, *, horizon: float, keep: float) -> ColumnElement[bool]:
+    s = studies.c
+    reserve = s.epochs_used + s.epochs_reserved + horizon
+    late = and_(s.first_ask_at.is_not(None), db_now() >= s.first_ask_at + s.seconds_total)
+    return and_(
+        s.study_id == study_id,
+        s.state == StudyState.OPEN,
+        or_(s.trials_total.is_(None), s.trials_used < s.trials_total),
+        or_(s.epochs_total.is_(None), reserve <= s.epochs_total * (1 - keep)),
+        or_(s.seconds_total.is_(None), not_(late)),
+    )
+
+
+def may_start(connection: Connection, study_id: int, *, horizon: float, keep: float) -> bool:
+    """Whether the study is open and its budget has another trial."""
+    query = select(studies.c.study_id).where(_budget_left(study_id, horizon=horizon, keep=keep))
+    return connection.execute(query).first() is not None
 
 
 def _pop_queue(connection: Connection, study_id: int, ticket: int) -> Row | None:
@@ -278,7 +282,7 @@ def ranked(connection: Connection, study_id: int, *, minimize: bool, limit: int)
 
 def baseline(connection: Connection, study_id: int) -> Row | None:
     query = select(trials).where(trials.c.study_id == study_id, trials.c.kind == "baseline")
-    return connection.execute(query.limit(1)).mappings().first()
+    return fetch_first(connection, query.limit(1))
 
 
 def mark_rung(

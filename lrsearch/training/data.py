@@ -113,15 +113,10 @@ class LoaderData:
         self.steps_per_epoch = _full_batches(loader)
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
-        seeded = epoch_seed(seed, epoch) % 2**63
-        for generator in _generators(self.loader):
-            generator.manual_seed(seeded)
         # Sampler and transforms draw from the global generator while they run: give them a stream
         # of their own, and the model's dropout its own back after each batch.
-        stream = torch.Generator().manual_seed(seeded).get_state()
         model_state = torch.get_rng_state()
-        torch.set_rng_state(stream)
-        batches = iter(self.loader)
+        batches = self._iterate(epoch_seed(seed, epoch))
         for step in range(self.steps_per_epoch):
             inputs, targets = next(batches)
             stream = torch.get_rng_state()
@@ -132,10 +127,19 @@ class LoaderData:
             torch.set_rng_state(stream)
         torch.set_rng_state(model_state)
 
+    def _iterate(self, seed: int) -> Iterator[Batch]:
+        """A new pass over the loader, its generators, workers and the global generator seeded."""
+        for generator in _generators(self.loader):
+            generator.manual_seed(seed % 2**63)
+        torch.set_rng_state(torch.Generator().manual_seed(seed % 2**63).get_state())
+        # Persistent workers would go on with the random streams of the pass before.
+        self.loader._iterator = None
+        return iter(self.loader)
+
     def validation(self) -> Iterator[tuple[Batch, int]]:
         model_state = torch.get_rng_state()
         try:
-            for inputs, targets in self.loader:
+            for inputs, targets in self._iterate(0):
                 batch = to_device(inputs, self.device), to_device(targets, self.device)
                 yield batch, len(targets)
         finally:

@@ -1,0 +1,74 @@
+"""Commands on the database's schema."""
+
+import click
+
+from lrsearch.cli.options import announce, common, json_option, print_json
+
+
+@click.group()
+def db() -> None:
+    """The database's schema.
+
+    \b
+    Example:
+      lrsearch db init
+    """
+
+
+@db.command()
+@common
+def init(storage: str | None) -> None:
+    """Make the tables, once; safe when many processes start at the same time.
+
+    \b
+    Example:
+      lrsearch db init --storage postgresql://lrsearch@localhost/lrsearch
+    """
+    _prepare(storage)
+
+
+@db.command()
+@common
+def upgrade(storage: str | None) -> None:
+    """Bring the tables of an older version up to this one; studies are kept.
+
+    \b
+    Example:
+      lrsearch db upgrade
+    """
+    _prepare(storage)
+
+
+def _prepare(storage: str | None) -> None:
+    from lrsearch.search import prepare
+    from lrsearch.storage.connect import Database, locate
+    from lrsearch.storage.schema import head
+
+    database = Database(locate(storage))
+    announce(database)
+    done = prepare(database)
+    click.echo(f"schema {head()}: {'made' if done else 'up to date'}")
+
+
+@db.command()
+@json_option
+@common
+def check(as_json: bool, storage: str | None) -> None:
+    """Tell whether the database can be reached and its schema is this version's.
+
+    \b
+    Example:
+      lrsearch db check
+    """
+    from lrsearch.search import open_database
+    from lrsearch.storage.schema import head
+
+    database = open_database(storage)
+    if as_json:
+        print_json({"storage": str(database.location), "schema": head(), "ok": True})
+        return
+    announce(database)
+    click.echo(f"schema {head()}: up to date")
+
+
+COMMANDS = (db,)

@@ -1,0 +1,66 @@
+"""The top-level group, and the one place where errors become a line and an exit code."""
+
+import sys
+
+import click
+
+from lrsearch import __version__
+from lrsearch.cli import database, run, study
+from lrsearch.errors import LrsearchError
+
+#: 128 + SIGINT, as shells report an interrupted command.
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lrsearch")
+def cli() -> None:
+    """Find the optimizer, learning rate and schedule for your PyTorch model.
+
+    \b
+    Example:
+      lrsearch run studies/digits.yaml
+    """
+
+
+for command in (*run.COMMANDS, *study.COMMANDS, *database.COMMANDS):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 a user-level error, 2 usage, 130 interrupted."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Exit as ending:
+        code = ending.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except LrsearchError as error:
+        code = _fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; the same command goes on where this one stopped.", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nobody is left to tell
+        code = 0
+    except Exception as error:
+        code = _fail(_storage_trouble(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> int:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    return 1
+
+
+def _storage_trouble(error: Exception) -> str:
+    """A database's complaint as a line; anything else is a bug of ours and keeps its traceback."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SQLAlchemyError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
+        raise error
+    return f"storage: {getattr(cause, 'orig', None) or cause}"

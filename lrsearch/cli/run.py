@@ -1,0 +1,218 @@
+"""Commands that train: run, check, worker, confirm; and what comes of it: report, export."""
+
+from pathlib import Path
+
+import click
+
+from lrsearch.cli.options import (
+    announce,
+    common,
+    file_argument,
+    json_option,
+    name_argument,
+    open_search,
+    print_json,
+)
+
+
+@click.command()
+@file_argument
+@click.option("--workers", type=int, help="Local workers; default one per GPU, else per core.")
+@click.option("--trials", type=int, help="The study's total of trials, in place of the file's.")
+@click.option("--name", help="Another name for the study, in place of the file's.")
+@click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the report; default ./NAME-report/."
+)
+@json_option
+@common
+def run(
+    file: Path,
+    workers: int | None,
+    trials: int | None,
+    name: str | None,
+    device: str,
+    out: Path | None,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Search, confirm, report: the main job. The same command again goes on.
+
+    \b
+    Example:
+      lrsearch run studies/digits.yaml --workers 2
+    """
+    from lrsearch import answer, launch
+    from lrsearch.errors import SpecError
+    from lrsearch.lint import cost_plan
+    from lrsearch.preflight import check_file
+    from lrsearch.search import create_study, open_database
+    from lrsearch.summary import summarize
+
+    if workers is not None and workers < 1:
+        raise SpecError(f"--workers {workers}: at least one is needed")
+    checked = check_file(file, name=name, trials=trials, device=device)
+    database = open_database(storage, create=True)
+    announce(database, quiet=as_json)
+    search, _ = create_study(
+        database,
+        checked.spec,
+        checked.loaded,
+        steps_per_epoch=checked.steps_per_epoch,
+        exist_ok=True,
+    )
+    plan = cost_plan(checked.spec, checked.steps_per_epoch)
+    if not as_json:
+        click.echo(answer.plan_text(checked.spec, plan))
+    seconds = launch.run_local(search, checked.folder, workers=workers, device=device)
+    study = summarize(search)
+    folder = answer.write_files(search, study, out)
+    if as_json:
+        print_json({**study, "report": str(folder / "report.html")})
+    else:
+        click.echo(answer.answer_text(study, plan, folder=folder, wall_seconds=seconds))
+
+
+@click.command()
+@file_argument
+@click.option("--time", "timed", is_flag=True, help="Train one timed epoch and tell the hours.")
+@click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
+@json_option
+@click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
+def check(file: Path, timed: bool, device: str, as_json: bool) -> None:
+    """Lint a study file and tell what it will cost; trains one batch, or one epoch with --time.
+
+    \b
+    Example:
+      lrsearch check studies/digits.yaml --time
+    """
+    from lrsearch import answer
+    from lrsearch.lint import cost_plan, lint
+    from lrsearch.preflight import check_file, seconds_per_epoch
+
+    checked = check_file(file, device=device)
+    plan = cost_plan(checked.spec, checked.steps_per_epoch)
+    warnings = lint(checked.spec)
+    seconds = seconds_per_epoch(checked, device) if timed else None
+    if as_json:
+        print_json(answer.plan_json(checked.spec, plan, warnings, seconds))
+        return
+    click.echo(answer.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
+    click.echo(f"{file}: {'no' if not warnings else len(warnings)} warnings")
+
+
+@click.command()
+@name_argument
+@click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
+@click.option(
+    "--studies",
+    type=click.Path(path_type=Path),
+    envvar="LRSEARCH_STUDIES",
+    help="Folder with the study's task file; looked at before . and ./studies.",
+)
+@click.option("--threads", type=int, default=1, show_default=True, help="Intra-op CPU threads.")
+@common
+def worker(name: str, device: str, studies: Path | None, threads: int, storage: str | None) -> None:
+    """Train trials of a study until its budget is used; any number, anywhere, share the database.
+
+    \b
+    Example:
+      lrsearch worker digits --studies studies
+    """
+    from lrsearch import launch
+
+    search = open_search(storage, name)
+    launch.work(search, device=device, studies=studies, threads=threads)
+
+
+@click.command()
+@name_argument
+@click.option("--top", type=int, help="How many candidates; default the study's, 3.")
+@click.option("--runs", type=int, help="Runs in all; default and most a quarter of the trials.")
+@click.option("--workers", type=int, help="Local workers; default one per GPU, else per core.")
+@click.option("--studies", type=click.Path(path_type=Path), envvar="LRSEARCH_STUDIES")
+@json_option
+@common
+def confirm(
+    name: str,
+    top: int | None,
+    runs: int | None,
+    workers: int | None,
+    studies: Path | None,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Re-run the best recipes with fresh seeds, and report the winner's mean with its interval.
+
+    \b
+    Example:
+      lrsearch confirm digits --top 3 --runs 15
+    """
+    from lrsearch import answer, launch
+    from lrsearch.confirm import request
+    from lrsearch.errors import SpecError
+    from lrsearch.summary import summarize
+
+    for option, value in (("--top", top), ("--runs", runs), ("--workers", workers)):
+        if value is not None and value < 1:
+            raise SpecError(f"{option} {value}: at least 1 is needed")
+    search = open_search(storage, name, quiet=as_json)
+    request(search, top=top, runs=runs)
+    launch.run_local(search, studies, workers=workers, device="auto")
+    study = summarize(search)
+    if as_json:
+        print_json(study["confirmed"])
+    else:
+        click.echo(answer.recipe_text(study))
+
+
+@click.command()
+@name_argument
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; default ./NAME-report/.")
+@common
+def report(name: str, out: Path | None, storage: str | None) -> None:
+    """Write report.html (one file), report.md and the plots as PNG.
+
+    \b
+    Example:
+      lrsearch report digits --out digits-report
+    """
+    from lrsearch import answer
+    from lrsearch.summary import summarize
+
+    search = open_search(storage, name)
+    folder = answer.write_files(search, summarize(search), out)
+    click.echo(f"report: {folder / 'report.html'}")
+
+
+@click.command()
+@name_argument
+@click.option("--trial", type=int, help="This trial's recipe; default the confirmed, else best.")
+@click.option("--format", "form", default="yaml", show_default=True, help="yaml, json or torch.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; else stdout.")
+@common
+def export(name: str, trial: int | None, form: str, out: Path | None, storage: str | None) -> None:
+    """Write the confirmed (else best) recipe as config or as plain PyTorch code.
+
+    \b
+    Example:
+      lrsearch export digits --format torch --out best.py
+    """
+    from lrsearch import answer
+    from lrsearch.errors import SpecError
+
+    search = open_search(storage, name, quiet=True)
+    text = answer.export_text(search, trial=trial, form=form)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"--out {out}: {error.strerror}") from error
+    click.echo(f"wrote {out}", err=True)
+
+
+COMMANDS = (run, check, worker, confirm, report, export)

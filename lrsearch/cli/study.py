@@ -1,0 +1,262 @@
+"""Commands on studies and trials in the shared database."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lrsearch.cli.options import (
+    announce,
+    common,
+    file_argument,
+    json_option,
+    name_argument,
+    open_search,
+    print_json,
+)
+
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Comma-separated rows on stdout.")
+
+
+@click.group()
+def study() -> None:
+    """Studies in the shared database.
+
+    \b
+    Example:
+      lrsearch study show digits
+    """
+
+
+@study.command()
+@file_argument
+@click.option("--name", help="Another name for the study, in place of the file's.")
+@click.option("--exist-ok", is_flag=True, help="Go on when the same study exists already.")
+@common
+def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) -> None:
+    """Create a study and print the command that starts a worker on it.
+
+    \b
+    Example:
+      lrsearch study create studies/digits.yaml --name digits-2
+    """
+    from lrsearch.preflight import check_file
+    from lrsearch.search import create_study, open_database
+
+    checked = check_file(file, name=name)
+    database = open_database(storage, create=True)
+    announce(database)
+    search, new = create_study(
+        database,
+        checked.spec,
+        checked.loaded,
+        steps_per_epoch=checked.steps_per_epoch,
+        exist_ok=exist_ok,
+    )
+    click.echo(f"study {search.name} {'created' if new else 'exists'}; start workers with")
+    click.echo(f"  lrsearch worker {search.name} --studies {file.parent}")
+
+
+@study.command(name="list")
+@json_option
+@common
+def list_studies(as_json: bool, storage: str | None) -> None:
+    """List the studies of the database.
+
+    \b
+    Example:
+      lrsearch study list --json
+    """
+    from lrsearch.search import Search, open_database
+    from lrsearch.storage import studies
+    from lrsearch.summary import summarize
+
+    database = open_database(storage)
+    announce(database, quiet=as_json)
+    with database.read() as connection:
+        rows = studies.everything(connection)
+    found = [summarize(Search(database, row)) for row in rows]
+    if as_json:
+        print_json(found)
+        return
+    for item in found:
+        best = "-" if item["best"] is None else f"{item['best']['value']:.4g}"
+        ended = sum(item["counts"].values()) - item["counts"]["running"]
+        metric = item["objective"]["metric"]
+        click.echo(f"{item['name']}  {item['state']}  {ended} trials  best {metric} {best}")
+
+
+@study.command()
+@name_argument
+@json_option
+@common
+def show(name: str, as_json: bool, storage: str | None) -> None:
+    """Show a study: state, budget, cost, best and confirmed recipes.
+
+    \b
+    Example:
+      lrsearch study show digits --json
+    """
+    from lrsearch import answer
+    from lrsearch.summary import summarize
+
+    search = open_search(storage, name, quiet=as_json)
+    summary = summarize(search)
+    if as_json:
+        print_json(summary)
+    else:
+        click.echo(answer.study_text(summary))
+
+
+@study.command()
+@name_argument
+@json_option
+@csv_option
+@common
+def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
+    """List every trial of a study with its state, value and recipe.
+
+    \b
+    Example:
+      lrsearch study trials digits --csv
+    """
+    from lrsearch.recipe import Recipe
+    from lrsearch.summary import trial_rows
+
+    search = open_search(storage, name, quiet=as_json or as_csv)
+    rows = trial_rows(search)
+    if as_json:
+        print_json(rows)
+    elif as_csv:
+        keys = ("trial", "state", "value", "epochs", "attempts", "reason", "seconds", "recipe")
+        _print_csv(keys, [{**row, "recipe": _compact(row["recipe"])} for row in rows])
+    else:
+        for row in rows:
+            value = "-" if row["value"] is None else f"{row['value']:.4g}"
+            recipe = Recipe.from_dict(row["recipe"]).title() if row["recipe"] else "-"
+            reason = f"  ({row['reason']})" if row["reason"] else ""
+            click.echo(f"{row['trial']!s:>5}  {row['state']:<8}  {value:>9}  {recipe}{reason}")
+
+
+@study.command()
+@name_argument
+@click.option("--trial", type=int, help="Only this trial.")
+@click.option("--all-attempts", is_flag=True, help="Also rows that a later attempt replaced.")
+@json_option
+@csv_option
+@common
+def curves(
+    name: str,
+    trial: int | None,
+    all_attempts: bool,
+    as_json: bool,
+    as_csv: bool,
+    storage: str | None,
+) -> None:
+    """Print learning curves: one row per trial and validation.
+
+    \b
+    Example:
+      lrsearch study curves digits --trial 3 --csv
+    """
+    from lrsearch.summary import curve_rows
+
+    search = open_search(storage, name, quiet=as_json or as_csv)
+    rows, keys = curve_rows(search, number=trial, all_attempts=all_attempts)
+    if as_json:
+        print_json(rows)
+    else:
+        _print_csv(keys, rows)
+
+
+def _state_command(verb: str, state: str, text: str) -> click.Command:
+    @click.command(name=verb, help=f"{text}\n\n\b\nExample:\n  lrsearch study {verb} digits")
+    @name_argument
+    @common
+    def command(name: str, storage: str | None) -> None:
+        from lrsearch.storage import studies
+        from lrsearch.storage.tables import StudyState
+
+        search = open_search(storage, name)
+        with search.database.begin() as connection:
+            studies.set_state(connection, search.study_id, StudyState(state))
+        click.echo(f"study {name} is {state}")
+
+    return command
+
+
+study.add_command(
+    _state_command("stop", "stopped", "End the search now; workers finish what runs and confirm.")
+)
+study.add_command(_state_command("pause", "paused", "Start no new trials until `study resume`."))
+study.add_command(_state_command("resume", "open", "Let a paused or stopped study go on."))
+
+
+@study.command()
+@name_argument
+@click.option("--yes", is_flag=True, help="Needed: what is deleted cannot be restored.")
+@common
+def delete(name: str, yes: bool, storage: str | None) -> None:
+    """Delete a study with its trials, curves and confirmations.
+
+    \b
+    Example:
+      lrsearch study delete digits --yes
+    """
+    from lrsearch.errors import StudyError
+
+    search = open_search(storage, name)
+    if not yes:
+        raise StudyError(f"deleting study {name!r} cannot be undone; add --yes to do it")
+    search.delete()
+    click.echo(f"study {name} deleted")
+
+
+@click.group()
+def trial() -> None:
+    """One trial of a study.
+
+    \b
+    Example:
+      lrsearch trial enqueue digits recipe.yaml
+    """
+
+
+@trial.command()
+@name_argument
+@click.argument("recipe", type=click.Path(path_type=Path))
+@common
+def enqueue(name: str, recipe: Path, storage: str | None) -> None:
+    """Let the next free worker train the recipe in a YAML or JSON file.
+
+    \b
+    Example:
+      lrsearch trial enqueue digits recipe.yaml
+    """
+    from lrsearch import search as searching
+    from lrsearch.recipe import read_yaml
+
+    content = read_yaml(recipe, "recipe")
+    search = open_search(storage, name)
+    full = searching.enqueue(search, content, where=str(recipe))
+    click.echo(f"enqueued in {name}: {full.title()}")
+
+
+def _compact(value: Any) -> str:
+    import json
+
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _print_csv(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    click.echo(text.getvalue(), nl=False)
+
+
+COMMANDS = (study, trial)

@@ -1,0 +1,162 @@
+"""Workers as processes of this machine: start, watch, end; and what one such process does."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lrsearch.errors import SpecError, StudyError
+from lrsearch.progress import Progress
+from lrsearch.search import Search
+from lrsearch.worker import Stop, Worker, is_finished, release_dead
+
+log = logging.getLogger("lrsearch")
+
+#: How often the parent looks at its workers and the study.
+POLL_SECONDS = 0.25
+#: A worker that is asked to stop has so long to write its checkpoint.
+STOP_SECONDS = 60.0
+#: Names the parent to its workers: they end when it does.
+PARENT = "LRSEARCH_PARENT"
+
+
+def work(search: Search, *, device: str, studies: Path | None, threads: int) -> None:
+    """Be one worker. Raises DeviceError, or TaskError when the study's code is not here."""
+    import torch
+
+    from lrsearch.task import find_task
+    from lrsearch.training.devices import pick_device
+
+    if threads < 1:
+        raise SpecError(f"--threads {threads}: at least 1 is needed")
+    chosen = pick_device(device)
+    torch.set_num_threads(threads)
+    places = [studies] if studies is not None else []
+    loaded = find_task(
+        search.spec.task,
+        search.code,
+        [*places, Path(), Path("studies")],
+        strict=search.spec.code == "refuse",
+    )
+    stop = Stop(parent=int(os.environ.get(PARENT, "0")))
+    with stop.on_signals():
+        Worker(search, loaded, chosen, stop).run()
+
+
+def run_local(search: Search, studies: Path | None, *, workers: int | None, device: str) -> float:
+    """Work on a study with local processes until it is finished; seconds it took.
+
+    Raises KeyboardInterrupt after the workers have ended in order, StudyError when they failed.
+    """
+    from lrsearch.training.devices import local_workers
+
+    started = time.monotonic()
+    release_dead(search)
+    if is_finished(search):
+        return 0.0
+    devices = local_workers() if device == "auto" else [device]
+    count = workers or len(devices)
+    if search.spec.budget.trials is not None:
+        count = min(count, search.spec.budget.trials)
+    with Fleet(search, studies, [devices[i % len(devices)] for i in range(count)]) as fleet:
+        fleet.wait()
+    if not is_finished(search):
+        raise StudyError(f"study {search.name!r} is not finished; {fleet.trouble}")
+    return time.monotonic() - started
+
+
+class Fleet:
+    """Local worker processes of one study."""
+
+    def __init__(self, search: Search, studies: Path | None, devices: list[str]) -> None:
+        self.search, self.studies, self.devices = search, studies, devices
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.logs: list[Path] = []
+        #: Why workers ended, once they have.
+        self.trouble = ""
+        self._folder = tempfile.TemporaryDirectory(prefix="lrsearch-")
+
+    def __enter__(self) -> "Fleet":
+        for index, device in enumerate(self.devices):
+            self._start(index, device)
+        return self
+
+    def _start(self, index: int, device: str) -> None:
+        command = [sys.executable, "-m", "lrsearch", "worker", self.search.name]
+        command += ["--device", device]
+        if self.studies is not None:
+            command += ["--studies", str(self.studies)]
+        verbose = log.isEnabledFor(logging.INFO)
+        command += ["-v"] if verbose else []
+        location = self.search.database.location
+        environment = {
+            **os.environ,
+            # In the environment, where only this user sees it: it may hold a password.
+            "LRSEARCH_STORAGE": location.url.render_as_string(hide_password=False),
+            PARENT: str(os.getpid()),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        }
+        path = Path(self._folder.name) / f"worker-{index}.log"
+        self.logs.append(path)
+        with path.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=None if verbose else output,
+                # Ctrl-C reaches this process alone, which then asks each worker once.
+                start_new_session=True,
+            )
+        self.processes.append(process)
+
+    def wait(self) -> None:
+        """Until every worker has ended, showing progress meanwhile."""
+        with _sigterm_as_interrupt(), Progress(self.search) as progress:
+            while any(process.poll() is None for process in self.processes):
+                progress.update()
+                time.sleep(POLL_SECONDS)
+            progress.update()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self._stop()
+        self.trouble = self._trouble()
+        self._folder.cleanup()
+
+    def _trouble(self) -> str:
+        """Why workers ended early: the last line that one of them wrote."""
+        for process, path in zip(self.processes, self.logs, strict=True):
+            lines = path.read_text(errors="replace").strip().splitlines()
+            if process.returncode and lines:
+                return f"a worker ended with: {lines[-1].removeprefix('Error: ')}"
+        return "its workers ended; run the same command again"
+
+    def _stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self.processes:
+            try:
+                process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,92 @@
+"""Everything about a study file that can be wrong, found before a database is touched."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lrsearch.ranges import Domain, Fixed, Range
+from lrsearch.spec import StudySpec
+from lrsearch.task import LoadedTask, Task, load_task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A study file whose task trains."""
+
+    spec: StudySpec
+    loaded: LoadedTask
+    task: Task
+    #: Where the study file is; workers look for its task there.
+    folder: Path
+    steps_per_epoch: int
+
+
+def check_file(
+    path: Path, *, name: str | None = None, trials: int | None = None, device: str = "auto"
+) -> Checked:
+    """Read a study file, import its task and train one batch of it.
+
+    `name` and `trials` replace the file's. Raises SpecError, TaskError or DeviceError in one line.
+    """
+    from lrsearch.search import check_objective
+    from lrsearch.training.devices import pick_device
+    from lrsearch.training.setup import try_task
+
+    spec = StudySpec.load(path)
+    if name is not None or trials is not None:
+        spec = _override(spec, path, name, trials)
+    chosen = pick_device(device)
+    loaded = load_task(spec.task, path.parent)
+    task = loaded.make({key: _first(domain) for key, domain in spec.space.params.items()})
+    check_objective(spec, task)
+    steps_per_epoch = try_task(task, chosen)
+    return Checked(
+        spec=spec,
+        loaded=loaded,
+        task=task,
+        folder=path.resolve().parent,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+def _override(spec: StudySpec, path: Path, name: str | None, trials: int | None) -> StudySpec:
+    from lrsearch.recipe import read_yaml
+
+    content: dict[str, Any] = read_yaml(path, "study file")
+    if name is not None:
+        content["name"] = name
+    if trials is not None:
+        content["budget"] = {**content["budget"], "trials": trials}
+    return StudySpec.from_dict(content, where=str(path) if trials is None else "--trials")
+
+
+def _first(domain: Domain) -> Any:
+    """Some value of the domain."""
+    if isinstance(domain, Fixed):
+        return domain.value
+    if isinstance(domain, Range):
+        return int(domain.low) if domain.integer else domain.low
+    return domain.choices[0]
+
+
+def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
+    """Time one epoch of training and one validation on this machine."""
+    import torch
+
+    from lrsearch.training.devices import pick_device
+    from lrsearch.training.setup import TaskCache, start_training
+
+    torch.set_num_threads(1)
+    params = {key: _first(domain) for key, domain in checked.spec.space.params.items()}
+    optimizer = {"name": "sgd", "lr": 1e-6, "momentum": 0.9}
+    recipe = checked.spec.recipe(
+        {"optimizer": optimizer, "params": params}, batch_size=checked.task.batch_size
+    )
+    training = start_training(checked.spec, recipe, TaskCache(checked.loaded, pick_device(device)))
+    epoch = min(training.plan.steps_per_epoch, training.plan.total_steps)
+    training.advance(1)  # the first step allocates
+    started = time.monotonic()
+    training.advance(epoch)
+    training.validate(with_ema=False)
+    return (time.monotonic() - started) * epoch / max(1, epoch - 1)

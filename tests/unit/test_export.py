@@ -1,0 +1,328 @@
+"""Exported recipes: files that load to the same recipe, and scripts that train to the same bits
+where lrsearch cannot be imported."""
+
+import inspect
+import itertools
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+
+import pytest
+import small
+import torch
+from torch import nn
+
+from lrsearch.errors import SpecError
+from lrsearch.export import FORMATS, export
+from lrsearch.recipe import Recipe
+from lrsearch.rungs import make_plan
+from lrsearch.schedules import SCHEDULES
+from lrsearch.spec import ValidateEvery
+from lrsearch.training.data import make_splits
+from lrsearch.training.loop import Training
+
+OPTIMIZERS = [
+    {"name": "sgd", "lr": 0.05},
+    {"name": "sgd", "lr": 0.02, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4},
+    {"name": "adamw", "lr": 3e-3, "betas": [0.85, 0.99], "weight_decay": 0.05},
+    {"name": "adagrad", "lr": 1e-2},
+    {"name": "rmsprop", "lr": 1e-3, "alpha": 0.9, "momentum": 0.5},
+]
+#: Fields for schedules whose defaults would leave something untried in so short a run.
+FIELDS = {
+    "cosine": {"eta_min": 0.1},
+    "plateau": {"patience": 0.0, "factor": 0.3},
+    "cyclic": {"base_factor": 0.2, "step_size_up": 0.25},
+}
+CLIP_NORM = 0.2
+WARMUP = 0.2
+#: Epochs for which the scripts' learning rates are compared, beside the recipe's own.
+OTHER_EPOCHS = (1, 7)
+
+
+def recipes():
+    """Every schedule with every optimizer; warm-up, clipping and bf16 on every second or so."""
+    pairs = itertools.product(SCHEDULES, OPTIMIZERS)
+    for i, (schedule, optimizer) in enumerate(pairs):
+        warmup = WARMUP if i % 2 and SCHEDULES[schedule].warmup else 0.0
+        yield small.make_recipe(
+            optimizer=optimizer,
+            schedule={"name": schedule, **FIELDS.get(schedule, {})},
+            warmup=warmup,
+            clip_norm=CLIP_NORM if i % 3 == 0 else None,
+            precision="bf16" if i % 4 == 0 else "fp32",
+            seed=i,
+            batch_size=small.BATCH_SIZE,
+        )
+
+
+def special_recipes():
+    """(recipe, when it is validated) for what the product does not reach."""
+    sgd = {"name": "sgd", "lr": 0.02, "momentum": 0.9}
+    base = {"optimizer": sgd, "batch_size": small.BATCH_SIZE}
+    cycled = {"name": "one_cycle", "cycle_momentum": True}
+    deployed = {"weights": "ema", "ema": {"epochs": 0.7}, "precision": "bf16"}
+    by_steps, by_fraction = ValidateEvery(steps=4), ValidateEvery(fraction=0.3)
+    adam = {"name": "adam", "lr": 0.01}
+    in_steps = {"epochs": None, "steps": 21}
+    return [
+        (small.make_recipe(**base, schedule=cycled), ValidateEvery()),
+        (small.make_recipe(**{**base, "optimizer": adam}, schedule=cycled), ValidateEvery()),
+        (small.make_recipe(**base, schedule="cosine", **deployed), ValidateEvery()),
+        (small.make_recipe(**base, **{**deployed, "precision": "fp32"}), by_steps),
+        (small.make_recipe(**base, schedule="plateau", weights="ema"), by_fraction),
+        (small.make_recipe(**base, schedule="linear", warmup=0.3), by_steps),
+        (small.make_recipe(**base, schedule="cosine", **in_steps), ValidateEvery()),
+        (small.make_recipe(**base, schedule="plateau", **in_steps), by_steps),
+        (small.make_recipe(**base, schedule="one_cycle", **in_steps), by_fraction),
+        (small.make_recipe(**{**base, "optimizer": {**sgd, "fused": True}}), ValidateEvery()),
+        (small.make_recipe(**base, params={"act": 'a "b"', "width": [8, 0.5]}), ValidateEvery()),
+    ]
+
+
+CASES = [*((recipe, ValidateEvery()) for recipe in recipes()), *special_recipes()]
+
+
+def write(recipe, format="torch", **changes):
+    arguments = {
+        "study": "digits",
+        "trial_number": 17,
+        "steps_per_epoch": small.STEPS_PER_EPOCH,
+        "value": 0.0612,
+        "metric": "val_loss",
+        "versions": {"lrsearch": "0.1.0", "torch": "2.13.0", "optuna": "5.0.0"},
+    }
+    return export(recipe, format, **{**arguments, **changes})
+
+
+RUNNER = f"""
+import importlib.util, sys
+from pathlib import Path
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+sys.modules["lrsearch"] = None  # importing it raises ImportError
+torch.set_num_threads(1)
+FEATURES, CLASSES = {small.FEATURES}, {small.CLASSES}
+
+{inspect.getsource(small.make_model)}
+{inspect.getsource(small.accuracy)}
+
+def sequence(module, total_steps, validations):
+    optimizer, scheduler = module.build(nn.Linear(1, 1), total_steps, validations)
+    plateau = isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+    settings = []
+    for _ in range(total_steps):
+        group = optimizer.param_groups[0]
+        settings.append((float(group["lr"]), group.get("momentum"), group.get("betas")))
+        optimizer.step()
+        scheduler.step(*([1.0] if plateau else []))
+    return settings
+
+folder = Path(sys.argv[1])
+train, validation, horizons = torch.load(folder / "data.pt")
+results = {{}}
+for path in sorted(folder.glob("*.py")):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    scores = {{"accuracy": accuracy}}
+    model, rows = module.train(make_model, train, validation, cross_entropy, scores)
+    sequences = [sequence(module, *horizon) for horizon in horizons]
+    results[path.stem] = rows, model.state_dict(), sequences
+torch.save(results, folder / "results.pt")
+"""
+
+
+def horizons():
+    return [(epochs * small.STEPS_PER_EPOCH, epochs) for epochs in OTHER_EPOCHS]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """All exported scripts, and what one process without lrsearch got from them."""
+    folder = tmp_path_factory.mktemp("exported")
+    for i, (recipe, validate_every) in enumerate(CASES):
+        text = write(recipe, validate_every=validate_every)
+        (folder / f"recipe_{i:03}.py").write_text(text, encoding="utf-8")
+    torch.save((small.TRAIN, small.VALIDATION, horizons()), folder / "data.pt")
+    command = [sys.executable, "-W", "error", "-c", RUNNER, str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def results(folder):
+    return torch.load(folder / "results.pt")
+
+
+def lrsearch_training(recipe, validate_every):
+    splits = make_splits(small.make_task(), small.BATCH_SIZE, small.CPU)
+    plan = make_plan(
+        steps_per_epoch=splits[0].steps_per_epoch,
+        total_steps=recipe.total_steps(splits[0].steps_per_epoch),
+        validate_steps=validate_every.steps,
+        validate_fraction=validate_every.fraction,
+    )
+    training = Training(small.make_task(), recipe, plan, splits, small.CPU)
+    rows = [asdict(row) for row in small.run(training)]
+    assert training.diverged is None
+    return training, rows
+
+
+def name(case):
+    recipe, validate_every = case
+    words = [recipe.title(), recipe.precision, recipe.weights, str(validate_every)]
+    return " ".join([*words, "clip" if recipe.clip_norm else ""])
+
+
+@pytest.mark.parametrize("i", range(len(CASES)), ids=lambda i: name(CASES[i]))
+def test_a_script_trains_to_the_same_bits_as_the_trial(i, results):
+    recipe, validate_every = CASES[i]
+    training, expected = lrsearch_training(recipe, validate_every)
+    rows, weights, _ = results[f"recipe_{i:03}"]
+    fields = ["validation", "step", "epoch", "lr", "train_loss", "val_loss"]
+    fields += ["val_loss_ema"] if recipe.weights == "ema" else []
+    assert [[row[field] for field in fields] for row in rows] == [
+        [row[field] for field in fields] for row in expected
+    ]
+    assert [row["accuracy"] for row in rows] == [row["metrics"]["accuracy"] for row in expected]
+    mine = training.model.state_dict()
+    if recipe.weights == "ema":
+        mine |= training.ema.weights()
+    assert weights.keys() == mine.keys()
+    for key, value in weights.items():
+        assert torch.equal(value, mine[key]), key
+
+
+@pytest.mark.parametrize("i", range(len(CASES)), ids=lambda i: name(CASES[i]))
+def test_a_script_builds_the_same_sequences_for_other_horizons(i, results):
+    recipe, _ = CASES[i]
+    _, _, sequences = results[f"recipe_{i:03}"]
+    for epochs, sequence in zip(OTHER_EPOCHS, sequences, strict=True):
+        optimizer, scheduler = recipe.build(
+            nn.Linear(1, 1), steps_per_epoch=small.STEPS_PER_EPOCH, epochs=epochs
+        )
+        plateau = recipe.schedule["name"] == "plateau"
+        for step, (lr, momentum, betas) in enumerate(sequence):
+            group = optimizer.param_groups[0]
+            mine = (float(group["lr"]), group.get("momentum"), group.get("betas"))
+            assert mine == (lr, momentum, betas), f"step {step} of {len(sequence)}"
+            optimizer.step()
+            scheduler.step(*([1.0] if plateau else []))
+
+
+def test_one_cycle_whose_peak_is_the_second_step_can_be_built():
+    recipe = small.make_recipe(schedule={"name": "one_cycle", "pct_start": 0.5}, batch_size=8)
+    module = {}
+    exec(compile(write(recipe), "exported", "exec"), module)
+    optimizer, _ = module["build"](nn.Linear(1, 1), 2)
+    expected, _ = recipe.build(nn.Linear(1, 1), steps_per_epoch=2, epochs=1)
+    assert optimizer.param_groups[0]["lr"] == expected.param_groups[0]["lr"]
+
+
+@pytest.mark.parametrize("line_length", [88, 100])
+def test_scripts_are_formatted_and_clean(folder, line_length):
+    for command in (["format", "--check"], ["check", "--select", "E4,E7,E9,F,I,N,UP,SIM"]):
+        options = ["--isolated", "--no-cache", "--line-length", str(line_length)]
+        check = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *options, str(folder)],
+            capture_output=True,
+            text=True,
+        )
+        assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_a_script_holds_only_what_its_recipe_needs():
+    plain = write(small.make_recipe(batch_size=16, schedule="cosine"))
+    for word in ("clip", "autocast", "average[", "WARMUP", "StepLR", "PARAMS", "val_loss_ema"):
+        assert word not in plain
+    full = write(
+        small.make_recipe(
+            batch_size=16,
+            schedule="step",
+            warmup=0.1,
+            clip_norm=1.0,
+            precision="bf16",
+            weights="ema",
+            params={"dropout": 0.1},
+        )
+    )
+    for word in ("clip_grad_norm_", "autocast", "average[", "WARMUP", "StepLR", "PARAMS"):
+        assert word in full
+    assert "Cosine" not in full
+
+
+def test_a_script_says_where_it_comes_from():
+    recipe = small.make_recipe(batch_size=16)
+    head = " ".join(write(recipe).split('"""')[1].split())
+    assert "Study digits, trial 17: val_loss 0.0612" in head
+    assert "torch 2.13.0" in head
+    assert recipe.title() in head
+
+
+def test_no_name_can_end_the_docstring():
+    recipe = small.make_recipe(batch_size=16, params={"a": '"""\\', 'b"""': "x\ny"})
+    text = write(recipe, metric='"""\\ \n metric')
+    module = {}
+    exec(compile(text, "exported", "exec"), module)
+    assert module["PARAMS"] == recipe.params
+    assert module["SEED"] == 0
+
+
+@pytest.mark.parametrize("format", ["yaml", "json"])
+def test_a_recipe_file_loads_to_the_same_recipe(format, tmp_path):
+    for recipe, _ in CASES:
+        path = tmp_path / f"recipe.{format}"
+        path.write_text(write(recipe, format), encoding="utf-8")
+        assert Recipe.load(path) == recipe
+
+
+def test_a_yaml_file_says_where_it_comes_from():
+    text = write(CASES[0][0], "yaml", metric="a\nb: c")
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    assert comments == [
+        "# Study digits, trial 17: a b: c 0.0612",
+        "# Searched with lrsearch 0.1.0, torch 2.13.0",
+    ]
+
+
+def test_a_trial_without_a_value_can_be_exported():
+    assert "# Study digits, trial 17\n" in write(CASES[0][0], "yaml", value=None)
+
+
+def test_a_json_file_is_the_recipe_alone():
+    assert json.loads(write(CASES[0][0], "json")) == CASES[0][0].to_dict()
+
+
+@pytest.mark.parametrize("format", ["lightning", "transformers", "timm"])
+def test_a_format_that_is_not_there_yet_names_those_that_are(format):
+    with pytest.raises(SpecError, match=f"{format} is not available .* yaml, json, torch"):
+        write(CASES[0][0], format)
+
+
+def test_an_unknown_format_names_the_near_miss():
+    with pytest.raises(SpecError, match="did you mean 'torch'"):
+        write(CASES[0][0], "pytorch")
+    with pytest.raises(SpecError, match="json, torch, yaml"):
+        write(CASES[0][0], "xml")
+    assert FORMATS == ("yaml", "json", "torch")
+
+
+def test_a_script_needs_the_batch_size():
+    with pytest.raises(SpecError, match="batch_size is null"):
+        write(small.make_recipe())
+
+
+def test_every_schedule_has_a_script():
+    for schedule in SCHEDULES:
+        assert "def build(" in write(small.make_recipe(schedule=schedule, batch_size=16))
+
+
+def test_the_validations_of_a_script_follow_its_horizon():
+    recipe = small.make_recipe(batch_size=16)
+    assert "VALIDATIONS = 3" in write(recipe, validate_every=ValidateEvery(fraction=0.3))
+    assert "VALIDATE_EVERY = 4" in write(recipe, validate_every=ValidateEvery(steps=4))
