@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lrsearch.api import Result, search
     from lrsearch.errors import (
         DeviceError,
         LrsearchError,
@@ -22,6 +23,7 @@ __all__ = [
     "DeviceError",
     "LrsearchError",
     "Recipe",
+    "Result",
     "SpecError",
     "StorageError",
     "StudyError",
@@ -29,9 +31,16 @@ __all__ = [
     "Task",
     "TaskError",
     "__version__",
+    "search",
 ]
 
-_MODULES = {"Recipe": "recipe", "StudySpec": "spec", "Task": "task"}
+_MODULES = {
+    "Recipe": "recipe",
+    "Result": "api",
+    "StudySpec": "spec",
+    "Task": "task",
+    "search": "api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.lint import CostPlan
 from lrsearch.recipe import Recipe
-from lrsearch.search import Search
 from lrsearch.spec import StudySpec
+from lrsearch.study.search import Search
 
 
 def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | None = None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.progress import Progress
-from lrsearch.search import Search
+from lrsearch.study.search import Search
 from lrsearch.worker import Stop, Worker, is_finished, release_dead
 
 log = logging.getLogger("lrsearch")

@@ -29,7 +29,7 @@ def check_file(
 
     `name` and `trials` replace the file's. Raises SpecError, TaskError or DeviceError in one line.
     """
-    from lrsearch.search import check_objective
+    from lrsearch.study.create import check_objective
     from lrsearch.training.devices import pick_device
     from lrsearch.training.setup import try_task
 

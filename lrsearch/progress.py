@@ -1,10 +1,13 @@
 """A live progress bar of a study on a terminal; nothing where stderr is none."""
 
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from lrsearch.search import Search
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.tables import TrialState
+from lrsearch.study.search import Search
 
 #: How often the database is asked.
 LOOK_SECONDS = 0.5
@@ -83,3 +86,23 @@ class Progress:
                 visible=True,
                 note=runs[-1]["round"],
             )
+
+
+@contextmanager
+def shown(search: Search) -> Iterator[None]:
+    """Show the progress of a study while this process works on it."""
+    ended = threading.Event()
+
+    def draw() -> None:
+        with Progress(search) as progress:
+            while not ended.wait(LOOK_SECONDS):
+                progress.update()
+            progress.update()
+
+    thread = threading.Thread(target=draw, name="lrsearch-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -44,9 +44,10 @@ def as_number(value: object) -> object:
     """A number that YAML 1.1 took for a string (`1e-3`) as a float; anything else as it came."""
     if isinstance(value, str):
         try:
-            return float(value)
+            number = float(value)
         except ValueError:
             return value
+        return number if math.isfinite(number) else value  # "nan" and "inf" are words
     return value
 
 

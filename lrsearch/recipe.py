@@ -1,9 +1,10 @@
 """Recipe: everything that determines how a model is trained, as one frozen value."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -48,23 +49,38 @@ def read_yaml(path: Path, kind: str) -> dict[str, Any]:
     return content
 
 
-def first_error(error: ValidationError, model: type[BaseModel], where: str) -> SpecError:
+def first_error(error: ValidationError, model: type[BaseModel], kind: str) -> str:
     """The first of pydantic's complaints as one line that names the place and what is accepted."""
     detail = error.errors()[0]
-    place = ".".join(
-        str(part) for part in (*([where] if where else []), *detail["loc"]) if str(part)
-    )
+    *owners, key = detail["loc"] or [""]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+    place = place.removeprefix(".")
     if detail["type"] == "extra_forbidden":
-        parent = ".".join(place.split(".")[:-1])
-        hint = near_miss(detail["loc"][-1], model.model_fields) if len(detail["loc"]) == 1 else ""
-        return SpecError(f"{place} is not a field of {parent or 'a study file'}{hint}")
+        for owner in owners:
+            model = _part(model, str(owner))
+        owner_name = ".".join(str(owner) for owner in owners) or kind
+        return f"{place} is not a field of {owner_name}{near_miss(key, model.model_fields)}"
     if detail["type"] == "missing":
-        return SpecError(f"{place} is missing")
-    if isinstance(cause := detail.get("ctx", {}).get("error"), SpecError):
-        return cause
-    return SpecError(
-        f"{place} = {detail['input']!r}: {detail['msg'].removeprefix('Value error, ')}"
-    )
+        return f"{place} is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    for theirs, ours in _WORDING.items():
+        message = re.sub(theirs, ours, message)
+    return f"{place} = {detail['input']!r}: {message}" if place else message
+
+
+#: Pydantic's words for the values of a YAML file, and YAML's own.
+_WORDING = {
+    r"valid dictionary( or instance of \w+)?": "mapping",
+    r"valid (list|tuple)": "list",
+    r"valid string": "word",
+}
+
+
+def _part(model: type[BaseModel], name: str) -> type[BaseModel]:
+    """The model that the field `name` of `model` holds, beside None or not."""
+    annotation = model.model_fields[name].annotation
+    types = (annotation, *get_args(annotation))
+    return next(part for part in types if isinstance(part, type) and issubclass(part, BaseModel))
 
 
 class Recipe(BaseModel):
@@ -130,7 +146,7 @@ class Recipe(BaseModel):
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from error
         except ValidationError as error:
-            raise first_error(error, cls, where) from error
+            raise SpecError(f"{where}: {first_error(error, cls, 'a recipe')}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """A mapping of plain JSON values; `from_dict` turns it back into an equal recipe."""

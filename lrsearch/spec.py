@@ -15,6 +15,8 @@ from lrsearch.space import SearchSpace, parse_space
 
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints")
+#: Fields whose value stays text even if it looks like a number (`name: "2024"`).
+TEXT = ("name", "task", "notes", "tags", "project", "checkpoints")
 #: Fields of the study-file format that this version cannot serve yet, and what it does serve.
 NOT_YET = {
     "accumulate": "1",
@@ -251,12 +253,16 @@ class StudySpec(_Part):
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "study") -> "StudySpec":
         """Raises SpecError, one line that begins with `where`, unless `content` is a study."""
+        if not isinstance(content, Mapping):
+            raise SpecError(f"{where} = {content!r}, but a mapping of fields is needed")
         try:
-            return cls.model_validate(plain_numbers(content))
+            return cls.model_validate(
+                {k: v if k in TEXT else plain_numbers(v) for k, v in content.items()}
+            )
         except SpecError as error:
             raise SpecError(f"{where}: {error}") from error
         except ValidationError as error:
-            raise SpecError(f"{where}: {first_error(error, cls, '')}") from error
+            raise SpecError(f"{where}: {first_error(error, cls, 'a study file')}") from error
 
     @classmethod
     def load(cls, path: "str | Path") -> "StudySpec":

@@ -4,11 +4,11 @@ from typing import Any
 
 from lrsearch import confirm
 from lrsearch.errors import StudyError
-from lrsearch.search import Search
 from lrsearch.spec import StudySpec
 from lrsearch.storage import curves, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState
+from lrsearch.study.search import Search
 from lrsearch.worker import is_finished
 
 

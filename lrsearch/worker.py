@@ -14,17 +14,11 @@ import torch
 
 from lrsearch import confirm, rungs
 from lrsearch.recipe import Recipe
-from lrsearch.search import (
-    Assignment,
-    LostTrialError,
-    Outcome,
-    Search,
-    best_validation,
-    objective_value,
-)
 from lrsearch.storage import confirmations, curves, studies, trials, workers
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
+from lrsearch.study.search import Assignment, LostTrialError, Outcome, Search
+from lrsearch.study.values import best_validation, objective_value
 from lrsearch.task import LoadedTask
 from lrsearch.training import checkpoint
 from lrsearch.training.loop import Training, Validation
@@ -130,7 +124,16 @@ class Worker:
         self.checkpoints = Path(search.spec.checkpoints or "lrsearch-checkpoints") / search.name
 
     def run(self) -> None:
-        """Work until the study is finished; what is held when asked to stop is let go of."""
+        """Work until the study is finished; what is held when it ends early is let go of."""
+        try:
+            self._loop()
+        except BaseException:
+            with self.search.database.begin() as connection:
+                trials.release_workers(connection, self.search.study_id, [self.name])
+                confirmations.release(connection, self.search.study_id, [self.name])
+            raise
+
+    def _loop(self) -> None:
         self.search.repair()
         while not self.stop.asked:
             if self._work():

@@ -40,9 +40,9 @@ def upgrade(storage: str | None) -> None:
 
 
 def _prepare(storage: str | None) -> None:
-    from lrsearch.search import prepare
     from lrsearch.storage.connect import Database, locate
     from lrsearch.storage.schema import head
+    from lrsearch.study.database import prepare
 
     database = Database(locate(storage))
     announce(database)
@@ -60,8 +60,8 @@ def check(as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch db check
     """
-    from lrsearch.search import open_database
     from lrsearch.storage.schema import head
+    from lrsearch.study.database import open_database
 
     database = open_database(storage)
     if as_json:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from lrsearch.search import Search
     from lrsearch.storage.connect import Database
+    from lrsearch.study.search import Search
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -85,7 +85,8 @@ def print_json(value: Any) -> None:
 
 def open_search(storage: str | None, name: str, *, quiet: bool = False) -> "Search":
     """The study in the database that the options name; says which database on the first line."""
-    from lrsearch.search import Search, open_database
+    from lrsearch.study.database import open_database
+    from lrsearch.study.search import Search
 
     database = open_database(storage)
     announce(database, quiet=quiet)

@@ -46,7 +46,8 @@ def run(
     from lrsearch.errors import SpecError
     from lrsearch.lint import cost_plan
     from lrsearch.preflight import check_file
-    from lrsearch.search import create_study, open_database
+    from lrsearch.study.create import create_study
+    from lrsearch.study.database import open_database
     from lrsearch.summary import summarize
 
     if workers is not None and workers < 1:

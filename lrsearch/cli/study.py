@@ -44,7 +44,8 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
       lrsearch study create studies/digits.yaml --name digits-2
     """
     from lrsearch.preflight import check_file
-    from lrsearch.search import create_study, open_database
+    from lrsearch.study.create import create_study
+    from lrsearch.study.database import open_database
 
     checked = check_file(file, name=name)
     database = open_database(storage, create=True)
@@ -70,8 +71,9 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study list --json
     """
-    from lrsearch.search import Search, open_database
     from lrsearch.storage import studies
+    from lrsearch.study.database import open_database
+    from lrsearch.study.search import Search
     from lrsearch.summary import summarize
 
     database = open_database(storage)
@@ -236,12 +238,12 @@ def enqueue(name: str, recipe: Path, storage: str | None) -> None:
     Example:
       lrsearch trial enqueue digits recipe.yaml
     """
-    from lrsearch import search as searching
     from lrsearch.recipe import read_yaml
+    from lrsearch.study import create
 
     content = read_yaml(recipe, "recipe")
     search = open_search(storage, name)
-    full = searching.enqueue(search, content, where=str(recipe))
+    full = create.enqueue(search, content, where=str(recipe))
     click.echo(f"enqueued in {name}: {full.title()}")
 
 

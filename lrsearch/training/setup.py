@@ -47,8 +47,12 @@ class TaskCache:
             self._tasks[key] = self.loaded.make(params)
         return self._tasks[key]
 
-    def batch_size(self, params: Mapping[str, Any]) -> int:
-        return self.task(params).batch_size
+    def batch_size(self, params: Mapping[str, Any]) -> int | None:
+        """The task's own for these params; None if it refuses them, as training will then say."""
+        try:
+            return self.task(params).batch_size
+        except TaskError:
+            return None
 
     def splits(self, recipe: Recipe) -> tuple[Task, tuple[Data, Data]]:
         task = self.task(recipe.params)

@@ -1,29 +1,25 @@
-"""The only module that knows Optuna: create, open, ask, report at rungs, tell."""
+"""A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
 import math
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
-from lrsearch.errors import SpecError, StorageError, StudyError, near_miss
+from lrsearch.errors import StudyError, near_miss
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import survives
 from lrsearch.spec import StudySpec
-from lrsearch.storage import curves, schema, studies, trials
-from lrsearch.storage.connect import Database, explained, locate
+from lrsearch.storage import curves, studies, trials
+from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.storage.trials import TICKET_ATTRIBUTE, Claim
-from lrsearch.task import LoadedTask, Task
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+from lrsearch.study.database import optuna_storage
+from lrsearch.study.values import best_validation, objective_value
 
 #: Share of the search's epochs that confirmation may spend at most.
 CONFIRM_SHARE = 0.25
@@ -58,70 +54,8 @@ class Outcome:
     start_loss: float
 
 
-def _optuna_storage(database: Database, *, create: bool = False) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(
-        database.optuna_url,
-        engine_kwargs=dict(database.engine_kwargs),
-        skip_table_creation=not create,
-    )
-
-
-def prepare(database: Database) -> bool:
-    """Make the schema or bring it up to date; safe when many processes start at once.
-
-    Returns whether there was anything to do.
-    """
-    with explained(database):
-        if database.path is not None and not database.path.parent.is_dir():
-            raise StorageError(
-                f"storage {database.location}: the folder {database.path.parent} does not exist"
-            )
-        with database.read() as connection:
-            if schema.is_current(connection):
-                return False
-        with schema.creation_lock(database):
-            with database.read() as connection:
-                if schema.is_current(connection):
-                    return False
-            _create_tables(database)
-    return True
-
-
-def _create_tables(database: Database) -> None:
-    fresh = database.path is not None and database.path.stat().st_size == 0
-    try:
-        _optuna_storage(database, create=True).engine.dispose()
-        with database.begin() as connection:
-            schema.upgrade(connection)
-    except Exception:
-        if fresh and database.path is not None:  # nothing half-made stays behind
-            database.close()
-            for suffix in ("", "-wal", "-shm"):
-                database.path.with_name(database.path.name + suffix).unlink(missing_ok=True)
-        raise
-
-
-def open_database(option: str | None, *, create: bool = False) -> Database:
-    """The database that `--storage`, the environment or a file names, ready for use.
-
-    Without `create` it must hold lrsearch's tables already. Raises StorageError in one line.
-    """
-    database = Database(locate(option))
-    if create:
-        prepare(database)
-        return database
-    missing = f"storage {database.location} holds no studies; `lrsearch run FILE` creates one"
-    if database.path is not None and not database.path.exists():
-        raise StorageError(missing)
-    with explained(database), database.read() as connection:
-        if schema.revision(connection) is None:
-            raise StorageError(missing)
-        if not schema.is_current(connection):
-            raise StorageError(
-                f"storage {database.location} was made by an older version; run `lrsearch db "
-                f"upgrade`"
-            )
-    return database
+class LostTrialError(Exception):
+    """The trial belongs to another worker now; whoever gets this drops it and goes on."""
 
 
 class Search:
@@ -134,7 +68,7 @@ class Search:
         self.code: Mapping[str, str] = row["code"]
         self.steps_per_epoch: int = row["steps_per_epoch"]
         self.study = optuna.load_study(
-            study_name=row["name"], storage=_optuna_storage(database), sampler=self._sampler(0)
+            study_name=row["name"], storage=optuna_storage(database), sampler=self._sampler(0)
         )
 
     @property
@@ -171,7 +105,9 @@ class Search:
         """Whether the study is open and its budget has another trial."""
         return trials.may_start(connection, self.study_id, horizon=self.horizon, keep=self._keep)
 
-    def ask(self, worker: str, batch_size: Callable[[Mapping[str, Any]], int]) -> Assignment | None:
+    def ask(
+        self, worker: str, batch_size: Callable[[Mapping[str, Any]], int | None]
+    ) -> Assignment | None:
         """Claim a trial: an orphan if there is one, else a new one; None if the budget is used.
 
         `batch_size` tells the task's own for given params.
@@ -194,7 +130,7 @@ class Search:
         )
 
     def _begin(
-        self, claim: Claim, row: Row, batch_size: Callable[[Mapping[str, Any]], int]
+        self, claim: Claim, row: Row, batch_size: Callable[[Mapping[str, Any]], int | None]
     ) -> Assignment:
         """Create the ticket's trial in Optuna, sample its recipe, and record both."""
         given = row["recipe"]
@@ -324,133 +260,6 @@ class Search:
 
     def delete(self) -> None:
         """Remove the study, Optuna's half and ours."""
-        optuna.delete_study(study_name=self.name, storage=_optuna_storage(self.database))
+        optuna.delete_study(study_name=self.name, storage=optuna_storage(self.database))
         with self.database.begin() as connection:
             studies.forget(connection, self.study_id)
-
-
-class LostTrialError(Exception):
-    """The trial belongs to another worker now; whoever gets this drops it and goes on."""
-
-
-def objective_value(row: Mapping[str, Any], spec: StudySpec) -> float | None:
-    """The objective at one validation, of the deployed weights; None if it was not finite."""
-    if spec.objective.metric != "val_loss":
-        value: float | None = row["metrics"].get(spec.objective.metric)
-        return value
-    deployed = "val_loss_ema" if spec.ema is not None and spec.ema.deploy else "val_loss"
-    loss: float | None = row[deployed]
-    return loss
-
-
-def best_validation(rows: list[Any], spec: StudySpec) -> Mapping[str, Any] | None:
-    """The validation with the best objective, the earlier of equals; None if none has one."""
-    scored = [(row, objective_value(row, spec)) for row in rows]
-    finite = [(row, value) for row, value in scored if value is not None and math.isfinite(value)]
-    if not finite:
-        return None
-    best: Mapping[str, Any] = min(finite, key=lambda item: spec.objective.loss(item[1]))[0]
-    return best
-
-
-def create_study(
-    database: Database,
-    spec: StudySpec,
-    loaded: LoadedTask,
-    *,
-    steps_per_epoch: int,
-    exist_ok: bool,
-) -> tuple[Search, bool]:
-    """The study of this spec, and whether it is new.
-
-    An existing one of the same name must have the same spec and code; its budget, confirmation and
-    notes then follow the new spec. Raises StudyError with the differences otherwise.
-    """
-    with explained(database), database.read() as connection:
-        row = studies.by_name(connection, spec.name)
-    if row is None:
-        with explained(database):
-            _insert_study(database, spec, loaded, steps_per_epoch)
-        return Search.open(database, spec.name), True
-    if not exist_ok:
-        raise StudyError(
-            f"study {spec.name!r} exists already; add --exist-ok, or --name for another one"
-        )
-    _refuse_other(spec, StudySpec.from_stored(row["definition"]), loaded, row["code"])
-    with explained(database), database.begin() as connection:
-        definition = spec.to_dict()
-        studies.change(connection, row["study_id"], definition=definition, **_budget(spec))
-    return Search.open(database, spec.name), False
-
-
-def _budget(spec: StudySpec) -> dict[str, Any]:
-    return {
-        "trials_total": spec.budget.trials,
-        "epochs_total": spec.budget.total_epochs,
-        "seconds_total": spec.budget.time,
-    }
-
-
-def _insert_study(
-    database: Database, spec: StudySpec, loaded: LoadedTask, steps_per_epoch: int
-) -> None:
-    optuna.create_study(
-        study_name=spec.name,
-        storage=_optuna_storage(database),
-        direction=spec.objective.direction,
-        load_if_exists=True,
-    )
-    with database.begin() as connection:
-        study_id = studies.optuna_id(connection, spec.name)
-        assert study_id is not None
-        if studies.by_id(connection, study_id) is not None:
-            return  # another process was quicker; it is compared when opened again
-        values = {
-            "study_id": study_id,
-            "name": spec.name,
-            "definition": spec.to_dict(),
-            "spec_hash": spec.hash(),
-            "code": dict(loaded.code),
-            "versions": {name: version(name) for name in ("lrsearch", "torch", "optuna")},
-            "steps_per_epoch": steps_per_epoch,
-            **_budget(spec),
-        }
-        studies.create(connection, values)
-        for where, recipe in spec.given_recipes():
-            kind = "baseline" if where == "baseline" else "enqueued"
-            fields = spec.recipe(recipe, batch_size=None, where=where).to_dict()
-            studies.enqueue(connection, study_id, kind, fields)
-
-
-def _refuse_other(
-    spec: StudySpec, stored: StudySpec, loaded: LoadedTask, code: Mapping[str, str]
-) -> None:
-    changes = stored.differences(spec)
-    changed = sorted(
-        name for name in {*code, *loaded.code} if code.get(name) != loaded.code.get(name)
-    )
-    if changed and spec.code == "refuse":
-        changes.append(f"code of {', '.join(changed)} (code: warn in the file goes on)")
-    if changes:
-        raise StudyError(
-            f"study {spec.name!r} exists with another spec: {'; '.join(changes)}. Use --name to "
-            f"start another study"
-        )
-
-
-def enqueue(search: Search, recipe: Mapping[str, Any], where: str) -> Recipe:
-    """Let the next free worker train this recipe. Raises SpecError if it does not fit the study."""
-    full = search.spec.recipe(recipe, batch_size=None, where=where)
-    with search.database.begin() as connection:
-        studies.enqueue(connection, search.study_id, "enqueued", full.to_dict())
-    return full
-
-
-def check_objective(spec: StudySpec, task: Task) -> None:
-    """Raises SpecError if the objective is no metric of the task."""
-    metric = spec.objective.metric
-    if metric != "val_loss" and metric not in task.metrics:
-        raise SpecError(
-            f"objective.metric = {metric!r} is not a metric of the task"
-            f"{near_miss(metric, ['val_loss', *task.metrics])}"
-        )
