@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lrsearch.errors import SpecError, StudyError
+from lrsearch.errors import StudyError
 from lrsearch.lint import CostPlan
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
@@ -21,6 +21,8 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
         f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
         f"{_epochs(plan.confirm)} of confirmation, no range test",
     ]
+    if plan.total_epochs is not None:
+        lines[1] += f"; never more than {_epochs(plan.total_epochs)} together"
     if seconds_per_epoch is not None:
         line = f"time: {seconds_per_epoch:.3g} s an epoch on one worker"
         if plan.total is not None:
@@ -168,12 +170,25 @@ def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> P
     from lrsearch.report.data import load_report
     from lrsearch.report.page import write_report
 
-    folder = out if out is not None else Path(f"{search.name}-report")
-    write_report(load_report(search.database, search.name, study["confirmed"]), folder)
-    if study["best"] is not None:
-        for name, form in (("best.yaml", "yaml"), ("best.py", "torch")):
-            text = export_text(search, trial=None, form=form)
-            (folder / name).write_text(text, encoding="utf-8")
+    folder = report_folder(search.name, out)
+    report = load_report(search.database, search.name, study["confirmed"])
+    try:
+        write_report(report, folder)
+        if study["best"] is not None:
+            for name, form in (("best.yaml", "yaml"), ("best.py", "torch")):
+                text = export_text(search, trial=None, form=form)
+                (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"cannot write the report in {folder}: {error.strerror}") from error
+    return folder
+
+
+def report_folder(study: str, out: Path | None) -> Path:
+    """Where the report of a study goes. Raises StudyError if it cannot be a folder."""
+    folder = out if out is not None else Path(f"{study}-report")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise StudyError(f"cannot write the report in {folder}: {there} is a file; name --out")
     return folder
 
 
@@ -183,11 +198,9 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
     Raises StudyError if there is no such trial, SpecError for a format that is not on offer.
     """
     from lrsearch.confirm import confirmed
-    from lrsearch.export import FORMATS, export
+    from lrsearch.export import export
     from lrsearch.storage import studies, trials
 
-    if form not in FORMATS:
-        raise SpecError(f"--format {form} is not available; accepted: {', '.join(FORMATS)}")
     with search.database.read() as connection:
         study = studies.by_name(connection, search.name)
         minimize = search.spec.objective.direction == "minimize"
@@ -210,4 +223,5 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
         value=row["value"],
         metric=search.spec.objective.metric,
         versions=study["versions"],
+        validate_every=search.spec.validate_every,
     )

@@ -1,5 +1,6 @@
 """What a study will cost at most, and what in it looks unwise."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from lrsearch.confirm import MOST_RUNS, allowed_runs
 from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.ranges import Choice, Fixed, Range
 from lrsearch.spec import StudySpec
+from lrsearch.study.search import CONFIRM_SHARE
 
 #: A range that reaches this far beyond the preset's end is unusual: a decade.
 BEYOND = 10.0
@@ -24,41 +26,44 @@ class CostPlan:
     trials: int | None
     range_test: float
     search: float | None
-    confirm_runs: int | None
+    confirm_runs: int
+    #: The budget's own bound on everything together.
+    total_epochs: float | None
 
     @property
-    def confirm(self) -> float | None:
-        return None if self.confirm_runs is None else self.confirm_runs * self.horizon
+    def confirm(self) -> float:
+        return self.confirm_runs * self.horizon
 
     @property
     def total(self) -> float | None:
-        if self.search is None or self.confirm is None:
+        if self.search is None:
             return None
-        return self.range_test + self.search + self.confirm
+        parts = self.range_test + self.search + self.confirm
+        return parts if self.total_epochs is None else min(parts, self.total_epochs)
 
 
 def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
     """The most that the study's budget allows."""
     horizon = spec.horizon_epochs(steps_per_epoch)
-    budget = spec.budget
+    budget, confirm = spec.budget, spec.confirm
     bounds = []
     if budget.trials is not None:
         bounds.append(budget.trials * horizon)
     if budget.total_epochs is not None:
-        bounds.append(budget.total_epochs)
-    runs: int | None = 0
-    if spec.confirm is not None:
-        runs = None
-        if budget.trials is not None:
-            left = budget.total_epochs
-            most = allowed_runs(spec, started=budget.trials, epochs_left=left, horizon=horizon)
-            runs = min(spec.confirm.runs or MOST_RUNS, most)
+        bounds.append(budget.total_epochs * (1 - (CONFIRM_SHARE if confirm is not None else 0)))
+    runs = 0
+    if confirm is not None:
+        started = sys.maxsize if budget.trials is None else budget.trials
+        left = budget.total_epochs
+        most = allowed_runs(spec, started=started, epochs_left=left, horizon=horizon)
+        runs = min(confirm.runs or MOST_RUNS, most)
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
         range_test=0.0,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
+        total_epochs=budget.total_epochs,
     )
 
 

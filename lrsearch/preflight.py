@@ -1,10 +1,13 @@
 """Everything about a study file that can be wrong, found before a database is touched."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lrsearch.errors import SpecError, TaskError
 from lrsearch.ranges import Domain, Fixed, Range
 from lrsearch.spec import StudySpec
 from lrsearch.task import LoadedTask, Task, load_task
@@ -37,10 +40,12 @@ def check_file(
     if name is not None or trials is not None:
         spec = _override(spec, path, name, trials)
     chosen = pick_device(device)
-    loaded = load_task(spec.task, path.parent)
-    task = loaded.make({key: _first(domain) for key, domain in spec.space.params.items()})
-    check_objective(spec, task)
-    steps_per_epoch = try_task(task, chosen)
+    with _located(str(path)):
+        loaded = load_task(spec.task, path.parent)
+        task = loaded.make({key: _first(domain) for key, domain in spec.space.params.items()})
+        check_objective(spec, task)
+    with _located(f"{path}: {spec.task}"):
+        steps_per_epoch = try_task(task, chosen)
     return Checked(
         spec=spec,
         loaded=loaded,
@@ -48,6 +53,15 @@ def check_file(
         folder=path.resolve().parent,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+@contextmanager
+def _located(where: str) -> Iterator[None]:
+    """Errors inside begin with `where`."""
+    try:
+        yield
+    except (SpecError, TaskError) as error:
+        raise type(error)(f"{where}: {error}") from error
 
 
 def _override(spec: StudySpec, path: Path, name: str | None, trials: int | None) -> StudySpec:

@@ -39,10 +39,12 @@ def read_yaml(path: Path, kind: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: the {kind} is not UTF-8 text") from error
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        # YAML reads JSON but for its escapes of characters beyond 16 bits.
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        language = "JSON" if path.suffix == ".json" else "YAML"
         reason = " ".join(str(error).split())
-        raise SpecError(f"{path}: the {kind} is not valid YAML: {reason}") from error
+        raise SpecError(f"{path}: the {kind} is not valid {language}: {reason}") from error
     if not isinstance(content, dict):
         found = "empty" if content is None else f"a {type(content).__name__}"
         raise SpecError(f"{path}: the {kind} is {found}, but a mapping of fields is needed")
@@ -50,15 +52,18 @@ def read_yaml(path: Path, kind: str) -> dict[str, Any]:
 
 
 def first_error(error: ValidationError, model: type[BaseModel], kind: str) -> str:
-    """The first of pydantic's complaints as one line that names the place and what is accepted."""
-    detail = error.errors()[0]
-    *owners, key = detail["loc"] or [""]
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"])
+    """One of pydantic's complaints as one line that names the place and what is accepted."""
+    # A misspelled field first: what then is missing follows from it.
+    detail = min(error.errors(), key=lambda detail: detail["type"] not in _UNKNOWN_FIELD)
+    parts = [part for part in detail["loc"] if part != "[key]"]
+    *owners, key = parts or [""]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     place = place.removeprefix(".")
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] in _UNKNOWN_FIELD:
         for owner in owners:
             model = _part(model, str(owner))
         owner_name = ".".join(str(owner) for owner in owners) or kind
+        place = ".".join(str(part) for part in parts)
         return f"{place} is not a field of {owner_name}{near_miss(key, model.model_fields)}"
     if detail["type"] == "missing":
         return f"{place} is missing"
@@ -68,6 +73,7 @@ def first_error(error: ValidationError, model: type[BaseModel], kind: str) -> st
     return f"{place} = {detail['input']!r}: {message}" if place else message
 
 
+_UNKNOWN_FIELD = ("extra_forbidden", "invalid_key")
 #: Pydantic's words for the values of a YAML file, and YAML's own.
 _WORDING = {
     r"valid dictionary( or instance of \w+)?": "mapping",

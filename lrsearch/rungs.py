@@ -1,8 +1,12 @@
-"""Pure decisions about a trial's course: when it is validated, where rungs are, who goes on."""
+"""Pure decisions about a trial's course: its validations and rungs, who goes on, who diverged."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+#: Training whose mean loss between two looks exceeds the first batch's loss by this multiple has
+#: diverged.
+DIVERGENCE_MULTIPLE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,3 +85,8 @@ def survives(mine: float, others: Iterable[float], *, eta: float, min_peers: int
         return True
     better = sum(value < mine for value in values)
     return better < math.ceil(count / eta)
+
+
+def divergence_limit(start_loss: float) -> float:
+    """The mean training loss above which a run has diverged; works for losses below 0 as well."""
+    return start_loss + (DIVERGENCE_MULTIPLE - 1) * (abs(start_loss) or math.inf)

@@ -1,23 +1,18 @@
 """SearchSpace: which recipes may be sampled, in units that suit a sampler.
 
 Parameter names are conditional on optimizer and schedule (`adamw.lr`, `one_cycle.pct_start`).
-A `1-momentum` or `1-beta1` is sampled instead of the decay rate itself, log-uniformly (Wang et al.
-2021; Dahl et al. 2023), and `sgd.lr` as lr * 0.1 / (1 - momentum): its best value then hardly
-depends on the momentum beside it. Ranges that a user writes are in torch's own units.
+Ranges that a user writes are in torch's own units.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.optimizers import OPTIMIZERS, Limit, optimizer_info
-from lrsearch.ranges import Choice, Domain, Fixed, Range, Value, parse
+from lrsearch.ranges import Choice, Domain, Fixed, Range, parse
 from lrsearch.schedules import SCHEDULES, Fractions, Word, schedule_info
-
-#: Momentum at which momentum-equivalent lr equals lr.
-REFERENCE_MOMENTUM = 0.9
+from lrsearch.units import Suggester, contains, encode, parameter_name, suggest
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {
@@ -38,23 +33,6 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class Suggester(Protocol):
-    """What a space needs of an Optuna trial."""
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float: ...
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int: ...
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any: ...
-
-
-def _scalar(value: Value) -> Any:
-    """A choice in the types that Optuna takes: a list becomes its JSON text."""
-    return json.dumps(value) if isinstance(value, tuple) else value
-
-
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
     #: Optimizer name to its fields' domains; `beta1` and `beta2` are the halves of `betas`.
@@ -71,17 +49,17 @@ class SearchSpace:
         optimizer = _pick(trial, "optimizer", list(self.optimizers))
         schedule = _pick(trial, "schedule", list(self.schedules))
         fields = {
-            key: _suggest(trial, f"{schedule}.{key}", domain)
+            key: suggest(trial, f"{schedule}.{key}", domain)
             for key, domain in self.schedules[schedule].items()
         }
         warmup = 0.0
         if SCHEDULES[schedule].warmup:
-            warmup = _suggest(trial, "warmup", self.warmup)
+            warmup = suggest(trial, "warmup", self.warmup)
         return {
             "optimizer": self._suggest_optimizer(trial, optimizer),
             "schedule": {"name": schedule, **fields},
             "warmup": warmup,
-            "params": {k: _suggest(trial, f"params.{k}", d) for k, d in self.params.items()},
+            "params": {k: suggest(trial, f"params.{k}", d) for k, d in self.params.items()},
         }
 
     def _suggest_optimizer(self, trial: Suggester, name: str) -> dict[str, Any]:
@@ -89,8 +67,8 @@ class SearchSpace:
         domains = self.optimizers[name]
         for key, domain in domains.items():
             if key != "lr":
-                values[key] = _suggest(trial, f"{name}.{key}", domain)
-        lr = _suggest(trial, f"{name}.lr", domains["lr"], momentum=values.get("momentum", 0.0))
+                values[key] = suggest(trial, f"{name}.{key}", domain)
+        lr = suggest(trial, f"{name}.lr", domains["lr"], momentum=values.get("momentum", 0.0))
         if values.get("nesterov") and not values.get("momentum"):
             values["nesterov"] = False
         if "beta1" in values or "beta2" in values:
@@ -106,6 +84,10 @@ class SearchSpace:
         if "betas" in optimizer and "betas" not in self.optimizers[o]:
             optimizer["beta1"], optimizer["beta2"] = optimizer.pop("betas")
         schedule = {**SCHEDULES[s].defaults, **schedule}
+        momentum = optimizer.get("momentum", 0.0)
+        if not momentum and not optimizer.get("nesterov") and "nesterov" in self.optimizers[o]:
+            # `suggest` turns nesterov off here, whatever was sampled.
+            optimizer["nesterov"] = contains(self.optimizers[o]["nesterov"], True, 0.0)
         wanted = [
             (f"{o}.{k}", d, optimizer.pop(k, OPTIMIZERS[o].default(k)))
             for k, d in self.optimizers[o].items()
@@ -114,13 +96,14 @@ class SearchSpace:
         wanted += [(f"params.{k}", d, recipe["params"].get(k)) for k, d in self.params.items()]
         if SCHEDULES[s].warmup:
             wanted.append(("warmup", self.warmup, recipe["warmup"]))
+        if any(value != OPTIMIZERS[o].default(key) for key, value in optimizer.items()):
+            return None  # a field that the space leaves to torch
         params: dict[str, Any] = {"optimizer": o, "schedule": s}
-        momentum = recipe["optimizer"].get("momentum", 0.0)
         for name, domain, value in wanted:
-            if not _contains(domain, value, momentum):
+            if not contains(domain, value, momentum):
                 return None
             if not isinstance(domain, Fixed):
-                params[_parameter_name(name, domain)] = _encode(domain, value, momentum)
+                params[parameter_name(name, domain)] = encode(domain, value, momentum)
         return params
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,70 +145,6 @@ def _pick(trial: Suggester, name: str, names: list[str]) -> str:
     return str(trial.suggest_categorical(name, names))
 
 
-def _parameter_name(name: str, domain: Domain) -> str:
-    if isinstance(domain, Range) and domain.unit == "complement":
-        owner, _, key = name.rpartition(".")
-        return f"{owner}.1-{key}"
-    return name
-
-
-def _bounds(domain: Range, momentum: float) -> tuple[float, float]:
-    """Low and high in the sampling unit."""
-    if domain.unit == "plain" or domain.in_unit:
-        return domain.low, domain.high
-    if domain.unit == "complement":
-        return 1 - domain.high, 1 - domain.low
-    factor = (1 - REFERENCE_MOMENTUM) / (1 - momentum)
-    return domain.low * factor, domain.high * factor
-
-
-def _encode(domain: Domain, value: Any, momentum: float) -> Any:
-    """`value`, in torch's units, in the sampling unit."""
-    if isinstance(domain, Range) and domain.unit == "complement":
-        return 1 - value
-    if isinstance(domain, Range) and domain.unit == "momentum_equivalent":
-        return value * (1 - REFERENCE_MOMENTUM) / (1 - momentum)
-    return _scalar(tuple(value) if isinstance(value, list) else value)
-
-
-def _decode(domain: Range, sampled: float, momentum: float) -> float:
-    if domain.unit == "complement":
-        value = 1 - sampled
-    elif domain.unit == "momentum_equivalent":
-        value = sampled * (1 - momentum) / (1 - REFERENCE_MOMENTUM)
-    else:
-        return sampled
-    if domain.in_unit:
-        return value
-    return min(max(value, domain.low), domain.high)  # rounding may leave the range by one ulp
-
-
-def _suggest(trial: Suggester, name: str, domain: Domain, momentum: float = 0.0) -> Any:
-    name = _parameter_name(name, domain)
-    if isinstance(domain, Fixed):
-        return list(domain.value) if isinstance(domain.value, tuple) else domain.value
-    if isinstance(domain, Choice):
-        scalars = [_scalar(choice) for choice in domain.choices]
-        choice = domain.choices[scalars.index(trial.suggest_categorical(name, scalars))]
-        return list(choice) if isinstance(choice, tuple) else choice
-    if domain.integer:
-        first, last, step = int(domain.low), int(domain.high), int(domain.step or 1)
-        return trial.suggest_int(name, first, last, step=step, log=domain.log)
-    low, high = _bounds(domain, momentum)
-    sampled = trial.suggest_float(name, low, high, step=domain.step, log=domain.log)
-    return _decode(domain, sampled, momentum)
-
-
-def _contains(domain: Domain, value: Any, momentum: float) -> bool:
-    if isinstance(domain, Fixed | Choice):
-        choices = [domain.value] if isinstance(domain, Fixed) else domain.choices
-        return (tuple(value) if isinstance(value, list) else value) in choices
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    low, high = _bounds(domain, momentum)
-    return bool(low <= _encode(domain, value, momentum) <= high)
-
-
 def parse_space(content: object, where: str = "space") -> SearchSpace:
     """A preset's name or a mapping as in a study file. Raises SpecError naming the field."""
     if isinstance(content, str):
@@ -264,7 +183,10 @@ def _named(content: object, where: str) -> Mapping[str, Any]:
     if isinstance(content, str):
         content = [content]
     if isinstance(content, list):
-        content = {name: {} for name in content if isinstance(name, str)}
+        for i, name in enumerate(content):
+            if not isinstance(name, str):
+                raise SpecError(f"{where}[{i}] = {name!r}, but a list here holds names only")
+        content = {name: {} for name in content}
     if not isinstance(content, Mapping) or not content:
         raise SpecError(f"{where} is empty or no mapping; write e.g. {{adamw: {{}}}}")
     return content
@@ -282,7 +204,10 @@ def _optimizer_domains(name: str, content: object, where: str) -> dict[str, Doma
     domains = dict(info.ranges)
     written = _fields(content, where)
     if "betas" in written:
-        domains.pop("beta1", None), domains.pop("beta2", None)
+        for half in ("beta1", "beta2"):
+            if half in written:
+                raise SpecError(f"{where}.betas and {where}.{half} are both given; leave one out")
+            domains.pop(half, None)
     for key, value in written.items():
         place = f"{where}.{key}"
         if key not in limits:
@@ -299,10 +224,12 @@ def _optimizer_domains(name: str, content: object, where: str) -> dict[str, Doma
 
 def _in_unit_of(preset: Domain | None, domain: Domain) -> Domain:
     """The user's range, sampled in the unit of the preset's; it stays in torch's units."""
-    if not isinstance(preset, Range) or not isinstance(domain, Range) or domain.step is not None:
+    if not isinstance(domain, Range):
         return domain
-    log = domain.log or preset.unit == "complement"
-    return replace(domain, unit=preset.unit, log=log, integer=False)
+    domain = replace(domain, integer=False)  # 0 and 1 are as good as 0.0 and 1.0 here
+    if not isinstance(preset, Range) or domain.step is not None:
+        return domain
+    return replace(domain, unit=preset.unit, log=domain.log or preset.unit == "complement")
 
 
 def _schedule_domains(name: str, content: object, where: str) -> dict[str, Domain]:
@@ -343,13 +270,13 @@ def _check_legal(space: SearchSpace, where: str) -> None:
     """Refuse what could only be sampled illegally. Every rule reads the registries."""
     for schedule, fields in space.schedules.items():
         info = SCHEDULES[schedule]
-        if not info.warmup and not _contains(space.warmup, 0.0, 0.0):
+        if not info.warmup and not contains(space.warmup, 0.0, 0.0):
             raise SpecError(
                 f"{where}.schedules.{schedule} takes no warm-up, but {where}.warmup never is 0; "
                 f"add 0.0 to warmup or leave {schedule} out"
             )
         flag = info.momentum_flag
-        if not flag or not _contains(fields[flag], True, 0.0):
+        if not flag or not contains(fields[flag], True, 0.0):
             continue
         for optimizer, domains in space.optimizers.items():
             momentum = OPTIMIZERS[optimizer].momentum
@@ -363,6 +290,10 @@ def _check_legal(space: SearchSpace, where: str) -> None:
                     f"fix {keys[0]} there or write {flag}: false"
                 )
     for optimizer, domains in space.optimizers.items():
+        place = f"{where}.optimizers.{optimizer}"
+        off = Fixed(value=False)
+        if domains.get("nesterov", off) != off and domains.get("dampening", off) != off:
+            raise SpecError(f"{place}.dampening needs nesterov: false; torch refuses both together")
         never = domains.get("momentum", Fixed(value=0.0)) == Fixed(value=0.0)
         if never and domains.get("nesterov", Fixed(value=False)) == Fixed(value=True):
-            raise SpecError(f"{where}.optimizers.{optimizer}.nesterov = true needs a momentum")
+            raise SpecError(f"{place}.nesterov = true needs a momentum")

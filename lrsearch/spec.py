@@ -163,7 +163,8 @@ class StudySpec(_Part):
             return content
         content = dict(content)
         for key, accepted in NOT_YET.items():
-            if key in content and str(content.pop(key)) != accepted:
+            value = content.pop(key, None)
+            if value is not None and str(value) != accepted:
                 raise SpecError(f"{key} is not available in this version; leave it out")
         return content
 
@@ -284,8 +285,8 @@ class StudySpec(_Part):
         return {key: value for key, value in self.to_dict().items() if key not in MUTABLE}
 
     def hash(self) -> str:
-        """SHA-256 of the identity."""
-        text = json.dumps(self.identity(), sort_keys=True)
+        """SHA-256 of the identity, the same for 1 and 1.0."""
+        text = json.dumps(_as_floats(self.identity()), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def differences(self, other: "StudySpec") -> list[str]:
@@ -295,6 +296,14 @@ class StudySpec(_Part):
     def horizon_epochs(self, steps_per_epoch: int) -> float:
         """Epochs that one full trial trains."""
         return self.epochs if self.epochs is not None else (self.steps or 0) / steps_per_epoch
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_as_floats(item) for item in value]
+    return float(value) if type(value) is int else value
 
 
 def _differences(mine: Any, theirs: Any, where: str) -> list[str]:

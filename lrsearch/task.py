@@ -65,7 +65,7 @@ class LoadedTask:
             return self.target
         try:
             task = self.target(**(params or {}))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TaskError(f"task {self.reference} raised {describe(error)}") from error
         if not isinstance(task, Task):
             raise TaskError(
@@ -144,7 +144,7 @@ def _import(path: Path, root: Path, name: str | None) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may parse its own arguments, and exit
         raise TaskError(f"{path.name}: importing the task raised {describe(error)}") from error
     return module
 
@@ -152,7 +152,8 @@ def _import(path: Path, root: Path, name: str | None) -> ModuleType:
 def task_code(path: Path, root: Path) -> dict[str, str]:
     """SHA-256 of the file and of every module under `root` that it imports, directly or not."""
     hashes: dict[str, str] = {}
-    waiting = [path]
+    packages = path.relative_to(root).parent.parts  # importing a module runs these first
+    waiting = [path, *_module_files(root, packages)]
     while waiting:
         file = waiting.pop()
         name = file.relative_to(root).as_posix()

@@ -1,6 +1,12 @@
+import shutil
+
 import pytest
 import torch
 from hypothesis import settings
+from postgres import Server
+
+from lrsearch.study.database import prepare
+from studies import opened
 
 # The same examples in every run, so that a red test means a changed program;
 # `--hypothesis-profile explore` looks for new ones.
@@ -13,3 +19,65 @@ settings.load_profile("gate")
 def _one_thread():
     """Results are bitwise equal on one thread only, and tiny models are faster with it."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server, started when a test first asks for one."""
+    server = Server()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage_url(request, tmp_path):
+    """A new, empty database: the URL of a file that is not there yet, or of one on the server."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/study.db"
+        return
+    postgres = request.getfixturevalue("postgres")
+    name = postgres.create()
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory):
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    with opened(f"sqlite:///{path}") as database:
+        prepare(database)
+    return path
+
+
+@pytest.fixture(scope="session")
+def _postgres_template(postgres):
+    name = postgres.create()
+    with opened(postgres.url(name)) as database:
+        prepare(database)
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def prepared_url(request, tmp_path):
+    """The URL of a new database with all tables, copied from one that `prepare` has made."""
+    if request.param == "sqlite":
+        path = tmp_path / "study.db"
+        shutil.copy(request.getfixturevalue("_sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    template, postgres = (
+        request.getfixturevalue(name) for name in ("_postgres_template", "postgres")
+    )
+    name = postgres.create(template)
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def database(prepared_url):
+    """A new database with all tables, opened."""
+    with opened(prepared_url) as database:
+        yield database

@@ -26,7 +26,7 @@ class DrawnTrial:
         self.bounds[name] = low, high
         if step is not None:
             count = math.floor((high - low) / step + 1e-9)
-            return self._value(name, st.integers(0, count).map(lambda i: low + i * step))
+            return self._value(name, st.integers(0, count).map(lambda i: min(low + i * step, high)))
         return self._value(name, st.floats(low, high))
 
     def suggest_int(self, name, low, high, *, step=1, log=False):

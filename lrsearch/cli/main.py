@@ -58,9 +58,11 @@ def _storage_trouble(error: Exception) -> str:
     """A database's complaint as a line; anything else is a bug of ours and keeps its traceback."""
     from sqlalchemy.exc import SQLAlchemyError
 
+    from lrsearch.storage.connect import complaint
+
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SQLAlchemyError):
         cause = cause.__cause__ or cause.__context__
     if cause is None:
         raise error
-    return f"storage: {getattr(cause, 'orig', None) or cause}"
+    return f"storage: {complaint(cause)}"

@@ -53,6 +53,7 @@ def run(
     if workers is not None and workers < 1:
         raise SpecError(f"--workers {workers}: at least one is needed")
     checked = check_file(file, name=name, trials=trials, device=device)
+    answer.report_folder(checked.spec.name, out)
     database = open_database(storage, create=True)
     announce(database, quiet=as_json)
     search, _ = create_study(

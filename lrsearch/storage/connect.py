@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -35,7 +36,8 @@ class Location:
     source: str
 
     def __str__(self) -> str:
-        return f"{self.url.render_as_string(hide_password=True)} ({self.source})"
+        url = self.url.set(drivername=self.url.get_backend_name(), password=None)
+        return f"{url.render_as_string()} ({self.source})"
 
 
 def locate(option: str | None) -> Location:
@@ -47,7 +49,7 @@ def locate(option: str | None) -> Location:
     text, source = _named_url(option)
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise StorageError(
             f"storage from {source} is no database URL; accepted: sqlite:///FILE, "
             f"postgresql://USER@HOST/DATABASE"
@@ -130,7 +132,7 @@ class Database:
     def _postgresql(self) -> tuple[str, dict[str, Any]]:
         url = self.location.url
         given = url.query.get("options", "")
-        options = f"{given} -c search_path={SCHEMA} -c timezone=UTC".strip()
+        options = f"{given} -c search_path={SCHEMA}".strip()
         arguments: dict[str, Any] = {
             "options": options,
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -142,7 +144,15 @@ class Database:
             "dbname": url.database,
         }
         arguments = {key: value for key, value in arguments.items() if value is not None}
-        return "postgresql+psycopg://", {"connect_args": arguments, "pool_pre_ping": True}
+
+        def open_postgresql() -> psycopg.Connection:
+            connection = psycopg.connect(**arguments)
+            # Not among the options above: PGTZ in the environment would override it.
+            connection.execute("SET TIME ZONE 'UTC'")
+            connection.commit()
+            return connection
+
+        return "postgresql+psycopg://", {"creator": open_postgresql, "pool_pre_ping": True}
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -152,9 +162,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent look at the data that holds no lock."""
+        """A consistent look at the data, all of one moment, that holds up no writer."""
+        one_moment = (
+            {"readonly": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        )
         with self.engine.connect() as connection:
-            yield connection.execution_options(readonly=True)
+            yield connection.execution_options(**one_moment)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -167,10 +180,9 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
 
-def explain(error: SQLAlchemyError, database: Database) -> StorageError:
-    """A driver's error as one line that says which database and what to do."""
+def complaint(error: SQLAlchemyError) -> str:
+    """A driver's error on one line, and what to do about it."""
     reason = " ".join(str(getattr(error, "orig", None) or error).split())
-    where = database.location
     hints = {
         "unable to open database file": "does its folder exist, and may you write there?",
         "readonly database": "the file or its folder is read-only",
@@ -179,7 +191,12 @@ def explain(error: SQLAlchemyError, database: Database) -> StorageError:
         "disk I/O error": "is the disk full or gone?",
     }
     hint = next((text for key, text in hints.items() if key in reason), None)
-    return StorageError(f"storage {where}: {reason}" + (f"; {hint}" if hint else ""))
+    return f"{reason}; {hint}" if hint else reason
+
+
+def explain(error: SQLAlchemyError, database: Database) -> StorageError:
+    """A driver's error as one that says which database and what to do."""
+    return StorageError(f"storage {database.location}: {complaint(error)}")
 
 
 @contextmanager

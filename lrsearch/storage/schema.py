@@ -63,22 +63,27 @@ def creation_lock(database: Database) -> Iterator[None]:
         lock = FileLock(f"{database.path}.lock", timeout=LOCK_SECONDS)
         try:
             with lock:
-                yield
+                try:
+                    yield
+                finally:
+                    # Those who wait for it see that it is gone and lock a new one.
+                    Path(lock.lock_file).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(
                 f"storage {database.location}: cannot write in {database.path.parent}: "
                 f"{error.strerror or error}"
             ) from error
-        # Whoever still waits finds a finished schema, so the file is of no more use.
-        Path(lock.lock_file).unlink(missing_ok=True)
         return
     with database.engine.connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
         try:
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            # IF NOT EXISTS would need the right to create schemas even where it exists.
+            if not inspect(connection).has_schema(SCHEMA):
+                connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
             connection.commit()
             yield
         finally:
+            connection.rollback()  # else what failed hides behind the unlocking, which would too
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
 
 

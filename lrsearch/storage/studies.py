@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import (
@@ -27,10 +27,10 @@ def everything(connection: Connection) -> list[Row]:
     return fetch(connection, select(studies).order_by(studies.c.study_id))
 
 
-def optuna_id(connection: Connection, name: str) -> int | None:
-    """The id of Optuna's study of this name, whether or not it is one of ours."""
+def lock_optuna(connection: Connection, name: str) -> int:
+    """The id of Optuna's study of this name, held until the transaction ends."""
     query = select(optuna_studies.c.study_id).where(optuna_studies.c.study_name == name)
-    return connection.execute(query).scalar()
+    return int(connection.execute(query.with_for_update()).scalar_one())
 
 
 def create(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ def counts(connection: Connection, study_id: int) -> dict[str, int]:
         .where(trials.c.study_id == study_id)
         .group_by(trials.c.state)
     )
-    found: dict[str, int] = dict(connection.execute(query).tuples().all())
+    found = {str(row[0]): int(row[1]) for row in connection.execute(query)}
     return {state.value: found.get(state.value, 0) for state in TrialState}
 
 
@@ -110,11 +110,6 @@ def queued(connection: Connection, study_id: int) -> int:
     """How many enqueued recipes wait for a trial."""
     query = select(func.count()).where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
     return int(connection.execute(query).scalar_one())
-
-
-def forget(connection: Connection, study_id: int) -> None:
-    """Remove our rows; what Optuna holds is removed by Optuna."""
-    connection.execute(delete(studies).where(studies.c.study_id == study_id))
 
 
 def elapsed(connection: Connection, study_id: int) -> float:

@@ -11,6 +11,7 @@ from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.storage import studies
 from lrsearch.storage.connect import Database, explained
+from lrsearch.storage.rows import Row
 from lrsearch.study.database import optuna_storage
 from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask, Task
@@ -29,12 +30,13 @@ def create_study(
     An existing one of the same name must have the same spec and code; its budget, confirmation and
     notes then follow the new spec. Raises StudyError with the differences otherwise.
     """
-    with explained(database), database.read() as connection:
-        row = studies.by_name(connection, spec.name)
+    row = _stored(database, spec.name)
     if row is None:
         with explained(database):
-            _insert_study(database, spec, loaded, steps_per_epoch)
-        return Search.open(database, spec.name), True
+            if _insert_study(database, spec, loaded, steps_per_epoch):
+                return Search.open(database, spec.name), True
+        row = _stored(database, spec.name)  # another process was quicker
+        assert row is not None
     if not exist_ok:
         raise StudyError(
             f"study {spec.name!r} exists already; add --exist-ok, or --name for another one"
@@ -44,6 +46,11 @@ def create_study(
         definition = spec.to_dict()
         studies.change(connection, row["study_id"], definition=definition, **_budget(spec))
     return Search.open(database, spec.name), False
+
+
+def _stored(database: Database, name: str) -> Row | None:
+    with explained(database), database.read() as connection:
+        return studies.by_name(connection, name)
 
 
 def _budget(spec: StudySpec) -> dict[str, Any]:
@@ -56,7 +63,8 @@ def _budget(spec: StudySpec) -> dict[str, Any]:
 
 def _insert_study(
     database: Database, spec: StudySpec, loaded: LoadedTask, steps_per_epoch: int
-) -> None:
+) -> bool:
+    """Make the study; False if another process has made one of this name meanwhile."""
     optuna.create_study(
         study_name=spec.name,
         storage=optuna_storage(database),
@@ -64,10 +72,9 @@ def _insert_study(
         load_if_exists=True,
     )
     with database.begin() as connection:
-        study_id = studies.optuna_id(connection, spec.name)
-        assert study_id is not None
+        study_id = studies.lock_optuna(connection, spec.name)
         if studies.by_id(connection, study_id) is not None:
-            return  # another process was quicker; it is compared when opened again
+            return False
         values = {
             "study_id": study_id,
             "name": spec.name,
@@ -83,6 +90,7 @@ def _insert_study(
             kind = "baseline" if where == "baseline" else "enqueued"
             fields = spec.recipe(recipe, batch_size=None, where=where).to_dict()
             studies.enqueue(connection, study_id, kind, fields)
+    return True
 
 
 def _refuse_other(

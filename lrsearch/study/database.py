@@ -26,29 +26,42 @@ def prepare(database: Database) -> bool:
             raise StorageError(
                 f"storage {database.location}: the folder {database.path.parent} does not exist"
             )
-        with database.read() as connection:
-            if schema.is_current(connection):
-                return False
+        if _exists(database) and _is_current(database):
+            return False
         with schema.creation_lock(database):
-            with database.read() as connection:
-                if schema.is_current(connection):
+            fresh = not _exists(database)
+            try:
+                if _is_current(database):
                     return False
-            _create_tables(database)
+                _create_tables(database)
+            except Exception:
+                if fresh:  # nothing half-made stays behind
+                    _remove_file(database)
+                raise
     return True
 
 
+def _exists(database: Database) -> bool:
+    """Whether there is a file, or a server that is asked."""
+    return database.path is None or database.path.exists()
+
+
+def _is_current(database: Database) -> bool:
+    with database.read() as connection:
+        return schema.is_current(connection)
+
+
 def _create_tables(database: Database) -> None:
-    fresh = database.path is not None and database.path.stat().st_size == 0
-    try:
-        optuna_storage(database, create=True).engine.dispose()
-        with database.begin() as connection:
-            schema.upgrade(connection)
-    except Exception:
-        if fresh and database.path is not None:  # nothing half-made stays behind
-            database.close()
-            for suffix in ("", "-wal", "-shm"):
-                database.path.with_name(database.path.name + suffix).unlink(missing_ok=True)
-        raise
+    optuna_storage(database, create=True).engine.dispose()
+    with database.begin() as connection:
+        schema.upgrade(connection)
+
+
+def _remove_file(database: Database) -> None:
+    assert database.path is not None
+    database.close()
+    for suffix in ("", "-wal", "-shm"):
+        database.path.with_name(database.path.name + suffix).unlink(missing_ok=True)
 
 
 def open_database(option: str | None, *, create: bool = False) -> Database:

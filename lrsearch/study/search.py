@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.recipe import Recipe
-from lrsearch.rungs import survives
+from lrsearch.rungs import divergence_limit, survives
 from lrsearch.spec import StudySpec
 from lrsearch.storage import curves, studies, trials
 from lrsearch.storage.connect import Database, explained
@@ -187,10 +187,9 @@ class Search:
         return survives(signal, others, eta=pruning.eta, min_peers=pruning.min_peers)
 
     def _report(self, trial_id: int, value: float, step: int) -> None:
-        trial = optuna.Trial(self.study, trial_id)
-        known = self.study._storage.get_trial(trial_id).intermediate_values
-        if step not in known:  # an earlier attempt may have reported it
-            trial.report(value, step)
+        # Not Trial.report: that reads the whole trial first, and warns where an earlier attempt has
+        # reported.
+        self.study._storage.set_trial_intermediate_value(trial_id, step, value)
 
     def tell(self, assignment: Assignment, outcome: Outcome) -> bool:
         """End a trial here and in Optuna; False if another worker has taken it over."""
@@ -242,8 +241,6 @@ class Search:
                 raise
 
     def _bad_value(self, outcome: "Outcome | None") -> float:
-        from lrsearch.training.loop import divergence_limit
-
         if self.spec.objective.direction == "maximize":
             return -WORST_VALUE
         if self.spec.objective.metric != "val_loss" or outcome is None:
@@ -259,7 +256,5 @@ class Search:
             self._tell_optuna(row["trial_id"], dict(row), None)
 
     def delete(self) -> None:
-        """Remove the study, Optuna's half and ours."""
+        """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
         optuna.delete_study(study_name=self.name, storage=optuna_storage(self.database))
-        with self.database.begin() as connection:
-            studies.forget(connection, self.study_id)

@@ -14,15 +14,16 @@ class Ema:
         self.weight = min(1.0, 1 / span)
         self.model = model
         self.parameters = dict(model.named_parameters())
-        self.names = [*self.parameters, *self._float_buffers()]
+        buffers = [name for name, value in model.named_buffers() if value.is_floating_point()]
+        self.names = [*self.parameters, *buffers]
+        #: Module and attribute of each float buffer.
+        self._places = [_place(model, name) for name in buffers]
         self.average = [value.detach().clone() for value in self._live()]
 
-    def _float_buffers(self) -> dict[str, torch.Tensor]:
-        # Read anew each time: a module may replace a buffer instead of writing into it.
-        return {k: v for k, v in self.model.named_buffers() if v.is_floating_point()}
-
     def _live(self) -> list[torch.Tensor]:
-        return [*self.parameters.values(), *self._float_buffers().values()]
+        # Buffers anew each time: a module may replace one instead of writing into it.
+        buffers = [getattr(module, name) for module, name in self._places]
+        return [*self.parameters.values(), *buffers]
 
     @torch.no_grad()
     def update(self) -> None:
@@ -35,3 +36,8 @@ class Ema:
             **dict(self.model.named_buffers()),
             **dict(zip(self.names, self.average, strict=True)),
         }
+
+
+def _place(model: torch.nn.Module, name: str) -> tuple[torch.nn.Module, str]:
+    path, _, attribute = name.rpartition(".")
+    return model.get_submodule(path), attribute

@@ -13,16 +13,13 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from lrsearch.errors import TaskError
 from lrsearch.plateau import Plateau
 from lrsearch.recipe import Recipe
-from lrsearch.rungs import Plan
+from lrsearch.rungs import Plan, divergence_limit
 from lrsearch.task import Task, describe
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.ema import Ema
 
 #: Losses are read from the device, and looked at for divergence, every so many steps.
 CHECK_EVERY = 16
-#: Training whose mean loss between two looks exceeds the first batch's loss by this multiple has
-#: diverged.
-DIVERGENCE_MULTIPLE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +45,6 @@ class Validation:
     seconds: float
 
 
-def divergence_limit(start_loss: float) -> float:
-    """The mean training loss above which a run has diverged; works for losses below 0 as well."""
-    return start_loss + (DIVERGENCE_MULTIPLE - 1) * (abs(start_loss) or math.inf)
-
-
 class Training:
     """A trial in training: model, optimizer, scheduler, weight average, and where it stands.
 
@@ -72,6 +64,8 @@ class Training:
         self.train_data, self.validation_data = splits
         torch.manual_seed(recipe.seed)
         self.model = make_model(task, device)
+        #: What is trained.
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer, self.scheduler = recipe.build(
             self.model,
             steps_per_epoch=plan.steps_per_epoch,
@@ -140,7 +134,8 @@ class Training:
         return self._batches
 
     def _train_step(self, inputs: Any, targets: Any) -> None:
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:  # optimizer.zero_grad(), without 7 us for its profiler
+            parameter.grad = None
         with self.autocast():
             loss = self.task.loss(self.model(inputs), targets)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -86,6 +86,7 @@ def try_task(task: Task, device: torch.device) -> int:
 
     Raises TaskError in one line for what would make every trial fail.
     """
+    _check_fields(task)
     train, validation = make_splits(task, task.batch_size, device)
     model = make_model(task, device)
     inputs, targets = next(iter(train.train(0, 0, 0)))
@@ -104,6 +105,24 @@ def try_task(task: Task, device: torch.device) -> int:
             if not isinstance(score, int | float):
                 _check_scalar(score, f"metric {name}")
     return train.steps_per_epoch
+
+
+def _check_fields(task: Task) -> None:
+    if isinstance(task.model, torch.nn.Module):
+        raise TaskError(
+            f"model is {type(task.model).__name__}, but a function that returns a new one is needed"
+        )
+    if not isinstance(task.metrics, Mapping):
+        raise TaskError(
+            f"metrics is {type(task.metrics).__name__}, but a mapping of names to functions is "
+            f"needed"
+        )
+    functions = {f"metric {name}": metric for name, metric in task.metrics.items()}
+    for name, value in {"model": task.model, "loss": task.loss, **functions}.items():
+        if not callable(value):
+            raise TaskError(f"{name} is {type(value).__name__}, but a function is needed")
+    if not isinstance(task.batch_size, int) or task.batch_size < 1:
+        raise TaskError(f"batch_size = {task.batch_size!r}, but a whole number from 1 is needed")
 
 
 def _run(call: Any, what: str) -> Any:

@@ -1,0 +1,133 @@
+"""The files of a report: one self-contained page, markdown, and the plots as PNG."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from lrsearch.errors import LrsearchError
+from lrsearch.recipe import to_yaml
+from lrsearch.report import figures, words
+from lrsearch.report.tables import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    name: str
+    title: str
+    #: What it shows, for those who cannot see it.
+    alt: str
+    caption: str
+    light: bytes
+    #: For a dark page.
+    dark: bytes
+
+    def data_uri(self, theme: str) -> str:
+        content = self.light if theme == "light" else self.dark
+        return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write `report.html`, `report.md` and the plots into `folder`, made if missing.
+
+    Returns the page's path. Raises LrsearchError if the folder cannot be written.
+    """
+    pictures = _pictures(report)
+    content = _content(report, pictures)
+    page = folder / "report.html"
+    texts = {
+        page: _template("report.html.jinja", autoescape=True).render(content),
+        folder / "report.md": _template("report.md.jinja", autoescape=False).render(content),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for picture in pictures:
+            (folder / f"{picture.name}.png").write_bytes(picture.light)
+        for path, text in texts.items():
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise LrsearchError(f"{folder}: cannot write the report: {reason}") from error
+    return page
+
+
+def _content(report: Report, pictures: list[Picture]) -> dict[str, Any]:
+    top = report.ranked[: words.TOP_ROWS]
+    return {
+        "report": report,
+        "status": words.status(report),
+        "answer": words.answer(report),
+        "cost": words.cost(report),
+        "pictures": pictures,
+        "confirmation": words.confirmation(report),
+        "top": words.trial_table(report, top, reasons=False),
+        "trials": words.trial_table(report, report.trials, reasons=True),
+        "spec": to_yaml(report.spec.to_dict()),
+        "versions": ", ".join(f"{name} {number}" for name, number in report.versions.items()),
+    }
+
+
+def _pictures(report: Report) -> list[Picture]:
+    metric = report.history.metric
+    best = "none is complete yet"
+    if report.best is not None:
+        best = f"the best is {words.number(report.best.value)} (trial {report.best.trial})"
+    labels = "; ".join(f"trial {curve.label}" for curve in report.curves) or "none yet"
+    tried = ", ".join(sorted({point.optimizer for point in report.lr_points})) or "none yet"
+    worse = "top" if report.history.direction == "minimize" else "bottom"
+    texts = {
+        "history": (
+            "Search",
+            f"{metric} of {len(report.trials)} trials in the order of their starts; {best}.",
+            "A pruned trial stands at its best value until it was stopped. Diverged and failed "
+            f"trials have no value and stand at the {worse} edge.",
+        ),
+        "curves": (
+            "Curves of the best trials",
+            f"{metric} against epochs for the best trials: {labels}.",
+            "All on the search's seed and the same order of the data.",
+        ),
+        "lr": (
+            "Learning rates of the best trials",
+            f"Learning rate against epochs for the best trials: {labels}.",
+            "As their optimizers and schedulers give it, step by step; for plateau, as recorded "
+            "at the validations.",
+        ),
+        "lr_value": (
+            "Learning rate against value",
+            f"{metric} against peak learning rate, a panel per optimizer: {tried}; {best}.",
+            "Learning rates in torch's units, at the peak of the schedule. Trials differ in more "
+            f"than this. Red crosses at the {worse} edge diverged.",
+        ),
+    }
+    return [
+        Picture(
+            name=name,
+            title=title,
+            alt=alt,
+            caption=caption,
+            light=figures.png(report, name, "light"),
+            dark=figures.png(report, name, "dark"),
+        )
+        for name, (title, alt, caption) in texts.items()
+    ]
+
+
+def _template(name: str, *, autoescape: bool) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("lrsearch", "report"),
+        autoescape=autoescape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["cell"] = _markdown_cell
+    return environment.get_template(name)
+
+
+def _markdown_cell(text: str) -> str:
+    """Text that stays inside its cell of a markdown table."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

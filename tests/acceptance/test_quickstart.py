@@ -1,0 +1,98 @@
+"""README's first command, and what it leaves: the answer, a report, a recipe that reproduces."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STUDIES = Path(__file__).parents[2] / "studies"
+
+REPLAY = """
+import sys, json
+sys.modules["lrsearch"] = None  # the exported script must not need it
+import torch
+torch.set_num_threads(1)
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+digits = load_digits()
+split = train_test_split(
+    digits.data / 16, digits.target, test_size=360, random_state=0, stratify=digits.target
+)
+x, x_val = (torch.tensor(part, dtype=torch.float32) for part in split[:2])
+y, y_val = (torch.tensor(part, dtype=torch.int64) for part in split[2:])
+def make_model():
+    from torch import nn
+    return nn.Sequential(
+        nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
+    )
+sys.path.insert(0, sys.argv[1])
+import best
+_, rows = best.train(make_model, (x, y), (x_val, y_val), torch.nn.functional.cross_entropy)
+print(json.dumps([row["val_loss"] for row in rows]))
+"""
+
+
+def lrsearch(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "lrsearch", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("quickstart")
+    return folder, lrsearch(folder, "run", str(STUDIES / "digits.yaml"))
+
+
+def test_the_quickstart_finds_a_recipe_of_97_percent_and_confirms_it(quickstart):
+    folder, output = quickstart
+    study = json.loads(lrsearch(folder, "study", "show", "digits", "--json"))
+    assert study["state"] == "finished"
+    assert study["budget"]["trials"] == {"total": 60, "used": 60}
+    assert study["best"]["metrics"]["accuracy"] >= 0.97
+    winner = study["confirmed"][0]
+    assert winner["n"] >= 5
+    assert winner["ci95"][0] <= winner["mean"] <= winner["ci95"][1]
+    assert winner["metrics"]["accuracy"] >= 0.97
+    assert "Best recipe, confirmed with fresh seeds:" in output
+    assert study["epochs"]["confirm"] <= 60 * 30 / 4
+
+
+def test_the_quickstart_leaves_a_report_and_an_export(quickstart):
+    folder, output = quickstart
+    for name in ("report.html", "report.md", "best.yaml", "best.py", "history.png"):
+        assert (folder / "digits-report" / name).stat().st_size > 0
+        assert name in ("report.md", "history.png") or name in output
+
+
+def test_the_exported_script_repeats_the_trials_curve_bit_for_bit(quickstart):
+    folder, _ = quickstart
+    study = json.loads(lrsearch(folder, "study", "show", "digits", "--json"))
+    number = str(study["confirmed"][0]["trial"])
+    curve = json.loads(lrsearch(folder, "study", "curves", "digits", "--trial", number, "--json"))
+    replayed = subprocess.run(
+        [sys.executable, "-c", REPLAY, str(folder / "digits-report")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert json.loads(replayed.stdout) == [row["val_loss"] for row in curve]
+
+
+def test_a_finished_study_says_so_and_prints_the_answer_again(quickstart):
+    folder, output = quickstart
+    again = lrsearch(folder, "run", str(STUDIES / "digits.yaml"))
+    assert "study digits is finished" in again
+    recipe = output.split("confirmed with fresh seeds:")[1].splitlines()[1]
+    assert recipe in again

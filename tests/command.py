@@ -1,0 +1,66 @@
+"""The command line in processes of its own, started quickly: forked from one that has imported
+torch and Optuna already. Exit code, output and files are those of a fresh `lrsearch`."""
+
+import gc
+import multiprocessing
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SECONDS = 60
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["torch", "lrsearch.preflight", "lrsearch.study.create"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How a command ended."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+def run_command(*arguments, folder, **environment):
+    """`lrsearch ARGUMENTS` in `folder`, with these environment variables besides."""
+    words = [str(word) for word in arguments]
+    output = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
+    process = _processes.Process(target=_be_lrsearch, args=(words, folder, output, environment))
+    process.start()
+    process.join(SECONDS)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise AssertionError(f"lrsearch {' '.join(words)} still ran after {SECONDS} s")
+    out, err = (path.read_text() for path in output)
+    return Ended(code=process.exitcode, out=out, err=err)
+
+
+def _be_lrsearch(words, folder, output, environment):
+    from lrsearch.cli import main
+
+    for number, path in enumerate(output, start=1):
+        with path.open("w") as file:
+            os.dup2(file.fileno(), number)
+    # pytest's own capture may have left others here
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.argv = ["lrsearch", *words]
+    try:
+        main()
+    except SystemExit as ending:
+        code = ending.code
+    gc.collect()  # closes databases, as the end of an interpreter does
+    sys.exit(code)
+
+
+def files_below(folder):
+    """Every file below `folder`; a folder that Python caches bytecode in does not count."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in Path(folder).rglob("*")
+        if "__pycache__" not in path.parts
+    }

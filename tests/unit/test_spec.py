@@ -1,0 +1,531 @@
+"""StudySpec: a study file as a validated value; what is wrong is said in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrsearch.errors import SpecError
+from lrsearch.recipe import Recipe
+from lrsearch.space import PRESETS, parse_space
+from lrsearch.spec import (
+    MUTABLE,
+    Budget,
+    Confirm,
+    Ema,
+    Objective,
+    Pruning,
+    StudySpec,
+    ValidateEvery,
+)
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+MINIMAL = {"name": "tiny", "task": "tiny.py:task", "epochs": 10, "budget": {"trials": 5}}
+BASELINE = {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": "cosine"}
+#: A value for every field, none of them the default.
+FULL = {
+    "name": "full-1.2_b",
+    "task": "package.module:task",
+    "steps": 500,
+    "budget": {"trials": 5, "total_epochs": 40.5, "time": "1h30m"},
+    "objective": {"metric": "accuracy", "direction": "maximize"},
+    "space": {"optimizers": {"sgd": {"lr": [1e-3, 1e-2, 1e-1]}}, "params": {"width": [8, 16]}},
+    "seed": 7,
+    "validate_every": {"steps": 50},
+    "pruning": {"eta": 2, "rungs": [0.1, 0.5], "min_peers": 4},
+    "confirm": {"top": 2, "runs": 8},
+    "baseline": BASELINE,
+    "enqueue": [{"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}, "clip_norm": 2.0}],
+    "precision": "bf16",
+    "clip_norm": 1.0,
+    "ema": {"epochs": 0.5, "deploy": True},
+    "checkpoints": "/tmp/checkpoints",
+    "code": "warn",
+    "notes": "the one with\ntwo lines",
+    "tags": ["a", "b"],
+    "project": "p",
+}
+
+
+def spec_of(**changes):
+    content = {**MINIMAL, **changes}
+    return StudySpec.from_dict({k: v for k, v in content.items() if v is not ...})
+
+
+# Loading
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_of_the_repository_loads(path):
+    spec = StudySpec.load(path)
+    assert spec.name == path.stem
+    file, attribute = spec.task.split(":")
+    assert (path.parent / file).is_file()
+    assert f"def {attribute}(" in (path.parent / file).read_text()
+
+
+def test_there_are_studies_in_the_repository():
+    assert {path.stem for path in STUDIES} >= {"digits", "diabetes", "fashion_mnist"}
+
+
+def test_what_a_file_leaves_out_has_its_default():
+    spec = spec_of()
+    assert spec.objective == Objective(metric="val_loss", direction="minimize")
+    assert spec.space == parse_space("default")
+    assert spec.seed == 0
+    assert spec.validate_every == ValidateEvery()
+    assert spec.pruning == Pruning(eta=3, rungs=(0.04, 0.11, 0.33), min_peers=3)
+    assert spec.confirm == Confirm(top=3, runs=None)
+    assert spec.ema == Ema(epochs=1.0, deploy=False)
+    assert (spec.precision, spec.clip_norm, spec.baseline, spec.enqueue) == ("fp32", None, None, ())
+    assert (spec.checkpoints, spec.code) == (None, "refuse")
+    assert (spec.notes, spec.tags, spec.project) == ("", (), "")
+
+
+def test_every_field_of_a_file_is_read():
+    assert FULL.keys() | {"epochs"} == StudySpec.model_fields.keys()
+    spec = StudySpec.from_dict(FULL)
+    assert spec.budget == Budget(trials=5, total_epochs=40.5, time=5400)
+    assert spec.objective == Objective(metric="accuracy", direction="maximize")
+    assert spec.space == parse_space(FULL["space"])
+    assert spec.validate_every == ValidateEvery(steps=50)
+    assert spec.pruning == Pruning(eta=2, rungs=(0.1, 0.5), min_peers=4)
+    assert spec.confirm == Confirm(top=2, runs=8)
+    assert spec.ema == Ema(epochs=0.5, deploy=True)
+    for key in ("name", "task", "steps", "seed", "baseline", "precision", "clip_norm", "notes"):
+        assert getattr(spec, key) == FULL[key]
+    assert spec.tags == ("a", "b")
+    minimal = StudySpec.from_dict(MINIMAL)
+    for key in FULL:
+        assert getattr(spec, key) != getattr(minimal, key), key
+
+
+@pytest.mark.parametrize(
+    ("field", "word", "value"),
+    [
+        ("pruning", "none", None),
+        ("confirm", "none", None),
+        ("ema", "none", None),
+        ("baseline", "none", None),
+        ("clip_norm", "none", None),
+        ("pruning", None, None),
+        ("confirm", None, None),
+        ("ema", None, None),
+        ("confirm", "auto", Confirm()),
+        ("validate_every", "epoch", ValidateEvery()),
+        ("validate_every", {"fraction": 0.1}, ValidateEvery(fraction=0.1)),
+        ("objective", "val_loss", Objective(metric="val_loss", direction="minimize")),
+        ("clip_norm", "1e-1", 0.1),
+        ("epochs", "1e1", 10),
+        ("seed", "1e3", 1000),
+    ],
+)
+def test_a_field_may_be_a_word(field, word, value):
+    assert getattr(spec_of(**{field: word}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("20m", 1200), ("1h30m", 5400), ("1h 30m", 5400), ("45s", 45), ("2h", 7200), (90, 90)],
+)
+def test_time_is_written_as_people_do(written, seconds):
+    assert spec_of(budget={"time": written}).budget.time == seconds
+
+
+@pytest.mark.parametrize("field", ["name", "notes", "project", "checkpoints"])
+@pytest.mark.parametrize("text", ["2024", "1e-3", "nan"])
+def test_text_that_looks_like_a_number_stays_text(field, text):
+    assert getattr(spec_of(**{field: text}), field) == text
+
+
+def test_tags_that_look_like_numbers_stay_text():
+    assert spec_of(tags=["2024", "1e-3"]).tags == ("2024", "1e-3")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("range_test", "none"), ("warm_start", "none"), ("accumulate", 1)]
+)
+def test_a_field_of_a_later_version_may_say_what_this_one_does(field, value):
+    assert spec_of(**{field: value}) == spec_of(**{field: None}) == spec_of()
+
+
+def test_a_spec_cannot_be_changed():
+    with pytest.raises(Exception, match="frozen"):
+        spec_of().epochs = 3
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        # missing and unknown fields
+        ({"name": ...}, "name is missing"),
+        ({"task": ...}, "task is missing"),
+        ({"budget": ...}, "budget is missing"),
+        (
+            {"task": ..., "taks": "a.py:t"},
+            "taks is not a field of a study file; did you mean 'task'?",
+        ),
+        ({"xyz": 1}, "xyz is not a field of a study file; accepted: baseline, budget, check"),
+        ({3: 4}, "3 is not a field of a study file; accepted: baseline, budget, checkpoints"),
+        ({"budget": {"trial": 3}}, "budget.trial is not a field of budget; did you mean 'trials'?"),
+        (
+            {"pruning": {"rugs": []}},
+            "pruning.rugs is not a field of pruning; did you mean 'rungs'?",
+        ),
+        ({"ema": {"decay": 1}}, "ema.decay is not a field of ema; accepted: deploy, epochs"),
+        (
+            {"validate_every": {"step": 1}},
+            "validate_every.step is not a field of validate_every; did you mean 'steps'?",
+        ),
+        (
+            {"objective": {"metrik": "a", "direction": "maximize"}},
+            "objective.metrik is not a field of objective; did you mean 'metric'?",
+        ),
+        # values
+        ({"name": "a b"}, "name = 'a b': String should match pattern "),
+        ({"name": ""}, "name = '': String should have at least 1 character"),
+        ({"name": "../x"}, "name = '../x': String should match pattern "),
+        ({"name": 2024}, "name = 2024: Input should be a word"),
+        ({"task": None}, "task = None: Input should be a word"),
+        ({"epochs": 0}, "epochs = 0: Input should be greater than or equal to 1"),
+        ({"epochs": 2.5}, "epochs = 2.5: Input should be a valid integer"),
+        ({"epochs": "ten"}, "epochs = 'ten': Input should be a valid integer"),
+        ({"epochs": ...}, "give the horizon once: epochs or steps"),
+        ({"steps": 100}, "give the horizon once: epochs or steps"),
+        ({"epochs": ..., "steps": 0}, "steps = 0: Input should be greater than or equal to 1"),
+        ({"budget": {}}, "budget = {}: give trials, total_epochs or time"),
+        ({"budget": 60}, "budget = 60: Input should be a mapping"),
+        (
+            {"budget": {"trials": 0}},
+            "budget.trials = 0: Input should be greater than or equal to 1",
+        ),
+        (
+            {"budget": {"total_epochs": 0}},
+            "budget.total_epochs = 0: Input should be greater than 0",
+        ),
+        (
+            {"budget": {"time": "20 minutes"}},
+            'budget.time = \'20 minutes\': a duration such as "20m", "1h30m" or "45s" is accepted',
+        ),
+        ({"budget": {"time": ""}}, "budget.time = '': a duration such as"),
+        (
+            {"objective": "accuracy"},
+            "objective = 'accuracy': a metric needs its direction: "
+            "{metric: accuracy, direction: maximize}",
+        ),
+        ({"objective": {"metric": "a"}}, "objective.direction is missing"),
+        (
+            {"objective": {"metric": "a", "direction": "max"}},
+            "objective.direction = 'max': Input should be 'minimize' or 'maximize'",
+        ),
+        ({"seed": -1}, "seed = -1: Input should be greater than or equal to 0"),
+        ({"seed": 2**31}, "seed = 2147483648: Input should be less than 2147483648"),
+        (
+            {"validate_every": 5},
+            "validate_every = 5: epoch, {steps: n} or {fraction: f} is accepted",
+        ),
+        (
+            {"validate_every": {"steps": 5, "fraction": 0.1}},
+            "validate_every = {'steps': 5, 'fraction': 0.1}: give steps or fraction, not both",
+        ),
+        ({"validate_every": {"steps": 0}}, "validate_every.steps = 0: Input should be greater"),
+        ({"validate_every": {"fraction": 2}}, "validate_every.fraction = 2: Input should be less"),
+        (
+            {"epochs": ..., "steps": 5, "validate_every": {"steps": 6}},
+            "validate_every.steps is beyond the horizon",
+        ),
+        ({"pruning": True}, "pruning = True: Input should be a mapping"),
+        ({"pruning": {"eta": 1}}, "pruning.eta = 1: Input should be greater than 1"),
+        ({"pruning": {"min_peers": 1}}, "pruning.min_peers = 1: Input should be greater"),
+        (
+            {"pruning": {"rungs": [0.5, 0.1]}},
+            "pruning.rungs = [0.5, 0.1]: rising fractions between 0 and 1 are accepted",
+        ),
+        ({"pruning": {"rungs": []}}, "pruning.rungs = []: rising fractions between 0 and 1 are"),
+        ({"pruning": {"rungs": [4, 11]}}, "pruning.rungs = [4, 11]: rising fractions between 0"),
+        ({"confirm": {"top": 0}}, "confirm.top = 0: Input should be greater than or equal to 1"),
+        ({"ema": {"epochs": 0}}, "ema.epochs = 0: Input should be greater than 0"),
+        ({"ema": "yes"}, "ema = 'yes': Input should be a mapping"),
+        ({"precision": "fp16"}, "precision = 'fp16': Input should be 'fp32' or 'bf16'"),
+        ({"clip_norm": 0}, "clip_norm = 0: Input should be greater than 0"),
+        ({"code": "ignore"}, "code = 'ignore': Input should be 'refuse' or 'warn'"),
+        ({"checkpoints": 3}, "checkpoints = 3: Input should be a word"),
+        ({"tags": "abc"}, "tags = 'abc': Input should be a list"),
+        ({"tags": ["a", 3]}, "tags[1] = 3: Input should be a word"),
+        ({"notes": ["a"]}, "notes = ['a']: Input should be a word"),
+        # the space
+        ({"space": "defalt"}, "space = 'defalt' is not a preset; did you mean 'default'?"),
+        (
+            {"space": {"optimizers": {"sgd": {"lr": [1e-4, 1e-1]}}}},
+            "space.optimizers.sgd.lr = [0.0001, 0.1] is ambiguous: write {low: 0.0001, high: 0.1}",
+        ),
+        # not yet
+        ({"accumulate": 4}, "accumulate is not available in this version; leave it out"),
+        ({"range_test": "auto"}, "range_test is not available in this version; leave it out"),
+        ({"warm_start": ["a"]}, "warm_start is not available in this version; leave it out"),
+        # recipes
+        ({"baseline": 5}, "baseline = 5: Input should be a mapping"),
+        ({"baseline": {}}, "baseline: optimizer is missing"),
+        (
+            {"baseline": {"optimizer": {"name": "sdg", "lr": 0.1}}},
+            "baseline: optimizer.name = 'sdg' is not an optimizer; did you mean 'sgd'?",
+        ),
+        (
+            {"baseline": {**BASELINE, "warmup": 2}},
+            "baseline: warmup = 2: Input should be less than 1",
+        ),
+        (
+            {"baseline": {**BASELINE, "epoch": 2}},
+            "baseline: epoch is not a field of a recipe; did you mean 'epochs'?",
+        ),
+        ({"enqueue": BASELINE}, "enqueue = {'optimizer': "),
+        ({"enqueue": [3]}, "enqueue[0] = 3: Input should be a mapping"),
+        (
+            {"enqueue": [BASELINE, {"optimizer": {"name": "sgd"}}]},
+            "enqueue[1]: optimizer.lr is missing",
+        ),
+    ],
+    ids=str,
+)
+def test_a_bad_field_is_refused_in_one_line_with_file_field_value_and_what_is_accepted(
+    changes, message, tmp_path
+):
+    content = {k: v for k, v in {**MINIMAL, **changes}.items() if v is not ...}
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(SpecError) as error:
+        StudySpec.load(path)
+    assert str(error.value).startswith(f"{path}: {message}")
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the study file is empty, but a mapping of fields is needed"),
+        ("tiny", "the study file is a str, but a mapping of fields is needed"),
+        ("name: [", "the study file is not valid YAML: while parsing a flow node"),
+        ("a: !!python/name:os.system", "the study file is not valid YAML: could not determine"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused_in_one_line(text, message, tmp_path):
+    (tmp_path / "tiny.yaml").write_text(text)
+    with pytest.raises(SpecError) as error:
+        StudySpec.load(tmp_path / "tiny.yaml")
+    assert str(error.value).startswith(f"{tmp_path / 'tiny.yaml'}: {message}")
+    assert str(error.value).isprintable()
+
+
+def test_what_is_no_mapping_is_no_study():
+    with pytest.raises(SpecError, match=r"^study = 3, but a mapping of fields is needed$"):
+        StudySpec.from_dict(3)
+
+
+@given(
+    st.sampled_from([*StudySpec.model_fields, "accumulate", "x"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["none", "1e-3"]),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(
+                st.sampled_from(["trials", "steps", "top", "optimizer", "metric", "params"]), inner
+            )
+        ),
+        max_leaves=4,
+    ),
+)
+def test_whatever_a_field_is_it_is_accepted_or_refused_in_one_line(field, value):
+    content = {**MINIMAL, field: value}
+    if field == "steps":
+        del content["epochs"]
+    try:
+        spec = StudySpec.from_dict(content, "tiny.yaml")
+    except SpecError as refused:
+        message = str(refused)
+        assert message.startswith("tiny.yaml: ")
+        assert message.isprintable()
+    else:
+        assert StudySpec.from_stored(spec.to_dict()) == spec
+
+
+# Storage and identity
+
+
+@pytest.mark.parametrize("content", [MINIMAL, FULL], ids=["minimal", "full"])
+def test_a_stored_spec_comes_back_equal(content):
+    spec = StudySpec.from_dict(content)
+    stored = json.loads(json.dumps(spec.to_dict(), allow_nan=False))
+    again = StudySpec.from_stored(stored)
+    assert again == spec
+    assert again.to_dict() == spec.to_dict()
+    assert again.hash() == spec.hash()
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_of_the_repository_survives_storage(path):
+    spec = StudySpec.load(path)
+    assert StudySpec.from_stored(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_a_stored_spec_keeps_the_preset_it_was_made_with(monkeypatch):
+    spec = spec_of()
+    stored = spec.to_dict()
+    monkeypatch.setitem(PRESETS, "default", {**PRESETS["default"], "optimizers": {"adam": {}}})
+    assert StudySpec.from_stored(stored) == spec
+    assert spec_of().differences(spec)
+
+
+#: For every field another value, and what the difference says.
+CHANGED = {
+    "task": "other.py:task",
+    "epochs": 11,
+    "objective": {"metric": "val_loss", "direction": "maximize"},
+    "space": {"optimizers": {"adam": {}}},
+    "seed": 1,
+    "validate_every": {"steps": 3},
+    "pruning": "none",
+    "baseline": BASELINE,
+    "enqueue": [BASELINE],
+    "precision": "bf16",
+    "clip_norm": 1.0,
+    "ema": {"epochs": 2.0},
+    "name": "other",
+    "budget": {"trials": 6, "time": 60},
+    "confirm": "none",
+    "notes": "x",
+    "tags": ["x"],
+    "project": "x",
+    "code": "warn",
+    "checkpoints": "x",
+}
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_a_change_is_another_study_unless_the_field_may_change(field):
+    spec, changed = spec_of(), spec_of(**{field: CHANGED[field]})
+    assert spec != changed
+    same = field in MUTABLE
+    assert (spec.identity() == changed.identity()) is same
+    assert (spec.hash() == changed.hash()) is same
+    differences = spec.differences(changed)
+    assert (differences == []) is same
+    assert all(line.startswith(field) for line in differences)
+
+
+def test_every_field_has_a_change():
+    assert CHANGED.keys() == StudySpec.model_fields.keys() - {"steps"}
+
+
+def test_a_difference_names_the_field_and_both_values():
+    lr = {"low": 1e-3, "high": 1.0, "log": True}
+    mine = spec_of(space={"optimizers": {"sgd": {"lr": lr}}}, seed=1)
+    theirs = spec_of(space={"optimizers": {"sgd": {"lr": {**lr, "high": 2.0}}}}, epochs=20)
+    assert mine.differences(theirs) == [
+        "epochs: 10 -> 20",
+        "seed: 1 -> 0",
+        "space.optimizers.sgd.lr.high: 1.0 -> 2.0",
+    ]
+    assert spec_of().differences(spec_of(pruning="none")) == [
+        'pruning: {"eta": 3.0, "rungs": [0.04, 0.11, 0.33], "min_peers": 3} -> null'
+    ]
+
+
+def test_how_a_number_is_written_does_not_matter():
+    assert spec_of(clip_norm=1).hash() == spec_of(clip_norm="1e0").hash()
+    mine, theirs = (
+        spec_of(space={"optimizers": {"sgd": {"lr": {"low": low, "high": high}}}})
+        for low, high in ((0.5, 1), ("5e-1", 1.0))
+    )
+    assert mine == theirs
+    assert mine.differences(theirs) == []
+    assert mine.hash() == theirs.hash()
+
+
+# The recipes of a study
+
+
+def test_a_study_trains_its_recipes_with_its_own_horizon_precision_ema_and_seed():
+    spec = StudySpec.from_dict(FULL)
+    recipe = spec.recipe(BASELINE, batch_size=32)
+    assert recipe == Recipe.from_dict(
+        {
+            **BASELINE,
+            "steps": 500,
+            "batch_size": 32,
+            "clip_norm": 1.0,
+            "precision": "bf16",
+            "ema": {"epochs": 0.5},
+            "weights": "ema",
+            "seed": 7,
+        }
+    )
+    plain = spec_of(ema="none").recipe(BASELINE, batch_size=None)
+    assert plain == Recipe.from_dict({**BASELINE, "epochs": 10})
+
+
+def test_given_recipes_are_the_baseline_and_the_enqueued_ones_with_their_places():
+    spec = StudySpec.from_dict(FULL)
+    assert spec.given_recipes() == [
+        ("baseline", FULL["baseline"]),
+        ("enqueue[0]", FULL["enqueue"][0]),
+    ]
+    assert spec_of().given_recipes() == []
+
+
+def test_a_given_recipe_may_have_its_own_clipping_and_batch_size():
+    own = {**BASELINE, "clip_norm": 5.0, "batch_size": 8}
+    recipe = spec_of(clip_norm=1.0, baseline=own).recipe(own, batch_size=64)
+    assert (recipe.clip_norm, recipe.batch_size) == (5.0, 8)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "trains_with"),
+    [
+        ("epochs", 30, "10"),
+        ("steps", 500, "None"),
+        ("precision", "bf16", "'fp32'"),
+        ("ema", {"epochs": 2.0}, "{'epochs': 1.0}"),
+        ("seed", 1, "0"),
+    ],
+)
+@pytest.mark.parametrize("place", ["baseline", "enqueue[0]"])
+def test_a_given_recipe_that_contradicts_the_study_is_refused(field, value, trains_with, place):
+    own = {**BASELINE, field: value}
+    given = {"baseline": own} if place == "baseline" else {"enqueue": [own]}
+    with pytest.raises(SpecError) as error:
+        spec_of(**given)
+    assert str(error.value) == (
+        f"study: {place}.{field} = {value!r}, but the study trains with {trains_with}; leave it out"
+    )
+
+
+def test_a_given_recipe_may_repeat_what_the_study_says(tmp_path):
+    spec = spec_of(seed=3, ema={"epochs": 2.0})
+    spec.recipe(BASELINE, batch_size=16).save(tmp_path / "best.yaml")  # as `export` writes it
+    own = yaml.safe_load((tmp_path / "best.yaml").read_text())
+    again = spec_of(seed=3, ema={"epochs": 2.0}, baseline=own)
+    assert again.recipe(own, batch_size=None) == Recipe.load(tmp_path / "best.yaml")
+
+
+def test_a_horizon_in_steps_is_a_fraction_of_epochs():
+    assert spec_of().horizon_epochs(steps_per_epoch=7) == 10
+    assert spec_of(epochs=..., steps=100).horizon_epochs(steps_per_epoch=8) == 12.5
+
+
+# Objective
+
+
+def test_an_objective_knows_what_is_better():
+    loss = Objective(metric="val_loss", direction="minimize")
+    accuracy = Objective(metric="accuracy", direction="maximize")
+    assert loss.better(1.0, 2.0)
+    assert accuracy.better(2.0, 1.0)
+    for objective in (loss, accuracy):
+        assert not objective.better(1.0, 1.0)
+        assert objective.better(1.0, 2.0) == (objective.loss(1.0) < objective.loss(2.0))
