@@ -429,11 +429,8 @@ def measure_postgresql(url: str, trials: int, rounds: int) -> dict[str, Any]:
     schema = f"lrsearch_benchmark_{uuid.uuid4().hex}"
     run_sql(database, f"CREATE SCHEMA {schema}")
     try:
-        arguments = {**database.engine_kwargs["connect_args"]}
-        arguments["options"] = f"-c search_path={schema}"
-        storage = optuna.storages.RDBStorage(
-            database.optuna_url, engine_kwargs={"connect_args": arguments}
-        )
+        there = database.location.url.update_query_dict({"options": f"-csearch_path={schema}"})
+        storage = optuna.storages.RDBStorage(there.render_as_string(hide_password=False))
         return measure_service("PostgreSQL", database, storage, trials=trials, rounds=rounds)
     finally:
         run_sql(database, f"DROP SCHEMA {schema} CASCADE")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lrsearch.errors import StudyError
-from lrsearch.lint import CostPlan
+from lrsearch.lint import CostPlan, cost_plan
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.study.search import Search
@@ -171,7 +171,9 @@ def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> P
     from lrsearch.report.page import write_report
 
     folder = report_folder(search.name, out)
-    report = load_report(search.database, search.name, study["confirmed"])
+    plan = cost_plan(search.spec, search.steps_per_epoch)
+    planned = {"search": plan.search, "confirm": plan.confirm}
+    report = load_report(search.database, search.name, study["confirmed"], planned=planned)
     try:
         write_report(report, folder)
         if study["best"] is not None:

@@ -18,11 +18,11 @@ from lrsearch.storage import confirmations, curves, studies, trials, workers
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.search import Assignment, LostTrialError, Outcome, Search
-from lrsearch.study.values import best_validation, objective_value
 from lrsearch.task import LoadedTask
 from lrsearch.training import checkpoint
 from lrsearch.training.loop import Training, Validation
 from lrsearch.training.setup import TaskCache, TrialFailedError, failures, start_training
+from lrsearch.values import best_validation, objective_value
 
 log = logging.getLogger("lrsearch")
 

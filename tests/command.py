@@ -23,17 +23,17 @@ class Ended:
     err: str
 
 
-def run_command(*arguments, folder, **environment):
+def run_command(*arguments, folder, seconds=SECONDS, **environment):
     """`lrsearch ARGUMENTS` in `folder`, with these environment variables besides."""
     words = [str(word) for word in arguments]
     output = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
     process = _processes.Process(target=_be_lrsearch, args=(words, folder, output, environment))
     process.start()
-    process.join(SECONDS)
+    process.join(seconds)
     if process.exitcode is None:
         process.kill()
         process.join()
-        raise AssertionError(f"lrsearch {' '.join(words)} still ran after {SECONDS} s")
+        raise AssertionError(f"lrsearch {' '.join(words)} still ran after {seconds} s")
     out, err = (path.read_text() for path in output)
     return Ended(code=process.exitcode, out=out, err=err)
 

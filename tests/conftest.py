@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import settings
 from postgres import Server
+from tiny_studies import opened
 
 from lrsearch.study.database import prepare
-from studies import opened
 
 # The same examples in every run, so that a red test means a changed program;
 # `--hypothesis-profile explore` looks for new ones.

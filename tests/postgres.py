@@ -87,13 +87,16 @@ class Server:
                 **self._as_user,
             )
         deadline = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                return self.execute("SELECT 1")
-            except psycopg.OperationalError as error:
-                alive = self._process.poll() is None and time.monotonic() < deadline
-                assert alive, f"{error}\n{(self._folder / 'log').read_text()}"
-                time.sleep(0.05)
+        while not self._answers():
+            alive = self._process.poll() is None and time.monotonic() < deadline
+            assert alive, (self._folder / "log").read_text()
+            time.sleep(0.05)
+
+    def _answers(self):
+        try:
+            return self.execute("SELECT 1") == [(1,)]
+        except psycopg.OperationalError:
+            return False
 
     def stop(self):
         if self._process is not None:

@@ -10,7 +10,7 @@ import psutil
 from command import _be_lrsearch, _processes
 
 _processes.set_forkserver_preload(
-    ["torch", "lrsearch.launch", "lrsearch.preflight", "lrsearch.study.create", "studies"]
+    ["torch", "lrsearch.launch", "lrsearch.preflight", "lrsearch.study.create"]
 )
 
 #: Nothing here takes a tenth of that on an idle machine.

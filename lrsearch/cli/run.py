@@ -14,6 +14,13 @@ from lrsearch.cli.options import (
     print_json,
 )
 
+studies_option = click.option(
+    "--studies",
+    type=click.Path(path_type=Path),
+    envvar="LRSEARCH_STUDIES",
+    help="Folder with the study's task file; looked at before . and ./studies.",
+)
+
 
 @click.command()
 @file_argument
@@ -108,12 +115,7 @@ def check(file: Path, timed: bool, device: str, as_json: bool) -> None:
 @click.command()
 @name_argument
 @click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
-@click.option(
-    "--studies",
-    type=click.Path(path_type=Path),
-    envvar="LRSEARCH_STUDIES",
-    help="Folder with the study's task file; looked at before . and ./studies.",
-)
+@studies_option
 @click.option("--threads", type=int, default=1, show_default=True, help="Intra-op CPU threads.")
 @common
 def worker(name: str, device: str, studies: Path | None, threads: int, storage: str | None) -> None:
@@ -134,7 +136,7 @@ def worker(name: str, device: str, studies: Path | None, threads: int, storage: 
 @click.option("--top", type=int, help="How many candidates; default the study's, 3.")
 @click.option("--runs", type=int, help="Runs in all; default and most a quarter of the trials.")
 @click.option("--workers", type=int, help="Local workers; default one per GPU, else per core.")
-@click.option("--studies", type=click.Path(path_type=Path), envvar="LRSEARCH_STUDIES")
+@studies_option
 @json_option
 @common
 def confirm(

@@ -23,6 +23,7 @@ from lrsearch.storage import curves, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
+from lrsearch.values import objective_value
 
 #: So many of the best trials are drawn as curves.
 TOP_CURVES = 5
@@ -175,17 +176,6 @@ def _history(rows: Iterable[TrialRow], spec: StudySpec, baseline: TrialRow | Non
     )
 
 
-def objective_of(row: Mapping[str, Any], spec: StudySpec) -> float | None:
-    """The objective at one validation, of the deployed weights."""
-    metric = spec.objective.metric
-    if metric != "val_loss":
-        value: float | None = row["metrics"].get(metric)
-        return value
-    deployed = spec.ema is not None and spec.ema.deploy
-    loss: float | None = row["val_loss_ema" if deployed else "val_loss"]
-    return loss
-
-
 def _curve(
     trial: TrialRow,
     rows: Sequence[Row],
@@ -201,7 +191,7 @@ def _curve(
         confirmed=trial.trial in winners,
         baseline=trial.kind == "baseline",
         epochs=tuple(row["epoch"] for row in rows),
-        values=tuple(objective_of(row, spec) for row in rows),
+        values=tuple(objective_value(row, spec) for row in rows),
     )
 
 

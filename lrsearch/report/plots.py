@@ -41,9 +41,10 @@ LOG_DECADES_OF_CURVES = 0.7
 PLAIN_DECADES = 3.0
 #: Learning rates fall to 0, which a log scale cannot show: it ends so far below the lowest peak.
 LOG_LR_FLOOR = 1e-3
+#: Of fewer learning rates than this, each is drawn as long as it holds; of more, a line is drawn.
+FEW_POINTS = 200
 #: Diverged and failed trials have no value; they stand this far inside the worse edge of the axes.
 EDGE = 0.04
-PRUNED_LABEL = "pruned (best until then)"
 
 
 def plot_history(history: History, ax: Axes) -> None:
@@ -98,16 +99,19 @@ def plot_lr_sequences(
         ax.set_yscale("log")
         ax.set_ylim(min(positive) * LOG_LR_FLOOR, max(positive) * 2)
     for sequence, style in zip(drawn, trial_styles(curves), strict=True):
+        in_steps = sequence.recorded or len(sequence.lrs) < FEW_POINTS
+        drawstyle = "steps-post" if in_steps else "default"
         logarithmic = ax.get_yscale() == "log"
         lrs = [math.nan if logarithmic and lr <= 0 else lr for lr in sequence.lrs]
-        handles += ax.plot(sequence.epochs, lrs, drawstyle="steps-post", **style)
+        handles += ax.plot(sequence.epochs, lrs, drawstyle=drawstyle, **style)
         if momentum_ax is not None and sequence.momenta is not None:
-            momentum_ax.plot(sequence.epochs, sequence.momenta, drawstyle="steps-post", **style)
+            momentum_ax.plot(sequence.epochs, sequence.momenta, drawstyle=drawstyle, **style)
     ax.set_ylabel("learning rate")
     if ax.get_yscale() == "linear" and positive:
         ax.set_ylim(bottom=0)
     lowest = ax if momentum_ax is None else momentum_ax
     lowest.set_xlabel("epoch")
+    lowest.set_xlim(0, 1.02 * max((item.epochs[-1] for item in drawn if item.epochs), default=1))
     if momentum_ax is not None:
         momentum_ax.set_ylabel("momentum")
     _note_if_empty(ax, bool(positive), "no trial is complete yet")
@@ -236,7 +240,7 @@ _STATE_STYLES: dict[str, dict[str, Any]] = {
     "failed": {"marker": "^", "mfc": "none", "mec": ORANGE, "ms": 6},
 }
 _LABELS = {
-    "pruned": PRUNED_LABEL,
+    "pruned": "pruned (best until then)",
     "complete": "complete",
     "diverged": "diverged (no value)",
     "failed": "failed (no value)",

@@ -105,9 +105,9 @@ def answer(report: Report) -> Answer:
             recipe=best.recipe.title(),
             fields=fields(best.recipe),
             lines=(
-                f"{report.history.metric} {number(best.value)}{_metrics(best.metrics)} in trial "
-                f"{best.trial}, on one seed. The best of many trials looks better than it is; "
-                f"fresh seeds tell by how much.",
+                f"{report.history.metric} {number(best.value)}{_metrics(report, best.metrics)} in "
+                f"trial {best.trial}, on one seed. The best of many trials looks better "
+                f"than it is; fresh seeds tell by how much.",
                 *_baseline_lines(report),
             ),
         )
@@ -120,7 +120,7 @@ def _confirmed_lines(report: Report, winner: Confirmed) -> list[str]:
     if winner.ci95 is None:
         runs = "one run with a fresh seed, so without an interval"
     failed = f" {_plural(winner.failed, 'run')} more gave no value." if winner.failed else ""
-    lines = [f"{metric} {mean(winner)}{_metrics(winner.metrics)}: {runs}.{failed}"]
+    lines = [f"{metric} {mean(winner)}{_metrics(report, winner.metrics)}: {runs}.{failed}"]
     mine = next((row for row in report.trials if row.trial == winner.trial), None)
     if mine is not None and report.best is not None:
         line = f"In the search, on one seed, its trial {mine.trial} had {number(mine.value)}"
@@ -152,8 +152,10 @@ def _baseline_lines(report: Report) -> list[str]:
     return [f"{name}{mean(entry)} on {_plural(entry.n, 'fresh seed')}; {verdict}."]
 
 
-def _metrics(metrics: Mapping[str, float | None]) -> str:
-    return "".join(f", {name} {number(value)}" for name, value in metrics.items() if value)
+def _metrics(report: Report, metrics: Mapping[str, float | None]) -> str:
+    """What else was measured, beside the objective."""
+    others = {name: value for name, value in metrics.items() if name != report.history.metric}
+    return "".join(f", {name} {number(v)}" for name, v in others.items() if v is not None)
 
 
 def _why_none(report: Report) -> str:

@@ -19,7 +19,7 @@ from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.storage.trials import TICKET_ATTRIBUTE, Claim
 from lrsearch.study.database import optuna_storage
-from lrsearch.study.values import best_validation, objective_value
+from lrsearch.values import best_validation, objective_value
 
 #: Share of the search's epochs that confirmation may spend at most.
 CONFIRM_SHARE = 0.25
@@ -159,6 +159,7 @@ class Search:
         with self.database.read() as connection:
             found = trials.optuna_trial_of(connection, self.study_id, ticket)
         if found is not None:
+            self.study.get_trials(deepcopy=False)  # Optuna writes only to trials that it has seen
             return found
         template = optuna.trial.create_trial(
             state=OptunaState.RUNNING,

@@ -67,7 +67,9 @@ def load(training: Training, path: Path) -> bool:
     False, and nothing changed, when it was written under other facts (torch version, device,
     threads, fused): going on from there would give other bits than an uninterrupted run.
     """
-    state = torch.load(path, map_location=training.device, weights_only=True)
+    # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as in
+    # a run from the start (on the device each of them would be waited for in every step).
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["facts"] != facts(training):
         return False
     training.model.load_state_dict(state["model"])
@@ -80,9 +82,9 @@ def load(training: Training, path: Path) -> bool:
     for name, value in state["position"].items():
         setattr(training, name, value)
     training.loss_sum.copy_(state["loss_sum"])
-    torch.set_rng_state(state["rng"].cpu())
+    torch.set_rng_state(state["rng"])
     if state["accelerator_rng"] is not None:
-        torch.get_device_module(training.device).set_rng_state(state["accelerator_rng"].cpu())
+        torch.get_device_module(training.device).set_rng_state(state["accelerator_rng"])
     return True
 
 

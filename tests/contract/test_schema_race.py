@@ -5,10 +5,10 @@ import json
 import pytest
 from processes import Command
 from sqlalchemy import inspect, text
+from tiny_studies import TASKS, opened
 
 from lrsearch.storage import schema, studies
 from lrsearch.study.database import optuna_storage
-from studies import TASKS, opened
 
 PROCESSES, CREATORS = 8, 4
 

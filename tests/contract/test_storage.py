@@ -16,6 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from processes import finish, in_process, until
 from sqlalchemy import MetaData, create_engine, func, inspect, select, text
 from sqlalchemy.exc import IntegrityError
+from tiny_studies import ask, curve_row, ended, make_search, opened, work
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import confirmations, curves, schema, studies, trials, workers
@@ -28,7 +29,6 @@ from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.database import open_database, optuna_storage, prepare
 from lrsearch.study.search import Search
 from lrsearch.summary import trial_rows
-from studies import ask, curve_row, ended, make_search, opened, work
 
 HORIZON = 4.0
 RUNNING = TrialState.RUNNING.value
@@ -136,9 +136,14 @@ def test_a_new_trial_is_running_in_its_workers_hands(database, study):
 
 def test_a_ticket_is_gone_only_with_its_trial(database, study):
     """They are one transaction: whoever dies before its end has taken nothing."""
-    with pytest.raises(ZeroDivisionError), database.begin() as connection:
-        assert trials.start(connection, study, OLD, horizon=HORIZON, keep=0.0)["ticket"] == 1
-        raise ZeroDivisionError
+
+    def die():
+        with database.begin() as connection:
+            trials.start(connection, study, OLD, horizon=HORIZON, keep=0.0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        die()
     assert study_row(database, study)["trials_used"] == 0
     assert study_row(database, study)["first_ask_at"] is None
     assert start(database, study)["ticket"] == 1
@@ -781,10 +786,14 @@ def test_two_processes_have_two_names(tmp_path):
 
 
 def test_a_unit_of_work_is_all_or_nothing(database, study):
-    with pytest.raises(ZeroDivisionError), database.begin() as connection:
-        studies.change(connection, study, trials_used=5)
-        studies.enqueue(connection, study, "enqueued", {})
-        raise ZeroDivisionError
+    def die():
+        with database.begin() as connection:
+            studies.change(connection, study, trials_used=5)
+            studies.enqueue(connection, study, "enqueued", {})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        die()
     assert study_row(database, study)["trials_used"] == 0
     with database.read() as connection:
         assert studies.queued(connection, study) == 0
@@ -882,9 +891,10 @@ def test_an_interrupted_preparation_is_finished_by_the_next(storage_url, monkeyp
         raise KeyboardInterrupt
 
     with opened(storage_url) as database:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(schema, "upgrade", interrupted)
-            prepare(database)
+            with pytest.raises(KeyboardInterrupt):
+                prepare(database)
         assert prepare(database)
         with database.read() as connection:
             assert our_tables(connection) == {*OURS, schema.VERSION_TABLE}

@@ -30,6 +30,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lrsearch.training import checkpoint
+from lrsearch.training.loop import CHECK_EVERY
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
 WARMUP = 0.25
@@ -374,6 +375,23 @@ def test_training_in_chunks_diverges_at_the_same_step(validate_steps, tmp_path):
     assert (resumed.step, resumed.diverged) == (whole.step, whole.diverged)
 
 
+@pytest.mark.parametrize("interrupted", [None, 5, 16, 20, 31])
+def test_divergence_is_judged_by_the_steps_since_the_last_look(interrupted, tmp_path):
+    """From step 17 on the loss is 12 times the first: their mean is above the limit at 32, the
+    mean since the last validation is not."""
+    steps = iter(range(1, 100))
+
+    def loss(output, target):
+        return 0 * output.sum() + (1.0 if next(steps) <= CHECK_EVERY else 12.0)
+
+    def make():
+        task = make_task(loss=loss)
+        return make_training(make_recipe(epochs=10), task, validate_steps=60)
+
+    training, _ = run_interrupted(make, [interrupted] if interrupted else [], tmp_path / "trial.pt")
+    assert training.diverged == "training loss 12 is above 10 at step 32"
+
+
 def everything(training):
     """The state of a trial as one comparable value."""
 
@@ -406,10 +424,12 @@ def other_threads(training, path):
 
 
 def other_torch(training, path):
-    checkpoint.save(training, path)
-    state = torch.load(path, weights_only=True)
-    state["facts"]["torch"] = "1.0.0"
-    torch.save(state, path)
+    version = torch.__version__
+    torch.__version__ = "1.0.0"
+    try:
+        checkpoint.save(training, path)
+    finally:
+        torch.__version__ = version
 
 
 def other_fused(training, path):

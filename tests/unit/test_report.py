@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 from matplotlib.figure import Figure
+from tiny_studies import EPOCHS, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
 from torch import nn
 
 from lrsearch.errors import LrsearchError, StudyError
@@ -21,7 +22,6 @@ from lrsearch.report.tables import Curve
 from lrsearch.storage import curves
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.database import open_database
-from studies import EPOCHS, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
 
 SPACE = {
     "optimizers": {"sgd": {"momentum": 0.9}, "adamw": {}},
@@ -35,6 +35,15 @@ ACCURACY = {"metric": "accuracy", "direction": "maximize"}
 def database(tmp_path):
     database = open_database(f"sqlite:///{tmp_path}/study.db", create=True)
     yield database
+    database.close()
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A study with a baseline and a trial in every state; tests only read it."""
+    path = tmp_path_factory.mktemp("mixed") / "study.db"
+    database = open_database(f"sqlite:///{path}", create=True)
+    yield make_mixed(database)
     database.close()
 
 
@@ -68,8 +77,7 @@ def confirmed_entry(assignment, role="winner", **fields):
     return {"trial": assignment.number, "role": role, "recipe": recipe} | defaults | values | fields
 
 
-def mixed(database):
-    """A study with a baseline and a trial in every state."""
+def make_mixed(database):
     enqueued = [
         recipe(lr=0.5, schedule="cosine", warmup=0.25),
         recipe(lr=0.2, schedule="plateau"),
@@ -90,8 +98,8 @@ def mixed(database):
     return search
 
 
-def test_counts_states_and_cost_are_the_databases(database):
-    report = load(mixed(database))
+def test_counts_states_and_cost_are_the_databases(mixed):
+    report = load(mixed)
     assert report.name == "tiny"
     assert report.counts == {"complete": 3, "pruned": 1, "diverged": 1, "failed": 1, "running": 1}
     assert [row.state for row in report.trials] == [
@@ -124,8 +132,8 @@ def test_a_budget_in_time_plans_no_epochs(database):
     assert load(make_search(database, budget={"time": "20m"})).cost.planned == {}
 
 
-def test_the_best_complete_trial_stands_beside_the_baseline(database):
-    report = load(mixed(database))
+def test_the_best_complete_trial_stands_beside_the_baseline(mixed):
+    report = load(mixed)
     assert (report.best.trial, report.best.value) == (2, 0.125)
     assert (report.baseline.trial, report.baseline.value) == (0, 0.6)
     assert report.baseline.recipe.optimizer["name"] == "adamw"
@@ -134,8 +142,8 @@ def test_the_best_complete_trial_stands_beside_the_baseline(database):
     assert (pruned.value, pruned.state) == (0.05, "pruned")
 
 
-def test_the_history_improves_with_complete_trials_only(database):
-    history = load(mixed(database)).history
+def test_the_history_improves_with_complete_trials_only(mixed):
+    history = load(mixed).history
     assert [point.best for point in history.points] == [0.6, 0.5, *[0.125] * 5]
     assert [point.value for point in history.points] == [0.6, 0.5, 0.125, 0.05, None, None, None]
     assert history.baseline == 0.6
@@ -181,8 +189,8 @@ def test_the_curve_of_deployed_averages_is_theirs(database):
     assert load(search).curves[0].values == (0.4, None)
 
 
-def test_sequences_are_what_the_real_scheduler_gives(database):
-    drawn = {sequence.trial: sequence for sequence in load(mixed(database)).sequences}
+def test_sequences_are_what_the_real_scheduler_gives(mixed):
+    drawn = {sequence.trial: sequence for sequence in load(mixed).sequences}
     assert set(drawn) == {0, 1, 2}
     spec = Recipe.from_dict(recipe(lr=0.5, schedule="cosine", warmup=0.25, epochs=EPOCHS))
     optimizer, scheduler = spec.build(nn.Linear(1, 1), steps_per_epoch=STEPS_PER_EPOCH)
@@ -198,8 +206,8 @@ def test_sequences_are_what_the_real_scheduler_gives(database):
     assert not drawn[1].recorded
 
 
-def test_a_plateau_sequence_is_what_was_recorded(database):
-    drawn = {sequence.trial: sequence for sequence in load(mixed(database)).sequences}[2]
+def test_a_plateau_sequence_is_what_was_recorded(mixed):
+    drawn = {sequence.trial: sequence for sequence in load(mixed).sequences}[2]
     assert drawn.recorded
     assert drawn.epochs == (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4)
     assert drawn.lrs == (*[0.2] * 3, *[0.1] * 3, *[0.05] * 3)
@@ -231,15 +239,14 @@ def test_momentum_is_there_when_the_schedule_cycles_it():
         assert abs(sequence.momenta.index(min(sequence.momenta)) - peak) <= 1
 
 
-def test_a_report_draws_no_random_numbers(database):
-    search = mixed(database)
+def test_a_report_draws_no_random_numbers(mixed):
     before = torch.get_rng_state()
-    load(search)
+    load(mixed)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_learning_rates_come_with_optimizer_state_and_value(database):
-    report = load(mixed(database))
+def test_learning_rates_come_with_optimizer_state_and_value(mixed):
+    report = load(mixed)
     found = [(p.trial, p.optimizer, p.lr, p.state, p.value) for p in report.lr_points]
     assert found == [
         (0, "adamw", 1e-3, "complete", 0.6),
@@ -374,8 +381,8 @@ def test_diverged_trials_stand_at_the_worse_edge(objective, edge, database):
     assert (crosses.get_ydata()[0] < 0.1) == (edge == "bottom")
 
 
-def test_pruned_trials_are_hollow_and_complete_ones_filled(database):
-    ax = draw_history(load(mixed(database)))
+def test_pruned_trials_are_hollow_and_complete_ones_filled(mixed):
+    ax = draw_history(load(mixed))
     (pruned,), (complete,) = lines(ax, "pruned"), lines(ax, "complete")
     assert pruned.get_markerfacecolor() == "none"
     assert list(pruned.get_ydata()) == [0.05]
@@ -401,8 +408,8 @@ def test_losses_of_one_decade_are_on_a_linear_scale(database):
     assert draw_history(load(search)).get_yscale() == "linear"
 
 
-def test_axes_say_what_they_show_and_which_way_is_better(database):
-    report = load(mixed(database))
+def test_axes_say_what_they_show_and_which_way_is_better(mixed):
+    report = load(mixed)
     ax = draw_history(report)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("trials started", "val_loss (lower is better)")
     panels = figures.lr_value(report).axes
@@ -411,11 +418,10 @@ def test_axes_say_what_they_show_and_which_way_is_better(database):
     assert {panel.get_xlabel() for panel in panels} == {"learning rate (peak)"}
 
 
-def test_best_and_winner_are_marked_in_the_panel_of_their_optimizer(database):
-    search = mixed(database)
-    winner = load(search).trials[1]
+def test_best_and_winner_are_marked_in_the_panel_of_their_optimizer(mixed):
+    winner = load(mixed).trials[1]
     entry = confirmed_entry(ask_like(winner))
-    sgd, adamw = figures.lr_value(load(search, [entry])).axes
+    sgd, adamw = figures.lr_value(load(mixed, [entry])).axes
     assert [list(line.get_xdata()) for line in lines(sgd, "best of search")] == [[0.2]]
     assert [list(line.get_xdata()) for line in lines(sgd, "confirmed winner")] == [[0.5]]
     assert not lines(adamw, "best of search")
@@ -430,8 +436,8 @@ class ask_like:  # noqa: N801 - reads as a function
 
 
 @pytest.mark.parametrize("name", list(figures.FIGURES))
-def test_no_legend_covers_an_axes(name, database):
-    figure = figures.FIGURES[name](load(mixed(database)))
+def test_no_legend_covers_an_axes(name, mixed):
+    figure = figures.FIGURES[name](load(mixed))
     figure.draw_without_rendering()
     (legend,) = figure.legends
     box = legend.get_window_extent()
@@ -442,8 +448,8 @@ def test_no_legend_covers_an_axes(name, database):
     assert box.x1 <= figure.bbox.x1
 
 
-def test_each_trial_has_one_colour_and_dash_in_curves_and_learning_rates(database):
-    report = load(mixed(database))
+def test_each_trial_has_one_colour_and_dash_in_curves_and_learning_rates(mixed):
+    report = load(mixed)
     (curve_ax,), (lr_ax, *_) = figures.curves(report).axes, figures.lr(report).axes
     looks = [
         [(line.get_label(), line.get_color(), line.get_linestyle()) for line in ax.lines]
@@ -453,8 +459,8 @@ def test_each_trial_has_one_colour_and_dash_in_curves_and_learning_rates(databas
     assert len({colour for _, colour, _ in looks[0]}) == 3
 
 
-def test_learning_rates_that_are_decades_apart_are_on_a_log_scale(database):
-    assert figures.lr(load(mixed(database))).axes[0].get_yscale() == "log"
+def test_learning_rates_that_are_decades_apart_are_on_a_log_scale(mixed):
+    assert figures.lr(load(mixed)).axes[0].get_yscale() == "log"
 
 
 def test_momentum_has_a_panel_when_it_is_cycled(database):
@@ -476,8 +482,8 @@ def test_a_curve_without_validations_is_left_out():
     assert not ax.lines
 
 
-def test_equal_reports_give_equal_pictures_in_two_themes(database):
-    report = load(mixed(database))
+def test_equal_reports_give_equal_pictures_in_two_themes(mixed):
+    report = load(mixed)
     assert figures.png(report, "lr_value") == figures.png(report, "lr_value")
     assert figures.png(report, "lr_value") != figures.png(report, "lr_value", "dark")
 
@@ -533,11 +539,18 @@ def test_a_single_confirmation_run_has_no_interval(database):
     assert "the search's best." in searched
 
 
-def test_an_unconfirmed_best_is_said_to_be_one(database):
-    answer = words.answer(load(mixed(database)))
+def test_an_unconfirmed_best_is_said_to_be_one(mixed):
+    answer = words.answer(load(mixed))
     assert answer.heading == "The best recipe so far, not confirmed"
     assert "val_loss 0.125" in answer.lines[0]
     assert answer.lines[1].endswith("0.6 on the search's seed.")
+
+
+def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
+    search = make_search(database, objective=ACCURACY)
+    rows = [curve_row(1, metrics={"accuracy": 0.5, "mae": 0.0, "odd": None})]
+    finish(search, TrialState.COMPLETE, rows=rows)
+    assert words.answer(load(search)).lines[0].startswith("accuracy 0.5, mae 0 in trial 0")
 
 
 @pytest.mark.parametrize(
@@ -557,9 +570,8 @@ def test_no_answer_says_why(case, line, database):
     assert (answer.heading, answer.recipe, answer.lines) == ("No answer yet", None, (line,))
 
 
-def test_the_cost_stands_against_the_plan(database):
-    search = mixed(database)
-    grid = words.cost(load(search, planned={"search": 48.0, "confirm": 12.0}))
+def test_the_cost_stands_against_the_plan(mixed):
+    grid = words.cost(load(mixed, planned={"search": 48.0, "confirm": 12.0}))
     assert grid.rows == (
         ("search", "14.5", "48", "6 s"),
         ("confirmation", "0", "12", "0 s"),
@@ -642,13 +654,12 @@ def check_markdown(folder):
     return text
 
 
-@pytest.fixture
-def written(database, tmp_path):
+@pytest.fixture(scope="module")
+def written(mixed, tmp_path_factory):
     """A confirmed report of a study with every state, written."""
-    search = mixed(database)
-    entry = confirmed_entry(ask_like(load(search).trials[2]))
-    report = load(search, [entry])
-    return report, write_report(report, tmp_path / "new" / "folder")
+    entry = confirmed_entry(ask_like(load(mixed).trials[2]))
+    report = load(mixed, [entry])
+    return report, write_report(report, tmp_path_factory.mktemp("out") / "new" / "folder")
 
 
 def test_a_report_is_six_files(written):

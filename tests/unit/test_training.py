@@ -28,10 +28,11 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lrsearch.errors import DeviceError, TaskError
+from lrsearch.rungs import divergence_limit
 from lrsearch.training.data import make_data, make_splits
 from lrsearch.training.devices import devices, pick_device
 from lrsearch.training.ema import Ema
-from lrsearch.training.loop import CHECK_EVERY, divergence_limit
+from lrsearch.training.loop import CHECK_EVERY
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
 ADAM = {"name": "adam", "lr": 0.05}

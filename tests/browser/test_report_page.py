@@ -1,0 +1,161 @@
+"""The report's page in a real browser: no errors, nothing fetched, readable on a phone."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+from tiny_studies import ask, curve_row, ended, make_search
+
+from lrsearch.report import words
+from lrsearch.report.data import load_report
+from lrsearch.report.page import write_report
+from lrsearch.storage import curves
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.database import open_database
+
+CHROMIUM = Path("/usr/bin/chromium")
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"width": 1200, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A confirmed report with trials of every state and long words, and its page."""
+    folder = tmp_path_factory.mktemp("report")
+    database = open_database(f"sqlite:///{folder}/study.db", create=True)
+    search = make_search(database, notes="n" * 120)
+    finish(search, TrialState.DIVERGED, [30.0], reason="training loss 34 is above 23 at step 3")
+    finish(search, TrialState.FAILED, [], reason="RuntimeError: " + "x" * 300)
+    finish(search, TrialState.PRUNED, [1.0, 0.9])
+    trials = [finish(search, TrialState.COMPLETE, [1.0, 0.2 + 0.1 * i]) for i in range(3)]
+    confirmed = {
+        "trial": trials[1].number,
+        "role": "winner",
+        "mean": 0.31,
+        "ci95": [0.26, 0.36],
+        "n": 9,
+        "tied": False,
+        "failed": 0,
+        "values": [0.31] * 9,
+        "metrics": {"mae": 0.4},
+        "recipe": trials[1].recipe.to_dict(),
+    }
+    report = load_report(database, search.name, [confirmed])
+    database.close()
+    return report, write_report(report, folder / "page")
+
+
+def finish(search, state, losses, reason=None):
+    assignment = ask(search)
+    rows = [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
+    with search.database.begin() as connection:
+        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+    search.tell(assignment, ended(state, reason=reason))
+    return assignment
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def viewport(request):
+    return request.param
+
+
+@pytest.fixture(params=["light", "dark"])
+def scheme(request):
+    return request.param
+
+
+@pytest.fixture
+def page(browser, written, viewport, scheme):
+    """The open page, with the console's messages and the requests it has made."""
+    page = browser.new_page(viewport=viewport, color_scheme=scheme)
+    page.messages, page.requests = [], []
+    page.on("console", lambda message: page.messages.append(message.text))
+    page.on("pageerror", lambda error: page.messages.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url))
+    page.goto(written[1].as_uri())
+    page.wait_for_load_state("networkidle")
+    yield page
+    page.close()
+
+
+def test_the_console_is_silent_and_nothing_is_fetched(page, written):
+    outside = [url for url in page.requests if not url.startswith("data:")]
+    assert outside == [written[1].as_uri()]
+    assert page.messages == []
+
+
+def test_the_answer_is_visible_without_scrolling(page, written, viewport):
+    recipe = page.get_by_text(written[0].winner().recipe.title(), exact=True).first
+    score = page.get_by_text(words.mean(written[0].winner())).first
+    for element in (recipe, score):
+        assert element.is_visible()
+        box = element.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= viewport["width"]
+        assert box["y"] + box["height"] <= viewport["height"]
+
+
+def test_no_content_is_wider_than_the_window(page, viewport):
+    for opened in (False, True):
+        page.evaluate(f"document.querySelectorAll('details').forEach(d => d.open = {opened:d})")
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+
+
+def test_every_plot_is_drawn_for_the_scheme(page, scheme):
+    images = page.locator("img").all()
+    assert len(images) == 4
+    for image in images:
+        assert image.evaluate("image => image.complete && image.naturalWidth > 500")
+        shown = image.evaluate("image => image.currentSrc")
+        assert (shown == image.get_attribute("src")) == (scheme == "light")
+        assert len(image.get_attribute("alt")) > 20
+
+
+def test_labels_of_plots_can_be_read(page):
+    """A plot is 7.5 inches of 10.5 point text: at 34rem its labels are about 10 pixels high."""
+    for image in page.locator("img").all():
+        assert image.evaluate("image => image.clientWidth") >= 500
+
+
+def test_text_stands_out_from_its_background(page):
+    for selector in ("body", ".soft", "figcaption", "summary", "th", ".recipe"):
+        colours = page.locator(selector).first.evaluate(
+            """element => {
+                let behind = element;
+                const seen = e => getComputedStyle(e).backgroundColor;
+                while (seen(behind) === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+                return [getComputedStyle(element).color, seen(behind)];
+            }"""
+        )
+        assert contrast(*colours) >= 4.5, (selector, colours)  # WCAG AA
+
+
+def contrast(one, other):
+    darker, lighter = sorted(luminance(colour) for colour in (one, other))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour):
+    """Relative luminance of `rgb(r, g, b)` by WCAG."""
+    channels = [int(part) / 255 for part in colour.removeprefix("rgb(").rstrip(")").split(",")]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,540 @@
+"""What `Search` promises workers, and what Optuna then knows, on SQLite and on PostgreSQL."""
+
+import logging
+import math
+import os
+import signal
+
+import optuna
+import pytest
+import torch
+from optuna.trial import TrialState as OptunaState
+from processes import finish, in_process
+from tiny_studies import (
+    ask,
+    curve_row,
+    ended,
+    make_search,
+    opened,
+    tiny_task,
+    work,
+)
+
+from lrsearch.errors import StudyError
+from lrsearch.storage import curves, studies, trials, workers
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.create import enqueue
+from lrsearch.study.database import prepare
+from lrsearch.study.search import LostTrialError, Search
+from lrsearch.summary import trial_rows
+from lrsearch.task import LoadedTask, Task
+from lrsearch.worker import Stop, Worker, release_dead
+
+BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
+#: Inside the tiny study's space, every searched field given.
+INSIDE = {
+    "optimizer": {
+        "name": "sgd",
+        "lr": 0.1,
+        "momentum": 0.9,
+        "nesterov": True,
+        "weight_decay": 1e-4,
+    },
+    "schedule": {"name": "constant"},
+    "warmup": 0.05,
+}
+OUTSIDE = {"optimizer": {"name": "adagrad", "lr": 0.1}, "schedule": {"name": "linear"}}
+
+
+@pytest.fixture
+def search(database):
+    return make_search(database)
+
+
+def write_curve(search, assignment, losses):
+    rows = [curve_row(i, val_loss=loss) for i, loss in enumerate(losses, start=1)]
+    with search.database.begin() as connection:
+        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+
+
+def pass_rung(search, assignment, signal_, rung=0, validation=1):
+    return search.passes_rung(
+        assignment, rung=rung, signal=signal_, value=signal_, validation=validation
+    )
+
+
+def ours(search, assignment):
+    with search.database.read() as connection:
+        return trials.by_number(connection, search.study_id, assignment.number)
+
+
+def optunas(search, number=0):
+    """Optuna's trial, read by somebody who has nothing in a cache."""
+    fresh = Search.open(search.database, search.name)
+    return fresh.study.get_trials(deepcopy=False)[number]
+
+
+# Asking
+
+
+def test_an_assignment_is_a_sampled_recipe_that_both_sides_know(search):
+    assignment = ask(search)
+    row, theirs = ours(search, assignment), optunas(search)
+    assert (assignment.number, row["ticket"], theirs.number) == (0, 1, 0)
+    assert (row["trial_id"], row["recipe"]) == (assignment.trial_id, assignment.recipe.to_dict())
+    assert theirs.state == OptunaState.RUNNING
+    assert theirs.params["optimizer"] == assignment.recipe.optimizer["name"]
+    assert theirs.params["schedule"] == assignment.recipe.schedule["name"]
+    assert search.spec.space.params_of(row["recipe"]).keys() == theirs.params.keys()
+    recipe = assignment.recipe
+    assert (recipe.epochs, recipe.seed, recipe.batch_size) == (4, search.spec.seed, 16)
+
+
+def test_asking_ends_with_the_budget(database):
+    search = make_search(database, budget={"trials": 3})
+    assignments = [ask(search) for _ in range(5)]
+    assert [a and a.number for a in assignments] == [0, 1, 2, None, None]
+    assert len(search.study.trials) == 3
+
+
+def draw(search, count):
+    """The next recipes of a study that one worker works through."""
+    recipes = []
+    for _ in range(count):
+        assignment = ask(search)
+        recipes.append(assignment.recipe.to_dict())
+        write_curve(search, assignment, [assignment.recipe.optimizer["lr"]])
+        search.tell(assignment, ended(TrialState.COMPLETE))
+    return recipes
+
+
+def test_one_worker_and_one_seed_draw_the_same_study_twice_also_in_two_parts(database):
+    whole = draw(make_search(database, name="whole"), 12)
+    halved = draw(make_search(database, name="halved"), 5)
+    halved += draw(Search.open(database, "halved"), 7)
+    assert halved == whole
+    assert len({str(recipe) for recipe in whole}) == 12
+
+
+def test_an_unknown_study_is_refused_with_the_near_miss(database, search):
+    with pytest.raises(StudyError, match=r"no study 'tinny' .*did you mean 'tiny'\?"):
+        Search.open(database, "tinny")
+
+
+# Recipes of the user's own
+
+
+def test_a_recipe_inside_the_space_becomes_the_samplers_fixed_params(search):
+    enqueue(search, INSIDE, where="recipe")
+    assignment = ask(search)
+    theirs = optunas(search)
+    assert assignment.kind == "enqueued"
+    assert assignment.recipe.optimizer["lr"] == 0.1
+    assert theirs.params == theirs.system_attrs["fixed_params"]
+    assert theirs.params["optimizer"] == "sgd"
+    assert theirs.params["sgd.nesterov"] is True
+    assert theirs.params["warmup"] == 0.05
+    lr = next(value for name, value in theirs.params.items() if name.endswith("lr"))
+    assert lr == pytest.approx(0.1)  # at momentum 0.9 the sampling unit is torch's
+
+
+def test_a_recipe_outside_the_space_runs_and_the_sampler_learns_nothing_of_it(search):
+    enqueue(search, OUTSIDE, where="recipe")
+    assignment = ask(search)
+    assert assignment.recipe.optimizer["name"] == "adagrad"
+    assert optunas(search).params == {}
+    write_curve(search, assignment, [0.5])
+    assert search.tell(assignment, ended(TrialState.COMPLETE))
+    assert optunas(search).value == 0.5
+    names = set()
+    for _ in range(11):  # beyond the sampler's random start
+        assignment = ask(search)
+        names.add(assignment.recipe.optimizer["name"])
+        write_curve(search, assignment, [1.0])
+        search.tell(assignment, ended(TrialState.COMPLETE))
+    assert names <= {"sgd", "adamw"}
+
+
+def test_a_baseline_is_never_pruned(database):
+    search = make_search(database, baseline=BASELINE)
+    baseline, *others = [ask(search) for _ in range(8)]
+    assert [a.kind for a in (baseline, *others)] == ["baseline"] + ["sampled"] * 7
+    for rank, assignment in enumerate(others):
+        pass_rung(search, assignment, 1.0 + rank)
+    assert pass_rung(search, baseline, 1e9)
+    assert not pass_rung(search, others[-1], 1e8)  # any other one would have been
+
+
+# Rungs
+
+
+def test_a_rung_lets_the_best_third_pass(search):
+    assignments = [ask(search) for _ in range(6)]
+    passed = [
+        pass_rung(search, assignment, loss)
+        for assignment, loss in zip(assignments, [5.0, 4.0, 3.0, 6.0, 1.0, 2.0], strict=True)
+    ]
+    # The first two have too few peers; then ranks 1 of 3, 4 of 4, 1 of 5, 2 of 6.
+    assert passed == [True, True, True, False, True, True]
+
+
+def test_optuna_gets_the_value_at_each_rung(search):
+    assignment = ask(search)
+    pass_rung(search, assignment, 0.9, rung=0, validation=1)
+    search.passes_rung(assignment, rung=1, signal=0.5, value=0.7, validation=3)
+    assert optunas(search).intermediate_values == {1: 0.9, 3: 0.7}
+
+
+def test_a_rung_reached_again_counts_once(search):
+    first, second = ask(search), ask(search)
+    for _ in range(3):
+        pass_rung(search, first, 0.5)
+    pass_rung(search, second, 0.6)
+    assert optunas(search).intermediate_values == {1: 0.5}
+    with search.database.begin() as connection:
+        others = trials.mark_rung(connection, search.study_id, second.claim, 0, 0.6)
+    assert list(others) == [0.5]
+
+
+def test_a_value_that_is_not_finite_is_not_reported(search):
+    assignment = ask(search)
+    assert search.passes_rung(assignment, rung=0, signal=0.5, value=math.nan, validation=1)
+    assert optunas(search).intermediate_values == {}
+
+
+# Telling
+
+
+def test_a_complete_trial_has_the_value_of_its_best_validation(search):
+    assignment = ask(search)
+    write_curve(search, assignment, [3.0, 1.0, 2.0])
+    assert search.tell(assignment, ended(TrialState.COMPLETE, seconds=7.0))
+    row, theirs = ours(search, assignment), optunas(search)
+    assert (row["state"], row["value"], row["best_validation"]) == ("complete", 1.0, 2)
+    assert (row["metrics"], row["epochs"], row["seconds"]) == ({"mae": 0.5}, 4.0, 7.0)
+    assert (theirs.state, theirs.value) == (OptunaState.COMPLETE, 1.0)
+    assert all(value <= 0 for value in theirs.constraints.values())
+
+
+def test_a_metric_is_the_value_where_it_is_the_objective(database):
+    search = make_search(database, objective={"metric": "mae", "direction": "maximize"})
+    assignment = ask(search)
+    rows = [curve_row(i, metrics={"mae": mae}) for i, mae in enumerate([0.1, 0.9, 0.5], start=1)]
+    with database.begin() as connection:
+        curves.add(connection, assignment.claim.id, 1, rows)
+    search.tell(assignment, ended(TrialState.COMPLETE))
+    assert ours(search, assignment)["value"] == optunas(search).value == 0.9
+    assert search.study.best_value == 0.9
+
+
+def test_a_pruned_trial_keeps_what_it_reached(search):
+    assignment = ask(search)
+    write_curve(search, assignment, [3.0, 2.0])
+    pass_rung(search, assignment, 2.5, validation=2)
+    assert search.tell(assignment, ended(TrialState.PRUNED, epochs=1.0))
+    row, theirs = ours(search, assignment), optunas(search)
+    assert (row["state"], row["value"], row["epochs"]) == ("pruned", 2.0, 1.0)
+    assert (theirs.state, theirs.intermediate_values) == (OptunaState.PRUNED, {2: 2.5})
+    assert all(value <= 0 for value in theirs.constraints.values())
+
+
+@pytest.mark.parametrize("reported", [[], [1.5]], ids=["before a rung", "after a rung"])
+@pytest.mark.parametrize("state", [TrialState.DIVERGED, TrialState.FAILED])
+def test_what_diverged_or_ran_out_of_memory_is_infeasible(search, state, reported):
+    assignment = ask(search)
+    write_curve(search, assignment, [1.5, 0.001])
+    for value in reported:
+        pass_rung(search, assignment, value)
+    reason = "oom" if state == TrialState.FAILED else "training loss is not finite by step 4"
+    assert search.tell(assignment, ended(state, reason=reason, epochs=0.5, progress=0.125))
+    row, theirs = ours(search, assignment), optunas(search)
+    assert (row["state"], row["value"], row["reason"]) == (state.value, None, reason)
+    assert (row["metrics"], row["best_validation"]) == (None, None)
+    assert theirs.state == OptunaState.PRUNED
+    assert max(theirs.constraints.values()) > 0
+    last = theirs.intermediate_values[max(theirs.intermediate_values)]
+    assert math.isfinite(last)
+    assert last > max([2.0, *reported])  # above the loss of its first batch
+
+
+def test_the_earlier_it_diverges_the_more_it_is_infeasible(search):
+    for progress in (0.1, 0.9):
+        search.tell(ask(search), ended(TrialState.DIVERGED, progress=progress))
+    early, late = (max(optunas(search, i).constraints.values()) for i in (0, 1))
+    assert early > late > 0
+
+
+def test_a_diverged_trial_is_the_worst_where_more_is_better(database):
+    search = make_search(database, objective={"metric": "mae", "direction": "maximize"})
+    search.tell(ask(search), ended(TrialState.DIVERGED, start_loss=math.nan))
+    (value,) = optunas(search).intermediate_values.values()
+    assert math.isfinite(value)
+    assert value < -100
+
+
+def test_a_loss_that_was_never_finite_still_ends_finite(search):
+    search.tell(ask(search), ended(TrialState.DIVERGED, start_loss=math.inf, progress=0.0))
+    (value,) = optunas(search).intermediate_values.values()
+    assert math.isfinite(value)
+
+
+def test_a_failed_trial_fails_in_optuna_too(search):
+    assignment = ask(search)
+    write_curve(search, assignment, [0.5])
+    assert search.tell(assignment, ended(TrialState.FAILED, reason="ValueError: no"))
+    row, theirs = ours(search, assignment), optunas(search)
+    assert (row["state"], row["value"], row["reason"]) == ("failed", None, "ValueError: no")
+    assert theirs.state == OptunaState.FAIL
+    assert all(value <= 0 for value in theirs.constraints.values())
+
+
+def test_the_sampler_turns_away_from_where_trials_diverge(tmp_path):
+    """Were they failed trials to it, all of the last 15 would diverge: the best is at the edge."""
+    lr = {"low": 1e-5, "high": 10.0, "log": True}
+    space = {
+        "optimizers": {"adamw": {"lr": lr, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999}},
+        "schedules": ["constant"],
+        "warmup": 0.0,
+    }
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        search = make_search(database, space=space, budget={"trials": 40})
+        diverged = []
+        while assignment := ask(search):
+            lr = assignment.recipe.optimizer["lr"]
+            diverged.append(lr > 0.1)
+            if diverged[-1]:
+                search.tell(assignment, ended(TrialState.DIVERGED, progress=0.1))
+            else:
+                write_curve(search, assignment, [-math.log(lr)])
+                search.tell(assignment, ended(TrialState.COMPLETE))
+    assert sum(diverged[:10]) >= 1
+    assert sum(diverged[25:]) <= 7
+
+
+# Two workers, one trial
+
+
+def steal(search, assignment, thief="host:2:2"):
+    with search.database.begin() as connection:
+        assert trials.release(connection, assignment.claim)
+        return trials.take_over(connection, search.study_id, thief)
+
+
+def test_a_lost_trial_is_noticed_at_the_rung_and_writes_nothing(search):
+    assignment = ask(search)
+    steal(search, assignment)
+    with pytest.raises(LostTrialError, match="trial 0 was taken over"):
+        pass_rung(search, assignment, 0.5)
+    assert optunas(search).intermediate_values == {}
+
+
+def test_a_lost_trial_is_noticed_at_the_end_and_writes_nothing(search):
+    assignment = ask(search)
+    taken = steal(search, assignment)
+    assert not search.tell(assignment, ended(TrialState.COMPLETE))
+    assert ours(search, assignment) == taken
+    assert optunas(search).state == OptunaState.RUNNING
+    assert optunas(search).constraints == {}
+
+
+def test_an_assignment_that_is_taken_over_is_the_same_trial(search):
+    first = ask(search, "host:1:1")
+    with search.database.begin() as connection:
+        trials.release(connection, first.claim)
+    second = ask(Search.open(search.database, "tiny"), "host:2:2")
+    assert (second.trial_id, second.number, second.recipe) == (
+        first.trial_id,
+        first.number,
+        first.recipe,
+    )
+    assert (second.claim.id, second.claim.attempt) == (first.claim.id, 2)
+    write_curve(search, second, [0.5])
+    assert search.tell(second, ended(TrialState.COMPLETE))
+    assert len(search.study.trials) == 1
+
+
+class Thief:
+    """A task whose loss gives the trial away to a dead worker when it is called the nth time."""
+
+    def __init__(self, search, call):
+        self.search, self.call, self.calls = search, call, 0
+        host, pid, started = workers.identity().rsplit(":", 2)
+        self.dead = f"{host}:{pid}:{int(started) - 1}"
+
+    def loss(self, output, target):
+        self.calls += 1
+        if self.calls == self.call:
+            with self.search.database.begin() as connection:
+                dead = trials.workers(connection, self.search.study_id)
+                assert trials.release_workers(connection, self.search.study_id, dead) == 1
+                assert trials.take_over(connection, self.search.study_id, self.dead)
+        return torch.nn.functional.mse_loss(output, target)
+
+    def loaded(self):
+        tiny = tiny_task().make()
+        task = Task(**{**vars(tiny), "loss": self.loss})
+        return LoadedTask(reference="tiny.py:task", source=tiny_task().source, target=task, code={})
+
+
+# The tiny study's first trial: 24 batches, and 8 + 2 validations of a batch each.
+@pytest.mark.parametrize("call", [2, 34], ids=["before its rung", "at its end"])
+def test_a_worker_drops_a_trial_that_it_lost_and_goes_on(database, call, caplog):
+    search = make_search(database, budget={"trials": 3}, confirm="none")
+    with caplog.at_level(logging.WARNING, "lrsearch"):
+        cpu = torch.device("cpu")
+        Worker(search, Thief(search, call).loaded(), cpu, Stop()).run()
+    assert "trial 0 was taken over by another worker" in caplog.text
+    rows = trial_rows(search)
+    assert [row["attempts"] for row in rows] == [3, 1, 1]  # thief, then this worker again
+    assert {row["state"] for row in rows} <= {"complete", "pruned", "diverged"}
+    assert all(trial.state.is_finished() for trial in search.study.trials)
+
+
+# A worker that dies in between
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def ask_and_die(url, point):
+    """Be a worker that is killed at this point of `ask`."""
+    with opened(url) as database:
+        search = Search.open(database, "tiny")
+        if point == "ticket taken":
+            search._optuna_trial = lambda *arguments: die()
+        elif point == "Optuna's trial made":
+            optuna.Trial.suggest_categorical = lambda *arguments: die()
+        elif point == "half of the recipe drawn":
+            optuna.Trial.suggest_float = lambda *arguments, **keywords: die()
+        else:
+            assert point == "recipe drawn"
+            trials.link = lambda *arguments, **keywords: die()
+        ask(search, workers.identity())
+
+
+@pytest.mark.parametrize(
+    ("given", "point"),
+    [
+        (None, "ticket taken"),
+        (None, "Optuna's trial made"),
+        (None, "half of the recipe drawn"),
+        (None, "recipe drawn"),
+        (INSIDE, "Optuna's trial made"),
+        (OUTSIDE, "recipe drawn"),
+    ],
+    ids=["ticket", "trial", "half", "recipe", "inside", "outside"],
+)
+def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url, point, given):
+    search = make_search(database, budget={"trials": 3})
+    undisturbed = make_search(database, name="undisturbed", budget={"trials": 3})
+    if given is not None:
+        for study in (search, undisturbed):
+            enqueue(study, given, where="recipe")
+    assert finish(in_process(ask_and_die, prepared_url, point)) == [-signal.SIGKILL]
+    assert release_dead(search) == 1
+    assert release_dead(search) == 0
+    first = ask(search)
+    assert (first.number, first.claim.attempt) == (0, 2)
+    if point != "half of the recipe drawn":  # the other half is drawn from a later random stream
+        assert first.recipe == ask(undisturbed).recipe
+    rest = [ask(search) for _ in range(3)]
+    assert [a and a.number for a in rest] == [1, 2, None]
+    assert [trial.number for trial in search.study.trials] == [0, 1, 2]
+    with database.read() as connection:
+        rows = trials.everything(connection, search.study_id)
+        assert studies.counts(connection, search.study_id)["running"] == 3
+    assert [(row["ticket"], row["number"]) for row in rows] == [(1, 0), (2, 1), (3, 2)]
+
+
+def tell_and_die(url, state, reason):
+    """Be a worker that is killed between our record of a trial's end and Optuna's."""
+    with opened(url) as database:
+        search = Search.open(database, "tiny")
+        assignment = ask(search, workers.identity())
+        write_curve(search, assignment, [0.75, 0.5])
+        pass_rung(search, assignment, 0.75)
+        search._tell_optuna = lambda *arguments: die()
+        search.tell(assignment, ended(state, reason=reason))
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "theirs", "feasible"),
+    [
+        (TrialState.COMPLETE, None, OptunaState.COMPLETE, True),
+        (TrialState.PRUNED, None, OptunaState.PRUNED, True),
+        (TrialState.DIVERGED, "not finite", OptunaState.PRUNED, False),
+        (TrialState.FAILED, "oom", OptunaState.PRUNED, False),
+        (TrialState.FAILED, "ValueError: no", OptunaState.FAIL, True),
+    ],
+)
+def test_an_end_that_optuna_never_heard_of_is_repaired(
+    database, search, prepared_url, state, reason, theirs, feasible
+):
+    process = in_process(tell_and_die, prepared_url, state, reason)
+    assert finish(process) == [-signal.SIGKILL]
+    assert optunas(search).state == OptunaState.RUNNING
+    assert release_dead(search) == 0  # nobody is to train it again
+    Search.open(database, "tiny").repair()
+    trial = optunas(search)
+    assert trial.state == theirs
+    assert (max(trial.constraints.values()) <= 0) == feasible
+    if state == TrialState.COMPLETE:
+        assert trial.value == 0.5
+    if not feasible:
+        last = trial.intermediate_values[max(trial.intermediate_values)]
+        assert math.isfinite(last)
+        assert last > 0.75
+    search.repair()  # a second time there is nothing to do
+    assert optunas(search) == trial
+
+
+@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.DIVERGED])
+def test_a_repair_beside_the_living_worker_disturbs_neither(search, monkeypatch, state):
+    """Another worker starts while this one is between our record and Optuna's."""
+    assignment = ask(search)
+    write_curve(search, assignment, [0.5])
+    set_constraint = optuna.Trial.set_constraint
+
+    def repaired_meanwhile(trial, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setattr(optuna.Trial, "set_constraint", set_constraint)
+            Search.open(search.database, "tiny").repair()
+        set_constraint(trial, *arguments)
+
+    monkeypatch.setattr(optuna.Trial, "set_constraint", repaired_meanwhile)
+    assert search.tell(assignment, ended(state))
+    assert optunas(search).state.is_finished()
+
+
+def test_a_worker_repairs_what_others_left_before_it_ends(database, prepared_url):
+    """Also when the study was finished but for that."""
+    search = make_search(database, budget={"trials": 1}, confirm="none")
+    finish(in_process(tell_and_die, prepared_url, TrialState.COMPLETE, None))
+    work(search)
+    assert optunas(search).state == OptunaState.COMPLETE
+
+
+# A whole study
+
+
+def test_a_worked_study_is_the_same_in_optuna_and_here(database):
+    search = make_search(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE])
+    work(search)
+    rows, theirs = trial_rows(search), search.study.trials
+    states = {
+        "complete": OptunaState.COMPLETE,
+        "pruned": OptunaState.PRUNED,
+        "diverged": OptunaState.PRUNED,
+        "failed": OptunaState.FAIL,
+    }
+    assert [row["trial"] for row in rows] == [t.number for t in theirs] == list(range(12))
+    assert [t.state for t in theirs] == [states[row["state"]] for row in rows]
+    assert {row["state"] for row in rows} == {"complete", "pruned", "diverged"}
+    for row, trial in zip(rows, theirs, strict=True):
+        if row["state"] == "complete":
+            assert trial.value == row["value"]
+        assert (max(trial.constraints.values()) > 0) == (row["state"] == "diverged")
+    assert [row["kind"] for row in rows[:4]] == ["baseline", "enqueued", "enqueued", "sampled"]
+    assert rows[0]["state"] == "complete"
