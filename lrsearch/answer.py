@@ -200,9 +200,10 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
     Raises StudyError if there is no such trial, SpecError for a format that is not on offer.
     """
     from lrsearch.confirm import confirmed
-    from lrsearch.export import export
+    from lrsearch.export import check_format, export
     from lrsearch.storage import studies, trials
 
+    check_format(form)
     with search.database.read() as connection:
         study = studies.by_name(connection, search.name)
         minimize = search.spec.objective.direction == "minimize"

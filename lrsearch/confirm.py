@@ -152,8 +152,9 @@ def _reporting(
 def choose(runs: Sequence[Mapping[str, Any]], spec: StudySpec) -> int | None:
     """The candidate with the best mean over the choosing seeds; one that failed a seed loses."""
     means: dict[int, float] = {}
-    for number in dict.fromkeys(run["number"] for run in runs if run["round"] == CHOOSE):
-        values = [run["value"] for run in runs if run["number"] == number]
+    choosing = [run for run in runs if run["round"] == CHOOSE]
+    for number in dict.fromkeys(run["number"] for run in choosing):
+        values = [run["value"] for run in choosing if run["number"] == number]
         if all(value is not None for value in values):
             means[number] = spec.objective.loss(fmean(values))
     return min(means, key=lambda number: means[number]) if means else None

@@ -117,7 +117,7 @@ class Server:
     def create(self, template="template1"):
         """A new database; its name."""
         name = f"test_{next(self._numbers)}"
-        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+        statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log")
         self.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         return name
 

@@ -56,13 +56,15 @@ def _fail(message: str) -> int:
 
 def _storage_trouble(error: Exception) -> str:
     """A database's complaint as a line; anything else is a bug of ours and keeps its traceback."""
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
 
     from lrsearch.storage.connect import complaint
 
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SQLAlchemyError):
         cause = cause.__cause__ or cause.__context__
-    if cause is None:
+    # The server or the file is in trouble; other kinds mean that our SQL is wrong.
+    outside = isinstance(cause, OperationalError | InterfaceError) or type(cause) is DatabaseError
+    if cause is None or not outside:
         raise error
     return f"storage: {complaint(cause)}"

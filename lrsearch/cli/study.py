@@ -245,6 +245,11 @@ def enqueue(name: str, recipe: Path, storage: str | None) -> None:
     search = open_search(storage, name)
     full = create.enqueue(search, content, where=str(recipe))
     click.echo(f"enqueued in {name}: {full.title()}")
+    with search.database.read() as connection:
+        if not search.may_start(connection):
+            click.echo(
+                "the budget is used: it starts once `lrsearch run FILE --trials N` adds some"
+            )
 
 
 def _compact(value: Any) -> str:

@@ -19,6 +19,16 @@ FORMATS = tuple(_WRITERS)
 NOT_YET = ("lightning", "transformers", "timm")
 
 
+def check_format(format: str) -> None:
+    """Raises SpecError for a format that there is not."""
+    if format in NOT_YET:
+        raise SpecError(
+            f"format {format} is not available in this version; use {', '.join(FORMATS)}"
+        )
+    if format not in _WRITERS:
+        raise SpecError(f"format = {format!r} is none of export's{near_miss(format, FORMATS)}")
+
+
 def export(
     recipe: Recipe,
     format: str,
@@ -35,12 +45,7 @@ def export(
 
     Raises SpecError for a format that there is not.
     """
-    if format in NOT_YET:
-        raise SpecError(
-            f"format {format} is not available in this version; use {', '.join(FORMATS)}"
-        )
-    if format not in _WRITERS:
-        raise SpecError(f"format = {format!r} is none of export's{near_miss(format, FORMATS)}")
+    check_format(format)
     origin = Origin(
         study=study,
         trial_number=trial_number,

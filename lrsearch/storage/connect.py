@@ -8,7 +8,7 @@ import os
 import sqlite3
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,6 @@ class Database:
         connection = sqlite3.connect(
             str(self.path), timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")  # else deleting a study leaves our rows
         return connection
@@ -153,6 +152,12 @@ class Database:
             return connection
 
         return "postgresql+psycopg://", {"creator": open_postgresql, "pool_pre_ping": True}
+
+    def set_wal(self) -> None:
+        """Put an SQLite file in WAL mode, which it keeps; other databases need nothing."""
+        if self.is_sqlite:
+            with closing(self._open_sqlite()) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -52,6 +52,7 @@ def _is_current(database: Database) -> bool:
 
 
 def _create_tables(database: Database) -> None:
+    database.set_wal()
     optuna_storage(database, create=True).engine.dispose()
     with database.begin() as connection:
         schema.upgrade(connection)

@@ -19,7 +19,11 @@ def devices() -> list[str]:
 def local_workers() -> list[str]:
     """The devices that `run` starts a worker on: one per accelerator, else one per core."""
     found = devices()
-    return found if found != ["cpu"] else ["cpu"] * len(os.sched_getaffinity(0))
+    if found != ["cpu"]:
+        return found
+    if hasattr(os, "sched_getaffinity"):  # the cores this process may use; Linux only
+        return ["cpu"] * len(os.sched_getaffinity(0))
+    return ["cpu"] * (os.cpu_count() or 1)
 
 
 def pick_device(name: str) -> torch.device:

@@ -87,7 +87,7 @@ def test_the_exported_script_repeats_the_trials_curve_bit_for_bit(quickstart):
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert json.loads(replayed.stdout) == [row["val_loss"] for row in curve]
+    assert json.loads(replayed.stdout.splitlines()[-1]) == [row["val_loss"] for row in curve]
 
 
 def test_a_finished_study_says_so_and_prints_the_answer_again(quickstart):

@@ -424,8 +424,7 @@ def test_a_study_without_a_complete_trial_cannot_be_confirmed(database):
 # With real training
 
 
-def test_a_worker_confirms_what_it_has_searched(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_worker_confirms_what_it_has_searched(tmp_path):
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
         baseline = {"optimizer": {"name": "sgd", "lr": 0.001}}
@@ -448,11 +447,8 @@ def test_a_worker_confirms_what_it_has_searched(tmp_path, monkeypatch):
     assert result["best"]["value"] not in values
 
 
-def test_a_confirmation_on_a_seed_is_the_run_that_a_study_with_that_seed_makes(
-    tmp_path, monkeypatch
-):
+def test_a_confirmation_on_a_seed_is_the_run_that_a_study_with_that_seed_makes(tmp_path):
     """A run's recipe, with its seed, trained as the enqueued trial of another study."""
-    monkeypatch.chdir(tmp_path)
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
         search = make_search(database, budget={"trials": 4}, enqueue=[RECIPE])

@@ -14,20 +14,19 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from processes import finish, in_process, until
-from sqlalchemy import MetaData, create_engine, func, inspect, select, text
+from sqlalchemy import MetaData, create_engine, func, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
 from tiny_studies import ask, curve_row, ended, make_search, opened, work
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import confirmations, curves, schema, studies, trials, workers
 from lrsearch.storage.connect import Database, explained, locate
-from lrsearch.storage.tables import StudyState, TrialState, db_now, metadata
+from lrsearch.storage.tables import StudyState, TrialState, db_now, metadata, optuna_studies
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.database import open_database, optuna_storage, prepare
-from lrsearch.study.search import Search
 from lrsearch.summary import trial_rows
 
 HORIZON = 4.0
@@ -38,8 +37,30 @@ OLD, NEW = "host:1:1", "host:2:2"
 
 @pytest.fixture
 def study(database):
-    """The id of the tiny study, with nothing asked of it yet."""
-    return make_search(database).study_id
+    """The id of a study with nothing asked of it yet."""
+    return make_study(database)
+
+
+def make_study(database, name="tiny", budget=None):
+    """A study's rows without Optuna's help, which takes longer than most of these tests."""
+    budget = budget or {"trials": 12}
+    with database.begin() as connection:
+        theirs = insert(optuna_studies).values(study_name=name).returning(optuna_studies.c.study_id)
+        study = connection.execute(theirs).scalar_one()
+        values = {
+            "study_id": study,
+            "name": name,
+            "definition": {},
+            "spec_hash": "",
+            "code": {},
+            "versions": {},
+            "steps_per_epoch": 6,
+            "trials_total": budget.get("trials"),
+            "epochs_total": budget.get("total_epochs"),
+            "seconds_total": budget.get("time"),
+        }
+        studies.create(connection, values)
+    return study
 
 
 def start(database, study, worker=OLD, *, keep=0.0):
@@ -85,21 +106,20 @@ def change(database, study, **values):
 # Tickets and the budget
 
 
-def take_all_tickets(url):
+def take_all_tickets(url, study):
     with opened(url) as database:
-        search = Search.open(database, "tiny")
-        while start(database, search.study_id, workers.identity()) is not None:
+        while start(database, study, workers.identity()) is not None:
             pass
 
 
 def test_eight_processes_take_exactly_the_budgets_tickets(database, prepared_url):
-    search = make_search(database, budget={"trials": 60})
-    processes = [in_process(take_all_tickets, prepared_url) for _ in range(8)]
+    study = make_study(database, budget={"trials": 60})
+    processes = [in_process(take_all_tickets, prepared_url, study) for _ in range(8)]
     assert finish(*processes) == [0] * 8
     with database.read() as connection:
-        rows = trials.everything(connection, search.study_id)
+        rows = trials.everything(connection, study)
     assert [row["ticket"] for row in rows] == list(range(1, 61))
-    assert study_row(database, search.study_id)["trials_used"] == 60
+    assert study_row(database, study)["trials_used"] == 60
 
 
 def test_eight_threads_take_exactly_the_budgets_tickets(database, study):
@@ -160,12 +180,12 @@ def test_a_paused_or_stopped_study_starts_no_trial(database, study, state):
 
 
 def test_a_study_without_a_total_of_trials_goes_on(database):
-    study = make_search(database, budget={"total_epochs": 1000}).study_id
+    study = make_study(database, budget={"total_epochs": 1000})
     assert [start(database, study)["ticket"] for _ in range(20)] == list(range(1, 21))
 
 
 def test_total_epochs_are_never_exceeded_whatever_ends_when(database):
-    study = make_search(database, budget={"total_epochs": 100}).study_id
+    study = make_study(database, budget={"total_epochs": 100})
     chance, running, ended_trials = random.Random(0), [], 0
     while True:
         row = start(database, study, keep=0.25)
@@ -188,7 +208,7 @@ def test_total_epochs_are_never_exceeded_whatever_ends_when(database):
 
 
 def test_eight_threads_reserve_no_more_epochs_than_there_are(database):
-    study = make_search(database, budget={"total_epochs": 42}).study_id
+    study = make_study(database, budget={"total_epochs": 42})
     with ThreadPoolExecutor(8) as threads:
         rows = list(threads.map(lambda i: start(database, study, f"w{i}"), range(24)))
     assert sum(row is not None for row in rows) == 10
@@ -196,7 +216,7 @@ def test_eight_threads_reserve_no_more_epochs_than_there_are(database):
 
 
 def test_no_trial_starts_after_the_time(database):
-    study = make_search(database, budget={"time": 3600}).study_id
+    study = make_study(database, budget={"time": 3600})
     assert start(database, study)["ticket"] == 1
     first = study_row(database, study)["first_ask_at"]
     assert start(database, study)["ticket"] == 2
@@ -209,7 +229,7 @@ def test_no_trial_starts_after_the_time(database):
 
 
 def test_the_clock_of_a_study_starts_with_its_first_trial(database):
-    study = make_search(database, budget={"time": 5}).study_id
+    study = make_study(database, budget={"time": 5})
     change(database, study, created_at=0.0)
     with database.read() as connection:
         assert studies.elapsed(connection, study) == 0
@@ -220,7 +240,7 @@ def test_the_clock_of_a_study_starts_with_its_first_trial(database):
     "budget", [{"trials": 3}, {"total_epochs": 14}, {"trials": 9, "total_epochs": 14}]
 )
 def test_may_start_says_what_start_does(database, budget):
-    study = make_search(database, budget=budget).study_id
+    study = make_study(database, budget=budget)
     for _ in range(5):
         with database.read() as connection:
             expected = trials.may_start(connection, study, horizon=HORIZON, keep=0.0)
@@ -281,7 +301,7 @@ def test_each_enqueued_recipe_is_taken_once_by_eight_threads(database, study):
 
 
 def test_what_is_enqueued_in_one_study_stays_there(database, study):
-    other = make_search(database, name="other").study_id
+    other = make_study(database, name="other")
     with database.begin() as connection:
         studies.enqueue(connection, other, "enqueued", {"lr": 1})
     assert start(database, study)["kind"] == "sampled"
@@ -307,7 +327,7 @@ def test_a_takeover_keeps_the_ticket_and_raises_the_attempt(database, study):
 def test_only_the_trials_of_dead_workers_are_released(database, study):
     rows = [start(database, study, worker) for worker in ("a", "b", "c", "a")]
     end(database, rows[3])
-    other = make_search(database, name="other").study_id
+    other = make_study(database, name="other")
     elsewhere = start(database, other, "a")
     with database.begin() as connection:
         assert sorted(trials.workers(connection, study)) == ["a", "b", "c"]
@@ -389,7 +409,7 @@ def test_a_link_records_optunas_trial_and_the_recipe(database, study):
 
 
 def test_optunas_trial_is_found_by_its_ticket_and_study(database, study):
-    other = make_search(database, name="other").study_id
+    other = make_study(database, name="other")
     storage = optuna_storage(database)
     made = {}
     for ticket in (1, 11, 2):
@@ -448,7 +468,7 @@ def test_a_trial_taken_over_marks_its_rung_anew(database, study):
 
 
 def test_the_rungs_of_another_study_do_not_count(database, study):
-    other = make_search(database, name="other").study_id
+    other = make_study(database, name="other")
     for place in (study, other):
         with database.begin() as connection:
             row = trials.start(connection, place, OLD, horizon=HORIZON, keep=0.0)
@@ -571,14 +591,14 @@ def test_a_validation_is_written_once(database, study):
 # Studies
 
 
-def test_a_study_is_found_by_name_and_by_id(database):
-    first, _ = make_search(database), make_search(database, name="other")
+def test_a_study_is_found_by_name_and_by_id(database, study):
+    make_study(database, "other")
     with database.read() as connection:
-        assert studies.by_name(connection, "tiny") == studies.by_id(connection, first.study_id)
+        assert studies.by_name(connection, "tiny") == studies.by_id(connection, study)
         names = [row["name"] for row in studies.everything(connection)]
         assert studies.by_name(connection, "none") is None
         assert studies.by_id(connection, 99) is None
-    assert names == ["tiny", "other"]
+    assert names == ["tiny", "other"]  # oldest first
 
 
 def test_a_study_of_optunas_own_is_none_of_ours(database):
@@ -729,7 +749,7 @@ def test_a_released_run_is_claimed_again_and_fences_the_first(database, study):
 
 
 def test_a_cleared_confirmation_leaves_other_studies_alone(database, study):
-    other = make_search(database, name="other").study_id
+    other = make_study(database, name="other")
     for owner in (study, other):
         confirmation_runs(database, owner, 3)
     with database.begin() as connection:

@@ -17,7 +17,7 @@ LAYERS = [
     {"recipe"},
     {"space"},
     {"spec"},
-    {"task"},
+    {"task", "values"},
     {"storage", "training"},
     {"study"},
     {"confirm"},
