@@ -677,7 +677,7 @@ ITERABLE = "which cannot be read in any order; a map-style dataset, with __getit
             "validation's DataLoader drops its only batch; leave drop_last out",
         ),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "+".join(value),
 )
 def test_data_that_cannot_be_trained_on_is_refused_in_one_line(changes, message):
     with pytest.raises(TaskError) as error:
