@@ -134,11 +134,13 @@ class Worker:
             raise
 
     def _loop(self) -> None:
+        release_dead(self.search)
         self.search.repair()
         while not self.stop.asked:
             if self._work():
                 continue
             if is_finished(self.search):
+                self.search.repair()
                 return
             release_dead(self.search)
             time.sleep(IDLE_SECONDS)
@@ -193,6 +195,7 @@ class Worker:
             return _ended(training, TrialState.DIVERGED, training.diverged)
         if training.done:
             return _ended(training, TrialState.COMPLETE)
+        writer.flush()  # first: whoever goes on from the checkpoint writes only later rows
         checkpoint.save(training, self._checkpoint(assignment.number))
         return None
 

@@ -301,6 +301,13 @@ def test_a_recipe_outside_the_space_has_no_params(changes):
     assert params_of(with_sgd(nesterov=False), **changes) is None
 
 
+@pytest.mark.parametrize("nesterov", [True, False, [True, False]], ids=str)
+def test_a_recipe_without_momentum_is_inside_whatever_the_space_says_of_nesterov(nesterov):
+    space = with_sgd(momentum={"choices": [0.0, 0.9]}, nesterov=nesterov)
+    params = params_of(space, optimizer={"name": "sgd", "lr": 0.1, "weight_decay": 1e-4})
+    assert space.suggest(optuna.trial.FixedTrial(params))["optimizer"]["nesterov"] is False
+
+
 def test_a_value_between_the_steps_of_a_range_is_outside():
     space = space_of(
         params={"layers": {"low": 1, "high": 9, "step": 2}, "width": {"low": 1, "high": 8}}
@@ -342,6 +349,7 @@ def test_the_ends_of_a_preset_in_sampling_units_are_inside(optimizer, key):
         params = space.params_of(recipe.to_dict())
         assert params is not None
         assert params[name] == pytest.approx(end, rel=1e-9)
+        assert domain.low <= params[name] <= domain.high  # else Optuna warns
 
 
 # Storage

@@ -402,7 +402,7 @@ def test_validating_the_average_leaves_the_model_as_it_was():
         ({"weights": "ema"}, False, True),
         ({"ema": None}, True, False),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_average_is_validated_when_asked_for_or_deployed(changes, with_ema, validated):
     training = make_training(make_recipe(**changes))
@@ -569,6 +569,15 @@ def test_a_loader_leaves_the_random_stream_of_the_model_alone():
     for draws in (False, True):
         task = make_task(train=loader_of(Samples(draws=draws)))
         training = make_training(task=task)
+        run(training)
+        weights.append(training.model.state_dict())
+    assert same_bits(*weights)
+
+
+def test_validating_with_a_loader_leaves_the_random_stream_of_the_model_alone():
+    weights = []
+    for validation in (VALIDATION, loader_of(TensorDataset(*VALIDATION))):
+        training = make_training(task=make_task(validation=validation), validate_steps=1)
         run(training)
         weights.append(training.model.state_dict())
     assert same_bits(*weights)
