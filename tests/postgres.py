@@ -49,9 +49,14 @@ class Server:
         try:
             self._run(folder / "postgres", "--version")
         except PermissionError:
-            copy = self._folder / "pginstall"
-            shutil.copytree(folder.parent, copy, symlinks=True)
-            return copy / "bin"
+            # With the libraries that the wheel keeps beside its package, at the same distance.
+            package = folder.parents[1]
+            libraries = package.with_name(f"{package.name}.libs")
+            for source in (folder.parent, libraries):
+                target = self._folder / source.relative_to(package.parent)
+                if source.is_dir():
+                    shutil.copytree(source, target, symlinks=True)
+            return self._folder / folder.relative_to(package.parent)
         return folder
 
     def _run(self, *command):

@@ -38,7 +38,7 @@ def until(condition):
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{condition} is not so after {PATIENCE_SECONDS} s"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return found
 
 
