@@ -10,9 +10,9 @@ COPY lrsearch lrsearch
 RUN pip install --no-cache-dir -c constraints.txt .
 
 RUN useradd --create-home --uid 1000 lrsearch \
-    && install --directory --mode=1777 /work /work/lrsearch-checkpoints
+    && install --directory --mode=1777 /data /data/lrsearch-checkpoints
 # USER and HOME for those who run it under another uid, which has no entry in /etc/passwd.
 ENV USER=lrsearch HOME=/home/lrsearch PYTHONDONTWRITEBYTECODE=1
 USER 1000
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["lrsearch"]
