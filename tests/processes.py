@@ -9,8 +9,15 @@ import time
 import psutil
 from command import _be_lrsearch, _processes
 
+#: torch imports `_dynamo`, which takes 2 s, when the first optimizer is made.
 _processes.set_forkserver_preload(
-    ["torch", "lrsearch.launch", "lrsearch.preflight", "lrsearch.study.create"]
+    [
+        "torch._dynamo",
+        "lrsearch.launch",
+        "lrsearch.preflight",
+        "lrsearch.report.page",
+        "lrsearch.study.create",
+    ]
 )
 
 #: Nothing here takes a tenth of that on an idle machine.
