@@ -201,3 +201,19 @@ confirmations = Table(
     Column("seconds", Float, nullable=False),
     UniqueConstraint("study_id", "round", "number", "seed", name="uq_lr_confirm_run"),
 )
+
+range_tests = Table(
+    "lr_range_test",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study(),
+    Column("optimizer", String(200), nullable=False),
+    Column("state", String(16), nullable=False),  # waiting, then a TrialState
+    Column("worker", String(200)),
+    Column("attempt", Integer, nullable=False),
+    Column("result", JSON(none_as_null=True)),  # the test's own document, see range_tests.py
+    Column("reason", Text),
+    Column("epochs", Float, nullable=False),
+    Column("seconds", Float, nullable=False),
+    UniqueConstraint("study_id", "optimizer", name="uq_lr_range_test"),
+)

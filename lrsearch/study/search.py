@@ -19,6 +19,7 @@ from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.storage.trials import TICKET_ATTRIBUTE, Claim
 from lrsearch.study.database import optuna_storage
+from lrsearch.study.sampler import WindowedTPESampler, Windows
 from lrsearch.values import best_validation, objective_value
 
 #: Share of the search's epochs that confirmation may spend at most.
@@ -67,6 +68,8 @@ class Search:
         self.spec = StudySpec.from_stored(row["definition"])
         self.code: Mapping[str, str] = row["code"]
         self.steps_per_epoch: int = row["steps_per_epoch"]
+        #: Where range tests found learning rates that train.
+        self.windows: Windows = {}
         self.study = optuna.load_study(
             study_name=row["name"], storage=optuna_storage(database), sampler=self._sampler(0)
         )
@@ -90,7 +93,7 @@ class Search:
         # Seeded by the ticket: a study resumed, or worked on by several, never draws twice the
         # same, and one worker draws the same study again.
         seed = (self.spec.seed * 1_000_003 + ticket) % 2**32
-        return optuna.samplers.TPESampler(seed=seed)
+        return WindowedTPESampler(seed=seed, windows=self.windows)
 
     @property
     def horizon(self) -> float:
