@@ -31,7 +31,7 @@ from lrsearch.summary import trial_rows
 
 HORIZON = 4.0
 RUNNING = TrialState.RUNNING.value
-OURS = ("lr_study", "lr_trial", "lr_curve", "lr_rung", "lr_queue", "lr_confirm")
+OURS = ("lr_study", "lr_trial", "lr_curve", "lr_rung", "lr_queue", "lr_confirm", "lr_range_test")
 OLD, NEW = "host:1:1", "host:2:2"
 
 
