@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lrsearch.confirm import MOST_RUNS, allowed_runs
-from lrsearch.optimizers import OPTIMIZERS
+from lrsearch.lookup import optimizer_info
 from lrsearch.ranges import Choice, Fixed, Range
 from lrsearch.spec import StudySpec
 from lrsearch.study.search import CONFIRM_SHARE
@@ -75,7 +75,7 @@ def lint(spec: StudySpec) -> list[str]:
 def _ranges(spec: StudySpec) -> Iterator[str]:
     for name, fields in spec.space.optimizers.items():
         for key, domain in fields.items():
-            preset = OPTIMIZERS[name].ranges.get(key)
+            preset = optimizer_info(name, "optimizer").ranges.get(key)
             place = f"space.optimizers.{name}.{key}"
             if not isinstance(domain, Range) or domain == preset:
                 continue

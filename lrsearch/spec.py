@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lrsearch.errors import SpecError
 from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_yaml
-from lrsearch.space import SearchSpace, parse_space
+from lrsearch.space import SearchSpace
+from lrsearch.space_file import parse_space
 
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints")

@@ -11,8 +11,8 @@ import yaml
 from lrsearch.cli import cli
 from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.preflight import check_file
+from lrsearch.presets import PRESETS
 from lrsearch.schedules import SCHEDULES
-from lrsearch.space import PRESETS
 from lrsearch.spec import StudySpec
 
 ROOT = Path(__file__).parents[2]
