@@ -62,7 +62,13 @@ PRESETS: dict[str, Preset] = {
                 "weight_decay": Fixed(value=0.01),  # torch's default
             },
         },
-        schedules=_own("cosine", "one_cycle"),
+        schedules={
+            "cosine": SCHEDULES["cosine"].ranges,
+            "one_cycle": {
+                **SCHEDULES["one_cycle"].ranges,
+                "pct_start": Fixed(value=0.3),  # torch's default
+            },
+        },
         warmup=Choice(choices=(0.0, 0.05)),  # AlgoPerf's fixed 5 %, and none
     ),
     "default": Preset(
