@@ -125,7 +125,7 @@ def test_the_refused_pairs_are_few_and_known():
 
 
 def test_the_table_of_pairs_in_the_docs_is_this_one():
-    lines = re.search(r"\| optimizer \|(.*?)\n\n", DOCS, re.DOTALL)[0].splitlines()
+    lines = re.search(r"\| optimizer \|(.*?)\n\n", DOCS, re.DOTALL)[0].strip().splitlines()
     header = [cell.strip(" `") for cell in lines[0].strip("|").split("|")][1:]
     assert header == list(SCHEDULES)
     rows = {}
