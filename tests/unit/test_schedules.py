@@ -568,6 +568,42 @@ def test_any_recipe_of_a_space_keeps_its_lr_between_0_and_the_peak(space, data, 
         assert momentum_of(optimizer) == momentum
 
 
+#: Where each schedule says it ends: lr as a multiple of the peak, after the last of `steps` steps.
+ENDS = {
+    "constant": lambda f, steps: 1.0,
+    "step": lambda f, steps: f["gamma"] ** (steps // max(1, round(f["step_size"] * steps))),
+    "multistep": lambda f, steps: f["gamma"] ** len(f["milestones"]),
+    "exponential": lambda f, steps: f["final"],
+    "cosine": lambda f, steps: f["eta_min"],
+    "linear": lambda f, steps: f["end_factor"],
+    "polynomial": lambda f, steps: 0.0,
+    "wsd": lambda f, steps: 0.0,
+    "rex": lambda f, steps: 0.0,
+    "inverse_sqrt": lambda f, steps: (1 + 1 / f["timescale"]) ** -0.5,
+}
+
+
+@given(data=st.data(), steps=st.integers(20, 150))
+def test_any_recipe_of_a_space_ends_where_it_says(data, steps):
+    recipe = Recipe.from_dict({**EVERYTHING.suggest(DrawnTrial(data)), "steps": steps})
+    lrs = [lr / recipe.optimizer["lr"] for lr in sequence(*build(recipe), steps)]
+    schedule, fields = recipe.schedule["name"], recipe.schedule
+    left = steps - min(round(recipe.warmup * steps), steps - 1)
+    if schedule in ENDS:
+        assert lrs[-1] == pytest.approx(ENDS[schedule](fields, left), rel=1e-6, abs=1e-9)
+    elif schedule == "one_cycle":
+        lowest = 1 / (fields["div_factor"] * fields["final_div_factor"])
+        assert lrs[steps - 1] == pytest.approx(lowest, rel=1e-6)
+    elif schedule == "cosine_restarts":
+        cycle = math.ceil(fields["T_0"] * left)
+        assert lrs[steps - 1] == pytest.approx(anneal(1, 0, (left - 1) % cycle / cycle), abs=1e-9)
+    elif schedule == "cyclic":
+        assert fields["base_factor"] * 0.999 <= lrs[-1] <= 1.001
+    else:
+        assert schedule == "plateau"
+        assert lrs[-1] == 1.0
+
+
 # What is refused
 
 
