@@ -1,5 +1,6 @@
 """Creating a study, or finding that it exists with the same spec; enqueueing recipes."""
 
+import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +16,7 @@ from lrsearch.storage.rows import Row
 from lrsearch.study.database import optuna_storage
 from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask, Task
+from lrsearch.textbook import textbook_recipes
 
 
 def create_study(
@@ -90,7 +92,18 @@ def _insert_study(
             kind = "baseline" if where == "baseline" else "enqueued"
             fields = spec.recipe(recipe, batch_size=None, where=where).to_dict()
             studies.enqueue(connection, study_id, kind, fields)
+        for recipe in textbook_recipes(spec.space, _textbook_count(spec, steps_per_epoch)):
+            fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
+            studies.enqueue(connection, study_id, "textbook", fields)
     return True
+
+
+def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
+    """As many as the spec says, but at most a quarter of the trials, rounded up."""
+    trials: float | None = spec.budget.trials
+    if trials is None and spec.budget.total_epochs is not None:
+        trials = spec.budget.total_epochs // spec.horizon_epochs(steps_per_epoch)
+    return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
 
 
 def _refuse_other(

@@ -108,8 +108,8 @@ def draw(search, count):
 
 
 def test_one_worker_and_one_seed_draw_the_same_study_twice_also_in_two_parts(database):
-    whole = draw(make_search(database, name="whole"), 12)
-    halved = draw(make_search(database, name="halved"), 5)
+    whole = draw(make_search(database, name="whole", textbook=2), 12)
+    halved = draw(make_search(database, name="halved", textbook=2), 5)
     halved += draw(Search.open(database, "halved"), 7)
     assert halved == whole
     assert len({str(recipe) for recipe in whole}) == 12
@@ -162,6 +162,42 @@ def test_a_baseline_is_never_pruned(database):
         pass_rung(search, assignment, 1.0 + rank)
     assert pass_rung(search, baseline, 1e9)
     assert not pass_rung(search, others[-1], 1e8)  # any other one would have been
+
+
+def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(database):
+    search = make_search(database, baseline=BASELINE, enqueue=[OUTSIDE], textbook=3)
+    enqueue(search, INSIDE, where="recipe")
+    asked = [ask(search) for _ in range(7)]
+    own, textbook = ["baseline", "enqueued", "enqueued"], ["textbook"] * 3
+    assert [a.kind for a in asked] == [*own, *textbook, "sampled"]
+    names = [(a.recipe.optimizer["name"], a.recipe.schedule["name"]) for a in asked[3:6]]
+    assert names == [("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle")]
+    for assignment in asked[3:6]:  # the sampler learns from them
+        theirs = optunas(search, assignment.number)
+        assert theirs.params == theirs.system_attrs["fixed_params"]
+    for loss, assignment in enumerate(asked[:3]):
+        pass_rung(search, assignment, float(loss))
+    assert not pass_rung(search, asked[3], 9.0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "count"),
+    [
+        ({"trials": 1}, 1),
+        ({"trials": 5}, 2),
+        ({"trials": 9}, 3),
+        ({"trials": 60}, 3),
+        ({"total_epochs": 20}, 2),  # 5 trials of 4 epochs
+        ({"time": "1m"}, 3),
+    ],
+    ids=str,
+)
+def test_a_small_budget_has_fewer_textbook_recipes(tmp_path, budget, count):
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        search = make_search(database, budget=budget, textbook=3)
+        with database.read() as connection:
+            assert studies.queued(connection, search.study_id) == count
 
 
 # Rungs
@@ -519,7 +555,7 @@ def test_a_worker_repairs_what_others_left_before_it_ends(database, prepared_url
 
 
 def test_a_worked_study_is_the_same_in_optuna_and_here(database):
-    search = make_search(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE])
+    search = make_search(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE], textbook=1)
     work(search)
     rows, theirs = trial_rows(search), search.study.trials
     states = {
@@ -535,5 +571,6 @@ def test_a_worked_study_is_the_same_in_optuna_and_here(database):
         if row["state"] == "complete":
             assert trial.value == row["value"]
         assert (max(trial.constraints.values()) > 0) == (row["state"] == "diverged")
-    assert [row["kind"] for row in rows[:4]] == ["baseline", "enqueued", "enqueued", "sampled"]
+    kinds = ["baseline", "enqueued", "enqueued", "textbook", "sampled"]
+    assert [row["kind"] for row in rows[:5]] == kinds
     assert rows[0]["state"] == "complete"

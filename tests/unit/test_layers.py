@@ -16,7 +16,7 @@ LAYERS = [
     {"schedules"},
     {"recipe"},
     {"space"},
-    {"spec"},
+    {"spec", "textbook"},
     {"task", "values"},
     {"storage", "training"},
     {"study"},
