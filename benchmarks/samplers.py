@@ -368,8 +368,9 @@ def parse_options() -> argparse.Namespace:
 
 
 def main() -> None:
-    result = measure(parse_options())
-    print(json.dumps(result, indent=2) if "--json" in sys.argv else table(result))
+    options = parse_options()
+    result = measure(options)
+    print(json.dumps(result, indent=2) if options.json else table(result))
 
 
 if __name__ == "__main__":
