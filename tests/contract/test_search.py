@@ -323,28 +323,41 @@ def test_a_failed_trial_fails_in_optuna_too(search):
     assert all(value <= 0 for value in theirs.constraints.values())
 
 
-def test_the_sampler_turns_away_from_where_trials_diverge(tmp_path):
-    """Were they failed trials to it, all of the last 15 would diverge: the best is at the edge."""
-    lr = {"low": 1e-5, "high": 10.0, "log": True}
+@pytest.mark.parametrize(("gap", "share"), [(0.3, 0.4), (2.0, 0.1)])
+def test_the_sampler_turns_away_from_where_trials_diverge(tmp_path, gap, share):
+    """The best lr lies `gap` decades below the cliff. benchmarks/divergence.py measures 29 % and
+    4 % over more trials, and of default Optuna's, told NaN, 98 % and more."""
+    lr, cliff = {"low": 1e-5, "high": 10.0, "log": True}, 0.1
     space = {
         "optimizers": {"adamw": {"lr": lr, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999}},
         "schedules": ["constant"],
         "warmup": 0.0,
     }
+    diverged = []
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        search = make_search(database, space=space, budget={"trials": 40})
-        diverged = []
-        while assignment := ask(search):
-            lr = assignment.recipe.optimizer["lr"]
-            diverged.append(lr > 0.1)
-            if diverged[-1]:
-                search.tell(assignment, ended(TrialState.DIVERGED, progress=0.1))
-            else:
-                write_curve(search, assignment, [-math.log(lr)])
-                search.tell(assignment, ended(TrialState.COMPLETE))
-    assert sum(diverged[:10]) >= 1
-    assert sum(diverged[25:]) <= 7
+        for seed in range(2):
+            search = make_search(
+                database, name=f"s{seed}", seed=seed, space=space, budget={"trials": 40}
+            )
+            beyond = [end_by_lr(search, assignment, cliff, gap) for assignment in all_of(search)]
+            assert any(beyond[:20])
+            diverged += beyond[20:]
+    assert sum(diverged) <= share * len(diverged)
+
+
+def all_of(search):
+    while assignment := ask(search):
+        yield assignment
+
+
+def end_by_lr(search, assignment, cliff, gap):
+    """Tell a loss that only lr decides; whether it is beyond the cliff."""
+    beyond = math.log10(assignment.recipe.optimizer["lr"] / cliff)
+    if beyond > 0:
+        return search.tell(assignment, ended(TrialState.DIVERGED, progress=0.5 / 10**beyond))
+    write_curve(search, assignment, [(beyond + gap) ** 2])
+    return not search.tell(assignment, ended(TrialState.COMPLETE))
 
 
 # Two workers, one trial
