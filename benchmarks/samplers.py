@@ -11,9 +11,9 @@ import math
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -294,19 +294,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             losses[variant].append(
                 simulate(variant, surrogate, space, names, seed=seed, budgets=budgets)
             )
-    best = min([best, *(loss for runs in losses.values() for run in runs for loss in run)])
-    rows = []
-    for variant, runs in losses.items():
-        regrets = [[loss - best for loss in column] for column in zip(*runs, strict=True)]
-        rows.append(
-            {
-                "sampler": variant.sampler,
-                "textbook": variant.textbook,
-                "window": variant.window,
-                "regret": [mean(column) for column in regrets],
-                "error": [stdev(column) / math.sqrt(seeds) for column in regrets],
-            }
-        )
+    regrets = np.array([losses[variant] for variant in VARIANTS])  # [variants, seeds, budgets]
+    best = min(best, float(regrets.min()))
+    regrets -= best
     return {
         "optuna": optuna.__version__,
         "runs": len(features),
@@ -315,38 +305,59 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "best": math.exp(best),
         "seeds": seeds,
         "budgets": list(budgets),
-        "rows": rows,
+        "rows": [
+            {**asdict(variant), **summary(regrets[i : i + 1])} for i, variant in enumerate(VARIANTS)
+        ],
+        "samplers": [
+            {"sampler": sampler, **summary(regrets[[v.sampler == sampler for v in VARIANTS]])}
+            for sampler in SAMPLERS
+        ],
+        "conditions": [
+            {"textbook": textbook, "window": window, **summary(regrets[_under(textbook, window)])}
+            for window, textbook in product((False, True), repeat=2)
+        ],
     }
 
 
+def _under(textbook: bool, window: bool) -> list[bool]:
+    return [v.textbook == textbook and v.window == window for v in VARIANTS]
+
+
+def summary(regrets: np.ndarray) -> dict[str, list[float]]:
+    """Mean and standard error at each budget; a seed's variants count as one, they share draws."""
+    by_seed = regrets.mean(axis=0)
+    error = by_seed.std(axis=0, ddof=1) / math.sqrt(len(by_seed))
+    return {"regret": by_seed.mean(axis=0).tolist(), "error": error.tolist()}
+
+
 def table(result: Mapping[str, Any]) -> str:
-    """Rows of regrets; * marks a column's best, + what is within one standard error of it."""
+    """Regrets in three groups; * marks a group's best, + what is within one standard error."""
+    budgets = "".join(f"{f'{budget}x':>15}" for budget in result["budgets"])
     lines = [
         f"{result['runs']} recorded runs, {result['schedules']} schedules, surrogate's "
         f"cross-validated Spearman {result['spearman']:.3f}, best loss {result['best']:.4f}; "
         f"Optuna {result['optuna']}, {result['seeds']} seeds",
         "Regret: log(true loss of the chosen recipe / best loss), mean +- standard error",
-        f"{'sampler':11}{'textbook':>9}{'window':>7}"
-        + "".join(f"{f'{budget}x':>16}" for budget in result["budgets"]),
     ]
-    for row in result["rows"]:
-        cells = [cell(result, row, i) for i in range(len(result["budgets"]))]
-        flags = f"{yes(row['textbook']):>9}{yes(row['window']):>7}"
-        lines.append(f"{row['sampler']:11}{flags}{''.join(cells)}")
+    for group in ("rows", "samplers", "conditions"):
+        lines += ["", f"{'sampler':11}{'textbook':>9}{'window':>7}{budgets}"]
+        for row in result[group]:
+            flags = f"{shown(row, 'textbook'):>9}{shown(row, 'window'):>7}"
+            cells = "".join(cell(result[group], row, i) for i in range(len(result["budgets"])))
+            lines.append(f"{row.get('sampler', 'all'):11}{flags}{cells}")
     return "\n".join(lines)
 
 
-def cell(result: Mapping[str, Any], row: Mapping[str, Any], i: int) -> str:
-    regret, error = row["regret"][i], row["error"][i]
-    best = min(result["rows"], key=lambda other: other["regret"][i])
-    # of the difference between two means
-    apart = math.hypot(error, best["error"][i])
-    mark = "*" if row is best else "+" if regret - best["regret"][i] <= apart else " "
-    return f"{regret:9.3f}+-{error:.3f}".rjust(15)[-15:] + mark
+def shown(row: Mapping[str, Any], flag: str) -> str:
+    return {None: "all", True: "yes", False: "-"}[row.get(flag)]
 
 
-def yes(flag: bool) -> str:
-    return "yes" if flag else "-"
+def cell(group: Sequence[Mapping[str, Any]], row: Mapping[str, Any], i: int) -> str:
+    best = min(group, key=lambda other: other["regret"][i])
+    above = row["regret"][i] - best["regret"][i]
+    apart = math.hypot(row["error"][i], best["error"][i])  # of the difference of two means
+    mark = "*" if row is best else "+" if above <= apart else " "
+    return f"   {row['regret'][i]:.3f}+-{row['error'][i]:.3f}".ljust(14) + mark
 
 
 def log(line: str) -> None:

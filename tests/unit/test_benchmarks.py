@@ -66,12 +66,12 @@ def test_samplers_prints_a_row_for_each_sampler_with_and_without_textbook_and_wi
     done = run_script("samplers.py", "--quick", "--json", "--data", str(RUNS), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    keys = {"optuna", "runs", "schedules", "spearman", "best", "seeds", "budgets", "rows"}
-    assert set(result) == keys
+    keys = {"optuna", "runs", "schedules", "spearman", "best", "seeds", "budgets"}
+    assert set(result) == keys | {"rows", "samplers", "conditions"}
     names = ["default", "grouped", "mixture", "QMC first", "random"]
     assert [row["sampler"] for row in result["rows"]] == 4 * names
     assert len({(row["sampler"], row["textbook"], row["window"]) for row in result["rows"]}) == 20
-    for row in result["rows"]:
+    for row in result["rows"] + result["samplers"] + result["conditions"]:
         assert len(row["regret"]) == len(row["error"]) == len(result["budgets"])
         assert min(row["regret"]) >= 0
 
