@@ -25,6 +25,8 @@ from lrsearch.task import LoadedTask
 
 #: The kind of a trial whose recipe an earlier study found.
 KIND = "warm_start"
+#: What a recipe brings to any study; the rest are a study's settings.
+FIELDS = ("optimizer", "schedule", "warmup", "params")
 
 
 @dataclass(kw_only=True)
@@ -97,7 +99,7 @@ def apply(
 
 def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What tells two recipes of a study apart; its settings are the same in all of them."""
-    return {key: recipe[key] for key in ("optimizer", "schedule", "warmup", "params")}
+    return {key: recipe[key] for key in (*FIELDS, "clip_norm")}
 
 
 def _from_ours(
@@ -166,7 +168,9 @@ def _best_recipes(
     for row in scored:
         if len(found) == top:
             break
-        fields = essence(row["recipe"])
+        fields = {key: row["recipe"][key] for key in FIELDS}
+        if row["recipe"]["clip_norm"] != theirs.clip_norm:
+            fields["clip_norm"] = row["recipe"]["clip_norm"]  # the recipe's own
         if theirs.task != spec.task:  # whose task takes other arguments
             known = spec.space.params
             fields["params"] = {k: v for k, v in fields["params"].items() if k in known}
