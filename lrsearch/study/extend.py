@@ -4,7 +4,7 @@ Everything that a reader could see changes in one transaction: whoever dies in i
 study as it was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,11 +76,14 @@ def extend_study(
         lessons = warm_start.gather(search.database, spec, new_entries, loaded)
         try:
             with search.database.begin() as connection:
+                # Trials before their study, as workers lock them when a trial ends.
+                held = successor.hold_running(connection, search.study_id)
                 row = _hold(connection, search, spec)
                 if spec.name == row["name"] and not search.spec.differences(spec):
                     continue_with(connection, search.study_id, spec)
                     return Extension(name=spec.name, old=None)
                 move = _Move(connection, search, spec, loaded, row)
+                move.refuse_running({trial["id"] for trial in held})
                 return move.make(loaded, steps_per_epoch, lessons)
         except IntegrityError as error:
             raise StudyError(
@@ -128,36 +131,39 @@ class _Move:
         self.connection, self.search, self.spec, self.old = connection, search, spec, old
         self.defaults = loaded.defaults()
         self.beside = spec.name != old["name"]
-        running = successor.hold_running(connection, search.study_id)
         self.optunas = {trial._trial_id: trial for trial in search.all_trials()}
         rows = trials.everything(connection, search.study_id)
-        ended = [row for row in rows if row["state"] != TrialState.RUNNING]
-        self._refuse_running(running, ended)
-        #: In the order of their tickets. One that was sampled from elsewhere is given up.
-        self.ended = ended
-        self.interrupted = [
-            row
-            for row in running
-            if row["recipe"] and (row["kind"] in GIVEN or self._encode(row["recipe"]))
-        ]
+        #: In the order of their tickets.
+        self.ended = [row for row in rows if row["state"] != TrialState.RUNNING]
+        self.running = [row for row in rows if row["state"] == TrialState.RUNNING]
 
-    def _refuse_running(self, running: Sequence[Row], ended: Sequence[Row]) -> None:
-        held = sum(row["worker"] is not None for row in running)
-        held += sum(not self.optunas[row["trial_id"]].state.is_finished() for row in ended)
+    def refuse_running(self, held: Set[int]) -> None:
+        """Raises StudyError while a worker trains. `held` are trials that none can take now."""
+        busy = sum(row["worker"] is not None or row["id"] not in held for row in self.running)
+        busy += sum(not self.optunas[row["trial_id"]].state.is_finished() for row in self.ended)
         runs = len(confirmations.workers(self.connection, self.search.study_id))
-        if not held and not runs:
+        if not busy and not runs:
             return
         what = [
             f"{count} {name}{'s' if count > 1 else ''}"
-            for count, name in ((held, "trial"), (runs, "confirmation run"))
+            for count, name in ((busy, "trial"), (runs, "confirmation run"))
             if count
         ]
         raise StudyError(
             f"study {self.search.name!r} cannot be extended while {' and '.join(what)} "
-            f"run{'s' if held + runs == 1 else ''}; `lrsearch study pause {self.search.name}` lets "
+            f"run{'s' if busy + runs == 1 else ''}; `lrsearch study pause {self.search.name}` lets "
             f"no more start: wait for the end of these (lrsearch study show "
             f"{self.search.name}), or interrupt their workers"
         )
+
+    @property
+    def interrupted(self) -> list[Row]:
+        """Trials to begin anew; one that was sampled outside the new space is given up."""
+        return [
+            row
+            for row in self.running
+            if row["recipe"] and (row["kind"] in GIVEN or self._encode(row["recipe"]))
+        ]
 
     def make(
         self, loaded: LoadedTask, steps_per_epoch: int, lessons: Sequence[warm_start.Lesson]

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import optuna
 import pytest
 from processes import finish, in_process
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tiny_studies import (
     STEPS_PER_EPOCH,
     ask,
@@ -23,6 +25,7 @@ from lrsearch.errors import StudyError
 from lrsearch.storage import curves, studies, successor, trials
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import rungs as rung_table
+from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study import optuna_rows
 from lrsearch.study.create import create_study, enqueue
 from lrsearch.study.database import prepare
@@ -125,6 +128,14 @@ def search(database):
     return make_search(database, space=SPACE)
 
 
+@pytest.fixture
+def lone(tmp_path):
+    """The study on SQLite, for what no database could do differently."""
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        yield make_search(database, space=SPACE)
+
+
 # Taking over
 
 
@@ -185,13 +196,10 @@ def test_an_extended_study_is_worked_on_by_run_as_before(search):
     assert summarize(Search.open(new.database, "tiny.1"))["confirmed"] == summary["confirmed"]
 
 
-def test_samples_come_from_the_new_space_at_once(tmp_path):
-    with opened(f"sqlite:///{tmp_path}/study.db") as database:
-        prepare(database)
-        search = make_search(database, space=SPACE)
-        train(search, 12)
-        extend(search, budget={"trials": 32})
-        optimizers = draw(Search.open(database, "tiny"))
+def test_samples_come_from_the_new_space_at_once(lone):
+    train(lone, 12)
+    extend(lone, budget={"trials": 32})
+    optimizers = draw(Search.open(lone.database, "tiny"))
     assert set(optimizers) == {"sgd", "adamw", "adagrad"}
     assert optimizers[8:].count("adagrad") > 6  # the sampler has learned which is best
 
@@ -244,14 +252,14 @@ def test_what_the_user_asked_for_goes_along_wherever_it_lies(database):
     assert ask(newest).kind == "baseline"
 
 
-def test_recipes_that_wait_move_along(search):
-    train(search, 2)
+def test_recipes_that_wait_move_along(lone):
+    train(lone, 2)
     waiting = [{**ODD, "warmup": warmup} for warmup in (0.0, 0.05)]
     for recipe in waiting:
-        enqueue(search, recipe, where="recipe")
-    done = extend(search, enqueue=[{**ODD, "warmup": 0.1}, waiting[0]])
+        enqueue(lone, recipe, where="recipe")
+    done = extend(lone, enqueue=[{**ODD, "warmup": 0.1}, waiting[0]])
     assert done.waiting == 3
-    new = Search.open(search.database, "tiny")
+    new = Search.open(lone.database, "tiny")
     assert [ask(new).recipe.warmup for _ in range(3)] == [0.0, 0.05, 0.1]
 
 
@@ -285,12 +293,12 @@ def test_a_file_of_another_name_makes_a_study_beside_the_old_one(search):
     search.tell(finished, ended(TrialState.COMPLETE))
 
 
-def test_another_budget_alone_needs_no_successor(search):
-    train(search, 2)
-    done = extend(search, space=SPACE, budget={"trials": 20})
+def test_another_budget_alone_needs_no_successor(lone):
+    train(lone, 2)
+    done = extend(lone, space=SPACE, budget={"trials": 20})
     assert done.old is None
-    assert names(search.database) == ["tiny"]
-    assert study_row(search)["trials_total"] == 20
+    assert names(lone.database) == ["tiny"]
+    assert study_row(lone)["trials_total"] == 20
 
 
 # Refusing
@@ -308,13 +316,13 @@ OTHERS = [
 ]
 
 
-def test_what_makes_a_trial_another_one_is_refused(search):
+def test_what_makes_a_trial_another_one_is_refused(lone):
     for changes, line in OTHERS:
         with pytest.raises(StudyError, match=r"its trials would differ: ") as error:
-            extend(search, **changes)
+            extend(lone, **changes)
         assert line in str(error.value)
         assert "warm_start: [tiny]" in str(error.value)
-    assert names(search.database) == ["tiny"]
+    assert names(lone.database) == ["tiny"]
 
 
 def test_a_study_whose_trials_run_is_refused_and_they_go_on(search):
@@ -338,10 +346,10 @@ def test_a_name_that_is_taken_is_refused(search):
         extend(search, name="plain")
 
 
-def test_running_a_changed_file_names_the_command_that_applies_it(search):
+def test_running_a_changed_file_names_the_command_that_applies_it(lone):
     def run(**changes):
         create_study(
-            search.database,
+            lone.database,
             tiny_spec(**{"space": SPACE, **changes}),
             tiny_task(),
             steps_per_epoch=STEPS_PER_EPOCH,
@@ -364,14 +372,10 @@ def die(*arguments, **keywords):
 
 #: Where the process that extends is killed, in the order of what it does.
 POINTS = {
-    "nothing written": (successor, "hold_running"),
+    "nothing written": (studies, "lock"),
     "old study renamed": (studies, "set_state"),
-    "old study closed": (optuna_rows, "insert_study"),
-    "Optuna's study made": (studies, "create"),
     "study made": (optuna_rows, "insert_trials"),
-    "Optuna's trials made": (successor, "take_over"),
     "trials copied": (successor, "_copy"),
-    "all copied": (successor, "copy_range_tests"),
     "all but the end": (studies, "queued"),
 }
 
@@ -424,6 +428,23 @@ def test_of_extensions_at_once_one_wins(search, prepared_url, tmp_path):
         extend(late)
     assert names(search.database) == ["tiny.1", "tiny"]
     assert len(trial_rows(Search.open(search.database, "tiny"))) == 2
+
+
+def test_an_extension_waits_for_a_trial_that_ends_and_disturbs_it_not(search):
+    """The trial's row is written, the study's is not yet: each must not wait for the other."""
+    train(search, 2)
+    assignment = ask(search)
+    with ThreadPoolExecutor(1) as thread:
+        with search.database.begin() as connection:
+            mine = trial_table.c.id == assignment.claim.id
+            connection.execute(update(trial_table).where(mine).values(seconds=5.0))
+            extension = thread.submit(extend, Search.open(search.database, "tiny"))
+            time.sleep(0.3)  # it has come to its first lock
+            studies.change(connection, search.study_id, epochs_used=9.0)
+        with pytest.raises(StudyError, match="while 1 trial runs"):
+            extension.result()
+    assert search.tell(assignment, ended(TrialState.COMPLETE))
+    assert extend(search).taken == 3
 
 
 def test_a_worker_of_the_old_study_ends_in_order(search):

@@ -94,6 +94,14 @@ def kinds(search):
 
 
 @pytest.fixture
+def lone(tmp_path):
+    """A database on SQLite, for what no other could do differently."""
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        yield database
+
+
+@pytest.fixture
 def old(database):
     """An ended study of eight trials."""
     search = make_search(database, name="old", space=SPACE, budget={"trials": 8})
@@ -262,16 +270,14 @@ def test_a_plain_study_teaches_the_sampler_and_its_best_are_tried(database, thei
     assert trial_rows(search)[0]["trial"] == 0
 
 
-def test_the_first_samples_are_near_the_optimum_that_others_found(tmp_path):
+def test_the_first_samples_are_near_the_optimum_that_others_found(lone, tmp_path):
     """TPE's random start is ten trials; told of thirty, it has none."""
     url, near = f"sqlite:///{tmp_path}/theirs.db", {}
     plain_study(url, count=30)
-    with opened(f"sqlite:///{tmp_path}/study.db") as database:
-        prepare(database)
-        for name, earlier in (("warm", [entry(storage=url, top=0)]), ("cold", [])):
-            search = make_search(database, name=name, space=SPACE, seed=5, warm_start=earlier)
-            lrs = [recipe.optimizer["lr"] for recipe in play(search, 10)]
-            near[name] = sum(abs(math.log10(lr / BEST_LR)) < 0.5 for lr in lrs)
+    for name, earlier in (("warm", [entry(storage=url, top=0)]), ("cold", [])):
+        search = make_search(lone, name=name, space=SPACE, seed=5, warm_start=earlier)
+        lrs = [recipe.optimizer["lr"] for recipe in play(search, 10)]
+        near[name] = sum(abs(math.log10(lr / BEST_LR)) < 0.5 for lr in lrs)
     assert near["warm"] >= 5
     assert near["cold"] <= 2
 
@@ -305,16 +311,16 @@ def test_what_diverged_elsewhere_is_infeasible_here(database):
     assert all(math.isfinite(value) for value in told.intermediate_values.values())
 
 
-def test_an_optimizer_that_was_a_choice_there_is_one_here(database):
+def test_an_optimizer_that_was_a_choice_there_is_one_here(lone):
     def train(trial):
         trial.suggest_categorical("opt", ["AdamW", "SGD", "Lion"])
         return trial.suggest_float("lr", 1e-4, 1e-1, log=True)
 
-    plain_study(optuna_storage(database), count=12, objective=train)
-    theirs = optuna.load_study(study_name="theirs", storage=optuna_storage(database))
+    plain_study(optuna_storage(lone), count=12, objective=train)
+    theirs = optuna.load_study(study_name="theirs", storage=optuna_storage(lone))
     names = [trial.params["opt"] for trial in theirs.trials]
     search = make_search(
-        database,
+        lone,
         space={**SPACE, "optimizers": {"adamw": {"lr": LR, "beta1": 0.9, "weight_decay": 0.01}}},
         warm_start=[
             entry(
@@ -329,11 +335,9 @@ def test_an_optimizer_that_was_a_choice_there_is_one_here(database):
     assert lesson["enqueued"] == 3  # SGD's as well: legal, though outside the space
 
 
-def test_a_warm_study_trains_for_real(database, theirs):
+def test_a_warm_study_trains_for_real(lone, theirs):
     _, url = theirs
-    search = make_search(
-        database, space=SPACE, warm_start=[entry(storage=url)], budget={"trials": 6}
-    )
+    search = make_search(lone, space=SPACE, warm_start=[entry(storage=url)], budget={"trials": 6})
     work(search)
     summary = summarize(search)
     assert summary["state"] == "finished"
@@ -381,7 +385,7 @@ def test_entries_that_cannot_be_used_are_one_line_and_make_nothing(old, theirs, 
         assert studies.by_name(connection, "tiny") is None
 
 
-def test_the_name_of_a_plain_study_is_not_taken(database):
-    plain_study(optuna_storage(database), count=1, name="tiny")
+def test_the_name_of_a_plain_study_is_not_taken(lone):
+    plain_study(optuna_storage(lone), count=1, name="tiny")
     with pytest.raises(StudyError, match="'tiny' is the name of a plain Optuna study"):
-        make_search(database)
+        make_search(lone)
