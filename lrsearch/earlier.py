@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lrsearch.errors import SpecError, near_miss
-from lrsearch.optimizers import OPTIMIZERS, optimizer_info
+from lrsearch.lookup import optimizer_info
+from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.recipe import first_error, plain_numbers
 from lrsearch.schedules import SCHEDULES
 

@@ -44,7 +44,7 @@ def encode(
     if params is None:
         return None
     trial = FixedTrial(params)
-    space.suggest(trial)
+    space.suggest(trial, lambda params: recipe.get("batch_size"))
     return Encoding(params=trial.params, distributions=trial.distributions)
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import SpecError
-from lrsearch.space import parse_space
+from lrsearch.space_file import parse_space
 from lrsearch.spec import StudySpec
 from lrsearch.study.knowledge import encode
 
