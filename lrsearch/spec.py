@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import SpecError
 from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_yaml
 from lrsearch.space import SearchSpace
@@ -17,11 +18,12 @@ from lrsearch.space_file import parse_space
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints")
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
-TEXT = ("name", "task", "notes", "tags", "project", "checkpoints")
+TEXT = ("name", "task", "notes", "tags", "project", "checkpoints", "warm_start")
+#: What `study extend` may change besides: none of it alters what a trial is.
+EXTENDABLE = ("space", "baseline", "enqueue", "warm_start", "pruning")
 #: Fields of the study-file format that this version cannot serve yet, and what it does serve.
 NOT_YET = {
     "accumulate": "1",
-    "warm_start": "none",
     "range_test": "none",
 }
 
@@ -147,6 +149,8 @@ class StudySpec(_Part):
     enqueue: tuple[dict[str, Any], ...] = ()
     #: How many textbook recipes are trained first, after the user's own.
     textbook: int = Field(default=3, ge=0)
+    #: Earlier studies that this one learns from when it is created.
+    warm_start: tuple[EarlierStudy, ...] = ()
     precision: Precision = "fp32"
     #: Largest total gradient norm; None clips nothing.
     clip_norm: float | None = Field(default=None, gt=0)
@@ -196,6 +200,15 @@ class StudySpec(_Part):
             raise ValueError("epoch, {steps: n} or {fraction: f} is accepted")
         return value
 
+    @field_validator("warm_start", mode="before")
+    @classmethod
+    def _warm_start(cls, value: Any) -> Any:
+        if value is None or value == "none":
+            return ()
+        if not isinstance(value, list | tuple):
+            raise ValueError("a list of studies is accepted")
+        return tuple(EarlierStudy.parse(entry, f"warm_start[{i}]") for i, entry in enumerate(value))
+
     @field_validator("pruning", "ema", mode="before")
     @classmethod
     def _none_word(cls, value: Any) -> Any:
@@ -231,6 +244,11 @@ class StudySpec(_Part):
             raise ValueError("validate_every.steps is beyond the horizon")
         for where, recipe in self.given_recipes():
             self.recipe(recipe, batch_size=None, where=where)
+        for i, entry in enumerate(self.warm_start):
+            if entry.study == self.name:
+                raise SpecError(f"warm_start[{i}] = {self.name!r}, which is this study itself")
+            if entry in self.warm_start[:i]:
+                raise SpecError(f"warm_start[{i}] names {entry.title!r} a second time")
         return self
 
     def given_recipes(self) -> list[tuple[str, dict[str, Any]]]:
@@ -307,6 +325,17 @@ class StudySpec(_Part):
     def differences(self, other: "StudySpec") -> list[str]:
         """`field: mine -> theirs` for everything in which the identities differ."""
         return _differences(self.identity(), other.identity(), "")
+
+    def obstacles(self, other: "StudySpec") -> list[str]:
+        """Those of the differences that change what a trial is, so that no extension bridges them.
+
+        Rungs are among them: where they differ, signals at them cannot be compared.
+        """
+        return [
+            line
+            for line in self.differences(other)
+            if line.startswith("pruning.rungs") or re.split(r"[.:]", line)[0] not in EXTENDABLE
+        ]
 
     def horizon_epochs(self, steps_per_epoch: int) -> float:
         """Epochs that one full trial trains."""

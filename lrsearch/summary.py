@@ -39,6 +39,7 @@ def summarize(search: Search) -> dict[str, Any]:
         "best": _trial(best[0]) if best else None,
         "baseline": _trial(baseline) if baseline and baseline["recipe"] else None,
         "confirmed": confirmed,
+        "origin": study["origin"],
     }
 
 

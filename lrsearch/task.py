@@ -7,6 +7,7 @@ import ast
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -72,6 +73,13 @@ class LoadedTask:
                 f"task {self.reference} returned {type(task).__name__}, but a Task is needed"
             )
         return task
+
+    def defaults(self) -> dict[str, Any]:
+        """What the task function takes for params that it is not given."""
+        if isinstance(self.target, Task):
+            return {}
+        arguments = inspect.signature(self.target).parameters.values()
+        return {a.name: a.default for a in arguments if a.default is not a.empty}
 
 
 def describe(error: BaseException) -> str:

@@ -236,8 +236,10 @@ class Worker:
     def _resume(self, training: Training, assignment: Assignment) -> None:
         """Go on from the trial's checkpoint, where there is one that gives the same bits."""
         path = self._checkpoint(assignment.number)
-        if assignment.claim.attempt > 1 and path.exists() and not checkpoint.load(training, path):
-            log.warning("%s was written on another device or torch; starting anew", path)
+        if assignment.claim.attempt == 1:
+            path.unlink(missing_ok=True)  # an earlier study of this name may have left it
+        elif path.exists() and not checkpoint.load(training, path):
+            log.warning("%s is of another recipe, device or torch; starting anew", path)
 
     def _train_confirmation(self, run: Row) -> None:
         """Train a winner's recipe to its end with the run's seed."""

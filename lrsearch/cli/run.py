@@ -66,7 +66,7 @@ def run(
     answer.report_folder(checked.spec.name, out)
     database = open_database(storage, create=True)
     announce(database, quiet=as_json)
-    search, _ = create_study(
+    search, new = create_study(
         database,
         checked.spec,
         checked.loaded,
@@ -75,8 +75,9 @@ def run(
         exist_ok=True,
     )
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
+    origin = answer.origin_text(search.origin) if new else []
     if not as_json:
-        click.echo(answer.plan_text(checked.spec, plan))
+        click.echo("\n".join([answer.plan_text(checked.spec, plan), *origin]))
     seconds = launch.run_local(search, checked.folder, workers=workers, device=device)
     study = summarize(search)
     folder = answer.write_files(search, study, out)

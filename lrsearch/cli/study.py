@@ -43,6 +43,7 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
     Example:
       lrsearch study create studies/digits.yaml --name digits-2
     """
+    from lrsearch import answer
     from lrsearch.preflight import check_file
     from lrsearch.study.create import create_study
     from lrsearch.study.database import open_database
@@ -58,8 +59,48 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
         batch_size=checked.task.batch_size,
         exist_ok=exist_ok,
     )
+    for line in answer.origin_text(search.origin) if new else []:
+        click.echo(line)
     click.echo(f"study {search.name} {'created' if new else 'exists'}; start workers with")
     click.echo(f"  lrsearch worker {search.name} --studies {file.parent}")
+
+
+@study.command()
+@name_argument
+@file_argument
+@json_option
+@common
+def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
+    """Give a study the space and budget of FILE; its trials stay as far as they lie in it.
+
+    FILE may add optimizers and schedules, change ranges, and differ in budget, baseline, enqueue,
+    warm_start and confirm; whatever else makes a trial must be as in the study. Under the same name
+    the study goes on and the old one stays as NAME.1, closed; a FILE with another name makes a
+    study beside it. Trials taken over count in FILE's budget, which is a total; a time budget
+    begins anew. The best recipes are confirmed anew.
+
+    \b
+    Example:
+      lrsearch study extend digits studies/digits.yaml
+    """
+    from lrsearch import answer
+    from lrsearch.preflight import check_file
+    from lrsearch.study.extend import extend_study
+    from lrsearch.study.search import Search
+    from lrsearch.summary import summarize
+    from lrsearch.worker import release_dead
+
+    search = open_search(storage, name, quiet=as_json)
+    checked = check_file(file)
+    release_dead(search)
+    done = extend_study(
+        search, checked.spec, checked.loaded, steps_per_epoch=checked.steps_per_epoch
+    )
+    study = summarize(Search.open(search.database, done.name))
+    if as_json:
+        print_json({**done.to_dict(), "budget": study["budget"]})
+    else:
+        click.echo(answer.extension_text(done, study, file))
 
 
 @study.command(name="list")

@@ -23,6 +23,13 @@ def everything(connection: Connection, study_id: int) -> list[Row]:
     return fetch(connection, query)
 
 
+def winner(connection: Connection, study_id: int) -> int | None:
+    """The number of the trial that the choosing seeds found best; None before they have."""
+    c = confirmations.c
+    query = select(c.number).where(c.study_id == study_id, c.role == "winner").limit(1)
+    return connection.execute(query).scalar()
+
+
 def add(connection: Connection, study_id: int, runs: Sequence[Mapping[str, Any]]) -> None:
     start = {"state": WAITING, "attempt": 0, "epochs": 0.0, "seconds": 0.0}
     connection.execute(

@@ -27,12 +27,6 @@ def everything(connection: Connection) -> list[Row]:
     return fetch(connection, select(studies).order_by(studies.c.study_id))
 
 
-def lock_optuna(connection: Connection, name: str) -> int:
-    """The id of Optuna's study of this name, held until the transaction ends."""
-    query = select(optuna_studies.c.study_id).where(optuna_studies.c.study_name == name)
-    return int(connection.execute(query.with_for_update()).scalar_one())
-
-
 def create(connection: Connection, values: Mapping[str, Any]) -> None:
     """Our half of a study; Optuna's exists already."""
     start = {
@@ -43,6 +37,20 @@ def create(connection: Connection, values: Mapping[str, Any]) -> None:
         "created_at": db_now(),
     }
     connection.execute(insert(studies).values(**start, **values))
+
+
+def optuna_id(connection: Connection, name: str) -> int | None:
+    """Optuna's study of this name, be it ours or a plain one."""
+    query = select(optuna_studies.c.study_id).where(optuna_studies.c.study_name == name)
+    return connection.execute(query).scalar()
+
+
+def rename(connection: Connection, study_id: int, definition: Mapping[str, Any]) -> None:
+    """Give a study the name that its new definition has, here and in Optuna."""
+    name = definition["name"]
+    change(connection, study_id, name=name, definition=definition)
+    theirs = optuna_studies.c.study_id == study_id
+    connection.execute(update(optuna_studies).where(theirs).values(study_name=name))
 
 
 def change(connection: Connection, study_id: int, **values: Any) -> None:
@@ -104,6 +112,16 @@ def seconds(connection: Connection, study_id: int) -> dict[str, float]:
 
 def enqueue(connection: Connection, study_id: int, kind: str, recipe: Mapping[str, Any]) -> None:
     connection.execute(insert(queue).values(study_id=study_id, kind=kind, recipe=dict(recipe)))
+
+
+def waiting(connection: Connection, study_id: int) -> list[Row]:
+    """Enqueued recipes that no trial has taken, in their order."""
+    query = (
+        select(queue)
+        .where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
+        .order_by(queue.c.id)
+    )
+    return fetch(connection, query)
 
 
 def queued(connection: Connection, study_id: int) -> int:

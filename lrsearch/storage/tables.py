@@ -113,6 +113,8 @@ studies = Table(
     Column("seconds_total", Float),
     Column("first_ask_at", Float),
     Column("created_at", Float, nullable=False),
+    # {known, extended, warm_start}: what it took over at creation, see study/create.py
+    Column("origin", JSON(none_as_null=True)),
 )
 
 trials = Table(

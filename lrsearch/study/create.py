@@ -1,11 +1,12 @@
 """Creating a study, or finding that it exists with the same spec; enqueueing recipes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-import optuna
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import SpecError, StudyError, near_miss
 from lrsearch.recipe import Recipe
@@ -13,7 +14,7 @@ from lrsearch.spec import StudySpec
 from lrsearch.storage import studies
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
-from lrsearch.study.database import optuna_storage
+from lrsearch.study import optuna_rows, warm_start
 from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask, Task
 from lrsearch.textbook import textbook_recipes
@@ -36,7 +37,7 @@ def create_study(
     row = _stored(database, spec.name)
     if row is None:
         with explained(database):
-            if _insert_study(database, spec, loaded, steps_per_epoch, batch_size):
+            if _make_study(database, spec, loaded, steps_per_epoch, batch_size):
                 return Search.open(database, spec.name), True
         row = _stored(database, spec.name)  # another process was quicker
         assert row is not None
@@ -46,8 +47,9 @@ def create_study(
         )
     _refuse_other(spec, StudySpec.from_stored(row["definition"]), loaded, row["code"])
     with explained(database), database.begin() as connection:
-        definition = spec.to_dict()
-        studies.change(connection, row["study_id"], definition=definition, **_budget(spec))
+        if studies.lock(connection, row["study_id"])["name"] != spec.name:
+            raise StudyError(f"study {spec.name!r} was extended just now; run the same again")
+        continue_with(connection, row["study_id"], spec)
     return Search.open(database, spec.name), False
 
 
@@ -64,7 +66,12 @@ def _budget(spec: StudySpec) -> dict[str, Any]:
     }
 
 
-def _insert_study(
+def continue_with(connection: Connection, study_id: int, spec: StudySpec) -> None:
+    """Let budget, confirmation and notes of a study follow `spec`, whose identity is the same."""
+    studies.change(connection, study_id, definition=spec.to_dict(), **_budget(spec))
+
+
+def _make_study(
     database: Database,
     spec: StudySpec,
     loaded: LoadedTask,
@@ -72,36 +79,88 @@ def _insert_study(
     batch_size: int | None,
 ) -> bool:
     """Make the study; False if another process has made one of this name meanwhile."""
-    optuna.create_study(
-        study_name=spec.name,
-        storage=optuna_storage(database),
-        direction=spec.objective.direction,
-        load_if_exists=True,
-    )
-    with database.begin() as connection:
-        study_id = studies.lock_optuna(connection, spec.name)
-        if studies.by_id(connection, study_id) is not None:
-            return False
-        values = {
-            "study_id": study_id,
-            "name": spec.name,
-            "definition": spec.to_dict(),
-            "spec_hash": spec.hash(),
-            "code": dict(loaded.code),
-            "versions": {name: version(name) for name in ("lrsearch", "torch", "optuna")},
-            "steps_per_epoch": steps_per_epoch,
-            **_budget(spec),
-        }
-        studies.create(connection, values)
-        for where, recipe in spec.given_recipes():
-            kind = "baseline" if where == "baseline" else "enqueued"
-            fields = spec.recipe(recipe, batch_size=None, where=where).to_dict()
-            studies.enqueue(connection, study_id, kind, fields)
-        count = _textbook_count(spec, steps_per_epoch)
-        for recipe in textbook_recipes(spec.space, count, batch_size):
-            fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
-            studies.enqueue(connection, study_id, "textbook", fields)
+    lessons = warm_start.gather(database, spec, spec.warm_start, loaded)
+    try:
+        with database.begin() as connection:
+            if studies.by_name(connection, spec.name) is not None:
+                return False
+            study_id = insert_study(connection, spec, loaded, steps_per_epoch)
+            given = enqueue_given(connection, study_id, spec, present=[])
+            warm_start.apply(connection, study_id, lessons, present=given)
+            count = _textbook_count(spec, steps_per_epoch)
+            for recipe in textbook_recipes(spec.space, count, batch_size):
+                fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
+                studies.enqueue(connection, study_id, "textbook", fields)
+            record_origin(connection, study_id, lessons, extended=None)
+    except IntegrityError:
+        if _stored(database, spec.name) is None:
+            raise
+        return False
     return True
+
+
+def insert_study(
+    connection: Connection, spec: StudySpec, loaded: LoadedTask, steps_per_epoch: int
+) -> int:
+    """Both halves of a study without trials, Optuna's and ours; its id.
+
+    Raises StudyError if the name is that of a plain Optuna study.
+    """
+    if studies.optuna_id(connection, spec.name) is not None:
+        raise StudyError(
+            f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
+        )
+    study_id = optuna_rows.insert_study(connection, spec.name, spec.objective.direction)
+    values = {
+        "study_id": study_id,
+        "name": spec.name,
+        "definition": spec.to_dict(),
+        "spec_hash": spec.hash(),
+        "code": dict(loaded.code),
+        "versions": {name: version(name) for name in ("lrsearch", "torch", "optuna")},
+        "steps_per_epoch": steps_per_epoch,
+        **_budget(spec),
+    }
+    studies.create(connection, values)
+    return study_id
+
+
+def enqueue_given(
+    connection: Connection, study_id: int, spec: StudySpec, present: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Enqueue the file's own recipes that are not `present` already; all that then are."""
+    found = [dict(recipe) for recipe in present]
+    for where, recipe in spec.given_recipes():
+        kind = "baseline" if where == "baseline" else "enqueued"
+        fields = spec.recipe(recipe, batch_size=None, where=where).to_dict()
+        if not any(is_same(fields, other) for other in present):
+            studies.enqueue(connection, study_id, kind, fields)
+            found.append(fields)
+    return found
+
+
+def is_same(given: Mapping[str, Any], trained: Mapping[str, Any]) -> bool:
+    """Whether a recipe that was trained is the given one; the task's batch size fills a gap."""
+    size = given["batch_size"] or trained["batch_size"]
+    return {**given, "batch_size": size} == dict(trained)
+
+
+def record_origin(
+    connection: Connection,
+    study_id: int,
+    lessons: Sequence[warm_start.Lesson],
+    extended: Mapping[str, Any] | None,
+) -> None:
+    """Keep what a new study took over: counts for people, and how many trials only Optuna has."""
+    if not lessons and extended is None:
+        return
+    ours = studies.counts(connection, study_id)
+    origin = {
+        "known": optuna_rows.count_trials(connection, study_id) - sum(ours.values()),
+        "extended": extended,
+        "warm_start": [lesson.counts() for lesson in lessons],
+    }
+    studies.change(connection, study_id, origin=origin)
 
 
 def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
@@ -115,17 +174,28 @@ def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
 def _refuse_other(
     spec: StudySpec, stored: StudySpec, loaded: LoadedTask, code: Mapping[str, str]
 ) -> None:
-    changes = stored.differences(spec)
-    changed = sorted(
-        name for name in {*code, *loaded.code} if code.get(name) != loaded.code.get(name)
-    )
-    if changed and spec.code == "refuse":
-        changes.append(f"code of {', '.join(changed)} (code: warn in the file goes on)")
-    if changes:
-        raise StudyError(
-            f"study {spec.name!r} exists with another spec: {'; '.join(changes)}. Use --name to "
-            f"start another study"
+    obstacles = stored.obstacles(spec) + changed_code(spec, loaded, code)
+    changes = stored.differences(spec) + changed_code(spec, loaded, code)
+    if not changes:
+        return
+    advice = "Use --name to start another study"
+    if not obstacles:
+        advice = (
+            f"`lrsearch study extend {spec.name} FILE` applies it and keeps the trials; --name "
+            f"starts another study"
         )
+    raise StudyError(
+        f"study {spec.name!r} exists with another spec: {'; '.join(changes)}. {advice}"
+    )
+
+
+def changed_code(spec: StudySpec, loaded: LoadedTask, code: Mapping[str, str]) -> list[str]:
+    """A line about task files that are not those of the study, where the spec refuses that."""
+    names = {*code, *loaded.code}
+    changed = sorted(name for name in names if code.get(name) != loaded.code.get(name))
+    if not changed or spec.code != "refuse":
+        return []
+    return [f"code of {', '.join(changed)} (code: warn in the file goes on)"]
 
 
 def enqueue(search: Search, recipe: Mapping[str, Any], where: str) -> Recipe:

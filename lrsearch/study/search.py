@@ -19,14 +19,12 @@ from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.storage.trials import TICKET_ATTRIBUTE, Claim
 from lrsearch.study.database import optuna_storage
+from lrsearch.study.knowledge import START_VIOLATION, worst
 from lrsearch.study.sampler import WindowedTPESampler, Windows
 from lrsearch.values import best_validation, objective_value
 
 #: Share of the search's epochs that confirmation may spend at most.
 CONFIRM_SHARE = 0.25
-#: What Optuna gets as the value of a diverged trial whose objective has no natural bad value; the
-#: constraint is what the sampler goes by.
-WORST_VALUE = 1e3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +66,17 @@ class Search:
         self.spec = StudySpec.from_stored(row["definition"])
         self.code: Mapping[str, str] = row["code"]
         self.steps_per_epoch: int = row["steps_per_epoch"]
+        #: What it took over when it was created; None if nothing.
+        self.origin: Mapping[str, Any] | None = row["origin"]
+        #: Trials of other studies, which come first in Optuna and have no number here.
+        self._known: int = self.origin["known"] if self.origin else 0
         #: Where range tests found learning rates that train.
         self.windows: Windows = {}
         self.study = optuna.load_study(
             study_name=row["name"], storage=optuna_storage(database), sampler=self._sampler(0)
         )
+        if self.study._study_id != self.study_id:
+            raise StudyError(f"study {row['name']!r} was extended just now; run the same again")
 
     @property
     def name(self) -> str:
@@ -149,16 +153,13 @@ class Search:
         fields = sampled if given is None else given
         size = fields.get("batch_size") or batch_size(fields["params"])
         recipe = self.spec.recipe(fields, batch_size=size)
+        number = trial.number - self._known
         with self.database.begin() as connection:
             trials.link(
-                connection,
-                claim,
-                trial_id=trial_id,
-                number=trial.number,
-                recipe=recipe.to_dict(),
+                connection, claim, trial_id=trial_id, number=number, recipe=recipe.to_dict()
             )
         return Assignment(
-            claim=claim, trial_id=trial_id, number=trial.number, kind=row["kind"], recipe=recipe
+            claim=claim, trial_id=trial_id, number=number, kind=row["kind"], recipe=recipe
         )
 
     def _optuna_trial(self, ticket: int, fixed: Mapping[str, Any] | None) -> int:
@@ -229,7 +230,7 @@ class Search:
         progress = outcome.progress if outcome is not None else 0.0
         # The earlier it diverges, the further it was beyond the edge.
         if "diverged" not in trial.constraints:
-            trial.set_constraint("diverged", 2.0 - progress if infeasible else 0.0)
+            trial.set_constraint("diverged", START_VIOLATION - progress if infeasible else 0.0)
         try:
             if values["state"] == TrialState.COMPLETE and values["value"] is not None:
                 self.study.tell(trial, values["value"])
@@ -248,12 +249,11 @@ class Search:
                 raise
 
     def _bad_value(self, outcome: "Outcome | None") -> float:
-        if self.spec.objective.direction == "maximize":
-            return -WORST_VALUE
-        if self.spec.objective.metric != "val_loss" or outcome is None:
-            return WORST_VALUE
+        objective, bad = self.spec.objective, worst(self.spec.objective)
+        if objective.metric != "val_loss" or objective.direction == "maximize" or outcome is None:
+            return bad
         limit = divergence_limit(outcome.start_loss)
-        return limit if math.isfinite(limit) else WORST_VALUE
+        return limit if math.isfinite(limit) else bad
 
     def repair(self) -> None:
         """Tell Optuna the end of trials whose worker died between our write and Optuna's."""
@@ -262,6 +262,11 @@ class Search:
         for row in rows:
             self._tell_optuna(row["trial_id"], dict(row), None)
 
+    def all_trials(self) -> list[optuna.trial.FrozenTrial]:
+        """Optuna's trials by number: those of other studies first, then this one's."""
+        return self.study.get_trials(deepcopy=False)
+
     def delete(self) -> None:
         """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
-        optuna.delete_study(study_name=self.name, storage=optuna_storage(self.database))
+        # By its id: under its name there may be a successor by now.
+        optuna_storage(self.database).delete_study(self.study_id)

@@ -22,6 +22,8 @@ def facts(training: Training) -> dict[str, Any]:
         "device": training.device.type,
         "threads": torch.get_num_threads(),
         "fused": bool(training.recipe.optimizer.get("fused")),
+        # Another study of this name, since deleted or extended, may have left the file.
+        "recipe": training.recipe.to_dict(),
     }
 
 
@@ -64,8 +66,8 @@ _POSITION = (
 def load(training: Training, path: Path) -> bool:
     """Put a fresh `training` where the checkpoint stands.
 
-    False, and nothing changed, when it was written under other facts (torch version, device,
-    threads, fused): going on from there would give other bits than an uninterrupted run.
+    False, and nothing changed, when it was written under other facts (recipe, torch version,
+    device, threads, fused): going on from there would give other bits than an uninterrupted run.
     """
     # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as in
     # a run from the start (on the device each of them would be waited for in every step).

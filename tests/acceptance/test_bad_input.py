@@ -2,6 +2,7 @@
 code 1, no traceback, and no database that was not there before."""
 
 import ctypes
+import json
 import os
 import resource
 import socket
@@ -158,7 +159,12 @@ def test_a_folder_as_the_study_file(folder):
         pytest.param({"pruning": {"rungs": [0.5, 0.1]}}, ["pruning.rungs", "rising"], id="rungs"),
         pytest.param({"precision": "fp16"}, ["precision", "fp16", "bf16"], id="precision"),
         pytest.param({"clip_norm": 0}, ["clip_norm", "0"], id="clip"),
-        pytest.param({"warm_start": ["a"]}, ["warm_start", "not available"], id="not yet"),
+        pytest.param({"warm_start": "a"}, ["warm_start", "a list of studies"], id="warm start"),
+        pytest.param(
+            {"warm_start": [{"optuna": "a", "map": {"lr": "adam.lrr"}}]},
+            ["warm_start[0]", "map.lr", "did you mean 'lr'"],
+            id="warm start map",
+        ),
         pytest.param({"range_test": "auto"}, ["range_test", "not available"], id="range test"),
         pytest.param({"code": "ignore"}, ["code", "ignore", "refuse"], id="code"),
         pytest.param({"baseline": {"optimizer": "sgd"}}, ["baseline", "lr"], id="baseline"),
@@ -556,6 +562,7 @@ def refused_unchanged(folder, *arguments, parts):
         "export smal",
         "confirm smal",
         "trial enqueue smal recipe.yaml",
+        "study extend smal study.yaml",
     ],
 )
 def test_an_unknown_study(created, arguments):
@@ -582,6 +589,23 @@ def test_a_study_that_exists_with_another_spec(created, changes, parts):
     parts = ["study 'small' exists with another spec", *parts, "--name"]
     for arguments in (["run"], ["study", "create", "--exist-ok"]):
         refused_unchanged(created, *arguments, "study.yaml", parts=parts)
+
+
+def test_a_file_that_extends_is_told_how_and_does(created):
+    write_study(created, space={"optimizers": ["sgd", "adamw", "adagrad"]}, confirm="none")
+    parts = ["space.optimizers", "`lrsearch study extend small FILE` applies it"]
+    refused_unchanged(created, "run", "study.yaml", parts=parts)
+    done = run_command("study", "extend", "small", "study.yaml", folder=created)
+    assert done.code == 0, done.err
+    assert "study small extends small.1: 0 trials taken over, 0 left behind" in done.out
+    assert done.out.splitlines()[-1] == "go on with: lrsearch run study.yaml"
+    shown = run_command("study", "show", "small", folder=created)
+    assert "extends small.1: 0 trials taken over" in shown.out
+    again = run_command("study", "extend", "small", "study.yaml", "--json", folder=created)
+    assert json.loads(again.out)["old"] is None
+    write_study(created, epochs=9)
+    parts = ["study 'small' cannot be extended", "epochs: 4 -> 9", "warm_start: [small]"]
+    refused_unchanged(created, "study", "extend", "small", "study.yaml", parts=parts)
 
 
 def test_a_study_that_exists_with_other_code(created):

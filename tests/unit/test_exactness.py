@@ -458,7 +458,13 @@ def other_fused(training, path):
     checkpoint.save(fused, path)
 
 
-@pytest.mark.parametrize("save", [other_threads, other_torch, other_fused])
+def other_recipe(training, path):
+    another = make_training(make_recipe(optimizer={"name": "sgd", "lr": 0.06}))
+    run(another, until=9)
+    checkpoint.save(another, path)
+
+
+@pytest.mark.parametrize("save", [other_threads, other_torch, other_fused, other_recipe])
 def test_a_checkpoint_written_under_other_facts_is_not_loaded(save, tmp_path):
     training = make_training()
     run(training, until=9)

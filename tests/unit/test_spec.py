@@ -41,6 +41,15 @@ FULL = {
     "baseline": BASELINE,
     "enqueue": [{"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}, "clip_norm": 2.0}],
     "textbook": 5,
+    "warm_start": [
+        "old",
+        {
+            "optuna": "theirs",
+            "storage": "sqlite:///theirs.db",
+            "map": {"lr": "sgd.lr"},
+            "fixed": {"optimizer": "sgd", "schedule": "cosine"},
+        },
+    ],
     "precision": "bf16",
     "clip_norm": 1.0,
     "ema": {"epochs": 0.5, "deploy": True},
@@ -273,7 +282,6 @@ def test_a_spec_cannot_be_changed():
         # not yet
         ({"accumulate": 4}, "accumulate is not available in this version; leave it out"),
         ({"range_test": "auto"}, "range_test is not available in this version; leave it out"),
-        ({"warm_start": ["a"]}, "warm_start is not available in this version; leave it out"),
         # recipes
         ({"baseline": 5}, "baseline = 5: Input should be a mapping"),
         ({"baseline": {}}, "baseline: optimizer is missing"),
@@ -407,6 +415,7 @@ CHANGED = {
     "baseline": BASELINE,
     "enqueue": [BASELINE],
     "textbook": "none",
+    "warm_start": ["old"],
     "precision": "bf16",
     "clip_norm": 1.0,
     "ema": {"epochs": 2.0},
@@ -435,6 +444,22 @@ def test_a_change_is_another_study_unless_the_field_may_change(field):
     differences = spec.differences(changed)
     assert (differences == []) is same
     assert all(line.startswith(field) for line in differences)
+
+
+#: What `study extend` may change besides.
+EXTENDS = {"space", "baseline", "enqueue", "warm_start", "pruning"}
+
+
+@pytest.mark.parametrize("field", CHANGED)
+def test_a_change_is_an_obstacle_unless_it_leaves_trials_what_they_are(field):
+    spec, changed = spec_of(), spec_of(**{field: CHANGED[field]})
+    assert bool(spec.obstacles(changed)) is (field not in MAY_CHANGE | EXTENDS)
+
+
+def test_other_rungs_are_an_obstacle_another_eta_is_none():
+    spec = spec_of()
+    assert spec.obstacles(spec_of(pruning={"eta": 2})) == []
+    assert len(spec.obstacles(spec_of(pruning={"rungs": [0.1, 0.5]}))) == 1
 
 
 def test_every_field_has_a_change():

@@ -1,0 +1,129 @@
+"""What moves from a study to its successor: ended trials with all their rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
+
+from lrsearch.storage import confirmations as confirmation_runs
+from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.tables import (
+    TrialState,
+    confirmations,
+    curves,
+    db_now,
+    range_tests,
+    rungs,
+    studies,
+    trials,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A trial of the old study, and what it is in the new one."""
+
+    row: Row
+    ticket: int
+    number: int
+    #: Optuna's trial in the new study.
+    trial_id: int
+    kind: str
+
+
+def hold_running(connection: Connection, study_id: int) -> list[Row]:
+    """Running trials, which nobody takes over until the transaction ends."""
+    query = (
+        select(trials)
+        .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+        .order_by(trials.c.ticket)
+        .with_for_update()
+    )
+    return fetch(connection, query)
+
+
+def end_interrupted(connection: Connection, study_id: int, reason: str) -> None:
+    """End what no worker holds in a study that is closed, and forget confirmation runs to come."""
+    mine = (trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+    values = {"state": TrialState.FAILED, "reason": reason, "ended_at": db_now()}
+    connection.execute(update(trials).where(*mine).values(**values))
+    change = update(studies).where(studies.c.study_id == study_id)
+    connection.execute(change.values(epochs_reserved=0.0))
+    c = confirmations.c
+    connection.execute(
+        delete(confirmations).where(c.study_id == study_id, c.state.in_(confirmation_runs.OPEN))
+    )
+
+
+def take_over(connection: Connection, study_id: int, taken: Sequence[Taken]) -> None:
+    """Copy trials with their curves and rungs into the study, and count them in its budget."""
+    if not taken:
+        return
+    rows = [
+        {
+            **{key: value for key, value in item.row.items() if key != "id"},
+            "study_id": study_id,
+            "ticket": item.ticket,
+            "number": item.number,
+            "trial_id": item.trial_id,
+            "kind": item.kind,
+        }
+        for item in taken
+    ]
+    connection.execute(insert(trials), rows)
+    query = select(trials.c.ticket, trials.c.id).where(trials.c.study_id == study_id)
+    ids = {row["ticket"]: row["id"] for row in fetch(connection, query)}
+    pairs = [{"old": item.row["id"], "new": ids[item.ticket]} for item in taken]
+    _copy(connection, curves, pairs, {})
+    _copy(connection, rungs, pairs, {"study_id": study_id})
+    used = {"trials_used": len(taken), "epochs_used": sum(item.row["epochs"] for item in taken)}
+    _count(connection, study_id, used)
+
+
+def _copy(
+    connection: Connection,
+    table: Table,
+    pairs: Sequence[Mapping[str, int]],
+    changed: Mapping[str, int],
+) -> None:
+    """The rows of each pair's old trial once more, for its new one."""
+    names = [column.name for column in table.c]
+    values: dict[str, ColumnElement[Any]] = {
+        "trial": bindparam("new"),
+        **{name: literal(value) for name, value in changed.items()},
+    }
+    source = select(*(values.get(name, table.c[name]) for name in names)).where(
+        table.c.trial == bindparam("old")
+    )
+    connection.execute(insert(table).from_select(names, source), pairs)
+
+
+def copy_range_tests(connection: Connection, old: int, new: int, optimizers: Sequence[str]) -> None:
+    """The ended range tests of these optimizers, whose epochs count as used."""
+    query = select(range_tests).where(
+        range_tests.c.study_id == old,
+        range_tests.c.optimizer.in_(optimizers),
+        range_tests.c.state == TrialState.COMPLETE,
+    )
+    rows = [{**row, "study_id": new} for row in fetch(connection, query)]
+    for row in rows:
+        del row["id"]
+    if rows:
+        connection.execute(insert(range_tests), rows)
+        _count(connection, new, {"epochs_used": sum(row["epochs"] for row in rows)})
+
+
+def _count(connection: Connection, study_id: int, used: Mapping[str, float]) -> None:
+    values = {key: studies.c[key] + number for key, number in used.items()}
+    connection.execute(update(studies).where(studies.c.study_id == study_id).values(**values))

@@ -1,0 +1,224 @@
+"""What a new study learns from earlier ones: recipes to train first, trials for its sampler.
+
+Recipes are trained as the study's own trials. Trials that others have run become Optuna's alone:
+they are in no budget, ranking, rung or report of the study.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from sqlalchemy import Connection
+
+from lrsearch.earlier import EarlierStudy
+from lrsearch.errors import SpecError, StudyError, near_miss
+from lrsearch.recipe import Recipe
+from lrsearch.spec import StudySpec
+from lrsearch.storage import confirmations, studies, trials
+from lrsearch.storage.connect import Database, explained
+from lrsearch.storage.rows import Row
+from lrsearch.storage.tables import TrialState
+from lrsearch.study import knowledge, optuna_rows, plain
+from lrsearch.study.search import Search
+from lrsearch.task import LoadedTask
+
+#: The kind of a trial whose recipe an earlier study found.
+KIND = "warm_start"
+#: What a recipe brings to any study; the rest are a study's settings.
+FIELDS = ("optimizer", "schedule", "warmup", "params")
+
+
+@dataclass(kw_only=True)
+class Lesson:
+    """What one earlier study gives."""
+
+    study: str
+    #: Its best recipes, as this study trains them.
+    recipes: list[Recipe] = field(default_factory=list)
+    #: Its trials in this study's parameters.
+    known: list[FrozenTrial] = field(default_factory=list)
+    #: Ended trials that lie outside this study's space.
+    outside: int = 0
+    #: Trials that tell nothing here: not ended, pruned by other rules, or no recipe of torch's.
+    unusable: int = 0
+    #: Why its values mean nothing here; "" where they do.
+    other: str = ""
+
+    def counts(self) -> dict[str, Any]:
+        """For people and machines, without the recipes."""
+        return {
+            "study": self.study,
+            "enqueued": len(self.recipes),
+            "known": len(self.known),
+            "outside": self.outside,
+            "unusable": self.unusable,
+            "other": self.other,
+        }
+
+
+def gather(
+    database: Database,
+    spec: StudySpec,
+    entries: Sequence[EarlierStudy],
+    loaded: LoadedTask,
+) -> list[Lesson]:
+    """Read what the entries give to a study of this spec; nothing is written.
+
+    Raises StudyError, StorageError or TaskError in one line for an entry that cannot be used.
+    """
+    lessons = []
+    for entry in entries:
+        where = f"warm_start[{spec.warm_start.index(entry)}]"
+        if entry.study is not None:
+            lessons.append(_from_ours(database, spec, entry, loaded, where))
+        else:
+            lessons.append(_from_plain(database, spec, entry, loaded, where))
+    return lessons
+
+
+def apply(
+    connection: Connection,
+    study_id: int,
+    lessons: Sequence[Lesson],
+    present: Sequence[Mapping[str, Any]],
+) -> None:
+    """Enqueue the recipes that are not `present` yet, each once, and tell Optuna the trials."""
+    seen = [essence(recipe) for recipe in present]
+    for lesson in lessons:
+        fresh = []
+        for recipe in lesson.recipes:
+            content = recipe.to_dict()
+            if essence(content) not in seen:
+                seen.append(essence(content))
+                fresh.append(recipe)
+                studies.enqueue(connection, study_id, KIND, content)
+        lesson.recipes = fresh
+        optuna_rows.insert_trials(connection, study_id, lesson.known)
+
+
+def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells two recipes of a study apart; its settings are the same in all of them."""
+    return {key: recipe[key] for key in (*FIELDS, "clip_norm")}
+
+
+def _from_ours(
+    database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedTask, where: str
+) -> Lesson:
+    with explained(database), database.read() as connection:
+        study = studies.by_name(connection, str(entry.study))
+        names = [row["name"] for row in studies.everything(connection)]
+        if study is None:
+            hint = near_miss(entry.study, names) if names else "; there are none yet"
+            raise StudyError(
+                f"{where}: no study {entry.study!r} in {database.location}{hint} (a plain Optuna "
+                f"study is written {{optuna: NAME, map: ...}})"
+            )
+        rows = trials.everything(connection, study["study_id"])
+        winner = confirmations.winner(connection, study["study_id"])
+    theirs = StudySpec.from_stored(study["definition"])
+    lesson = Lesson(study=entry.title, other=_other_problem(spec, theirs))
+    ended = [row for row in rows if row["state"] != TrialState.RUNNING]
+    lesson.recipes = _best_recipes(spec, theirs, ended, winner, entry.top)
+    if lesson.other:
+        return lesson
+    optunas = {trial._trial_id: trial for trial in Search(database, study).all_trials()}
+    # Of other code the defaults may have been others.
+    defaults = loaded.defaults() if study["code"] == loaded.code else {}
+    for row in ended:
+        trial = optunas[row["trial_id"]]
+        encoding = knowledge.encode(spec.space, row["recipe"], defaults)
+        if encoding is None:
+            lesson.outside += 1
+        elif not trial.state.is_finished():
+            lesson.unusable += 1  # its worker is about to tell Optuna
+        else:
+            origin = f"{entry.study} trial {row['number']}"
+            attributes = _attributes(origin, row["recipe"])
+            lesson.known.append(knowledge.retold(trial, encoding, attributes))
+    lesson.unusable += len(rows) - len(ended)
+    return lesson
+
+
+def _other_problem(spec: StudySpec, theirs: StudySpec) -> str:
+    """Why a value of `theirs` means nothing in a study of `spec`; "" where it does."""
+    pairs = {
+        "task": (spec.task, theirs.task),
+        "objective": (spec.objective, theirs.objective),
+        "horizon": ((spec.epochs, spec.steps), (theirs.epochs, theirs.steps)),
+        "deployed weights": (_deployed(spec), _deployed(theirs)),
+    }
+    return ", ".join(f"another {name}" for name, (mine, other) in pairs.items() if mine != other)
+
+
+def _deployed(spec: StudySpec) -> object:
+    """The average that is deployed; None for the raw weights."""
+    return spec.ema if spec.ema is not None and spec.ema.deploy else None
+
+
+def _best_recipes(
+    spec: StudySpec, theirs: StudySpec, ended: Sequence[Row], winner: int | None, top: int
+) -> list[Recipe]:
+    """The confirmed winner, then the best complete trials, as this study trains them."""
+    scored = [
+        row for row in ended if row["state"] == TrialState.COMPLETE and row["value"] is not None
+    ]
+    scored.sort(key=lambda row: (row["number"] != winner, theirs.objective.loss(row["value"])))
+    found: list[Recipe] = []
+    for row in scored:
+        if len(found) == top:
+            break
+        fields = {key: row["recipe"][key] for key in FIELDS}
+        if row["recipe"]["clip_norm"] != theirs.clip_norm:
+            fields["clip_norm"] = row["recipe"]["clip_norm"]  # the recipe's own
+        if theirs.task != spec.task:  # whose task takes other arguments
+            known = spec.space.params
+            fields["params"] = {k: v for k, v in fields["params"].items() if k in known}
+        recipe = spec.recipe(fields, batch_size=None, where=f"trial {row['number']}")
+        if recipe not in found:
+            found.append(recipe)
+    return found
+
+
+def _from_plain(
+    database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedTask, where: str
+) -> Lesson:
+    found, others = plain.read_trials(database, entry, spec.objective, where)
+    lesson = Lesson(study=entry.title, unusable=others)
+    scored: list[tuple[float, Recipe]] = []
+    size: int | None = None
+    for trial in found:
+        fields = entry.fields(trial.params)
+        recipe = None if fields is None else _legal(spec, fields)
+        if recipe is None:
+            lesson.unusable += 1
+            continue
+        if size is None:
+            size = loaded.make(recipe.params).batch_size  # or the task takes no such params
+        if trial.value is not None:
+            scored.append((spec.objective.loss(trial.value), recipe))
+        content = {**recipe.to_dict(), "batch_size": recipe.params.get("batch_size", size)}
+        encoding = knowledge.encode(spec.space, content, {})
+        if encoding is None:
+            lesson.outside += 1
+            continue
+        attributes = _attributes(f"{entry.optuna} trial {trial.number}", content)
+        lesson.known.append(
+            knowledge.diverged(knowledge.worst(spec.objective), encoding, attributes)
+            if trial.value is None
+            else knowledge.complete(trial.value, encoding, attributes)
+        )
+    scored.sort(key=lambda item: item[0])
+    lesson.recipes = [recipe for _, recipe in scored[: entry.top]]
+    return lesson
+
+
+def _legal(spec: StudySpec, fields: Mapping[str, Any]) -> Recipe | None:
+    try:
+        return spec.recipe(fields, batch_size=None)
+    except SpecError:
+        return None  # such as momentum 1.0, which torch takes and we refuse
+
+
+def _attributes(origin: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {knowledge.FROM_ATTRIBUTE: origin, knowledge.RECIPE_ATTRIBUTE: dict(recipe)}

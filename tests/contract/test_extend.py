@@ -1,0 +1,460 @@
+"""A study that is given another space keeps its trials, on SQLite and on PostgreSQL."""
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import optuna
+import pytest
+from processes import finish, in_process
+from sqlalchemy import select, update
+from tiny_studies import (
+    STEPS_PER_EPOCH,
+    ask,
+    curve_row,
+    ended,
+    make_search,
+    opened,
+    tiny_spec,
+    tiny_task,
+    work,
+)
+
+from lrsearch.errors import StudyError
+from lrsearch.storage import curves, studies, successor, trials
+from lrsearch.storage.tables import StudyState, TrialState
+from lrsearch.storage.tables import rungs as rung_table
+from lrsearch.storage.tables import trials as trial_table
+from lrsearch.study import optuna_rows
+from lrsearch.study.create import create_study, enqueue
+from lrsearch.study.database import prepare
+from lrsearch.study.extend import extend_study
+from lrsearch.study.search import Search
+from lrsearch.summary import curve_rows, summarize, trial_rows
+
+SPACE = {
+    "optimizers": {
+        "sgd": {
+            "lr": {"low": 1e-3, "high": 10.0, "log": True},
+            "momentum": 0.9,
+            "nesterov": [True, False],
+        },
+        "adamw": {},
+    },
+    "schedules": {"constant": {}, "cosine": {}, "one_cycle": {}},
+}
+#: More optimizers and schedules, and ranges that hold the old ones.
+WIDER = {
+    "optimizers": {
+        "sgd": {
+            "lr": {"low": 1e-4, "high": 50.0, "log": True},
+            "momentum": {"low": 0.0, "high": 0.99},
+            "nesterov": [True, False],
+        },
+        "adamw": {"lr": {"low": 1e-6, "high": 1.0, "log": True}},
+        "adagrad": {},
+    },
+    "schedules": {**SPACE["schedules"], "linear": {}},
+}
+ONLY_SGD = {**SPACE, "optimizers": {"sgd": SPACE["optimizers"]["sgd"]}}
+#: In no space here.
+ODD = {"optimizer": {"name": "rmsprop", "lr": 0.1}, "schedule": {"name": "constant"}}
+
+
+def extend(search, **changes):
+    spec = tiny_spec(**{"space": WIDER, **changes})
+    return extend_study(search, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH)
+
+
+def train(search, count, worker="host:1:1"):
+    """Let trials run as if they were trained, with ends of all kinds."""
+    for index in range(count):
+        assignment = ask(search, worker)
+        rows = [curve_row(i, val_loss=1 / (i + index)) for i in (1, 2)]
+        with search.database.begin() as connection:
+            curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+        search.passes_rung(assignment, rung=0, signal=index, value=float(index), validation=1)
+        kinds = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED]
+        state = kinds[index % 4]
+        search.tell(assignment, ended(state, epochs=1.0 + index, progress=0.5))
+
+
+def study_row(search, name="tiny"):
+    with search.database.read() as connection:
+        return studies.by_name(connection, name)
+
+
+def names(database):
+    with database.read() as connection:
+        return [row["name"] for row in studies.everything(connection)]
+
+
+def seen(search):
+    """All that a reader sees of a study's trials."""
+    search = Search.open(search.database, search.name)
+    with search.database.read() as connection:
+        mine = trials.everything(connection, search.study_id)
+        numbers = {row["id"]: row["number"] for row in mine}
+        query = select(rung_table).where(rung_table.c.study_id == search.study_id)
+        signals = sorted(
+            (numbers[row.trial], row.rung, row.value) for row in connection.execute(query)
+        )
+    rows, _ = curve_rows(search, number=None, all_attempts=True)
+    keep = ("ticket", "worker", "started_at", "ended_at", "best_validation", "attempt")
+    columns = [{key: row[key] for key in keep} for row in mine]
+    return trial_rows(search), columns, rows, signals
+
+
+def told(search):
+    """What Optuna knows of each trial but for its parameters."""
+    return [
+        (
+            trial.number,
+            trial.state,
+            trial.values,
+            trial.intermediate_values,
+            trial.constraints,
+            trial.user_attrs,
+            trial.datetime_start,
+            trial.datetime_complete,
+        )
+        for trial in search.all_trials()
+    ]
+
+
+@pytest.fixture
+def search(database):
+    return make_search(database, space=SPACE)
+
+
+@pytest.fixture
+def lone(tmp_path):
+    """The study on SQLite, for what no database could do differently."""
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        yield make_search(database, space=SPACE)
+
+
+# Taking over
+
+
+def test_a_wider_space_loses_nothing_of_a_study(search):
+    train(search, 8)
+    before, known = seen(search), told(search)
+    done = extend(search)
+    new = Search.open(search.database, "tiny")
+    assert seen(new) == before
+    assert told(new) == known
+    assert (done.name, done.old, done.taken, done.left) == ("tiny", "tiny.1", 8, 0)
+    for row, trial in zip(trial_rows(new), new.all_trials(), strict=True):
+        assert trial.params == new.spec.space.params_of(row["recipe"])
+        optimizer = trial.distributions["optimizer"]
+        assert optimizer.choices == ("sgd", "adamw", "adagrad")
+    # The old one stays for whoever wants to look, and is closed.
+    old = Search.open(search.database, "tiny.1")
+    assert old.study_id == search.study_id
+    assert (seen(old), told(old)) == (before, known)
+    assert summarize(old)["state"] == "finished"
+    assert names(search.database) == ["tiny.1", "tiny"]
+    assert set(optuna.get_all_study_names(new.study._storage)) == {"tiny", "tiny.1"}
+
+
+def test_an_extended_study_goes_on_to_its_exact_budget(search):
+    train(search, 4)
+    extend(search, budget={"trials": 7})
+    new = Search.open(search.database, "tiny")
+    assert study_row(new)["epochs_used"] == sum(1.0 + i for i in range(4))
+    assignments = [ask(new) for _ in range(4)]
+    assert [a and a.number for a in assignments] == [4, 5, 6, None]
+    with new.database.read() as connection:
+        tickets = [row["ticket"] for row in trials.everything(connection, new.study_id)]
+    assert tickets == list(range(1, 8))
+    assert [trial.number for trial in new.all_trials()] == list(range(7))
+    assert [trial.user_attrs["lrsearch:ticket"] for trial in new.all_trials()] == tickets
+
+
+def test_an_extended_study_is_worked_on_by_run_as_before(search):
+    work(search)
+    summary = summarize(search)
+    assert summary["confirmed"]
+    extend(search, budget={"trials": 15})
+    spec = tiny_spec(space=WIDER, budget={"trials": 15})
+    new, made = create_study(
+        search.database, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH, exist_ok=True
+    )
+    assert not made
+    assert summarize(new)["confirmed"] == []  # the best are confirmed anew
+    work(new)
+    rows = trial_rows(new)
+    assert [row["trial"] for row in rows] == list(range(15))
+    after = summarize(new)
+    assert after["state"] == "finished"
+    assert after["confirmed"]
+    assert after["epochs"]["confirm"] > 0
+    assert all(trial.state.is_finished() for trial in new.all_trials())
+    assert summarize(Search.open(new.database, "tiny.1"))["confirmed"] == summary["confirmed"]
+
+
+def test_samples_come_from_the_new_space_at_once(lone):
+    train(lone, 12)
+    extend(lone, budget={"trials": 32})
+    optimizers = draw(Search.open(lone.database, "tiny"))
+    assert set(optimizers) == {"sgd", "adamw", "adagrad"}
+    assert optimizers[8:].count("adagrad") > 6  # the sampler has learned which is best
+
+
+def draw(new):
+    """The optimizers of the trials to come, where adagrad is the best."""
+    found = []
+    while assignment := ask(new):
+        found.append(assignment.recipe)
+        loss = 0.1 if assignment.recipe.optimizer["name"] == "adagrad" else 1.0
+        with new.database.begin() as connection:
+            curves.add(connection, assignment.claim.id, 1, [curve_row(1, val_loss=loss)])
+        new.tell(assignment, ended(TrialState.COMPLETE))
+    return [recipe.optimizer["name"] for recipe in found]
+
+
+def test_a_narrower_space_leaves_the_rest_behind_and_closes_the_gaps(search):
+    train(search, 8)
+    rows = trial_rows(search)
+    inside = [row for row in rows if row["recipe"]["optimizer"]["name"] == "sgd"]
+    assert 0 < len(inside) < 8
+    done = extend(search, space=ONLY_SGD, budget={"trials": 6})
+    assert (done.taken, done.left) == (len(inside), 8 - len(inside))
+    new = Search.open(search.database, "tiny")
+    kept = trial_rows(new)
+    assert [{**row, "trial": 0} for row in kept] == [{**row, "trial": 0} for row in inside]
+    assert [row["trial"] for row in kept] == list(range(len(inside)))
+    row = study_row(new)
+    assert row["trials_used"] == len(inside)
+    assert row["epochs_used"] == sum(row["epochs"] for row in inside)
+    assert new.origin["extended"] == {"study": "tiny.1", "taken": done.taken, "left": done.left}
+    assert len([a for a in (ask(new) for _ in range(6)) if a]) == 6 - len(inside)
+    assert len(trial_rows(Search.open(search.database, "tiny.1"))) == 8
+
+
+def test_what_the_user_asked_for_goes_along_wherever_it_lies(database):
+    search = make_search(database, space=SPACE, baseline=ODD)
+    enqueue(search, {**ODD, "schedule": {"name": "linear"}}, where="recipe")
+    train(search, 4)
+    done = extend(search, space=ONLY_SGD, baseline=ODD)
+    new = Search.open(database, "tiny")
+    assert [row["kind"] for row in trial_rows(new)][:2] == ["baseline", "enqueued"]
+    assert new.all_trials()[0].params == {}
+    assert done.waiting == 0  # the baseline is there already
+    again = extend(new, space=WIDER, baseline={**ODD, "warmup": 0.05})
+    assert again.old == "tiny.2"
+    assert again.waiting == 1
+    newest = Search.open(database, "tiny")
+    assert [row["kind"] for row in trial_rows(newest)][:2] == ["enqueued", "enqueued"]
+    assert ask(newest).kind == "baseline"
+
+
+def test_recipes_that_wait_move_along(lone):
+    train(lone, 2)
+    waiting = [{**ODD, "warmup": warmup} for warmup in (0.0, 0.05)]
+    for recipe in waiting:
+        enqueue(lone, recipe, where="recipe")
+    done = extend(lone, enqueue=[{**ODD, "warmup": 0.1}, waiting[0]])
+    assert done.waiting == 3
+    new = Search.open(lone.database, "tiny")
+    assert [ask(new).recipe.warmup for _ in range(3)] == [0.0, 0.05, 0.1]
+
+
+def test_an_interrupted_trial_starts_anew_and_costs_nothing(search):
+    train(search, 3)
+    interrupted = ask(search)
+    with search.database.begin() as connection:
+        trials.release(connection, interrupted.claim)
+    done = extend(search, budget={"trials": 4})
+    assert (done.taken, done.interrupted, done.waiting) == (3, 1, 1)
+    new = Search.open(search.database, "tiny")
+    again = ask(new)
+    assert again.recipe.to_dict() == {**interrupted.recipe.to_dict()}
+    assert (again.number, again.kind, again.claim.attempt) == (3, "sampled", 1)
+    assert ask(new) is None
+    old = Search.open(search.database, "tiny.1")
+    assert "starts anew in study tiny" in trial_rows(old)[3]["reason"]
+    row = study_row(old, "tiny.1")
+    assert (row["epochs_reserved"], row["state"]) == (0.0, StudyState.STOPPED)
+
+
+def test_a_file_of_another_name_makes_a_study_beside_the_old_one(search):
+    train(search, 4)
+    before, row = seen(search), study_row(search)
+    done = extend(search, name="wide")
+    assert (done.name, done.old, done.taken) == ("wide", "tiny", 4)
+    assert study_row(search) == row
+    assert seen(search) == before == seen(Search.open(search.database, "wide"))
+    assert ask(search).number == 4  # it goes on by itself
+    finished = ask(search)
+    search.tell(finished, ended(TrialState.COMPLETE))
+
+
+def test_another_budget_alone_needs_no_successor(lone):
+    train(lone, 2)
+    done = extend(lone, space=SPACE, budget={"trials": 20})
+    assert done.old is None
+    assert names(lone.database) == ["tiny"]
+    assert study_row(lone)["trials_total"] == 20
+
+
+# Refusing
+
+
+OTHERS = [
+    ({"epochs": 5}, "epochs: 4 -> 5"),
+    ({"seed": 9}, "seed: 3 -> 9"),
+    ({"clip_norm": 1.0}, "clip_norm: null -> 1.0"),
+    ({"ema": "none"}, "ema: "),
+    ({"precision": "bf16"}, "precision"),
+    ({"validate_every": "epoch"}, "validate_every.steps"),
+    ({"objective": {"metric": "mae", "direction": "minimize"}}, "objective.metric"),
+    ({"pruning": {"rungs": [0.2, 0.4], "min_peers": 3}}, "pruning.rungs"),
+]
+
+
+def test_what_makes_a_trial_another_one_is_refused(lone):
+    for changes, line in OTHERS:
+        with pytest.raises(StudyError, match=r"its trials would differ: ") as error:
+            extend(lone, **changes)
+        assert line in str(error.value)
+        assert "warm_start: [tiny]" in str(error.value)
+    assert names(lone.database) == ["tiny"]
+
+
+def test_a_study_whose_trials_run_is_refused_and_they_go_on(search):
+    train(search, 2)
+    running = [ask(search), ask(search)]
+    with pytest.raises(StudyError, match=r"while 2 trials run; `lrsearch study pause tiny`"):
+        extend(search)
+    with pytest.raises(StudyError, match="while 2 trials run"):
+        extend(search, name="beside")
+    for assignment in running:
+        assert search.tell(assignment, ended(TrialState.COMPLETE))
+    assert extend(search).taken == 4
+
+
+def test_a_name_that_is_taken_is_refused(search):
+    make_search(search.database, name="other")
+    with pytest.raises(StudyError, match="study 'other' exists already"):
+        extend(search, name="other")
+    optuna.create_study(study_name="plain", storage=search.study._storage)
+    with pytest.raises(StudyError, match="'plain' is the name of a plain Optuna study"):
+        extend(search, name="plain")
+
+
+def test_running_a_changed_file_names_the_command_that_applies_it(lone):
+    def run(**changes):
+        create_study(
+            lone.database,
+            tiny_spec(**{"space": SPACE, **changes}),
+            tiny_task(),
+            steps_per_epoch=STEPS_PER_EPOCH,
+            exist_ok=True,
+        )
+
+    with pytest.raises(StudyError, match=r"space\..*`lrsearch study extend tiny FILE` applies it"):
+        run(space=WIDER)
+    with pytest.raises(StudyError, match=r"epochs: 4 -> 5.* Use --name") as error:
+        run(space=WIDER, epochs=5)
+    assert "extend" not in str(error.value)
+
+
+# Dying and racing
+
+
+def die(*arguments, **keywords):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+#: Where the process that extends is killed, in the order of what it does.
+POINTS = {
+    "nothing written": (studies, "lock"),
+    "old study renamed": (studies, "set_state"),
+    "study made": (optuna_rows, "insert_trials"),
+    "trials copied": (successor, "_copy"),
+    "all but the end": (studies, "queued"),
+}
+
+
+def extend_and_die(url, point):
+    owner, name = POINTS[point]
+    with opened(url) as database:
+        search = Search.open(database, "tiny")
+        search.repair = lambda: None  # a transaction of its own
+        setattr(owner, name, die)
+        extend(search)
+
+
+def test_a_killed_extension_leaves_the_old_study_whole(search, prepared_url):
+    train(search, 4)
+    enqueue(search, ODD, where="recipe")
+    before, known, row = seen(search), told(search), study_row(search)
+    for point in POINTS:
+        assert finish(in_process(extend_and_die, prepared_url, point)) == [-signal.SIGKILL], point
+        assert seen(search) == before, point
+        assert told(Search.open(search.database, "tiny")) == known, point
+        assert study_row(search) == row, point
+        assert optuna.get_all_study_names(search.study._storage) == ["tiny"], point
+    done = extend(Search.open(search.database, "tiny"))
+    assert (done.taken, done.old, done.waiting) == (4, "tiny.1", 1)
+    assert seen(Search.open(search.database, "tiny")) == before
+
+
+def extend_and_say(url, out):
+    with opened(url) as database:
+        try:
+            out.write_text(f"made {extend(Search.open(database, 'tiny')).old}")
+        except StudyError as error:
+            out.write_text(str(error))
+
+
+def test_of_extensions_at_once_one_wins(search, prepared_url, tmp_path):
+    train(search, 2)
+    late = Search.open(search.database, "tiny")
+    outs = [tmp_path / f"out-{i}" for i in range(3)]
+    assert finish(*(in_process(extend_and_say, prepared_url, out) for out in outs)) == [0] * 3
+    results = [out.read_text() for out in outs]
+    assert results.count("made tiny.1") == 1
+    # The others were too late, or found the study extended when they opened it.
+    lost = "study 'tiny' was extended, and is 'tiny.1' now: another process was quicker"
+    assert set(results) <= {"made tiny.1", lost, "made None"} | {
+        "study 'tiny' was extended just now; run the same again"
+    }
+    with pytest.raises(StudyError, match=lost):
+        extend(late)
+    assert names(search.database) == ["tiny.1", "tiny"]
+    assert len(trial_rows(Search.open(search.database, "tiny"))) == 2
+
+
+def test_an_extension_waits_for_a_trial_that_ends_and_disturbs_it_not(search):
+    """The trial's row is written, the study's is not yet: each must not wait for the other."""
+    train(search, 2)
+    assignment = ask(search)
+    with ThreadPoolExecutor(1) as thread:
+        with search.database.begin() as connection:
+            mine = trial_table.c.id == assignment.claim.id
+            connection.execute(update(trial_table).where(mine).values(seconds=5.0))
+            extension = thread.submit(extend, Search.open(search.database, "tiny"))
+            time.sleep(0.3)  # it has come to its first lock
+            studies.change(connection, search.study_id, epochs_used=9.0)
+        with pytest.raises(StudyError, match="while 1 trial runs"):
+            extension.result()
+    assert search.tell(assignment, ended(TrialState.COMPLETE))
+    assert extend(search).taken == 3
+
+
+def test_a_worker_of_the_old_study_ends_in_order(search):
+    """It waited, paused, while the study was extended."""
+    train(search, 2)
+    with search.database.begin() as connection:
+        studies.set_state(connection, search.study_id, StudyState.PAUSED)
+    extend(Search.open(search.database, "tiny"))
+    work(search)  # ends at once: it trains nothing, and confirms nothing
+    assert len(trial_rows(search)) == 2
+    with search.database.read() as connection:
+        assert studies.epochs(connection, search.study_id)["confirm"] == 0
+    assert ask(search) is None
