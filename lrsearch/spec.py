@@ -21,7 +21,6 @@ TEXT = ("name", "task", "notes", "tags", "project", "checkpoints")
 NOT_YET = {
     "accumulate": "1",
     "warm_start": "none",
-    "range_test": "none",
 }
 
 
@@ -142,6 +141,8 @@ class StudySpec(_Part):
     validate_every: ValidateEvery = ValidateEvery()
     pruning: Pruning | None = Pruning()
     confirm: Confirm | None = Confirm()
+    #: LR range test before the search: `auto` unless it is dearer than 3 % of the budget.
+    range_test: Literal["auto", "none"] = "auto"
     baseline: dict[str, Any] | None = None
     enqueue: tuple[dict[str, Any], ...] = ()
     precision: Precision = "fp32"
@@ -202,6 +203,11 @@ class StudySpec(_Part):
     @classmethod
     def _confirm(cls, value: Any) -> Any:
         return {} if value == "auto" else _off(value)
+
+    @field_validator("range_test", mode="before")
+    @classmethod
+    def _no_value(cls, value: Any) -> Any:
+        return "none" if value is None else value
 
     @field_validator("clip_norm", "baseline", mode="before")
     @classmethod

@@ -7,9 +7,10 @@ from typing import Any
 import optuna
 
 from lrsearch.errors import SpecError, StudyError, near_miss
+from lrsearch.range_plan import range_plan
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
-from lrsearch.storage import studies
+from lrsearch.storage import range_tests, studies
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.study.database import optuna_storage
@@ -86,11 +87,20 @@ def _insert_study(
             **_budget(spec),
         }
         studies.create(connection, values)
+        range_tests.add(connection, study_id, _range_tests(spec, steps_per_epoch))
         for where, recipe in spec.given_recipes():
             kind = "baseline" if where == "baseline" else "enqueued"
             fields = spec.recipe(recipe, batch_size=None, where=where).to_dict()
             studies.enqueue(connection, study_id, kind, fields)
     return True
+
+
+def _range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
+    plan = range_plan(spec, steps_per_epoch)
+    return [
+        {"optimizer": test.name, "seeds": plan.seeds, "epochs_reserved": plan.epochs_of(test)}
+        for test in plan.tests
+    ]
 
 
 def _refuse_other(

@@ -10,10 +10,11 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError, near_miss
+from lrsearch.range_plan import sampler_window
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import divergence_limit, survives
 from lrsearch.spec import StudySpec
-from lrsearch.storage import curves, studies, trials
+from lrsearch.storage import curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
@@ -68,8 +69,9 @@ class Search:
         self.spec = StudySpec.from_stored(row["definition"])
         self.code: Mapping[str, str] = row["code"]
         self.steps_per_epoch: int = row["steps_per_epoch"]
-        #: Where range tests found learning rates that train.
+        #: Where range tests found learning rates that train, as far as they have ended.
         self.windows: Windows = {}
+        self._range_tests_open = True
         self.study = optuna.load_study(
             study_name=row["name"], storage=optuna_storage(database), sampler=self._sampler(0)
         )
@@ -119,6 +121,8 @@ class Search:
             row = trials.take_over(connection, self.study_id, worker) or trials.start(
                 connection, self.study_id, worker, horizon=self.horizon, keep=self._keep
             )
+            if row is not None:
+                self._look_at_range_tests(connection)
         if row is None:
             return None
         claim = Claim(id=row["id"], attempt=row["attempt"], worker=worker)
@@ -130,6 +134,32 @@ class Search:
             number=row["number"],
             kind=row["kind"],
             recipe=Recipe.from_dict(row["recipe"]),
+        )
+
+    def claim_range_test(self, worker: str) -> Row | None:
+        """Claim a range test that nobody trains, while the study may still start a trial."""
+        if not self._range_tests_open:
+            return None
+        with self.database.begin() as connection:
+            self._look_at_range_tests(connection)
+            if not self._range_tests_open or not self.may_start(connection):
+                return None
+            return range_tests.claim(connection, self.study_id, worker)
+
+    def _look_at_range_tests(self, connection: Connection) -> None:
+        """Take over the windows that were found since, until all range tests have ended."""
+        if not self._range_tests_open:
+            return
+        rows = range_tests.windows_so_far(connection, self.study_id)
+        self._range_tests_open = any(row["open"] for row in rows)
+        found = [row["result"] for row in rows if row["result"] and row["result"]["window"]]
+        self.windows = dict(
+            sampler_window(
+                self.spec.space.optimizers[result["optimizer"]["name"]],
+                result["optimizer"],
+                result["window"],
+            )
+            for result in found
         )
 
     def _begin(
