@@ -8,8 +8,7 @@ from lrsearch.confirm import MOST_RUNS, allowed_runs
 from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.range_plan import range_plan
 from lrsearch.ranges import Choice, Fixed, Range
-from lrsearch.spec import StudySpec
-from lrsearch.study.search import CONFIRM_SHARE
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
 
 #: A range that reaches this far beyond the preset's end is unusual: a decade.
 BEYOND = 10.0

@@ -3,6 +3,7 @@
 `range_test: auto` runs it before a study unless it is dearer than 3 % of the budget.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.range_tests import SEED_COUNTS, grid
 from lrsearch.ranges import Domain, Fixed, Range, first_value
 from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.units import REFERENCE_MOMENTUM, parameter_name
 
 #: Share of the budget's epochs that range tests may cost at most.
@@ -114,10 +115,23 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
         return none("no lr is a range")
     once = sum(len(test.lrs) for test in tests) / steps_per_epoch
     most = _most_epochs(spec, spec.horizon_epochs(steps_per_epoch))
-    if most is not None and once > most:
+    if once > most:
         return none(f"it takes {once:.3g} epochs, 3 % of the budget are {most:.3g}")
-    seeds = max(n for n in SEED_COUNTS if n == 1 or most is None or n * once <= most)
-    return RangePlan(tests=tests, seeds=seeds, steps_per_epoch=steps_per_epoch)
+    plan = RangePlan(
+        tests=tests,
+        seeds=max(n for n in SEED_COUNTS if n * once <= most),
+        steps_per_epoch=steps_per_epoch,
+    )
+    if plan.epochs > _search_epochs(spec) - spec.horizon_epochs(steps_per_epoch):
+        return none("it leaves no trial")
+    return plan
+
+
+def _search_epochs(spec: StudySpec) -> float:
+    """What the budget leaves to range tests and trials."""
+    if spec.budget.total_epochs is None:
+        return math.inf
+    return spec.budget.total_epochs * (1 - (CONFIRM_SHARE if spec.confirm is not None else 0))
 
 
 def _is_continuous(domain: Domain) -> bool:
@@ -130,14 +144,14 @@ def _is_continuous(domain: Domain) -> bool:
     )
 
 
-def _most_epochs(spec: StudySpec, horizon: float) -> float | None:
-    """What range tests may cost; None where the budget is in seconds alone."""
-    budget, bounds = spec.budget, []
+def _most_epochs(spec: StudySpec, horizon: float) -> float:
+    """What range tests may cost; anything where the budget is in seconds alone."""
+    budget, bounds = spec.budget, [math.inf]
     if budget.trials is not None:
         bounds.append(MOST_SHARE * budget.trials * horizon)
     if budget.total_epochs is not None:
         bounds.append(MOST_SHARE * budget.total_epochs)
-    return min(bounds, default=None)
+    return min(bounds)
 
 
 def sampler_window(

@@ -13,6 +13,8 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_yaml
 from lrsearch.space import SearchSpace, parse_space
 
+#: Share of the search's epochs that confirmation may spend at most.
+CONFIRM_SHARE = 0.25
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints")
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).

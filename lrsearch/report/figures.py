@@ -96,8 +96,8 @@ def lr_value(report: Report) -> Figure:
 
 def range_tests(results: Sequence[RangeTest]) -> Figure:
     """Loss against learning rate, a panel for each optimizer."""
-    figure = _figure(1.2 + 3.0 * math.ceil(len(results) / range_plots.PANELS_PER_ROW))
-    range_plots.draw(results, figure)
+    figure = _figure(1.2 + 3.0 * max(1, math.ceil(len(results) / PANELS_PER_ROW)))
+    range_plots.draw(results, figure, PANELS_PER_ROW)
     return figure
 
 

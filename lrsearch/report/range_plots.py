@@ -12,15 +12,16 @@ from matplotlib.patches import Patch
 from lrsearch.range_tests import RangeTest, smoothed
 from lrsearch.report.plots import BLUE, GREEN, ORANGE, RED, draw_legend
 
-#: The axis of losses reaches above the start by this share of the deepest fall: what diverges
-#: leaves it.
-HEADROOM = 0.5
-PANELS_PER_ROW = 3
+#: The axis of losses reaches above the start and below the lowest by these shares of the deepest
+#: fall: what diverges leaves it.
+HEADROOM, FOOTROOM = 0.4, 0.1
 
 
-def draw(results: Sequence[RangeTest], figure: Figure) -> None:
+def draw(results: Sequence[RangeTest], figure: Figure, panels_per_row: int) -> None:
     """A panel for each optimizer, its losses on an axis of its own."""
-    columns = min(max(1, len(results)), PANELS_PER_ROW)
+    if not results:
+        figure.text(0.5, 0.5, "no range test has ended", ha="center", va="center")
+    columns = min(max(1, len(results)), panels_per_row)
     rows = math.ceil(len(results) / columns)
     handles: dict[str, Line2D | Patch] = {}
     for i, result in enumerate(results):
@@ -53,7 +54,7 @@ def plot_range_test(result: RangeTest, ax: Axes) -> dict[str, Line2D | Patch]:
     ):
         if spread is not None:
             found.append(ax.axvline(spread.median, color=colour, ls=style, lw=1.8, label=label))
-    _limit(ax, middle)
+    _limit(ax, middle[0], min(min(ramp.losses) for ramp in result.ramps))
     return {str(handle.get_label()): handle for handle in found}
 
 
@@ -67,7 +68,6 @@ def _median_curve(result: RangeTest) -> tuple[list[float], list[float]]:
     ]
 
 
-def _limit(ax: Axes, curve: Sequence[float]) -> None:
-    lowest, start = min(curve), curve[0]
+def _limit(ax: Axes, start: float, lowest: float) -> None:
     fall = max(start - lowest, 1e-3 * abs(start), 1e-12)
-    ax.set_ylim(lowest - 0.6 * fall, start + HEADROOM * fall)
+    ax.set_ylim(lowest - FOOTROOM * fall, start + HEADROOM * fall)

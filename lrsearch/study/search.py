@@ -13,7 +13,7 @@ from lrsearch.errors import StudyError, near_miss
 from lrsearch.range_plan import sampler_window
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import divergence_limit, survives
-from lrsearch.spec import StudySpec
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.storage import curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
@@ -23,8 +23,6 @@ from lrsearch.study.database import optuna_storage
 from lrsearch.study.sampler import WindowedTPESampler, Windows
 from lrsearch.values import best_validation, objective_value
 
-#: Share of the search's epochs that confirmation may spend at most.
-CONFIRM_SHARE = 0.25
 #: What Optuna gets as the value of a diverged trial whose objective has no natural bad value; the
 #: constraint is what the sampler goes by.
 WORST_VALUE = 1e3

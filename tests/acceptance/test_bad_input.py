@@ -159,7 +159,7 @@ def test_a_folder_as_the_study_file(folder):
         pytest.param({"precision": "fp16"}, ["precision", "fp16", "bf16"], id="precision"),
         pytest.param({"clip_norm": 0}, ["clip_norm", "0"], id="clip"),
         pytest.param({"warm_start": ["a"]}, ["warm_start", "not available"], id="not yet"),
-        pytest.param({"range_test": "auto"}, ["range_test", "not available"], id="range test"),
+        pytest.param({"range_test": "once"}, ["range_test", "once", "auto"], id="range test"),
         pytest.param({"code": "ignore"}, ["code", "ignore", "refuse"], id="code"),
         pytest.param({"baseline": {"optimizer": "sgd"}}, ["baseline", "lr"], id="baseline"),
         pytest.param(
