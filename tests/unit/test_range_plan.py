@@ -22,7 +22,12 @@ def plan_of(optimizers=("sgd", "adamw"), steps_per_epoch=40, **changes):
 
 
 def test_every_optimizer_whose_lr_is_a_range_is_tested():
-    optimizers = {"sgd": {}, "adamw": {"lr": 1e-3}, "rmsprop": {"lr": [1e-3, 3e-3, 1e-2]}, "adam": {}}
+    optimizers = {
+        "sgd": {},
+        "adamw": {"lr": 1e-3},
+        "rmsprop": {"lr": [1e-3, 3e-3, 1e-2]},
+        "adam": {},
+    }
     plan = range_plan(spec_of(optimizers), 40)
     assert [test.name for test in plan.tests] == ["sgd", "adam"]
     assert plan.skipped == ""
@@ -41,7 +46,7 @@ def test_seeds_are_as_many_as_3_percent_of_the_budget_pay_for(trials):
     most = 0.03 * trials * 30
     once = sum(len(test.lrs) for test in plan_of().tests) / 40
     assert plan.epochs <= most
-    assert plan.seeds == max((n for n in (0, 1, 3, 5) if n * once <= most))
+    assert plan.seeds == max(n for n in (0, 1, 3, 5) if n * once <= most)
     assert bool(plan.skipped) is (plan.seeds == 0)
     if plan.skipped:
         assert plan.skipped == f"it takes {once:.3g} epochs, 3 % of the budget are {most:.3g}"
