@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrsearch.range_tests import RangeTest, smoothed
-from lrsearch.report.plots import BLUE, GREEN, ORANGE, RED, draw_legend
+from lrsearch.report.plots import BLUE, GREEN, ORANGE, RED, SKY, draw_legend
 
 #: The axis of losses reaches above the start and below the lowest by these shares of the deepest
 #: fall: what diverges leaves it.
@@ -41,7 +41,7 @@ def plot_range_test(result: RangeTest, ax: Axes) -> dict[str, Line2D | Patch]:
     found: list[Line2D | Patch] = []
     for ramp in result.ramps:
         losses = [loss if math.isfinite(loss) else math.nan for loss in ramp.losses]
-        thin = ax.plot(ramp.lrs, losses, color=BLUE, lw=0.7, alpha=0.45, label="a seed's loss")
+        thin = ax.plot(ramp.lrs, losses, color=SKY, lw=0.8, alpha=0.8, label="a seed's loss")
     found += thin
     lrs, middle = _median_curve(result)
     found += ax.plot(lrs, middle, color=BLUE, lw=2.5, label="smoothed, median of seeds")

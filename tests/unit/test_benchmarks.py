@@ -1,5 +1,6 @@
 """The benchmarks run, and print what benchmarks/README.md says; their figures are not judged."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -7,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "overhead.py"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SPREAD = {"median", "low", "high"}
 
 
-def run_overhead(*options, cwd):
-    command = [sys.executable, str(SCRIPT), *options]
+def run_benchmark(script, *options, cwd):
+    command = [sys.executable, str(BENCHMARKS / script), *options]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
 
 
@@ -20,7 +21,7 @@ def run_overhead(*options, cwd):
 def overhead(tmp_path_factory):
     """What a quick run printed, and the folder it ran in."""
     folder = tmp_path_factory.mktemp("overhead")
-    done = run_overhead("--quick", "--json", cwd=folder)
+    done = run_benchmark("overhead.py", "--quick", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), folder
 
@@ -67,6 +68,30 @@ def test_overhead_leaves_no_files_behind(overhead):
     ],
 )
 def test_an_option_that_cannot_be_measured_is_refused(options, message, tmp_path):
-    done = run_overhead(*options, cwd=tmp_path)
+    done = run_benchmark("overhead.py", *options, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip().endswith(message)
+
+
+def test_range_test_prints_its_windows_beside_recorded_trials(tmp_path):
+    done = run_benchmark("range_test.py", "--quick", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    digits = [row for row in rows if row["set"] == "digits"]
+    assert [row["optimizer"] for row in digits] == ["sgd", "sgd", "adamw", "adamw"]
+    assert {row["rule"] for row in rows} == {"window", "min/10, valley"}
+    for row in rows:
+        assert len(row["windows"]) == len(row["all"]) == 1
+        assert all(0 <= share <= 1 for key in ("by_loss", "by_error", "all") for share in row[key])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trials_can_be_recorded_again(tmp_path):
+    out = tmp_path / "trials.jsonl.gz"
+    options = ("--trials", "1", "--epochs", "1", "--out", out)
+    done = run_benchmark("record_trials.py", *options, cwd=tmp_path)
+    if "dataset-fashion-mnist" in done.stderr:
+        pytest.skip("Fashion-MNIST is not here")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in gzip.decompress(out.read_bytes()).splitlines()]
+    assert [row["opt"] for row in rows] == ["sgd", "adamw"]
