@@ -19,7 +19,7 @@ from typing import Any
 
 import optuna
 
-from lrsearch.space import parse_space
+from lrsearch.space_file import parse_space
 from lrsearch.spec import StudySpec
 from lrsearch.storage import curves
 from lrsearch.storage.connect import Database

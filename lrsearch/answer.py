@@ -201,7 +201,7 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
     """
     from lrsearch.confirm import confirmed
     from lrsearch.export import check_format, export
-    from lrsearch.storage import studies, trials
+    from lrsearch.storage import curves, studies, trials
 
     check_format(form)
     with search.database.read() as connection:
@@ -213,6 +213,7 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
         if number is None and (winners or best):
             number = winners[0]["trial"] if winners else best[0]["number"]
         row = None if number is None else trials.by_number(connection, search.study_id, number)
+        rows = [] if row is None else curves.of_trial(connection, row["id"])
     if trial is not None and (row is None or not row["recipe"]):
         raise StudyError(f"study {search.name!r} has no trial {trial}")
     if row is None or study is None:
@@ -222,9 +223,14 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
         form,
         study=search.name,
         trial_number=row["number"],
-        steps_per_epoch=search.steps_per_epoch,
+        steps_per_epoch=_steps_per_epoch(rows, search.steps_per_epoch),
         value=row["value"],
         metric=search.spec.objective.metric,
         versions=study["versions"],
         validate_every=search.spec.validate_every,
     )
+
+
+def _steps_per_epoch(rows: Sequence[Mapping[str, Any]], own: int) -> int:
+    """The trial's, which a searched batch size changes; the task's own before its first row."""
+    return round(rows[-1]["step"] / rows[-1]["epoch"]) if rows else own

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrsearch.errors import SpecError, TaskError
+from lrsearch.errors import LrsearchError, SpecError, TaskError
+from lrsearch.preview import sample
 from lrsearch.ranges import Domain, Fixed, Range
 from lrsearch.spec import StudySpec
-from lrsearch.task import LoadedTask, Task, load_task
+from lrsearch.task import LoadedTask, Task, describe, load_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ def check_file(
         check_objective(spec, task)
     with _located(f"{path}: {spec.task}"):
         steps_per_epoch = try_task(task, chosen)
+        _try_optimizers(spec, task, steps_per_epoch)
     return Checked(
         spec=spec,
         loaded=loaded,
@@ -53,6 +55,17 @@ def check_file(
         folder=path.resolve().parent,
         steps_per_epoch=steps_per_epoch,
     )
+
+
+def _try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
+    """Build each optimizer of the space once for the task's model. Raises SpecError."""
+    for recipe in sample(spec, len(spec.space.optimizers), lambda params: task.batch_size):
+        try:
+            recipe.build(task.model(), steps_per_epoch=steps_per_epoch)
+        except Exception as error:
+            name = recipe.optimizer["name"]
+            reason = str(error) if isinstance(error, LrsearchError) else describe(error)
+            raise SpecError(f"space.optimizers.{name}: {reason}") from error
 
 
 @contextmanager

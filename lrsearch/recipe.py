@@ -10,9 +10,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lrsearch.errors import SpecError, near_miss
-from lrsearch.optimizers import build_optimizer, check_optimizer
+from lrsearch.legality import illegal
+from lrsearch.lookup import check_optimizer
 from lrsearch.ranges import as_number
-from lrsearch.schedules import build_schedule, check_schedule, illegal
+from lrsearch.schedules import check_schedule
 
 if TYPE_CHECKING:
     import torch
@@ -192,11 +193,13 @@ class Recipe(BaseModel):
 
         Call `scheduler.step()` once after every `optimizer.step()`; a plateau schedule also takes
         `scheduler.step(val_loss)` after each validation, of which the run has `validations` (one
-        an epoch by default).
+        an epoch by default). Raises TaskError where the model has nothing for the optimizer.
         """
+        from lrsearch.parameters import build_optimizer
+        from lrsearch.schedulers import build_schedule
+
         total = self.total_steps(steps_per_epoch, epochs)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        optimizer = build_optimizer(self.optimizer, parameters)
+        optimizer = build_optimizer(self.optimizer, model)
         scheduler = build_schedule(
             optimizer,
             self.schedule,

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lrsearch.errors import SpecError
 from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_yaml
-from lrsearch.space import SearchSpace, parse_space
+from lrsearch.space import SearchSpace
+from lrsearch.space_file import parse_space
 
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints")
@@ -221,6 +222,11 @@ class StudySpec(_Part):
     def _consistent(self) -> "StudySpec":
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give the horizon once: epochs or steps")
+        if self.steps and self.budget.total_epochs and "batch_size" in self.space.params:
+            raise ValueError(
+                "steps with a searched params.batch_size has no fixed number of epochs, which "
+                "budget.total_epochs needs; give the horizon in epochs"
+            )
         if self.validate_every.steps and self.steps and self.validate_every.steps > self.steps:
             raise ValueError("validate_every.steps is beyond the horizon")
         for where, recipe in self.given_recipes():

@@ -22,10 +22,10 @@ from lrsearch.space import SearchSpace
 FIRST = (("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle"))
 #: Schedules of the further ones, before the space's first.
 FURTHER_SCHEDULES = ("cosine", "one_cycle", "linear")
-#: What the fields are, lr as momentum-equivalent lr; a field that is not here or in the schedules'
-#: defaults takes the middle of its domain.
+#: What the fields are, in torch's units but for `sgd.lr`, which is momentum-equivalent; a field that
+#: is not here or in the schedules' defaults takes the middle of its domain.
 VALUES: dict[str, Any] = {
-    "sgd.lr": 0.1,  # [WRN]
+    "sgd.lr": 0.05,  # [WRN] 0.1 at batch 128; this is at 64
     "sgd.momentum": 0.9,  # [WRN]
     "sgd.dampening": 0.0,  # [WRN]
     "sgd.nesterov": True,  # [WRN]
@@ -40,22 +40,25 @@ VALUES: dict[str, Any] = {
 }
 
 
-def textbook_recipes(space: SearchSpace, count: int) -> list[dict[str, Any]]:
+def textbook_recipes(
+    space: SearchSpace, count: int, batch_size: int | None = None
+) -> list[dict[str, Any]]:
     """At most `count` recipes (optimizer, schedule, warmup, params), each inside the space.
 
     First those of `FIRST` that the space holds, then its other optimizers with the usual schedules;
     no pair twice, so there are fewer where the space has fewer pairs. A value outside its domain
-    is moved to the nearest that the domain holds, a fixed one is taken as it is.
+    is moved to the nearest that the domain holds, a fixed one is taken as it is. `sgd.lr` follows
+    `batch_size`, the task's own.
     """
     recipes: list[dict[str, Any]] = []
     for pair in _pairs(space):
         if len(recipes) >= count:
             break
-        recipe = space.suggest(_Textbook(*pair))
+        recipe = space.suggest(_Textbook(*pair), lambda params: batch_size)
         # A space that moves a pair to a legal one may come to a pair that is there already.
         known = [(r["optimizer"]["name"], r["schedule"]["name"]) for r in recipes]
         found = (recipe["optimizer"]["name"], recipe["schedule"]["name"])
-        if found not in known and space.params_of(recipe) is not None:
+        if found not in known and space.params_of(recipe, batch_size) is not None:
             recipes.append(recipe)
     return recipes
 

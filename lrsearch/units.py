@@ -1,8 +1,9 @@
 """Sampling one field: its domain, in torch's units, against the unit that a sampler works in.
 
 A `1-momentum` or `1-beta1` is sampled instead of the decay rate itself, log-uniformly (Wang et al.
-2021; Dahl et al. 2023), and `sgd.lr` as lr * 0.1 / (1 - momentum): its best value then hardly
-depends on the momentum beside it.
+2021; Dahl et al. 2023), and `sgd.lr` as lr * 0.1 / (1 - momentum) * 64 / batch size: its best value
+then hardly depends on the momentum beside it, nor on the batch size (linear rule: Goyal et al.
+2017).
 """
 
 import json
@@ -12,8 +13,9 @@ from typing import Any, Protocol
 
 from lrsearch.ranges import Choice, Domain, Fixed, Range, Value
 
-#: Momentum at which momentum-equivalent lr equals lr.
+#: Where momentum-equivalent lr equals lr.
 REFERENCE_MOMENTUM = 0.9
+REFERENCE_BATCH = 64
 
 
 class Suggester(Protocol):
@@ -41,37 +43,45 @@ def parameter_name(name: str, domain: Domain) -> str:
     return name
 
 
-def _bounds(domain: Range, momentum: float) -> tuple[float, float]:
+def equivalence(momentum: float, batch_size: int | None) -> float:
+    """Momentum-equivalent lr as a multiple of lr."""
+    batch = REFERENCE_BATCH / (batch_size or REFERENCE_BATCH)
+    return (1 - REFERENCE_MOMENTUM) / (1 - momentum) * batch
+
+
+def _bounds(domain: Range, scale: float) -> tuple[float, float]:
     """Low and high in the sampling unit."""
     if domain.unit == "plain" or domain.in_unit:
         return domain.low, domain.high
     if domain.unit == "complement":
         return 1 - domain.high, 1 - domain.low
-    factor = (1 - REFERENCE_MOMENTUM) / (1 - momentum)
-    return domain.low * factor, domain.high * factor
+    return domain.low * scale, domain.high * scale
 
 
-def _to_unit(domain: Range, value: float, momentum: float) -> float:
+def _to_unit(domain: Range, value: float, scale: float) -> float:
     if domain.unit == "complement":
         return 1 - value
     if domain.unit == "momentum_equivalent":
-        return value * (1 - REFERENCE_MOMENTUM) / (1 - momentum)
+        return value * scale
     return value
 
 
-def encode(domain: Domain, value: Any, momentum: float) -> Any:
-    """`value`, in torch's units, in the sampling unit; one that the domain contains."""
+def encode(domain: Domain, value: Any, scale: float = 1.0) -> Any:
+    """`value`, in torch's units, in the sampling unit; one that the domain contains.
+
+    `scale` is the `equivalence` of the recipe, and concerns momentum-equivalent ranges only.
+    """
     if isinstance(domain, Range):
-        low, high = _bounds(domain, momentum)
-        return min(max(_to_unit(domain, value, momentum), low), high)
+        low, high = _bounds(domain, scale)
+        return min(max(_to_unit(domain, value, scale), low), high)
     return _scalar(tuple(value) if isinstance(value, list) else value)
 
 
-def _decode(domain: Range, sampled: float, momentum: float) -> float:
+def _decode(domain: Range, sampled: float, scale: float) -> float:
     if domain.unit == "complement":
         value = 1 - sampled
     elif domain.unit == "momentum_equivalent":
-        value = sampled * (1 - momentum) / (1 - REFERENCE_MOMENTUM)
+        value = sampled / scale
     else:
         return sampled
     if domain.in_unit:
@@ -79,7 +89,7 @@ def _decode(domain: Range, sampled: float, momentum: float) -> float:
     return min(max(value, domain.low), domain.high)  # rounding may leave the range by one ulp
 
 
-def suggest(trial: Suggester, name: str, domain: Domain, momentum: float = 0.0) -> Any:
+def suggest(trial: Suggester, name: str, domain: Domain, scale: float = 1.0) -> Any:
     """Ask `trial` for a value of the domain, in torch's units; fixed ones are not asked for."""
     name = parameter_name(name, domain)
     if isinstance(domain, Fixed):
@@ -91,12 +101,12 @@ def suggest(trial: Suggester, name: str, domain: Domain, momentum: float = 0.0) 
     if domain.integer:
         first, last, step = int(domain.low), int(domain.high), int(domain.step or 1)
         return trial.suggest_int(name, first, last, step=step, log=domain.log)
-    low, high = _bounds(domain, momentum)
+    low, high = _bounds(domain, scale)
     sampled = trial.suggest_float(name, low, high, step=domain.step, log=domain.log)
-    return _decode(domain, sampled, momentum)
+    return _decode(domain, sampled, scale)
 
 
-def contains(domain: Domain, value: Any, momentum: float) -> bool:
+def contains(domain: Domain, value: Any, scale: float = 1.0) -> bool:
     """Whether the domain could give `value`, in torch's units."""
     if isinstance(domain, Fixed | Choice):
         choices = [domain.value] if isinstance(domain, Fixed) else domain.choices
@@ -107,7 +117,7 @@ def contains(domain: Domain, value: Any, momentum: float) -> bool:
         steps = (value - domain.low) / (domain.step or 1)
         if not math.isclose(steps, round(steps), rel_tol=1e-9, abs_tol=1e-9):
             return False
-    low, high = _bounds(domain, momentum)
+    low, high = _bounds(domain, scale)
     slack = 1e-9  # the way to torch's units and back rounds
-    sampled = _to_unit(domain, value, momentum)
+    sampled = _to_unit(domain, value, scale)
     return bool(low - slack * abs(low) <= sampled <= high + slack * abs(high))

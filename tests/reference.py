@@ -3,17 +3,36 @@
 Nothing here comes from lrsearch, and nothing is clever.
 """
 
+import math
+
 import torch
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from torch.optim import (
+    ASGD,
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Muon,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+)
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
     CyclicLR,
     ExponentialLR,
+    LambdaLR,
     LinearLR,
     MultiStepLR,
     OneCycleLR,
+    PolynomialLR,
     ReduceLROnPlateau,
     SequentialLR,
     StepLR,
@@ -33,14 +52,18 @@ def train(
     batch_size,
     clip_norm=None,
 ):
-    """Weights, the validation loss of each epoch, the learning rate of each step."""
+    """Weights, the validation loss of each epoch, the learning rate of each step.
+
+    `make_optimizer` may give several optimizers, each with a scheduler of its own.
+    """
     inputs, targets = train
     steps = len(inputs) // batch_size
     torch.manual_seed(seed)
     model = make_model()
-    optimizer = make_optimizer(model.parameters())
-    scheduler = make_scheduler(optimizer, epochs * steps)
-    on_plateau = isinstance(scheduler, ReduceLROnPlateau)
+    made = make_optimizer(model.parameters())
+    optimizers = made if isinstance(made, list) else [made]
+    schedulers = [make_scheduler(optimizer, epochs * steps) for optimizer in optimizers]
+    on_plateau = isinstance(schedulers[0], ReduceLROnPlateau)
     val_losses, lrs = [], []
     for epoch in range(epochs):
         model.train()
@@ -48,17 +71,19 @@ def train(
         order = torch.randperm(len(inputs), generator=generator)
         for step in range(steps):  # the last partial batch is dropped
             batch = order[step * batch_size : (step + 1) * batch_size]
-            optimizer.zero_grad()
+            model.zero_grad()
             loss_fn(model(inputs[batch]), targets[batch]).backward()
             if clip_norm is not None:
                 clip_grad_norm_(model.parameters(), clip_norm)
-            lrs.append(optimizer.param_groups[0]["lr"])
-            optimizer.step()
-            if not on_plateau:
-                scheduler.step()
+            lrs.append(optimizers[0].param_groups[0]["lr"])
+            for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+                optimizer.step()
+                if not on_plateau:
+                    scheduler.step()
         val_losses.append(validate(model, validation, loss_fn, 8 * batch_size))
         if on_plateau:
-            scheduler.step(val_losses[-1])
+            for scheduler in schedulers:
+                scheduler.step(val_losses[-1])
     return model.state_dict(), val_losses, lrs
 
 
@@ -83,9 +108,38 @@ PLAIN_OPTIMIZERS = {
     "sgd nesterov": lambda p: SGD(p, lr=LR, momentum=0.7, nesterov=True),
     "adam": lambda p: Adam(p, lr=LR, betas=(0.85, 0.99)),
     "adamw": lambda p: AdamW(p, lr=LR, weight_decay=0.1),
+    "adamw undecayed vectors": lambda p: AdamW(by_dimensions(p, 0.1), lr=LR),
+    "nadam": lambda p: NAdam(p, lr=LR, weight_decay=0.1, decoupled_weight_decay=True),
+    "radam": lambda p: RAdam(p, lr=LR, betas=(0.8, 0.99)),
+    "adamax": lambda p: Adamax(p, lr=LR, weight_decay=1e-3),
     "adagrad": lambda p: Adagrad(p, lr=LR),
+    "adadelta": lambda p: Adadelta(p, lr=5 * LR, rho=0.8),
     "rmsprop": lambda p: RMSprop(p, lr=LR, alpha=0.95, momentum=0.5),
+    "adafactor": lambda p: Adafactor(p, lr=LR, weight_decay=0.01),
+    "asgd": lambda p: ASGD(p, lr=LR, t0=10.0),
+    "rprop": lambda p: Rprop(p, lr=LR, etas=(0.6, 1.1)),
+    "muon": lambda p: muon_and_adamw(list(p), momentum=0.9),
+    "muon original": lambda p: muon_and_adamw(list(p), adjust_lr_fn="original", adamw_lr=0.1 * LR),
 }
+
+
+def by_dimensions(parameters, weight_decay):
+    parameters = list(parameters)
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def muon_and_adamw(parameters, *, momentum=0.95, adjust_lr_fn="match_rms_adamw", adamw_lr=LR):
+    """Two optimizers side by side: matrices with Muon, the rest with AdamW."""
+    matrices = [p for p in parameters if p.ndim == 2]
+    others = [p for p in parameters if p.ndim != 2]
+    return [
+        Muon(matrices, lr=LR, momentum=momentum, adjust_lr_fn=adjust_lr_fn),
+        AdamW(others, lr=adamw_lr, weight_decay=0.1),
+    ]
+
 
 #: What OneCycleLR cycles when asked to: from the optimizer's own momentum down by 0.1 and back;
 #: torch's 0.95 and 0.85 where it has none.
@@ -95,6 +149,10 @@ PLAIN_CYCLED_MOMENTUM = {
     "sgd nesterov": {"max_momentum": 0.7, "base_momentum": 0.6},
     "adam": {"max_momentum": 0.85, "base_momentum": 0.75},
     "adamw": {"max_momentum": 0.9, "base_momentum": 0.8},
+    "adamw undecayed vectors": {"max_momentum": 0.9, "base_momentum": 0.8},
+    "nadam": {"max_momentum": 0.9, "base_momentum": 0.8},
+    "radam": {"max_momentum": 0.8, "base_momentum": 0.7},
+    "adamax": {"max_momentum": 0.9, "base_momentum": 0.8},
     "rmsprop": {"max_momentum": 0.5, "base_momentum": 0.4},
 }
 
@@ -104,27 +162,40 @@ PLAIN_SCHEDULERS = {
     "step": lambda o, T: StepLR(o, step_size=T // 3, gamma=0.1),
     "multistep": lambda o, T: MultiStepLR(o, milestones=[T // 3, 2 * T // 3], gamma=0.3),
     "exponential": lambda o, T: ExponentialLR(o, gamma=0.01 ** (1 / T)),
-    "cosine": lambda o, T: CosineAnnealingLR(o, T_max=T, eta_min=0.1 * LR),
+    "cosine": lambda o, T: CosineAnnealingLR(o, T_max=T, eta_min=0.1 * peak(o)),
+    "cosine_restarts": lambda o, T: CosineAnnealingWarmRestarts(o, T_0=T // 3),
     "linear": lambda o, T: LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=T),
+    "polynomial": lambda o, T: PolynomialLR(o, total_iters=T, power=2.0),
     "plateau": lambda o, T: ReduceLROnPlateau(o, factor=0.5, patience=0, threshold=0),
     "cyclic": lambda o, T: CyclicLR(
         o,
-        base_lr=0.1 * LR,
-        max_lr=LR,
+        base_lr=0.1 * peak(o),
+        max_lr=peak(o),
         step_size_up=T // 6,
         mode="triangular2",
         cycle_momentum=False,
     ),
-    "one_cycle": lambda o, T: OneCycleLR(o, max_lr=LR, total_steps=T, cycle_momentum=False),
+    "one_cycle": lambda o, T: OneCycleLR(o, max_lr=peak(o), total_steps=T, cycle_momentum=False),
+    "wsd": lambda o, T: LambdaLR(o, lambda t: 1 - math.sqrt(max(0, t - T // 2) / (T - T // 2))),
+    "rex": lambda o, T: LambdaLR(o, lambda t: (1 - t / T) / (0.5 + 0.5 * (1 - t / T))),
+    "inverse_sqrt": lambda o, T: LambdaLR(o, lambda t: math.sqrt(0.5 * T / (0.5 * T + t))),
 }
 
+
+def peak(optimizer):
+    group = optimizer.param_groups[0]
+    return group.get("initial_lr", group["lr"])  # a warm-up has lowered its lr
+
+
 #: PLAIN_SCHEDULERS that can follow a linear warm-up.
-PLAIN_WARMABLE = ("constant", "step", "multistep", "exponential", "cosine", "linear")
+PLAIN_WARMABLE = tuple(
+    name for name in PLAIN_SCHEDULERS if name not in ("plateau", "cyclic", "one_cycle")
+)
 
 
 def plain_one_cycle_with_momentum(optimizer_name):
     momentum = PLAIN_CYCLED_MOMENTUM[optimizer_name]
-    return lambda o, T: OneCycleLR(o, max_lr=LR, total_steps=T, **momentum)
+    return lambda o, T: OneCycleLR(o, max_lr=peak(o), total_steps=T, **momentum)
 
 
 def plain_with_warmup(name, fraction):

@@ -14,6 +14,9 @@ from lrsearch.cli.options import (
     print_json,
 )
 
+#: Recipes that `check --plot` draws.
+PREVIEWED = 12
+
 studies_option = click.option(
     "--studies",
     type=click.Path(path_type=Path),
@@ -68,6 +71,7 @@ def run(
         checked.spec,
         checked.loaded,
         steps_per_epoch=checked.steps_per_epoch,
+        batch_size=checked.task.batch_size,
         exist_ok=True,
     )
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
@@ -84,24 +88,36 @@ def run(
 
 @click.command()
 @file_argument
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw learning rate and momentum of 12 sampled recipes into this file.",
+)
 @click.option("--time", "timed", is_flag=True, help="Train one timed epoch and tell the hours.")
 @click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
 @json_option
 @click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
-def check(file: Path, timed: bool, device: str, as_json: bool) -> None:
+def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool) -> None:
     """Lint a study file and tell what it will cost; trains one batch, or one epoch with --time.
 
     \b
     Example:
-      lrsearch check studies/digits.yaml --time
+      lrsearch check studies/digits.yaml --plot digits.png --time
     """
     from lrsearch import answer
-    from lrsearch.lint import cost_plan, lint
+    from lrsearch.advice import Scale, lint
+    from lrsearch.lint import cost_plan
     from lrsearch.preflight import check_file, seconds_per_epoch
+    from lrsearch.preview import sample
+    from lrsearch.report.preview import save_preview
 
     checked = check_file(file, device=device)
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
-    warnings = lint(checked.spec)
+    scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=checked.task.batch_size)
+    warnings = lint(checked.spec, scale)
+    if plot is not None:
+        recipes = sample(checked.spec, PREVIEWED, lambda params: checked.task.batch_size)
+        save_preview(recipes, checked.steps_per_epoch, plot)
     seconds = seconds_per_epoch(checked, device) if timed else None
     if as_json:
         print_json(answer.plan_json(checked.spec, plan, warnings, seconds))
@@ -109,7 +125,10 @@ def check(file: Path, timed: bool, device: str, as_json: bool) -> None:
     click.echo(answer.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
     for warning in warnings:
         click.echo(f"warning: {warning}")
-    click.echo(f"{file}: {'no' if not warnings else len(warnings)} warnings")
+    if plot is not None:
+        click.echo(f"picture: {plot}")
+    count = len(warnings)
+    click.echo(f"{file}: {count or 'no'} warning{'' if count == 1 else 's'}")
 
 
 @click.command()

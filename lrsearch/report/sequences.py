@@ -1,7 +1,8 @@
 """The learning rate of each step, as the recipe's real optimizer and scheduler give it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lrsearch.recipe import Recipe
 
@@ -32,22 +33,27 @@ def thin(count: int, most: int) -> list[int]:
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
-def lr_sequence(trial: int, recipe: Recipe, steps_per_epoch: int) -> Sequence:
-    """The learning rate at every step of a recipe whose schedule does not look at losses."""
+def lr_sequence(
+    trial: int, recipe: Recipe, steps_per_epoch: int, *, with_momentum: bool = False
+) -> Sequence:
+    """The learning rate at every step of a recipe, as far as it does not look at losses.
+
+    Momentum is told where the schedule cycles it, or always with `with_momentum`.
+    """
     import torch
 
     total = recipe.total_steps(steps_per_epoch)
     epochs = total / steps_per_epoch
     steps = min(total, MOST_STEPS)
-    model = torch.nn.ParameterList([torch.zeros(1)])  # draws no random numbers
+    model = torch.nn.ParameterList([torch.zeros(1, 1)])  # draws no random numbers
     optimizer, scheduler = recipe.build(model, steps_per_epoch=steps, epochs=1)
-    cycled = bool(recipe.schedule.get("cycle_momentum"))
+    cycled = with_momentum or bool(recipe.schedule.get("cycle_momentum"))
     lrs, momenta = [], []
     for _ in range(steps):
         group = optimizer.param_groups[0]
         lrs.append(float(group["lr"]))
-        if cycled:
-            momenta.append(float(group["betas"][0] if "betas" in group else group["momentum"]))
+        if cycled and (momentum := _momentum(group)) is not None:
+            momenta.append(momentum)
         optimizer.step()
         scheduler.step()
     kept = thin(steps, MOST_POINTS - 1)
@@ -55,8 +61,14 @@ def lr_sequence(trial: int, recipe: Recipe, steps_per_epoch: int) -> Sequence:
         trial=trial,
         epochs=(*(i / steps * epochs for i in kept), epochs),
         lrs=(*(lrs[i] for i in kept), lrs[-1]),
-        momenta=(*(momenta[i] for i in kept), momenta[-1]) if cycled else None,
+        momenta=(*(momenta[i] for i in kept), momenta[-1]) if momenta else None,
     )
+
+
+def _momentum(group: Mapping[str, Any]) -> float | None:
+    """The first moment's share that is kept; None for an optimizer without one."""
+    momentum = group["betas"][0] if "betas" in group else group.get("momentum")
+    return None if momentum is None else float(momentum)
 
 
 def recorded_sequence(trial: int, validations: Iterable[tuple[float, float]]) -> Sequence:

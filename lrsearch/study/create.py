@@ -26,8 +26,9 @@ def create_study(
     *,
     steps_per_epoch: int,
     exist_ok: bool,
+    batch_size: int | None = None,
 ) -> tuple[Search, bool]:
-    """The study of this spec, and whether it is new.
+    """The study of this spec, and whether it is new; `batch_size` is the task's own.
 
     An existing one of the same name must have the same spec and code; its budget, confirmation and
     notes then follow the new spec. Raises StudyError with the differences otherwise.
@@ -35,7 +36,7 @@ def create_study(
     row = _stored(database, spec.name)
     if row is None:
         with explained(database):
-            if _insert_study(database, spec, loaded, steps_per_epoch):
+            if _insert_study(database, spec, loaded, steps_per_epoch, batch_size):
                 return Search.open(database, spec.name), True
         row = _stored(database, spec.name)  # another process was quicker
         assert row is not None
@@ -64,7 +65,11 @@ def _budget(spec: StudySpec) -> dict[str, Any]:
 
 
 def _insert_study(
-    database: Database, spec: StudySpec, loaded: LoadedTask, steps_per_epoch: int
+    database: Database,
+    spec: StudySpec,
+    loaded: LoadedTask,
+    steps_per_epoch: int,
+    batch_size: int | None,
 ) -> bool:
     """Make the study; False if another process has made one of this name meanwhile."""
     optuna.create_study(
@@ -92,7 +97,8 @@ def _insert_study(
             kind = "baseline" if where == "baseline" else "enqueued"
             fields = spec.recipe(recipe, batch_size=None, where=where).to_dict()
             studies.enqueue(connection, study_id, kind, fields)
-        for recipe in textbook_recipes(spec.space, _textbook_count(spec, steps_per_epoch)):
+        count = _textbook_count(spec, steps_per_epoch)
+        for recipe in textbook_recipes(spec.space, count, batch_size):
             fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
             studies.enqueue(connection, study_id, "textbook", fields)
     return True

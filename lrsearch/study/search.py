@@ -137,12 +137,15 @@ class Search:
     ) -> Assignment:
         """Create the ticket's trial in Optuna, sample its recipe, and record both."""
         given = row["recipe"]
-        fixed = None if given is None else self.spec.space.params_of(given)
+        fixed = None
+        if given is not None:
+            own = given.get("batch_size") or batch_size(given["params"])
+            fixed = self.spec.space.params_of(given, own)
         trial_id = self._optuna_trial(row["ticket"], fixed)
         self.study.sampler = self._sampler(row["ticket"])
         trial = optuna.Trial(self.study, trial_id)
         if given is None or fixed is not None:
-            sampled = self.spec.space.suggest(trial)
+            sampled = self.spec.space.suggest(trial, batch_size)
         fields = sampled if given is None else given
         size = fields.get("batch_size") or batch_size(fields["params"])
         recipe = self.spec.recipe(fields, batch_size=size)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from lrsearch.errors import TaskError
+from lrsearch.lookup import optimizer_info
 from lrsearch.plateau import Plateau
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import Plan, divergence_limit
@@ -169,7 +170,8 @@ class Training:
     def validate(self, *, with_ema: bool) -> Validation:
         """Validate raw weights, averaged ones too if asked or deployed, and step the plateau."""
         started = time.monotonic()
-        val_loss, metrics = self._evaluate(None)
+        with self._averaged():
+            val_loss, metrics = self._evaluate(None)
         val_loss_ema = None
         if self.ema is not None and (with_ema or self.recipe.weights == "ema"):
             val_loss_ema, metrics_ema = self._evaluate(self.ema.weights())
@@ -198,6 +200,16 @@ class Training:
             grad_norm=self.grad_norm,
             seconds=self.seconds,
         )
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The weights that an optimizer which averages by itself would deploy, for a while."""
+        switch = optimizer_info(self.recipe.optimizer["name"], "optimizer").switches
+        if switch:
+            self.optimizer.eval()  # type: ignore[attr-defined]
+        yield
+        if switch:
+            self.optimizer.train()  # type: ignore[attr-defined]
 
     def _weights_finite(self) -> bool:
         return math.isfinite(float(get_total_norm(p.detach() for p in self.model.parameters())))

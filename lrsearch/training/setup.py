@@ -15,6 +15,9 @@ from lrsearch.task import LoadedTask, Task, describe
 from lrsearch.training.data import Data, make_splits
 from lrsearch.training.loop import Training, make_model
 
+#: Params whose task and data a worker keeps.
+MOST_TASKS = 4
+
 
 class TrialFailedError(Exception):
     """The task's code raised, or memory ran out (`oom`); the message is the trial's reason."""
@@ -26,24 +29,35 @@ def failures() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        oom = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        raise TrialFailedError(
-            "oom" if oom or "can't allocate memory" in str(error) else describe(error)
-        ) from error
+        raise TrialFailedError("oom" if _out_of_memory(error) else describe(error)) from error
+
+
+def _out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, on the device or off it, here or in what led here."""
+    if error is None:
+        return False
+    ours = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return ours or "can't allocate memory" in str(error) or _out_of_memory(error.__cause__)
 
 
 class TaskCache:
-    """The task for given params and its data on the device, built once each."""
+    """The task for given params and its data on the device, kept for the last few params."""
 
     def __init__(self, loaded: LoadedTask, device: torch.device) -> None:
         self.loaded, self.device = loaded, device
         self._tasks: dict[str, Task] = {}
         self._splits: dict[tuple[str, int], tuple[Data, Data]] = {}
 
+    def _forget(self, cache: dict[Any, Any]) -> None:
+        """Make room: with a searched dropout every trial has params, and data, of its own."""
+        while len(cache) >= MOST_TASKS:
+            del cache[next(iter(cache))]
+
     def task(self, params: Mapping[str, Any]) -> Task:
         """Raises TaskError if the task function does not give a Task for these params."""
         key = json.dumps(dict(params), sort_keys=True)
         if key not in self._tasks:
+            self._forget(self._tasks)
             self._tasks[key] = self.loaded.make(params)
         return self._tasks[key]
 
@@ -59,6 +73,7 @@ class TaskCache:
         size = recipe.batch_size or task.batch_size
         key = (json.dumps(recipe.params, sort_keys=True), size)
         if key not in self._splits:
+            self._forget(self._splits)
             self._splits[key] = make_splits(task, size, self.device)
         return task, self._splits[key]
 

@@ -134,7 +134,7 @@ def test_a_recipe_inside_the_space_becomes_the_samplers_fixed_params(search):
     assert theirs.params["sgd.nesterov"] is True
     assert theirs.params["warmup"] == 0.05
     lr = next(value for name, value in theirs.params.items() if name.endswith("lr"))
-    assert lr == pytest.approx(0.1)  # at momentum 0.9 the sampling unit is torch's
+    assert lr == pytest.approx(0.1 * 64 / 16)  # at momentum 0.9 and batch 64 it is torch's
 
 
 def test_a_recipe_outside_the_space_runs_and_the_sampler_learns_nothing_of_it(search):

@@ -11,12 +11,14 @@ import yaml
 from lrsearch.cli import cli
 from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.preflight import check_file
+from lrsearch.presets import PRESETS
+from lrsearch.ranges import Fixed, Range
 from lrsearch.schedules import SCHEDULES
-from lrsearch.space import PRESETS
 from lrsearch.spec import StudySpec
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SPACE = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
 STUDY = {"name": "snippet", "task": "task.py:task", "epochs": 3, "budget": {"trials": 3}}
 
 
@@ -139,17 +141,20 @@ def test_the_model_of_the_readme_trains(tmp_path):
 
 
 def rows(column):
-    """The table whose first column has this head: name to the rest of its row."""
-    table = README.partition(f"| {column} |")[2].partition("\n\n")[0]
+    """The table whose first column has this head: name to the names in the rest of its row."""
+    table = SPACE.partition(f"| {column} |")[2].partition("\n\n")[0]
     found = re.findall(r"^\| `(\w+)` \|(.*)\|$", table, re.MULTILINE)
     return {name: set(re.findall(r"`(\w+)`", text)) for name, text in found}
 
 
-def test_the_table_of_optimizers_is_complete():
+def test_the_table_of_further_fields_is_complete():
+    everywhere = {"weight_decay", "weight_decay_exclude_1d"}
     expected = {}
     for name, info in OPTIMIZERS.items():
-        expected[name] = {key for key in info.searchable() if key != "fused" or info.fused}
-    assert rows("optimizer") == expected
+        fields = {key for key in info.searchable() if key != "fused" or info.fused}
+        assert everywhere <= fields or name == "rprop"
+        expected[name] = fields - info.ranges.keys() - everywhere
+    assert rows("further fields of") == expected
 
 
 def test_the_table_of_schedules_is_complete():
@@ -157,10 +162,41 @@ def test_the_table_of_schedules_is_complete():
     assert rows("schedule") == expected
 
 
+def ranges_of_docs():
+    """(optimizer, field) to the range that docs/space.md states."""
+    rows = re.findall(r"^\| `(\w+)` \| `(\w{2,})` \| ([^|`]*) \|", SPACE, re.MULTILINE)
+    return {(optimizer, field): domain for optimizer, field, domain in rows}
+
+
+def in_words(domain):
+    """A domain as the docs write it, in torch's units."""
+    if isinstance(domain, Range):
+        ends = (domain.low, domain.high)
+        if domain.unit == "complement":
+            ends = (1 - domain.high, 1 - domain.low)
+        return "{:g}..{:g}".format(*ends)
+    values = [domain.value] if isinstance(domain, Fixed) else domain.choices
+    words = [str(v).lower() if isinstance(v, bool) else f"{v:g}" for v in values]
+    return " or ".join(words)
+
+
+def test_the_ranges_of_the_docs_are_those_of_the_registry():
+    assert ranges_of_docs() == {
+        (optimizer, field): in_words(domain)
+        for optimizer, info in OPTIMIZERS.items()
+        for field, domain in info.ranges.items()
+    }
+
+
+def test_the_presets_are_described():
+    table = SPACE.partition("| preset |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(PRESETS)
+
+
 def test_the_default_space_is_described():
     sentence = README.partition("`space: default` is ")[2].partition(".")[0]
     default = PRESETS["default"]
-    assert set(re.findall(r"`(\w+)`", sentence)) == {*default["optimizers"], *default["schedules"]}
+    assert set(re.findall(r"`(\w+)`", sentence)) == {*default.optimizers, *default.schedules}
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])

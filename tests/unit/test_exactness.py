@@ -43,8 +43,22 @@ OPTIMIZERS = {
     "sgd nesterov": {"name": "sgd", "momentum": 0.7, "nesterov": True},
     "adam": {"name": "adam", "betas": [0.85, 0.99]},
     "adamw": {"name": "adamw", "weight_decay": 0.1},
+    "adamw undecayed vectors": {
+        "name": "adamw",
+        "weight_decay": 0.1,
+        "weight_decay_exclude_1d": True,
+    },
+    "nadam": {"name": "nadam", "weight_decay": 0.1, "decoupled_weight_decay": True},
+    "radam": {"name": "radam", "betas": [0.8, 0.99]},
+    "adamax": {"name": "adamax", "weight_decay": 1e-3},
     "adagrad": {"name": "adagrad"},
+    "adadelta": {"name": "adadelta", "lr": 5 * LR, "rho": 0.8},
     "rmsprop": {"name": "rmsprop", "alpha": 0.95, "momentum": 0.5},
+    "adafactor": {"name": "adafactor", "weight_decay": 0.01},
+    "asgd": {"name": "asgd", "t0": 10.0},
+    "rprop": {"name": "rprop", "etas": [0.6, 1.1]},
+    "muon": {"name": "muon", "momentum": 0.9},
+    "muon original": {"name": "muon", "adjust_lr_fn": "original", "adamw_lr_factor": 0.1},
 }
 #: The recipes of `reference.PLAIN_SCHEDULERS`, and one_cycle that cycles momentum too.
 SCHEDULES = {
@@ -53,11 +67,16 @@ SCHEDULES = {
     "multistep": {"milestones": [1 / 3, 2 / 3], "gamma": 0.3},
     "exponential": {"final": 0.01},
     "cosine": {"eta_min": 0.1},
+    "cosine_restarts": {"T_0": 1 / 3},
     "linear": {"end_factor": 0.0},
+    "polynomial": {"power": 2.0},
     "plateau": {"factor": 0.5, "patience": 0.0},
     "cyclic": {"base_factor": 0.1, "step_size_up": 1 / 6},
     "one_cycle": {},
     "one_cycle with momentum": {"cycle_momentum": True},
+    "wsd": {"decay": 0.5},
+    "rex": {},
+    "inverse_sqrt": {"timescale": 0.5},
 }
 CLIP_NORM = {"sgd momentum": 0.5, "adam": 0.1}
 
@@ -67,6 +86,7 @@ PAIRS = [
     for schedule in SCHEDULES
     for warmup in ((0.0, WARMUP) if schedule in reference.PLAIN_WARMABLE else (0.0,))
     if schedule != "one_cycle with momentum" or optimizer in reference.PLAIN_CYCLED_MOMENTUM
+    if optimizer != "rprop" or (schedule, warmup) == ("constant", 0.0)
 ]
 
 
@@ -81,7 +101,7 @@ every_pair = pytest.mark.parametrize("pair", PAIRS, ids=pair_name)
 def recipe_of(pair, **changes):
     optimizer, schedule, warmup = pair
     return make_recipe(
-        optimizer={**OPTIMIZERS[optimizer], "lr": LR},
+        optimizer={"lr": LR, **OPTIMIZERS[optimizer]},
         schedule={"name": schedule.split()[0], **SCHEDULES[schedule]},
         warmup=warmup,
         clip_norm=CLIP_NORM.get(optimizer),
@@ -165,7 +185,7 @@ def test_the_pairs_tell_each_other_apart():
     last = {pair: uninterrupted(pair)[1][-1].val_loss for pair in PAIRS}
     never_on_a_plateau = [
         (optimizer, "plateau", 0.0)
-        for optimizer in OPTIMIZERS
+        for optimizer in OPTIMIZERS.keys() - {"rprop"}
         if last[optimizer, "plateau", 0.0] == last[optimizer, "constant", 0.0]
     ]
     assert len(set(last.values())) == len(PAIRS) - len(never_on_a_plateau)

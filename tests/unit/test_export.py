@@ -28,12 +28,17 @@ OPTIMIZERS = [
     {"name": "adamw", "lr": 3e-3, "betas": [0.85, 0.99], "weight_decay": 0.05},
     {"name": "adagrad", "lr": 1e-2},
     {"name": "rmsprop", "lr": 1e-3, "alpha": 0.9, "momentum": 0.5},
+    {"name": "nadam", "lr": 1e-3, "decoupled_weight_decay": True, "weight_decay_exclude_1d": True},
+    {"name": "muon", "lr": 1e-2, "adamw_betas": [0.8, 0.99]},
 ]
 #: Fields for schedules whose defaults would leave something untried in so short a run.
 FIELDS = {
     "cosine": {"eta_min": 0.1},
     "plateau": {"patience": 0.0, "factor": 0.3},
     "cyclic": {"base_factor": 0.2, "step_size_up": 0.25},
+    "cosine_restarts": {"T_0": 0.4, "T_mult": 2, "eta_min": 0.1},
+    "polynomial": {"power": 0.7},
+    "wsd": {"decay": 0.6, "shape": "cosine"},
 }
 CLIP_NORM = 0.2
 WARMUP = 0.2
@@ -45,7 +50,7 @@ def recipes():
     """Every schedule with every optimizer; warm-up, clipping and bf16 on every second or so."""
     pairs = itertools.product(SCHEDULES, OPTIMIZERS)
     for i, (schedule, optimizer) in enumerate(pairs):
-        warmup = WARMUP if i % 2 and SCHEDULES[schedule].warmup else 0.0
+        warmup = WARMUP if i % 2 and SCHEDULES[schedule].no_warmup is None else 0.0
         yield small.make_recipe(
             optimizer=optimizer,
             schedule={"name": schedule, **FIELDS.get(schedule, {})},

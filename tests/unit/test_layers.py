@@ -10,18 +10,22 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
-    {"errors", "rungs"},
+    {"errors", "rungs", "shapes", "muon"},
     {"ranges", "plateau"},
-    {"units", "optimizers"},
-    {"schedules"},
-    {"recipe"},
-    {"space"},
+    {"units", "limits"},
+    {"optimizers", "schedules"},
+    {"third_party"},
+    {"lookup"},
+    {"legality", "parameters", "schedulers", "presets"},
+    {"recipe", "space"},
+    {"space_file"},
     {"spec", "textbook"},
     {"task", "values"},
     {"storage", "training"},
     {"study"},
     {"confirm"},
-    {"worker", "lint", "preflight"},
+    {"worker", "lint", "advice", "preview"},
+    {"preflight"},
     {"report", "export", "summary", "progress"},
     {"launch"},
     {"answer", "api"},
@@ -42,12 +46,12 @@ HOMES = {
     "matplotlib": {"report"},
     "jinja2": {"report", "export"},
     "scipy": {"confirm"},
-    "torch": {"training", "plateau", "worker", "api"},
+    "torch": {"training", "parameters", "muon", "schedulers", "plateau", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
 HANDLE = "sqlalchemy.Connection"
 #: Modules that import torch inside a function, so that reading a spec does not wait for it.
-LATE_TORCH = {"optimizers", "schedules", "launch", "preflight", "report.sequences"}
+LATE_TORCH = {"third_party", "launch", "preflight", "report.sequences"}
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from lrsearch.lint import cost_plan, lint
+from lrsearch.advice import Scale, lint
+from lrsearch.lint import cost_plan
 from lrsearch.spec import StudySpec
 
 STUDY = {"name": "small", "task": "task.py:task", "epochs": 30, "budget": {"trials": 60}}
 STEPS_PER_EPOCH = 40
+SCALE = Scale(steps_per_epoch=STEPS_PER_EPOCH, batch_size=64)
 STUDIES = Path(__file__).parents[2] / "studies"
 
 
@@ -89,7 +91,7 @@ def test_a_study_of_few_trials_has_no_run_to_confirm_with():
 
 
 def warnings(**changes):
-    return lint(spec_of(**changes))
+    return lint(spec_of(**changes), SCALE)
 
 
 def only(lines, *parts):
@@ -115,7 +117,7 @@ def test_the_default_study_has_no_warnings():
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_example_studies_have_no_warnings(path):
-    assert lint(StudySpec.load(path)) == []
+    assert lint(StudySpec.load(path), SCALE) == []
 
 
 def test_lr_on_a_linear_scale():
@@ -137,16 +139,30 @@ def adamw(**fields):
 
 
 def test_a_range_more_than_a_decade_beyond_the_published_one():
-    # published: 1e-4 to 1e-1
-    assert only(warnings(space=adamw(lr=lr(1e-3, 2.0))), "adamw.lr = 0.001..2", "0.0001..0.1")
-    assert only(warnings(space=adamw(lr=lr(5e-6, 1e-2))), "adamw.lr = 5e-06..0.01")
-    assert warnings(space=adamw(lr=lr(1e-5, 1.0))) == []  # a decade at each end
+    # published: 1e-6 (fine-tuning) to 1 (the Crowded Valley's Adam)
+    assert only(warnings(space=adamw(lr=lr(1e-3, 20.0))), "adamw.lr = 0.001..20", "1e-06..1")
+    assert only(warnings(space=adamw(lr=lr(5e-8, 1e-2))), "adamw.lr = 5e-08..0.01")
+    assert warnings(space=adamw(lr=lr(1e-7, 10.0))) == []  # a decade at each end
     assert only(warnings(space=adamw(weight_decay=lr(1e-5, 1e-1))), "adamw.weight_decay")
 
 
+def test_a_range_outside_every_published_one():
+    assert only(warnings(space=adamw(lr=lr(5.0, 50.0))), "outside every published", "1e-06..1")
+    found = warnings(space=sgd(lr=lr(1e-9, 1e-7)))
+    assert only(found, "outside every published range (1e-05..10)", "unit")
+
+
 def test_a_range_of_sgd_in_torchs_units_may_reach_a_decade_further():
-    assert warnings(space=sgd(lr=lr(1e-4, 10.0))) == []
-    assert only(warnings(space=sgd(lr=lr(1e-5, 1.0))), "sgd.lr", "beyond")
+    assert warnings(space=sgd(lr=lr(1e-6, 100.0))) == []
+    assert only(warnings(space=sgd(lr=lr(1e-7, 1.0))), "sgd.lr", "beyond")
+
+
+def test_a_range_of_sgd_is_compared_at_its_momentum_and_batch():
+    scale = Scale(steps_per_epoch=STEPS_PER_EPOCH, batch_size=640)
+    spec = spec_of(space=sgd(lr=lr(1e-7, 1.0)))
+    assert only(lint(spec, scale), "the published 0.0001..1e+02")
+    without = spec_of(space=sgd(momentum=0.0, nesterov=False, lr=lr(1e-7, 1.0)))
+    assert only(lint(without, SCALE), "the published 0.0001..1e+02")
 
 
 def test_momentum_is_not_compared_with_a_range_in_another_unit():
@@ -176,6 +192,19 @@ def test_a_plateau_without_enough_validations():
     assert warnings(space=space, epochs=10) == []
 
 
+def test_a_plateau_whose_patience_outlasts_the_run():
+    space = {
+        **sgd(),
+        "schedules": {"plateau": {"patience": {"low": 0.1, "high": 0.99}}},
+        "warmup": 0.0,
+    }
+    assert only(warnings(space=space), "patience reaches 30 of 30", "beyond the horizon")
+    often = {"validate_every": {"fraction": 0.01}}
+    assert only(warnings(space=space, **often), "patience reaches 99 of 100")
+    shorter = {**space, "schedules": {"plateau": {"patience": 0.5}}}
+    assert warnings(space=shorter) == []
+
+
 def test_fewer_trials_than_pairs_of_optimizer_and_schedule():
     found = warnings(budget={"trials": 17})  # 3 optimizers x 6 schedules
     assert only([line for line in found if "pairs" in line], "17", "18 pairs")
@@ -190,6 +219,32 @@ def test_too_few_trials_for_the_space(trials, advice):
 
 def test_25_trials_of_one_pair_are_enough():
     assert warnings(space=sgd(), budget={"trials": 25}) == []
+
+
+def test_few_trials_are_enough_for_what_the_playbook_tunes_first():
+    fixed = sgd(nesterov=True, weight_decay=1e-4)
+    assert warnings(space=fixed, budget={"trials": 9}) == []
+    with_momentum = sgd(momentum={"low": 0.5, "high": 0.99}, weight_decay=1e-4)
+    assert warnings(space=with_momentum, budget={"trials": 10}) == []
+    assert only(warnings(space=with_momentum, budget={"trials": 9}), "lr only", "sgd.momentum")
+
+
+def test_a_quick_study_needs_few_trials():
+    assert warnings(space="quick", budget={"trials": 9}) == []
+
+
+def test_epochs_for_no_trial():
+    found = warnings(budget={"total_epochs": 30})
+    assert only(found, "total_epochs = 30", "no trial of 30 epochs", "at least 40")
+    assert warnings(budget={"total_epochs": 40}) == []
+
+
+def test_an_optimizer_that_averages_by_itself_needs_no_schedule():
+    fields = {"lr": lr(1e-3, 1e-1)}
+    space = {"optimizers": {"schedulefree.AdamWScheduleFree": fields}}
+    found = warnings(space={**space, "schedules": ["constant", "cosine"]})
+    assert only(found, "averages its weights", "cosine would decay")
+    assert warnings(space={**space, "schedules": ["constant"]}) == []
 
 
 def test_no_run_left_to_confirm_with():

@@ -15,11 +15,11 @@ from lrsearch.errors import SpecError
 from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.recipe import Recipe, to_yaml
 from lrsearch.schedules import SCHEDULES
-from lrsearch.space import parse_space
+from lrsearch.space_file import parse_space
 
 EVERYTHING = parse_space(
     {
-        "optimizers": {name: {} for name in OPTIMIZERS},
+        "optimizers": {name: {} for name in OPTIMIZERS if name != "rprop"},
         "schedules": {name: {} for name in SCHEDULES},
         "warmup": {"low": 0.0, "high": 0.5},
     }
@@ -197,7 +197,7 @@ SGD = {"name": "sgd", "lr": 0.1}
         ({"optimizer": SGD, "weights": "both"}, "r: weights = 'both': Input should be 'raw' or"),
         (
             {"optimizer": SGD, "warmup": 0.1, "schedule": "one_cycle"},
-            "r: warmup = 0.1 cannot go with one_cycle; use warmup 0",
+            "r: warmup = 0.1 cannot go with one_cycle: it warms up by itself; use warmup 0",
         ),
         (
             {"optimizer": SGD, "epoch": 3},

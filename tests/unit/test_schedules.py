@@ -21,11 +21,12 @@ from torch.optim.lr_scheduler import (
 )
 
 from lrsearch.errors import SpecError
+from lrsearch.legality import illegal
 from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.plateau import Plateau
 from lrsearch.recipe import Recipe
-from lrsearch.schedules import SCHEDULES, check_schedule, illegal
-from lrsearch.space import parse_space
+from lrsearch.schedules import SCHEDULES, check_schedule
+from lrsearch.space_file import parse_space
 
 LR = reference.LR
 T = 24
@@ -88,6 +89,13 @@ def one_cycle_form(step, steps, pct_start, div, final_div):
     return anneal(LR, low / final_div, (step - top) / (steps - 1 - top))
 
 
+def doubling(step, first):
+    """How far a cycle is done, of cycles of `first` steps, then twice as many, and so on."""
+    while step >= first:
+        step, first = step - first, 2 * first
+    return step / first
+
+
 #: Each schedule in closed form: what lrsearch is told, and the LR at the step t of T.
 CLOSED_FORMS = {
     "constant": ({"name": "constant"}, lambda t, T: LR),
@@ -122,6 +130,39 @@ CLOSED_FORMS = {
         {"name": "one_cycle", "pct_start": 0.25, "div_factor": 10, "final_div_factor": 100},
         lambda t, T: one_cycle_form(t, T, 0.25, 10, 100),
     ),
+    "cosine_restarts": (
+        {"name": "cosine_restarts", "T_0": 0.25, "eta_min": 0.1},
+        lambda t, T: anneal(LR, 0.1 * LR, t % math.ceil(T / 4) / math.ceil(T / 4)),
+    ),
+    "cosine_restarts, doubling": (
+        {"name": "cosine_restarts", "T_0": 1 / 3, "T_mult": 2},
+        lambda t, T: anneal(LR, 0, doubling(t, math.ceil(T / 3))),
+    ),
+    "polynomial": (
+        {"name": "polynomial", "power": 2.0},
+        lambda t, T: LR * (1 - t / T) ** 2,
+    ),
+    "wsd, linear": (
+        {"name": "wsd", "decay": 0.25, "shape": "linear"},
+        lambda t, T: LR * min(1, (T - t) / (T / 4)),
+    ),
+    "wsd, cosine": (
+        {"name": "wsd", "decay": 0.5, "shape": "cosine"},
+        lambda t, T: anneal(LR, 0, max(0, 2 * t / T - 1)),
+    ),
+    "wsd, 1-sqrt": (
+        {"name": "wsd", "decay": 1.0},
+        lambda t, T: LR * (1 - (t / T) ** 0.5),
+    ),
+    "rex": (
+        {"name": "rex", "beta": 0.5},
+        lambda t, T: LR * (1 - t / T) / (0.5 + 0.5 * (1 - t / T)),
+    ),
+    "rex, a line": ({"name": "rex", "beta": 1.0}, lambda t, T: LR * (1 - t / T)),
+    "inverse_sqrt": (
+        {"name": "inverse_sqrt", "timescale": 0.1},
+        lambda t, T: LR * (1 + t / (0.1 * T)) ** -0.5,
+    ),
     "one_cycle by default": (
         {"name": "one_cycle"},
         lambda t, T: one_cycle_form(t, T, 0.3, 25, 1e4),
@@ -142,7 +183,7 @@ def test_a_schedule_follows_its_closed_form(name, steps):
     assert lrs == pytest.approx([form(t, steps) for t in range(steps)], rel=1e-9, abs=1e-16)
 
 
-WARMABLE = [name for name, (s, _) in CLOSED_FORMS.items() if SCHEDULES[s["name"]].warmup]
+WARMABLE = [name for name, (s, _) in CLOSED_FORMS.items() if SCHEDULES[s["name"]].no_warmup is None]
 
 
 @pytest.mark.parametrize("steps", [24, 200])
@@ -167,7 +208,12 @@ AS_PLAIN = {
     "multistep": {"milestones": [1 / 3, 2 / 3], "gamma": 0.3},
     "exponential": {"final": 0.01},
     "cosine": {"eta_min": 0.1},
+    "cosine_restarts": {"T_0": 1 / 3},
     "linear": {"end_factor": 0.0},
+    "polynomial": {"power": 2.0},
+    "wsd": {"decay": 0.5},
+    "rex": {},
+    "inverse_sqrt": {"timescale": 0.5},
     "cyclic": {"base_factor": 0.1, "step_size_up": 1 / 6},
     "one_cycle": {},
 }
@@ -375,7 +421,10 @@ def test_a_warm_up_is_refused_for_schedules_that_cannot_follow_one(name):
     assert illegal("sgd", {"name": name}, 0.0) is None
     with pytest.raises(SpecError) as error:
         make_recipe(name, warmup=0.05)
-    assert str(error.value) == f"recipe: warmup = 0.05 cannot go with {name}; use warmup 0"
+    reason = SCHEDULES[name].no_warmup
+    assert (
+        str(error.value) == f"recipe: warmup = 0.05 cannot go with {name}: {reason}; use warmup 0"
+    )
 
 
 def test_cycled_momentum_is_refused_for_an_optimizer_that_has_none():
@@ -499,7 +548,7 @@ def test_a_plateau_gives_the_same_lrs_as_plain_torch():
 
 EVERYTHING = parse_space(
     {
-        "optimizers": {name: {} for name in OPTIMIZERS},
+        "optimizers": {name: {} for name in OPTIMIZERS if name != "rprop"},
         "schedules": {name: {} for name in SCHEDULES},
         "warmup": {"low": 0.0, "high": 0.95},
     }
@@ -517,6 +566,42 @@ def test_any_recipe_of_a_space_keeps_its_lr_between_0_and_the_peak(space, data, 
         assert math.isfinite(lr)
         assert 0 <= lr <= peak * (1 + 1e-9)
         assert momentum_of(optimizer) == momentum
+
+
+#: Where each schedule says it ends: lr as a multiple of the peak, after the last of `steps` steps.
+ENDS = {
+    "constant": lambda f, steps: 1.0,
+    "step": lambda f, steps: f["gamma"] ** (steps // max(1, round(f["step_size"] * steps))),
+    "multistep": lambda f, steps: f["gamma"] ** len(f["milestones"]),
+    "exponential": lambda f, steps: f["final"],
+    "cosine": lambda f, steps: f["eta_min"],
+    "linear": lambda f, steps: f["end_factor"],
+    "polynomial": lambda f, steps: 0.0,
+    "wsd": lambda f, steps: 0.0,
+    "rex": lambda f, steps: 0.0,
+    "inverse_sqrt": lambda f, steps: (1 + 1 / f["timescale"]) ** -0.5,
+}
+
+
+@given(data=st.data(), steps=st.integers(20, 150))
+def test_any_recipe_of_a_space_ends_where_it_says(data, steps):
+    recipe = Recipe.from_dict({**EVERYTHING.suggest(DrawnTrial(data)), "steps": steps})
+    lrs = [lr / recipe.optimizer["lr"] for lr in sequence(*build(recipe), steps)]
+    schedule, fields = recipe.schedule["name"], recipe.schedule
+    left = steps - min(round(recipe.warmup * steps), steps - 1)
+    if schedule in ENDS:
+        assert lrs[-1] == pytest.approx(ENDS[schedule](fields, left), rel=1e-6, abs=1e-9)
+    elif schedule == "one_cycle":
+        lowest = 1 / (fields["div_factor"] * fields["final_div_factor"])
+        assert lrs[steps - 1] == pytest.approx(lowest, rel=1e-6)
+    elif schedule == "cosine_restarts":
+        cycle = math.ceil(fields["T_0"] * left)
+        assert lrs[steps - 1] == pytest.approx(anneal(1, 0, (left - 1) % cycle / cycle), abs=1e-9)
+    elif schedule == "cyclic":
+        assert fields["base_factor"] * 0.999 <= lrs[-1] <= 1.001
+    else:
+        assert schedule == "plateau"
+        assert lrs[-1] == 1.0
 
 
 # What is refused
@@ -553,6 +638,18 @@ def test_any_recipe_of_a_space_keeps_its_lr_between_0_and_the_peak(space, data, 
             {"name": "cyclic", "mode": "triangular3"},
             "s.mode = 'triangular3'; did you mean 'triangular'?",
         ),
+        (
+            {"name": "cyclic", "step_size_up": 0.6},
+            "s.cyclic: 2 x step_size_up 0.6 = 1.2, but together they are at most 1",
+        ),
+        (
+            {"name": "cosine_restarts", "T_mult": 1.5},
+            "s.T_mult = 1.5, but a whole number from 1 to 10 is accepted",
+        ),
+        ({"name": "wsd", "decay": 0}, "s.decay = 0, but above 0 to 1 is accepted"),
+        ({"name": "wsd", "shape": "sqrt"}, "s.shape = 'sqrt'; "),
+        ({"name": "rex", "beta": 0}, "s.beta = 0, but above 0 to 10 is accepted"),
+        ({"name": "inverse_sqrt", "timescale": 0}, "s.timescale = 0, but above 0 is accepted"),
         ({"name": "one_cycle", "pct_start": 1}, "s.pct_start = 1, but above 0 to below 1"),
         ({"name": "one_cycle", "div_factor": 0}, "s.div_factor = 0, but above 0 is accepted"),
         (

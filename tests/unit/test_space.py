@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -11,14 +12,19 @@ from hypothesis import strategies as st
 
 from lrsearch.errors import SpecError
 from lrsearch.optimizers import OPTIMIZERS
+from lrsearch.presets import PRESETS
 from lrsearch.ranges import Choice, Fixed, Range
 from lrsearch.recipe import Recipe
 from lrsearch.schedules import SCHEDULES
-from lrsearch.space import PRESETS, SearchSpace, parse_space
+from lrsearch.space import SearchSpace
+from lrsearch.space_file import parse_space
 
 DEFAULT = parse_space("default")
 EVERYTHING = parse_space(
-    {"optimizers": {name: {} for name in OPTIMIZERS}, "schedules": {name: {} for name in SCHEDULES}}
+    {
+        "optimizers": {name: {} for name in OPTIMIZERS if name != "rprop"},
+        "schedules": {name: {} for name in SCHEDULES},
+    }
 )
 #: A space of a user's own, with every way to write a field.
 WRITTEN = {
@@ -364,7 +370,8 @@ def test_a_space_survives_its_dict_and_json(name):
 
 def test_a_stored_space_does_not_change_with_the_presets(monkeypatch):
     stored = DEFAULT.to_dict()
-    monkeypatch.setitem(PRESETS, "default", {**PRESETS["default"], "optimizers": {"adam": {}}})
+    other = replace(PRESETS["default"], optimizers={"adam": {}})
+    monkeypatch.setitem(PRESETS, "default", other)
     assert SearchSpace.from_dict(stored) == DEFAULT
     assert parse_space("default") != DEFAULT
 
@@ -638,12 +645,36 @@ def test_a_range_of_whole_numbers_is_of_integers_for_a_param():
         # what could only be sampled illegally
         (
             {"schedules": ["cosine", "one_cycle"], "warmup": 0.05},
-            "space.schedules.one_cycle takes no warm-up, but space.warmup never is 0; add 0.0 to "
-            "warmup or leave one_cycle out",
+            "space.warmup never is 0, but one_cycle takes no warm-up (it warms up by itself); add "
+            "0.0 to warmup or leave one_cycle out",
+        ),
+        (
+            {"optimizers": ["sgd", "rprop"], "schedules": ["cosine"]},
+            "space: rprop reads lr at its first step only, so no schedule or warm-up can drive it; "
+            "leave rprop or cosine out",
+        ),
+        (
+            {"optimizers": ["rprop"], "schedules": ["constant"], "warmup": 0.05},
+            "space.warmup never is 0, but rprop takes no warm-up (rprop reads lr at its first step",
+        ),
+        (
+            {"schedules": {"cyclic": {"step_size_up": {"low": 0.1, "high": 0.6}}}},
+            "space.schedules.cyclic: 2 x step_size_up 0.6 = 1.2, but together they are at most 1",
+        ),
+        ({"preset": "fast"}, "space = 'fast' is not a preset; accepted: default, finetune, quick,"),
+        ({"optimizers": {"lbfgs": {}}}, "space.optimizers.lbfgs = 'lbfgs' is refused: LBFGS needs"),
+        (
+            {"params": {"batch_size": [0, 32]}},
+            "space.params.batch_size = 0, but a whole number from 1 is accepted",
+        ),
+        (
+            {"optimizers": {"muon": {"ns_steps": {"low": 3, "high": 5.5}}}},
+            "space.optimizers.muon.ns_steps.high = 5.5, but a whole number from 1 to below 100",
         ),
         (
             {"schedules": ["plateau"], "warmup": {"low": 0.01, "high": 0.1}},
-            "space.schedules.plateau takes no warm-up, but space.warmup never is 0; add 0.0 to "
+            "space.warmup never is 0, but plateau takes no warm-up (torch's SequentialLR refuses "
+            "ReduceLROnPlateau); add 0.0 to "
             "warmup or leave plateau out",
         ),
         (
@@ -709,7 +740,7 @@ def test_what_is_legal_in_part_is_sampled_in_its_legal_part(space, data):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_a_legal_space(name):
-    assert parse_space(name) == parse_space(PRESETS[name])
+    assert parse_space(name) == parse_space({"preset": name})
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -729,4 +760,5 @@ def test_every_number_of_a_schedules_preset_is_inside_the_limits(name):
 @pytest.mark.parametrize("kind", ["optimizers", "schedules"])
 def test_the_preset_of_every_entry_of_the_registries_can_be_searched(kind):
     for name in OPTIMIZERS if kind == "optimizers" else SCHEDULES:
-        parse_space({kind: [name]})
+        partner = {"schedules": ["constant"]} if name == "rprop" else {}
+        parse_space({kind: [name], **partner})

@@ -1,6 +1,7 @@
 """StudySpec: a study file as a validated value; what is wrong is said in one line."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import SpecError
+from lrsearch.presets import PRESETS
 from lrsearch.recipe import Recipe
-from lrsearch.space import PRESETS, parse_space
+from lrsearch.space_file import parse_space
 from lrsearch.spec import (
     Budget,
     Confirm,
@@ -381,7 +383,8 @@ def test_every_study_of_the_repository_survives_storage(path):
 def test_a_stored_spec_keeps_the_preset_it_was_made_with(monkeypatch):
     spec = spec_of()
     stored = spec.to_dict()
-    monkeypatch.setitem(PRESETS, "default", {**PRESETS["default"], "optimizers": {"adam": {}}})
+    other = replace(PRESETS["default"], optimizers={"adam": {}})
+    monkeypatch.setitem(PRESETS, "default", other)
     assert StudySpec.from_stored(stored) == spec
     assert spec_of().differences(spec)
 

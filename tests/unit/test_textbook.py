@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from lrsearch.errors import SpecError
 from lrsearch.optimizers import OPTIMIZERS
+from lrsearch.presets import PRESETS
 from lrsearch.ranges import Range
 from lrsearch.recipe import Recipe
 from lrsearch.schedules import SCHEDULES
-from lrsearch.space import PRESETS, parse_space
+from lrsearch.space_file import parse_space
 from lrsearch.textbook import FIRST, textbook_recipes
 from lrsearch.units import suggest
 
@@ -28,7 +29,7 @@ def test_the_first_three_are_the_textbooks():
     sgd, adamw, one_cycle = textbook_recipes(space, 3)
     assert pairs([sgd, adamw, one_cycle]) == list(FIRST)
     momentum = {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
-    assert sgd["optimizer"] == {"name": "sgd", "lr": 0.1, **momentum}
+    assert sgd["optimizer"] == {"name": "sgd", "lr": 0.05, **momentum}
     assert adamw["optimizer"]["lr"] == 1e-3
     assert adamw["optimizer"]["betas"] == [0.9, 0.999]
     assert adamw["optimizer"]["weight_decay"] == 0.01
@@ -41,7 +42,7 @@ def test_the_first_three_are_the_textbooks():
     [
         ({"low": 1e-4, "high": 1e-2, "log": True}, 1e-2),
         ({"low": 0.2, "high": 1.0, "log": True}, 0.2),
-        ({"low": 0.04, "high": 1.0, "step": 0.05}, 0.09),
+        ({"low": 0.04, "high": 1.0, "step": 0.05}, 0.04),
         ({"choices": [0.5, 0.03]}, 0.03),
         (0.7, 0.7),
     ],
@@ -55,7 +56,14 @@ def test_a_value_outside_its_domain_moves_to_the_nearest_inside(domain, value):
 def test_without_the_textbooks_momentum_the_lr_has_the_same_step_size():
     lr = {"low": 1e-3, "high": 10.0, "log": True}
     (recipe,) = textbook_recipes(space_of({"sgd": {"lr": lr, "momentum": 0.0}}), 1)
-    assert recipe["optimizer"]["lr"] == pytest.approx(1.0)
+    assert recipe["optimizer"]["lr"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("batch_size", "lr"), [(32, 0.025), (128, 0.1), (None, 0.05)])
+def test_the_lr_of_sgd_follows_the_batch_size(batch_size, lr):
+    space = space_of({"sgd": {"momentum": 0.9, "nesterov": True}})
+    (recipe,) = textbook_recipes(space, 1, batch_size)
+    assert recipe["optimizer"]["lr"] == pytest.approx(lr)
 
 
 def test_what_no_textbook_has_is_the_middle_or_the_first_choice():

@@ -1,0 +1,11 @@
+"""Python source for plain values."""
+
+import json
+from typing import Any
+
+
+def literal(value: Any) -> str:
+    """Python source for a plain value, with the quotes that formatters prefer."""
+    if isinstance(value, str):
+        return repr(value) if '"' in value else json.dumps(value, ensure_ascii=False)
+    return repr(value)

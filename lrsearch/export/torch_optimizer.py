@@ -1,0 +1,88 @@
+"""The source that makes a recipe's optimizer from a model."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lrsearch.export.source import literal
+from lrsearch.lookup import optimizer_info
+from lrsearch.optimizers import OPTIMIZERS
+from lrsearch.parameters import optimizer_arguments
+
+_TRAINED = "parameters = [p for p in model.parameters() if p.requires_grad]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerCode:
+    #: Lines before the call.
+    before: tuple[str, ...]
+    #: What is called, and its positional arguments.
+    call: str
+    positional: tuple[str, ...]
+    #: Keyword arguments after lr.
+    arguments: tuple[tuple[str, str], ...]
+    imports: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
+    #: Whether it has `train()` and `eval()`.
+    switches: bool = False
+
+
+def optimizer_code(optimizer: Mapping[str, Any]) -> OptimizerCode:
+    """The lines that `build_optimizer` stands for, for this one recipe."""
+    if optimizer["name"] == "muon":
+        return _muon(optimizer)
+    info = optimizer_info(optimizer["name"], "optimizer")
+    exclude = bool(optimizer.get("weight_decay_exclude_1d"))
+    module = info.path.rpartition(".")[0]
+    return OptimizerCode(
+        before=(_TRAINED, *(_split("parameters") if exclude else ())),
+        call=info.path,
+        positional=("groups" if exclude else "parameters",),
+        arguments=_keywords(optimizer_arguments(optimizer)),
+        imports=() if info.builtin else (f"import {module}",),
+        switches=info.switches,
+    )
+
+
+def _split(parameters: str) -> tuple[str, ...]:
+    return (
+        "groups = [",
+        f'    {{"params": [p for p in {parameters} if p.ndim > 1]}},',
+        f'    {{"params": [p for p in {parameters} if p.ndim <= 1], "weight_decay": 0.0}},',
+        "]",
+        'groups = [group for group in groups if group["params"]]',
+    )
+
+
+def _keywords(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, literal(value)) for key, value in arguments.items() if key != "lr")
+
+
+def _muon(optimizer: Mapping[str, Any]) -> OptimizerCode:
+    from lrsearch.muon import MuonWithAdamW
+
+    defaults = OPTIMIZERS["muon"].defaults
+    given = {**optimizer_arguments({**defaults, **optimizer})}
+    exclude = bool(optimizer.get("weight_decay_exclude_1d"))
+    groups = _split("others") if exclude else ('groups = [{"params": others}] if others else []',)
+    return OptimizerCode(
+        before=(
+            "layers = (m for m in model.modules() if isinstance(m, torch.nn.Embedding))",
+            "embeddings = {id(layer.weight) for layer in layers}",
+            _TRAINED,
+            "matrices = [p for p in parameters if p.ndim == 2 and id(p) not in embeddings]",
+            "others = [p for p in parameters if p.ndim != 2 or id(p) in embeddings]",
+            *groups,
+        ),
+        call="MuonWithAdamW",
+        positional=("matrices", "groups"),
+        arguments=_keywords(given),
+        imports=(
+            "from collections import defaultdict",
+            "from collections.abc import Callable, Sequence",
+            "from typing import Any",
+            "from torch.optim import AdamW, Muon, Optimizer",
+        ),
+        helpers=(inspect.getsource(MuonWithAdamW).rstrip(),),
+    )

@@ -1,0 +1,110 @@
+"""Optimizers of other packages, by `package.module.Class`: what their signature says of them."""
+
+import functools
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from lrsearch.errors import SpecError, near_miss
+from lrsearch.limits import BETAS, DECAY_RATE, FLAG, Anything, FieldLimit, Limit
+from lrsearch.optimizers import EXCLUDE_1D, OPTIMIZERS, REFUSED, OptimizerInfo
+from lrsearch.ranges import is_number
+
+if TYPE_CHECKING:
+    import torch
+
+#: Arguments of a constructor that no recipe sets.
+_NOT_FIELDS = ("self", "params", "lr", "fused", "foreach", "capturable", "differentiable")
+#: Numbers that are the share an average keeps, by the names that packages give them.
+_DECAY_RATES = ("momentum", "rho")
+
+
+def third_party_info(name: str, where: str) -> OptimizerInfo:
+    """The fields of the class, from its constructor. Raises SpecError if it cannot be searched."""
+    try:
+        return _inspected(name)
+    except SpecError as error:
+        raise SpecError(f"{where} = {name!r}: {error}") from error
+
+
+@functools.cache
+def _inspected(name: str) -> OptimizerInfo:
+    found = _import(name)
+    _refuse(name, found)
+    arguments = inspect.signature(found).parameters
+    fields: dict[str, FieldLimit] = {
+        key: _limit(key, argument.default)
+        for key, argument in arguments.items()
+        if key not in _NOT_FIELDS
+        and argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
+    }
+    if "weight_decay" in fields:
+        fields |= EXCLUDE_1D
+    return OptimizerInfo(
+        path=name,
+        fields=fields,
+        ranges={},
+        momentum="momentum" if "momentum" in fields else "betas" if "betas" in fields else None,
+        fused="fused" in arguments,
+        defaults={
+            key: list(arguments[key].default)
+            if isinstance(arguments[key].default, tuple)
+            else arguments[key].default
+            for key in fields
+            if key in arguments
+        },
+        switches=callable(getattr(found, "train", None)) and callable(getattr(found, "eval", None)),
+    )
+
+
+def _import(name: str) -> Any:
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise SpecError(
+            f"there is no module {error.name!r} here; install its package for every worker"
+        ) from error
+    except Exception as error:
+        raise SpecError(
+            f"importing {module_name} raised {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(module, class_name):
+        raise SpecError(f"{module_name} has no {class_name!r}{near_miss(class_name, vars(module))}")
+    return getattr(module, class_name)
+
+
+def _refuse(name: str, found: Any) -> None:
+    """Raise SpecError for what is no optimizer, is ours already, or cannot train on minibatches."""
+    import torch
+
+    if not inspect.isclass(found) or not issubclass(found, torch.optim.Optimizer):
+        raise SpecError("it is no torch.optim.Optimizer")
+    for ours, info in OPTIMIZERS.items():
+        if found is getattr(torch.optim, info.class_name, None):
+            raise SpecError(f"here it is called {ours}")
+    for theirs in ("LBFGS", "SparseAdam"):
+        if issubclass(found, getattr(torch.optim, theirs)):
+            raise SpecError(REFUSED["lbfgs" if theirs == "LBFGS" else "sparse_adam"])
+    arguments = inspect.signature(found).parameters
+    if "lr" not in arguments:
+        raise SpecError("its constructor takes no lr, which a schedule drives")
+    closure = inspect.signature(_undecorated_step(found)).parameters.get("closure")
+    if closure is not None and closure.default is closure.empty:
+        raise SpecError("its step() needs a closure, so one batch would be evaluated repeatedly")
+
+
+def _undecorated_step(found: "type[torch.optim.Optimizer]") -> Any:
+    return inspect.unwrap(found.step)
+
+
+def _limit(key: str, default: Any) -> FieldLimit:
+    if isinstance(default, bool):
+        return FLAG
+    if key == "betas" and isinstance(default, tuple) and len(default) == 2:
+        return BETAS
+    if key in _DECAY_RATES:
+        return DECAY_RATE
+    if is_number(default):
+        return Limit(low=-float("inf"))
+    return Anything()

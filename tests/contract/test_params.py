@@ -1,0 +1,77 @@
+"""Parameters of the task function are searched, reported and confirmed like the rest."""
+
+import pytest
+import torch
+from tiny_studies import TASKS, tiny_spec
+
+from lrsearch import answer
+from lrsearch.confirm import confirmed
+from lrsearch.recipe import Recipe
+from lrsearch.study.create import create_study
+from lrsearch.summary import summarize, trial_rows
+from lrsearch.task import load_task
+from lrsearch.training.devices import pick_device
+from lrsearch.training.setup import MOST_TASKS, TaskCache
+from lrsearch.units import equivalence
+from lrsearch.worker import Stop, Worker
+
+PARAMS = {"batch_size": [8, 16, 64], "dropout": {"low": 0.0, "high": 0.3}}
+SPACE = {
+    "optimizers": {"sgd": {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}},
+    "schedules": ["constant"],
+    "warmup": 0.0,
+    "params": PARAMS,
+}
+TRIALS = 16
+
+
+@pytest.fixture
+def search(database):
+    """A finished study."""
+    loaded = load_task("sized.py:task", TASKS)
+    spec = tiny_spec(
+        task="sized.py:task", space=SPACE, budget={"trials": TRIALS}, validate_every="epoch"
+    )
+    search, _ = create_study(database, spec, loaded, steps_per_epoch=6, exist_ok=False)
+    Worker(search, loaded, torch.device("cpu"), Stop()).run()
+    return search
+
+
+def test_params_are_sampled_trained_confirmed_and_exported(search):
+    rows = trial_rows(search)
+    assert len(rows) == TRIALS
+    by_size = {row["recipe"]["params"]["batch_size"]: row for row in rows}
+    assert by_size.keys() == {8, 16, 64}
+    for row in rows:
+        recipe = row["recipe"]
+        assert recipe["batch_size"] == recipe["params"]["batch_size"]
+        assert 0 <= recipe["params"]["dropout"] <= 0.3
+    # A batch that memory has no room for is a result, and one that the sampler keeps away from.
+    assert {row["reason"] for row in rows if row["recipe"]["batch_size"] == 64} == {"oom"}
+    assert all(row["state"] != "failed" for row in rows if row["recipe"]["batch_size"] < 64)
+    for trial, row in zip(search.study.trials, rows, strict=True):
+        assert (trial.constraints["diverged"] > 0) == (row["state"] in ("failed", "diverged"))
+    best = Recipe.from_dict(summarize(search)["best"]["recipe"])
+    assert f"batch_size {best.params['batch_size']}" in best.title()
+    assert confirmed(search)[0]["recipe"]["params"].keys() == PARAMS.keys()
+    script = answer.export_text(search, trial=by_size[8]["trial"], form="torch")
+    assert "BATCH_SIZE = 8\n" in script
+    assert '"dropout": ' in script
+    assert "(12 steps an epoch;" in " ".join(script.split())
+
+
+def test_the_range_of_sgd_moves_with_the_batch_size(search):
+    """Linear rule: what the sampler works with is lr at batch 64, whatever the batch."""
+    for trial, row in zip(search.study.trials, trial_rows(search), strict=True):
+        size, lr = row["recipe"]["batch_size"], row["recipe"]["optimizer"]["lr"]
+        assert trial.params["sgd.lr"] == pytest.approx(lr * 64 / size, rel=1e-12)
+    assert equivalence(0.9, 64) == pytest.approx(1.0)
+    assert equivalence(0.9, 128) == pytest.approx(0.5)
+    assert equivalence(0.0, 64) == pytest.approx(0.1)
+
+
+def test_a_worker_keeps_the_tasks_of_the_last_params_only():
+    cache = TaskCache(load_task("sized.py:task", TASKS), pick_device("cpu"))
+    tasks = [cache.task({"dropout": i / 100}) for i in range(3 * MOST_TASKS)]
+    assert len(cache._tasks) == MOST_TASKS
+    assert cache.task({"dropout": (len(tasks) - 1) / 100}) is tasks[-1]
