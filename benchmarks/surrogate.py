@@ -46,7 +46,7 @@ _COLUMNS = [f"{name}.{key}" for name, fields in FIELDS.items() for key in fields
 
 
 def recorded_space() -> SearchSpace:
-    """The space that the runs were drawn from, as far as this lrsearch has its schedules."""
+    """The space that the runs were drawn from."""
     schedules: dict[str, dict[str, Domain]] = {
         "constant": {},
         "step": {"step_size": Range(low=0.1, high=0.5), "gamma": Range(low=0.1, high=0.8)},
@@ -90,7 +90,7 @@ def recorded_space() -> SearchSpace:
                 "weight_decay": Range(low=1e-4, high=1.0, log=True),
             },
         },
-        schedules={name: fields for name, fields in schedules.items() if name in SCHEDULES},
+        schedules=schedules,
         warmup=Choice(choices=(0.0, 0.05)),
         params={},
     )

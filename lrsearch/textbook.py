@@ -22,8 +22,8 @@ from lrsearch.space import SearchSpace
 FIRST = (("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle"))
 #: Schedules of the further ones, before the space's first.
 FURTHER_SCHEDULES = ("cosine", "one_cycle", "linear")
-#: What the fields are, in torch's units but for `sgd.lr`, which is momentum-equivalent; a field that
-#: is not here or in the schedules' defaults takes the middle of its domain.
+#: What the fields are, in torch's units but for `sgd.lr`, which is momentum-equivalent; a field
+#: that is not here or in the schedules' defaults takes the middle of its domain.
 VALUES: dict[str, Any] = {
     "sgd.lr": 0.05,  # [WRN] 0.1 at batch 128; this is at 64
     "sgd.momentum": 0.9,  # [WRN]
