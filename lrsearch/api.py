@@ -80,7 +80,14 @@ def search(
     with _own_random_stream():
         steps_per_epoch = try_task(made, device)
     database = open_database(storage, create=True)
-    study, _ = create_study(database, spec, loaded, steps_per_epoch=steps_per_epoch, exist_ok=True)
+    study, _ = create_study(
+        database,
+        spec,
+        loaded,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=made.batch_size,
+        exist_ok=True,
+    )
     if isinstance(task, str):
         run_local(study, Path(), workers=None, device=devices)
     else:

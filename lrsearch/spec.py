@@ -147,6 +147,8 @@ class StudySpec(_Part):
     confirm: Confirm | None = Confirm()
     baseline: dict[str, Any] | None = None
     enqueue: tuple[dict[str, Any], ...] = ()
+    #: How many textbook recipes are trained first, after the user's own.
+    textbook: int = Field(default=3, ge=0)
     #: Earlier studies that this one learns from when it is created.
     warm_start: tuple[EarlierStudy, ...] = ()
     precision: Precision = "fp32"
@@ -216,6 +218,13 @@ class StudySpec(_Part):
     @classmethod
     def _confirm(cls, value: Any) -> Any:
         return {} if value == "auto" else _off(value)
+
+    @field_validator("textbook", mode="before")
+    @classmethod
+    def _count(cls, value: Any) -> Any:
+        if isinstance(value, str) and value != "none":
+            raise ValueError("a number of recipes, or none, is accepted")
+        return 0 if value == "none" else value
 
     @field_validator("clip_norm", "baseline", mode="before")
     @classmethod

@@ -71,6 +71,7 @@ def run(
         checked.spec,
         checked.loaded,
         steps_per_epoch=checked.steps_per_epoch,
+        batch_size=checked.task.batch_size,
         exist_ok=True,
     )
     plan = cost_plan(checked.spec, checked.steps_per_epoch)

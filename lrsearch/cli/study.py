@@ -56,6 +56,7 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
         checked.spec,
         checked.loaded,
         steps_per_epoch=checked.steps_per_epoch,
+        batch_size=checked.task.batch_size,
         exist_ok=exist_ok,
     )
     for line in answer.origin_text(search.origin) if new else []:

@@ -138,11 +138,11 @@ def may_start(connection: Connection, study_id: int, *, horizon: float, keep: fl
 
 
 def _pop_queue(connection: Connection, study_id: int, ticket: int) -> Row | None:
-    """The next enqueued recipe; a baseline comes before all others."""
+    """The next enqueued recipe: a baseline, then the user's own, then the textbook's."""
     first = (
         select(queue.c.id)
         .where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
-        .order_by(case((queue.c.kind == "baseline", 0), else_=1), queue.c.id)
+        .order_by(case({"baseline": 0, "textbook": 2}, value=queue.c.kind, else_=1), queue.c.id)
         .limit(1)
     )
     query = (

@@ -1,5 +1,6 @@
 """Creating a study, or finding that it exists with the same spec; enqueueing recipes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +17,7 @@ from lrsearch.storage.rows import Row
 from lrsearch.study import optuna_rows, warm_start
 from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask, Task
+from lrsearch.textbook import textbook_recipes
 
 
 def create_study(
@@ -25,8 +27,9 @@ def create_study(
     *,
     steps_per_epoch: int,
     exist_ok: bool,
+    batch_size: int | None = None,
 ) -> tuple[Search, bool]:
-    """The study of this spec, and whether it is new.
+    """The study of this spec, and whether it is new; `batch_size` is the task's own.
 
     An existing one of the same name must have the same spec and code; its budget, confirmation and
     notes then follow the new spec. Raises StudyError with the differences otherwise.
@@ -34,7 +37,7 @@ def create_study(
     row = _stored(database, spec.name)
     if row is None:
         with explained(database):
-            if _make_study(database, spec, loaded, steps_per_epoch):
+            if _make_study(database, spec, loaded, steps_per_epoch, batch_size):
                 return Search.open(database, spec.name), True
         row = _stored(database, spec.name)  # another process was quicker
         assert row is not None
@@ -69,7 +72,11 @@ def continue_with(connection: Connection, study_id: int, spec: StudySpec) -> Non
 
 
 def _make_study(
-    database: Database, spec: StudySpec, loaded: LoadedTask, steps_per_epoch: int
+    database: Database,
+    spec: StudySpec,
+    loaded: LoadedTask,
+    steps_per_epoch: int,
+    batch_size: int | None,
 ) -> bool:
     """Make the study; False if another process has made one of this name meanwhile."""
     lessons = warm_start.gather(database, spec, spec.warm_start, loaded)
@@ -80,6 +87,10 @@ def _make_study(
             study_id = insert_study(connection, spec, loaded, steps_per_epoch)
             given = enqueue_given(connection, study_id, spec, present=[])
             warm_start.apply(connection, study_id, lessons, present=given)
+            count = _textbook_count(spec, steps_per_epoch)
+            for recipe in textbook_recipes(spec.space, count, batch_size):
+                fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
+                studies.enqueue(connection, study_id, "textbook", fields)
             record_origin(connection, study_id, lessons, extended=None)
     except IntegrityError:
         if _stored(database, spec.name) is None:
@@ -150,6 +161,14 @@ def record_origin(
         "warm_start": [lesson.counts() for lesson in lessons],
     }
     studies.change(connection, study_id, origin=origin)
+
+
+def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
+    """As many as the spec says, but at most a quarter of the trials, rounded up."""
+    trials: float | None = spec.budget.trials
+    if trials is None and spec.budget.total_epochs is not None:
+        trials = spec.budget.total_epochs // spec.horizon_epochs(steps_per_epoch)
+    return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
 
 
 def _refuse_other(

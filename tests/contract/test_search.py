@@ -108,8 +108,8 @@ def draw(search, count):
 
 
 def test_one_worker_and_one_seed_draw_the_same_study_twice_also_in_two_parts(database):
-    whole = draw(make_search(database, name="whole"), 12)
-    halved = draw(make_search(database, name="halved"), 5)
+    whole = draw(make_search(database, name="whole", textbook=2), 12)
+    halved = draw(make_search(database, name="halved", textbook=2), 5)
     halved += draw(Search.open(database, "halved"), 7)
     assert halved == whole
     assert len({str(recipe) for recipe in whole}) == 12
@@ -134,7 +134,7 @@ def test_a_recipe_inside_the_space_becomes_the_samplers_fixed_params(search):
     assert theirs.params["sgd.nesterov"] is True
     assert theirs.params["warmup"] == 0.05
     lr = next(value for name, value in theirs.params.items() if name.endswith("lr"))
-    assert lr == pytest.approx(0.1)  # at momentum 0.9 the sampling unit is torch's
+    assert lr == pytest.approx(0.1 * 64 / 16)  # at momentum 0.9 and batch 64 it is torch's
 
 
 def test_a_recipe_outside_the_space_runs_and_the_sampler_learns_nothing_of_it(search):
@@ -162,6 +162,42 @@ def test_a_baseline_is_never_pruned(database):
         pass_rung(search, assignment, 1.0 + rank)
     assert pass_rung(search, baseline, 1e9)
     assert not pass_rung(search, others[-1], 1e8)  # any other one would have been
+
+
+def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(database):
+    search = make_search(database, baseline=BASELINE, enqueue=[OUTSIDE], textbook=3)
+    enqueue(search, INSIDE, where="recipe")
+    asked = [ask(search) for _ in range(7)]
+    own, textbook = ["baseline", "enqueued", "enqueued"], ["textbook"] * 3
+    assert [a.kind for a in asked] == [*own, *textbook, "sampled"]
+    names = [(a.recipe.optimizer["name"], a.recipe.schedule["name"]) for a in asked[3:6]]
+    assert names == [("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle")]
+    for assignment in asked[3:6]:  # the sampler learns from them
+        theirs = optunas(search, assignment.number)
+        assert theirs.params == theirs.system_attrs["fixed_params"]
+    for loss, assignment in enumerate(asked[:3]):
+        pass_rung(search, assignment, float(loss))
+    assert not pass_rung(search, asked[3], 9.0)
+
+
+@pytest.mark.parametrize(
+    ("budget", "count"),
+    [
+        ({"trials": 1}, 1),
+        ({"trials": 5}, 2),
+        ({"trials": 9}, 3),
+        ({"trials": 60}, 3),
+        ({"total_epochs": 20}, 2),  # 5 trials of 4 epochs
+        ({"time": "1m"}, 3),
+    ],
+    ids=str,
+)
+def test_a_small_budget_has_fewer_textbook_recipes(tmp_path, budget, count):
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        search = make_search(database, budget=budget, textbook=3)
+        with database.read() as connection:
+            assert studies.queued(connection, search.study_id) == count
 
 
 # Rungs
@@ -287,28 +323,41 @@ def test_a_failed_trial_fails_in_optuna_too(search):
     assert all(value <= 0 for value in theirs.constraints.values())
 
 
-def test_the_sampler_turns_away_from_where_trials_diverge(tmp_path):
-    """Were they failed trials to it, all of the last 15 would diverge: the best is at the edge."""
-    lr = {"low": 1e-5, "high": 10.0, "log": True}
+@pytest.mark.parametrize(("gap", "share"), [(0.3, 0.4), (2.0, 0.1)])
+def test_the_sampler_turns_away_from_where_trials_diverge(tmp_path, gap, share):
+    """The best lr lies `gap` decades below the cliff. benchmarks/divergence.py measures 29 % and
+    4 % over more trials, and of default Optuna's, told NaN, 98 % and more."""
+    lr, cliff = {"low": 1e-5, "high": 10.0, "log": True}, 0.1
     space = {
         "optimizers": {"adamw": {"lr": lr, "weight_decay": 0.0, "beta1": 0.9, "beta2": 0.999}},
         "schedules": ["constant"],
         "warmup": 0.0,
     }
+    diverged = []
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        search = make_search(database, space=space, budget={"trials": 40})
-        diverged = []
-        while assignment := ask(search):
-            lr = assignment.recipe.optimizer["lr"]
-            diverged.append(lr > 0.1)
-            if diverged[-1]:
-                search.tell(assignment, ended(TrialState.DIVERGED, progress=0.1))
-            else:
-                write_curve(search, assignment, [-math.log(lr)])
-                search.tell(assignment, ended(TrialState.COMPLETE))
-    assert sum(diverged[:10]) >= 1
-    assert sum(diverged[25:]) <= 7
+        for seed in range(2):
+            search = make_search(
+                database, name=f"s{seed}", seed=seed, space=space, budget={"trials": 40}
+            )
+            beyond = [end_by_lr(search, assignment, cliff, gap) for assignment in all_of(search)]
+            assert any(beyond[:20])
+            diverged += beyond[20:]
+    assert sum(diverged) <= share * len(diverged)
+
+
+def all_of(search):
+    while assignment := ask(search):
+        yield assignment
+
+
+def end_by_lr(search, assignment, cliff, gap):
+    """Tell a loss that only lr decides; whether it is beyond the cliff."""
+    beyond = math.log10(assignment.recipe.optimizer["lr"] / cliff)
+    if beyond > 0:
+        return search.tell(assignment, ended(TrialState.DIVERGED, progress=0.5 / 10**beyond))
+    write_curve(search, assignment, [(beyond + gap) ** 2])
+    return not search.tell(assignment, ended(TrialState.COMPLETE))
 
 
 # Two workers, one trial
@@ -519,7 +568,7 @@ def test_a_worker_repairs_what_others_left_before_it_ends(database, prepared_url
 
 
 def test_a_worked_study_is_the_same_in_optuna_and_here(database):
-    search = make_search(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE])
+    search = make_search(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE], textbook=1)
     work(search)
     rows, theirs = trial_rows(search), search.study.trials
     states = {
@@ -535,5 +584,6 @@ def test_a_worked_study_is_the_same_in_optuna_and_here(database):
         if row["state"] == "complete":
             assert trial.value == row["value"]
         assert (max(trial.constraints.values()) > 0) == (row["state"] == "diverged")
-    assert [row["kind"] for row in rows[:4]] == ["baseline", "enqueued", "enqueued", "sampled"]
+    kinds = ["baseline", "enqueued", "enqueued", "textbook", "sampled"]
+    assert [row["kind"] for row in rows[:5]] == kinds
     assert rows[0]["state"] == "complete"

@@ -276,18 +276,20 @@ def test_sessions_are_in_utc_wherever_the_worker_is(postgres, monkeypatch):
 # Enqueued recipes
 
 
-def test_a_baseline_comes_first_then_recipes_in_their_order(database, study):
+def test_a_baseline_comes_first_then_recipes_in_their_order_then_the_textbooks(database, study):
+    kinds = ["textbook", "textbook", "enqueued", "enqueued", "baseline"]
     with database.begin() as connection:
-        for kind, lr in [("enqueued", 1), ("enqueued", 2), ("baseline", 3)]:
+        for lr, kind in enumerate(kinds):
             studies.enqueue(connection, study, kind, {"optimizer": {"name": "sgd", "lr": lr}})
-        assert studies.queued(connection, study) == 3
-    rows = [start(database, study) for _ in range(4)]
+        assert studies.queued(connection, study) == 5
+    rows = [start(database, study) for _ in range(6)]
     given = [(row["kind"], row["recipe"] and row["recipe"]["optimizer"]["lr"]) for row in rows]
-    assert given == [("baseline", 3), ("enqueued", 1), ("enqueued", 2), ("sampled", None)]
+    own = [("baseline", 4), ("enqueued", 2), ("enqueued", 3)]
+    assert given == [*own, ("textbook", 0), ("textbook", 1), ("sampled", None)]
     with database.read() as connection:
         assert studies.queued(connection, study) == 0
         taken = connection.execute(select(queue_table.c.ticket).order_by(queue_table.c.id))
-        assert list(taken.scalars()) == [2, 3, 1]
+        assert list(taken.scalars()) == [4, 5, 2, 3, 1]
         assert trials.baseline(connection, study)["ticket"] == 1
 
 

@@ -19,7 +19,7 @@ LAYERS = [
     {"legality", "parameters", "schedulers", "presets"},
     {"recipe", "space"},
     {"space_file", "earlier"},
-    {"spec"},
+    {"spec", "textbook"},
     {"task", "values"},
     {"storage", "training"},
     {"study"},

@@ -40,6 +40,7 @@ FULL = {
     "confirm": {"top": 2, "runs": 8},
     "baseline": BASELINE,
     "enqueue": [{"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}, "clip_norm": 2.0}],
+    "textbook": 5,
     "warm_start": [
         "old",
         {
@@ -90,6 +91,7 @@ def test_what_a_file_leaves_out_has_its_default():
     assert spec.pruning == Pruning(eta=3, rungs=(0.04, 0.11, 0.33), min_peers=3)
     assert spec.confirm == Confirm(top=3, runs=None)
     assert spec.ema == Ema(epochs=1.0, deploy=False)
+    assert spec.textbook == 3
     assert (spec.precision, spec.clip_norm, spec.baseline, spec.enqueue) == ("fp32", None, None, ())
     assert (spec.checkpoints, spec.code) == (None, "refuse")
     assert (spec.notes, spec.tags, spec.project) == ("", (), "")
@@ -105,7 +107,8 @@ def test_every_field_of_a_file_is_read():
     assert spec.pruning == Pruning(eta=2, rungs=(0.1, 0.5), min_peers=4)
     assert spec.confirm == Confirm(top=2, runs=8)
     assert spec.ema == Ema(epochs=0.5, deploy=True)
-    for key in ("name", "task", "steps", "seed", "baseline", "precision", "clip_norm", "notes"):
+    plain = ("name", "task", "steps", "seed", "baseline", "textbook", "precision", "clip_norm")
+    for key in (*plain, "notes"):
         assert getattr(spec, key) == FULL[key]
     assert spec.tags == ("a", "b")
     minimal = StudySpec.from_dict(MINIMAL)
@@ -121,6 +124,7 @@ def test_every_field_of_a_file_is_read():
         ("ema", "none", None),
         ("baseline", "none", None),
         ("clip_norm", "none", None),
+        ("textbook", "none", 0),
         ("pruning", None, None),
         ("confirm", None, None),
         ("ema", None, None),
@@ -294,6 +298,8 @@ def test_a_spec_cannot_be_changed():
             "baseline: epoch is not a field of a recipe; did you mean 'epochs'?",
         ),
         ({"enqueue": BASELINE}, "enqueue = {'optimizer': "),
+        ({"textbook": -1}, "textbook = -1: Input should be greater than or equal to 0"),
+        ({"textbook": "off"}, "textbook = 'off': a number of recipes, or none, is accepted"),
         ({"enqueue": [3]}, "enqueue[0] = 3: Input should be a mapping"),
         (
             {"enqueue": [BASELINE, {"optimizer": {"name": "sgd"}}]},
@@ -391,6 +397,12 @@ def test_a_stored_spec_keeps_the_preset_it_was_made_with(monkeypatch):
     assert spec_of().differences(spec)
 
 
+def test_a_study_stored_before_there_were_textbook_recipes_goes_on():
+    stored = spec_of().to_dict()
+    del stored["textbook"]
+    assert StudySpec.from_stored(stored).differences(spec_of()) == []
+
+
 #: For every field another value, and what the difference says.
 CHANGED = {
     "task": "other.py:task",
@@ -402,6 +414,7 @@ CHANGED = {
     "pruning": "none",
     "baseline": BASELINE,
     "enqueue": [BASELINE],
+    "textbook": "none",
     "warm_start": ["old"],
     "precision": "bf16",
     "clip_norm": 1.0,
