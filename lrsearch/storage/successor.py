@@ -10,6 +10,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    func,
     insert,
     literal,
     select,
@@ -54,16 +55,25 @@ def hold_running(connection: Connection, study_id: int) -> list[Row]:
 
 
 def end_interrupted(connection: Connection, study_id: int, reason: str) -> None:
-    """End what no worker holds in a study that is closed, and forget confirmation runs to come."""
+    """End what no worker holds in a study that is closed, and forget what was still to come."""
     mine = (trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
     values = {"state": TrialState.FAILED, "reason": reason, "ended_at": db_now()}
     connection.execute(update(trials).where(*mine).values(**values))
     change = update(studies).where(studies.c.study_id == study_id)
     connection.execute(change.values(epochs_reserved=0.0))
-    c = confirmations.c
-    connection.execute(
-        delete(confirmations).where(c.study_id == study_id, c.state.in_(confirmation_runs.OPEN))
+    for table in (confirmations, range_tests):
+        planned = (table.c.study_id == study_id, table.c.state.in_(confirmation_runs.OPEN))
+        connection.execute(delete(table).where(*planned))
+
+
+def range_testing(connection: Connection, study_id: int) -> int:
+    """How many range tests a worker does at the moment."""
+    query = select(func.count()).where(
+        range_tests.c.study_id == study_id,
+        range_tests.c.state == TrialState.RUNNING,
+        range_tests.c.worker.is_not(None),
     )
+    return int(connection.execute(query).scalar_one())
 
 
 def take_over(connection: Connection, study_id: int, taken: Sequence[Taken]) -> None:

@@ -142,16 +142,15 @@ class _Move:
         busy = sum(row["worker"] is not None or row["id"] not in held for row in self.running)
         busy += sum(not self.optunas[row["trial_id"]].state.is_finished() for row in self.ended)
         runs = len(confirmations.workers(self.connection, self.search.study_id))
-        if not busy and not runs:
+        tests = successor.range_testing(self.connection, self.search.study_id)
+        counts = {"trial": busy, "confirmation run": runs, "range test": tests}
+        total = sum(counts.values())
+        if not total:
             return
-        what = [
-            f"{count} {name}{'s' if count > 1 else ''}"
-            for count, name in ((busy, "trial"), (runs, "confirmation run"))
-            if count
-        ]
+        what = [f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n]
         raise StudyError(
             f"study {self.search.name!r} cannot be extended while {' and '.join(what)} "
-            f"run{'s' if busy + runs == 1 else ''}; `lrsearch study pause {self.search.name}` lets "
+            f"run{'s' if total == 1 else ''}; `lrsearch study pause {self.search.name}` lets "
             f"no more start: wait for the end of these (lrsearch study show "
             f"{self.search.name}), or interrupt their workers"
         )

@@ -11,6 +11,7 @@ from processes import finish, in_process
 from sqlalchemy import select, update
 from tiny_studies import (
     STEPS_PER_EPOCH,
+    TASKS,
     ask,
     curve_row,
     ended,
@@ -21,6 +22,7 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch import answer
 from lrsearch.errors import StudyError
 from lrsearch.storage import curves, studies, successor, trials
 from lrsearch.storage.tables import StudyState, TrialState
@@ -32,6 +34,7 @@ from lrsearch.study.database import prepare
 from lrsearch.study.extend import extend_study
 from lrsearch.study.search import Search
 from lrsearch.summary import curve_rows, summarize, trial_rows
+from lrsearch.task import load_task
 
 SPACE = {
     "optimizers": {
@@ -291,6 +294,32 @@ def test_a_file_of_another_name_makes_a_study_beside_the_old_one(search):
     assert ask(search).number == 4  # it goes on by itself
     finished = ask(search)
     search.tell(finished, ended(TrialState.COMPLETE))
+
+
+def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_path):
+    loaded = load_task("sized.py:task", TASKS)
+
+    def spec_of(params):
+        space = {**SPACE, "params": params}
+        return tiny_spec(name="sized", task="sized.py:task", space=space, confirm="none")
+
+    spec = spec_of({"batch_size": [8, 16]})
+    search, _ = create_study(lone.database, spec, loaded, steps_per_epoch=6, exist_ok=False)
+    for _ in range(3):
+        assignment = search.ask("host:1:1", lambda params: params["batch_size"])
+        with lone.database.begin() as connection:
+            curves.add(connection, assignment.claim.id, 1, [curve_row(1)])
+        search.tell(assignment, ended(TrialState.COMPLETE))
+    dropout = {"low": 0.0, "high": 0.3}
+    wider = spec_of({"batch_size": [8, 16, 32], "dropout": dropout})
+    assert extend_study(search, wider, loaded, steps_per_epoch=6).taken == 3
+    new = Search.open(lone.database, "sized")
+    assert {trial.params["params.dropout"] for trial in new.all_trials()} == {0.1}
+    for mine, theirs in zip(new.all_trials(), search.all_trials(), strict=True):
+        assert mine.params.keys() == {*theirs.params, "params.dropout"}
+    answer.write_files(new, summarize(new), tmp_path / "report")
+    other = spec_of({"batch_size": [8, 16], "dropout": {**dropout, "low": 0.2}})
+    assert extend_study(new, other, loaded, steps_per_epoch=6).left == 3
 
 
 def test_another_budget_alone_needs_no_successor(lone):
