@@ -26,7 +26,7 @@ from surrogate import EPOCHS, RUNGS, WORST, Surrogate, cross_validated, read_run
 
 from lrsearch import rungs
 from lrsearch.space import SearchSpace
-from lrsearch.spec import Pruning
+from lrsearch.spec_parts import Pruning
 from lrsearch.study.sampler import INSIDE_SHARE, WindowedTPESampler, Windows
 from lrsearch.textbook import textbook_recipes
 

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lrsearch.cost import CostPlan, cost_plan
 from lrsearch.errors import StudyError
-from lrsearch.lint import CostPlan, cost_plan
-from lrsearch.range_tests import RangeTest
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
-from lrsearch.study.extend import Extension
 from lrsearch.study.search import Search
 
 
@@ -171,88 +169,11 @@ def study_text(study: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def origin_text(origin: Mapping[str, Any] | None) -> list[str]:
-    """A line for each study that another one took over from when it was created."""
-    if origin is None:
-        return []
-    lines = []
-    if extended := origin["extended"]:
-        lines.append(
-            f"extends {extended['study']}: {extended['taken']} trials taken over, "
-            f"{extended['left']} left behind outside the space"
-        )
-    for lesson in origin["warm_start"]:
-        parts = [f"{lesson['enqueued']} recipes enqueued"]
-        if lesson["other"]:
-            parts.append(f"its trials tell the sampler nothing ({lesson['other']})")
-        else:
-            parts.append(f"{lesson['known']} trials told to the sampler")
-        for key, text in (("outside", "outside the space"), ("unusable", "of no use")):
-            parts += [f"{lesson[key]} {text}"] if lesson[key] else []
-        lines.append(f"warm start from {lesson['study']}: {', '.join(parts)}")
-    return lines
-
-
-def extension_text(done: Extension, study: Mapping[str, Any], file: Path) -> str:
-    """What `lrsearch study extend` has done, and how to go on."""
-    if done.old is None:
-        lines = [f"study {done.name} goes on with the file's budget; nothing else had changed"]
-    else:
-        lines = [
-            f"study {done.name} extends {done.old}: {done.taken} trials taken over, {done.left} "
-            f"left behind outside its space",
-            f"budget: {_budget_text(study)} (the trials taken over count)",
-        ]
-        if done.interrupted:
-            lines.append(f"{done.interrupted} interrupted trials start anew")
-        if done.waiting:
-            lines.append(f"{done.waiting} enqueued recipes wait for a trial")
-        if done.known:
-            lines.append(f"{done.known} trials of other studies are known to its sampler")
-    lines.append(f"go on with: lrsearch run {file}")
-    return "\n".join(lines)
-
-
 def _budget_text(study: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{name} {_number(part['used'])} of {_number(part['total'])}"
         for name, part in study["budget"].items()
     )
-
-
-def range_test_text(results: Sequence[RangeTest]) -> str:
-    """`lrsearch range-test` for people: a row for each optimizer, in lr of torch's units."""
-    from lrsearch.report import words
-    from lrsearch.report.tables import RangeRow
-
-    grid = words.range_tests(
-        [
-            RangeRow(optimizer=result.name, state="complete", reason=result.reason, result=result)
-            for result in results
-        ]
-    )
-    cells = [grid.columns, *grid.rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(grid.columns))]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-    return "\n".join(lines)
-
-
-def draw_range_tests(results: Sequence[RangeTest], path: Path) -> None:
-    """Write the picture of range tests. Raises StudyError if it cannot be written."""
-    from lrsearch.report import figures
-
-    try:
-        path.write_bytes(figures.render(lambda: figures.range_tests(results)))
-    except OSError as error:
-        raise StudyError(f"--plot {path}: {error.strerror}") from error
-
-
-def _window_line(test: Mapping[str, Any]) -> str:
-    name = f"range test of {test['optimizer']}"
-    if test["window"] is not None:
-        low, high = test["window"]
-        return f"{name}: lr {low:.3g} to {high:.3g}"
-    return f"{name}: {test['state']}" + (f", {test['reason']}" if test["reason"] else "")
 
 
 def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> Path:

@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError
-from lrsearch.spec import CONFIRM_SHARE, Confirm, StudySpec
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.spec_parts import Confirm
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState

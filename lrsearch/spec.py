@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import SpecError
 from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_yaml
 from lrsearch.space import SearchSpace
 from lrsearch.space_file import parse_space
+from lrsearch.spec_parts import Budget, Confirm, Ema, Objective, Part, Pruning, ValidateEvery
 
 #: Share of the search's epochs that confirmation may spend at most.
 CONFIRM_SHARE = 0.25
@@ -29,106 +30,11 @@ NOT_YET = {
 }
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Budget(_Part):
-    """Totals over all workers; at least one is given."""
-
-    #: Started search trials.
-    trials: int | None = Field(default=None, ge=1)
-    #: Epochs of search and confirmation together.
-    total_epochs: float | None = Field(default=None, gt=0)
-    #: Seconds of wall clock since the first trial, by the database's clock.
-    time: float | None = Field(default=None, gt=0)
-
-    @field_validator("time", mode="before")
-    @classmethod
-    def _seconds(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        parts = re.fullmatch(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?", value.strip())
-        if not parts or not any(parts.groups()):
-            raise ValueError('a duration such as "20m", "1h30m" or "45s" is accepted')
-        hours, minutes, seconds = (int(part or 0) for part in parts.groups())
-        return 3600 * hours + 60 * minutes + seconds
-
-    @model_validator(mode="after")
-    def _some(self) -> "Budget":
-        if self.trials is None and self.total_epochs is None and self.time is None:
-            raise ValueError("give trials, total_epochs or time")
-        return self
-
-
-class Objective(_Part):
-    metric: str
-    direction: Literal["minimize", "maximize"]
-
-    def better(self, a: float, b: float) -> bool:
-        """Whether `a` is strictly better than `b`."""
-        return a < b if self.direction == "minimize" else a > b
-
-    def loss(self, value: float) -> float:
-        """`value` turned so that lower is better."""
-        return value if self.direction == "minimize" else -value
-
-
-class ValidateEvery(_Part):
-    """After so many optimizer steps, or after this fraction of the horizon; None: each epoch."""
-
-    steps: int | None = Field(default=None, ge=1)
-    fraction: float | None = Field(default=None, gt=0, le=1)
-
-    @model_validator(mode="after")
-    def _one(self) -> "ValidateEvery":
-        if self.steps is not None and self.fraction is not None:
-            raise ValueError("give steps or fraction, not both")
-        return self
-
-
-class Pruning(_Part):
-    """Asynchronous successive halving (Li et al. 2020) at schedule progress.
-
-    Defaults: eta 3, rungs at 4/11/33 %; replayed on 512 AlexNet runs the regret at 20 trials'
-    epochs is 0.68 against 1.84 for Optuna's default MedianPruner.
-    """
-
-    eta: float = Field(default=3.0, gt=1)
-    #: Rungs as fractions of the horizon.
-    rungs: tuple[float, ...] = (0.04, 0.11, 0.33)
-    #: A rung that fewer trials have reached prunes none.
-    min_peers: int = Field(default=3, ge=2)
-
-    @field_validator("rungs")
-    @classmethod
-    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        inside = all(0 < rung < 1 for rung in value)
-        if not value or not inside or list(value) != sorted(set(value)):
-            raise ValueError("rising fractions between 0 and 1 are accepted")
-        return value
-
-
-class Confirm(_Part):
-    """How many candidates are re-run, and runs in all (at most a quarter of the study)."""
-
-    top: int = Field(default=3, ge=1)
-    runs: int | None = Field(default=None, ge=1)
-
-
-class Ema(_Part):
-    """Weight average, updated every step; `epochs` is about the span it averages over."""
-
-    epochs: float = Field(default=1.0, gt=0)
-    #: Whether the averaged weights are what is deployed, and so give the value.
-    deploy: bool = False
-
-
 def _off(value: Any) -> Any:
     return None if value == "none" else value
 
 
-class StudySpec(_Part):
+class StudySpec(Part):
     """A study: task, horizon, budget, objective, space and how trials are run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)

@@ -53,8 +53,8 @@ def run(
       lrsearch run studies/digits.yaml --workers 2
     """
     from lrsearch import answer, launch
+    from lrsearch.cost import cost_plan
     from lrsearch.errors import SpecError
-    from lrsearch.lint import cost_plan
     from lrsearch.preflight import check_file
     from lrsearch.study.create import create_study
     from lrsearch.study.database import open_database
@@ -106,8 +106,8 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
       lrsearch check studies/digits.yaml --plot digits.png --time
     """
     from lrsearch import answer
-    from lrsearch.advice import Scale, lint
-    from lrsearch.lint import cost_plan
+    from lrsearch.cost import cost_plan
+    from lrsearch.lint import Scale, lint
     from lrsearch.preflight import check_file, seconds_per_epoch
     from lrsearch.preview import sample
     from lrsearch.report.preview import save_preview

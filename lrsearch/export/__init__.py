@@ -7,7 +7,7 @@ from lrsearch.errors import SpecError, near_miss
 from lrsearch.export import json_file, torch_script, yaml_file
 from lrsearch.export.origin import Origin
 from lrsearch.recipe import Recipe
-from lrsearch.spec import ValidateEvery
+from lrsearch.spec_parts import ValidateEvery
 
 _WRITERS: dict[str, Callable[[Recipe, Origin], str]] = {
     "yaml": yaml_file.write,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lrsearch.spec import ValidateEvery
+from lrsearch.spec_parts import ValidateEvery
 
 
 @dataclass(frozen=True, kw_only=True)

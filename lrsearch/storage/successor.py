@@ -119,8 +119,13 @@ def _copy(
     connection.execute(insert(table).from_select(names, source), pairs)
 
 
-def copy_range_tests(connection: Connection, old: int, new: int, optimizers: Sequence[str]) -> None:
-    """The ended range tests of these optimizers, whose epochs count as used."""
+def copy_range_tests(
+    connection: Connection, old: int, new: int, optimizers: Sequence[str]
+) -> list[str]:
+    """Take over the ended range tests of these optimizers, whose epochs count as used.
+
+    Returns the optimizers that had one.
+    """
     query = select(range_tests).where(
         range_tests.c.study_id == old,
         range_tests.c.optimizer.in_(optimizers),
@@ -132,6 +137,7 @@ def copy_range_tests(connection: Connection, old: int, new: int, optimizers: Seq
     if rows:
         connection.execute(insert(range_tests), rows)
         _count(connection, new, {"epochs_used": sum(row["epochs"] for row in rows)})
+    return [row["optimizer"] for row in rows]
 
 
 def _count(connection: Connection, study_id: int, used: Mapping[str, float]) -> None:

@@ -86,13 +86,10 @@ def _make_study(
             if studies.by_name(connection, spec.name) is not None:
                 return False
             study_id = insert_study(connection, spec, loaded, steps_per_epoch)
-            range_tests.add(connection, study_id, _range_tests(spec, steps_per_epoch))
+            range_tests.add(connection, study_id, planned_range_tests(spec, steps_per_epoch))
             given = enqueue_given(connection, study_id, spec, present=[])
             warm_start.apply(connection, study_id, lessons, present=given)
-            count = _textbook_count(spec, steps_per_epoch)
-            for recipe in textbook_recipes(spec.space, count, batch_size):
-                fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
-                studies.enqueue(connection, study_id, "textbook", fields)
+            _enqueue_textbook(connection, study_id, spec, steps_per_epoch, batch_size)
             record_origin(connection, study_id, lessons, extended=None)
     except IntegrityError:
         if _stored(database, spec.name) is None:
@@ -165,6 +162,19 @@ def record_origin(
     studies.change(connection, study_id, origin=origin)
 
 
+def _enqueue_textbook(
+    connection: Connection,
+    study_id: int,
+    spec: StudySpec,
+    steps_per_epoch: int,
+    batch_size: int | None,
+) -> None:
+    count = _textbook_count(spec, steps_per_epoch)
+    for recipe in textbook_recipes(spec.space, count, batch_size):
+        fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
+        studies.enqueue(connection, study_id, "textbook", fields)
+
+
 def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
     """As many as the spec says, but at most a quarter of the trials, rounded up."""
     trials: float | None = spec.budget.trials
@@ -173,7 +183,8 @@ def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
     return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
 
 
-def _range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
+def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
+    """The range tests that a study begins with, as rows to add."""
     plan = range_plan(spec, steps_per_epoch)
     return [
         {"optimizer": test.name, "seeds": plan.seeds, "epochs_reserved": plan.epochs_of(test)}

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
 from lrsearch.spec import StudySpec
-from lrsearch.storage import confirmations, studies, successor, trials
+from lrsearch.storage import confirmations, range_tests, studies, successor, trials
 from lrsearch.storage.connect import explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.successor import Taken
@@ -27,6 +27,7 @@ from lrsearch.study.create import (
     enqueue_given,
     insert_study,
     is_same,
+    planned_range_tests,
     record_origin,
 )
 from lrsearch.study.knowledge import RECIPE_ATTRIBUTE, Encoding
@@ -171,9 +172,12 @@ class _Move:
         study_id = insert_study(self.connection, self.spec, loaded, steps_per_epoch)
         self._retell_known(study_id)
         taken = self._take_trials(study_id)
-        successor.copy_range_tests(
+        tested = successor.copy_range_tests(
             self.connection, self.search.study_id, study_id, list(self.spec.space.optimizers)
         )
+        planned = planned_range_tests(self.spec, steps_per_epoch)
+        new_tests = [test for test in planned if test["optimizer"] not in tested]
+        range_tests.add(self.connection, study_id, new_tests)
         self._enqueue(study_id, taken, lessons)
         left = len(self.ended) - len(taken)
         extended = {"study": old_name, "taken": len(taken), "left": left}

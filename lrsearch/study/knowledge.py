@@ -9,7 +9,7 @@ from optuna.trial import FixedTrial, FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from lrsearch.space import SearchSpace
-from lrsearch.spec import Objective
+from lrsearch.spec_parts import Objective
 
 #: What Optuna gets as the value of a diverged trial whose objective has no natural bad value; the
 #: constraint is what the sampler goes by.

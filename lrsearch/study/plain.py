@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import StorageError, StudyError, near_miss
-from lrsearch.spec import Objective
+from lrsearch.spec_parts import Objective
 from lrsearch.storage import studies
 from lrsearch.storage.connect import CONNECT_TIMEOUT_SECONDS, Database, complaint
 from lrsearch.study.database import optuna_storage

@@ -18,7 +18,7 @@ from lrsearch.export import FORMATS, export
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import make_plan
 from lrsearch.schedules import SCHEDULES
-from lrsearch.spec import ValidateEvery
+from lrsearch.spec_parts import ValidateEvery
 from lrsearch.training.data import make_splits
 from lrsearch.training.loop import Training
 

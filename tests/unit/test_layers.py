@@ -25,7 +25,7 @@ LAYERS = [
     {"storage", "training"},
     {"study"},
     {"confirm", "range_work"},
-    {"worker", "lint", "advice", "preview"},
+    {"worker", "cost", "lint", "preview"},
     {"preflight"},
     {"report", "export", "summary", "progress"},
     {"launch"},

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lrsearch.advice import Scale, lint
-from lrsearch.lint import cost_plan
+from lrsearch.cost import cost_plan
+from lrsearch.lint import Scale, lint
 from lrsearch.spec import StudySpec
 
 STUDY = {

@@ -13,15 +13,8 @@ from lrsearch.errors import SpecError
 from lrsearch.presets import PRESETS
 from lrsearch.recipe import Recipe
 from lrsearch.space_file import parse_space
-from lrsearch.spec import (
-    Budget,
-    Confirm,
-    Ema,
-    Objective,
-    Pruning,
-    StudySpec,
-    ValidateEvery,
-)
+from lrsearch.spec import StudySpec
+from lrsearch.spec_parts import Budget, Confirm, Ema, Objective, Pruning, ValidateEvery
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 MINIMAL = {"name": "tiny", "task": "tiny.py:task", "epochs": 10, "budget": {"trials": 5}}

@@ -30,7 +30,7 @@ from lrsearch.lookup import check_optimizer, optimizer_info
 from lrsearch.ranges import Range
 from lrsearch.recipe import Recipe
 from lrsearch.space_file import parse_space
-from lrsearch.spec import ValidateEvery
+from lrsearch.spec_parts import ValidateEvery
 from lrsearch.training import checkpoint
 
 SCHEDULE_FREE = {
