@@ -153,6 +153,7 @@ def answer_text(
     name = study["name"]
     lines = [] if wall_seconds else [f"study {name} is {study['state']}; nothing is left to do"]
     lines += ["", recipe_text(study), "", cost_text(study, plan, wall_seconds)]
+    lines += [_window_line(test) for test in study["range_tests"] if test["reason"]]
     lines.append(f"Report: {folder / 'report.html'}")
     if study["best"] is not None:
         lines.append(f"Recipe: {folder / 'best.yaml'}; plain PyTorch: {folder / 'best.py'}")
@@ -205,7 +206,7 @@ def _window_line(test: Mapping[str, Any]) -> str:
     if test["window"] is not None:
         low, high = test["window"]
         return f"{name}: lr {low:.3g} to {high:.3g}"
-    return f"{name}: {test['state']}" + (f", {test['reason']}" if test["reason"] else "")
+    return f"{name}: no window, {test['reason'] or test['state']}"
 
 
 def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> Path:
