@@ -6,6 +6,8 @@ from typing import Any
 
 from lrsearch.cost import CostPlan, cost_plan
 from lrsearch.errors import StudyError
+from lrsearch.origin import budget_text, number, origin_text
+from lrsearch.range_answer import window_line
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.study.search import Search
@@ -16,7 +18,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     space = spec.space
     trials = "trials" if plan.trials is None else f"{plan.trials} trials"
     lines = [
-        f"study {spec.name}: {trials} of {_number(plan.horizon)} epochs over "
+        f"study {spec.name}: {trials} of {number(plan.horizon)} epochs over "
         f"{', '.join(space.optimizers)} x {', '.join(space.schedules)}",
         f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
         f"{_epochs(plan.confirm)} of confirmation, {_range_test(plan)}",
@@ -59,12 +61,8 @@ def plan_json(
     }
 
 
-def _number(value: float) -> str:
-    return f"{value:g}" if value == int(value) else f"{value:.1f}"
-
-
 def _epochs(value: float | None) -> str:
-    return "any number of epochs" if value is None else f"{_number(value)} epochs"
+    return "any number of epochs" if value is None else f"{number(value)} epochs"
 
 
 def _duration(seconds: float) -> str:
@@ -133,8 +131,8 @@ def cost_text(study: Mapping[str, Any], plan: CostPlan | None, wall_seconds: flo
     epochs, seconds = study["epochs"], study["seconds"]
 
     def part(name: str, most: float | None) -> str:
-        spent = f"{name.replace('_', ' ')} {_number(epochs[name])}"
-        return spent if most is None else f"{spent} of {_number(most)}"
+        spent = f"{name.replace('_', ' ')} {number(epochs[name])}"
+        return spent if most is None else f"{spent} of {number(most)}"
 
     parts = [
         part("range_test", plan.range_test if plan else None),
@@ -152,6 +150,7 @@ def answer_text(
     name = study["name"]
     lines = [] if wall_seconds else [f"study {name} is {study['state']}; nothing is left to do"]
     lines += ["", recipe_text(study), "", cost_text(study, plan, wall_seconds)]
+    lines += [window_line(test) for test in study["range_tests"] if test["reason"]]
     lines.append(f"Report: {folder / 'report.html'}")
     if study["best"] is not None:
         lines.append(f"Recipe: {folder / 'best.yaml'}; plain PyTorch: {folder / 'best.py'}")
@@ -162,18 +161,11 @@ def answer_text(
 def study_text(study: Mapping[str, Any]) -> str:
     """`lrsearch study show` for people."""
     counts = ", ".join(f"{n} {state}" for state, n in study["counts"].items() if n) or "none yet"
-    lines = [f"study {study['name']}: {study['state']}", f"budget: {_budget_text(study)}"]
+    lines = [f"study {study['name']}: {study['state']}", f"budget: {budget_text(study)}"]
     lines += [f"trials: {counts}", *origin_text(study["origin"])]
-    lines += [_window_line(test) for test in study["range_tests"]]
+    lines += [window_line(test) for test in study["range_tests"]]
     lines += ["", recipe_text(study), "", cost_text(study, None, 0.0)]
     return "\n".join(lines)
-
-
-def _budget_text(study: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {_number(part['used'])} of {_number(part['total'])}"
-        for name, part in study["budget"].items()
-    )
 
 
 def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> Path:
@@ -224,10 +216,10 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
         minimize = search.spec.objective.direction == "minimize"
         best = trials.ranked(connection, search.study_id, minimize=minimize, limit=1)
         winners = confirmed(search)
-        number = trial
-        if number is None and (winners or best):
-            number = winners[0]["trial"] if winners else best[0]["number"]
-        row = None if number is None else trials.by_number(connection, search.study_id, number)
+        chosen = trial
+        if chosen is None and (winners or best):
+            chosen = winners[0]["trial"] if winners else best[0]["number"]
+        row = None if chosen is None else trials.by_number(connection, search.study_id, chosen)
         rows = [] if row is None else curves.of_trial(connection, row["id"])
     if trial is not None and (row is None or not row["recipe"]):
         raise StudyError(f"study {search.name!r} has no trial {trial}")

@@ -29,7 +29,7 @@ def range_test(
     Example:
       lrsearch range-test studies/digits.yaml --plot range-test.png
     """
-    from lrsearch import answer, preflight
+    from lrsearch import preflight, range_answer
     from lrsearch.errors import SpecError
 
     if seeds is not None and seeds < 1:
@@ -44,9 +44,9 @@ def range_test(
     if as_json:
         print_json([result.to_dict() for result in results])
     else:
-        click.echo(answer.range_test_text(results))
+        click.echo(range_answer.range_test_text(results))
     if plot is not None:
-        answer.draw_range_tests(results, plot)
+        range_answer.draw_range_tests(results, plot)
         click.echo(f"wrote {plot}", err=True)
 
 

@@ -55,6 +55,7 @@ def run(
     from lrsearch import answer, launch
     from lrsearch.cost import cost_plan
     from lrsearch.errors import SpecError
+    from lrsearch.origin import origin_text
     from lrsearch.preflight import check_file
     from lrsearch.study.create import create_study
     from lrsearch.study.database import open_database
@@ -75,7 +76,7 @@ def run(
         exist_ok=True,
     )
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
-    origin = answer.origin_text(search.origin) if new else []
+    origin = origin_text(search.origin) if new else []
     if not as_json:
         click.echo("\n".join([answer.plan_text(checked.spec, plan), *origin]))
     seconds = launch.run_local(search, checked.folder, workers=workers, device=device)

@@ -43,7 +43,7 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
     Example:
       lrsearch study create studies/digits.yaml --name digits-2
     """
-    from lrsearch import answer
+    from lrsearch.origin import origin_text
     from lrsearch.preflight import check_file
     from lrsearch.study.create import create_study
     from lrsearch.study.database import open_database
@@ -59,7 +59,7 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
         batch_size=checked.task.batch_size,
         exist_ok=exist_ok,
     )
-    for line in answer.origin_text(search.origin) if new else []:
+    for line in origin_text(search.origin) if new else []:
         click.echo(line)
     click.echo(f"study {search.name} {'created' if new else 'exists'}; start workers with")
     click.echo(f"  lrsearch worker {search.name} --studies {file.parent}")
@@ -83,7 +83,7 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study extend digits studies/digits.yaml
     """
-    from lrsearch import answer
+    from lrsearch.origin import extension_text
     from lrsearch.preflight import check_file
     from lrsearch.study.extend import extend_study
     from lrsearch.study.search import Search
@@ -100,7 +100,7 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     if as_json:
         print_json({**done.to_dict(), "budget": study["budget"]})
     else:
-        click.echo(answer.extension_text(done, study, file))
+        click.echo(extension_text(done, study, file))
 
 
 @study.command(name="list")

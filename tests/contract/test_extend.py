@@ -24,7 +24,7 @@ from tiny_studies import (
 
 from lrsearch import answer
 from lrsearch.errors import StudyError
-from lrsearch.storage import curves, studies, successor, trials
+from lrsearch.storage import curves, range_tests, studies, successor, trials
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
@@ -487,3 +487,27 @@ def test_a_worker_of_the_old_study_ends_in_order(search):
     with search.database.read() as connection:
         assert studies.epochs(connection, search.study_id)["confirm"] == 0
     assert ask(search) is None
+
+
+def test_a_successor_keeps_range_tests_and_plans_those_of_new_optimizers(database):
+    budget = {"trials": 4000}  # so many that range tests are within 3 % of it
+    search = make_search(database, space=SPACE, range_test="auto", budget=budget)
+    test = search.claim_range_test("host:1:1")
+    assert test["optimizer"] == "sgd"
+    result = {"optimizer": {"name": "sgd"}, "window": [0.01, 0.1], "batch_size": 16, "ramps": []}
+    values = {"state": TrialState.COMPLETE, "result": result, "epochs": 3.0, "seconds": 1.0}
+    with database.begin() as connection:
+        assert range_tests.record(connection, test, values)
+    spec = tiny_spec(space=WIDER, range_test="auto", budget=budget)
+    extend_study(search, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH)
+    extended = Search.open(database, "tiny")
+    with database.read() as connection:
+        rows = range_tests.everything(connection, extended.study_id)
+        study = studies.by_id(connection, extended.study_id)
+    states = {row["optimizer"]: row["state"] for row in rows}
+    assert states == {"sgd": TrialState.COMPLETE, "adamw": "waiting", "adagrad": "waiting"}
+    assert study["epochs_used"] == 3.0
+    waiting = sum(row["epochs_reserved"] for row in rows if row["state"] == "waiting")
+    assert study["epochs_reserved"] == pytest.approx(waiting)
+    ask(extended)
+    assert extended.windows.keys() == {"sgd.lr"}

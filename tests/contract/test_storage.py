@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from tiny_studies import ask, curve_row, ended, make_search, opened, work
 
 from lrsearch.errors import StorageError
-from lrsearch.storage import confirmations, curves, schema, studies, trials, workers
+from lrsearch.storage import confirmations, curves, range_tests, schema, studies, trials, workers
 from lrsearch.storage.connect import Database, explained, locate
 from lrsearch.storage.tables import StudyState, TrialState, db_now, metadata, optuna_studies
 from lrsearch.storage.tables import curves as curve_table
@@ -665,6 +665,9 @@ def worked(database):
     before = contents(database)
     baseline = {"optimizer": {"name": "sgd", "lr": 0.1}}
     search = make_search(database, budget={"trials": 8}, baseline=baseline)
+    test = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 20.0}
+    with database.begin() as connection:
+        range_tests.add(connection, search.study_id, [test])
     work(search)
     grown = contents(database)
     assert all(grown[name] > before[name] for name in OURS)

@@ -29,6 +29,7 @@ LAYERS = [
     {"preflight"},
     {"report", "export", "summary", "progress"},
     {"launch"},
+    {"origin", "range_answer"},
     {"answer", "api"},
     {"cli"},
     {"__main__"},

@@ -13,6 +13,7 @@ from ramps import make_ramp, make_result
 from tiny_studies import EPOCHS, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
 from torch import nn
 
+from lrsearch.answer import study_text
 from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe import Recipe
 from lrsearch.report import figures, plots, range_plots, words
@@ -23,6 +24,7 @@ from lrsearch.report.tables import Curve
 from lrsearch.storage import curves, range_tests
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.database import open_database
+from lrsearch.summary import summarize
 
 SPACE = {
     "optimizers": {"sgd": {"momentum": 0.9}, "adamw": {}},
@@ -648,6 +650,10 @@ def test_range_tests_are_a_table_a_picture_and_a_cost(database, tmp_path):
     assert third[:3] == ("rmsprop", "none: a|b", words.EMPTY)
     assert fourth[:2] == ("adam", "waiting")
     assert words.cost(report).rows[0] == ("range test", "48", "80", "6 s")
+    shown = study_text(summarize(search)).splitlines()
+    assert f"range test of sgd: lr {low:.3g} to {high:.3g}" in shown
+    assert "range test of rmsprop: no window, a|b" in shown
+    assert "range test of adam: no window, waiting" in shown
     page = Page(write_report(report, tmp_path))
     assert len(page.images) == 5
     assert page.images[-1]["alt"].endswith("a panel per optimizer: sgd, adamw.")
