@@ -43,14 +43,10 @@ FIELDS: dict[str, dict[str, str]] = {
     "cyclic": {"cycles": "step_size_up", "low": "base_factor"},
 }
 _COLUMNS = [f"{name}.{key}" for name, fields in FIELDS.items() for key in fields.values()]
-#: Learning rates of the recorded space, as momentum-equivalent lr.
-LR = {"sgd": Range(low=1e-4, high=3.0, log=True, unit="momentum_equivalent", in_unit=True)}
-_BY_HALF = Range(low=1e-2, high=0.3, log=True, unit="complement", in_unit=True)
 
 
 def recorded_space() -> SearchSpace:
-    """The space that the runs were drawn from, as far as this lrsearch has its schedules."""
-    eta_min = Range(low=1e-4, high=0.1, log=True)
+    """The space that the runs were drawn from."""
     schedules: dict[str, dict[str, Domain]] = {
         "constant": {},
         "step": {"step_size": Range(low=0.1, high=0.5), "gamma": Range(low=0.1, high=0.8)},
@@ -61,7 +57,7 @@ def recorded_space() -> SearchSpace:
             "gamma": Range(low=0.05, high=0.5, log=True),
         },
         "exponential": {"final": Range(low=1e-3, high=0.5, log=True)},
-        "cosine": {"eta_min": eta_min},
+        "cosine": {"eta_min": Range(low=1e-4, high=0.1, log=True)},
         "one_cycle": {
             "pct_start": Range(low=0.05, high=0.5),
             "div_factor": Range(low=5.0, high=50.0, log=True),
@@ -83,24 +79,26 @@ def recorded_space() -> SearchSpace:
     return SearchSpace(
         optimizers={
             "sgd": {
-                "lr": LR["sgd"],
+                "lr": Range(low=1e-4, high=3.0, log=True, unit="momentum_equivalent", in_unit=True),
                 "momentum": Range(low=1e-2, high=1.0, log=True, unit="complement", in_unit=True),
                 "weight_decay": Range(low=1e-6, high=1e-2, log=True),
             },
             "adamw": {
                 "lr": Range(low=1e-5, high=0.1, log=True),
-                "beta1": _BY_HALF,
+                "beta1": Range(low=1e-2, high=0.3, log=True, unit="complement", in_unit=True),
                 "beta2": Fixed(value=0.99),
                 "weight_decay": Range(low=1e-4, high=1.0, log=True),
             },
         },
-        schedules={name: fields for name, fields in schedules.items() if name in SCHEDULES},
+        schedules=schedules,
         warmup=Choice(choices=(0.0, 0.05)),
         params={},
     )
 
 
-def _row(optimizer: str, lr: float, rest: float, decay: float, fields: Mapping[str, float]):
+def _row(
+    optimizer: str, lr: float, rest: float, decay: float, fields: Mapping[str, float]
+) -> list[float]:
     """Features of a run; `rest` is 1 - momentum. A field of another schedule is -1."""
     is_sgd = optimizer == "sgd"
     equivalent = lr * 0.1 / rest if is_sgd else lr

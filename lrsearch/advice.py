@@ -7,8 +7,7 @@ from lrsearch.lookup import optimizer_info
 from lrsearch.presets import PRESETS
 from lrsearch.ranges import Choice, Domain, Fixed, Range
 from lrsearch.rungs import make_plan
-from lrsearch.spec import StudySpec
-from lrsearch.study.search import CONFIRM_SHARE
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.units import REFERENCE_MOMENTUM, equivalence
 
 #: A range that reaches this far beyond the published ones is unusual: a decade.

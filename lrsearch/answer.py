@@ -6,6 +6,7 @@ from typing import Any
 
 from lrsearch.errors import StudyError
 from lrsearch.lint import CostPlan, cost_plan
+from lrsearch.range_tests import RangeTest
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.study.extend import Extension
@@ -20,7 +21,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
         f"study {spec.name}: {trials} of {_number(plan.horizon)} epochs over "
         f"{', '.join(space.optimizers)} x {', '.join(space.schedules)}",
         f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
-        f"{_epochs(plan.confirm)} of confirmation, no range test",
+        f"{_epochs(plan.confirm)} of confirmation, {_range_test(plan)}",
     ]
     if plan.total_epochs is not None:
         lines[1] += f"; never more than {_epochs(plan.total_epochs)} together"
@@ -30,6 +31,12 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
             line += f", at most {_duration(plan.total * seconds_per_epoch)} of training in all"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _range_test(plan: CostPlan) -> str:
+    if plan.no_range_test:
+        return f"no range test ({plan.no_range_test})"
+    return f"{_epochs(plan.range_test)} of range test"
 
 
 def plan_json(
@@ -132,7 +139,7 @@ def cost_text(study: Mapping[str, Any], plan: CostPlan | None, wall_seconds: flo
         return spent if most is None else f"{spent} of {_number(most)}"
 
     parts = [
-        part("range_test", None),
+        part("range_test", plan.range_test if plan else None),
         part("search", plan.search if plan else None),
         part("confirm", plan.confirm if plan else None),
     ]
@@ -159,6 +166,7 @@ def study_text(study: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{n} {state}" for state, n in study["counts"].items() if n) or "none yet"
     lines = [f"study {study['name']}: {study['state']}", f"budget: {_budget_text(study)}"]
     lines += [f"trials: {counts}", *origin_text(study["origin"])]
+    lines += [_window_line(test) for test in study["range_tests"]]
     lines += ["", recipe_text(study), "", cost_text(study, None, 0.0)]
     return "\n".join(lines)
 
@@ -212,6 +220,41 @@ def _budget_text(study: Mapping[str, Any]) -> str:
     )
 
 
+def range_test_text(results: Sequence[RangeTest]) -> str:
+    """`lrsearch range-test` for people: a row for each optimizer, in lr of torch's units."""
+    from lrsearch.report import words
+    from lrsearch.report.tables import RangeRow
+
+    grid = words.range_tests(
+        [
+            RangeRow(optimizer=result.name, state="complete", reason=result.reason, result=result)
+            for result in results
+        ]
+    )
+    cells = [grid.columns, *grid.rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(grid.columns))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+    return "\n".join(lines)
+
+
+def draw_range_tests(results: Sequence[RangeTest], path: Path) -> None:
+    """Write the picture of range tests. Raises StudyError if it cannot be written."""
+    from lrsearch.report import figures
+
+    try:
+        path.write_bytes(figures.render(lambda: figures.range_tests(results)))
+    except OSError as error:
+        raise StudyError(f"--plot {path}: {error.strerror}") from error
+
+
+def _window_line(test: Mapping[str, Any]) -> str:
+    name = f"range test of {test['optimizer']}"
+    if test["window"] is not None:
+        low, high = test["window"]
+        return f"{name}: lr {low:.3g} to {high:.3g}"
+    return f"{name}: {test['state']}" + (f", {test['reason']}" if test["reason"] else "")
+
+
 def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> Path:
     """The report, and the best recipe as config and code once there is one; their folder."""
     from lrsearch.report.data import load_report
@@ -219,7 +262,11 @@ def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> P
 
     folder = report_folder(search.name, out)
     plan = cost_plan(search.spec, search.steps_per_epoch)
-    planned = {"search": plan.search, "confirm": plan.confirm}
+    planned = {
+        "range_test": plan.range_test,
+        "search": plan.search,
+        "confirm": plan.confirm,
+    }
     report = load_report(search.database, search.name, study["confirmed"], planned=planned)
     try:
         write_report(report, folder)

@@ -14,11 +14,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError
-from lrsearch.spec import Confirm, StudySpec
+from lrsearch.spec import CONFIRM_SHARE, Confirm, StudySpec
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
-from lrsearch.study.search import CONFIRM_SHARE, Search
+from lrsearch.study.search import Search
 
 #: `auto` asks for no more runs than this; beyond 30 the regret of the choice hardly falls.
 MOST_RUNS = 30

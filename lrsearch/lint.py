@@ -4,8 +4,8 @@ import sys
 from dataclasses import dataclass
 
 from lrsearch.confirm import MOST_RUNS, allowed_runs
-from lrsearch.spec import StudySpec
-from lrsearch.study.search import CONFIRM_SHARE
+from lrsearch.range_plan import range_plan
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,8 @@ class CostPlan:
     horizon: float
     trials: int | None
     range_test: float
+    #: Why no range test is planned; empty if one is.
+    no_range_test: str
     search: float | None
     confirm_runs: int
     #: The budget's own bound on everything together.
@@ -47,10 +49,12 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         left = budget.total_epochs
         most = allowed_runs(spec, started=started, epochs_left=left, horizon=horizon)
         runs = min(confirm.runs or MOST_RUNS, most)
+    tests = range_plan(spec, steps_per_epoch)
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
-        range_test=0.0,
+        range_test=tests.epochs,
+        no_range_test=tests.skipped,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
         total_epochs=budget.total_epochs,

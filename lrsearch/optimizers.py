@@ -41,6 +41,8 @@ class OptimizerInfo:
     ranges: Mapping[str, Domain]
     #: The field that schedules cycle; None if the optimizer has no momentum.
     momentum: Literal["momentum", "betas"] | None = None
+    #: Whether momentum sums gradients up, so that a step is as long as lr / (1 - momentum).
+    accumulates: bool = False
     #: Whether torch has a fused implementation on CPU and CUDA.
     fused: bool = False
     #: What the class takes for fields that a recipe leaves out, where that is not 0 or False.
@@ -103,6 +105,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             "weight_decay": Range(low=1e-7, high=1e-3, log=True),  # [AP] to 5e-5, small sets more
         },
         momentum="momentum",
+        accumulates=True,
         fused=True,
     ),
     "adam": OptimizerInfo(
@@ -200,6 +203,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             "momentum": Choice(choices=(0.0, 0.9)),
         },
         momentum="momentum",
+        accumulates=True,
         defaults={"alpha": 0.99, "eps": 1e-8},
     ),
     "adafactor": OptimizerInfo(

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrsearch.errors import LrsearchError, SpecError, TaskError
+from lrsearch.errors import LrsearchError, SpecError, TaskError, near_miss
 from lrsearch.preview import sample
-from lrsearch.ranges import Domain, Fixed, Range
+from lrsearch.range_plan import ramp_plan
+from lrsearch.range_tests import SEED_COUNTS, RangeTest
+from lrsearch.ranges import first_value
 from lrsearch.spec import StudySpec
 from lrsearch.task import LoadedTask, Task, describe, load_task
 
@@ -43,7 +45,7 @@ def check_file(
     chosen = pick_device(device)
     with _located(str(path)):
         loaded = load_task(spec.task, path.parent)
-        task = loaded.make({key: _first(domain) for key, domain in spec.space.params.items()})
+        task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)
     with _located(f"{path}: {spec.task}"):
         steps_per_epoch = try_task(task, chosen)
@@ -88,13 +90,41 @@ def _override(spec: StudySpec, path: Path, name: str | None, trials: int | None)
     return StudySpec.from_dict(content, where=str(path) if trials is None else "--trials")
 
 
-def _first(domain: Domain) -> Any:
-    """Some value of the domain."""
-    if isinstance(domain, Fixed):
-        return domain.value
-    if isinstance(domain, Range):
-        return int(domain.low) if domain.integer else domain.low
-    return domain.choices[0]
+def tested_optimizers(checked: Checked, name: str | None) -> list[str]:
+    """The optimizers of the space, or the one named. Raises SpecError if it is not among them."""
+    names = list(checked.spec.space.optimizers)
+    if name is None:
+        return names
+    if name not in names:
+        raise SpecError(
+            f"--optimizer {name} is not in the space of {checked.spec.name}{near_miss(name, names)}"
+        )
+    return [name]
+
+
+def range_test(
+    checked: Checked, optimizer: str, *, seeds: int | None, device: str = "auto"
+) -> RangeTest:
+    """The LR range test of an optimizer of the space, with so many seeds or as many as it asks for.
+
+    Raises TaskError if the task's code fails.
+    """
+    import torch
+
+    from lrsearch.training.devices import pick_device
+    from lrsearch.training.ramp import RangeTraining
+    from lrsearch.training.setup import TaskCache, TrialFailedError
+
+    torch.set_num_threads(1)
+    cache = TaskCache(checked.loaded, pick_device(device))
+    plan = ramp_plan(checked.spec, optimizer)
+    training = RangeTraining(checked.spec, plan, cache, lambda: False)
+    try:
+        result = training.run(seeds or SEED_COUNTS[-1], exactly=seeds is not None)
+    except TrialFailedError as failure:
+        raise TaskError(f"{checked.spec.task}: range test of {optimizer}: {failure}") from failure
+    assert result is not None  # nothing stops it
+    return result
 
 
 def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
@@ -105,7 +135,7 @@ def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
     from lrsearch.training.setup import TaskCache, start_training
 
     torch.set_num_threads(1)
-    params = {key: _first(domain) for key, domain in checked.spec.space.params.items()}
+    params = {key: first_value(domain) for key, domain in checked.spec.space.params.items()}
     optimizer = {"name": "sgd", "lr": 1e-6, "momentum": 0.9}
     recipe = checked.spec.recipe(
         {"optimizer": optimizer, "params": params}, batch_size=checked.task.batch_size

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lrsearch.storage import confirmations, studies, trials
+from lrsearch.storage import confirmations, range_tests, studies, trials
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Search
 
@@ -64,10 +64,16 @@ class Progress:
             counts = studies.counts(connection, self.search.study_id)
             best = trials.ranked(connection, self.search.study_id, minimize=minimize, limit=1)
             runs = confirmations.everything(connection, self.search.study_id)
+            tests = range_tests.everything(connection, self.search.study_id)
         if study is None:
             return
         ended = sum(counts.values()) - counts[TrialState.RUNNING]
         notes = [
+            f"range test of {test['optimizer']}"
+            for test in tests
+            if test["state"] == TrialState.RUNNING
+        ]
+        notes += [
             f"{counts[state]} {state}"
             for state in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
             if counts[state]

@@ -40,6 +40,15 @@ class Range:
 Domain = Fixed | Choice | Range
 
 
+def first_value(domain: Domain) -> Value:
+    """Some value of the domain: what is trained where any will do."""
+    if isinstance(domain, Fixed):
+        return domain.value
+    if isinstance(domain, Range):
+        return int(domain.low) if domain.integer else domain.low
+    return domain.choices[0]
+
+
 def as_number(value: object) -> object:
     """A number that YAML 1.1 took for a string (`1e-3`) as a float; anything else as it came."""
     if isinstance(value, str):

@@ -89,4 +89,9 @@ def survives(mine: float, others: Iterable[float], *, eta: float, min_peers: int
 
 def divergence_limit(start_loss: float) -> float:
     """The mean training loss above which a run has diverged; works for losses below 0 as well."""
-    return start_loss + (DIVERGENCE_MULTIPLE - 1) * (abs(start_loss) or math.inf)
+    return above(start_loss, DIVERGENCE_MULTIPLE)
+
+
+def above(start_loss: float, multiple: float) -> float:
+    """`multiple` of a loss; as far above it where it is below 0, and out of reach where it is 0."""
+    return start_loss + (multiple - 1) * (abs(start_loss) or math.inf)

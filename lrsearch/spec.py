@@ -15,6 +15,8 @@ from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_
 from lrsearch.space import SearchSpace
 from lrsearch.space_file import parse_space
 
+#: Share of the search's epochs that confirmation may spend at most.
+CONFIRM_SHARE = 0.25
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints")
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
@@ -24,7 +26,6 @@ EXTENDABLE = ("space", "baseline", "enqueue", "warm_start", "textbook", "pruning
 #: Fields of the study-file format that this version cannot serve yet, and what it does serve.
 NOT_YET = {
     "accumulate": "1",
-    "range_test": "none",
 }
 
 
@@ -145,6 +146,8 @@ class StudySpec(_Part):
     validate_every: ValidateEvery = ValidateEvery()
     pruning: Pruning | None = Pruning()
     confirm: Confirm | None = Confirm()
+    #: LR range test before the search: `auto` unless it is dearer than 3 % of the budget.
+    range_test: Literal["auto", "none"] = "auto"
     baseline: dict[str, Any] | None = None
     enqueue: tuple[dict[str, Any], ...] = ()
     #: How many textbook recipes are trained first, after the user's own.
@@ -225,6 +228,11 @@ class StudySpec(_Part):
         if isinstance(value, str) and value != "none":
             raise ValueError("a number of recipes, or none, is accepted")
         return 0 if value == "none" else value
+
+    @field_validator("range_test", mode="before")
+    @classmethod
+    def _no_value(cls, value: Any) -> Any:
+        return "none" if value is None else value
 
     @field_validator("clip_norm", "baseline", mode="before")
     @classmethod

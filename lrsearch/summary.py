@@ -5,7 +5,7 @@ from typing import Any
 from lrsearch import confirm
 from lrsearch.errors import StudyError
 from lrsearch.spec import StudySpec
-from lrsearch.storage import curves, studies, trials
+from lrsearch.storage import curves, range_tests, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState
 from lrsearch.study.search import Search
@@ -27,6 +27,7 @@ def summarize(search: Search) -> dict[str, Any]:
         epochs = studies.epochs(connection, search.study_id)
         seconds = studies.seconds(connection, search.study_id)
         elapsed = studies.elapsed(connection, search.study_id)
+        tests = range_tests.everything(connection, search.study_id)
     paused = study["state"] == StudyState.PAUSED
     return {
         "name": search.name,
@@ -36,6 +37,7 @@ def summarize(search: Search) -> dict[str, Any]:
         "epochs": epochs,
         "seconds": seconds,
         "counts": counts,
+        "range_tests": [_range_test(row) for row in tests],
         "best": _trial(best[0]) if best else None,
         "baseline": _trial(baseline) if baseline and baseline["recipe"] else None,
         "confirmed": confirmed,
@@ -49,6 +51,20 @@ def _trial(row: Row) -> dict[str, Any]:
         "value": row["value"],
         "recipe": row["recipe"],
         "metrics": row["metrics"],
+    }
+
+
+def _range_test(row: Row) -> dict[str, Any]:
+    """A range test without its ramps."""
+    result = row["result"] or {}
+    readings = ("edge", "min_over_10", "valley", "steepest", "window")
+    return {
+        "optimizer": row["optimizer"],
+        "state": row["state"],
+        "reason": row["reason"],
+        **{key: result.get(key) for key in readings},
+        "seeds": len(result.get("ramps", [])),
+        "epochs": row["epochs"],
     }
 
 

@@ -1,8 +1,9 @@
 """Textbook recipes, moved into a space: what one would try before any search.
 
-Three first shots, not more: on two recorded sets (digits MLP, Fashion-MNIST subset) 3 were as good
-as none at 20 trials' epochs and better before, while 8 anchored the sampler and lost. Sources of
-the values, by key:
+Three first shots, not more: on two recorded sets the regret at 20 trials' epochs was .068 with 3,
+.080 with none, .113 with 8, which anchor the sampler (digits MLP, log loss), and .46, .50, .48
+(Fashion-MNIST subset, error points). benchmarks/README.md measures 3 against none once more.
+Sources of the values, by key:
 [WRN] Wide residual networks (Zagoruyko & Komodakis 2016), at batch 128: SGD with Nesterov momentum.
 [AW] torch.optim.AdamW's defaults.
 [AP] AlgoPerf (Dahl et al. 2023): warm-up of 5 %; Goyal et al. 2017 have 5 of 90 epochs for SGD.
@@ -21,8 +22,8 @@ from lrsearch.space import SearchSpace
 FIRST = (("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle"))
 #: Schedules of the further ones, before the space's first.
 FURTHER_SCHEDULES = ("cosine", "one_cycle", "linear")
-#: What the fields are, in torch's units but for `sgd.lr`, which is momentum-equivalent. What is not
-#: here or in the schedules' defaults takes the middle of its domain.
+#: What the fields are, in torch's units but for `sgd.lr`, which is momentum-equivalent; a field
+#: that is not here or in the schedules' defaults takes the middle of its domain.
 VALUES: dict[str, Any] = {
     "sgd.lr": 0.05,  # [WRN] 0.1 at batch 128; this is at 64
     "sgd.momentum": 0.9,  # [WRN]

@@ -4,17 +4,18 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from sqlalchemy import Connection
 
-from lrsearch import confirm, rungs
+from lrsearch import confirm, range_work, rungs
 from lrsearch.recipe import Recipe
-from lrsearch.storage import confirmations, curves, studies, trials, workers
+from lrsearch.storage import confirmations, curves, range_tests, studies, trials, workers
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.search import Assignment, LostTrialError, Outcome, Search
@@ -84,17 +85,23 @@ class CurveWriter:
 
 
 def release_dead(search: Search) -> int:
-    """Let go of what dead workers of this machine held; how many trials and runs there were."""
+    """Let go of what dead workers of this machine held; how many trials, tests and runs it was."""
     with search.database.begin() as connection:
         names = {
             *trials.workers(connection, search.study_id),
+            *range_tests.workers(connection, search.study_id),
             *confirmations.workers(connection, search.study_id),
         }
         dead = [name for name in names if workers.is_dead(name)]
         if not dead:
             return 0
-        count = trials.release_workers(connection, search.study_id, dead)
-        return count + confirmations.release(connection, search.study_id, dead)
+        return _release(connection, search, dead)
+
+
+def _release(connection: Connection, search: Search, names: Sequence[str]) -> int:
+    count = trials.release_workers(connection, search.study_id, names)
+    count += range_tests.release(connection, search.study_id, names)
+    return count + confirmations.release(connection, search.study_id, names)
 
 
 def is_finished(search: Search) -> bool:
@@ -106,6 +113,8 @@ def is_finished(search: Search) -> bool:
         running = studies.counts(connection, search.study_id)[TrialState.RUNNING]
         runs = confirmations.everything(connection, search.study_id)
         if running or any(run["state"] in confirmations.OPEN for run in runs):
+            return False
+        if range_tests.workers(connection, search.study_id):
             return False
         if study["state"] == StudyState.PAUSED or search.may_start(connection):
             return False
@@ -129,8 +138,7 @@ class Worker:
             self._loop()
         except BaseException:
             with self.search.database.begin() as connection:
-                trials.release_workers(connection, self.search.study_id, [self.name])
-                confirmations.release(connection, self.search.study_id, [self.name])
+                _release(connection, self.search, [self.name])
             raise
 
     def _loop(self) -> None:
@@ -146,7 +154,11 @@ class Worker:
             time.sleep(IDLE_SECONDS)
 
     def _work(self) -> bool:
-        """Train one trial or confirmation run, or plan some; False if there is none."""
+        """Train a range test, trial or confirmation run, or plan some; False if there is none."""
+        test = self.search.claim_range_test(self.name)
+        if test is not None:
+            range_work.train(self.search, test, self.cache, lambda: self.stop.asked)
+            return True
         assignment = self.search.ask(self.name, self.cache.batch_size)
         if assignment is not None:
             self._train_trial(assignment)

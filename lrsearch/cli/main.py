@@ -5,7 +5,7 @@ import sys
 import click
 
 from lrsearch import __version__
-from lrsearch.cli import database, run, study
+from lrsearch.cli import database, range_test, run, study
 from lrsearch.errors import LrsearchError
 
 #: 128 + SIGINT, as shells report an interrupted command.
@@ -23,7 +23,7 @@ def cli() -> None:
     """
 
 
-for command in (*run.COMMANDS, *study.COMMANDS, *database.COMMANDS):
+for command in (*run.COMMANDS, *range_test.COMMANDS, *study.COMMANDS, *database.COMMANDS):
     cli.add_command(command)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError, near_miss
+from lrsearch.range_tests import RangeTest
 from lrsearch.recipe import Recipe
 from lrsearch.report import sequences
 from lrsearch.report.tables import (
@@ -15,11 +16,12 @@ from lrsearch.report.tables import (
     History,
     HistoryPoint,
     LrPoint,
+    RangeRow,
     Report,
     TrialRow,
 )
 from lrsearch.spec import StudySpec
-from lrsearch.storage import curves, studies, trials
+from lrsearch.storage import curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
@@ -52,6 +54,7 @@ def load_report(
             limit=max(1, len(rows)),
         )
         counts = studies.counts(connection, study_id)
+        tests = range_tests.everything(connection, study_id)
         cost = _cost(connection, study, spec, planned)
         by_id = {row["id"]: _trial_row(row) for row in rows}
         ranked = tuple(by_id[row["id"]] for row in best_first)
@@ -80,6 +83,7 @@ def load_report(
             _sequence(row, drawn[row.trial], study["steps_per_epoch"]) for row in shown
         ),
         lr_points=_lr_points(by_id.values(), best, winners),
+        range_tests=tuple(_range_row(row) for row in tests),
         versions=study["versions"],
     )
 
@@ -126,6 +130,15 @@ def _trial_row(row: Row) -> TrialRow:
         seconds=row["seconds"],
         attempts=row["attempt"],
         recipe=Recipe.from_dict(row["recipe"]) if row["recipe"] else None,
+    )
+
+
+def _range_row(row: Row) -> RangeRow:
+    return RangeRow(
+        optimizer=row["optimizer"],
+        state=row["state"],
+        reason=row["reason"],
+        result=None if row["result"] is None else RangeTest.from_dict(row["result"]),
     )
 
 

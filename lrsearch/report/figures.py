@@ -1,15 +1,16 @@
-"""The four pictures of a report as PNG files, for light and for dark pages."""
+"""The pictures of a report as PNG files, for light and for dark pages."""
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lrsearch.report import plots
+from lrsearch.range_tests import RangeTest
+from lrsearch.report import plots, range_plots
 from lrsearch.report.tables import Report
 
 DOTS_PER_INCH = 150
@@ -93,18 +94,35 @@ def lr_value(report: Report) -> Figure:
     return figure
 
 
+def range_tests(results: Sequence[RangeTest]) -> Figure:
+    """Loss against learning rate, a panel for each optimizer."""
+    figure = _figure(1.2 + 3.0 * max(1, math.ceil(len(results) / PANELS_PER_ROW)))
+    range_plots.draw(results, figure, PANELS_PER_ROW)
+    return figure
+
+
+def _range_tests(report: Report) -> Figure:
+    return range_tests([row.result for row in report.range_tests if row.result is not None])
+
+
 FIGURES: dict[str, Callable[[Report], Figure]] = {
     "history": history,
     "curves": curves,
     "lr": lr,
     "lr_value": lr_value,
+    "range_test": _range_tests,
 }
 
 
 def png(report: Report, name: str, theme: str = "light") -> bytes:
     """The picture `name` of FIGURES; equal reports give equal bytes."""
+    return render(lambda: FIGURES[name](report), theme)
+
+
+def render(draw: Callable[[], Figure], theme: str = "light") -> bytes:
+    """A figure, drawn in the theme, as a PNG file."""
     with matplotlib.rc_context(THEMES[theme]):
-        figure = FIGURES[name](report)
+        figure = draw()
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return file.getvalue()

@@ -62,6 +62,7 @@ def _content(report: Report, pictures: list[Picture]) -> dict[str, Any]:
         "cost": words.cost(report),
         "pictures": pictures,
         "confirmation": words.confirmation(report),
+        "range_tests": words.range_tests(report.range_tests),
         "top": words.trial_table(report, top, reasons=False),
         "trials": words.trial_table(report, report.trials, reasons=True),
         "spec": to_yaml(report.spec.to_dict()),
@@ -102,6 +103,14 @@ def _pictures(report: Report) -> list[Picture]:
             f"than this. Red crosses at the {worse} edge diverged.",
         ),
     }
+    tested = [row.optimizer for row in report.range_tests if row.result is not None]
+    if tested:
+        texts["range_test"] = (
+            "Range test",
+            f"Training loss against learning rate, a panel per optimizer: {', '.join(tested)}.",
+            "lr rises by 15 % each step, from a fresh model. Nine of ten trials are drawn inside "
+            "the window, the rest outside it.",
+        )
     return [
         Picture(
             name=name,

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from lrsearch.report import sequences
@@ -65,7 +66,7 @@ def plot_history(history: History, ax: Axes) -> None:
         line = ax.axhline(history.baseline, color=ORANGE, ls="--", lw=1.5, label="baseline")
         handles.append(line)
     _note_if_empty(ax, bool(values), "no trial has a value yet")
-    _legend(ax.figure, handles)
+    draw_legend(ax.figure, handles)
 
 
 def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: str) -> None:
@@ -83,7 +84,7 @@ def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: st
         marker = "o" if len(y) == 1 else None
         handles += ax.plot(curve.epochs, y, marker=marker, **style)
     _note_if_empty(ax, bool(finite), "no trial is complete yet")
-    _legend(ax.figure, handles, columns=2)
+    draw_legend(ax.figure, handles, columns=2)
 
 
 def plot_lr_sequences(
@@ -115,7 +116,7 @@ def plot_lr_sequences(
     if momentum_ax is not None:
         momentum_ax.set_ylabel("momentum")
     _note_if_empty(ax, bool(positive), "no trial is complete yet")
-    _legend(ax.figure, handles, columns=2)
+    draw_legend(ax.figure, handles, columns=2)
 
 
 def plot_lr_against_value(
@@ -143,7 +144,7 @@ def plot_lr_against_value(
     if not values:
         for ax in axes.values():
             ax.set_yticks([])
-    _legend(next(iter(axes.values())).figure, list(handles.values()))
+    draw_legend(next(iter(axes.values())).figure, list(handles.values()))
 
 
 def _lr_limits(lrs: Sequence[float]) -> tuple[float, float]:
@@ -286,7 +287,9 @@ def _note_if_empty(ax: Axes, anything: bool, text: str) -> None:
         ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
 
 
-def _legend(figure: Figure | SubFigure, handles: Sequence[Line2D], columns: int = 4) -> None:
+def draw_legend(
+    figure: Figure | SubFigure, handles: Sequence[Line2D | Patch], columns: int = 4
+) -> None:
     """Below the axes, where it hides nothing."""
     if handles:
         rows = math.ceil(len(handles) / columns)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lrsearch.range_tests import RangeTest
 from lrsearch.recipe import Recipe
 from lrsearch.report.sequences import Sequence
 from lrsearch.spec import StudySpec
@@ -106,6 +107,18 @@ class LrPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RangeRow:
+    """The LR range test of one optimizer."""
+
+    optimizer: str
+    #: waiting | running | complete | failed
+    state: str
+    #: Why it gave no window.
+    reason: str | None
+    result: RangeTest | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What was spent, by part (range_test, search, audit, confirm), against the plan."""
 
@@ -140,6 +153,8 @@ class Report:
     curves: tuple[Curve, ...]
     sequences: tuple[Sequence, ...]
     lr_points: tuple[LrPoint, ...]
+    #: In the order of the space; empty if the study has none.
+    range_tests: tuple[RangeRow, ...]
     #: Package to version, at the study's creation.
     versions: Mapping[str, str]
 

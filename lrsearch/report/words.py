@@ -1,11 +1,12 @@
 """A report's tables in words and formatted cells, the same for the page and for markdown."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lrsearch.range_tests import Spread
 from lrsearch.recipe import Recipe
-from lrsearch.report.tables import Confirmed, Report, TrialRow
+from lrsearch.report.tables import Confirmed, RangeRow, Report, TrialRow
 
 #: Rows of the first table of trials.
 TOP_ROWS = 10
@@ -228,6 +229,36 @@ def confirmation(report: Report) -> Grid:
         cells = (str(entry.trial), entry.role, number(entry.mean), low_high)
         rows.append((*cells, f"{entry.n}{failed}", values, entry.recipe.title()))
     return Grid(columns=columns, rows=tuple(rows))
+
+
+def range_tests(rows: Sequence[RangeRow]) -> Grid:
+    """Of each optimizer the window, and what was read from its ramps."""
+    columns = ("optimizer", "window", "edge", "lowest / 10", "valley", "steepest", "seeds")
+    table = []
+    for row in rows:
+        result = row.result
+        if result is None:
+            cells = (_no_window(row), *[EMPTY] * 5)
+        else:
+            window = " to ".join(f"{lr:.2g}" for lr in result.window or ())
+            readings = (result.edge, result.min_over_10, result.valley, result.steepest)
+            seeds = str(len(result.ramps))
+            cells = (window or _no_window(row), *(_spread(each) for each in readings), seeds)
+        table.append((row.optimizer, *cells))
+    return Grid(columns=columns, rows=tuple(table))
+
+
+def _no_window(row: RangeRow) -> str:
+    return f"none: {row.reason}" if row.reason else row.state
+
+
+def _spread(spread: Spread | None) -> str:
+    """`0.05 (0.04 to 0.07)`: the median, and the lowest and highest seed."""
+    if spread is None:
+        return EMPTY
+    if spread.low == spread.high:
+        return f"{spread.median:.2g}"
+    return f"{spread.median:.2g} ({spread.low:.2g} to {spread.high:.2g})"
 
 
 def trial_table(report: Report, rows: tuple[TrialRow, ...], *, reasons: bool) -> Grid:

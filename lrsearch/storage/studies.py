@@ -13,6 +13,7 @@ from lrsearch.storage.tables import (
     db_now,
     optuna_studies,
     queue,
+    range_tests,
     studies,
     trials,
 )
@@ -91,8 +92,11 @@ def epochs(connection: Connection, study_id: int) -> dict[str, float]:
     confirm = select(func.coalesce(func.sum(confirmations.c.epochs), 0.0)).where(
         confirmations.c.study_id == study_id
     )
+    range_test = select(func.coalesce(func.sum(range_tests.c.epochs), 0.0)).where(
+        range_tests.c.study_id == study_id
+    )
     return {
-        "range_test": 0.0,
+        "range_test": float(connection.execute(range_test).scalar_one()),
         "search": float(connection.execute(search).scalar_one()),
         "audit": 0.0,
         "confirm": float(connection.execute(confirm).scalar_one()),
@@ -102,7 +106,11 @@ def epochs(connection: Connection, study_id: int) -> dict[str, float]:
 def seconds(connection: Connection, study_id: int) -> dict[str, float]:
     """Training time so far, summed over workers."""
     totals = {}
-    for part, table in (("search", trials), ("confirm", confirmations)):
+    for part, table in (
+        ("range_test", range_tests),
+        ("search", trials),
+        ("confirm", confirmations),
+    ):
         query = select(func.coalesce(func.sum(table.c.seconds), 0.0)).where(
             table.c.study_id == study_id
         )

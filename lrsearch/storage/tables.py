@@ -210,6 +210,8 @@ range_tests = Table(
     Column("id", Integer, primary_key=True),
     _study(),
     Column("optimizer", String(200), nullable=False),
+    Column("seeds", Integer, nullable=False),  # ramps at most
+    Column("epochs_reserved", Float, nullable=False),  # of the study's budget, until it ends
     Column("state", String(16), nullable=False),  # waiting, then a TrialState
     Column("worker", String(200)),
     Column("attempt", Integer, nullable=False),

@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import SpecError, StudyError, near_miss
+from lrsearch.range_plan import range_plan
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
-from lrsearch.storage import studies
+from lrsearch.storage import range_tests, studies
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.study import optuna_rows, warm_start
@@ -85,6 +86,7 @@ def _make_study(
             if studies.by_name(connection, spec.name) is not None:
                 return False
             study_id = insert_study(connection, spec, loaded, steps_per_epoch)
+            range_tests.add(connection, study_id, _range_tests(spec, steps_per_epoch))
             given = enqueue_given(connection, study_id, spec, present=[])
             warm_start.apply(connection, study_id, lessons, present=given)
             count = _textbook_count(spec, steps_per_epoch)
@@ -169,6 +171,14 @@ def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
     if trials is None and spec.budget.total_epochs is not None:
         trials = spec.budget.total_epochs // spec.horizon_epochs(steps_per_epoch)
     return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
+
+
+def _range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
+    plan = range_plan(spec, steps_per_epoch)
+    return [
+        {"optimizer": test.name, "seeds": plan.seeds, "epochs_reserved": plan.epochs_of(test)}
+        for test in plan.tests
+    ]
 
 
 def _refuse_other(

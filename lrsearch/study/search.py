@@ -10,10 +10,11 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError, near_miss
+from lrsearch.range_plan import sampler_window
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import divergence_limit, survives
-from lrsearch.spec import StudySpec
-from lrsearch.storage import curves, studies, trials
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.storage import curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
@@ -22,9 +23,6 @@ from lrsearch.study.database import optuna_storage
 from lrsearch.study.knowledge import START_VIOLATION, worst
 from lrsearch.study.sampler import WindowedTPESampler, Windows
 from lrsearch.values import best_validation, objective_value
-
-#: Share of the search's epochs that confirmation may spend at most.
-CONFIRM_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +68,9 @@ class Search:
         self.origin: Mapping[str, Any] | None = row["origin"]
         #: Trials of other studies, which come first in Optuna and have no number here.
         self._known: int = self.origin["known"] if self.origin else 0
-        #: Where range tests found learning rates that train.
+        #: Where range tests found learning rates that train, as far as they have ended.
         self.windows: Windows = {}
+        self._range_tests_open = True
         self.study = optuna.load_study(
             study_name=row["name"], storage=optuna_storage(database), sampler=self._sampler(0)
         )
@@ -123,6 +122,8 @@ class Search:
             row = trials.take_over(connection, self.study_id, worker) or trials.start(
                 connection, self.study_id, worker, horizon=self.horizon, keep=self._keep
             )
+            if row is not None:
+                self._look_at_range_tests(connection)
         if row is None:
             return None
         claim = Claim(id=row["id"], attempt=row["attempt"], worker=worker)
@@ -134,6 +135,33 @@ class Search:
             number=row["number"],
             kind=row["kind"],
             recipe=Recipe.from_dict(row["recipe"]),
+        )
+
+    def claim_range_test(self, worker: str) -> Row | None:
+        """Claim a range test that nobody trains, while the study may still start a trial."""
+        if not self._range_tests_open:
+            return None
+        with self.database.begin() as connection:
+            self._look_at_range_tests(connection)
+            if not self._range_tests_open or not self.may_start(connection):
+                return None
+            return range_tests.claim(connection, self.study_id, worker)
+
+    def _look_at_range_tests(self, connection: Connection) -> None:
+        """Take over the windows that were found since, until all range tests have ended."""
+        if not self._range_tests_open:
+            return
+        rows = range_tests.windows_so_far(connection, self.study_id)
+        self._range_tests_open = any(row["open"] for row in rows)
+        found = [row["result"] for row in rows if row["result"] and row["result"]["window"]]
+        self.windows = dict(
+            sampler_window(
+                self.spec.space.optimizers[result["optimizer"]["name"]],
+                result["optimizer"],
+                result["window"],
+                result["batch_size"],
+            )
+            for result in found
         )
 
     def _begin(

@@ -165,7 +165,7 @@ def test_a_folder_as_the_study_file(folder):
             ["warm_start[0]", "map.lr", "did you mean 'lr'"],
             id="warm start map",
         ),
-        pytest.param({"range_test": "auto"}, ["range_test", "not available"], id="range test"),
+        pytest.param({"range_test": "once"}, ["range_test", "once", "auto"], id="range test"),
         pytest.param({"code": "ignore"}, ["code", "ignore", "refuse"], id="code"),
         pytest.param({"baseline": {"optimizer": "sgd"}}, ["baseline", "lr"], id="baseline"),
         pytest.param(

@@ -1,5 +1,6 @@
 """The benchmarks run, and print what benchmarks/README.md says; their figures are not judged."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -109,3 +110,27 @@ def test_an_option_that_cannot_be_measured_is_refused(script, options, message, 
     done = run_script(script, *options, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.strip().endswith(message)
+
+
+def test_range_test_prints_its_windows_beside_recorded_trials(tmp_path):
+    done = run_script("range_test.py", "--quick", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    digits = [row for row in rows if row["set"] == "digits"]
+    assert [row["optimizer"] for row in digits] == ["sgd", "sgd", "adamw", "adamw"]
+    assert {row["rule"] for row in rows} == {"window", "min/10, valley"}
+    for row in rows:
+        assert len(row["windows"]) == len(row["all"]) == 1
+        assert all(0 <= share <= 1 for key in ("by_loss", "by_error", "all") for share in row[key])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trials_can_be_recorded_again(tmp_path):
+    out = tmp_path / "trials.jsonl.gz"
+    options = ("--trials", "1", "--epochs", "1", "--out", out)
+    done = run_script("record_trials.py", *options, cwd=tmp_path)
+    if "dataset-fashion-mnist" in done.stderr:
+        pytest.skip("Fashion-MNIST is not here")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in gzip.decompress(out.read_bytes()).splitlines()]
+    assert [row["opt"] for row in rows] == ["sgd", "adamw"]

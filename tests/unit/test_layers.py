@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
     {"errors", "rungs", "shapes", "muon"},
+    {"range_tests"},
     {"ranges", "plateau"},
     {"units", "limits"},
     {"optimizers", "schedules"},
@@ -20,10 +21,10 @@ LAYERS = [
     {"recipe", "space"},
     {"space_file", "earlier"},
     {"spec", "textbook"},
-    {"task", "values"},
+    {"task", "values", "range_plan"},
     {"storage", "training"},
     {"study"},
-    {"confirm"},
+    {"confirm", "range_work"},
     {"worker", "lint", "advice", "preview"},
     {"preflight"},
     {"report", "export", "summary", "progress"},

@@ -8,7 +8,13 @@ from lrsearch.advice import Scale, lint
 from lrsearch.lint import cost_plan
 from lrsearch.spec import StudySpec
 
-STUDY = {"name": "small", "task": "task.py:task", "epochs": 30, "budget": {"trials": 60}}
+STUDY = {
+    "name": "small",
+    "task": "task.py:task",
+    "epochs": 30,
+    "budget": {"trials": 60},
+    "range_test": "none",
+}
 STEPS_PER_EPOCH = 40
 SCALE = Scale(steps_per_epoch=STEPS_PER_EPOCH, batch_size=64)
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -33,6 +39,13 @@ def test_trials_bound_the_search_and_a_quarter_of_them_its_confirmation():
     assert plan.confirm_runs == 15
     assert plan.confirm == 15 * 30
     assert plan.total == 60 * 30 + 15 * 30
+
+
+def test_a_range_test_is_part_of_the_plan():
+    plan = plan_of(range_test="auto", space={"optimizers": ["adamw"]})
+    assert plan.no_range_test == ""
+    assert 0 < plan.range_test <= 0.03 * 60 * 30
+    assert plan.total == 60 * 30 + 15 * 30 + plan.range_test
 
 
 def test_steps_are_told_in_epochs():

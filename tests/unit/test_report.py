@@ -9,17 +9,18 @@ from html.parser import HTMLParser
 import pytest
 import torch
 from matplotlib.figure import Figure
+from ramps import make_ramp, make_result
 from tiny_studies import EPOCHS, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
 from torch import nn
 
 from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe import Recipe
-from lrsearch.report import figures, plots, words
+from lrsearch.report import figures, plots, range_plots, words
 from lrsearch.report.data import load_report
 from lrsearch.report.page import write_report
 from lrsearch.report.sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.tables import Curve
-from lrsearch.storage import curves
+from lrsearch.storage import curves, range_tests
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.database import open_database
 
@@ -113,7 +114,7 @@ def test_counts_states_and_cost_are_the_databases(mixed):
     assert report.cost.epochs["search"] == 3 * EPOCHS + 1.5 + 0.5 + 0.5
     assert report.cost.epochs["confirm"] == 0
     assert report.cost.planned == {"search": 12 * EPOCHS}
-    assert report.cost.seconds == {"search": 6.0, "confirm": 0.0}
+    assert report.cost.seconds == {"range_test": 0.0, "search": 6.0, "confirm": 0.0}
     assert (report.cost.trials_used, report.cost.trials_total) == (7, 12)
 
 
@@ -435,7 +436,7 @@ class ask_like:  # noqa: N801 - reads as a function
         self.number, self.recipe = row.trial, row.recipe
 
 
-@pytest.mark.parametrize("name", list(figures.FIGURES))
+@pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "range_test"])
 def test_no_legend_covers_an_axes(name, mixed):
     figure = figures.FIGURES[name](load(mixed))
     figure.draw_without_rendering()
@@ -602,6 +603,82 @@ def test_mean_and_interval_have_the_same_decimals(mean, half, text, database):
     assert words.mean(load(search, [entry]).winner()) == text
 
 
+# --- range tests
+
+
+def with_range_tests(database, **rows):
+    """A study with these range tests: a result, a reason why it failed, or None while it waits."""
+    search = make_search(database)
+    plan = [{"optimizer": name, "seeds": 5, "epochs_reserved": 20.0} for name in rows]
+    with database.begin() as connection:
+        range_tests.add(connection, search.study_id, plan)
+        for result in rows.values():
+            if result is None:
+                break
+            row = range_tests.claim(connection, search.study_id, "a:1:1")
+            values = {"state": TrialState.COMPLETE, "epochs": 16.0, "seconds": 2.0}
+            if isinstance(result, str):
+                values |= {"state": TrialState.FAILED, "reason": result}
+            else:
+                values |= {"result": result.to_dict(), "reason": result.reason}
+            range_tests.record(connection, row, values)
+    return search
+
+
+def noisy(*seeds):
+    return [make_ramp(1e-2 * 1.3**seed, 1.0, noise=0.1, seed=seed) for seed in seeds]
+
+
+FLAT = make_ramp(1e9, 1e9, noise=0.1)
+
+
+def test_range_tests_are_a_table_a_picture_and_a_cost(database, tmp_path):
+    sgd = make_result(*noisy(0, 1, 2))
+    search = with_range_tests(
+        database, sgd=sgd, adamw=make_result(FLAT, optimizer="adamw"), rmsprop="a|b", adam=None
+    )
+    report = load(search, planned={"range_test": 80.0, "search": 48.0})
+    first, second, third, fourth = words.range_tests(report.range_tests).rows
+    low, high = sgd.window
+    assert first[:2] == ("sgd", f"{low:.2g} to {high:.2g}")
+    valley = sgd.valley
+    assert first[4] == f"{valley.median:.2g} ({valley.low:.2g} to {valley.high:.2g})"
+    assert first[-1] == "3"
+    assert second[1].startswith("none: the loss fell by less")
+    assert third[:3] == ("rmsprop", "none: a|b", words.EMPTY)
+    assert fourth[:2] == ("adam", "waiting")
+    assert words.cost(report).rows[0] == ("range test", "48", "80", "6 s")
+    page = Page(write_report(report, tmp_path))
+    assert len(page.images) == 5
+    assert page.images[-1]["alt"].endswith("a panel per optimizer: sgd, adamw.")
+    text = check_markdown(tmp_path)
+    assert "## Range test" in text
+    assert "none: a\\|b" in text
+
+
+def test_a_range_test_is_drawn_with_its_seeds_window_and_edge():
+    result = make_result(*noisy(0, 1, 2))
+    ax = Figure().add_subplot()
+    handles = range_plots.plot_range_test(result, ax)
+    labels = ["a seed's loss", "smoothed, median of seeds", "window", "valley"]
+    assert list(handles) == [*labels, "lowest / 10", "edge"]
+    drawn = [line for line in ax.lines if len(line.get_xdata()) > 2]
+    assert [len(line.get_xdata()) for line in drawn[:3]] == [len(r.lrs) for r in result.ramps]
+    (shade,) = ax.patches
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == pytest.approx(result.window)
+    bottom, top = ax.get_ylim()
+    assert bottom < min(min(ramp.losses) for ramp in result.ramps)
+    assert result.ramps[0].losses[0] < top < max(max(ramp.losses) for ramp in result.ramps)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
+def test_any_number_of_optimizers_is_drawn(count):
+    figure = figures.range_tests([make_result(FLAT)] * count)
+    assert len(figure.axes) == count
+    assert len(figure.legends) == min(count, 1)
+    figures.render(lambda: figure)
+
+
 # --- files
 
 
@@ -641,7 +718,8 @@ def check_markdown(folder):
     """Every link leads to a file, every table has rows of equal length."""
     text = (folder / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]*)\)", text)
-    assert sorted(links) == sorted(f"{name}.png" for name in figures.FIGURES)
+    drawn = [name for name in figures.FIGURES if name != "range_test" or "## Range test" in text]
+    assert sorted(links) == sorted(f"{name}.png" for name in drawn)
     for link in links:
         assert (folder / link).read_bytes().startswith(b"\x89PNG")
     table = []

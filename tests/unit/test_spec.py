@@ -38,6 +38,7 @@ FULL = {
     "validate_every": {"steps": 50},
     "pruning": {"eta": 2, "rungs": [0.1, 0.5], "min_peers": 4},
     "confirm": {"top": 2, "runs": 8},
+    "range_test": "none",
     "baseline": BASELINE,
     "enqueue": [{"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}, "clip_norm": 2.0}],
     "textbook": 5,
@@ -92,6 +93,7 @@ def test_what_a_file_leaves_out_has_its_default():
     assert spec.confirm == Confirm(top=3, runs=None)
     assert spec.ema == Ema(epochs=1.0, deploy=False)
     assert spec.textbook == 3
+    assert spec.range_test == "auto"
     assert (spec.precision, spec.clip_norm, spec.baseline, spec.enqueue) == ("fp32", None, None, ())
     assert (spec.checkpoints, spec.code) == (None, "refuse")
     assert (spec.notes, spec.tags, spec.project) == ("", (), "")
@@ -110,6 +112,7 @@ def test_every_field_of_a_file_is_read():
     plain = ("name", "task", "steps", "seed", "baseline", "textbook", "precision", "clip_norm")
     for key in (*plain, "notes"):
         assert getattr(spec, key) == FULL[key]
+    assert spec.range_test == "none"
     assert spec.tags == ("a", "b")
     minimal = StudySpec.from_dict(MINIMAL)
     for key in FULL:
@@ -127,6 +130,7 @@ def test_every_field_of_a_file_is_read():
         ("textbook", "none", 0),
         ("pruning", None, None),
         ("confirm", None, None),
+        ("range_test", None, "none"),
         ("ema", None, None),
         ("confirm", "auto", Confirm()),
         ("validate_every", "epoch", ValidateEvery()),
@@ -159,9 +163,7 @@ def test_tags_that_look_like_numbers_stay_text():
     assert spec_of(tags=["2024", "1e-3"]).tags == ("2024", "1e-3")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("range_test", "none"), ("warm_start", "none"), ("accumulate", 1)]
-)
+@pytest.mark.parametrize(("field", "value"), [("warm_start", "none"), ("accumulate", 1)])
 def test_a_field_of_a_later_version_may_say_what_this_one_does(field, value):
     assert spec_of(**{field: value}) == spec_of(**{field: None}) == spec_of()
 
@@ -281,7 +283,7 @@ def test_a_spec_cannot_be_changed():
         ),
         # not yet
         ({"accumulate": 4}, "accumulate is not available in this version; leave it out"),
-        ({"range_test": "auto"}, "range_test is not available in this version; leave it out"),
+        ({"range_test": "once"}, "range_test = 'once': Input should be 'auto' or 'none'"),
         # recipes
         ({"baseline": 5}, "baseline = 5: Input should be a mapping"),
         ({"baseline": {}}, "baseline: optimizer is missing"),
@@ -422,6 +424,7 @@ CHANGED = {
     "name": "other",
     "budget": {"trials": 6, "time": 60},
     "confirm": "none",
+    "range_test": "none",
     "notes": "x",
     "tags": ["x"],
     "project": "x",

@@ -14,6 +14,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("study_id", sa.Integer, study, nullable=False, index=True),
         sa.Column("optimizer", sa.String(200), nullable=False),
+        sa.Column("seeds", sa.Integer, nullable=False),
+        sa.Column("epochs_reserved", sa.Float, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("worker", sa.String(200)),
         sa.Column("attempt", sa.Integer, nullable=False),

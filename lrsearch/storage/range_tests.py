@@ -1,0 +1,115 @@
+"""What is asked of a study's range tests: plan, claim, end, list."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
+
+from lrsearch.storage.confirmations import OPEN, WAITING
+from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.tables import TrialState, db_now, range_tests, studies
+
+
+def everything(connection: Connection, study_id: int) -> list[Row]:
+    """All planned range tests of a study, in the order in which they are begun."""
+    query = select(range_tests).where(range_tests.c.study_id == study_id).order_by(range_tests.c.id)
+    return fetch(connection, query)
+
+
+def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]]) -> None:
+    """Plan tests (optimizer, seeds, epochs_reserved) and reserve their epochs."""
+    if not tests:
+        return
+    start = {"study_id": study_id, "state": WAITING, "attempt": 0, "epochs": 0.0, "seconds": 0.0}
+    connection.execute(insert(range_tests), [{**start, **test} for test in tests])
+    reserved = sum(test["epochs_reserved"] for test in tests)
+    connection.execute(
+        update(studies)
+        .where(studies.c.study_id == study_id)
+        .values(epochs_reserved=studies.c.epochs_reserved + reserved)
+    )
+
+
+def claim(connection: Connection, study_id: int, worker: str) -> Row | None:
+    """The next range test that nobody trains; it starts the study's clock."""
+    c = range_tests.c
+    free = (
+        select(c.id)
+        .where(
+            c.study_id == study_id,
+            or_(c.state == WAITING, and_(c.state == TrialState.RUNNING, c.worker.is_(None))),
+        )
+        .order_by(c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    query = (
+        update(range_tests)
+        .where(c.id == free.scalar_subquery())
+        .values(state=TrialState.RUNNING, worker=worker, attempt=c.attempt + 1)
+        .returning(*c)
+    )
+    row = fetch_first(connection, query)
+    if row is not None:
+        clock = func.coalesce(studies.c.first_ask_at, db_now())
+        connection.execute(
+            update(studies).where(studies.c.study_id == study_id).values(first_ask_at=clock)
+        )
+    return row
+
+
+def record(connection: Connection, test: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """End a range test, once; False if another worker has taken it over.
+
+    The unused part of its reserved epochs returns to the budget.
+    """
+    c = range_tests.c
+    query = (
+        update(range_tests)
+        .where(c.id == test["id"], c.attempt == test["attempt"], c.state == TrialState.RUNNING)
+        .values(**values)
+    )
+    if not connection.execute(query).rowcount:
+        return False
+    connection.execute(
+        update(studies)
+        .where(studies.c.study_id == test["study_id"])
+        .values(
+            epochs_reserved=studies.c.epochs_reserved - test["epochs_reserved"],
+            epochs_used=studies.c.epochs_used + values["epochs"],
+        )
+    )
+    return True
+
+
+def release(connection: Connection, study_id: int, workers: Sequence[str]) -> int:
+    """Let go of the range tests that these workers held; how many there were."""
+    c = range_tests.c
+    query = (
+        update(range_tests)
+        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.in_(workers))
+        .values(worker=None)
+    )
+    return connection.execute(query).rowcount
+
+
+def workers(connection: Connection, study_id: int) -> list[str]:
+    """The workers that train range tests of the study."""
+    c = range_tests.c
+    query = (
+        select(c.worker)
+        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.is_not(None))
+        .distinct()
+    )
+    return list(connection.execute(query).scalars())
+
+
+def windows_so_far(connection: Connection, study_id: int) -> list[Row]:
+    """Of each range test its optimizer, whether it is still to end, and what it found."""
+    c = range_tests.c
+    query = (
+        select(c.optimizer, c.state.in_(OPEN).label("open"), c.result)
+        .where(c.study_id == study_id)
+        .order_by(c.id)
+    )
+    return fetch(connection, query)
