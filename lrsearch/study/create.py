@@ -86,7 +86,7 @@ def _make_study(
             if studies.by_name(connection, spec.name) is not None:
                 return False
             study_id = insert_study(connection, spec, loaded, steps_per_epoch)
-            range_tests.add(connection, study_id, _range_tests(spec, steps_per_epoch))
+            range_tests.add(connection, study_id, planned_range_tests(spec, steps_per_epoch))
             given = enqueue_given(connection, study_id, spec, present=[])
             warm_start.apply(connection, study_id, lessons, present=given)
             count = _textbook_count(spec, steps_per_epoch)
@@ -173,7 +173,8 @@ def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
     return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
 
 
-def _range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
+def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
+    """The range tests that a study of this spec begins with, as they are stored."""
     plan = range_plan(spec, steps_per_epoch)
     return [
         {"optimizer": test.name, "seeds": plan.seeds, "epochs_reserved": plan.epochs_of(test)}

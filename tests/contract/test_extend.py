@@ -24,7 +24,7 @@ from tiny_studies import (
 
 from lrsearch import answer
 from lrsearch.errors import StudyError
-from lrsearch.storage import curves, studies, successor, trials
+from lrsearch.storage import curves, range_tests, studies, successor, trials
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
@@ -320,6 +320,42 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     answer.write_files(new, summarize(new), tmp_path / "report")
     other = spec_of({"batch_size": [8, 16], "dropout": {**dropout, "low": 0.2}})
     assert extend_study(new, other, loaded, steps_per_epoch=6).left == 3
+
+
+def test_a_range_test_is_kept_where_it_would_be_the_same(search):
+    def extend_to(search, optimizers):
+        space = {**SPACE, "optimizers": optimizers}
+        extend(search, space=space, range_test="auto", budget={"trials": 2000})
+        return Search.open(search.database, "tiny")
+
+    def tests_of(study):
+        with study.database.read() as connection:
+            rows = range_tests.everything(connection, study.study_id)
+        return {row["optimizer"]: (row["state"], row["epochs"]) for row in rows}
+
+    sgd, wide = SPACE["optimizers"]["sgd"], WIDER["optimizers"]["sgd"]
+    first = extend_to(search, {"sgd": sgd, "adamw": {}})
+    assert tests_of(first) == {"sgd": ("waiting", 0.0), "adamw": ("waiting", 0.0)}
+    assert study_row(first)["epochs_reserved"] > 0
+    for name in ("sgd", "adamw"):
+        with first.database.begin() as connection:
+            test = range_tests.claim(connection, first.study_id, "host:1:1")
+            assert test["optimizer"] == name
+        with pytest.raises(StudyError, match="while 1 range test runs"):
+            extend_to(first, {"sgd": wide, "adamw": {}})
+        with first.database.begin() as connection:
+            ending = {"state": TrialState.COMPLETE, "epochs": 3.0, "result": {}}
+            assert range_tests.record(connection, test, ending)
+    second = extend_to(first, {"sgd": wide, "adamw": {}, "adagrad": {}})
+    waiting = ("waiting", 0.0)
+    assert tests_of(second) == {"adamw": ("complete", 3.0), "sgd": waiting, "adagrad": waiting}
+    row = study_row(second)
+    assert row["epochs_used"] == 3.0
+    with search.database.read() as connection:
+        rows = range_tests.everything(connection, second.study_id)
+    planned = [row["epochs_reserved"] for row in rows if row["state"] == "waiting"]
+    assert row["epochs_reserved"] == pytest.approx(sum(planned))
+    assert tests_of(Search.open(search.database, "tiny.2"))["sgd"] == ("complete", 3.0)
 
 
 def test_another_budget_alone_needs_no_successor(lone):
