@@ -111,7 +111,7 @@ def _copy(
 def copy_range_tests(
     connection: Connection, old: int, new: int, optimizers: Sequence[str]
 ) -> list[str]:
-    """Copy the ended range tests of these optimizers, whose epochs count as used; which there were."""
+    """Copy the ended range tests of these optimizers; which there were. Their epochs are used."""
     query = select(range_tests).where(
         range_tests.c.study_id == old,
         range_tests.c.optimizer.in_(optimizers),
