@@ -23,7 +23,15 @@ MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "che
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
 TEXT = ("name", "task", "notes", "tags", "project", "checkpoints", "warm_start")
 #: What `study extend` may change besides: none of it alters what a trial is.
-EXTENDABLE = ("space", "baseline", "enqueue", "warm_start", "pruning")
+EXTENDABLE = (
+    "space",
+    "baseline",
+    "enqueue",
+    "warm_start",
+    "textbook",
+    "range_test",
+    "pruning",
+)
 #: Fields of the study-file format that this version cannot serve yet, and what it does serve.
 NOT_YET = {
     "accumulate": "1",

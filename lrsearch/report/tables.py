@@ -16,7 +16,7 @@ class TrialRow:
     #: None until its worker has sampled a recipe.
     trial: int | None
     ticket: int
-    #: sampled | enqueued | baseline | textbook
+    #: sampled | baseline | enqueued | warm_start | textbook
     kind: str
     state: str
     #: The objective at its best validation; None for diverged, failed and running.

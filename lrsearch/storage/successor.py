@@ -10,7 +10,6 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    func,
     insert,
     literal,
     select,
@@ -66,16 +65,6 @@ def end_interrupted(connection: Connection, study_id: int, reason: str) -> None:
         connection.execute(delete(table).where(*planned))
 
 
-def range_testing(connection: Connection, study_id: int) -> int:
-    """How many range tests a worker does at the moment."""
-    query = select(func.count()).where(
-        range_tests.c.study_id == study_id,
-        range_tests.c.state == TrialState.RUNNING,
-        range_tests.c.worker.is_not(None),
-    )
-    return int(connection.execute(query).scalar_one())
-
-
 def take_over(connection: Connection, study_id: int, taken: Sequence[Taken]) -> None:
     """Copy trials with their curves and rungs into the study, and count them in its budget."""
     if not taken:
@@ -122,10 +111,7 @@ def _copy(
 def copy_range_tests(
     connection: Connection, old: int, new: int, optimizers: Sequence[str]
 ) -> list[str]:
-    """Take over the ended range tests of these optimizers, whose epochs count as used.
-
-    Returns the optimizers that had one.
-    """
+    """Copy the ended range tests of these optimizers; which there were. Their epochs are used."""
     query = select(range_tests).where(
         range_tests.c.study_id == old,
         range_tests.c.optimizer.in_(optimizers),

@@ -125,7 +125,7 @@ trials = Table(
     Column("ticket", Integer, nullable=False),  # 1-based, without gaps: the budget's count
     Column("trial_id", ForeignKey("trials.trial_id", ondelete="CASCADE"), unique=True),  # Optuna's
     Column("number", Integer),  # Optuna's
-    Column("kind", String(16), nullable=False),  # sampled | enqueued | baseline | textbook
+    Column("kind", String(16), nullable=False),  # sampled or a kind of the queue
     Column("recipe", JSON(none_as_null=True)),
     Column("state", String(16), nullable=False),
     Column("worker", String(200)),  # NULL while running: free to be taken over
@@ -179,7 +179,7 @@ queue = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     _study(),
-    Column("kind", String(16), nullable=False),  # enqueued | baseline | textbook
+    Column("kind", String(16), nullable=False),  # baseline | enqueued | warm_start | textbook
     Column("recipe", JSON, nullable=False),
     Column("ticket", Integer),  # of the trial that took it
 )

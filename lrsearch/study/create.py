@@ -184,7 +184,7 @@ def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
 
 
 def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
-    """The range tests that a study begins with, as rows to add."""
+    """The range tests that a study of this spec begins with, as they are stored."""
     plan = range_plan(spec, steps_per_epoch)
     return [
         {"optimizer": test.name, "seeds": plan.seeds, "epochs_reserved": plan.epochs_of(test)}

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
+from lrsearch.range_plan import ramp_plan
 from lrsearch.spec import StudySpec
 from lrsearch.storage import confirmations, range_tests, studies, successor, trials
 from lrsearch.storage.connect import explained
@@ -143,7 +144,7 @@ class _Move:
         busy = sum(row["worker"] is not None or row["id"] not in held for row in self.running)
         busy += sum(not self.optunas[row["trial_id"]].state.is_finished() for row in self.ended)
         runs = len(confirmations.workers(self.connection, self.search.study_id))
-        tests = successor.range_testing(self.connection, self.search.study_id)
+        tests = len(range_tests.workers(self.connection, self.search.study_id))
         counts = {"trial": busy, "confirmation run": runs, "range test": tests}
         total = sum(counts.values())
         if not total:
@@ -172,12 +173,7 @@ class _Move:
         study_id = insert_study(self.connection, self.spec, loaded, steps_per_epoch)
         self._retell_known(study_id)
         taken = self._take_trials(study_id)
-        tested = successor.copy_range_tests(
-            self.connection, self.search.study_id, study_id, list(self.spec.space.optimizers)
-        )
-        planned = planned_range_tests(self.spec, steps_per_epoch)
-        new_tests = [test for test in planned if test["optimizer"] not in tested]
-        range_tests.add(self.connection, study_id, new_tests)
+        self._take_range_tests(study_id, steps_per_epoch)
         self._enqueue(study_id, taken, lessons)
         left = len(self.ended) - len(taken)
         extended = {"study": old_name, "taken": len(taken), "left": left}
@@ -259,6 +255,15 @@ class _Move:
         successor.take_over(self.connection, study_id, taken)
         return taken
 
+    def _take_range_tests(self, study_id: int, steps_per_epoch: int) -> None:
+        """Keep the range tests that would be the same in the new space, and plan the others."""
+        planned = planned_range_tests(self.spec, steps_per_epoch)
+        names = [test["optimizer"] for test in planned]
+        same = [name for name in names if _is_same_test(self.search.spec, self.spec, name)]
+        kept = successor.copy_range_tests(self.connection, self.search.study_id, study_id, same)
+        new = [test for test in planned if test["optimizer"] not in kept]
+        range_tests.add(self.connection, study_id, new)
+
     def _kind(self, kind: str, recipe: Mapping[str, Any]) -> str:
         """A baseline is one only while the file says so."""
         if kind != "baseline":
@@ -280,3 +285,11 @@ class _Move:
             present.append(row["recipe"])
         present = enqueue_given(self.connection, study_id, self.spec, present)
         warm_start.apply(self.connection, study_id, lessons, present)
+
+
+def _is_same_test(old: StudySpec, new: StudySpec, optimizer: str) -> bool:
+    """Whether the optimizer's range test trains the same in both."""
+    if optimizer not in old.space.optimizers:
+        return False
+    mine, theirs = ramp_plan(new, optimizer), ramp_plan(old, optimizer)
+    return mine.lrs == theirs.lrs and mine.recipe(new, 0) == theirs.recipe(old, 0)

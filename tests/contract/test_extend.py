@@ -322,6 +322,42 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     assert extend_study(new, other, loaded, steps_per_epoch=6).left == 3
 
 
+def test_a_range_test_is_kept_where_it_would_be_the_same(search):
+    def extend_to(search, optimizers):
+        space = {**SPACE, "optimizers": optimizers}
+        extend(search, space=space, range_test="auto", budget={"trials": 2000})
+        return Search.open(search.database, "tiny")
+
+    def tests_of(study):
+        with study.database.read() as connection:
+            rows = range_tests.everything(connection, study.study_id)
+        return {row["optimizer"]: (row["state"], row["epochs"]) for row in rows}
+
+    sgd, wide = SPACE["optimizers"]["sgd"], WIDER["optimizers"]["sgd"]
+    first = extend_to(search, {"sgd": sgd, "adamw": {}})
+    assert tests_of(first) == {"sgd": ("waiting", 0.0), "adamw": ("waiting", 0.0)}
+    assert study_row(first)["epochs_reserved"] > 0
+    for name in ("sgd", "adamw"):
+        with first.database.begin() as connection:
+            test = range_tests.claim(connection, first.study_id, "host:1:1")
+            assert test["optimizer"] == name
+        with pytest.raises(StudyError, match="while 1 range test runs"):
+            extend_to(first, {"sgd": wide, "adamw": {}})
+        with first.database.begin() as connection:
+            ending = {"state": TrialState.COMPLETE, "epochs": 3.0, "result": {}}
+            assert range_tests.record(connection, test, ending)
+    second = extend_to(first, {"sgd": wide, "adamw": {}, "adagrad": {}})
+    waiting = ("waiting", 0.0)
+    assert tests_of(second) == {"adamw": ("complete", 3.0), "sgd": waiting, "adagrad": waiting}
+    row = study_row(second)
+    assert row["epochs_used"] == 3.0
+    with search.database.read() as connection:
+        rows = range_tests.everything(connection, second.study_id)
+    planned = [row["epochs_reserved"] for row in rows if row["state"] == "waiting"]
+    assert row["epochs_reserved"] == pytest.approx(sum(planned))
+    assert tests_of(Search.open(search.database, "tiny.2"))["sgd"] == ("complete", 3.0)
+
+
 def test_another_budget_alone_needs_no_successor(lone):
     train(lone, 2)
     done = extend(lone, space=SPACE, budget={"trials": 20})
@@ -487,27 +523,3 @@ def test_a_worker_of_the_old_study_ends_in_order(search):
     with search.database.read() as connection:
         assert studies.epochs(connection, search.study_id)["confirm"] == 0
     assert ask(search) is None
-
-
-def test_a_successor_keeps_range_tests_and_plans_those_of_new_optimizers(database):
-    budget = {"trials": 4000}  # so many that range tests are within 3 % of it
-    search = make_search(database, space=SPACE, range_test="auto", budget=budget)
-    test = search.claim_range_test("host:1:1")
-    assert test["optimizer"] == "sgd"
-    result = {"optimizer": {"name": "sgd"}, "window": [0.01, 0.1], "batch_size": 16, "ramps": []}
-    values = {"state": TrialState.COMPLETE, "result": result, "epochs": 3.0, "seconds": 1.0}
-    with database.begin() as connection:
-        assert range_tests.record(connection, test, values)
-    spec = tiny_spec(space=WIDER, range_test="auto", budget=budget)
-    extend_study(search, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH)
-    extended = Search.open(database, "tiny")
-    with database.read() as connection:
-        rows = range_tests.everything(connection, extended.study_id)
-        study = studies.by_id(connection, extended.study_id)
-    states = {row["optimizer"]: row["state"] for row in rows}
-    assert states == {"sgd": TrialState.COMPLETE, "adamw": "waiting", "adagrad": "waiting"}
-    assert study["epochs_used"] == 3.0
-    waiting = sum(row["epochs_reserved"] for row in rows if row["state"] == "waiting")
-    assert study["epochs_reserved"] == pytest.approx(waiting)
-    ask(extended)
-    assert extended.windows.keys() == {"sgd.lr"}

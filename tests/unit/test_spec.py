@@ -443,7 +443,7 @@ def test_a_change_is_another_study_unless_the_field_may_change(field):
 
 
 #: What `study extend` may change besides.
-EXTENDS = {"space", "baseline", "enqueue", "warm_start", "pruning"}
+EXTENDS = {"space", "baseline", "enqueue", "warm_start", "textbook", "range_test", "pruning"}
 
 
 @pytest.mark.parametrize("field", CHANGED)
