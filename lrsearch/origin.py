@@ -8,8 +8,8 @@ from lrsearch.study.extend import Extension
 
 
 def number(value: float) -> str:
-    """A whole number without decimals, another with one."""
-    return f"{value:g}" if value == int(value) else f"{value:.1f}"
+    """With one decimal, but for a whole number."""
+    return f"{value:.1f}".removesuffix(".0")
 
 
 def budget_text(study: Mapping[str, Any]) -> str:
