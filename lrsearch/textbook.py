@@ -2,7 +2,7 @@
 
 Three first shots, not more: on two recorded sets the regret at 20 trials' epochs was .068 with 3,
 .080 with none, .113 with 8, which anchor the sampler (digits MLP, log loss), and .46, .50, .48
-(Fashion-MNIST subset, error points). benchmarks/README.md measures 3 against none once more.
+(Fashion-MNIST subset, error points). In benchmarks/README.md 3 and none come out about even.
 Sources of the values, by key:
 [WRN] Wide residual networks (Zagoruyko & Komodakis 2016), at batch 128: SGD with Nesterov momentum.
 [AW] torch.optim.AdamW's defaults.
