@@ -269,7 +269,7 @@ def sgd(**fields):
         ),
         pytest.param(
             {"schedules": {"plateau": {}}, "warmup": 0.05},
-            ["schedules.plateau takes no warm-up", "add 0.0 to warmup"],
+            ["plateau takes no warm-up", "add 0.0 to warmup"],
             id="plateau with warm-up",
         ),
         pytest.param({"warmup": 1.0}, ["space.warmup = 1.0", "below 1"], id="only warm-up"),

@@ -78,7 +78,9 @@ def test_ramps_reach_from_far_below_the_range_to_a_decade_above():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_can_be_tested_as_the_presets_have_it(name):
-    spec = spec_of([name], seed=3, clip_norm=1.0, ema={"epochs": 1, "deploy": True})
+    ema = {"epochs": 1, "deploy": True}
+    space = {"optimizers": [name], "schedules": ["constant"]}
+    spec = StudySpec.from_dict({**STUDY, "space": space, "seed": 3, "clip_norm": 1.0, "ema": ema})
     plan = ramp_plan(spec, name)
     recipe = plan.recipe(spec, seed=7)
     assert recipe.optimizer["lr"] == plan.lrs[0]
