@@ -61,7 +61,7 @@ def check_file(
 
 def _try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
     """Build each optimizer of the space once for the task's model. Raises SpecError."""
-    for recipe in sample(spec, len(spec.space.optimizers), lambda params: task.batch_size):
+    for recipe in sample(spec, len(spec.space.optimizers), task.batch_size):
         try:
             recipe.build(task.model(), steps_per_epoch=steps_per_epoch)
         except Exception as error:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lrsearch.recipe import Recipe
-from lrsearch.space import BatchSize
 from lrsearch.spec import StudySpec
 
 
@@ -38,8 +37,11 @@ class RandomTrial:
         return self._given[name] if name in self._given else self._random.choice(choices)
 
 
-def sample(spec: StudySpec, count: int, batch_size: BatchSize) -> list[Recipe]:
-    """`count` recipes of the study's space that between them show its optimizers and schedules."""
+def sample(spec: StudySpec, count: int, batch_size: int) -> list[Recipe]:
+    """`count` recipes of the study's space that between them show its optimizers and schedules.
+
+    `batch_size` is the task's own, where it is not searched.
+    """
     optimizers, schedules = list(spec.space.optimizers), list(spec.space.schedules)
     recipes = []
     for i in range(count):
@@ -49,6 +51,8 @@ def sample(spec: StudySpec, count: int, batch_size: BatchSize) -> list[Recipe]:
             "optimizer": optimizers[(i + shift) % len(optimizers)],
             "schedule": schedules[i % len(schedules)],
         }
-        fields = spec.space.suggest(RandomTrial(spec.seed + i, pair), batch_size)
-        recipes.append(spec.recipe(fields, batch_size=batch_size(fields["params"])))
+        trial = RandomTrial(spec.seed + i, pair)
+        fields = spec.space.suggest(trial, lambda params: batch_size)
+        size = fields["params"].get("batch_size", batch_size)
+        recipes.append(spec.recipe(fields, batch_size=size))
     return recipes

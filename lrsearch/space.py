@@ -136,7 +136,7 @@ class SearchSpace:
 
 def _size(recipe: Mapping[str, Any], own: int | None) -> int | None:
     """The batch size that a recipe trains with, where it is known."""
-    size: int | None = recipe.get("batch_size") or own or recipe["params"].get("batch_size")
+    size: int | None = recipe.get("batch_size") or recipe["params"].get("batch_size") or own
     return size
 
 

@@ -118,7 +118,7 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
     scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=checked.task.batch_size)
     warnings = lint(checked.spec, scale)
     if plot is not None:
-        recipes = sample(checked.spec, PREVIEWED, lambda params: checked.task.batch_size)
+        recipes = sample(checked.spec, PREVIEWED, checked.task.batch_size)
         save_preview(recipes, checked.steps_per_epoch, plot)
     seconds = seconds_per_epoch(checked, device) if timed else None
     if as_json:

@@ -29,7 +29,7 @@ def write(recipe: Recipe, origin: Origin) -> str:
     scheduler = SCHEDULERS[name]({**SCHEDULES[name].defaults, **recipe.schedule}, recipe)
     optimizer = optimizer_code(recipe.optimizer)
     return _template().render(
-        **_docstring(recipe, origin),
+        **_docstring(recipe, origin, switches=optimizer.switches),
         **_horizon(recipe, origin),
         imports=_imports(recipe, optimizer, scheduler),
         helpers=[*optimizer.helpers, *scheduler.helpers],
@@ -49,11 +49,13 @@ def write(recipe: Recipe, origin: Origin) -> str:
     )
 
 
-def _docstring(recipe: Recipe, origin: Origin) -> dict[str, str]:
+def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> dict[str, str]:
     per_epoch = f"{origin.steps_per_epoch} steps an epoch"
     step = "`scheduler.step()` once after every `optimizer.step()`"
     if recipe.schedule["name"] == "plateau":
         step = "`scheduler.step(val_loss)` after every validation, and not in between"
+    if switches:
+        step += ", and `optimizer.eval()` before a validation, `optimizer.train()` after it"
     return {
         "summary": _wrapped(f"Train with {recipe.title()}."),
         "origin": _wrapped(f"{origin.trial()} ({per_epoch}; {origin.software()})."),

@@ -19,7 +19,7 @@ def spec_of(space, **changes):
 
 
 def sampled(space, count=12, **changes):
-    return sample(spec_of(space, **changes), count, lambda params: params.get("batch_size", 32))
+    return sample(spec_of(space, **changes), count, 32)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

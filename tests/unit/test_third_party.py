@@ -150,6 +150,7 @@ def test_the_exported_script_repeats_the_trial(name, tmp_path, monkeypatch):
     (tmp_path / f"exported_{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     module = __import__(f"exported_{name}")
+    assert ("`optimizer.eval()`" in module.__doc__) == (name == "schedulefree")
     _, repeated = module.train(make_model, TRAIN, VALIDATION, cross_entropy)
     assert [row["val_loss"] for row in repeated] == [row.val_loss for row in rows]
 
