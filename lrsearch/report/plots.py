@@ -48,6 +48,11 @@ FEW_POINTS = 200
 EDGE = 0.04
 
 
+def short_name(optimizer: str) -> str:
+    """The class alone of an optimizer from another package: pictures have little room."""
+    return optimizer.rpartition(".")[2]
+
+
 def plot_history(history: History, ax: Axes) -> None:
     """Every trial's value in the order of their starts, and the best so far."""
     points = history.points
@@ -128,7 +133,7 @@ def plot_lr_against_value(
     for optimizer, ax in axes.items():
         mine = [point for point in points if point.optimizer == optimizer]
         count = f"{len(mine)} trial{'' if len(mine) == 1 else 's'}"
-        ax.set_title(f"{optimizer} ({count})", fontsize="medium")
+        ax.set_title(f"{short_name(optimizer)} ({count})", fontsize="medium")
         ax.set_xlabel("learning rate (peak)")
         place = ax.get_subplotspec()
         if place is None or place.is_first_col():

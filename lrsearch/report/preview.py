@@ -13,7 +13,7 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe import Recipe
 from lrsearch.report import sequences
 from lrsearch.report.figures import DOTS_PER_INCH, THEMES
-from lrsearch.report.plots import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES
+from lrsearch.report.plots import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES, short_name
 from lrsearch.schedules import SCHEDULES
 
 
@@ -74,7 +74,8 @@ def _label(recipe: Recipe) -> str:
     schedule = recipe.schedule["name"]
     warmup = f", warm-up {100 * recipe.warmup:.3g} %" if recipe.warmup else ""
     until = ", if the loss only falls" if SCHEDULES[schedule].needs_metric else ""
-    return f"{recipe.optimizer['name']} {recipe.optimizer['lr']:.2g} · {schedule}{warmup}{until}"
+    optimizer = f"{short_name(recipe.optimizer['name'])} {recipe.optimizer['lr']:.2g}"
+    return f"{optimizer} · {schedule}{warmup}{until}"
 
 
 def save_preview(recipes: Sequence[Recipe], steps_per_epoch: int, path: Path) -> None:

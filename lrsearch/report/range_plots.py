@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrsearch.range_tests import RangeTest, smoothed
-from lrsearch.report.plots import BLUE, GREEN, ORANGE, RED, SKY, draw_legend
+from lrsearch.report.plots import BLUE, GREEN, ORANGE, RED, SKY, draw_legend, short_name
 
 #: The axis of losses reaches above the start and below the lowest by these shares of the deepest
 #: fall: what diverges leaves it.
@@ -35,7 +35,9 @@ def draw(results: Sequence[RangeTest], figure: Figure, panels_per_row: int) -> N
 def plot_range_test(result: RangeTest, ax: Axes) -> dict[str, Line2D | Patch]:
     """Losses of all seeds, the median of the smoothed ones, and the readings; legend by label."""
     seeds = len(result.ramps)
-    ax.set_title(f"{result.name} ({seeds} seed{'' if seeds == 1 else 's'})", fontsize="medium")
+    ax.set_title(
+        f"{short_name(result.name)} ({seeds} seed{'' if seeds == 1 else 's'})", fontsize="medium"
+    )
     ax.set_xscale("log")
     ax.set_xlabel("learning rate")
     found: list[Line2D | Patch] = []
