@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from lrsearch.launch import run_local
+from lrsearch.preflight import try_optimizers
 from lrsearch.progress import shown
+from lrsearch.ranges import first_value
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.study.create import check_objective, create_study
@@ -75,10 +77,11 @@ def search(
     else:
         loaded = LoadedTask(reference=LIVE, source=Path(), target=task, code={})
     device = pick_device(devices)
-    made = loaded.make()
+    made = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
     check_objective(spec, made)
     with _own_random_stream():
         steps_per_epoch = try_task(made, device)
+        try_optimizers(spec, made, steps_per_epoch)
     database = open_database(storage, create=True)
     study, _ = create_study(
         database,

@@ -129,7 +129,7 @@ def _momentum(
 
 def _nesterov(optimizer: str, domains: Mapping[str, Domain], place: str) -> Iterator[str]:
     info = optimizer_info(optimizer, place)
-    if "nesterov" not in info.fields:
+    if not {"nesterov", "momentum"} <= info.fields.keys():
         return
     nesterov = domains.get("nesterov", Fixed(value=bool(info.default("nesterov"))))
     if nesterov != _OFF and domains.get("dampening", _OFF) != _OFF:

@@ -78,6 +78,20 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """A list of so many numbers."""
+
+    listed: ClassVar[bool] = True
+    length: int
+
+    def check(self, value: object, where: str) -> None:
+        if not isinstance(value, list | tuple) or len(value) != self.length:
+            raise SpecError(f"{where} = {value!r}, but {self.length} numbers are needed")
+        if not all(is_number(item) for item in value):
+            raise SpecError(f"{where} = {value!r}, but finite numbers are needed")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fractions:
     """A strictly rising list of fractions of the horizon, all inside (0, 1)."""
 
@@ -102,7 +116,7 @@ class Anything:
             raise SpecError(f"{where} = {value!r}, but it must be finite")
 
 
-FieldLimit = Limit | Flag | Word | Pair | Fractions | Anything
+FieldLimit = Limit | Flag | Word | Pair | Numbers | Fractions | Anything
 
 POSITIVE = Limit(low_open=True)
 NOT_NEGATIVE = Limit()

@@ -30,8 +30,9 @@ def check_optimizer(optimizer: Mapping[str, Any], where: str) -> None:
     """Raises SpecError unless `optimizer` (name, lr, ... as in a recipe) can be built."""
     info = optimizer_info(optimizer.get("name"), f"{where}.name")
     limits = info.recipe_fields()
-    if "lr" not in optimizer:
-        raise SpecError(f"{where}.lr is missing")
+    for key in ("lr", *sorted(info.required)):
+        if key not in optimizer:
+            raise SpecError(f"{where}.{key} is missing")
     for key, value in optimizer.items():
         if key == "name":
             continue
@@ -42,8 +43,8 @@ def check_optimizer(optimizer: Mapping[str, Any], where: str) -> None:
         limits[key].check(value, f"{where}.{key}")
     if optimizer.get("fused") and not info.fused:
         raise SpecError(f"{where}.fused = true, but torch has no fused {info.class_name}")
-    if optimizer.get("nesterov", info.default("nesterov")):
-        if not optimizer.get("momentum", info.default("momentum")):
+    if "momentum" in info.fields and optimizer.get("nesterov", info.default("nesterov")):
+        if optimizer.get("momentum", info.default("momentum")) == 0:
             raise SpecError(f"{where}.nesterov = true needs a momentum above 0")
         if optimizer.get("dampening"):
             raise SpecError(f"{where}.nesterov = true needs dampening 0")

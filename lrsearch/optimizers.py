@@ -47,6 +47,8 @@ class OptimizerInfo:
     fused: bool = False
     #: What the class takes for fields that a recipe leaves out, where that is not 0 or False.
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    #: Fields that have no default.
+    required: frozenset[str] = frozenset()
     #: Why no schedule but `constant` may drive its lr, if so.
     constant_only: str | None = None
     #: Whether it has `train()` and `eval()`, as those that average weights themselves do.

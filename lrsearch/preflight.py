@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lrsearch.errors import LrsearchError, SpecError, TaskError, near_miss
+from lrsearch.lookup import optimizer_info
 from lrsearch.preview import sample
 from lrsearch.range_plan import ramp_plan
 from lrsearch.range_tests import SEED_COUNTS, RangeTest
@@ -49,7 +50,7 @@ def check_file(
         check_objective(spec, task)
     with _located(f"{path}: {spec.task}"):
         steps_per_epoch = try_task(task, chosen)
-        _try_optimizers(spec, task, steps_per_epoch)
+        try_optimizers(spec, task, steps_per_epoch)
     return Checked(
         spec=spec,
         loaded=loaded,
@@ -59,13 +60,24 @@ def check_file(
     )
 
 
-def _try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
-    """Build each optimizer of the space once for the task's model. Raises SpecError."""
+def try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
+    """Build and step what depends on the model or on another package. Raises SpecError.
+
+    torch's own optimizers take any model, and building the first of them takes two seconds.
+    """
+    import torch
+
     for recipe in sample(spec, len(spec.space.optimizers), task.batch_size):
+        name = recipe.optimizer["name"]
+        if name != "muon" and optimizer_info(name, "space.optimizers").builtin:
+            continue
+        model = task.model()
         try:
-            recipe.build(task.model(), steps_per_epoch=steps_per_epoch)
+            optimizer, _ = recipe.build(model, steps_per_epoch=steps_per_epoch)
+            for parameter in model.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            optimizer.step()
         except Exception as error:
-            name = recipe.optimizer["name"]
             reason = str(error) if isinstance(error, LrsearchError) else describe(error)
             raise SpecError(f"space.optimizers.{name}: {reason}") from error
 
@@ -94,11 +106,13 @@ def tested_optimizers(checked: Checked, name: str | None) -> list[str]:
     """The optimizers of the space, or the one named. Raises SpecError if it is not among them."""
     names = list(checked.spec.space.optimizers)
     if name is None:
-        return names
+        return [known for known in names if optimizer_info(known, "space").constant_only is None]
     if name not in names:
         raise SpecError(
             f"--optimizer {name} is not in the space of {checked.spec.name}{near_miss(name, names)}"
         )
+    if reason := optimizer_info(name, "--optimizer").constant_only:
+        raise SpecError(f"--optimizer {name}: {reason}")
     return [name]
 
 

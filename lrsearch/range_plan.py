@@ -119,12 +119,20 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
         return none(f"it takes {once:.3g} epochs, 3 % of the budget are {most:.3g}")
     plan = RangePlan(
         tests=tests,
-        seeds=max(n for n in SEED_COUNTS if n * once <= most),
+        # What a time budget pays for is known only while it runs, so it pays for one seed.
+        seeds=1 if most == math.inf else max(n for n in SEED_COUNTS if n * once <= most),
         steps_per_epoch=steps_per_epoch,
     )
     if plan.epochs > _search_epochs(spec) - spec.horizon_epochs(steps_per_epoch):
         return none("it leaves no trial")
     return plan
+
+
+def most_seconds(spec: StudySpec) -> float:
+    """How long one optimizer's range test may take: its part of 3 % of the budget's time."""
+    if spec.budget.time is None:
+        return math.inf
+    return MOST_SHARE * spec.budget.time / len(spec.space.optimizers)
 
 
 def _search_epochs(spec: StudySpec) -> float:

@@ -1,10 +1,11 @@
 """A worker's range tests: trained, recorded, let go of."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
-from lrsearch.range_plan import ramp_plan
+from lrsearch.range_plan import most_seconds, ramp_plan
 from lrsearch.storage import range_tests
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
@@ -20,18 +21,26 @@ def train(search: Search, row: Row, cache: TaskCache, stop: Callable[[], bool]) 
 
     Whatever goes wrong leaves the optimizer without a window, and the study goes on.
     """
-    training = RangeTraining(search.spec, ramp_plan(search.spec, row["optimizer"]), cache, stop)
+    deadline = time.monotonic() + most_seconds(search.spec)
+    plan = ramp_plan(search.spec, row["optimizer"])
+    training = RangeTraining(
+        search.spec, plan, cache, lambda: stop() or time.monotonic() > deadline
+    )
     values: dict[str, Any] = {"state": TrialState.COMPLETE}
     try:
         result = training.run(row["seeds"])
     except TrialFailedError as failure:
         values = {"state": TrialState.FAILED, "reason": str(failure)}
     else:
-        if result is None:
+        if result is None and not stop():
+            reason = "it took longer than 3 % of the budget's time"
+            values = {"state": TrialState.FAILED, "reason": reason}
+        elif result is None:
             with search.database.begin() as connection:
                 range_tests.release(connection, search.study_id, [row["worker"]])
             return
-        values |= {"result": result.to_dict(), "reason": result.reason}
+        else:
+            values |= {"result": result.to_dict(), "reason": result.reason}
     values |= {"epochs": training.epochs, "seconds": training.seconds}
     with search.database.begin() as connection:
         recorded = range_tests.record(connection, row, values)

@@ -59,9 +59,9 @@ class SearchSpace:
             if key != "lr":
                 values[key] = suggest(trial, f"{name}.{key}", domain)
         momentum = values.get("momentum", info.default("momentum"))
-        scale = equivalence(momentum, size)
+        scale = equivalence(momentum or 0.0, size)
         lr = suggest(trial, f"{name}.lr", domains["lr"], scale)
-        if not momentum and values.get("nesterov", info.default("nesterov")):
+        if momentum == 0 and values.get("nesterov", info.default("nesterov")):
             values["nesterov"] = False
         if "beta1" in values or "beta2" in values:
             halves = ("beta1", "beta2")
@@ -80,14 +80,17 @@ class SearchSpace:
         if o not in self.optimizers or s not in self.schedules:
             return None
         info = optimizer_info(o, "optimizer")
-        if "betas" in optimizer and "betas" not in self.optimizers[o]:
+        if any(name not in self.params for name in recipe["params"]):
+            return None  # the task is another one than the space's
+        if "beta1" in info.searchable() and "betas" in optimizer.keys() - self.optimizers[o].keys():
             optimizer["beta1"], optimizer["beta2"] = optimizer.pop("betas")
         schedule = {**SCHEDULES[s].defaults, **schedule}
         momentum = optimizer.get("momentum", info.default("momentum"))
-        scale = equivalence(momentum, _size(recipe, batch_size))
-        if not momentum and not optimizer.get("nesterov") and "nesterov" in self.optimizers[o]:
+        scale = equivalence(momentum or 0.0, _size(recipe, batch_size))
+        if momentum == 0 and not optimizer.pop("nesterov", False):
             # `suggest` turns nesterov off here, whatever was sampled.
-            optimizer["nesterov"] = contains(self.optimizers[o]["nesterov"], True)
+            nesterov = self.optimizers[o].get("nesterov")
+            optimizer |= {} if nesterov is None else {"nesterov": contains(nesterov, True)}
         wanted = [
             (f"{o}.{k}", d, optimizer.pop(k, info.default(k)))
             for k, d in self.optimizers[o].items()
@@ -136,7 +139,7 @@ class SearchSpace:
 
 def _size(recipe: Mapping[str, Any], own: int | None) -> int | None:
     """The batch size that a recipe trains with, where it is known."""
-    size: int | None = recipe.get("batch_size") or recipe["params"].get("batch_size") or own
+    size: int | None = recipe["params"].get("batch_size") or recipe.get("batch_size") or own
     return size
 
 

@@ -126,8 +126,9 @@ def _optimizer_domains(name: str, content: object, preset: Preset, where: str) -
         domain = parse(value, place, is_list=limits[key].listed)
         _check_domain(domain, limits[key], place)
         domains[key] = _in_unit(domain, limits[key], info.ranges.get(key))
-    if "lr" not in domains:
-        raise SpecError(f"{where}.lr is missing; {name} has no preset, so write its range")
+    for key in ("lr", *sorted(info.required)):
+        if key not in domains:
+            raise SpecError(f"{where}.{key} is missing; {name} has no preset, so write its range")
     _check_fused(domains.get("fused"), info, where)
     return domains
 

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.errors import SpecError, near_miss
-from lrsearch.limits import BETAS, DECAY_RATE, FLAG, Anything, FieldLimit, Limit
+from lrsearch.limits import BETAS, DECAY_RATE, FLAG, Anything, FieldLimit, Limit, Numbers
 from lrsearch.optimizers import EXCLUDE_1D, OPTIMIZERS, REFUSED, OptimizerInfo
 from lrsearch.ranges import is_number
 
@@ -51,8 +51,13 @@ def _inspected(name: str) -> OptimizerInfo:
             if isinstance(arguments[key].default, tuple)
             else arguments[key].default
             for key in fields
-            if key in arguments
+            if key in arguments and arguments[key].default is not inspect.Parameter.empty
         },
+        required=frozenset(
+            key
+            for key in fields
+            if key in arguments and arguments[key].default is inspect.Parameter.empty
+        ),
         switches=callable(getattr(found, "train", None)) and callable(getattr(found, "eval", None)),
     )
 
@@ -103,8 +108,17 @@ def _limit(key: str, default: Any) -> FieldLimit:
         return FLAG
     if key == "betas" and isinstance(default, tuple) and len(default) == 2:
         return BETAS
+    if isinstance(default, tuple) and all(is_number(item) for item in default):
+        return Numbers(length=len(default))
     if key in _DECAY_RATES:
         return DECAY_RATE
-    if is_number(default):
+    if is_number(default) and not _is_count(key, default):
         return Limit(low=-float("inf"))
     return Anything()
+
+
+def _is_count(key: str, default: Any) -> bool:
+    """Whether a number is one of steps and the like; 0 and 1 often stand for 0.0 and 1.0."""
+    if not isinstance(default, int):
+        return False
+    return default not in (0, 1) or any(word in key for word in ("step", "freq", "interval"))

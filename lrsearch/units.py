@@ -74,7 +74,9 @@ def encode(domain: Domain, value: Any, scale: float = 1.0) -> Any:
     if isinstance(domain, Range):
         low, high = _bounds(domain, scale)
         return min(max(_to_unit(domain, value, scale), low), high)
-    return _scalar(tuple(value) if isinstance(value, list) else value)
+    assert isinstance(domain, Choice)
+    plain = tuple(value) if isinstance(value, list) else value
+    return _scalar(domain.choices[domain.choices.index(plain)])  # 0 and 0.0 are one choice
 
 
 def _decode(domain: Range, sampled: float, scale: float) -> float:

@@ -43,7 +43,14 @@ class Taken:
 
 
 def hold_running(connection: Connection, study_id: int) -> list[Row]:
-    """Running trials, which nobody takes over until the transaction ends."""
+    """Running trials, which nobody takes over until the transaction ends.
+
+    Range tests and confirmation runs are locked too, and all before their study: in the order in
+    which workers lock them.
+    """
+    for table in (range_tests, confirmations):
+        held = select(table.c.id).where(table.c.study_id == study_id).order_by(table.c.id)
+        connection.execute(held.with_for_update()).all()
     query = (
         select(trials)
         .where(trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
@@ -65,8 +72,13 @@ def end_interrupted(connection: Connection, study_id: int, reason: str) -> None:
         connection.execute(delete(table).where(*planned))
 
 
-def take_over(connection: Connection, study_id: int, taken: Sequence[Taken]) -> None:
-    """Copy trials with their curves and rungs into the study, and count them in its budget."""
+def take_over(
+    connection: Connection, study_id: int, taken: Sequence[Taken], *, with_rungs: bool
+) -> None:
+    """Copy trials with their curves into the study, and count them in its budget.
+
+    Signals at rungs go along only where the study has rungs, which are then the same.
+    """
     if not taken:
         return
     rows = [
@@ -85,7 +97,8 @@ def take_over(connection: Connection, study_id: int, taken: Sequence[Taken]) -> 
     ids = {row["ticket"]: row["id"] for row in fetch(connection, query)}
     pairs = [{"old": item.row["id"], "new": ids[item.ticket]} for item in taken]
     _copy(connection, curves, pairs, {})
-    _copy(connection, rungs, pairs, {"study_id": study_id})
+    if with_rungs:
+        _copy(connection, rungs, pairs, {"study_id": study_id})
     used = {"trials_used": len(taken), "epochs_used": sum(item.row["epochs"] for item in taken)}
     _count(connection, study_id, used)
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
 from lrsearch.range_plan import ramp_plan
-from lrsearch.spec import StudySpec
+from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.storage import confirmations, range_tests, studies, successor, trials
 from lrsearch.storage.connect import explained
 from lrsearch.storage.rows import Row
@@ -135,8 +135,12 @@ class _Move:
         self.beside = spec.name != old["name"]
         self.optunas = {trial._trial_id: trial for trial in search.all_trials()}
         rows = trials.everything(connection, search.study_id)
-        #: In the order of their tickets.
-        self.ended = [row for row in rows if row["state"] != TrialState.RUNNING]
+        #: In the order of their tickets; without those whose worker died with a ticket alone.
+        self.ended = [
+            row
+            for row in rows
+            if row["state"] != TrialState.RUNNING and row["recipe"] and row["trial_id"] is not None
+        ]
         self.running = [row for row in rows if row["state"] == TrialState.RUNNING]
 
     def refuse_running(self, held: Set[int]) -> None:
@@ -252,7 +256,8 @@ class _Move:
             )
             for number, ((row, _), trial_id) in enumerate(zip(kept, ids, strict=True))
         ]
-        successor.take_over(self.connection, study_id, taken)
+        with_rungs = self.spec.pruning is not None
+        successor.take_over(self.connection, study_id, taken, with_rungs=with_rungs)
         return taken
 
     def _take_range_tests(self, study_id: int, steps_per_epoch: int) -> None:
@@ -262,7 +267,21 @@ class _Move:
         same = [name for name in names if _is_same_test(self.search.spec, self.spec, name)]
         kept = successor.copy_range_tests(self.connection, self.search.study_id, study_id, same)
         new = [test for test in planned if test["optimizer"] not in kept]
-        range_tests.add(self.connection, study_id, new)
+        if self._leave_a_trial(study_id, new, steps_per_epoch):
+            range_tests.add(self.connection, study_id, new)
+
+    def _leave_a_trial(
+        self, study_id: int, tests: Sequence[Mapping[str, Any]], steps_per_epoch: int
+    ) -> bool:
+        """Whether the epochs that are left pay for these range tests and a trial."""
+        row = studies.by_id(self.connection, study_id)
+        assert row is not None
+        if row["epochs_total"] is None:
+            return True
+        keep = CONFIRM_SHARE if self.spec.confirm is not None else 0.0
+        cost = sum(test["epochs_reserved"] for test in tests)
+        cost += self.spec.horizon_epochs(steps_per_epoch)
+        return bool(row["epochs_used"] + cost <= row["epochs_total"] * (1 - keep))
 
     def _kind(self, kind: str, recipe: Mapping[str, Any]) -> str:
         """A baseline is one only while the file says so."""

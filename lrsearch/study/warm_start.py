@@ -118,7 +118,9 @@ def _from_ours(
         winner = confirmations.winner(connection, study["study_id"])
     theirs = StudySpec.from_stored(study["definition"])
     lesson = Lesson(study=entry.title, other=_other_problem(spec, theirs))
-    ended = [row for row in rows if row["state"] != TrialState.RUNNING]
+    # A worker that died with a ticket alone has left neither a recipe nor a trial of Optuna's.
+    begun = [row for row in rows if row["recipe"] and row["trial_id"] is not None]
+    ended = [row for row in begun if row["state"] != TrialState.RUNNING]
     lesson.recipes = _best_recipes(spec, theirs, ended, winner, entry.top)
     if lesson.other:
         return lesson
@@ -174,6 +176,8 @@ def _best_recipes(
         if theirs.task != spec.task:  # whose task takes other arguments
             known = spec.space.params
             fields["params"] = {k: v for k, v in fields["params"].items() if k in known}
+        elif row["kind"] != "sampled" and "batch_size" not in fields["params"]:
+            fields["batch_size"] = row["recipe"]["batch_size"]  # it may have named its own
         recipe = spec.recipe(fields, batch_size=None, where=f"trial {row['number']}")
         if recipe not in found:
             found.append(recipe)
@@ -198,7 +202,7 @@ def _from_plain(
         if trial.value is not None:
             scored.append((spec.objective.loss(trial.value), recipe))
         content = {**recipe.to_dict(), "batch_size": recipe.params.get("batch_size", size)}
-        encoding = knowledge.encode(spec.space, content, {})
+        encoding = knowledge.encode(spec.space, content, loaded.defaults())
         if encoding is None:
             lesson.outside += 1
             continue

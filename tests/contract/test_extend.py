@@ -523,3 +523,62 @@ def test_a_worker_of_the_old_study_ends_in_order(search):
     with search.database.read() as connection:
         assert studies.epochs(connection, search.study_id)["confirm"] == 0
     assert ask(search) is None
+
+
+def test_a_param_that_is_searched_no_more_leaves_other_values_behind(lone):
+    """The tiny task takes no params, so what was trained with some is of another task."""
+    with lone.database.begin() as connection:
+        enqueued = {"optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
+        recipe = lone.spec.recipe({**enqueued, "params": {"width": 3}}, batch_size=16).to_dict()
+        studies.enqueue(connection, lone.study_id, "textbook", recipe)
+    train(lone, 2)
+    done = extend(lone)
+    assert (done.taken, done.left) == (1, 1)
+
+
+def test_a_trial_of_a_ticket_alone_is_no_obstacle(lone):
+    train(lone, 2)
+    with lone.database.begin() as connection:
+        row = trials.start(connection, lone.study_id, "host:9:9", horizon=4.0, keep=0.0)
+        claim = trials.Claim(id=row["id"], attempt=1, worker="host:9:9")
+        values = {"state": TrialState.FAILED, "reason": "gone", "epochs": 0.0, "seconds": 0.0}
+        assert trials.record(connection, claim, horizon=4.0, values=values)
+    assert extend(lone).taken == 2
+    closed = Search.open(lone.database, "tiny.1")
+    spec = tiny_spec(name="another", space=WIDER, warm_start=["tiny.1"])
+    create_study(lone.database, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH, exist_ok=False)
+    beside = tiny_spec(name="beside", space=WIDER)
+    assert extend_study(closed, beside, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH).taken == 2
+
+
+def test_range_tests_of_an_extension_leave_its_last_trial(lone):
+    train(lone, 4)  # 10 epochs
+    budget = {"total_epochs": 8000}
+    done = extend(lone, range_test="auto", budget=budget, confirm="none")
+    assert done.taken == 4
+    with lone.database.read() as connection:
+        study = Search.open(lone.database, "tiny").study_id
+        assert range_tests.everything(connection, study)
+    with lone.database.begin() as connection:
+        studies.change(connection, study, epochs_used=7994.0)
+    wider = {**WIDER, "schedules": {**WIDER["schedules"], "step": {}}}
+    again = Search.open(lone.database, "tiny")
+    assert again.spec.range_test == "auto"
+    with lone.database.begin() as connection:  # as if all of it had been trained
+        connection.execute(
+            update(trial_table).where(trial_table.c.study_id == study).values(epochs=1998.5)
+        )
+    extend(again, space=wider, range_test="auto", budget=budget, confirm="none")
+    new = Search.open(lone.database, "tiny")
+    with lone.database.read() as connection:
+        assert range_tests.everything(connection, new.study_id) == []
+    assert ask(new) is not None
+
+
+def test_signals_at_rungs_do_not_outlive_the_rungs(lone):
+    train(lone, 4)
+    extend(lone, pruning="none")
+    between = Search.open(lone.database, "tiny")
+    assert seen(between)[3] == []
+    extend(between, pruning={"rungs": [0.8]})
+    assert seen(Search.open(lone.database, "tiny"))[3] == []

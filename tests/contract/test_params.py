@@ -4,10 +4,13 @@ import pytest
 import torch
 from tiny_studies import TASKS, tiny_spec
 
+import lrsearch
 from lrsearch import answer
 from lrsearch.confirm import confirmed
+from lrsearch.errors import TaskError
 from lrsearch.recipe import Recipe
 from lrsearch.study.create import create_study
+from lrsearch.study.knowledge import encode
 from lrsearch.summary import summarize, trial_rows
 from lrsearch.task import load_task
 from lrsearch.training.devices import pick_device
@@ -75,3 +78,28 @@ def test_a_worker_keeps_the_tasks_of_the_last_params_only():
     tasks = [cache.task({"dropout": i / 100}) for i in range(3 * MOST_TASKS)]
     assert len(cache._tasks) == MOST_TASKS
     assert cache.task({"dropout": (len(tasks) - 1) / 100}) is tasks[-1]
+
+
+def test_a_loader_whose_batch_size_is_a_param_alone_is_extended():
+    """Its Task names no batch size, so the recipe's is not the one that was trained."""
+    spec = tiny_spec(space=SPACE, budget={"trials": 4}, confirm="none", pruning="none")
+    recipe = {
+        "optimizer": {**SPACE["optimizers"]["sgd"], "name": "sgd", "lr": 0.02},
+        "schedule": {"name": "constant"},
+        "warmup": 0.0,
+        "params": {"batch_size": 16, "dropout": 0.1},
+    }
+    full = spec.recipe(recipe, batch_size=64).to_dict()
+    encoding = encode(spec.space, full, {})
+    assert encoding.params["sgd.lr"] == pytest.approx(0.02 * 64 / 16)
+
+
+def test_a_call_tries_the_task_with_some_value_of_each_param(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "needs.py").write_text("def task(width): raise RuntimeError(width)")
+    with pytest.raises(TaskError, match="RuntimeError: 8"):
+        lrsearch.search("needs.py:task", space={"params": {"width": [8, 16]}}, trials=2, epochs=1)
+    live = load_task("tiny.py:task", TASKS).make()
+    with pytest.raises(TaskError, match="is a Task, but the space has params"):
+        lrsearch.search(live, space={"params": {"width": [8, 16]}}, trials=2, epochs=1)
+    assert not list(tmp_path.glob("*.db"))

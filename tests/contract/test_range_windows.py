@@ -1,6 +1,7 @@
 """Range tests of a study on both databases: planned and paid for, claimed once, taken over; later
 trials are drawn where they say."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -342,3 +343,22 @@ def test_deleting_a_study_deletes_its_range_tests(search):
     with search.database.read() as connection:
         assert range_tests.everything(connection, study) == []
         assert trials.everything(connection, study) == []
+
+
+def test_a_time_budget_is_not_eaten_by_range_tests(tmp_path):
+    """3 % of 200 seconds, over two optimizers, is over in the first steps of a slow task."""
+
+    def slow(output, target):
+        time.sleep(0.1)
+        return cross_entropy(output, target)
+
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        search = make_search(database, range_test="auto", budget={"time": 200})
+        row = search.claim_range_test("a:1:1")
+        assert row["seeds"] == 1
+        train(search, row, slow)
+        test = summarize(search)["range_tests"][0]
+        assert test["state"] == "failed"
+        assert "3 % of the budget" in test["reason"]
+        assert 0 < study_of(search)["epochs_used"] < 10

@@ -136,6 +136,13 @@ def test_the_best_recipes_of_an_earlier_study_come_after_the_users_own(old):
     ]
 
 
+def test_a_recipe_that_named_its_own_batch_size_keeps_it(lone):
+    own = {"optimizer": {"name": "adamw", "lr": BEST_LR}, "schedule": "cosine", "batch_size": 8}
+    play(make_search(lone, name="old", space=SPACE, enqueue=[own], budget={"trials": 4}), 4)
+    warm = make_search(lone, space=SPACE, warm_start=["old"], budget={"trials": 3})
+    assert [recipe.batch_size for recipe in play(warm, 3)] == [8, 16, 16]
+
+
 def test_the_trials_of_an_earlier_study_are_known_to_the_sampler_alone(old):
     search = make_search(old.database, space=SPACE, warm_start=["old"], budget={"trials": 5})
     summary = summarize(search)

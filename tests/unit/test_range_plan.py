@@ -1,8 +1,12 @@
 """Which optimizers get a range test, what it trains and costs, and the sampler's window for it."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from lrsearch.errors import SpecError
 from lrsearch.optimizers import OPTIMIZERS
+from lrsearch.preflight import tested_optimizers
 from lrsearch.range_plan import ramp_plan, range_plan, sampler_window
 from lrsearch.spec import StudySpec
 
@@ -52,11 +56,11 @@ def test_seeds_are_as_many_as_3_percent_of_the_budget_pay_for(trials):
         assert plan.skipped == f"it takes {once:.3g} epochs, 3 % of the budget are {most:.3g}"
 
 
-def test_the_lower_bound_of_a_budget_counts_and_time_bounds_nothing():
+def test_the_lower_bound_of_a_budget_counts_and_time_pays_for_one_seed():
     assert plan_of(budget={"trials": 1000, "total_epochs": 10}).skipped
     assert plan_of(budget={"trials": 2, "total_epochs": 10_000}).skipped
     assert plan_of(budget={"total_epochs": 10_000}).seeds == 5
-    assert plan_of(budget={"time": "1m"}).seeds == 5
+    assert plan_of(budget={"time": "1m"}).seeds == 1
 
 
 def test_a_range_test_leaves_room_for_a_trial():
@@ -134,6 +138,10 @@ def test_an_optimizer_whose_lr_cannot_rise_gets_no_range_test():
     space = {"optimizers": ["rprop", "sgd"], "schedules": ["constant"]}
     spec = StudySpec.from_dict({**STUDY, "space": space})
     assert [test.name for test in range_plan(spec, 100).tests] == ["sgd"]
+    checked = SimpleNamespace(spec=spec)
+    assert tested_optimizers(checked, None) == ["sgd"]
+    with pytest.raises(SpecError, match=r"^--optimizer rprop: rprop reads lr at its first step"):
+        tested_optimizers(checked, "rprop")
 
 
 def test_a_momentum_that_lr_does_not_follow_widens_the_window():

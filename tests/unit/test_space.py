@@ -762,3 +762,50 @@ def test_the_preset_of_every_entry_of_the_registries_can_be_searched(kind):
     for name in OPTIMIZERS if kind == "optimizers" else SCHEDULES:
         partner = {"schedules": ["constant"]} if name == "rprop" else {}
         parse_space({kind: [name], **partner})
+
+
+def test_choices_that_are_equal_are_one_to_the_sampler():
+    betas = [[0, 0.9], [0.5, 0.999]]
+    space = space_of(optimizers={"adam": {"lr": 0.1, "betas": betas}})
+    recipe = {
+        "optimizer": {"name": "adam", "lr": 0.1, "betas": [0.0, 0.9]},
+        "schedule": {"name": "constant"},
+        "warmup": 0.0,
+        "params": {},
+    }
+    params = space.params_of(recipe)
+    assert params["adam.betas"] == "[0, 0.9]"
+    assert space.suggest(optuna.trial.FixedTrial(params))["optimizer"]["betas"] == [0, 0.9]
+
+
+def test_a_param_that_the_space_has_not_is_outside():
+    recipe = {
+        "optimizer": {"name": "adam", "lr": 1e-3},
+        "schedule": {"name": "constant"},
+        "warmup": 0.0,
+        "params": {"dropout": 0.5},
+    }
+    optimizers = {"adam": {"lr": 1e-3, "beta1": 0.9}}
+    assert space_of(optimizers=optimizers).params_of(recipe) is None
+    searched = space_of(optimizers=optimizers, params={"dropout": [0.0, 0.5]})
+    assert searched.params_of(recipe)["params.dropout"] == 0.5
+
+
+@pytest.mark.parametrize("own", [16, 64, None])
+def test_a_searched_batch_size_goes_before_the_tasks_own(own):
+    space = space_of(
+        optimizers={"sgd": {"momentum": 0.9, "nesterov": False}}, params={"batch_size": [128]}
+    )
+    trial = optuna.trial.FixedTrial(
+        {
+            "optimizer": "sgd",
+            "schedule": "constant",
+            "sgd.lr": 0.1,
+            "sgd.weight_decay": 1e-4,
+            "warmup": 0.0,
+            "params.batch_size": 128,
+        }
+    )
+    recipe = space.suggest(trial, lambda params: own)
+    assert recipe["optimizer"]["lr"] == pytest.approx(0.2)
+    assert space.params_of({**recipe, "batch_size": own}, own)["sgd.lr"] == pytest.approx(0.1)

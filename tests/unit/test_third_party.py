@@ -232,3 +232,54 @@ def test_a_bad_space_of_another_package_is_refused(fields, message):
     with pytest.raises(SpecError) as error:
         parse_space({"optimizers": {"prodigyopt.Prodigy": fields}, "schedules": ["constant"]})
     assert message in str(error.value)
+
+
+class Counting(torch.optim.Optimizer):
+    """Three betas, a count, momentum that may be None, and an argument without a default."""
+
+    def __init__(
+        self, params, scale, lr=0.1, betas=(0.9, 0.9, 0.99), momentum=None, freq=1, nesterov=True
+    ):
+        super().__init__(params, {"lr": lr, "betas": betas})
+
+    def step(self, closure=None):
+        assert closure is None
+
+
+COUNTING = "own_optimizers.Counting"
+
+
+def counting(**fields):
+    given = {"lr": 0.1, "scale": 2, **fields}
+    return parse_space({"optimizers": {COUNTING: given}, "schedules": ["constant"]})
+
+
+@given(data=st.data())
+def test_an_unusual_signature_is_sampled_by_what_it_says(data):
+    space = counting(freq={"low": 1, "high": 10}, betas=[[0.9, 0.9, 0.99], [0.5, 0.9, 0.99]])
+    recipe = Recipe.from_dict({**space.suggest(DrawnTrial(data)), "steps": 10})
+    assert isinstance(recipe.optimizer["freq"], int)
+    assert len(recipe.optimizer["betas"]) == 3
+    recipe.build(make_model(), steps_per_epoch=5)
+    assert space.params_of(recipe.to_dict()) is not None
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"betas": [0.9, 0.99]}, "betas = (0.9, 0.99), but 3 numbers are needed"),
+        ({"betas": [0.9, 0.9, "x"]}, "betas"),
+    ],
+)
+def test_a_list_of_another_length_is_refused(fields, message):
+    with pytest.raises(SpecError) as error:
+        counting(**fields)
+    assert message in str(error.value)
+
+
+def test_an_argument_without_a_default_has_to_be_given():
+    with pytest.raises(SpecError, match="scale is missing"):
+        parse_space({"optimizers": {COUNTING: {"lr": 0.1}}, "schedules": ["constant"]})
+    with pytest.raises(SpecError, match=r"o\.scale is missing"):
+        check_optimizer({"name": COUNTING, "lr": 0.1}, "o")
+    check_optimizer({"name": COUNTING, "lr": 0.1, "scale": 1}, "o")
