@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from lrsearch import preflight
 from lrsearch.errors import SpecError
 from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.preflight import tested_optimizers
 from lrsearch.range_plan import ramp_plan, range_plan, sampler_window
 from lrsearch.spec import StudySpec
 
@@ -139,9 +139,9 @@ def test_an_optimizer_whose_lr_cannot_rise_gets_no_range_test():
     spec = StudySpec.from_dict({**STUDY, "space": space})
     assert [test.name for test in range_plan(spec, 100).tests] == ["sgd"]
     checked = SimpleNamespace(spec=spec)
-    assert tested_optimizers(checked, None) == ["sgd"]
+    assert preflight.tested_optimizers(checked, None) == ["sgd"]
     with pytest.raises(SpecError, match=r"^--optimizer rprop: rprop reads lr at its first step"):
-        tested_optimizers(checked, "rprop")
+        preflight.tested_optimizers(checked, "rprop")
 
 
 def test_a_momentum_that_lr_does_not_follow_widens_the_window():
