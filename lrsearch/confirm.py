@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from lrsearch.errors import StudyError
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.spec_parts import Confirm
-from lrsearch.storage import confirmations, studies, trials
+from lrsearch.storage import claims, confirmations, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.search import Search
@@ -68,7 +68,7 @@ def next_round(connection: Connection, search: Search, study: Row) -> list[dict[
     spec = StudySpec.from_stored(study["definition"])
     runs = confirmations.everything(connection, search.study_id)
     counts = studies.counts(connection, search.study_id)
-    waiting = any(run["state"] in confirmations.OPEN for run in runs)
+    waiting = any(run["state"] in claims.OPEN for run in runs)
     reported = any(run["round"] == REPORT for run in runs)
     paused = study["state"] == StudyState.PAUSED
     if spec.confirm is None or counts[TrialState.RUNNING] or waiting or reported or paused:
@@ -179,7 +179,7 @@ def summary(
     A baseline is tied with the winner when the interval of their paired difference holds 0.
     """
     reported = [run for run in runs if run["round"] == REPORT]
-    if not reported or any(run["state"] in confirmations.OPEN for run in reported):
+    if not reported or any(run["state"] in claims.OPEN for run in reported):
         return []
     by_role = {
         role: {run["seed"]: run["value"] for run in reported if run["role"] == role}

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from lrsearch.storage import confirmations, range_tests, studies, trials
+from lrsearch.storage import claims, confirmations, range_tests, studies, trials
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Search
 
@@ -84,7 +84,7 @@ class Progress:
             self._search_bar, completed=ended, total=study["trials_total"], note=", ".join(notes)
         )
         if runs:
-            done = sum(run["state"] not in confirmations.OPEN for run in runs)
+            done = sum(run["state"] not in claims.OPEN for run in runs)
             self._bars.update(
                 self._confirm_bar,
                 completed=done,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from lrsearch import confirm, range_work, rungs
 from lrsearch.recipe import Recipe
-from lrsearch.storage import confirmations, curves, range_tests, studies, trials, workers
+from lrsearch.storage import claims, confirmations, curves, range_tests, studies, trials, workers
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.search import Assignment, LostTrialError, Outcome, Search
@@ -112,7 +112,7 @@ def is_finished(search: Search) -> bool:
             return True  # it was deleted
         running = studies.counts(connection, search.study_id)[TrialState.RUNNING]
         runs = confirmations.everything(connection, search.study_id)
-        if running or any(run["state"] in confirmations.OPEN for run in runs):
+        if running or any(run["state"] in claims.OPEN for run in runs):
             return False
         if range_tests.workers(connection, search.study_id):
             return False

@@ -3,15 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
-from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage import claims
+from lrsearch.storage.claims import WAITING
+from lrsearch.storage.rows import Row, fetch
 from lrsearch.storage.tables import TrialState, confirmations, studies
-
-#: A planned run that no worker has begun.
-WAITING = "waiting"
-#: States of a run that is still to end.
-OPEN = (WAITING, TrialState.RUNNING.value)
 
 
 def everything(connection: Connection, study_id: int) -> list[Row]:
@@ -44,24 +41,7 @@ def clear(connection: Connection, study_id: int) -> None:
 
 def claim(connection: Connection, study_id: int, worker: str) -> Row | None:
     """The next run that nobody trains."""
-    c = confirmations.c
-    free = (
-        select(c.id)
-        .where(
-            c.study_id == study_id,
-            or_(c.state == WAITING, and_(c.state == TrialState.RUNNING, c.worker.is_(None))),
-        )
-        .order_by(c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    query = (
-        update(confirmations)
-        .where(c.id == free.scalar_subquery())
-        .values(state=TrialState.RUNNING, worker=worker, attempt=c.attempt + 1)
-        .returning(*c)
-    )
-    return fetch_first(connection, query)
+    return claims.claim(connection, confirmations, study_id, worker)
 
 
 def record(connection: Connection, run: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
@@ -84,21 +64,9 @@ def record(connection: Connection, run: Mapping[str, Any], values: Mapping[str, 
 
 def release(connection: Connection, study_id: int, workers: Sequence[str]) -> int:
     """Let go of the runs that these workers held; how many there were."""
-    c = confirmations.c
-    query = (
-        update(confirmations)
-        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.in_(workers))
-        .values(worker=None)
-    )
-    return connection.execute(query).rowcount
+    return claims.release(connection, confirmations, study_id, workers)
 
 
 def workers(connection: Connection, study_id: int) -> list[str]:
     """The workers that train confirmation runs of the study."""
-    c = confirmations.c
-    query = (
-        select(c.worker)
-        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.is_not(None))
-        .distinct()
-    )
-    return list(connection.execute(query).scalars())
+    return claims.workers(connection, confirmations, study_id)

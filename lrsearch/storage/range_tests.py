@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
-from lrsearch.storage.confirmations import OPEN, WAITING
-from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage import claims
+from lrsearch.storage.claims import OPEN, WAITING
+from lrsearch.storage.rows import Row, fetch
 from lrsearch.storage.tables import TrialState, db_now, range_tests, studies
 
 
@@ -32,24 +33,7 @@ def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]
 
 def claim(connection: Connection, study_id: int, worker: str) -> Row | None:
     """The next range test that nobody trains; it starts the study's clock."""
-    c = range_tests.c
-    free = (
-        select(c.id)
-        .where(
-            c.study_id == study_id,
-            or_(c.state == WAITING, and_(c.state == TrialState.RUNNING, c.worker.is_(None))),
-        )
-        .order_by(c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    query = (
-        update(range_tests)
-        .where(c.id == free.scalar_subquery())
-        .values(state=TrialState.RUNNING, worker=worker, attempt=c.attempt + 1)
-        .returning(*c)
-    )
-    row = fetch_first(connection, query)
+    row = claims.claim(connection, range_tests, study_id, worker)
     if row is not None:
         clock = func.coalesce(studies.c.first_ask_at, db_now())
         connection.execute(
@@ -84,24 +68,12 @@ def record(connection: Connection, test: Mapping[str, Any], values: Mapping[str,
 
 def release(connection: Connection, study_id: int, workers: Sequence[str]) -> int:
     """Let go of the range tests that these workers held; how many there were."""
-    c = range_tests.c
-    query = (
-        update(range_tests)
-        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.in_(workers))
-        .values(worker=None)
-    )
-    return connection.execute(query).rowcount
+    return claims.release(connection, range_tests, study_id, workers)
 
 
 def workers(connection: Connection, study_id: int) -> list[str]:
     """The workers that train range tests of the study."""
-    c = range_tests.c
-    query = (
-        select(c.worker)
-        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.is_not(None))
-        .distinct()
-    )
-    return list(connection.execute(query).scalars())
+    return claims.workers(connection, range_tests, study_id)
 
 
 def windows_so_far(connection: Connection, study_id: int) -> list[Row]:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     update,
 )
 
-from lrsearch.storage import confirmations as confirmation_runs
+from lrsearch.storage import claims
 from lrsearch.storage.rows import Row, fetch
 from lrsearch.storage.tables import (
     TrialState,
@@ -68,7 +68,7 @@ def end_interrupted(connection: Connection, study_id: int, reason: str) -> None:
     change = update(studies).where(studies.c.study_id == study_id)
     connection.execute(change.values(epochs_reserved=0.0))
     for table in (confirmations, range_tests):
-        planned = (table.c.study_id == study_id, table.c.state.in_(confirmation_runs.OPEN))
+        planned = (table.c.study_id == study_id, table.c.state.in_(claims.OPEN))
         connection.execute(delete(table).where(*planned))
 
 
