@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lrsearch.range_plan import most_seconds, ramp_plan
-from lrsearch.storage import range_tests
+from lrsearch.storage import leases, range_tests
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Search
@@ -37,7 +37,7 @@ def train(search: Search, row: Row, cache: TaskCache, stop: Callable[[], bool]) 
             values = {"state": TrialState.FAILED, "reason": reason}
         elif result is None:
             with search.database.begin() as connection:
-                range_tests.release(connection, search.study_id, [row["worker"]])
+                leases.release(connection, search.study_id, [row["worker"]])
             return
         else:
             values |= {"result": result.to_dict(), "reason": result.reason}

@@ -14,12 +14,33 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_yaml
 from lrsearch.space import SearchSpace
 from lrsearch.space_file import parse_space
-from lrsearch.spec_parts import Budget, Confirm, Ema, Objective, Part, Pruning, ValidateEvery
+from lrsearch.spec_parts import (
+    Budget,
+    Confirm,
+    Ema,
+    Lease,
+    Objective,
+    Part,
+    Pruning,
+    ValidateEvery,
+    duration,
+)
 
 #: Share of the search's epochs that confirmation may spend at most.
 CONFIRM_SHARE = 0.25
 #: What may differ between the stored spec and a file that continues the study.
-MUTABLE = ("name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints")
+MUTABLE = (
+    "name",
+    "budget",
+    "confirm",
+    "notes",
+    "tags",
+    "project",
+    "code",
+    "checkpoints",
+    "lease",
+    "max_trial_time",
+)
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
 TEXT = ("name", "task", "notes", "tags", "project", "checkpoints", "warm_start")
 #: What `study extend` may change besides: none of it alters what a trial is.
@@ -74,6 +95,10 @@ class StudySpec(Part):
     ema: Ema | None = Ema()
     #: Folder for checkpoints of interrupted trials; None: `./lrsearch-checkpoints`.
     checkpoints: str | None = None
+    #: When a worker that is silent loses its trial.
+    lease: Lease = Lease()
+    #: Seconds of training after which a trial is ended as failed; None: as long as it takes.
+    max_trial_time: float | None = Field(default=None, gt=0)
     #: What a worker does whose task differs from the study's: refuse, or go on and record it.
     code: Literal["refuse", "warn"] = "refuse"
     notes: str = ""
@@ -147,6 +172,11 @@ class StudySpec(Part):
     @classmethod
     def _no_value(cls, value: Any) -> Any:
         return "none" if value is None else value
+
+    @field_validator("max_trial_time", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> Any:
+        return duration(_off(value))
 
     @field_validator("clip_norm", "baseline", mode="before")
     @classmethod

@@ -10,6 +10,17 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def duration(value: Any) -> Any:
+    """Seconds of a duration as people write it; anything but text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    parts = re.fullmatch(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?", value.strip())
+    if not parts or not any(parts.groups()):
+        raise ValueError('a duration such as "20m", "1h30m" or "45s" is accepted')
+    hours, minutes, seconds = (int(part or 0) for part in parts.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 class Budget(Part):
     """Totals over all workers; at least one is given."""
 
@@ -23,13 +34,7 @@ class Budget(Part):
     @field_validator("time", mode="before")
     @classmethod
     def _seconds(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        parts = re.fullmatch(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?", value.strip())
-        if not parts or not any(parts.groups()):
-            raise ValueError('a duration such as "20m", "1h30m" or "45s" is accepted')
-        hours, minutes, seconds = (int(part or 0) for part in parts.groups())
-        return 3600 * hours + 60 * minutes + seconds
+        return duration(value)
 
     @model_validator(mode="after")
     def _some(self) -> "Budget":
@@ -99,3 +104,21 @@ class Ema(Part):
     epochs: float = Field(default=1.0, gt=0)
     #: Whether the averaged weights are what is deployed, and so give the value.
     deploy: bool = False
+
+
+class Lease(Part):
+    """How long a worker holds a trial without a word, and what a word is worth.
+
+    A dead worker is noticed within two leases. The default, with renewals three times as often, is
+    30 s; Optuna's heartbeat has 60 s.
+    """
+
+    #: Until a lease ends unless it is renewed.
+    seconds: float = Field(default=30.0, gt=0)
+    #: Without a training step for so long, a worker counts as hung and renews no more.
+    stall: float = Field(default=600.0, gt=0)
+
+    @field_validator("seconds", "stall", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return duration(value)

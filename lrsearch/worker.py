@@ -4,18 +4,26 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from sqlalchemy import Connection
 
 from lrsearch import confirm, range_work, rungs
 from lrsearch.recipe import Recipe
-from lrsearch.storage import claims, confirmations, curves, range_tests, studies, trials, workers
+from lrsearch.storage import (
+    claims,
+    confirmations,
+    curves,
+    leases,
+    range_tests,
+    studies,
+    trials,
+    workers,
+)
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.search import Assignment, LostTrialError, Outcome, Search
@@ -87,21 +95,10 @@ class CurveWriter:
 def release_dead(search: Search) -> int:
     """Let go of what dead workers of this machine held; how many trials, tests and runs it was."""
     with search.database.begin() as connection:
-        names = {
-            *trials.workers(connection, search.study_id),
-            *range_tests.workers(connection, search.study_id),
-            *confirmations.workers(connection, search.study_id),
-        }
-        dead = [name for name in names if workers.is_dead(name)]
-        if not dead:
-            return 0
-        return _release(connection, search, dead)
-
-
-def _release(connection: Connection, search: Search, names: Sequence[str]) -> int:
-    count = trials.release_workers(connection, search.study_id, names)
-    count += range_tests.release(connection, search.study_id, names)
-    return count + confirmations.release(connection, search.study_id, names)
+        dead = [
+            name for name in leases.holders(connection, search.study_id) if workers.is_dead(name)
+        ]
+        return leases.release(connection, search.study_id, dead) if dead else 0
 
 
 def is_finished(search: Search) -> bool:
@@ -138,7 +135,7 @@ class Worker:
             self._loop()
         except BaseException:
             with self.search.database.begin() as connection:
-                _release(connection, self.search, [self.name])
+                leases.release(connection, self.search.study_id, [self.name])
             raise
 
     def _loop(self) -> None:
@@ -164,7 +161,9 @@ class Worker:
             self._train_trial(assignment)
             return True
         with self.search.database.begin() as connection:
-            run = confirmations.claim(connection, self.search.study_id, self.name)
+            run = confirmations.claim(
+                connection, self.search.study_id, self.name, self.search.spec.lease.seconds
+            )
         if run is not None:
             self._train_confirmation(run)
             return True
@@ -269,7 +268,7 @@ class Worker:
             reason = str(failure)
         if training is not None and not training.done and reason is None:
             with self.search.database.begin() as connection:
-                confirmations.release(connection, self.search.study_id, [self.name])
+                leases.release(connection, self.search.study_id, [self.name])
             return
         self._record_confirmation(run, training, rows, reason)
 

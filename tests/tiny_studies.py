@@ -18,6 +18,8 @@ TASKS = Path(__file__).parent / "tasks"
 STEPS_PER_EPOCH, EPOCHS, TRIALS = 6, 4, 12
 #: Of a trial that runs to its end.
 VALIDATIONS = 8
+#: Seconds of a lease that no test outlives.
+LEASE = 600.0
 
 
 def tiny_spec(**changes):

@@ -1,13 +1,16 @@
-"""Rows that one worker at a time holds: confirmation runs and range tests.
+"""Rows that one worker at a time holds: confirmation runs and range tests, and partly trials.
 
 Each has `study_id`, `state` (waiting, then a TrialState), `worker` (NULL while running: free to be
 taken over) and `attempt`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, Table, and_, or_, select, update
+from sqlalchemy import Connection, and_, or_, select, update
 
+from lrsearch.storage import leases
+from lrsearch.storage.leases import TABLES, Claim, Kind
 from lrsearch.storage.rows import Row, fetch_first
 from lrsearch.storage.tables import TrialState
 
@@ -17,8 +20,11 @@ WAITING = "waiting"
 OPEN = (WAITING, TrialState.RUNNING.value)
 
 
-def claim(connection: Connection, table: Table, study_id: int, worker: str) -> Row | None:
-    """The next row that nobody holds, now held by `worker`."""
+def claim(
+    connection: Connection, kind: Kind, study_id: int, worker: str, lease: float
+) -> Row | None:
+    """The next row that nobody holds, now held by `worker` and leased for `lease` seconds."""
+    table = TABLES[kind]
     c = table.c
     free = (
         select(c.id)
@@ -36,23 +42,53 @@ def claim(connection: Connection, table: Table, study_id: int, worker: str) -> R
         .values(state=TrialState.RUNNING, worker=worker, attempt=c.attempt + 1)
         .returning(*c)
     )
-    return fetch_first(connection, query)
+    row = fetch_first(connection, query)
+    if row is not None:
+        held = Claim(kind=kind, id=row["id"], attempt=row["attempt"], worker=worker)
+        leases.take(connection, study_id, held, lease)
+    return row
 
 
-def release(connection: Connection, table: Table, study_id: int, workers: Sequence[str]) -> int:
-    """Let go of the rows that these workers held; how many there were."""
+def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> bool:
+    """End a row, once; False if another worker has taken it over."""
+    table = TABLES[claim.kind]
     c = table.c
     query = (
         update(table)
-        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.in_(workers))
-        .values(worker=None)
+        .where(
+            c.id == claim.id,
+            c.attempt == claim.attempt,
+            c.worker == claim.worker,
+            c.state == TrialState.RUNNING,
+        )
+        .values(**values)
     )
-    return connection.execute(query).rowcount
+    if not connection.execute(query).rowcount:
+        return False
+    leases.let_go(connection, claim)
+    return True
 
 
-def workers(connection: Connection, table: Table, study_id: int) -> list[str]:
-    """The workers that hold rows of the study."""
+def held_by(connection: Connection, kind: Kind, study_id: int, worker: str) -> Row | None:
+    """What a worker holds: after a lost acknowledgement it asks."""
+    table = TABLES[kind]
     c = table.c
+    mine = (c.study_id == study_id, c.state == TrialState.RUNNING, c.worker == worker)
+    return fetch_first(connection, select(table).where(*mine).limit(1))
+
+
+def has_ended(connection: Connection, claim: Claim) -> bool:
+    """Whether it was this attempt that ended it: so after a lost acknowledgement."""
+    table = TABLES[claim.kind]
+    c = table.c
+    mine = (c.id == claim.id, c.attempt == claim.attempt, c.worker == claim.worker)
+    query = select(c.id).where(*mine, c.state != TrialState.RUNNING)
+    return connection.execute(query).first() is not None
+
+
+def workers(connection: Connection, kind: Kind, study_id: int) -> list[str]:
+    """The workers that hold rows of the study."""
+    c = TABLES[kind].c
     query = (
         select(c.worker)
         .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.is_not(None))

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from lrsearch.storage import claims
 from lrsearch.storage.claims import WAITING
+from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row, fetch
-from lrsearch.storage.tables import TrialState, confirmations, studies
+from lrsearch.storage.tables import confirmations, studies
 
 
 def everything(connection: Connection, study_id: int) -> list[Row]:
@@ -39,20 +40,14 @@ def clear(connection: Connection, study_id: int) -> None:
     connection.execute(delete(confirmations).where(confirmations.c.study_id == study_id))
 
 
-def claim(connection: Connection, study_id: int, worker: str) -> Row | None:
-    """The next run that nobody trains."""
-    return claims.claim(connection, confirmations, study_id, worker)
+def claim(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
+    """The next run that nobody trains, leased for `lease` seconds."""
+    return claims.claim(connection, Kind.CONFIRMATION, study_id, worker, lease)
 
 
 def record(connection: Connection, run: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """End a run, once; False if another worker has taken it over."""
-    c = confirmations.c
-    query = (
-        update(confirmations)
-        .where(c.id == run["id"], c.attempt == run["attempt"], c.state == TrialState.RUNNING)
-        .values(**values)
-    )
-    if not connection.execute(query).rowcount:
+    if not claims.record(connection, claim_of(run), values):
         return False
     connection.execute(
         update(studies)
@@ -62,11 +57,11 @@ def record(connection: Connection, run: Mapping[str, Any], values: Mapping[str, 
     return True
 
 
-def release(connection: Connection, study_id: int, workers: Sequence[str]) -> int:
-    """Let go of the runs that these workers held; how many there were."""
-    return claims.release(connection, confirmations, study_id, workers)
+def claim_of(run: Mapping[str, Any]) -> Claim:
+    """A worker's hold on a run that it has claimed."""
+    return Claim(kind=Kind.CONFIRMATION, id=run["id"], attempt=run["attempt"], worker=run["worker"])
 
 
 def workers(connection: Connection, study_id: int) -> list[str]:
     """The workers that train confirmation runs of the study."""
-    return claims.workers(connection, confirmations, study_id)
+    return claims.workers(connection, Kind.CONFIRMATION, study_id)

@@ -7,11 +7,11 @@ with Optuna's defaults); PostgreSQL keeps everything in the schema `lrsearch`, s
 import os
 import sqlite3
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -19,6 +19,9 @@ from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lrsearch.errors import StorageError
+from lrsearch.storage.outages import Patience
+
+T = TypeVar("T")
 
 DEFAULT_URL = "sqlite:///lrsearch.db"
 #: On PostgreSQL, the schema that holds our tables and Optuna's; nothing else is touched.
@@ -111,6 +114,9 @@ class Database:
         self.engine: Engine = sqlalchemy.create_engine(self.optuna_url, **self.engine_kwargs)
         if self.is_sqlite:
             event.listen(self.engine, "begin", _begin_immediate)
+        #: How long `run` repeats a transaction while the database is out of reach: not at all,
+        #: until a worker says so.
+        self.patience = Patience(seconds=0)
 
     @property
     def path(self) -> Path | None:
@@ -164,6 +170,25 @@ class Database:
         """One unit of work: everything in it is committed, or nothing."""
         with self.engine.begin() as connection:
             yield connection
+
+    def run(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        recall: Callable[[Connection], T | None] | None = None,
+    ) -> T:
+        """The result of `work` in a transaction, tried again while the database is out of reach.
+
+        A commit whose acknowledgement was lost may have been done. So before `work` is tried again
+        `recall` looks whether it was: unless it gives None, its answer is the result.
+        """
+        again = False
+        for attempt in self.patience.attempts():
+            with attempt, self.begin() as connection:
+                found = recall(connection) if again and recall is not None else None
+                again = True
+                return work(connection) if found is None else found
+        raise AssertionError("attempts end with a result or an error")
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -7,8 +7,9 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from lrsearch.storage import claims
 from lrsearch.storage.claims import OPEN, WAITING
+from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row, fetch
-from lrsearch.storage.tables import TrialState, db_now, range_tests, studies
+from lrsearch.storage.tables import db_now, range_tests, studies
 
 
 def everything(connection: Connection, study_id: int) -> list[Row]:
@@ -31,9 +32,9 @@ def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]
     )
 
 
-def claim(connection: Connection, study_id: int, worker: str) -> Row | None:
-    """The next range test that nobody trains; it starts the study's clock."""
-    row = claims.claim(connection, range_tests, study_id, worker)
+def claim(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
+    """The next range test that nobody trains, leased for `lease` seconds; it starts the clock."""
+    row = claims.claim(connection, Kind.RANGE_TEST, study_id, worker, lease)
     if row is not None:
         clock = func.coalesce(studies.c.first_ask_at, db_now())
         connection.execute(
@@ -47,13 +48,7 @@ def record(connection: Connection, test: Mapping[str, Any], values: Mapping[str,
 
     The unused part of its reserved epochs returns to the budget.
     """
-    c = range_tests.c
-    query = (
-        update(range_tests)
-        .where(c.id == test["id"], c.attempt == test["attempt"], c.state == TrialState.RUNNING)
-        .values(**values)
-    )
-    if not connection.execute(query).rowcount:
+    if not claims.record(connection, claim_of(test), values):
         return False
     connection.execute(
         update(studies)
@@ -66,14 +61,16 @@ def record(connection: Connection, test: Mapping[str, Any], values: Mapping[str,
     return True
 
 
-def release(connection: Connection, study_id: int, workers: Sequence[str]) -> int:
-    """Let go of the range tests that these workers held; how many there were."""
-    return claims.release(connection, range_tests, study_id, workers)
+def claim_of(test: Mapping[str, Any]) -> Claim:
+    """A worker's hold on a range test that it has claimed."""
+    return Claim(
+        kind=Kind.RANGE_TEST, id=test["id"], attempt=test["attempt"], worker=test["worker"]
+    )
 
 
 def workers(connection: Connection, study_id: int) -> list[str]:
     """The workers that train range tests of the study."""
-    return claims.workers(connection, range_tests, study_id)
+    return claims.workers(connection, Kind.RANGE_TEST, study_id)
 
 
 def windows_so_far(connection: Connection, study_id: int) -> list[Row]:

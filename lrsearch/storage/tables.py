@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -49,6 +51,23 @@ class db_now(FunctionElement[float]):  # noqa: N801 - reads as SQL's now()
 
     type = Float()
     inherit_cache = True
+
+
+class db_started(FunctionElement[float]):  # noqa: N801
+    """When the database's server began to answer, as `db_now`; 0 where there is no server."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(db_started, "sqlite")
+def _sqlite_started(element: Any, compiler: Any, **kw: Any) -> str:
+    return "0.0"
+
+
+@compiles(db_started, "postgresql")
+def _postgresql_started(element: Any, compiler: Any, **kw: Any) -> str:
+    return "extract(epoch from pg_postmaster_start_time())::double precision"
 
 
 @compiles(db_now, "sqlite")
@@ -115,7 +134,14 @@ studies = Table(
     Column("created_at", Float, nullable=False),
     # {known, extended, warm_start}: what it took over at creation, see study/create.py
     Column("origin", JSON(none_as_null=True)),
+    Column("trials_ended", Integer, nullable=False, server_default="0"),
 )
+
+
+def _deaths() -> Column[int]:
+    """How often a worker was lost with it since its last checkpoint."""
+    return Column("deaths", Integer, nullable=False, server_default="0")
+
 
 trials = Table(
     "lr_trial",
@@ -138,8 +164,13 @@ trials = Table(
     Column("seconds", Float, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
+    # 1-based, without gaps, in the order in which ends are committed: what a sampler has not seen
+    # yet is what comes after the last that it has.
+    Column("ended", Integer),
+    _deaths(),
     UniqueConstraint("study_id", "ticket", name="uq_lr_trial_ticket"),
     Index("ix_lr_trial_state", "study_id", "state"),
+    Index("ix_lr_trial_ended", "study_id", "ended"),
 )
 
 
@@ -201,6 +232,7 @@ confirmations = Table(
     Column("reason", Text),
     Column("epochs", Float, nullable=False),
     Column("seconds", Float, nullable=False),
+    _deaths(),
     UniqueConstraint("study_id", "round", "number", "seed", name="uq_lr_confirm_run"),
 )
 
@@ -219,5 +251,58 @@ range_tests = Table(
     Column("reason", Text),
     Column("epochs", Float, nullable=False),
     Column("seconds", Float, nullable=False),
+    _deaths(),
     UniqueConstraint("study_id", "optimizer", name="uq_lr_range_test"),
+)
+
+workers = Table(
+    "lr_worker",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study(),
+    Column("name", String(200), nullable=False),  # host, process id, start time
+    Column("device", String(32), nullable=False),
+    Column("version", String(32), nullable=False),  # of lrsearch
+    Column("doing", String(200)),  # in words; NULL while it looks for work
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    Column("ended_at", Float),  # NULL while it works, or if it ended without a word
+    UniqueConstraint("study_id", "name", name="uq_lr_worker_name"),
+)
+
+leases = Table(
+    "lr_lease",
+    metadata,
+    Column("kind", String(16), primary_key=True),  # a storage.leases.Kind
+    Column("item", Integer, primary_key=True),  # id of the trial, range test or confirmation run
+    _study(),
+    Column("worker", String(200), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("expires_at", Float),  # NULL once it was let go
+    Column("stop", Boolean, nullable=False),  # someone asked for its end
+)
+
+checkpoints = Table(
+    "lr_checkpoint",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("item", Integer, primary_key=True),
+    Column("slot", Integer, primary_key=True),  # 0 or 1: the newest two take turns
+    _study(),
+    Column("attempt", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("file", String(400), nullable=False),  # its name in the study's checkpoint folder
+    Column("sha256", String(64), nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # 0: removed
+    Column("saved_at", Float, nullable=False),
+)
+
+events = Table(
+    "lr_event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study(),
+    Column("at", Float, nullable=False),
+    Column("worker", String(200), nullable=False),
+    Column("what", Text, nullable=False),  # one line for people
 )

@@ -4,8 +4,7 @@ Every write to a running trial names the attempt that made it: a worker that los
 nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +22,8 @@ from sqlalchemy import (
     update,
 )
 
+from lrsearch.storage import leases
+from lrsearch.storage.leases import Claim
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import (
     StudyState,
@@ -40,15 +41,6 @@ from lrsearch.storage.tables import (
 TICKET_ATTRIBUTE = "lrsearch:ticket"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A worker's hold on a trial."""
-
-    id: int
-    attempt: int
-    worker: str
-
-
 def _claimed(claim: Claim) -> ColumnElement[bool]:
     return and_(
         trials.c.id == claim.id,
@@ -58,8 +50,11 @@ def _claimed(claim: Claim) -> ColumnElement[bool]:
     )
 
 
-def take_over(connection: Connection, study_id: int, worker: str) -> Row | None:
-    """Claim a running trial that no worker holds, the oldest first; its attempt rises by one."""
+def take_over(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
+    """Claim a running trial that no worker holds, the oldest first; its attempt rises by one.
+
+    It is leased for `lease` seconds.
+    """
     free = (
         select(trials.c.id)
         .where(
@@ -77,13 +72,26 @@ def take_over(connection: Connection, study_id: int, worker: str) -> Row | None:
         .values(worker=worker, attempt=trials.c.attempt + 1)
         .returning(*trials.c)
     )
-    return fetch_first(connection, query)
+    return _leased(connection, fetch_first(connection, query), lease)
+
+
+def _leased(connection: Connection, row: Row | None, lease: float) -> Row | None:
+    if row is not None:
+        claim = Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+        leases.take(connection, row["study_id"], claim, lease)
+    return row
 
 
 def start(
-    connection: Connection, study_id: int, worker: str, *, horizon: float, keep: float
+    connection: Connection,
+    study_id: int,
+    worker: str,
+    lease: float,
+    *,
+    horizon: float,
+    keep: float,
 ) -> Row | None:
-    """Take a ticket and a new trial, or None when the budget has none left.
+    """Take a ticket and a new trial, leased for `lease` seconds; None when the budget is used.
 
     Ticket, reservation of `horizon` epochs and trial are one transaction: the budget is exact
     whatever dies. `keep` is the share of `total_epochs` that search leaves for confirmation.
@@ -115,7 +123,8 @@ def start(
         "seconds": 0.0,
         "started_at": db_now(),
     }
-    return fetch_first(connection, insert(trials).values(**values).returning(*trials.c))
+    row = fetch_first(connection, insert(trials).values(**values).returning(*trials.c))
+    return _leased(connection, row, lease)
 
 
 def _budget_left(study_id: int, *, horizon: float, keep: float) -> ColumnElement[bool]:
@@ -193,6 +202,7 @@ def record(
     study_id = connection.execute(query).scalar()
     if study_id is None:
         return False
+    leases.let_go(connection, claim)
     connection.execute(
         update(studies)
         .where(studies.c.study_id == study_id)
@@ -206,37 +216,11 @@ def record(
 
 def release(connection: Connection, claim: Claim) -> bool:
     """Let go of a running trial, so that the next worker takes it over."""
-    return bool(
-        connection.execute(update(trials).where(_claimed(claim)).values(worker=None)).rowcount
-    )
-
-
-def release_workers(connection: Connection, study_id: int, dead: Sequence[str]) -> int:
-    """Let go of every running trial that these workers held; how many there were."""
-    query = (
-        update(trials)
-        .where(
-            trials.c.study_id == study_id,
-            trials.c.state == TrialState.RUNNING,
-            trials.c.worker.in_(dead),
-        )
-        .values(worker=None)
-    )
-    return connection.execute(query).rowcount
-
-
-def workers(connection: Connection, study_id: int) -> list[str]:
-    """The workers that hold running trials of the study."""
-    query = (
-        select(trials.c.worker)
-        .where(
-            trials.c.study_id == study_id,
-            trials.c.state == TrialState.RUNNING,
-            trials.c.worker.is_not(None),
-        )
-        .distinct()
-    )
-    return list(connection.execute(query).scalars())
+    query = update(trials).where(_claimed(claim)).values(worker=None)
+    if not connection.execute(query).rowcount:
+        return False
+    leases.let_go(connection, claim)
+    return True
 
 
 def untold(connection: Connection, study_id: int) -> list[Row]:

@@ -16,9 +16,10 @@ from lrsearch.rungs import divergence_limit, survives
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.storage import curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
+from lrsearch.storage.leases import Claim
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
-from lrsearch.storage.trials import TICKET_ATTRIBUTE, Claim
+from lrsearch.storage.trials import TICKET_ATTRIBUTE
 from lrsearch.study.database import optuna_storage
 from lrsearch.study.knowledge import START_VIOLATION, worst
 from lrsearch.study.sampler import WindowedTPESampler, Windows
@@ -119,8 +120,9 @@ class Search:
         `batch_size` tells the task's own for given params.
         """
         with self.database.begin() as connection:
-            row = trials.take_over(connection, self.study_id, worker) or trials.start(
-                connection, self.study_id, worker, horizon=self.horizon, keep=self._keep
+            lease = self.spec.lease.seconds
+            row = trials.take_over(connection, self.study_id, worker, lease) or trials.start(
+                connection, self.study_id, worker, lease, horizon=self.horizon, keep=self._keep
             )
             if row is not None:
                 self._look_at_range_tests(connection)
@@ -145,7 +147,7 @@ class Search:
             self._look_at_range_tests(connection)
             if not self._range_tests_open or not self.may_start(connection):
                 return None
-            return range_tests.claim(connection, self.study_id, worker)
+            return range_tests.claim(connection, self.study_id, worker, self.spec.lease.seconds)
 
     def _look_at_range_tests(self, connection: Connection) -> None:
         """Take over the windows that were found since, until all range tests have ended."""

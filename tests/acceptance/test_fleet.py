@@ -14,7 +14,7 @@ from processes import Command, finish, in_process, until
 from tiny_studies import TASKS, TRIALS, VALIDATIONS, make_search, opened, tiny_task, work
 
 from lrsearch import worker
-from lrsearch.storage import confirmations, studies, trials
+from lrsearch.storage import confirmations, leases, studies, trials
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
@@ -96,7 +96,7 @@ class Site:
         """The workers that have a trial or a run in their hands."""
         study = self.row()["study_id"]
         with self.database.read() as connection:
-            return trials.workers(connection, study) + confirmations.workers(connection, study)
+            return leases.holders(connection, study)
 
     def checkpoints(self):
         return sorted(self.folder.glob("lrsearch-checkpoints/**/*.pt"))

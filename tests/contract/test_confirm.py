@@ -7,12 +7,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
-from tiny_studies import EPOCHS, make_search, opened, tiny_spec, work
+from tiny_studies import EPOCHS, LEASE, make_search, opened, tiny_spec, work
 
 from lrsearch import confirm
 from lrsearch.confirm import CHOOSE, REPORT, Shape, allowed_runs, choose, interval, shape, summary
 from lrsearch.errors import StudyError
 from lrsearch.storage import confirmations, studies, trials
+from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
@@ -206,11 +207,11 @@ def searched(database, values, *, kinds=(), running=0, **changes):
             studies.enqueue(connection, search.study_id, kind, RECIPE)
         for number, value in enumerate(values):
             row = trials.start(
-                connection, search.study_id, "host:1:1", horizon=search.horizon, keep=0.25
+                connection, search.study_id, "host:1:1", LEASE, horizon=search.horizon, keep=0.25
             )
             if row is None:
                 break
-            claim = trials.Claim(id=row["id"], attempt=1, worker="host:1:1")
+            claim = Claim(id=row["id"], attempt=1, worker="host:1:1")
             trials.link(connection, claim, trial_id=None, number=number, recipe=RECIPE)
             if number >= len(values) - running:
                 continue
@@ -230,7 +231,7 @@ def end_runs(search, value=lambda run: 1.0):
     count = 0
     while True:
         with search.database.begin() as connection:
-            claimed = confirmations.claim(connection, search.study_id, "host:1:1")
+            claimed = confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
             if claimed is None:
                 return count
             scored = value(claimed)

@@ -10,6 +10,7 @@ import pytest
 from processes import finish, in_process
 from sqlalchemy import select, update
 from tiny_studies import (
+    LEASE,
     STEPS_PER_EPOCH,
     TASKS,
     ask,
@@ -25,6 +26,7 @@ from tiny_studies import (
 from lrsearch import answer
 from lrsearch.errors import StudyError
 from lrsearch.storage import curves, range_tests, studies, successor, trials
+from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
@@ -339,7 +341,7 @@ def test_a_range_test_is_kept_where_it_would_be_the_same(search):
     assert study_row(first)["epochs_reserved"] > 0
     for name in ("sgd", "adamw"):
         with first.database.begin() as connection:
-            test = range_tests.claim(connection, first.study_id, "host:1:1")
+            test = range_tests.claim(connection, first.study_id, "host:1:1", LEASE)
             assert test["optimizer"] == name
         with pytest.raises(StudyError, match="while 1 range test runs"):
             extend_to(first, {"sgd": wide, "adamw": {}})
@@ -539,8 +541,8 @@ def test_a_param_that_is_searched_no_more_leaves_other_values_behind(lone):
 def test_a_trial_of_a_ticket_alone_is_no_obstacle(lone):
     train(lone, 2)
     with lone.database.begin() as connection:
-        row = trials.start(connection, lone.study_id, "host:9:9", horizon=4.0, keep=0.0)
-        claim = trials.Claim(id=row["id"], attempt=1, worker="host:9:9")
+        row = trials.start(connection, lone.study_id, "host:9:9", LEASE, horizon=4.0, keep=0.0)
+        claim = Claim(id=row["id"], attempt=1, worker="host:9:9")
         values = {"state": TrialState.FAILED, "reason": "gone", "epochs": 0.0, "seconds": 0.0}
         assert trials.record(connection, claim, horizon=4.0, values=values)
     assert extend(lone).taken == 2

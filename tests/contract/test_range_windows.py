@@ -9,12 +9,21 @@ import pytest
 import torch
 from ramps import make_result
 from sqlalchemy import update
-from tiny_studies import STEPS_PER_EPOCH, ask, ended, make_search, opened, tiny_spec, tiny_task
+from tiny_studies import (
+    LEASE,
+    STEPS_PER_EPOCH,
+    ask,
+    ended,
+    make_search,
+    opened,
+    tiny_spec,
+    tiny_task,
+)
 from torch.nn.functional import cross_entropy
 
 from lrsearch import range_work
 from lrsearch.range_plan import range_plan
-from lrsearch.storage import range_tests, studies, trials
+from lrsearch.storage import leases, range_tests, studies, trials
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import studies as study_table
 from lrsearch.study.create import create_study
@@ -55,7 +64,7 @@ def record(search, row, **values):
 
 def release(search, worker):
     with search.database.begin() as connection:
-        return range_tests.release(connection, search.study_id, [worker])
+        return leases.release(connection, search.study_id, [worker])
 
 
 def set_state(search, state):
@@ -119,7 +128,7 @@ def test_total_epochs_are_not_exceeded(database):
     rows = [search.claim_range_test("a:1:1") for _ in range(2)]
     started = 0
     with database.begin() as connection:
-        while trials.start(connection, search.study_id, "a:1:1", horizon=4, keep=0.25):
+        while trials.start(connection, search.study_id, "a:1:1", LEASE, horizon=4, keep=0.25):
             started += 1
     assert started == (0.75 * total - planned) // 4
     for row in rows:

@@ -11,6 +11,7 @@ import torch
 from optuna.trial import TrialState as OptunaState
 from processes import finish, in_process
 from tiny_studies import (
+    LEASE,
     ask,
     curve_row,
     ended,
@@ -21,7 +22,7 @@ from tiny_studies import (
 )
 
 from lrsearch.errors import StudyError
-from lrsearch.storage import curves, studies, trials, workers
+from lrsearch.storage import curves, leases, studies, trials, workers
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.create import enqueue
 from lrsearch.study.database import prepare
@@ -366,7 +367,7 @@ def end_by_lr(search, assignment, cliff, gap):
 def steal(search, assignment, thief="host:2:2"):
     with search.database.begin() as connection:
         assert trials.release(connection, assignment.claim)
-        return trials.take_over(connection, search.study_id, thief)
+        return trials.take_over(connection, search.study_id, thief, LEASE)
 
 
 def test_a_lost_trial_is_noticed_at_the_rung_and_writes_nothing(search):
@@ -414,9 +415,9 @@ class Thief:
         self.calls += 1
         if self.calls == self.call:
             with self.search.database.begin() as connection:
-                dead = trials.workers(connection, self.search.study_id)
-                assert trials.release_workers(connection, self.search.study_id, dead) == 1
-                assert trials.take_over(connection, self.search.study_id, self.dead)
+                dead = leases.holders(connection, self.search.study_id)
+                assert leases.release(connection, self.search.study_id, dead) == 1
+                assert trials.take_over(connection, self.search.study_id, self.dead, LEASE)
         return torch.nn.functional.mse_loss(output, target)
 
     def loaded(self):

@@ -16,11 +16,21 @@ from alembic.runtime.migration import MigrationContext
 from processes import finish, in_process, until
 from sqlalchemy import MetaData, create_engine, func, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
-from tiny_studies import ask, curve_row, ended, make_search, opened, work
+from tiny_studies import LEASE, ask, curve_row, ended, make_search, opened, work
 
 from lrsearch.errors import StorageError
-from lrsearch.storage import confirmations, curves, range_tests, schema, studies, trials, workers
+from lrsearch.storage import (
+    confirmations,
+    curves,
+    leases,
+    range_tests,
+    schema,
+    studies,
+    trials,
+    workers,
+)
 from lrsearch.storage.connect import Database, explained, locate
+from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import StudyState, TrialState, db_now, metadata, optuna_studies
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import queue as queue_table
@@ -32,6 +42,7 @@ from lrsearch.summary import trial_rows
 HORIZON = 4.0
 RUNNING = TrialState.RUNNING.value
 OURS = ("lr_study", "lr_trial", "lr_curve", "lr_rung", "lr_queue", "lr_confirm", "lr_range_test")
+OURS += ("lr_lease", "lr_worker", "lr_checkpoint", "lr_event")
 OLD, NEW = "host:1:1", "host:2:2"
 
 
@@ -65,11 +76,11 @@ def make_study(database, name="tiny", budget=None):
 
 def start(database, study, worker=OLD, *, keep=0.0):
     with database.begin() as connection:
-        return trials.start(connection, study, worker, horizon=HORIZON, keep=keep)
+        return trials.start(connection, study, worker, LEASE, horizon=HORIZON, keep=keep)
 
 
 def claim_of(row):
-    return trials.Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+    return Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
 
 
 def end(database, row, state=TrialState.COMPLETE, **values):
@@ -84,7 +95,7 @@ def hand_over(database, study, row):
     """Let the worker NEW take a running trial over; the row as it then is."""
     with database.begin() as connection:
         assert trials.release(connection, claim_of(row))
-        return trials.take_over(connection, study, NEW)
+        return trials.take_over(connection, study, NEW, LEASE)
 
 
 def study_row(database, study):
@@ -132,11 +143,11 @@ def test_eight_threads_take_exactly_the_budgets_tickets(database, study):
 def test_eight_threads_take_no_trial_over_twice(database, study):
     first = [start(database, study) for _ in range(12)]
     with database.begin() as connection:
-        assert trials.release_workers(connection, study, [OLD]) == 12
+        assert leases.release(connection, study, [OLD]) == 12
 
     def take(index):
         with database.begin() as connection:
-            return trials.take_over(connection, study, f"w{index}")
+            return trials.take_over(connection, study, f"w{index}", LEASE)
 
     with ThreadPoolExecutor(8) as threads:
         taken = [row for row in threads.map(take, range(24)) if row is not None]
@@ -159,7 +170,7 @@ def test_a_ticket_is_gone_only_with_its_trial(database, study):
 
     def die():
         with database.begin() as connection:
-            trials.start(connection, study, OLD, horizon=HORIZON, keep=0.0)
+            trials.start(connection, study, OLD, LEASE, horizon=HORIZON, keep=0.0)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -316,10 +327,12 @@ def test_what_is_enqueued_in_one_study_stays_there(database, study):
 def test_a_takeover_keeps_the_ticket_and_raises_the_attempt(database, study):
     rows = [start(database, study) for _ in range(3)]
     with database.begin() as connection:
-        assert trials.take_over(connection, study, NEW) is None  # all are in somebody's hands
+        assert (
+            trials.take_over(connection, study, NEW, LEASE) is None
+        )  # all are in somebody's hands
         assert trials.release(connection, claim_of(rows[2]))
         assert trials.release(connection, claim_of(rows[1]))
-        taken = trials.take_over(connection, study, NEW)
+        taken = trials.take_over(connection, study, NEW, LEASE)
     changes = {"attempt": 2, "worker": NEW}
     assert taken == {**rows[1], **changes}  # the oldest first
     assert trial_row(database, rows[2]) == {**rows[2], "worker": None}
@@ -332,9 +345,9 @@ def test_only_the_trials_of_dead_workers_are_released(database, study):
     other = make_study(database, name="other")
     elsewhere = start(database, other, "a")
     with database.begin() as connection:
-        assert sorted(trials.workers(connection, study)) == ["a", "b", "c"]
-        assert trials.release_workers(connection, study, ["a", "c"]) == 2
-        assert trials.workers(connection, study) == ["b"]
+        assert sorted(leases.holders(connection, study)) == ["a", "b", "c"]
+        assert leases.release(connection, study, ["a", "c"]) == 2
+        assert leases.holders(connection, study) == ["b"]
     assert trial_row(database, elsewhere)["worker"] == "a"
     assert trial_row(database, rows[3])["worker"] == "a"  # an ended one keeps who ended it
 
@@ -359,8 +372,8 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
 def test_a_claim_needs_the_worker_and_the_attempt(database, study):
     row = start(database, study)
     wrong = [
-        trials.Claim(id=row["id"], attempt=1, worker=NEW),
-        trials.Claim(id=row["id"], attempt=2, worker=OLD),
+        Claim(id=row["id"], attempt=1, worker=NEW),
+        Claim(id=row["id"], attempt=2, worker=OLD),
     ]
     with database.begin() as connection:
         assert [trials.release(connection, claim) for claim in wrong] == [False, False]
@@ -374,8 +387,8 @@ def test_a_trial_ends_once(database, study):
     assert not end(database, row, TrialState.FAILED, value=None)
     with database.begin() as connection:
         assert not trials.release(connection, claim_of(row))
-        assert trials.release_workers(connection, study, [OLD]) == 0
-        assert trials.take_over(connection, study, NEW) is None
+        assert leases.release(connection, study, [OLD]) == 0
+        assert trials.take_over(connection, study, NEW, LEASE) is None
     assert (trial_row(database, row), study_row(database, study)) == after
     assert (after[0]["state"], after[0]["value"], after[0]["metrics"]) == (
         "complete",
@@ -473,7 +486,7 @@ def test_the_rungs_of_another_study_do_not_count(database, study):
     other = make_study(database, name="other")
     for place in (study, other):
         with database.begin() as connection:
-            row = trials.start(connection, place, OLD, horizon=HORIZON, keep=0.0)
+            row = trials.start(connection, place, OLD, LEASE, horizon=HORIZON, keep=0.0)
             assert trials.mark_rung(connection, place, claim_of(row), 0, 1.0) == []
 
 
@@ -670,7 +683,7 @@ def worked(database):
         range_tests.add(connection, search.study_id, [test])
     work(search)
     grown = contents(database)
-    assert all(grown[name] > before[name] for name in OURS)
+    assert all(grown[name] > before[name] for name in OURS[:8])
     return search, before
 
 
@@ -701,7 +714,7 @@ def confirmation_runs(database, study, count):
 
 def claim_run(database, study, worker=OLD):
     with database.begin() as connection:
-        return confirmations.claim(connection, study, worker)
+        return confirmations.claim(connection, study, worker, LEASE)
 
 
 def end_run(database, run, **values):
@@ -739,8 +752,8 @@ def test_a_released_run_is_claimed_again_and_fences_the_first(database, study):
     stale = claim_run(database, study)
     assert claim_run(database, study, NEW) is None
     with database.begin() as connection:
-        assert confirmations.release(connection, study, ["nobody"]) == 0
-        assert confirmations.release(connection, study, [OLD]) == 1
+        assert leases.release(connection, study, ["nobody"]) == 0
+        assert leases.release(connection, study, [OLD]) == 1
     taken = claim_run(database, study, NEW)
     assert (taken["id"], taken["attempt"]) == (stale["id"], 2)
     assert not end_run(database, stale, value=9.0)

@@ -41,6 +41,8 @@ HOMES = {
     "alembic": {"storage"},
     "psycopg": {"storage"},
     "filelock": {"storage"},
+    "fsspec": {"training"},
+    "tenacity": {"storage"},
     "pydantic": {"earlier", "recipe", "spec", "spec_parts"},
     "yaml": {"recipe"},
     "click": {"cli"},

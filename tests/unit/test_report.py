@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 from ramps import make_ramp, make_result
-from tiny_studies import EPOCHS, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
+from tiny_studies import EPOCHS, LEASE, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
 from torch import nn
 
 from lrsearch.answer import study_text
@@ -617,7 +617,7 @@ def with_range_tests(database, **rows):
         for result in rows.values():
             if result is None:
                 break
-            row = range_tests.claim(connection, search.study_id, "a:1:1")
+            row = range_tests.claim(connection, search.study_id, "a:1:1", LEASE)
             values = {"state": TrialState.COMPLETE, "epochs": 16.0, "seconds": 2.0}
             if isinstance(result, str):
                 values |= {"state": TrialState.FAILED, "reason": result}

@@ -48,6 +48,8 @@ FULL = {
     "clip_norm": 1.0,
     "ema": {"epochs": 0.5, "deploy": True},
     "checkpoints": "/tmp/checkpoints",
+    "lease": {"seconds": "20s", "stall": "1h"},
+    "max_trial_time": "2h",
     "code": "warn",
     "notes": "the one with\ntwo lines",
     "tags": ["a", "b"],
@@ -423,11 +425,14 @@ CHANGED = {
     "project": "x",
     "code": "warn",
     "checkpoints": "x",
+    "lease": {"seconds": 10},
+    "max_trial_time": "2h",
 }
 
 
 #: What a study may go on with after a change.
 MAY_CHANGE = {"name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints"}
+MAY_CHANGE |= {"lease", "max_trial_time"}
 
 
 @pytest.mark.parametrize("field", CHANGED)

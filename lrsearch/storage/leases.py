@@ -1,0 +1,157 @@
+"""Leases: who may write to a trial, range test or confirmation run, and until when.
+
+A lease ends by itself unless its worker renews it; time is the database's alone. What a worker
+writes names its attempt: one that lost its lease writes nothing.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, Table, and_, insert, or_, select, update
+
+from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.tables import (
+    TrialState,
+    confirmations,
+    db_now,
+    db_started,
+    leases,
+    range_tests,
+    trials,
+)
+
+
+class Kind(StrEnum):
+    """What is held."""
+
+    TRIAL = "trial"
+    RANGE_TEST = "range test"
+    CONFIRMATION = "confirmation"
+
+
+#: Tables of what is held; each has id, study_id, state, worker, attempt, deaths.
+TABLES: dict[Kind, Table] = {
+    Kind.TRIAL: trials,
+    Kind.RANGE_TEST: range_tests,
+    Kind.CONFIRMATION: confirmations,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A worker's hold on a trial, range test or confirmation run."""
+
+    kind: Kind = Kind.TRIAL
+    id: int
+    attempt: int
+    worker: str
+
+
+def take(connection: Connection, study_id: int, claim: Claim, seconds: float) -> None:
+    """Begin the lease of what was just claimed, in the same transaction."""
+    c = leases.c
+    values = {
+        "worker": claim.worker,
+        "attempt": claim.attempt,
+        "expires_at": db_now() + seconds,
+    }
+    mine = and_(c.kind == claim.kind, c.item == claim.id)
+    if not connection.execute(update(leases).where(mine).values(**values)).rowcount:
+        row = {"kind": claim.kind, "item": claim.id, "study_id": study_id, "stop": False}
+        connection.execute(insert(leases).values(**row, **values))
+
+
+def renew(connection: Connection, claim: Claim, seconds: float) -> Row | None:
+    """Hold on for so many seconds from now; None if the lease is lost, else whether to `stop`."""
+    c = leases.c
+    query = (
+        update(leases)
+        .where(
+            c.kind == claim.kind,
+            c.item == claim.id,
+            c.attempt == claim.attempt,
+            c.worker == claim.worker,
+            c.expires_at.is_not(None),
+        )
+        .values(expires_at=db_now() + seconds)
+        .returning(c.stop)
+    )
+    return fetch_first(connection, query)
+
+
+def let_go(connection: Connection, claim: Claim) -> None:
+    """End a lease, in the transaction that ends or releases what it was of."""
+    c = leases.c
+    query = update(leases).where(
+        c.kind == claim.kind, c.item == claim.id, c.attempt == claim.attempt
+    )
+    connection.execute(query.values(expires_at=None))
+
+
+def reap(
+    connection: Connection, study_id: int, seconds: float, *, dead: Collection[str] = ()
+) -> list[Row]:
+    """Free what was not renewed in time, and what workers known to be `dead` held.
+
+    Returns kind, id, attempt, worker and deaths (this one included) of each. After a server's start
+    nothing expires for the `seconds` of a lease: whoever lives renews first.
+    """
+    freed: list[Row] = []
+    for kind, table in TABLES.items():
+        t, c = table.c, leases.c
+        lease = and_(c.kind == kind, c.item == t.id, c.attempt == t.attempt)
+        late = or_(c.item.is_(None), c.expires_at.is_(None), c.expires_at < db_now())
+        query = (
+            select(t.id, t.attempt, t.worker, (t.deaths + 1).label("deaths"))
+            .outerjoin(leases, lease)
+            .where(
+                t.study_id == study_id,
+                t.state == TrialState.RUNNING,
+                t.worker.is_not(None),
+                or_(and_(late, db_started() + seconds < db_now()), t.worker.in_(dead)),
+            )
+            .with_for_update(of=table, skip_locked=True)
+        )
+        rows = fetch(connection, query)
+        for row in rows:
+            free = update(table).where(t.id == row["id"])
+            connection.execute(free.values(worker=None, deaths=row["deaths"]))
+            claim = Claim(kind=kind, id=row["id"], attempt=row["attempt"], worker=row["worker"])
+            let_go(connection, claim)
+        freed += [{"kind": kind, **row} for row in rows]
+    return freed
+
+
+def holders(connection: Connection, study_id: int) -> list[str]:
+    """The workers that hold anything of the study."""
+    names: set[str] = set()
+    for table in TABLES.values():
+        c = table.c
+        running = (c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.is_not(None))
+        names.update(connection.execute(select(c.worker).where(*running)).scalars())
+    return sorted(names)
+
+
+def release(connection: Connection, study_id: int, workers: Sequence[str]) -> int:
+    """Let go of everything that these workers hold; how many things it was. No death is counted."""
+    count = 0
+    for kind, table in TABLES.items():
+        c = table.c
+        query = (
+            update(table)
+            .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.in_(workers))
+            .values(worker=None)
+            .returning(c.id, c.attempt)
+        )
+        for row in fetch(connection, query):
+            let_go(connection, Claim(kind=kind, worker="", **row))
+            count += 1
+    return count
+
+
+def ask_to_stop(connection: Connection, kind: Kind, item: int) -> bool:
+    """Ask whoever holds it to end it; False if nobody does."""
+    c = leases.c
+    query = update(leases).where(c.kind == kind, c.item == item, c.expires_at.is_not(None))
+    return bool(connection.execute(query.values(stop=True)).rowcount)

@@ -1,0 +1,86 @@
+"""Workers and their leases, checkpoints, events; the order in which trials ended."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "004"
+down_revision = "003"
+
+HELD = ("lr_trial", "lr_confirm", "lr_range_test")
+
+
+def _study() -> "sa.Column[int]":
+    study = sa.ForeignKey("studies.study_id", ondelete="CASCADE")
+    return sa.Column("study_id", sa.Integer, study, nullable=False, index=True)
+
+
+def _count(name: str) -> "sa.Column[int]":
+    return sa.Column(name, sa.Integer, nullable=False, server_default="0")
+
+
+def upgrade() -> None:
+    op.add_column("lr_study", _count("trials_ended"))
+    op.add_column("lr_trial", sa.Column("ended", sa.Integer))
+    op.create_index("ix_lr_trial_ended", "lr_trial", ["study_id", "ended"])
+    for table in HELD:
+        op.add_column(table, _count("deaths"))
+        # Workers of the last version hold no lease, and none of them may work during an upgrade.
+        op.execute(f"UPDATE {table} SET worker = NULL WHERE state = 'running'")
+    _number_the_ended()
+    op.create_table(
+        "lr_worker",
+        sa.Column("id", sa.Integer, primary_key=True),
+        _study(),
+        sa.Column("name", sa.String(200), nullable=False),
+        sa.Column("device", sa.String(32), nullable=False),
+        sa.Column("version", sa.String(32), nullable=False),
+        sa.Column("doing", sa.String(200)),
+        sa.Column("started_at", sa.Float, nullable=False),
+        sa.Column("seen_at", sa.Float, nullable=False),
+        sa.Column("ended_at", sa.Float),
+        sa.UniqueConstraint("study_id", "name", name="uq_lr_worker_name"),
+    )
+    op.create_table(
+        "lr_lease",
+        sa.Column("kind", sa.String(16), primary_key=True),
+        sa.Column("item", sa.Integer, primary_key=True),
+        _study(),
+        sa.Column("worker", sa.String(200), nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("expires_at", sa.Float),
+        sa.Column("stop", sa.Boolean, nullable=False),
+    )
+    op.create_table(
+        "lr_checkpoint",
+        sa.Column("kind", sa.String(16), primary_key=True),
+        sa.Column("item", sa.Integer, primary_key=True),
+        sa.Column("slot", sa.Integer, primary_key=True),
+        _study(),
+        sa.Column("attempt", sa.Integer, nullable=False),
+        sa.Column("step", sa.Integer, nullable=False),
+        sa.Column("file", sa.String(400), nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("bytes", sa.BigInteger, nullable=False),
+        sa.Column("saved_at", sa.Float, nullable=False),
+    )
+    op.create_table(
+        "lr_event",
+        sa.Column("id", sa.Integer, primary_key=True),
+        _study(),
+        sa.Column("at", sa.Float, nullable=False),
+        sa.Column("worker", sa.String(200), nullable=False),
+        sa.Column("what", sa.Text, nullable=False),
+    )
+
+
+def _number_the_ended() -> None:
+    """Trials that ended before have an order too: that of their tickets."""
+    op.execute(
+        "UPDATE lr_trial SET ended = (SELECT count(*) FROM lr_trial AS earlier"
+        " WHERE earlier.study_id = lr_trial.study_id AND earlier.state <> 'running'"
+        " AND earlier.ticket <= lr_trial.ticket) WHERE state <> 'running'"
+    )
+    op.execute(
+        "UPDATE lr_study SET trials_ended = (SELECT count(*) FROM lr_trial"
+        " WHERE lr_trial.study_id = lr_study.study_id AND lr_trial.state <> 'running')"
+    )
