@@ -1,0 +1,34 @@
+"""The files behind a study's checkpoints: where they are, and which have had their time."""
+
+import hashlib
+
+from lrsearch.storage import checkpoints, studies
+from lrsearch.study.search import Search
+from lrsearch.training.store import CheckpointStore, owner
+
+
+def store_of(search: Search) -> CheckpointStore:
+    """The folder of a study's checkpoints. Raises SpecError if it cannot be used from here.
+
+    It is the study's own, though another database may have a study of the same name.
+    """
+    with search.database.read() as connection:
+        study = studies.by_id(connection, search.study_id)
+    made = repr(search.study_id if study is None else study["created_at"])
+    mark = hashlib.sha256(made.encode()).hexdigest()[:8]
+    return CheckpointStore(search.spec.checkpoints.to, f"{search.name}-{mark}")
+
+
+def sweep(search: Search, store: CheckpointStore) -> int:
+    """Remove the files of what no longer runs; how many it was.
+
+    They are left when a worker dies between the end of a trial and their removal, when another
+    machine has gone on with a trial, or when the study was deleted meanwhile.
+    """
+    names = store.names()  # first: what is written from now on is not looked at
+    with search.database.begin() as connection:
+        running = checkpoints.running(connection, search.study_id)
+        for kind, item in checkpoints.recorded(connection, search.study_id) - running:
+            checkpoints.forget(connection, kind, item)
+    alive = {(kind.replace(" ", "-"), item) for kind, item in running}
+    return store.remove(name for name in names if owner(name) and owner(name) not in alive)
