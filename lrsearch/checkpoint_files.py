@@ -26,9 +26,9 @@ def sweep(search: Search, store: CheckpointStore) -> int:
     machine has gone on with a trial, or when the study was deleted meanwhile.
     """
     names = store.names()  # first: what is written from now on is not looked at
-    with search.database.begin() as connection:
-        running = checkpoints.running(connection, search.study_id)
-        for kind, item in checkpoints.recorded(connection, search.study_id) - running:
-            checkpoints.forget(connection, kind, item)
-    alive = {(kind.replace(" ", "-"), item) for kind, item in running}
-    return store.remove(name for name in names if owner(name) and owner(name) not in alive)
+    running = search.database.run(
+        lambda connection: checkpoints.forget_ended(connection, search.study_id)
+    )
+    return store.remove(
+        name for name in names if (whose := owner(name)) is not None and whose not in running
+    )

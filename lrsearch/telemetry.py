@@ -104,9 +104,7 @@ class Telemetry:
         if self._folder is not None:
             Path(self._folder).mkdir(parents=True, exist_ok=True)
         # Unbuffered: a buffer would keep what a full disk refused, and fail again at each use.
-        file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115
-        assert isinstance(file, FileIO)
-        return file
+        return tempfile.TemporaryFile("w+b", buffering=0, dir=self._folder)
 
     def _read(self) -> list[Row]:
         if self._file is None:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from lrsearch import confirm, range_work, rungs
+from lrsearch.checkpoint_files import sweep
 from lrsearch.checkpoints import Checkpoints
 from lrsearch.recipe import Recipe
 from lrsearch.storage import (
@@ -143,6 +144,7 @@ class Worker:
     def _loop(self) -> None:
         release_dead(self.search)
         self.search.repair()
+        sweep(self.search, self.checkpoints.store)
         while not self.stop.asked:
             if self._work():
                 continue

@@ -97,7 +97,7 @@ def newest_first(connection: Connection, kind: Kind, item: int) -> list[Row]:
     return [row for row in _rows(connection, kind, item) if row["bytes"]]
 
 
-def forget(connection: Connection, kind: Kind, item: int) -> None:
+def forget(connection: Connection, kind: str, item: int) -> None:
     """The files of an item are gone, or about to be."""
     c = checkpoints.c
     query = update(checkpoints).where(c.kind == kind, c.item == item, c.bytes > 0)
@@ -111,10 +111,10 @@ def total_bytes(connection: Connection, study_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def running(connection: Connection, study_id: int) -> set[tuple[Kind, int]]:
-    """What of the study is still to end, so that its checkpoints are of use."""
-    return {
-        (kind, item)
+def forget_ended(connection: Connection, study_id: int) -> set[tuple[str, int]]:
+    """Forget the checkpoints of what has ended; kind and id of everything that has not."""
+    running = {
+        (str(kind), int(item))
         for kind, table in TABLES.items()
         for item in connection.execute(
             select(table.c.id).where(
@@ -122,10 +122,8 @@ def running(connection: Connection, study_id: int) -> set[tuple[Kind, int]]:
             )
         ).scalars()
     }
-
-
-def recorded(connection: Connection, study_id: int) -> set[tuple[Kind, int]]:
-    """What of the study has checkpoints."""
     c = checkpoints.c
     query = select(c.kind, c.item).where(c.study_id == study_id, c.bytes > 0)
-    return {(Kind(kind), item) for kind, item in connection.execute(query)}
+    for kind, item in {(kind, item) for kind, item in connection.execute(query)} - running:
+        forget(connection, kind, item)
+    return running

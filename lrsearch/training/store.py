@@ -55,7 +55,7 @@ class CheckpointStore:
         """Keep `data`. Raises whatever the file system does: a full disk, a bucket that is gone."""
         sha256 = hashlib.sha256(data).hexdigest()
         # By its content: two that write at once, of whom one lost its lease, write two files.
-        file = f"{_word(kind)}-{item}-{step}-{sha256[:16]}.pt"
+        file = f"{kind.replace(' ', '-')}-{item}-{step}-{sha256[:16]}.pt"
         if self._is_local:
             self._write_local(file, data)
         else:
@@ -125,7 +125,7 @@ class CheckpointStore:
 
     def remove_all_of(self, kind: str, item: int) -> int:
         """Remove whatever was written of an item, recorded or not; how many files it was."""
-        return self.remove(file for file in self.names() if owner(file) == (_word(kind), item))
+        return self.remove(file for file in self.names() if owner(file) == (kind, item))
 
     def _remove_empty_folders(self) -> None:
         folder = Path(self._folder)
@@ -139,13 +139,9 @@ class CheckpointStore:
 
 
 def owner(file: str) -> tuple[str, int] | None:
-    """Kind (in one word) and id of what a file is of; None if it is none of ours."""
+    """Kind and id of what a file is of; None if it is none of ours."""
     parts = _OWNER.fullmatch(file)
-    return None if parts is None else (parts[1], int(parts[2]))
-
-
-def _word(kind: str) -> str:
-    return kind.replace(" ", "-")
+    return None if parts is None else (parts[1].replace("-", " "), int(parts[2]))
 
 
 def _opened(path: Path) -> IO[bytes]:
