@@ -1,10 +1,14 @@
 """The files behind a study's checkpoints: where they are, and which have had their time."""
 
 import hashlib
+import logging
 
+from lrsearch.errors import SpecError
 from lrsearch.storage import checkpoints, studies
 from lrsearch.study.search import Search
 from lrsearch.training.store import CheckpointStore, owner
+
+log = logging.getLogger("lrsearch")
 
 
 def store_of(search: Search) -> CheckpointStore:
@@ -32,3 +36,15 @@ def sweep(search: Search, store: CheckpointStore) -> int:
     return store.remove(
         name for name in names if (whose := owner(name)) is not None and whose not in running
     )
+
+
+def delete_study(search: Search) -> None:
+    """Delete a study, and its checkpoints where they can be reached from here."""
+    try:
+        store = store_of(search)
+    except SpecError as error:
+        log.warning("checkpoints stay where they are: %s", error)
+        search.delete()
+        return
+    search.delete()
+    sweep(search, store)
