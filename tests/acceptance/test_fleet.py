@@ -223,6 +223,7 @@ def test_any_number_of_workers_share_one_exact_budget(site, workers):
     assert by_ticket[0] == by_ticket[1]
 
 
+@pytest.mark.slow
 def test_sixteen_workers_share_one_sqlite_file(sqlite_site):
     search = make_search(sqlite_site.database, pruning="none", budget={"trials": 32})
     sqlite_site.say("hold")
