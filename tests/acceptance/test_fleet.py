@@ -146,34 +146,6 @@ def test_a_worker_killed_while_it_confirms_is_replaced(sqlite_site):
     assert run["attempt"] == 2
 
 
-def die_before_optuna_is_told(url):
-    """Be a worker that is killed when its second trial has ended here, and not yet in Optuna."""
-    tell_optuna, told = Search._tell_optuna, []
-
-    def die_or_tell(search, trial_id, values, outcome):
-        if told:
-            os.kill(os.getpid(), signal.SIGKILL)
-        told.append(trial_id)
-        tell_optuna(search, trial_id, values, outcome)
-
-    Search._tell_optuna = die_or_tell
-    with opened(url) as database:
-        search = Search.open(database, "tiny")
-        cpu = torch.device("cpu")
-        worker.Worker(search, tiny_task(), cpu, worker.Stop()).run()
-
-
-def test_a_survivor_tells_optuna_what_a_killed_worker_could_not(sqlite_site):
-    search = make_search(sqlite_site.database)
-    sqlite_site.say("hold")
-    survivor = sqlite_site.worker()
-    sqlite_site.held(1)
-    assert finish(in_process(die_before_optuna_is_told, sqlite_site.url)) == [-signal.SIGKILL]
-    sqlite_site.say("")
-    survivor.succeed()
-    assert_exact(search)
-
-
 def die_after_the_checkpoint(url, folder):
     """Be a worker that is asked to stop after three validations, and killed once that is saved."""
     os.chdir(folder)
