@@ -110,9 +110,10 @@ def is_finished(search: Search) -> bool:
         study = studies.by_id(connection, search.study_id)
         if study is None:
             return True  # it was deleted
-        running = studies.counts(connection, search.study_id)[TrialState.RUNNING]
+        if trials.any_running(connection, search.study_id):
+            return False
         runs = confirmations.everything(connection, search.study_id)
-        if running or any(run["state"] in claims.OPEN for run in runs):
+        if any(run["state"] in claims.OPEN for run in runs):
             return False
         if range_tests.workers(connection, search.study_id):
             return False
@@ -143,13 +144,11 @@ class Worker:
 
     def _loop(self) -> None:
         release_dead(self.search)
-        self.search.repair()
         sweep(self.search, self.checkpoints.store)
         while not self.stop.asked:
             if self._work():
                 continue
             if is_finished(self.search):
-                self.search.repair()
                 return
             release_dead(self.search)
             time.sleep(IDLE_SECONDS)

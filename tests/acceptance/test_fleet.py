@@ -226,6 +226,19 @@ def test_any_number_of_workers_share_one_exact_budget(site, workers):
     assert by_ticket[0] == by_ticket[1]
 
 
+@pytest.mark.slow
+def test_sixteen_workers_share_one_sqlite_file(sqlite_site):
+    search = make_search(sqlite_site.database, pruning="none", budget={"trials": 32})
+    sqlite_site.say("hold")
+    commands = [sqlite_site.worker("-v") for _ in range(16)]
+    sqlite_site.held(16)
+    sqlite_site.say("")
+    for command in commands:
+        command.succeed()
+        assert "locked" not in command.err
+    assert_exact(search, total=32)
+
+
 def test_a_worker_of_a_finished_study_ends_at_once(sqlite_site):
     search = make_search(sqlite_site.database, budget={"trials": 2})
     work(search)

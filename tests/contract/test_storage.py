@@ -284,6 +284,31 @@ def test_sessions_are_in_utc_wherever_the_worker_is(postgres, monkeypatch):
         optunas.dispose()
 
 
+@pytest.mark.parametrize("zones", [("Asia/Tokyo", "UTC"), ("UTC", "America/Los_Angeles")])
+def test_a_lease_lasts_as_long_wherever_its_worker_is(
+    postgres, study, database, monkeypatch, zones
+):
+    url = database.location.url
+    if database.is_sqlite:
+        pytest.skip("an SQLite file has no sessions")
+    mine, theirs = zones
+    monkeypatch.setenv("PGTZ", mine)
+    monkeypatch.setenv("TZ", mine)
+    time.tzset()
+    with opened(url) as here:
+        rows = [start(here, study, worker=f"w{seconds}") for seconds in (-1, 600)]
+        with here.begin() as connection:
+            for row, seconds in zip(rows, (-1, 600), strict=True):
+                leases.renew(connection, claim_of(row), seconds)
+    monkeypatch.setenv("PGTZ", theirs)
+    monkeypatch.setenv("TZ", theirs)
+    time.tzset()
+    with opened(url) as there, there.begin() as connection:
+        assert [row["worker"] for row in leases.reap(connection, study, 0.0)] == ["w-1"]
+    monkeypatch.undo()
+    time.tzset()
+
+
 # Enqueued recipes
 
 
