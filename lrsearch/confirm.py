@@ -88,14 +88,18 @@ def next_round(connection: Connection, search: Search, study: Row) -> list[dict[
 
 def advance(search: Search) -> bool:
     """Plan the next round if the search is over; one process at a time. Whether there was one."""
-    with search.database.begin() as connection:
+
+    def plan(connection: Connection) -> bool:
         study = studies.lock(connection, search.study_id)
         if search.may_start(connection):
             return False
         planned = next_round(connection, search, study)
         if planned:
             confirmations.add(connection, search.study_id, planned)
-    return bool(planned)
+        return bool(planned)
+
+    # After a lost acknowledgement the runs wait already, and none are planned twice.
+    return search.database.run(plan)
 
 
 def _best_numbers(connection: Connection, search: Search, top: int) -> list[int]:
