@@ -14,6 +14,7 @@ from pathlib import Path
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.progress import Progress
 from lrsearch.study.search import Search
+from lrsearch.versions import check_versions
 from lrsearch.worker import Stop, Worker, is_finished, release_dead
 
 log = logging.getLogger("lrsearch")
@@ -35,6 +36,7 @@ def work(search: Search, *, device: str, studies: Path | None, threads: int) -> 
 
     if threads < 1:
         raise SpecError(f"--threads {threads}: at least 1 is needed")
+    check_versions(search.name, search.versions)
     chosen = pick_device(device)
     torch.set_num_threads(threads)
     places = [studies] if studies is not None else []
@@ -57,6 +59,7 @@ def run_local(search: Search, studies: Path | None, *, workers: int | None, devi
     from lrsearch.training.devices import local_workers
 
     started = time.monotonic()
+    check_versions(search.name, search.versions)
     release_dead(search)
     if is_finished(search):
         search.repair()

@@ -225,7 +225,9 @@ class StudySpec(Part):
             "seed": self.seed,
         }
         free = {"clip_norm": self.clip_norm, "batch_size": batch_size}
-        self._refuse_undeclared(fields, where)
+        if not self.declares(fields):
+            name = _optimizer_of(fields)
+            raise SpecError(f"{where}.optimizer.name = {name!r} is no optimizer of the study")
         given = Recipe.from_dict(fields, where).model_dump(exclude_unset=True)
         if given.get("batch_size") is None:
             given.pop("batch_size", None)  # the task's own
@@ -237,15 +239,15 @@ class StudySpec(Part):
                 )
         return Recipe.from_dict({**free, **given, **study}, where)
 
-    def _refuse_undeclared(self, fields: Mapping[str, Any], where: str) -> None:
-        """A class of another package is imported only if the study itself names it.
+    def declares(self, fields: object) -> bool:
+        """Whether a recipe's optimizer is lrsearch's own, or a class that the study itself names.
 
-        Recipes come from rows that every worker may write, the study's definition does not.
+        No other is imported: recipes come from rows that every worker may write, the study's
+        definition does not.
         """
         name = _optimizer_of(fields)
         declared = [*self.space.optimizers, *(_optimizer_of(r) for _, r in self.given_recipes())]
-        if isinstance(name, str) and "." in name and name not in declared:
-            raise SpecError(f"{where}.optimizer.name = {name!r} is no optimizer of the study")
+        return not (isinstance(name, str) and "." in name) or name in declared
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "study") -> "StudySpec":
