@@ -17,22 +17,17 @@ def check_versions(study: str, made_by: Mapping[str, str], here: str = __version
     Another torch may give other values: that is logged.
     """
     theirs = str(made_by.get("lrsearch") if isinstance(made_by, Mapping) else None)
-    if _series(theirs) is None:
+    made, mine = _series(theirs), _series(here)
+    assert mine is not None
+    if made is None:
         raise StudyError(f"study {study!r} does not say which lrsearch made it; create it anew")
-    if (mine := _series(here)) != _series(theirs):
-        assert mine is not None
-        newer = _series(theirs) > mine
-        what = (
-            "update lrsearch on this machine"
-            if newer
-            else f"install lrsearch {'.'.join(theirs.split('.')[:2])} here, or create it anew"
-        )
+    if made != mine:
+        older = f"install lrsearch {made[0]}.{made[1]} here, or create the study anew"
+        what = "update lrsearch on this machine" if made > mine else older
         raise StudyError(f"study {study!r} was made by lrsearch {theirs}, this is {here}: {what}")
-    torchs = made_by.get("torch"), version("torch")
-    if torchs[0] != torchs[1]:
-        log.warning(
-            "study %s was made with torch %s, this is %s; values may differ", study, *torchs
-        )
+    torch, torch_here = made_by.get("torch"), version("torch")
+    if torch != torch_here:
+        log.warning("study %s was made with torch %s, here is %s", study, torch, torch_here)
 
 
 def _series(text: str) -> tuple[int, int] | None:

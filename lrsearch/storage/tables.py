@@ -57,7 +57,7 @@ class Words(TypeDecorator[str]):
     PostgreSQL takes neither NUL nor half a character, nor more than a column's length.
     """
 
-    impl = Text
+    impl: type[String] = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
