@@ -16,6 +16,7 @@ from lrsearch.progress import Progress
 from lrsearch.stop import Stop
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.search import Search
+from lrsearch.versions import check_versions
 from lrsearch.worker import Worker, is_finished, reap
 
 log = logging.getLogger("lrsearch")
@@ -40,6 +41,7 @@ def work(search: Search, *, device: str, studies: Path | None, threads: int) -> 
 
     if threads < 1:
         raise SpecError(f"--threads {threads}: at least 1 is needed")
+    check_versions(search.name, search.versions)
     chosen = pick_device(device)
     torch.set_num_threads(threads)
     places = [studies] if studies is not None else []
@@ -62,6 +64,7 @@ def run_local(search: Search, studies: Path | None, *, workers: int | None, devi
     from lrsearch.training.devices import local_workers
 
     started = time.monotonic()
+    check_versions(search.name, search.versions)
     reap(search)
     if is_finished(search):
         return 0.0

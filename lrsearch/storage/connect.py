@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from lrsearch.errors import StorageError
 from lrsearch.storage import postgresql
 from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
+from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
 
@@ -110,7 +111,9 @@ class Database:
         self.optuna_url, self.engine_kwargs = (
             self._sqlite() if self.is_sqlite else self._postgresql()
         )
-        self.engine: Engine = sqlalchemy.create_engine(self.optuna_url, **self.engine_kwargs)
+        self.engine: Engine = sqlalchemy.create_engine(
+            self.optuna_url, json_deserializer=read_json, **self.engine_kwargs
+        )
         if self.is_sqlite:
             event.listen(self.engine, "begin", _begin_immediate)
         #: How long `run` repeats a transaction while the database is out of reach: not at all,

@@ -37,6 +37,8 @@ class Search:
         self.study_id: int = row["study_id"]
         self.spec = StudySpec.from_stored(row["definition"])
         self.code: Mapping[str, str] = row["code"]
+        #: Of lrsearch, torch and optuna where it was created.
+        self.versions: Mapping[str, str] = row["versions"]
         self.steps_per_epoch: int = row["steps_per_epoch"]
         #: What it took over when it was created; None if nothing.
         self.origin: Mapping[str, Any] | None = row["origin"]

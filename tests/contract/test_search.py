@@ -26,6 +26,7 @@ from tiny_studies import (
 )
 
 from lrsearch.errors import StudyError
+from lrsearch.stop import Stop
 from lrsearch.storage import (
     confirmations,
     curves,
@@ -43,7 +44,6 @@ from lrsearch.study.database import prepare
 from lrsearch.study.search import LostTrialError, Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import LoadedTask, Task
-from lrsearch.stop import Stop
 from lrsearch.worker import Worker, release_dead
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}

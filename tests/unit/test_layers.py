@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
     {"errors", "rungs", "shapes", "muon"},
-    {"range_tests"},
+    {"range_tests", "versions"},
     {"ranges", "plateau"},
     {"units", "limits"},
     {"optimizers", "schedules"},
