@@ -116,6 +116,8 @@ class Database:
         #: How long `run` repeats a transaction while the database is out of reach: not at all,
         #: until a worker says so.
         self.patience = Patience(seconds=0)
+        #: Transactions tried: it rises while one waits for the database.
+        self.tries = 0
         self._outage = Outage()
 
     @property
@@ -197,9 +199,13 @@ class Database:
     def _patiently(
         self, once: Callable[[], T], answer_seconds: float, patience: Patience | None
     ) -> T:
+        def attempt() -> T:
+            self.tries += 1
+            return once()
+
         before = postgresql.answer_seconds.set(answer_seconds)
         try:
-            result: T = (patience or self.patience).retrying(self._outage)(once)
+            result: T = (patience or self.patience).retrying(self._outage)(attempt)
         except (DBAPIError, psycopg.OperationalError) as error:
             if trouble_of(error) is None:
                 raise

@@ -22,6 +22,7 @@ from tiny_studies import (
 )
 
 from lrsearch.errors import StudyError
+from lrsearch.stop import Stop
 from lrsearch.storage import curves, leases, studies, trials, workers
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.create import enqueue
@@ -29,7 +30,7 @@ from lrsearch.study.database import prepare
 from lrsearch.study.search import LostTrialError, Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import LoadedTask, Task
-from lrsearch.worker import Stop, Worker, release_dead
+from lrsearch.worker import Worker, release_dead
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.
