@@ -8,11 +8,12 @@ import sys
 
 import pytest
 from sqlalchemy import text
-from tiny_studies import TASKS, make_search, tiny_spec, tiny_task, work
+from tiny_studies import TASKS, ask, curve_row, ended, make_search, tiny_spec, tiny_task, work
 
+from lrsearch import confirm
 from lrsearch.errors import SpecError, StudyError, TaskError
 from lrsearch.spec import StudySpec
-from lrsearch.storage import studies
+from lrsearch.storage import confirmations, studies
 from lrsearch.storage.tables import MOST_WORDS
 from lrsearch.study.search import Search
 from lrsearch.summary import trial_rows
@@ -174,10 +175,53 @@ def test_samplers_pass_over_what_optuna_never_wrote(database, statement):
 
 
 def work_one(search):
-    from tiny_studies import ask, curve_row, ended
-
     assignment = ask(search)
     search.tell(assignment, ended("complete"), [curve_row(1)])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE lr_confirm SET number = 99",
+        "UPDATE lr_confirm SET seed = -seed",
+        "UPDATE lr_trial SET recipe = '[1]' WHERE number = (SELECT number FROM lr_confirm LIMIT 1)",
+    ],
+)
+def test_hostile_confirmation_runs_end(database, statement):
+    search = make_search(database, budget={"trials": 12}, pruning="none")
+    for _ in range(12):
+        work_one(search)
+    assert confirm.advance(search)
+    execute(search, statement)
+    work(search)
+    with database.read() as connection:
+        runs = confirmations.everything(connection, search.study_id)
+    assert {run["state"] for run in runs} <= {"complete", "diverged", "failed"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("optimizer", "os.system"),
+        ("optimizer", "trap_module.Optimizer"),
+        ("result", '"os.system"'),
+        ("result", '{"window": ["a", []], "optimizer": {"name": ["sgd"]}, "batch_size": {}}'),
+        ("result", '{"window": [1e-3, 1], "optimizer": {"name": "os.system"}}'),
+    ],
+)
+def test_hostile_range_tests_are_passed_over(database, trap, field, value):
+    search = make_search(database, budget={"trials": 2}, confirm="none", range_test="auto")
+    cast = "CAST(:value AS json)" if field == "result" and not database.is_sqlite else ":value"
+    ended = ", state = 'complete'" if field == "result" else ""
+    execute(
+        search,
+        "INSERT INTO lr_range_test (study_id, optimizer, seeds, epochs_reserved, state, attempt, "
+        "epochs, seconds) VALUES (:study, 'sgd', 1, 0, 'waiting', 0, 0, 0)",
+        study=search.study_id,
+    )
+    execute(search, f"UPDATE lr_range_test SET {field} = {cast}{ended}", value=value)
+    work(search)
+    assert len(trial_rows(search)) == 2
 
 
 # Definitions
