@@ -4,10 +4,12 @@ import logging
 import time
 from typing import Any
 
+from lrsearch.errors import SpecError
 from lrsearch.range_plan import most_seconds, ramp_plan
 from lrsearch.storage import claims, leases, range_tests
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
+from lrsearch.study.search import Search
 from lrsearch.training.ramp import RangeTraining
 from lrsearch.training.setup import TrialFailedError
 from lrsearch.trial_work import Desk
@@ -27,7 +29,12 @@ def train(desk: Desk, row: Row) -> None:
         keeper.beat()
         return desk.stop() or keeper.lost or time.monotonic() > deadline
 
-    plan = ramp_plan(search.spec, row["optimizer"])
+    try:
+        plan = ramp_plan(search.spec, row["optimizer"])
+    except SpecError as error:
+        nothing = {"epochs": 0.0, "seconds": 0.0}
+        _record(search, row, {"state": TrialState.FAILED, "reason": str(error), **nothing})
+        return
     training = RangeTraining(search.spec, plan, desk.cache, stop)
     with keeper.holding(claim, f"range test of {row['optimizer']}"):
         values = _result(training, row["seeds"])
@@ -41,17 +48,21 @@ def train(desk: Desk, row: Row) -> None:
         reason = "it took longer than 3 % of the budget's time"
         values = {"state": TrialState.FAILED, "reason": reason}
     values |= {"epochs": training.epochs, "seconds": training.seconds}
-    recorded = not lost and search.database.run(
-        lambda connection: range_tests.record(connection, row, values),
-        recall=lambda connection: claims.has_ended(connection, claim) or None,
-    )
-    if not recorded:
+    if lost or not _record(search, row, values):
         log.warning("range test of %s was taken over by another; dropped", row["optimizer"])
     elif values["reason"]:
         log.warning("range test of %s found no window: %s", row["optimizer"], values["reason"])
     else:
         low, high = values["result"]["window"]
         log.info("range test of %s: lr %.3g to %.3g", row["optimizer"], low, high)
+
+
+def _record(search: Search, row: Row, values: dict[str, Any]) -> bool:
+    claim = range_tests.claim_of(row)
+    return search.database.run(
+        lambda connection: range_tests.record(connection, row, values),
+        recall=lambda connection: claims.has_ended(connection, claim) or None,
+    )
 
 
 def _result(training: RangeTraining, seeds: int) -> dict[str, Any] | None:

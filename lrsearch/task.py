@@ -100,7 +100,7 @@ def _split(reference: str) -> tuple[str, str]:
     place, colon, attribute = reference.rpartition(":")
     is_file = place.endswith(".py")
     dotted = attribute if is_file else f"{place}.{attribute}"
-    if not colon or not all(part.isidentifier() for part in dotted.split(".")):
+    if not colon or "\0" in place or not all(part.isidentifier() for part in dotted.split(".")):
         raise TaskError(
             f"task = {reference!r}, but FILE.py:attribute or package.module:attribute is accepted"
         )
@@ -179,23 +179,31 @@ def _import(path: Path, root: Path, name: str | None) -> ModuleType:
 
 
 def task_code(path: Path, root: Path) -> dict[str, str]:
-    """SHA-256 of the file and of every module under `root` that it imports, directly or not."""
+    """SHA-256 of the file and of every module under `root` that it imports, directly or not.
+
+    Of a task in an installed package only that package: beside it lies all of torch.
+    """
     hashes: dict[str, str] = {}
+    installed = root.name in ("site-packages", "dist-packages")
+    own = path.relative_to(root).parts[0]
     packages = path.relative_to(root).parent.parts  # importing a module runs these first
     waiting = [path, *_module_files(root, packages)]
     while waiting:
         file = waiting.pop()
         name = file.relative_to(root).as_posix()
-        if name in hashes:
+        if name in hashes or (installed and file.relative_to(root).parts[0] != own):
             continue
         source = file.read_bytes()
         hashes[name] = hashlib.sha256(source).hexdigest()
-        try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError) as error:
-            raise TaskError(f"{name}: {describe(error)}") from error
-        waiting += _local_imports(tree, file, root)
+        waiting += _local_imports(_parsed(source, name), file, root)
     return dict(sorted(hashes.items()))
+
+
+def _parsed(source: bytes, name: str) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise TaskError(f"{name}: {describe(error)}") from error
 
 
 def _local_imports(tree: ast.AST, file: Path, root: Path) -> Iterator[Path]:
@@ -236,10 +244,12 @@ def find_task(
         if found is None:
             seen.append(f"{folder / place}: not there")
             continue
+        if not place.endswith(".py") and not _names_us(found[0], found[1]):
+            raise _foreign(reference)
         found_code = task_code(*found)
         hashed = code_hash(found_code)
         if hashed == wanted or not strict:
-            return _made_for_us(reference, folder, found[1], found_code)
+            return _made_for_us(reference, folder, [found[1] / name for name in found_code])
         seen.append(f"{found[0]}: {hashed[:12]}")
     raise TaskError(
         f"no task {reference} with the study's code {wanted[:12]} ({'; '.join(seen)}); bring the "
@@ -247,17 +257,13 @@ def find_task(
     )
 
 
-def _made_for_us(reference: str, folder: Path, root: Path, code: Mapping[str, str]) -> LoadedTask:
-    """The task, if it was written as one. Raises TaskError before something else is imported.
+def _made_for_us(reference: str, folder: Path, files: Sequence[Path]) -> LoadedTask:
+    """The task, whose own `files` these are. Raises TaskError unless it was written as one.
 
     References come from a database, whose writers could name any function that is here, and its
-    arguments with it: a module that nothing ties to lrsearch is not imported, and a function of
-    other files than the task's is not called.
+    arguments with it. So a module that nothing ties to lrsearch is not even imported, and what a
+    task's file has imported from elsewhere is not called.
     """
-    files = [root / name for name in code]
-    foreign = TaskError(f"task = {reference!r} is no task of lrsearch's; it is not run")
-    if not reference.rpartition(":")[0].endswith(".py") and not any(map(_names_us, files)):
-        raise foreign
     loaded = load_task(reference, folder)
     if isinstance(loaded.target, Task):
         return loaded
@@ -266,11 +272,19 @@ def _made_for_us(reference: str, folder: Path, root: Path, code: Mapping[str, st
     try:
         file = Path(inspect.getsourcefile(made) or "").resolve()
     except TypeError:  # one of Python's own
-        raise foreign from None
+        raise _foreign(reference) from None
     if file not in files and not (file.is_file() and _names_us(file)):
-        raise foreign
+        raise _foreign(reference)
     return loaded
 
 
-def _names_us(file: Path) -> bool:
-    return b"lrsearch" in file.read_bytes()
+def _foreign(reference: str) -> TaskError:
+    return TaskError(f"task = {reference!r} is no task of lrsearch's; it is not run")
+
+
+def _names_us(file: Path, root: Path | None = None) -> bool:
+    """Whether a file, or one below `root` that it imports itself, has anything to do with us."""
+    source = file.read_bytes()
+    if b"lrsearch" in source or root is None:
+        return b"lrsearch" in source
+    return any(map(_names_us, _local_imports(_parsed(source, file.name), file, root)))

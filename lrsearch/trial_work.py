@@ -8,6 +8,7 @@ from typing import Any
 
 from lrsearch import rungs
 from lrsearch.checkpoints import Checkpoints
+from lrsearch.errors import SpecError
 from lrsearch.keeper import Keeper, StopTrial
 from lrsearch.recipe import Recipe
 from lrsearch.storage import claims, confirmations, leases, trials
@@ -200,14 +201,14 @@ def _confirmed(desk: Desk, run: Row, rows: Telemetry) -> dict[str, Any] | None:
 
     Its rows stay here, and in its checkpoints: the database keeps its end alone.
     """
-    recipe = Recipe.from_dict({**_recipe_of(desk.search, run["number"]), "seed": run["seed"]})
     training, reason = None, None
     try:
+        recipe = _recipe_of(desk.search, run)
         course = Course(desk, confirmations.claim_of(run), recipe, rows)
         training = course.training
         for _ in course.validations():
             pass
-    except TrialFailedError as failure:
+    except (TrialFailedError, SpecError) as failure:
         reason = str(failure)
     if reason is None and training is not None and not training.done:
         course.save()
@@ -215,13 +216,16 @@ def _confirmed(desk: Desk, run: Row, rows: Telemetry) -> dict[str, Any] | None:
     return _values(desk.search, training, rows.pending(), reason)
 
 
-def _recipe_of(search: Search, number: int) -> dict[str, Any]:
-    trial = search.database.run(
+def _recipe_of(search: Search, run: Row) -> Recipe:
+    """What a confirmation run trains. Raises SpecError if its trial's row gives nothing."""
+    number = run["number"]
+    trial = search.database.look(
         lambda connection: trials.by_number(connection, search.study_id, number)
     )
-    assert trial is not None
-    recipe: dict[str, Any] = trial["recipe"]
-    return recipe
+    if trial is None:
+        raise SpecError(f"there is no trial {number}")
+    recipe = search.spec.recipe(trial["recipe"], batch_size=None)
+    return recipe.model_copy(update={"seed": run["seed"]})
 
 
 def _values(

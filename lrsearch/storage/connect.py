@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -30,7 +30,11 @@ DEFAULT_URL = "sqlite:///lrsearch.db"
 BUSY_TIMEOUT_SECONDS = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
+#: Parts of a URL's query that nobody may read.
+SECRETS = ("password", "sslpassword")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Location:
     """A database URL and where it was named."""
 
@@ -38,8 +42,14 @@ class Location:
     source: str
 
     def __str__(self) -> str:
-        url = self.url.set(drivername=self.url.get_backend_name(), password=None)
-        return f"{url.render_as_string()} ({self.source})"
+        url = self.url.set(drivername=self.url.get_backend_name())
+        hidden = {key: "***" for key in SECRETS if key in url.query}
+        return f"{url.update_query_dict(hidden).render_as_string()} ({self.source})"
+
+    __repr__ = __str__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a storage location is not pickled: it may hold a password")
 
 
 def locate(option: str | None) -> Location:
@@ -56,7 +66,7 @@ def locate(option: str | None) -> Location:
             f"storage from {source} is no database URL; accepted: sqlite:///FILE, "
             f"postgresql://USER@HOST/DATABASE"
         ) from error
-    if option is not None and url.password:
+    if option is not None and (url.password or any(key in url.query for key in SECRETS)):
         raise StorageError(
             "--storage must not hold a password, others can read it; use PGPASSFILE, PGPASSWORD, "
             "LRSEARCH_STORAGE or LRSEARCH_STORAGE_FILE"

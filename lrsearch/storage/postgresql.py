@@ -8,8 +8,11 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
+from psycopg.types.json import set_json_loads
 from psycopg.waiting import Ready
 from sqlalchemy import URL, Connection, text
+
+from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
 
@@ -107,6 +110,7 @@ def open_session(url: URL) -> Session:
         **query,
     }
     session = Session.connect(**{k: v for k, v in arguments.items() if v is not None})
+    set_json_loads(read_json, session)  # SQLAlchemy's is for connections that it makes itself
     session.autocommit = True
     # Not among the options above: PGTZ in the environment would override it.
     session.execute("SET TIME ZONE 'UTC'")

@@ -1,6 +1,7 @@
 """Query results as plain dicts, whatever stands in the rows."""
 
 import json
+import math
 from typing import Any
 
 from sqlalchemy import Connection, Executable, Table
@@ -37,6 +38,14 @@ def read_json(text: str | bytes) -> Any:
     if len(text) > MOST_JSON:
         return f"JSON of {len(text)} characters, which is not read"
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         return f"unreadable JSON ({type(error).__name__})"
+
+
+def _finite(text: str) -> float:
+    """PostgreSQL's JSON has no other numbers, so that what is read can be written again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("it is not finite")
+    return number
