@@ -58,7 +58,7 @@ def _storage_trouble(error: Exception) -> str:
     """A database's complaint as a line; anything else is a bug of ours and keeps its traceback."""
     from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
 
-    from lrsearch.storage.connect import complaint
+    from lrsearch.storage.outages import complaint
 
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SQLAlchemyError):
