@@ -123,7 +123,6 @@ def run(site: Site, storm: Storm) -> bool:
 def checks_of(site: Site, storm: Storm, *, trials: int, in_time: bool) -> list[Check]:
     """Everything that must be so."""
     found = chaos_checks.look(site.search)
-    os.environ.pop("CHAOS_STEP_SECONDS", None)
     loaded = load_task(site.search.spec.task, HERE)
     workers = site.fleet.everyone
     bad = [line for worker in workers for line in complaints(worker)]
@@ -133,15 +132,8 @@ def checks_of(site: Site, storm: Storm, *, trials: int, in_time: bool) -> list[C
         Check(what="faults injected", count=len(storm.done), broken=unspent),
         Check(what="study finished", count=int(in_time), broken=hangs),
         Check(what="workers that behaved", count=len(workers) - len(bad), broken=bad),
-        chaos_checks.budget(found, trials),
-        chaos_checks.ends(found),
-        chaos_checks.epochs(found),
-        chaos_checks.optunas_half(found),
-        chaos_checks.whole_curves(found),
-        chaos_checks.rungs(found),
-        chaos_checks.confirmed(found, trials),
         chaos_checks.nothing_left(site.folder / "small" / "checkpoints"),
-        *chaos_checks.same_bits(found, loaded),
+        *chaos_checks.of_study(found, trials, loaded),
     ]
 
 

@@ -88,6 +88,20 @@ def look(search: Search) -> Found:
         )
 
 
+def of_study(found: Found, total: int, loaded: LoadedTask) -> list[Check]:
+    """Everything that must be so of a finished study of `total` trials."""
+    return [
+        budget(found, total),
+        ends(found),
+        epochs(found),
+        optunas_half(found),
+        whole_curves(found),
+        rungs(found),
+        confirmed(found, total),
+        *same_bits(found, loaded),
+    ]
+
+
 def budget(found: Found, total: int) -> Check:
     """Exactly the budgeted trials: none lost, none twice."""
     broken = []

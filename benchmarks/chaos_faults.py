@@ -144,9 +144,14 @@ def silence(site: "Site", chance: random.Random) -> Blow:
 
 
 def half_close(site: "Site", chance: random.Random) -> Blow:
-    side = chance.choice(("client", "server"))
+    """One side is told nothing, until what stands between them gives the connections up."""
+    side, seconds = chance.choice(("client", "server")), site.lease * chance.uniform(1, 3)
     site.proxy.half_close(side)
-    return Blow(what=f"connections closed towards the {side} alone")
+    return Blow(
+        what=f"connections closed towards the {side} alone for {seconds:.1f} s",
+        seconds=seconds,
+        undo=site.proxy.cut,
+    )
 
 
 def disk(site: "Site", chance: random.Random) -> Blow:
