@@ -40,51 +40,70 @@ def calm(_sqlite_template, tmp_path_factory):
     return folder
 
 
-def broken(folder, damage=None):
-    """What the checks find in a folder's database, after this statement."""
-    loaded = load_task("chaos_task.py:task", BENCHMARKS)
+def look(folder):
     with opened(f"sqlite:///{folder}/study.db") as database:
-        if damage is not None:
-            with database.begin() as connection:
-                assert connection.execute(damage).rowcount
-        found = chaos_checks.look(Search.open(database, chaos_site.STUDY))
-        checks = chaos_checks.of_study(found, TRIALS, loaded)
-    return [line for check in checks for line in check.broken]
+        return chaos_checks.look(Search.open(database, chaos_site.STUDY))
+
+
+def budget(found):
+    yield chaos_checks.budget(found, TRIALS)
+
+
+def same_bits(found):
+    return chaos_checks.same_bits(found, load_task("chaos_task.py:task", BENCHMARKS))
+
+
+def checked_by(check):
+    """A check that looks at the study alone, as those that do more."""
+    return lambda found: [check(found)]
 
 
 def test_nothing_is_wrong_with_an_undisturbed_study(calm):
-    assert broken(calm) == []
+    loaded = load_task("chaos_task.py:task", BENCHMARKS)
+    checks = chaos_checks.of_study(look(calm), TRIALS, loaded)
+    assert [line for check in checks for line in check.broken] == []
+    assert [check.what for check in checks if not check.count] == ["range tests as undisturbed"]
 
 
-t, c = tables.trials.c, tables.curves.c
+ends, epochs, curves, rungs, optunas = (
+    checked_by(getattr(chaos_checks, name))
+    for name in ("ends", "epochs", "whole_curves", "rungs", "optunas_half")
+)
+t, c, s = tables.trials.c, tables.curves.c, tables.studies
 DAMAGE = {
-    "a trial twice": (update(tables.trials).where(t.number == 5).values(number=4), "numbers are"),
-    "one ticket too many": (update(tables.studies).values(trials_used=9), "trials_used is 9"),
+    "a trial twice": (budget, update(tables.trials).where(t.number == 5).values(number=4), "are"),
+    "a ticket too many": (budget, update(s).values(trials_used=9), "trials_used are 9"),
     "a trial running": (
+        ends,
         update(tables.trials).where(t.number == 2).values(state="running"),
         "trial 2 is running",
     ),
-    "epochs paid twice": (update(tables.studies).values(epochs_used=1e4), "epochs_used is"),
-    "epochs kept": (update(tables.studies).values(epochs_reserved=16.0), "epochs_reserved is"),
-    "a gap": (delete(tables.curves).where(c.validation == 2), "has validations [1, 3"),
-    "a mark lost": (delete(tables.rungs).where(tables.rungs.c.rung == 0), "has marks"),
+    "a lease held": (ends, update(tables.leases).values(expires_at=1e12), "is still held"),
+    "epochs paid twice": (epochs, update(s).values(epochs_used=1e4), "epochs_used is"),
+    "epochs kept": (epochs, update(s).values(epochs_reserved=16.0), "epochs_reserved is"),
+    "a gap": (curves, delete(tables.curves).where(c.validation == 2), "has validations [1, 3"),
+    "a mark lost": (rungs, delete(tables.rungs).where(tables.rungs.c.rung == 0), "has marks"),
     "a last bit": (
+        same_bits,
         update(tables.curves).where(c.validation == 1).values(grad_norm=c.grad_norm * (1 + 1e-15)),
         "grad_norm",
     ),
+    "a run changed": (same_bits, update(tables.confirmations).values(value=0.5), "0.5 instead of"),
     "another value": (
+        optunas,
         update(tables.trials).where(t.state == "complete").values(value=t.value + 1),
         "in Optuna",
     ),
-    "a run changed": (update(tables.confirmations).values(value=0.5), "0.5 instead of"),
-    "a lease held": (update(tables.leases).values(expires_at=1e12), "is still held"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damage_is_found(calm, tmp_path, damage):
-    statement, message = DAMAGE[damage]
-    lines = broken(shutil.copytree(calm, tmp_path / "hurt"), statement)
+    check, statement, message = DAMAGE[damage]
+    hurt = shutil.copytree(calm, tmp_path / "hurt")
+    with opened(f"sqlite:///{hurt}/study.db") as database, database.begin() as connection:
+        assert connection.execute(statement).rowcount
+    lines = [line for found in check(look(hurt)) for line in found.broken]
     assert any(message in line for line in lines), lines
 
 
