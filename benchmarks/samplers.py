@@ -246,7 +246,10 @@ def train(
         signal = rungs.signal(raw, ema)
         trial.report(raw, epoch)
         goes_on = rungs.survives(
-            signal, reached[rung], eta=pruning.eta, min_peers=pruning.min_peers
+            better=sum(other < signal for other in reached[rung]),
+            others=len(reached[rung]),
+            eta=pruning.eta,
+            min_peers=pruning.min_peers,
         )
         reached[rung].append(signal)
         if not goes_on:

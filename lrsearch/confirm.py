@@ -65,18 +65,19 @@ def next_round(connection: Connection, search: Search, study: Row) -> list[dict[
 
     None are due while a search trial or an earlier run is still to end.
     """
-    spec = StudySpec.from_stored(study["definition"])
     runs = confirmations.everything(connection, search.study_id)
-    counts = studies.counts(connection, search.study_id)
     waiting = any(run["state"] in claims.OPEN for run in runs)
     reported = any(run["round"] == REPORT for run in runs)
     paused = study["state"] == StudyState.PAUSED
-    if spec.confirm is None or counts[TrialState.RUNNING] or waiting or reported or paused:
+    if waiting or reported or paused or trials.any_running(connection, search.study_id):
+        return []
+    spec = StudySpec.from_stored(study["definition"])
+    if spec.confirm is None:
         return []
     best = _best_numbers(connection, search, spec.confirm.top)
     if not best:
         return []
-    plan = _shape_of(spec, study, counts, runs, search.steps_per_epoch)
+    plan = _shape_of(spec, study, runs, search.steps_per_epoch)
     if plan.seeds and not runs:
         return _choosing(spec, best[: plan.candidates], plan.seeds)
     winner = choose(runs, spec) if runs else best[0]
@@ -88,14 +89,21 @@ def next_round(connection: Connection, search: Search, study: Row) -> list[dict[
 
 def advance(search: Search) -> bool:
     """Plan the next round if the search is over; one process at a time. Whether there was one."""
-    with search.database.begin() as connection:
-        study = studies.lock(connection, search.study_id)
-        if search.may_start(connection):
+
+    def plan(connection: Connection) -> bool:
+        # Idle workers ask this all the time: only one that sees a round holds the others up.
+        study = studies.by_id(connection, search.study_id)
+        if study is None or search.may_start(connection):
             return False
-        planned = next_round(connection, search, study)
+        if not next_round(connection, search, study):
+            return False
+        study = studies.lock(connection, search.study_id)
+        planned = [] if search.may_start(connection) else next_round(connection, search, study)
         if planned:
             confirmations.add(connection, search.study_id, planned)
-    return bool(planned)
+        return bool(planned)
+
+    return search.database.run(plan)
 
 
 def _best_numbers(connection: Connection, search: Search, top: int) -> list[int]:
@@ -107,7 +115,6 @@ def _best_numbers(connection: Connection, search: Search, top: int) -> list[int]
 def _shape_of(
     spec: StudySpec,
     study: Row,
-    counts: Mapping[str, int],
     runs: Sequence[Row],
     steps_per_epoch: int,
 ) -> Shape:
@@ -119,7 +126,7 @@ def _shape_of(
         left = study["epochs_total"] - study["epochs_used"] + own
     allowed = allowed_runs(
         spec,
-        started=sum(counts.values()),
+        started=study["trials_used"],
         epochs_left=left,
         horizon=spec.horizon_epochs(steps_per_epoch),
     )
@@ -229,8 +236,9 @@ def confirmed(search: Search) -> list[dict[str, Any]]:
     """The study's confirmed recipes, the winner first; empty until the reporting runs are done."""
     with search.database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
-        rows = trials.everything(connection, search.study_id)
-    return summary(runs, {row["number"]: row["recipe"] for row in rows if row["recipe"]})
+        numbers = {run["number"] for run in runs if run["round"] == REPORT}
+        recipes = trials.recipes(connection, search.study_id, sorted(numbers))
+    return summary(runs, recipes)
 
 
 def request(search: Search, *, top: int | None, runs: int | None) -> None:

@@ -59,7 +59,6 @@ def run_local(search: Search, studies: Path | None, *, workers: int | None, devi
     started = time.monotonic()
     release_dead(search)
     if is_finished(search):
-        search.repair()
         return 0.0
     devices = local_workers() if device == "auto" else [device]
     count = workers or len(devices)

@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from lrsearch.lookup import optimizer_info
 from lrsearch.range_tests import SEED_COUNTS, grid
 from lrsearch.ranges import Domain, Fixed, Range, first_value
 from lrsearch.recipe import Recipe
+from lrsearch.space import SearchSpace
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.units import REFERENCE_MOMENTUM, equivalence, parameter_name
 
@@ -160,6 +161,21 @@ def _most_epochs(spec: StudySpec, horizon: float) -> float:
     if budget.total_epochs is not None:
         bounds.append(MOST_SHARE * budget.total_epochs)
     return min(bounds)
+
+
+def sampler_windows(
+    space: SearchSpace, results: Sequence[Mapping[str, Any]]
+) -> dict[str, tuple[float, float]]:
+    """The windows that range tests found, as the sampler's parameters and their bounds."""
+    return dict(
+        sampler_window(
+            space.optimizers[result["optimizer"]["name"]],
+            result["optimizer"],
+            result["window"],
+            result["batch_size"],
+        )
+        for result in results
+    )
 
 
 def sampler_window(

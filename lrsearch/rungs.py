@@ -1,7 +1,7 @@
 """Pure decisions about a trial's course: its validations and rungs, who goes on, who diverged."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 #: Training whose mean loss between two looks exceeds the first batch's loss by this multiple has
@@ -72,19 +72,15 @@ def signal(val_loss: float, val_loss_ema: float | None) -> float:
     return min(val_loss, val_loss_ema)
 
 
-def survives(mine: float, others: Iterable[float], *, eta: float, min_peers: int) -> bool:
-    """Whether a trial with the signal `mine` goes on past a rung that `others` have reached.
+def survives(*, better: int, others: int, eta: float, min_peers: int) -> bool:
+    """Whether a trial goes on past a rung that `others` have reached, `better` of them strictly so.
 
-    It does while fewer than a 1/eta share (rounded up) of all values at the rung are strictly
-    better. Depends on the set of values only, not on the order in which they came. Rungs with
-    fewer than `min_peers` values, this one included, prune nothing.
+    It does while fewer than a 1/eta share (rounded up) of all trials at the rung are strictly
+    better. Depends on the set of signals only, not on the order in which they came. Rungs with
+    fewer than `min_peers` trials, this one included, prune nothing.
     """
-    values = [value for value in others if math.isfinite(value)]
-    count = len(values) + 1
-    if count < min_peers:
-        return True
-    better = sum(value < mine for value in values)
-    return better < math.ceil(count / eta)
+    count = others + 1
+    return count < min_peers or better < math.ceil(count / eta)
 
 
 def divergence_limit(start_loss: float) -> float:

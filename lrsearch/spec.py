@@ -16,6 +16,7 @@ from lrsearch.space import SearchSpace
 from lrsearch.space_file import parse_space
 from lrsearch.spec_parts import (
     Budget,
+    Checkpointing,
     Confirm,
     Ema,
     Lease,
@@ -93,8 +94,8 @@ class StudySpec(Part):
     #: Largest total gradient norm; None clips nothing.
     clip_norm: float | None = Field(default=None, gt=0)
     ema: Ema | None = Ema()
-    #: Folder for checkpoints of interrupted trials; None: `./lrsearch-checkpoints`.
-    checkpoints: str | None = None
+    #: Where and how often trials in training are saved, so that another worker can go on with them.
+    checkpoints: Checkpointing = Checkpointing()
     #: When a worker that is silent loses its trial.
     lease: Lease = Lease()
     #: Seconds of training after which a trial is ended as failed; None: as long as it takes.
@@ -172,6 +173,17 @@ class StudySpec(Part):
     @classmethod
     def _no_value(cls, value: Any) -> Any:
         return "none" if value is None else value
+
+    @field_validator("checkpoints", mode="before")
+    @classmethod
+    def _checkpoints(cls, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return {"to": value}
+        if not isinstance(value, dict | Checkpointing):
+            raise ValueError("a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted")
+        if isinstance(value, Checkpointing):
+            return value
+        return {k: v if k == "to" else plain_numbers(v) for k, v in value.items()}
 
     @field_validator("max_trial_time", mode="before")
     @classmethod

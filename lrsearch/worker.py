@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from lrsearch import confirm, range_work, rungs
+from lrsearch.checkpoint_files import sweep
+from lrsearch.checkpoints import Checkpoints
 from lrsearch.recipe import Recipe
 from lrsearch.storage import (
     claims,
@@ -28,7 +29,6 @@ from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.search import Assignment, LostTrialError, Outcome, Search
 from lrsearch.task import LoadedTask
-from lrsearch.training import checkpoint
 from lrsearch.training.loop import Training, Validation
 from lrsearch.training.setup import TaskCache, TrialFailedError, failures, start_training
 from lrsearch.values import best_validation, objective_value
@@ -81,14 +81,17 @@ class CurveWriter:
         self.written = time.monotonic()
 
     def add(self, row: Validation) -> None:
-        self.rows.append(asdict(row))
+        self.add_row(asdict(row))
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
         late = time.monotonic() - self.written > BATCH_SECONDS
         if late or len(self.rows) >= BATCH_ROWS:
             self.flush()
 
     def flush(self) -> None:
         with self.search.database.begin() as connection:
-            curves.add(connection, self.claim.id, self.claim.attempt, self.rows)
+            curves.add(connection, self.claim, self.rows)
         self.rows, self.written = [], time.monotonic()
 
 
@@ -107,9 +110,10 @@ def is_finished(search: Search) -> bool:
         study = studies.by_id(connection, search.study_id)
         if study is None:
             return True  # it was deleted
-        running = studies.counts(connection, search.study_id)[TrialState.RUNNING]
+        if trials.any_running(connection, search.study_id):
+            return False
         runs = confirmations.everything(connection, search.study_id)
-        if running or any(run["state"] in claims.OPEN for run in runs):
+        if any(run["state"] in claims.OPEN for run in runs):
             return False
         if range_tests.workers(connection, search.study_id):
             return False
@@ -127,7 +131,7 @@ class Worker:
         self.search, self.stop = search, stop
         self.cache = TaskCache(loaded, device)
         self.name = workers.identity()
-        self.checkpoints = Path(search.spec.checkpoints or "lrsearch-checkpoints") / search.name
+        self.checkpoints = Checkpoints.of(search)
 
     def run(self) -> None:
         """Work until the study is finished; what is held when it ends early is let go of."""
@@ -140,12 +144,11 @@ class Worker:
 
     def _loop(self) -> None:
         release_dead(self.search)
-        self.search.repair()
+        sweep(self.search, self.checkpoints.store)
         while not self.stop.asked:
             if self._work():
                 continue
             if is_finished(self.search):
-                self.search.repair()
                 return
             release_dead(self.search)
             time.sleep(IDLE_SECONDS)
@@ -183,7 +186,7 @@ class Worker:
                 trials.release(connection, assignment.claim)
             log.info("trial %d released at a checkpoint", number)
         elif self.search.tell(assignment, outcome):
-            self._forget_checkpoint(number)
+            self.checkpoints.forget(assignment.claim)
             reason = f" ({outcome.reason})" if outcome.reason else ""
             log.info("trial %d %s%s: %s", number, outcome.state, reason, assignment.recipe.title())
         else:
@@ -195,7 +198,8 @@ class Worker:
         try:
             with failures():
                 training = start_training(self.search.spec, assignment.recipe, self.cache)
-                self._resume(training, assignment)
+                for pending in self.checkpoints.resume(assignment.claim, training) or ():
+                    writer.add_row(pending)
             for row in self._validations(training):
                 writer.add(row)
                 if training.diverged is None and not self._passes(training, assignment, row):
@@ -207,7 +211,7 @@ class Worker:
         if training.done:
             return _ended(training, TrialState.COMPLETE)
         writer.flush()  # first: whoever goes on from the checkpoint writes only later rows
-        checkpoint.save(training, self._checkpoint(assignment.number))
+        self.checkpoints.save(assignment.claim, training)
         return None
 
     def _validations(self, training: Training) -> Iterator[Validation]:
@@ -234,23 +238,6 @@ class Worker:
             value=float("nan") if value is None else value,
             validation=row.validation,
         )
-
-    def _checkpoint(self, number: int) -> Path:
-        return self.checkpoints / f"{number}.pt"
-
-    def _forget_checkpoint(self, number: int) -> None:
-        self._checkpoint(number).unlink(missing_ok=True)
-        for folder in (self.checkpoints, self.checkpoints.parent):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-
-    def _resume(self, training: Training, assignment: Assignment) -> None:
-        """Go on from the trial's checkpoint, where there is one that gives the same bits."""
-        path = self._checkpoint(assignment.number)
-        if assignment.claim.attempt == 1:
-            path.unlink(missing_ok=True)  # an earlier study of this name may have left it
-        elif path.exists() and not checkpoint.load(training, path):
-            log.warning("%s is of another recipe, device or torch; starting anew", path)
 
     def _train_confirmation(self, run: Row) -> None:
         """Train a winner's recipe to its end with the run's seed."""

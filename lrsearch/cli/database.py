@@ -2,6 +2,7 @@
 
 import click
 
+from lrsearch import __version__
 from lrsearch.cli.options import announce, common, json_option, print_json
 
 
@@ -69,6 +70,31 @@ def check(as_json: bool, storage: str | None) -> None:
         return
     announce(database)
     click.echo(f"schema {head()}: up to date")
+
+
+@db.command()
+@click.option("--admin", default="lrsearch_admin", show_default=True, metavar="ROLE")
+@click.option("--worker", default="lrsearch_worker", show_default=True, metavar="ROLE")
+@click.option("--reader", default="lrsearch_reader", show_default=True, metavar="ROLE")
+def grants(admin: str, worker: str, reader: str) -> None:
+    """Print SQL that gives three PostgreSQL roles their rights; nothing is executed.
+
+    The admin owns the tables, creates and deletes studies; a worker works on them and deletes
+    nothing; a reader reads.
+
+    \b
+    Example:
+      lrsearch db grants --worker gpu_worker | psql work
+    """
+    from lrsearch.study.database import grant_statements
+
+    click.echo(
+        f"-- lrsearch {__version__}: run as a superuser in the database after `lrsearch db init`, "
+        f"and again after `lrsearch db upgrade`.\n"
+        f"-- The roles must exist: CREATE ROLE {worker} LOGIN; and so on, with \\password."
+    )
+    for statement in ("BEGIN", *grant_statements(admin, worker, reader), "COMMIT"):
+        click.echo(f"{statement};")
 
 
 COMMANDS = (db,)

@@ -250,12 +250,13 @@ def delete(name: str, yes: bool, storage: str | None) -> None:
     Example:
       lrsearch study delete digits --yes
     """
+    from lrsearch.checkpoint_files import delete_study
     from lrsearch.errors import StudyError
 
     search = open_search(storage, name)
     if not yes:
         raise StudyError(f"deleting study {name!r} cannot be undone; add --yes to do it")
-    search.delete()
+    delete_study(search)
     click.echo(f"study {name} deleted")
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, or_, select, update
 
 from lrsearch.storage import leases
 from lrsearch.storage.leases import TABLES, Claim, Kind
-from lrsearch.storage.rows import Row, fetch_first
+from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import TrialState
 
 #: A planned row that no worker has begun.
@@ -67,6 +67,11 @@ def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> b
         return False
     leases.let_go(connection, claim)
     return True
+
+
+def by_id(connection: Connection, kind: Kind, item: int) -> Row:
+    table = TABLES[kind]
+    return fetch(connection, select(table).where(table.c.id == item))[0]
 
 
 def held_by(connection: Connection, kind: Kind, study_id: int, worker: str) -> Row | None:

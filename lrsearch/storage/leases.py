@@ -45,7 +45,8 @@ class Claim:
     kind: Kind = Kind.TRIAL
     id: int
     attempt: int
-    worker: str
+    #: None: nobody holds it.
+    worker: str | None
 
 
 def take(connection: Connection, study_id: int, claim: Claim, seconds: float) -> None:

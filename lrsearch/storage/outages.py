@@ -62,13 +62,14 @@ _REFUSALS = (
     "permission denied",
     "certificate verify failed",
 )
-#: By SQLite's primary result code.
+#: By SQLite's result code, the extended one or else its primary part.
 _SQLITE = {
     sqlite3.SQLITE_BUSY: Trouble.BUSY,
     sqlite3.SQLITE_LOCKED: Trouble.BUSY,
     sqlite3.SQLITE_PROTOCOL: Trouble.BUSY,
     sqlite3.SQLITE_FULL: Trouble.FULL,
     sqlite3.SQLITE_IOERR: Trouble.AWAY,
+    sqlite3.SQLITE_IOERR_SHMSIZE: Trouble.FULL,  # of a connection opened on a full disk
     sqlite3.SQLITE_CANTOPEN: Trouble.AWAY,
 }
 
@@ -77,7 +78,8 @@ def trouble_of(error: BaseException) -> Trouble | None:
     """What kind of trouble an error is; None if the same would fail again."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
-        return _SQLITE.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF)
+        code = getattr(cause, "sqlite_errorcode", 0)
+        return _SQLITE.get(code, _SQLITE.get(code & 0xFF))
     if not isinstance(cause, psycopg.Error):
         return None
     if state := cause.sqlstate:

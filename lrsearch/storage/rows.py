@@ -2,9 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Table
+from sqlalchemy.dialects import postgresql, sqlite
 
 Row = dict[str, Any]
+
+
+def insert_or(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    """An INSERT that may say what to do on a conflict, as this database writes it."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
 
 
 def fetch(connection: Connection, query: Executable) -> list[Row]:

@@ -84,22 +84,7 @@ def _postgresql_now(element: Any, compiler: Any, **kw: Any) -> str:
 optuna_studies = Table(
     "studies", metadata, Column("study_id", Integer, primary_key=True), Column("study_name", String)
 )
-optuna_trials = Table(
-    "trials",
-    metadata,
-    Column("trial_id", Integer, primary_key=True),
-    Column("study_id", Integer),
-    Column("number", Integer),
-    Column("state", String),
-)
-optuna_trial_attributes = Table(
-    "trial_user_attributes",
-    metadata,
-    Column("trial_user_attribute_id", Integer, primary_key=True),
-    Column("trial_id", Integer),
-    Column("key", String),
-    Column("value_json", Text),
-)
+optuna_trials = Table("trials", metadata, Column("trial_id", Integer, primary_key=True))
 
 
 def _study() -> Column[int]:

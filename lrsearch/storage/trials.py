@@ -4,16 +4,15 @@ Every write to a running trial names the attempt that made it: a worker that los
 nothing.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    String,
     and_,
     case,
-    cast,
     func,
     insert,
     not_,
@@ -24,21 +23,23 @@ from sqlalchemy import (
 
 from lrsearch.storage import leases
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.rows import Row, fetch, fetch_first, insert_or
 from lrsearch.storage.tables import (
     StudyState,
     TrialState,
     db_now,
-    optuna_trial_attributes,
-    optuna_trials,
     queue,
     rungs,
     studies,
     trials,
 )
 
-#: Optuna's user attribute that ties a trial to its ticket.
-TICKET_ATTRIBUTE = "lrsearch:ticket"
+
+class Peers(NamedTuple):
+    """The other trials that have reached a rung, and how many of them are strictly better."""
+
+    others: int
+    better: int
 
 
 def _claimed(claim: Claim) -> ColumnElement[bool]:
@@ -163,27 +164,16 @@ def _pop_queue(connection: Connection, study_id: int, ticket: int) -> Row | None
     return fetch_first(connection, query)
 
 
-def optuna_trial_of(connection: Connection, study_id: int, ticket: int) -> int | None:
-    """Optuna's trial for a ticket, if a worker died after creating it and before linking it."""
-    a = optuna_trial_attributes.c
-    query = (
-        select(optuna_trials.c.trial_id)
-        .join(optuna_trial_attributes, a.trial_id == optuna_trials.c.trial_id)
-        .where(
-            optuna_trials.c.study_id == study_id,
-            a.key == TICKET_ATTRIBUTE,
-            a.value_json == str(ticket),
-        )
-    )
-    return connection.execute(query).scalar()
-
-
-def link(
-    connection: Connection, claim: Claim, *, trial_id: int, number: int, recipe: Mapping[str, Any]
-) -> bool:
-    """Record Optuna's trial and the recipe; False if the claim is lost."""
-    values = {"trial_id": trial_id, "number": number, "recipe": dict(recipe)}
+def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) -> bool:
+    """Record Optuna's trial; False if the claim is lost."""
+    values = {"trial_id": trial_id, "number": number}
     return bool(connection.execute(update(trials).where(_claimed(claim)).values(values)).rowcount)
+
+
+def link(connection: Connection, claim: Claim, recipe: Mapping[str, Any]) -> bool:
+    """Record the recipe; False if the claim is lost."""
+    query = update(trials).where(_claimed(claim)).values(recipe=dict(recipe))
+    return bool(connection.execute(query).rowcount)
 
 
 def record(
@@ -191,7 +181,8 @@ def record(
 ) -> bool:
     """End a trial, once: state, value, metrics, reason, epochs, seconds. False if lost.
 
-    The unused part of the reserved epochs returns to the budget.
+    The unused part of the reserved epochs returns to the budget. The trial gets its place in the
+    order of ends, which is counted in the study's row: ends are committed in that order.
     """
     query = (
         update(trials)
@@ -202,15 +193,19 @@ def record(
     study_id = connection.execute(query).scalar()
     if study_id is None:
         return False
-    leases.let_go(connection, claim)
-    connection.execute(
+    count = (
         update(studies)
         .where(studies.c.study_id == study_id)
         .values(
             epochs_reserved=studies.c.epochs_reserved - horizon,
             epochs_used=studies.c.epochs_used + values["epochs"],
+            trials_ended=studies.c.trials_ended + 1,
         )
+        .returning(studies.c.trials_ended)
     )
+    ended = connection.execute(count).scalar_one()
+    connection.execute(update(trials).where(trials.c.id == claim.id).values(ended=ended))
+    leases.let_go(connection, claim)
     return True
 
 
@@ -223,18 +218,10 @@ def release(connection: Connection, claim: Claim) -> bool:
     return True
 
 
-def untold(connection: Connection, study_id: int) -> list[Row]:
-    """Trials that ended here, while Optuna still has them running: their worker died in between."""
-    query = (
-        select(trials)
-        .join(optuna_trials, optuna_trials.c.trial_id == trials.c.trial_id)
-        .where(
-            trials.c.study_id == study_id,
-            trials.c.state != TrialState.RUNNING,
-            cast(optuna_trials.c.state, String) == "RUNNING",
-        )
-    )
-    return fetch(connection, query)
+def any_running(connection: Connection, study_id: int) -> bool:
+    """Whether a trial is still to end."""
+    running = (trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+    return connection.execute(select(trials.c.id).where(*running).limit(1)).first() is not None
 
 
 def everything(connection: Connection, study_id: int) -> list[Row]:
@@ -246,6 +233,16 @@ def everything(connection: Connection, study_id: int) -> list[Row]:
 def by_number(connection: Connection, study_id: int, number: int) -> Row | None:
     query = select(trials).where(trials.c.study_id == study_id, trials.c.number == number)
     return fetch_first(connection, query)
+
+
+def recipes(
+    connection: Connection, study_id: int, numbers: Sequence[int]
+) -> dict[int, dict[str, Any]]:
+    """The recipes of these trials, by number."""
+    query = select(trials.c.number, trials.c.recipe).where(
+        trials.c.study_id == study_id, trials.c.number.in_(numbers)
+    )
+    return {row["number"]: row["recipe"] for row in fetch(connection, query)}
 
 
 def ranked(connection: Connection, study_id: int, *, minimize: bool, limit: int) -> list[Row]:
@@ -271,19 +268,22 @@ def baseline(connection: Connection, study_id: int) -> Row | None:
 
 def mark_rung(
     connection: Connection, study_id: int, claim: Claim, rung: int, value: float
-) -> Iterable[float] | None:
-    """Record a trial's signal at a rung, once however often it gets there.
+) -> Peers | None:
+    """Record a trial's signal at a rung, once however often it gets there, and count its peers.
 
-    Returns the signals of all other trials at that rung, or None if the claim is lost.
+    None if the claim is lost. A signal that is not finite is the worst, and no peer of others.
     """
     held = connection.execute(select(trials.c.id).where(_claimed(claim)).with_for_update())
     if held.first() is None:
         return None
-    mine = and_(rungs.c.trial == claim.id, rungs.c.rung == rung)
-    if not connection.execute(update(rungs).where(mine).values(value=value)).rowcount:
-        row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": value}
-        connection.execute(insert(rungs).values(row))
-    query = select(rungs.c.value).where(
-        rungs.c.study_id == study_id, rungs.c.rung == rung, rungs.c.trial != claim.id
+    signal = value if math.isfinite(value) else math.inf
+    row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": signal}
+    mark = insert_or(connection, rungs).values(row)
+    connection.execute(
+        mark.on_conflict_do_update(index_elements=["trial", "rung"], set_={"value": signal})
     )
-    return list(connection.execute(query).scalars())
+    c = rungs.c
+    query = select(func.count(), func.count(case((c.value < signal, 1)))).where(
+        c.study_id == study_id, c.rung == rung, c.trial != claim.id, c.value < math.inf
+    )
+    return Peers(*connection.execute(query).one())

@@ -20,7 +20,6 @@ from lrsearch.storage.connect import explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.successor import Taken
 from lrsearch.storage.tables import StudyState, TrialState
-from lrsearch.storage.trials import TICKET_ATTRIBUTE
 from lrsearch.study import knowledge, optuna_rows, warm_start
 from lrsearch.study.create import (
     changed_code,
@@ -32,6 +31,7 @@ from lrsearch.study.create import (
     record_origin,
 )
 from lrsearch.study.knowledge import RECIPE_ATTRIBUTE, Encoding
+from lrsearch.study.optuna_rows import TICKET_ATTRIBUTE
 from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask
 
@@ -72,7 +72,6 @@ def extend_study(
     another process extends it at the same time.
     """
     _refuse_other_trials(search, spec, loaded)
-    search.repair()  # what ended here has then ended in Optuna
     new_entries = [entry for entry in spec.warm_start if entry not in search.spec.warm_start]
     with explained(search.database):
         lessons = warm_start.gather(search.database, spec, new_entries, loaded)
@@ -146,7 +145,6 @@ class _Move:
     def refuse_running(self, held: Set[int]) -> None:
         """Raises StudyError while a worker trains. `held` are trials that none can take now."""
         busy = sum(row["worker"] is not None or row["id"] not in held for row in self.running)
-        busy += sum(not self.optunas[row["trial_id"]].state.is_finished() for row in self.ended)
         runs = len(confirmations.workers(self.connection, self.search.study_id))
         tests = len(range_tests.workers(self.connection, self.search.study_id))
         counts = {"trial": busy, "confirmation run": runs, "range test": tests}

@@ -16,6 +16,8 @@ from lrsearch.spec_parts import Objective
 WORST_VALUE = 1e3
 #: Optuna's attribute that a constraint's value is kept under, by the constraint's name.
 CONSTRAINT = "constraints"
+#: System attribute that says how far beyond the stable a trial was; above 0, it is infeasible.
+VIOLATION = f"{CONSTRAINT}:diverged"
 #: Violation of a trial that diverged at its start; it falls to 1 for one that diverges at its end.
 START_VIOLATION = 2.0
 #: User attributes of a trial that another study ran: where it is from, and its recipe here.
@@ -100,6 +102,6 @@ def _feasible(
         params=dict(encoding.params),
         distributions=dict(encoding.distributions),
         user_attrs=dict(attributes),
-        system_attrs={f"{CONSTRAINT}:diverged": violation},
+        system_attrs={VIOLATION: violation},
         **fields,
     )

@@ -1,13 +1,15 @@
 """Optuna's TPE, told where a range test found learning rates that train."""
 
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, Literal
 
+import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import InMemoryStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 #: Share of the trials that a window confines; the rest keep the whole range, outside the window, as
 #: insurance against a range test that was wrong.
@@ -61,3 +63,37 @@ class WindowedTPESampler(TPESampler):
 
 def _between(distribution: FloatDistribution, low: float, high: float) -> FloatDistribution:
     return FloatDistribution(low, high, log=distribution.log)
+
+
+class _OneNewTrial(InMemoryStorage):
+    """A study of one new trial and of those that it is given, which are not copied."""
+
+    def __init__(self, history: Sequence[FrozenTrial]) -> None:
+        super().__init__()
+        self._history = history
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        own = super().get_all_trials(study_id, deepcopy, states)
+        return [t for t in self._history if states is None or t.state in states] + own
+
+
+def new_trial(
+    history: Sequence[FrozenTrial],
+    sampler: BaseSampler,
+    *,
+    direction: Literal["minimize", "maximize"],
+    fixed: Mapping[str, Any] | None,
+) -> Trial:
+    """A trial to draw parameters from, in memory alone; those that are `fixed` are not drawn.
+
+    It has the number 0, so those of the `history` start at 1; TPE orders by them only.
+    """
+    storage = _OneNewTrial(history)
+    study = optuna.create_study(storage=storage, sampler=sampler, direction=direction)
+    template = create_trial(
+        state=TrialState.RUNNING,
+        system_attrs={} if fixed is None else {"fixed_params": dict(fixed)},
+    )
+    return Trial(study, storage.create_new_trial(study._study_id, template))

@@ -1,59 +1,32 @@
 """A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError, near_miss
-from lrsearch.range_plan import sampler_window
-from lrsearch.recipe import Recipe
-from lrsearch.rungs import divergence_limit, survives
+from lrsearch.range_plan import sampler_windows
+from lrsearch.rungs import survives
+from lrsearch.space import BatchSize
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
-from lrsearch.storage import curves, range_tests, studies, trials
+from lrsearch.storage import claims, curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
-from lrsearch.storage.leases import Claim
+from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
-from lrsearch.storage.trials import TICKET_ATTRIBUTE
+from lrsearch.study import blame, optuna_rows
+from lrsearch.study.assignment import Assignment, LostTrialError, Outcome
 from lrsearch.study.database import optuna_storage
-from lrsearch.study.knowledge import START_VIOLATION, worst
-from lrsearch.study.sampler import WindowedTPESampler, Windows
+from lrsearch.study.ending import optunas_end
+from lrsearch.study.sampler import WindowedTPESampler, Windows, new_trial
+from lrsearch.study.view import News, View
 from lrsearch.values import best_validation, objective_value
 
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """A trial that a worker has claimed, and what to train."""
-
-    claim: Claim
-    #: Optuna's trial id and number.
-    trial_id: int
-    number: int
-    kind: str
-    recipe: Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a trial's training ended."""
-
-    state: TrialState
-    reason: str | None
-    epochs: float
-    seconds: float
-    #: Share of the horizon that was trained.
-    progress: float
-    #: Loss of the first batch.
-    start_loss: float
-
-
-class LostTrialError(Exception):
-    """The trial belongs to another worker now; whoever gets this drops it and goes on."""
+__all__ = ["Assignment", "LostTrialError", "Outcome", "Search"]
 
 
 class Search:
@@ -72,11 +45,15 @@ class Search:
         #: Where range tests found learning rates that train, as far as they have ended.
         self.windows: Windows = {}
         self._range_tests_open = True
-        self.study = optuna.load_study(
-            study_name=row["name"], storage=optuna_storage(database), sampler=self._sampler(0)
-        )
-        if self.study._study_id != self.study_id:
-            raise StudyError(f"study {row['name']!r} was extended just now; run the same again")
+        minimize = self.spec.objective.direction == "minimize"
+        self._view = View(self.study_id, minimize=minimize, known=self._known)
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """Optuna's own view of the study, which reads all of it; workers do without."""
+        storage = optuna_storage(self.database)
+        name = storage.get_study_name_from_id(self.study_id)
+        return optuna.load_study(study_name=name, storage=storage)
 
     @property
     def name(self) -> str:
@@ -87,7 +64,7 @@ class Search:
         """Raises StudyError with the near miss if there is no study of this name."""
         with explained(database), database.read() as connection:
             row = studies.by_name(connection, name)
-            known = [study["name"] for study in studies.everything(connection)]
+            known = [] if row else [study["name"] for study in studies.everything(connection)]
         if row is None:
             hint = near_miss(name, known) if known else "; there are none yet"
             raise StudyError(f"no study {name!r} in {database.location}{hint}")
@@ -112,42 +89,65 @@ class Search:
         """Whether the study is open and its budget has another trial."""
         return trials.may_start(connection, self.study_id, horizon=self.horizon, keep=self._keep)
 
-    def ask(
-        self, worker: str, batch_size: Callable[[Mapping[str, Any]], int | None]
-    ) -> Assignment | None:
+    def ask(self, worker: str, batch_size: BatchSize) -> Assignment | None:
         """Claim a trial: an orphan if there is one, else a new one; None if the budget is used.
 
-        `batch_size` tells the task's own for given params.
+        `batch_size` tells the task's own for given params. It is the user's code, and sampling
+        takes a while: both are outside of any transaction, so that a process which is stopped in
+        them holds nobody up. A trial whose worker dies there is drawn by whoever takes it over.
         """
-        with self.database.begin() as connection:
-            lease = self.spec.lease.seconds
-            row = trials.take_over(connection, self.study_id, worker, lease) or trials.start(
-                connection, self.study_id, worker, lease, horizon=self.horizon, keep=self._keep
+        if self._view.is_blank:
+            self._view.take_in(self.database.run(self._view.read))
+        while True:
+            found = self.database.run(
+                lambda connection: self._claim(connection, worker),
+                recall=lambda connection: self._claimed_before(connection, worker),
             )
-            if row is not None:
-                self._look_at_range_tests(connection)
+            if found is None:
+                return None
+            row, news = found
+            self._view.take_in(news)
+            assignment = self._begin(row, batch_size)
+            if assignment is not None:
+                return assignment
+
+    def _claim(self, connection: Connection, worker: str) -> tuple[Row, News] | None:
+        news = self._view.read(connection)  # first: from the ticket on the study's row is locked
+        lease = self.spec.lease.seconds
+        row = trials.take_over(connection, self.study_id, worker, lease) or trials.start(
+            connection, self.study_id, worker, lease, horizon=self.horizon, keep=self._keep
+        )
         if row is None:
             return None
-        claim = Claim(id=row["id"], attempt=row["attempt"], worker=worker)
         if row["trial_id"] is None:
-            return self._begin(claim, row, batch_size)
-        return Assignment(
-            claim=claim,
-            trial_id=row["trial_id"],
-            number=row["number"],
-            kind=row["kind"],
-            recipe=Recipe.from_dict(row["recipe"]),
-        )
+            trial_id, number = optuna_rows.start_trial(connection, self.study_id, row["ticket"])
+            row |= {"trial_id": trial_id, "number": number - self._known}
+            trials.attach(connection, _claim_of(row), trial_id=trial_id, number=row["number"])
+        self._look_at_range_tests(connection)
+        return row, news
+
+    def _claimed_before(self, connection: Connection, worker: str) -> tuple[Row, News] | None:
+        """What a transaction has claimed whose acknowledgement was lost."""
+        row = claims.held_by(connection, Kind.TRIAL, self.study_id, worker)
+        return None if row is None else (row, self._view.read(connection))
 
     def claim_range_test(self, worker: str) -> Row | None:
         """Claim a range test that nobody trains, while the study may still start a trial."""
         if not self._range_tests_open:
             return None
-        with self.database.begin() as connection:
+
+        def claim(connection: Connection) -> Row | None:
             self._look_at_range_tests(connection)
             if not self._range_tests_open or not self.may_start(connection):
                 return None
             return range_tests.claim(connection, self.study_id, worker, self.spec.lease.seconds)
+
+        return self.database.run(
+            claim,
+            recall=lambda connection: claims.held_by(
+                connection, Kind.RANGE_TEST, self.study_id, worker
+            ),
+        )
 
     def _look_at_range_tests(self, connection: Connection) -> None:
         """Take over the windows that were found since, until all range tests have ended."""
@@ -156,141 +156,134 @@ class Search:
         rows = range_tests.windows_so_far(connection, self.study_id)
         self._range_tests_open = any(row["open"] for row in rows)
         found = [row["result"] for row in rows if row["result"] and row["result"]["window"]]
-        self.windows = dict(
-            sampler_window(
-                self.spec.space.optimizers[result["optimizer"]["name"]],
-                result["optimizer"],
-                result["window"],
-                result["batch_size"],
-            )
-            for result in found
-        )
+        self.windows = sampler_windows(self.spec.space, found)
 
-    def _begin(
-        self, claim: Claim, row: Row, batch_size: Callable[[Mapping[str, Any]], int | None]
-    ) -> Assignment:
-        """Create the ticket's trial in Optuna, sample its recipe, and record both."""
-        given = row["recipe"]
-        fixed = None
+    def _begin(self, row: Row, batch_size: BatchSize) -> Assignment | None:
+        """Draw a claimed trial's recipe and record it; None if the claim was lost meanwhile.
+
+        A recipe that it has already stays as it is: given, or drawn by a worker before.
+        """
+        claim, given, fixed = _claim_of(row), row["recipe"], None
         if given is not None:
             own = given.get("batch_size") or batch_size(given["params"])
             fixed = self.spec.space.params_of(given, own)
-        trial_id = self._optuna_trial(row["ticket"], fixed)
-        self.study.sampler = self._sampler(row["ticket"])
-        trial = optuna.Trial(self.study, trial_id)
+        trial = new_trial(
+            self._view.trials(but=row["trial_id"]),
+            self._sampler(row["ticket"]),
+            direction=self.spec.objective.direction,
+            fixed=fixed,
+        )
         if given is None or fixed is not None:
             sampled = self.spec.space.suggest(trial, batch_size)
         fields = sampled if given is None else given
         size = fields.get("batch_size") or batch_size(fields["params"])
         recipe = self.spec.recipe(fields, batch_size=size)
-        number = trial.number - self._known
-        with self.database.begin() as connection:
-            trials.link(
-                connection, claim, trial_id=trial_id, number=number, recipe=recipe.to_dict()
-            )
-        return Assignment(
-            claim=claim, trial_id=trial_id, number=number, kind=row["kind"], recipe=recipe
-        )
 
-    def _optuna_trial(self, ticket: int, fixed: Mapping[str, Any] | None) -> int:
-        with self.database.read() as connection:
-            found = trials.optuna_trial_of(connection, self.study_id, ticket)
-        if found is not None:
-            self.study.get_trials(deepcopy=False)  # Optuna writes only to trials that it has seen
-            return found
-        template = optuna.trial.create_trial(
-            state=OptunaState.RUNNING,
-            user_attrs={TICKET_ATTRIBUTE: ticket},
-            system_attrs={} if fixed is None else {"fixed_params": dict(fixed)},
+        def link(connection: Connection) -> bool:
+            if not trials.link(connection, claim, recipe.to_dict()):
+                return False
+            params, distributions = trial.params, trial.distributions
+            optuna_rows.add_params(connection, row["trial_id"], params, distributions)
+            return True
+
+        if not self.database.run(link):
+            return None
+        return Assignment(
+            claim=claim,
+            trial_id=row["trial_id"],
+            number=row["number"],
+            kind=row["kind"],
+            recipe=recipe,
         )
-        return self.study._storage.create_new_trial(self.study._study_id, template)
 
     def passes_rung(
-        self, assignment: Assignment, *, rung: int, signal: float, value: float, validation: int
+        self,
+        assignment: Assignment,
+        *,
+        rung: int,
+        signal: float,
+        value: float,
+        validation: int,
+        rows: Sequence[Mapping[str, Any]] = (),
     ) -> bool:
         """Record a trial's signal at a rung and decide whether it goes on.
 
-        Raises StudyError if the claim is lost. A baseline always goes on.
+        `rows` are those of its curve that are not in the database yet. Raises LostTrialError if the
+        claim is lost. A baseline always goes on.
         """
-        pruning = self.spec.pruning
+        pruning, claim = self.spec.pruning, assignment.claim
         assert pruning is not None
-        with self.database.begin() as connection:
-            others = trials.mark_rung(connection, self.study_id, assignment.claim, rung, signal)
-        if others is None:
-            raise LostTrialError(f"trial {assignment.number} was taken over by another worker")
-        if math.isfinite(value):
-            self._report(assignment.trial_id, value, validation)
-        if assignment.kind == "baseline":
-            return True
-        return survives(signal, others, eta=pruning.eta, min_peers=pruning.min_peers)
 
-    def _report(self, trial_id: int, value: float, step: int) -> None:
-        # Not Trial.report: that reads the whole trial first, and warns where an earlier attempt has
-        # reported.
-        self.study._storage.set_trial_intermediate_value(trial_id, step, value)
+        def decide(connection: Connection) -> bool:
+            peers = None
+            if _add_rows(connection, claim, rows):
+                peers = trials.mark_rung(connection, self.study_id, claim, rung, signal)
+            if peers is None:
+                raise LostTrialError(f"trial {assignment.number} was taken over by another worker")
+            if math.isfinite(value):
+                optuna_rows.report(connection, assignment.trial_id, validation, value)
+            return survives(
+                better=peers.better,
+                others=peers.others,
+                eta=pruning.eta,
+                min_peers=pruning.min_peers,
+            )
 
-    def tell(self, assignment: Assignment, outcome: Outcome) -> bool:
-        """End a trial here and in Optuna; False if another worker has taken it over."""
-        with self.database.begin() as connection:
-            rows = curves.of_trial(connection, assignment.claim.id)
-            best = best_validation(rows, self.spec)
-            scored = outcome.state in (TrialState.COMPLETE, TrialState.PRUNED)
-            values: dict[str, Any] = {
-                "state": outcome.state,
-                "reason": outcome.reason,
-                "epochs": outcome.epochs,
-                "seconds": outcome.seconds,
-                "value": None,
-            }
-            if scored and best is not None:
-                values["value"] = objective_value(best, self.spec)
-                values["best_validation"] = best["validation"]
-                values["metrics"] = best["metrics"]
-            if not trials.record(connection, assignment.claim, horizon=self.horizon, values=values):
+        return self.database.run(decide) or assignment.kind == "baseline"
+
+    def tell(
+        self, assignment: Assignment, outcome: Outcome, rows: Sequence[Mapping[str, Any]] = ()
+    ) -> bool:
+        """End a trial here and in Optuna; False if another worker has taken it over.
+
+        `rows` are those of its curve that are not in the database yet.
+        """
+        claim = assignment.claim
+
+        def end(connection: Connection) -> bool:
+            if not _add_rows(connection, claim, rows):
                 return False
-        self._tell_optuna(assignment.trial_id, values, outcome)
-        return True
+            values = self._values(connection, claim, outcome)
+            if not trials.record(connection, claim, horizon=self.horizon, values=values):
+                return False
+            state, rest = optunas_end(outcome, values["value"], self.spec.objective)
+            optuna_rows.end_trial(connection, assignment.trial_id, state, **rest)
+            return True
 
-    def _tell_optuna(
-        self, trial_id: int, values: Mapping[str, Any], outcome: "Outcome | None"
-    ) -> None:
-        """Optuna's half: state, value, and for what was infeasible a constraint above 0."""
-        trial = optuna.Trial(self.study, trial_id)
-        infeasible = values["state"] == TrialState.DIVERGED or values["reason"] == "oom"
-        progress = outcome.progress if outcome is not None else 0.0
-        # The earlier it diverges, the further it was beyond the edge.
-        if "diverged" not in trial.constraints:
-            trial.set_constraint("diverged", START_VIOLATION - progress if infeasible else 0.0)
-        try:
-            if values["state"] == TrialState.COMPLETE and values["value"] is not None:
-                self.study.tell(trial, values["value"])
-            elif infeasible:
-                known = self.study._storage.get_trial(trial_id).intermediate_values
-                self._report(trial_id, self._bad_value(outcome), 1 + max(known, default=0))
-                self.study.tell(trial, state=OptunaState.PRUNED)
-            elif values["state"] == TrialState.PRUNED:
-                self.study.tell(trial, state=OptunaState.PRUNED)
-            else:
-                self.study.tell(trial, state=OptunaState.FAIL)
-        except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
-            # Another worker that repaired the study has told it in the meantime; anything else
-            # leaves the trial running, and is raised.
-            if self.study._storage.get_trial(trial_id).state == OptunaState.RUNNING:
-                raise
+        return self.database.run(
+            end, recall=lambda connection: claims.has_ended(connection, claim) or None
+        )
 
-    def _bad_value(self, outcome: "Outcome | None") -> float:
-        objective, bad = self.spec.objective, worst(self.spec.objective)
-        if objective.metric != "val_loss" or objective.direction == "maximize" or outcome is None:
-            return bad
-        limit = divergence_limit(outcome.start_loss)
-        return limit if math.isfinite(limit) else bad
+    def _values(self, connection: Connection, claim: Claim, outcome: Outcome) -> dict[str, Any]:
+        """What our row of an ended trial says."""
+        best = best_validation(curves.of_trial(connection, claim.id), self.spec)
+        values: dict[str, Any] = {
+            "state": outcome.state,
+            "reason": outcome.reason,
+            "epochs": outcome.epochs,
+            "seconds": outcome.seconds,
+            "value": None,
+        }
+        if outcome.state in (TrialState.COMPLETE, TrialState.PRUNED) and best is not None:
+            values["value"] = objective_value(best, self.spec)
+            values["best_validation"] = best["validation"]
+            values["metrics"] = best["metrics"]
+        return values
 
-    def repair(self) -> None:
-        """Tell Optuna the end of trials whose worker died between our write and Optuna's."""
-        with self.database.read() as connection:
-            rows = trials.untold(connection, self.study_id)
-        for row in rows:
-            self._tell_optuna(row["trial_id"], dict(row), None)
+    def reap(self, dead: Collection[str] = ()) -> list[str]:
+        """Free what workers have lost, and end what is to blame for it; a line for each.
+
+        Lost is what was not renewed in time, and what workers that are known to be `dead` held.
+        """
+        return self.database.run(
+            lambda connection: blame.reap(
+                connection,
+                self.study_id,
+                self.spec.lease.seconds,
+                horizon=self.horizon,
+                dead=dead,
+            )
+        )
 
     def all_trials(self) -> list[optuna.trial.FrozenTrial]:
         """Optuna's trials by number: those of other studies first, then this one's."""
@@ -300,3 +293,13 @@ class Search:
         """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
         # By its id: under its name there may be a successor by now.
         optuna_storage(self.database).delete_study(self.study_id)
+
+
+def _claim_of(row: Row) -> Claim:
+    return Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+
+
+def _add_rows(connection: Connection, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Write rows of a trial's curve; False if the claim is lost."""
+    curves.add(connection, claim.id, claim.attempt, rows)
+    return True

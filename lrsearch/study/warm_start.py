@@ -132,8 +132,6 @@ def _from_ours(
         encoding = knowledge.encode(spec.space, row["recipe"], defaults)
         if encoding is None:
             lesson.outside += 1
-        elif not trial.state.is_finished():
-            lesson.unusable += 1  # its worker is about to tell Optuna
         else:
             origin = f"{entry.study} trial {row['number']}"
             attributes = _attributes(origin, row["recipe"])

@@ -63,6 +63,11 @@ class Training:
     ) -> None:
         self.task, self.recipe, self.plan, self.device = task, recipe, plan, device
         self.train_data, self.validation_data = splits
+        self.restart()
+
+    def restart(self) -> None:
+        """Stand at step 0, whatever was trained before."""
+        task, recipe, plan, device = self.task, self.recipe, self.plan, self.device
         torch.manual_seed(recipe.seed)
         self.model = make_model(task, device)
         #: What is trained.
@@ -73,7 +78,7 @@ class Training:
             epochs=None if recipe.steps else recipe.epochs,
             validations=len(plan.validations),
         )
-        self.ema = None
+        self.ema: Ema | None = None
         if recipe.ema is not None:
             self.ema = Ema(self.model, span=recipe.ema["epochs"] * plan.steps_per_epoch)
         self.step = 0

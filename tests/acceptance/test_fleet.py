@@ -14,12 +14,13 @@ from processes import Command, finish, in_process, until
 from tiny_studies import TASKS, TRIALS, VALIDATIONS, make_search, opened, tiny_task, work
 
 from lrsearch import worker
+from lrsearch.checkpoints import Checkpoints
 from lrsearch.storage import confirmations, leases, studies, trials
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
 from lrsearch.summary import curve_rows, summarize, trial_rows
-from lrsearch.training import checkpoint
+from lrsearch.training import store
 
 OPTUNAS = {
     "running": OptunaState.RUNNING,
@@ -99,7 +100,9 @@ class Site:
             return leases.holders(connection, study)
 
     def checkpoints(self):
-        return sorted(self.folder.glob("lrsearch-checkpoints/**/*.pt"))
+        """The ids of the trials that have one."""
+        files = self.folder.glob("lrsearch-checkpoints/**/*.pt")
+        return sorted({store.owner(path.name)[1] for path in files})
 
     def close(self):
         for command in self._commands:
@@ -223,6 +226,19 @@ def test_any_number_of_workers_share_one_exact_budget(site, workers):
     assert by_ticket[0] == by_ticket[1]
 
 
+@pytest.mark.slow
+def test_sixteen_workers_share_one_sqlite_file(sqlite_site):
+    search = make_search(sqlite_site.database, pruning="none", budget={"trials": 32})
+    sqlite_site.say("hold")
+    commands = [sqlite_site.worker("-v") for _ in range(16)]
+    sqlite_site.held(16)
+    sqlite_site.say("")
+    for command in commands:
+        command.succeed()
+        assert "locked" not in command.err
+    assert_exact(search, total=32)
+
+
 def test_a_worker_of_a_finished_study_ends_at_once(sqlite_site):
     search = make_search(sqlite_site.database, budget={"trials": 2})
     work(search)
@@ -287,8 +303,7 @@ def test_workers_end_by_themselves_when_their_run_is_killed(sqlite_site):
     until(lambda: gone(orphan))
     assert sqlite_site.ended() < TRIALS
     assert sqlite_site.holders() == []
-    (left,) = sqlite_site.checkpoints()
-    assert left.name == f"{trial}.pt"
+    assert sqlite_site.checkpoints() == [trial + 1]
     sqlite_site.say("")
     sqlite_site.worker().succeed()
     assert_exact(sqlite_site.search)
@@ -345,17 +360,17 @@ def die_after_the_checkpoint(url, folder):
     """Be a worker that is asked to stop after three validations, and killed once that is saved."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    stop, add, save = worker.Stop(), worker.CurveWriter.add, checkpoint.save
+    stop, add, save = worker.Stop(), worker.CurveWriter.add, Checkpoints.save
 
     def add_and_stop(writer, row):
         add(writer, row)
         stop.signalled = row.validation == 3
 
-    def save_and_die(training, path):
-        save(training, path)
+    def save_and_die(checkpoints, claim, training, pending=()):
+        assert save(checkpoints, claim, training, pending)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    worker.CurveWriter.add, checkpoint.save = add_and_stop, save_and_die
+    worker.CurveWriter.add, Checkpoints.save = add_and_stop, save_and_die
     with opened(url) as database:
         search = Search.open(database, "tiny")
         worker.Worker(search, tiny_task(), torch.device("cpu"), stop).run()
@@ -365,7 +380,7 @@ def test_a_worker_that_dies_right_after_its_checkpoint_leaves_no_gap(sqlite_site
     search = make_search(sqlite_site.database)
     process = in_process(die_after_the_checkpoint, sqlite_site.url, sqlite_site.folder)
     assert finish(process) == [-signal.SIGKILL]
-    assert [path.name for path in sqlite_site.checkpoints()] == ["0.pt"]
+    assert sqlite_site.checkpoints() == [1]
     monkeypatch.chdir(sqlite_site.folder)
     assert worker.release_dead(search) == 1
     work(search)
@@ -388,7 +403,7 @@ def test_an_interrupted_run_goes_on_to_the_same_values(sqlite_site, number):
     assert "Traceback" not in run.err
     assert sqlite_site.holders() == []
     (left,) = sqlite_site.checkpoints()
-    interrupted = int(left.stem)
+    interrupted = left - 1
     assert sqlite_site.ended() == interrupted
     if number == signal.SIGTERM:
         return  # the rest is the same road

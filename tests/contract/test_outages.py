@@ -1,7 +1,10 @@
 """A database that goes away for a while, on SQLite and on PostgreSQL."""
 
+import contextlib
 import logging
+import os
 import sqlite3
+import subprocess
 import threading
 import time
 from contextlib import closing, contextmanager
@@ -115,6 +118,7 @@ def test_what_a_server_says_passes_or_does_not(name, trouble):
         ("SQLITE_LOCKED", Trouble.BUSY),
         ("SQLITE_FULL", Trouble.FULL),
         ("SQLITE_IOERR_FSYNC", Trouble.AWAY),
+        ("SQLITE_IOERR_SHMSIZE", Trouble.FULL),
         ("SQLITE_CANTOPEN", Trouble.AWAY),
         ("SQLITE_ERROR", None),
         ("SQLITE_CORRUPT", None),
@@ -360,6 +364,50 @@ def test_a_full_disk_is_waited_for_beyond_the_window(tmp_path, monkeypatch, capl
         assert len(database.look(found)) == 3000
     assert "the database has no room" in caplog.text
     assert "the database answers again" in caplog.text
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder):
+    """Take all the room that there is; the file that has it."""
+    file = folder / "somebody's"
+    with file.open("ab", buffering=0) as taken, contextlib.suppress(OSError):
+        while True:
+            taken.write(bytes(4096))
+    return file
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_database_on_a_full_disk_goes_on_when_there_is_room(small_disk, pooled, caplog):
+    with patient(f"sqlite:///{small_disk}/study.db", seconds=0.01) as database:
+        database.set_wal()
+        database.run(add)
+        if not pooled:
+            database.close()
+        release = threading.Timer(0.5, fill(small_disk).unlink)
+        release.start()
+
+        def work(connection):
+            for x in range(10, 3000):
+                add(connection, x)
+            return "added"
+
+        assert database.run(work) == "added"
+        release.join()
+        with database.read() as connection:
+            assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
+            assert len(found(connection)) == 2991
+    assert "the database has no room" in caplog.text
 
 
 def test_a_lock_held_beyond_the_busy_timeout_is_waited_for(tmp_path, caplog):

@@ -55,7 +55,7 @@ def search(database):
 def write_curve(search, assignment, losses):
     rows = [curve_row(i, val_loss=loss) for i, loss in enumerate(losses, start=1)]
     with search.database.begin() as connection:
-        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+        curves.add(connection, assignment.claim, rows)
 
 
 def pass_rung(search, assignment, signal_, rung=0, validation=1):
@@ -257,7 +257,7 @@ def test_a_metric_is_the_value_where_it_is_the_objective(database):
     assignment = ask(search)
     rows = [curve_row(i, metrics={"mae": mae}) for i, mae in enumerate([0.1, 0.9, 0.5], start=1)]
     with database.begin() as connection:
-        curves.add(connection, assignment.claim.id, 1, rows)
+        curves.add(connection, assignment.claim, rows)
     search.tell(assignment, ended(TrialState.COMPLETE))
     assert ours(search, assignment)["value"] == optunas(search).value == 0.9
     assert search.study.best_value == 0.9

@@ -27,6 +27,7 @@ def upgrade() -> None:
         # Workers of the last version hold no lease, and none of them may work during an upgrade.
         op.execute(f"UPDATE {table} SET worker = NULL WHERE state = 'running'")
     _number_the_ended()
+    _end_in_optuna()
     op.create_table(
         "lr_worker",
         sa.Column("id", sa.Integer, primary_key=True),
@@ -83,4 +84,17 @@ def _number_the_ended() -> None:
     op.execute(
         "UPDATE lr_study SET trials_ended = (SELECT count(*) FROM lr_trial"
         " WHERE lr_trial.study_id = lr_study.study_id AND lr_trial.state <> 'running')"
+    )
+
+
+def _end_in_optuna() -> None:
+    """Optuna's trials that a dying worker left running: ended here, or never linked to one of ours.
+
+    From now on both halves change in one transaction.
+    """
+    op.execute(
+        "UPDATE trials SET state = 'FAIL', datetime_complete = datetime_start"
+        " WHERE state = 'RUNNING' AND study_id IN (SELECT study_id FROM lr_study)"
+        " AND trial_id NOT IN (SELECT trial_id FROM lr_trial"
+        " WHERE state = 'running' AND trial_id IS NOT NULL)"
     )

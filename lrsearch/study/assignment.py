@@ -1,0 +1,37 @@
+"""A trial in a worker's hands: what it is given, and what it tells in the end."""
+
+from dataclasses import dataclass
+
+from lrsearch.recipe import Recipe
+from lrsearch.storage.leases import Claim
+from lrsearch.storage.tables import TrialState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """A trial that a worker has claimed, and what to train."""
+
+    claim: Claim
+    #: Optuna's trial id and number.
+    trial_id: int
+    number: int
+    kind: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial's training ended."""
+
+    state: TrialState
+    reason: str | None
+    epochs: float
+    seconds: float
+    #: Share of the horizon that was trained.
+    progress: float
+    #: Loss of the first batch.
+    start_loss: float
+
+
+class LostTrialError(Exception):
+    """The trial belongs to another worker now; whoever gets this drops it and goes on."""

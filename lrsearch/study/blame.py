@@ -1,0 +1,75 @@
+"""What becomes of work whose worker was lost: it is free again, unless it is to blame."""
+
+from collections.abc import Collection
+from typing import Any
+
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import Connection
+
+from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials
+from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.rows import Row
+from lrsearch.storage.tables import TrialState
+from lrsearch.study import optuna_rows
+
+#: A trial that is lost so often without a new checkpoint in between is to blame itself. Preempted
+#: machines and killed processes lose it once or twice by chance; a third time in a row, on a fleet
+#: that loses a worker in a hundred trials, is one in a million.
+MOST_DEATHS = 3
+REASON = "its worker died three times in it without a new checkpoint"
+
+
+def reap(
+    connection: Connection,
+    study_id: int,
+    lease: float,
+    *,
+    horizon: float,
+    dead: Collection[str],
+) -> list[str]:
+    """Free what was not renewed in time or was held by the `dead`, and end what is to blame.
+
+    `lease` is in seconds, `horizon` in epochs. A line for the log for each.
+    """
+    freed = leases.reap(connection, study_id, lease, dead=dead)
+    return [_settle(connection, item, horizon) for item in freed]
+
+
+def _settle(connection: Connection, item: Row, horizon: float) -> str:
+    row = claims.by_id(connection, item["kind"], item["id"])
+    name = _name(item["kind"], row)
+    if item["deaths"] < MOST_DEATHS:
+        return f"{name} is free again: worker {item['worker']} was lost"
+    if item["kind"] == Kind.TRIAL:
+        _fail_trial(connection, row, horizon)
+    else:
+        kept = {key: row[key] for key in ("epochs", "seconds")}
+        values = {"state": TrialState.FAILED, "reason": REASON, **kept}
+        record = range_tests.record if item["kind"] == Kind.RANGE_TEST else confirmations.record
+        record(connection, row, values)
+    return f"{name} failed: {REASON}"
+
+
+def _name(kind: Kind, row: Row) -> str:
+    if kind == Kind.RANGE_TEST:
+        return f"range test of {row['optimizer']}"
+    if kind == Kind.CONFIRMATION:
+        return f"confirmation of trial {row['number']} with seed {row['seed']}"
+    return f"trial {row['number']}"
+
+
+def _fail_trial(connection: Connection, row: Row, horizon: float) -> None:
+    """End it in both halves; it has used the epochs that its curve shows."""
+    seen = curves.of_trial(connection, row["id"])
+    values: dict[str, Any] = {
+        "state": TrialState.FAILED,
+        "reason": REASON,
+        "epochs": seen[-1]["epoch"] if seen else 0.0,
+        "seconds": seen[-1]["seconds"] if seen else 0.0,
+    }
+    claim = Claim(id=row["id"], attempt=row["attempt"], worker=None)
+    trials.record(connection, claim, horizon=horizon, values=values)
+    if row["trial_id"] is not None:
+        optuna_rows.end_trial(
+            connection, row["trial_id"], OptunaState.FAIL, value=None, violation=0.0
+        )

@@ -1,0 +1,39 @@
+"""How a trial's end is told to Optuna: pure functions of how its training ended."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.trial import TrialState as OptunaState
+
+from lrsearch.rungs import divergence_limit
+from lrsearch.spec_parts import Objective
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.assignment import Outcome
+from lrsearch.study.knowledge import START_VIOLATION, worst
+
+
+def optunas_end(
+    outcome: Outcome, value: float | None, objective: Objective
+) -> tuple[OptunaState, Mapping[str, Any]]:
+    """Optuna's state, and the rest of what `optuna_rows.end_trial` takes.
+
+    What diverged or ran out of memory is pruned there, with a finite bad report and a constraint
+    above 0: the earlier it ended, the further it was beyond the edge.
+    """
+    if outcome.state == TrialState.DIVERGED or outcome.reason == "oom":
+        bad = _bad_value(outcome, objective)
+        violation = START_VIOLATION - outcome.progress
+        return OptunaState.PRUNED, {"value": None, "violation": violation, "bad": bad}
+    if outcome.state == TrialState.COMPLETE and value is not None:
+        return OptunaState.COMPLETE, {"value": value, "violation": 0.0}
+    state = OptunaState.PRUNED if outcome.state == TrialState.PRUNED else OptunaState.FAIL
+    return state, {"value": None, "violation": 0.0}
+
+
+def _bad_value(outcome: Outcome, objective: Objective) -> float:
+    bad = worst(objective)
+    if objective.metric != "val_loss" or objective.direction == "maximize":
+        return bad
+    limit = divergence_limit(outcome.start_loss)
+    return limit if math.isfinite(limit) else bad
