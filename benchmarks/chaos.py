@@ -125,13 +125,15 @@ def checks_of(site: Site, storm: Storm, *, trials: int, in_time: bool) -> list[C
     found = chaos_checks.look(site.search)
     loaded = load_task(site.search.spec.task, HERE)
     workers = site.fleet.everyone
-    bad = [line for worker in workers for line in complaints(worker)]
+    told = {worker.name: complaints(worker) for worker in workers}
+    good = sum(not lines for lines in told.values())
+    bad = [f"{name} {line}" for name, lines in told.items() for line in lines]
     unspent = [f"{len(storm.waiting)} faults found the study finished"] if storm.waiting else []
     hangs = [] if in_time else [f"nothing ended for {HANG_SECONDS:.0f} s, with workers alive"]
     return [
         Check(what="faults injected", count=len(storm.done), broken=unspent),
         Check(what="study finished", count=int(in_time), broken=hangs),
-        Check(what="workers that behaved", count=len(workers) - len(bad), broken=bad),
+        Check(what="workers that behaved", count=good, broken=bad),
         chaos_checks.nothing_left(site.folder / "small" / "checkpoints"),
         *chaos_checks.of_study(found, trials, loaded),
     ]

@@ -227,15 +227,15 @@ def complaints(worker: Worker) -> list[str]:
     }
     found = []
     if code == 1 and not refused(worker):
-        found.append(f"{worker.name} ended with 1: {worker.last_words}")
+        found.append(f"ended with 1: {worker.last_words}")
     if code not in (0, 1) and code not in signals:
-        found.append(f"{worker.name} ended with {code}, sent {worker.sent}")
+        found.append(f"ended with {code}, sent {worker.sent}")
     if "Traceback" in worker.words:
         lines = worker.words.splitlines()
-        found.append(f"{worker.name} shows a traceback that ends with {last_error(lines)}")
+        found.append(f"shows a traceback that ends with {last_error(lines)}")
     late = leaving_seconds(worker)
     if late is not None and late > LEAVE_SECONDS:
-        found.append(f"{worker.name} took {late:.1f} s to leave when asked")
+        found.append(f"took {late:.1f} s to leave when asked")
     return found
 
 
