@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chaos_fleet import LEAVE
+
 if TYPE_CHECKING:
     from chaos_fleet import Worker
     from chaos_site import Site
@@ -50,6 +52,15 @@ def _victim(site: "Site", chance: random.Random) -> "Worker":
     return chance.choice(site.fleet.active)
 
 
+def _ask_to_leave(site: "Site", chance: random.Random, number: signal.Signals) -> Blow:
+    """Whoever was asked before is killed instead: to ask twice is a user's way to say at once."""
+    staying = [worker for worker in site.fleet.active if not worker.was_sent(*LEAVE)]
+    worker = chance.choice(staying or site.fleet.active)
+    sent = number if staying else signal.SIGKILL
+    worker.send(sent)
+    return Blow(what=f"{sent.name} to {worker.name}")
+
+
 def kill(site: "Site", chance: random.Random) -> Blow:
     worker = _victim(site, chance)
     worker.send(signal.SIGKILL)
@@ -76,15 +87,11 @@ def stop(site: "Site", chance: random.Random) -> Blow:
 
 
 def term(site: "Site", chance: random.Random) -> Blow:
-    worker = _victim(site, chance)
-    worker.send(signal.SIGTERM)
-    return Blow(what=f"SIGTERM to {worker.name}")
+    return _ask_to_leave(site, chance, signal.SIGTERM)
 
 
 def usr1(site: "Site", chance: random.Random) -> Blow:
-    worker = _victim(site, chance)
-    worker.send(signal.SIGUSR1)
-    return Blow(what=f"SIGUSR1 to {worker.name}")
+    return _ask_to_leave(site, chance, signal.SIGUSR1)
 
 
 def clock(site: "Site", chance: random.Random) -> Blow:
