@@ -124,6 +124,11 @@ class Worker:
         return "\n".join(file.read_text() for file in files if file.exists())
 
     @property
+    def logged(self) -> list[str]:
+        """The lines of its log."""
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+    @property
     def last_words(self) -> str:
         """The last line on stderr."""
         err = self.folder / "err"
@@ -214,6 +219,8 @@ class Fleet:
 
 #: What a worker says when it could not even begin.
 REFUSAL = re.compile(r"Error: storage .+")
+#: How a line of a log begins.
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \d+ [A-Z]+ ")
 
 
 def complaints(worker: Worker) -> list[str]:
@@ -233,6 +240,8 @@ def complaints(worker: Worker) -> list[str]:
     if "Traceback" in worker.words:
         lines = worker.words.splitlines()
         found.append(f"shows a traceback that ends with {last_error(lines)}")
+    if long := [line for line in worker.logged if not LOG_LINE.match(line)]:
+        found.append(f"logs more than a line at once: {long[0]}")
     late = leaving_seconds(worker)
     if late is not None and late > LEAVE_SECONDS:
         found.append(f"took {late:.1f} s to leave when asked")
@@ -241,8 +250,8 @@ def complaints(worker: Worker) -> list[str]:
 
 def refused(worker: Worker) -> bool:
     """Whether it ended with 1 and one line because the database was out of reach at its start."""
-    began = worker.log.exists() and bool(worker.log.read_text())
-    return worker.process.exitcode == 1 and not began and bool(REFUSAL.match(worker.last_words))
+    silent = worker.process.exitcode == 1 and not worker.logged
+    return silent and bool(REFUSAL.match(worker.last_words))
 
 
 def last_error(lines: Sequence[str]) -> str:
