@@ -16,8 +16,7 @@ def store_of(search: Search) -> CheckpointStore:
 
     It is the study's own, though another database may have a study of the same name.
     """
-    with search.database.read() as connection:
-        study = studies.by_id(connection, search.study_id)
+    study = search.database.look(lambda connection: studies.by_id(connection, search.study_id))
     made = repr(search.study_id if study is None else study["created_at"])
     mark = hashlib.sha256(made.encode()).hexdigest()[:8]
     return CheckpointStore(search.spec.checkpoints.to, f"{search.name}-{mark}")

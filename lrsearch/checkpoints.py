@@ -10,6 +10,7 @@ from lrsearch.spec_parts import Checkpointing
 from lrsearch.storage import checkpoints
 from lrsearch.storage.connect import Database
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.outages import Patience
 from lrsearch.study.search import Search
 from lrsearch.task import describe
 from lrsearch.training import checkpoint
@@ -22,13 +23,16 @@ log = logging.getLogger("lrsearch")
 RUNG_SECONDS = 1.0
 #: A checkpoint is due only after so many times the seconds that the last one took: at most 5 %.
 COST_FACTOR = 20.0
+#: A save waits for a database that is away no longer than that: training goes on without it.
+ANSWER_SECONDS, NO_PATIENCE = 5.0, Patience(seconds=0)
 
 
 class Checkpoints:
     """What a worker saves of the one trial or run that it trains.
 
-    `resume` comes first, also for one that begins. Nothing here waits for a database or a bucket
-    that is away: the trial then goes on without a checkpoint.
+    `resume` comes first, also for one that begins. Measured on a local disk and PostgreSQL, with
+    AdamW and the weight average: 10 ms for a checkpoint of 0.1 MB (a small MLP), 150 ms for one of
+    40 MB (10 MB of weights), half of it for the disk; going on from it takes 4 and 80 ms.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class Checkpoints:
         return pending
 
     def _resume(self, claim: Claim, training: Training) -> list[dict[str, Any]] | None:
-        rows = self.database.run(
+        rows = self.database.look(
             lambda connection: checkpoints.newest_first(connection, claim.kind, claim.id)
         )
         for row in rows:
@@ -109,9 +113,15 @@ class Checkpoints:
         return done
 
     def _save(self, claim: Claim, training: Training, pending: Sequence[Mapping[str, Any]]) -> bool:
-        with self.database.read() as connection:  # first: while it is away, nothing is written
-            kept = checkpoints.newest_first(connection, claim.kind, claim.id)
-            total = checkpoints.total_bytes(connection, self.study_id)
+        # First: while the database is away, nothing is written.
+        kept, total = self.database.look(
+            lambda connection: (
+                checkpoints.newest_first(connection, claim.kind, claim.id),
+                checkpoints.total_bytes(connection, self.study_id),
+            ),
+            answer_seconds=ANSWER_SECONDS,
+            patience=NO_PATIENCE,
+        )
         replaced = kept[1:]
         data = checkpoint.pack(training, pending)
         if total - sum(row["bytes"] for row in replaced) + len(data) > self.settings.at_most:
@@ -119,8 +129,11 @@ class Checkpoints:
             return False
         self._leaves_files = True
         saved = self.store.write(claim.kind, claim.id, training.step, data)
-        with self.database.begin() as connection:
-            done = checkpoints.record(connection, claim, saved, training.step)
+        done = self.database.run(
+            lambda connection: checkpoints.record(connection, claim, saved, training.step),
+            answer_seconds=ANSWER_SECONDS,
+            patience=NO_PATIENCE,
+        )
         useless = {row["file"] for row in replaced} if done else {saved.file}
         useless -= {saved.file} if done else {row["file"] for row in kept}
         self.store.remove(useless)

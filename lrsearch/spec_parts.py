@@ -130,7 +130,7 @@ class Lease(Part):
     """
 
     #: Until a lease ends unless it is renewed.
-    seconds: float = Field(default=30.0, gt=0)
+    seconds: float = Field(default=30.0, ge=0.5)
     #: Without a training step for so long, a worker counts as hung and renews no more.
     stall: float = Field(default=600.0, gt=0)
 

@@ -12,6 +12,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -94,28 +96,47 @@ def code_hash(code: Mapping[str, str]) -> str:
 
 
 def _split(reference: str) -> tuple[str, str]:
+    """Place and attribute. Raises TaskError unless it is a file below a folder, or a module."""
     place, colon, attribute = reference.rpartition(":")
-    if not colon or not place or not attribute:
+    is_file = place.endswith(".py")
+    dotted = attribute if is_file else f"{place}.{attribute}"
+    if not colon or not all(part.isidentifier() for part in dotted.split(".")):
         raise TaskError(
             f"task = {reference!r}, but FILE.py:attribute or package.module:attribute is accepted"
         )
+    if is_file and (Path(place).is_absolute() or ".." in Path(place).parts):
+        raise TaskError(f"task = {reference!r} leads elsewhere; a task is beside its study's file")
+    if not is_file and place.partition(".")[0] in {"lrsearch", *sys.stdlib_module_names}:
+        raise TaskError(f"task = {reference!r} is no module of yours")
     return place, attribute
 
 
 def _source(place: str, folder: Path) -> tuple[Path, Path] | None:
-    """The task's file and the folder that its local imports are resolved in, if it is there."""
+    """The task's file and the folder that its local imports are resolved in, if it is there.
+
+    Nothing is imported, the packages that a module is in neither.
+    """
     if place.endswith(".py"):
         path = (folder / place).resolve()
         return (path, path.parent) if path.is_file() else None
-    try:
-        spec = importlib.util.find_spec(place)
-    except (ImportError, ValueError):
-        return None
+    parts = place.split(".")
+    spec = None
+    for depth in range(1, len(parts) + 1):
+        above = None if spec is None else spec.submodule_search_locations
+        try:
+            if depth == 1:
+                spec = importlib.util.find_spec(parts[0])
+            else:
+                spec = PathFinder.find_spec(".".join(parts[:depth]), above)
+        except (ImportError, ValueError):
+            return None
+        if spec is None or (depth < len(parts) and spec.submodule_search_locations is None):
+            return None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
-    depth = len(place.split(".")) - (0 if spec.submodule_search_locations is not None else 1)
+    levels = len(parts) - (0 if spec.submodule_search_locations is not None else 1)
     path = Path(spec.origin).resolve()
-    return path, path.parents[depth]
+    return path, path.parents[levels]
 
 
 def load_task(reference: str, folder: Path) -> LoadedTask:
@@ -213,11 +234,41 @@ def find_task(
         if found is None:
             seen.append(f"{folder / place}: not there")
             continue
-        hashed = code_hash(task_code(*found))
+        found_code = task_code(*found)
+        hashed = code_hash(found_code)
         if hashed == wanted or not strict:
-            return load_task(reference, folder)
+            return _made_for_us(reference, folder, found[1], found_code)
         seen.append(f"{found[0]}: {hashed[:12]}")
     raise TaskError(
         f"no task {reference} with the study's code {wanted[:12]} ({'; '.join(seen)}); bring the "
         f"study's files here and name their folder with --studies"
     )
+
+
+def _made_for_us(reference: str, folder: Path, root: Path, code: Mapping[str, str]) -> LoadedTask:
+    """The task, if it was written as one. Raises TaskError before something else is imported.
+
+    References come from a database, whose writers could name any function that is here, and its
+    arguments with it: a module that nothing ties to lrsearch is not imported, and a function of
+    other files than the task's is not called.
+    """
+    files = [root / name for name in code]
+    foreign = TaskError(f"task = {reference!r} is no task of lrsearch's; it is not run")
+    if not reference.rpartition(":")[0].endswith(".py") and not any(map(_names_us, files)):
+        raise foreign
+    loaded = load_task(reference, folder)
+    if isinstance(loaded.target, Task):
+        return loaded
+    made = loaded.target.func if isinstance(loaded.target, partial) else loaded.target
+    made = inspect.unwrap(made if inspect.isroutine(made) or inspect.isclass(made) else type(made))
+    try:
+        file = Path(inspect.getsourcefile(made) or "").resolve()
+    except TypeError:  # one of Python's own
+        raise foreign from None
+    if file not in files and not (file.is_file() and _names_us(file)):
+        raise foreign
+    return loaded
+
+
+def _names_us(file: Path) -> bool:
+    return b"lrsearch" in file.read_bytes()

@@ -8,11 +8,12 @@ from sqlalchemy import make_url
 
 from lrsearch.recipe import read_yaml
 from lrsearch.spec import StudySpec
+from lrsearch.stop import Stop
 from lrsearch.storage.connect import Database, Location
 from lrsearch.study.create import create_study
 from lrsearch.study.search import Outcome
 from lrsearch.task import load_task
-from lrsearch.worker import Stop, Worker
+from lrsearch.worker import Worker
 
 TASKS = Path(__file__).parent / "tasks"
 STEPS_PER_EPOCH, EPOCHS, TRIALS = 6, 4, 12

@@ -5,7 +5,7 @@ import sys
 import click
 
 from lrsearch import __version__
-from lrsearch.cli import database, range_test, run, study
+from lrsearch.cli import database, fleet, range_test, run, study, trial
 from lrsearch.errors import LrsearchError
 
 #: 128 + SIGINT, as shells report an interrupted command.
@@ -23,8 +23,9 @@ def cli() -> None:
     """
 
 
-for command in (*run.COMMANDS, *range_test.COMMANDS, *study.COMMANDS, *database.COMMANDS):
-    cli.add_command(command)
+for module in (run, range_test, study, trial, fleet, database):
+    for command in module.COMMANDS:
+        cli.add_command(command)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from lrsearch.errors import StorageError
 from lrsearch.storage import postgresql
 from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
+from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
 
@@ -110,12 +111,16 @@ class Database:
         self.optuna_url, self.engine_kwargs = (
             self._sqlite() if self.is_sqlite else self._postgresql()
         )
-        self.engine: Engine = sqlalchemy.create_engine(self.optuna_url, **self.engine_kwargs)
+        self.engine: Engine = sqlalchemy.create_engine(
+            self.optuna_url, json_deserializer=read_json, **self.engine_kwargs
+        )
         if self.is_sqlite:
             event.listen(self.engine, "begin", _begin_immediate)
         #: How long `run` repeats a transaction while the database is out of reach: not at all,
         #: until a worker says so.
         self.patience = Patience(seconds=0)
+        #: Transactions tried: it rises while one waits for the database.
+        self.tries = 0
         self._outage = Outage()
 
     @property
@@ -157,13 +162,14 @@ class Database:
         *,
         recall: Callable[[Connection], T | None] | None = None,
         answer_seconds: float = postgresql.ANSWER_SECONDS,
+        patience: Patience | None = None,
     ) -> T:
         """The result of `work` in a transaction, tried again while the database is out of reach.
 
         A commit whose acknowledgement was lost may have been done. So before `work` is tried again
         `recall` looks whether it was: unless it gives None, its answer is the result. A server that
         says nothing for `answer_seconds` counts as out of reach. Raises StorageError when patience
-        ends.
+        (the database's own unless given) ends.
         """
         again, session = False, None
 
@@ -176,13 +182,14 @@ class Database:
                 again, session = True, postgresql.identity(connection)
                 return work(connection) if found is None else found
 
-        return self._patiently(once, answer_seconds)
+        return self._patiently(once, answer_seconds, patience)
 
     def look(
         self,
         work: Callable[[Connection], T],
         *,
         answer_seconds: float = postgresql.ANSWER_SECONDS,
+        patience: Patience | None = None,
     ) -> T:
         """The result of `work`, which only reads (see `read`), tried again as in `run`."""
 
@@ -190,12 +197,18 @@ class Database:
             with self.read() as connection:
                 return work(connection)
 
-        return self._patiently(once, answer_seconds)
+        return self._patiently(once, answer_seconds, patience)
 
-    def _patiently(self, once: Callable[[], T], answer_seconds: float) -> T:
+    def _patiently(
+        self, once: Callable[[], T], answer_seconds: float, patience: Patience | None
+    ) -> T:
+        def attempt() -> T:
+            self.tries += 1
+            return once()
+
         before = postgresql.answer_seconds.set(answer_seconds)
         try:
-            result: T = self.patience.retrying(self._outage)(once)
+            result: T = (patience or self.patience).retrying(self._outage)(attempt)
         except (DBAPIError, psycopg.OperationalError) as error:
             if trouble_of(error) is None:
                 raise

@@ -91,6 +91,12 @@ def trouble_of(error: BaseException) -> Trouble | None:
     return Trouble.AWAY
 
 
+def passes(error: BaseException) -> bool:
+    """Whether an error, or the driver's behind it, may be gone when the same is tried again."""
+    cause = error.__cause__
+    return trouble_of(error) is not None or (cause is not None and trouble_of(cause) is not None)
+
+
 def complaint(error: BaseException) -> str:
     """A driver's error on one line, and what to do about it."""
     reason = " ".join(str(getattr(error, "orig", None) or error).split())

@@ -63,10 +63,14 @@ def hold_running(connection: Connection, study_id: int) -> list[Row]:
 def end_interrupted(connection: Connection, study_id: int, reason: str) -> None:
     """End what no worker holds in a study that is closed, and forget what was still to come."""
     mine = (trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
-    values = {"state": TrialState.FAILED, "reason": reason, "ended_at": db_now()}
-    connection.execute(update(trials).where(*mine).values(**values))
+    running = connection.execute(select(trials.c.id).where(*mine).order_by(trials.c.ticket))
+    ids = list(running.scalars())
     change = update(studies).where(studies.c.study_id == study_id)
-    connection.execute(change.values(epochs_reserved=0.0))
+    count = change.values(epochs_reserved=0.0, trials_ended=studies.c.trials_ended + len(ids))
+    last = connection.execute(count.returning(studies.c.trials_ended)).scalar_one()
+    values = {"state": TrialState.FAILED, "reason": reason, "ended_at": db_now()}
+    for place, trial in enumerate(ids, start=last - len(ids) + 1):
+        connection.execute(update(trials).where(trials.c.id == trial).values(**values, ended=place))
     for table in (confirmations, range_tests):
         planned = (table.c.study_id == study_id, table.c.state.in_(claims.OPEN))
         connection.execute(delete(table).where(*planned))
@@ -81,10 +85,13 @@ def take_over(
     """
     if not taken:
         return
+    by_end = sorted(taken, key=lambda item: item.row["ended"])
+    places = {item.ticket: place for place, item in enumerate(by_end, start=1)}
     rows = [
         {
             **{key: value for key, value in item.row.items() if key != "id"},
             "study_id": study_id,
+            "ended": places[item.ticket],
             "ticket": item.ticket,
             "number": item.number,
             "trial_id": item.trial_id,
@@ -99,7 +106,9 @@ def take_over(
     _copy(connection, curves, pairs, {})
     if with_rungs:
         _copy(connection, rungs, pairs, {"study_id": study_id})
-    used = {"trials_used": len(taken), "epochs_used": sum(item.row["epochs"] for item in taken)}
+    epochs = sum(item.row["epochs"] for item in taken)
+    number = len(taken)
+    used = {"trials_used": number, "trials_ended": number, "epochs_used": epochs}
     _count(connection, study_id, used)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
-from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials
+from lrsearch.storage import claims, confirmations, curves, fleet, leases, range_tests, trials
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
@@ -29,10 +29,14 @@ def reap(
 ) -> list[str]:
     """Free what was not renewed in time or was held by the `dead`, and end what is to blame.
 
-    `lease` is in seconds, `horizon` in epochs. A line for the log for each.
+    `lease` is in seconds, `horizon` in epochs. A line for each, which is noted
+    with the study too.
     """
-    freed = leases.reap(connection, study_id, lease, dead=dead)
-    return [_settle(connection, item, horizon) for item in freed]
+    lines = []
+    for item in leases.reap(connection, study_id, lease, dead=dead):
+        lines.append(_settle(connection, item, horizon))
+        fleet.note(connection, study_id, item["worker"], lines[-1])
+    return lines
 
 
 def _settle(connection: Connection, item: Row, horizon: float) -> str:

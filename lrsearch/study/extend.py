@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -202,6 +203,11 @@ class _Move:
         studies.set_state(self.connection, self.search.study_id, StudyState.STOPPED)
         reason = f"interrupted; starts anew in study {self.spec.name}, which extends this one"
         successor.end_interrupted(self.connection, self.search.study_id, reason)
+        for row in self.running:
+            if row["trial_id"] is not None:
+                optuna_rows.end_trial(
+                    self.connection, row["trial_id"], OptunaState.FAIL, value=None, violation=0.0
+                )
         return name
 
     def _free_name(self) -> str:

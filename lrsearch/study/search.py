@@ -37,6 +37,8 @@ class Search:
         self.study_id: int = row["study_id"]
         self.spec = StudySpec.from_stored(row["definition"])
         self.code: Mapping[str, str] = row["code"]
+        #: Of lrsearch, torch and optuna where it was created.
+        self.versions: Mapping[str, str] = row["versions"]
         self.steps_per_epoch: int = row["steps_per_epoch"]
         #: What it took over when it was created; None if nothing.
         self.origin: Mapping[str, Any] | None = row["origin"]
@@ -216,7 +218,7 @@ class Search:
 
         def decide(connection: Connection) -> bool:
             peers = None
-            if _add_rows(connection, claim, rows):
+            if curves.add(connection, claim, rows):
                 peers = trials.mark_rung(connection, self.study_id, claim, rung, signal)
             if peers is None:
                 raise LostTrialError(f"trial {assignment.number} was taken over by another worker")
@@ -241,7 +243,7 @@ class Search:
         claim = assignment.claim
 
         def end(connection: Connection) -> bool:
-            if not _add_rows(connection, claim, rows):
+            if not curves.add(connection, claim, rows):
                 return False
             values = self._values(connection, claim, outcome)
             if not trials.record(connection, claim, horizon=self.horizon, values=values):
@@ -297,9 +299,3 @@ class Search:
 
 def _claim_of(row: Row) -> Claim:
     return Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
-
-
-def _add_rows(connection: Connection, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Write rows of a trial's curve; False if the claim is lost."""
-    curves.add(connection, claim.id, claim.attempt, rows)
-    return True

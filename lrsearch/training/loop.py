@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +97,8 @@ class Training:
         #: Both when they were last read.
         self.loss_seen, self.steps_seen = 0.0, 0
         self.lr = self.grad_norm = math.nan
+        #: Called after every batch, trained or validated: the trial gets on.
+        self.beat: Callable[[], None] = lambda: None
         self._batches: Iterator[Batch] | None = None
 
     @property
@@ -161,6 +163,7 @@ class Training:
         self.loss_sum += loss.detach()
         self.loss_steps += 1
         self.step += 1
+        self.beat()
 
     def _check_loss(self) -> None:
         total = float(self.loss_sum)
@@ -235,6 +238,7 @@ class Training:
                 for name, score in scores.items():
                     totals[name] += float(score(output, targets)) * size
             samples += size
+            self.beat()
         means = {name: total / samples for name, total in totals.items()}
         return means.pop(""), means
 

@@ -391,11 +391,11 @@ def test_a_trial_that_cannot_be_saved_trains_on(search, claim, trouble, monkeypa
     worker, training, rows = Checkpoints.of(search), training_of(), []
     worker.resume(claim, training)
 
-    def fail(*arguments):
+    def fail(*arguments, **keywords):
         raise OSError(28, "No space left on device")
 
     places = {"disk": (worker.store, "write"), "pack": (checkpoint, "pack")}
-    places["database"] = (search.database, "begin")
+    places["database"] = (search.database, "look")
     monkeypatch.setattr(*places[trouble], fail)
     for step in (6, 9):
         rows += dicts(run(training, until=step))

@@ -15,6 +15,7 @@ from lrsearch.errors import StudyError
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import StudyState, TrialState
+from lrsearch.study import optuna_rows
 from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
 from lrsearch.summary import summarize
@@ -212,7 +213,9 @@ def searched(database, values, *, kinds=(), running=0, **changes):
             if row is None:
                 break
             claim = Claim(id=row["id"], attempt=1, worker="host:1:1")
-            trials.link(connection, claim, trial_id=None, number=number, recipe=RECIPE)
+            trial_id, _ = optuna_rows.start_trial(connection, search.study_id, row["ticket"])
+            trials.attach(connection, claim, trial_id=trial_id, number=number)
+            trials.link(connection, claim, RECIPE)
             if number >= len(values) - running:
                 continue
             state = TrialState.COMPLETE if value is not None else TrialState.DIVERGED

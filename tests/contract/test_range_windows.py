@@ -23,6 +23,7 @@ from torch.nn.functional import cross_entropy
 
 from lrsearch import range_work
 from lrsearch.range_plan import range_plan
+from lrsearch.stop import Stop
 from lrsearch.storage import leases, range_tests, studies, trials
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import studies as study_table
@@ -32,7 +33,7 @@ from lrsearch.study.search import Search
 from lrsearch.summary import summarize, trial_rows
 from lrsearch.task import LoadedTask, Task
 from lrsearch.training.setup import TaskCache
-from lrsearch.worker import Stop, Worker, is_finished, release_dead
+from lrsearch.worker import Worker, is_finished, release_dead
 
 AUTO = {"range_test": "auto", "budget": {"trials": 400}}
 WINDOW = make_result().window

