@@ -1,4 +1,4 @@
-"""The task of chaos.py: a regression of 192 points by a small MLP. Dropout makes resuming hard, a
+"""The task of chaos.py: a regression of 384 points by a small MLP. Dropout makes resuming hard, a
 pause in every step makes a trial long enough to be hurt, and the metric `weights` tells one model
 from another by all its bits."""
 
@@ -13,7 +13,7 @@ from torch.nn.functional import mse_loss
 
 import lrsearch
 
-SAMPLES, BATCH = 192, 16
+SAMPLES, BATCH = 384, 32
 #: Where a worker is told how long a training step waits.
 STEP_SECONDS = "CHAOS_STEP_SECONDS"
 
@@ -31,7 +31,7 @@ def make_tensors(samples: int, seed: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(samples, 4, generator=generator)
     noise = 0.1 * torch.randn(samples, 1, generator=generator)
-    return inputs, inputs[:, :1] * inputs[:, 1:2] + noise
+    return inputs, inputs[:, :1] * inputs[:, 1:2] + 3 * inputs[:, 2:3] + noise
 
 
 def loss(output: Tensor, target: Tensor) -> Tensor:
