@@ -38,6 +38,7 @@ import lrsearch
 from lrsearch.errors import TaskError
 from lrsearch.space import SearchSpace
 from lrsearch.spec import StudySpec
+from lrsearch.stop import Stop
 from lrsearch.storage.connect import Database
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.create import create_study
@@ -48,7 +49,7 @@ from lrsearch.task import LoadedTask, load_task
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
 from lrsearch.training.loop import Validation
 from lrsearch.training.setup import plan_of
-from lrsearch.worker import CurveWriter, Stop, Worker
+from lrsearch.worker import Worker
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 #: Initial weights and data order.
@@ -313,10 +314,10 @@ def serve_trial(search: Search) -> None:
     """What a worker asks of the database for one trial that runs to its end."""
     assignment = search.ask("benchmark:0:0", lambda params: 32)
     assert assignment is not None
-    writer = CurveWriter(search, assignment)
+    waiting: list[dict[str, Any]] = []
     plan = plan_of(search.spec, assignment.recipe, search.steps_per_epoch)
     for validation, loss in enumerate(losses_of(assignment.number), start=1):
-        writer.add(made_up(validation, loss, search.steps_per_epoch))
+        waiting.append(asdict(made_up(validation, loss, search.steps_per_epoch)))
         if validation in plan.rungs:
             search.passes_rung(
                 assignment,
@@ -324,8 +325,9 @@ def serve_trial(search: Search) -> None:
                 signal=loss,
                 value=loss,
                 validation=validation,
+                rows=waiting,
             )
-    writer.flush()
+            waiting = []
     outcome = Outcome(
         state=TrialState.COMPLETE,
         reason=None,
@@ -334,7 +336,7 @@ def serve_trial(search: Search) -> None:
         progress=1.0,
         start_loss=2.3,
     )
-    assert search.tell(assignment, outcome)
+    assert search.tell(assignment, outcome, waiting)
 
 
 def made_up(validation: int, loss: float, steps_per_epoch: int) -> Validation:

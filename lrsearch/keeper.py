@@ -152,6 +152,8 @@ class Keeper:
             return
         held.written = now
         rows = telemetry.pending()
+        if not rows:
+            return  # a decision on the other thread has just taken them along
         if self._run(lambda connection: curves.add(connection, held.claim, rows)):
             telemetry.acknowledge(rows[-1]["validation"])
         else:

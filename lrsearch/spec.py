@@ -74,7 +74,7 @@ class StudySpec(Part):
     task: str
     epochs: int | None = Field(default=None, ge=1)
     #: Horizon in optimizer steps, in place of epochs.
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, lt=2**31)
     budget: Budget
     objective: Objective = Objective(metric="val_loss", direction="minimize")
     space: SearchSpace = Field(default_factory=lambda: parse_space("default"))

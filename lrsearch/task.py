@@ -227,6 +227,8 @@ def find_task(
     place looked at and the hash found in it.
     """
     place, _ = _split(reference)
+    if not isinstance(code, Mapping):
+        raise TaskError(f"the study does not say which code {reference} has; create it anew")
     wanted = code_hash(code)
     seen = []
     for folder in folders if place.endswith(".py") else [Path()]:

@@ -51,22 +51,22 @@ class StudyState(StrEnum):
 MOST_WORDS = 500
 
 
-class Words(TypeDecorator[str]):
-    """Text for people on one line, such as a task's complaint, whatever is in it.
+def one_line(text: str, most: int = MOST_WORDS) -> str:
+    """Text from outside, such as a task's complaint, for people: printable, on one line."""
+    line = " ".join(text[: 4 * most].split())
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
 
-    PostgreSQL takes neither NUL nor half a character, nor more than a column's length.
-    """
+
+class Words(TypeDecorator[str]):
+    """One line of text for people: PostgreSQL takes no NUL, no half character, no excess."""
 
     impl: type[String] = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        if value is None:
-            return None
         most = getattr(self.impl, "length", None) or MOST_WORDS
-        line = " ".join(value[: 4 * most].split())
-        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-        return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+        return None if value is None else one_line(value, most)
 
 
 class ShortWords(Words):

@@ -6,7 +6,6 @@ ended since the last look and the parameters of those that run.
 """
 
 import heapq
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.ranges import is_number
+from lrsearch.storage.rows import Row, fetch, read_json
 from lrsearch.storage.tables import TrialState, studies
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study import optuna_tables as t
@@ -133,14 +133,28 @@ def _news(rows: Iterable[Row], places: Mapping[int, int], last: int) -> News:
                 if trial.state in TELLING:
                     ended[place] = trial
         if row["param_name"] is not None:
-            distribution = _distribution(row["distribution_json"])
-            trial.distributions[row["param_name"]] = distribution
-            trial.params[row["param_name"]] = distribution.to_external_repr(row["param_value"])
+            _add_param(trial, row)
     return News(ended=ended, running=running, last=last)
 
 
+def _add_param(trial: FrozenTrial, row: Row) -> None:
+    """Add a parameter; one that Optuna would not have written is left out."""
+    try:
+        distribution = _distribution(row["distribution_json"])
+        value = distribution.to_external_repr(row["param_value"])
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return
+    trial.distributions[row["param_name"]] = distribution
+    trial.params[row["param_name"]] = value
+
+
+def _violation(text: str | None) -> float:
+    found = 0.0 if text is None else read_json(text)
+    return float(found) if is_number(found) else 0.0
+
+
 def _frozen(row: Row) -> FrozenTrial:
-    violation = 0.0 if row["violation"] is None else json.loads(row["violation"])
+    violation = _violation(row["violation"])
     return FrozenTrial(
         number=row["number"] + 1,  # the trial that is drawn has 0
         state=row["state"],

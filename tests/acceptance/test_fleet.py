@@ -14,9 +14,11 @@ from tiny_studies import TRIALS, make_search, opened, tiny_task, work
 
 from lrsearch import worker
 from lrsearch.checkpoints import Checkpoints
+from lrsearch.stop import Stop
 from lrsearch.storage import confirmations, trials
 from lrsearch.study.search import Search
 from lrsearch.summary import curve_rows, summarize, trial_rows
+from lrsearch.telemetry import Telemetry
 
 # Fleets
 
@@ -147,20 +149,20 @@ def test_a_worker_killed_while_it_confirms_is_replaced(sqlite_site):
 
 
 def die_after_the_checkpoint(url, folder):
-    """Be a worker that is asked to stop after three validations, and killed once that is saved."""
+    """Be a worker that is asked to stop after two validations, and killed once that is saved."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    stop, add, save = worker.Stop(), worker.CurveWriter.add, Checkpoints.save
+    stop, add, save = Stop(), Telemetry.add, Checkpoints.save
 
-    def add_and_stop(writer, row):
-        add(writer, row)
-        stop.signalled = row.validation == 3
+    def add_and_stop(rows, row):
+        add(rows, row)
+        stop.signalled = row["validation"] == 2
 
     def save_and_die(checkpoints, claim, training, pending=()):
         assert save(checkpoints, claim, training, pending)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    worker.CurveWriter.add, Checkpoints.save = add_and_stop, save_and_die
+    Telemetry.add, Checkpoints.save = add_and_stop, save_and_die
     with opened(url) as database:
         search = Search.open(database, "tiny")
         worker.Worker(search, tiny_task(), torch.device("cpu"), stop).run()
@@ -172,11 +174,12 @@ def test_a_worker_that_dies_right_after_its_checkpoint_leaves_no_gap(sqlite_site
     assert finish(process) == [-signal.SIGKILL]
     assert sqlite_site.checkpoints() == [1]
     monkeypatch.chdir(sqlite_site.folder)
-    assert worker.release_dead(search) == 1
+    assert len(worker.reap(search)) == 1
     work(search)
     assert_exact(search)
     rows, _ = curve_rows(search, number=0, all_attempts=False)
-    assert [row["attempt"] for row in rows] == [1] * 3 + [2] * 5
+    # The first was written at its rung; the second waited, and came with the checkpoint.
+    assert [row["attempt"] for row in rows] == [1] + [2] * 7
 
 
 # Interrupts

@@ -33,7 +33,7 @@ from lrsearch.study.search import Search
 from lrsearch.summary import summarize, trial_rows
 from lrsearch.task import LoadedTask, Task
 from lrsearch.training.setup import TaskCache
-from lrsearch.worker import Worker, is_finished, release_dead
+from lrsearch.worker import Worker, is_finished, reap
 
 AUTO = {"range_test": "auto", "budget": {"trials": 400}}
 WINDOW = make_result().window
@@ -205,7 +205,7 @@ def test_a_range_test_of_a_dead_worker_is_taken_over(search, monkeypatch):
     search.claim_range_test(DEAD)
     monkeypatch.setattr("lrsearch.storage.workers._host", lambda: "nowhere")
     monkeypatch.setattr("lrsearch.storage.workers._started", lambda pid: "2")
-    assert release_dead(search) == 1
+    assert len(reap(search)) == 1
     assert search.claim_range_test("new:1:1")["attempt"] == 2
 
 

@@ -44,7 +44,7 @@ from lrsearch.study.database import prepare
 from lrsearch.study.search import LostTrialError, Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import LoadedTask, Task
-from lrsearch.worker import Worker, release_dead
+from lrsearch.worker import Worker, reap
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.
@@ -70,7 +70,7 @@ def search(database):
 def write_curve(search, assignment, losses):
     rows = [curve_row(i, val_loss=loss) for i, loss in enumerate(losses, start=1)]
     with search.database.begin() as connection:
-        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+        assert curves.add(connection, assignment.claim, rows)
 
 
 def pass_rung(search, assignment, signal_, rung=0, validation=1):
@@ -499,7 +499,7 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
             enqueue(study, given, where="recipe")
     assert finish(in_process(ask_and_die, prepared_url, point)) == [-signal.SIGKILL]
     committed = point not in ("ticket taken", "Optuna's trial made")
-    assert release_dead(search) == committed
+    assert reap(search) == committed
     first, same = ask(search), ask(undisturbed)
     assert (first.number, first.claim.attempt) == (0, 1 + committed)
     assert first.recipe == same.recipe
@@ -541,7 +541,7 @@ def test_a_worker_that_dies_while_it_tells_leaves_the_trial_as_it_was(
         (row,) = trials.everything(connection, search.study_id)
         assert curves.of_trial(connection, row["id"]) == []
     assert (row["state"], row["ended"]) == ("running", None)
-    assert release_dead(search) == 1
+    assert len(reap(search)) == 1
     assert search.tell(ask(search), ended(TrialState.COMPLETE), [curve_row(1)])
     assert (optunas(search).state, optunas(search).value) == (OptunaState.COMPLETE, 2.0)
 

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
-    {"errors", "rungs", "shapes", "muon"},
-    {"range_tests", "versions"},
+    {"errors", "shapes", "muon"},
+    {"range_tests", "rungs", "versions"},
     {"ranges", "plateau"},
     {"units", "limits"},
     {"optimizers", "schedules"},
