@@ -135,10 +135,10 @@ def refuse(site: "Site", chance: random.Random) -> Blow:
 
 
 def delay(site: "Site", chance: random.Random) -> Blow:
-    late, seconds = chance.uniform(0.1, 0.5), chance.uniform(2, 4)
+    late, seconds = chance.uniform(0.05, 0.2), chance.uniform(2, 4)
     site.proxy.delay(late)
     return Blow(
-        what=f"messages {late:.1f} s late for {seconds:.1f} s",
+        what=f"messages {late:.2f} s late for {seconds:.1f} s",
         seconds=seconds,
         undo=site.proxy.resume,
     )

@@ -56,7 +56,8 @@ def spec_of(trials: int, seed: int, checkpoints: Path) -> StudySpec:
             },
             "seed": seed,
             "lease": {"seconds": LEASE_SECONDS, "stall": 20},
-            "checkpoints": str(checkpoints),
+            # Young's interval for a worker that is lost every 20 s and checkpoints of 10 ms.
+            "checkpoints": {"to": str(checkpoints), "every": 0.6},
         }
     )
 
