@@ -10,7 +10,7 @@ from lrsearch.spec_parts import Checkpointing
 from lrsearch.storage import checkpoints
 from lrsearch.storage.connect import Database
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.outages import Patience
+from lrsearch.storage.outages import Patience, complaint, passes
 from lrsearch.study.search import Search
 from lrsearch.task import describe
 from lrsearch.training import checkpoint
@@ -103,7 +103,7 @@ class Checkpoints:
         except Exception as error:
             # A foreign optimizer's state, a full disk, a bucket's own errors, a lost connection:
             # none of them is a reason to stop training.
-            self._warn(claim, describe(error))
+            self._warn(claim, complaint(error) if passes(error) else describe(error))
             return False
         finally:
             self._cost = time.monotonic() - started

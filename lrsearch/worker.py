@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from lrsearch import confirm, range_work
 from lrsearch.checkpoint_files import sweep
 from lrsearch.checkpoints import Checkpoints
+from lrsearch.errors import StorageError
 from lrsearch.keeper import Keeper
 from lrsearch.stop import Stop
 from lrsearch.storage import (
@@ -22,7 +23,7 @@ from lrsearch.storage import (
     trials,
     workers,
 )
-from lrsearch.storage.outages import WINDOW_SECONDS, Patience, passes
+from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState
 from lrsearch.study.search import Search
@@ -105,6 +106,10 @@ class Worker:
                     stop=lambda: self.stop.asked,
                 )
                 self._loop(desk)
+        except StorageError as error:
+            # Asked to leave in an outage it goes in order, as at any other time.
+            if not (self.stop.asked and passes(error)):
+                raise
         finally:
             database.patience = Patience(seconds=0)
             self._leave()
@@ -118,7 +123,10 @@ class Worker:
         except Exception as error:
             if not passes(error):
                 raise
-            log.warning("the database does not answer; this worker's lease will run out: %s", error)
+            reason = complaint(error)
+            log.warning(
+                "the database does not answer; this worker's lease will run out: %s", reason
+            )
 
     def _loop(self, desk: Desk) -> None:
         reap(self.search)
