@@ -196,6 +196,10 @@ class Search:
             recipe=recipe,
         )
 
+    def add_rows(self, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Write rows of a trial's curve; False if the claim is lost."""
+        return self.database.run(lambda connection: _add_rows(connection, claim, rows))
+
     def passes_rung(
         self,
         assignment: Assignment,
