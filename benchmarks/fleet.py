@@ -38,7 +38,7 @@ from overhead import (
     serve_trial,
     study_spec,
 )
-from sqlalchemy import text
+from sqlalchemy import Connection, create_engine, text
 
 from lrsearch.space import SearchSpace
 from lrsearch.storage.connect import Database, locate
@@ -80,6 +80,13 @@ class Place:
         there = url.update_query_dict({"options": f"-csearch_path={self.schema}"})
         return there.render_as_string(hide_password=False)
 
+    @contextmanager
+    def stock_connection(self) -> Iterator[Connection]:
+        engine = create_engine(self.stock_url())
+        with engine.begin() as connection:
+            yield connection
+        engine.dispose()
+
     def open_stock(self) -> optuna.Study:
         return optuna.load_study(
             study_name="stock",
@@ -107,9 +114,8 @@ def filled(url: str, existing: int) -> Iterator[Place]:
         optuna.create_study(study_name="stock", storage=place.stock_url())
         log(f"writing {existing} trials into both")
         trials = fleet_fill.made_up_trials(SPACE, existing)
-        with database.begin() as connection:
-            connection.execute(text(f"SET LOCAL search_path = {place.schema}"))
-            fleet_fill.fill_stock(connection, 1, trials)
+        with place.stock_connection() as connection:
+            fleet_fill.fill_stock(connection, trials)
         with database.begin() as connection:
             fleet_fill.fill_ours(connection, search, trials)
         tidy(database)
@@ -251,8 +257,8 @@ def decisions(place: Place, options: argparse.Namespace) -> Pair:
     """Milliseconds to learn whether a trial goes on, beside many running ones with long curves."""
     search, study = place.open_search(), place.open_stock()
     count, epochs = options.running, options.running_epochs
-    with search.database.begin() as connection:
-        fleet_fill.add_running(connection, search, place.schema, 1, count, epochs)
+    with search.database.begin() as connection, place.stock_connection() as theirs:
+        fleet_fill.add_running(connection, search, theirs, count, epochs)
     tidy(search.database)
     assignment = search.ask("benchmark:0:0", lambda params: 32)
     assert assignment is not None

@@ -19,6 +19,8 @@ from lrsearch.study.search import Search
 EPOCHS, PRUNED_AT = 20, 7
 #: Epochs of a study of 20 at which lrsearch decides, and reports to Optuna.
 RUNGS = (1, 2, 7)
+#: Stock Optuna's study is alone in its schema.
+STOCK_ID = 1
 METRICS = json.dumps({"accuracy": 0.9})
 CURVE_COLUMNS = (
     "trial, attempt, validation, epoch, step, lr, train_loss, val_loss, val_loss_ema, metrics, "
@@ -44,10 +46,10 @@ def made_up_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
     return trials
 
 
-def fill_stock(connection: Connection, study_id: int, trials: Sequence[FrozenTrial]) -> None:
+def fill_stock(connection: Connection, trials: Sequence[FrozenTrial]) -> None:
     """Optuna's study as its own workers leave it: a report at every epoch."""
-    optuna_rows.insert_trials(connection, study_id, trials)
-    reports(connection, study_id, "generate_series(1, 20)")
+    optuna_rows.insert_trials(connection, STOCK_ID, trials)
+    reports(connection, STOCK_ID, "generate_series(1, 20)")
 
 
 def fill_ours(connection: Connection, search: Search, trials: Sequence[FrozenTrial]) -> None:
@@ -89,23 +91,22 @@ def example() -> dict[str, Any]:
 
 
 def add_running(
-    connection: Connection, search: Search, stock: str, stock_id: int, count: int, reports_each: int
+    ours: Connection, search: Search, stock: Connection, count: int, epochs: int
 ) -> None:
     """Trials that run beside the one that is measured, with so many epochs behind them each."""
     for ticket in range(count):
-        optuna_rows.start_trial(connection, search.study_id, 10_000_000 + ticket)
+        optuna_rows.start_trial(ours, search.study_id, 10_000_000 + ticket)
     run(
-        connection,
+        ours,
         "INSERT INTO lr_trial (study_id, ticket, trial_id, number, kind, state, worker, attempt,"
         " epochs, seconds, started_at) SELECT study_id, 10000000 + number, trial_id, number,"
         " 'sampled', 'running', 'fill:0:0', 1, 0, 0, 0 FROM trials t WHERE study_id = :study"
         " AND NOT EXISTS (SELECT 1 FROM lr_trial o WHERE o.trial_id = t.trial_id)",
         {"study": search.study_id},
     )
-    curves(connection, search.study_id, reports_each, "ticket >= 10000000")
-    connection.execute(text(f"SET LOCAL search_path = {stock}"))
-    ids = [optuna_rows.start_trial(connection, stock_id, ticket)[0] for ticket in range(count)]
-    reports(connection, stock_id, f"generate_series(1, {reports_each})", first=ids[0])
+    curves(ours, search.study_id, epochs, "ticket >= 10000000")
+    ids = [optuna_rows.start_trial(stock, STOCK_ID, ticket)[0] for ticket in range(count)]
+    reports(stock, STOCK_ID, f"generate_series(1, {epochs})", first=ids[0])
 
 
 def reports(
