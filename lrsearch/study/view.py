@@ -21,6 +21,7 @@ from lrsearch.storage.tables import TrialState, studies
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study import optuna_tables as t
 from lrsearch.study.knowledge import VIOLATION
+from lrsearch.study.quick_tpe import SeenTrial
 
 #: The view holds the best trials and the latest. TPE takes at most the best 25 as good (Optuna's
 #: `default_gamma`) and weighs the newest 25 of the others fully, older ones ever less; its time
@@ -118,13 +119,13 @@ class View:
 
 def _news(rows: Iterable[Row], places: Mapping[int, int], last: int) -> News:
     """Trials of rows of `_details`, a row for each parameter."""
-    made: dict[int, FrozenTrial] = {}
+    made: dict[int, SeenTrial] = {}
     ended: dict[int, FrozenTrial] = {}
     running: list[FrozenTrial] = []
     for row in rows:
         trial = made.get(row["trial_id"])
         if trial is None:
-            trial = made[row["trial_id"]] = _frozen(row)
+            trial = made[row["trial_id"]] = _seen(row)
             place = places.get(row["trial_id"], row["ended"])
             if place is None:
                 running.append(trial)
@@ -134,26 +135,20 @@ def _news(rows: Iterable[Row], places: Mapping[int, int], last: int) -> News:
                     ended[place] = trial
         if row["param_name"] is not None:
             distribution = _distribution(row["distribution_json"])
-            trial.distributions[row["param_name"]] = distribution
-            trial.params[row["param_name"]] = distribution.to_external_repr(row["param_value"])
+            trial.add(row["param_name"], row["param_value"], distribution)
     return News(ended=ended, running=running, last=last)
 
 
-def _frozen(row: Row) -> FrozenTrial:
-    violation = 0.0 if row["violation"] is None else json.loads(row["violation"])
-    return FrozenTrial(
+def _seen(row: Row) -> SeenTrial:
+    return SeenTrial(
         number=row["number"] + 1,  # the trial that is drawn has 0
         state=row["state"],
         value=row["value"],
-        datetime_start=None,
-        datetime_complete=None,
         params={},
         distributions={},
-        user_attrs={},
-        # TPE asks each trial for its constraints many times: the fewer the quicker.
-        system_attrs={VIOLATION: violation} if violation > 0 else {},
         intermediate_values={} if row["step"] is None else {row["step"]: row["report"]},
         trial_id=row["trial_id"],
+        violation=0.0 if row["violation"] is None else json.loads(row["violation"]),
     )
 
 
