@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
     {"errors", "shapes", "muon"},
-    {"range_tests", "rungs", "versions"},
+    {"rungs", "versions"},
+    {"range_tests"},
     {"ranges", "plateau"},
     {"units", "limits"},
     {"optimizers", "schedules"},
