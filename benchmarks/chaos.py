@@ -8,6 +8,7 @@ undisturbed, and compared bit for bit. Run it: python benchmarks/chaos.py --work
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -32,7 +33,10 @@ from lrsearch.task import load_task
 #: Seconds between two looks.
 TICK = 0.1
 #: No two faults begin closer to each other, and no two further apart, in seconds.
-GAPS = (0.3, 3.0)
+GAPS = (0.5, 3.0)
+#: The fleet is not wiped out again before what it held could get on, in leases: a trial that is
+#: lost three times without a new checkpoint counts as to blame.
+MASSACRE_LEASES = 3.0
 #: The last fault falls before this share of all trials and runs has ended.
 SPREAD = 0.9
 #: Without a fault, and without a trial or run that ends, for so long, the study hangs.
@@ -51,6 +55,7 @@ class Storm:
         #: Name, second and what it did, of each fault so far.
         self.done: list[dict[str, Any]] = []
         self.began = self.last = time.monotonic()
+        self._massacre = -math.inf
         #: Lane, when it ends, and how.
         self._open: list[tuple[str, float, Blow]] = []
 
@@ -76,11 +81,15 @@ class Storm:
     def _strike(self) -> None:
         busy = {lane for lane, _, _ in self._open if lane}
         free = [name for name in self.waiting if FAULTS[name].lane not in busy]
+        if time.monotonic() - self._massacre < MASSACRE_LEASES * self.site.lease:
+            free = [name for name in free if name != "kill_others"]
         if not free:
             return
         name = free[0]
         self.waiting.remove(name)
         self.last = time.monotonic()
+        if name == "kill_others":
+            self._massacre = self.last
         blow = FAULTS[name].strike(self.site, self.chance)
         self._note(name, blow.what)
         if blow.undo is not None:
