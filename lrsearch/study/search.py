@@ -214,10 +214,6 @@ class Search:
             recipe=recipe,
         )
 
-    def add_rows(self, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Write rows of a trial's curve; False if the claim is lost."""
-        return self.database.run(lambda connection: curves.add(connection, claim, rows))
-
     def passes_rung(
         self,
         assignment: Assignment,
