@@ -21,7 +21,7 @@ def worker_rows(search: Search, *, everyone: bool) -> list[dict[str, Any]]:
     found = [
         {
             "worker": row["name"],
-            "host": row["name"].split("/")[0],
+            **_place(row["name"]),
             "device": row["device"],
             "version": row["version"],
             "state": _state(row, search.spec.lease.seconds),
@@ -32,6 +32,12 @@ def worker_rows(search: Search, *, everyone: bool) -> list[dict[str, Any]]:
         for row in rows
     ]
     return found if everyone else [row for row in found if row["state"] != "ended"]
+
+
+def _place(name: str) -> dict[str, Any]:
+    """Host and process id of a worker's name, which storage.workers makes."""
+    host, pid, _ = name.rsplit(":", 2)
+    return {"host": host.split("/")[0], "pid": int(pid)}
 
 
 def _state(row: Row, lease: float) -> str:

@@ -37,7 +37,8 @@ def workers(name: str, everyone: bool, as_json: bool, storage: str | None) -> No
 def _line(row: dict[str, Any]) -> str:
     doing = row["doing"] or "looks for work"
     state = doing if row["state"] == "working" else row["state"]
-    return f"{row['worker']}  {row['device']}  {state}  seen {row['seen_seconds_ago']:.0f} s ago"
+    where = f"{row['host']}  pid {row['pid']}  {row['device']}"
+    return f"{where}  {state}  seen {row['seen_seconds_ago']:.0f} s ago"
 
 
 COMMANDS = (workers,)
