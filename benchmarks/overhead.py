@@ -303,21 +303,23 @@ def measure_training(case: Case, optimizer: str, rounds: int, folder: Path) -> d
 # Service: a trial that trains nothing.
 
 
-def losses_of(number: int) -> list[float]:
+def losses_of(number: int, validations: int) -> list[float]:
     """Validation losses of a made-up trial."""
     draw = random.Random(number)
     level = draw.random()
-    return [level + draw.random() / 10 + 1 / (i + 1) for i in range(VALIDATIONS)]
+    return [level + draw.random() / 10 + 1 / (i + 1) for i in range(validations)]
 
 
-def serve_trial(search: Search) -> None:
+def serve_trial(
+    search: Search, worker: str = "benchmark:0:0", validations: int = VALIDATIONS
+) -> None:
     """What a worker asks of the database for one trial that runs to its end."""
-    assignment = search.ask("benchmark:0:0", lambda params: 32)
+    assignment = search.ask(worker, lambda params: 32)
     assert assignment is not None
-    waiting: list[dict[str, Any]] = []
     plan = plan_of(search.spec, assignment.recipe, search.steps_per_epoch)
-    for validation, loss in enumerate(losses_of(assignment.number), start=1):
-        waiting.append(asdict(made_up(validation, loss, search.steps_per_epoch)))
+    rows: list[dict[str, Any]] = []
+    for validation, loss in enumerate(losses_of(assignment.number, validations), start=1):
+        rows.append(asdict(made_up(validation, loss, search.steps_per_epoch)))
         if validation in plan.rungs:
             search.passes_rung(
                 assignment,
@@ -325,18 +327,18 @@ def serve_trial(search: Search) -> None:
                 signal=loss,
                 value=loss,
                 validation=validation,
-                rows=waiting,
+                rows=rows,
             )
-            waiting = []
+            rows = []
     outcome = Outcome(
         state=TrialState.COMPLETE,
         reason=None,
-        epochs=float(VALIDATIONS),
+        epochs=float(validations),
         seconds=1.0,
         progress=1.0,
         start_loss=2.3,
     )
-    assert search.tell(assignment, outcome, waiting)
+    assert search.tell(assignment, outcome, rows)
 
 
 def made_up(validation: int, loss: float, steps_per_epoch: int) -> Validation:
@@ -354,11 +356,13 @@ def made_up(validation: int, loss: float, steps_per_epoch: int) -> Validation:
     )
 
 
-def optuna_trial(study: optuna.Study, space: SearchSpace, *, prune: bool) -> None:
+def optuna_trial(
+    study: optuna.Study, space: SearchSpace, *, prune: bool, validations: int = VALIDATIONS
+) -> None:
     """The same with Optuna alone, as its documentation has it: report and ask at every epoch."""
     trial = study.ask()
     space.suggest(trial)
-    losses = losses_of(trial.number)
+    losses = losses_of(trial.number, validations)
     for epoch, loss in enumerate(losses, start=1):
         trial.report(loss, epoch)
         if prune:

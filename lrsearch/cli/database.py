@@ -1,9 +1,11 @@
 """Commands on the database's schema."""
 
+from collections.abc import Callable
+
 import click
 
 from lrsearch import __version__
-from lrsearch.cli.options import announce, common, json_option, print_json
+from lrsearch.cli.options import Command, announce, common, json_option, print_json
 
 
 @click.group()
@@ -72,19 +74,21 @@ def check(as_json: bool, storage: str | None) -> None:
     click.echo(f"schema {head()}: up to date")
 
 
+def _role(name: str, does: str) -> Callable[[Command], Command]:
+    role = f"lrsearch_{name}"
+    return click.option(f"--{name}", default=role, show_default=True, metavar="ROLE", help=does)
+
+
 @db.command()
-@click.option("--admin", default="lrsearch_admin", show_default=True, metavar="ROLE")
-@click.option("--worker", default="lrsearch_worker", show_default=True, metavar="ROLE")
-@click.option("--reader", default="lrsearch_reader", show_default=True, metavar="ROLE")
+@_role("admin", "Owns the tables, creates and deletes studies.")
+@_role("worker", "Works on studies; deletes nothing, makes no tables.")
+@_role("reader", "Reads: reports, lists, exports.")
 def grants(admin: str, worker: str, reader: str) -> None:
     """Print SQL that gives three PostgreSQL roles their rights; nothing is executed.
 
-    The admin owns the tables, creates and deletes studies; a worker works on them and deletes
-    nothing; a reader reads.
-
     \b
     Example:
-      lrsearch db grants --worker gpu_worker | psql work
+      lrsearch db grants --worker gpu_worker
     """
     from lrsearch.study.database import grant_statements
 

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from lrsearch.study.quick_tpe import best_sampler
 
 #: Share of the trials that a window confines; the rest keep the whole range, outside the window, as
 #: insurance against a range test that was wrong.
@@ -19,7 +21,7 @@ INSIDE_SHARE = 0.9
 Windows = Mapping[str, tuple[float, float]]
 
 
-class WindowedTPESampler(TPESampler):
+class WindowedTPESampler(best_sampler()):  # type: ignore[misc]  # chosen by Optuna's version
     """TPE that draws each windowed parameter inside its window nine times of ten, else outside.
 
     Only the draw is confined: the distribution that the study stores stays the whole range, so

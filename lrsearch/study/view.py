@@ -21,6 +21,7 @@ from lrsearch.storage.tables import TrialState, studies
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study import optuna_tables as t
 from lrsearch.study.knowledge import VIOLATION
+from lrsearch.study.quick_tpe import SeenTrial
 
 #: The view holds the best trials and the latest. TPE takes at most the best 25 as good (Optuna's
 #: `default_gamma`) and weighs the newest 25 of the others fully, older ones ever less; its time
@@ -118,13 +119,13 @@ class View:
 
 def _news(rows: Iterable[Row], places: Mapping[int, int], last: int) -> News:
     """Trials of rows of `_details`, a row for each parameter."""
-    made: dict[int, FrozenTrial] = {}
+    made: dict[int, SeenTrial] = {}
     ended: dict[int, FrozenTrial] = {}
     running: list[FrozenTrial] = []
     for row in rows:
         trial = made.get(row["trial_id"])
         if trial is None:
-            trial = made[row["trial_id"]] = _frozen(row)
+            trial = made[row["trial_id"]] = _seen(row)
             place = places.get(row["trial_id"], row["ended"])
             if place is None:
                 running.append(trial)
@@ -137,15 +138,14 @@ def _news(rows: Iterable[Row], places: Mapping[int, int], last: int) -> News:
     return News(ended=ended, running=running, last=last)
 
 
-def _add_param(trial: FrozenTrial, row: Row) -> None:
+def _add_param(trial: SeenTrial, row: Row) -> None:
     """Add a parameter; one that Optuna would not have written is left out."""
     try:
         distribution = _distribution(row["distribution_json"])
-        value = distribution.to_external_repr(row["param_value"])
+        distribution.to_external_repr(row["param_value"])
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return
-    trial.distributions[row["param_name"]] = distribution
-    trial.params[row["param_name"]] = value
+    trial.add(row["param_name"], row["param_value"], distribution)
 
 
 def _violation(text: str | None) -> float:
@@ -153,21 +153,16 @@ def _violation(text: str | None) -> float:
     return float(found) if is_number(found) else 0.0
 
 
-def _frozen(row: Row) -> FrozenTrial:
-    violation = _violation(row["violation"])
-    return FrozenTrial(
+def _seen(row: Row) -> SeenTrial:
+    return SeenTrial(
         number=row["number"] + 1,  # the trial that is drawn has 0
         state=row["state"],
         value=row["value"],
-        datetime_start=None,
-        datetime_complete=None,
         params={},
         distributions={},
-        user_attrs={},
-        # TPE asks each trial for its constraints many times: the fewer the quicker.
-        system_attrs={VIOLATION: violation} if violation > 0 else {},
         intermediate_values={} if row["step"] is None else {row["step"]: row["report"]},
         trial_id=row["trial_id"],
+        violation=_violation(row["violation"]),
     )
 
 
