@@ -42,7 +42,7 @@ SPREAD = 0.9
 #: Without a fault, and without a trial or run that ends, for so long, the study hangs.
 HANG_SECONDS = 60.0
 #: What a log says when a worker's trial has become another's.
-LOST = ("lost its lease", "was taken over")
+LOST = "was taken over"
 
 
 class Storm:
@@ -160,7 +160,7 @@ def summary(site: Site, storm: Storm, checks: Sequence[Check], seconds: float) -
         "states": dict(Counter(row["state"] for row in found.trials)),
         "takeovers": sum(max(0, row["attempt"] - 1) for row in held),
         "attempts": dict(sorted(Counter(row["attempt"] for row in held).items())),
-        "leases_lost": sum(worker.words.count(text) for worker in workers for text in LOST),
+        "leases_lost": sum(LOST in line for worker in workers for line in worker.logged),
         "workers_started": len(workers),
         "exits": exits(workers),
         "slowest_leave_seconds": round(max(late, default=0.0), 1),

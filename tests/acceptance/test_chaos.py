@@ -15,10 +15,10 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import chaos  # noqa: E402 - benchmarks are scripts, not a package
+import chaos_fleet  # noqa: E402
 from chaos_site import opened_site  # noqa: E402
 
-pytestmark = pytest.mark.slow
-
+LOST_IN_OUTAGE = "this worker's lease will run out"
 TRIALS = 12
 
 
@@ -26,6 +26,7 @@ def broken(checks):
     return [line for check in checks for line in check["broken"]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("storage", "workers", "faults", "trials"),
@@ -65,6 +66,23 @@ def until_ended(site, count):
         time.sleep(0.1)
 
 
+@pytest.mark.parametrize("site", ["postgresql"], indirect=True)
+def test_a_worker_asked_to_leave_in_an_outage_leaves_in_order(site):
+    site.start(2, random.Random(0))
+    site.fleet.supervised = False
+    until_ended(site, 1)
+    site.proxy.refuse()
+    time.sleep(1)
+    for worker, number in zip(site.fleet.everyone, chaos_fleet.LEAVE, strict=True):
+        worker.send(number)
+    for worker in site.fleet.everyone:
+        worker.process.join(chaos_fleet.LEAVE_SECONDS)
+        assert worker.process.exitcode == 0, worker.words
+        assert LOST_IN_OUTAGE in worker.words
+        assert chaos_fleet.complaints(worker) == []
+
+
+@pytest.mark.slow
 def test_the_last_worker_finishes_what_all_others_had(site):
     site.start(4, random.Random(0))
     site.fleet.supervised = False
@@ -75,6 +93,7 @@ def test_the_last_worker_finishes_what_all_others_had(site):
     assert len(site.fleet.everyone) == 4
 
 
+@pytest.mark.slow
 def test_a_fleet_that_was_wiped_out_is_replaced_later(site):
     site.start(4, random.Random(0))
     site.fleet.supervised = False
