@@ -134,10 +134,11 @@ class Keeper:
 
     def _look(self) -> None:
         now, held = time.monotonic(), self._held
-        if held is not None and held.telemetry is not None:
-            self._write(held, held.telemetry, now)
         if now - self._touched >= self.lease.seconds / RENEWALS:
             self._renew(held, now)
+        # Not before: a disk may have no room for rows, and enough for a renewal.
+        if held is not None and held.telemetry is not None:
+            self._write(held, held.telemetry, now)
         if self._may_reap(now):
             self._reap()
 

@@ -121,6 +121,27 @@ def test_curve_rows_are_written_while_training_goes_on(search, keeper):
     rows.close()
 
 
+def test_a_disk_without_room_for_curves_costs_no_lease(search, keeper, monkeypatch):
+    def full(connection, claim, rows):
+        raise OperationalError("INSERT", {}, psycopg.errors.DiskFull("no room"))
+
+    monkeypatch.setattr(curves, "add", full)
+    monkeypatch.setattr("lrsearch.keeper.BATCH_SECONDS", 0.0)  # it is tried again and again
+    claim = ask(search).claim
+    rows = Telemetry(claim)
+    with keeper.holding(claim, "trial 0", rows):
+        rows.add(curve_row(1))
+        first = expires(search, claim)
+
+        def renewed_twice():
+            keeper.beat()
+            return expires(search, claim) > first + 0.4
+
+        until(renewed_twice)
+    assert len(rows.pending()) == 1
+    rows.close()
+
+
 def test_what_others_lost_is_freed_by_the_clock(search, keeper):
     other = ask(search, "gone:1:1").claim
     with search.database.begin() as connection:
