@@ -11,6 +11,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import queue
 import sys
 import time
 import uuid
@@ -187,16 +188,18 @@ def in_processes(target: Callable[..., None], count: int, *arguments: Any) -> li
     context.set_forkserver_preload(["overhead", "fleet_fill"])  # imports are not measured
     results = context.Queue()
     shared = [context.Barrier(count) if item is BARRIER else item for item in arguments]
-    processes = [context.Process(target=target, args=(*shared, results)) for _ in range(count)]
+    processes = [
+        context.Process(target=target, args=(*shared, results), daemon=True) for _ in range(count)
+    ]
     for process in processes:
         process.start()
     found = []
     while len(found) < count:
-        if any(process.exitcode for process in processes):
-            raise SystemExit("a worker process failed")
-        if not results.empty():
-            found.append(results.get())
-        time.sleep(0.02)
+        try:
+            found.append(results.get(timeout=1))
+        except queue.Empty:
+            if any(process.exitcode for process in processes):
+                raise SystemExit("a worker process failed; its error is above") from None
     for process in processes:
         process.join()
     return found

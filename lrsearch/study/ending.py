@@ -1,4 +1,4 @@
-"""How a trial's end is told to Optuna: pure functions of how its training ended."""
+"""How a trial's end stands in both halves of a study: pure functions of how its training ended."""
 
 import math
 from collections.abc import Mapping
@@ -7,10 +7,30 @@ from typing import Any
 from optuna.trial import TrialState as OptunaState
 
 from lrsearch.rungs import divergence_limit
+from lrsearch.spec import StudySpec
 from lrsearch.spec_parts import Objective
+from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.assignment import Outcome
 from lrsearch.study.knowledge import START_VIOLATION, worst
+from lrsearch.values import best_validation, objective_value
+
+
+def our_end(outcome: Outcome, rows: list[Row], spec: StudySpec) -> dict[str, Any]:
+    """What our row of the trial says; `rows` are its curve."""
+    values: dict[str, Any] = {
+        "state": outcome.state,
+        "reason": outcome.reason,
+        "epochs": outcome.epochs,
+        "seconds": outcome.seconds,
+        "value": None,
+    }
+    best = best_validation(rows, spec)
+    if outcome.state in (TrialState.COMPLETE, TrialState.PRUNED) and best is not None:
+        values["value"] = objective_value(best, spec)
+        values["best_validation"] = best["validation"]
+        values["metrics"] = best["metrics"]
+    return values
 
 
 def optunas_end(

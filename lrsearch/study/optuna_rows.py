@@ -13,7 +13,19 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import Connection, Table, and_, func, insert, literal, not_, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import TrialState, trials
@@ -37,6 +49,18 @@ def insert_study(connection: Connection, name: str, direction: str) -> int:
     }
     connection.execute(insert(t.directions).values(values))
     return study_id
+
+
+def delete_study(connection: Connection, study_id: int) -> None:
+    """Remove a study with all its trials; our rows refer to them and go with them.
+
+    Optuna's own way takes six statements a trial.
+    """
+    mine = select(t.trials.c.trial_id).where(t.trials.c.study_id == study_id)
+    for table in t.BELONGING:
+        of_study = table.c.get("study_id")
+        rows = table.c.trial_id.in_(mine) if of_study is None else of_study == study_id
+        connection.execute(delete(table).where(rows))
 
 
 def count_trials(connection: Connection, study_id: int) -> int:

@@ -21,6 +21,13 @@ reports: Table = models.TrialIntermediateValueModel.__table__
 user_attributes: Table = models.TrialUserAttributeModel.__table__
 system_attributes: Table = models.TrialSystemAttributeModel.__table__
 
+#: All that have rows of trials or studies, those before which others refer to.
+BELONGING: list[Table] = [
+    table
+    for table in reversed(models.BaseModel.metadata.sorted_tables)
+    if {"trial_id", "study_id"} & set(table.c.keys())
+]
+
 #: Of a finite number in `values`.
 FINITE = models.TrialValueModel.TrialValueType.FINITE
 

@@ -18,14 +18,13 @@ from lrsearch.storage import claims, curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row
-from lrsearch.storage.tables import TrialState, one_line
+from lrsearch.storage.tables import one_line
 from lrsearch.study import blame, optuna_rows
 from lrsearch.study.assignment import Assignment, LostTrialError, Outcome
 from lrsearch.study.database import optuna_storage
-from lrsearch.study.ending import optunas_end
+from lrsearch.study.ending import optunas_end, our_end
 from lrsearch.study.sampler import WindowedTPESampler, Windows, new_trial
 from lrsearch.study.view import News, View
-from lrsearch.values import best_validation, objective_value
 
 __all__ = ["Assignment", "LostTrialError", "Outcome", "Search"]
 
@@ -261,7 +260,7 @@ class Search:
         def end(connection: Connection) -> bool:
             if not curves.add(connection, claim, rows):
                 return False
-            values = self._values(connection, claim, outcome)
+            values = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
             if not trials.record(connection, claim, horizon=self.horizon, values=values):
                 return False
             state, rest = optunas_end(outcome, values["value"], self.spec.objective)
@@ -271,22 +270,6 @@ class Search:
         return self.database.run(
             end, recall=lambda connection: claims.has_ended(connection, claim) or None
         )
-
-    def _values(self, connection: Connection, claim: Claim, outcome: Outcome) -> dict[str, Any]:
-        """What our row of an ended trial says."""
-        best = best_validation(curves.of_trial(connection, claim.id), self.spec)
-        values: dict[str, Any] = {
-            "state": outcome.state,
-            "reason": outcome.reason,
-            "epochs": outcome.epochs,
-            "seconds": outcome.seconds,
-            "value": None,
-        }
-        if outcome.state in (TrialState.COMPLETE, TrialState.PRUNED) and best is not None:
-            values["value"] = objective_value(best, self.spec)
-            values["best_validation"] = best["validation"]
-            values["metrics"] = best["metrics"]
-        return values
 
     def reap(self, dead: Collection[str] = ()) -> list[str]:
         """Free what workers have lost, and end what is to blame for it; a line for each.
@@ -310,7 +293,8 @@ class Search:
     def delete(self) -> None:
         """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
         # By its id: under its name there may be a successor by now.
-        optuna_storage(self.database).delete_study(self.study_id)
+        with self.database.begin() as connection:
+            optuna_rows.delete_study(connection, self.study_id)
 
 
 def _claim_of(row: Row) -> Claim:

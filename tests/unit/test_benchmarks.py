@@ -89,6 +89,25 @@ def test_divergence_sets_lrsearch_beside_default_optuna(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
+    done = run_script("fleet.py", "--quick", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {
+        "overhead_ms_per_trial",
+        "trials_per_second",
+        "epoch_decision_ms",
+        "cold_start_s",
+        "worker_rss_mb",
+        "telemetry_ms_per_row",
+    }
+    for pair in result.values():
+        assert set(pair) == {"lrsearch", "optuna"}
+    for name in result.keys() - {"worker_rss_mb"}:
+        assert min(result[name].values()) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("script", "options", "message"),
     [
@@ -98,6 +117,7 @@ def test_divergence_sets_lrsearch_beside_default_optuna(tmp_path):
             ("--storage", "sqlite:///x.db"),
             "--storage sqlite:///x.db: a PostgreSQL URL is needed",
         ),
+        ("fleet.py", ("--existing", "0"), "--existing 0: at least 1 is needed"),
         (
             "samplers.py",
             ("--data", "absent.gz"),
@@ -105,7 +125,7 @@ def test_divergence_sets_lrsearch_beside_default_optuna(tmp_path):
         ),
         ("chaos.py", ("--workers", "1"), "--workers 1: at least 2 is needed"),
     ],
-    ids=["rounds", "storage", "data", "workers"],
+    ids=["rounds", "storage", "existing", "data", "workers"],
 )
 def test_an_option_that_cannot_be_measured_is_refused(script, options, message, tmp_path):
     done = run_script(script, *options, cwd=tmp_path)
