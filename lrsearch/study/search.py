@@ -252,7 +252,8 @@ class Search:
                 raise LostTrialError(f"trial {assignment.number} was taken over by another worker")
             if math.isfinite(value):
                 optuna_rows.report(connection, assignment.trial_id, validation, value)
-            return survives(
+            # What was decided stands: its marks beyond would be those of a trial that ended here.
+            return trials.went_past(connection, claim.id, rung) or survives(
                 better=peers.better,
                 others=peers.others,
                 eta=pruning.eta,

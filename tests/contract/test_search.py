@@ -235,6 +235,18 @@ def test_optuna_gets_the_value_at_each_rung(search):
     assert optunas(search).intermediate_values == {1: 0.9, 3: 0.7}
 
 
+def test_whoever_takes_over_a_trial_that_went_past_a_rung_takes_it_past_again(search):
+    first, *others = [ask(search) for _ in range(6)]
+    assert pass_rung(search, first, 5.0)
+    assert pass_rung(search, first, 4.0, rung=1, validation=3)
+    for loss, other in enumerate(others):
+        pass_rung(search, other, float(loss))
+    assert pass_rung(search, first, 5.0)  # from a checkpoint before it; by now it is the last of 6
+    for loss, other in enumerate(others):
+        pass_rung(search, other, float(loss), rung=1, validation=3)
+    assert not pass_rung(search, first, 4.0, rung=1, validation=3)
+
+
 def test_a_rung_reached_again_counts_once(search):
     first, second = ask(search), ask(search)
     for _ in range(3):
