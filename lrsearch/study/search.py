@@ -149,6 +149,7 @@ class Search:
         if row is None:
             return None
         if row["trial_id"] is None:
+            studies.lock(connection, self.study_id)  # an older version left tickets without a trial
             trial_id, number = optuna_rows.start_trial(connection, self.study_id, row["ticket"])
             row |= {"trial_id": trial_id, "number": number - self._known}
             trials.attach(connection, _claim_of(row), trial_id=trial_id, number=row["number"])
