@@ -43,7 +43,7 @@ class _Held:
 
     def __init__(self, claim: Claim, telemetry: Telemetry | None, doing: str) -> None:
         self.claim, self.telemetry, self.doing = claim, telemetry, doing
-        self.lost = self.stop = False
+        self.lost = self.stop = self.hung = False
         self.beats = -1
         self.progress = self.written = time.monotonic()
 
@@ -88,12 +88,18 @@ class Keeper:
     def holding(
         self, claim: Claim, doing: str, telemetry: Telemetry | None = None
     ) -> Iterator[None]:
-        """Renew this claim while the block runs, and write its curve rows."""
-        self._held = _Held(claim, telemetry, doing)
+        """Renew this claim while the block runs, and write its curve rows.
+
+        A lease that was lost though nothing hung (the machine slept, the network was away) counts
+        as no death.
+        """
+        held = self._held = _Held(claim, telemetry, doing)
         try:
             yield
         finally:
             self._held = None
+            if held.lost and not held.hung:
+                self._theirs.database.run(lambda connection: leases.absolve(connection, claim))
 
     def beat(self) -> None:
         """Training got on by a step."""
@@ -169,6 +175,8 @@ class Keeper:
         if held is not None and self._got_on() != held.beats:
             held.beats, held.progress = self._got_on(), now
         hung = held is not None and now - held.progress > self.lease.stall
+        if held is not None and hung:
+            held.hung = True
 
         def renew(connection: Connection) -> float:
             doing = None if held is None else held.doing

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from tiny_studies import ask, curve_row, make_search
 
 from lrsearch.keeper import Keeper, StopTrial
-from lrsearch.storage import confirmations, curves, fleet, leases
+from lrsearch.storage import confirmations, curves, fleet, leases, trials
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.tables import db_now
 from lrsearch.storage.tables import leases as lease_table
@@ -245,3 +245,22 @@ def test_only_a_trial_is_ended_on_request(search, keeper):
         before = seen(search)[0]
         until(lambda: seen(search)[0] > before + 0.3)
         keeper.check()
+
+
+@pytest.mark.parametrize("hung", [False, True], ids=["asleep", "hung"])
+def test_a_lease_that_a_living_worker_lost_counts_as_a_death_only_if_it_hung(database, hung):
+    stall = 0.01 if hung else 600.0
+    search = make_search(database, lease={"seconds": 0.5, "stall": stall})
+    with database.begin() as connection:
+        fleet.register(connection, search.study_id, ME, device="cpu", version="0")
+    claim = ask(search).claim
+    with Keeper(search, ME, "cpu", "0") as keeper, keeper.holding(claim, "trial 0"):
+        with database.begin() as connection:
+            connection.execute(update(lease_table).values(expires_at=db_now() - 100))
+            assert leases.reap(connection, search.study_id, 0.001)[0]["deaths"] == 1
+        if hung:
+            until(lambda: keeper._held.hung)
+            keeper.beat()
+        until(lambda: keeper.beat() or keeper.lost)
+    with database.read() as connection:
+        assert trials.by_number(connection, search.study_id, 0)["deaths"] == (1 if hung else 0)
