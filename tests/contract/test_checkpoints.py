@@ -102,6 +102,17 @@ def test_the_newest_two_are_kept(search, claim):
     assert (row["kind"], row["item"], row["attempt"]) == ("trial", claim.id, 1)
 
 
+def test_what_another_has_ended_is_not_counted(search, claim):
+    other = ask(search, OTHER).claim
+    for each in (claim, other):
+        assert record(search, each, 3)
+    assert total(search) == 20
+    with search.database.begin() as connection:
+        ends = update(trials).where(trials.c.id == other.id).values(state=TrialState.PRUNED)
+        connection.execute(ends)
+    assert total(search) == 10
+
+
 def test_a_file_is_recorded_once_however_often_this_is_asked(search, claim):
     for step in (3, 9, 9, 9):
         assert record(search, claim, step)
