@@ -30,7 +30,7 @@ class Repair:
 def repair(search: Search) -> Repair:
     """Free what the dead held, recount the budget, and check what must hold of every trial.
 
-    Safe beside living workers: it holds the study's row while it counts.
+    Safe beside living workers: it holds the study's row while it counts, nothing while it checks.
     """
     done = reap(search)
     with search.database.begin() as connection:
@@ -38,7 +38,7 @@ def repair(search: Search) -> Repair:
         done += _recount(connection, study, search.horizon)
         ended = leases.end_stale(connection, search.study_id)
         done += [f"ended {ended} leases of what no longer runs"] if ended else []
-        wrong = list(_wrong(connection, search.study_id))
+    wrong = search.database.look(lambda connection: list(_wrong(connection, search.study_id)))
     return Repair(study=search.name, done=done, wrong=wrong)
 
 

@@ -8,9 +8,11 @@ from sqlalchemy import delete, text, update
 from tiny_studies import ask, curve_row, make_search, opened, work
 
 from lrsearch.repair import repair
-from lrsearch.storage import curves, studies, workers
+from lrsearch.storage import audit, curves, studies, workers
+from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import leases as lease_table
+from lrsearch.storage.tables import studies as study_table
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.database import prepare
 
@@ -83,6 +85,18 @@ def test_what_cannot_be_mended_is_named(finished):
         "trials whose end in Optuna differs from ours: 1",
         "trials whose curve has a gap: 0",
     ]
+
+
+def test_rows_are_checked_while_workers_go_on(finished, monkeypatch):
+    def gaps(connection, study_id):
+        change(finished, update(study_table).values(steps_per_epoch=6))  # waits for who holds it
+        return []
+
+    monkeypatch.setattr(audit, "gaps", gaps)
+    finished.database.busy_seconds = 0.1
+    monkeypatch.setitem(SERVER_SETTINGS, "lock_timeout", "100ms")
+    finished.database.close()
+    assert repair(finished).wrong == []
 
 
 def test_a_gap_before_a_takeover_is_one_after_it_is_none(database):
