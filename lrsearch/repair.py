@@ -43,8 +43,13 @@ def repair(search: Search) -> Repair:
 
 
 def _recount(connection: Connection, study: Row, horizon: float) -> list[str]:
-    """Set the counters of the budget to what the rows say."""
+    """Set the counters of the budget to what the rows say.
+
+    Epochs that were used are never given back: confirmation runs that were planned anew have
+    trained, and their rows are gone.
+    """
     found = audit.totals(connection, study["study_id"], horizon)
+    found["epochs_used"] = max(found["epochs_used"], study["epochs_used"])
     off = {key: value for key, value in found.items() if not _equal(study[key], value)}
     if off:
         studies.change(connection, study["study_id"], **off)

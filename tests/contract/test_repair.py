@@ -7,8 +7,9 @@ from command import run_command
 from sqlalchemy import delete, text, update
 from tiny_studies import ask, curve_row, make_search, opened, work
 
+from lrsearch import confirm
 from lrsearch.repair import repair
-from lrsearch.storage import audit, curves, studies, workers
+from lrsearch.storage import audit, confirmations, curves, studies, workers
 from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import leases as lease_table
@@ -47,6 +48,18 @@ def test_counters_that_are_off_are_recounted(finished):
     assert after["epochs_used"] == pytest.approx(before["epochs_used"])
     assert (after["trials_used"], after["epochs_reserved"]) == (4, 0)
     assert repair(finished).done == []
+
+
+def test_epochs_of_confirmation_runs_that_were_planned_anew_stay_used(finished):
+    with finished.database.read() as connection:
+        before = studies.by_id(connection, finished.study_id)["epochs_used"]
+        spent = sum(r["epochs"] for r in confirmations.everything(connection, finished.study_id))
+    assert spent > 0
+    confirm.request(finished, top=1, runs=1)
+    assert repair(finished).done == []
+    with finished.database.read() as connection:
+        assert confirmations.everything(connection, finished.study_id) == []
+        assert studies.by_id(connection, finished.study_id)["epochs_used"] == before
 
 
 def test_a_running_trial_keeps_its_reservation(database):
