@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from datetime import UTC, datetime
 
 from lrsearch.errors import SpecError
 from lrsearch.storage import checkpoints, studies
@@ -14,12 +15,15 @@ log = logging.getLogger("lrsearch")
 def store_of(search: Search) -> CheckpointStore:
     """The folder of a study's checkpoints. Raises SpecError if it cannot be used from here.
 
-    It is the study's own, though another database may have a study of the same name.
+    It is the study's own, though another database may have one that was created in the same second:
+    when that was (UTC), and a mark. A study's name is no part of it: `study extend` changes that.
     """
     study = search.database.look(lambda connection: studies.by_id(connection, search.study_id))
-    made = repr(search.study_id if study is None else study["created_at"])
+    created = 0.0 if study is None else study["created_at"]
+    made = repr(search.study_id if study is None else created)
     mark = hashlib.sha256(made.encode()).hexdigest()[:8]
-    return CheckpointStore(search.spec.checkpoints.to, f"{search.name}-{mark}")
+    day = datetime.fromtimestamp(created, UTC).strftime("%Y%m%d-%H%M%S")
+    return CheckpointStore(search.spec.checkpoints.to, f"study-{day}-{mark}")
 
 
 def sweep(search: Search, store: CheckpointStore) -> int:
@@ -37,13 +41,24 @@ def sweep(search: Search, store: CheckpointStore) -> int:
     )
 
 
+def sweep_closed(search: Search) -> None:
+    """Remove the checkpoints of what no worker has ended, where they can be reached from here."""
+    store = _reachable(search)
+    if store is not None:
+        sweep(search, store)
+
+
 def delete_study(search: Search) -> None:
     """Delete a study, and its checkpoints where they can be reached from here."""
+    store = _reachable(search)
+    search.delete()
+    if store is not None:
+        sweep(search, store)
+
+
+def _reachable(search: Search) -> CheckpointStore | None:
     try:
-        store = store_of(search)
+        return store_of(search)
     except SpecError as error:
         log.warning("checkpoints stay where they are: %s", error)
-        search.delete()
-        return
-    search.delete()
-    sweep(search, store)
+        return None

@@ -247,6 +247,7 @@ def request(search: Search, *, top: int | None, runs: int | None) -> None:
     Raises StudyError when nothing can be confirmed, or `runs` is beyond the study's share.
     """
     with search.database.begin() as connection:
+        confirmations.lock(connection, search.study_id)
         study = studies.lock(connection, search.study_id)
         spec = StudySpec.from_stored(study["definition"])
         counts = studies.counts(connection, search.study_id)

@@ -30,7 +30,7 @@ class Repair:
 def repair(search: Search) -> Repair:
     """Free what the dead held, recount the budget, and check what must hold of every trial.
 
-    Safe beside living workers: it holds the study's row while it counts.
+    Safe beside living workers: it holds the study's row while it counts, nothing while it checks.
     """
     done = reap(search)
     with search.database.begin() as connection:
@@ -38,13 +38,18 @@ def repair(search: Search) -> Repair:
         done += _recount(connection, study, search.horizon)
         ended = leases.end_stale(connection, search.study_id)
         done += [f"ended {ended} leases of what no longer runs"] if ended else []
-        wrong = list(_wrong(connection, search.study_id))
+    wrong = search.database.look(lambda connection: list(_wrong(connection, search.study_id)))
     return Repair(study=search.name, done=done, wrong=wrong)
 
 
 def _recount(connection: Connection, study: Row, horizon: float) -> list[str]:
-    """Set the counters of the budget to what the rows say."""
+    """Set the counters of the budget to what the rows say.
+
+    Epochs that were used are never given back: confirmation runs that were planned anew have
+    trained, and their rows are gone.
+    """
     found = audit.totals(connection, study["study_id"], horizon)
+    found["epochs_used"] = max(found["epochs_used"], study["epochs_used"])
     off = {key: value for key, value in found.items() if not _equal(study[key], value)}
     if off:
         studies.change(connection, study["study_id"], **off)

@@ -83,6 +83,7 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study extend digits studies/digits.yaml
     """
+    from lrsearch.checkpoint_files import sweep_closed
     from lrsearch.origin import extension_text
     from lrsearch.preflight import check_file
     from lrsearch.study.extend import extend_study
@@ -96,6 +97,7 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     done = extend_study(
         search, checked.spec, checked.loaded, steps_per_epoch=checked.steps_per_epoch
     )
+    sweep_closed(search)
     study = summarize(Search.open(search.database, done.name))
     if as_json:
         print_json({**done.to_dict(), "budget": study["budget"]})

@@ -7,7 +7,7 @@ removed stays, with 0 bytes: a worker may not delete rows.
 from collections.abc import Sequence
 from typing import Protocol
 
-from sqlalchemy import Connection, Table, and_, func, insert, select, update
+from sqlalchemy import Connection, Select, Table, and_, func, insert, or_, select, update
 
 from lrsearch.storage.leases import TABLES, Claim, Kind
 from lrsearch.storage.rows import Row, fetch
@@ -105,10 +105,22 @@ def forget(connection: Connection, kind: str, item: int) -> None:
 
 
 def total_bytes(connection: Connection, study_id: int) -> int:
-    """What the study's checkpoints hold together."""
+    """What the checkpoints of the study's running trials and runs hold together.
+
+    What has ended does not count: its files go with the next sweep.
+    """
     c = checkpoints.c
-    query = select(func.coalesce(func.sum(c.bytes), 0)).where(c.study_id == study_id)
+    runs = (
+        and_(c.kind == kind, c.item.in_(_running(table, study_id)))
+        for kind, table in TABLES.items()
+    )
+    query = select(func.coalesce(func.sum(c.bytes), 0)).where(c.study_id == study_id, or_(*runs))
     return int(connection.execute(query).scalar_one())
+
+
+def _running(table: Table, study_id: int) -> Select[int]:
+    mine = (table.c.study_id == study_id, table.c.state == TrialState.RUNNING)
+    return select(table.c.id).where(*mine)
 
 
 def forget_ended(connection: Connection, study_id: int) -> set[tuple[str, int]]:
@@ -116,11 +128,7 @@ def forget_ended(connection: Connection, study_id: int) -> set[tuple[str, int]]:
     running = {
         (str(kind), int(item))
         for kind, table in TABLES.items()
-        for item in connection.execute(
-            select(table.c.id).where(
-                table.c.study_id == study_id, table.c.state == TrialState.RUNNING
-            )
-        ).scalars()
+        for item in connection.execute(_running(table, study_id)).scalars()
     }
     c = checkpoints.c
     query = select(c.kind, c.item).where(c.study_id == study_id, c.bytes > 0)

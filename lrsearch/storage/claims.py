@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select, update
 
-from lrsearch.storage import leases
 from lrsearch.storage.leases import TABLES, Claim, Kind
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import TrialState
@@ -20,10 +19,8 @@ WAITING = "waiting"
 OPEN = (WAITING, TrialState.RUNNING.value)
 
 
-def claim(
-    connection: Connection, kind: Kind, study_id: int, worker: str, lease: float
-) -> Row | None:
-    """The next row that nobody holds, now held by `worker` and leased for `lease` seconds."""
+def claim(connection: Connection, kind: Kind, study_id: int, worker: str) -> Row | None:
+    """The next row that nobody holds, now held by `worker`. The caller takes its lease, last."""
     table = TABLES[kind]
     c = table.c
     free = (
@@ -42,15 +39,14 @@ def claim(
         .values(state=TrialState.RUNNING, worker=worker, attempt=c.attempt + 1)
         .returning(*c)
     )
-    row = fetch_first(connection, query)
-    if row is not None:
-        held = Claim(kind=kind, id=row["id"], attempt=row["attempt"], worker=worker)
-        leases.take(connection, study_id, held, lease)
-    return row
+    return fetch_first(connection, query)
 
 
 def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> bool:
-    """End a row, once; False if another worker has taken it over."""
+    """End a row, once; False if another worker has taken it over. The caller ends its lease, last.
+
+    Leases are locked after the study, whose counters the caller changes in between.
+    """
     table = TABLES[claim.kind]
     c = table.c
     query = (
@@ -63,10 +59,7 @@ def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> b
         )
         .values(**values)
     )
-    if not connection.execute(query).rowcount:
-        return False
-    leases.let_go(connection, claim)
-    return True
+    return bool(connection.execute(query).rowcount)
 
 
 def by_id(connection: Connection, kind: Kind, item: int) -> Row:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from lrsearch.storage import claims
+from lrsearch.storage import claims, leases
 from lrsearch.storage.claims import WAITING
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row, fetch
@@ -35,6 +35,13 @@ def add(connection: Connection, study_id: int, runs: Sequence[Mapping[str, Any]]
     )
 
 
+def lock(connection: Connection, study_id: int) -> None:
+    """Hold all runs until the transaction ends: before their study, as whoever ends one does."""
+    c = confirmations.c
+    query = select(c.id).where(c.study_id == study_id).order_by(c.id).with_for_update()
+    connection.execute(query).all()
+
+
 def clear(connection: Connection, study_id: int) -> None:
     """Forget all runs, for a confirmation that is asked for anew."""
     connection.execute(delete(confirmations).where(confirmations.c.study_id == study_id))
@@ -42,7 +49,10 @@ def clear(connection: Connection, study_id: int) -> None:
 
 def claim(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
     """The next run that nobody trains, leased for `lease` seconds."""
-    return claims.claim(connection, Kind.CONFIRMATION, study_id, worker, lease)
+    run = claims.claim(connection, Kind.CONFIRMATION, study_id, worker)
+    if run is not None:
+        leases.take(connection, study_id, claim_of(run), lease)
+    return run
 
 
 def record(connection: Connection, run: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
@@ -54,6 +64,7 @@ def record(connection: Connection, run: Mapping[str, Any], values: Mapping[str, 
         .where(studies.c.study_id == run["study_id"])
         .values(epochs_used=studies.c.epochs_used + values["epochs"])
     )
+    leases.let_go(connection, claim_of(run))
     return True
 
 

@@ -26,8 +26,11 @@ CONNECT_TIMEOUT_SECONDS = 3
 #: milliseconds; a minute is one in which somebody else holds the study.
 STATEMENT_SECONDS = 60
 #: A worker that was stopped within a transaction, by SIGSTOP or with its machine, holds the study's
-#: row no longer than that. Our transactions compute nothing between their statements.
+#: row no longer than that. Workers' transactions compute nothing between their statements.
 IDLE_IN_TRANSACTION_SECONDS = 15
+#: The same for the few transactions that compute: a successor's encodes all trials of a study
+#: (0.05 ms each) and reads those of Optuna through another session.
+LONG_IDLE_SECONDS = 600
 #: Seconds without an answer after which a connection is given up: later than the server itself
 #: would have given up the statement. A connection through which nothing comes any more (a proxy
 #: that went silent, one end closed) would otherwise be waited for without end.
@@ -133,11 +136,16 @@ def identity(connection: Connection) -> Identity | None:
 
 @contextmanager
 def unhurried(connection: Connection) -> Iterator[None]:
-    """Statements of this transaction may take as long as they take, as on large tables they do."""
+    """Statements of this transaction may take as long as they take, as on large tables they do.
+
+    Between them it may compute for `LONG_IDLE_SECONDS`.
+    """
     before = answer_seconds.set(math.inf)
     try:
         if identity(connection) is not None:
+            idle = f"SET LOCAL idle_in_transaction_session_timeout = '{LONG_IDLE_SECONDS}s'"
             connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text(idle))
         yield
     finally:
         answer_seconds.reset(before)

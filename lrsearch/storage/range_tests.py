@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from lrsearch.storage import claims
+from lrsearch.storage import claims, leases
 from lrsearch.storage.claims import OPEN, WAITING
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row, fetch
@@ -34,12 +34,13 @@ def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]
 
 def claim(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
     """The next range test that nobody trains, leased for `lease` seconds; it starts the clock."""
-    row = claims.claim(connection, Kind.RANGE_TEST, study_id, worker, lease)
+    row = claims.claim(connection, Kind.RANGE_TEST, study_id, worker)
     if row is not None:
         clock = func.coalesce(studies.c.first_ask_at, db_now())
         connection.execute(
             update(studies).where(studies.c.study_id == study_id).values(first_ask_at=clock)
         )
+        leases.take(connection, study_id, claim_of(row), lease)
     return row
 
 
@@ -58,6 +59,7 @@ def record(connection: Connection, test: Mapping[str, Any], values: Mapping[str,
             epochs_used=studies.c.epochs_used + values["epochs"],
         )
     )
+    leases.let_go(connection, claim_of(test))
     return True
 
 

@@ -18,6 +18,7 @@ from lrsearch.range_plan import ramp_plan
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.storage import confirmations, range_tests, studies, successor, trials
 from lrsearch.storage.connect import explained
+from lrsearch.storage.postgresql import unhurried
 from lrsearch.storage.rows import Row
 from lrsearch.storage.successor import Taken
 from lrsearch.storage.tables import StudyState, TrialState
@@ -76,8 +77,9 @@ def extend_study(
     new_entries = [entry for entry in spec.warm_start if entry not in search.spec.warm_start]
     with explained(search.database):
         lessons = warm_start.gather(search.database, spec, new_entries, loaded)
+        search.all_trials()  # Optuna keeps those that have ended, and reads only others later on
         try:
-            with search.database.begin() as connection:
+            with search.database.begin() as connection, unhurried(connection):
                 # Trials before their study, as workers lock them when a trial ends.
                 held = successor.hold_running(connection, search.study_id)
                 row = _hold(connection, search, spec)

@@ -1,25 +1,31 @@
 """A trial that was saved goes on to the same bits from the newest checkpoint that can be used, and
 to an equal end without one; on SQLite and on PostgreSQL."""
 
+import json
 import random
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import fsspec
 import pytest
 import torch
+from command import run_command
 from processes import finish, in_process
 from small import make_recipe, make_training, run
 from sqlalchemy import select, update
-from tiny_studies import ask, ended, make_search, opened
+from tiny_studies import TASKS, ask, ended, make_search, opened
 
 from lrsearch.checkpoint_files import delete_study, store_of, sweep
 from lrsearch.checkpoints import Checkpoints
+from lrsearch.recipe import read_yaml
 from lrsearch.spec_parts import Checkpointing
 from lrsearch.storage import checkpoints, leases
+from lrsearch.storage import studies as studies_of
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.tables import TrialState, confirmations, studies, trials
 from lrsearch.storage.tables import checkpoints as table
+from lrsearch.study.search import Search
 from lrsearch.training import checkpoint
 from lrsearch.training.store import Saved
 
@@ -94,6 +100,17 @@ def test_the_newest_two_are_kept(search, claim):
     row = newest(search, claim)[0]
     assert row.items() >= asdict(saved_at(20, size=20)).items()
     assert (row["kind"], row["item"], row["attempt"]) == ("trial", claim.id, 1)
+
+
+def test_what_another_has_ended_is_not_counted(search, claim):
+    other = ask(search, OTHER).claim
+    for each in (claim, other):
+        assert record(search, each, 3)
+    assert total(search) == 20
+    with search.database.begin() as connection:
+        ends = update(trials).where(trials.c.id == other.id).values(state=TrialState.PRUNED)
+        connection.execute(ends)
+    assert total(search) == 10
 
 
 def test_a_file_is_recorded_once_however_often_this_is_asked(search, claim):
@@ -445,6 +462,32 @@ def test_studies_of_one_name_do_not_share_files(search, claim, folder):
 def test_a_deleted_study_leaves_no_file(search, claim, folder):
     save(search, claim, 3, 6)
     delete_study(search)
+    assert not list(folder.iterdir())
+
+
+def test_a_study_keeps_its_folder_when_it_is_extended(search, claim, folder):
+    save(search, claim, 3, 6)
+    with search.database.begin() as connection:
+        leases.release(connection, search.study_id, [claim.worker])
+        named = {**search.spec.to_dict(), "name": "tiny.1"}
+        studies_of.rename(connection, search.study_id, named)
+    assert len(store_of(Search.open(search.database, "tiny.1")).names()) == 2
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_extending_leaves_no_file_of_what_it_ends(search, claim, folder, tmp_path, prepared_url):
+    save(search, claim, 3, 6)
+    with search.database.begin() as connection:
+        leases.release(connection, search.study_id, [claim.worker])
+    study = read_yaml(TASKS / "tiny.yaml", "study file") | {"checkpoints": str(folder)}
+    study["space"]["schedules"]["linear"] = {}
+    work = tmp_path / "work"
+    shutil.copytree(TASKS, work)
+    (work / "wider.yaml").write_text(json.dumps(study))
+    done = run_command(
+        "study", "extend", "tiny", "wider.yaml", folder=work, LRSEARCH_STORAGE=prepared_url
+    )
+    assert (done.code, done.err) == (0, "")
     assert not list(folder.iterdir())
 
 

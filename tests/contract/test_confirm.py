@@ -1,18 +1,21 @@
 """Confirmation: how many runs, who is re-run on which seeds, who wins, what is reported."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from statistics import fmean
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
+from sqlalchemy import event
 from tiny_studies import EPOCHS, LEASE, make_search, opened, tiny_spec, work
 
 from lrsearch import confirm
 from lrsearch.confirm import CHOOSE, REPORT, Shape, allowed_runs, choose, interval, shape, summary
 from lrsearch.errors import StudyError
-from lrsearch.storage import confirmations, studies, trials
+from lrsearch.storage import confirmations, range_tests, studies, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study import optuna_rows
@@ -405,6 +408,43 @@ def test_a_confirmation_of_another_size_is_planned_anew(database):
     assert len({r["number"] for r in runs if r["round"] == "choose"}) == 3
     confirm.request(again, top=3, runs=15)  # the same again is there already
     assert runs_of(again) == runs
+
+
+#: In every transaction; who locks otherwise may wait for another who waits for it.
+LOCK_ORDER = ["lr_range_test", "lr_confirm", "lr_trial", "lr_study", "lr_lease"]
+
+
+@contextmanager
+def locked_tables(database):
+    """Our tables in the order in which a transaction first locks rows of them."""
+    found = []
+
+    def look(connection, cursor, statement, *rest):
+        if statement.startswith(("UPDATE", "DELETE")) or "FOR UPDATE" in statement:
+            table = re.search(r"lr_[a-z_]+", statement)[0]
+            found.extend([table] if table not in found else [])
+
+    event.listen(database.engine, "before_cursor_execute", look)
+    yield found
+    event.remove(database.engine, "before_cursor_execute", look)
+    assert found == [table for table in LOCK_ORDER if table in found]
+
+
+def test_rows_are_locked_in_one_order(database):
+    search = searched(database, VALUES)
+    test = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 2.0}
+    end = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0}
+    with database.begin() as connection:
+        range_tests.add(connection, search.study_id, [test])
+    assert confirm.advance(search)
+    for queries in (range_tests, confirmations):
+        with locked_tables(database), database.begin() as connection:
+            row = queries.claim(connection, search.study_id, "host:1:1", LEASE)
+        with locked_tables(database) as found, database.begin() as connection:
+            assert queries.record(connection, row, end)
+        assert found[1:] == ["lr_study", "lr_lease"]
+    with locked_tables(database):
+        confirm.request(search, top=3, runs=15)
 
 
 def test_more_than_a_quarter_is_refused(database):

@@ -27,10 +27,11 @@ from lrsearch import answer
 from lrsearch.errors import StudyError
 from lrsearch.storage import curves, range_tests, studies, successor, trials
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
-from lrsearch.study import optuna_rows
+from lrsearch.study import knowledge, optuna_rows
 from lrsearch.study.create import create_study, enqueue
 from lrsearch.study.database import prepare
 from lrsearch.study.extend import extend_study
@@ -142,6 +143,25 @@ def lone(tmp_path):
 
 
 # Taking over
+
+
+def test_a_study_that_is_long_in_encoding_is_extended(postgres, monkeypatch):
+    from_here, encode = time.monotonic(), knowledge.encode
+
+    def slow(*arguments):
+        time.sleep(max(0.0, from_here - time.monotonic()))
+        return encode(*arguments)
+
+    monkeypatch.setitem(SERVER_SETTINGS, "idle_in_transaction_session_timeout", "300ms")
+    name = postgres.create()
+    with opened(postgres.url(name)) as database:
+        prepare(database)
+        search = make_search(database, space=SPACE)
+        train(search, 2)
+        from_here = time.monotonic() + 1
+        monkeypatch.setattr(knowledge, "encode", slow)
+        assert extend(search).taken == 2
+    postgres.drop(name)
 
 
 def test_a_wider_space_loses_nothing_of_a_study(search):

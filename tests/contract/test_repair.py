@@ -7,10 +7,13 @@ from command import run_command
 from sqlalchemy import delete, text, update
 from tiny_studies import ask, curve_row, make_search, opened, work
 
+from lrsearch import confirm
 from lrsearch.repair import repair
-from lrsearch.storage import curves, studies, workers
+from lrsearch.storage import audit, confirmations, curves, studies, workers
+from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import leases as lease_table
+from lrsearch.storage.tables import studies as study_table
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.database import prepare
 
@@ -45,6 +48,18 @@ def test_counters_that_are_off_are_recounted(finished):
     assert after["epochs_used"] == pytest.approx(before["epochs_used"])
     assert (after["trials_used"], after["epochs_reserved"]) == (4, 0)
     assert repair(finished).done == []
+
+
+def test_epochs_of_confirmation_runs_that_were_planned_anew_stay_used(finished):
+    with finished.database.read() as connection:
+        before = studies.by_id(connection, finished.study_id)["epochs_used"]
+        spent = sum(r["epochs"] for r in confirmations.everything(connection, finished.study_id))
+    assert spent > 0
+    confirm.request(finished, top=1, runs=1)
+    assert repair(finished).done == []
+    with finished.database.read() as connection:
+        assert confirmations.everything(connection, finished.study_id) == []
+        assert studies.by_id(connection, finished.study_id)["epochs_used"] == before
 
 
 def test_a_running_trial_keeps_its_reservation(database):
@@ -83,6 +98,18 @@ def test_what_cannot_be_mended_is_named(finished):
         "trials whose end in Optuna differs from ours: 1",
         "trials whose curve has a gap: 0",
     ]
+
+
+def test_rows_are_checked_while_workers_go_on(finished, monkeypatch):
+    def gaps(connection, study_id):
+        change(finished, update(study_table).values(steps_per_epoch=6))  # waits for who holds it
+        return []
+
+    monkeypatch.setattr(audit, "gaps", gaps)
+    finished.database.busy_seconds = 0.1
+    monkeypatch.setitem(SERVER_SETTINGS, "lock_timeout", "100ms")
+    finished.database.close()
+    assert repair(finished).wrong == []
 
 
 def test_a_gap_before_a_takeover_is_one_after_it_is_none(database):
