@@ -114,7 +114,7 @@ def tell(search: Search, assignment: Assignment, problem: Problem) -> float | No
     progress = 1.0 if loss is not None else 0.5 / 10 ** beyond_cliff(recipe)
     if loss is not None:
         with search.database.begin() as connection:
-            curves.add(connection, assignment.claim.id, assignment.claim.attempt, [last_row(loss)])
+            curves.add(connection, assignment.claim, [last_row(loss)])
     outcome = Outcome(
         state=TrialState.DIVERGED if loss is None else TrialState.COMPLETE,
         reason="training loss is not finite" if loss is None else None,

@@ -42,6 +42,7 @@ from overhead import (
 from sqlalchemy import Connection, create_engine, text
 
 from lrsearch.space import SearchSpace
+from lrsearch.storage import curves
 from lrsearch.storage.connect import Database, locate
 from lrsearch.storage.tables import TrialState as LrTrialState
 from lrsearch.study.create import create_study
@@ -246,7 +247,8 @@ def telemetry(place: Place, rounds: int) -> Pair:
     rows = [asdict(made_up(i, 0.5, STEPS_PER_EPOCH)) for i in range(BATCH * (rounds + 1))]
 
     def ours(number: int) -> None:
-        assert search.add_rows(assignment.claim, rows[BATCH * number : BATCH * (number + 1)])
+        batch = rows[BATCH * number : BATCH * (number + 1)]
+        assert search.database.run(lambda c, b=batch: curves.add(c, assignment.claim, b))
 
     def stock(number: int) -> None:
         for step in range(BATCH * number, BATCH * (number + 1)):

@@ -38,6 +38,7 @@ import lrsearch
 from lrsearch.errors import TaskError
 from lrsearch.space import SearchSpace
 from lrsearch.spec import StudySpec
+from lrsearch.stop import Stop
 from lrsearch.storage.connect import Database
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.create import create_study
@@ -48,7 +49,7 @@ from lrsearch.task import LoadedTask, load_task
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
 from lrsearch.training.loop import Validation
 from lrsearch.training.setup import plan_of
-from lrsearch.worker import Stop, Worker
+from lrsearch.worker import Worker
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 #: Initial weights and data order.

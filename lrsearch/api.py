@@ -15,6 +15,7 @@ from lrsearch.progress import shown
 from lrsearch.ranges import first_value
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
+from lrsearch.stop import Stop
 from lrsearch.study.create import check_objective, create_study
 from lrsearch.study.database import open_database
 from lrsearch.study.search import Search
@@ -22,7 +23,7 @@ from lrsearch.summary import summarize
 from lrsearch.task import LoadedTask, Task, load_task
 from lrsearch.training.devices import pick_device
 from lrsearch.training.setup import try_task
-from lrsearch.worker import Stop, Worker
+from lrsearch.worker import Worker
 
 #: What stands as the task's reference where the task is an object of the caller's process.
 LIVE = "live:task"

@@ -65,7 +65,8 @@ class EarlierStudy(BaseModel):
                 ):
                     raise ValueError(f"`{key}` is for a plain Optuna study, named by `optuna`")
             return self
-        if self.storage is not None and urlsplit(self.storage).password:
+        parts = urlsplit(self.storage or "")
+        if parts.password or "password=" in parts.query:
             raise SpecError("storage must not hold a password, others can read it; use PGPASSFILE")
         places = [(f"map.{key}", place) for key, found in self.map.items() for place in found]
         places += [(f"fixed.{place}", place) for place in self.fixed]

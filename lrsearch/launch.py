@@ -13,8 +13,11 @@ from pathlib import Path
 
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.progress import Progress
+from lrsearch.stop import Stop
+from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.search import Search
-from lrsearch.worker import Stop, Worker, is_finished, release_dead
+from lrsearch.versions import check_versions
+from lrsearch.worker import Worker, is_finished, reap
 
 log = logging.getLogger("lrsearch")
 
@@ -22,6 +25,9 @@ log = logging.getLogger("lrsearch")
 POLL_SECONDS = 0.25
 #: A worker that is asked to stop has so long to write its checkpoint.
 STOP_SECONDS = 60.0
+#: Workers that have not ended so long after their study are asked to: one may hang in a step of a
+#: trial that others have taken over and finished.
+LINGER_SECONDS = 20.0
 #: Names the parent to its workers: they end when it does.
 PARENT = "LRSEARCH_PARENT"
 
@@ -35,6 +41,7 @@ def work(search: Search, *, device: str, studies: Path | None, threads: int) -> 
 
     if threads < 1:
         raise SpecError(f"--threads {threads}: at least 1 is needed")
+    check_versions(search.name, search.versions)
     chosen = pick_device(device)
     torch.set_num_threads(threads)
     places = [studies] if studies is not None else []
@@ -57,9 +64,12 @@ def run_local(search: Search, studies: Path | None, *, workers: int | None, devi
     from lrsearch.training.devices import local_workers
 
     started = time.monotonic()
-    release_dead(search)
+    check_versions(search.name, search.versions)
+    reap(search)
     if is_finished(search):
         return 0.0
+    # It answers: from now on, trouble with it is waited for, as the workers do.
+    search.database.patience = Patience(seconds=WINDOW_SECONDS)
     devices = local_workers() if device == "auto" else [device]
     count = workers or len(devices)
     if search.spec.budget.trials is not None:
@@ -117,10 +127,16 @@ class Fleet:
 
     def wait(self) -> None:
         """Until every worker has ended, showing progress meanwhile."""
+        over = None
         with _sigterm_as_interrupt(), Progress(self.search) as progress:
             while any(process.poll() is None for process in self.processes):
                 progress.update()
                 time.sleep(POLL_SECONDS)
+                ended = [process for process in self.processes if process.poll() is not None]
+                if over is None and ended and is_finished(self.search):
+                    over = time.monotonic()
+                if over is not None and time.monotonic() - over > LINGER_SECONDS:
+                    self._stop()
             progress.update()
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:

@@ -39,12 +39,14 @@ def check_file(
     from lrsearch.study.create import check_objective
     from lrsearch.training.devices import pick_device
     from lrsearch.training.setup import try_task
+    from lrsearch.training.store import CheckpointStore
 
     spec = StudySpec.load(path)
     if name is not None or trials is not None:
         spec = _override(spec, path, name, trials)
     chosen = pick_device(device)
     with _located(str(path)):
+        CheckpointStore(spec.checkpoints.to, spec.name)
         loaded = load_task(spec.task, path.parent)
         task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)

@@ -4,10 +4,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lrsearch.storage import claims, confirmations, range_tests, studies, trials
+from lrsearch.storage.outages import passes
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Search
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 #: How often the database is asked.
 LOOK_SECONDS = 0.5
@@ -18,7 +23,7 @@ class Progress:
 
     def __init__(self, search: Search) -> None:
         self.search = search
-        self._bars = None
+        self._bars: RichProgress | None = None
         if not sys.stderr.isatty():
             return
         from rich.console import Console
@@ -55,9 +60,16 @@ class Progress:
             self._bars.stop()
 
     def update(self) -> None:
-        """Look at the study and draw."""
+        """Look at the study and draw; while the database does not answer, what it last said."""
         if self._bars is None:
             return
+        try:
+            self._draw(self._bars)
+        except Exception as error:
+            if not passes(error):
+                raise
+
+    def _draw(self, bars: "RichProgress") -> None:
         minimize = self.search.spec.objective.direction == "minimize"
         with self.search.database.read() as connection:
             study = studies.by_id(connection, self.search.study_id)
@@ -80,12 +92,12 @@ class Progress:
         ]
         if best:
             notes.append(f"best {self.search.spec.objective.metric} {best[0]['value']:.4g}")
-        self._bars.update(
+        bars.update(
             self._search_bar, completed=ended, total=study["trials_total"], note=", ".join(notes)
         )
         if runs:
             done = sum(run["state"] not in claims.OPEN for run in runs)
-            self._bars.update(
+            bars.update(
                 self._confirm_bar,
                 completed=done,
                 total=len(runs),

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lrsearch.errors import SpecError
 from lrsearch.lookup import optimizer_info
 from lrsearch.range_tests import SEED_COUNTS, grid
-from lrsearch.ranges import Domain, Fixed, Range, first_value
+from lrsearch.ranges import Domain, Fixed, Range, first_value, is_number
 from lrsearch.recipe import Recipe
 from lrsearch.space import SearchSpace
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
@@ -69,7 +70,9 @@ class RangePlan:
 
 
 def ramp_plan(spec: StudySpec, name: str) -> RampPlan:
-    """The range test of an optimizer of the space."""
+    """The range test of an optimizer of the space. Raises SpecError for another."""
+    if name not in spec.space.optimizers:
+        raise SpecError(f"range test of {name!r}, which is no optimizer of the study")
     domains = spec.space.optimizers[name]
     info = optimizer_info(name, "optimizer")
     fixed: dict[str, Any] = {
@@ -164,9 +167,12 @@ def _most_epochs(spec: StudySpec, horizon: float) -> float:
 
 
 def sampler_windows(
-    space: SearchSpace, results: Sequence[Mapping[str, Any]]
+    space: SearchSpace, results: Sequence[object]
 ) -> dict[str, tuple[float, float]]:
-    """The windows that range tests found, as the sampler's parameters and their bounds."""
+    """The windows that range tests found, as the sampler's parameters and their bounds.
+
+    A result without a window, or that is none of a range test of the space, is left out.
+    """
     return dict(
         sampler_window(
             space.optimizers[result["optimizer"]["name"]],
@@ -175,7 +181,17 @@ def sampler_windows(
             result["batch_size"],
         )
         for result in results
+        if isinstance(result, Mapping) and _has_window(space, result)
     )
+
+
+def _has_window(space: SearchSpace, result: Mapping[str, Any]) -> bool:
+    window, optimizer = result.get("window"), result.get("optimizer")
+    if not isinstance(window, list | tuple) or not isinstance(optimizer, Mapping):
+        return False
+    own = optimizer.get("name") in list(space.optimizers)
+    numbers = [*window, optimizer.get("momentum", 0.0), result.get("batch_size") or 1]
+    return own and len(window) == 2 and all(map(is_number, numbers))
 
 
 def sampler_window(

@@ -2,52 +2,75 @@
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
+from lrsearch.errors import SpecError
 from lrsearch.range_plan import most_seconds, ramp_plan
-from lrsearch.storage import leases, range_tests
+from lrsearch.storage import claims, leases, range_tests
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Search
 from lrsearch.training.ramp import RangeTraining
-from lrsearch.training.setup import TaskCache, TrialFailedError
+from lrsearch.training.setup import TrialFailedError
+from lrsearch.trial_work import Desk
 
 log = logging.getLogger("lrsearch")
 
 
-def train(search: Search, row: Row, cache: TaskCache, stop: Callable[[], bool]) -> None:
+def train(desk: Desk, row: Row) -> None:
     """Train a range test that was claimed and record it; one that is stopped is let go of.
 
     Whatever goes wrong leaves the optimizer without a window, and the study goes on.
     """
+    search, keeper, claim = desk.search, desk.keeper, range_tests.claim_of(row)
     deadline = time.monotonic() + most_seconds(search.spec)
-    plan = ramp_plan(search.spec, row["optimizer"])
-    training = RangeTraining(
-        search.spec, plan, cache, lambda: stop() or time.monotonic() > deadline
-    )
-    values: dict[str, Any] = {"state": TrialState.COMPLETE}
+
+    def stop() -> bool:
+        keeper.beat()
+        return desk.stop() or keeper.lost or time.monotonic() > deadline
+
     try:
-        result = training.run(row["seeds"])
-    except TrialFailedError as failure:
-        values = {"state": TrialState.FAILED, "reason": str(failure)}
-    else:
-        if result is None and not stop():
-            reason = "it took longer than 3 % of the budget's time"
-            values = {"state": TrialState.FAILED, "reason": reason}
-        elif result is None:
-            with search.database.begin() as connection:
-                leases.release(connection, search.study_id, [row["worker"]])
-            return
-        else:
-            values |= {"result": result.to_dict(), "reason": result.reason}
+        plan = ramp_plan(search.spec, row["optimizer"])
+    except SpecError as error:
+        nothing = {"epochs": 0.0, "seconds": 0.0}
+        _record(search, row, {"state": TrialState.FAILED, "reason": str(error), **nothing})
+        return
+    training = RangeTraining(search.spec, plan, desk.cache, stop)
+    with keeper.holding(claim, f"range test of {row['optimizer']}"):
+        values = _result(training, row["seeds"])
+        lost = keeper.lost
+    if values is None and desk.stop():
+        search.database.run(
+            lambda connection: leases.release(connection, search.study_id, [keeper.worker])
+        )
+        return
+    if values is None:
+        reason = "it took longer than 3 % of the budget's time"
+        values = {"state": TrialState.FAILED, "reason": reason}
     values |= {"epochs": training.epochs, "seconds": training.seconds}
-    with search.database.begin() as connection:
-        recorded = range_tests.record(connection, row, values)
-    if not recorded:
+    if lost or not _record(search, row, values):
         log.warning("range test of %s was taken over by another; dropped", row["optimizer"])
     elif values["reason"]:
         log.warning("range test of %s found no window: %s", row["optimizer"], values["reason"])
     else:
         low, high = values["result"]["window"]
         log.info("range test of %s: lr %.3g to %.3g", row["optimizer"], low, high)
+
+
+def _record(search: Search, row: Row, values: dict[str, Any]) -> bool:
+    claim = range_tests.claim_of(row)
+    return search.database.run(
+        lambda connection: range_tests.record(connection, row, values),
+        recall=lambda connection: claims.has_ended(connection, claim) or None,
+    )
+
+
+def _result(training: RangeTraining, seeds: int) -> dict[str, Any] | None:
+    """State, result and reason; None when it was stopped."""
+    try:
+        result = training.run(seeds)
+    except TrialFailedError as failure:
+        return {"state": TrialState.FAILED, "reason": str(failure)}
+    if result is None:
+        return None
+    return {"state": TrialState.COMPLETE, "result": result.to_dict(), "reason": result.reason}

@@ -140,3 +140,23 @@ def _range(value: Mapping[str, Any], low: float, high: float, where: str) -> Ran
         isinstance(low, int) and isinstance(high, int) and (step is None or isinstance(step, int))
     )
     return Range(low=low, high=high, log=log, step=step, integer=integer)  # type: ignore[arg-type]
+
+
+def read_stored(plain: object, where: str) -> Domain:
+    """The domain that `dataclasses.asdict` gave. Raises SpecError for anything else."""
+    content = plain if isinstance(plain, Mapping) else {}
+    if set(content) == {"value"}:
+        return Fixed(value=_scalar(content["value"], where))
+    if set(content) == {"choices"} and isinstance(content["choices"], list | tuple):
+        return _choices(content["choices"], where)
+    if not {"low", "high"} <= set(content) <= set(Range.__dataclass_fields__):
+        raise SpecError(f"{where} is no range, choice or value")
+    domain = Range(**content)
+    numbers = (domain.low, domain.high) + (() if domain.step is None else (domain.step,))
+    flags = (domain.log, domain.integer, domain.in_unit)
+    known = domain.unit in ("plain", "complement", "momentum_equivalent")
+    if not all(map(is_number, numbers)) or not all(isinstance(flag, bool) for flag in flags):
+        raise SpecError(f"{where} is no range of numbers")
+    if not known or domain.low > domain.high:
+        raise SpecError(f"{where} is no range that can be sampled")
+    return domain

@@ -108,7 +108,7 @@ class Recipe(BaseModel):
     #: Horizon in epochs; None when `steps` gives it.
     epochs: int | None = Field(default=None, ge=1)
     #: Horizon in optimizer steps; None when `epochs` gives it.
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, lt=2**31)
     batch_size: int | None = Field(default=None, ge=1)
     #: Largest total gradient norm (L2 over all parameters); None clips nothing.
     clip_norm: float | None = Field(default=None, gt=0)
@@ -154,6 +154,8 @@ class Recipe(BaseModel):
             raise SpecError(f"{where}: {error}") from error
         except ValidationError as error:
             raise SpecError(f"{where}: {first_error(error, cls, 'a recipe')}") from error
+        except RecursionError as error:
+            raise SpecError(f"{where} is nested too deep") from error
 
     def to_dict(self) -> dict[str, Any]:
         """A mapping of plain JSON values; `from_dict` turns it back into an equal recipe."""

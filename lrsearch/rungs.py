@@ -4,9 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lrsearch.errors import SpecError
+
 #: Training whose mean loss between two looks exceeds the first batch's loss by this multiple has
 #: diverged.
 DIVERGENCE_MULTIPLE = 10.0
+
+
+#: A curve's rows are read whole, and drawn.
+MOST_VALIDATIONS = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +38,11 @@ def make_plan(
     """The plan with a validation each epoch, each `validate_steps`, or each such fraction.
 
     `rungs` are fractions of the horizon; each falls on the nearest validation, none on the last,
-    and two on the same count once.
+    and two on the same count once. Raises SpecError for more validations than a curve can hold.
     """
+    share = validate_fraction or (validate_steps or steps_per_epoch) / total_steps
+    if share * MOST_VALIDATIONS < 1:
+        raise SpecError(f"a trial has {1 / share:.3g} validations, but {MOST_VALIDATIONS} at most")
     if validate_fraction is not None:
         count = max(1, round(1 / validate_fraction))
         steps = {round(total_steps * (i + 1) / count) for i in range(count)} - {0}

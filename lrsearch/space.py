@@ -10,8 +10,8 @@ from typing import Any
 
 from lrsearch.legality import takes_warmup
 from lrsearch.lookup import optimizer_info
-from lrsearch.ranges import Choice, Domain, Fixed, Range
-from lrsearch.schedules import SCHEDULES
+from lrsearch.ranges import Domain, Fixed, read_stored
+from lrsearch.schedules import SCHEDULES, schedule_info
 from lrsearch.units import Suggester, contains, encode, equivalence, parameter_name, suggest
 
 #: The task's batch size for given params; None where it has none of its own.
@@ -126,14 +126,18 @@ class SearchSpace:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "SearchSpace":
-        def fields(plain: Mapping[str, Any]) -> dict[str, Domain]:
-            return {key: _domain(domain) for key, domain in plain.items()}
+        """Raises SpecError for what `to_dict` never gave."""
 
+        def fields(where: str, plain: Mapping[str, Any]) -> dict[str, Domain]:
+            return {key: read_stored(domain, f"{where}.{key}") for key, domain in plain.items()}
+
+        for name in content["schedules"]:
+            schedule_info(name, "space.schedules")
         return cls(
-            optimizers={name: fields(plain) for name, plain in content["optimizers"].items()},
-            schedules={name: fields(plain) for name, plain in content["schedules"].items()},
-            warmup=_domain(content["warmup"]),
-            params=fields(content["params"]),
+            optimizers={name: fields(name, plain) for name, plain in content["optimizers"].items()},
+            schedules={name: fields(name, plain) for name, plain in content["schedules"].items()},
+            warmup=read_stored(content["warmup"], "warmup"),
+            params=fields("params", content["params"]),
         )
 
 
@@ -141,15 +145,6 @@ def _size(recipe: Mapping[str, Any], own: int | None) -> int | None:
     """The batch size that a recipe trains with, where it is known."""
     size: int | None = recipe["params"].get("batch_size") or recipe.get("batch_size") or own
     return size
-
-
-def _domain(plain: Mapping[str, Any]) -> Domain:
-    def value(item: Any) -> Any:
-        return tuple(item) if isinstance(item, list) else item
-
-    if "choices" in plain:
-        return Choice(choices=tuple(value(item) for item in plain["choices"]))
-    return Fixed(value=value(plain["value"])) if "value" in plain else Range(**plain)
 
 
 def _pick(trial: Suggester, name: str, names: list[str]) -> str:

@@ -16,6 +16,7 @@ from lrsearch.space import SearchSpace
 from lrsearch.space_file import parse_space
 from lrsearch.spec_parts import (
     Budget,
+    Checkpointing,
     Confirm,
     Ema,
     Lease,
@@ -73,7 +74,7 @@ class StudySpec(Part):
     task: str
     epochs: int | None = Field(default=None, ge=1)
     #: Horizon in optimizer steps, in place of epochs.
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, lt=2**31)
     budget: Budget
     objective: Objective = Objective(metric="val_loss", direction="minimize")
     space: SearchSpace = Field(default_factory=lambda: parse_space("default"))
@@ -93,8 +94,8 @@ class StudySpec(Part):
     #: Largest total gradient norm; None clips nothing.
     clip_norm: float | None = Field(default=None, gt=0)
     ema: Ema | None = Ema()
-    #: Folder for checkpoints of interrupted trials; None: `./lrsearch-checkpoints`.
-    checkpoints: str | None = None
+    #: Where and how often trials in training are saved, so that another worker can go on with them.
+    checkpoints: Checkpointing = Checkpointing()
     #: When a worker that is silent loses its trial.
     lease: Lease = Lease()
     #: Seconds of training after which a trial is ended as failed; None: as long as it takes.
@@ -173,6 +174,17 @@ class StudySpec(Part):
     def _no_value(cls, value: Any) -> Any:
         return "none" if value is None else value
 
+    @field_validator("checkpoints", mode="before")
+    @classmethod
+    def _checkpoints(cls, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return {"to": value}
+        if not isinstance(value, dict | Checkpointing):
+            raise ValueError("a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted")
+        if isinstance(value, Checkpointing):
+            return value
+        return {k: v if k == "to" else plain_numbers(v) for k, v in value.items()}
+
     @field_validator("max_trial_time", mode="before")
     @classmethod
     def _duration(cls, value: Any) -> Any:
@@ -225,7 +237,10 @@ class StudySpec(Part):
             "seed": self.seed,
         }
         free = {"clip_norm": self.clip_norm, "batch_size": batch_size}
-        given = Recipe.from_dict(dict(fields), where).model_dump(exclude_unset=True)
+        if not self.declares(fields):
+            name = _optimizer_of(fields)
+            raise SpecError(f"{where}.optimizer.name = {name!r} is no optimizer of the study")
+        given = Recipe.from_dict(fields, where).model_dump(exclude_unset=True)
         if given.get("batch_size") is None:
             given.pop("batch_size", None)  # the task's own
         for key, value in study.items():
@@ -235,6 +250,16 @@ class StudySpec(Part):
                     f"leave it out"
                 )
         return Recipe.from_dict({**free, **given, **study}, where)
+
+    def declares(self, fields: object) -> bool:
+        """Whether a recipe's optimizer is lrsearch's own, or a class that the study itself names.
+
+        No other is imported: recipes come from rows that every worker may write, the study's
+        definition does not.
+        """
+        name = _optimizer_of(fields)
+        declared = [*self.space.optimizers, *(_optimizer_of(r) for _, r in self.given_recipes())]
+        return not (isinstance(name, str) and "." in name) or name in declared
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "study") -> "StudySpec":
@@ -262,8 +287,18 @@ class StudySpec(Part):
 
     @classmethod
     def from_stored(cls, content: Mapping[str, Any]) -> "StudySpec":
-        """The spec that `to_dict` wrote into the database."""
-        return cls.model_validate({**content, "space": SearchSpace.from_dict(content["space"])})
+        """The spec that `to_dict` wrote into the database. Raises SpecError in one line."""
+        try:
+            return cls.model_validate({**content, "space": SearchSpace.from_dict(content["space"])})
+        except SpecError as error:
+            raise SpecError(f"the study's stored definition: {error}") from error
+        except ValidationError as error:
+            line = first_error(error, cls, "a study")
+            newer = any(detail["type"] == "extra_forbidden" for detail in error.errors())
+            hint = "; a newer lrsearch made it, update lrsearch on this machine" if newer else ""
+            raise SpecError(f"the study's stored definition: {line}{hint}") from error
+        except (AttributeError, KeyError, TypeError, RecursionError) as error:
+            raise SpecError("the study's stored definition is not one of lrsearch's") from error
 
     def identity(self) -> dict[str, Any]:
         """The part that makes two studies the same: all but budget, confirm, notes and the like."""
@@ -292,6 +327,11 @@ class StudySpec(Part):
     def horizon_epochs(self, steps_per_epoch: int) -> float:
         """Epochs that one full trial trains."""
         return self.epochs if self.epochs is not None else (self.steps or 0) / steps_per_epoch
+
+
+def _optimizer_of(recipe: object) -> object:
+    optimizer = recipe.get("optimizer") if isinstance(recipe, Mapping) else None
+    return optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer
 
 
 def _as_floats(value: Any) -> Any:

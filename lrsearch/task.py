@@ -12,6 +12,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -94,28 +96,47 @@ def code_hash(code: Mapping[str, str]) -> str:
 
 
 def _split(reference: str) -> tuple[str, str]:
+    """Place and attribute. Raises TaskError unless it is a file below a folder, or a module."""
     place, colon, attribute = reference.rpartition(":")
-    if not colon or not place or not attribute:
+    is_file = place.endswith(".py")
+    dotted = attribute if is_file else f"{place}.{attribute}"
+    if not colon or "\0" in place or not all(part.isidentifier() for part in dotted.split(".")):
         raise TaskError(
             f"task = {reference!r}, but FILE.py:attribute or package.module:attribute is accepted"
         )
+    if is_file and (Path(place).is_absolute() or ".." in Path(place).parts):
+        raise TaskError(f"task = {reference!r} leads elsewhere; a task is beside its study's file")
+    if not is_file and place.partition(".")[0] in {"lrsearch", *sys.stdlib_module_names}:
+        raise TaskError(f"task = {reference!r} is no module of yours")
     return place, attribute
 
 
 def _source(place: str, folder: Path) -> tuple[Path, Path] | None:
-    """The task's file and the folder that its local imports are resolved in, if it is there."""
+    """The task's file and the folder that its local imports are resolved in, if it is there.
+
+    Nothing is imported, the packages that a module is in neither.
+    """
     if place.endswith(".py"):
         path = (folder / place).resolve()
         return (path, path.parent) if path.is_file() else None
-    try:
-        spec = importlib.util.find_spec(place)
-    except (ImportError, ValueError):
-        return None
+    parts = place.split(".")
+    spec = None
+    for depth in range(1, len(parts) + 1):
+        above = None if spec is None else spec.submodule_search_locations
+        try:
+            if depth == 1:
+                spec = importlib.util.find_spec(parts[0])
+            else:
+                spec = PathFinder.find_spec(".".join(parts[:depth]), above)
+        except (ImportError, ValueError):
+            return None
+        if spec is None or (depth < len(parts) and spec.submodule_search_locations is None):
+            return None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
-    depth = len(place.split(".")) - (0 if spec.submodule_search_locations is not None else 1)
+    levels = len(parts) - (0 if spec.submodule_search_locations is not None else 1)
     path = Path(spec.origin).resolve()
-    return path, path.parents[depth]
+    return path, path.parents[levels]
 
 
 def load_task(reference: str, folder: Path) -> LoadedTask:
@@ -158,23 +179,31 @@ def _import(path: Path, root: Path, name: str | None) -> ModuleType:
 
 
 def task_code(path: Path, root: Path) -> dict[str, str]:
-    """SHA-256 of the file and of every module under `root` that it imports, directly or not."""
+    """SHA-256 of the file and of every module under `root` that it imports, directly or not.
+
+    Of a task in an installed package only that package: beside it lies all of torch.
+    """
     hashes: dict[str, str] = {}
+    installed = root.name in ("site-packages", "dist-packages")
+    own = path.relative_to(root).parts[0]
     packages = path.relative_to(root).parent.parts  # importing a module runs these first
     waiting = [path, *_module_files(root, packages)]
     while waiting:
         file = waiting.pop()
         name = file.relative_to(root).as_posix()
-        if name in hashes:
+        if name in hashes or (installed and file.relative_to(root).parts[0] != own):
             continue
         source = file.read_bytes()
         hashes[name] = hashlib.sha256(source).hexdigest()
-        try:
-            tree = ast.parse(source)
-        except (SyntaxError, ValueError) as error:
-            raise TaskError(f"{name}: {describe(error)}") from error
-        waiting += _local_imports(tree, file, root)
+        waiting += _local_imports(_parsed(source, name), file, root)
     return dict(sorted(hashes.items()))
+
+
+def _parsed(source: bytes, name: str) -> ast.AST:
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        raise TaskError(f"{name}: {describe(error)}") from error
 
 
 def _local_imports(tree: ast.AST, file: Path, root: Path) -> Iterator[Path]:
@@ -206,6 +235,8 @@ def find_task(
     place looked at and the hash found in it.
     """
     place, _ = _split(reference)
+    if not isinstance(code, Mapping):
+        raise TaskError(f"the study does not say which code {reference} has; create it anew")
     wanted = code_hash(code)
     seen = []
     for folder in folders if place.endswith(".py") else [Path()]:
@@ -213,11 +244,47 @@ def find_task(
         if found is None:
             seen.append(f"{folder / place}: not there")
             continue
-        hashed = code_hash(task_code(*found))
+        if not place.endswith(".py") and not _names_us(found[0], found[1]):
+            raise _foreign(reference)
+        found_code = task_code(*found)
+        hashed = code_hash(found_code)
         if hashed == wanted or not strict:
-            return load_task(reference, folder)
+            return _made_for_us(reference, folder, [found[1] / name for name in found_code])
         seen.append(f"{found[0]}: {hashed[:12]}")
     raise TaskError(
         f"no task {reference} with the study's code {wanted[:12]} ({'; '.join(seen)}); bring the "
         f"study's files here and name their folder with --studies"
     )
+
+
+def _made_for_us(reference: str, folder: Path, files: Sequence[Path]) -> LoadedTask:
+    """The task, whose own `files` these are. Raises TaskError unless it was written as one.
+
+    References come from a database, whose writers could name any function that is here, and its
+    arguments with it. So a module that nothing ties to lrsearch is not even imported, and what a
+    task's file has imported from elsewhere is not called.
+    """
+    loaded = load_task(reference, folder)
+    if isinstance(loaded.target, Task):
+        return loaded
+    made = loaded.target.func if isinstance(loaded.target, partial) else loaded.target
+    made = inspect.unwrap(made if inspect.isroutine(made) or inspect.isclass(made) else type(made))
+    try:
+        file = Path(inspect.getsourcefile(made) or "").resolve()
+    except TypeError:  # one of Python's own
+        raise _foreign(reference) from None
+    if file not in files and not (file.is_file() and _names_us(file)):
+        raise _foreign(reference)
+    return loaded
+
+
+def _foreign(reference: str) -> TaskError:
+    return TaskError(f"task = {reference!r} is no task of lrsearch's; it is not run")
+
+
+def _names_us(file: Path, root: Path | None = None) -> bool:
+    """Whether a file, or one below `root` that it imports itself, has anything to do with us."""
+    source = file.read_bytes()
+    if b"lrsearch" in source or root is None:
+        return b"lrsearch" in source
+    return any(map(_names_us, _local_imports(_parsed(source, file.name), file, root)))

@@ -2,7 +2,14 @@
 
 import functools
 import importlib
+import importlib.util
 import inspect
+import os
+import site
+import sys
+import sysconfig
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.errors import SpecError, near_miss
@@ -64,6 +71,7 @@ def _inspected(name: str) -> OptimizerInfo:
 
 def _import(name: str) -> Any:
     module_name, _, class_name = name.rpartition(".")
+    _refuse_place(module_name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -77,6 +85,41 @@ def _import(name: str) -> Any:
     if not hasattr(module, class_name):
         raise SpecError(f"{module_name} has no {class_name!r}{near_miss(class_name, vars(module))}")
     return getattr(module, class_name)
+
+
+def _refuse_place(module_name: str) -> None:
+    """Raise SpecError unless the module is of an installed package; nothing is imported for that.
+
+    Names come from databases too, and importing a script runs it.
+    """
+    top, *parts = module_name.split(".")
+    if top in sys.stdlib_module_names:
+        raise SpecError(f"{top} is a module of Python, which has no optimizers")
+    if any(part.startswith("_") for part in parts) or not _is_installed(top):
+        raise SpecError(
+            f"{module_name} is no module of an installed package; install it, or name its folder "
+            f"in PYTHONPATH"
+        )
+
+
+def _is_installed(top: str) -> bool:
+    """Whether there is such a module in a folder of packages, of the user's own or of pip's."""
+    if top in sys.modules:
+        return True
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return True  # importing it says that it is not there
+    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    folders += [*site.getsitepackages(), site.getusersitepackages()]
+    folders += filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    places = [Path(place).parent for place in spec.submodule_search_locations or ()]
+    places += [Path(spec.origin).parent] if spec.origin and not places else []
+    known = {Path(folder).resolve() for folder in folders}
+    installed = any(place.resolve() in known for place in places)
+    return installed or top in metadata.packages_distributions()  # which takes 0.1 s
 
 
 def _refuse(name: str, found: Any) -> None:

@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -32,7 +33,8 @@ def binaries():
 class Server:
     """A server on 127.0.0.1 that asks every connection for a password (scram-sha-256)."""
 
-    def __init__(self):
+    def __init__(self, **settings):
+        """`settings` go before those that make tests fast and lose commits in a crash."""
         self.password = secrets.token_hex(16)
         self.port = _free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="lrsearch-postgres-"))
@@ -41,6 +43,18 @@ class Server:
             os.chown(self._folder, ORDINARY_USER, ORDINARY_USER)
             self._as_user = {"user": ORDINARY_USER, "group": ORDINARY_USER, "extra_groups": []}
         self.binaries = self._executable(binaries())
+        self._data = self._folder / "data"
+        self.settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "shared_buffers": "32MB",
+            "max_connections": 200,
+            **settings,
+        }
         self._process = None
         self._numbers = count()
 
@@ -67,24 +81,13 @@ class Server:
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
     def start(self):
-        data, secret = self._folder / "data", self._folder / "password"
-        secret.write_text(self.password)
-        how = ["--auth=scram-sha-256", f"--pwfile={secret}", "--username=postgres"]
-        self._run(self.binaries / "initdb", *how, "--locale=C", "--encoding=UTF8", "-N", "-D", data)
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "port": self.port,
-            "unix_socket_directories": "",
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
-            "shared_buffers": "32MB",
-            "max_connections": 200,
-        }
-        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        with (self._folder / "log").open("wb") as log:
+        """Start it, again after `shut` or `kill`, and wait until it answers."""
+        if not self._data.exists():
+            self._initialize()
+        options = [word for k, v in self.settings.items() for word in ("-c", f"{k}={v}")]
+        with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self.binaries / "postgres"), "-D", str(data), *options],
+                [str(self.binaries / "postgres"), "-D", str(self._data), *options],
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
@@ -97,16 +100,39 @@ class Server:
             assert alive, (self._folder / "log").read_text()
             time.sleep(0.05)
 
+    def _initialize(self):
+        secret = self._folder / "password"
+        secret.write_text(self.password)
+        how = ["--auth=scram-sha-256", f"--pwfile={secret}", "--username=postgres"]
+        where = ["--locale=C", "--encoding=UTF8", "-N", "-D", self._data]
+        self._run(self.binaries / "initdb", *how, *where)
+
     def _answers(self):
         try:
             return self.execute("SELECT 1") == [(1,)]
         except psycopg.OperationalError:
             return False
 
+    def shut(self):
+        """Shut it down as an administrator does: sessions are ended, not waited for."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait()
+
+    def restart(self):
+        self.shut()
+        self.start()
+
+    def kill(self):
+        """kill -9: no session is told, and what was committed must be found in the log again."""
+        processes = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        self._process.wait()
+        psutil.wait_procs(processes)  # they notice; before that no new server may start
+
     def stop(self):
-        if self._process is not None:
-            self._process.send_signal(signal.SIGINT)  # "fast": ends sessions, no waiting for them
-            self._process.wait()
+        """Shut it down for good."""
+        if self._process is not None and self._process.poll() is None:
+            self.shut()
         shutil.rmtree(self._folder)
 
     def url(self, database, *, user="postgres", password=None):

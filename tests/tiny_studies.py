@@ -6,13 +6,18 @@ from pathlib import Path
 import torch
 from sqlalchemy import make_url
 
+from lrsearch.checkpoints import Checkpoints
+from lrsearch.keeper import Keeper
 from lrsearch.recipe import read_yaml
 from lrsearch.spec import StudySpec
+from lrsearch.stop import Stop
 from lrsearch.storage.connect import Database, Location
 from lrsearch.study.create import create_study
 from lrsearch.study.search import Outcome
 from lrsearch.task import load_task
-from lrsearch.worker import Stop, Worker
+from lrsearch.training.setup import TaskCache
+from lrsearch.trial_work import Desk
+from lrsearch.worker import Worker
 
 TASKS = Path(__file__).parent / "tasks"
 STEPS_PER_EPOCH, EPOCHS, TRIALS = 6, 4, 12
@@ -66,6 +71,17 @@ def ended(state, **changes):
 def work(search):
     """Be the study's only worker, in this process, until it is finished."""
     Worker(search, tiny_task(), torch.device("cpu"), Stop()).run()
+
+
+def make_desk(search, loaded, *, worker="host:1:1", stop=lambda: False):
+    """What a worker works with; its keeper's thread is not started."""
+    return Desk(
+        search=search,
+        cache=TaskCache(loaded, torch.device("cpu")),
+        keeper=Keeper(search, worker, "cpu", "0"),
+        checkpoints=Checkpoints.of(search),
+        stop=stop,
+    )
 
 
 def curve_row(validation, **changes):

@@ -1,8 +1,11 @@
 """Commands on the database's schema."""
 
+from collections.abc import Callable
+
 import click
 
-from lrsearch.cli.options import announce, common, json_option, print_json
+from lrsearch import __version__
+from lrsearch.cli.options import Command, announce, common, json_option, print_json
 
 
 @click.group()
@@ -69,6 +72,33 @@ def check(as_json: bool, storage: str | None) -> None:
         return
     announce(database)
     click.echo(f"schema {head()}: up to date")
+
+
+def _role(name: str, does: str) -> Callable[[Command], Command]:
+    role = f"lrsearch_{name}"
+    return click.option(f"--{name}", default=role, show_default=True, metavar="ROLE", help=does)
+
+
+@db.command()
+@_role("admin", "Owns the tables, creates and deletes studies.")
+@_role("worker", "Works on studies; deletes nothing, makes no tables.")
+@_role("reader", "Reads: reports, lists, exports.")
+def grants(admin: str, worker: str, reader: str) -> None:
+    """Print SQL that gives three PostgreSQL roles their rights; nothing is executed.
+
+    \b
+    Example:
+      lrsearch db grants --worker gpu_worker
+    """
+    from lrsearch.study.database import grant_statements
+
+    click.echo(
+        f"-- lrsearch {__version__}: run as a superuser in the database after `lrsearch db init`, "
+        f"and again after `lrsearch db upgrade`.\n"
+        f"-- The roles must exist: CREATE ROLE {worker} LOGIN; and so on, with \\password."
+    )
+    for statement in ("BEGIN", *grant_statements(admin, worker, reader), "COMMIT"):
+        click.echo(f"{statement};")
 
 
 COMMANDS = (db,)

@@ -5,7 +5,7 @@ import sys
 import click
 
 from lrsearch import __version__
-from lrsearch.cli import database, range_test, run, study
+from lrsearch.cli import database, fleet, range_test, run, study, trial
 from lrsearch.errors import LrsearchError
 
 #: 128 + SIGINT, as shells report an interrupted command.
@@ -23,8 +23,9 @@ def cli() -> None:
     """
 
 
-for command in (*run.COMMANDS, *range_test.COMMANDS, *study.COMMANDS, *database.COMMANDS):
-    cli.add_command(command)
+for module in (run, range_test, study, trial, fleet, database):
+    for command in module.COMMANDS:
+        cli.add_command(command)
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def _storage_trouble(error: Exception) -> str:
     """A database's complaint as a line; anything else is a bug of ours and keeps its traceback."""
     from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
 
-    from lrsearch.storage.connect import complaint
+    from lrsearch.storage.outages import complaint
 
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SQLAlchemyError):

@@ -1,4 +1,4 @@
-"""Commands on studies and trials in the shared database."""
+"""Commands on studies in the shared database."""
 
 import csv
 import io
@@ -88,11 +88,11 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     from lrsearch.study.extend import extend_study
     from lrsearch.study.search import Search
     from lrsearch.summary import summarize
-    from lrsearch.worker import release_dead
+    from lrsearch.worker import reap
 
     search = open_search(storage, name, quiet=as_json)
     checked = check_file(file)
-    release_dead(search)
+    reap(search)
     done = extend_study(
         search, checked.spec, checked.loaded, steps_per_epoch=checked.steps_per_epoch
     )
@@ -241,6 +241,32 @@ study.add_command(_state_command("resume", "open", "Let a paused or stopped stud
 
 @study.command()
 @name_argument
+@json_option
+@common
+def repair(name: str, as_json: bool, storage: str | None) -> None:
+    """Free what dead workers held, recount the budget, check every trial; safe beside workers.
+
+    \b
+    Example:
+      lrsearch study repair digits
+    """
+    from lrsearch.errors import StudyError
+    from lrsearch.repair import repair as look_over
+
+    search = open_search(storage, name, quiet=as_json)
+    found = look_over(search)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        for line in found.done:
+            click.echo(line)
+        click.echo(f"study {name}: {'mended' if found.done else 'nothing to mend'}")
+    if found.wrong:
+        raise StudyError(f"study {name!r}: {'; '.join(found.wrong)}")
+
+
+@study.command()
+@name_argument
 @click.option("--yes", is_flag=True, help="Needed: what is deleted cannot be restored.")
 @common
 def delete(name: str, yes: bool, storage: str | None) -> None:
@@ -250,48 +276,14 @@ def delete(name: str, yes: bool, storage: str | None) -> None:
     Example:
       lrsearch study delete digits --yes
     """
+    from lrsearch.checkpoint_files import delete_study
     from lrsearch.errors import StudyError
 
     search = open_search(storage, name)
     if not yes:
         raise StudyError(f"deleting study {name!r} cannot be undone; add --yes to do it")
-    search.delete()
+    delete_study(search)
     click.echo(f"study {name} deleted")
-
-
-@click.group()
-def trial() -> None:
-    """One trial of a study.
-
-    \b
-    Example:
-      lrsearch trial enqueue digits recipe.yaml
-    """
-
-
-@trial.command()
-@name_argument
-@click.argument("recipe", type=click.Path(path_type=Path))
-@common
-def enqueue(name: str, recipe: Path, storage: str | None) -> None:
-    """Let the next free worker train the recipe in a YAML or JSON file.
-
-    \b
-    Example:
-      lrsearch trial enqueue digits recipe.yaml
-    """
-    from lrsearch.recipe import read_yaml
-    from lrsearch.study import create
-
-    content = read_yaml(recipe, "recipe")
-    search = open_search(storage, name)
-    full = create.enqueue(search, content, where=str(recipe))
-    click.echo(f"enqueued in {name}: {full.title()}")
-    with search.database.read() as connection:
-        if not search.may_start(connection):
-            click.echo(
-                "the budget is used: it starts once `lrsearch run FILE --trials N` adds some"
-            )
 
 
 def _compact(value: Any) -> str:
@@ -308,4 +300,4 @@ def _print_csv(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     click.echo(text.getvalue(), nl=False)
 
 
-COMMANDS = (study, trial)
+COMMANDS = (study,)

@@ -11,27 +11,30 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from lrsearch.errors import StorageError
-from lrsearch.storage.outages import Patience
+from lrsearch.storage import postgresql
+from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
+from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
 
 DEFAULT_URL = "sqlite:///lrsearch.db"
-#: On PostgreSQL, the schema that holds our tables and Optuna's; nothing else is touched.
-SCHEMA = "lrsearch"
-BUSY_TIMEOUT_SECONDS = 60
-#: An unreachable server is reported within 5 seconds at start, name resolution included.
-CONNECT_TIMEOUT_SECONDS = 3
+#: How long SQLite itself waits for another process's transaction.
+BUSY_TIMEOUT_SECONDS = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
+#: Parts of a URL's query that nobody may read.
+SECRETS = ("password", "sslpassword")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Location:
     """A database URL and where it was named."""
 
@@ -39,8 +42,14 @@ class Location:
     source: str
 
     def __str__(self) -> str:
-        url = self.url.set(drivername=self.url.get_backend_name(), password=None)
-        return f"{url.render_as_string()} ({self.source})"
+        url = self.url.set(drivername=self.url.get_backend_name())
+        hidden = {key: "***" for key in SECRETS if key in url.query}
+        return f"{url.update_query_dict(hidden).render_as_string()} ({self.source})"
+
+    __repr__ = __str__
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a storage location is not pickled: it may hold a password")
 
 
 def locate(option: str | None) -> Location:
@@ -57,7 +66,7 @@ def locate(option: str | None) -> Location:
             f"storage from {source} is no database URL; accepted: sqlite:///FILE, "
             f"postgresql://USER@HOST/DATABASE"
         ) from error
-    if option is not None and url.password:
+    if option is not None and (url.password or any(key in url.query for key in SECRETS)):
         raise StorageError(
             "--storage must not hold a password, others can read it; use PGPASSFILE, PGPASSWORD, "
             "LRSEARCH_STORAGE or LRSEARCH_STORAGE_FILE"
@@ -104,19 +113,25 @@ def _from_toml(path: Path) -> str:
 class Database:
     """An engine for our own queries, and what Optuna needs to open the same database."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, *, busy_seconds: float = BUSY_TIMEOUT_SECONDS) -> None:
         self.location = location
+        self.busy_seconds = busy_seconds
         self.is_sqlite = location.url.get_backend_name() == "sqlite"
         # Optuna runs str.format on its URL, so it gets one without anything of the user's.
         self.optuna_url, self.engine_kwargs = (
             self._sqlite() if self.is_sqlite else self._postgresql()
         )
-        self.engine: Engine = sqlalchemy.create_engine(self.optuna_url, **self.engine_kwargs)
+        self.engine: Engine = sqlalchemy.create_engine(
+            self.optuna_url, json_deserializer=read_json, **self.engine_kwargs
+        )
         if self.is_sqlite:
             event.listen(self.engine, "begin", _begin_immediate)
         #: How long `run` repeats a transaction while the database is out of reach: not at all,
         #: until a worker says so.
         self.patience = Patience(seconds=0)
+        #: Transactions tried: it rises while one waits for the database.
+        self.tries = 0
+        self._outage = Outage()
 
     @property
     def path(self) -> Path | None:
@@ -128,7 +143,7 @@ class Database:
 
     def _open_sqlite(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            str(self.path), timeout=BUSY_TIMEOUT_SECONDS, check_same_thread=False
+            str(self.path), timeout=self.busy_seconds, check_same_thread=False
         )
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")  # else deleting a study leaves our rows
@@ -136,28 +151,8 @@ class Database:
 
     def _postgresql(self) -> tuple[str, dict[str, Any]]:
         url = self.location.url
-        given = url.query.get("options", "")
-        options = f"{given} -c search_path={SCHEMA}".strip()
-        arguments: dict[str, Any] = {
-            "options": options,
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-            **{key: value for key, value in url.query.items() if key != "options"},
-            "host": url.query.get("host", url.host),
-            "port": url.port,
-            "user": url.username,
-            "password": url.password,
-            "dbname": url.database,
-        }
-        arguments = {key: value for key, value in arguments.items() if value is not None}
-
-        def open_postgresql() -> psycopg.Connection:
-            connection = psycopg.connect(**arguments)
-            # Not among the options above: PGTZ in the environment would override it.
-            connection.execute("SET TIME ZONE 'UTC'")
-            connection.commit()
-            return connection
-
-        return "postgresql+psycopg://", {"creator": open_postgresql, "pool_pre_ping": True}
+        arguments = {"creator": lambda: postgresql.open_session(url), "pool_pre_ping": True}
+        return "postgresql+psycopg://", arguments
 
     def set_wal(self) -> None:
         """Put an SQLite file in WAL mode, which it keeps; other databases need nothing."""
@@ -176,19 +171,62 @@ class Database:
         work: Callable[[Connection], T],
         *,
         recall: Callable[[Connection], T | None] | None = None,
+        answer_seconds: float = postgresql.ANSWER_SECONDS,
+        patience: Patience | None = None,
     ) -> T:
         """The result of `work` in a transaction, tried again while the database is out of reach.
 
         A commit whose acknowledgement was lost may have been done. So before `work` is tried again
-        `recall` looks whether it was: unless it gives None, its answer is the result.
+        `recall` looks whether it was: unless it gives None, its answer is the result. A server that
+        says nothing for `answer_seconds` counts as out of reach. Raises StorageError when patience
+        (the database's own unless given) ends.
         """
-        again = False
-        for attempt in self.patience.attempts():
-            with attempt, self.begin() as connection:
+        again, session = False, None
+
+        def once() -> T:
+            nonlocal again, session
+            with self.begin() as connection:
+                if session is not None:
+                    postgresql.end(connection, session)
                 found = recall(connection) if again and recall is not None else None
-                again = True
+                again, session = True, postgresql.identity(connection)
                 return work(connection) if found is None else found
-        raise AssertionError("attempts end with a result or an error")
+
+        return self._patiently(once, answer_seconds, patience)
+
+    def look(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        answer_seconds: float = postgresql.ANSWER_SECONDS,
+        patience: Patience | None = None,
+    ) -> T:
+        """The result of `work`, which only reads (see `read`), tried again as in `run`."""
+
+        def once() -> T:
+            with self.read() as connection:
+                return work(connection)
+
+        return self._patiently(once, answer_seconds, patience)
+
+    def _patiently(
+        self, once: Callable[[], T], answer_seconds: float, patience: Patience | None
+    ) -> T:
+        def attempt() -> T:
+            self.tries += 1
+            return once()
+
+        before = postgresql.answer_seconds.set(answer_seconds)
+        try:
+            result: T = (patience or self.patience).retrying(self._outage)(attempt)
+        except (DBAPIError, psycopg.OperationalError) as error:
+            if trouble_of(error) is None:
+                raise
+            raise explain(error, self) from error
+        finally:
+            postgresql.answer_seconds.reset(before)
+        self._outage.end()
+        return result
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -210,21 +248,7 @@ def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
 
-def complaint(error: SQLAlchemyError) -> str:
-    """A driver's error on one line, and what to do about it."""
-    reason = " ".join(str(getattr(error, "orig", None) or error).split())
-    hints = {
-        "unable to open database file": "does its folder exist, and may you write there?",
-        "readonly database": "the file or its folder is read-only",
-        "file is not a database": "the file is something else; name another",
-        "is full": "the disk is full; free some space and run the same command again",
-        "disk I/O error": "is the disk full or gone?",
-    }
-    hint = next((text for key, text in hints.items() if key in reason), None)
-    return f"{reason}; {hint}" if hint else reason
-
-
-def explain(error: SQLAlchemyError, database: Database) -> StorageError:
+def explain(error: Exception, database: Database) -> StorageError:
     """A driver's error as one that says which database and what to do."""
     return StorageError(f"storage {database.location}: {complaint(error)}")
 
@@ -234,7 +258,5 @@ def explained(database: Database) -> Iterator[None]:
     """Turns whatever SQLAlchemy or its drivers raise inside into StorageError."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error, psycopg.Error) as error:
         raise explain(error, database) from error
-    except sqlite3.Error as error:
-        raise explain(SQLAlchemyError(str(error)), database) from error

@@ -156,3 +156,48 @@ def ask_to_stop(connection: Connection, kind: Kind, item: int) -> bool:
     c = leases.c
     query = update(leases).where(c.kind == kind, c.item == item, c.expires_at.is_not(None))
     return bool(connection.execute(query.values(stop=True)).rowcount)
+
+
+def end_stale(connection: Connection, study_id: int) -> int:
+    """End leases of what has ended or was let go of; how many there were."""
+    count = 0
+    for kind, table in TABLES.items():
+        c = table.c
+        held = select(c.id).where(
+            c.study_id == study_id, c.state == TrialState.RUNNING, c.worker.is_not(None)
+        )
+        stale = (
+            leases.c.study_id == study_id,
+            leases.c.kind == kind,
+            leases.c.expires_at.is_not(None),
+            leases.c.item.not_in(held),
+        )
+        count += connection.execute(update(leases).where(*stale).values(expires_at=None)).rowcount
+    return count
+
+
+def of_item(connection: Connection, kind: Kind, item: int) -> Row | None:
+    """A lease with the seconds that are `left` of it; None if there never was one."""
+    c = leases.c
+    left = (c.expires_at - db_now()).label("left")
+    return fetch_first(connection, select(leases, left).where(c.kind == kind, c.item == item))
+
+
+def take_free(
+    connection: Connection, kind: Kind, item: int, worker: str, seconds: float
+) -> Claim | None:
+    """Claim this very row, if it runs and nobody holds it."""
+    table = TABLES[kind]
+    c = table.c
+    query = (
+        update(table)
+        .where(c.id == item, c.state == TrialState.RUNNING, c.worker.is_(None))
+        .values(worker=worker, attempt=c.attempt + 1)
+        .returning(c.study_id, c.attempt)
+    )
+    row = fetch_first(connection, query)
+    if row is None:
+        return None
+    claim = Claim(kind=kind, id=item, attempt=row["attempt"], worker=worker)
+    take(connection, row["study_id"], claim, seconds)
+    return claim

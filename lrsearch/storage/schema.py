@@ -12,7 +12,8 @@ from filelock import FileLock
 from sqlalchemy import Connection, inspect, text
 
 from lrsearch.errors import StorageError
-from lrsearch.storage.connect import SCHEMA, Database
+from lrsearch.storage.connect import Database
+from lrsearch.storage.postgresql import SCHEMA
 
 VERSION_TABLE = "lr_alembic_version"
 #: Key of the PostgreSQL advisory lock under which the schema is made: "lrsearch" as a number.

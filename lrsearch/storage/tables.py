@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -44,6 +45,35 @@ class StudyState(StrEnum):
     OPEN = "open"  #: new trials start while there is budget
     PAUSED = "paused"  #: workers wait
     STOPPED = "stopped"  #: no new trial starts; running ones end, then confirmation
+
+
+#: Longest text for people in a row.
+MOST_WORDS = 500
+
+
+def one_line(text: str, most: int = MOST_WORDS) -> str:
+    """Text from outside, such as a task's complaint, for people: printable, on one line."""
+    line = " ".join(text[: 4 * most].split())
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
+
+
+class Words(TypeDecorator[str]):
+    """One line of text for people: PostgreSQL takes no NUL, no half character, no excess."""
+
+    impl: type[String] = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        most = getattr(self.impl, "length", None) or MOST_WORDS
+        return None if value is None else one_line(value, most)
+
+
+class ShortWords(Words):
+    """The same in a column of so many characters."""
+
+    impl = String
+    cache_ok = True
 
 
 class db_now(FunctionElement[float]):  # noqa: N801 - reads as SQL's now()
@@ -144,7 +174,7 @@ trials = Table(
     Column("value", Float),
     Column("best_validation", Integer),
     Column("metrics", JSON(none_as_null=True)),
-    Column("reason", Text),
+    Column("reason", Words),
     Column("epochs", Float, nullable=False),
     Column("seconds", Float, nullable=False),
     Column("started_at", Float, nullable=False),
@@ -214,7 +244,7 @@ confirmations = Table(
     Column("attempt", Integer, nullable=False),
     Column("value", Float),
     Column("metrics", JSON(none_as_null=True)),
-    Column("reason", Text),
+    Column("reason", Words),
     Column("epochs", Float, nullable=False),
     Column("seconds", Float, nullable=False),
     _deaths(),
@@ -233,7 +263,7 @@ range_tests = Table(
     Column("worker", String(200)),
     Column("attempt", Integer, nullable=False),
     Column("result", JSON(none_as_null=True)),  # the test's own document, see range_tests.py
-    Column("reason", Text),
+    Column("reason", Words),
     Column("epochs", Float, nullable=False),
     Column("seconds", Float, nullable=False),
     _deaths(),
@@ -248,7 +278,7 @@ workers = Table(
     Column("name", String(200), nullable=False),  # host, process id, start time
     Column("device", String(32), nullable=False),
     Column("version", String(32), nullable=False),  # of lrsearch
-    Column("doing", String(200)),  # in words; NULL while it looks for work
+    Column("doing", ShortWords(200)),  # in words; NULL while it looks for work
     Column("started_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("ended_at", Float),  # NULL while it works, or if it ended without a word
@@ -289,5 +319,5 @@ events = Table(
     _study(),
     Column("at", Float, nullable=False),
     Column("worker", String(200), nullable=False),
-    Column("what", Text, nullable=False),  # one line for people
+    Column("what", Words, nullable=False),  # one line for people
 )

@@ -6,7 +6,7 @@ from typing import Any
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
-from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials
+from lrsearch.storage import claims, confirmations, curves, fleet, leases, range_tests, trials
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
@@ -29,10 +29,14 @@ def reap(
 ) -> list[str]:
     """Free what was not renewed in time or was held by the `dead`, and end what is to blame.
 
-    `lease` is in seconds, `horizon` in epochs. A line for the log for each.
+    `lease` is in seconds, `horizon` in epochs. A line for each, which is noted
+    with the study too.
     """
-    freed = leases.reap(connection, study_id, lease, dead=dead)
-    return [_settle(connection, item, horizon) for item in freed]
+    lines = []
+    for item in leases.reap(connection, study_id, lease, dead=dead):
+        lines.append(_settle(connection, item, horizon))
+        fleet.note(connection, study_id, item["worker"], lines[-1])
+    return lines
 
 
 def _settle(connection: Connection, item: Row, horizon: float) -> str:
@@ -41,7 +45,7 @@ def _settle(connection: Connection, item: Row, horizon: float) -> str:
     if item["deaths"] < MOST_DEATHS:
         return f"{name} is free again: worker {item['worker']} was lost"
     if item["kind"] == Kind.TRIAL:
-        _fail_trial(connection, row, horizon)
+        fail_trial(connection, row, horizon, REASON)
     else:
         kept = {key: row[key] for key in ("epochs", "seconds")}
         values = {"state": TrialState.FAILED, "reason": REASON, **kept}
@@ -58,18 +62,18 @@ def _name(kind: Kind, row: Row) -> str:
     return f"trial {row['number']}"
 
 
-def _fail_trial(connection: Connection, row: Row, horizon: float) -> None:
+def fail_trial(connection: Connection, row: Row, horizon: float, reason: str) -> None:
     """End it in both halves; it has used the epochs that its curve shows."""
     seen = curves.of_trial(connection, row["id"])
     values: dict[str, Any] = {
         "state": TrialState.FAILED,
-        "reason": REASON,
+        "reason": reason,
         "epochs": seen[-1]["epoch"] if seen else 0.0,
         "seconds": seen[-1]["seconds"] if seen else 0.0,
     }
-    claim = Claim(id=row["id"], attempt=row["attempt"], worker=None)
-    trials.record(connection, claim, horizon=horizon, values=values)
-    if row["trial_id"] is not None:
+    claim = Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+    ended = trials.record(connection, claim, horizon=horizon, values=values)
+    if ended and row["trial_id"] is not None:
         optuna_rows.end_trial(
             connection, row["trial_id"], OptunaState.FAIL, value=None, violation=0.0
         )

@@ -3,8 +3,9 @@
 import optuna
 
 from lrsearch.errors import StorageError
-from lrsearch.storage import schema
+from lrsearch.storage import grants, schema
 from lrsearch.storage.connect import Database, explained, locate
+from lrsearch.study import optuna_tables
 
 
 def optuna_storage(database: Database, *, create: bool = False) -> optuna.storages.RDBStorage:
@@ -56,6 +57,12 @@ def _create_tables(database: Database) -> None:
     optuna_storage(database, create=True).engine.dispose()
     with database.begin() as connection:
         schema.upgrade(connection)
+
+
+def grant_statements(admin: str, worker: str, reader: str) -> list[str]:
+    """SQL that gives three PostgreSQL roles their rights on Optuna's tables and ours."""
+    optunas = [*optuna_tables.NAMES, "alembic_version"]
+    return list(grants.statements(admin, worker, reader, optunas))
 
 
 def _remove_file(database: Database) -> None:

@@ -13,9 +13,22 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import Connection, Table, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from lrsearch.storage.rows import insert_or
+from lrsearch.storage.tables import TrialState, trials
 from lrsearch.study import optuna_tables as t
 from lrsearch.study.knowledge import VIOLATION
 
@@ -222,3 +235,25 @@ def _value_by_report(connection: Connection, trial_id: int) -> None:
     )
     columns = ["trial_id", "objective", "value", "value_type"]
     connection.execute(insert(t.values).from_select(columns, last))
+
+
+def differing(connection: Connection, study_id: int) -> list[int]:
+    """Numbers of our trials that run in one half alone, or are complete in one half alone."""
+    theirs, mine = t.trials.c.state, trials.c
+    complete = and_(mine.state == TrialState.COMPLETE, mine.value.is_not(None))
+    agree = or_(
+        and_(mine.state == TrialState.RUNNING, theirs == OptunaState.RUNNING),
+        and_(complete, theirs == OptunaState.COMPLETE),
+        and_(
+            mine.state != TrialState.RUNNING,
+            not_(complete),
+            theirs.in_((OptunaState.PRUNED, OptunaState.FAIL)),
+        ),
+    )
+    query = (
+        select(mine.number)
+        .join(t.trials, t.trials.c.trial_id == mine.trial_id)
+        .where(mine.study_id == study_id, not_(agree))
+        .order_by(mine.number)
+    )
+    return list(connection.execute(query).scalars())

@@ -17,7 +17,9 @@ from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import StorageError, StudyError, near_miss
 from lrsearch.spec_parts import Objective
 from lrsearch.storage import studies
-from lrsearch.storage.connect import CONNECT_TIMEOUT_SECONDS, Database, complaint
+from lrsearch.storage.connect import Database
+from lrsearch.storage.outages import complaint
+from lrsearch.storage.postgresql import CONNECT_TIMEOUT_SECONDS
 from lrsearch.study.database import optuna_storage
 
 

@@ -1,5 +1,6 @@
 """A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
+import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -8,7 +9,7 @@ from typing import Any
 import optuna
 from sqlalchemy import Connection
 
-from lrsearch.errors import StudyError, near_miss
+from lrsearch.errors import SpecError, StudyError, near_miss
 from lrsearch.range_plan import sampler_windows
 from lrsearch.rungs import survives
 from lrsearch.space import BatchSize
@@ -17,6 +18,7 @@ from lrsearch.storage import claims, curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row
+from lrsearch.storage.tables import one_line
 from lrsearch.study import blame, optuna_rows
 from lrsearch.study.assignment import Assignment, LostTrialError, Outcome
 from lrsearch.study.database import optuna_storage
@@ -25,6 +27,8 @@ from lrsearch.study.sampler import WindowedTPESampler, Windows, new_trial
 from lrsearch.study.view import News, View
 
 __all__ = ["Assignment", "LostTrialError", "Outcome", "Search"]
+
+log = logging.getLogger("lrsearch")
 
 
 class Search:
@@ -35,6 +39,8 @@ class Search:
         self.study_id: int = row["study_id"]
         self.spec = StudySpec.from_stored(row["definition"])
         self.code: Mapping[str, str] = row["code"]
+        #: Of lrsearch, torch and optuna where it was created.
+        self.versions: Mapping[str, str] = row["versions"]
         self.steps_per_epoch: int = row["steps_per_epoch"]
         #: What it took over when it was created; None if nothing.
         self.origin: Mapping[str, Any] | None = row["origin"]
@@ -105,9 +111,20 @@ class Search:
                 return None
             row, news = found
             self._view.take_in(news)
-            assignment = self._begin(row, batch_size)
+            try:
+                assignment = self._begin(row, batch_size)
+            except SpecError as error:
+                self._refuse(row, str(error))
+                continue
             if assignment is not None:
                 return assignment
+
+    def _refuse(self, row: Row, reason: str) -> None:
+        """End a claimed trial whose row gives nothing that could be trained."""
+        log.warning("trial %d failed: %s", row["number"], one_line(reason))
+        self.database.run(
+            lambda connection: blame.fail_trial(connection, row, self.horizon, reason)
+        )
 
     def _claim(self, connection: Connection, worker: str) -> tuple[Row, News] | None:
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
@@ -153,16 +170,17 @@ class Search:
             return
         rows = range_tests.windows_so_far(connection, self.study_id)
         self._range_tests_open = any(row["open"] for row in rows)
-        found = [row["result"] for row in rows if row["result"] and row["result"]["window"]]
-        self.windows = sampler_windows(self.spec.space, found)
+        self.windows = sampler_windows(self.spec.space, [row["result"] for row in rows])
 
     def _begin(self, row: Row, batch_size: BatchSize) -> Assignment | None:
         """Draw a claimed trial's recipe and record it; None if the claim was lost meanwhile.
 
-        A recipe that it has already stays as it is: given, or drawn by a worker before.
+        A recipe that it has already stays as it is: given, or drawn by a worker before. Raises
+        SpecError if what the row has is none of this study's.
         """
         claim, given, fixed = _claim_of(row), row["recipe"], None
         if given is not None:
+            given = self.spec.recipe(given, batch_size=None).to_dict()
             own = given.get("batch_size") or batch_size(given["params"])
             fixed = self.spec.space.params_of(given, own)
         trial = new_trial(
@@ -194,10 +212,6 @@ class Search:
             recipe=recipe,
         )
 
-    def add_rows(self, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Write rows of a trial's curve; False if the claim is lost."""
-        return self.database.run(lambda connection: _add_rows(connection, claim, rows))
-
     def passes_rung(
         self,
         assignment: Assignment,
@@ -218,7 +232,7 @@ class Search:
 
         def decide(connection: Connection) -> bool:
             peers = None
-            if _add_rows(connection, claim, rows):
+            if curves.add(connection, claim, rows):
                 peers = trials.mark_rung(connection, self.study_id, claim, rung, signal)
             if peers is None:
                 raise LostTrialError(f"trial {assignment.number} was taken over by another worker")
@@ -243,7 +257,7 @@ class Search:
         claim = assignment.claim
 
         def end(connection: Connection) -> bool:
-            if not _add_rows(connection, claim, rows):
+            if not curves.add(connection, claim, rows):
                 return False
             values = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
             if not trials.record(connection, claim, horizon=self.horizon, values=values):
@@ -277,16 +291,9 @@ class Search:
 
     def delete(self) -> None:
         """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
-        # By its id: under its name there may be a successor by now.
         with self.database.begin() as connection:
             optuna_rows.delete_study(connection, self.study_id)
 
 
 def _claim_of(row: Row) -> Claim:
     return Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
-
-
-def _add_rows(connection: Connection, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Write rows of a trial's curve; False if the claim is lost."""
-    curves.add(connection, claim.id, claim.attempt, rows)
-    return True

@@ -6,7 +6,6 @@ ended since the last look and the parameters of those that run.
 """
 
 import heapq
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,8 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.ranges import is_number
+from lrsearch.storage.rows import Row, fetch, read_json
 from lrsearch.storage.tables import TrialState, studies
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study import optuna_tables as t
@@ -134,9 +134,23 @@ def _news(rows: Iterable[Row], places: Mapping[int, int], last: int) -> News:
                 if trial.state in TELLING:
                     ended[place] = trial
         if row["param_name"] is not None:
-            distribution = _distribution(row["distribution_json"])
-            trial.add(row["param_name"], row["param_value"], distribution)
+            _add_param(trial, row)
     return News(ended=ended, running=running, last=last)
+
+
+def _add_param(trial: SeenTrial, row: Row) -> None:
+    """Add a parameter; one that Optuna would not have written is left out."""
+    try:
+        distribution = _distribution(row["distribution_json"])
+        distribution.to_external_repr(row["param_value"])
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return
+    trial.add(row["param_name"], row["param_value"], distribution)
+
+
+def _violation(text: str | None) -> float:
+    found = 0.0 if text is None else read_json(text)
+    return float(found) if is_number(found) else 0.0
 
 
 def _seen(row: Row) -> SeenTrial:
@@ -148,7 +162,7 @@ def _seen(row: Row) -> SeenTrial:
         distributions={},
         intermediate_values={} if row["step"] is None else {row["step"]: row["report"]},
         trial_id=row["trial_id"],
-        violation=0.0 if row["violation"] is None else json.loads(row["violation"]),
+        violation=_violation(row["violation"]),
     )
 
 

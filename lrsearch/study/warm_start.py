@@ -168,6 +168,8 @@ def _best_recipes(
     for row in scored:
         if len(found) == top:
             break
+        if not spec.declares(row["recipe"]):
+            continue
         fields = {key: row["recipe"][key] for key in FIELDS}
         if row["recipe"]["clip_norm"] != theirs.clip_norm:
             fields["clip_norm"] = row["recipe"]["clip_norm"]  # the recipe's own

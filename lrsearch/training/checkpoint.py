@@ -1,15 +1,20 @@
-"""Checkpoints: everything a trial needs to go on, in one file, to the same weights."""
+"""Checkpoints: everything a trial needs to go on to the same weights, and its rows, as bytes."""
 
-import os
-from pathlib import Path
+import io
+import json
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
+from lrsearch.task import describe
 from lrsearch.training.loop import Training
 
-#: Changes when an older file can no longer be read.
-FORMAT = 1
+log = logging.getLogger("lrsearch")
+
+#: Changes when an older checkpoint can no longer be read.
+FORMAT = 2
 
 
 def facts(training: Training) -> dict[str, Any]:
@@ -27,28 +32,6 @@ def facts(training: Training) -> dict[str, Any]:
     }
 
 
-def save(training: Training, path: Path) -> None:
-    """Write the trial's state; a reader sees the old file or the new one, never half of one."""
-    state: dict[str, Any] = {
-        "facts": facts(training),
-        "model": training.model.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
-        "scheduler": training.scheduler.state_dict(),
-        "ema": None if training.ema is None else training.ema.average,
-        "rng": torch.get_rng_state(),
-        "accelerator_rng": _accelerator_rng(training.device),
-        "position": {name: getattr(training, name) for name in _POSITION},
-        "loss_sum": training.loss_sum,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 _POSITION = (
     "step",
     "validated",
@@ -63,17 +46,56 @@ _POSITION = (
 )
 
 
-def load(training: Training, path: Path) -> bool:
-    """Put a fresh `training` where the checkpoint stands.
+def pack(training: Training, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    """The trial's state, and the rows of its curve that are not in the database yet."""
+    state: dict[str, Any] = {
+        "facts": facts(training),
+        "model": training.model.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "scheduler": training.scheduler.state_dict(),
+        "ema": None if training.ema is None else training.ema.average,
+        "rng": torch.get_rng_state(),
+        "accelerator_rng": _accelerator_rng(training.device),
+        "position": {name: getattr(training, name) for name in _POSITION},
+        "loss_sum": training.loss_sum,
+        # As text: the unpickler that runs no code takes 10 us a value.
+        "rows": json.dumps([dict(row) for row in pending]),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
-    False, and nothing changed, when it was written under other facts (recipe, torch version,
-    device, threads, fused): going on from there would give other bits than an uninterrupted run.
+
+def unpack(training: Training, data: bytes) -> list[dict[str, Any]] | None:
+    """Put a fresh `training` where the checkpoint stands; the rows that came along.
+
+    None, with a line in the log and `training` still at its start, when the checkpoint was made
+    under other facts (going on from there would give other bits than an uninterrupted run) or
+    cannot be read. It runs no code, whatever the bytes are.
     """
-    # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as in
-    # a run from the start (on the device each of them would be waited for in every step).
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["facts"] != facts(training):
-        return False
+    try:
+        # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as
+        # in a run from the start (on the device each of them would be waited for in every step).
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        theirs = state["facts"]
+        other = [name for name, mine in facts(training).items() if theirs.get(name) != mine]
+        rows = json.loads(state["rows"]) if not other else []
+    except Exception as error:  # bytes can be wrong in more ways than torch has errors for
+        log.warning("a checkpoint cannot be read, starting anew: %s", describe(error))
+        return None
+    if other:
+        log.warning("a checkpoint was made with another %s; starting anew", " and ".join(other))
+        return None
+    try:
+        _apply(training, state)
+    except Exception as error:  # a state of another shape: the task's model has changed
+        training.restart()
+        log.warning("a checkpoint does not fit, starting anew: %s", describe(error))
+        return None
+    return list(rows)
+
+
+def _apply(training: Training, state: Mapping[str, Any]) -> None:
     training.model.load_state_dict(state["model"])
     # Constructing a scheduler rewrites the optimizer's lr, so its state comes after both exist.
     training.optimizer.load_state_dict(state["optimizer"])
@@ -81,13 +103,12 @@ def load(training: Training, path: Path) -> bool:
     if training.ema is not None:
         for mine, saved in zip(training.ema.average, state["ema"], strict=True):
             mine.copy_(saved)
-    for name, value in state["position"].items():
-        setattr(training, name, value)
+    for name in _POSITION:
+        setattr(training, name, state["position"][name])
     training.loss_sum.copy_(state["loss_sum"])
     torch.set_rng_state(state["rng"])
     if state["accelerator_rng"] is not None:
         torch.get_device_module(training.device).set_rng_state(state["accelerator_rng"])
-    return True
 
 
 def _accelerator_rng(device: torch.device) -> torch.Tensor | None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +63,11 @@ class Training:
     ) -> None:
         self.task, self.recipe, self.plan, self.device = task, recipe, plan, device
         self.train_data, self.validation_data = splits
+        self.restart()
+
+    def restart(self) -> None:
+        """Stand at step 0, whatever was trained before."""
+        task, recipe, plan, device = self.task, self.recipe, self.plan, self.device
         torch.manual_seed(recipe.seed)
         self.model = make_model(task, device)
         #: What is trained.
@@ -73,7 +78,7 @@ class Training:
             epochs=None if recipe.steps else recipe.epochs,
             validations=len(plan.validations),
         )
-        self.ema = None
+        self.ema: Ema | None = None
         if recipe.ema is not None:
             self.ema = Ema(self.model, span=recipe.ema["epochs"] * plan.steps_per_epoch)
         self.step = 0
@@ -92,6 +97,8 @@ class Training:
         #: Both when they were last read.
         self.loss_seen, self.steps_seen = 0.0, 0
         self.lr = self.grad_norm = math.nan
+        #: Called after every batch, trained or validated: the trial gets on.
+        self.beat: Callable[[], None] = lambda: None
         self._batches: Iterator[Batch] | None = None
 
     @property
@@ -156,6 +163,7 @@ class Training:
         self.loss_sum += loss.detach()
         self.loss_steps += 1
         self.step += 1
+        self.beat()
 
     def _check_loss(self) -> None:
         total = float(self.loss_sum)
@@ -230,6 +238,7 @@ class Training:
                 for name, score in scores.items():
                     totals[name] += float(score(output, targets)) * size
             samples += size
+            self.beat()
         means = {name: total / samples for name, total in totals.items()}
         return means.pop(""), means
 

@@ -159,6 +159,7 @@ def test_a_folder_as_the_study_file(folder):
         pytest.param({"pruning": {"rungs": [0.5, 0.1]}}, ["pruning.rungs", "rising"], id="rungs"),
         pytest.param({"precision": "fp16"}, ["precision", "fp16", "bf16"], id="precision"),
         pytest.param({"clip_norm": 0}, ["clip_norm", "0"], id="clip"),
+        pytest.param({"checkpoints": "foo://x"}, ["checkpoints", "foo", "s3://"], id="checkpoints"),
         pytest.param({"warm_start": "a"}, ["warm_start", "a list of studies"], id="warm start"),
         pytest.param(
             {"warm_start": [{"optuna": "a", "map": {"lr": "adam.lrr"}}]},

@@ -4,198 +4,21 @@ they end, the budget is exact, no trial is lost or counted twice, and no curve h
 import os
 import random
 import signal
-from contextlib import contextmanager
 
 import psutil
 import pytest
 import torch
-from optuna.trial import TrialState as OptunaState
-from processes import Command, finish, in_process, until
-from tiny_studies import TASKS, TRIALS, VALIDATIONS, make_search, opened, tiny_task, work
+from processes import finish, in_process, until
+from sites import assert_exact, gone, what_came_out
+from tiny_studies import TRIALS, make_search, opened, tiny_task, work
 
 from lrsearch import worker
-from lrsearch.storage import confirmations, leases, studies, trials
-from lrsearch.storage.tables import TrialState
-from lrsearch.study.database import prepare
+from lrsearch.checkpoints import Checkpoints
+from lrsearch.stop import Stop
+from lrsearch.storage import confirmations, trials
 from lrsearch.study.search import Search
 from lrsearch.summary import curve_rows, summarize, trial_rows
-from lrsearch.training import checkpoint
-
-OPTUNAS = {
-    "running": OptunaState.RUNNING,
-    "complete": OptunaState.COMPLETE,
-    "pruned": OptunaState.PRUNED,
-    "diverged": OptunaState.PRUNED,
-    "failed": OptunaState.FAIL,
-}
-
-
-class Site:
-    """A database, a folder to work in, and the commands that users run there."""
-
-    def __init__(self, url, folder, database):
-        self.url, self.folder, self.database = url, folder, database
-        self._control = folder.parent / "control"
-        self._commands = []
-
-    def say(self, word):
-        """Tell all trials in training to go on (""), to be `slow`, or to `hold`."""
-        part = self._control.with_suffix(".part")
-        part.write_text(word)
-        part.replace(self._control)
-
-    def held(self, count):
-        """Wait until so many workers are held in the middle of a trial."""
-        until(lambda: len(list(self._control.parent.glob("held.*"))) >= count)
-
-    def hold_run(self, workers):
-        """A `lrsearch run` whose workers are all held in the middle of a trial; and they."""
-        self.say("slow")  # not `hold` yet: `run` tries one batch itself
-        run = self.run(workers=workers)
-        until(lambda: self.row() is not None and self.counts()["running"] == workers)
-        self.say("hold")
-        self.held(workers)
-        processes = run.children()
-        assert len(processes) == workers
-        return run, processes
-
-    def command(self, *words):
-        command = Command(
-            *words,
-            folder=self.folder,
-            LRSEARCH_STORAGE=self.url,
-            TINY_CONTROL=str(self._control),
-            OMP_NUM_THREADS="1",
-        )
-        self._commands.append(command)
-        return command
-
-    def worker(self, *options):
-        return self.command("worker", "tiny", "--studies", TASKS, *options)
-
-    def run(self, *options, workers=1):
-        return self.command("run", TASKS / "tiny.yaml", "--workers", workers, *options)
-
-    @property
-    def search(self):
-        return Search.open(self.database, "tiny")
-
-    def row(self):
-        with self.database.read() as connection:
-            return studies.by_name(connection, "tiny")
-
-    def counts(self):
-        with self.database.read() as connection:
-            return studies.counts(connection, self.row()["study_id"])
-
-    def ended(self):
-        counts = self.counts()
-        return sum(counts.values()) - counts[TrialState.RUNNING]
-
-    def holders(self):
-        """The workers that have a trial or a run in their hands."""
-        study = self.row()["study_id"]
-        with self.database.read() as connection:
-            return leases.holders(connection, study)
-
-    def checkpoints(self):
-        return sorted(self.folder.glob("lrsearch-checkpoints/**/*.pt"))
-
-    def close(self):
-        for command in self._commands:
-            if command.alive:
-                for process in [*command.children(), psutil.Process(command.pid)]:
-                    process.kill()
-
-
-def gone(process):
-    """Whether a process has ended, reaped or not."""
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-@contextmanager
-def opened_site(url, folder):
-    with opened(url) as database:
-        site = Site(url, folder / "work", database)
-        site.folder.mkdir()
-        try:
-            yield site
-        finally:
-            site.close()
-
-
-@pytest.fixture
-def site(prepared_url, tmp_path):
-    with opened_site(prepared_url, tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-def sqlite_site(tmp_path):
-    url = f"sqlite:///{tmp_path}/study.db"
-    with opened(url) as database:
-        prepare(database)
-    with opened_site(url, tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-def postgres_site(postgres, tmp_path):
-    name = postgres.create()
-    with opened_site(postgres.url(name), tmp_path) as site:
-        prepare(site.database)
-        yield site
-    postgres.drop(name)
-
-
-def assert_exact(search, total=TRIALS):
-    """Budget used and not exceeded, nothing lost, nothing twice, both halves of the study agree."""
-    with search.database.read() as connection:
-        study = studies.by_id(connection, search.study_id)
-        rows = trials.everything(connection, search.study_id)
-        runs = confirmations.everything(connection, search.study_id)
-    assert study["trials_used"] == total
-    assert [row["ticket"] for row in rows] == list(range(1, total + 1))
-    assert sorted(row["number"] for row in rows) == list(range(total))
-    assert {row["state"] for row in rows} <= {"complete", "pruned", "diverged"}
-    assert study["epochs_reserved"] == 0
-    assert study["epochs_used"] == sum(row["epochs"] for row in rows + runs)
-    assert {run["state"] for run in runs} <= {"complete", "diverged"}
-    assert len(runs) == total // 4
-    theirs = search.study.get_trials(deepcopy=False)
-    assert len(theirs) == total
-    for row in rows:
-        trial = theirs[row["number"]]
-        assert (trial.number, trial.state) == (row["number"], OPTUNAS[row["state"]])
-        assert row["state"] != "complete" or trial.value == row["value"]
-    curves = {}
-    for point in curve_rows(search, number=None, all_attempts=False)[0]:
-        curves.setdefault(point["trial"], []).append(point["validation"])
-    for row in rows:
-        seen = curves.get(row["number"], [])
-        assert seen == list(range(1, len(seen) + 1))
-        assert row["state"] != "complete" or len(seen) == VALIDATIONS
-        assert row["state"] != "pruned" or len(seen) == row["epochs"] * 2
-    assert summarize(search)["state"] == "finished"
-
-
-def what_came_out(search):
-    """Everything that a study found, without who found it and how long it took."""
-    gone_by = ("seconds", "attempts", "attempt")
-    curves, _ = curve_rows(search, number=None, all_attempts=False)
-    with search.database.read() as connection:
-        runs = confirmations.everything(connection, search.study_id)
-    return {
-        "trials": [
-            {k: v for k, v in row.items() if k not in gone_by} for row in trial_rows(search)
-        ],
-        "curves": [{k: v for k, v in row.items() if k not in gone_by} for row in curves],
-        "runs": [(run["number"], run["seed"], run["value"], run["metrics"]) for run in runs],
-    }
-
+from lrsearch.telemetry import Telemetry
 
 # Fleets
 
@@ -221,6 +44,19 @@ def test_any_number_of_workers_share_one_exact_budget(site, workers):
             for row in trials.everything(connection, owner.study_id)[:10]:
                 found.append((row["recipe"], row["state"], row["value"]))
     assert by_ticket[0] == by_ticket[1]
+
+
+@pytest.mark.slow
+def test_sixteen_workers_share_one_sqlite_file(sqlite_site):
+    search = make_search(sqlite_site.database, pruning="none", budget={"trials": 32})
+    sqlite_site.say("hold")
+    commands = [sqlite_site.worker("-v") for _ in range(16)]
+    sqlite_site.held(16)
+    sqlite_site.say("")
+    for command in commands:
+        command.succeed()
+        assert "locked" not in command.err
+    assert_exact(search, total=32)
 
 
 def test_a_worker_of_a_finished_study_ends_at_once(sqlite_site):
@@ -287,8 +123,7 @@ def test_workers_end_by_themselves_when_their_run_is_killed(sqlite_site):
     until(lambda: gone(orphan))
     assert sqlite_site.ended() < TRIALS
     assert sqlite_site.holders() == []
-    (left,) = sqlite_site.checkpoints()
-    assert left.name == f"{trial}.pt"
+    assert sqlite_site.checkpoints() == [trial + 1]
     sqlite_site.say("")
     sqlite_site.worker().succeed()
     assert_exact(sqlite_site.search)
@@ -314,20 +149,20 @@ def test_a_worker_killed_while_it_confirms_is_replaced(sqlite_site):
 
 
 def die_after_the_checkpoint(url, folder):
-    """Be a worker that is asked to stop after three validations, and killed once that is saved."""
+    """Be a worker that is asked to stop after two validations, and killed once that is saved."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    stop, add, save = worker.Stop(), worker.CurveWriter.add, checkpoint.save
+    stop, add, save = Stop(), Telemetry.add, Checkpoints.save
 
-    def add_and_stop(writer, row):
-        add(writer, row)
-        stop.signalled = row.validation == 3
+    def add_and_stop(rows, row):
+        add(rows, row)
+        stop.signalled = row["validation"] == 2
 
-    def save_and_die(training, path):
-        save(training, path)
+    def save_and_die(checkpoints, claim, training, pending=()):
+        assert save(checkpoints, claim, training, pending)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    worker.CurveWriter.add, checkpoint.save = add_and_stop, save_and_die
+    Telemetry.add, Checkpoints.save = add_and_stop, save_and_die
     with opened(url) as database:
         search = Search.open(database, "tiny")
         worker.Worker(search, tiny_task(), torch.device("cpu"), stop).run()
@@ -337,13 +172,14 @@ def test_a_worker_that_dies_right_after_its_checkpoint_leaves_no_gap(sqlite_site
     search = make_search(sqlite_site.database)
     process = in_process(die_after_the_checkpoint, sqlite_site.url, sqlite_site.folder)
     assert finish(process) == [-signal.SIGKILL]
-    assert [path.name for path in sqlite_site.checkpoints()] == ["0.pt"]
+    assert sqlite_site.checkpoints() == [1]
     monkeypatch.chdir(sqlite_site.folder)
-    assert worker.release_dead(search) == 1
+    assert len(worker.reap(search)) == 1
     work(search)
     assert_exact(search)
     rows, _ = curve_rows(search, number=0, all_attempts=False)
-    assert [row["attempt"] for row in rows] == [1] * 3 + [2] * 5
+    # The first was written at its rung; the second waited, and came with the checkpoint.
+    assert [row["attempt"] for row in rows] == [1] + [2] * 7
 
 
 # Interrupts
@@ -360,7 +196,7 @@ def test_an_interrupted_run_goes_on_to_the_same_values(sqlite_site, number):
     assert "Traceback" not in run.err
     assert sqlite_site.holders() == []
     (left,) = sqlite_site.checkpoints()
-    interrupted = int(left.stem)
+    interrupted = left - 1
     assert sqlite_site.ended() == interrupted
     if number == signal.SIGTERM:
         return  # the rest is the same road

@@ -60,7 +60,7 @@ def finish(search, state, losses, reason=None):
     assignment = ask(search)
     rows = [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
     with search.database.begin() as connection:
-        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+        curves.add(connection, assignment.claim, rows)
     search.tell(assignment, ended(state, reason=reason))
     return assignment
 

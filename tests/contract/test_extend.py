@@ -78,7 +78,7 @@ def train(search, count, worker="host:1:1"):
         assignment = ask(search, worker)
         rows = [curve_row(i, val_loss=1 / (i + index)) for i in (1, 2)]
         with search.database.begin() as connection:
-            curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+            curves.add(connection, assignment.claim, rows)
         search.passes_rung(assignment, rung=0, signal=index, value=float(index), validation=1)
         kinds = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED]
         state = kinds[index % 4]
@@ -216,7 +216,7 @@ def draw(new):
         found.append(assignment.recipe)
         loss = 0.1 if assignment.recipe.optimizer["name"] == "adagrad" else 1.0
         with new.database.begin() as connection:
-            curves.add(connection, assignment.claim.id, 1, [curve_row(1, val_loss=loss)])
+            curves.add(connection, assignment.claim, [curve_row(1, val_loss=loss)])
         new.tell(assignment, ended(TrialState.COMPLETE))
     return [recipe.optimizer["name"] for recipe in found]
 
@@ -310,7 +310,7 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     for _ in range(3):
         assignment = search.ask("host:1:1", lambda params: params["batch_size"])
         with lone.database.begin() as connection:
-            curves.add(connection, assignment.claim.id, 1, [curve_row(1)])
+            curves.add(connection, assignment.claim, [curve_row(1)])
         search.tell(assignment, ended(TrialState.COMPLETE))
     dropout = {"low": 0.0, "high": 0.3}
     wider = spec_of({"batch_size": [8, 16, 32], "dropout": dropout})

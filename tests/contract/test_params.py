@@ -9,6 +9,7 @@ from lrsearch import answer
 from lrsearch.confirm import confirmed
 from lrsearch.errors import TaskError
 from lrsearch.recipe import Recipe
+from lrsearch.stop import Stop
 from lrsearch.study.create import create_study
 from lrsearch.study.knowledge import encode
 from lrsearch.summary import summarize, trial_rows
@@ -16,7 +17,7 @@ from lrsearch.task import load_task
 from lrsearch.training.devices import pick_device
 from lrsearch.training.setup import MOST_TASKS, TaskCache
 from lrsearch.units import equivalence
-from lrsearch.worker import Stop, Worker
+from lrsearch.worker import Worker
 
 PARAMS = {"batch_size": [8, 16, 64], "dropout": {"low": 0.0, "high": 0.3}}
 SPACE = {

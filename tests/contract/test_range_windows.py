@@ -14,6 +14,7 @@ from tiny_studies import (
     STEPS_PER_EPOCH,
     ask,
     ended,
+    make_desk,
     make_search,
     opened,
     tiny_spec,
@@ -23,6 +24,7 @@ from torch.nn.functional import cross_entropy
 
 from lrsearch import range_work
 from lrsearch.range_plan import range_plan
+from lrsearch.stop import Stop
 from lrsearch.storage import leases, range_tests, studies, trials
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import studies as study_table
@@ -31,8 +33,7 @@ from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
 from lrsearch.summary import summarize, trial_rows
 from lrsearch.task import LoadedTask, Task
-from lrsearch.training.setup import TaskCache
-from lrsearch.worker import Stop, Worker, is_finished, release_dead
+from lrsearch.worker import Worker, is_finished, reap
 
 AUTO = {"range_test": "auto", "budget": {"trials": 400}}
 WINDOW = make_result().window
@@ -85,8 +86,7 @@ def loaded(loss):
 
 def train(search, row, loss=cross_entropy):
     """Be the worker of a claimed range test."""
-    cache = TaskCache(loaded(loss), torch.device("cpu"))
-    range_work.train(search, row, cache, lambda: False)
+    range_work.train(make_desk(search, loaded(loss), worker=row["worker"]), row)
 
 
 # Planned and paid for
@@ -204,14 +204,13 @@ def test_a_range_test_of_a_dead_worker_is_taken_over(search, monkeypatch):
     search.claim_range_test(DEAD)
     monkeypatch.setattr("lrsearch.storage.workers._host", lambda: "nowhere")
     monkeypatch.setattr("lrsearch.storage.workers._started", lambda pid: "2")
-    assert release_dead(search) == 1
+    assert len(reap(search)) == 1
     assert search.claim_range_test("new:1:1")["attempt"] == 2
 
 
 def test_a_range_test_that_is_stopped_is_let_go_of(search):
     row = search.claim_range_test("a:1:1")
-    cache = TaskCache(tiny_task(), torch.device("cpu"))
-    range_work.train(search, row, cache, lambda: True)
+    range_work.train(make_desk(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
     assert (rows_of(search)[0]["state"], rows_of(search)[0]["worker"]) == ("running", None)
     assert search.claim_range_test("b:1:1")["id"] == row["id"]
 

@@ -26,6 +26,7 @@ from tiny_studies import (
 )
 
 from lrsearch.errors import StudyError
+from lrsearch.stop import Stop
 from lrsearch.storage import (
     confirmations,
     curves,
@@ -43,7 +44,7 @@ from lrsearch.study.database import prepare
 from lrsearch.study.search import LostTrialError, Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import LoadedTask, Task
-from lrsearch.worker import Stop, Worker, release_dead
+from lrsearch.worker import Worker, reap
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.
@@ -69,7 +70,7 @@ def search(database):
 def write_curve(search, assignment, losses):
     rows = [curve_row(i, val_loss=loss) for i, loss in enumerate(losses, start=1)]
     with search.database.begin() as connection:
-        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+        assert curves.add(connection, assignment.claim, rows)
 
 
 def pass_rung(search, assignment, signal_, rung=0, validation=1):
@@ -270,7 +271,7 @@ def test_a_metric_is_the_value_where_it_is_the_objective(database):
     assignment = ask(search)
     rows = [curve_row(i, metrics={"mae": mae}) for i, mae in enumerate([0.1, 0.9, 0.5], start=1)]
     with database.begin() as connection:
-        curves.add(connection, assignment.claim.id, 1, rows)
+        assert curves.add(connection, assignment.claim, rows)
     search.tell(assignment, ended(TrialState.COMPLETE))
     assert ours(search, assignment)["value"] == optunas(search).value == 0.9
     assert search.study.best_value == 0.9
@@ -498,7 +499,7 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
             enqueue(study, given, where="recipe")
     assert finish(in_process(ask_and_die, prepared_url, point)) == [-signal.SIGKILL]
     committed = point not in ("ticket taken", "Optuna's trial made")
-    assert release_dead(search) == committed
+    assert len(reap(search)) == committed
     first, same = ask(search), ask(undisturbed)
     assert (first.number, first.claim.attempt) == (0, 1 + committed)
     assert first.recipe == same.recipe
@@ -540,7 +541,7 @@ def test_a_worker_that_dies_while_it_tells_leaves_the_trial_as_it_was(
         (row,) = trials.everything(connection, search.study_id)
         assert curves.of_trial(connection, row["id"]) == []
     assert (row["state"], row["ended"]) == ("running", None)
-    assert release_dead(search) == 1
+    assert len(reap(search)) == 1
     assert search.tell(ask(search), ended(TrialState.COMPLETE), [curve_row(1)])
     assert (optunas(search).state, optunas(search).value) == (OptunaState.COMPLETE, 2.0)
 

@@ -285,6 +285,31 @@ def test_sessions_are_in_utc_wherever_the_worker_is(postgres, monkeypatch):
         optunas.dispose()
 
 
+@pytest.mark.parametrize("zones", [("Asia/Tokyo", "UTC"), ("UTC", "America/Los_Angeles")])
+def test_a_lease_lasts_as_long_wherever_its_worker_is(
+    postgres, study, database, monkeypatch, zones
+):
+    url = database.location.url
+    if database.is_sqlite:
+        pytest.skip("an SQLite file has no sessions")
+    mine, theirs = zones
+    monkeypatch.setenv("PGTZ", mine)
+    monkeypatch.setenv("TZ", mine)
+    time.tzset()
+    with opened(url) as here:
+        rows = [start(here, study, worker=f"w{seconds}") for seconds in (-1, 600)]
+        with here.begin() as connection:
+            for row, seconds in zip(rows, (-1, 600), strict=True):
+                leases.renew(connection, claim_of(row), seconds)
+    monkeypatch.setenv("PGTZ", theirs)
+    monkeypatch.setenv("TZ", theirs)
+    time.tzset()
+    with opened(url) as there, there.begin() as connection:
+        assert [row["worker"] for row in leases.reap(connection, study, 0.0)] == ["w-1"]
+    monkeypatch.undo()
+    time.tzset()
+
+
 # Enqueued recipes
 
 
@@ -497,7 +522,7 @@ def test_the_rungs_of_another_study_do_not_count(database, study):
 def add_rows(database, row, validations, **changes):
     rows = [curve_row(number, **changes) for number in validations]
     with database.begin() as connection:
-        curves.add(connection, row["id"], row["attempt"], rows)
+        return curves.add(connection, claim_of(row), rows)
 
 
 def curve(database, row):
@@ -510,9 +535,9 @@ def test_a_curve_comes_back_as_it_was_written(database, study):
     row = start(database, study)
     written = [curve_row(number, val_loss_ema=0.1 + number) for number in (1, 2, 3)]
     with database.begin() as connection:
-        curves.add(connection, row["id"], 1, written[:2])
-        curves.add(connection, row["id"], 1, [])
-        curves.add(connection, row["id"], 1, written[2:])
+        curves.add(connection, claim_of(row), written[:2])
+        curves.add(connection, claim_of(row), [])
+        curves.add(connection, claim_of(row), written[2:])
     with database.read() as connection:
         found = curves.of_trial(connection, row["id"])
     assert found == [{**r, "trial": row["id"], "attempt": 1} for r in written]
@@ -542,16 +567,18 @@ def test_an_attempt_that_starts_anew_forgets_the_one_before(database, study):
     assert curve(database, first) == [(2, 1)]
 
 
-def test_rows_that_a_lost_worker_still_writes_do_not_show(database, study):
+def test_a_worker_that_lost_its_trial_writes_no_rows(database, study):
     first = start(database, study)
-    add_rows(database, first, [1, 2])
+    assert add_rows(database, first, [1, 2])
     second = hand_over(database, study, first)
-    add_rows(database, second, [3])
-    add_rows(database, first, [3, 4, 5])
-    assert curve(database, first) == [(1, 1), (1, 2), (2, 3)]
+    assert add_rows(database, second, [3])
+    for lost in (first, {**second, "worker": OLD}, {**first, "attempt": second["attempt"]}):
+        assert not add_rows(database, lost, [3, 4, 5])
+    assert end(database, second)
+    assert not add_rows(database, second, [4])
     with database.read() as connection:
         everything = curves.of_study(connection, study, all_attempts=True)
-    assert len(everything) == 6
+    assert [(r["attempt"], r["validation"]) for r in everything] == [(1, 1), (1, 2), (2, 3)]
 
 
 def test_losses_and_metrics_that_are_not_finite_are_null(database, study):
@@ -587,7 +614,7 @@ def test_curves_of_a_study_carry_the_trials_numbers(database):
         assignment = ask(owner)
         assert assignment.number == number
         with database.begin() as connection:
-            curves.add(connection, assignment.claim.id, 1, [curve_row(1), curve_row(2)])
+            curves.add(connection, assignment.claim, [curve_row(1), curve_row(2)])
     with database.read() as connection:
         rows = curves.of_study(connection, search.study_id)
         one = curves.of_study(connection, search.study_id, number=1)
@@ -599,9 +626,11 @@ def test_curves_of_a_study_carry_the_trials_numbers(database):
 
 def test_a_validation_is_written_once(database, study):
     row = start(database, study)
-    add_rows(database, row, [1])
-    with pytest.raises(IntegrityError):
-        add_rows(database, row, [1])
+    assert add_rows(database, row, [1, 2])
+    assert add_rows(database, row, [1, 2, 3], val_loss=9.0)
+    with database.read() as connection:
+        found = curves.of_trial(connection, row["id"])
+    assert [(r["validation"], r["val_loss"]) for r in found] == [(1, 2.0), (2, 1.0), (3, 9.0)]
 
 
 # Studies

@@ -53,7 +53,7 @@ def play(search, count):
         recipes.append(assignment.recipe)
         lr = assignment.recipe.optimizer["lr"]
         with search.database.begin() as connection:
-            curves.add(connection, assignment.claim.id, 1, [curve_row(1, val_loss=loss_at(lr))])
+            curves.add(connection, assignment.claim, [curve_row(1, val_loss=loss_at(lr))])
         state = TrialState.DIVERGED if lr > 0.3 else TrialState.COMPLETE
         search.tell(assignment, ended(state, progress=0.5))
     return recipes

@@ -123,8 +123,9 @@ def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
             ("--data", "absent.gz"),
             "--data absent.gz: no such file; give the recorded digits runs",
         ),
+        ("chaos.py", ("--workers", "1"), "--workers 1: at least 2 is needed"),
     ],
-    ids=["rounds", "storage", "existing", "data"],
+    ids=["rounds", "storage", "existing", "data", "workers"],
 )
 def test_an_option_that_cannot_be_measured_is_refused(script, options, message, tmp_path):
     done = run_script(script, *options, cwd=tmp_path)

@@ -76,6 +76,7 @@ def test_an_entry_comes_back_from_the_database_as_it_was():
         ({"study": "b", "tpo": 1}, "tpo is not a field of an entry of warm_start; did you mean"),
         ({**PLAIN, "failed": "yes"}, "failed = 'yes': ignore or diverged is accepted"),
         ({**PLAIN, "storage": "postgresql://a:b@c/d"}, "storage must not hold a password"),
+        ({**PLAIN, "storage": "postgresql://c/d?password=b"}, "storage must not hold a password"),
         ({**PLAIN, "map": 3}, "map = 3: Input should be a mapping"),
         (
             {**PLAIN, "map": {"lr": "adamw.lrr"}},

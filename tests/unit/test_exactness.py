@@ -2,8 +2,10 @@
 to the last bit."""
 
 import functools
+import io
+import math
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import reference
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from reference import LR
 from small import (
     BATCH_SIZE,
+    CLASSES,
     EPOCHS,
     FEATURES,
     STEPS_PER_EPOCH,
@@ -31,6 +34,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lrsearch.training import checkpoint
 from lrsearch.training.loop import CHECK_EVERY
+from lrsearch.training.store import CheckpointStore
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
 WARMUP = 0.25
@@ -142,20 +146,25 @@ def assert_same_run(training, rows, expected):
     assert_same_bits(training.model.state_dict(), weights)
 
 
-def pass_on(training, path, make):
+@pytest.fixture
+def store(tmp_path):
+    return CheckpointStore(str(tmp_path / "checkpoints"), "tiny")
+
+
+def pass_on(training, store, make, rows=()):
     """What a takeover does: the state goes through a file into a trial that just began."""
-    checkpoint.save(training, path)
+    saved = store.write("trial", 1, training.step, checkpoint.pack(training, rows))
     fresh = make()
-    assert checkpoint.load(fresh, path)
+    assert checkpoint.unpack(fresh, store.read(saved.file, saved.sha256)) == list(rows)
     return fresh
 
 
-def run_interrupted(make, steps, path):
+def run_interrupted(make, steps, store):
     """The trial that `make` gives, and its validations, resumed from a file at each of `steps`."""
     training, rows = make(), []
     for step in sorted(steps):
         rows += run(training, until=step)
-        training = pass_on(training, path, make)
+        training = pass_on(training, store, make)
     return training, rows + run(training)
 
 
@@ -202,7 +211,7 @@ FUSED = {
 
 
 @pytest.mark.parametrize("optimizer", FUSED)
-def test_a_fused_optimizer_equals_the_plain_torch_loop(optimizer, tmp_path):
+def test_a_fused_optimizer_equals_the_plain_torch_loop(optimizer, store):
     weights, val_losses, _ = reference.train(
         make_model,
         TRAIN,
@@ -224,17 +233,15 @@ def test_a_fused_optimizer_equals_the_plain_torch_loop(optimizer, tmp_path):
             )
         )
 
-    resumed, rows = run_interrupted(make, [9], tmp_path / "trial.pt")
+    resumed, rows = run_interrupted(make, [9], store)
     assert [row.val_loss for row in rows] == val_losses
     assert_same_bits(resumed.model.state_dict(), weights)
 
 
 @every_pair
-def test_a_resumed_trial_equals_the_uninterrupted_one(pair, tmp_path):
+def test_a_resumed_trial_equals_the_uninterrupted_one(pair, store):
     step = random.Random(pair_name(pair)).randrange(1, TOTAL_STEPS)
-    training, rows = run_interrupted(
-        lambda: make_training(recipe_of(pair)), [step], tmp_path / "trial.pt"
-    )
+    training, rows = run_interrupted(lambda: make_training(recipe_of(pair)), [step], store)
     assert_same_run(training, rows, uninterrupted(pair))
 
 
@@ -243,35 +250,35 @@ def test_a_resumed_trial_equals_the_uninterrupted_one(pair, tmp_path):
     pair=st.sampled_from(PAIRS),
     steps=st.lists(st.integers(0, TOTAL_STEPS), min_size=2, max_size=4),
 )
-def test_a_trial_may_be_interrupted_at_any_steps_any_number_of_times(pair, steps, tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints") / "trial.pt"
-    training, rows = run_interrupted(lambda: make_training(recipe_of(pair)), steps, path)
+def test_a_trial_may_be_interrupted_at_any_steps_any_number_of_times(pair, steps):
+    store = CheckpointStore("memory://checkpoints", "tiny")
+    training, rows = run_interrupted(lambda: make_training(recipe_of(pair)), steps, store)
     assert_same_run(training, rows, uninterrupted(pair))
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "plateau"])
-def test_a_trial_may_be_interrupted_between_training_and_validation(schedule, tmp_path):
+def test_a_trial_may_be_interrupted_between_training_and_validation(schedule, store):
     pair = ("adam", schedule, 0.0)
     training = make_training(recipe_of(pair))
     training.advance(training.next_validation)
-    resumed = pass_on(training, tmp_path / "trial.pt", lambda: make_training(recipe_of(pair)))
+    resumed = pass_on(training, store, lambda: make_training(recipe_of(pair)))
     assert resumed.step == resumed.next_validation
     first = resumed.validate(with_ema=True)
     assert_same_run(resumed, [first, *run(resumed)], uninterrupted(pair))
 
 
-def test_saving_does_not_disturb_the_trial_that_goes_on(tmp_path):
+def test_saving_does_not_disturb_the_trial_that_goes_on(store):
     pair = ("sgd nesterov", "one_cycle with momentum", 0.0)
     training, rows = make_training(recipe_of(pair)), []
     for step in range(1, TOTAL_STEPS + 1):
         rows += run(training, until=step)
-        checkpoint.save(training, tmp_path / "trial.pt")
+        checkpoint.pack(training)
     assert_same_run(training, rows, uninterrupted(pair))
 
 
 @pytest.mark.parametrize("schedule", ["linear", "plateau"])
 @pytest.mark.parametrize("interval", [{"validate_steps": 4}, {"validate_fraction": 0.2}])
-def test_a_trial_resumes_between_validations_that_ignore_epochs(schedule, interval, tmp_path):
+def test_a_trial_resumes_between_validations_that_ignore_epochs(schedule, interval, store):
     def make():
         return make_training(recipe_of(("adamw", schedule, 0.0)), **interval)
 
@@ -279,28 +286,28 @@ def test_a_trial_resumes_between_validations_that_ignore_epochs(schedule, interv
     expected_rows = run(training)
     assert len(expected_rows) in (5, 6)
     for step in (3, 5, 6, 8, 11, 23):
-        resumed, rows = run_interrupted(make, [step], tmp_path / "trial.pt")
+        resumed, rows = run_interrupted(make, [step], store)
         expected = training.model.state_dict(), timeless(expected_rows)
         assert_same_run(resumed, rows, expected)
 
 
 @pytest.mark.parametrize("pair", [p for p in PAIRS if p[1] == "plateau"], ids=pair_name)
-def test_a_bf16_trial_resumes_to_the_same_bits(pair, tmp_path):
+def test_a_bf16_trial_resumes_to_the_same_bits(pair, store):
     training, rows = run_interrupted(
-        lambda: make_training(recipe_of(pair, precision="bf16")), [7, 20], tmp_path / "trial.pt"
+        lambda: make_training(recipe_of(pair, precision="bf16")), [7, 20], store
     )
     assert_same_run(training, rows, uninterrupted(pair, precision="bf16"))
     assert rows[-1].val_loss != uninterrupted(pair)[1][-1].val_loss
 
 
-def test_a_trial_of_a_horizon_in_steps_resumes_to_the_same_bits(tmp_path):
+def test_a_trial_of_a_horizon_in_steps_resumes_to_the_same_bits(store):
     def make():
         return make_training(make_recipe(epochs=None, steps=20, schedule="cosine"))
 
     whole = make()
     expected = timeless(run(whole))
     assert [row.step for row in expected] == [6, 12, 18, 20]
-    resumed, rows = run_interrupted(make, [13], tmp_path / "trial.pt")
+    resumed, rows = run_interrupted(make, [13], store)
     assert_same_run(resumed, rows, (whole.model.state_dict(), expected))
 
 
@@ -349,14 +356,14 @@ TASKS = {
 
 
 @pytest.mark.parametrize("kind", TASKS)
-def test_a_trial_resumes_to_the_same_bits_from_any_kind_of_data(kind, tmp_path):
+def test_a_trial_resumes_to_the_same_bits_from_any_kind_of_data(kind, store):
     def make():
         return make_training(make_recipe(schedule="cosine", seed=SEED), TASKS[kind]())
 
     whole = make()
     expected = timeless(run(whole))
     for step in (2, 13, 18):
-        resumed, rows = run_interrupted(make, [step], tmp_path / "trial.pt")
+        resumed, rows = run_interrupted(make, [step], store)
         assert_same_run(resumed, rows, (whole.model.state_dict(), expected))
 
 
@@ -376,7 +383,7 @@ def test_training_in_chunks_gives_the_same_as_in_one_go(pair, chunk):
 
 
 @pytest.mark.parametrize("validate_steps", [6, 50])
-def test_training_in_chunks_diverges_at_the_same_step(validate_steps, tmp_path):
+def test_training_in_chunks_diverges_at_the_same_step(validate_steps, store):
     """A validation after 6 steps sees it at once, one after 50 leaves it to the look each 16."""
 
     def make():
@@ -391,12 +398,12 @@ def test_training_in_chunks_diverges_at_the_same_step(validate_steps, tmp_path):
         training = make()
         run(training, chunk=chunk)
         assert (training.step, training.diverged) == (whole.step, whole.diverged)
-    resumed, _ = run_interrupted(make, [whole.step - 2], tmp_path / "trial.pt")
+    resumed, _ = run_interrupted(make, [whole.step - 2], store)
     assert (resumed.step, resumed.diverged) == (whole.step, whole.diverged)
 
 
 @pytest.mark.parametrize("interrupted", [None, 5, 16, 20, 31])
-def test_divergence_is_judged_by_the_steps_since_the_last_look(interrupted, tmp_path):
+def test_divergence_is_judged_by_the_steps_since_the_last_look(interrupted, store):
     """From step 17 on the loss is 12 times the first: their mean is above the limit at 32, the
     mean since the last validation is not."""
     steps = iter(range(1, 100))
@@ -408,7 +415,7 @@ def test_divergence_is_judged_by_the_steps_since_the_last_look(interrupted, tmp_
         task = make_task(loss=loss)
         return make_training(make_recipe(epochs=10), task, validate_steps=60)
 
-    training, _ = run_interrupted(make, [interrupted] if interrupted else [], tmp_path / "trial.pt")
+    training, _ = run_interrupted(make, [interrupted] if interrupted else [], store)
     assert training.diverged == "training loss 12 is above 10 at step 32"
 
 
@@ -435,69 +442,44 @@ def everything(training):
     )
 
 
-def other_threads(training, path):
+def other_threads(training):
     torch.set_num_threads(2)
     try:
-        checkpoint.save(training, path)
+        return checkpoint.pack(training)
     finally:
         torch.set_num_threads(1)
 
 
-def other_torch(training, path):
+def other_torch(training):
     version = torch.__version__
     torch.__version__ = "1.0.0"
     try:
-        checkpoint.save(training, path)
+        return checkpoint.pack(training)
     finally:
         torch.__version__ = version
 
 
-def other_fused(training, path):
+def other_fused(training):
     fused = make_training(make_recipe(optimizer={"name": "sgd", "lr": 0.05, "fused": True}))
     run(fused, until=9)
-    checkpoint.save(fused, path)
+    return checkpoint.pack(fused)
 
 
-def other_recipe(training, path):
+def other_recipe(training):
     another = make_training(make_recipe(optimizer={"name": "sgd", "lr": 0.06}))
     run(another, until=9)
-    checkpoint.save(another, path)
+    return checkpoint.pack(another)
 
 
-@pytest.mark.parametrize("save", [other_threads, other_torch, other_fused, other_recipe])
-def test_a_checkpoint_written_under_other_facts_is_not_loaded(save, tmp_path):
-    training = make_training()
-    run(training, until=9)
-    save(training, tmp_path / "trial.pt")
-    fresh = make_training()
-    before = everything(fresh)
-    assert checkpoint.load(fresh, tmp_path / "trial.pt") is False
-    assert everything(fresh) == before
+def other_model(training):
+    """Whose shapes differ in the last layer: what comes before it has been loaded by then."""
 
+    def make_wider():
+        return nn.Sequential(*make_model()[:-1], nn.Linear(8, CLASSES + 1))
 
-def test_a_loaded_trial_stands_where_the_saved_one_stood(tmp_path):
-    training = make_training(make_recipe(schedule="plateau", clip_norm=1.0))
-    run(training, until=9)
-    saved = everything(training)
-    loaded = pass_on(training, tmp_path / "trial.pt", lambda: make_training(training.recipe))
-    assert everything(loaded) == saved
-
-
-def test_a_diverged_trial_stays_diverged(tmp_path):
-    recipe = make_recipe(optimizer={"name": "sgd", "lr": 1e6})
-    training = make_training(recipe)
-    run(training)
-    resumed = pass_on(training, tmp_path / "trial.pt", lambda: make_training(recipe))
-    assert resumed.done
-    assert resumed.diverged == training.diverged is not None
-
-
-def test_a_checkpoint_holds_nothing_but_tensors_and_plain_values(tmp_path):
-    training = make_training()
-    run(training, until=9)
-    checkpoint.save(training, tmp_path / "trial.pt")
-    state = torch.load(tmp_path / "trial.pt", weights_only=True)
-    assert state["position"]["step"] == 9
+    another = make_training(task=make_task(model=make_wider))
+    run(another, until=9)
+    return checkpoint.pack(another)
 
 
 class Attack:
@@ -505,41 +487,91 @@ class Attack:
         return (exec, ("raise SystemError('code from a checkpoint ran')",))
 
 
-def test_a_file_that_would_run_code_is_refused(tmp_path):
-    torch.save({"facts": Attack()}, tmp_path / "trial.pt")
-    with pytest.raises(Exception, match="Weights only load failed"):
-        checkpoint.load(make_training(), tmp_path / "trial.pt")
+def attack(training):
+    file = io.BytesIO()
+    torch.save({"facts": Attack()}, file)
+    return file.getvalue()
 
 
-def test_a_crash_while_saving_leaves_the_older_checkpoint_readable(tmp_path, monkeypatch):
+UNUSABLE = {
+    "other threads": (other_threads, "was made with another threads; starting anew"),
+    "other torch": (other_torch, "was made with another torch; starting anew"),
+    "other fused": (other_fused, "was made with another fused and recipe; starting anew"),
+    "other recipe": (other_recipe, "was made with another recipe; starting anew"),
+    "other model": (other_model, "does not fit, starting anew: RuntimeError: Error(s) in loading"),
+    "code": (attack, "cannot be read, starting anew: UnpicklingError: Weights only load failed"),
+    "nothing": (lambda training: b"", "cannot be read, starting anew: "),
+    "garbage": (lambda training: bytes(range(256)) * 50, "cannot be read, starting anew: "),
+    "half": (lambda training: checkpoint.pack(training)[:2000], "cannot be read, starting anew: "),
+    "a list": (lambda training: saved_value([1]), "cannot be read, starting anew: TypeError"),
+    "facts alone": (
+        lambda training: saved_value({"facts": checkpoint.facts(training)}),
+        "cannot be read, starting anew: KeyError",
+    ),
+    "no weights": (
+        lambda training: saved_value({"facts": checkpoint.facts(training), "rows": "[]"}),
+        "does not fit, starting anew: KeyError",
+    ),
+}
+
+
+def saved_value(value):
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_checkpoint_that_cannot_be_used_leaves_the_trial_at_its_start(kind, caplog):
+    make, message = UNUSABLE[kind]
     training = make_training()
     run(training, until=9)
-    path = tmp_path / "trial.pt"
-    checkpoint.save(training, path)
-    older = path.read_bytes()
-    run(training, until=15)
-
-    def crash(state, file):
-        file.write(older[: len(older) // 2])
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(torch, "save", crash)
-    with pytest.raises(OSError, match="No space left"):
-        checkpoint.save(training, path)
-    monkeypatch.undo()
-    assert path.read_bytes() == older
-    resumed = make_training()
-    assert checkpoint.load(resumed, path)
-    assert resumed.step == 9
+    data = make(training)
+    fresh = make_training()
+    before = everything(fresh)
+    assert checkpoint.unpack(fresh, data) is None
+    assert everything(fresh) == before
+    (line,) = caplog.messages
+    assert line.startswith("a checkpoint")
+    assert message in line
+    assert "\n" not in line
+    rows, whole = run(fresh), make_training()
+    expected = timeless(run(whole))
+    assert_same_run(fresh, rows, (whole.model.state_dict(), expected))
 
 
-def test_the_first_checkpoint_makes_its_folder(tmp_path):
-    path = tmp_path / "study" / "7" / "trial.pt"
-    checkpoint.save(make_training(), path)
-    assert [file.name for file in path.parent.iterdir()] == ["trial.pt"]
+def test_a_loaded_trial_stands_where_the_saved_one_stood(store):
+    training = make_training(make_recipe(schedule="plateau", clip_norm=1.0))
+    run(training, until=9)
+    saved = everything(training)
+    loaded = pass_on(training, store, lambda: make_training(training.recipe))
+    assert everything(loaded) == saved
 
 
-def test_a_frozen_layer_resumes_to_the_same_bits(tmp_path):
+def test_a_diverged_trial_stays_diverged(store):
+    recipe = make_recipe(optimizer={"name": "sgd", "lr": 1e6})
+    training = make_training(recipe)
+    run(training)
+    resumed = pass_on(training, store, lambda: make_training(recipe))
+    assert resumed.done
+    assert resumed.diverged == training.diverged is not None
+
+
+def test_rows_travel_with_a_checkpoint_whatever_they_hold(store):
+    training = make_training()
+    rows = [asdict(row) for row in run(training, until=9)]
+    wild = {"val_loss": math.inf, "val_loss_ema": None, "train_loss": 5e-324, "metrics": {"ü": 1.0}}
+    pass_on(training, store, make_training, rows=[*rows, {**rows[0], **wild}])
+
+
+def test_a_checkpoint_holds_nothing_but_tensors_and_plain_values():
+    training = make_training()
+    run(training, until=9)
+    state = torch.load(io.BytesIO(checkpoint.pack(training)), weights_only=True)
+    assert state["position"]["step"] == 9
+
+
+def test_a_frozen_layer_resumes_to_the_same_bits(store):
     def make_frozen():
         model = make_model()
         model[0].requires_grad_(False)
@@ -555,5 +587,5 @@ def test_a_frozen_layer_resumes_to_the_same_bits(tmp_path):
     torch.manual_seed(0)
     assert isinstance(whole.model[0], nn.Linear)
     assert torch.equal(whole.model[0].weight, make_frozen()[0].weight)
-    resumed, rows = run_interrupted(make, [10], tmp_path / "trial.pt")
+    resumed, rows = run_interrupted(make, [10], store)
     assert_same_run(resumed, rows, (whole.model.state_dict(), expected))

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
-    {"errors", "rungs", "shapes", "muon"},
+    {"errors", "shapes", "muon"},
+    {"rungs", "versions"},
     {"range_tests"},
     {"ranges", "plateau"},
     {"units", "limits"},
@@ -24,8 +25,13 @@ LAYERS = [
     {"task", "values", "range_plan"},
     {"storage", "training"},
     {"study"},
-    {"confirm", "range_work"},
-    {"worker", "cost", "lint", "preview"},
+    {"telemetry", "checkpoint_files", "stop"},
+    {"checkpoints"},
+    {"keeper"},
+    {"confirm", "trial_work"},
+    {"range_work"},
+    {"worker", "cost", "lint", "preview", "one_trial", "fleet"},
+    {"repair"},
     {"preflight"},
     {"report", "export", "summary", "progress"},
     {"launch"},

@@ -59,7 +59,7 @@ def finish(search, state, losses=(), *, reason=None, rows=None):
     assignment = ask(search)
     rows = rows or [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
     with search.database.begin() as connection:
-        curves.add(connection, assignment.claim.id, assignment.claim.attempt, rows)
+        curves.add(connection, assignment.claim, rows)
     epochs = rows[-1]["epoch"] if rows else 0.5
     assert search.tell(assignment, ended(state, reason=reason, epochs=epochs))
     return assignment

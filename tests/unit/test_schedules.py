@@ -451,7 +451,7 @@ def test_cycled_momentum_is_refused_for_an_optimizer_that_has_none():
     ids=["one_cycle", "cyclic", "warm-up"],
 )
 def test_plain_torch_resumes_with_other_lrs_if_the_optimizer_is_loaded_too_early(make):
-    """Constructing a scheduler rewrites the lr: the reason for the order in `checkpoint.load`."""
+    """Constructing a scheduler rewrites the lr: the reason for the order in `checkpoint.unpack`."""
 
     def resume_too_early(optimizer_state, scheduler_state):
         optimizer = SGD(make_parameters(), lr=LR)

@@ -14,7 +14,15 @@ from lrsearch.presets import PRESETS
 from lrsearch.recipe import Recipe
 from lrsearch.space_file import parse_space
 from lrsearch.spec import StudySpec
-from lrsearch.spec_parts import Budget, Confirm, Ema, Objective, Pruning, ValidateEvery
+from lrsearch.spec_parts import (
+    Budget,
+    Checkpointing,
+    Confirm,
+    Ema,
+    Objective,
+    Pruning,
+    ValidateEvery,
+)
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 MINIMAL = {"name": "tiny", "task": "tiny.py:task", "epochs": 10, "budget": {"trials": 5}}
@@ -47,7 +55,7 @@ FULL = {
     "precision": "bf16",
     "clip_norm": 1.0,
     "ema": {"epochs": 0.5, "deploy": True},
-    "checkpoints": "/tmp/checkpoints",
+    "checkpoints": {"to": "/tmp/checkpoints", "every": "2m", "at_most": "1GB"},
     "lease": {"seconds": "20s", "stall": "1h"},
     "max_trial_time": "2h",
     "code": "warn",
@@ -90,7 +98,8 @@ def test_what_a_file_leaves_out_has_its_default():
     assert spec.textbook == 3
     assert spec.range_test == "auto"
     assert (spec.precision, spec.clip_norm, spec.baseline, spec.enqueue) == ("fp32", None, None, ())
-    assert (spec.checkpoints, spec.code) == (None, "refuse")
+    assert spec.checkpoints == Checkpointing(to=None, every=60, at_most=20 * 2**30)
+    assert spec.code == "refuse"
     assert (spec.notes, spec.tags, spec.project) == ("", (), "")
 
 
@@ -148,10 +157,31 @@ def test_time_is_written_as_people_do(written, seconds):
     assert spec_of(budget={"time": written}).budget.time == seconds
 
 
-@pytest.mark.parametrize("field", ["name", "notes", "project", "checkpoints"])
+@pytest.mark.parametrize("field", ["name", "notes", "project"])
 @pytest.mark.parametrize("text", ["2024", "1e-3", "nan"])
 def test_text_that_looks_like_a_number_stays_text(field, text):
     assert getattr(spec_of(**{field: text}), field) == text
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2024", {"to": "2024"}),
+        ("s3://bucket/folder", {"to": "s3://bucket/folder"}),
+        (None, {}),
+        ({"to": "1e-3"}, {"to": "1e-3"}),
+        ({"every": "10m"}, {"every": 600}),
+        ({"every": 5, "at_most": "2e9"}, {"every": 5, "at_most": 2 * 10**9}),
+        ({"at_most": "20GB"}, {"at_most": 20 * 10**9}),
+        ({"at_most": "1.5 TiB"}, {"at_most": 3 * 2**39}),
+        ({"at_most": "500mb"}, {"at_most": 500 * 10**6}),
+        ({"at_most": 10**6}, {"at_most": 10**6}),
+    ],
+)
+def test_checkpoints_are_a_place_or_a_mapping(written, meant):
+    spec = spec_of(checkpoints=written)
+    assert spec.checkpoints == Checkpointing(**meant)
+    assert StudySpec.from_stored(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 def test_tags_that_look_like_numbers_stay_text():
@@ -266,7 +296,25 @@ def test_a_spec_cannot_be_changed():
         ({"precision": "fp16"}, "precision = 'fp16': Input should be 'fp32' or 'bf16'"),
         ({"clip_norm": 0}, "clip_norm = 0: Input should be greater than 0"),
         ({"code": "ignore"}, "code = 'ignore': Input should be 'refuse' or 'warn'"),
-        ({"checkpoints": 3}, "checkpoints = 3: Input should be a word"),
+        (
+            {"checkpoints": 3},
+            "checkpoints = 3: a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted",
+        ),
+        ({"checkpoints": ""}, "checkpoints.to = '': String should have at least 1 character"),
+        ({"checkpoints": {"to": 3}}, "checkpoints.to = 3: Input should be a word"),
+        ({"checkpoints": {"every": 0}}, "checkpoints.every = 0: Input should be greater than 0"),
+        (
+            {"checkpoints": {"every": "often"}},
+            "checkpoints.every = 'often': a duration such as",
+        ),
+        (
+            {"checkpoints": {"at_most": "20 boxes"}},
+            'checkpoints.at_most = \'20 boxes\': a size such as "20GB", "500MB" or "1.5TB" is',
+        ),
+        (
+            {"checkpoints": {"folder": "x"}},
+            "checkpoints.folder is not a field of checkpoints; accepted: at_most, every, to",
+        ),
         ({"tags": "abc"}, "tags = 'abc': Input should be a list"),
         ({"tags": ["a", 3]}, "tags[1] = 3: Input should be a word"),
         ({"notes": ["a"]}, "notes = ['a']: Input should be a word"),

@@ -249,3 +249,13 @@ def test_an_installed_module_is_found_without_folders(tmp_path, monkeypatch):
     assert find_task("package:task", code, [], strict=True).code == code
     with pytest.raises(TaskError, match="package"):
         find_task("package:task", {"package/__init__.py": "other"}, [], strict=True)
+
+
+def test_of_an_installed_task_only_its_own_package_counts(tmp_path, monkeypatch):
+    packages = tmp_path / "site-packages"
+    for name, source in (("mine_installed", "import theirs_installed\n"), ("theirs_installed", "")):
+        (packages / name).mkdir(parents=True)
+        (packages / name / "__init__.py").write_text(source)
+    monkeypatch.syspath_prepend(str(packages))
+    code = task_code(packages / "mine_installed" / "__init__.py", packages)
+    assert list(code) == ["mine_installed/__init__.py"]

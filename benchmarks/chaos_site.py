@@ -1,0 +1,205 @@
+"""Where chaos.py happens: a database of its own, reached through a proxy, a small disk, a study."""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import chaos_task
+from chaos_fleet import Fleet
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import OperationalError
+
+from lrsearch.spec import StudySpec
+from lrsearch.storage import tables
+from lrsearch.storage.connect import Database
+from lrsearch.study.create import create_study
+from lrsearch.study.database import open_database
+from lrsearch.study.search import Search
+from lrsearch.task import load_task
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests"))  # the server and the proxy are the tests' own
+
+STUDY = "chaos"
+STEPS_PER_EPOCH = chaos_task.SAMPLES // chaos_task.BATCH
+EPOCHS = 16
+#: What a worker waits in each training step: a full trial takes 5 s.
+STEP_SECONDS = 0.025
+LEASE_SECONDS = 3.0
+DISK_MEGABYTES = 96
+
+
+def spec_of(trials: int, seed: int, checkpoints: Path) -> StudySpec:
+    """A study with everything that a worker's death could spoil: rungs, averages, windows."""
+    return StudySpec.from_dict(
+        {
+            "name": STUDY,
+            "task": "chaos_task.py:task",
+            "epochs": EPOCHS,
+            "budget": {"trials": trials, "total_epochs": 2 * trials * EPOCHS},
+            "pruning": {"eta": 2, "rungs": [0.25, 0.5]},
+            "confirm": {"top": 3},
+            "space": {
+                "optimizers": {
+                    "sgd": {"lr": {"low": 1e-3, "high": 10.0, "log": True}, "momentum": 0.9},
+                    "adamw": {},
+                },
+                "schedules": {"constant": {}, "cosine": {}, "one_cycle": {}, "plateau": {}},
+            },
+            "seed": seed,
+            "lease": {"seconds": LEASE_SECONDS, "stall": 20},
+            # Young's interval for a worker that is lost every 20 s and checkpoints of 10 ms.
+            "checkpoints": {"to": str(checkpoints), "every": 0.6},
+        }
+    )
+
+
+class Disk:
+    """A folder on a file system of its own, small enough to be filled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        with self._ballast.open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):  # to the last page
+                with suppress(OSError):
+                    while True:
+                        file.write(bytes(size))
+
+    def free(self) -> None:
+        self._ballast.unlink()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Disk | None]:
+    """A disk mounted at the folder; None where this user may not mount one."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m,mode=0777", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(["mount", *options], capture_output=True).returncode:
+        yield None
+        return
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@dataclass(kw_only=True)
+class Site:
+    """Everything that faults strike, and the study that has to survive them."""
+
+    folder: Path
+    #: Opened past the proxy: what looks at the study is not hurt with it.
+    database: Database
+    #: Where workers find the database.
+    url: str
+    disk: Any
+    server: Any = None
+    proxy: Any = None
+    lease: float = LEASE_SECONDS
+    search: Search = field(init=False)
+    fleet: Fleet = field(init=False)
+
+    @property
+    def places(self) -> set[str]:
+        """What is there to be hurt."""
+        there = {"server": self.server, "network": self.proxy, "disk": self.disk}
+        return {"workers", *(place for place, thing in there.items() if thing is not None)}
+
+    def create(self, trials: int, seed: int) -> None:
+        spec = spec_of(trials, seed, self.folder / "small" / "checkpoints")
+        self.search, _ = create_study(
+            self.database,
+            spec,
+            load_task(spec.task, HERE),
+            steps_per_epoch=STEPS_PER_EPOCH,
+            batch_size=chaos_task.BATCH,
+            exist_ok=False,
+        )
+
+    def start(self, workers: int, chance: random.Random) -> None:
+        environment = {
+            "LRSEARCH_STORAGE": self.url,
+            "OMP_NUM_THREADS": "1",
+            chaos_task.STEP_SECONDS: str(STEP_SECONDS),
+        }
+        folder = self.folder / "fleet"
+        folder.mkdir()
+        self.fleet = Fleet(folder, STUDY, environment, workers=workers, chance=chance)
+
+    def ended(self) -> int | None:
+        """How many trials and confirmation runs have ended; None while the database is down."""
+        try:
+            with self.database.read() as connection:
+                return sum(_ended(connection, t) for t in (tables.trials, tables.confirmations))
+        except OperationalError:
+            return None
+
+
+def _ended(connection: Connection, table: Any) -> int:
+    query = select(func.count()).where(table.c.state.not_in(("running", "waiting")))
+    return int(connection.execute(query).scalar_one())
+
+
+@contextmanager
+def opened_site(storage: str) -> Iterator[Site]:
+    """A site of its own on this kind of database; nothing stays behind."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+        folder.chmod(0o755)  # the server runs as another user
+        disk = stack.enter_context(small_disk(folder / "small"))
+        if storage == "sqlite":
+            url = f"sqlite:///{folder / 'small' / 'study.db'}"
+            parts: dict[str, Any] = {}
+        else:
+            url, parts = stack.enter_context(_postgresql(folder, on_disk=disk is not None))
+        os.environ["LRSEARCH_STORAGE"] = parts.pop("direct", url)
+        database = open_database(None, create=True)
+        stack.callback(database.close)
+        site = Site(folder=folder, database=database, url=url, disk=disk, **parts)
+        try:
+            yield site
+        finally:
+            if hasattr(site, "fleet"):
+                site.fleet.close()
+
+
+@contextmanager
+def _postgresql(folder: Path, *, on_disk: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A server whose commits last, its tables on the small disk, and a proxy before it."""
+    from postgres import ORDINARY_USER, Server
+    from proxy import Proxy
+
+    # What was committed outlives the server's processes, in the operating system's cache, which
+    # nothing here harms.
+    server = Server(synchronous_commit="on")
+    try:
+        server.start()
+        where = ""
+        if on_disk:
+            tables_at = folder / "small" / "tables"
+            tables_at.mkdir(mode=0o700)
+            os.chown(tables_at, ORDINARY_USER, ORDINARY_USER)
+            server.execute(f"CREATE TABLESPACE small LOCATION '{tables_at}'")
+            where = " TABLESPACE small"
+        server.execute(f"CREATE DATABASE {STUDY}{where}")
+        proxy = Proxy(server.port)
+        try:
+            direct = server.url(STUDY)
+            port = urlsplit(direct).port
+            url = direct.replace(f":{port}/", f":{proxy.port}/")
+            yield url, {"direct": direct, "server": server, "proxy": proxy}
+        finally:
+            proxy.close()
+    finally:
+        server.stop()

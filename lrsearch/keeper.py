@@ -1,0 +1,203 @@
+"""A worker's second thread: renews its lease, writes its curve rows, frees what the dead held.
+
+It has a database connection of its own, so that neither waits for the other. A lease is renewed
+only while training makes progress: a hung step loses it, as a dead process does.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from lrsearch.storage import curves, fleet, leases, studies
+from lrsearch.storage.connect import Database
+from lrsearch.storage.leases import Claim
+from lrsearch.storage.outages import passes
+from lrsearch.study.search import LostTrialError, Search
+from lrsearch.telemetry import Telemetry
+
+T = TypeVar("T")
+
+log = logging.getLogger("lrsearch")
+
+#: Renewals in the time of a lease: two may fail.
+RENEWALS = 3
+#: Curve rows are written when so many are waiting or so many seconds have passed.
+BATCH_ROWS, BATCH_SECONDS = 50, 2.0
+#: A thread that waits for a silent database is not waited for any longer.
+PARTING_SECONDS = 5.0
+#: How often the thread looks at what is due.
+TICK_SECONDS = 0.25
+
+
+class StopTrial(Exception):  # noqa: N818 - no error: somebody asked for it
+    """`lrsearch trial stop` was asked for the trial in training."""
+
+
+class _Held:
+    """What is in training, and when it last got on."""
+
+    def __init__(self, claim: Claim, telemetry: Telemetry | None, doing: str) -> None:
+        self.claim, self.telemetry, self.doing = claim, telemetry, doing
+        self.lost = self.stop = False
+        self.beats = -1
+        self.progress = self.written = time.monotonic()
+
+
+class Keeper:
+    """Renews, writes and frees in a thread while the worker trains; a context manager."""
+
+    def __init__(self, search: Search, worker: str, device: str, version: str) -> None:
+        self.worker, self.device, self.version = worker, device, version
+        self.lease = search.spec.lease
+        self.database = Database(search.database.location)
+        self._theirs = search
+        self._search: Search | None = None
+        self._held: _Held | None = None
+        self._beats = 0
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        #: Since when this process and the database have been in touch without a gap, and when it
+        #: last was: whoever was out of touch itself cannot tell who else is dead.
+        self._in_touch_since: float | None = None
+        self._touched = 0.0
+        self._reaped = 0.0
+
+    def __enter__(self) -> "Keeper":
+        self._start()
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(PARTING_SECONDS)
+        self.database.close()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._live, name="lrsearch-keeper", daemon=True)
+        self._thread.start()
+
+    # What the worker's own thread calls.
+
+    @contextmanager
+    def holding(
+        self, claim: Claim, doing: str, telemetry: Telemetry | None = None
+    ) -> Iterator[None]:
+        """Renew this claim while the block runs, and write its curve rows."""
+        self._held = _Held(claim, telemetry, doing)
+        try:
+            yield
+        finally:
+            self._held = None
+
+    def beat(self) -> None:
+        """Training got on by a step."""
+        self._beats += 1
+
+    def check(self) -> None:
+        """Look at what the thread has found.
+
+        Raises LostTrialError when the lease is gone, StopTrial when somebody asked for the trial's
+        end, and whatever unexpected ended the thread.
+        """
+        if self._error is not None:
+            raise self._error
+        held = self._held
+        if held is not None and held.lost:
+            raise LostTrialError(f"{held.doing} was taken over: its lease had ended")
+        if held is not None and held.stop:
+            raise StopTrial
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease of what is held is gone."""
+        return self._held is not None and self._held.lost
+
+    # The thread.
+
+    def _live(self) -> None:
+        try:
+            while not self._ended.wait(TICK_SECONDS):
+                try:
+                    self._look()
+                except Exception as error:
+                    if not passes(error):
+                        raise
+                    self._in_touch_since = None
+        except Exception as error:
+            self._error = error
+
+    def _look(self) -> None:
+        now, held = time.monotonic(), self._held
+        if held is not None and held.telemetry is not None:
+            self._write(held, held.telemetry, now)
+        if now - self._touched >= self.lease.seconds / RENEWALS:
+            self._renew(held, now)
+        if self._may_reap(now):
+            self._reap()
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        # Whoever waited for a silent server as long as a lease lasts could not renew it.
+        return self.database.run(work, answer_seconds=self.lease.seconds / RENEWALS)
+
+    def _write(self, held: _Held, telemetry: Telemetry, now: float) -> None:
+        waiting = len(telemetry)
+        due = waiting >= BATCH_ROWS or now - held.written >= BATCH_SECONDS
+        if held.lost or not waiting or not due:
+            return
+        held.written = now
+        rows = telemetry.pending()
+        if not rows:
+            return  # a decision on the other thread has just taken them along
+        if self._run(lambda connection: curves.add(connection, held.claim, rows)):
+            telemetry.acknowledge(rows[-1]["validation"])
+        else:
+            held.lost = True
+
+    def _renew(self, held: _Held | None, now: float) -> None:
+        """Say that this worker lives, and hold on to what it trains if that gets on."""
+        if held is not None and self._got_on() != held.beats:
+            held.beats, held.progress = self._got_on(), now
+        hung = held is not None and now - held.progress > self.lease.stall
+
+        def renew(connection: Connection) -> None:
+            doing = None if held is None else held.doing
+            fleet.seen(connection, self._theirs.study_id, self.worker, doing)
+            if held is None or held.lost or hung:
+                return
+            row = leases.renew(connection, held.claim, self.lease.seconds)
+            # A lease that ended with its trial, a moment ago, was not lost.
+            held.lost = row is None and self._held is held
+            held.stop = row is not None and row["stop"]
+
+        self._run(renew)
+        gap = time.monotonic() - self._touched > self.lease.seconds
+        if gap or self._in_touch_since is None:
+            self._in_touch_since = time.monotonic()
+        self._touched = time.monotonic()
+
+    def _got_on(self) -> int:
+        # Waiting for the database is no hung step.
+        return self._beats + self._theirs.database.tries
+
+    def _may_reap(self, now: float) -> bool:
+        in_touch = self._in_touch_since
+        if in_touch is None or now - in_touch < self.lease.seconds:
+            return False
+        return now - self._reaped >= self.lease.seconds / RENEWALS
+
+    def _reap(self) -> None:
+        self._reaped = time.monotonic()
+        if self._search is None:
+            study = self._theirs.study_id
+            row = self._run(lambda connection: studies.by_id(connection, study))
+            if row is None:
+                return  # the study was deleted
+            self._search = Search(self.database, row)
+        for line in self._search.reap():
+            log.warning("%s", line)

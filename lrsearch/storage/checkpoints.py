@@ -1,0 +1,129 @@
+"""Checkpoints: which files of a study are worth something, and what they must hold.
+
+Of every item the newest two are kept: its rows, `slot` 0 and 1, take turns. A row whose file was
+removed stays, with 0 bytes: a worker may not delete rows.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sqlalchemy import Connection, Table, and_, func, insert, select, update
+
+from lrsearch.storage.leases import TABLES, Claim, Kind
+from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.tables import TrialState, checkpoints, db_now
+
+SLOTS = (0, 1)
+
+
+class File(Protocol):
+    """What was written."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def bytes(self) -> int: ...
+
+
+def record(connection: Connection, claim: Claim, saved: File, step: int) -> bool:
+    """Make a file the newest checkpoint of what is claimed, in place of the second newest.
+
+    False, and nothing written, if the claim is lost. The same file is recorded once, however often
+    this is asked. What made a new checkpoint is not to blame for its worker's earlier deaths.
+    """
+    study_id = _cleared_of_blame(connection, claim)
+    if study_id is None:
+        return False
+    c = checkpoints.c
+    values = {
+        "attempt": claim.attempt,
+        "step": step,
+        "file": saved.file,
+        "sha256": saved.sha256,
+        "bytes": saved.bytes,
+        "saved_at": db_now(),
+    }
+    slot = _slot(_rows(connection, claim.kind, claim.id), saved.file)
+    mine = and_(c.kind == claim.kind, c.item == claim.id, c.slot == slot)
+    if not connection.execute(update(checkpoints).where(mine).values(**values)).rowcount:
+        key = {"kind": claim.kind, "item": claim.id, "slot": slot, "study_id": study_id}
+        connection.execute(insert(checkpoints).values(**key, **values))
+    return True
+
+
+def _cleared_of_blame(connection: Connection, claim: Claim) -> int | None:
+    """The study of what is claimed, now locked; None if the claim is lost."""
+    table: Table = TABLES[claim.kind]
+    c = table.c
+    query = (
+        update(table)
+        .where(
+            c.id == claim.id,
+            c.attempt == claim.attempt,
+            c.worker == claim.worker,
+            c.state == TrialState.RUNNING,
+        )
+        .values(deaths=0)
+        .returning(c.study_id)
+    )
+    study_id: int | None = connection.execute(query).scalar()
+    return study_id
+
+
+def _slot(rows: Sequence[Row], file: str) -> int:
+    """Where a file is recorded already, else a free slot, else that of the oldest."""
+    known = {row["file"]: row["slot"] for row in rows if row["bytes"]}
+    if file in known:
+        return int(known[file])
+    free = set(SLOTS) - set(known.values())
+    return min(free) if free else int(rows[-1]["slot"])
+
+
+def _rows(connection: Connection, kind: Kind, item: int) -> list[Row]:
+    """Newest first, removed ones too. Steps rise within an attempt; one may start anew."""
+    c = checkpoints.c
+    query = (
+        select(checkpoints)
+        .where(c.kind == kind, c.item == item)
+        .order_by(c.attempt.desc(), c.step.desc())
+    )
+    return fetch(connection, query)
+
+
+def newest_first(connection: Connection, kind: Kind, item: int) -> list[Row]:
+    """The checkpoints of an item, at most two."""
+    return [row for row in _rows(connection, kind, item) if row["bytes"]]
+
+
+def forget(connection: Connection, kind: str, item: int) -> None:
+    """The files of an item are gone, or about to be."""
+    c = checkpoints.c
+    query = update(checkpoints).where(c.kind == kind, c.item == item, c.bytes > 0)
+    connection.execute(query.values(bytes=0))
+
+
+def total_bytes(connection: Connection, study_id: int) -> int:
+    """What the study's checkpoints hold together."""
+    c = checkpoints.c
+    query = select(func.coalesce(func.sum(c.bytes), 0)).where(c.study_id == study_id)
+    return int(connection.execute(query).scalar_one())
+
+
+def forget_ended(connection: Connection, study_id: int) -> set[tuple[str, int]]:
+    """Forget the checkpoints of what has ended; kind and id of everything that has not."""
+    running = {
+        (str(kind), int(item))
+        for kind, table in TABLES.items()
+        for item in connection.execute(
+            select(table.c.id).where(
+                table.c.study_id == study_id, table.c.state == TrialState.RUNNING
+            )
+        ).scalars()
+    }
+    c = checkpoints.c
+    query = select(c.kind, c.item).where(c.study_id == study_id, c.bytes > 0)
+    for kind, item in {(kind, item) for kind, item in connection.execute(query)} - running:
+        forget(connection, kind, item)
+    return running

@@ -1,0 +1,54 @@
+"""What is asked of a study's workers: who works on it, on what, and when each was last seen."""
+
+from sqlalchemy import Connection, insert, select, update
+
+from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.tables import db_now, events, workers
+
+
+def register(
+    connection: Connection, study_id: int, name: str, *, device: str, version: str
+) -> None:
+    """A worker begins, or begins again."""
+    values = {
+        "device": device,
+        "version": version,
+        "doing": None,
+        "seen_at": db_now(),
+        "ended_at": None,
+    }
+    mine = (workers.c.study_id == study_id, workers.c.name == name)
+    if not connection.execute(update(workers).where(*mine).values(**values)).rowcount:
+        row = {"study_id": study_id, "name": name, "started_at": db_now(), **values}
+        connection.execute(insert(workers).values(row))
+
+
+def seen(connection: Connection, study_id: int, name: str, doing: str | None) -> None:
+    """A worker lives, and does this."""
+    mine = (workers.c.study_id == study_id, workers.c.name == name)
+    connection.execute(update(workers).where(*mine).values(seen_at=db_now(), doing=doing))
+
+
+def ended(connection: Connection, study_id: int, name: str) -> None:
+    """A worker ended in order."""
+    mine = (workers.c.study_id == study_id, workers.c.name == name)
+    connection.execute(update(workers).where(*mine).values(ended_at=db_now(), doing=None))
+
+
+def everyone(connection: Connection, study_id: int) -> list[Row]:
+    """All workers that ever worked on the study, with the seconds `since` each was last seen."""
+    since = (db_now() - workers.c.seen_at).label("since")
+    query = select(workers, since).where(workers.c.study_id == study_id).order_by(workers.c.id)
+    return fetch(connection, query)
+
+
+def note(connection: Connection, study_id: int, worker: str, what: str) -> None:
+    """Keep a line about a fault and what was done."""
+    row = {"study_id": study_id, "at": db_now(), "worker": worker, "what": what}
+    connection.execute(insert(events).values(row))
+
+
+def notes(connection: Connection, study_id: int, *, limit: int) -> list[Row]:
+    """The newest lines, newest first."""
+    query = select(events).where(events.c.study_id == study_id).order_by(events.c.id.desc())
+    return fetch(connection, query.limit(limit))

@@ -1,0 +1,118 @@
+"""Rows of a curve on their way to the database: they wait here, however long it is away."""
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping
+from io import FileIO
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from lrsearch.storage.leases import Claim
+
+log = logging.getLogger("lrsearch")
+
+#: So many rows stay in memory, about 1 MB; an outage of 10 minutes at 100 validations a second
+#: makes 60 times as many.
+MOST_ROWS = 1000
+
+Row = dict[str, Any]
+
+
+class Telemetry:
+    """The rows of a claimed trial that are not known to be in the database.
+
+    The training thread adds; any thread writes what is pending, and then acknowledges it. Rows come
+    with rising validation numbers. What does not fit into memory is kept in a file without a name,
+    which goes with the process, whatever ends it.
+    """
+
+    def __init__(self, claim: Claim, spill_folder: Path | str | None = None) -> None:
+        """`spill_folder` is of this machine; None: the one for temporary files."""
+        self.claim = claim
+        self._folder = spill_folder
+        self._lock = Lock()
+        #: The oldest rows as JSON lines, the first `_spilled` of them whole; then those in memory.
+        self._file: FileIO | None = None
+        self._size = self._spilled = 0
+        self._spilled_through = 0
+        self._rows: list[Row] = []
+        self._most = MOST_ROWS
+        self._through = 0
+        self._warned = False
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take a row, as `dataclasses.asdict(Validation)` gives it."""
+        with self._lock:
+            self._rows.append(dict(row))
+            if len(self._rows) > self._most:
+                self._spill()
+
+    def pending(self) -> list[Row]:
+        """All rows that were not acknowledged, in order.
+
+        Raises OSError if spilled rows cannot be read back: the trial's last checkpoint has them.
+        """
+        with self._lock:
+            return [row for row in [*self._read(), *self._rows] if self._waits(row)]
+
+    def acknowledge(self, through: int) -> None:
+        """Rows up to this validation number are in the database."""
+        with self._lock:
+            self._through = max(self._through, through)
+            self._rows = [row for row in self._rows if self._waits(row)]
+            if self._file is not None and self._spilled_through <= self._through:
+                self._close_file()
+
+    def __len__(self) -> int:
+        """How many rows wait, those counted that a partly acknowledged file still holds."""
+        with self._lock:
+            return self._spilled + len(self._rows)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._close_file()
+
+    def _waits(self, row: Row) -> bool:
+        number: int = row["validation"]
+        return number > self._through
+
+    def _spill(self) -> None:
+        """Move the rows in memory to the end of the file; they stay here if the disk is full."""
+        lines = b"".join(json.dumps(row).encode() + b"\n" for row in self._rows)
+        try:
+            if self._file is None:
+                self._file = self._new_file()
+            self._file.seek(self._size)  # over what a write to a full disk has left
+            rest = memoryview(lines)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self._most += MOST_ROWS  # try again when there is as much once more
+            if not self._warned:
+                log.warning("rows of a curve stay in memory, the disk takes none: %s", error)
+            self._warned = True
+            return
+        self._size += len(lines)
+        self._spilled += len(self._rows)
+        self._spilled_through = self._rows[-1]["validation"]
+        self._rows, self._most = [], MOST_ROWS
+
+    def _new_file(self) -> FileIO:
+        if self._folder is not None:
+            Path(self._folder).mkdir(parents=True, exist_ok=True)
+        # Unbuffered: a buffer would keep what a full disk refused, and fail again at each use.
+        return tempfile.TemporaryFile("w+b", buffering=0, dir=self._folder)
+
+    def _read(self) -> list[Row]:
+        if self._file is None:
+            return []
+        self._file.seek(0)
+        return [json.loads(line) for line in self._file.read()[: self._size].splitlines()]
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file, self._size, self._spilled = None, 0, 0

@@ -1,0 +1,120 @@
+"""Three roles of a PostgreSQL database: what `lrsearch db grants` prints is enough for each, and no
+more than that."""
+
+import pytest
+from click.testing import CliRunner
+from processes import finish, in_process
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+from tiny_studies import make_search, opened, work
+
+from lrsearch import answer
+from lrsearch.cli.main import cli
+from lrsearch.study.database import grant_statements, open_database, prepare
+from lrsearch.study.search import Search
+from lrsearch.summary import curve_rows, summarize, trial_rows
+
+ROLES = ("an admin", "a worker", "a reader")  # names that need quotes
+
+
+@pytest.fixture(scope="module")
+def urls(postgres):
+    """URLs of a database for each of its roles, whose rights are those that are printed."""
+    name = postgres.create()
+    for role in ROLES:
+        postgres.execute(f"CREATE ROLE \"{role}\" LOGIN PASSWORD 'secret'")
+    with opened(postgres.url(name)) as database:
+        prepare(database)
+    admin, worker, reader = ROLES
+    words = ["db", "grants", "--admin", admin, "--worker", worker, "--reader", reader]
+    printed = CliRunner().invoke(cli, words).output
+    for _ in range(2):  # again after every upgrade
+        postgres.execute(printed, database=name)
+    yield [postgres.url(name, user=role, password="secret") for role in ROLES]
+    postgres.drop(name)
+    for role in ROLES:
+        postgres.execute(f'DROP ROLE "{role}"')
+
+
+def test_statements_are_printed_in_one_transaction():
+    lines = CliRunner().invoke(cli, ["db", "grants"]).output.splitlines()
+    code = [line for line in lines if not line.startswith("--")]
+    expected = grant_statements("lrsearch_admin", "lrsearch_worker", "lrsearch_reader")
+    assert code == [f"{statement};" for statement in ["BEGIN", *expected, "COMMIT"]]
+
+
+def be_a_worker(url):
+    with opened(url) as database:
+        work(Search.open(database, "tiny"))
+
+
+def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
+    admin, worker, reader = urls
+    with opened(admin) as database:
+        assert not prepare(database)
+        make_search(database, range_test="auto", baseline={"optimizer": {"name": "sgd", "lr": 0.1}})
+    assert finish(in_process(be_a_worker, worker)) == [0]
+    monkeypatch.setenv("LRSEARCH_STORAGE", reader)
+    search = Search.open(open_database(None), "tiny")
+    study = summarize(search)
+    assert study["state"] == "finished"
+    assert study["confirmed"]
+    assert len(trial_rows(search)) == 12
+    assert curve_rows(search, number=None, all_attempts=False)[0]
+    assert (answer.write_files(search, study, tmp_path / "report") / "report.html").is_file()
+    search.database.close()
+    with opened(admin) as database:
+        search = Search.open(database, "tiny")
+        search.delete()
+        with database.read() as connection:
+            assert connection.execute(text("SELECT count(*) FROM lr_trial")).scalar_one() == 0
+
+
+NOT_FOR_WORKERS = [
+    "DELETE FROM lr_trial",
+    "TRUNCATE lr_event",
+    "DROP TABLE lr_curve",
+    "ALTER TABLE lr_trial ADD COLUMN more integer",
+    "CREATE TABLE more (x integer)",
+    "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    "UPDATE lr_study SET definition = '{}'",
+    "UPDATE lr_study SET code = '{}'",
+    "UPDATE lr_queue SET recipe = '{}'",
+    "INSERT INTO lr_queue (study_id, kind, recipe) VALUES (1, 'enqueued', '{}')",
+    "INSERT INTO studies (study_name) VALUES ('theirs')",
+    "UPDATE studies SET study_name = 'theirs'",
+    "UPDATE lr_alembic_version SET version_num = '9'",
+    "UPDATE version_info SET schema_version = 9",
+]
+NOT_FOR_READERS = [
+    *NOT_FOR_WORKERS,
+    "UPDATE lr_trial SET value = 0",
+    "UPDATE lr_study SET trials_used = 0",
+    "UPDATE lr_lease SET stop = true",
+    "INSERT INTO trials (study_id) VALUES (1)",
+    "SELECT nextval('lr_trial_id_seq')",
+]
+
+
+@pytest.mark.parametrize(
+    ("role", "statement"),
+    [(1, statement) for statement in NOT_FOR_WORKERS]
+    + [(2, statement) for statement in NOT_FOR_READERS],
+)
+def test_a_role_may_do_no_more(urls, role, statement):
+    with (
+        opened(urls[role]) as database,
+        database.engine.connect() as connection,
+        pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
+    ):
+        connection.execute(text(statement))
+
+
+def test_what_an_upgrade_adds_is_read_by_both(urls):
+    with opened(urls[0]) as database, database.begin() as connection:
+        connection.execute(text("CREATE TABLE more (x integer)"))
+    for url in urls[1:]:
+        with opened(url) as database, database.read() as connection:
+            assert connection.execute(text("SELECT count(*) FROM more")).scalar_one() == 0
+    with opened(urls[0]) as database, database.begin() as connection:
+        connection.execute(text("DROP TABLE more"))

@@ -1,0 +1,186 @@
+"""The worker's second thread: renews while training gets on, and never on its own account."""
+
+import time
+from types import SimpleNamespace
+
+import psycopg
+import pytest
+from processes import until
+from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
+from tiny_studies import ask, curve_row, make_search
+
+from lrsearch.keeper import Keeper, StopTrial
+from lrsearch.storage import curves, fleet, leases
+from lrsearch.storage.leases import Kind
+from lrsearch.storage.tables import db_now
+from lrsearch.storage.tables import leases as lease_table
+from lrsearch.study.search import LostTrialError
+from lrsearch.telemetry import Telemetry
+
+ME = "host:1:1"
+
+
+@pytest.fixture
+def search(database):
+    search = make_search(database, lease={"seconds": 0.6, "stall": 1.0})
+    with database.begin() as connection:
+        fleet.register(connection, search.study_id, ME, device="cpu", version="0")
+    return search
+
+
+@pytest.fixture
+def keeper(search):
+    with Keeper(search, ME, "cpu", "0") as keeper:
+        yield keeper
+
+
+def expires(search, claim):
+    with search.database.read() as connection:
+        return leases.of_item(connection, Kind.TRIAL, claim.id)["expires_at"]
+
+
+def seen(search):
+    with search.database.read() as connection:
+        (row,) = fleet.everyone(connection, search.study_id)
+    return row["seen_at"], row["doing"]
+
+
+def test_a_lease_is_renewed_while_training_gets_on_and_no_longer(search, keeper):
+    claim = ask(search).claim
+    with keeper.holding(claim, "trial 0"):
+        first = expires(search, claim)
+
+        def renewed_twice():
+            keeper.beat()
+            return expires(search, claim) > first + 0.4
+
+        until(renewed_twice)
+        keeper.check()
+        # Now it hangs: no beat, no renewal, but the worker is still seen to live.
+        until(lambda: (left := leases_left(search, claim)) is not None and left < 0)
+        stamp, doing = seen(search)
+        assert doing == "trial 0"
+        until(lambda: seen(search)[0] > stamp)
+
+
+def leases_left(search, claim):
+    with search.database.read() as connection:
+        return leases.of_item(connection, Kind.TRIAL, claim.id)["left"]
+
+
+def test_a_lease_that_another_took_is_lost_and_said_so(search, keeper):
+    claim = ask(search).claim
+    with keeper.holding(claim, "trial 0"):
+        with search.database.begin() as connection:
+            connection.execute(update(lease_table).values(expires_at=None))
+        until(lambda: keeper.lost)
+        with pytest.raises(LostTrialError, match="trial 0 was taken over"):
+            keeper.check()
+    keeper.check()  # the next one is its own
+    assert not keeper.lost
+
+
+def test_a_trial_that_ends_while_the_thread_renews_was_not_lost(search, keeper):
+    for _ in range(3):
+        claim = ask(search).claim
+        with keeper.holding(claim, "x"), search.database.begin() as connection:
+            leases.release(connection, search.study_id, [ME])
+        keeper.check()
+
+
+def test_somebody_asks_for_the_end(search, keeper):
+    claim = ask(search).claim
+    with keeper.holding(claim, "trial 0"):
+        with search.database.begin() as connection:
+            leases.ask_to_stop(connection, Kind.TRIAL, claim.id)
+
+        def heard():
+            keeper.beat()
+            try:
+                keeper.check()
+            except StopTrial:
+                return True
+
+        until(heard)
+
+
+def test_curve_rows_are_written_while_training_goes_on(search, keeper):
+    claim = ask(search).claim
+    rows = Telemetry(claim)
+    with keeper.holding(claim, "trial 0", rows):
+        rows.add(curve_row(1))
+
+        def written():
+            keeper.beat()
+            return rows.pending() == []
+
+        until(written)
+    with search.database.read() as connection:
+        assert [row["validation"] for row in curves.of_trial(connection, claim.id)] == [1]
+    rows.close()
+
+
+def test_what_others_lost_is_freed_by_the_clock(search, keeper):
+    other = ask(search, "gone:1:1").claim
+    with search.database.begin() as connection:
+        connection.execute(update(lease_table).values(expires_at=db_now() - 100))
+        # A server that answers only since a moment ago lets nothing expire yet.
+    until(lambda: other.worker not in holders(search))
+
+
+def holders(search):
+    with search.database.read() as connection:
+        return leases.holders(connection, search.study_id)
+
+
+def test_whoever_was_out_of_touch_itself_takes_nothing_for_a_whole_lease(search, monkeypatch):
+    keeper = Keeper(search, ME, "cpu", "0")
+    reaped = []
+    monkeypatch.setattr(keeper, "_reap", lambda: reaped.append(time.monotonic()))
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr("lrsearch.keeper.time", SimpleNamespace(monotonic=lambda: clock.now))
+    try:
+        looks(keeper, clock, seconds=0.5)
+        assert reaped == []  # it has just begun to look
+        looks(keeper, clock, seconds=0.5)
+        assert reaped
+        clock.now += 5.0  # asleep, or without the database
+        reaped.clear()
+        looks(keeper, clock, seconds=0.55)
+        assert reaped == []
+        looks(keeper, clock, seconds=0.5)
+        assert reaped
+    finally:
+        keeper.database.close()
+
+
+def looks(keeper, clock, seconds):
+    for _ in range(round(seconds / 0.05)):
+        keeper._look()
+        clock.now += 0.05
+
+
+def test_a_database_that_is_away_does_not_end_the_thread_a_defect_does(search, monkeypatch):
+    troubles = [OperationalError("SELECT", {}, psycopg.OperationalError("away"))] * 3
+
+    def renew(keeper, held, now):
+        if troubles:
+            raise troubles.pop()
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(Keeper, "_renew", renew)
+    with Keeper(search, ME, "cpu", "0") as keeper:
+        until(lambda: not keeper._thread.is_alive())
+        assert troubles == []
+        with pytest.raises(ZeroDivisionError):
+            keeper.check()
+
+
+def test_the_thread_ends_with_its_worker(search):
+    with Keeper(search, ME, "cpu", "0") as keeper:
+        thread = keeper._thread
+        assert thread.is_alive()
+    assert not thread.is_alive()
+    with search.database.read() as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1

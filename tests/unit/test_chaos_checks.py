@@ -1,0 +1,115 @@
+"""The checks that end benchmarks/chaos.py find what they claim to look for."""
+
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from sqlalchemy import delete, update
+from tiny_studies import opened
+
+from lrsearch.storage import tables
+from lrsearch.study.create import create_study
+from lrsearch.study.search import Search
+from lrsearch.task import load_task
+from lrsearch.worker import Stop, Worker
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import chaos_checks  # noqa: E402 - benchmarks are scripts, not a package
+import chaos_site  # noqa: E402
+from chaos_faults import FAULTS, mix  # noqa: E402
+
+TRIALS = 8
+
+
+@pytest.fixture(scope="module")
+def calm(_sqlite_template, tmp_path_factory):
+    """The database of a study that one undisturbed worker has finished."""
+    folder = tmp_path_factory.mktemp("calm")
+    path = shutil.copy(_sqlite_template, folder / "study.db")
+    with opened(f"sqlite:///{path}") as database:
+        spec = chaos_site.spec_of(TRIALS, 3, folder / "checkpoints")
+        loaded = load_task(spec.task, BENCHMARKS)
+        steps = chaos_site.STEPS_PER_EPOCH
+        search, _ = create_study(database, spec, loaded, steps_per_epoch=steps, exist_ok=False)
+        Worker(search, loaded, torch.device("cpu"), Stop()).run()
+    return folder
+
+
+def look(folder):
+    with opened(f"sqlite:///{folder}/study.db") as database:
+        return chaos_checks.look(Search.open(database, chaos_site.STUDY))
+
+
+def budget(found):
+    yield chaos_checks.budget(found, TRIALS)
+
+
+def same_bits(found):
+    return chaos_checks.same_bits(found, load_task("chaos_task.py:task", BENCHMARKS))
+
+
+def checked_by(check):
+    """A check that looks at the study alone, as those that do more."""
+    return lambda found: [check(found)]
+
+
+def test_nothing_is_wrong_with_an_undisturbed_study(calm):
+    loaded = load_task("chaos_task.py:task", BENCHMARKS)
+    checks = chaos_checks.of_study(look(calm), TRIALS, loaded)
+    assert [line for check in checks for line in check.broken] == []
+    assert [check.what for check in checks if not check.count] == ["range tests as undisturbed"]
+
+
+ends, epochs, curves, rungs, optunas = (
+    checked_by(getattr(chaos_checks, name))
+    for name in ("ends", "epochs", "whole_curves", "rungs", "optunas_half")
+)
+t, c, s = tables.trials.c, tables.curves.c, tables.studies
+DAMAGE = {
+    "a trial twice": (budget, update(tables.trials).where(t.number == 5).values(number=4), "are"),
+    "a ticket too many": (budget, update(s).values(trials_used=9), "trials_used are 9"),
+    "a trial running": (
+        ends,
+        update(tables.trials).where(t.number == 2).values(state="running"),
+        "trial 2 is running",
+    ),
+    "a lease held": (ends, update(tables.leases).values(expires_at=1e12), "is still held"),
+    "epochs paid twice": (epochs, update(s).values(epochs_used=1e4), "epochs_used is"),
+    "epochs kept": (epochs, update(s).values(epochs_reserved=16.0), "epochs_reserved is"),
+    "a gap": (curves, delete(tables.curves).where(c.validation == 2), "has validations [1, 3"),
+    "a mark lost": (rungs, delete(tables.rungs).where(tables.rungs.c.rung == 0), "has marks"),
+    "a last bit": (
+        same_bits,
+        update(tables.curves).where(c.validation == 1).values(grad_norm=c.grad_norm * (1 + 1e-15)),
+        "grad_norm",
+    ),
+    "a run changed": (same_bits, update(tables.confirmations).values(value=0.5), "0.5 instead of"),
+    "another value": (
+        optunas,
+        update(tables.trials).where(t.state == "complete").values(value=t.value + 1),
+        "in Optuna",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_found(calm, tmp_path, damage):
+    check, statement, message = DAMAGE[damage]
+    hurt = shutil.copytree(calm, tmp_path / "hurt")
+    with opened(f"sqlite:///{hurt}/study.db") as database, database.begin() as connection:
+        assert connection.execute(statement).rowcount
+    lines = [line for found in check(look(hurt)) for line in found.broken]
+    assert any(message in line for line in lines), lines
+
+
+def test_a_mix_holds_every_kind_about_as_often_as_its_weight():
+    drawn = mix(60, list(FAULTS), random.Random(0))
+    total = sum(fault.weight for fault in FAULTS.values())
+    for name, fault in FAULTS.items():
+        assert abs(drawn.count(name) - 60 * fault.weight / total) < 2
+    assert set(mix(len(FAULTS), list(FAULTS), random.Random(0))) <= set(FAULTS)
