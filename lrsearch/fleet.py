@@ -5,6 +5,7 @@ from typing import Any
 
 from lrsearch.storage import fleet
 from lrsearch.storage.rows import Row
+from lrsearch.storage.workers import place
 from lrsearch.study.search import Search
 
 #: Lines about faults that are shown.
@@ -21,7 +22,7 @@ def worker_rows(search: Search, *, everyone: bool) -> list[dict[str, Any]]:
     found = [
         {
             "worker": row["name"],
-            **_place(row["name"]),
+            **dict(zip(("host", "pid"), place(row["name"]), strict=True)),
             "device": row["device"],
             "version": row["version"],
             "state": _state(row, search.spec.lease.seconds),
@@ -32,12 +33,6 @@ def worker_rows(search: Search, *, everyone: bool) -> list[dict[str, Any]]:
         for row in rows
     ]
     return found if everyone else [row for row in found if row["state"] != "ended"]
-
-
-def _place(name: str) -> dict[str, Any]:
-    """Host and process id of a worker's name, which storage.workers makes."""
-    host, pid, _ = name.rsplit(":", 2)
-    return {"host": host.split("/")[0], "pid": int(pid)}
 
 
 def _state(row: Row, lease: float) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from lrsearch.storage import curves, fleet, leases, studies
 from lrsearch.storage.connect import Database
-from lrsearch.storage.leases import Claim
+from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.outages import passes
 from lrsearch.study.search import LostTrialError, Search
 from lrsearch.telemetry import Telemetry
@@ -43,7 +43,7 @@ class _Held:
 
     def __init__(self, claim: Claim, telemetry: Telemetry | None, doing: str) -> None:
         self.claim, self.telemetry, self.doing = claim, telemetry, doing
-        self.lost = self.stop = False
+        self.lost = self.stop = self.hung = False
         self.beats = -1
         self.progress = self.written = time.monotonic()
 
@@ -65,7 +65,7 @@ class Keeper:
         #: Since when this process and the database have been in touch without a gap, and when it
         #: last was: whoever was out of touch itself cannot tell who else is dead.
         self._in_touch_since: float | None = None
-        self._touched = 0.0
+        self._touched = self._stamp = 0.0
         self._reaped = 0.0
 
     def __enter__(self) -> "Keeper":
@@ -88,12 +88,18 @@ class Keeper:
     def holding(
         self, claim: Claim, doing: str, telemetry: Telemetry | None = None
     ) -> Iterator[None]:
-        """Renew this claim while the block runs, and write its curve rows."""
-        self._held = _Held(claim, telemetry, doing)
+        """Renew this claim while the block runs, and write its curve rows.
+
+        A lease that was lost though nothing hung (the machine slept, the network was away) counts
+        as no death.
+        """
+        held = self._held = _Held(claim, telemetry, doing)
         try:
             yield
         finally:
             self._held = None
+            if held.lost and not held.hung:
+                self._theirs.database.run(lambda connection: leases.absolve(connection, claim))
 
     def beat(self) -> None:
         """Training got on by a step."""
@@ -110,7 +116,7 @@ class Keeper:
         held = self._held
         if held is not None and held.lost:
             raise LostTrialError(f"{held.doing} was taken over: its lease had ended")
-        if held is not None and held.stop:
+        if held is not None and held.stop and held.claim.kind == Kind.TRIAL:
             raise StopTrial
 
     @property
@@ -134,16 +140,21 @@ class Keeper:
 
     def _look(self) -> None:
         now, held = time.monotonic(), self._held
-        if held is not None and held.telemetry is not None:
-            self._write(held, held.telemetry, now)
         if now - self._touched >= self.lease.seconds / RENEWALS:
             self._renew(held, now)
+        # Not before: a disk may have no room for rows, and enough for a renewal.
+        if held is not None and held.telemetry is not None:
+            self._write(held, held.telemetry, now)
         if self._may_reap(now):
             self._reap()
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
+    @property
+    def _patience(self) -> float:
         # Whoever waited for a silent server as long as a lease lasts could not renew it.
-        return self.database.run(work, answer_seconds=self.lease.seconds / RENEWALS)
+        return self.lease.seconds / RENEWALS
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        return self.database.run(work, answer_seconds=self._patience)
 
     def _write(self, held: _Held, telemetry: Telemetry, now: float) -> None:
         waiting = len(telemetry)
@@ -164,22 +175,26 @@ class Keeper:
         if held is not None and self._got_on() != held.beats:
             held.beats, held.progress = self._got_on(), now
         hung = held is not None and now - held.progress > self.lease.stall
+        if held is not None and hung:
+            held.hung = True
 
-        def renew(connection: Connection) -> None:
+        def renew(connection: Connection) -> float:
             doing = None if held is None else held.doing
-            fleet.seen(connection, self._theirs.study_id, self.worker, doing)
+            stamp = fleet.seen(connection, self._theirs.study_id, self.worker, doing)
             if held is None or held.lost or hung:
-                return
+                return stamp
             row = leases.renew(connection, held.claim, self.lease.seconds)
             # A lease that ended with its trial, a moment ago, was not lost.
             held.lost = row is None and self._held is held
             held.stop = row is not None and row["stop"]
+            return stamp
 
-        self._run(renew)
-        gap = time.monotonic() - self._touched > self.lease.seconds
-        if gap or self._in_touch_since is None:
-            self._in_touch_since = time.monotonic()
-        self._touched = time.monotonic()
+        stamp, touched = self._run(renew), time.monotonic()
+        # The database's clock goes on while this machine is suspended, its own may not.
+        gap = max(touched - self._touched, stamp - self._stamp)
+        if gap > self.lease.seconds or self._in_touch_since is None:
+            self._in_touch_since = touched
+        self._touched, self._stamp = touched, stamp
 
     def _got_on(self) -> int:
         # Waiting for the database is no hung step.
@@ -199,5 +214,5 @@ class Keeper:
             if row is None:
                 return  # the study was deleted
             self._search = Search(self.database, row)
-        for line in self._search.reap():
+        for line in self._search.reap(answer_seconds=self._patience):
             log.warning("%s", line)

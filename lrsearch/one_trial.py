@@ -86,14 +86,20 @@ def stop(search: Search, number: int) -> str:
     row = _row(search, number)
     if row["state"] != TrialState.RUNNING:
         raise StudyError(f"trial {number} of {search.name!r} has ended already: {row['state']}")
+    again = f"another worker begins trial {number} of {search.name!r} just now; try again"
     lease = search.spec.lease.seconds
     with search.database.begin() as connection:
         if leases.ask_to_stop(connection, Kind.TRIAL, row["id"]):
-            return f"trial {number} is asked to stop; its worker ends it within {lease / 3:g} s"
+            return (
+                f"trial {number} is asked to stop; its worker ends it within {lease / 3:g} s, or "
+                f"whoever takes it over from a dead one"
+            )
+        if row["recipe"] is None:
+            raise StudyError(again)
         claim = leases.take_free(connection, Kind.TRIAL, row["id"], workers.identity(), lease)
         curve = curves.of_trial(connection, row["id"])
-    if claim is None or row["recipe"] is None:
-        raise StudyError(f"trial {number} of {search.name!r} begins just now; try again")
+    if claim is None:
+        raise StudyError(again)
     assignment = Assignment(
         claim=claim,
         trial_id=row["trial_id"],
@@ -109,7 +115,8 @@ def stop(search: Search, number: int) -> str:
         progress=0.0,
         start_loss=0.0,
     )
-    search.tell(assignment, outcome)
+    if not search.tell(assignment, outcome):
+        raise StudyError(again)
     return f"trial {number} is stopped"
 
 

@@ -39,6 +39,7 @@ def train(desk: Desk, row: Row) -> None:
     with keeper.holding(claim, f"range test of {row['optimizer']}"):
         values = _result(training, row["seeds"])
         lost = keeper.lost
+    keeper.check()  # for a defect in its thread
     if values is None and desk.stop():
         search.database.run(
             lambda connection: leases.release(connection, search.study_id, [keeper.worker])

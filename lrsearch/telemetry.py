@@ -9,8 +9,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lrsearch.storage.leases import Claim
-
 log = logging.getLogger("lrsearch")
 
 #: So many rows stay in memory, about 1 MB; an outage of 10 minutes at 100 validations a second
@@ -28,9 +26,8 @@ class Telemetry:
     which goes with the process, whatever ends it.
     """
 
-    def __init__(self, claim: Claim, spill_folder: Path | str | None = None) -> None:
+    def __init__(self, spill_folder: Path | str | None = None) -> None:
         """`spill_folder` is of this machine; None: the one for temporary files."""
-        self.claim = claim
         self._folder = spill_folder
         self._lock = Lock()
         #: The oldest rows as JSON lines, the first `_spilled` of them whole; then those in memory.

@@ -8,7 +8,7 @@ from typing import Any
 
 from lrsearch import rungs
 from lrsearch.checkpoints import Checkpoints
-from lrsearch.errors import SpecError
+from lrsearch.errors import SpecError, TaskError
 from lrsearch.keeper import Keeper, StopTrial
 from lrsearch.recipe import Recipe
 from lrsearch.storage import claims, confirmations, leases, trials
@@ -50,9 +50,13 @@ class Course:
         self.desk, self.claim, self.rows = desk, claim, rows
         with failures():
             self.training = start_training(desk.search.spec, recipe, desk.cache)
-        self.training.beat = desk.keeper.beat
-        for row in desk.checkpoints.resume(claim, self.training) or ():
+        try:
+            waiting = desk.checkpoints.resume(claim, self.training)
+        except TaskError as error:  # a checkpoint that did not fit made it begin anew
+            raise TrialFailedError(str(error)) from error
+        for row in waiting or ():
             rows.add(row)
+        self.training.beat = desk.keeper.beat
 
     def validations(self) -> Iterator[Validation]:
         """Train on, a validation at a time, until the end or until asked to stop.
@@ -94,12 +98,12 @@ class Course:
 def train_trial(desk: Desk, assignment: Assignment) -> None:
     """Train a trial to its end, a rung or a divergence; one that is stopped is let go of."""
     claim, number = assignment.claim, assignment.number
-    rows = Telemetry(claim)
+    rows = Telemetry()
     try:
         with desk.keeper.holding(claim, f"trial {number}", rows):
             outcome = _outcome(desk, assignment, rows)
         if outcome is None:
-            _let_go(desk)
+            desk.search.database.run(lambda connection: trials.release(connection, claim))
             log.info("trial %d released at a checkpoint", number)
         elif desk.search.tell(assignment, outcome, rows.pending()):
             desk.checkpoints.forget(claim)
@@ -179,7 +183,7 @@ def train_confirmation(desk: Desk, run: Row) -> None:
     """Train a winner's recipe to its end with the run's seed, and record it."""
     claim, number = confirmations.claim_of(run), run["number"]
     doing = f"confirmation of trial {number}, seed {run['seed']}"
-    rows = Telemetry(claim)
+    rows = Telemetry()
     try:
         with desk.keeper.holding(claim, doing):
             values = _confirmed(desk, run, rows)
@@ -232,9 +236,10 @@ def _values(
     search: Search, training: Training | None, rows: list[dict[str, Any]], reason: str | None
 ) -> dict[str, Any]:
     state = TrialState.COMPLETE if reason is None else TrialState.FAILED
-    best = best_validation(rows, search.spec)
     if training is not None and training.diverged is not None:
-        state, reason, best = TrialState.DIVERGED, training.diverged, None
+        state, reason = TrialState.DIVERGED, training.diverged
+    # One that did not get to its end has no value: it would stand beside whole runs.
+    best = best_validation(rows, search.spec) if state == TrialState.COMPLETE else None
     return {
         "state": state,
         "reason": reason,

@@ -132,9 +132,9 @@ class Worker:
         reap(self.search)
         sweep(self.search, desk.checkpoints.store)
         while not self.stop.asked:
+            desk.keeper.check()
             if self._work(desk):
                 continue
-            desk.keeper.check()
             if is_finished(self.search):
                 return
             if _dead(self.search):  # what only expires is looked after by the clock
@@ -147,7 +147,7 @@ class Worker:
         if test is not None:
             range_work.train(desk, test)
             return True
-        assignment = self.search.ask(self.name, self.cache.batch_size)
+        assignment = self.search.ask(self.name, self.cache.batch_size, desk.keeper.holding)
         if assignment is not None:
             train_trial(desk, assignment)
             return True

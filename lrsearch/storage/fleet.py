@@ -23,10 +23,11 @@ def register(
         connection.execute(insert(workers).values(row))
 
 
-def seen(connection: Connection, study_id: int, name: str, doing: str | None) -> None:
-    """A worker lives, and does this."""
+def seen(connection: Connection, study_id: int, name: str, doing: str | None) -> float:
+    """A worker lives, and does this; the time by the database's clock."""
     mine = (workers.c.study_id == study_id, workers.c.name == name)
     connection.execute(update(workers).where(*mine).values(seen_at=db_now(), doing=doing))
+    return float(connection.execute(select(db_now())).scalar_one())
 
 
 def ended(connection: Connection, study_id: int, name: str) -> None:

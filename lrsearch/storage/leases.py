@@ -124,6 +124,19 @@ def reap(
     return freed
 
 
+def absolve(connection: Connection, claim: Claim) -> None:
+    """Take back the death that was counted when this lease ended: its worker had lost touch, lives.
+
+    Done twice, after a lost acknowledgement, it forgives one too many.
+    """
+    table = TABLES[claim.kind]
+    c = table.c
+    query = update(table).where(
+        c.id == claim.id, c.state == TrialState.RUNNING, c.deaths > 0, c.attempt >= claim.attempt
+    )
+    connection.execute(query.values(deaths=c.deaths - 1))
+
+
 def holders(connection: Connection, study_id: int) -> list[str]:
     """The workers that hold anything of the study."""
     names: set[str] = set()

@@ -52,6 +52,8 @@ _POSTGRESQL = {
     "57P05": Trouble.AWAY,  # idle_session_timeout
     "58030": Trouble.AWAY,  # io_error
 }
+#: SQLSTATE insufficient_privilege.
+FORBIDDEN = "42501"
 #: What a server says, in English, of connections that it will never accept. libpq gives no SQLSTATE
 #: of a connection that failed; where it speaks another language, one waits in vain.
 _REFUSALS = (
@@ -97,9 +99,17 @@ def passes(error: BaseException) -> bool:
     return trouble_of(error) is not None or (cause is not None and trouble_of(cause) is not None)
 
 
+def is_forbidden(error: BaseException) -> bool:
+    """Whether the database's role has no right to what was asked."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, psycopg.Error) and cause.sqlstate == FORBIDDEN
+
+
 def complaint(error: BaseException) -> str:
     """A driver's error on one line, and what to do about it."""
     reason = " ".join(str(getattr(error, "orig", None) or error).split())
+    if is_forbidden(error):
+        return f"this role may not do that ({reason}); `lrsearch db grants` shows what each may do"
     hints = {
         "unable to open database file": "does its folder exist, and may you write there?",
         "readonly database": "the file or its folder is read-only",

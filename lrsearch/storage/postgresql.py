@@ -1,8 +1,10 @@
 """Sessions on a PostgreSQL server: either side ends them when the other says nothing any more."""
 
+import math
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -127,6 +129,18 @@ def identity(connection: Connection) -> Identity | None:
     """Of the session below a connection; None on another database."""
     session = connection.connection.driver_connection
     return session.identity if isinstance(session, Session) else None
+
+
+@contextmanager
+def unhurried(connection: Connection) -> Iterator[None]:
+    """Statements of this transaction may take as long as they take, as on large tables they do."""
+    before = answer_seconds.set(math.inf)
+    try:
+        if identity(connection) is not None:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+        yield
+    finally:
+        answer_seconds.reset(before)
 
 
 def end(connection: Connection, earlier: Identity) -> None:

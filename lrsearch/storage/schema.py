@@ -13,7 +13,7 @@ from sqlalchemy import Connection, inspect, text
 
 from lrsearch.errors import StorageError
 from lrsearch.storage.connect import Database
-from lrsearch.storage.postgresql import SCHEMA
+from lrsearch.storage.postgresql import SCHEMA, unhurried
 
 VERSION_TABLE = "lr_alembic_version"
 #: Key of the PostgreSQL advisory lock under which the schema is made: "lrsearch" as a number.
@@ -92,4 +92,5 @@ def upgrade(connection: Connection) -> None:
     """Bring our tables to this version's revision; Optuna's must be there already."""
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with unhurried(connection):
+        command.upgrade(config, "head")

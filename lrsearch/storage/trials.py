@@ -266,6 +266,12 @@ def baseline(connection: Connection, study_id: int) -> Row | None:
     return fetch_first(connection, query.limit(1))
 
 
+def went_past(connection: Connection, trial: int, rung: int) -> bool:
+    """Whether an earlier attempt has a mark at a later rung."""
+    query = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def mark_rung(
     connection: Connection, study_id: int, claim: Claim, rung: int, value: float
 ) -> Peers | None:

@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.storage import claims, curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import one_line
 from lrsearch.study import blame, optuna_rows
@@ -29,6 +31,13 @@ from lrsearch.study.view import News, View
 __all__ = ["Assignment", "LostTrialError", "Outcome", "Search"]
 
 log = logging.getLogger("lrsearch")
+
+#: What keeps the lease of a claim, described in words, for as long as it is open.
+Holding = Callable[[Claim, str], AbstractContextManager[None]]
+
+
+def _not_held(claim: Claim, doing: str) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 class Search:
@@ -93,15 +102,18 @@ class Search:
         """Whether the study is open and its budget has another trial."""
         return trials.may_start(connection, self.study_id, horizon=self.horizon, keep=self._keep)
 
-    def ask(self, worker: str, batch_size: BatchSize) -> Assignment | None:
+    def ask(
+        self, worker: str, batch_size: BatchSize, holding: Holding = _not_held
+    ) -> Assignment | None:
         """Claim a trial: an orphan if there is one, else a new one; None if the budget is used.
 
         `batch_size` tells the task's own for given params. It is the user's code, and sampling
         takes a while: both are outside of any transaction, so that a process which is stopped in
-        them holds nobody up. A trial whose worker dies there is drawn by whoever takes it over.
+        them holds nobody up, and inside of `holding`, which renews the lease meanwhile. A trial
+        whose worker dies there is drawn by whoever takes it over.
         """
         if self._view.is_blank:
-            self._view.take_in(self.database.run(self._view.read))
+            self._view.take_in(self.database.look(self._view.read))
         while True:
             found = self.database.run(
                 lambda connection: self._claim(connection, worker),
@@ -112,7 +124,8 @@ class Search:
             row, news = found
             self._view.take_in(news)
             try:
-                assignment = self._begin(row, batch_size)
+                with holding(_claim_of(row), f"drawing trial {row['number']}"):
+                    assignment = self._begin(row, batch_size)
             except SpecError as error:
                 self._refuse(row, str(error))
                 continue
@@ -135,6 +148,7 @@ class Search:
         if row is None:
             return None
         if row["trial_id"] is None:
+            studies.lock(connection, self.study_id)  # an older version left tickets without a trial
             trial_id, number = optuna_rows.start_trial(connection, self.study_id, row["ticket"])
             row |= {"trial_id": trial_id, "number": number - self._known}
             trials.attach(connection, _claim_of(row), trial_id=trial_id, number=row["number"])
@@ -238,7 +252,8 @@ class Search:
                 raise LostTrialError(f"trial {assignment.number} was taken over by another worker")
             if math.isfinite(value):
                 optuna_rows.report(connection, assignment.trial_id, validation, value)
-            return survives(
+            # What was decided stands: its marks beyond would be those of a trial that ended here.
+            return trials.went_past(connection, claim.id, rung) or survives(
                 better=peers.better,
                 others=peers.others,
                 eta=pruning.eta,
@@ -270,7 +285,9 @@ class Search:
             end, recall=lambda connection: claims.has_ended(connection, claim) or None
         )
 
-    def reap(self, dead: Collection[str] = ()) -> list[str]:
+    def reap(
+        self, dead: Collection[str] = (), *, answer_seconds: float = ANSWER_SECONDS
+    ) -> list[str]:
         """Free what workers have lost, and end what is to blame for it; a line for each.
 
         Lost is what was not renewed in time, and what workers that are known to be `dead` held.
@@ -282,7 +299,8 @@ class Search:
                 self.spec.lease.seconds,
                 horizon=self.horizon,
                 dead=dead,
-            )
+            ),
+            answer_seconds=answer_seconds,
         )
 
     def all_trials(self) -> list[optuna.trial.FrozenTrial]:

@@ -93,7 +93,7 @@ class View:
     def _read_first(self, connection: Connection) -> News:
         """The latest, and of the others the best."""
         query = select(studies.c.trials_ended).where(studies.c.study_id == self.study_id)
-        last: int = connection.execute(query).scalar_one()
+        last: int = connection.execute(query).scalar() or 0  # none: the study was deleted
         oldest = last - LATEST
         places = self._places_of_known(connection, oldest) if self._known else {}
         if oldest > 0:

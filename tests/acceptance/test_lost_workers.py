@@ -7,7 +7,8 @@ import pytest
 from postgres import Server
 from processes import until
 from sites import assert_exact, opened_site, what_came_out
-from tiny_studies import TRIALS, make_search, work
+from sqlalchemy import text
+from tiny_studies import TRIALS, ask, make_search, work
 
 from lrsearch.storage import fleet, leases
 from lrsearch.storage.tables import TrialState
@@ -143,6 +144,22 @@ def test_a_running_trial_is_stopped_shown_and_run_again(sqlite_site):
     assert "has ended already: pruned" in ended.err
     text = sqlite_site.command("trial", "show", "tiny", 0).succeed()
     assert "trial 0 of tiny: pruned (stopped by lrsearch trial stop)" in text
+
+
+def test_a_trial_that_nobody_holds_is_stopped_now_or_left_as_it_is(sqlite_site):
+    search = make_search(sqlite_site.database, budget={"trials": 3}, confirm="none")
+    begun, bare = ask(search, "a:1:1"), ask(search, "b:1:1")
+    with sqlite_site.database.begin() as connection:
+        leases.release(connection, search.study_id, ["a:1:1", "b:1:1"])
+        connection.execute(text("UPDATE lr_trial SET recipe = NULL WHERE ticket = 2"))
+    assert "trial 0 is stopped" in sqlite_site.command("trial", "stop", "tiny", 0).succeed()
+    refused = sqlite_site.command("trial", "stop", "tiny", 1)
+    assert refused.wait() == 1
+    assert "begins trial 1" in refused.err
+    first, second, *_ = trial_rows(search)
+    assert (first["state"], first["attempts"]) == ("pruned", begun.claim.attempt + 1)
+    assert (second["state"], second["attempts"]) == ("running", bare.claim.attempt)
+    assert sqlite_site.holders() == []
 
 
 def test_workers_shows_who_works_on_what_and_who_fell_silent(sqlite_site):

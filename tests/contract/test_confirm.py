@@ -18,7 +18,8 @@ from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study import optuna_rows
 from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
-from lrsearch.summary import summarize
+from lrsearch.summary import summarize, trial_rows
+from lrsearch.training.loop import Training
 from lrsearch.worker import is_finished
 
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
@@ -481,3 +482,36 @@ def test_the_confirmed_is_what_the_study_is_asked_for(database):
     result = summarize(search)
     assert result["best"]["trial"] == 1
     assert [item["trial"] for item in result["confirmed"]] == [7]
+
+
+def test_a_run_that_breaks_midway_or_takes_too_long_has_no_value(database, monkeypatch):
+    search = make_search(database, budget={"trials": 4}, confirm={"top": 1})
+    work(search)
+    with database.begin() as connection:
+        runs = confirmations.everything(connection, search.study_id)
+        numbers = {run["number"] for run in runs}
+        confirmations.clear(connection, search.study_id)
+    validate, seen = Training.validate, []
+
+    def breaks(training, **options):
+        seen.append(training)
+        if len(seen) == 4:
+            raise RuntimeError("metric broke")
+        return validate(training, **options)
+
+    monkeypatch.setattr(Training, "validate", breaks)
+    work(search)
+    with database.read() as connection:
+        runs = confirmations.everything(connection, search.study_id)
+    assert {run["number"] for run in runs} == numbers
+    (run,) = (run for run in runs if run["state"] == "failed")
+    assert (run["value"], run["metrics"]) == (None, None)
+    assert run["reason"] == "RuntimeError: metric broke"
+
+
+def test_a_trial_that_trains_longer_than_max_trial_time_has_failed(database):
+    search = make_search(database, budget={"trials": 2}, confirm="none", max_trial_time=1e-6)
+    work(search)
+    rows = trial_rows(search)
+    assert [row["state"] for row in rows] == ["failed", "failed"]
+    assert {row["reason"] for row in rows} == {"it trained longer than max_trial_time, 1e-06 s"}

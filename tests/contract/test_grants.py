@@ -3,6 +3,7 @@ more than that."""
 
 import pytest
 from click.testing import CliRunner
+from command import run_command
 from processes import finish, in_process
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -108,6 +109,30 @@ def test_a_role_may_do_no_more(urls, role, statement):
         pytest.raises(ProgrammingError, match=r"permission denied|must be owner"),
     ):
         connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    ("role", "words"),
+    [
+        (1, ["study", "delete", "tiny", "--yes"]),
+        (2, ["study", "pause", "tiny"]),
+        (2, ["study", "repair", "tiny"]),
+        (2, ["trial", "stop", "tiny", "0"]),
+    ],
+)
+def test_a_command_that_its_role_may_not_give_ends_in_one_line(urls, tmp_path, role, words):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with opened(urls[0]) as database:
+        search = make_search(database)
+        search.ask("elsewhere:1:1", lambda params: 16)
+        asked = run_command(*words, folder=folder, LRSEARCH_STORAGE=urls[role])
+        search.delete()
+    assert asked.code == 1
+    (line,) = asked.err.splitlines()
+    assert line.startswith("Error: storage")
+    assert "this role may not do that (permission denied for table " in line
+    assert "lrsearch db grants" in line
 
 
 def test_what_an_upgrade_adds_is_read_by_both(urls):

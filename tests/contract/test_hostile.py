@@ -12,13 +12,15 @@ from tiny_studies import TASKS, ask, curve_row, ended, make_search, tiny_spec, t
 
 from lrsearch import confirm
 from lrsearch.errors import SpecError, StudyError, TaskError
+from lrsearch.fleet import worker_rows
 from lrsearch.spec import StudySpec
-from lrsearch.storage import confirmations, studies
+from lrsearch.storage import confirmations, fleet, studies, workers
 from lrsearch.storage.tables import MOST_WORDS
 from lrsearch.study.search import Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import find_task, task_code
 from lrsearch.versions import check_versions
+from lrsearch.worker import reap
 
 GOOD = {
     "optimizer": {"name": "sgd", "lr": 0.1},
@@ -373,3 +375,17 @@ def test_another_torch_is_said_once(caplog):
     check_versions("tiny", {"lrsearch": "0.1.0", "torch": "1.0"}, "0.1.0")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "torch 1.0" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["nobody", "a:b:c", "x:99999999999999:1", ":::", "h:0:0"])
+def test_a_worker_of_a_name_that_none_has_is_nobody_that_died(database, name):
+    search = make_search(database)
+    ask(search)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE lr_trial SET worker = :name"), {"name": name})
+    assert not workers.is_dead(name)
+    assert reap(search) == []
+    with database.begin() as connection:
+        fleet.register(connection, search.study_id, "a:1:1", device="cpu", version="0")
+        connection.execute(text("UPDATE lr_worker SET name = :name"), {"name": name})
+    assert len(worker_rows(search, everyone=True)) == 1

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from tiny_studies import ask, curve_row, make_search
 
 from lrsearch.keeper import Keeper, StopTrial
-from lrsearch.storage import curves, fleet, leases
+from lrsearch.storage import confirmations, curves, fleet, leases, trials
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.tables import db_now
 from lrsearch.storage.tables import leases as lease_table
@@ -107,7 +107,7 @@ def test_somebody_asks_for_the_end(search, keeper):
 
 def test_curve_rows_are_written_while_training_goes_on(search, keeper):
     claim = ask(search).claim
-    rows = Telemetry(claim)
+    rows = Telemetry()
     with keeper.holding(claim, "trial 0", rows):
         rows.add(curve_row(1))
 
@@ -118,6 +118,27 @@ def test_curve_rows_are_written_while_training_goes_on(search, keeper):
         until(written)
     with search.database.read() as connection:
         assert [row["validation"] for row in curves.of_trial(connection, claim.id)] == [1]
+    rows.close()
+
+
+def test_a_disk_without_room_for_curves_costs_no_lease(search, keeper, monkeypatch):
+    def full(connection, claim, rows):
+        raise OperationalError("INSERT", {}, psycopg.errors.DiskFull("no room"))
+
+    monkeypatch.setattr(curves, "add", full)
+    monkeypatch.setattr("lrsearch.keeper.BATCH_SECONDS", 0.0)  # it is tried again and again
+    claim = ask(search).claim
+    rows = Telemetry()
+    with keeper.holding(claim, "trial 0", rows):
+        rows.add(curve_row(1))
+        first = expires(search, claim)
+
+        def renewed_twice():
+            keeper.beat()
+            return expires(search, claim) > first + 0.4
+
+        until(renewed_twice)
+    assert len(rows.pending()) == 1
     rows.close()
 
 
@@ -151,6 +172,13 @@ def test_whoever_was_out_of_touch_itself_takes_nothing_for_a_whole_lease(search,
         assert reaped == []
         looks(keeper, clock, seconds=0.5)
         assert reaped
+        # Suspended: the machine's clock stood still, the database's went on.
+        keeper._stamp -= 5.0
+        clock.now += 0.2
+        looks(keeper, clock, seconds=0.05)
+        reaped.clear()
+        looks(keeper, clock, seconds=0.5)
+        assert reaped == []
     finally:
         keeper.database.close()
 
@@ -184,3 +212,55 @@ def test_the_thread_ends_with_its_worker(search):
     assert not thread.is_alive()
     with search.database.read() as connection:
         assert connection.execute(text("SELECT 1")).scalar() == 1
+
+
+def test_a_slow_draw_keeps_its_lease(database):
+    search = make_search(database, lease={"seconds": 0.5, "stall": 30})
+    with database.begin() as connection:
+        fleet.register(connection, search.study_id, ME, device="cpu", version="0")
+    with Keeper(search, ME, "cpu", "0") as keeper:
+
+        def slow(params):
+            keeper.beat()
+            time.sleep(2.0)  # several leases: the user's task function loads its data
+            return 16
+
+        assignment = search.ask(ME, slow, keeper.holding)
+    assert assignment.claim.attempt == 1
+    assert expires(search, assignment.claim) > 0
+    with database.read() as connection:
+        assert leases.holders(connection, search.study_id) == [ME]
+
+
+def test_only_a_trial_is_ended_on_request(search, keeper):
+    with search.database.begin() as connection:
+        confirmations.add(
+            connection,
+            search.study_id,
+            [{"round": "choose", "role": "candidate", "number": 0, "seed": 5}],
+        )
+        run = confirmations.claim(connection, search.study_id, ME, 600.0)
+        leases.ask_to_stop(connection, Kind.CONFIRMATION, run["id"])
+    with keeper.holding(confirmations.claim_of(run), "confirmation"):
+        before = seen(search)[0]
+        until(lambda: seen(search)[0] > before + 0.3)
+        keeper.check()
+
+
+@pytest.mark.parametrize("hung", [False, True], ids=["asleep", "hung"])
+def test_a_lease_that_a_living_worker_lost_counts_as_a_death_only_if_it_hung(database, hung):
+    stall = 0.01 if hung else 600.0
+    search = make_search(database, lease={"seconds": 0.5, "stall": stall})
+    with database.begin() as connection:
+        fleet.register(connection, search.study_id, ME, device="cpu", version="0")
+    claim = ask(search).claim
+    with Keeper(search, ME, "cpu", "0") as keeper, keeper.holding(claim, "trial 0"):
+        with database.begin() as connection:
+            connection.execute(update(lease_table).values(expires_at=db_now() - 100))
+            assert leases.reap(connection, search.study_id, 0.001)[0]["deaths"] == 1
+        if hung:
+            until(lambda: keeper._held.hung)
+            keeper.beat()
+        until(lambda: keeper.beat() or keeper.lost)
+    with database.read() as connection:
+        assert trials.by_number(connection, search.study_id, 0)["deaths"] == (1 if hung else 0)

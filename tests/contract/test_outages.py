@@ -21,6 +21,7 @@ from lrsearch.errors import StorageError
 from lrsearch.storage import outages
 from lrsearch.storage.connect import Database, Location
 from lrsearch.storage.outages import Patience, Trouble, trouble_of
+from lrsearch.storage.postgresql import answer_seconds, unhurried
 
 PATIENT = Patience(seconds=60.0)
 
@@ -443,6 +444,17 @@ def test_a_server_ends_what_takes_too_long(postgres, monkeypatch):
     assert settings(url, *names) == ["7s", "15s", "60"]
     own = "?options=-c%20statement_timeout%3D5s"
     assert settings(url + own, "statement_timeout", "search_path") == ["5s", "lrsearch"]
+
+
+def test_an_upgrade_takes_as_long_as_it_takes(through):
+    before = answer_seconds.set(0.2)
+    with through.begin() as connection, unhurried(connection):
+        assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "0"
+        connection.execute(text("SELECT pg_sleep(0.5)"))
+    words = r"no answer within 0\.2 s"
+    with pytest.raises(DBAPIError, match=words), through.begin() as connection:
+        connection.execute(text("SELECT pg_sleep(0.5)"))
+    answer_seconds.reset(before)
 
 
 def client_settings(url):

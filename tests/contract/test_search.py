@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
 import optuna
@@ -13,6 +14,7 @@ import tenacity
 import torch
 from optuna.trial import TrialState as OptunaState
 from processes import finish, in_process
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from tiny_studies import (
     LEASE,
@@ -218,6 +220,22 @@ def test_a_small_budget_has_fewer_textbook_recipes(tmp_path, budget, count):
 # Rungs
 
 
+def test_tickets_that_an_older_version_left_without_a_trial_get_a_number_each(database):
+    search = make_search(database, range_test="none")
+    for worker in ("host:1:1", "host:1:2"):
+        ask(search, worker)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE lr_trial SET trial_id = NULL, number = NULL"))
+        leases.release(connection, search.study_id, ["host:1:1", "host:1:2"])
+    other = Search.open(database, search.name)
+    with ThreadPoolExecutor(1) as thread:
+        with database.begin() as connection:
+            first, _ = search._claim(connection, "host:1:3")
+            later = thread.submit(ask, other, "host:1:4")
+            wait([later], timeout=0.5)
+        assert {first["number"], later.result().number} == {2, 3}
+
+
 def test_a_rung_lets_the_best_third_pass(search):
     assignments = [ask(search) for _ in range(6)]
     passed = [
@@ -233,6 +251,18 @@ def test_optuna_gets_the_value_at_each_rung(search):
     pass_rung(search, assignment, 0.9, rung=0, validation=1)
     search.passes_rung(assignment, rung=1, signal=0.5, value=0.7, validation=3)
     assert optunas(search).intermediate_values == {1: 0.9, 3: 0.7}
+
+
+def test_whoever_takes_over_a_trial_that_went_past_a_rung_takes_it_past_again(search):
+    first, *others = [ask(search) for _ in range(6)]
+    assert pass_rung(search, first, 5.0)
+    assert pass_rung(search, first, 4.0, rung=1, validation=3)
+    for loss, other in enumerate(others):
+        pass_rung(search, other, float(loss))
+    assert pass_rung(search, first, 5.0)  # from a checkpoint before it; by now it is the last of 6
+    for loss, other in enumerate(others):
+        pass_rung(search, other, float(loss), rung=1, validation=3)
+    assert not pass_rung(search, first, 4.0, rung=1, validation=3)
 
 
 def test_a_rung_reached_again_counts_once(search):

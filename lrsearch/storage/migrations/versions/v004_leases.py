@@ -90,11 +90,50 @@ def _number_the_ended() -> None:
 def _end_in_optuna() -> None:
     """Optuna's trials that a dying worker left running: ended here, or never linked to one of ours.
 
-    From now on both halves change in one transaction.
+    What ended here ends there as it would have: with its value, or pruned with its last report;
+    what diverged or ran out of memory is infeasible. From now on both halves change in one
+    transaction.
     """
+    untold = "trials.state = 'RUNNING' AND trials.trial_id = lr_trial.trial_id"
+    complete = "lr_trial.state = 'complete' AND lr_trial.value IS NOT NULL"
+    infeasible = "(lr_trial.state = 'diverged' OR lr_trial.reason = 'oom')"
+    told = "lr_trial.state <> 'running'"
+    violation = f"CASE WHEN {infeasible} THEN '2.0' ELSE '0.0' END"
+    op.execute(
+        "INSERT INTO trial_system_attributes (trial_id, key, value_json)"
+        f" SELECT trials.trial_id, 'constraints:diverged', {violation} FROM lr_trial, trials"
+        f" WHERE {untold} AND {told} ON CONFLICT DO NOTHING"
+    )
+    op.execute(
+        "INSERT INTO trial_values (trial_id, objective, value, value_type)"
+        " SELECT trials.trial_id, 0, lr_trial.value, 'FINITE' FROM lr_trial, trials"
+        f" WHERE {untold} AND {complete} ON CONFLICT DO NOTHING"
+    )
+    op.execute(
+        "INSERT INTO trial_values (trial_id, objective, value, value_type)"
+        " SELECT trials.trial_id, 0, report.intermediate_value, 'FINITE'"
+        " FROM lr_trial, trials, trial_intermediate_values AS report"
+        f" WHERE {untold} AND lr_trial.state = 'pruned' AND report.trial_id = trials.trial_id"
+        " AND report.intermediate_value_type = 'FINITE' AND report.step = (SELECT max(step)"
+        " FROM trial_intermediate_values AS other WHERE other.trial_id = trials.trial_id)"
+        " ON CONFLICT DO NOTHING"
+    )
+    ends = {"COMPLETE": complete, "PRUNED": f"(lr_trial.state = 'pruned' OR {infeasible})"}
+    for state, condition in {**ends, "FAIL": told}.items():
+        op.execute(
+            f"UPDATE trials SET state = '{state}', datetime_complete = {_ended_at()}"
+            f" FROM lr_trial WHERE {untold} AND {condition}"
+        )
     op.execute(
         "UPDATE trials SET state = 'FAIL', datetime_complete = datetime_start"
         " WHERE state = 'RUNNING' AND study_id IN (SELECT study_id FROM lr_study)"
         " AND trial_id NOT IN (SELECT trial_id FROM lr_trial"
         " WHERE state = 'running' AND trial_id IS NOT NULL)"
     )
+
+
+def _ended_at() -> str:
+    """When our trial ended, as Optuna writes it: UTC without a time zone."""
+    if op.get_bind().dialect.name == "postgresql":
+        return "timezone('utc', to_timestamp(lr_trial.ended_at))"
+    return "strftime('%Y-%m-%d %H:%M:%f', lr_trial.ended_at, 'unixepoch') || '000'"

@@ -1,0 +1,84 @@
+"""A database of the last version, brought up to date."""
+
+import optuna
+import pytest
+from alembic import command
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import text
+from tiny_studies import opened
+
+from lrsearch.storage import schema
+from lrsearch.study import optuna_rows
+from lrsearch.study.database import optuna_storage, prepare
+
+LR_STUDY = (
+    "INSERT INTO lr_study (study_id, name, definition, spec_hash, code, versions, state,"
+    " steps_per_epoch, trials_used, epochs_used, epochs_reserved, created_at)"
+    " VALUES (:study, 'old', '{}', '', '{}', '{}', 'open', 6, 8, 0, 0, 0)"
+)
+LR_TRIAL = (
+    "INSERT INTO lr_trial (study_id, ticket, trial_id, number, kind, state, worker, attempt, value,"
+    " reason, epochs, seconds, started_at, ended_at) VALUES (:study, :number + 1, :trial, :number,"
+    " 'sampled', :state, 'host:1:1', 1, :value, :reason, 1, 1, 0, 86400.5)"
+)
+#: How a trial ended in ours: state, value, reason.
+ENDS = [
+    ("complete", 0.25, None),
+    ("complete", None, None),
+    ("pruned", 0.5, None),
+    ("diverged", None, "loss"),
+    ("failed", None, "oom"),
+    ("failed", None, "ValueError"),
+]
+
+
+def at_revision(database, revision):
+    """Our tables as an older version made them, beside Optuna's."""
+    with database.begin() as connection:
+        if not database.is_sqlite:
+            connection.execute(text(f"CREATE SCHEMA {schema.SCHEMA}"))
+    database.set_wal()
+    theirs = optuna_storage(database, create=True)
+    with database.begin() as connection:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return theirs
+
+
+def test_trials_that_a_dying_worker_did_not_tell_end_as_they_ended_here(storage_url):
+    with opened(storage_url) as database:
+        theirs = at_revision(database, "003")
+        study = optuna.create_study(study_name="old", storage=theirs)
+        asked = [study.ask() for _ in range(len(ENDS) + 2)]
+        asked[2].report(0.7, 2)
+        asked[2].report(0.6, 4)
+        with database.begin() as connection:
+            connection.execute(text(LR_STUDY), {"study": study._study_id})
+            for trial, (state, value, reason) in zip(
+                asked, [*ENDS, ("running", None, None)], strict=False
+            ):
+                row = {"state": state, "value": value, "reason": reason}
+                ids = {"study": study._study_id, "trial": trial._trial_id, "number": trial.number}
+                connection.execute(text(LR_TRIAL), {**row, **ids})
+        theirs.engine.dispose()
+        assert prepare(database)
+        found = optuna.load_study(study_name="old", storage=optuna_storage(database)).trials
+        failed, running = (OptunaState.FAIL, None, 0.0), (OptunaState.RUNNING, None, None)
+        infeasible = (OptunaState.PRUNED, None, 2.0)
+        assert [
+            (trial.state, trial.value, trial.system_attrs.get("constraints:diverged"))
+            for trial in found
+        ] == [
+            (OptunaState.COMPLETE, 0.25, 0.0),
+            failed,
+            (OptunaState.PRUNED, 0.6, 0.0),
+            infeasible,
+            infeasible,
+            failed,
+            running,
+            (OptunaState.FAIL, None, None),  # no trial of ours
+        ]
+        assert found[0].datetime_complete.timestamp() == pytest.approx(86400.5)
+        with database.read() as connection:
+            assert optuna_rows.differing(connection, study._study_id) == []
