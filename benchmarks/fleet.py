@@ -227,12 +227,12 @@ def measure(place: Place, options: argparse.Namespace) -> dict[str, Pair]:
     for side in serve:
         result["overhead_ms_per_trial"][side] = 1000 * median(times[side].wall)
         log(f"  {side}: {1000 * median(times[side].cpu):.1f} ms of this process's CPU")
+    log("telemetry")
+    result["telemetry_ms_per_row"] = telemetry(place, options.rounds)
     for side in ("lrsearch", "optuna"):
         log(f"{options.workers} workers: {side}")
         rates = in_processes(work, options.workers, place, side, BARRIER, options.seconds)
         result["trials_per_second"][side] = sum(rates)
-    log("telemetry")
-    result["telemetry_ms_per_row"] = telemetry(place, options.rounds)
     log(f"decisions beside {options.running} trials of {options.running_epochs} epochs")
     result["epoch_decision_ms"] = decisions(place, options)
     return result

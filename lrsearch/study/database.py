@@ -1,11 +1,11 @@
 """Opening the shared database: Optuna's tables and ours, made once under a lock."""
 
 import optuna
-from optuna.storages._rdb import models
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import grants, schema
 from lrsearch.storage.connect import Database, explained, locate
+from lrsearch.study import optuna_tables
 
 
 def optuna_storage(database: Database, *, create: bool = False) -> optuna.storages.RDBStorage:
@@ -61,7 +61,7 @@ def _create_tables(database: Database) -> None:
 
 def grant_statements(admin: str, worker: str, reader: str) -> list[str]:
     """SQL that gives three PostgreSQL roles their rights on Optuna's tables and ours."""
-    optunas = [*models.BaseModel.metadata.tables, "alembic_version"]
+    optunas = [*optuna_tables.NAMES, "alembic_version"]
     return list(grants.statements(admin, worker, reader, optunas))
 
 

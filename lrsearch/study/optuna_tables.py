@@ -21,6 +21,9 @@ reports: Table = models.TrialIntermediateValueModel.__table__
 user_attributes: Table = models.TrialUserAttributeModel.__table__
 system_attributes: Table = models.TrialSystemAttributeModel.__table__
 
+#: Of every table.
+NAMES: list[str] = list(models.BaseModel.metadata.tables)
+
 #: All that have rows of trials or studies, those before which others refer to.
 BELONGING: list[Table] = [
     table

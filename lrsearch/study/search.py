@@ -30,7 +30,6 @@ from lrsearch.study.view import News, View
 
 __all__ = ["Assignment", "LostTrialError", "Outcome", "Search"]
 
-
 log = logging.getLogger("lrsearch")
 
 #: What keeps the lease of a claim, described in words, for as long as it is open.
@@ -149,7 +148,8 @@ class Search:
         if row is None:
             return None
         if row["trial_id"] is None:
-            studies.lock(connection, self.study_id)  # an older version left tickets without a trial
+            if row["attempt"] > 1:  # an older version left a ticket without a trial
+                studies.lock(connection, self.study_id)
             trial_id, number = optuna_rows.start_trial(connection, self.study_id, row["ticket"])
             row |= {"trial_id": trial_id, "number": number - self._known}
             trials.attach(connection, _claim_of(row), trial_id=trial_id, number=row["number"])
@@ -254,7 +254,8 @@ class Search:
             if math.isfinite(value):
                 optuna_rows.report(connection, assignment.trial_id, validation, value)
             # What was decided stands: its marks beyond would be those of a trial that ended here.
-            return trials.went_past(connection, claim.id, rung) or survives(
+            before = claim.attempt > 1 and trials.went_past(connection, claim.id, rung)
+            return before or survives(
                 better=peers.better,
                 others=peers.others,
                 eta=pruning.eta,
@@ -310,7 +311,6 @@ class Search:
 
     def delete(self) -> None:
         """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
-        # By its id: under its name there may be a successor by now.
         with self.database.begin() as connection:
             optuna_rows.delete_study(connection, self.study_id)
 
