@@ -254,8 +254,7 @@ class Search:
             if math.isfinite(value):
                 optuna_rows.report(connection, assignment.trial_id, validation, value)
             # What was decided stands: its marks beyond would be those of a trial that ended here.
-            before = claim.attempt > 1 and trials.went_past(connection, claim.id, rung)
-            return before or survives(
+            return trials.went_past(connection, claim.id, rung) or survives(
                 better=peers.better,
                 others=peers.others,
                 eta=pruning.eta,
