@@ -16,7 +16,7 @@ import yaml
 from processes import Command, until
 from tiny_studies import TASKS, TRIALS, opened
 
-from lrsearch.storage import studies, trials
+from lrsearch.storage import leases, studies
 from lrsearch.study.search import Search
 from lrsearch.summary import summarize
 
@@ -186,7 +186,7 @@ def test_the_headers_own_study_starts_stops_and_goes_on(stack):
             worker.signal(signal.SIGTERM)
             worker.succeed()
             with database.read() as connection:
-                assert trials.workers(connection, search.study_id) == []
+                assert leases.holders(connection, search.study_id) == []
             assert attempt == 2 or sum(counts().values()) < 60
     show = header(r"Results: docker compose run --rm worker (study show digits)").split()
     assert "study digits: open" in stack.lrsearch("worker", *show).succeed()
