@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 import chaos_task
 from chaos_fleet import Fleet
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, make_url, select
 from sqlalchemy.exc import OperationalError
 
 from lrsearch.spec import StudySpec
 from lrsearch.storage import tables
-from lrsearch.storage.connect import Database
+from lrsearch.storage.connect import Database, Location
 from lrsearch.study.create import create_study
-from lrsearch.study.database import open_database
+from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
 from lrsearch.task import load_task
 
@@ -163,9 +163,12 @@ def opened_site(storage: str) -> Iterator[Site]:
             parts: dict[str, Any] = {}
         else:
             url, parts = stack.enter_context(_postgresql(folder, on_disk=disk is not None))
-        os.environ["LRSEARCH_STORAGE"] = parts.pop("direct", url)
-        database = open_database(None, create=True)
+        own = make_url(parts.pop("direct", url))
+        if storage == "postgresql":
+            own = own.set(drivername="postgresql+psycopg")
+        database = Database(Location(url=own, source="chaos"))
         stack.callback(database.close)
+        prepare(database)
         site = Site(folder=folder, database=database, url=url, disk=disk, **parts)
         try:
             yield site
