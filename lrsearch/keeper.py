@@ -189,12 +189,13 @@ class Keeper:
             held.stop = row is not None and row["stop"]
             return stamp
 
-        stamp, touched = self._run(renew), time.monotonic()
+        stamp = self._run(renew)
         # The database's clock goes on while this machine is suspended, its own may not.
-        gap = max(touched - self._touched, stamp - self._stamp)
+        gap = max(now - self._touched, stamp - self._stamp)
         if gap > self.lease.seconds or self._in_touch_since is None:
-            self._in_touch_since = touched
-        self._touched, self._stamp = touched, stamp
+            self._in_touch_since = time.monotonic()
+        # From before the transaction: after a slow commit the lease is renewed again, not reaped.
+        self._touched, self._stamp = now, stamp
 
     def _got_on(self) -> int:
         # Waiting for the database is no hung step.

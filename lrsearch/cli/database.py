@@ -92,12 +92,13 @@ def grants(admin: str, worker: str, reader: str) -> None:
     """
     from lrsearch.study.database import grant_statements
 
+    statements = grant_statements(admin, worker, reader)
     click.echo(
         f"-- lrsearch {__version__}: run as a superuser in the database after `lrsearch db init`, "
         f"and again after `lrsearch db upgrade`.\n"
         f"-- The roles must exist: CREATE ROLE {worker} LOGIN; and so on, with \\password."
     )
-    for statement in ("BEGIN", *grant_statements(admin, worker, reader), "COMMIT"):
+    for statement in ("BEGIN", *statements, "COMMIT"):
         click.echo(f"{statement};")
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Select, Table, and_, func, insert, or_, select, update
 
-from lrsearch.storage.leases import TABLES, Claim, Kind
+from lrsearch.storage.leases import TABLES, Claim, Kind, held
 from lrsearch.storage.rows import Row, fetch
 from lrsearch.storage.tables import TrialState, checkpoints, db_now
 
@@ -56,18 +56,7 @@ def record(connection: Connection, claim: Claim, saved: File, step: int) -> bool
 def _cleared_of_blame(connection: Connection, claim: Claim) -> int | None:
     """The study of what is claimed, now locked; None if the claim is lost."""
     table: Table = TABLES[claim.kind]
-    c = table.c
-    query = (
-        update(table)
-        .where(
-            c.id == claim.id,
-            c.attempt == claim.attempt,
-            c.worker == claim.worker,
-            c.state == TrialState.RUNNING,
-        )
-        .values(deaths=0)
-        .returning(c.study_id)
-    )
+    query = update(table).where(held(claim)).values(deaths=0).returning(table.c.study_id)
     study_id: int | None = connection.execute(query).scalar()
     return study_id
 

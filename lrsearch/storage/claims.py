@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select, update
 
-from lrsearch.storage.leases import TABLES, Claim, Kind
+from lrsearch.storage.leases import TABLES, Claim, Kind, held
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import TrialState
 
@@ -47,18 +47,7 @@ def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> b
 
     Leases are locked after the study, whose counters the caller changes in between.
     """
-    table = TABLES[claim.kind]
-    c = table.c
-    query = (
-        update(table)
-        .where(
-            c.id == claim.id,
-            c.attempt == claim.attempt,
-            c.worker == claim.worker,
-            c.state == TrialState.RUNNING,
-        )
-        .values(**values)
-    )
+    query = update(TABLES[claim.kind]).where(held(claim)).values(**values)
     return bool(connection.execute(query).rowcount)
 
 

@@ -18,9 +18,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lrsearch.storage.leases import Claim
+from lrsearch.storage.leases import Claim, held
 from lrsearch.storage.rows import Row, fetch
-from lrsearch.storage.tables import TrialState, curves, trials
+from lrsearch.storage.tables import curves, trials
 
 MAY_BE_INFINITE = ("train_loss", "val_loss", "val_loss_ema", "grad_norm")
 
@@ -36,18 +36,8 @@ def add(connection: Connection, claim: Claim, rows: Sequence[Mapping[str, Any]])
     False, and nothing written, if the claim is lost. The trial stays locked until the transaction
     ends, so that nobody takes it over before.
     """
-    t = trials.c
-    held = (
-        select(t.id)
-        .where(
-            t.id == claim.id,
-            t.attempt == claim.attempt,
-            t.worker == claim.worker,
-            t.state == TrialState.RUNNING,
-        )
-        .with_for_update(key_share=True)
-    )
-    if connection.execute(held).first() is None:
+    query = select(trials.c.id).where(held(claim)).with_for_update(key_share=True)
+    if connection.execute(query).first() is None:
         return False
     if rows:
         values = [{**_stored(row), "trial": claim.id, "attempt": claim.attempt} for row in rows]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy.dialects.postgresql import dialect
 
+from lrsearch.errors import StorageError
 from lrsearch.storage import tables
 from lrsearch.storage.postgresql import SCHEMA
 from lrsearch.storage.schema import VERSION_TABLE
@@ -20,11 +21,17 @@ _LESS = {
     tables.queue.name: "UPDATE (ticket)",
     tables.optuna_studies.name: "UPDATE (study_id)",
 }
+#: Of a name in PostgreSQL, in bytes.
+LONGEST_NAME = 63
 _quote = dialect().identifier_preparer.quote  # type: ignore[no-untyped-call]
 
 
 def statements(admin: str, worker: str, reader: str, optuna_tables: Iterable[str]) -> Iterator[str]:
-    """The statements for these roles, which must exist, and Optuna's tables, in their order."""
+    """The statements for these roles, which must exist, and Optuna's tables, in their order.
+
+    Raises StorageError for names that no role has, or one name for two of them.
+    """
+    _check(admin, worker, reader)
     admin, worker, reader, schema = map(_quote, (admin, worker, reader, SCHEMA))
     ours = [name for name in tables.metadata.tables if name.startswith("lr_")]
     optunas = sorted(optuna_tables)
@@ -44,3 +51,15 @@ def statements(admin: str, worker: str, reader: str, optuna_tables: Iterable[str
     future = f"ALTER DEFAULT PRIVILEGES FOR ROLE {admin} IN SCHEMA {schema}"
     yield f"{future} GRANT SELECT ON TABLES TO {both}"
     yield f"{future} GRANT USAGE ON SEQUENCES TO {worker}"
+
+
+def _check(*roles: str) -> None:
+    for role in roles:
+        if not role.strip() or not role.isprintable() or len(role.encode()) > LONGEST_NAME:
+            raise StorageError(
+                f"{role!r} names no role; 1 to {LONGEST_NAME} printable characters are accepted"
+            )
+    if len(set(roles)) < len(roles):
+        raise StorageError(
+            f"the roles {', '.join(roles)} must be three: what one may not, another must"
+        )

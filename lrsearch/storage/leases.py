@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Table, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, update
 
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import (
@@ -47,6 +47,17 @@ class Claim:
     attempt: int
     #: None: nobody holds it.
     worker: str | None
+
+
+def held(claim: Claim) -> ColumnElement[bool]:
+    """The fence: that the claim still stands. It is in the WHERE of everything a worker writes."""
+    c = TABLES[claim.kind].c
+    return and_(
+        c.id == claim.id,
+        c.attempt == claim.attempt,
+        c.worker == claim.worker,
+        c.state == TrialState.RUNNING,
+    )
 
 
 def take(connection: Connection, study_id: int, claim: Claim, seconds: float) -> None:

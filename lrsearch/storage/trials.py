@@ -42,15 +42,6 @@ class Peers(NamedTuple):
     better: int
 
 
-def _claimed(claim: Claim) -> ColumnElement[bool]:
-    return and_(
-        trials.c.id == claim.id,
-        trials.c.attempt == claim.attempt,
-        trials.c.worker == claim.worker,
-        trials.c.state == TrialState.RUNNING,
-    )
-
-
 def take_over(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
     """Claim a running trial that no worker holds, the oldest first; its attempt rises by one.
 
@@ -167,12 +158,14 @@ def _pop_queue(connection: Connection, study_id: int, ticket: int) -> Row | None
 def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) -> bool:
     """Record Optuna's trial; False if the claim is lost."""
     values = {"trial_id": trial_id, "number": number}
-    return bool(connection.execute(update(trials).where(_claimed(claim)).values(values)).rowcount)
+    return bool(
+        connection.execute(update(trials).where(leases.held(claim)).values(values)).rowcount
+    )
 
 
 def link(connection: Connection, claim: Claim, recipe: Mapping[str, Any]) -> bool:
     """Record the recipe; False if the claim is lost."""
-    query = update(trials).where(_claimed(claim)).values(recipe=dict(recipe))
+    query = update(trials).where(leases.held(claim)).values(recipe=dict(recipe))
     return bool(connection.execute(query).rowcount)
 
 
@@ -186,7 +179,7 @@ def record(
     """
     query = (
         update(trials)
-        .where(_claimed(claim))
+        .where(leases.held(claim))
         .values(**values, ended_at=db_now())
         .returning(trials.c.study_id)
     )
@@ -211,7 +204,7 @@ def record(
 
 def release(connection: Connection, claim: Claim) -> bool:
     """Let go of a running trial, so that the next worker takes it over."""
-    query = update(trials).where(_claimed(claim)).values(worker=None)
+    query = update(trials).where(leases.held(claim)).values(worker=None)
     if not connection.execute(query).rowcount:
         return False
     leases.let_go(connection, claim)
@@ -279,7 +272,7 @@ def mark_rung(
 
     None if the claim is lost. A signal that is not finite is the worst, and no peer of others.
     """
-    held = connection.execute(select(trials.c.id).where(_claimed(claim)).with_for_update())
+    held = connection.execute(select(trials.c.id).where(leases.held(claim)).with_for_update())
     if held.first() is None:
         return None
     signal = value if math.isfinite(value) else math.inf

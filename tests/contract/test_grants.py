@@ -44,6 +44,14 @@ def test_statements_are_printed_in_one_transaction():
     assert code == [f"{statement};" for statement in ["BEGIN", *expected, "COMMIT"]]
 
 
+@pytest.mark.parametrize("role", ["", " ", "a\nDROP TABLE x", "x" * 64, "lrsearch_reader"])
+def test_roles_that_cannot_be_are_refused_before_anything_is_printed(role, tmp_path):
+    ended = run_command("db", "grants", "--worker", role, folder=tmp_path)
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("Error: ")
+    assert len(ended.err.splitlines()) == 1
+
+
 def be_a_worker(url):
     with opened(url) as database:
         work(Search.open(database, "tiny"))

@@ -215,14 +215,14 @@ def test_the_thread_ends_with_its_worker(search):
 
 
 def test_a_slow_draw_keeps_its_lease(database):
-    search = make_search(database, lease={"seconds": 0.5, "stall": 30})
+    search = make_search(database, lease={"seconds": 1.5, "stall": 30})
     with database.begin() as connection:
         fleet.register(connection, search.study_id, ME, device="cpu", version="0")
     with Keeper(search, ME, "cpu", "0") as keeper:
 
         def slow(params):
             keeper.beat()
-            time.sleep(2.0)  # several leases: the user's task function loads its data
+            time.sleep(3.5)  # several leases: the user's task function loads its data
             return 16
 
         assignment = search.ask(ME, slow, keeper.holding)
@@ -250,7 +250,7 @@ def test_only_a_trial_is_ended_on_request(search, keeper):
 @pytest.mark.parametrize("hung", [False, True], ids=["asleep", "hung"])
 def test_a_lease_that_a_living_worker_lost_counts_as_a_death_only_if_it_hung(database, hung):
     stall = 0.01 if hung else 600.0
-    search = make_search(database, lease={"seconds": 0.5, "stall": stall})
+    search = make_search(database, lease={"seconds": 2.0, "stall": stall})
     with database.begin() as connection:
         fleet.register(connection, search.study_id, ME, device="cpu", version="0")
     claim = ask(search).claim
