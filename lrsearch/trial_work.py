@@ -17,8 +17,9 @@ from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Assignment, LostTrialError, Outcome, Search
 from lrsearch.telemetry import Telemetry
-from lrsearch.training.loop import Training, Validation
+from lrsearch.training.loop import Training
 from lrsearch.training.setup import TaskCache, TrialFailedError, failures, start_training
+from lrsearch.training.validation import Validation
 from lrsearch.values import best_validation, objective_value
 
 log = logging.getLogger("lrsearch")
