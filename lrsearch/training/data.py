@@ -76,8 +76,11 @@ class TensorData:
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         order = epoch_order(len(self.inputs), seed, epoch).to(self.inputs.device)
         for step in range(skip, self.steps_per_epoch):
-            index = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield self._pick_inputs(index), self._pick_targets(index)
+            yield self.pick(order[step * self.batch_size : (step + 1) * self.batch_size])
+
+    def pick(self, index: torch.Tensor) -> Batch:
+        """The samples that a vector on the device names."""
+        return self._pick_inputs(index), self._pick_targets(index)
 
     def validation(self) -> Iterator[tuple[Batch, int]]:
         size = self.batch_size * VALIDATION_FACTOR

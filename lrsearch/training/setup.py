@@ -29,15 +29,15 @@ def failures() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise TrialFailedError("oom" if _out_of_memory(error) else describe(error)) from error
+        raise TrialFailedError("oom" if out_of_memory(error) else describe(error)) from error
 
 
-def _out_of_memory(error: BaseException | None) -> bool:
+def out_of_memory(error: BaseException | None) -> bool:
     """Whether memory ran out, on the device or off it, here or in what led here."""
     if error is None:
         return False
     ours = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return ours or "can't allocate memory" in str(error) or _out_of_memory(error.__cause__)
+    return ours or "can't allocate memory" in str(error) or out_of_memory(error.__cause__)
 
 
 class TaskCache:

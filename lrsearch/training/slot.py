@@ -17,7 +17,14 @@ from lrsearch.recipe import Recipe
 from lrsearch.rungs import Plan, divergence_limit
 from lrsearch.schedulers import build_schedule
 from lrsearch.task import Task
-from lrsearch.training.arena import ELEMENTWISE, Row, flat_optimizer, is_apart, spread_state
+from lrsearch.training.arena import (
+    ELEMENTWISE,
+    Row,
+    flat_optimizer,
+    is_apart,
+    move_flat,
+    spread_state,
+)
 from lrsearch.training.data import Data
 from lrsearch.training.ema import Ema
 from lrsearch.training.validation import Scores, Validation, evaluate
@@ -115,7 +122,16 @@ class Slot:
     @property
     def is_due(self) -> bool:
         """Whether the validation to come is that of this step."""
-        return self.diverged is None and self.step == self.next_validation
+        left = self.validated < len(self.plan.validations)
+        return left and self.diverged is None and self.step >= self.next_validation
+
+    def move(self, row: Row) -> None:
+        """Go on in another row, which holds the same numbers."""
+        self.row = row
+        if self.is_flat:
+            move_flat(self.optimizer, self.recipe.optimizer, row)
+        if self.ema is not None:
+            self.ema.row = row
 
     def spread(self) -> None:
         """Let a flat optimizer go on over the model's own parameters, with the same numbers.
