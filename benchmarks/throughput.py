@@ -25,13 +25,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import optuna
 import torch
-from engine_loops import SoloEngine, train_all
+from engine_loops import train_all
 from overhead import Times, log, processor, ratio, shown
 from plain_loops import Work, best_solo, recipes, usual
 
 from lrsearch.errors import LrsearchError, TaskError
 from lrsearch.spec import StudySpec
 from lrsearch.task import LoadedTask, load_task
+from lrsearch.training.engine import SoloEngine
 from lrsearch.training.setup import TaskCache, try_task
 
 #: Validation losses of a recipe agree if they differ by no more than this share of it, or by ...
