@@ -9,20 +9,20 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Connection
 
 from lrsearch import __version__
-from lrsearch.errors import SpecError, TaskError
+from lrsearch import wanted as wanting
+from lrsearch.errors import TaskError
 from lrsearch.preview import sample
-from lrsearch.ranges import Choice as Choices
-from lrsearch.ranges import Range, first_value
+from lrsearch.ranges import first_value
 from lrsearch.recipe import Recipe
-from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.spec import CONFIRM_SHARE
 from lrsearch.spec_parts import ValidateEvery
 from lrsearch.storage import engines, fleet, studies, workers
 from lrsearch.storage.rows import Row
@@ -30,60 +30,22 @@ from lrsearch.study.search import Search
 from lrsearch.task import code_hash
 from lrsearch.training import choice as rules
 from lrsearch.training.calibrate import Calibrator
-from lrsearch.training.choice import MOST_AT_ONCE, Choice, Extent
+from lrsearch.training.choice import Choice, Extent
 from lrsearch.training.cohort import Cohort
 from lrsearch.training.devices import hardware
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.probe import probe
 from lrsearch.training.setup import TaskCache, TrialFailedError, failures
+from lrsearch.wanted import Wanted
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger("lrsearch")
 
-#: What `--fuse` takes: `auto` measures, a number is how many trials train at once.
-Wanted = int | Literal["auto", "off"]
 #: What is timed has so many steps before it and so small a learning rate: no validation comes in
 #: between, and nothing diverges.
 LONG_STEPS, TAME_LR = 1_000_000, 1e-8
-
-
-def parse(text: str) -> Wanted:
-    """The value of `--fuse`. Raises SpecError for what is none."""
-    if text in ("auto", "off"):
-        return text  # type: ignore[return-value]
-    if not text.isdecimal() or not 2 <= int(text) <= MOST_AT_ONCE:
-        raise SpecError(
-            f"--fuse {text}: auto, off or a number of trials at once, from 2 to {MOST_AT_ONCE}, is "
-            f"accepted"
-        )
-    return int(text)
-
-
-def check(spec: StudySpec, wanted: Wanted) -> None:
-    """Raises SpecError if a study cannot train so many trials at once, whatever its task is."""
-    if not isinstance(wanted, int):
-        return
-    trials = spec.budget.trials
-    if trials is not None and wanted > trials:
-        raise SpecError(
-            f"--fuse {wanted}: study {spec.name} has {trials} trials in all, give at most that"
-        )
-    if reason := _varies(spec):
-        raise SpecError(f"--fuse {wanted}: {reason}; leave --fuse out")
-
-
-def _varies(spec: StudySpec) -> str | None:
-    """Why the study's trials do not share model and batch size; None if they do."""
-    searched = [
-        name
-        for name, domain in spec.space.params.items()
-        if isinstance(domain, Range) or (isinstance(domain, Choices) and len(domain.choices) > 1)
-    ]
-    if not searched:
-        return None
-    return f"the space searches params ({', '.join(searched)}), and fused trials have the same"
 
 
 def choose(
@@ -99,57 +61,26 @@ def choose(
     `fellows` are the workers that were started together, this one included: they may not be in the
     database yet. Raises SpecError or TaskError if a number was wanted and cannot be.
     """
-    check(search.spec, wanted)
+    wanting.check(search.spec, wanted)
     case = _Case(search, cache, device, fellows)
     study, key = search.study_id, {**case.key, "wanted": str(wanted)}
-    budget = case.budget
+    budget, found = case.budget, None
     row = search.database.look(lambda c: engines.recorded(c, study, key, budget))
     if row is None:
         found = case.choice(wanted)
-        values = {**_values(found), "budget": budget}
+        values = {**found.to_row(), "budget": budget}
         row = search.database.run(lambda c: engines.record(c, study, key, values))
-        # A worker that was quicker has recorded its own, which then counts.
-        found = found if row["size"] == found.size else _choice(row)
-    else:
-        found = _choice(row)
-    log.info("%s", found.line)
-    return found
+        log.info("%s", found.line)
+    # What stands is the first that was recorded, of whichever worker.
+    standing = Choice.from_row(row)
+    if found is None or found.size != standing.size:
+        log.info("%s, as chosen before", _free(standing).line)
+    return standing
 
 
-#: What of a choice is recorded beside its key.
-_RECORDED = (
-    "engine",
-    "size",
-    "reason",
-    "fits",
-    "most",
-    "timings",
-    "probe_seconds",
-    "calibration_seconds",
-)
-
-
-def _values(choice: Choice) -> dict[str, Any]:
-    values = {name: value for name, value in asdict(choice).items() if name in _RECORDED}
-    return {**values, "timings": {str(size): seconds for size, seconds in choice.timings.items()}}
-
-
-def _choice(row: Row) -> Choice:
-    """A recorded choice, for one that spent nothing on it."""
-    return Choice(
-        engine="fused" if row["engine"] == "fused" else "solo",
-        size=row["size"],
-        reason=row["reason"],
-        timings=_timings(row),
-        most=row["most"],
-        fits=row["fits"],
-        precision=row["precision"],
-        device=row["device"],
-    )
-
-
-def _timings(row: Row) -> dict[int, float]:
-    return {int(size): float(seconds) for size, seconds in row["timings"].items()}
+def _free(choice: Choice) -> Choice:
+    """One that was made before takes no time."""
+    return replace(choice, probe_seconds=0.0, calibration_seconds=0.0)
 
 
 class _Case:
@@ -247,7 +178,7 @@ class _Case:
             return self._solo("--fuse off")
         if isinstance(wanted, int):
             return self._given(wanted)
-        if reason := _varies(self.spec):
+        if reason := wanting.not_shared(self.spec):
             return self._solo(reason)
         if self.device.type == "mps":
             return self._solo("on mps it is not measured; --fuse K takes K trials at once")
@@ -296,7 +227,7 @@ class _Case:
         for row in self.search.database.look(lambda c: engines.measured(c, self.key)):
             if not row["fits"]:
                 return replace(self._solo(row["reason"]), fits=False)
-            timings = _timings(row)
+            timings = Choice.from_row(row).timings
             most = self.extent.most(timings.get(1, 0.0))
             if 1 in timings and rules.covers(timings, row["most"], most):
                 made = self._made(*rules.decide(timings, most))

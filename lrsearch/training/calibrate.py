@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from lrsearch.recipe import Recipe
 from lrsearch.training.choice import gains
+from lrsearch.training.engine import Engine
 
 log = logging.getLogger("lrsearch")
 
@@ -30,21 +31,6 @@ ROUNDS = 3
 MEMORY_SHARE = 0.8
 #: Flat rows of a trial in a cohort: weights, gradients, stacked gradients, two moments.
 ROWS = 5
-
-
-class Slot(Protocol):
-    step: int
-    parameters: list[torch.Tensor]
-
-
-class Engine(Protocol):
-    """What is timed: an engine with places for trials."""
-
-    slots: Sequence[Slot]
-
-    def admit(self, recipe: Recipe) -> object: ...
-
-    def advance(self, steps: int) -> None: ...
 
 
 #: An engine with so many places; 1 is the solo engine.
@@ -105,8 +91,9 @@ class Calibrator:
         return self._clock.time(lambda: _advance(engine, WARM_STEPS)) / WARM_STEPS
 
     def run(self, sizes: Sequence[int], budget: float) -> dict[int, float]:
-        """Seconds per trial-step by size, 1 among them. Sizes, which rise, are timed until none is left, more gains nothing, or the budget is used.
+        """Seconds per trial-step by size, 1 among them.
 
+        `sizes`, which rise, are timed until more gains nothing, or the budget or memory is used.
         `budget` is in seconds by the wall's clock; what was spent before counts.
         """
         found: dict[int, float] = {}

@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from lrsearch.wanted import MOST_AT_ONCE
 
 #: Fused training is taken from this gain over one by one: beneath it lies what is lost where trials
 #: do not fill all places, and the noise of a calibration (a tenth, measured).
@@ -13,8 +15,6 @@ LEAST_GAIN = 1.15
 CLOSE = 1.10
 #: Share of a study's trials that may be in training at once, over all its workers.
 LARGEST_SHARE = 0.25
-#: More trials at once than this were never tried.
-MOST_AT_ONCE = 1024
 #: A calibration tries these, and the largest size that is allowed.
 SIZES = (2, 4, 8, 16, 32, 64)
 #: Share of a search's steps that is trained where pruning is on: 616 of 1800 epochs in the
@@ -30,6 +30,21 @@ PROBE_SECONDS = 0.4
 CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 0.3, 3.0
 #: A calibration trains some hundred steps itself; a study with fewer than this is left alone.
 LEAST_STEPS = 1000
+
+
+#: Fields of a choice that are columns of its row.
+RECORDED = (
+    "engine",
+    "size",
+    "reason",
+    "probe_seconds",
+    "calibration_seconds",
+    "timings",
+    "most",
+    "fits",
+    "precision",
+    "device",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +67,23 @@ class Choice:
     precision: str = "fp32"
     #: Name of the hardware, not its number on a machine.
     device: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Choice":
+        """As it was recorded with a study."""
+        fields = {name: row[name] for name in RECORDED}
+        return cls(**{**fields, "timings": {int(size): t for size, t in row["timings"].items()}})
+
+    def to_row(self) -> dict[str, Any]:
+        """What is recorded with a study."""
+        fields = {name: value for name, value in asdict(self).items() if name in RECORDED}
+        return {**fields, "timings": {str(size): t for size, t in self.timings.items()}}
+
+    @property
+    def title(self) -> str:
+        """For people, short: `fused, 8 trials at once: 1.9x over one by one`."""
+        engine = "one by one" if self.engine == "solo" else f"fused, {self.size} trials at once"
+        return f"{engine}: {self.reason}"
 
     @property
     def speedup(self) -> float | None:
