@@ -7,7 +7,7 @@ from importlib.metadata import version
 import torch
 from sqlalchemy import Connection
 
-from lrsearch import confirm, range_work
+from lrsearch import confirm, fusing, range_work
 from lrsearch.checkpoint_files import sweep
 from lrsearch.checkpoints import Checkpoints
 from lrsearch.errors import StorageError
@@ -30,6 +30,7 @@ from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask
 from lrsearch.training.setup import TaskCache
 from lrsearch.trial_work import Desk, train_confirmation, train_trial
+from lrsearch.wanted import Wanted
 
 log = logging.getLogger("lrsearch")
 
@@ -75,9 +76,18 @@ class Worker:
     """Trains what the study asks for, until its budget is used or the process is asked to stop."""
 
     def __init__(
-        self, search: Search, loaded: LoadedTask, device: torch.device, stop: Stop
+        self,
+        search: Search,
+        loaded: LoadedTask,
+        device: torch.device,
+        stop: Stop,
+        *,
+        fuse: Wanted = "auto",
+        fellows: int = 1,
     ) -> None:
+        """`fellows` are the workers that start together, this one included."""
         self.search, self.stop, self.device = search, stop, device
+        self.fuse, self.fellows = fuse, fellows
         self.cache = TaskCache(loaded, device)
         self.name = workers.identity()
 
@@ -131,6 +141,9 @@ class Worker:
     def _loop(self, desk: Desk) -> None:
         reap(self.search)
         sweep(self.search, desk.checkpoints.store)
+        if self.stop.asked or is_finished(self.search):
+            return
+        fusing.choose(self.search, self.cache, self.device, self.fuse, fellows=self.fellows)
         while not self.stop.asked:
             desk.keeper.check()
             if self._work(desk):

@@ -220,6 +220,11 @@ def cost(report: Report) -> Grid:
     return Grid(columns=columns, rows=(*rows, total))
 
 
+def engines(report: Report) -> tuple[str, ...]:
+    """How the trials were trained, a line for each device."""
+    return tuple(f"Trained {row.title}; on {row.device}." for row in report.engines)
+
+
 def confirmation(report: Report) -> Grid:
     columns = ("trial", "role", "mean", "95 % interval", "runs", "values", "recipe")
     rows = []
