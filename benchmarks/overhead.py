@@ -47,8 +47,8 @@ from lrsearch.study.search import Outcome, Search
 from lrsearch.summary import summarize
 from lrsearch.task import LoadedTask, load_task
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
-from lrsearch.training.loop import Validation
 from lrsearch.training.setup import plan_of
+from lrsearch.training.validation import Validation
 from lrsearch.worker import Worker
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"

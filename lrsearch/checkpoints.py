@@ -14,7 +14,7 @@ from lrsearch.storage.outages import Patience, complaint, passes
 from lrsearch.study.search import Search
 from lrsearch.task import describe
 from lrsearch.training import checkpoint
-from lrsearch.training.engine import Slot
+from lrsearch.training.slot import Slot
 from lrsearch.training.store import CheckpointStore
 
 log = logging.getLogger("lrsearch")

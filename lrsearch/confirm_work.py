@@ -15,8 +15,8 @@ from lrsearch.storage.tables import TrialState
 from lrsearch.study.blame import ALONE_FROM
 from lrsearch.study.search import Search
 from lrsearch.telemetry import Telemetry
-from lrsearch.training.engine import Slot
-from lrsearch.training.loop import Validation
+from lrsearch.training.slot import Slot
+from lrsearch.training.validation import Validation
 from lrsearch.values import best_validation, objective_value
 
 log = logging.getLogger("lrsearch")

@@ -1,7 +1,7 @@
 """From a checked optimizer mapping and a model to the real optimizer with its parameter groups."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,16 +20,43 @@ def build_optimizer(optimizer: Mapping[str, Any], model: nn.Module) -> torch.opt
 
     Raises TaskError where the model has no parameter that the optimizer can take.
     """
-    info = optimizer_info(optimizer["name"], "optimizer.name")
-    arguments = optimizer_arguments(optimizer)
+    optimizer = fused_where_it_can(optimizer, model)
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
     if optimizer["name"] == "muon":
-        return _muon(model, {**info.defaults, **arguments}, exclude=exclude)
+        info = optimizer_info("muon", "optimizer.name")
+        arguments = {**info.defaults, **optimizer_arguments(optimizer)}
+        return _muon(model, arguments, exclude=exclude)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    made: torch.optim.Optimizer = _class(info)(_groups(parameters, exclude=exclude), **arguments)
+    return make_optimizer(optimizer, _groups(parameters, exclude=exclude))
+
+
+def make_optimizer(
+    optimizer: Mapping[str, Any], parameters: Sequence[Any]
+) -> torch.optim.Optimizer:
+    """The real optimizer, of one class, over these parameters or groups of them."""
+    info = optimizer_info(optimizer["name"], "optimizer.name")
+    made: torch.optim.Optimizer = _class(info)(parameters, **optimizer_arguments(optimizer))
     if info.switches:
         made.train()  # type: ignore[attr-defined]
     return made
+
+
+def fused_where_it_can(optimizer: Mapping[str, Any], model: nn.Module) -> Mapping[str, Any]:
+    """The optimizer, its `fused` off where its class has no fused kernel for the model.
+
+    There is one for some types of device only, and none for complex parameters or sparse gradients.
+    """
+    if not optimizer.get("fused"):
+        return optimizer
+    places = optimizer_info(optimizer["name"], "optimizer.name").fused
+    trained = (p for p in model.parameters() if p.requires_grad)
+    fits = all(p.device.type in places and p.is_floating_point() for p in trained)
+    sparse = any(
+        module.sparse
+        for module in model.modules()
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    )
+    return optimizer if fits and not sparse else {**optimizer, "fused": False}
 
 
 def optimizer_arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from lrsearch.storage.tables import TrialState
 from lrsearch.study.blame import ALONE_FROM
 from lrsearch.study.search import LostTrialError
 from lrsearch.telemetry import Telemetry
-from lrsearch.training.engine import Engine, Slot
-from lrsearch.training.loop import Validation
+from lrsearch.training.engine import Engine
 from lrsearch.training.setup import TrialFailedError, failures
+from lrsearch.training.slot import Slot
+from lrsearch.training.validation import Validation
 
 
 class Job(Protocol):

@@ -16,29 +16,36 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import LostTrialError
 from lrsearch.training.choice import Choice
-from lrsearch.training.engine import CohortError, Engine, Slot, SoloEngine, is_due
+from lrsearch.training.cohort import Cohort
+from lrsearch.training.engine import CohortError, Engine, SoloEngine
 from lrsearch.training.setup import TrialFailedError, failures
+from lrsearch.training.slot import Slot
 
 log = logging.getLogger("lrsearch")
 
 #: Most steps trained between looks at whether the worker is to stop, and about how long they take:
 #: a preempted worker has let go of its trials soon after.
 STEPS_PER_LOOK, LOOK_SECONDS = 16, 0.5
-SOLO = Choice(engine="solo", size=1, reason="the default")
 
 #: The next job beside those that the worker holds already; None if there is none.
 Source = Callable[[Desk, Collection[Claim]], Job | None]
 
 
 def engine_for(desk: Desk, choice: Choice, recipe: Recipe) -> Engine:
-    """An engine for this recipe and others like it. Raises what the task's code raises."""
-    return SoloEngine(desk.search.spec, desk.cache)
+    """An engine for this recipe and others like it.
+
+    Raises CohortError, and for more than one place what the task's code raises.
+    """
+    spec, cache = desk.search.spec, desk.cache
+    if choice.engine == "solo":
+        return SoloEngine(spec, cache)
+    return Cohort(spec, cache, recipe, choice.size)
 
 
 class Crew:
     """Trains what a worker claims, together where that was chosen."""
 
-    def __init__(self, desk: Desk, choice: Choice = SOLO) -> None:
+    def __init__(self, desk: Desk, choice: Choice) -> None:
         self.desk, self.choice = desk, choice
 
     def train(self, source: Source) -> bool:
@@ -220,7 +227,7 @@ class Shift:
         assert slot is not None
         if slot.diverged is not None:
             self._end(seat, TrialState.DIVERGED, slot.diverged)
-        elif slot.done and not is_due(slot):
+        elif slot.done and not slot.is_due:
             self._end(seat, TrialState.COMPLETE)
 
     def _end(self, seat: Seat, state: TrialState, reason: str | None = None) -> None:

@@ -13,8 +13,8 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Assignment, Outcome, Search
 from lrsearch.telemetry import Telemetry
-from lrsearch.training.engine import Slot
-from lrsearch.training.loop import Validation
+from lrsearch.training.slot import Slot
+from lrsearch.training.validation import Validation
 from lrsearch.values import objective_value
 
 log = logging.getLogger("lrsearch")

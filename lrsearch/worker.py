@@ -7,14 +7,14 @@ from importlib.metadata import version
 import torch
 from sqlalchemy import Connection
 
-from lrsearch import confirm, range_work
+from lrsearch import confirm, fusing, range_work
 from lrsearch.checkpoint_files import sweep
 from lrsearch.checkpoints import Shelf
 from lrsearch.confirm_work import next_run
 from lrsearch.desk import Desk
 from lrsearch.errors import StorageError
 from lrsearch.keeper import Keeper
-from lrsearch.shift import SOLO, Crew
+from lrsearch.shift import Crew
 from lrsearch.stop import Stop
 from lrsearch.storage import (
     claims,
@@ -30,9 +30,9 @@ from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
 from lrsearch.storage.tables import StudyState
 from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask
-from lrsearch.training.choice import Choice
 from lrsearch.training.setup import TaskCache
 from lrsearch.trial_work import next_trial
+from lrsearch.wanted import Wanted
 
 log = logging.getLogger("lrsearch")
 
@@ -83,9 +83,13 @@ class Worker:
         loaded: LoadedTask,
         device: torch.device,
         stop: Stop,
-        choice: Choice = SOLO,
+        *,
+        fuse: Wanted = "auto",
+        fellows: int = 1,
     ) -> None:
-        self.search, self.stop, self.device, self.choice = search, stop, device, choice
+        """`fellows` are the workers that start together, this one included."""
+        self.search, self.stop, self.device = search, stop, device
+        self.fuse, self.fellows = fuse, fellows
         self.cache = TaskCache(loaded, device)
         self.name = workers.identity()
 
@@ -139,7 +143,12 @@ class Worker:
     def _loop(self, desk: Desk) -> None:
         reap(self.search)
         sweep(self.search, desk.shelf.store)
-        crew = Crew(desk, self.choice)
+        if self.stop.asked or is_finished(self.search):
+            return
+        crew = Crew(
+            desk,
+            fusing.choose(self.search, self.cache, self.device, self.fuse, fellows=self.fellows),
+        )
         while not self.stop.asked:
             desk.keeper.check()
             if self._work(desk, crew):

@@ -9,28 +9,34 @@ from typing import Any
 import torch
 
 from lrsearch.task import describe
-from lrsearch.training.loop import Training
+from lrsearch.training.arena import gather_state, spread_state
+from lrsearch.training.precision import tf32
+from lrsearch.training.slot import Slot
 
 log = logging.getLogger("lrsearch")
 
 #: Changes when an older checkpoint can no longer be read.
-FORMAT = 2
+FORMAT = 3
 
 
-def facts(training: Training) -> dict[str, Any]:
+def facts(training: Slot) -> dict[str, Any]:
     """What must be equal for a resumed trial to give the same bits."""
     return {
         "format": FORMAT,
-        "engine": "plain",
-        "cohort": 1,
+        "engine": training.engine,
+        "cohort": training.cohort,
         "torch": str(torch.__version__),
         "device": training.device.type,
         "threads": torch.get_num_threads(),
         "fused": bool(training.recipe.optimizer.get("fused")),
+        "tf32": tf32(training.device),
         # Another study of this name, since deleted or extended, may have left the file.
         "recipe": training.recipe.to_dict(),
     }
 
+
+#: Facts that may differ: the engines agree to rounding.
+_MAY_DIFFER = ("engine", "cohort")
 
 _POSITION = (
     "step",
@@ -46,18 +52,21 @@ _POSITION = (
 )
 
 
-def pack(training: Training, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
+def pack(training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
     """The trial's state, and the rows of its curve that are not in the database yet."""
     state: dict[str, Any] = {
         "facts": facts(training),
-        "model": training.model.state_dict(),
+        # Copies: what is saved of a view is all that it is a view of.
+        "model": {name: _copy(value) for name, value in training.model.state_dict().items()},
         "optimizer": training.optimizer.state_dict(),
+        "flat": training.is_flat,
         "scheduler": training.scheduler.state_dict(),
-        "ema": None if training.ema is None else training.ema.average,
+        "scaler": None if training.scaler is None else training.scaler.state_dict(),
+        "ema": None if training.ema is None else [_copy(part) for part in training.ema.average],
         "rng": torch.get_rng_state(),
         "accelerator_rng": _accelerator_rng(training.device),
         "position": {name: getattr(training, name) for name in _POSITION},
-        "loss_sum": training.loss_sum,
+        "loss_sum": _copy(training.loss_sum),
         # As text: the unpickler that runs no code takes 10 us a value.
         "rows": json.dumps([dict(row) for row in pending]),
     }
@@ -66,7 +75,7 @@ def pack(training: Training, pending: Sequence[Mapping[str, Any]] = ()) -> bytes
     return buffer.getvalue()
 
 
-def unpack(training: Training, data: bytes) -> list[dict[str, Any]] | None:
+def unpack(training: Slot, data: bytes) -> list[dict[str, Any]] | None:
     """Put a fresh `training` where the checkpoint stands; the rows that came along.
 
     None, with a line in the log and `training` still at its start, when the checkpoint was made
@@ -79,6 +88,7 @@ def unpack(training: Training, data: bytes) -> list[dict[str, Any]] | None:
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
         theirs = state["facts"]
         other = [name for name, mine in facts(training).items() if theirs.get(name) != mine]
+        elsewhere = [other.pop(other.index(name)) for name in _MAY_DIFFER if name in other]
         rows = json.loads(state["rows"]) if not other else []
     except Exception as error:  # bytes can be wrong in more ways than torch has errors for
         log.warning("a checkpoint cannot be read, starting anew: %s", describe(error))
@@ -92,14 +102,21 @@ def unpack(training: Training, data: bytes) -> list[dict[str, Any]] | None:
         training.restart()
         log.warning("a checkpoint does not fit, starting anew: %s", describe(error))
         return None
+    if elsewhere:
+        log.info(
+            "a checkpoint of engine %s, cohort of %s, goes on in %s, %s: equal to rounding",
+            *(f[name] for f in (theirs, facts(training)) for name in _MAY_DIFFER),
+        )
     return list(rows)
 
 
-def _apply(training: Training, state: Mapping[str, Any]) -> None:
+def _apply(training: Slot, state: Mapping[str, Any]) -> None:
     training.model.load_state_dict(state["model"])
     # Constructing a scheduler rewrites the optimizer's lr, so its state comes after both exist.
-    training.optimizer.load_state_dict(state["optimizer"])
+    training.optimizer.load_state_dict(_optimizer_state(training, state))
     training.scheduler.load_state_dict(state["scheduler"])
+    if training.scaler is not None:
+        training.scaler.load_state_dict(state["scaler"])
     if training.ema is not None:
         for mine, saved in zip(training.ema.average, state["ema"], strict=True):
             mine.copy_(saved)
@@ -109,6 +126,24 @@ def _apply(training: Training, state: Mapping[str, Any]) -> None:
     torch.set_rng_state(state["rng"])
     if state["accelerator_rng"] is not None:
         torch.get_device_module(training.device).set_rng_state(state["accelerator_rng"])
+
+
+def _optimizer_state(training: Slot, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved state for the parameters that the optimizer here has, flat or one by one."""
+    saved: dict[str, Any] = state["optimizer"]
+    if state["flat"] == training.is_flat or training.row is None:
+        return saved
+    if state["flat"]:
+        return spread_state(saved, training.groups(), training.row.layout)
+    indices = {index for group in saved["param_groups"] for index in group["params"]}
+    if saved["state"] and indices - set(saved["state"]):
+        training.spread()  # some parameter had no gradient yet: a row is not for this model
+        return saved
+    return gather_state(saved, training.groups(), training.row.layout)
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _accelerator_rng(device: torch.device) -> torch.Tensor | None:

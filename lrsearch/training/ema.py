@@ -1,6 +1,9 @@
 """Exponential moving average of a model's weights."""
 
 import torch
+from torch import Tensor, nn
+
+from lrsearch.training.arena import Row
 
 
 class Ema:
@@ -9,35 +12,38 @@ class Ema:
     torch's AveragedModel would average integer buffers as well, and copies the module.
     """
 
-    def __init__(self, model: torch.nn.Module, *, span: float) -> None:
+    def __init__(self, model: nn.Module, row: Row | None = None, *, span: float) -> None:
         """`span` in optimizer steps: the average reaches about so far back."""
         self.weight = min(1.0, 1 / span)
-        self.model = model
-        self.parameters = dict(model.named_parameters())
+        self.model, self.row = model, row
+        parameters = dict(model.named_parameters()) if row is None else {}
         buffers = [name for name, value in model.named_buffers() if value.is_floating_point()]
-        self.names = [*self.parameters, *buffers]
-        #: Module and attribute of each float buffer.
-        self._places = [_place(model, name) for name in buffers]
+        #: What is averaged besides the row.
+        self.names = [*parameters, *buffers]
+        self._places = [_place(model, name) for name in self.names]
+        #: [P] of the row if there is one, then each of `names`.
         self.average = [value.detach().clone() for value in self._live()]
 
-    def _live(self) -> list[torch.Tensor]:
-        # Buffers anew each time: a module may replace one instead of writing into it.
-        buffers = [getattr(module, name) for module, name in self._places]
-        return [*self.parameters.values(), *buffers]
+    def _live(self) -> list[Tensor]:
+        # Anew each time: a module may replace a buffer instead of writing into it.
+        named = [getattr(module, name) for module, name in self._places]
+        return named if self.row is None else [self.row.weights, *named]
 
     @torch.no_grad()
     def update(self) -> None:
         """Call once after every optimizer step."""
         torch._foreach_lerp_(self.average, self._live(), self.weight)
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    def weights(self) -> dict[str, Tensor]:
         """The averaged model, for `torch.func.functional_call`; others are live."""
-        return {
-            **dict(self.model.named_buffers()),
-            **dict(zip(self.names, self.average, strict=True)),
-        }
+        values = dict(self.model.named_buffers())
+        named = self.average
+        if self.row is not None:
+            values |= self.row.layout.views(named[0])
+            named = named[1:]
+        return {**values, **dict(zip(self.names, named, strict=True))}
 
 
-def _place(model: torch.nn.Module, name: str) -> tuple[torch.nn.Module, str]:
+def _place(model: nn.Module, name: str) -> tuple[nn.Module, str]:
     path, _, attribute = name.rpartition(".")
     return model.get_submodule(path), attribute

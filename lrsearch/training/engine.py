@@ -1,19 +1,17 @@
 """What trains trials: an engine with places. The solo one has one place and takes any model."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
-from lrsearch.training.loop import Training, Validation
+from lrsearch.training.loop import Training
 from lrsearch.training.setup import TaskCache, start_training
+from lrsearch.training.slot import Slot
+from lrsearch.training.stacked import CohortError
+from lrsearch.training.validation import Validation
 
-#: A trial in training.
-Slot: TypeAlias = Training
-
-
-class CohortError(Exception):
-    """A fused engine cannot go on; its slots are intact at their last whole step."""
+__all__ = ["CohortError", "Engine", "SoloEngine", "epoch_end"]
 
 
 class Engine(Protocol):
@@ -23,8 +21,11 @@ class Engine(Protocol):
     size: int
     #: "solo" or "fused".
     name: str
-    #: In training now, in the order of their places.
-    slots: list[Slot]
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """In training now, in the order of their places."""
+        ...
 
     def takes(self, recipe: Recipe) -> bool:
         """Whether there is a free place, and its task and batch size are those of the others.
@@ -59,14 +60,17 @@ class Engine(Protocol):
         """
         ...
 
-    def due(self) -> list[Slot]:
+    def due(self) -> Sequence[Slot]:
         """Whose validation is due now."""
         ...
 
     def validate(
         self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
     ) -> list[Validation]:
-        """Validate these, averaged weights too where asked; in the order given."""
+        """Validate these, averaged weights too where asked; in the order given.
+
+        What raises leaves every trial before its validation.
+        """
         ...
 
     def drop(self, slot: Slot) -> None:
@@ -89,7 +93,7 @@ class SoloEngine:
 
     def __init__(self, spec: StudySpec, cache: TaskCache) -> None:
         self.spec, self.cache = spec, cache
-        self.slots: list[Slot] = []
+        self.slots: list[Training] = []
 
     def takes(self, recipe: Recipe) -> bool:
         return not self.slots
@@ -113,15 +117,17 @@ class SoloEngine:
             slot.advance(until)
 
     def due(self) -> list[Slot]:
-        return [slot for slot in self.slots if is_due(slot)]
+        return [slot for slot in self.slots if slot.is_due]
 
     def validate(
         self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
     ) -> list[Validation]:
-        return [slot.validate(with_ema=with_ema(slot)) for slot in slots]
+        return [
+            slot.validate(with_ema=with_ema(slot)) for slot in slots if isinstance(slot, Training)
+        ]
 
     def drop(self, slot: Slot) -> None:
-        self.slots.remove(slot)
+        self.slots = [kept for kept in self.slots if kept is not slot]
 
     def shrink(self) -> None:
         """It has one place."""
@@ -131,9 +137,3 @@ def epoch_end(slot: Slot) -> int:
     """The step at which the epoch of the next step ends."""
     per_epoch = slot.plan.steps_per_epoch
     return (slot.step // per_epoch + 1) * per_epoch
-
-
-def is_due(slot: Slot) -> bool:
-    """Whether a trial stands where it is to be validated."""
-    left = slot.validated < len(slot.plan.validations)
-    return left and slot.diverged is None and slot.step >= slot.next_validation

@@ -44,7 +44,7 @@ from lrsearch.summary import trial_rows
 HORIZON = 4.0
 RUNNING = TrialState.RUNNING.value
 OURS = ("lr_study", "lr_trial", "lr_curve", "lr_rung", "lr_queue", "lr_confirm", "lr_range_test")
-OURS += ("lr_lease", "lr_worker", "lr_checkpoint", "lr_event")
+OURS += ("lr_lease", "lr_worker", "lr_checkpoint", "lr_event", "lr_engine")
 OLD, NEW = "host:1:1", "host:2:2"
 
 

@@ -33,7 +33,7 @@ from torch.optim import SGD, Adagrad, Adam, AdamW
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lrsearch.training import checkpoint
-from lrsearch.training.loop import CHECK_EVERY
+from lrsearch.training.slot import CHECK_EVERY
 from lrsearch.training.store import CheckpointStore
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH

@@ -32,7 +32,7 @@ from lrsearch.rungs import divergence_limit
 from lrsearch.training.data import make_data, make_splits
 from lrsearch.training.devices import devices, pick_device
 from lrsearch.training.ema import Ema
-from lrsearch.training.loop import CHECK_EVERY
+from lrsearch.training.slot import CHECK_EVERY
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
 ADAM = {"name": "adam", "lr": 0.05}
