@@ -113,13 +113,14 @@ class Seat:
             return True
         return self.job.passes(row, rung, self.rows)
 
-    def is_due_for_saving(self, *, at_any_step: bool) -> bool:
-        """Whether a checkpoint is worth its time: `at_any_step`, or where an epoch ends."""
-        slot = self.slot
-        assert slot is not None
-        if slot.step % slot.plan.steps_per_epoch and not at_any_step:
-            return False
-        return self.checkpoints.due(slot)
+    def is_due_for_saving(self, among: int) -> bool:
+        """Whether a checkpoint is worth its time.
+
+        Of several in training together, where an epoch ends: there they may go on together.
+        """
+        assert self.slot is not None
+        at_end = self.slot.position == 0
+        return (at_end or among == 1) and self.checkpoints.due(self.slot, among)
 
     def save(self) -> None:
         """Write a checkpoint, with the rows that the database does not have yet."""

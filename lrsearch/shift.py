@@ -175,7 +175,7 @@ class Shift:
         for seat in list(self.seats):
             with self._minding(seat):
                 seat.look()
-                if seat.is_due_for_saving(at_any_step=self.engine.size == 1):
+                if seat.is_due_for_saving(among=len(self.seats)):
                     seat.save()
 
     def _train(self) -> None:
