@@ -34,12 +34,11 @@ Source = Callable[[Desk, Collection[Claim]], Job | None]
 def engine_for(desk: Desk, choice: Choice, recipe: Recipe) -> Engine:
     """An engine for this recipe and others like it.
 
-    Raises CohortError, and for more than one place what the task's code raises.
+    For several places it raises CohortError, and what the task's code raises.
     """
-    spec, cache = desk.search.spec, desk.cache
-    if choice.engine == "solo":
-        return SoloEngine(spec, cache)
-    return Cohort(spec, cache, recipe, choice.size)
+    if choice.engine == "fused":
+        return Cohort(desk.search.spec, desk.cache, recipe, choice.size)
+    return SoloEngine(desk.search.spec, desk.cache)
 
 
 class Crew:

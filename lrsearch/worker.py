@@ -145,10 +145,10 @@ class Worker:
         sweep(self.search, desk.shelf.store)
         if self.stop.asked or is_finished(self.search):
             return
-        crew = Crew(
-            desk,
-            fusing.choose(self.search, self.cache, self.device, self.fuse, fellows=self.fellows),
+        choice = fusing.choose(
+            self.search, self.cache, self.device, self.fuse, fellows=self.fellows
         )
+        crew = Crew(desk, choice)
         while not self.stop.asked:
             desk.keeper.check()
             if self._work(desk, crew):
