@@ -87,13 +87,17 @@ def make_crew(search, size, loaded=None, **desk):
 
 
 def calm_task(loss=mse_loss):
-    """The tiny task without dropout."""
+    """The tiny task without dropout, in float64."""
     tiny = tiny_task().make()
 
     def model():
-        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1)).double()
 
-    task = Task(**{**vars(tiny), "model": model, "loss": loss})
+    sets = {
+        name: tuple(part.double() for part in getattr(tiny, name))
+        for name in ("train", "validation")
+    }
+    task = Task(**{**vars(tiny), **sets, "model": model, "loss": loss})
     return LoadedTask(reference="tiny.py:task", source=TASKS / "tiny.py", target=task, code={})
 
 

@@ -3,6 +3,7 @@ comes out is what each trial alone would have given."""
 
 from collections import Counter
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from side_by_side import (
     train_together,
 )
 from sites import assert_exact, what_came_out
-from tiny_studies import LEASE, make_search, opened
+from tiny_studies import LEASE, STEPS_PER_EPOCH, make_search, opened
 
 from lrsearch import checkpoints, fusing, shift
 from lrsearch.stop import Stop
@@ -103,12 +104,12 @@ def train_until(search, engines, step, size, source=next_trial, **desk):
     make_crew(search, size, stop=stop, **desk).train(source)
 
 
-def sgd(count):
+def sgd(number):
     """Recipes to enqueue."""
     schedule = {"name": "constant"}
     return [
         {"optimizer": {"name": "sgd", "lr": 0.1 / n}, "schedule": schedule}
-        for n in range(1, count + 1)
+        for n in range(1, number + 1)
     ]
 
 
@@ -131,6 +132,24 @@ def test_trials_trained_together_give_what_each_alone_gives(study, engines):
     work(alone, 1)
     assert what_came_out(together) == what_came_out(alone)
     assert len(engines) == 3
+
+
+@pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)
+def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(study):
+    together, alone = study(sgd(8)), study(sgd(8), name="alone")
+    looks = count()
+    make_crew(together, 3, stop=lambda: next(looks) >= 8).train(next_trial)
+    (step,) = set(steps_saved(together))
+    assert step % STEPS_PER_EPOCH
+    Worker(together, calm_task(), CPU, Stop(), fuse=3).run()
+    Worker(alone, calm_task(), CPU, Stop(), fuse="off").run()
+    assert_exact(together, total=8)
+    assert [row["attempt"] for row in rows_of(together)] == [2] * 3 + [1] * 5
+    ours, theirs = what_came_out(together), what_came_out(alone)
+    for name in ("lr", "train_loss", "val_loss"):
+        expected = [row[name] for row in theirs["curves"]]
+        assert [row[name] for row in ours["curves"]] == pytest.approx(expected, rel=1e-9)
+    assert [run[:2] for run in ours["runs"]] == [run[:2] for run in theirs["runs"]]
 
 
 def test_a_place_is_filled_where_an_epoch_ends(study, engines):
