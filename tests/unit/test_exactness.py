@@ -6,6 +6,7 @@ import io
 import math
 import random
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import reference
@@ -16,6 +17,7 @@ from reference import LR
 from small import (
     BATCH_SIZE,
     CLASSES,
+    CPU,
     EPOCHS,
     FEATURES,
     STEPS_PER_EPOCH,
@@ -32,8 +34,13 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adagrad, Adam, AdamW
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from lrsearch.spec import StudySpec
+from lrsearch.task import LoadedTask
 from lrsearch.training import checkpoint
+from lrsearch.training.cohort import Cohort
+from lrsearch.training.setup import TaskCache
 from lrsearch.training.slot import CHECK_EVERY
+from lrsearch.training.stacked import CohortError
 from lrsearch.training.store import CheckpointStore
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
@@ -332,6 +339,34 @@ def test_a_trial_whose_gradients_overflow_at_any_scale_diverges():
     assert training.diverged == "gradients overflow fp16 at any scale of the loss by step 32"
     assert training.scheduler.last_epoch == 0
     assert_same_bits(dict(training.model.named_parameters()), weights)
+
+
+def test_a_cohort_accumulates_as_a_trial_alone_does():
+    """In float64, to rounding; the loss scale of fp16 is each trial's own."""
+    data = {key: (x.double(), y) for key, (x, y) in (("train", TRAIN), ("validation", VALIDATION))}
+    task = make_task(model=lambda: make_model().double(), **data)
+    loaded = LoadedTask(reference="task.py:task", source=Path(), target=task, code={})
+    study = {"name": "a", "task": "task.py:task", "epochs": 4, "budget": {"trials": 2}}
+    spec = StudySpec.from_dict({**study, "accumulate": 4})
+    recipes = [
+        spec.recipe({"optimizer": {"lr": 0.01, **OPTIMIZERS[name]}}, batch_size=BATCH_SIZE)
+        for name in ("sgd nesterov", "adamw")
+    ]
+    cohort = Cohort(spec, TaskCache(loaded, CPU), recipes[0], 2)
+    slots = [cohort.admit(recipe) for recipe in recipes]
+    rows = []
+    while not slots[0].done:
+        cohort.advance(1)
+        rows.append(cohort.validate(slots, with_ema=lambda slot: True))
+    for recipe, found in zip(recipes, zip(*rows, strict=True), strict=True):
+        alone = run(make_training(recipe, task))
+        assert [row.step for row in found] == [row.step for row in alone] == [1, 2, 3, 4]
+        for mine, expected in zip(found, alone, strict=True):
+            assert mine.train_loss == pytest.approx(expected.train_loss, rel=1e-11)
+            assert mine.val_loss_ema == pytest.approx(expected.val_loss_ema, rel=1e-11)
+    halves = recipes[0].model_copy(update={"precision": "fp16"})
+    with pytest.raises(CohortError, match="loss scale of its own"):
+        Cohort(spec, TaskCache(loaded, CPU), halves, 2)
 
 
 @every_pair
