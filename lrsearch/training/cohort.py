@@ -14,7 +14,6 @@ from torch import Tensor
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.training.arena import Arena, Layout
-from lrsearch.training.data import Batch
 from lrsearch.training.feed import Feed
 from lrsearch.training.loop import make_model
 from lrsearch.training.program import Program
@@ -76,7 +75,7 @@ class Cohort:
     training. A model that draws random numbers (dropout), or data that come from a loader, go in
     lock-step: every trial has the same seed and begins at the same time, so that all draw what each
     would draw alone. Raises TaskError as a trial alone would, CohortError where the model's
-    parameters cannot lie in one row, or each trial needs a loss scale of its own.
+    parameters cannot lie in one row.
     """
 
     name = "fused"

@@ -38,7 +38,7 @@ class Feed:
     def next(self, places: Sequence[Slot | None], count: int) -> list[Batch]:
         """The next `count` batches of every place, those of one step; free ones get somebody's."""
         slots = [slot for slot in places if slot is not None]
-        if slots[0].position == 0 and micro == 0:
+        if slots[0].position == 0:
             self.forget()
         first = slots[0].position * count
         return [self._batch(places, slots[0], first + i) for i in range(count)]

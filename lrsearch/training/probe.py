@@ -1,8 +1,9 @@
 """Whether a model can be trained in a cohort, and whether it comes out right: two trials, one step.
 
-vmap refuses some models (a few of them in one precision only), runs others slowly, and gets a few silently wrong (a buffer that is
-replaced in place of being written into loses its update). So two models are stepped by themselves
-and as a cohort, and everything is compared: losses, gradients, buffers, outputs in evaluation.
+vmap refuses some models (a few of them in one precision only), runs others slowly, and gets a few
+silently wrong (a buffer that is replaced in place of being written into loses its update). So two
+models are stepped by themselves and as a cohort, and everything is compared: losses, gradients,
+buffers, outputs in evaluation.
 """
 
 import copy
