@@ -164,6 +164,7 @@ def study_text(study: Mapping[str, Any]) -> str:
     lines = [f"study {study['name']}: {study['state']}", f"budget: {budget_text(study)}"]
     lines += [f"trials: {counts}", *origin_text(study["origin"])]
     lines += [window_line(test) for test in study["range_tests"]]
+    lines += [f"engine: {item['title']} ({item['device']})" for item in study["engines"]]
     lines += ["", recipe_text(study), "", cost_text(study, None, 0.0)]
     return "\n".join(lines)
 

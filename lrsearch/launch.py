@@ -17,6 +17,7 @@ from lrsearch.stop import Stop
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.search import Search
 from lrsearch.versions import check_versions
+from lrsearch.wanted import Wanted
 from lrsearch.worker import Worker, is_finished, reap
 
 log = logging.getLogger("lrsearch")
@@ -30,10 +31,16 @@ STOP_SECONDS = 60.0
 LINGER_SECONDS = 20.0
 #: Names the parent to its workers: they end when it does.
 PARENT = "LRSEARCH_PARENT"
+#: Tells the parent's workers how many they are: they share what may train at once.
+FELLOWS = "LRSEARCH_FELLOWS"
 
 
-def work(search: Search, *, device: str, studies: Path | None, threads: int) -> None:
-    """Be one worker. Raises DeviceError, or TaskError when the study's code is not here."""
+def work(
+    search: Search, *, device: str, studies: Path | None, threads: int, fuse: Wanted = "auto"
+) -> None:
+    """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
+    fused as asked for.
+    """
     import torch
 
     from lrsearch.task import find_task
@@ -53,10 +60,18 @@ def work(search: Search, *, device: str, studies: Path | None, threads: int) -> 
     )
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
     with stop.on_signals():
-        Worker(search, loaded, chosen, stop).run()
+        fellows = int(os.environ.get(FELLOWS, "1"))
+        Worker(search, loaded, chosen, stop, fuse=fuse, fellows=fellows).run()
 
 
-def run_local(search: Search, studies: Path | None, *, workers: int | None, device: str) -> float:
+def run_local(
+    search: Search,
+    studies: Path | None,
+    *,
+    workers: int | None,
+    device: str,
+    fuse: Wanted = "auto",
+) -> float:
     """Work on a study with local processes until it is finished; seconds it took.
 
     Raises KeyboardInterrupt after the workers have ended in order, StudyError when they failed.
@@ -74,7 +89,7 @@ def run_local(search: Search, studies: Path | None, *, workers: int | None, devi
     count = workers or len(devices)
     if search.spec.budget.trials is not None:
         count = min(count, search.spec.budget.trials)
-    with Fleet(search, studies, [devices[i % len(devices)] for i in range(count)]) as fleet:
+    with Fleet(search, studies, [devices[i % len(devices)] for i in range(count)], fuse) as fleet:
         fleet.wait()
     if not is_finished(search):
         raise StudyError(f"study {search.name!r} is not finished; {fleet.trouble}")
@@ -84,8 +99,10 @@ def run_local(search: Search, studies: Path | None, *, workers: int | None, devi
 class Fleet:
     """Local worker processes of one study."""
 
-    def __init__(self, search: Search, studies: Path | None, devices: list[str]) -> None:
-        self.search, self.studies, self.devices = search, studies, devices
+    def __init__(
+        self, search: Search, studies: Path | None, devices: list[str], fuse: Wanted = "auto"
+    ) -> None:
+        self.search, self.studies, self.devices, self.fuse = search, studies, devices, fuse
         self.processes: list[subprocess.Popen[bytes]] = []
         self.logs: list[Path] = []
         #: Why workers ended, once they have.
@@ -99,7 +116,7 @@ class Fleet:
 
     def _start(self, index: int, device: str) -> None:
         command = [sys.executable, "-m", "lrsearch", "worker", self.search.name]
-        command += ["--device", device]
+        command += ["--device", device, "--fuse", str(self.fuse)]
         if self.studies is not None:
             command += ["--studies", str(self.studies)]
         verbose = log.isEnabledFor(logging.INFO)
@@ -110,6 +127,7 @@ class Fleet:
             # In the environment, where only this user sees it: it may hold a password.
             "LRSEARCH_STORAGE": location.url.render_as_string(hide_password=False),
             PARENT: str(os.getpid()),
+            FELLOWS: str(len(self.devices)),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
         path = Path(self._folder.name) / f"worker-{index}.log"

@@ -5,10 +5,11 @@ from typing import Any
 from lrsearch import confirm
 from lrsearch.errors import StudyError
 from lrsearch.spec import StudySpec
-from lrsearch.storage import curves, range_tests, studies, trials
+from lrsearch.storage import curves, engines, range_tests, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState
 from lrsearch.study.search import Search
+from lrsearch.training.choice import Choice
 from lrsearch.worker import is_finished
 
 
@@ -28,6 +29,7 @@ def summarize(search: Search) -> dict[str, Any]:
         seconds = studies.seconds(connection, search.study_id)
         elapsed = studies.elapsed(connection, search.study_id)
         tests = range_tests.everything(connection, search.study_id)
+        chosen = engines.of_study(connection, search.study_id)
     paused = study["state"] == StudyState.PAUSED
     return {
         "name": search.name,
@@ -42,6 +44,7 @@ def summarize(search: Search) -> dict[str, Any]:
         "baseline": _trial(baseline) if baseline and baseline["recipe"] else None,
         "confirmed": confirmed,
         "origin": study["origin"],
+        "engines": [_engine(row) for row in chosen],
     }
 
 
@@ -51,6 +54,23 @@ def _trial(row: Row) -> dict[str, Any]:
         "value": row["value"],
         "recipe": row["recipe"],
         "metrics": row["metrics"],
+    }
+
+
+def _engine(row: Row) -> dict[str, Any]:
+    """What workers on a device train with, and what was measured for it."""
+    choice = Choice.from_row(row)
+    return {
+        "engine": choice.engine,
+        "size": choice.size,
+        "speedup": choice.speedup,
+        "reason": choice.reason,
+        "device": choice.device,
+        "precision": choice.precision,
+        "fuse": row["wanted"],
+        "probe_seconds": choice.probe_seconds,
+        "calibration_seconds": choice.calibration_seconds,
+        "title": choice.title,
     }
 
 

@@ -75,6 +75,13 @@ def common(command: Command) -> Command:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+fuse_option = click.option(
+    "--fuse",
+    default="auto",
+    show_default=True,
+    metavar="auto|off|K",
+    help="Trials trained at once as one program: K, one by one, or what is measured to be quicker.",
+)
 file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 name_argument = click.argument("name", metavar="NAME")
 

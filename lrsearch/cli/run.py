@@ -8,6 +8,7 @@ from lrsearch.cli.options import (
     announce,
     common,
     file_argument,
+    fuse_option,
     json_option,
     name_argument,
     open_search,
@@ -31,6 +32,7 @@ studies_option = click.option(
 @click.option("--trials", type=int, help="The study's total of trials, in place of the file's.")
 @click.option("--name", help="Another name for the study, in place of the file's.")
 @click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
+@fuse_option
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the report; default ./NAME-report/."
 )
@@ -42,6 +44,7 @@ def run(
     trials: int | None,
     name: str | None,
     device: str,
+    fuse: str,
     out: Path | None,
     as_json: bool,
     storage: str | None,
@@ -52,7 +55,7 @@ def run(
     Example:
       lrsearch run studies/digits.yaml --workers 2
     """
-    from lrsearch import answer, launch
+    from lrsearch import answer, launch, wanted
     from lrsearch.cost import cost_plan
     from lrsearch.errors import SpecError
     from lrsearch.origin import origin_text
@@ -63,7 +66,9 @@ def run(
 
     if workers is not None and workers < 1:
         raise SpecError(f"--workers {workers}: at least one is needed")
+    engine = wanted.parse(fuse)
     checked = check_file(file, name=name, trials=trials, device=device)
+    wanted.check(checked.spec, engine)
     answer.report_folder(checked.spec.name, out)
     database = open_database(storage, create=True)
     announce(database, quiet=as_json)
@@ -79,7 +84,7 @@ def run(
     origin = origin_text(search.origin) if new else []
     if not as_json:
         click.echo("\n".join([answer.plan_text(checked.spec, plan), *origin]))
-    seconds = launch.run_local(search, checked.folder, workers=workers, device=device)
+    seconds = launch.run_local(search, checked.folder, workers=workers, device=device, fuse=engine)
     study = summarize(search)
     folder = answer.write_files(search, study, out)
     if as_json:
@@ -115,7 +120,8 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
 
     checked = check_file(file, device=device)
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
-    scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=checked.task.batch_size)
+    step_samples = checked.task.batch_size * checked.spec.accumulate
+    scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=step_samples)
     warnings = lint(checked.spec, scale)
     if plot is not None:
         recipes = sample(checked.spec, PREVIEWED, checked.task.batch_size)
@@ -136,20 +142,25 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
 @click.command()
 @name_argument
 @click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
+@fuse_option
 @studies_option
 @click.option("--threads", type=int, default=1, show_default=True, help="Intra-op CPU threads.")
 @common
-def worker(name: str, device: str, studies: Path | None, threads: int, storage: str | None) -> None:
+def worker(
+    name: str, device: str, fuse: str, studies: Path | None, threads: int, storage: str | None
+) -> None:
     """Train trials of a study until its budget is used; any number, anywhere, share the database.
 
     \b
     Example:
       lrsearch worker digits --studies studies
+      lrsearch worker digits --fuse 8
     """
-    from lrsearch import launch
+    from lrsearch import launch, wanted
 
+    engine = wanted.parse(fuse)
     search = open_search(storage, name)
-    launch.work(search, device=device, studies=studies, threads=threads)
+    launch.work(search, device=device, studies=studies, threads=threads, fuse=engine)
 
 
 @click.command()
@@ -157,6 +168,7 @@ def worker(name: str, device: str, studies: Path | None, threads: int, storage: 
 @click.option("--top", type=int, help="How many candidates; default the study's, 3.")
 @click.option("--runs", type=int, help="Runs in all; default and most a quarter of the trials.")
 @click.option("--workers", type=int, help="Local workers; default one per GPU, else per core.")
+@fuse_option
 @studies_option
 @json_option
 @common
@@ -165,6 +177,7 @@ def confirm(
     top: int | None,
     runs: int | None,
     workers: int | None,
+    fuse: str,
     studies: Path | None,
     as_json: bool,
     storage: str | None,
@@ -175,7 +188,7 @@ def confirm(
     Example:
       lrsearch confirm digits --top 3 --runs 15
     """
-    from lrsearch import answer, launch
+    from lrsearch import answer, launch, wanted
     from lrsearch.confirm import request
     from lrsearch.errors import SpecError
     from lrsearch.summary import summarize
@@ -183,9 +196,11 @@ def confirm(
     for option, value in (("--top", top), ("--runs", runs), ("--workers", workers)):
         if value is not None and value < 1:
             raise SpecError(f"{option} {value}: at least 1 is needed")
+    engine = wanted.parse(fuse)
     search = open_search(storage, name, quiet=as_json)
+    wanted.check(search.spec, engine)
     request(search, top=top, runs=runs)
-    launch.run_local(search, studies, workers=workers, device="auto")
+    launch.run_local(search, studies, workers=workers, device="auto", fuse=engine)
     study = summarize(search)
     if as_json:
         print_json(study["confirmed"])

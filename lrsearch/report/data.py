@@ -13,6 +13,7 @@ from lrsearch.report.tables import (
     Confirmed,
     Cost,
     Curve,
+    EngineRow,
     History,
     HistoryPoint,
     LrPoint,
@@ -21,10 +22,11 @@ from lrsearch.report.tables import (
     TrialRow,
 )
 from lrsearch.spec import StudySpec
-from lrsearch.storage import curves, range_tests, studies, trials
+from lrsearch.storage import curves, engines, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
+from lrsearch.training.choice import Choice
 from lrsearch.values import objective_value
 
 #: So many of the best trials are drawn as curves.
@@ -55,6 +57,7 @@ def load_report(
         )
         counts = studies.counts(connection, study_id)
         tests = range_tests.everything(connection, study_id)
+        chosen = [Choice.from_row(row) for row in engines.of_study(connection, study_id)]
         cost = _cost(connection, study, spec, planned)
         by_id = {row["id"]: _trial_row(row) for row in rows}
         ranked = tuple(by_id[row["id"]] for row in best_first)
@@ -84,6 +87,7 @@ def load_report(
         ),
         lr_points=_lr_points(by_id.values(), best, winners),
         range_tests=tuple(_range_row(row) for row in tests),
+        engines=tuple(EngineRow(device=choice.device, title=choice.title) for choice in chosen),
         versions=study["versions"],
     )
 

@@ -60,6 +60,7 @@ def _content(report: Report, pictures: list[Picture]) -> dict[str, Any]:
         "status": words.status(report),
         "answer": words.answer(report),
         "cost": words.cost(report),
+        "engines": words.engines(report),
         "pictures": pictures,
         "confirmation": words.confirmation(report),
         "range_tests": words.range_tests(report.range_tests),

@@ -119,6 +119,15 @@ class RangeRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineRow:
+    """What workers on a device trained with."""
+
+    device: str
+    #: `fused, 8 trials at once: 1.9x over one by one`
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What was spent, by part (range_test, search, audit, confirm), against the plan."""
 
@@ -155,6 +164,8 @@ class Report:
     lr_points: tuple[LrPoint, ...]
     #: In the order of the space; empty if the study has none.
     range_tests: tuple[RangeRow, ...]
+    #: In the order in which they were chosen.
+    engines: tuple[EngineRow, ...]
     #: Package to version, at the study's creation.
     versions: Mapping[str, str]
 

@@ -186,6 +186,7 @@ def fields(recipe: Recipe) -> tuple[tuple[str, str], ...]:
         "epochs": recipe.epochs,
         "steps": recipe.steps,
         "batch size": recipe.batch_size,
+        "batches of an optimizer step": recipe.accumulate if recipe.accumulate > 1 else None,
         "gradient clipped to norm": recipe.clip_norm,
         "precision": recipe.precision,
         "weights": "averaged (EMA)" if recipe.weights == "ema" else None,
@@ -217,6 +218,11 @@ def cost(report: Report) -> Grid:
     total = ("total", _epochs(sum(spent.values())), most, duration(sum(seconds.values())))
     columns = ("part", "epochs trained", "at most, by plan", "training time")
     return Grid(columns=columns, rows=(*rows, total))
+
+
+def engines(report: Report) -> tuple[str, ...]:
+    """How the trials were trained, a line for each device."""
+    return tuple(f"Trained {row.title}; on {row.device}." for row in report.engines)
 
 
 def confirmation(report: Report) -> Grid:

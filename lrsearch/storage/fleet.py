@@ -43,6 +43,14 @@ def everyone(connection: Connection, study_id: int) -> list[Row]:
     return fetch(connection, query)
 
 
+def alive(connection: Connection, study_id: int, lease: float) -> list[str]:
+    """Workers that have not ended and were seen within two leases of so many seconds."""
+    c = workers.c
+    lately = db_now() - c.seen_at <= 2 * lease
+    query = select(c.name).where(c.study_id == study_id, c.ended_at.is_(None), lately)
+    return list(connection.execute(query.order_by(c.id)).scalars())
+
+
 def note(connection: Connection, study_id: int, worker: str, what: str) -> None:
     """Keep a line about a fault and what was done."""
     row = {"study_id": study_id, "at": db_now(), "worker": worker, "what": what}

@@ -321,3 +321,40 @@ events = Table(
     Column("worker", String(200), nullable=False),
     Column("what", Words, nullable=False),  # one line for people
 )
+
+engines = Table(
+    "lr_engine",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _study(),
+    # What the measurement holds for: code_hash of the task; SHA-256 of what else makes a step what
+    # it is (params, batch size, optimizers and the like), see fusing.py; hardware by its name.
+    Column("task", String(64), nullable=False),
+    Column("setting", String(64), nullable=False),
+    Column("device", ShortWords(200), nullable=False),
+    Column("precision", String(16), nullable=False),
+    Column("torch", String(64), nullable=False),
+    Column("wanted", String(16), nullable=False),  # auto, or as --fuse gave it: off, a number
+    # What was chosen.
+    Column("engine", String(16), nullable=False),  # solo | fused
+    Column("size", Integer, nullable=False),  # trials at once; 1 for solo
+    Column("reason", Words, nullable=False),
+    Column("fits", Boolean),  # whether the task can be fused; NULL if that was not tried
+    Column("most", Integer, nullable=False),  # trials at once that the study allowed a worker
+    Column("budget", String(100), nullable=False),  # of the study then; another one asks anew
+    Column("timings", JSON, nullable=False),  # size to seconds per trial-step; 1 is solo
+    Column("probe_seconds", Float, nullable=False),
+    Column("calibration_seconds", Float, nullable=False),
+    Column("chosen_at", Float, nullable=False),
+    UniqueConstraint(
+        "study_id",
+        "task",
+        "setting",
+        "device",
+        "precision",
+        "torch",
+        "wanted",
+        name="uq_lr_engine_choice",
+    ),
+    Index("ix_lr_engine_task", "task", "setting"),
+)

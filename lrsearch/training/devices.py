@@ -1,6 +1,8 @@
 """Which device a worker trains on."""
 
 import os
+import platform
+from pathlib import Path
 
 import torch
 
@@ -43,3 +45,23 @@ def pick_device(name: str) -> torch.device:
     if device.type == "cpu":
         return torch.device("cpu")
     return torch.device(device.type, index)
+
+
+def hardware(device: torch.device) -> str:
+    """What a device is, the same on every machine that has the same: what timings hold for."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type != "cpu":
+        return f"{device.type} {platform.machine()}"
+    threads = torch.get_num_threads()
+    return f"{_processor()}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _processor() -> str:
+    """The model of this machine's processor; its kind where the system does not say more."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

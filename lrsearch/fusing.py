@@ -1,0 +1,274 @@
+"""What a worker decides before its first trial: which engine trains, and how many trials at once.
+
+What is chosen is recorded with the study: its later workers on the same hardware take it over. What
+was measured serves all studies of the database whose steps are the same.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import time
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+from sqlalchemy import Connection
+
+from lrsearch import __version__
+from lrsearch import wanted as wanting
+from lrsearch.errors import TaskError
+from lrsearch.preview import sample
+from lrsearch.ranges import first_value
+from lrsearch.recipe import Recipe
+from lrsearch.spec import CONFIRM_SHARE
+from lrsearch.spec_parts import ValidateEvery
+from lrsearch.storage import engines, fleet, studies, workers
+from lrsearch.storage.rows import Row
+from lrsearch.study.search import Search
+from lrsearch.task import code_hash
+from lrsearch.training import choice as rules
+from lrsearch.training.calibrate import Calibrator
+from lrsearch.training.choice import Choice, Extent
+from lrsearch.training.cohort import Cohort
+from lrsearch.training.devices import hardware
+from lrsearch.training.engine import Engine, SoloEngine
+from lrsearch.training.probe import probe
+from lrsearch.training.setup import TaskCache, TrialFailedError, failures
+from lrsearch.wanted import Wanted
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("lrsearch")
+
+#: What is timed has so many steps before it and so small a learning rate: no validation comes in
+#: between, and nothing diverges.
+LONG_STEPS, TAME_LR = 1_000_000, 1e-8
+
+
+def choose(
+    search: Search,
+    cache: TaskCache,
+    device: "torch.device",
+    wanted: Wanted = "auto",
+    *,
+    fellows: int = 1,
+) -> Choice:
+    """The engine for a worker's trials, logged and recorded with the study.
+
+    `fellows` are the workers that were started together, this one included: they may not be in the
+    database yet. Raises SpecError or TaskError if a number was wanted and cannot be.
+    """
+    wanting.check(search.spec, wanted)
+    case = _Case(search, cache, device, fellows)
+    study, key = search.study_id, {**case.key, "wanted": str(wanted)}
+    budget, found = case.budget, None
+    row = search.database.look(lambda c: engines.recorded(c, study, key, budget))
+    if row is None:
+        found = case.choice(wanted)
+        values = {**found.to_row(), "budget": budget}
+        row = search.database.run(lambda c: engines.record(c, study, key, values))
+        log.info("%s", found.line)
+    # What stands is the first that was recorded, of whichever worker.
+    standing = Choice.from_row(row)
+    if found is None or found.size != standing.size:
+        log.info("%s, as chosen before", _free(standing).line)
+    return standing
+
+
+def _free(choice: Choice) -> Choice:
+    """One that was made before takes no time."""
+    return replace(choice, probe_seconds=0.0, calibration_seconds=0.0)
+
+
+class _Case:
+    """One worker's case: its study, task and device."""
+
+    def __init__(
+        self, search: Search, cache: TaskCache, device: "torch.device", fellows: int
+    ) -> None:
+        self.search, self.spec, self.cache, self.device = search, search.spec, cache, device
+        self.fellows = fellows
+        self.params = {name: first_value(d) for name, d in self.spec.space.params.items()}
+
+    @cached_property
+    def recipes(self) -> list[Recipe]:
+        """What is timed: recipes that between them show the space's optimizers and schedules."""
+        space = self.spec.space
+        count = max(len(space.optimizers), len(space.schedules))
+        size = self.cache.task(self.params).batch_size
+        return [_tame(recipe) for recipe in sample(self.spec, count, size)]
+
+    @cached_property
+    def key(self) -> dict[str, str]:
+        """What a measurement holds for, see storage/tables.py."""
+        spec, loaded = self.spec, self.cache.loaded
+        setting = {
+            "task": loaded.reference,
+            "lrsearch": __version__,
+            "params": self.params,
+            "batch_size": self.cache.batch_size(self.params),
+            "optimizers": sorted(spec.space.optimizers),
+            **{name: spec.to_dict().get(name) for name in ("clip_norm", "ema", "accumulate")},
+        }
+        # A task that is an object of this process has no code that others could compare.
+        code = loaded.code or {"study": str(self.search.study_id)}
+        return {
+            "task": code_hash(code),
+            "setting": hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest(),
+            "device": hardware(self.device),
+            "precision": spec.precision,
+            "torch": version("torch"),
+        }
+
+    @cached_property
+    def row(self) -> Row:
+        """The study's, with the seconds `elapsed` since its start, and its living `workers`."""
+
+        def look(connection: Connection) -> Row:
+            row = studies.by_id(connection, self.search.study_id) or {}
+            elapsed = studies.elapsed(connection, self.search.study_id)
+            lease = self.spec.lease.seconds
+            names = fleet.alive(connection, self.search.study_id, lease)
+            alive = sum(not workers.is_dead(name) for name in names)
+            return {**row, "elapsed": elapsed, "workers": max(1, alive, self.fellows)}
+
+        return self.search.database.look(look)
+
+    @property
+    def budget(self) -> str:
+        """The study's budget in words: a choice holds for it alone."""
+        row = self.row
+        totals = {
+            "trials": row["trials_total"],
+            "epochs": row["epochs_total"],
+            "s": row["seconds_total"],
+        }
+        return ", ".join(f"{total:g} {name}" for name, total in totals.items() if total is not None)
+
+    @property
+    def extent(self) -> Extent:
+        row, per_epoch = self.row, self.search.steps_per_epoch
+        horizon = self.search.horizon
+        steps = horizon * per_epoch
+        trials, left = [math.inf], [math.inf]
+        if row["trials_total"] is not None:
+            trials.append(row["trials_total"])
+            share = 1.0 if self.spec.pruning is None else rules.PRUNED_SHARE
+            left.append((row["trials_total"] - row["trials_used"]) * steps * share)
+        if row["epochs_total"] is not None:
+            keep = 0.0 if self.spec.confirm is None else CONFIRM_SHARE
+            epochs = row["epochs_total"] * (1 - keep)
+            trials.append(epochs / horizon)
+            left.append((epochs - row["epochs_used"] - row["epochs_reserved"]) * per_epoch)
+        seconds = math.inf if row["seconds_total"] is None else row["seconds_total"]
+        return Extent(
+            steps=steps,
+            workers=row["workers"],
+            trials=min(trials),
+            steps_left=max(0.0, min(left)),
+            seconds=seconds,
+            seconds_left=max(0.0, seconds - row["elapsed"]),
+        )
+
+    def choice(self, wanted: Wanted) -> Choice:
+        if wanted == "off":
+            return self._solo("--fuse off")
+        if isinstance(wanted, int):
+            return self._given(wanted)
+        if reason := wanting.not_shared(self.spec):
+            return self._solo(reason)
+        if self.device.type == "mps":
+            return self._solo("on mps it is not measured; --fuse K takes K trials at once")
+        try:
+            with failures():
+                return self._known() or self._measured()
+        except TrialFailedError as failure:  # its trials will say so, too
+            return self._solo(f"it cannot be tried: {failure}")
+
+    def _made(self, engine: Literal["solo", "fused"], size: int, reason: str) -> Choice:
+        return Choice(
+            engine=engine,
+            size=size,
+            reason=reason,
+            precision=self.key["precision"],
+            device=self.key["device"],
+        )
+
+    def _solo(self, reason: str) -> Choice:
+        return self._made("solo", 1, reason)
+
+    def _given(self, size: int) -> Choice:
+        """As many as were asked for, if the task allows any."""
+        try:
+            with failures():
+                reason, seconds = self._refusal()
+        except TrialFailedError as failure:
+            reason, seconds = str(failure), 0.0
+        if reason is not None:
+            raise TaskError(f"--fuse {size}: {reason}; leave --fuse out")
+        given = self._made("fused", size, f"--fuse {size}")
+        return replace(given, fits=True, probe_seconds=seconds)
+
+    def _refusal(self) -> tuple[str | None, float]:
+        """Why the task cannot be fused, if so, and the seconds that it took to find out."""
+        started = time.monotonic()
+        task, splits = self.cache.splits(self.recipes[0])
+        found = probe(task, self.recipes[0], splits, self.device)
+        if found.slow_ops:
+            log.info("vmap has no batching rule for %s", ", ".join(found.slow_ops))
+        reason = None if found.fits else found.reason or "the probe did not agree"
+        return reason, time.monotonic() - started
+
+    def _known(self) -> Choice | None:
+        """What follows from what was measured before, for any study of the database."""
+        for row in self.search.database.look(lambda c: engines.measured(c, self.key)):
+            if not row["fits"]:
+                return replace(self._solo(row["reason"]), fits=False)
+            timings = Choice.from_row(row).timings
+            most = self.extent.most(timings.get(1, 0.0))
+            if 1 in timings and rules.covers(timings, row["most"], most):
+                made = self._made(*rules.decide(timings, most))
+                return replace(made, fits=True, most=row["most"], timings=timings)
+        return None
+
+    def _measured(self) -> Choice:
+        extent = self.extent
+        if extent.most(0.0) < 2:
+            return self._solo("a quarter of the study's trials is fewer than two for each worker")
+        if extent.steps_left < rules.LEAST_STEPS:
+            return self._solo(f"{extent.steps_left:.0f} steps are too few to try")
+        calibrator = Calibrator(self._engine, self.recipes, self.device)
+        step = calibrator.solo_seconds
+        most, seconds = extent.most(step), extent.training(step)
+        budget = rules.calibration_budget(seconds)
+        if most < 2 or budget is None:
+            return self._solo(f"{seconds:.2g} s of training are too few to try")
+        reason, probe_seconds = self._refusal()
+        if reason is not None:
+            return replace(self._solo(reason), fits=False, probe_seconds=probe_seconds)
+        timings = calibrator.run(rules.sizes_to_try(most), budget)
+        return replace(
+            self._made(*rules.decide(timings, most)),
+            fits=True,
+            most=most,
+            timings=timings,
+            probe_seconds=probe_seconds,
+            calibration_seconds=calibrator.seconds,
+        )
+
+    def _engine(self, size: int) -> Engine:
+        """A new one, which validates at the end alone."""
+        every = {"validate_every": ValidateEvery(fraction=1.0), "pruning": None}
+        spec = self.spec.model_copy(update=every)
+        if size == 1:
+            return SoloEngine(spec, self.cache)
+        return Cohort(spec, self.cache, self.recipes[0], size)
+
+
+def _tame(recipe: Recipe) -> Recipe:
+    length = {"epochs": None, "steps": LONG_STEPS}
+    optimizer = {**recipe.optimizer, "lr": TAME_LR}
+    return recipe.model_copy(update={**length, "optimizer": optimizer})
