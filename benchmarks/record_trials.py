@@ -105,7 +105,7 @@ def draw_schedule(draw: random.Random) -> dict[str, Any]:
 def train(task: lrsearch.Task, recipe: Recipe) -> Mapping[str, float | None]:
     """Final validation loss and error; None for both if the trial diverged."""
     splits = make_splits(task, task.batch_size, CPU)
-    steps_per_epoch = splits[0].steps_per_epoch
+    steps_per_epoch = splits[0].batches
     plan = make_plan(
         steps_per_epoch=steps_per_epoch, total_steps=recipe.total_steps(steps_per_epoch)
     )

@@ -81,7 +81,7 @@ def search(
     made = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
     check_objective(spec, made)
     with _own_random_stream():
-        steps_per_epoch = try_task(made, device)
+        steps_per_epoch = try_task(made, spec, device)
         try_optimizers(spec, made, steps_per_epoch)
     database = open_database(storage, create=True)
     study, _ = create_study(

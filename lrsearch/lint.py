@@ -27,6 +27,7 @@ class Scale:
     """The sizes that a study file does not hold: they are the task's."""
 
     steps_per_epoch: int
+    #: Samples of an optimizer step.
     batch_size: int | None
 
 

@@ -43,8 +43,8 @@ class OptimizerInfo:
     momentum: Literal["momentum", "betas"] | None = None
     #: Whether momentum sums gradients up, so that a step is as long as lr / (1 - momentum).
     accumulates: bool = False
-    #: Whether torch has a fused implementation on CPU and CUDA.
-    fused: bool = False
+    #: Types of device on which the class has a fused implementation.
+    fused: tuple[str, ...] = ()
     #: What the class takes for fields that a recipe leaves out, where that is not 0 or False.
     defaults: Mapping[str, Any] = field(default_factory=dict)
     #: Fields that have no default.
@@ -85,6 +85,8 @@ EXCLUDE_1D = {"weight_decay_exclude_1d": FLAG}
 _DECAY: dict[str, FieldLimit] = {"weight_decay": NOT_NEGATIVE, **EXCLUDE_1D}
 _ADAM: dict[str, FieldLimit] = {"betas": BETAS, "eps": POSITIVE, **_DECAY}
 _ONE_MINUS_BETA1 = Range(low=2e-2, high=0.5, log=True, unit="complement", in_unit=True)  # [AP]
+#: From torch 2.6 on; Adagrad's for CUDA is of a later torch.
+_FUSED = ("cpu", "cuda", "mps")
 _DECOUPLED = Range(low=5e-3, high=1.0, log=True)  # [AP], decoupled
 _RPROP = "rprop reads lr at its first step only, so no schedule or warm-up can drive it"
 
@@ -108,7 +110,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
         },
         momentum="momentum",
         accumulates=True,
-        fused=True,
+        fused=_FUSED,
     ),
     "adam": OptimizerInfo(
         path="torch.optim.Adam",
@@ -118,7 +120,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             "beta1": _ONE_MINUS_BETA1,
         },
         momentum="betas",
-        fused=True,
+        fused=_FUSED,
         defaults={"eps": 1e-8},
     ),
     "adamw": OptimizerInfo(
@@ -130,7 +132,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
             "weight_decay": _DECOUPLED,
         },
         momentum="betas",
-        fused=True,
+        fused=_FUSED,
         defaults={"eps": 1e-8, "weight_decay": 0.01},
     ),
     "nadam": OptimizerInfo(
@@ -177,7 +179,7 @@ OPTIMIZERS: dict[str, OptimizerInfo] = {
         },
         # [PT] 1e-2; lr_decay stays 0, as it would fight the schedule.
         ranges={"lr": Range(low=3e-4, high=3e-1, log=True)},
-        fused=True,
+        fused=("cpu",),
         defaults={"eps": 1e-10},
     ),
     "adadelta": OptimizerInfo(

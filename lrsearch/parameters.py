@@ -20,6 +20,7 @@ def build_optimizer(optimizer: Mapping[str, Any], model: nn.Module) -> torch.opt
 
     Raises TaskError where the model has no parameter that the optimizer can take.
     """
+    optimizer = fused_where_it_can(optimizer, model)
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
     if optimizer["name"] == "muon":
         info = optimizer_info("muon", "optimizer.name")
@@ -38,6 +39,24 @@ def make_optimizer(
     if info.switches:
         made.train()  # type: ignore[attr-defined]
     return made
+
+
+def fused_where_it_can(optimizer: Mapping[str, Any], model: nn.Module) -> Mapping[str, Any]:
+    """The optimizer, its `fused` off where its class has no fused kernel for the model.
+
+    There is one for some types of device only, and none for complex parameters or sparse gradients.
+    """
+    if not optimizer.get("fused"):
+        return optimizer
+    places = optimizer_info(optimizer["name"], "optimizer.name").fused
+    trained = (p for p in model.parameters() if p.requires_grad)
+    fits = all(p.device.type in places and p.is_floating_point() for p in trained)
+    sparse = any(
+        module.sparse
+        for module in model.modules()
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    )
+    return optimizer if fits and not sparse else {**optimizer, "fused": False}
 
 
 def optimizer_arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:

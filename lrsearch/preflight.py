@@ -51,7 +51,7 @@ def check_file(
         task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)
     with _located(f"{path}: {spec.task}"):
-        steps_per_epoch = try_task(task, chosen)
+        steps_per_epoch = try_task(task, spec, chosen)
         try_optimizers(spec, task, steps_per_epoch)
     return Checked(
         spec=spec,

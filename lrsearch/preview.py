@@ -52,7 +52,7 @@ def sample(spec: StudySpec, count: int, batch_size: int) -> list[Recipe]:
             "schedule": schedules[i % len(schedules)],
         }
         trial = RandomTrial(spec.seed + i, pair)
-        fields = spec.space.suggest(trial, lambda params: batch_size)
+        fields = spec.space.suggest(trial, lambda params: batch_size, accumulate=spec.accumulate)
         size = fields["params"].get("batch_size", batch_size)
         recipes.append(spec.recipe(fields, batch_size=size))
     return recipes

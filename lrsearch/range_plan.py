@@ -202,7 +202,8 @@ def sampler_window(
 ) -> tuple[str, tuple[float, float]]:
     """A window in torch's lr, found with `optimizer`, as the sampler's parameter and its bounds.
 
-    `domains` are the optimizer's in the space, `batch_size` is that of the test.
+    `domains` are the optimizer's in the space, `batch_size` the test's, in samples of a
+    step.
     """
     lr = domains["lr"]
     info = optimizer_info(optimizer["name"], "optimizer")

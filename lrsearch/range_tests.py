@@ -109,7 +109,7 @@ class RangeTest:
     #: As in a recipe, without lr: what the ramps trained with.
     optimizer: Mapping[str, Any]
     ramps: tuple[Ramp, ...]
-    #: Of the ramps; None where the task's loader has its own.
+    #: Samples of an optimizer step of the ramps; None where that is not known.
     batch_size: int | None
     edge: Spread | None
     min_over_10: Spread | None

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     import torch
     from torch.optim.lr_scheduler import LRScheduler
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+#: torch 2.13: `_fused_sgd` gets an empty momentum buffer at the first step, and keeps it as it is
+#: where the scaler skips that step.
+NO_FUSED_FP16 = (
+    "not with precision fp16, whose loss scaler skips steps: torch's fused SGD would then start "
+    "from memory that nothing has written; leave it out"
+)
 
 
 def plain_numbers(value: Any) -> Any:
@@ -110,6 +116,8 @@ class Recipe(BaseModel):
     #: Horizon in optimizer steps; None when `epochs` gives it.
     steps: int | None = Field(default=None, ge=1, lt=2**31)
     batch_size: int | None = Field(default=None, ge=1)
+    #: Micro-batches, of `batch_size` samples each, whose mean gradient makes one optimizer step.
+    accumulate: int = Field(default=1, ge=1, lt=2**31)
     #: Largest total gradient norm (L2 over all parameters); None clips nothing.
     clip_norm: float | None = Field(default=None, gt=0)
     precision: Precision = "fp32"
@@ -141,6 +149,8 @@ class Recipe(BaseModel):
             raise SpecError(f"ema = {self.ema!r}, but {{epochs: 1.0}} or null is accepted")
         if self.weights == "ema" and self.ema is None:
             raise SpecError("weights = 'ema' needs ema: {epochs: 1.0}")
+        if self.optimizer.get("fused") and self.precision == "fp16":
+            raise SpecError(f"optimizer.fused = true, but {NO_FUSED_FP16}")
         return self
 
     @classmethod
@@ -193,7 +203,8 @@ class Recipe(BaseModel):
     ) -> "tuple[torch.optim.Optimizer, LRScheduler]":
         """The torch optimizer and scheduler for `model`, over the recipe's horizon or `epochs`.
 
-        Call `scheduler.step()` once after every `optimizer.step()`; a plateau schedule also takes
+        `steps_per_epoch` counts optimizer steps, of `accumulate` batches each. Call
+        `scheduler.step()` once after every `optimizer.step()`; a plateau schedule also takes
         `scheduler.step(val_loss)` after each validation, of which the run has `validations` (one
         an epoch by default). Raises TaskError where the model has nothing for the optimizer.
         """
@@ -216,7 +227,7 @@ class Recipe(BaseModel):
         rest = ", ".join(
             f"{key} {_short(value)}"
             for key, value in self.optimizer.items()
-            if key not in ("name", "lr")
+            if key not in ("name", "lr", "fused")
         )
         schedule = ", ".join(
             f"{key} {_short(value)}" for key, value in self.schedule.items() if key != "name"
@@ -228,6 +239,11 @@ class Recipe(BaseModel):
             parts.append(f"warmup {100 * self.warmup:g} %")
         parts += [f"{key} {_short(value)}" for key, value in self.params.items()]
         return " · ".join(parts)
+
+
+def without_fused(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an optimizer does, whichever kernel does it."""
+    return {key: value for key, value in optimizer.items() if key != "fused"}
 
 
 def _short(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lrsearch.legality import takes_warmup
 from lrsearch.lookup import optimizer_info
-from lrsearch.ranges import Domain, Fixed, read_stored
+from lrsearch.ranges import Choice, Domain, Fixed, read_stored
 from lrsearch.schedules import SCHEDULES, schedule_info
 from lrsearch.units import Suggester, contains, encode, equivalence, parameter_name, suggest
 
@@ -29,13 +29,17 @@ class SearchSpace:
     #: Keyword arguments of the task function.
     params: Mapping[str, Domain]
 
-    def suggest(self, trial: Suggester, batch_size: BatchSize | None = None) -> dict[str, Any]:
+    def suggest(
+        self, trial: Suggester, batch_size: BatchSize | None = None, *, accumulate: int = 1
+    ) -> dict[str, Any]:
         """Ask `trial` for the fields of one recipe: optimizer, schedule, warmup, params.
 
-        `batch_size` tells the task's own for given params, which momentum-equivalent lr depends on.
+        `batch_size` tells the task's own for given params, of which an optimizer step takes
+        `accumulate`: momentum-equivalent lr depends on their product.
         """
         params = {k: suggest(trial, f"params.{k}", d) for k, d in self.params.items()}
-        size = _size({"params": params}, None if batch_size is None else batch_size(params))
+        own = None if batch_size is None else batch_size(params)
+        size = _size({"params": params, "accumulate": accumulate}, own)
         optimizer = _pick(trial, "optimizer", list(self.optimizers))
         schedule = _pick(trial, "schedule", list(self.schedules))
         fields = {
@@ -73,28 +77,30 @@ class SearchSpace:
     ) -> dict[str, Any] | None:
         """The sampler's parameters that would give `recipe`, or None if it lies outside.
 
-        `batch_size` is the task's own, for a recipe that has none.
+        `batch_size` is the task's own, for a recipe that has none. Whether the optimizer is fused
+        matters only where the space has a choice of that.
         """
         optimizer, schedule = dict(recipe["optimizer"]), dict(recipe["schedule"])
         o, s = optimizer.pop("name"), schedule.pop("name")
         if o not in self.optimizers or s not in self.schedules:
             return None
         info = optimizer_info(o, "optimizer")
+        domains = dict(self.optimizers[o])
+        if not isinstance(domains.get("fused"), Choice):
+            optimizer.pop("fused", None)
+            domains.pop("fused", None)
         if any(name not in self.params for name in recipe["params"]):
             return None  # the task is another one than the space's
-        if "beta1" in info.searchable() and "betas" in optimizer.keys() - self.optimizers[o].keys():
+        if "beta1" in info.searchable() and "betas" in optimizer.keys() - domains.keys():
             optimizer["beta1"], optimizer["beta2"] = optimizer.pop("betas")
         schedule = {**SCHEDULES[s].defaults, **schedule}
         momentum = optimizer.get("momentum", info.default("momentum"))
         scale = equivalence(momentum or 0.0, _size(recipe, batch_size))
         if momentum == 0 and not optimizer.pop("nesterov", False):
             # `suggest` turns nesterov off here, whatever was sampled.
-            nesterov = self.optimizers[o].get("nesterov")
+            nesterov = domains.get("nesterov")
             optimizer |= {} if nesterov is None else {"nesterov": contains(nesterov, True)}
-        wanted = [
-            (f"{o}.{k}", d, optimizer.pop(k, info.default(k)))
-            for k, d in self.optimizers[o].items()
-        ]
+        wanted = [(f"{o}.{k}", d, optimizer.pop(k, info.default(k))) for k, d in domains.items()]
         wanted += [(f"{s}.{k}", d, schedule.pop(k)) for k, d in self.schedules[s].items()]
         wanted += [(f"params.{k}", d, recipe["params"].get(k)) for k, d in self.params.items()]
         if takes_warmup(o, s):
@@ -142,9 +148,9 @@ class SearchSpace:
 
 
 def _size(recipe: Mapping[str, Any], own: int | None) -> int | None:
-    """The batch size that a recipe trains with, where it is known."""
+    """How many samples an optimizer step of the recipe takes, where it is known."""
     size: int | None = recipe["params"].get("batch_size") or recipe.get("batch_size") or own
-    return size
+    return size and size * int(recipe.get("accumulate", 1))
 
 
 def _pick(trial: Suggester, name: str, names: list[str]) -> str:

@@ -11,7 +11,16 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator, model_
 
 from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import SpecError
-from lrsearch.recipe import Precision, Recipe, first_error, plain_numbers, read_yaml
+from lrsearch.lookup import optimizer_info
+from lrsearch.ranges import Choice, Fixed
+from lrsearch.recipe import (
+    NO_FUSED_FP16,
+    Precision,
+    Recipe,
+    first_error,
+    plain_numbers,
+    read_yaml,
+)
 from lrsearch.space import SearchSpace
 from lrsearch.space_file import parse_space
 from lrsearch.spec_parts import (
@@ -54,10 +63,8 @@ EXTENDABLE = (
     "range_test",
     "pruning",
 )
-#: Fields of the study-file format that this version cannot serve yet, and what it does serve.
-NOT_YET = {
-    "accumulate": "1",
-}
+#: Fields that are younger than stored studies, and what these were trained with.
+_YOUNGER = {"accumulate": 1}
 
 
 def _off(value: Any) -> Any:
@@ -91,6 +98,8 @@ class StudySpec(Part):
     #: Earlier studies that this one learns from when it is created.
     warm_start: tuple[EarlierStudy, ...] = ()
     precision: Precision = "fp32"
+    #: Micro-batches whose mean gradient makes one optimizer step.
+    accumulate: int = Field(default=1, ge=1, lt=2**31)
     #: Largest total gradient norm; None clips nothing.
     clip_norm: float | None = Field(default=None, gt=0)
     ema: Ema | None = Ema()
@@ -105,18 +114,6 @@ class StudySpec(Part):
     notes: str = ""
     tags: tuple[str, ...] = ()
     project: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _supported(cls, content: Any) -> Any:
-        if not isinstance(content, dict):
-            return content
-        content = dict(content)
-        for key, accepted in NOT_YET.items():
-            value = content.pop(key, None)
-            if value is not None and str(value) != accepted:
-                raise SpecError(f"{key} is not available in this version; leave it out")
-        return content
 
     @field_validator("space", mode="before")
     @classmethod
@@ -169,6 +166,11 @@ class StudySpec(Part):
             raise ValueError("a number of recipes, or none, is accepted")
         return 0 if value == "none" else value
 
+    @field_validator("accumulate", mode="before")
+    @classmethod
+    def _once(cls, value: Any) -> Any:
+        return 1 if value is None or value == "none" else value
+
     @field_validator("range_test", mode="before")
     @classmethod
     def _no_value(cls, value: Any) -> Any:
@@ -206,6 +208,12 @@ class StudySpec(Part):
             )
         if self.validate_every.steps and self.steps and self.validate_every.steps > self.steps:
             raise ValueError("validate_every.steps is beyond the horizon")
+        for name, fields in self.space.optimizers.items():
+            fused = fields.get("fused")
+            choices = fused.choices if isinstance(fused, Choice) else (False,)
+            choices = (fused.value,) if isinstance(fused, Fixed) else choices
+            if self.precision == "fp16" and True in choices:
+                raise SpecError(f"space.optimizers.{name}.fused = true, but {NO_FUSED_FP16}")
         for where, recipe in self.given_recipes():
             self.recipe(recipe, batch_size=None, where=where)
         for i, entry in enumerate(self.warm_start):
@@ -225,13 +233,15 @@ class StudySpec(Part):
     ) -> Recipe:
         """The recipe that the study trains for these fields (optimizer, schedule, warmup, params).
 
-        Everything else comes from the study, so that all its trials can be compared.
+        Everything else comes from the study, so that all its trials can be compared. An optimizer
+        that torch has a fused kernel of runs it unless `fields` say otherwise.
         """
         ema = None if self.ema is None else {"epochs": self.ema.epochs}
         study = {
             "epochs": self.epochs,
             "steps": self.steps,
             "precision": self.precision,
+            "accumulate": self.accumulate,
             "ema": ema,
             "weights": "ema" if self.ema is not None and self.ema.deploy else "raw",
             "seed": self.seed,
@@ -249,7 +259,14 @@ class StudySpec(Part):
                     f"{where}.{key} = {given[key]!r}, but the study trains with {value!r}; "
                     f"leave it out"
                 )
+        if "fused" not in given["optimizer"] and self._runs_fused(given["optimizer"]["name"]):
+            given["optimizer"] = {**given["optimizer"], "fused": True}
         return Recipe.from_dict({**free, **given, **study}, where)
+
+    def _runs_fused(self, optimizer: str) -> bool:
+        """Whether the optimizer is fused where neither its recipe nor the space says so."""
+        info = optimizer_info(optimizer, "optimizer.name")
+        return info.builtin and bool(info.fused) and self.precision != "fp16"
 
     def declares(self, fields: object) -> bool:
         """Whether a recipe's optimizer is lrsearch's own, or a class that the study itself names.
@@ -305,8 +322,10 @@ class StudySpec(Part):
         return {key: value for key, value in self.to_dict().items() if key not in MUTABLE}
 
     def hash(self) -> str:
-        """SHA-256 of the identity, the same for 1 and 1.0."""
-        text = json.dumps(_as_floats(self.identity()), sort_keys=True)
+        """SHA-256 of the identity, the same for 1 and 1.0, and whether younger fields are there."""
+        identity = self.identity()
+        identity = {k: v for k, v in identity.items() if k not in _YOUNGER or v != _YOUNGER[k]}
+        text = json.dumps(_as_floats(identity), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def differences(self, other: "StudySpec") -> list[str]:

@@ -41,24 +41,25 @@ VALUES: dict[str, Any] = {
 
 
 def textbook_recipes(
-    space: SearchSpace, count: int, batch_size: int | None = None
+    space: SearchSpace, count: int, batch_size: int | None = None, *, accumulate: int = 1
 ) -> list[dict[str, Any]]:
     """At most `count` recipes (optimizer, schedule, warmup, params), each inside the space.
 
     First those of `FIRST` that the space holds, then its other optimizers with the usual schedules;
     no pair twice, so there are fewer where the space has fewer pairs. A value outside its domain
     is moved to the nearest that the domain holds, a fixed one is taken as it is. `sgd.lr` follows
-    `batch_size`, the task's own.
+    `batch_size`, the task's own, and how many batches an optimizer step takes.
     """
     recipes: list[dict[str, Any]] = []
     for pair in _pairs(space):
         if len(recipes) >= count:
             break
-        recipe = space.suggest(_Textbook(*pair), lambda params: batch_size)
+        recipe = space.suggest(_Textbook(*pair), lambda params: batch_size, accumulate=accumulate)
         # A space that moves a pair to a legal one may come to a pair that is there already.
         known = [(r["optimizer"]["name"], r["schedule"]["name"]) for r in recipes]
         found = (recipe["optimizer"]["name"], recipe["schedule"]["name"])
-        if found not in known and space.params_of(recipe, batch_size) is not None:
+        whole = {**recipe, "accumulate": accumulate}
+        if found not in known and space.params_of(whole, batch_size) is not None:
             recipes.append(recipe)
     return recipes
 

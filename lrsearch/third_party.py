@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Arguments of a constructor that no recipe sets.
 _NOT_FIELDS = ("self", "params", "lr", "fused", "foreach", "capturable", "differentiable")
+#: Where a class with a `fused` argument is taken to have what it says.
+_FUSED_ON = ("cpu", "cuda", "mps", "xpu")
 #: Numbers that are the share an average keeps, by the names that packages give them.
 _DECAY_RATES = ("momentum", "rho")
 
@@ -52,7 +54,7 @@ def _inspected(name: str) -> OptimizerInfo:
         fields=fields,
         ranges={},
         momentum="momentum" if "momentum" in fields else "betas" if "betas" in fields else None,
-        fused="fused" in arguments,
+        fused=_FUSED_ON if "fused" in arguments else (),
         defaults={
             key: list(arguments[key].default)
             if isinstance(arguments[key].default, tuple)

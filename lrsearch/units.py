@@ -1,9 +1,9 @@
 """Sampling one field: its domain, in torch's units, against the unit that a sampler works in.
 
 A `1-momentum` or `1-beta1` is sampled instead of the decay rate itself, log-uniformly (Wang et al.
-2021; Dahl et al. 2023), and `sgd.lr` as lr * 0.1 / (1 - momentum) * 64 / batch size: its best value
-then hardly depends on the momentum beside it, nor on the batch size (linear rule: Goyal et al.
-2017).
+2021; Dahl et al. 2023), and `sgd.lr` as lr * 0.1 / (1 - momentum) * 64 / batch size, in samples of
+an optimizer step: its best value then hardly depends on the momentum beside it, nor on the batch
+size (linear rule: Goyal et al. 2017).
 """
 
 import json
@@ -44,7 +44,7 @@ def parameter_name(name: str, domain: Domain) -> str:
 
 
 def equivalence(momentum: float, batch_size: int | None) -> float:
-    """Momentum-equivalent lr as a multiple of lr."""
+    """Momentum-equivalent lr as a multiple of lr; `batch_size` in samples of an optimizer step."""
     batch = REFERENCE_BATCH / (batch_size or REFERENCE_BATCH)
     return (1 - REFERENCE_MOMENTUM) / (1 - momentum) * batch
 

@@ -120,7 +120,8 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
 
     checked = check_file(file, device=device)
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
-    scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=checked.task.batch_size)
+    step_samples = checked.task.batch_size * checked.spec.accumulate
+    scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=step_samples)
     warnings = lint(checked.spec, scale)
     if plot is not None:
         recipes = sample(checked.spec, PREVIEWED, checked.task.batch_size)

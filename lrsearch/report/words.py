@@ -186,6 +186,7 @@ def fields(recipe: Recipe) -> tuple[tuple[str, str], ...]:
         "epochs": recipe.epochs,
         "steps": recipe.steps,
         "batch size": recipe.batch_size,
+        "batches of an optimizer step": recipe.accumulate if recipe.accumulate > 1 else None,
         "gradient clipped to norm": recipe.clip_norm,
         "precision": recipe.precision,
         "weights": "averaged (EMA)" if recipe.weights == "ema" else None,

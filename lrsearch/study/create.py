@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import SpecError, StudyError, near_miss
 from lrsearch.range_plan import range_plan
-from lrsearch.recipe import Recipe
+from lrsearch.recipe import Recipe, without_fused
 from lrsearch.spec import StudySpec
 from lrsearch.storage import range_tests, studies
 from lrsearch.storage.connect import Database, explained
@@ -139,9 +139,15 @@ def enqueue_given(
 
 
 def is_same(given: Mapping[str, Any], trained: Mapping[str, Any]) -> bool:
-    """Whether a recipe that was trained is the given one; the task's batch size fills a gap."""
+    """Whether a recipe that was trained is the given one; the task's batch size fills a gap.
+
+    The same with a fused kernel is the same, to rounding.
+    """
     size = given["batch_size"] or trained["batch_size"]
-    return {**given, "batch_size": size} == dict(trained)
+    mine, theirs = ({"accumulate": 1, **recipe} for recipe in (given, trained))
+    for recipe in (mine, theirs):
+        recipe["optimizer"] = without_fused(recipe["optimizer"])
+    return {**mine, "batch_size": size} == theirs
 
 
 def record_origin(
@@ -170,7 +176,7 @@ def _enqueue_textbook(
     batch_size: int | None,
 ) -> None:
     count = _textbook_count(spec, steps_per_epoch)
-    for recipe in textbook_recipes(spec.space, count, batch_size):
+    for recipe in textbook_recipes(spec.space, count, batch_size, accumulate=spec.accumulate):
         fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
         studies.enqueue(connection, study_id, "textbook", fields)
 

@@ -54,7 +54,8 @@ def encode(
     if params is None:
         return None
     trial = FixedTrial(params)
-    space.suggest(trial, lambda params: recipe.get("batch_size"))
+    accumulate = recipe.get("accumulate", 1)
+    space.suggest(trial, lambda params: recipe.get("batch_size"), accumulate=accumulate)
     return Encoding(params=trial.params, distributions=trial.distributions)
 
 

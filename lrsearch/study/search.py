@@ -205,7 +205,8 @@ class Search:
             fixed=fixed,
         )
         if given is None or fixed is not None:
-            sampled = self.spec.space.suggest(trial, batch_size)
+            accumulate = self.spec.accumulate
+            sampled = self.spec.space.suggest(trial, batch_size, accumulate=accumulate)
         fields = sampled if given is None else given
         size = fields.get("batch_size") or batch_size(fields["params"])
         recipe = self.spec.recipe(fields, batch_size=size)

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import SpecError, StudyError, near_miss
-from lrsearch.recipe import Recipe
+from lrsearch.recipe import Recipe, without_fused
 from lrsearch.spec import StudySpec
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.connect import Database, explained
@@ -99,7 +99,8 @@ def apply(
 
 def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What tells two recipes of a study apart; its settings are the same in all of them."""
-    return {key: recipe[key] for key in (*FIELDS, "clip_norm")}
+    content = {key: recipe[key] for key in (*FIELDS, "clip_norm")}
+    return {**content, "optimizer": without_fused(recipe["optimizer"])}
 
 
 def _from_ours(
@@ -146,6 +147,7 @@ def _other_problem(spec: StudySpec, theirs: StudySpec) -> str:
         "task": (spec.task, theirs.task),
         "objective": (spec.objective, theirs.objective),
         "horizon": ((spec.epochs, spec.steps), (theirs.epochs, theirs.steps)),
+        "accumulate": (spec.accumulate, theirs.accumulate),
         "deployed weights": (_deployed(spec), _deployed(theirs)),
     }
     return ", ".join(f"another {name}" for name, (mine, other) in pairs.items() if mine != other)
@@ -171,6 +173,7 @@ def _best_recipes(
         if not spec.declares(row["recipe"]):
             continue
         fields = {key: row["recipe"][key] for key in FIELDS}
+        fields["optimizer"] = without_fused(fields["optimizer"])  # as this study says
         if row["recipe"]["clip_norm"] != theirs.clip_norm:
             fields["clip_norm"] = row["recipe"]["clip_norm"]  # the recipe's own
         if theirs.task != spec.task:  # whose task takes other arguments

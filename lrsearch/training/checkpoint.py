@@ -10,6 +10,7 @@ import torch
 
 from lrsearch.task import describe
 from lrsearch.training.arena import gather_state, spread_state
+from lrsearch.training.precision import tf32
 from lrsearch.training.slot import Slot
 
 log = logging.getLogger("lrsearch")
@@ -28,6 +29,7 @@ def facts(training: Slot) -> dict[str, Any]:
         "device": training.device.type,
         "threads": torch.get_num_threads(),
         "fused": bool(training.recipe.optimizer.get("fused")),
+        "tf32": tf32(training.device),
         # Another study of this name, since deleted or extended, may have left the file.
         "recipe": training.recipe.to_dict(),
     }
@@ -59,6 +61,7 @@ def pack(training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
         "optimizer": training.optimizer.state_dict(),
         "flat": training.is_flat,
         "scheduler": training.scheduler.state_dict(),
+        "scaler": None if training.scaler is None else training.scaler.state_dict(),
         "ema": None if training.ema is None else [_copy(part) for part in training.ema.average],
         "rng": torch.get_rng_state(),
         "accelerator_rng": _accelerator_rng(training.device),
@@ -112,6 +115,8 @@ def _apply(training: Slot, state: Mapping[str, Any]) -> None:
     # Constructing a scheduler rewrites the optimizer's lr, so its state comes after both exist.
     training.optimizer.load_state_dict(_optimizer_state(training, state))
     training.scheduler.load_state_dict(state["scheduler"])
+    if training.scaler is not None:
+        training.scaler.load_state_dict(state["scaler"])
     if training.ema is not None:
         for mine, saved in zip(training.ema.average, state["ema"], strict=True):
             mine.copy_(saved)

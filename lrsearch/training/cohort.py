@@ -12,17 +12,24 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, vmap
 from torch.utils._pytree import tree_map
 
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.training.arena import Arena, Layout
-from lrsearch.training.engine import CohortError
 from lrsearch.training.feed import Feed
 from lrsearch.training.loop import make_model
 from lrsearch.training.setup import TaskCache, out_of_memory, plan_of
 from lrsearch.training.slot import Slot, wide
+from lrsearch.training.stacked import (
+    CohortError,
+    Part,
+    Stacked,
+    drew,
+    random_state,
+    rows_of,
+    set_random_state,
+)
 from lrsearch.training.validation import Scores, Validation, evaluate
 
 log = logging.getLogger("lrsearch")
@@ -51,19 +58,6 @@ class CohortSlot(Slot):
         self.home.settle(self)
 
 
-class Part:
-    """Neighbouring rows of an arena that are computed together."""
-
-    def __init__(self, arena: Arena, rows: slice) -> None:
-        self.rows = rows
-        views = arena.layout.views(arena.weights[rows])
-        #: Name to [k, *shape], leaves of the graph.
-        self.weights = {name: view.detach().requires_grad_() for name, view in views.items()}
-        self.leaves = list(self.weights.values())
-        self.grads = list(arena.layout.views(arena.grads[rows]).values())
-        self.others = {name: stacked[rows] for name, stacked in arena.others.items()}
-
-
 class Cohort:
     """Places for `size` trials with the params and batch size of `recipe`.
 
@@ -88,6 +82,7 @@ class Cohort:
         self.feed = Feed(self.data[0])
         self.draws = self._draws()
         self.lock_step = self.draws or not self.feed.is_tensors
+        self.stacked = Stacked(self.task, self.base, draws=self.draws)
         self._places: list[CohortSlot | None] = [None] * size
         self._most_at_once = size
         self._stand_in(Arena(self.base, layout, size))
@@ -95,13 +90,9 @@ class Cohort:
     def _draws(self) -> bool:
         """Whether the model draws random numbers in training."""
         inputs, _ = self.feed.first(self.recipe.seed)
-        before = torch.get_rng_state()
+        self.base.train()
         with torch.no_grad():
-            self.base.train()
-            self.base(inputs)
-        drew = not torch.equal(before, torch.get_rng_state())
-        torch.set_rng_state(before)
-        return drew
+            return drew(lambda: self.base(inputs), self.device)
 
     def _stand_in(self, arena: Arena) -> None:
         """Let this arena be the one that is computed on."""
@@ -261,7 +252,7 @@ class Cohort:
 
         What raises leaves buffers and random state as they were.
         """
-        state = torch.get_rng_state() if self.draws else None
+        state = random_state(self.device) if self.draws else None
         for name, kept in self._spare.items():
             kept.copy_(self.arena.others[name])
         while True:
@@ -271,33 +262,18 @@ class Cohort:
                 for name, kept in self._spare.items():
                     self.arena.others[name].copy_(kept)
                 if state is not None:
-                    torch.set_rng_state(state)
+                    set_random_state(state, self.device)
                 if not out_of_memory(error):
                     raise
                 self._halve(error)
 
-    def _part(self, part: Part, inputs: Any, targets: Any, state: Tensor | None) -> Tensor:
+    def _part(self, part: Part, inputs: Any, targets: Any, state: list[Tensor] | None) -> Tensor:
         if state is not None:
-            torch.set_rng_state(state)  # each part draws what each trial alone would
-        inputs, targets = (tree_map(lambda x: x[part.rows], batch) for batch in (inputs, targets))
+            set_random_state(state, self.device)  # each part draws what each trial alone would
         with self.slots[0].autocast():
-            losses: Tensor = vmap(self._loss, randomness=self._randomness)(
-                part.weights, part.others, inputs, targets
+            return self.stacked.gradients(
+                part, rows_of(inputs, part.rows), rows_of(targets, part.rows)
             )
-        grads = torch.autograd.grad(losses, part.leaves, torch.ones_like(losses), allow_unused=True)
-        found = [grad for grad in grads if grad is not None]
-        if len(found) < len(grads):
-            raise CohortError("a parameter has no gradient")
-        torch._foreach_copy_(part.grads, found)
-        return losses.detach()
-
-    @property
-    def _randomness(self) -> str:
-        return "same" if self.draws else "error"
-
-    def _loss(self, weights: Any, others: Any, inputs: Any, targets: Any) -> Tensor:
-        output = functional_call(self.base, {**weights, **others}, (inputs,))
-        return self.task.loss(output, targets)
 
     def _halve(self, error: Exception) -> None:
         """Compute half as many trials at once from now on."""
@@ -331,18 +307,13 @@ class Cohort:
 
     def _scores(self, slots: Sequence[CohortSlot]) -> list[Scores]:
         self.base.eval()
-
-        def one(weights: Any, others: Any, inputs: Any) -> Any:
-            return functional_call(self.base, {**weights, **others}, (inputs,))
-
-        every = vmap(one, in_dims=(0, 0, None), randomness=self._randomness)
+        places = [slot.place for slot in slots]
 
         def outputs(inputs: Any) -> list[Any]:
-            parts = [every(part.weights, part.others, inputs) for part in self._parts]
+            parts = [self.stacked.outputs(part, inputs) for part in self._parts]
             joined = tree_map(lambda *pieces: torch.cat(pieces), *parts)
             return [tree_map(lambda x: x[place], joined) for place in places]  # noqa: B023
 
-        places = [slot.place for slot in slots]
         return evaluate(
             self.task, self.data[1], outputs, autocast=slots[0].autocast, beat=slots[0].beat
         )

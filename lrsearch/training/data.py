@@ -24,7 +24,7 @@ class Data(Protocol):
     """One split of a task's data."""
 
     #: Training batches an epoch has; the last partial one is dropped.
-    steps_per_epoch: int
+    batches: int
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         """The training batches of one epoch on the device, without the first `skip`."""
@@ -71,11 +71,11 @@ class TensorData:
         self.inputs, self.targets = inputs.to(device), targets.to(device)
         self._pick_inputs, self._pick_targets = _picker(self.inputs), _picker(self.targets)
         self.batch_size = batch_size
-        self.steps_per_epoch = len(inputs) // batch_size
+        self.batches = len(inputs) // batch_size
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         order = epoch_order(len(self.inputs), seed, epoch).to(self.inputs.device)
-        for step in range(skip, self.steps_per_epoch):
+        for step in range(skip, self.batches):
             yield self.pick(order[step * self.batch_size : (step + 1) * self.batch_size])
 
     def pick(self, index: torch.Tensor) -> Batch:
@@ -103,13 +103,13 @@ class DatasetData:
     def __init__(self, dataset: "Dataset[Any]", batch_size: int, device: torch.device) -> None:
         self.dataset, self.batch_size, self.device = dataset, batch_size, device
         self.length = len(dataset)  # type: ignore[arg-type]
-        self.steps_per_epoch = self.length // batch_size
+        self.batches = self.length // batch_size
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         order = epoch_order(self.length, seed, epoch).tolist()
         batches = [
             order[step * self.batch_size : (step + 1) * self.batch_size]
-            for step in range(skip, self.steps_per_epoch)
+            for step in range(skip, self.batches)
         ]
         for inputs, targets in self._loader(batch_sampler=batches):
             yield to_device(inputs, self.device), to_device(targets, self.device)
@@ -130,14 +130,14 @@ class LoaderData:
 
     def __init__(self, loader: "DataLoader[Any]", device: torch.device) -> None:
         self.loader, self.device = loader, device
-        self.steps_per_epoch = _full_batches(loader)
+        self.batches = _full_batches(loader)
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         # Sampler and transforms draw from the global generator while they run: give them a stream
         # of their own, and the model's dropout its own back after each batch.
         model_state = torch.get_rng_state()
         batches = self._iterate(epoch_seed(seed, epoch))
-        for step in range(self.steps_per_epoch):
+        for step in range(self.batches):
             inputs, targets = next(batches)
             stream = torch.get_rng_state()
             torch.set_rng_state(model_state)
@@ -240,7 +240,7 @@ def make_splits(task: Task, batch_size: int, device: torch.device) -> tuple[Data
             raise TaskError(f"{which} is empty")
     if isinstance(validation, LoaderData) and len(validation.loader) == 0:
         raise TaskError("validation's DataLoader drops its only batch; leave drop_last out")
-    if train.steps_per_epoch == 0:
+    if train.batches == 0:
         raise TaskError(
             f"train has {_size(train)} samples, fewer than one batch of {batch_size}; the last "
             f"partial batch is dropped, so make batch_size smaller"

@@ -8,11 +8,10 @@ from lrsearch.spec import StudySpec
 from lrsearch.training.loop import Training
 from lrsearch.training.setup import TaskCache, start_training
 from lrsearch.training.slot import Slot
+from lrsearch.training.stacked import CohortError
 from lrsearch.training.validation import Validation
 
-
-class CohortError(Exception):
-    """A fused engine cannot go on; its slots are intact at their last whole step."""
+__all__ = ["CohortError", "Engine", "SoloEngine", "epoch_end"]
 
 
 class Engine(Protocol):

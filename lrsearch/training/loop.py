@@ -43,7 +43,9 @@ class Training(Slot):
         row = None if layout is None else Arena(model, layout, 1).put(0, model)
         # torch's fused kernels give other bits for a row than for each tensor; the user's own
         # script, which has the tensors, is to repeat ours.
-        self.begin(model, row, flat=not self.recipe.optimizer.get("fused"))
+        # A loss scaler looks for gradients in the optimizer's parameters before they are gathered.
+        plain = not self.recipe.optimizer.get("fused") and self.recipe.precision != "fp16"
+        self.begin(model, row, flat=plain)
         self._grads = [] if row is None else _in_order(self.model, row.layout.views(row.grads))
         self._batches: Iterator[Batch] | None = None
 
@@ -52,11 +54,9 @@ class Training(Slot):
         started = time.monotonic()
         self.model.train()
         while self.step < until and self.diverged is None:
-            batch = next(self._epoch(), None)
-            if batch is None:  # the epoch is over
+            self._train_step()
+            if self.position == 0:  # what is left of the epoch makes no whole step
                 self._batches = None
-                continue
-            self._train_step(*batch)
             if self.looks():
                 self.look(float(self.loss_sum))
         self.seconds += time.monotonic() - started
@@ -65,23 +65,32 @@ class Training(Slot):
         """The rest of the current epoch's batches; stays open between calls of `advance`."""
         if self._batches is None:
             epoch, position = divmod(self.step, self.plan.steps_per_epoch)
-            self._batches = self.train_data.train(self.recipe.seed, epoch, position)
+            skip = position * self.recipe.accumulate
+            self._batches = self.train_data.train(self.recipe.seed, epoch, skip)
         return self._batches
 
-    def _train_step(self, inputs: Any, targets: Any) -> None:
+    def _train_step(self) -> None:
         for parameter in self.parameters:  # optimizer.zero_grad(), without 7 us for its profiler
             parameter.grad = None
-        with self.autocast():
-            loss = self.task.loss(self.model(inputs), targets)
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss = loss.detach()
+        batches = self._epoch()
+        losses = [self._backward(*next(batches)) for _ in range(self.recipe.accumulate)]
         if self.step == 0:
-            self.start_loss = float(loss)
+            self.start_loss = sum(float(loss) for loss in losses)
         self.update()
         if self.ema is not None:
             self.ema.update()
-        self.loss_sum += loss
+        for loss in losses:
+            self.loss_sum += loss
+
+    def _backward(self, inputs: Any, targets: Any) -> torch.Tensor:
+        """Add a micro-batch's part of the gradients; its part of the step's loss."""
+        with self.autocast():
+            loss = self.task.loss(self.model(inputs), targets)
+            if self.recipe.accumulate > 1:
+                loss = loss / self.recipe.accumulate
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
         self.beat()
+        return loss.detach()
 
     def gather(self) -> None:
         if not self.is_flat:

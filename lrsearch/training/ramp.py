@@ -11,7 +11,7 @@ from lrsearch.range_tests import FACTOR, Ramp, RangeTest, has_ended, judge, seed
 from lrsearch.rungs import Plan
 from lrsearch.spec import StudySpec
 from lrsearch.training.loop import Training
-from lrsearch.training.setup import TaskCache, failures
+from lrsearch.training.setup import TaskCache, failures, steps_per_epoch
 
 
 class RangeTraining:
@@ -38,7 +38,7 @@ class RangeTraining:
             self.ramps.append(ramp)
         recipe = self.plan.recipe(self.spec, self.spec.seed)
         size = recipe.batch_size or self.cache.batch_size(recipe.params)
-        return judge(self.plan.optimizer, self.ramps, size)
+        return judge(self.plan.optimizer, self.ramps, size and size * recipe.accumulate)
 
     def train_ramp(self) -> Ramp | None:
         """The next seed's ramp, to its end or until it diverges; seeds count up from the study's.
@@ -62,7 +62,10 @@ def start_ramp(spec: StudySpec, plan: RampPlan, cache: TaskCache, *, seed: int) 
     task, splits = cache.splits(recipe)
     steps = len(plan.lrs)
     clock = Plan(
-        steps_per_epoch=splits[0].steps_per_epoch, total_steps=steps, validations=(steps,), rungs={}
+        steps_per_epoch=steps_per_epoch(splits[0], recipe.accumulate),
+        total_steps=steps,
+        validations=(steps,),
+        rungs={},
     )
     training = Training(task, recipe, clock, splits, cache.device)
     training.scheduler = ExponentialLR(training.optimizer, gamma=FACTOR)

@@ -14,6 +14,7 @@ from lrsearch.spec import StudySpec
 from lrsearch.task import LoadedTask, Task, describe
 from lrsearch.training.data import Data, make_splits
 from lrsearch.training.loop import Training, make_model
+from lrsearch.training.precision import autocast
 
 #: Params whose task and data a worker keeps.
 MOST_TASKS = 4
@@ -78,6 +79,20 @@ class TaskCache:
         return task, self._splits[key]
 
 
+def steps_per_epoch(train: Data, accumulate: int) -> int:
+    """Optimizer steps of an epoch; batches that make no whole step are dropped.
+
+    Raises TaskError if there is none.
+    """
+    steps = train.batches // accumulate
+    if steps == 0:
+        raise TaskError(
+            f"accumulate = {accumulate}, but an epoch has {train.batches} full batches; make it or "
+            f"batch_size smaller"
+        )
+    return steps
+
+
 def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
     """When a trial of the study is validated and judged."""
     return make_plan(
@@ -92,34 +107,37 @@ def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
 def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> Training:
     """A trial at step 0."""
     task, splits = cache.splits(recipe)
-    plan = plan_of(spec, recipe, splits[0].steps_per_epoch)
+    plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate))
     return Training(task, recipe, plan, splits, cache.device)
 
 
-def try_task(task: Task, device: torch.device) -> int:
-    """One batch forward and backward, and every metric; returns the steps of an epoch.
+def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
+    """One batch forward and backward, and every metric; returns the optimizer steps of an epoch.
 
-    Raises TaskError in one line for what would make every trial fail.
+    It is computed in the study's precision. Raises TaskError in one line for what would make every
+    trial fail.
     """
     _check_fields(task)
     train, validation = make_splits(task, task.batch_size, device)
     model = make_model(task, device)
+    steps = steps_per_epoch(train, spec.accumulate)
     inputs, targets = next(iter(train.train(0, 0, 0)))
-    output = _run(lambda: model(inputs), "the model")
-    loss = _run(lambda: task.loss(output, targets), "the loss")
+    with autocast(spec.precision, device):
+        output = _run(lambda: model(inputs), "the model")
+        loss = _run(lambda: task.loss(output, targets), "the loss")
     _check_scalar(loss, "the loss")
     if not loss.requires_grad:
         raise TaskError("the loss does not depend on the model's weights; is it detached?")
     _run(loss.backward, "the backward pass")
     model.eval()
     (inputs, targets), _ = next(iter(validation.validation()))
-    with torch.no_grad():
+    with torch.no_grad(), autocast(spec.precision, device):
         output = _run(lambda: model(inputs), "the model on validation data")
         for name, metric in task.metrics.items():
             score = _run(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
             if not isinstance(score, int | float):
                 _check_scalar(score, f"metric {name}")
-    return train.steps_per_epoch
+    return steps
 
 
 def _check_fields(task: Task) -> None:

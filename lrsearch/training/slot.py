@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from lrsearch.lookup import optimizer_info
-from lrsearch.parameters import build_optimizer
+from lrsearch.parameters import build_optimizer, fused_where_it_can
 from lrsearch.plateau import Plateau
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import Plan, divergence_limit
@@ -27,6 +27,7 @@ from lrsearch.training.arena import (
 )
 from lrsearch.training.data import Data
 from lrsearch.training.ema import Ema
+from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler
 from lrsearch.training.validation import Scores, Validation, evaluate
 
 #: Losses are read from the device, and looked at for divergence, every so many steps.
@@ -70,7 +71,7 @@ class Slot:
         #: Whether the optimizer's parameter is the row.
         self.is_flat = flat and row is not None and recipe.optimizer["name"] in ELEMENTWISE
         self.optimizer = (
-            flat_optimizer(recipe.optimizer, row)
+            flat_optimizer(fused_where_it_can(recipe.optimizer, model), row)
             if self.is_flat and row is not None
             else build_optimizer(recipe.optimizer, model)
         )
@@ -81,6 +82,8 @@ class Slot:
             warmup=recipe.warmup,
             validations=len(plan.validations),
         )
+        #: Scales losses so that fp16 gradients are in range; None where nothing needs it.
+        self.scaler = make_scaler(recipe.precision, self.device)
         self.ema: Ema | None = None
         if recipe.ema is not None:
             self.ema = Ema(model, row, span=recipe.ema["epochs"] * plan.steps_per_epoch)
@@ -159,7 +162,12 @@ class Slot:
         return [group for group in (matrices, vectors) if group]
 
     def update(self) -> None:
-        """Clip the gradients that lie in the parameters, and step optimizer and scheduler."""
+        """Clip the gradients that lie in the parameters, and step optimizer and scheduler.
+
+        Those of a scaled loss are unscaled first; where they overflow, neither steps.
+        """
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
         validates = self.step + 1 == self.next_validation
         if self.recipe.clip_norm is not None:
             norm = clip_grad_norm_(self.parameters, self.recipe.clip_norm)
@@ -169,10 +177,20 @@ class Slot:
             self.grad_norm = float(norm)
             self.lr = float(self.optimizer.param_groups[0]["lr"])
         self.gather()
-        self.optimizer.step()
-        self.scheduler.step()
+        if self._step_optimizer():
+            self.scheduler.step()
         self.step += 1
         self.loss_steps += 1
+
+    def _step_optimizer(self) -> bool:
+        """Whether it was done: a loss scaler leaves out a step whose gradients overflow."""
+        if self.scaler is None:
+            self.optimizer.step()
+            return True
+        scale = self.scaler.get_scale()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return self.scaler.get_scale() >= scale
 
     def gather(self) -> None:
         """Bring the gradients to where the optimizer reads them."""
@@ -190,6 +208,8 @@ class Slot:
             self.diverged = f"training loss is not finite by step {self.step}"
         elif mean > limit:
             self.diverged = f"training loss {mean:.3g} is above {limit:.3g} at step {self.step}"
+        elif self.scaler is not None and self.scaler.get_scale() < MIN_SCALE:
+            self.diverged = f"gradients overflow fp16 at any scale of the loss by step {self.step}"
 
     def scores(self, weights: dict[str, Tensor] | None = None) -> Scores:
         """Validate the model by itself, with these weights instead if given."""
@@ -257,9 +277,7 @@ class Slot:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The recipe's precision, for forward passes."""
-        if self.recipe.precision == "bf16":
-            return torch.autocast(self.device.type, dtype=torch.bfloat16)
-        return nullcontext()
+        return autocast(self.recipe.precision, self.device)
 
 
 def wide(device: torch.device) -> torch.dtype:

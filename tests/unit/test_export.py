@@ -167,8 +167,8 @@ def results(folder):
 def lrsearch_training(recipe, validate_every):
     splits = make_splits(small.make_task(), small.BATCH_SIZE, small.CPU)
     plan = make_plan(
-        steps_per_epoch=splits[0].steps_per_epoch,
-        total_steps=recipe.total_steps(splits[0].steps_per_epoch),
+        steps_per_epoch=splits[0].batches,
+        total_steps=recipe.total_steps(splits[0].batches),
         validate_steps=validate_every.steps,
         validate_fraction=validate_every.fraction,
     )

@@ -43,7 +43,8 @@ def recipes(draw):
         "params": draw(st.dictionaries(words, numbers | words | st.booleans() | st.none())),
         "batch_size": draw(st.none() | st.integers(1, 4096)),
         "clip_norm": draw(st.none() | positive),
-        "precision": draw(st.sampled_from(["fp32", "bf16"])),
+        "precision": draw(st.sampled_from(["fp32", "bf16", "fp16"])),
+        "accumulate": draw(st.integers(1, 9)),
         "ema": ema,
         "weights": draw(st.sampled_from(["raw", "ema"])) if ema else "raw",
         "seed": draw(st.integers(0, 2**31)),
@@ -183,8 +184,13 @@ SGD = {"name": "sgd", "lr": 0.1}
         ({"optimizer": SGD, "batch_size": 0}, "r: batch_size = 0: Input should be greater than or"),
         (
             {"optimizer": SGD, "precision": "fp8"},
-            "r: precision = 'fp8': Input should be 'fp32' or 'bf16'",
+            "r: precision = 'fp8': Input should be 'fp32', 'bf16' or 'fp16'",
         ),
+        (
+            {"optimizer": {**SGD, "fused": True}, "precision": "fp16"},
+            "r: optimizer.fused = true, but not with precision fp16, whose loss scaler skips",
+        ),
+        ({"optimizer": SGD, "accumulate": 0}, "r: accumulate = 0: Input should be greater than or"),
         (
             {"optimizer": SGD, "ema": {"decay": 0.9}},
             "r: ema = {'decay': 0.9}, but {epochs: 1.0} or null is accepted",
@@ -205,7 +211,7 @@ SGD = {"name": "sgd", "lr": 0.1}
         ),
         (
             {"optimizer": SGD, "xyz": 3},
-            "r: xyz is not a field of a recipe; accepted: batch_size, clip_norm, ema, epochs, ",
+            "r: xyz is not a field of a recipe; accepted: accumulate, batch_size, clip_norm, ema, ",
         ),
     ],
     ids=str,

@@ -298,13 +298,21 @@ def test_what_a_recipe_leaves_out_is_torchs_default():
         {"optimizer": {**INSIDE["optimizer"], "nesterov": True}},
         {"optimizer": {**INSIDE["optimizer"], "weight_decay": 0.0}},
         {"optimizer": {**INSIDE["optimizer"], "dampening": 0.1}},
-        {"optimizer": {**INSIDE["optimizer"], "fused": True}},
     ],
     ids=str,
 )
 def test_a_recipe_outside_the_space_has_no_params(changes):
     assert params_of(with_sgd(nesterov=False)) is not None
     assert params_of(with_sgd(nesterov=False), **changes) is None
+
+
+def test_a_fused_recipe_is_where_it_would_be_unfused():
+    plain, fused = INSIDE["optimizer"], {**INSIDE["optimizer"], "fused": True}
+    for space in (with_sgd(nesterov=False), with_sgd(nesterov=False, fused=False)):
+        assert params_of(space, optimizer=fused) == params_of(space, optimizer=plain) is not None
+    chosen = with_sgd(nesterov=False, fused=[True, False])
+    assert params_of(chosen, optimizer=fused)["sgd.fused"] is True
+    assert params_of(chosen, optimizer=plain)["sgd.fused"] is False
 
 
 @pytest.mark.parametrize("nesterov", [True, False, [True, False]], ids=str)
@@ -791,11 +799,13 @@ def test_a_param_that_the_space_has_not_is_outside():
     assert searched.params_of(recipe)["params.dropout"] == 0.5
 
 
-@pytest.mark.parametrize("own", [16, 64, None])
-def test_a_searched_batch_size_goes_before_the_tasks_own(own):
-    space = space_of(
-        optimizers={"sgd": {"momentum": 0.9, "nesterov": False}}, params={"batch_size": [128]}
-    )
+@pytest.mark.parametrize(
+    ("searched", "own", "accumulate"), [(128, 16, 1), (128, None, 1), (None, 128, 1), (32, 16, 4)]
+)
+def test_sgds_lr_follows_the_samples_of_a_step(searched, own, accumulate):
+    """A searched batch size goes before the task's own."""
+    params = {"batch_size": [searched]} if searched else {}
+    space = space_of(optimizers={"sgd": {"momentum": 0.9, "nesterov": False}}, params=params)
     trial = optuna.trial.FixedTrial(
         {
             "optimizer": "sgd",
@@ -803,9 +813,10 @@ def test_a_searched_batch_size_goes_before_the_tasks_own(own):
             "sgd.lr": 0.1,
             "sgd.weight_decay": 1e-4,
             "warmup": 0.0,
-            "params.batch_size": 128,
+            "params.batch_size": searched,
         }
     )
-    recipe = space.suggest(trial, lambda params: own)
+    recipe = space.suggest(trial, lambda params: own, accumulate=accumulate)
     assert recipe["optimizer"]["lr"] == pytest.approx(0.2)
-    assert space.params_of({**recipe, "batch_size": own}, own)["sgd.lr"] == pytest.approx(0.1)
+    recipe |= {"batch_size": own, "accumulate": accumulate}
+    assert space.params_of(recipe, own)["sgd.lr"] == pytest.approx(0.1)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.errors import SpecError
+from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.presets import PRESETS
 from lrsearch.recipe import Recipe
 from lrsearch.space_file import parse_space
@@ -53,6 +54,7 @@ FULL = {
         },
     ],
     "precision": "bf16",
+    "accumulate": 2,
     "clip_norm": 1.0,
     "ema": {"epochs": 0.5, "deploy": True},
     "checkpoints": {"to": "/tmp/checkpoints", "every": "2m", "at_most": "1GB"},
@@ -114,7 +116,7 @@ def test_every_field_of_a_file_is_read():
     assert spec.confirm == Confirm(top=2, runs=8)
     assert spec.ema == Ema(epochs=0.5, deploy=True)
     plain = ("name", "task", "steps", "seed", "baseline", "textbook", "precision", "clip_norm")
-    for key in (*plain, "notes"):
+    for key in (*plain, "accumulate", "notes"):
         assert getattr(spec, key) == FULL[key]
     assert spec.range_test == "none"
     assert spec.tags == ("a", "b")
@@ -188,8 +190,8 @@ def test_tags_that_look_like_numbers_stay_text():
     assert spec_of(tags=["2024", "1e-3"]).tags == ("2024", "1e-3")
 
 
-@pytest.mark.parametrize(("field", "value"), [("warm_start", "none"), ("accumulate", 1)])
-def test_a_field_of_a_later_version_may_say_what_this_one_does(field, value):
+@pytest.mark.parametrize(("field", "value"), [("warm_start", "none"), ("accumulate", "none")])
+def test_none_is_what_a_field_is_without(field, value):
     assert spec_of(**{field: value}) == spec_of(**{field: None}) == spec_of()
 
 
@@ -212,8 +214,8 @@ def test_a_spec_cannot_be_changed():
             {"task": ..., "taks": "a.py:t"},
             "taks is not a field of a study file; did you mean 'task'?",
         ),
-        ({"xyz": 1}, "xyz is not a field of a study file; accepted: baseline, budget, check"),
-        ({3: 4}, "3 is not a field of a study file; accepted: baseline, budget, checkpoints"),
+        ({"xyz": 1}, "xyz is not a field of a study file; accepted: accumulate, baseline, budget"),
+        ({3: 4}, "3 is not a field of a study file; accepted: accumulate, baseline, budget"),
         ({"budget": {"trial": 3}}, "budget.trial is not a field of budget; did you mean 'trials'?"),
         (
             {"pruning": {"rugs": []}},
@@ -293,7 +295,13 @@ def test_a_spec_cannot_be_changed():
         ({"confirm": {"top": 0}}, "confirm.top = 0: Input should be greater than or equal to 1"),
         ({"ema": {"epochs": 0}}, "ema.epochs = 0: Input should be greater than 0"),
         ({"ema": "yes"}, "ema = 'yes': Input should be a mapping"),
-        ({"precision": "fp16"}, "precision = 'fp16': Input should be 'fp32' or 'bf16'"),
+        ({"precision": "fp8"}, "precision = 'fp8': Input should be 'fp32', 'bf16' or 'fp16'"),
+        (
+            {"precision": "fp16", "space": {"optimizers": {"sgd": {"fused": [True, False]}}}},
+            "space.optimizers.sgd.fused = true, but not with precision fp16, whose loss scaler",
+        ),
+        ({"accumulate": 0}, "accumulate = 0: Input should be greater than or equal to 1"),
+        ({"accumulate": 1.5}, "accumulate = 1.5: Input should be a valid integer"),
         ({"clip_norm": 0}, "clip_norm = 0: Input should be greater than 0"),
         ({"code": "ignore"}, "code = 'ignore': Input should be 'refuse' or 'warn'"),
         (
@@ -324,8 +332,6 @@ def test_a_spec_cannot_be_changed():
             {"space": {"optimizers": {"sgd": {"lr": [1e-4, 1e-1]}}}},
             "space.optimizers.sgd.lr = [0.0001, 0.1] is ambiguous: write {low: 0.0001, high: 0.1}",
         ),
-        # not yet
-        ({"accumulate": 4}, "accumulate is not available in this version; leave it out"),
         ({"range_test": "once"}, "range_test = 'once': Input should be 'auto' or 'none'"),
         # recipes
         ({"baseline": 5}, "baseline = 5: Input should be a mapping"),
@@ -388,7 +394,7 @@ def test_what_is_no_mapping_is_no_study():
 
 
 @given(
-    st.sampled_from([*StudySpec.model_fields, "accumulate", "x"]),
+    st.sampled_from([*StudySpec.model_fields, "x"]),
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["none", "1e-3"]),
         lambda inner: (
@@ -462,6 +468,7 @@ CHANGED = {
     "textbook": "none",
     "warm_start": ["old"],
     "precision": "bf16",
+    "accumulate": 2,
     "clip_norm": 1.0,
     "ema": {"epochs": 2.0},
     "name": "other",
@@ -553,13 +560,40 @@ def test_a_study_trains_its_recipes_with_its_own_horizon_precision_ema_and_seed(
             "batch_size": 32,
             "clip_norm": 1.0,
             "precision": "bf16",
+            "accumulate": 2,
             "ema": {"epochs": 0.5},
             "weights": "ema",
             "seed": 7,
+            "optimizer": {**BASELINE["optimizer"], "fused": True},
         }
     )
-    plain = spec_of(ema="none").recipe(BASELINE, batch_size=None)
-    assert plain == Recipe.from_dict({**BASELINE, "epochs": 10})
+    plain = spec_of(ema="none", precision="fp16").recipe(BASELINE, batch_size=None)
+    assert plain == Recipe.from_dict({**BASELINE, "epochs": 10, "precision": "fp16"})
+
+
+def test_an_optimizer_is_fused_where_torch_can_and_nobody_says_otherwise():
+    spec = spec_of(baseline={"optimizer": {"name": "schedulefree.AdamWScheduleFree", "lr": 0.1}})
+
+    def fused(name, spec=spec, **fields):
+        recipe = spec.recipe({"optimizer": {"name": name, "lr": 0.1, **fields}}, batch_size=None)
+        return recipe.optimizer.get("fused")
+
+    torchs = {name for name in OPTIMIZERS if fused(name)}
+    assert torchs == {"sgd", "adam", "adamw", "adagrad"}
+    assert fused("sgd", fused=False) is False
+    assert fused("schedulefree.AdamWScheduleFree") is None
+    assert not any(fused(name, spec_of(precision="fp16")) for name in torchs)
+
+
+def test_a_study_of_before_a_field_is_the_same_study():
+    sgd = {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
+    space = {"optimizers": {"sgd": sgd}, "schedules": ["constant"], "warmup": 0}
+    spec = spec_of(space=space)
+    stored = spec.to_dict()
+    del stored["accumulate"]
+    assert StudySpec.from_stored(stored) == spec
+    # As the last version, which did not know the field, had it.
+    assert spec.hash() == "5dcf189acb3aa6b7b61a43a015e1bb9565866f1e9470e0961ca6485649bb2e6c"
 
 
 def test_given_recipes_are_the_baseline_and_the_enqueued_ones_with_their_places():
@@ -583,6 +617,7 @@ def test_a_given_recipe_may_have_its_own_clipping_and_batch_size():
         ("epochs", 30, "10"),
         ("steps", 500, "None"),
         ("precision", "bf16", "'fp32'"),
+        ("accumulate", 4, "1"),
         ("ema", {"epochs": 2.0}, "{'epochs': 1.0}"),
         ("seed", 1, "0"),
     ],

@@ -167,7 +167,7 @@ def test_a_space_of_other_packages_is_sampled_like_any(data):
 
 def test_what_a_signature_says():
     info = optimizer_info("schedulefree.AdamWScheduleFree", "o")
-    assert (info.switches, info.momentum, info.fused) == (True, "betas", False)
+    assert (info.switches, info.momentum, info.fused) == (True, "betas", ())
     assert info.fields["betas"] == BETAS
     assert info.default("betas") == [0.9, 0.999]
     info = optimizer_info("prodigyopt.Prodigy", "o")

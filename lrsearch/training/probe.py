@@ -1,0 +1,201 @@
+"""Whether a model can be trained in a cohort, and whether it comes out right: two trials, one step.
+
+vmap refuses some models, runs others slowly, and gets a few silently wrong (a buffer that is
+replaced in place of being written into loses its update). So two models are stepped by themselves
+and as a cohort, and everything is compared: losses, gradients, buffers, outputs in evaluation.
+"""
+
+import copy
+import random
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+from lrsearch.recipe import Recipe
+from lrsearch.task import Task, describe
+from lrsearch.training.arena import Arena, Layout
+from lrsearch.training.data import Batch, Data
+from lrsearch.training.loop import make_model
+from lrsearch.training.stacked import Part, Stacked, drew, random_state, set_random_state
+
+#: Largest difference, relative to the largest number compared, that is still rounding: in float64
+#: 1e-16 to 1e-12 was measured for models with batch normalisation, where float32 has 1e-7 to 1e-4.
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+_SLOW = re.compile(r"batching rule for (\S+?)\.?(?:\s|$)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """What a cohort of two gave."""
+
+    fits: bool
+    #: Why not, on one line.
+    reason: str | None = None
+    #: Operations that run trial by trial inside a cohort.
+    slow_ops: tuple[str, ...] = ()
+    #: Whether the model draws random numbers, so that a cohort has to go in lock-step.
+    random: bool = False
+    #: Largest relative difference from the trials by themselves.
+    error: float = 0.0
+
+
+class _Unfit(Exception):  # noqa: N818 - no error: the model trains alone
+    """The model cannot be trained in a cohort; the message says why."""
+
+
+def probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.device) -> Probe:
+    """Step two models alone and together, in float64 where model and device can.
+
+    Leaves torch's random state as it was. Raises TaskError where even one model alone fails.
+    """
+    before = random_state(device)
+    try:
+        return _probe(task, recipe, splits, device)
+    except _Unfit as unfit:
+        return Probe(fits=False, reason=str(unfit))
+    finally:
+        set_random_state(before, device)
+
+
+def _probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.device) -> Probe:
+    torch.manual_seed(recipe.seed)
+    models = [make_model(task, device) for _ in range(2)]
+    batches = [next(splits[0].train(recipe.seed + i, 0, 0)) for i in range(2)]
+    draws = drew(lambda: _keeps_no_account(models[0], batches[0][0]), device)
+    state = random_state(device)
+    dtype = torch.float32 if device.type == "mps" else torch.float64
+    try:
+        trial = _Trial(task, models, batches, dtype)
+        alone = trial.alone(state, device)
+    except Exception:  # a model that is written for float32
+        trial = _Trial(task, models, batches, torch.float32)
+        alone = trial.alone(state, device)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        set_random_state(state, device)
+        together = trial.together(draws=draws)
+    error = max(map(_difference, alone, together))
+    if not error <= TOLERANCE[trial.dtype]:
+        raise _Unfit(
+            f"a cohort of two differs by {error:.1g} from the same trials alone; does the model "
+            f"replace a buffer in place of writing into it?"
+        )
+    found = (_SLOW.search(str(warning.message)) for warning in caught)
+    slow = sorted({match[1] for match in found if match})
+    return Probe(fits=True, slow_ops=tuple(slow), random=draws, error=error)
+
+
+def _keeps_no_account(model: nn.Module, inputs: Any) -> None:
+    """Run a copy of the model; raises _Unfit if it changes something that is no tensor."""
+    model = copy.deepcopy(model).train()
+    account, drawn = _account(model), random.getstate()
+    with torch.no_grad():
+        model(inputs)
+    if random.getstate() != drawn:
+        random.setstate(drawn)
+        raise _Unfit("the model draws from Python's random numbers, which trials would share")
+    changed = [name for name, value in _account(model).items() if account.get(name) != value]
+    if changed:
+        raise _Unfit(f"the model changes its attribute {changed[0]}, which trials would share")
+
+
+def _account(model: nn.Module) -> dict[str, Any]:
+    """Numbers and words that modules keep, by dotted name."""
+    return {
+        f"{name}.{key}".removeprefix("."): value
+        for name, module in model.named_modules()
+        for key, value in vars(module).items()
+        if isinstance(value, int | float | str)
+    }
+
+
+class _Trial:
+    """Two models and a batch of each."""
+
+    def __init__(
+        self, task: Task, models: Sequence[nn.Module], batches: Sequence[Batch], dtype: torch.dtype
+    ) -> None:
+        self.task, self.dtype = task, dtype
+        self.models = [copy.deepcopy(model).to(dtype) for model in models]
+        self.batches = [_as(batch, dtype) for batch in batches]
+
+    def alone(self, state: list[Tensor], device: torch.device) -> list[list[Tensor]]:
+        """Losses, gradients, other numbers, outputs in evaluation, of one after the other."""
+        results = [self._one(i, state, device) for i in range(2)]
+        return [
+            [torch.stack(list(pair)) for pair in zip(*kinds, strict=True)]
+            for kinds in zip(*results, strict=True)
+        ]
+
+    def _one(self, i: int, state: list[Tensor], device: torch.device) -> list[list[Tensor]]:
+        model = copy.deepcopy(self.models[i]).train()
+        inputs, targets = self.batches[i]
+        set_random_state(state, device)
+        loss = self.task.loss(model(inputs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        for name, p in trained.items():
+            if p.grad is None:
+                raise _Unfit(f"the loss does not depend on parameter {name}")
+        grads = [p.grad for p in trained.values() if p.grad is not None]
+        buffers = [value.clone() for _, value in sorted(model.named_buffers())]
+        model.eval()
+        with torch.no_grad():
+            outputs = tree_leaves(model(self.batches[0][0]))
+        return [[loss.detach()], grads, buffers, outputs]
+
+    def together(self, *, draws: bool) -> list[list[Tensor]]:
+        """The same of both at once. Raises _Unfit where that cannot be."""
+        layout = Layout.of(self.models[0])
+        if layout is None:
+            raise _Unfit("the model's parameters are of several types or layouts")
+        arena = Arena(self.models[0], layout, 2)
+        for place, model in enumerate(self.models):
+            arena.put(place, copy.deepcopy(model))
+        stacked = Stacked(self.task, copy.deepcopy(self.models[0]).train(), draws=draws)
+        part = Part(arena, slice(0, 2))
+        inputs, targets = (tree_map(_stack, *pair) for pair in zip(*self.batches, strict=True))
+        try:
+            losses = stacked.gradients(part, inputs, targets)
+            buffers = [value.clone() for _, value in sorted(arena.others.items())]
+            stacked.base.eval()
+            with torch.no_grad():
+                outputs = tree_leaves(stacked.outputs(part, self.batches[0][0]))
+        except Exception as error:
+            raise _Unfit(_short(error)) from error
+        views = layout.views(arena.grads)
+        trained = [name for name, p in self.models[0].named_parameters() if p.requires_grad]
+        return [[losses], [views[name] for name in trained], buffers, outputs]
+
+
+def _stack(*values: Any) -> Any:
+    return torch.stack(values) if isinstance(values[0], Tensor) else values[0]
+
+
+def _as(batch: Any, dtype: torch.dtype) -> Any:
+    """The batch with its floats of this type."""
+
+    def convert(value: Any) -> Any:
+        is_float = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(dtype) if is_float else value
+
+    return tree_map(convert, batch)
+
+
+def _difference(alone: Sequence[Tensor], together: Sequence[Tensor]) -> float:
+    """The largest difference, relative to the largest number in any of them."""
+    pairs = [(a.double(), b.double()) for a, b in zip(alone, together, strict=True) if a.numel()]
+    largest = max((float(a.abs().max()) for a, _ in pairs), default=0.0) or 1.0
+    return max((float((a - b).abs().max()) for a, b in pairs), default=0.0) / largest
+
+
+def _short(error: BaseException) -> str:
+    """The first sentence of what vmap says."""
+    return re.split(r"(?<=[a-z)])[.;]\s", describe(error), maxsplit=1)[0][:200]

@@ -1,0 +1,98 @@
+"""One model over stacked weights: the losses, gradients and outputs of several trials at once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.utils._pytree import tree_map
+
+from lrsearch.task import Task
+from lrsearch.training.arena import Arena
+
+
+class CohortError(Exception):
+    """A fused engine cannot go on; its slots are intact at their last whole step."""
+
+
+class Part:
+    """Neighbouring rows of an arena that are computed together."""
+
+    def __init__(self, arena: Arena, rows: slice) -> None:
+        self.rows = rows
+        views = arena.layout.views(arena.weights[rows])
+        #: Name to [k, *shape], leaves of the graph.
+        self.weights = {name: view.detach().requires_grad_() for name, view in views.items()}
+        self.leaves = list(self.weights.values())
+        self.grads = list(arena.layout.views(arena.grads[rows]).values())
+        self.others = {name: stacked[rows] for name, stacked in arena.others.items()}
+
+
+class Stacked:
+    """The calls of a model and its loss, mapped over the rows of an arena."""
+
+    def __init__(self, task: Task, base: nn.Module, *, draws: bool) -> None:
+        """`base` is what calls stand on, its own numbers are never used; `draws`: see `drew`."""
+        self.task, self.base = task, base
+        # "same": one mask for all, which is what each of them alone would draw.
+        self._randomness = "same" if draws else "error"
+
+    def gradients(self, part: Part, inputs: Any, targets: Any) -> Tensor:
+        """The loss of each row, [k]; its gradient is put into the arena.
+
+        `inputs` and `targets` have a leading dimension of rows. Raises what the task's code or
+        vmap raises, and CohortError where a parameter has no gradient.
+        """
+        losses: Tensor = vmap(self._loss, randomness=self._randomness)(
+            part.weights, part.others, inputs, targets
+        )
+        grads = torch.autograd.grad(losses, part.leaves, torch.ones_like(losses), allow_unused=True)
+        for name, grad in zip(part.weights, grads, strict=True):
+            if grad is None:
+                raise CohortError(f"the loss does not depend on parameter {name}")
+        torch._foreach_copy_(part.grads, [grad for grad in grads if grad is not None])
+        return losses.detach()
+
+    def _loss(
+        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any, targets: Any
+    ) -> Tensor:
+        return self.task.loss(self._output(weights, others, inputs), targets)
+
+    def _output(
+        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any
+    ) -> Any:
+        return functional_call(self.base, {**weights, **others}, (inputs,))
+
+    def outputs(self, part: Part, inputs: Any) -> Any:
+        """The output of each row for the same inputs, stacked."""
+        mapped = vmap(self._output, in_dims=(0, 0, None), randomness=self._randomness)
+        return mapped(part.weights, part.others, inputs)
+
+
+def drew(call: Callable[[], Any], device: torch.device) -> bool:
+    """Whether a call draws from torch's random numbers, whose state is left as it was."""
+    before = random_state(device)
+    call()
+    after = random_state(device)
+    set_random_state(before, device)
+    return not all(map(torch.equal, before, after))
+
+
+def random_state(device: torch.device) -> list[Tensor]:
+    """Of torch's generators, the processor's and the device's."""
+    states = [torch.get_rng_state()]
+    if device.type != "cpu":
+        states.append(torch.get_device_module(device).get_rng_state())
+    return states
+
+
+def set_random_state(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0])
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states[1])
+
+
+def rows_of(batch: Any, rows: slice) -> Any:
+    """Part of a batch that has a leading dimension of places."""
+    return tree_map(lambda value: value[rows], batch)
