@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from lrsearch.recipe import Recipe
-from lrsearch.training.engine import Engine, Slot
+from lrsearch.training.engine import Engine
+from lrsearch.training.slot import Slot
 
 #: Steps between a worker's looks at its trials.
 STEPS = 16

@@ -14,7 +14,7 @@ from lrsearch.storage.outages import Patience, complaint, passes
 from lrsearch.study.search import Search
 from lrsearch.task import describe
 from lrsearch.training import checkpoint
-from lrsearch.training.loop import Training
+from lrsearch.training.slot import Slot
 from lrsearch.training.store import CheckpointStore
 
 log = logging.getLogger("lrsearch")
@@ -27,46 +27,67 @@ COST_FACTOR = 20.0
 ANSWER_SECONDS, NO_PATIENCE = 5.0, Patience(seconds=0)
 
 
-class Checkpoints:
-    """What a worker saves of the one trial or run that it trains.
-
-    `resume` comes first, also for one that begins. Measured on a local disk and PostgreSQL, with
-    AdamW and the weight average: 10 ms for a checkpoint of 0.1 MB (a small MLP), 150 ms for one of
-    40 MB (10 MB of weights), half of it for the disk; going on from it takes 4 and 80 ms.
-    """
+class Shelf:
+    """Where a worker keeps the checkpoints of whatever it trains for a study."""
 
     def __init__(
         self, database: Database, study_id: int, store: CheckpointStore, settings: Checkpointing
     ) -> None:
         self.database, self.study_id, self.store = database, study_id, store
         self.settings = settings
+        self._warned = False
+
+    @classmethod
+    def of(cls, search: Search) -> "Shelf":
+        """Raises SpecError if the study's folder or URL cannot be used from here."""
+        return cls(search.database, search.study_id, store_of(search), search.spec.checkpoints)
+
+    def is_full(self, total: int, more: int) -> bool:
+        """Whether `more` bytes are too many beside `total`; the first time, a line says so."""
+        full = total + more > self.settings.at_most
+        if full and not self._warned:
+            log.warning(
+                "the study's checkpoints hold %.3g GB of at most %.3g GB (checkpoints.at_most); "
+                "no more are made until trials end",
+                total / 1e9,
+                self.settings.at_most / 1e9,
+            )
+        self._warned = self._warned or full
+        return full
+
+
+class Checkpoints:
+    """What a worker saves of one trial or run.
+
+    `resume` comes first, also for one that begins. Measured on a local disk and PostgreSQL, with
+    AdamW and the weight average: 10 ms for a checkpoint of 0.1 MB (a small MLP), 150 ms for one of
+    40 MB (10 MB of weights), half of it for the disk; going on from it takes 4 and 80 ms.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf, self.database, self.store = shelf, shelf.database, shelf.store
         #: Seconds of training, and position, at the last checkpoint or the start.
         self._saved_at, self._position = 0.0, (0, 0)
         #: Seconds that the last one took to save.
         self._cost = 0.0
-        self._warned = self._warned_of_size = False
+        self._warned = False
         #: Whether there may be files of the trial.
         self._leaves_files = False
 
-    @classmethod
-    def of(cls, search: Search) -> "Checkpoints":
-        """Raises SpecError if the study's folder or URL cannot be used from here."""
-        return cls(search.database, search.study_id, store_of(search), search.spec.checkpoints)
-
-    def resume(self, claim: Claim, training: Training) -> list[dict[str, Any]] | None:
+    def resume(self, claim: Claim, training: Slot) -> list[dict[str, Any]] | None:
         """Put a fresh `training` where its newest checkpoint stands that can be used here.
 
         Returns the rows that the database did not have then; None if there is no such checkpoint,
         with a line in the log if there should be.
         """
-        self._warned, pending = False, None
+        pending = None
         self._leaves_files = claim.attempt > 1
         if claim.attempt > 1:
             pending = self._resume(claim, training)
         self._stands(training)
         return pending
 
-    def _resume(self, claim: Claim, training: Training) -> list[dict[str, Any]] | None:
+    def _resume(self, claim: Claim, training: Slot) -> list[dict[str, Any]] | None:
         rows = self.database.look(
             lambda connection: checkpoints.newest_first(connection, claim.kind, claim.id)
         )
@@ -78,19 +99,17 @@ class Checkpoints:
                 return pending
         return None
 
-    def _stands(self, training: Training) -> None:
+    def _stands(self, training: Slot) -> None:
         self._saved_at = training.seconds
         self._position = (training.step, training.validated)
 
-    def due(self, training: Training) -> bool:
+    def due(self, training: Slot) -> bool:
         """Whether so much would be lost that a checkpoint is worth its time."""
         lost = training.seconds - self._saved_at
-        enough = RUNG_SECONDS if _at_rung(training) else self.settings.every
+        enough = RUNG_SECONDS if _at_rung(training) else self.shelf.settings.every
         return lost >= max(enough, COST_FACTOR * self._cost)
 
-    def save(
-        self, claim: Claim, training: Training, pending: Sequence[Mapping[str, Any]] = ()
-    ) -> bool:
+    def save(self, claim: Claim, training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bool:
         """Keep the trial as it stands, with the rows that are not in the database yet.
 
         False if the claim is lost, or if it cannot be kept: then one line per trial is logged.
@@ -112,20 +131,19 @@ class Checkpoints:
             self._stands(training)
         return done
 
-    def _save(self, claim: Claim, training: Training, pending: Sequence[Mapping[str, Any]]) -> bool:
+    def _save(self, claim: Claim, training: Slot, pending: Sequence[Mapping[str, Any]]) -> bool:
         # First: while the database is away, nothing is written.
         kept, total = self.database.look(
             lambda connection: (
                 checkpoints.newest_first(connection, claim.kind, claim.id),
-                checkpoints.total_bytes(connection, self.study_id),
+                checkpoints.total_bytes(connection, self.shelf.study_id),
             ),
             answer_seconds=ANSWER_SECONDS,
             patience=NO_PATIENCE,
         )
         replaced = kept[1:]
         data = checkpoint.pack(training, pending)
-        if total - sum(row["bytes"] for row in replaced) + len(data) > self.settings.at_most:
-            self._warn_of_size(total)
+        if self.shelf.is_full(total, len(data) - sum(row["bytes"] for row in replaced)):
             return False
         self._leaves_files = True
         saved = self.store.write(claim.kind, claim.id, training.step, data)
@@ -152,18 +170,8 @@ class Checkpoints:
             log.warning("no checkpoint of %s with id %d: %s", claim.kind, claim.id, reason)
         self._warned = True
 
-    def _warn_of_size(self, total: int) -> None:
-        if not self._warned_of_size:
-            log.warning(
-                "the study's checkpoints hold %.3g GB of at most %.3g GB (checkpoints.at_most); "
-                "no more are made until trials end",
-                total / 1e9,
-                self.settings.at_most / 1e9,
-            )
-        self._warned_of_size = True
 
-
-def _at_rung(training: Training) -> bool:
+def _at_rung(training: Slot) -> bool:
     """Whether the last validation was at this step, and at a rung."""
     done = training.validated
     return training.plan.rungs.get(done) is not None and (

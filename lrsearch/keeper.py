@@ -1,13 +1,14 @@
-"""A worker's second thread: renews its lease, writes its curve rows, frees what the dead held.
+"""A worker's second thread: renews its leases, writes its curve rows, frees what the dead held.
 
-It has a database connection of its own, so that neither waits for the other. A lease is renewed
-only while training makes progress: a hung step loses it, as a dead process does.
+It has a database connection of its own, so that neither waits for the other. Leases are renewed
+only while training makes progress: a hung step loses them, as a dead process does. What a worker
+trains at the same time gets on together or not at all.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -32,20 +33,48 @@ BATCH_ROWS, BATCH_SECONDS = 50, 2.0
 PARTING_SECONDS = 5.0
 #: How often the thread looks at what is due.
 TICK_SECONDS = 0.25
+#: Of many trials so many are shown by number.
+SHOWN = 3
 
 
 class StopTrial(Exception):  # noqa: N818 - no error: somebody asked for it
     """`lrsearch trial stop` was asked for the trial in training."""
 
 
-class _Held:
-    """What is in training, and when it last got on."""
+class Held:
+    """A claim that a keeper renews until it is dropped."""
 
-    def __init__(self, claim: Claim, telemetry: Telemetry | None, doing: str) -> None:
-        self.claim, self.telemetry, self.doing = claim, telemetry, doing
+    def __init__(
+        self, keeper: "Keeper", claim: Claim, doing: str, telemetry: Telemetry | None
+    ) -> None:
+        self.keeper, self.claim, self.doing, self.telemetry = keeper, claim, doing, telemetry
+        #: Whether the lease is gone, somebody asked for the end, and training once hung.
         self.lost = self.stop = self.hung = False
         self.beats = -1
         self.progress = self.written = time.monotonic()
+
+    def check(self) -> None:
+        """Look at what the thread has found.
+
+        Raises LostTrialError when the lease is gone, StopTrial when somebody asked for the trial's
+        end, and whatever unexpected ended the thread.
+        """
+        self.keeper.check()
+        if self.lost:
+            raise LostTrialError(f"{self.doing} was taken over: its lease had ended")
+        if self.stop and self.claim.kind == Kind.TRIAL:
+            raise StopTrial
+
+
+def together(doing: Sequence[str]) -> str | None:
+    """What a worker does, in a few words; None if nothing."""
+    numbers = [words.removeprefix("trial ") for words in doing if words.startswith("trial ")]
+    if len(numbers) < 2:
+        shown, first = doing[:1], " and ".join(doing[:1])
+    else:
+        shown, first = numbers[:SHOWN], f"trials {', '.join(numbers[:SHOWN])}"
+    rest = len(doing) - len(shown)
+    return f"{first} and {rest} more" if rest else first or None
 
 
 class Keeper:
@@ -57,7 +86,8 @@ class Keeper:
         self.database = Database(search.database.location)
         self._theirs = search
         self._search: Search | None = None
-        self._held: _Held | None = None
+        #: Replaced, never changed: both threads look at it.
+        self._held: tuple[Held, ...] = ()
         self._beats = 0
         self._ended = threading.Event()
         self._error: BaseException | None = None
@@ -84,45 +114,43 @@ class Keeper:
 
     # What the worker's own thread calls.
 
-    @contextmanager
-    def holding(
-        self, claim: Claim, doing: str, telemetry: Telemetry | None = None
-    ) -> Iterator[None]:
-        """Renew this claim while the block runs, and write its curve rows.
+    def hold(self, claim: Claim, doing: str, telemetry: Telemetry | None = None) -> Held:
+        """Renew this claim from now on, and write its curve rows, until it is dropped."""
+        held = Held(self, claim, doing, telemetry)
+        self._held = (*self._held, held)
+        return held
+
+    def drop(self, held: Held) -> None:
+        """Renew and write no more.
 
         A lease that was lost though nothing hung (the machine slept, the network was away) counts
         as no death.
         """
-        held = self._held = _Held(claim, telemetry, doing)
+        if held not in self._held:
+            return
+        self._held = tuple(other for other in self._held if other is not held)
+        if held.lost and not held.hung:
+            self._theirs.database.run(lambda connection: leases.absolve(connection, held.claim))
+
+    @contextmanager
+    def holding(
+        self, claim: Claim, doing: str, telemetry: Telemetry | None = None
+    ) -> Iterator[Held]:
+        """Renew this claim while the block runs, and write its curve rows."""
+        held = self.hold(claim, doing, telemetry)
         try:
-            yield
+            yield held
         finally:
-            self._held = None
-            if held.lost and not held.hung:
-                self._theirs.database.run(lambda connection: leases.absolve(connection, claim))
+            self.drop(held)
 
     def beat(self) -> None:
         """Training got on by a step."""
         self._beats += 1
 
     def check(self) -> None:
-        """Look at what the thread has found.
-
-        Raises LostTrialError when the lease is gone, StopTrial when somebody asked for the trial's
-        end, and whatever unexpected ended the thread.
-        """
+        """Raises whatever unexpected ended the thread."""
         if self._error is not None:
             raise self._error
-        held = self._held
-        if held is not None and held.lost:
-            raise LostTrialError(f"{held.doing} was taken over: its lease had ended")
-        if held is not None and held.stop and held.claim.kind == Kind.TRIAL:
-            raise StopTrial
-
-    @property
-    def lost(self) -> bool:
-        """Whether the lease of what is held is gone."""
-        return self._held is not None and self._held.lost
 
     # The thread.
 
@@ -139,12 +167,13 @@ class Keeper:
             self._error = error
 
     def _look(self) -> None:
-        now, held = time.monotonic(), self._held
+        now = time.monotonic()
         if now - self._touched >= self.lease.seconds / RENEWALS:
-            self._renew(held, now)
+            self._renew(self._held, now)
         # Not before: a disk may have no room for rows, and enough for a renewal.
-        if held is not None and held.telemetry is not None:
-            self._write(held, held.telemetry, now)
+        for held in self._held:
+            if held.telemetry is not None:
+                self._write(held, held.telemetry, now)
         if self._may_reap(now):
             self._reap()
 
@@ -156,7 +185,7 @@ class Keeper:
     def _run(self, work: Callable[[Connection], T]) -> T:
         return self.database.run(work, answer_seconds=self._patience)
 
-    def _write(self, held: _Held, telemetry: Telemetry, now: float) -> None:
+    def _write(self, held: Held, telemetry: Telemetry, now: float) -> None:
         waiting = len(telemetry)
         due = waiting >= BATCH_ROWS or now - held.written >= BATCH_SECONDS
         if held.lost or not waiting or not due:
@@ -170,26 +199,23 @@ class Keeper:
         else:
             held.lost = True
 
-    def _renew(self, held: _Held | None, now: float) -> None:
+    def _renew(self, holds: Sequence[Held], now: float) -> None:
         """Say that this worker lives, and hold on to what it trains if that gets on."""
-        if held is not None and self._got_on() != held.beats:
-            held.beats, held.progress = self._got_on(), now
-        hung = held is not None and now - held.progress > self.lease.stall
-        if held is not None and hung:
-            held.hung = True
+        due = [held for held in holds if self._gets_on(held, now) and not held.lost]
+        claims = [held.claim for held in due]
 
-        def renew(connection: Connection) -> float:
-            doing = None if held is None else held.doing
+        def renew(connection: Connection) -> tuple[float, dict[Claim, bool]]:
+            doing = together([held.doing for held in holds])
             stamp = fleet.seen(connection, self._theirs.study_id, self.worker, doing)
-            if held is None or held.lost or hung:
-                return stamp
-            row = leases.renew(connection, held.claim, self.lease.seconds)
-            # A lease that ended with its trial, a moment ago, was not lost.
-            held.lost = row is None and self._held is held
-            held.stop = row is not None and row["stop"]
-            return stamp
+            if not claims:
+                return stamp, {}
+            return stamp, leases.renew(connection, claims, self.lease.seconds)
 
-        stamp = self._run(renew)
+        stamp, stops = self._run(renew)
+        for held in due:
+            # A lease that ended with its trial, a moment ago, was not lost.
+            held.lost = held.claim not in stops and held in self._held
+            held.stop = stops.get(held.claim, False)
         # The database's clock goes on while this machine is suspended, its own may not.
         gap = max(now - self._touched, stamp - self._stamp)
         if gap > self.lease.seconds or self._in_touch_since is None:
@@ -197,9 +223,14 @@ class Keeper:
         # From before the transaction: after a slow commit the lease is renewed again, not reaped.
         self._touched, self._stamp = now, stamp
 
-    def _got_on(self) -> int:
+    def _gets_on(self, held: Held, now: float) -> bool:
         # Waiting for the database is no hung step.
-        return self._beats + self._theirs.database.tries
+        beats = self._beats + self._theirs.database.tries
+        if beats != held.beats:
+            held.beats, held.progress = beats, now
+        hung = now - held.progress > self.lease.stall
+        held.hung = held.hung or hung
+        return not hung
 
     def _may_reap(self, now: float) -> bool:
         in_touch = self._in_touch_since

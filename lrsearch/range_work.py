@@ -4,15 +4,15 @@ import logging
 import time
 from typing import Any
 
+from lrsearch.desk import Desk
 from lrsearch.errors import SpecError
 from lrsearch.range_plan import most_seconds, ramp_plan
-from lrsearch.storage import claims, leases, range_tests
+from lrsearch.storage import claims, range_tests
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.search import Search
 from lrsearch.training.ramp import RangeTraining
 from lrsearch.training.setup import TrialFailedError
-from lrsearch.trial_work import Desk
 
 log = logging.getLogger("lrsearch")
 
@@ -25,31 +25,29 @@ def train(desk: Desk, row: Row) -> None:
     search, keeper, claim = desk.search, desk.keeper, range_tests.claim_of(row)
     deadline = time.monotonic() + most_seconds(search.spec)
 
-    def stop() -> bool:
-        keeper.beat()
-        return desk.stop() or keeper.lost or time.monotonic() > deadline
-
     try:
         plan = ramp_plan(search.spec, row["optimizer"])
     except SpecError as error:
         nothing = {"epochs": 0.0, "seconds": 0.0}
         _record(search, row, {"state": TrialState.FAILED, "reason": str(error), **nothing})
         return
-    training = RangeTraining(search.spec, plan, desk.cache, stop)
-    with keeper.holding(claim, f"range test of {row['optimizer']}"):
+    with keeper.holding(claim, f"range test of {row['optimizer']}") as held:
+
+        def stop() -> bool:
+            keeper.beat()
+            return desk.stop() or held.lost or time.monotonic() > deadline
+
+        training = RangeTraining(search.spec, plan, desk.cache, stop)
         values = _result(training, row["seeds"])
-        lost = keeper.lost
     keeper.check()  # for a defect in its thread
     if values is None and desk.stop():
-        search.database.run(
-            lambda connection: leases.release(connection, search.study_id, [keeper.worker])
-        )
+        search.database.run(lambda connection: claims.release(connection, claim))
         return
     if values is None:
         reason = "it took longer than 3 % of the budget's time"
         values = {"state": TrialState.FAILED, "reason": reason}
     values |= {"epochs": training.epochs, "seconds": training.seconds}
-    if lost or not _record(search, row, values):
+    if held.lost or not _record(search, row, values):
         log.warning("range test of %s was taken over by another; dropped", row["optimizer"])
     elif values["reason"]:
         log.warning("range test of %s found no window: %s", row["optimizer"], values["reason"])

@@ -9,9 +9,12 @@ from sqlalchemy import Connection
 
 from lrsearch import confirm, fusing, range_work
 from lrsearch.checkpoint_files import sweep
-from lrsearch.checkpoints import Checkpoints
+from lrsearch.checkpoints import Shelf
+from lrsearch.confirm_work import next_run
+from lrsearch.desk import Desk
 from lrsearch.errors import StorageError
 from lrsearch.keeper import Keeper
+from lrsearch.shift import Crew
 from lrsearch.stop import Stop
 from lrsearch.storage import (
     claims,
@@ -24,12 +27,11 @@ from lrsearch.storage import (
     workers,
 )
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
-from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState
 from lrsearch.study.search import Search
 from lrsearch.task import LoadedTask
 from lrsearch.training.setup import TaskCache
-from lrsearch.trial_work import Desk, train_confirmation, train_trial
+from lrsearch.trial_work import next_trial
 from lrsearch.wanted import Wanted
 
 log = logging.getLogger("lrsearch")
@@ -112,7 +114,7 @@ class Worker:
                     search=self.search,
                     cache=self.cache,
                     keeper=keeper,
-                    checkpoints=Checkpoints.of(self.search),
+                    shelf=Shelf.of(self.search),
                     stop=lambda: self.stop.asked,
                 )
                 self._loop(desk)
@@ -140,13 +142,16 @@ class Worker:
 
     def _loop(self, desk: Desk) -> None:
         reap(self.search)
-        sweep(self.search, desk.checkpoints.store)
+        sweep(self.search, desk.shelf.store)
         if self.stop.asked or is_finished(self.search):
             return
-        fusing.choose(self.search, self.cache, self.device, self.fuse, fellows=self.fellows)
+        choice = fusing.choose(
+            self.search, self.cache, self.device, self.fuse, fellows=self.fellows
+        )
+        crew = Crew(desk, choice)
         while not self.stop.asked:
             desk.keeper.check()
-            if self._work(desk):
+            if self._work(desk, crew):
                 continue
             if is_finished(self.search):
                 return
@@ -154,27 +159,10 @@ class Worker:
                 reap(self.search)
             time.sleep(IDLE_SECONDS)
 
-    def _work(self, desk: Desk) -> bool:
-        """Train a range test, trial or confirmation run, or plan some; False if there is none."""
+    def _work(self, desk: Desk, crew: Crew) -> bool:
+        """Train a range test, trials or confirmation runs, or plan some; False if there is none."""
         test = self.search.claim_range_test(self.name)
         if test is not None:
             range_work.train(desk, test)
             return True
-        assignment = self.search.ask(self.name, self.cache.batch_size, desk.keeper.holding)
-        if assignment is not None:
-            train_trial(desk, assignment)
-            return True
-        run = self._claim_confirmation()
-        if run is not None:
-            train_confirmation(desk, run)
-            return True
-        return confirm.advance(self.search)
-
-    def _claim_confirmation(self) -> Row | None:
-        study, lease = self.search.study_id, self.search.spec.lease.seconds
-        return self.search.database.run(
-            lambda connection: confirmations.claim(connection, study, self.name, lease),
-            recall=lambda connection: claims.held_by(
-                connection, leases.Kind.CONFIRMATION, study, self.name
-            ),
-        )
+        return crew.train(next_trial) or crew.train(next_run) or confirm.advance(self.search)

@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from sqlalchemy import make_url
 
-from lrsearch.checkpoints import Checkpoints
+from lrsearch.checkpoints import Shelf
+from lrsearch.desk import Desk
 from lrsearch.keeper import Keeper
 from lrsearch.recipe import read_yaml
 from lrsearch.spec import StudySpec
@@ -16,7 +17,6 @@ from lrsearch.study.create import create_study
 from lrsearch.study.search import Outcome
 from lrsearch.task import load_task
 from lrsearch.training.setup import TaskCache
-from lrsearch.trial_work import Desk
 from lrsearch.worker import Worker
 
 TASKS = Path(__file__).parent / "tasks"
@@ -79,7 +79,7 @@ def make_desk(search, loaded, *, worker="host:1:1", stop=lambda: False):
         search=search,
         cache=TaskCache(loaded, torch.device("cpu")),
         keeper=Keeper(search, worker, "cpu", "0"),
-        checkpoints=Checkpoints.of(search),
+        shelf=Shelf.of(search),
         stop=stop,
     )
 

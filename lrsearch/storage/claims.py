@@ -4,12 +4,12 @@ Each has `study_id`, `state` (waiting, then a TrialState), `worker` (NULL while 
 taken over) and `attempt`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, or_, select, true, update
 
-from lrsearch.storage.leases import TABLES, Claim, Kind, held
+from lrsearch.storage.leases import TABLES, Claim, Kind, held, let_go
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import TrialState
 
@@ -19,8 +19,18 @@ WAITING = "waiting"
 OPEN = (WAITING, TrialState.RUNNING.value)
 
 
-def claim(connection: Connection, kind: Kind, study_id: int, worker: str) -> Row | None:
-    """The next row that nobody holds, now held by `worker`. The caller takes its lease, last."""
+def claim(
+    connection: Connection,
+    kind: Kind,
+    study_id: int,
+    worker: str,
+    *,
+    deaths_below: int | None = None,
+) -> Row | None:
+    """The next row that nobody holds, now held by `worker`. The caller takes its lease, last.
+
+    `deaths_below` leaves out what has cost so many workers, or more.
+    """
     table = TABLES[kind]
     c = table.c
     free = (
@@ -28,6 +38,7 @@ def claim(connection: Connection, kind: Kind, study_id: int, worker: str) -> Row
         .where(
             c.study_id == study_id,
             or_(c.state == WAITING, and_(c.state == TrialState.RUNNING, c.worker.is_(None))),
+            true() if deaths_below is None else c.deaths < deaths_below,
         )
         .order_by(c.id)
         .limit(1)
@@ -56,12 +67,29 @@ def by_id(connection: Connection, kind: Kind, item: int) -> Row:
     return fetch(connection, select(table).where(table.c.id == item))[0]
 
 
-def held_by(connection: Connection, kind: Kind, study_id: int, worker: str) -> Row | None:
-    """What a worker holds: after a lost acknowledgement it asks."""
+def held_by(
+    connection: Connection,
+    kind: Kind,
+    study_id: int,
+    worker: str,
+    *,
+    known: Collection[Claim] = (),
+) -> Row | None:
+    """What a worker holds beside what it knows of: after a lost acknowledgement it asks."""
     table = TABLES[kind]
     c = table.c
     mine = (c.study_id == study_id, c.state == TrialState.RUNNING, c.worker == worker)
-    return fetch_first(connection, select(table).where(*mine).limit(1))
+    other = c.id.not_in([claim.id for claim in known if claim.kind == kind])
+    return fetch_first(connection, select(table).where(*mine, other).limit(1))
+
+
+def release(connection: Connection, claim: Claim) -> bool:
+    """Let go of it, so that the next worker takes it over; False if the claim is lost."""
+    query = update(TABLES[claim.kind]).where(held(claim)).values(worker=None)
+    if not connection.execute(query).rowcount:
+        return False
+    let_go(connection, claim)
+    return True
 
 
 def has_ended(connection: Connection, claim: Claim) -> bool:

@@ -47,9 +47,17 @@ def clear(connection: Connection, study_id: int) -> None:
     connection.execute(delete(confirmations).where(confirmations.c.study_id == study_id))
 
 
-def claim(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
-    """The next run that nobody trains, leased for `lease` seconds."""
-    run = claims.claim(connection, Kind.CONFIRMATION, study_id, worker)
+def claim(
+    connection: Connection,
+    study_id: int,
+    worker: str,
+    lease: float,
+    *,
+    deaths_below: int | None = None,
+) -> Row | None:
+    """The next run that nobody trains, leased for `lease` seconds; see `claims.claim`."""
+    kind = Kind.CONFIRMATION
+    run = claims.claim(connection, kind, study_id, worker, deaths_below=deaths_below)
     if run is not None:
         leases.take(connection, study_id, claim_of(run), lease)
     return run

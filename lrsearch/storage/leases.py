@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, tuple_, update
 
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import (
@@ -74,22 +74,17 @@ def take(connection: Connection, study_id: int, claim: Claim, seconds: float) ->
         connection.execute(insert(leases).values(**row, **values))
 
 
-def renew(connection: Connection, claim: Claim, seconds: float) -> Row | None:
-    """Hold on for so many seconds from now; None if the lease is lost, else whether to `stop`."""
+def renew(connection: Connection, claims: Collection[Claim], seconds: float) -> dict[Claim, bool]:
+    """Hold on for so many seconds from now; of each that is not lost, whether to stop it."""
     c = leases.c
+    mine = {(str(one.kind), one.id, one.attempt, one.worker): one for one in claims}
     query = (
         update(leases)
-        .where(
-            c.kind == claim.kind,
-            c.item == claim.id,
-            c.attempt == claim.attempt,
-            c.worker == claim.worker,
-            c.expires_at.is_not(None),
-        )
+        .where(tuple_(c.kind, c.item, c.attempt, c.worker).in_(mine), c.expires_at.is_not(None))
         .values(expires_at=db_now() + seconds)
-        .returning(c.stop)
+        .returning(c.kind, c.item, c.attempt, c.worker, c.stop)
     )
-    return fetch_first(connection, query)
+    return {mine[tuple(key)]: stop for *key, stop in connection.execute(query)}
 
 
 def let_go(connection: Connection, claim: Claim) -> None:

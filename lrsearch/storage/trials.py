@@ -18,6 +18,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     update,
 )
 
@@ -42,10 +43,18 @@ class Peers(NamedTuple):
     better: int
 
 
-def take_over(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
+def take_over(
+    connection: Connection,
+    study_id: int,
+    worker: str,
+    lease: float,
+    *,
+    deaths_below: int | None = None,
+) -> Row | None:
     """Claim a running trial that no worker holds, the oldest first; its attempt rises by one.
 
-    It is leased for `lease` seconds.
+    It is leased for `lease` seconds. `deaths_below` leaves out what has cost so many workers, or
+    more.
     """
     free = (
         select(trials.c.id)
@@ -53,6 +62,7 @@ def take_over(connection: Connection, study_id: int, worker: str, lease: float) 
             trials.c.study_id == study_id,
             trials.c.state == TrialState.RUNNING,
             trials.c.worker.is_(None),
+            true() if deaths_below is None else trials.c.deaths < deaths_below,
         )
         .order_by(trials.c.ticket)
         .limit(1)
@@ -198,15 +208,6 @@ def record(
     )
     ended = connection.execute(count).scalar_one()
     connection.execute(update(trials).where(trials.c.id == claim.id).values(ended=ended))
-    leases.let_go(connection, claim)
-    return True
-
-
-def release(connection: Connection, claim: Claim) -> bool:
-    """Let go of a running trial, so that the next worker takes it over."""
-    query = update(trials).where(leases.held(claim)).values(worker=None)
-    if not connection.execute(query).rowcount:
-        return False
     leases.let_go(connection, claim)
     return True
 

@@ -17,6 +17,8 @@ class Assignment:
     number: int
     kind: str
     recipe: Recipe
+    #: Workers that died in it without a new checkpoint.
+    deaths: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

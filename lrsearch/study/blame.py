@@ -16,6 +16,9 @@ from lrsearch.study import optuna_rows
 #: machines and killed processes lose it once or twice by chance; a third time in a row, on a fleet
 #: that loses a worker in a hundred trials, is one in a million.
 MOST_DEATHS = 3
+#: From so many on it is trained alone: of the trials that a worker trained together, all are lost
+#: with it, and one is to blame.
+ALONE_FROM = MOST_DEATHS - 1
 REASON = "its worker died three times in it without a new checkpoint"
 
 

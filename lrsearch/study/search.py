@@ -33,10 +33,10 @@ __all__ = ["Assignment", "LostTrialError", "Outcome", "Search"]
 log = logging.getLogger("lrsearch")
 
 #: What keeps the lease of a claim, described in words, for as long as it is open.
-Holding = Callable[[Claim, str], AbstractContextManager[None]]
+Holding = Callable[[Claim, str], AbstractContextManager[object]]
 
 
-def _not_held(claim: Claim, doing: str) -> AbstractContextManager[None]:
+def _not_held(claim: Claim, doing: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
@@ -103,9 +103,18 @@ class Search:
         return trials.may_start(connection, self.study_id, horizon=self.horizon, keep=self._keep)
 
     def ask(
-        self, worker: str, batch_size: BatchSize, holding: Holding = _not_held
+        self,
+        worker: str,
+        batch_size: BatchSize,
+        holding: Holding = _not_held,
+        *,
+        known: Collection[Claim] = (),
+        alone: bool = True,
     ) -> Assignment | None:
         """Claim a trial: an orphan if there is one, else a new one; None if the budget is used.
+
+        `known` is what this worker holds already. Unless it is to train the trial `alone`, orphans
+        that may be to blame for their workers' deaths are left to others.
 
         `batch_size` tells the task's own for given params. It is the user's code, and sampling
         takes a while: both are outside of any transaction, so that a process which is stopped in
@@ -116,8 +125,8 @@ class Search:
             self._view.take_in(self.database.look(self._view.read))
         while True:
             found = self.database.run(
-                lambda connection: self._claim(connection, worker),
-                recall=lambda connection: self._claimed_before(connection, worker),
+                lambda connection: self._claim(connection, worker, alone=alone),
+                recall=lambda connection: self._claimed_before(connection, worker, known),
             )
             if found is None:
                 return None
@@ -139,12 +148,17 @@ class Search:
             lambda connection: blame.fail_trial(connection, row, self.horizon, reason)
         )
 
-    def _claim(self, connection: Connection, worker: str) -> tuple[Row, News] | None:
+    def _claim(
+        self, connection: Connection, worker: str, *, alone: bool = True
+    ) -> tuple[Row, News] | None:
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
-        lease = self.spec.lease.seconds
-        row = trials.take_over(connection, self.study_id, worker, lease) or trials.start(
-            connection, self.study_id, worker, lease, horizon=self.horizon, keep=self._keep
-        )
+        study, lease = self.study_id, self.spec.lease.seconds
+        below = None if alone else blame.ALONE_FROM
+        row = trials.take_over(connection, study, worker, lease, deaths_below=below)
+        if row is None:
+            row = trials.start(
+                connection, study, worker, lease, horizon=self.horizon, keep=self._keep
+            )
         if row is None:
             return None
         if row["trial_id"] is None:
@@ -156,9 +170,11 @@ class Search:
         self._look_at_range_tests(connection)
         return row, news
 
-    def _claimed_before(self, connection: Connection, worker: str) -> tuple[Row, News] | None:
+    def _claimed_before(
+        self, connection: Connection, worker: str, known: Collection[Claim]
+    ) -> tuple[Row, News] | None:
         """What a transaction has claimed whose acknowledgement was lost."""
-        row = claims.held_by(connection, Kind.TRIAL, self.study_id, worker)
+        row = claims.held_by(connection, Kind.TRIAL, self.study_id, worker, known=known)
         return None if row is None else (row, self._view.read(connection))
 
     def claim_range_test(self, worker: str) -> Row | None:
@@ -226,6 +242,7 @@ class Search:
             number=row["number"],
             kind=row["kind"],
             recipe=recipe,
+            deaths=row["deaths"],
         )
 
     def passes_rung(

@@ -35,24 +35,29 @@ class Feed:
         """Somebody has come or moved."""
         self._orders = self._batches = None
 
-    def next(self, places: Sequence[Slot | None]) -> Batch:
-        """The next batch of every place; free ones get somebody's."""
+    def next(self, places: Sequence[Slot | None], count: int) -> list[Batch]:
+        """The next `count` batches of every place, those of one step; free ones get somebody's."""
         slots = [slot for slot in places if slot is not None]
         if slots[0].position == 0:
             self.forget()
+        first = slots[0].position * count
+        return [self._batch(places, slots[0], first + i) for i in range(count)]
+
+    def _batch(self, places: Sequence[Slot | None], somebody: Slot, number: int) -> Batch:
         if isinstance(self.data, TensorData):
-            return self._pick(self.data, places, slots[0])
+            return self._pick(self.data, places, somebody, number)
         if self._batches is None:
-            seed, (epoch, position) = slots[0].recipe.seed, _clock(slots[0])
-            self._batches = self.data.train(seed, epoch, position)
+            epoch = _epoch(somebody)
+            self._batches = self.data.train(somebody.recipe.seed, epoch, number)
         batch = next(self._batches)
         return _shared(batch[0], len(places)), _shared(batch[1], len(places))
 
-    def _pick(self, data: TensorData, places: Sequence[Slot | None], somebody: Slot) -> Batch:
+    def _pick(
+        self, data: TensorData, places: Sequence[Slot | None], somebody: Slot, number: int
+    ) -> Batch:
         if self._orders is None:
             self._orders = _orders(data, [slot or somebody for slot in places])
-        start = somebody.position * data.batch_size
-        index = self._orders[..., start : start + data.batch_size]
+        index = self._orders[..., number * data.batch_size : (number + 1) * data.batch_size]
         if index.ndim == 1:
             inputs, targets = data.pick(index)
             return _shared(inputs, len(places)), _shared(targets, len(places))
@@ -63,7 +68,7 @@ class Feed:
 
 def _orders(data: TensorData, slots: Sequence[Slot]) -> Tensor:
     """[n] where all see the same order of the samples, else [places, n]."""
-    keys = [(slot.recipe.seed, _clock(slot)[0]) for slot in slots]
+    keys = [(slot.recipe.seed, _epoch(slot)) for slot in slots]
     orders = {key: epoch_order(len(data.inputs), *key) for key in dict.fromkeys(keys)}
     device = data.inputs.device
     if len(orders) == 1:
@@ -71,9 +76,8 @@ def _orders(data: TensorData, slots: Sequence[Slot]) -> Tensor:
     return torch.stack([orders[key] for key in keys]).to(device)
 
 
-def _clock(slot: Slot) -> tuple[int, int]:
-    """The epoch, and the steps of it that are done."""
-    return divmod(slot.step, slot.plan.steps_per_epoch)
+def _epoch(slot: Slot) -> int:
+    return slot.step // slot.plan.steps_per_epoch
 
 
 def _shared(batch: Any, places: int) -> Any:

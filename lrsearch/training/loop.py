@@ -88,7 +88,7 @@ class Training(Slot):
             loss = self.task.loss(self.model(inputs), targets)
             if self.recipe.accumulate > 1:
                 loss = loss / self.recipe.accumulate
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         self.beat()
         return loss.detach()
 

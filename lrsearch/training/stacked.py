@@ -38,20 +38,37 @@ class Stacked:
         # "same": one mask for all, which is what each of them alone would draw.
         self._randomness = "same" if draws else "error"
 
-    def gradients(self, part: Part, inputs: Any, targets: Any) -> Tensor:
-        """The loss of each row, [k]; its gradient is put into the arena.
+    def gradients(
+        self,
+        part: Part,
+        inputs: Any,
+        targets: Any,
+        scales: Tensor | None = None,
+        *,
+        count: int = 1,
+        add: bool = False,
+    ) -> Tensor:
+        """The loss of each row, [k], over `count`; its gradient, times `scales`, is in the arena.
 
-        `inputs` and `targets` have a leading dimension of rows. Raises what the task's code or
-        vmap raises, and CohortError where a parameter has no gradient.
+        `inputs` and `targets` have a leading dimension of rows; with `add` the gradients come on
+        top of those that are there. Raises what the task's code or vmap raises, and CohortError
+        where a parameter has no gradient.
         """
         losses: Tensor = vmap(self._loss, randomness=self._randomness)(
             part.weights, part.others, inputs, targets
         )
-        grads = torch.autograd.grad(losses, part.leaves, torch.ones_like(losses), allow_unused=True)
+        if count > 1:
+            losses = losses / count
+        weights = torch.ones_like(losses) if scales is None else scales.to(losses.dtype)
+        grads = torch.autograd.grad(losses, part.leaves, weights, allow_unused=True)
         for name, grad in zip(part.weights, grads, strict=True):
             if grad is None:
                 raise CohortError(f"the loss does not depend on parameter {name}")
-        torch._foreach_copy_(part.grads, [grad for grad in grads if grad is not None])
+        found = [grad for grad in grads if grad is not None]
+        if add:
+            torch._foreach_add_(part.grads, found)
+        else:
+            torch._foreach_copy_(part.grads, found)
         return losses.detach()
 
     def _loss(

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from tiny_studies import TASKS, ask, ended, make_search, opened
 
 from lrsearch.checkpoint_files import delete_study, store_of, sweep
-from lrsearch.checkpoints import Checkpoints
+from lrsearch.checkpoints import Checkpoints, Shelf
 from lrsearch.recipe import read_yaml
 from lrsearch.spec_parts import Checkpointing
 from lrsearch.storage import checkpoints, leases
@@ -220,7 +220,7 @@ def assert_whole(training, rows, whole):
 
 def save(search, claim, *until):
     """Train, and save at these steps, as a worker does whose rows are not in the database yet."""
-    worker = Checkpoints.of(search)
+    worker = Checkpoints(Shelf.of(search))
     training, rows = training_of(), []
     assert worker.resume(claim, training) is None
     for step in until:
@@ -232,7 +232,7 @@ def save(search, claim, *until):
 def go_on(search, claim):
     """What another worker makes of it: the step where it goes on, the trained trial, its rows."""
     training = training_of()
-    rows = Checkpoints.of(search).resume(claim, training)
+    rows = Checkpoints(Shelf.of(search)).resume(claim, training)
     step = training.step
     return step, training, (rows or []) + dicts(run(training))
 
@@ -314,7 +314,7 @@ def test_a_trial_whose_facts_have_changed_starts_anew(search, claim, whole, capl
     torch.set_num_threads(2)
     try:
         training = training_of()
-        assert Checkpoints.of(search).resume(take_over(search, claim), training) is None
+        assert Checkpoints(Shelf.of(search)).resume(take_over(search, claim), training) is None
     finally:
         torch.set_num_threads(1)
     assert training.step == 0
@@ -336,7 +336,7 @@ def test_what_has_ended_leaves_no_file(search, claim, folder):
 
 
 def test_a_worker_that_lost_its_trial_leaves_the_new_owners_files_alone(search, claim, folder):
-    zombie, training = Checkpoints.of(search), training_of()
+    zombie, training = Checkpoints(Shelf.of(search)), training_of()
     zombie.resume(claim, training)
     run(training, until=6)
     second = take_over(search, claim)
@@ -359,8 +359,8 @@ def test_a_position_is_saved_once(search, claim, folder):
 
 
 def test_a_checkpoint_is_due_at_rungs_and_by_time(search, claim):
-    worker, training = Checkpoints.of(search), training_of()
-    worker.settings = Checkpointing(every=60)
+    worker, training = Checkpoints(Shelf.of(search)), training_of()
+    worker.shelf.settings = Checkpointing(every=60)
     training.plan = replace(training.plan, rungs={1: 0})
     worker.resume(claim, training)
     run(training, until=6)  # the first validation
@@ -391,7 +391,7 @@ def test_the_size_of_all_is_bounded(database, folder, caplog):
     done, limit = 0, 50_000 // size
     for number in range(4 * limit):
         claim = ask(search, f"host:{number + 1}:1")
-        worker, training = Checkpoints.of(search), training_of()
+        worker, training = Checkpoints(Shelf.of(search)), training_of()
         if claim is None:
             break
         worker.resume(claim.claim, training)
@@ -405,7 +405,7 @@ def test_the_size_of_all_is_bounded(database, folder, caplog):
 
 @pytest.mark.parametrize("trouble", ["disk", "pack", "database"])
 def test_a_trial_that_cannot_be_saved_trains_on(search, claim, trouble, monkeypatch, whole, caplog):
-    worker, training, rows = Checkpoints.of(search), training_of(), []
+    worker, training, rows = Checkpoints(Shelf.of(search)), training_of(), []
     worker.resume(claim, training)
 
     def fail(*arguments, **keywords):

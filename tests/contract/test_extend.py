@@ -25,7 +25,7 @@ from tiny_studies import (
 
 from lrsearch import answer
 from lrsearch.errors import StudyError
-from lrsearch.storage import curves, range_tests, studies, successor, trials
+from lrsearch.storage import claims, curves, range_tests, studies, successor, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import StudyState, TrialState
@@ -292,7 +292,7 @@ def test_an_interrupted_trial_starts_anew_and_costs_nothing(search):
     train(search, 3)
     interrupted = ask(search)
     with search.database.begin() as connection:
-        trials.release(connection, interrupted.claim)
+        claims.release(connection, interrupted.claim)
     done = extend(search, budget={"trials": 4})
     assert (done.taken, done.interrupted, done.waiting) == (3, 1, 1)
     new = Search.open(search.database, "tiny")

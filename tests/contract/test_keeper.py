@@ -71,34 +71,33 @@ def leases_left(search, claim):
 
 def test_a_lease_that_another_took_is_lost_and_said_so(search, keeper):
     claim = ask(search).claim
-    with keeper.holding(claim, "trial 0"):
+    with keeper.holding(claim, "trial 0") as held:
         with search.database.begin() as connection:
             connection.execute(update(lease_table).values(expires_at=None))
-        until(lambda: keeper.lost)
+        until(lambda: held.lost)
         with pytest.raises(LostTrialError, match="trial 0 was taken over"):
-            keeper.check()
-    keeper.check()  # the next one is its own
-    assert not keeper.lost
+            held.check()
+    keeper.check()
 
 
 def test_a_trial_that_ends_while_the_thread_renews_was_not_lost(search, keeper):
     for _ in range(3):
         claim = ask(search).claim
-        with keeper.holding(claim, "x"), search.database.begin() as connection:
+        with keeper.holding(claim, "x") as held, search.database.begin() as connection:
             leases.release(connection, search.study_id, [ME])
-        keeper.check()
+        held.check()
 
 
 def test_somebody_asks_for_the_end(search, keeper):
     claim = ask(search).claim
-    with keeper.holding(claim, "trial 0"):
+    with keeper.holding(claim, "trial 0") as held:
         with search.database.begin() as connection:
             leases.ask_to_stop(connection, Kind.TRIAL, claim.id)
 
         def heard():
             keeper.beat()
             try:
-                keeper.check()
+                held.check()
             except StopTrial:
                 return True
 
@@ -241,10 +240,10 @@ def test_only_a_trial_is_ended_on_request(search, keeper):
         )
         run = confirmations.claim(connection, search.study_id, ME, 600.0)
         leases.ask_to_stop(connection, Kind.CONFIRMATION, run["id"])
-    with keeper.holding(confirmations.claim_of(run), "confirmation"):
+    with keeper.holding(confirmations.claim_of(run), "confirmation") as held:
         before = seen(search)[0]
         until(lambda: seen(search)[0] > before + 0.3)
-        keeper.check()
+        held.check()
 
 
 @pytest.mark.parametrize("hung", [False, True], ids=["asleep", "hung"])
@@ -254,13 +253,13 @@ def test_a_lease_that_a_living_worker_lost_counts_as_a_death_only_if_it_hung(dat
     with database.begin() as connection:
         fleet.register(connection, search.study_id, ME, device="cpu", version="0")
     claim = ask(search).claim
-    with Keeper(search, ME, "cpu", "0") as keeper, keeper.holding(claim, "trial 0"):
+    with Keeper(search, ME, "cpu", "0") as keeper, keeper.holding(claim, "trial 0") as held:
         with database.begin() as connection:
             connection.execute(update(lease_table).values(expires_at=db_now() - 100))
             assert leases.reap(connection, search.study_id, 0.001)[0]["deaths"] == 1
         if hung:
-            until(lambda: keeper._held.hung)
+            until(lambda: held.hung)
             keeper.beat()
-        until(lambda: keeper.beat() or keeper.lost)
+        until(lambda: keeper.beat() or held.lost)
     with database.read() as connection:
         assert trials.by_number(connection, search.study_id, 0)["deaths"] == (1 if hung else 0)

@@ -53,7 +53,7 @@ def reap(search, **options):
 
 def renew(search, claim, seconds=600.0):
     with search.database.begin() as connection:
-        return leases.renew(connection, claim, seconds)
+        return leases.renew(connection, [claim], seconds).get(claim)
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -85,7 +85,7 @@ def test_whoever_takes_over_counts_on_and_the_first_holder_writes_nothing_more(s
         assert new == Claim(kind=kind, id=old.id, attempt=2, worker="b:2:2")
         assert leases.take_free(connection, kind, old.id, "c:3:3", 600.0) is None
     assert renew(search, old) is None
-    assert renew(search, new) == {"stop": False}
+    assert renew(search, new) is False
     assert reap(search) == []
     let_expire(search)
     assert [row["deaths"] for row in reap(search)] == [2]
@@ -93,7 +93,7 @@ def test_whoever_takes_over_counts_on_and_the_first_holder_writes_nothing_more(s
 
 def test_a_lease_is_held_as_long_as_it_is_renewed(search):
     claim = hold(search, Kind.TRIAL, lease=0.0)
-    assert renew(search, claim) == {"stop": False}
+    assert renew(search, claim) is False
     assert reap(search) == []
 
 
@@ -139,10 +139,10 @@ def test_a_stop_is_heard_at_the_next_renewal_by_whoever_holds_it(search):
     with search.database.begin() as connection:
         assert leases.ask_to_stop(connection, Kind.TRIAL, claim.id)
         assert not leases.ask_to_stop(connection, Kind.TRIAL, claim.id + 1)
-    assert renew(search, claim) == {"stop": True}
+    assert renew(search, claim) is True
     let_expire(search)
     reap(search)
     with search.database.begin() as connection:
         row = trials.take_over(connection, search.study_id, "b:2:2", 600.0)
     taken = Claim(id=row["id"], attempt=row["attempt"], worker="b:2:2")
-    assert renew(search, taken) == {"stop": True}
+    assert renew(search, taken) is True

@@ -30,6 +30,7 @@ from tiny_studies import (
 from lrsearch.errors import StudyError
 from lrsearch.stop import Stop
 from lrsearch.storage import (
+    claims,
     confirmations,
     curves,
     leases,
@@ -410,7 +411,7 @@ def end_by_lr(search, assignment, cliff, gap):
 
 def steal(search, assignment, thief="host:2:2"):
     with search.database.begin() as connection:
-        assert trials.release(connection, assignment.claim)
+        assert claims.release(connection, assignment.claim)
         return trials.take_over(connection, search.study_id, thief, LEASE)
 
 
@@ -434,7 +435,7 @@ def test_a_lost_trial_is_noticed_at_the_end_and_writes_nothing(search):
 def test_an_assignment_that_is_taken_over_is_the_same_trial(search):
     first = ask(search, "host:1:1")
     with search.database.begin() as connection:
-        trials.release(connection, first.claim)
+        claims.release(connection, first.claim)
     second = ask(Search.open(search.database, "tiny"), "host:2:2")
     assert (second.trial_id, second.number, second.recipe) == (
         first.trial_id,

@@ -20,6 +20,7 @@ from tiny_studies import LEASE, ask, curve_row, ended, make_search, opened, work
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import (
+    claims,
     confirmations,
     curves,
     leases,
@@ -95,7 +96,7 @@ def end(database, row, state=TrialState.COMPLETE, **values):
 def hand_over(database, study, row):
     """Let the worker NEW take a running trial over; the row as it then is."""
     with database.begin() as connection:
-        assert trials.release(connection, claim_of(row))
+        assert claims.release(connection, claim_of(row))
         return trials.take_over(connection, study, NEW, LEASE)
 
 
@@ -300,7 +301,7 @@ def test_a_lease_lasts_as_long_wherever_its_worker_is(
         rows = [start(here, study, worker=f"w{seconds}") for seconds in (-1, 600)]
         with here.begin() as connection:
             for row, seconds in zip(rows, (-1, 600), strict=True):
-                leases.renew(connection, claim_of(row), seconds)
+                leases.renew(connection, [claim_of(row)], seconds)
     monkeypatch.setenv("PGTZ", theirs)
     monkeypatch.setenv("TZ", theirs)
     time.tzset()
@@ -356,8 +357,8 @@ def test_a_takeover_keeps_the_ticket_and_raises_the_attempt(database, study):
         assert (
             trials.take_over(connection, study, NEW, LEASE) is None
         )  # all are in somebody's hands
-        assert trials.release(connection, claim_of(rows[2]))
-        assert trials.release(connection, claim_of(rows[1]))
+        assert claims.release(connection, claim_of(rows[2]))
+        assert claims.release(connection, claim_of(rows[1]))
         taken = trials.take_over(connection, study, NEW, LEASE)
     changes = {"attempt": 2, "worker": NEW}
     assert taken == {**rows[1], **changes}  # the oldest first
@@ -386,7 +387,7 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
         lost = claim_of(stale)
         assert not trials.attach(connection, lost, trial_id=1, number=7)
         assert not trials.link(connection, lost, {"lr": 1})
-        assert not trials.release(connection, lost)
+        assert not claims.release(connection, lost)
         assert trials.mark_rung(connection, study, lost, 0, 0.5) is None
         values = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0, "reason": "late"}
         assert not trials.record(connection, lost, horizon=HORIZON, values=values)
@@ -403,7 +404,7 @@ def test_a_claim_needs_the_worker_and_the_attempt(database, study):
         Claim(id=row["id"], attempt=2, worker=OLD),
     ]
     with database.begin() as connection:
-        assert [trials.release(connection, claim) for claim in wrong] == [False, False]
+        assert [claims.release(connection, claim) for claim in wrong] == [False, False]
     assert trial_row(database, row)["worker"] == OLD
 
 
@@ -413,7 +414,7 @@ def test_a_trial_ends_once(database, study):
     after = trial_row(database, row), study_row(database, study)
     assert not end(database, row, TrialState.FAILED, value=None)
     with database.begin() as connection:
-        assert not trials.release(connection, claim_of(row))
+        assert not claims.release(connection, claim_of(row))
         assert leases.release(connection, study, [OLD]) == 0
         assert trials.take_over(connection, study, NEW, LEASE) is None
     assert (trial_row(database, row), study_row(database, study)) == after

@@ -1,0 +1,149 @@
+"""A trial or confirmation run in a worker's hands: its lease, rows, checkpoints and place."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from lrsearch.checkpoints import Checkpoints
+from lrsearch.desk import Desk
+from lrsearch.errors import TaskError
+from lrsearch.recipe import Recipe
+from lrsearch.storage import claims
+from lrsearch.storage.leases import Claim
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.blame import ALONE_FROM
+from lrsearch.study.search import LostTrialError
+from lrsearch.telemetry import Telemetry
+from lrsearch.training.engine import Engine
+from lrsearch.training.setup import TrialFailedError, failures
+from lrsearch.training.slot import Slot
+from lrsearch.training.validation import Validation
+
+
+class Job(Protocol):
+    """What was claimed, how it is judged, and how its end is recorded."""
+
+    @property
+    def claim(self) -> Claim: ...
+    @property
+    def recipe(self) -> Recipe: ...
+
+    #: Workers that died in it without a new checkpoint.
+    @property
+    def deaths(self) -> int: ...
+
+    #: As `lrsearch workers` and the log show it.
+    @property
+    def name(self) -> str: ...
+
+    #: Whether the database takes its curve, or its end alone.
+    @property
+    def has_curve(self) -> bool: ...
+
+    def passes(self, row: Validation, rung: int, rows: Telemetry) -> bool:
+        """Whether it goes on from a rung. Raises LostTrialError."""
+        ...
+
+    def end(
+        self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]
+    ) -> bool:
+        """Record how it ended, with the rows that wait; False if another has taken it over.
+
+        `slot` is where it stands; None if it was never trained here.
+        """
+        ...
+
+
+class Seat:
+    """A job from its claim to its end. Its lease is renewed until it is closed."""
+
+    def __init__(self, desk: Desk, job: Job) -> None:
+        self.desk, self.job = desk, job
+        self.rows = Telemetry()
+        self.checkpoints = Checkpoints(desk.shelf)
+        #: Its place in an engine; None outside of any.
+        self.slot: Slot | None = None
+        self._held = desk.keeper.hold(job.claim, job.name, self.rows if job.has_curve else None)
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it may be to blame for its workers' deaths: then nothing else dies with it."""
+        return self.job.deaths >= ALONE_FROM
+
+    def sit(self, engine: Engine) -> bool:
+        """Take a place, and stand at the last checkpoint.
+
+        False, and the place is free again, if it stands where the others in the engine do not.
+        Raises TrialFailedError if the task's code fails.
+        """
+        with failures():
+            slot = engine.admit(self.job.recipe)
+        try:
+            waiting = self.checkpoints.resume(self.job.claim, slot)
+            fits = engine.fits(slot)
+        except TaskError as error:  # a checkpoint that did not fit made it begin anew
+            engine.drop(slot)
+            raise TrialFailedError(str(error)) from error
+        if not fits:
+            engine.drop(slot)
+            return False
+        for row in waiting or ():
+            self.rows.add(row)
+        slot.beat = self.desk.keeper.beat
+        self.slot = slot
+        return True
+
+    def look(self) -> None:
+        """Whether it may go on.
+
+        Raises LostTrialError when the lease is gone, StopTrial when somebody asked for the end,
+        TrialFailedError when it has trained for too long.
+        """
+        self._held.check()
+        limit = self.desk.search.spec.max_trial_time
+        if limit is not None and self.slot is not None and self.slot.seconds > limit:
+            raise TrialFailedError(f"it trained longer than max_trial_time, {limit:g} s")
+
+    def passes(self, row: Validation) -> bool:
+        """Take a validation, and judge it if it is at a rung. Raises LostTrialError."""
+        assert self.slot is not None
+        self.rows.add(asdict(row))
+        rung = self.slot.plan.rungs.get(row.validation)
+        if rung is None or self.slot.diverged is not None:
+            return True
+        return self.job.passes(row, rung, self.rows)
+
+    def is_due_for_saving(self, *, at_any_step: bool) -> bool:
+        """Whether a checkpoint is worth its time: `at_any_step`, or where an epoch ends."""
+        slot = self.slot
+        assert slot is not None
+        if slot.step % slot.plan.steps_per_epoch and not at_any_step:
+            return False
+        return self.checkpoints.due(slot)
+
+    def save(self) -> None:
+        """Write a checkpoint, with the rows that the database does not have yet."""
+        if self.slot is not None:
+            self.checkpoints.save(self.job.claim, self.slot, self.rows.pending())
+
+    def end(self, state: TrialState, reason: str | None = None) -> None:
+        """Record how it ended. Raises LostTrialError if another has taken it over."""
+        self.desk.keeper.drop(self._held)
+        if not self.job.end(self.slot, state, reason, self.rows.pending()):
+            raise LostTrialError(f"{self.job.name} was taken over by another worker")
+        self.checkpoints.forget(self.job.claim)
+
+    def close(self) -> None:
+        """Renew and write no more; whoever holds it by now goes on with it."""
+        self.desk.keeper.drop(self._held)
+        self.rows.close()
+
+
+def release(desk: Desk, seats: Sequence[Seat]) -> list[str]:
+    """Let go of these, so that other workers take them over; the names of those not lost before."""
+    for seat in seats:
+        seat.close()
+    jobs = [seat.job for seat in seats]
+    return desk.search.database.run(
+        lambda connection: [job.name for job in jobs if claims.release(connection, job.claim)]
+    )

@@ -1,0 +1,274 @@
+"""The loop of a worker: an engine's places are filled, trained, watched and freed.
+
+One trial at a time is an engine of one place; there is no other loop.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+
+from lrsearch.desk import Desk
+from lrsearch.keeper import StopTrial
+from lrsearch.recipe import Recipe
+from lrsearch.seat import Job, Seat, release
+from lrsearch.storage.leases import Claim
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.search import LostTrialError
+from lrsearch.training.choice import Choice
+from lrsearch.training.cohort import Cohort
+from lrsearch.training.engine import CohortError, Engine, SoloEngine
+from lrsearch.training.setup import TrialFailedError, failures
+from lrsearch.training.slot import Slot
+
+log = logging.getLogger("lrsearch")
+
+#: Most steps trained between looks at whether the worker is to stop, and about how long they take:
+#: a preempted worker has let go of its trials soon after.
+STEPS_PER_LOOK, LOOK_SECONDS = 16, 0.5
+SOLO = Choice(engine="solo", size=1, reason="the default")
+
+#: The next job beside those that the worker holds already; None if there is none.
+Source = Callable[[Desk, Collection[Claim]], Job | None]
+
+
+def engine_for(desk: Desk, choice: Choice, recipe: Recipe) -> Engine:
+    """An engine for this recipe and others like it. Raises what the task's code raises."""
+    if choice.engine == "fused":
+        return Cohort(desk.search.spec, desk.cache, recipe, choice.size)
+    return SoloEngine(desk.search.spec, desk.cache)
+
+
+class Crew:
+    """Trains what a worker claims, together where that was chosen."""
+
+    def __init__(self, desk: Desk, choice: Choice = SOLO) -> None:
+        self.desk, self.choice = desk, choice
+
+    def train(self, source: Source) -> bool:
+        """Train the next job, and whoever joins, to their ends; False if there is none."""
+        job = source(self.desk, ())
+        if job is None:
+            return False
+        seat = Seat(self.desk, job)
+        parked = self._shift(seat, None if seat.goes_alone else source)
+        if parked is not None:
+            self._shift(parked, None)
+        return True
+
+    def _shift(self, seat: Seat, source: Source | None) -> Seat | None:
+        """Train it, alone if there is no source of others; who has to be trained alone next."""
+        shift = Shift(self.desk, self._engine(seat, alone=source is None), source)
+        try:
+            return shift.run(seat)
+        except CohortError as error:
+            self._go_solo(str(error))
+            return None
+
+    def _engine(self, seat: Seat, *, alone: bool) -> Engine:
+        if not alone:
+            try:
+                with failures():
+                    return engine_for(self.desk, self.choice, seat.job.recipe)
+            except TrialFailedError as failure:
+                self._go_solo(_reason(failure))
+        return SoloEngine(self.desk.search.spec, self.desk.cache)
+
+    def _go_solo(self, reason: str) -> None:
+        self.choice = Choice(engine="solo", size=1, reason=reason)
+        log.warning("training together failed (%s); this worker goes on one by one", reason)
+
+
+class Shift:
+    """One engine at work until all its places are free, or until the worker is to stop."""
+
+    def __init__(self, desk: Desk, engine: Engine, source: Source | None) -> None:
+        self.desk, self.engine = desk, engine
+        #: None: nobody joins any more.
+        self._source = source
+        self.seats: list[Seat] = []
+        #: Claimed, and not taken by the engine. If that was before the first step, it is tried once
+        #: more where an epoch ends; nobody else is asked for meanwhile.
+        self.parked: Seat | None = None
+        self._begun = False
+        self._steps = STEPS_PER_LOOK
+
+    def run(self, first: Seat) -> Seat | None:
+        """Train `first` and whoever joins; who is to be trained alone next, still held.
+
+        Raises CohortError when this engine cannot go on. Then, and when the worker is to stop,
+        everything is let go of, with a checkpoint.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._close)
+            self._place(first)
+            while self.seats and not self.desk.stop():
+                self._join()
+                self._look()
+                self._train()
+            if self.desk.stop():
+                self._leave()
+            parked, self.parked = self.parked, None
+        return parked
+
+    def _close(self) -> None:
+        """Renew nothing any more that is still held, whatever ended the shift."""
+        with ExitStack() as stack:
+            for seat in self._all():
+                stack.callback(seat.close)
+
+    def _all(self) -> list[Seat]:
+        return self.seats + ([] if self.parked is None else [self.parked])
+
+    # Who joins.
+
+    def _join(self) -> None:
+        """Fill the free places if this is the moment."""
+        while self._source is not None and self._may_join():
+            seat, self.parked = self.parked, None
+            if seat is None:
+                job = self._source(self.desk, [seat.job.claim for seat in self.seats])
+                if job is None:
+                    self._close_source()
+                    return
+                seat = Seat(self.desk, job)
+            self._place(seat)
+
+    def _may_join(self) -> bool:
+        if self.desk.stop():
+            return False
+        if self._begun:
+            return self.engine.may_join()
+        # Orphans of one cohort may all stand at the same step within an epoch.
+        return self.parked is None and len(self.engine.slots) < self.engine.size
+
+    def _close_source(self) -> None:
+        self._source = None
+        self.engine.shrink()
+
+    def _place(self, seat: Seat) -> None:
+        """Give it a place, or park it."""
+        with self._minding(seat):
+            if self._sits(seat):
+                self.seats.append(seat)
+                self._settle(seat)
+                return
+            self.parked = seat
+            if self._begun:
+                self._close_source()
+
+    def _sits(self, seat: Seat) -> bool:
+        try:
+            return self.engine.takes(seat.job.recipe) and seat.sit(self.engine)
+        except TrialFailedError:
+            if self.engine.size == 1:
+                raise
+            return False  # alone it will be seen whose fault that was
+
+    # Training.
+
+    def _look(self) -> None:
+        """End what may not go on, and save what is due."""
+        for seat in list(self.seats):
+            with self._minding(seat):
+                seat.look()
+                if seat.is_due_for_saving(at_any_step=self.engine.size == 1):
+                    seat.save()
+
+    def _train(self) -> None:
+        """Train on until the next look or validation, and judge what was validated."""
+        if not self.seats:
+            return
+        try:
+            with failures():
+                if not self.engine.due():  # a validation that was not done before an interruption
+                    self._advance()
+                due = self.engine.due()
+                rows = self.engine.validate(due, with_ema=_wants_ema) if due else []
+        except TrialFailedError as failure:
+            self._fail(failure)
+            return
+        by_slot = {id(seat.slot): seat for seat in self.seats}
+        for slot, row in zip(due, rows, strict=True):
+            seat = by_slot[id(slot)]
+            with self._minding(seat):
+                if not seat.passes(row):
+                    self._end(seat, TrialState.PRUNED)
+        for seat in list(self.seats):
+            self._settle(seat)
+
+    def _advance(self) -> None:
+        slot, started = self.engine.slots[0], time.monotonic()
+        before, self._begun = slot.step, True
+        self.engine.advance(self._steps)
+        share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
+        self._steps = max(1, min(STEPS_PER_LOOK, int((slot.step - before) * share)))
+
+    # Who goes.
+
+    @contextmanager
+    def _minding(self, seat: Seat) -> Iterator[None]:
+        """Ends the seat for what is raised on its account."""
+        try:
+            yield
+        except LostTrialError as lost:
+            self._drop(seat, lost)
+        except StopTrial:
+            self._end(seat, TrialState.PRUNED, "stopped by lrsearch trial stop")
+        except TrialFailedError as failure:
+            self._end(seat, TrialState.FAILED, str(failure))
+
+    def _settle(self, seat: Seat) -> None:
+        """End it if it has diverged, or is at its end."""
+        slot = seat.slot
+        assert slot is not None
+        if slot.diverged is not None:
+            self._end(seat, TrialState.DIVERGED, slot.diverged)
+        elif slot.done and not slot.is_due:
+            self._end(seat, TrialState.COMPLETE)
+
+    def _end(self, seat: Seat, state: TrialState, reason: str | None = None) -> None:
+        try:
+            seat.end(state, reason)
+        except LostTrialError as lost:
+            self._drop(seat, lost)
+        else:
+            self._remove(seat)
+
+    def _drop(self, seat: Seat, lost: LostTrialError) -> None:
+        log.warning("%s; dropped", lost)
+        self._remove(seat)
+
+    def _remove(self, seat: Seat) -> None:
+        seat.close()
+        if seat in self.seats:
+            self.seats.remove(seat)
+        if seat.slot is not None:
+            self.engine.drop(seat.slot)
+
+    def _fail(self, failure: TrialFailedError) -> None:
+        """End the trial whose code failed; where it may be anyone's, let go of all."""
+        if self.engine.size == 1:
+            self._end(self.seats[0], TrialState.FAILED, str(failure))
+            return
+        self._leave()
+        raise CohortError(_reason(failure)) from failure
+
+    def _leave(self) -> None:
+        """Let go of everything, with a checkpoint."""
+        for seat in self.seats:
+            seat.save()
+        for name in release(self.desk, self._all()):
+            log.info("%s released at a checkpoint", name)
+        self.seats, self.parked = [], None
+
+
+def _wants_ema(slot: Slot) -> bool:
+    """Whether averaged weights are validated too: at rungs and at the end."""
+    number = slot.validated + 1
+    return number == len(slot.plan.validations) or number in slot.plan.rungs
+
+
+def _reason(failure: TrialFailedError) -> str:
+    cause = failure.__cause__
+    return str(cause) if isinstance(cause, CohortError) else str(failure)
