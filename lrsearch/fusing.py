@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import math
-import time
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
@@ -29,7 +28,7 @@ from lrsearch.storage.rows import Row
 from lrsearch.study.search import Search
 from lrsearch.task import code_hash
 from lrsearch.training import choice as rules
-from lrsearch.training.calibrate import Calibrator
+from lrsearch.training.calibrate import Calibrator, Clock
 from lrsearch.training.choice import Choice, Extent
 from lrsearch.training.cohort import Cohort
 from lrsearch.training.devices import hardware
@@ -95,11 +94,9 @@ class _Case:
 
     @cached_property
     def recipes(self) -> list[Recipe]:
-        """What is timed: recipes that between them show the space's optimizers and schedules."""
-        space = self.spec.space
-        count = max(len(space.optimizers), len(space.schedules))
+        """What is timed: a recipe of each optimizer of the space."""
         size = self.cache.task(self.params).batch_size
-        return [_tame(recipe) for recipe in sample(self.spec, count, size)]
+        return [_tame(r) for r in sample(self.spec, len(self.spec.space.optimizers), size)]
 
     @cached_property
     def key(self) -> dict[str, str]:
@@ -214,13 +211,14 @@ class _Case:
 
     def _refusal(self) -> tuple[str | None, float]:
         """Why the task cannot be fused, if so, and the seconds that it took to find out."""
-        started = time.monotonic()
+        clock = Clock(device=self.device)
+        started = clock.now()
         task, splits = self.cache.splits(self.recipes[0])
         found = probe(task, self.recipes[0], splits, self.device)
         if found.slow_ops:
             log.info("vmap has no batching rule for %s", ", ".join(found.slow_ops))
         reason = None if found.fits else found.reason or "the probe did not agree"
-        return reason, time.monotonic() - started
+        return reason, clock.now() - started
 
     def _known(self) -> Choice | None:
         """What follows from what was measured before, for any study of the database."""

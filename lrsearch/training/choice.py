@@ -27,7 +27,7 @@ EXPECTED_SAVING = 0.33
 PROBE_SECONDS = 0.4
 #: A calibration takes at most this share of the training to come, but that many seconds at least
 #: and at most.
-CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 0.3, 3.0
+CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 0.4, 3.0
 #: A calibration trains some hundred steps itself; a study with fewer than this is left alone.
 LEAST_STEPS = 1000
 
@@ -188,7 +188,7 @@ def decide(timings: Mapping[int, float], most: int) -> tuple[Literal["solo", "fu
         return "fused", size, f"{timings[1] / timings[size]:.1f}x over one by one"
     allowed = {size: seconds for size, seconds in timings.items() if 1 < size <= most}
     if not allowed:
-        return "solo", 1, "none but one by one was measured"
+        return "solo", 1, "there was no time or memory to try several at once"
     best = min(allowed, key=allowed.__getitem__)
     gain = timings[1] / allowed[best]
     return "solo", 1, f"{best} at once are {gain:.2f}x over one by one, {LEAST_GAIN} is needed"
