@@ -81,6 +81,8 @@ class Calibrator:
             self.solo_seconds = fmean(self._warm(solo) for solo in self._solos)
         #: Spent so far, without what a first trial would have to load anyway.
         self.seconds = 2 * WARM_STEPS * self.solo_seconds * len(recipes)
+        #: Whether the budget, and nothing else, kept it from larger sizes.
+        self.cut_short = False
 
     def _filled(self, recipes: Sequence[Recipe]) -> Engine:
         engine = self._make(len(recipes))
@@ -106,8 +108,11 @@ class Calibrator:
         free, cost = free_bytes(self.device), 0.0
         with _own_random_stream(self.device):
             for size in sizes:
+                if not gains(list(found.values())):
+                    break
                 # The next takes about twice as long as the last.
-                if self.seconds + 2 * cost > budget or not gains(list(found.values())):
+                self.cut_short = self.seconds + 2 * cost > budget
+                if self.cut_short:
                     break
                 if free is not None and size * self.trial_bytes > MEMORY_SHARE * free:
                     log.info("%d trials at once are not timed: too little memory", size)

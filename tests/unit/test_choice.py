@@ -97,10 +97,12 @@ def test_sizes_that_are_tried(most, sizes):
 @pytest.mark.parametrize(
     ("timings", "tried", "most", "is_enough"),
     [
-        (MLP, 64, 15, True),
+        (MLP, 64, 16, True),
+        (MLP, 64, 15, False),  # 15 are more than 8 by much
+        (MLP, 64, 11, True),
         ({1: 1.0, 2: 0.8, 3: 0.7}, 3, 15, False),
         (CNN, 15, 64, True),  # it ended early
-        (MLP, 64, 256, False),
+        (MLP, 64, 256, True),  # more than 64 are not tried
         ({1: 1.0}, 2, 15, True),  # there was no time for any
         ({1: 1.0}, 1, 15, False),
     ],
@@ -214,8 +216,9 @@ def test_a_calibration_finds_how_long_each_size_takes(monkeypatch):
     ],
 )
 def test_a_calibration_ends_early(timings, budget, last, monkeypatch):
-    found, _, _ = calibrated(timings, monkeypatch, budget=budget, recipes="a")
+    found, _, calibrator = calibrated(timings, monkeypatch, budget=budget, recipes="a")
     assert max(found) == last
+    assert calibrator.cut_short == (budget < 3.0)
 
 
 def test_too_little_memory_ends_a_calibration(monkeypatch):
