@@ -1,4 +1,4 @@
-"""Memory that a trial takes in a cohort: measured in processes of their own, and estimated."""
+"""Memory that a trial takes in a fused cohort, measured in processes of their own."""
 
 import multiprocessing
 from collections.abc import Callable

@@ -101,7 +101,7 @@ class Reversed:
     """Data whose training batches come with their rows in reverse."""
 
     def __init__(self, data: Data) -> None:
-        self.data, self.steps_per_epoch = data, data.steps_per_epoch
+        self.data, self.batches = data, data.batches
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         for inputs, targets in self.data.train(seed, epoch, skip):

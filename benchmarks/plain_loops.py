@@ -149,26 +149,19 @@ def usual_validation(
     return totals[""] / samples
 
 
-def best_solo(work: Work, *, nudge: int | None = None) -> list[float]:
+def best_solo(work: Work) -> list[float]:
     """The best one-by-one loop one could write: tensors indexed, fused optimizers, no `.item()`
     within an epoch. The last validation loss of each recipe.
-
-    `nudge` seeds a change of the initial weights in their last bits: how far rounding alone can
-    take a trial.
     """
     splits = [tuple(t.to(work.device) for t in s) for s in (work.task.train, work.task.validation)]
-    return [best_trial(work, recipe, splits, nudge) for recipe in work.recipes]
+    return [best_trial(work, recipe, splits) for recipe in work.recipes]
 
 
-def best_trial(
-    work: Work, recipe: Recipe, splits: Sequence[tuple[Tensor, ...]], nudge: int | None
-) -> float:
+def best_trial(work: Work, recipe: Recipe, splits: Sequence[tuple[Tensor, ...]]) -> float:
     task, size, loss_value = work.task, work.task.batch_size, math.nan
     (inputs, targets), validation = splits
     torch.manual_seed(recipe.seed)
     model = task.model().to(work.device)
-    if nudge is not None:
-        nudge_weights(model, nudge)
     optimizer, scheduler = recipe.build(model, steps_per_epoch=work.steps_per_epoch)
     for epoch in range(recipe.epochs or 0):
         model.train()
@@ -200,12 +193,3 @@ def best_validation(model: nn.Module, task: lrsearch.Task, split: tuple[Tensor, 
         for i, score in enumerate(scores):
             totals[i] += score(output, target) * len(target)
     return float((totals / len(inputs)).tolist()[0])
-
-
-@torch.no_grad()
-def nudge_weights(model: nn.Module, seed: int) -> None:
-    """Each weight up or down by 1e-7 of itself, a float32's last bit."""
-    generator = torch.Generator().manual_seed(seed)
-    for weight in model.parameters():
-        signs = torch.randint(2, weight.shape, generator=generator).to(weight.device) * 2 - 1
-        weight += 1e-7 * signs * weight

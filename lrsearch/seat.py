@@ -63,6 +63,8 @@ class Seat:
         self.checkpoints = Checkpoints(desk.shelf)
         #: Its place in an engine; None outside of any.
         self.slot: Slot | None = None
+        #: Number of the last validation whose row is here or in the database.
+        self._seen = 0
         self._held = desk.keeper.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
@@ -90,7 +92,7 @@ class Seat:
         for row in waiting or ():
             self.rows.add(row)
         slot.beat = self.desk.keeper.beat
-        self.slot = slot
+        self.slot, self._seen = slot, slot.validated
         return True
 
     def look(self) -> None:
@@ -108,22 +110,27 @@ class Seat:
         """Take a validation, and judge it if it is at a rung. Raises LostTrialError."""
         assert self.slot is not None
         self.rows.add(asdict(row))
+        self._seen = row.validation
         rung = self.slot.plan.rungs.get(row.validation)
         if rung is None or self.slot.diverged is not None:
             return True
         return self.job.passes(row, rung, self.rows)
 
-    def is_due_for_saving(self, *, at_any_step: bool) -> bool:
-        """Whether a checkpoint is worth its time: `at_any_step`, or where an epoch ends."""
-        slot = self.slot
-        assert slot is not None
-        if slot.step % slot.plan.steps_per_epoch and not at_any_step:
-            return False
-        return self.checkpoints.due(slot)
+    def is_due_for_saving(self, among: int) -> bool:
+        """Whether a checkpoint is worth its time.
+
+        Of several in training together, where an epoch ends: there they may go on together.
+        """
+        assert self.slot is not None
+        at_end = self.slot.position == 0
+        return (at_end or among == 1) and self.checkpoints.due(self.slot, among)
 
     def save(self) -> None:
-        """Write a checkpoint, with the rows that the database does not have yet."""
-        if self.slot is not None:
+        """Write a checkpoint, with the rows that the database does not have yet.
+
+        None if an error among several has cost the row of a validation: it is done again.
+        """
+        if self.slot is not None and self.slot.validated == self._seen:
             self.checkpoints.save(self.job.claim, self.slot, self.rows.pending())
 
     def end(self, state: TrialState, reason: str | None = None) -> None:

@@ -26,14 +26,16 @@ log = logging.getLogger("lrsearch")
 #: Most steps trained between looks at whether the worker is to stop, and about how long they take:
 #: a preempted worker has let go of its trials soon after.
 STEPS_PER_LOOK, LOOK_SECONDS = 16, 0.5
-SOLO = Choice(engine="solo", size=1, reason="the default")
 
 #: The next job beside those that the worker holds already; None if there is none.
 Source = Callable[[Desk, Collection[Claim]], Job | None]
 
 
 def engine_for(desk: Desk, choice: Choice, recipe: Recipe) -> Engine:
-    """An engine for this recipe and others like it. Raises what the task's code raises."""
+    """An engine for this recipe and others like it.
+
+    For several places it raises CohortError, and what the task's code raises.
+    """
     if choice.engine == "fused":
         return Cohort(desk.search.spec, desk.cache, recipe, choice.size)
     return SoloEngine(desk.search.spec, desk.cache)
@@ -42,7 +44,7 @@ def engine_for(desk: Desk, choice: Choice, recipe: Recipe) -> Engine:
 class Crew:
     """Trains what a worker claims, together where that was chosen."""
 
-    def __init__(self, desk: Desk, choice: Choice = SOLO) -> None:
+    def __init__(self, desk: Desk, choice: Choice) -> None:
         self.desk, self.choice = desk, choice
 
     def train(self, source: Source) -> bool:
@@ -172,7 +174,7 @@ class Shift:
         for seat in list(self.seats):
             with self._minding(seat):
                 seat.look()
-                if seat.is_due_for_saving(at_any_step=self.engine.size == 1):
+                if seat.is_due_for_saving(among=len(self.seats)):
                     seat.save()
 
     def _train(self) -> None:

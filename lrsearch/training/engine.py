@@ -60,14 +60,17 @@ class Engine(Protocol):
         """
         ...
 
-    def due(self) -> list[Slot]:
+    def due(self) -> Sequence[Slot]:
         """Whose validation is due now."""
         ...
 
     def validate(
         self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
     ) -> list[Validation]:
-        """Validate these, averaged weights too where asked; in the order given."""
+        """Validate these, averaged weights too where asked; in the order given.
+
+        What raises leaves every trial before its validation.
+        """
         ...
 
     def drop(self, slot: Slot) -> None:

@@ -179,6 +179,8 @@ class Slot:
         self.gather()
         if self._step_optimizer():
             self.scheduler.step()
+        elif validates:
+            self.grad_norm = math.inf
         self.step += 1
         self.loss_steps += 1
 

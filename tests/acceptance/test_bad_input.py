@@ -157,7 +157,9 @@ def test_a_folder_as_the_study_file(folder):
         ),
         pytest.param({"validate_every": "step"}, ["validate_every", "fraction"], id="validate"),
         pytest.param({"pruning": {"rungs": [0.5, 0.1]}}, ["pruning.rungs", "rising"], id="rungs"),
-        pytest.param({"precision": "fp16"}, ["precision", "fp16", "bf16"], id="precision"),
+        pytest.param({"precision": "fp8"}, ["precision", "fp8", "bf16"], id="precision"),
+        pytest.param({"accumulate": 0}, ["accumulate = 0", "1"], id="accumulate"),
+        pytest.param({"accumulate": 99}, ["accumulate = 99", "an epoch has"], id="long step"),
         pytest.param({"clip_norm": 0}, ["clip_norm", "0"], id="clip"),
         pytest.param({"checkpoints": "foo://x"}, ["checkpoints", "foo", "s3://"], id="checkpoints"),
         pytest.param({"warm_start": "a"}, ["warm_start", "a list of studies"], id="warm start"),
@@ -578,6 +580,7 @@ def test_an_unknown_study(created, arguments):
         ({"epochs": 9}, ["epochs: 4 -> 9"]),
         ({"seed": 7}, ["seed: 0 -> 7"]),
         ({"precision": "bf16"}, ['precision: "fp32" -> "bf16"']),
+        ({"accumulate": 2}, ["accumulate: 1 -> 2"]),
         ({"space": {"warmup": 0.0}}, ["space.warmup"]),
         (
             {"objective": {"metric": "accuracy", "direction": "maximize"}},
