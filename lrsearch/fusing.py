@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from lrsearch import __version__
 from lrsearch import wanted as wanting
 from lrsearch.confirm import MOST_RUNS, allowed_runs
-from lrsearch.errors import TaskError
+from lrsearch.errors import StudyError, TaskError
 from lrsearch.preview import sample
 from lrsearch.ranges import first_value
 from lrsearch.recipe import Recipe
@@ -51,7 +51,8 @@ def choose(
     """The engine for a worker's trials, logged and recorded with the study.
 
     `fellows` are the workers that were started together, this one included: they may not be in the
-    database yet. Raises SpecError or TaskError if a number was wanted and cannot be.
+    database yet. Raises SpecError or TaskError if a number was wanted and cannot be, StudyError if
+    the study was deleted.
     """
     wanting.check(search.spec, wanted)
     case = _Case(search, cache, device, fellows)
@@ -118,7 +119,9 @@ class _Case:
         """The study's, with the seconds `elapsed` since its start, and its living `workers`."""
 
         def look(connection: Connection) -> Row:
-            row = studies.by_id(connection, self.search.study_id) or {}
+            row = studies.by_id(connection, self.search.study_id)
+            if row is None:
+                raise StudyError(f"study {self.search.name!r} was deleted")
             elapsed = studies.elapsed(connection, self.search.study_id)
             lease = self.spec.lease.seconds
             names = fleet.alive(connection, self.search.study_id, lease)

@@ -14,6 +14,7 @@ from lrsearch.errors import SpecError
 from lrsearch.training import calibrate, choice
 from lrsearch.training.calibrate import Calibrator
 from lrsearch.training.choice import Choice, Extent
+from lrsearch.training.devices import hardware
 
 #: Measured, in ms per trial-step: a small MLP, a CNN that fusing slows down.
 MLP = {1: 0.5, 2: 0.8, 4: 0.56, 8: 0.4, 16: 0.33, 32: 0.28, 64: 0.34}
@@ -231,3 +232,7 @@ def test_what_stops_at_a_step_is_not_timed_for_ever(monkeypatch):
     monkeypatch.setattr(FakeEngine, "advance", lambda self, steps: None)
     with pytest.raises(ArithmeticError, match="stopped at step 0"):
         calibrated({1: 1e-3}, monkeypatch)
+
+
+def test_hardware_has_a_name_that_tells_the_threads():
+    assert hardware(torch.device("cpu")).endswith(", 1 thread")
