@@ -22,11 +22,12 @@ from lrsearch.training.engine import Engine
 log = logging.getLogger("lrsearch")
 
 #: Steps that an engine is given to allocate what it needs, before any is timed.
-WARM_STEPS = 2
+WARM_STEPS = 1
 #: A round takes about so many seconds, and a step at least.
 ROUND_SECONDS = 0.005
-#: Rounds of each engine beside the other; the median counts.
-ROUNDS = 5
+#: Rounds of each engine beside the other, and fewer where a step alone takes a while; the median
+#: counts.
+ROUNDS, LONG_SECONDS, LONG_ROUNDS = 5, 0.02, 3
 #: Share of the free memory that a cohort may be expected to take.
 MEMORY_SHARE = 0.8
 #: Flat rows of a trial in a cohort: weights, gradients, stacked gradients, two moments.
@@ -81,6 +82,8 @@ class Calibrator:
             self.solo_seconds = fmean(self._warm(solo) for solo in self._solos)
         #: Spent so far, without what a first trial would have to load anyway.
         self.seconds = 2 * WARM_STEPS * self.solo_seconds * len(recipes)
+        #: Whether the budget, and nothing else, kept it from larger sizes.
+        self.cut_short = False
 
     def _filled(self, recipes: Sequence[Recipe]) -> Engine:
         engine = self._make(len(recipes))
@@ -106,8 +109,11 @@ class Calibrator:
         free, cost = free_bytes(self.device), 0.0
         with _own_random_stream(self.device):
             for size in sizes:
+                if not gains(list(found.values())):
+                    break
                 # The next takes about twice as long as the last.
-                if self.seconds + 2 * cost > budget or not gains(list(found.values())):
+                self.cut_short = self.seconds + 2 * cost > budget
+                if self.cut_short:
                     break
                 if free is not None and size * self.trial_bytes > MEMORY_SHARE * free:
                     log.info("%d trials at once are not timed: too little memory", size)
@@ -128,8 +134,9 @@ class Calibrator:
         together, alone = [], []
         try:
             cohort = self._filled([self._recipes[i] for i in places])
-            mine, theirs = _steps(self._warm(cohort)), _steps(self.solo_seconds * len(set(places)))
-            for _ in range(ROUNDS):
+            step = self._warm(cohort)
+            mine, theirs = _steps(step), _steps(self.solo_seconds * len(set(places)))
+            for _ in range(ROUNDS if step < LONG_SECONDS else LONG_ROUNDS):
                 solos = {i: self._time(self._solos[i], theirs) for i in set(places)}
                 alone.append(fmean(solos[i] for i in places))
                 together.append(self._time(cohort, mine) / size)

@@ -20,6 +20,7 @@ from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
 from lrsearch.summary import summarize
 from lrsearch.training import choice as rules
+from lrsearch.training import measure
 from lrsearch.training.probe import Probe
 from lrsearch.training.setup import TaskCache
 
@@ -39,12 +40,12 @@ class Lab:
         return Probe(fits=self.fits, reason=reason)
 
     def calibrator(self, make, recipes, device):
-        assert {recipe.optimizer["lr"] for recipe in recipes} == {fusing.TAME_LR}
+        assert {recipe.optimizer["lr"] for recipe in recipes} == {measure.TAME_LR}
         return FakeCalibrator(self)
 
 
 class FakeCalibrator:
-    solo_seconds, seconds = TIMINGS[1], 0.5
+    solo_seconds, seconds, cut_short = TIMINGS[1], 0.5, False
 
     def __init__(self, lab):
         self.lab = lab
@@ -57,8 +58,8 @@ class FakeCalibrator:
 @pytest.fixture
 def lab(monkeypatch):
     found = Lab()
-    monkeypatch.setattr(fusing, "probe", found.probe)
-    monkeypatch.setattr(fusing, "Calibrator", found.calibrator)
+    monkeypatch.setattr(measure, "probe", found.probe)
+    monkeypatch.setattr(measure, "Calibrator", found.calibrator)
     monkeypatch.setattr(rules, "LEAST_STEPS", 10)
     return found
 
@@ -163,11 +164,11 @@ def test_studies_that_are_not_worth_a_calibration(database, lab, changes, reason
 
 def test_short_studies_are_left_alone(database, lab, monkeypatch):
     monkeypatch.setattr(rules, "LEAST_STEPS", 1000)
-    assert choose(study(database)).reason == "261 steps are too few to try"
+    assert choose(study(database)).reason == "453 steps are too few to try"
     monkeypatch.setattr(rules, "LEAST_STEPS", 10)
     monkeypatch.setattr(FakeCalibrator, "solo_seconds", 0.001)
     found = choose(study(database, name="quick"))
-    assert found.reason == "0.26 s of training are too few to try"
+    assert found.reason == "0.45 s of training are too few to try"
     assert lab.probes == 0
 
 

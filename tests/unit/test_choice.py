@@ -14,6 +14,7 @@ from lrsearch.errors import SpecError
 from lrsearch.training import calibrate, choice
 from lrsearch.training.calibrate import Calibrator
 from lrsearch.training.choice import Choice, Extent
+from lrsearch.training.devices import hardware
 
 #: Measured, in ms per trial-step: a small MLP, a CNN that fusing slows down.
 MLP = {1: 0.5, 2: 0.8, 4: 0.56, 8: 0.4, 16: 0.33, 32: 0.28, 64: 0.34}
@@ -97,10 +98,12 @@ def test_sizes_that_are_tried(most, sizes):
 @pytest.mark.parametrize(
     ("timings", "tried", "most", "is_enough"),
     [
-        (MLP, 64, 15, True),
+        (MLP, 64, 16, True),
+        (MLP, 64, 15, False),  # 15 are more than 8 by much
+        (MLP, 64, 11, True),
         ({1: 1.0, 2: 0.8, 3: 0.7}, 3, 15, False),
         (CNN, 15, 64, True),  # it ended early
-        (MLP, 64, 256, False),
+        (MLP, 64, 256, True),  # more than 64 are not tried
         ({1: 1.0}, 2, 15, True),  # there was no time for any
         ({1: 1.0}, 1, 15, False),
     ],
@@ -214,8 +217,9 @@ def test_a_calibration_finds_how_long_each_size_takes(monkeypatch):
     ],
 )
 def test_a_calibration_ends_early(timings, budget, last, monkeypatch):
-    found, _, _ = calibrated(timings, monkeypatch, budget=budget, recipes="a")
+    found, _, calibrator = calibrated(timings, monkeypatch, budget=budget, recipes="a")
     assert max(found) == last
+    assert calibrator.cut_short == (budget < 3.0)
 
 
 def test_too_little_memory_ends_a_calibration(monkeypatch):
@@ -228,3 +232,7 @@ def test_what_stops_at_a_step_is_not_timed_for_ever(monkeypatch):
     monkeypatch.setattr(FakeEngine, "advance", lambda self, steps: None)
     with pytest.raises(ArithmeticError, match="stopped at step 0"):
         calibrated({1: 1e-3}, monkeypatch)
+
+
+def test_hardware_has_a_name_that_tells_the_threads():
+    assert hardware(torch.device("cpu")).endswith(", 1 thread")
