@@ -14,6 +14,7 @@ from lrsearch.storage.tables import TrialState
 from lrsearch.study.blame import ALONE_FROM
 from lrsearch.study.search import LostTrialError
 from lrsearch.telemetry import Telemetry
+from lrsearch.training import checkpoint
 from lrsearch.training.engine import Engine
 from lrsearch.training.setup import TrialFailedError, failures
 from lrsearch.training.slot import Slot
@@ -63,6 +64,8 @@ class Seat:
         self.checkpoints = Checkpoints(desk.shelf)
         #: Its place in an engine; None outside of any.
         self.slot: Slot | None = None
+        #: Where it stood in the place that it left, packed.
+        self._carried: bytes | None = None
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
         self._held = desk.keeper.hold(job.claim, job.name, self.rows if job.has_curve else None)
@@ -81,7 +84,7 @@ class Seat:
         with failures():
             slot = engine.admit(self.job.recipe)
         try:
-            waiting = self.checkpoints.resume(self.job.claim, slot)
+            waiting = self._stand(slot)
             fits = engine.fits(slot)
         except TaskError as error:  # a checkpoint that did not fit made it begin anew
             engine.drop(slot)
@@ -94,6 +97,22 @@ class Seat:
         slot.beat = self.desk.keeper.beat
         self.slot, self._seen = slot, slot.validated
         return True
+
+    def _stand(self, slot: Slot) -> list[dict[str, Any]] | None:
+        """Put the slot where another was left, or at the last checkpoint; rows to be added."""
+        if self._carried is None:
+            return self.checkpoints.resume(self.job.claim, slot)
+        carried, self._carried = self._carried, None
+        if checkpoint.unpack(slot, carried) is None:
+            raise TrialFailedError("it cannot go on in another engine; see the log")
+        return None
+
+    def leave(self, engine: Engine) -> None:
+        """Free the place; the next one that is taken begins where this one ended."""
+        assert self.slot is not None
+        self._carried = checkpoint.pack(self.slot)
+        engine.drop(self.slot)
+        self.slot = None
 
     def look(self) -> None:
         """Whether it may go on.

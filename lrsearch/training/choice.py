@@ -92,6 +92,20 @@ class Choice:
             return None
         return self.timings[1] / self.timings[self.size]
 
+    def is_faster_alone(self, count: int, size: int) -> bool:
+        """Whether `count` trials are trained sooner one after the other than in `size` places.
+
+        By the timings, straight between two sizes; without any, a single trial is.
+        """
+        known = sorted(self.timings)
+        if not known or known[0] != 1:
+            return count == 1
+        above = next((k for k in known if k >= size), known[-1])
+        below = max((k for k in known if k <= size), default=1)
+        share = (size - below) / (above - below) if above > below else 0.0
+        steps = [k * self.timings[k] for k in (below, above)]
+        return count * self.timings[1] < steps[0] + share * (steps[1] - steps[0])
+
     @property
     def line(self) -> str:
         """One line for the log."""

@@ -126,6 +126,10 @@ class Cohort:
         """
         return None in self._places and not any(map(self._moment, self.slots))
 
+    def may_join_later(self) -> bool:
+        """Whether anybody can join those who are in it."""
+        return not self.lock_step or not any(slot.step for slot in self.slots)
+
     def _moment(self, slot: Slot) -> int:
         """What all slots have in common."""
         return slot.step if self.lock_step else slot.position
@@ -150,8 +154,8 @@ class Cohort:
         """Free its place; the others are untouched to the last bit."""
         self._places = [None if other is slot else other for other in self._places]
         self._steppers = None
-        if self.lock_step and any(other.step for other in self.slots):
-            self.shrink()  # nobody can join them
+        if not self.may_join_later():
+            self.shrink()
 
     def shrink(self) -> None:
         """Nobody will join any more: halve the places while at least half of them are free.

@@ -41,6 +41,10 @@ class Engine(Protocol):
         """
         ...
 
+    def may_join_later(self) -> bool:
+        """Whether anybody can join those who are in it."""
+        ...
+
     def admit(self, recipe: Recipe) -> Slot:
         """A trial at step 0 in a free place. Raises TaskError."""
         ...
@@ -100,6 +104,9 @@ class SoloEngine:
 
     def may_join(self) -> bool:
         return not self.slots
+
+    def may_join_later(self) -> bool:
+        return False
 
     def admit(self, recipe: Recipe) -> Slot:
         """A trial at step 0. Raises TaskError, and whatever the task's data raise."""

@@ -160,6 +160,21 @@ def test_a_place_is_filled_where_an_epoch_ends(study, engines):
     assert engines[0].size == 2  # once there was nobody else
 
 
+def test_the_last_of_a_cohort_go_on_alone_where_that_is_faster(study, engines, caplog):
+    """From where they stand, with the rows that they have."""
+    together = study([POISON, *sgd(2)], confirm="none")
+    alone = study([POISON, *sgd(2)], confirm="none", name="alone")
+    crew = make_crew(together, 2)
+    crew.choice = replace(crew.choice, timings={})
+    caplog.set_level("INFO")
+    assert crew.train(next_trial)
+    assert engines[0].joined == [[], [0], [6]]
+    assert "the last 1 of a cohort go on one by one" in caplog.messages
+    assert states(together) == {"diverged": 1, "complete": 2}
+    work(alone, 1)
+    assert what_came_out(together)["curves"] == what_came_out(alone)["curves"]
+
+
 def test_a_trial_that_does_not_fit_is_trained_alone_right_after(study, engines):
     search = study(sgd(3), confirm="none")
     train_until(search, engines, 9, size=2)

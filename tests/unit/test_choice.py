@@ -236,3 +236,22 @@ def test_what_stops_at_a_step_is_not_timed_for_ever(monkeypatch):
 
 def test_hardware_has_a_name_that_tells_the_threads():
     assert hardware(torch.device("cpu")).endswith(", 1 thread")
+
+
+@pytest.mark.parametrize(
+    ("timings", "count", "size", "alone"),
+    [
+        ({1: 1.0, 2: 1.1, 4: 0.8, 8: 0.5}, 1, 2, True),
+        ({1: 1.0, 2: 1.1, 4: 0.8, 8: 0.5}, 2, 2, True),
+        ({1: 1.0, 2: 1.1, 4: 0.8, 8: 0.5}, 4, 4, False),
+        ({1: 1.0, 2: 1.1, 4: 0.8, 8: 0.5}, 3, 8, True),
+        ({1: 1.0, 2: 1.1, 4: 0.8, 8: 0.5}, 5, 8, False),
+        ({1: 1.0, 4: 0.5, 8: 0.5}, 2, 6, True),
+        ({1: 1.0, 4: 0.5, 8: 0.5}, 4, 6, False),
+        ({}, 1, 8, True),
+        ({}, 2, 8, False),
+    ],
+)
+def test_a_program_half_empty_may_be_slower_than_one_by_one(timings, count, size, alone):
+    choice = Choice(engine="fused", size=size, reason="", timings=timings)
+    assert choice.is_faster_alone(count, size) is alone
