@@ -515,7 +515,9 @@ def test_a_database_that_may_not_be_written_to(folder):
     assert files_below(folder) == before
 
 
-@pytest.mark.parametrize("kilobytes", [0, 8, 24, 64, 128])
+@pytest.mark.parametrize(
+    "kilobytes", [0, 24, *(pytest.param(size, marks=pytest.mark.slow) for size in (8, 64, 128))]
+)
 def test_a_disk_that_is_full_at_the_start(folder, kilobytes):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes,) * 2)
