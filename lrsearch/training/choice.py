@@ -27,7 +27,7 @@ EXPECTED_SAVING = 0.33
 PROBE_SECONDS = 0.1
 #: A calibration takes at most this share of the training to come, but that many seconds at least
 #: and at most.
-CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 0.6, 3.0
+CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 1.2, 3.0
 #: A calibration trains some hundred steps itself; a study with fewer than this is left alone.
 LEAST_STEPS = 1000
 

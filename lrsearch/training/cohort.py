@@ -17,9 +17,10 @@ from lrsearch.training.arena import Arena, Layout
 from lrsearch.training.feed import Feed
 from lrsearch.training.loop import make_model
 from lrsearch.training.program import Program
+from lrsearch.training.randomness import drew
 from lrsearch.training.setup import TaskCache, plan_of, steps_per_epoch
 from lrsearch.training.slot import Slot
-from lrsearch.training.stacked import CohortError, drew
+from lrsearch.training.stacked import CohortError
 from lrsearch.training.stepper import Stepper, steppers
 from lrsearch.training.validation import Validation, evaluate
 
@@ -94,7 +95,13 @@ class Cohort:
         with torch.no_grad():
             draws = drew(lambda: base.train()(inputs), self.device)
         self.lock_step = draws or not self.feed.is_tensors
-        self.program = Program(self.task, base, Arena(base, layout, size), draws=draws)
+        self.program = Program(
+            self.task,
+            base,
+            Arena(base, layout, size),
+            draws=draws,
+            recordings=cache.recordings(recipe),
+        )
         self._places: list[CohortSlot | None] = [None] * size
         self._steppers: list[Stepper] | None = None
 

@@ -40,7 +40,8 @@ def measure(spec: StudySpec, cache: TaskCache, recipes: Sequence[Recipe], extent
     reason, probe_seconds = refusal(cache, recipes[0])
     if reason is not None:
         return solo(reason, fits=False, probe_seconds=probe_seconds)
-    timings = calibrator.run(rules.sizes_to_try(most), budget)
+    with cache.recordings(tame[0]).at_once():
+        timings = calibrator.run(rules.sizes_to_try(most), budget)
     engine, size, reason = rules.decide(timings, most)
     return Choice(
         engine=engine,

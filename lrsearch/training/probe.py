@@ -24,7 +24,8 @@ from lrsearch.training.arena import Arena, Layout
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.loop import make_model
 from lrsearch.training.precision import autocast
-from lrsearch.training.stacked import Part, Stacked, drew, random_state, set_random_state
+from lrsearch.training.randomness import drew, random_state, set_random_state
+from lrsearch.training.stacked import Part, Stacked
 
 #: Largest difference, relative to the largest number compared, that is still rounding: in float64
 #: 1e-16 to 1e-12 was measured for models with batch normalisation, where float32 has 1e-7 to 1e-4.

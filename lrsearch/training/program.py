@@ -12,16 +12,11 @@ from torch.utils._pytree import tree_map
 from lrsearch.task import Task
 from lrsearch.training.arena import Arena
 from lrsearch.training.data import Batch
+from lrsearch.training.randomness import random_state, set_random_state
+from lrsearch.training.recording import Recordings
 from lrsearch.training.setup import out_of_memory
 from lrsearch.training.slot import wide
-from lrsearch.training.stacked import (
-    CohortError,
-    Part,
-    Stacked,
-    random_state,
-    rows_of,
-    set_random_state,
-)
+from lrsearch.training.stacked import CohortError, Part, Stacked, rows_of
 
 log = logging.getLogger("lrsearch")
 
@@ -32,11 +27,14 @@ class Program:
     When memory runs out, fewer places are computed at once.
     """
 
-    def __init__(self, task: Task, base: nn.Module, arena: Arena, *, draws: bool) -> None:
-        """`base`: see Stacked. `draws`: whether the model draws random numbers in training."""
+    def __init__(
+        self, task: Task, base: nn.Module, arena: Arena, *, draws: bool, recordings: Recordings
+    ) -> None:
+        """`base`, `draws`, `recordings`: see Stacked."""
         self.task, self.base, self.arena, self.draws = task, base, arena, draws
+        self.recordings = recordings
         self.device = arena.weights.device
-        self.stacked = Stacked(task, base, draws=draws)
+        self.stacked = Stacked(task, base, draws=draws, recordings=recordings)
         #: Sum of each place's losses since its last validation, [K].
         self.loss_sums = torch.zeros(arena.size, dtype=wide(self.device), device=self.device)
         floats = [name for name, value in base.named_buffers() if value.is_floating_point()]
@@ -54,7 +52,8 @@ class Program:
 
     def taken(self, places: Sequence[int], size: int) -> "Program":
         """A new program of `size` places that begins with the numbers of these."""
-        new = Program(self.task, self.base, self.arena.take(places, size), draws=self.draws)
+        arena = self.arena.take(places, size)
+        new = Program(self.task, self.base, arena, draws=self.draws, recordings=self.recordings)
         mine, theirs = [self.loss_sums, *self.averages], [new.loss_sums, *new.averages]
         for old, copy in zip(mine, theirs, strict=True):
             copy[: len(places)] = old[list(places)]

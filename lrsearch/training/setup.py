@@ -15,6 +15,7 @@ from lrsearch.task import LoadedTask, Task, describe
 from lrsearch.training.data import Data, make_splits
 from lrsearch.training.loop import Training, make_model
 from lrsearch.training.precision import autocast
+from lrsearch.training.recording import Recordings
 
 #: Params whose task and data a worker keeps.
 MOST_TASKS = 4
@@ -48,6 +49,15 @@ class TaskCache:
         self.loaded, self.device = loaded, device
         self._tasks: dict[str, Task] = {}
         self._splits: dict[tuple[str, int], tuple[Data, Data]] = {}
+        self._recordings: dict[tuple[str, int | None], Recordings] = {}
+
+    def recordings(self, recipe: Recipe) -> Recordings:
+        """What was recorded of cohorts with the recipe's params and batch size."""
+        key = (json.dumps(recipe.params, sort_keys=True), recipe.batch_size)
+        if key not in self._recordings:
+            self._forget(self._recordings)
+            self._recordings[key] = Recordings()
+        return self._recordings[key]
 
     def _forget(self, cache: dict[Any, Any]) -> None:
         """Make room: with a searched dropout every trial has params, and data, of its own."""

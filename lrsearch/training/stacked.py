@@ -1,15 +1,17 @@
 """One model over stacked weights: the losses, gradients and outputs of several trials at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from lrsearch.task import Task
 from lrsearch.training.arena import Arena
+from lrsearch.training.recording import Recordings, is_static
 
 
 class CohortError(Exception):
@@ -25,6 +27,7 @@ class Part:
         #: Name to [k, *shape], leaves of the graph.
         self.weights = {name: view.detach().requires_grad_() for name, view in views.items()}
         self.leaves = list(self.weights.values())
+        self.ones = torch.ones(len(arena.weights[rows]), device=arena.weights.device)
         self.grads = list(arena.layout.views(arena.grads[rows]).values())
         self.others = {name: stacked[rows] for name, stacked in arena.others.items()}
 
@@ -32,9 +35,15 @@ class Part:
 class Stacked:
     """The calls of a model and its loss, mapped over the rows of an arena."""
 
-    def __init__(self, task: Task, base: nn.Module, *, draws: bool) -> None:
-        """`base` is what calls stand on, its own numbers are never used; `draws`: see `drew`."""
+    def __init__(
+        self, task: Task, base: nn.Module, *, draws: bool, recordings: Recordings | None = None
+    ) -> None:
+        """`base` is what calls stand on, its own numbers are never used.
+
+        `draws`: whether it draws random numbers in training. `recordings` are those of the task.
+        """
         self.task, self.base = task, base
+        self._recordings = recordings if is_static(base, task.loss) else None
         # "same": one mask for all, which is what each of them alone would draw.
         self._randomness = "same" if draws else "error"
         #: Where modules keep each of their tensors, tied ones in several places; and what is there.
@@ -59,22 +68,37 @@ class Stacked:
         top of those that are there. Raises what the task's code or vmap raises, and CohortError
         where a parameter has no gradient.
         """
-        losses: Tensor = vmap(self._loss, randomness=self._randomness)(
-            part.weights, part.others, inputs, targets
-        )
-        if count > 1:
-            losses = losses / count
-        weights = torch.ones_like(losses) if scales is None else scales.to(losses.dtype)
-        grads = torch.autograd.grad(losses, part.leaves, weights, allow_unused=True)
-        for name, grad in zip(part.weights, grads, strict=True):
+        if scales is None:
+            scales = part.ones
+        # As a loss over `count` has it.
+        arguments = (part.leaves, part.others, inputs, targets, scales / count)
+        step = partial(self._losses_and_gradients, tuple(part.weights))
+        if self._recordings is None:
+            losses, grads = step(*arguments)
+        else:
+            cast = torch.is_autocast_enabled(scales.device.type)
+            key = (cast, scales.shape, *_kinds(inputs), *_kinds(targets))
+            losses, grads = self._recordings.call(key, step, arguments)
+        put = torch._foreach_add_ if add else torch._foreach_copy_
+        put(part.grads, grads)
+        return losses / count if count > 1 else losses
+
+    def _losses_and_gradients(
+        self,
+        names: Sequence[str],
+        weights: list[Tensor],
+        others: Mapping[str, Tensor],
+        inputs: Any,
+        targets: Any,
+        factors: Tensor,
+    ) -> tuple[Tensor, list[Tensor]]:
+        mapped = vmap(self._loss, randomness=self._randomness)
+        losses: Tensor = mapped(dict(zip(names, weights, strict=True)), others, inputs, targets)
+        grads = torch.autograd.grad(losses, weights, factors.to(losses.dtype), allow_unused=True)
+        for name, grad in zip(names, grads, strict=True):
             if grad is None:
                 raise CohortError(f"the loss does not depend on parameter {name}")
-        found = [grad for grad in grads if grad is not None]
-        if add:
-            torch._foreach_add_(part.grads, found)
-        else:
-            torch._foreach_copy_(part.grads, found)
-        return losses.detach()
+        return losses.detach(), [grad for grad in grads if grad is not None]
 
     def _loss(
         self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any, targets: Any
@@ -114,29 +138,11 @@ def _stores(model: nn.Module) -> dict[str, list[tuple[dict[str, Any], str]]]:
     return stores
 
 
-def drew(call: Callable[[], Any], device: torch.device) -> bool:
-    """Whether a call draws from torch's random numbers, whose state is left as it was."""
-    before = random_state(device)
-    call()
-    after = random_state(device)
-    set_random_state(before, device)
-    return not all(map(torch.equal, before, after))
-
-
-def random_state(device: torch.device) -> list[Tensor]:
-    """Of torch's generators, the processor's and the device's."""
-    states = [torch.get_rng_state()]
-    if device.type != "cpu":
-        states.append(torch.get_device_module(device).get_rng_state())
-    return states
-
-
-def set_random_state(states: list[Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states[0])
-    if device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(states[1])
-
-
 def rows_of(batch: Any, rows: slice) -> Any:
     """Part of a batch that has a leading dimension of places."""
     return tree_map(lambda value: value[rows], batch)
+
+
+def _kinds(batch: Any) -> list[Hashable]:
+    """Types and shapes in a batch."""
+    return [(v.dtype, v.shape) if isinstance(v, Tensor) else v for v in tree_leaves(batch)]
