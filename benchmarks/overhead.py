@@ -249,7 +249,8 @@ def indexed(case: Case, optimizer: str) -> float:
 def one_trial_worker(database: Database, folder: Path, case: Case, optimizer: str) -> Worker:
     """A worker on a new study of one trial, that of the recipe which is trained by hand."""
     recipe = {
-        "optimizer": {"name": optimizer, **OPTIMIZERS[optimizer]},
+        # As the loops by hand: what is compared is the rest.
+        "optimizer": {"name": optimizer, **OPTIMIZERS[optimizer], "fused": False},
         "schedule": {"name": "cosine"},
     }
     spec = study_spec(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lrsearch import wanted
 from lrsearch.launch import run_local
 from lrsearch.preflight import try_optimizers
 from lrsearch.progress import shown
@@ -52,14 +53,16 @@ def search(
     confirm: str | Mapping[str, int] = "auto",
     storage: str | None = None,
     devices: str = "auto",
+    fuse: int | str = "auto",
     seed: int = 0,
 ) -> Result:
     """Search, confirm, and return the best recipe.
 
     A `Task` object is trained in this process, on one device; `"task.py:task"` (a file relative to
     the current folder) by worker processes on all. The arguments are those of a study file. With
-    the `name` of an earlier call the study goes on. Raises LrsearchError for what the caller can
-    mend.
+    the `name` of an earlier call the study goes on. `fuse` is how many trials train at once as one
+    program, `"off"`, or `"auto"`: as many as are measured to be quickest. Raises LrsearchError for
+    what the caller can mend.
     """
     name = name or f"search-{secrets.token_hex(4)}"
     content = {
@@ -73,6 +76,8 @@ def search(
         "seed": seed,
     }
     spec = StudySpec.from_dict(content, where="search()")
+    engine = wanted.parse(str(fuse))
+    wanted.check(spec, engine)
     if isinstance(task, str):
         loaded = load_task(task, Path())
     else:
@@ -93,16 +98,18 @@ def search(
         exist_ok=True,
     )
     if isinstance(task, str):
-        run_local(study, Path(), workers=None, device=devices)
+        run_local(study, Path(), workers=None, device=devices, fuse=engine)
     else:
-        _work_here(study, loaded, device)
+        _work_here(study, loaded, device, engine)
     summary = summarize(study)
     return Result(name=name, best=_best(summary), study=summary)
 
 
-def _work_here(study: Search, loaded: LoadedTask, device: torch.device) -> None:
+def _work_here(
+    study: Search, loaded: LoadedTask, device: torch.device, fuse: wanted.Wanted
+) -> None:
     with _own_random_stream(), shown(study):
-        Worker(study, loaded, device, Stop()).run()
+        Worker(study, loaded, device, Stop(), fuse=fuse).run()
 
 
 def _best(summary: Mapping[str, Any]) -> Recipe | None:

@@ -103,11 +103,14 @@ class Checkpoints:
         self._saved_at = training.seconds
         self._position = (training.step, training.validated)
 
-    def due(self, training: Slot) -> bool:
-        """Whether so much would be lost that a checkpoint is worth its time."""
+    def due(self, training: Slot, among: int = 1) -> bool:
+        """Whether so much would be lost that a checkpoint is worth its time.
+
+        `among` trials are in training together: each takes its share of the time, all are lost.
+        """
         lost = training.seconds - self._saved_at
         enough = RUNG_SECONDS if _at_rung(training) else self.shelf.settings.every
-        return lost >= max(enough, COST_FACTOR * self._cost)
+        return lost >= max(enough / among, COST_FACTOR * self._cost)
 
     def save(self, claim: Claim, training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bool:
         """Keep the trial as it stands, with the rows that are not in the database yet.

@@ -8,33 +8,29 @@ import hashlib
 import json
 import logging
 import math
-import time
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from lrsearch import __version__
 from lrsearch import wanted as wanting
-from lrsearch.errors import TaskError
+from lrsearch.confirm import MOST_RUNS, allowed_runs
+from lrsearch.errors import StudyError, TaskError
 from lrsearch.preview import sample
 from lrsearch.ranges import first_value
 from lrsearch.recipe import Recipe
 from lrsearch.spec import CONFIRM_SHARE
-from lrsearch.spec_parts import ValidateEvery
 from lrsearch.storage import engines, fleet, studies, workers
 from lrsearch.storage.rows import Row
 from lrsearch.study.search import Search
 from lrsearch.task import code_hash
 from lrsearch.training import choice as rules
-from lrsearch.training.calibrate import Calibrator
+from lrsearch.training import measure as measuring
 from lrsearch.training.choice import Choice, Extent
-from lrsearch.training.cohort import Cohort
 from lrsearch.training.devices import hardware
-from lrsearch.training.engine import Engine, SoloEngine
-from lrsearch.training.probe import probe
 from lrsearch.training.setup import TaskCache, TrialFailedError, failures
 from lrsearch.wanted import Wanted
 
@@ -42,10 +38,6 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger("lrsearch")
-
-#: What is timed has so many steps before it and so small a learning rate: no validation comes in
-#: between, and nothing diverges.
-LONG_STEPS, TAME_LR = 1_000_000, 1e-8
 
 
 def choose(
@@ -59,7 +51,8 @@ def choose(
     """The engine for a worker's trials, logged and recorded with the study.
 
     `fellows` are the workers that were started together, this one included: they may not be in the
-    database yet. Raises SpecError or TaskError if a number was wanted and cannot be.
+    database yet. Raises SpecError or TaskError if a number was wanted and cannot be, StudyError if
+    the study was deleted.
     """
     wanting.check(search.spec, wanted)
     case = _Case(search, cache, device, fellows)
@@ -95,11 +88,9 @@ class _Case:
 
     @cached_property
     def recipes(self) -> list[Recipe]:
-        """What is timed: recipes that between them show the space's optimizers and schedules."""
-        space = self.spec.space
-        count = max(len(space.optimizers), len(space.schedules))
+        """What is timed: a recipe of each optimizer of the space."""
         size = self.cache.task(self.params).batch_size
-        return [_tame(recipe) for recipe in sample(self.spec, count, size)]
+        return sample(self.spec, len(self.spec.space.optimizers), size)
 
     @cached_property
     def key(self) -> dict[str, str]:
@@ -128,7 +119,9 @@ class _Case:
         """The study's, with the seconds `elapsed` since its start, and its living `workers`."""
 
         def look(connection: Connection) -> Row:
-            row = studies.by_id(connection, self.search.study_id) or {}
+            row = studies.by_id(connection, self.search.study_id)
+            if row is None:
+                raise StudyError(f"study {self.search.name!r} was deleted")
             elapsed = studies.elapsed(connection, self.search.study_id)
             lease = self.spec.lease.seconds
             names = fleet.alive(connection, self.search.study_id, lease)
@@ -163,112 +156,74 @@ class _Case:
             epochs = row["epochs_total"] * (1 - keep)
             trials.append(epochs / horizon)
             left.append((epochs - row["epochs_used"] - row["epochs_reserved"]) * per_epoch)
+        confirm = self._confirmation_runs(row["trials_total"])
         seconds = math.inf if row["seconds_total"] is None else row["seconds_total"]
         return Extent(
             steps=steps,
             workers=row["workers"],
             trials=min(trials),
-            steps_left=max(0.0, min(left)),
+            steps_left=max(0.0, min(left)) + confirm * steps,
             seconds=seconds,
             seconds_left=max(0.0, seconds - row["elapsed"]),
         )
 
+    def _confirmation_runs(self, trials: int | None) -> int:
+        """How many runs of full length confirm the search, where it has so many trials."""
+        if self.spec.confirm is None or trials is None:
+            return 0
+        runs = allowed_runs(self.spec, started=trials, epochs_left=None, horizon=1.0)
+        return min(self.spec.confirm.runs or MOST_RUNS, runs)
+
     def choice(self, wanted: Wanted) -> Choice:
-        if wanted == "off":
-            return self._solo("--fuse off")
-        if isinstance(wanted, int):
-            return self._given(wanted)
-        if reason := wanting.not_shared(self.spec):
-            return self._solo(reason)
-        if self.device.type == "mps":
-            return self._solo("on mps it is not measured; --fuse K takes K trials at once")
+        found = self._given(wanted) if wanted != "auto" else self._chosen()
+        return replace(found, precision=self.key["precision"], device=self.key["device"])
+
+    def _given(self, wanted: Wanted) -> Choice:
+        """As was asked for. Raises TaskError if the task does not allow it."""
+        if not isinstance(wanted, int):
+            return measuring.solo("--fuse off")
         try:
             with failures():
-                return self._known() or self._measured()
-        except TrialFailedError as failure:  # its trials will say so, too
-            return self._solo(f"it cannot be tried: {failure}")
-
-    def _made(self, engine: Literal["solo", "fused"], size: int, reason: str) -> Choice:
-        return Choice(
-            engine=engine,
-            size=size,
-            reason=reason,
-            precision=self.key["precision"],
-            device=self.key["device"],
-        )
-
-    def _solo(self, reason: str) -> Choice:
-        return self._made("solo", 1, reason)
-
-    def _given(self, size: int) -> Choice:
-        """As many as were asked for, if the task allows any."""
-        try:
-            with failures():
-                reason, seconds = self._refusal()
+                reason, seconds = measuring.refusal(self.cache, self.recipes[0])
         except TrialFailedError as failure:
             reason, seconds = str(failure), 0.0
         if reason is not None:
-            raise TaskError(f"--fuse {size}: {reason}; leave --fuse out")
-        given = self._made("fused", size, f"--fuse {size}")
-        return replace(given, fits=True, probe_seconds=seconds)
+            raise TaskError(f"--fuse {wanted}: {reason}; leave --fuse out")
+        return Choice(
+            engine="fused",
+            size=wanted,
+            reason=f"--fuse {wanted}",
+            fits=True,
+            probe_seconds=seconds,
+        )
 
-    def _refusal(self) -> tuple[str | None, float]:
-        """Why the task cannot be fused, if so, and the seconds that it took to find out."""
-        started = time.monotonic()
-        task, splits = self.cache.splits(self.recipes[0])
-        found = probe(task, self.recipes[0], splits, self.device)
-        if found.slow_ops:
-            log.info("vmap has no batching rule for %s", ", ".join(found.slow_ops))
-        reason = None if found.fits else found.reason or "the probe did not agree"
-        return reason, time.monotonic() - started
+    def _chosen(self) -> Choice:
+        if reason := wanting.not_shared(self.spec):
+            return measuring.solo(reason)
+        if self.device.type == "mps":
+            return measuring.solo("on mps it is not measured; --fuse K takes K trials at once")
+        try:
+            with failures():
+                known = self._known()
+                return known or measuring.measure(self.spec, self.cache, self.recipes, self.extent)
+        except TrialFailedError as failure:  # its trials will say so, too
+            return measuring.solo(f"it cannot be tried: {failure}")
 
     def _known(self) -> Choice | None:
         """What follows from what was measured before, for any study of the database."""
         for row in self.search.database.look(lambda c: engines.measured(c, self.key)):
             if not row["fits"]:
-                return replace(self._solo(row["reason"]), fits=False)
+                return measuring.solo(row["reason"], fits=False)
             timings = Choice.from_row(row).timings
             most = self.extent.most(timings.get(1, 0.0))
             if 1 in timings and rules.covers(timings, row["most"], most):
-                made = self._made(*rules.decide(timings, most))
-                return replace(made, fits=True, most=row["most"], timings=timings)
+                engine, size, reason = rules.decide(timings, most)
+                return Choice(
+                    engine=engine,
+                    size=size,
+                    reason=reason,
+                    fits=True,
+                    most=row["most"],
+                    timings=timings,
+                )
         return None
-
-    def _measured(self) -> Choice:
-        extent = self.extent
-        if extent.most(0.0) < 2:
-            return self._solo("a quarter of the study's trials is fewer than two for each worker")
-        if extent.steps_left < rules.LEAST_STEPS:
-            return self._solo(f"{extent.steps_left:.0f} steps are too few to try")
-        calibrator = Calibrator(self._engine, self.recipes, self.device)
-        step = calibrator.solo_seconds
-        most, seconds = extent.most(step), extent.training(step)
-        budget = rules.calibration_budget(seconds)
-        if most < 2 or budget is None:
-            return self._solo(f"{seconds:.2g} s of training are too few to try")
-        reason, probe_seconds = self._refusal()
-        if reason is not None:
-            return replace(self._solo(reason), fits=False, probe_seconds=probe_seconds)
-        timings = calibrator.run(rules.sizes_to_try(most), budget)
-        return replace(
-            self._made(*rules.decide(timings, most)),
-            fits=True,
-            most=most,
-            timings=timings,
-            probe_seconds=probe_seconds,
-            calibration_seconds=calibrator.seconds,
-        )
-
-    def _engine(self, size: int) -> Engine:
-        """A new one, which validates at the end alone."""
-        every = {"validate_every": ValidateEvery(fraction=1.0), "pruning": None}
-        spec = self.spec.model_copy(update=every)
-        if size == 1:
-            return SoloEngine(spec, self.cache)
-        return Cohort(spec, self.cache, self.recipes[0], size)
-
-
-def _tame(recipe: Recipe) -> Recipe:
-    length = {"epochs": None, "steps": LONG_STEPS}
-    optimizer = {**recipe.optimizer, "lr": TAME_LR}
-    return recipe.model_copy(update={**length, "optimizer": optimizer})

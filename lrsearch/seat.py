@@ -14,6 +14,7 @@ from lrsearch.storage.tables import TrialState
 from lrsearch.study.blame import ALONE_FROM
 from lrsearch.study.search import LostTrialError
 from lrsearch.telemetry import Telemetry
+from lrsearch.training import checkpoint
 from lrsearch.training.engine import Engine
 from lrsearch.training.setup import TrialFailedError, failures
 from lrsearch.training.slot import Slot
@@ -63,6 +64,10 @@ class Seat:
         self.checkpoints = Checkpoints(desk.shelf)
         #: Its place in an engine; None outside of any.
         self.slot: Slot | None = None
+        #: Where it stood in the place that it left, packed.
+        self._carried: bytes | None = None
+        #: Number of the last validation whose row is here or in the database.
+        self._seen = 0
         self._held = desk.keeper.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
@@ -79,7 +84,7 @@ class Seat:
         with failures():
             slot = engine.admit(self.job.recipe)
         try:
-            waiting = self.checkpoints.resume(self.job.claim, slot)
+            waiting = self._stand(slot)
             fits = engine.fits(slot)
         except TaskError as error:  # a checkpoint that did not fit made it begin anew
             engine.drop(slot)
@@ -90,8 +95,24 @@ class Seat:
         for row in waiting or ():
             self.rows.add(row)
         slot.beat = self.desk.keeper.beat
-        self.slot = slot
+        self.slot, self._seen = slot, slot.validated
         return True
+
+    def _stand(self, slot: Slot) -> list[dict[str, Any]] | None:
+        """Put the slot where another was left, or at the last checkpoint; rows to be added."""
+        if self._carried is None:
+            return self.checkpoints.resume(self.job.claim, slot)
+        carried, self._carried = self._carried, None
+        if checkpoint.unpack(slot, carried) is None:
+            raise TrialFailedError("it cannot go on in another engine; see the log")
+        return None
+
+    def leave(self, engine: Engine) -> None:
+        """Free the place; the next one that is taken begins where this one ended."""
+        assert self.slot is not None
+        self._carried = checkpoint.pack(self.slot)
+        engine.drop(self.slot)
+        self.slot = None
 
     def look(self) -> None:
         """Whether it may go on.
@@ -108,22 +129,27 @@ class Seat:
         """Take a validation, and judge it if it is at a rung. Raises LostTrialError."""
         assert self.slot is not None
         self.rows.add(asdict(row))
+        self._seen = row.validation
         rung = self.slot.plan.rungs.get(row.validation)
         if rung is None or self.slot.diverged is not None:
             return True
         return self.job.passes(row, rung, self.rows)
 
-    def is_due_for_saving(self, *, at_any_step: bool) -> bool:
-        """Whether a checkpoint is worth its time: `at_any_step`, or where an epoch ends."""
-        slot = self.slot
-        assert slot is not None
-        if slot.step % slot.plan.steps_per_epoch and not at_any_step:
-            return False
-        return self.checkpoints.due(slot)
+    def is_due_for_saving(self, among: int) -> bool:
+        """Whether a checkpoint is worth its time.
+
+        Of several in training together, where an epoch ends: there they may go on together.
+        """
+        assert self.slot is not None
+        at_end = self.slot.position == 0
+        return (at_end or among == 1) and self.checkpoints.due(self.slot, among)
 
     def save(self) -> None:
-        """Write a checkpoint, with the rows that the database does not have yet."""
-        if self.slot is not None:
+        """Write a checkpoint, with the rows that the database does not have yet.
+
+        None if an error among several has cost the row of a validation: it is done again.
+        """
+        if self.slot is not None and self.slot.validated == self._seen:
             self.checkpoints.save(self.job.claim, self.slot, self.rows.pending())
 
     def end(self, state: TrialState, reason: str | None = None) -> None:

@@ -26,14 +26,16 @@ log = logging.getLogger("lrsearch")
 #: Most steps trained between looks at whether the worker is to stop, and about how long they take:
 #: a preempted worker has let go of its trials soon after.
 STEPS_PER_LOOK, LOOK_SECONDS = 16, 0.5
-SOLO = Choice(engine="solo", size=1, reason="the default")
 
 #: The next job beside those that the worker holds already; None if there is none.
 Source = Callable[[Desk, Collection[Claim]], Job | None]
 
 
 def engine_for(desk: Desk, choice: Choice, recipe: Recipe) -> Engine:
-    """An engine for this recipe and others like it. Raises what the task's code raises."""
+    """An engine for this recipe and others like it.
+
+    For several places it raises CohortError, and what the task's code raises.
+    """
     if choice.engine == "fused":
         return Cohort(desk.search.spec, desk.cache, recipe, choice.size)
     return SoloEngine(desk.search.spec, desk.cache)
@@ -42,7 +44,7 @@ def engine_for(desk: Desk, choice: Choice, recipe: Recipe) -> Engine:
 class Crew:
     """Trains what a worker claims, together where that was chosen."""
 
-    def __init__(self, desk: Desk, choice: Choice = SOLO) -> None:
+    def __init__(self, desk: Desk, choice: Choice) -> None:
         self.desk, self.choice = desk, choice
 
     def train(self, source: Source) -> bool:
@@ -51,19 +53,19 @@ class Crew:
         if job is None:
             return False
         seat = Seat(self.desk, job)
-        parked = self._shift(seat, None if seat.goes_alone else source)
-        if parked is not None:
-            self._shift(parked, None)
+        for other in self._shift(seat, None if seat.goes_alone else source):
+            self._shift(other, None)
         return True
 
-    def _shift(self, seat: Seat, source: Source | None) -> Seat | None:
+    def _shift(self, seat: Seat, source: Source | None) -> list[Seat]:
         """Train it, alone if there is no source of others; who has to be trained alone next."""
-        shift = Shift(self.desk, self._engine(seat, alone=source is None), source)
+        engine = self._engine(seat, alone=source is None)
+        shift = Shift(self.desk, engine, source, self.choice)
         try:
             return shift.run(seat)
         except CohortError as error:
             self._go_solo(str(error))
-            return None
+            return []
 
     def _engine(self, seat: Seat, *, alone: bool) -> Engine:
         if not alone:
@@ -82,18 +84,20 @@ class Crew:
 class Shift:
     """One engine at work until all its places are free, or until the worker is to stop."""
 
-    def __init__(self, desk: Desk, engine: Engine, source: Source | None) -> None:
-        self.desk, self.engine = desk, engine
+    def __init__(self, desk: Desk, engine: Engine, source: Source | None, choice: Choice) -> None:
+        self.desk, self.engine, self.choice = desk, engine, choice
         #: None: nobody joins any more.
         self._source = source
         self.seats: list[Seat] = []
         #: Claimed, and not taken by the engine. If that was before the first step, it is tried once
         #: more where an epoch ends; nobody else is asked for meanwhile.
         self.parked: Seat | None = None
+        #: Taken out of the engine, to be trained one after the other.
+        self._alone: list[Seat] = []
         self._begun = False
         self._steps = STEPS_PER_LOOK
 
-    def run(self, first: Seat) -> Seat | None:
+    def run(self, first: Seat) -> list[Seat]:
         """Train `first` and whoever joins; who is to be trained alone next, still held.
 
         Raises CohortError when this engine cannot go on. Then, and when the worker is to stop,
@@ -106,10 +110,11 @@ class Shift:
                 self._join()
                 self._look()
                 self._train()
+                self._disperse()
             if self.desk.stop():
                 self._leave()
-            parked, self.parked = self.parked, None
-        return parked
+            alone, self._alone, self.parked = self._all(), [], None
+        return alone
 
     def _close(self) -> None:
         """Renew nothing any more that is still held, whatever ended the shift."""
@@ -118,7 +123,7 @@ class Shift:
                 stack.callback(seat.close)
 
     def _all(self) -> list[Seat]:
-        return self.seats + ([] if self.parked is None else [self.parked])
+        return [*self.seats, *self._alone, *([] if self.parked is None else [self.parked])]
 
     # Who joins.
 
@@ -172,7 +177,7 @@ class Shift:
         for seat in list(self.seats):
             with self._minding(seat):
                 seat.look()
-                if seat.is_due_for_saving(at_any_step=self.engine.size == 1):
+                if seat.is_due_for_saving(among=len(self.seats)):
                     seat.save()
 
     def _train(self) -> None:
@@ -260,7 +265,23 @@ class Shift:
             seat.save()
         for name in release(self.desk, self._all()):
             log.info("%s released at a checkpoint", name)
-        self.seats, self.parked = [], None
+        self.seats, self._alone, self.parked = [], [], None
+
+    def _disperse(self) -> None:
+        """Take the last few out, where one after the other is faster than a program half empty."""
+        if self.engine.size == 1 or not self.seats:
+            return
+        if self._source is None:
+            self.engine.shrink()
+        elif self.engine.may_join_later():
+            return
+        size, count = self.engine.size, len(self.seats)
+        if not self.choice.is_faster_alone(count, size):
+            return
+        log.info("the last %d of a cohort go on one by one", count)
+        for seat in self.seats:
+            seat.leave(self.engine)
+        self._alone, self.seats = self.seats, []
 
 
 def _wants_ema(slot: Slot) -> bool:

@@ -1,5 +1,6 @@
 """What `--fuse` asks for, and whether a study can have it."""
 
+import re
 from typing import Literal
 
 from lrsearch.errors import SpecError
@@ -16,10 +17,10 @@ def parse(text: str) -> Wanted:
     """The value of `--fuse`. Raises SpecError for what is none."""
     if text in ("auto", "off"):
         return text  # type: ignore[return-value]
-    if not (text.isascii() and text.isdigit() and 2 <= int(text) <= MOST_AT_ONCE):
+    if not re.fullmatch("[0-9]{1,4}", text) or not 2 <= int(text) <= MOST_AT_ONCE:
         raise SpecError(
-            f"--fuse {text}: auto, off or a number of trials at once, from 2 to {MOST_AT_ONCE}, is "
-            f"accepted"
+            f"--fuse {text[:40]!r}: auto, off or a number of trials at once, from 2 to "
+            f"{MOST_AT_ONCE}, is accepted"
         )
     return int(text)
 

@@ -51,13 +51,18 @@ def train(
     epochs,
     batch_size,
     clip_norm=None,
+    accumulate=1,
+    dtype=None,
 ):
     """Weights, the validation loss of each epoch, the learning rate of each step.
 
-    `make_optimizer` may give several optimizers, each with a scheduler of its own.
+    `make_optimizer` may give several optimizers, each with a scheduler of its own. With a `dtype`
+    forward passes run in it under autocast, torch.float16 with a loss scaler.
     """
     inputs, targets = train
-    steps = len(inputs) // batch_size
+    steps = len(inputs) // batch_size // accumulate
+    autocast = torch.autocast("cpu", dtype=dtype, enabled=dtype is not None)
+    scaler = torch.amp.GradScaler("cpu", enabled=dtype is torch.float16)
     torch.manual_seed(seed)
     model = make_model()
     made = make_optimizer(model.parameters())
@@ -69,18 +74,27 @@ def train(
         model.train()
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
         order = torch.randperm(len(inputs), generator=generator)
-        for step in range(steps):  # the last partial batch is dropped
-            batch = order[step * batch_size : (step + 1) * batch_size]
+        for step in range(steps):  # the last partial batch is dropped, and what makes no whole step
             model.zero_grad()
-            loss_fn(model(inputs[batch]), targets[batch]).backward()
+            for micro in range(step * accumulate, (step + 1) * accumulate):
+                batch = order[micro * batch_size : (micro + 1) * batch_size]
+                with autocast:
+                    loss = loss_fn(model(inputs[batch]), targets[batch]) / accumulate
+                scaler.scale(loss).backward()
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer)
             if clip_norm is not None:
                 clip_grad_norm_(model.parameters(), clip_norm)
             lrs.append(optimizers[0].param_groups[0]["lr"])
-            for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
-                optimizer.step()
-                if not on_plateau:
+            scale = scaler.get_scale()
+            for optimizer in optimizers:
+                scaler.step(optimizer)
+            scaler.update()
+            if not on_plateau and scaler.get_scale() >= scale:
+                for scheduler in schedulers:
                     scheduler.step()
-        val_losses.append(validate(model, validation, loss_fn, 8 * batch_size))
+        with autocast:
+            val_losses.append(validate(model, validation, loss_fn, 8 * batch_size))
         if on_plateau:
             for scheduler in schedulers:
                 scheduler.step(val_losses[-1])

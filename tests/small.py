@@ -61,7 +61,7 @@ def make_training(recipe=None, task=None, **validate):
     """A fresh trial; `validate` is validate_steps or validate_fraction."""
     recipe, task = recipe or make_recipe(), task or make_task()
     splits = make_splits(task, task.batch_size, CPU)
-    steps_per_epoch = splits[0].batches
+    steps_per_epoch = splits[0].batches // recipe.accumulate
     plan = make_plan(
         steps_per_epoch=steps_per_epoch,
         total_steps=recipe.total_steps(steps_per_epoch),

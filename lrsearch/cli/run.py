@@ -153,8 +153,7 @@ def worker(
 
     \b
     Example:
-      lrsearch worker digits --studies studies
-      lrsearch worker digits --fuse 8
+      lrsearch worker digits --studies studies --fuse 8
     """
     from lrsearch import launch, wanted
 

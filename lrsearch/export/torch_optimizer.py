@@ -9,6 +9,7 @@ from lrsearch.export.source import literal
 from lrsearch.lookup import optimizer_info
 from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.parameters import optimizer_arguments
+from lrsearch.recipe import without_fused
 
 _TRAINED = "parameters = [p for p in model.parameters() if p.requires_grad]"
 
@@ -39,7 +40,7 @@ def optimizer_code(optimizer: Mapping[str, Any]) -> OptimizerCode:
         before=(_TRAINED, *(_split("parameters") if exclude else ())),
         call=info.path,
         positional=("groups" if exclude else "parameters",),
-        arguments=_keywords(optimizer_arguments(optimizer)),
+        arguments=(*_keywords(optimizer_arguments(without_fused(optimizer))), *_fused(optimizer)),
         imports=() if info.builtin else (f"import {module}",),
         switches=info.switches,
     )
@@ -57,6 +58,13 @@ def _split(parameters: str) -> tuple[str, ...]:
 
 def _keywords(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((key, literal(value)) for key, value in arguments.items() if key != "lr")
+
+
+def _fused(optimizer: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    if not optimizer.get("fused"):
+        return ()
+    everywhere = "cuda" in optimizer_info(optimizer["name"], "optimizer").fused
+    return (("fused", "True" if everywhere else 'parameters[0].device.type == "cpu"'),)
 
 
 def _muon(optimizer: Mapping[str, Any]) -> OptimizerCode:

@@ -40,7 +40,9 @@ def write(recipe: Recipe, origin: Origin) -> str:
         warmup_start_factor=repr(WARMUP_START_FACTOR),
         clip_norm=recipe.clip_norm and repr(recipe.clip_norm),
         ema_epochs=recipe.ema and recipe.weights == "ema" and repr(recipe.ema["epochs"]),
-        bf16=recipe.precision == "bf16",
+        accumulate=recipe.accumulate if recipe.accumulate > 1 else None,
+        dtype={"fp32": None, "bf16": "bfloat16", "fp16": "float16"}[recipe.precision],
+        scaled=recipe.precision == "fp16",
         params=[(literal(key), literal(value)) for key, value in recipe.params.items()],
         optimizer=optimizer,
         plateau=name == "plateau",
@@ -54,6 +56,8 @@ def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> dict[str, s
     step = "`scheduler.step()` once after every `optimizer.step()`"
     if recipe.schedule["name"] == "plateau":
         step = "`scheduler.step(val_loss)` after every validation, and not in between"
+    elif recipe.precision == "fp16":
+        step += " that a loss scaler does not leave out"
     if switches:
         step += ", and `optimizer.eval()` before a validation, `optimizer.train()` after it"
     return {

@@ -340,7 +340,7 @@ engines = Table(
     Column("size", Integer, nullable=False),  # trials at once; 1 for solo
     Column("reason", Words, nullable=False),
     Column("fits", Boolean),  # whether the task can be fused; NULL if that was not tried
-    Column("most", Integer, nullable=False),  # trials at once that the study allowed a worker
+    Column("most", Integer, nullable=False),  # trials at once, up to which it was measured
     Column("budget", String(100), nullable=False),  # of the study then; another one asks anew
     Column("timings", JSON, nullable=False),  # size to seconds per trial-step; 1 is solo
     Column("probe_seconds", Float, nullable=False),

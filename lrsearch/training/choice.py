@@ -24,10 +24,10 @@ PRUNED_SHARE = 0.34
 #: two thirds that the smallest models save.
 EXPECTED_SAVING = 0.33
 #: What a probe takes, in seconds, where the model is small.
-PROBE_SECONDS = 0.4
+PROBE_SECONDS = 0.1
 #: A calibration takes at most this share of the training to come, but that many seconds at least
 #: and at most.
-CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 0.3, 3.0
+CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 0.6, 3.0
 #: A calibration trains some hundred steps itself; a study with fewer than this is left alone.
 LEAST_STEPS = 1000
 
@@ -60,7 +60,7 @@ class Choice:
     calibration_seconds: float = 0.0
     #: Seconds per trial-step by the number of trials at once; 1 is the solo engine.
     timings: Mapping[int, float] = field(default_factory=dict)
-    #: How many trials at once the study allowed when it was calibrated.
+    #: How many trials at once it was calibrated up to.
     most: int = 1
     #: Whether the task can be fused at all; None if that was not tried.
     fits: bool | None = None
@@ -92,6 +92,20 @@ class Choice:
             return None
         return self.timings[1] / self.timings[self.size]
 
+    def is_faster_alone(self, count: int, size: int) -> bool:
+        """Whether `count` trials are trained sooner one after the other than in `size` places.
+
+        By the timings, straight between two sizes; without any, a single trial is.
+        """
+        known = sorted(self.timings)
+        if not known or known[0] != 1:
+            return count == 1
+        above = next((k for k in known if k >= size), known[-1])
+        below = max((k for k in known if k <= size), default=1)
+        share = (size - below) / (above - below) if above > below else 0.0
+        steps = [k * self.timings[k] for k in (below, above)]
+        return count * self.timings[1] < steps[0] + share * (steps[1] - steps[0])
+
     @property
     def line(self) -> str:
         """One line for the log."""
@@ -117,7 +131,7 @@ class Extent:
     workers: int = 1
     #: Trials in all, as far as they are counted or reserved by their full length.
     trials: float = math.inf
-    #: Steps that the search has still to train.
+    #: Steps that the search, and what confirms it, have still to train.
     steps_left: float = math.inf
     #: Of wall clock, in all and to come.
     seconds: float = math.inf
@@ -166,10 +180,12 @@ def best_size(timings: Mapping[int, float], most: int) -> int:
 def covers(timings: Mapping[int, float], tried: int, most: int) -> bool:
     """Whether timings, of a calibration up to the size `tried`, tell all that one up to `most` can.
 
-    They do if they reach as far, or if it ended before its largest size: more was no quicker.
+    Beyond its last size they do if it ended before the largest: more was no quicker.
     """
-    sizes = sizes_to_try(tried)
-    return most <= tried or (bool(sizes) and max(timings) < sizes[-1])
+    last = max(timings)
+    missing = [size for size in sizes_to_try(most) if size not in timings]
+    ended = last < max(sizes_to_try(tried), default=1)
+    return all(ended and size > last for size in missing)
 
 
 def calibration_budget(seconds: float) -> float | None:
@@ -188,7 +204,7 @@ def decide(timings: Mapping[int, float], most: int) -> tuple[Literal["solo", "fu
         return "fused", size, f"{timings[1] / timings[size]:.1f}x over one by one"
     allowed = {size: seconds for size, seconds in timings.items() if 1 < size <= most}
     if not allowed:
-        return "solo", 1, "none but one by one was measured"
+        return "solo", 1, "there was no time or memory to try several at once"
     best = min(allowed, key=allowed.__getitem__)
     gain = timings[1] / allowed[best]
     return "solo", 1, f"{best} at once are {gain:.2f}x over one by one, {LEAST_GAIN} is needed"

@@ -20,6 +20,7 @@ from lrsearch.training.program import Program
 from lrsearch.training.setup import TaskCache, plan_of, steps_per_epoch
 from lrsearch.training.slot import Slot
 from lrsearch.training.stacked import CohortError, drew
+from lrsearch.training.stepper import Stepper, steppers
 from lrsearch.training.validation import Validation, evaluate
 
 #: What trials of one cohort have in common besides the study's own fields.
@@ -95,6 +96,7 @@ class Cohort:
         self.lock_step = draws or not self.feed.is_tensors
         self.program = Program(self.task, base, Arena(base, layout, size), draws=draws)
         self._places: list[CohortSlot | None] = [None] * size
+        self._steppers: list[Stepper] | None = None
 
     # Who is in it.
 
@@ -102,6 +104,11 @@ class Cohort:
     def slots(self) -> list[CohortSlot]:
         """In training now, in the order of their places."""
         return [slot for slot in self._places if slot is not None]
+
+    def _changed(self) -> None:
+        """Somebody has come, gone or moved."""
+        self.feed.forget()
+        self._steppers = None
 
     def takes(self, recipe: Recipe) -> bool:
         """Whether there is a free place, and its task and batch size are those of the others."""
@@ -119,6 +126,10 @@ class Cohort:
         """
         return None in self._places and not any(map(self._moment, self.slots))
 
+    def may_join_later(self) -> bool:
+        """Whether anybody can join those who are in it."""
+        return not self.lock_step or not any(slot.step for slot in self.slots)
+
     def _moment(self, slot: Slot) -> int:
         """What all slots have in common."""
         return slot.step if self.lock_step else slot.position
@@ -128,7 +139,7 @@ class Cohort:
         place = self._places.index(None)
         slot = CohortSlot(self, place, recipe)
         self._places[place] = slot
-        self.feed.forget()
+        self._changed()
         return slot
 
     def fits(self, slot: Slot) -> bool:
@@ -136,14 +147,15 @@ class Cohort:
 
         Asked after a checkpoint was put into the slot; one that does not fit is to be dropped.
         """
-        self.feed.forget()
+        self._changed()
         return len(set(map(self._moment, self.slots))) == 1
 
     def drop(self, slot: Slot) -> None:
         """Free its place; the others are untouched to the last bit."""
         self._places = [None if other is slot else other for other in self._places]
-        if self.lock_step and any(other.step for other in self.slots):
-            self.shrink()  # nobody can join them
+        self._steppers = None
+        if not self.may_join_later():
+            self.shrink()
 
     def shrink(self) -> None:
         """Nobody will join any more: halve the places while at least half of them are free.
@@ -159,7 +171,7 @@ class Cohort:
         self.size, self._places = size, [*slots, *[None] * (size - len(slots))]
         for place, slot in enumerate(slots):
             slot.change(self.program, place)
-        self.feed.forget()
+        self._changed()
 
     # Training.
 
@@ -191,8 +203,7 @@ class Cohort:
             starts = [sum(of_each) for of_each in zip(*map(Tensor.tolist, losses), strict=True)]
             for slot in slots:
                 slot.start_loss = starts[slot.place] if slot.step == 0 else slot.start_loss
-        for slot in slots:
-            slot.update()
+        self._update(slots)
         if slots[0].ema is not None:
             program.average(slots[0].ema.weight)
         for loss in losses:
@@ -203,6 +214,19 @@ class Cohort:
                 if slot.looks():
                     slot.look(totals[slot.place])
         slots[0].beat()
+
+    def _update(self, slots: Sequence[CohortSlot]) -> None:
+        """Step every optimizer, those of one class by one call, and every scheduler."""
+        if self._steppers is None:
+            self._steppers = steppers(slots)
+        together = {id(slot) for stepper in self._steppers for slot in stepper.slots}
+        for slot in slots:
+            if id(slot) in together:
+                slot.prepare()
+            else:
+                slot.update()
+        for stepper in self._steppers:
+            stepper.step()
 
     def _scales(self) -> Tensor | None:
         """Of each place's loss, [K]; None where no loss is scaled."""

@@ -41,6 +41,10 @@ class Engine(Protocol):
         """
         ...
 
+    def may_join_later(self) -> bool:
+        """Whether anybody can join those who are in it."""
+        ...
+
     def admit(self, recipe: Recipe) -> Slot:
         """A trial at step 0 in a free place. Raises TaskError."""
         ...
@@ -60,14 +64,17 @@ class Engine(Protocol):
         """
         ...
 
-    def due(self) -> list[Slot]:
+    def due(self) -> Sequence[Slot]:
         """Whose validation is due now."""
         ...
 
     def validate(
         self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
     ) -> list[Validation]:
-        """Validate these, averaged weights too where asked; in the order given."""
+        """Validate these, averaged weights too where asked; in the order given.
+
+        What raises leaves every trial before its validation.
+        """
         ...
 
     def drop(self, slot: Slot) -> None:
@@ -97,6 +104,9 @@ class SoloEngine:
 
     def may_join(self) -> bool:
         return not self.slots
+
+    def may_join_later(self) -> bool:
+        return False
 
     def admit(self, recipe: Recipe) -> Slot:
         """A trial at step 0. Raises TaskError, and whatever the task's data raise."""

@@ -1,8 +1,9 @@
 """Whether a model can be trained in a cohort, and whether it comes out right: two trials, one step.
 
-vmap refuses some models, runs others slowly, and gets a few silently wrong (a buffer that is
-replaced in place of being written into loses its update). So two models are stepped by themselves
-and as a cohort, and everything is compared: losses, gradients, buffers, outputs in evaluation.
+vmap refuses some models (a few of them in one precision only), runs others slowly, and gets a few
+silently wrong (a buffer that is replaced in place of being written into loses its update). So two
+models are stepped by themselves and as a cohort, and everything is compared: losses, gradients,
+buffers, outputs in evaluation.
 """
 
 import copy
@@ -22,6 +23,7 @@ from lrsearch.task import Task, describe
 from lrsearch.training.arena import Arena, Layout
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.loop import make_model
+from lrsearch.training.precision import autocast
 from lrsearch.training.stacked import Part, Stacked, drew, random_state, set_random_state
 
 #: Largest difference, relative to the largest number compared, that is still rounding: in float64
@@ -87,6 +89,10 @@ def _probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.
             f"a cohort of two differs by {error:.1g} from the same trials alone; does the model "
             f"replace a buffer in place of writing into it?"
         )
+    if recipe.precision != "fp32":
+        set_random_state(state, device)
+        with autocast(recipe.precision, device):
+            _Trial(task, models, batches, torch.float32).together(draws=draws)
     found = (_SLOW.search(str(warning.message)) for warning in caught)
     slow = sorted({match[1] for match in found if match})
     return Probe(fits=True, slow_ops=tuple(slow), random=draws, error=error)

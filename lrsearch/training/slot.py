@@ -166,6 +166,11 @@ class Slot:
 
         Those of a scaled loss are unscaled first; where they overflow, neither steps.
         """
+        self.prepare()
+        self.conclude_step(stepped=self._step_optimizer())
+
+    def prepare(self) -> None:
+        """Make the gradients ready for the optimizer."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
         validates = self.step + 1 == self.next_validation
@@ -177,7 +182,10 @@ class Slot:
             self.grad_norm = float(norm)
             self.lr = float(self.optimizer.param_groups[0]["lr"])
         self.gather()
-        if self._step_optimizer():
+
+    def conclude_step(self, *, stepped: bool) -> None:
+        """What follows the optimizer's step, or its omission."""
+        if stepped:
             self.scheduler.step()
         self.step += 1
         self.loss_steps += 1

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from lrsearch.task import Task
@@ -37,6 +37,11 @@ class Stacked:
         self.task, self.base = task, base
         # "same": one mask for all, which is what each of them alone would draw.
         self._randomness = "same" if draws else "error"
+        #: Where modules keep each of their tensors, tied ones in several places; and what is there.
+        self._stores = _stores(base)
+        self._own = [
+            (store, key, store[key]) for places in self._stores.values() for store, key in places
+        ]
 
     def gradients(
         self,
@@ -79,12 +84,34 @@ class Stacked:
     def _output(
         self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any
     ) -> Any:
-        return functional_call(self.base, {**weights, **others}, (inputs,))
+        # As torch.func.functional_call, which looks all names up in each call.
+        for values in (weights, others):
+            for name, value in values.items():
+                for store, key in self._stores[name]:
+                    store[key] = value
+        try:
+            return self.base(inputs)
+        finally:
+            for store, key, value in self._own:
+                store[key] = value
 
     def outputs(self, part: Part, inputs: Any) -> Any:
         """The output of each row for the same inputs, stacked."""
         mapped = vmap(self._output, in_dims=(0, 0, None), randomness=self._randomness)
         return mapped(part.weights, part.others, inputs)
+
+
+def _stores(model: nn.Module) -> dict[str, list[tuple[dict[str, Any], str]]]:
+    """For each parameter and buffer the dictionaries of modules that hold it, and its key there."""
+    names = {id(value): name for name, value in model.named_parameters()}
+    names |= {id(value): name for name, value in model.named_buffers()}
+    stores: dict[str, list[tuple[dict[str, Any], str]]] = {name: [] for name in names.values()}
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for key, value in store.items():
+                if value is not None:
+                    stores[names[id(value)]].append((store, key))
+    return stores
 
 
 def drew(call: Callable[[], Any], device: torch.device) -> bool:

@@ -157,7 +157,9 @@ def test_a_folder_as_the_study_file(folder):
         ),
         pytest.param({"validate_every": "step"}, ["validate_every", "fraction"], id="validate"),
         pytest.param({"pruning": {"rungs": [0.5, 0.1]}}, ["pruning.rungs", "rising"], id="rungs"),
-        pytest.param({"precision": "fp16"}, ["precision", "fp16", "bf16"], id="precision"),
+        pytest.param({"precision": "fp8"}, ["precision", "fp8", "bf16"], id="precision"),
+        pytest.param({"accumulate": 0}, ["accumulate = 0", "1"], id="accumulate"),
+        pytest.param({"accumulate": 99}, ["accumulate = 99", "an epoch has"], id="long step"),
         pytest.param({"clip_norm": 0}, ["clip_norm", "0"], id="clip"),
         pytest.param({"checkpoints": "foo://x"}, ["checkpoints", "foo", "s3://"], id="checkpoints"),
         pytest.param({"warm_start": "a"}, ["warm_start", "a list of studies"], id="warm start"),
@@ -513,7 +515,9 @@ def test_a_database_that_may_not_be_written_to(folder):
     assert files_below(folder) == before
 
 
-@pytest.mark.parametrize("kilobytes", [0, 8, 24, 64, 128])
+@pytest.mark.parametrize(
+    "kilobytes", [0, 24, *(pytest.param(size, marks=pytest.mark.slow) for size in (8, 64, 128))]
+)
 def test_a_disk_that_is_full_at_the_start(folder, kilobytes):
     def small_files():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024 * kilobytes,) * 2)
@@ -578,6 +582,7 @@ def test_an_unknown_study(created, arguments):
         ({"epochs": 9}, ["epochs: 4 -> 9"]),
         ({"seed": 7}, ["seed: 0 -> 7"]),
         ({"precision": "bf16"}, ['precision: "fp32" -> "bf16"']),
+        ({"accumulate": 2}, ["accumulate: 1 -> 2"]),
         ({"space": {"warmup": 0.0}}, ["space.warmup"]),
         (
             {"objective": {"metric": "accuracy", "direction": "maximize"}},

@@ -29,6 +29,7 @@ from lrsearch.storage import claims, curves, range_tests, studies, successor, tr
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import StudyState, TrialState
+from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study import knowledge, optuna_rows
@@ -277,6 +278,33 @@ def test_what_the_user_asked_for_goes_along_wherever_it_lies(database):
     assert ask(newest).kind == "baseline"
 
 
+def test_a_study_of_the_last_version_goes_on_and_is_extended(lone):
+    """It knew no `accumulate`, and no recipe was fused by itself."""
+    mine = {"space": SPACE, "baseline": {"optimizer": {"name": "sgd", "lr": 0.1}}}
+    search = make_search(lone.database, name="old", **mine)
+    train(search, 3)
+    enqueue(search, ODD, where="recipe")
+    with search.database.begin() as connection:
+        row = studies.by_name(connection, "old")
+        definition = {k: v for k, v in row["definition"].items() if k != "accumulate"}
+        studies.change(connection, search.study_id, definition=definition)
+        for table in (trial_table, queue_table):
+            for id, recipe in connection.execute(select(table.c.id, table.c.recipe)).all():
+                del recipe["accumulate"]
+                recipe["optimizer"].pop("fused", None)
+                connection.execute(update(table).values(recipe=recipe).where(table.c.id == id))
+    spec, task = tiny_spec(name="old", **mine), tiny_task()
+    again, new = create_study(
+        search.database, spec, task, steps_per_epoch=STEPS_PER_EPOCH, exist_ok=True
+    )
+    assert not new
+    assert study_row(again, "old")["spec_hash"] == again.spec.hash()
+    train(again, 2)
+    assert trial_rows(again)[4]["recipe"]["optimizer"]["fused"] is True
+    done = extend(again, name="old", baseline=mine["baseline"])
+    assert (done.taken, done.left, done.waiting) == (5, 0, 0)
+
+
 def test_recipes_that_wait_move_along(lone):
     train(lone, 2)
     waiting = [{**ODD, "warmup": warmup} for warmup in (0.0, 0.05)]
@@ -397,6 +425,7 @@ OTHERS = [
     ({"clip_norm": 1.0}, "clip_norm: null -> 1.0"),
     ({"ema": "none"}, "ema: "),
     ({"precision": "bf16"}, "precision"),
+    ({"accumulate": 2}, "accumulate: 1 -> 2"),
     ({"validate_every": "epoch"}, "validate_every.steps"),
     ({"objective": {"metric": "mae", "direction": "minimize"}}, "objective.metric"),
     ({"pruning": {"rungs": [0.2, 0.4], "min_peers": 3}}, "pruning.rungs"),

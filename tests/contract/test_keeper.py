@@ -10,7 +10,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 from tiny_studies import ask, curve_row, make_search
 
-from lrsearch.keeper import Keeper, StopTrial
+from lrsearch.keeper import Keeper, StopTrial, together
 from lrsearch.storage import confirmations, curves, fleet, leases, trials
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.tables import db_now
@@ -78,6 +78,52 @@ def test_a_lease_that_another_took_is_lost_and_said_so(search, keeper):
         with pytest.raises(LostTrialError, match="trial 0 was taken over"):
             held.check()
     keeper.check()
+
+
+def test_of_many_claims_one_is_lost_and_the_others_are_renewed(search, keeper):
+    claims = [ask(search).claim for _ in range(4)]
+    rows = [Telemetry() for _ in claims]
+    holds = [keeper.hold(claims[n], f"trial {n}", rows[n]) for n in range(4)]
+    for telemetry in rows:
+        telemetry.add(curve_row(1))
+    with search.database.begin() as connection:
+        leases.let_go(connection, claims[1])
+        leases.ask_to_stop(connection, Kind.TRIAL, claims[2].id)
+    first = [expires(search, claim) for claim in claims]
+
+    def renewed_twice():
+        keeper.beat()  # any of them gets on: all do
+        return all(expires(search, claims[n]) > first[n] + 0.4 for n in (0, 2, 3))
+
+    until(renewed_twice)
+    assert [held.lost for held in holds] == [False, True, False, False]
+    with pytest.raises(LostTrialError, match="trial 1 was taken over"):
+        holds[1].check()
+    with pytest.raises(StopTrial):
+        holds[2].check()
+    holds[0].check()
+    assert seen(search)[1] == "trials 0, 1, 2 and 1 more"
+    until(lambda: [telemetry.pending() for n, telemetry in enumerate(rows) if n != 1] == [[]] * 3)
+    for held in holds[1:]:
+        keeper.drop(held)
+        keeper.drop(held)
+    until(lambda: seen(search)[1] == "trial 0")
+    for telemetry in rows:
+        telemetry.close()
+
+
+@pytest.mark.parametrize(
+    ("doing", "words"),
+    [
+        ([], None),
+        (["drawing trial 3"], "drawing trial 3"),
+        (["trial 3", "drawing trial 4"], "trial 3 and 1 more"),
+        ([f"trial {n}" for n in range(3, 11)], "trials 3, 4, 5 and 5 more"),
+        (["confirmation of trial 3, seed 5"] * 8, "confirmation of trial 3, seed 5 and 7 more"),
+    ],
+)
+def test_what_a_worker_does_fits_in_a_few_words(doing, words):
+    assert together(doing) == words
 
 
 def test_a_trial_that_ends_while_the_thread_renews_was_not_lost(search, keeper):

@@ -21,12 +21,14 @@ from tiny_studies import (
     ask,
     curve_row,
     ended,
+    make_desk,
     make_search,
     opened,
     tiny_task,
     work,
 )
 
+from lrsearch.confirm_work import next_run
 from lrsearch.errors import StudyError
 from lrsearch.stop import Stop
 from lrsearch.storage import (
@@ -39,6 +41,7 @@ from lrsearch.storage import (
     trials,
     workers,
 )
+from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.tables import TrialState
 from lrsearch.study import optuna_rows
@@ -47,6 +50,7 @@ from lrsearch.study.database import prepare
 from lrsearch.study.search import LostTrialError, Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import LoadedTask, Task
+from lrsearch.trial_work import next_trial
 from lrsearch.worker import Worker, reap
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
@@ -615,6 +619,43 @@ def test_a_lost_acknowledgement_changes_nothing(database, which, monkeypatch):
     assert (study["trials_used"], study["trials_ended"], study["epochs_reserved"]) == (1, 1, 0)
     (theirs,) = search.study.trials
     assert (theirs.value, theirs.intermediate_values) == (2.0, {1: 0.5})
+
+
+def test_what_a_worker_knows_that_it_holds_is_not_recalled(database, monkeypatch):
+    monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
+    search = make_search(database)
+    desk = make_desk(search, tiny_task())
+    first = next_trial(desk, ())
+    loses = LosesAnAnswer(database, 1)
+    second = next_trial(desk, [first.claim])
+    assert loses.count == 3  # the claim, what it was, the recipe
+    assert (second.assignment.number, second.claim.attempt) == (1, 1)
+    with database.begin() as connection:
+        assert studies.by_id(connection, search.study_id)["trials_used"] == 2
+        candidate = {"round": "choose", "role": "candidate", "number": 0}
+        runs = [{**candidate, "seed": seed} for seed in (7, 8)]
+        confirmations.add(connection, search.study_id, runs)
+    run = next_run(desk, [first.claim])
+    loses.count = 0
+    other = next_run(desk, [first.claim, run.claim])
+    assert loses.count == 2
+    assert (run.run["seed"], other.run["seed"], other.claim.attempt) == (7, 8, 1)
+
+
+def test_what_may_be_to_blame_is_left_to_who_trains_it_alone(search):
+    with search.database.begin() as connection:
+        runs = [{"round": "choose", "role": "candidate", "number": 0, "seed": 7}]
+        confirmations.add(connection, search.study_id, runs)
+    desk = make_desk(search, tiny_task())
+    others = [Claim(id=99, attempt=1, worker="host:1:1")]
+    for deaths in range(2):
+        trial, run = next_trial(desk, others), next_run(desk, others)
+        assert (trial.name, trial.deaths, run.deaths) == ("trial 0", deaths, deaths)
+        search.reap(dead=["host:1:1"])
+    assert next_trial(desk, others).name == "trial 1"
+    assert next_run(desk, others) is None
+    trial, run = next_trial(desk, ()), next_run(desk, ())
+    assert (trial.name, trial.deaths, run.deaths) == ("trial 0", 2, 2)
 
 
 # Leases that end, and what is to blame

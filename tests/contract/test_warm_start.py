@@ -192,6 +192,7 @@ def test_values_of_another_problem_are_not_told_but_recipes_are_tried(old):
         "horizon": {"epochs": 3, "validate_every": "epoch"},
         "objective": {"objective": {"metric": "mae", "direction": "minimize"}},
         "deployed weights": {"ema": {"deploy": True}},
+        "accumulate": {"accumulate": 2},
     }
     for index, (what, changes) in enumerate(others.items()):
         search = make_search(

@@ -6,6 +6,7 @@ import io
 import math
 import random
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import reference
@@ -16,6 +17,7 @@ from reference import LR
 from small import (
     BATCH_SIZE,
     CLASSES,
+    CPU,
     EPOCHS,
     FEATURES,
     STEPS_PER_EPOCH,
@@ -32,7 +34,11 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adagrad, Adam, AdamW
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from lrsearch.spec import StudySpec
+from lrsearch.task import LoadedTask
 from lrsearch.training import checkpoint
+from lrsearch.training.cohort import Cohort
+from lrsearch.training.setup import TaskCache
 from lrsearch.training.slot import CHECK_EVERY
 from lrsearch.training.store import CheckpointStore
 
@@ -236,6 +242,126 @@ def test_a_fused_optimizer_equals_the_plain_torch_loop(optimizer, store):
     resumed, rows = run_interrupted(make, [9], store)
     assert [row.val_loss for row in rows] == val_losses
     assert_same_bits(resumed.model.state_dict(), weights)
+
+
+#: Optimizer, schedule and the other fields of a trial that is no plain fp32.
+WAYS = [
+    ("sgd momentum", "plateau", {"accumulate": 2}),
+    ("adam", "cosine", {"accumulate": 4}),  # two batches of an epoch are left over
+    ("adamw", "linear", {"accumulate": 3, "fused": True}),
+    ("muon", "cosine", {"accumulate": 2}),
+    ("rmsprop", "cosine", {"accumulate": 2, "precision": "bf16"}),
+    ("sgd momentum", "rex", {"precision": "bf16", "fused": True}),
+    ("sgd momentum", "cosine", {"precision": "fp16"}),
+    ("nadam", "plateau", {"precision": "fp16"}),
+    ("adamw undecayed vectors", "linear", {"accumulate": 2, "precision": "fp16"}),
+    ("adafactor", "cosine", {"precision": "fp16"}),
+]
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+#: Training data with one sample of a class that the model does not have: see `loud_loss`.
+LOUD = TRAIN[0], torch.cat([TRAIN[1][:7], torch.tensor([CLASSES]), TRAIN[1][8:]])
+
+
+class Louder(torch.autograd.Function):
+    """The identity, whose gradients come out so many times as large."""
+
+    @staticmethod
+    def forward(context, output, factor):
+        context.factor = factor
+        return output.clone()
+
+    @staticmethod
+    def backward(context, grad):
+        return grad * context.factor, None
+
+
+def loud_loss(output, target):
+    """In fp16 the gradients of a batch with the sample of LOUD overflow."""
+    factor = 1e3 if (target == CLASSES).any() else 1.0
+    return cross_entropy(Louder.apply(output, factor), target.clamp(max=CLASSES - 1))
+
+
+@pytest.mark.parametrize(("optimizer", "schedule", "fields"), WAYS, ids=str)
+def test_every_way_of_training_equals_the_plain_torch_loop(optimizer, schedule, fields, store):
+    fused = {key: fields[key] for key in fields if key == "fused"}
+    settings = {key: fields[key] for key in fields if key != "fused"}
+    weights, val_losses, lrs = reference.train(
+        make_model,
+        LOUD,
+        VALIDATION,
+        loud_loss,
+        make_optimizer=(FUSED if fused else reference.PLAIN_OPTIMIZERS)[optimizer],
+        make_scheduler=reference.PLAIN_SCHEDULERS[schedule],
+        seed=SEED,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
+        clip_norm=0.5,
+        accumulate=settings.get("accumulate", 1),
+        dtype=DTYPES[settings.get("precision", "fp32")],
+    )
+
+    def make():
+        recipe = make_recipe(
+            optimizer={"lr": LR, **OPTIMIZERS[optimizer], **fused},
+            schedule={"name": schedule, **SCHEDULES[schedule]},
+            clip_norm=0.5,
+            seed=SEED,
+            **settings,
+        )
+        return make_training(recipe, make_task(train=LOUD, loss=loud_loss))
+
+    training = make()
+    rows = run(training)
+    assert [row.val_loss for row in rows] == val_losses
+    assert [row.lr for row in rows] == [lrs[row.step - 1] for row in rows]
+    assert_same_bits(training.model.state_dict(), weights)
+    if schedule != "plateau":
+        skipped = training.plan.total_steps - training.scheduler.last_epoch
+        assert (skipped > 0) == (training.scaler is not None)
+    expected = training.model.state_dict(), timeless(rows)
+    for step in range(1, training.plan.total_steps, 4):
+        assert_same_run(*run_interrupted(make, [step], store), expected)
+
+
+def test_a_trial_whose_gradients_overflow_at_any_scale_diverges():
+    def loss(output, target):
+        return cross_entropy(Louder.apply(output, math.inf), target)
+
+    task = make_task(loss=loss)
+    training = make_training(make_recipe(precision="fp16", epochs=20), task, validate_steps=120)
+    weights = {name: value.clone() for name, value in training.model.named_parameters()}
+    run(training)
+    # The scale begins at 2**16 and is halved 30 times; losses are looked at every 16 steps.
+    assert training.diverged == "gradients overflow fp16 at any scale of the loss by step 32"
+    assert training.scheduler.last_epoch == 0
+    assert_same_bits(dict(training.model.named_parameters()), weights)
+
+
+def test_a_cohort_accumulates_as_a_trial_alone_does():
+    """In float64, to rounding."""
+    data = {key: (x.double(), y) for key, (x, y) in (("train", TRAIN), ("validation", VALIDATION))}
+    task = make_task(model=lambda: make_model().double(), **data)
+    loaded = LoadedTask(reference="task.py:task", source=Path(), target=task, code={})
+    study = {"name": "a", "task": "task.py:task", "epochs": 4, "budget": {"trials": 2}}
+    spec = StudySpec.from_dict({**study, "accumulate": 4})
+    recipes = [
+        spec.recipe({"optimizer": {"lr": 0.01, **OPTIMIZERS[name]}}, batch_size=BATCH_SIZE)
+        for name in ("sgd nesterov", "adamw")
+    ]
+    cohort = Cohort(spec, TaskCache(loaded, CPU), recipes[0], 2)
+    slots = [cohort.admit(recipe) for recipe in recipes]
+    rows = []
+    while not slots[0].done:
+        cohort.advance(1)
+        rows.append(cohort.validate(slots, with_ema=lambda slot: True))
+    for recipe, found in zip(recipes, zip(*rows, strict=True), strict=True):
+        alone = run(make_training(recipe, task))
+        assert [row.step for row in found] == [row.step for row in alone] == [1, 2, 3, 4]
+        for mine, expected in zip(found, alone, strict=True):
+            assert mine.train_loss == pytest.approx(expected.train_loss, rel=1e-11)
+            assert mine.val_loss_ema == pytest.approx(expected.val_loss_ema, rel=1e-11)
 
 
 @every_pair

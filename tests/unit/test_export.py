@@ -21,6 +21,7 @@ from lrsearch.schedules import SCHEDULES
 from lrsearch.spec_parts import ValidateEvery
 from lrsearch.training.data import make_splits
 from lrsearch.training.loop import Training
+from lrsearch.training.setup import steps_per_epoch
 
 OPTIMIZERS = [
     {"name": "sgd", "lr": 0.05},
@@ -71,6 +72,10 @@ def special_recipes():
     by_steps, by_fraction = ValidateEvery(steps=4), ValidateEvery(fraction=0.3)
     adam = {"name": "adam", "lr": 0.01}
     in_steps = {"epochs": None, "steps": 21}
+    fused = {
+        name: {**base, "optimizer": {"name": name, "lr": 0.01, "fused": True}}
+        for name in ("adam", "adamw", "adagrad")
+    }
     return [
         (small.make_recipe(**base, schedule=cycled), ValidateEvery()),
         (small.make_recipe(**{**base, "optimizer": adam}, schedule=cycled), ValidateEvery()),
@@ -82,10 +87,31 @@ def special_recipes():
         (small.make_recipe(**base, schedule="plateau", **in_steps), by_steps),
         (small.make_recipe(**base, schedule="one_cycle", **in_steps), by_fraction),
         (small.make_recipe(**{**base, "optimizer": {**sgd, "fused": True}}), ValidateEvery()),
+        (small.make_recipe(**base, accumulate=2, clip_norm=0.2, schedule="linear"), by_steps),
+        (
+            small.make_recipe(**base, accumulate=4, precision="bf16", schedule="plateau"),
+            by_fraction,
+        ),
+        (small.make_recipe(**fused["adam"], accumulate=3, weights="ema"), ValidateEvery()),
+        (small.make_recipe(**fused["adagrad"], schedule="one_cycle"), ValidateEvery()),
+        (small.make_recipe(**fused["adamw"], accumulate=2, **in_steps), ValidateEvery()),
+        (small.make_recipe(**base, precision="fp16", schedule="cosine", warmup=0.2), by_steps),
+        (small.make_recipe(**base, precision="fp16", schedule="plateau"), ValidateEvery()),
+        (small.make_recipe(**base, precision="fp16", accumulate=3, clip_norm=0.2), by_steps),
+        (OVERFLOWING, ValidateEvery()),
         (small.make_recipe(**base, params={"act": 'a "b"', "width": [8, 0.5]}), ValidateEvery()),
     ]
 
 
+#: Its lr is so high that gradients leave fp16.
+OVERFLOWING = small.make_recipe(
+    optimizer={"name": "sgd", "lr": 10.0, "momentum": 0.9},
+    schedule="linear",
+    precision="fp16",
+    accumulate=2,
+    seed=5,
+    batch_size=small.BATCH_SIZE,
+)
 CASES = [*((recipe, ValidateEvery()) for recipe in recipes()), *special_recipes()]
 
 
@@ -167,8 +193,8 @@ def results(folder):
 def lrsearch_training(recipe, validate_every):
     splits = make_splits(small.make_task(), small.BATCH_SIZE, small.CPU)
     plan = make_plan(
-        steps_per_epoch=splits[0].batches,
-        total_steps=recipe.total_steps(splits[0].batches),
+        steps_per_epoch=steps_per_epoch(splits[0], recipe.accumulate),
+        total_steps=recipe.total_steps(steps_per_epoch(splits[0], recipe.accumulate)),
         validate_steps=validate_every.steps,
         validate_fraction=validate_every.fraction,
     )
@@ -201,6 +227,11 @@ def test_a_script_trains_to_the_same_bits_as_the_trial(i, results):
     assert weights.keys() == mine.keys()
     for key, value in weights.items():
         assert torch.equal(value, mine[key]), key
+
+
+def test_a_script_whose_gradients_overflow_is_among_them():
+    training, _ = lrsearch_training(OVERFLOWING, ValidateEvery())
+    assert 0 < training.scheduler.last_epoch < training.step
 
 
 @pytest.mark.parametrize("i", range(len(CASES)), ids=lambda i: name(CASES[i]))
@@ -244,6 +275,8 @@ def test_scripts_are_formatted_and_clean(folder, line_length):
 def test_a_script_holds_only_what_its_recipe_needs():
     plain = write(small.make_recipe(batch_size=16, schedule="cosine"))
     for word in ("clip", "autocast", "average[", "WARMUP", "StepLR", "PARAMS", "val_loss_ema"):
+        assert word not in plain
+    for word in ("ACCUMULATE", "step_size", "scaler", "fused"):
         assert word not in plain
     full = write(
         small.make_recipe(

@@ -1,0 +1,202 @@
+"""What workers choose to train with is recorded with the study, on SQLite and on PostgreSQL."""
+
+import logging
+
+import pytest
+import torch
+from click.testing import CliRunner
+from command import run_command
+from tiny_studies import LEASE, TASKS, make_search, opened, tiny_task
+
+from lrsearch import fusing
+from lrsearch.answer import study_text
+from lrsearch.cli.main import cli
+from lrsearch.errors import TaskError
+from lrsearch.report import words
+from lrsearch.report.data import load_report
+from lrsearch.storage import engines, fleet
+from lrsearch.storage.tables import workers
+from lrsearch.study.database import prepare
+from lrsearch.study.search import Search
+from lrsearch.summary import summarize
+from lrsearch.training import choice as rules
+from lrsearch.training import measure
+from lrsearch.training.probe import Probe
+from lrsearch.training.setup import TaskCache
+
+CPU = torch.device("cpu")
+TIMINGS = {1: 1.0, 2: 0.8, 4: 0.5, 8: 0.3, 16: 0.2}
+
+
+class Lab:
+    """Stands in for probe and calibration: what they find, and how often they were asked."""
+
+    def __init__(self):
+        self.fits, self.probes, self.sizes = True, 0, []
+
+    def probe(self, task, recipe, splits, device):
+        self.probes += 1
+        reason = None if self.fits else "aten::lstm.input has no batching rule"
+        return Probe(fits=self.fits, reason=reason)
+
+    def calibrator(self, make, recipes, device):
+        assert {recipe.optimizer["lr"] for recipe in recipes} == {measure.TAME_LR}
+        return FakeCalibrator(self)
+
+
+class FakeCalibrator:
+    solo_seconds, seconds, cut_short = TIMINGS[1], 0.5, False
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def run(self, sizes, budget):
+        self.lab.sizes.append(sizes)
+        return {size: seconds for size, seconds in TIMINGS.items() if size in (1, *sizes)}
+
+
+@pytest.fixture
+def lab(monkeypatch):
+    found = Lab()
+    monkeypatch.setattr(measure, "probe", found.probe)
+    monkeypatch.setattr(measure, "Calibrator", found.calibrator)
+    monkeypatch.setattr(rules, "LEAST_STEPS", 10)
+    return found
+
+
+def choose(search, wanted="auto", **rest):
+    return fusing.choose(search, TaskCache(tiny_task(), CPU), CPU, wanted, **rest)
+
+
+def study(database, trials=32, **changes):
+    return make_search(database, budget={"trials": trials}, **changes)
+
+
+def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab, caplog):
+    caplog.set_level(logging.INFO, "lrsearch")
+    search = study(database)
+    first, second = choose(search), choose(Search.open(database, "tiny"))
+    assert (first.engine, first.size) == (second.engine, second.size) == ("fused", 8)
+    assert (lab.probes, lab.sizes) == (1, [[2, 4, 8]])
+    line = "fuse=on engine=fused K=8 speedup=3.3x over one by one"
+    assert [message.partition(" (probe")[0] for message in caplog.messages] == [
+        line,
+        f"{line}, as chosen before",
+    ]
+    summary = summarize(search)
+    (engine,) = summary["engines"]
+    assert (engine["engine"], engine["size"], engine["fuse"]) == ("fused", 8, "auto")
+    assert engine["speedup"] == pytest.approx(1 / 0.3)
+    title = "fused, 8 trials at once: 3.3x over one by one"
+    assert f"engine: {title} ({engine['device']})" in study_text(summary)
+    assert words.engines(load_report(database, "tiny", [])) == (
+        f"Trained {title}; on {engine['device']}.",
+    )
+
+
+def test_another_study_of_the_same_task_takes_the_timings_with_a_quarter_of_its_own(database, lab):
+    choose(study(database, 64))
+    smaller = choose(study(database, 16, name="smaller"))
+    assert (smaller.size, lab.probes, len(lab.sizes)) == (4, 1, 1)
+    assert choose(study(database, 256, name="larger")).size == 16
+    assert lab.sizes[1:] == [[2, 4, 8, 16, 32, 64]]
+    other = study(database, 64, name="clipped", clip_norm=1.0)
+    choose(other)
+    assert len(lab.sizes) == 3  # its steps are others
+
+
+def test_a_changed_budget_asks_anew(database, lab):
+    assert choose(study(database, 16)).size == 4
+    with database.begin() as connection:
+        fusing.studies.change(connection, 1, trials_total=64)
+    search = Search.open(database, "tiny")
+    assert choose(search).size == 16
+    assert [engine["size"] for engine in summarize(search)["engines"]] == [16]
+
+
+def test_what_a_quicker_worker_recorded_stands(database):
+    search = study(database)
+    key = dict.fromkeys((*engines.KEY, "wanted"), "x")
+    values = {"budget": "32 trials", **rules.Choice(engine="solo", size=1, reason="no").to_row()}
+    values = {name: value for name, value in values.items() if name not in engines.KEY}
+    with database.begin() as connection:
+        first = engines.record(connection, search.study_id, key, values)
+        later = engines.record(connection, search.study_id, key, {**values, "size": 4})
+        assert later == first
+        anew = {**values, "size": 4, "budget": "64 trials"}
+        assert engines.record(connection, search.study_id, key, anew)["size"] == 4
+
+
+def test_what_cannot_be_fused_is_tried_once(database, lab):
+    lab.fits = False
+    for name in ("tiny", "other"):
+        found = choose(study(database, name=name))
+        assert (found.engine, found.reason) == ("solo", "aten::lstm.input has no batching rule")
+    assert (lab.probes, lab.sizes) == (1, [])
+
+
+def test_workers_share_a_quarter(database, lab):
+    search = study(database)
+    with database.begin() as connection:
+        for name in ("elsewhere:1:1", "elsewhere:2:2", "elsewhere:3:3"):
+            fleet.register(connection, search.study_id, name, device="cpu", version="0")
+        fleet.ended(connection, search.study_id, "elsewhere:3:3")
+        lost = workers.c.name == "elsewhere:2:2"
+        connection.execute(workers.update().where(lost).values(seen_at=0.0))
+        assert fleet.alive(connection, search.study_id, LEASE) == ["elsewhere:1:1"]
+    assert choose(search, fellows=2).size == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"trials": 7}, "a quarter of the study's trials is fewer than two for each worker"),
+        (
+            {"space": {"optimizers": {"sgd": {}}, "params": {"p": [1, 2]}}},
+            "the space searches params (p), which fused trials must share",
+        ),
+    ],
+)
+def test_studies_that_are_not_worth_a_calibration(database, lab, changes, reason):
+    found = choose(study(database, **changes))
+    assert (found.engine, found.reason, lab.probes) == ("solo", reason, 0)
+
+
+def test_short_studies_are_left_alone(database, lab, monkeypatch):
+    monkeypatch.setattr(rules, "LEAST_STEPS", 1000)
+    assert choose(study(database)).reason == "453 steps are too few to try"
+    monkeypatch.setattr(rules, "LEAST_STEPS", 10)
+    monkeypatch.setattr(FakeCalibrator, "solo_seconds", 0.001)
+    found = choose(study(database, name="quick"))
+    assert found.reason == "0.45 s of training are too few to try"
+    assert lab.probes == 0
+
+
+def test_what_was_given_is_recorded_beside_what_was_measured(database, lab):
+    search = study(database)
+    assert choose(search, 5).size == 5
+    assert choose(search, "off").engine == "solo"
+    assert choose(search).size == 8
+    assert [(e["fuse"], e["size"]) for e in summarize(search)["engines"]] == [
+        ("5", 5),
+        ("off", 1),
+        ("auto", 8),
+    ]
+    assert len(lab.sizes) == 1
+    lab.fits = False
+    with pytest.raises(TaskError, match=r"^--fuse 6: aten::lstm.input has no batching rule; leave"):
+        choose(search, 6)
+
+
+def test_a_worker_is_told_how_to_train(tmp_path):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    with opened(f"sqlite:///{folder}/lrsearch.db") as database:
+        prepare(database)
+        search = study(database, 1, epochs=1, confirm="none")
+        for words in (["worker", "tiny"], ["confirm", "tiny"], ["run", TASKS / "tiny.yaml"]):
+            refused = CliRunner().invoke(cli, [*map(str, words), "--fuse", "2.5"]).exception
+            assert str(refused).startswith("--fuse '2.5': auto, off or a number")
+        ended = run_command("worker", "tiny", "--studies", TASKS, "--fuse", "off", folder=folder)
+        assert (ended.code, ended.err) == (0, "")
+        assert [engine["fuse"] for engine in summarize(search)["engines"]] == ["off"]

@@ -1,0 +1,390 @@
+"""Trials in a cohort equal the same trials by themselves, whoever else is in it."""
+
+import itertools
+
+import pytest
+import reference
+import torch
+from cohorts import (
+    advance,
+    alone,
+    difference,
+    doubled,
+    drive,
+    make_cache,
+    make_cohort,
+    make_spec,
+    no_dropout,
+    numbers,
+    same,
+    with_dropout,
+)
+from reference import LR
+from small import FEATURES, make_recipe, make_task
+from test_exactness import OPTIMIZERS, SCHEDULES, WARMUP
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import TensorDataset
+
+from lrsearch.training import checkpoint
+from lrsearch.training.engine import SoloEngine
+from lrsearch.training.stacked import CohortError, Stacked
+
+#: 102 steps.
+EPOCHS = 17
+#: Between float64 trials that compute the same in another order.
+ROUNDING = 1e-12
+FUSED = {"name": "adamw", "lr": 0.05, "fused": True}
+KINDS = [name for name in OPTIMIZERS if name != "rprop"]
+
+
+@pytest.fixture
+def float64():
+    """NAdam keeps a coefficient in the default type."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def recipe_of(kind, schedule, warmup=0.0, **changes):
+    if schedule == "one_cycle with momentum" and kind not in reference.PLAIN_CYCLED_MOMENTUM:
+        schedule = "one_cycle"
+    fields = {
+        "optimizer": {"lr": LR / 4, **OPTIMIZERS[kind]},
+        "schedule": {"name": schedule.split()[0], **SCHEDULES[schedule]},
+        "warmup": warmup if schedule in reference.PLAIN_WARMABLE else 0.0,
+        "epochs": EPOCHS,
+    }
+    return make_recipe(**{**fields, **changes})
+
+
+def close(trained, expected, tolerance=ROUNDING):
+    for (slot, rows), (other, wanted) in zip(trained, expected, strict=True):
+        assert slot.diverged is None
+        assert difference(slot.kept, other.kept) < tolerance, slot.recipe.title()
+        assert [row.step for row in rows] == [row.step for row in wanted]
+        mine, theirs = ([row.val_loss for row in some] for some in (rows, wanted))
+        assert mine == pytest.approx(theirs, rel=tolerance * 100)
+        assert [row.metrics for row in rows] == [row.metrics for row in wanted]
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_optimizer_side_by_side_equals_each_alone(schedule):
+    """100 steps of one cohort in float64: weights, buffers of the normalisation, averages, losses;
+    half of them clipped, half of those warmed up, the last with one kernel for all."""
+    recipes = [
+        recipe_of(name, schedule, warmup=WARMUP * (i // 2 % 2), clip_norm=0.5 if i % 2 else None)
+        for i, name in enumerate(KINDS)
+    ]
+    recipes.append(
+        recipe_of("adamw", schedule, optimizer={"name": "adamw", "lr": 0.05, "fused": True})
+    )
+    cohort = make_cohort(len(recipes), doubled(), recipes[0])
+    close(drive(cohort, recipes), alone(recipes, doubled()))
+
+
+def test_the_same_holds_for_the_plain_loop():
+    """In float64, against torch without lrsearch."""
+    recipe = recipe_of("sgd momentum", "cosine")
+    other = recipe_of("adamw", "step")
+    [(slot, rows), _] = drive(make_cohort(2, doubled(), recipe), [recipe, other])
+    task = doubled()
+    weights, losses, _ = reference.train(
+        task.model,
+        task.train,
+        task.validation,
+        cross_entropy,
+        make_optimizer=lambda p: torch.optim.SGD(p, lr=LR / 4, momentum=0.9, weight_decay=1e-3),
+        make_scheduler=reference.PLAIN_SCHEDULERS["cosine"],
+        seed=recipe.seed,
+        epochs=EPOCHS,
+        batch_size=16,
+    )
+    assert difference(list(weights.values()), slot.kept[: len(weights)]) < ROUNDING
+    assert [row.val_loss for row in rows] == pytest.approx(losses, rel=1e-10)
+
+
+def plain_model():
+    """On a CPU vmap has no batch normalisation of mixed types."""
+    return nn.Sequential(nn.Linear(FEATURES, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_single_precision_differs_by_rounding(precision):
+    recipes = [recipe_of(name, "cosine", precision=precision, epochs=2) for name in KINDS]
+    task = make_task(model=plain_model)
+    trained = drive(make_cohort(len(recipes), task, recipes[0]), recipes)
+    for (slot, _), (other, _) in zip(trained, alone(recipes, task), strict=True):
+        assert difference(slot.kept, other.kept) < (1e-3 if precision == "fp32" else 0.3)
+
+
+# Who else is in it
+
+
+MIXED = [
+    recipe_of(name, schedule, epochs=4)
+    for name, schedule in zip(KINDS, itertools.cycle(["cosine", "step", "one_cycle"]), strict=False)
+]
+
+
+@pytest.mark.parametrize(
+    "model", [no_dropout, lambda: nn.Linear(FEATURES, 3)], ids=["bn", "linear"]
+)
+def test_joining_and_leaving_change_nothing_for_the_others(model):
+    """One trial with three others, with others that come and go, and by itself among free places:
+    the same bits."""
+    task, recipe = make_task(model=model), recipe_of("adamw", "cosine", epochs=6)
+
+    def trial_beside(others, leaving=()):
+        cohort = make_cohort(4, task, recipe)
+        trained = [(cohort.admit(recipe), [])]
+        waiting = list(others)
+        while not trained[0][0].done:
+            while waiting and cohort.may_join():
+                trained.append((cohort.admit(waiting.pop(0)), []))
+            advance(cohort, trained)
+            for slot in cohort.slots[1:]:
+                if slot.epochs in leaving:
+                    cohort.drop(slot)
+        return trained[0]
+
+    slot, rows = trial_beside(MIXED[:3])
+    for others, leaving in [((), ()), (MIXED[3:], (1, 2)), (MIXED[5:], (3,))]:
+        other, again = trial_beside(others, leaving)
+        assert same(slot.kept, other.kept)
+        assert [row.val_loss for row in rows] == [row.val_loss for row in again]
+
+
+def test_a_cohort_that_shrinks_changes_nothing_for_those_who_stay():
+    recipes = [recipe_of(name, "cosine", epochs=4) for name in KINDS[:8]]
+    task = make_task(model=no_dropout)
+    whole = drive(make_cohort(8, task, recipes[0]), recipes)
+    cohort = make_cohort(8, task, recipes[0])
+    trained = [(cohort.admit(recipe), []) for recipe in recipes]
+    sizes = []
+    while cohort.slots:
+        advance(cohort, trained)
+        for slot in cohort.slots[2::2]:
+            cohort.drop(slot)
+        cohort.shrink()
+        sizes.append(cohort.size)
+    assert sizes == [8, 4, 2, 2] or sizes[-1] == 2
+    for (slot, rows), (other, wanted) in zip(trained, whole, strict=True):
+        if slot.done:
+            assert same(slot.kept, other.kept)
+            assert [row.val_loss for row in rows] == [row.val_loss for row in wanted]
+
+
+def test_trials_come_and_go_at_the_ends_of_epochs():
+    """Each begins its schedule at its own first step, and sees its own epochs' batches."""
+    recipes = [recipe_of(name, "one_cycle", epochs=3, seed=i % 2) for i, name in enumerate(KINDS)]
+    task = doubled()
+    trained = drive(make_cohort(4, task, recipes[0]), recipes)
+    close(trained, alone(recipes, task), tolerance=1e-6)
+
+
+# Checkpoints
+
+
+@pytest.mark.parametrize("model", [no_dropout, with_dropout], ids=["joins", "lock-step"])
+@pytest.mark.parametrize("step", [6, 10])
+def test_a_cohort_that_is_resumed_goes_on_to_the_same_bits(model, step):
+    task = make_task(model=model)
+    recipes = [recipe_of(name, "cosine", epochs=3) for name in KINDS[:4]]
+    whole = drive(make_cohort(4, task, recipes[0]), recipes)
+    first = make_cohort(4, task, recipes[0])
+    trained = [(first.admit(recipe), []) for recipe in recipes]
+    advance(first, trained, 6)
+    if step > 6:
+        first.advance(step - 6)
+    saved = [checkpoint.pack(slot) for slot, _ in trained]
+    torch.manual_seed(99)
+    second = make_cohort(4, task, recipes[0])
+    resumed = []
+    for recipe, data in zip(recipes, saved, strict=True):
+        slot = second.admit(recipe)
+        assert checkpoint.unpack(slot, data) == []
+        resumed.append((slot, []))
+    assert all(second.fits(slot) for slot, _ in resumed)
+    while second.slots:
+        advance(second, resumed)
+    for (slot, _), (other, _) in zip(resumed, whole, strict=True):
+        assert same(slot.kept, other.kept)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", [*KINDS, "fused"])
+def test_a_trial_of_a_cohort_goes_on_alone_and_one_alone_in_a_cohort(kind):
+    recipe = recipe_of(KINDS[0] if kind == "fused" else kind, "cosine", epochs=4)
+    if kind == "fused":
+        recipe = recipe_of(
+            "adamw", "cosine", epochs=4, optimizer={"name": "adamw", "lr": 0.01, "fused": True}
+        )
+    task = doubled()
+    [(expected, _)] = alone([recipe], task)
+
+    engines = [
+        lambda: make_cohort(3, task, recipe),
+        lambda: SoloEngine(make_spec(epochs=4), make_cache(task)),
+    ]
+    for before, after in (engines, engines[::-1]):
+        first = before()
+        slot = first.admit(recipe)
+        advance(first, [(slot, [])])
+        first.advance(3)
+        second = after()
+        resumed = second.admit(recipe)
+        assert checkpoint.unpack(resumed, checkpoint.pack(slot)) == []
+        while second.slots:
+            advance(second, [(resumed, [])])
+        assert difference(resumed.kept, expected.kept) < ROUNDING
+
+
+def test_one_that_stands_elsewhere_in_its_epoch_does_not_fit():
+    recipe = recipe_of("sgd", "cosine", epochs=3)
+    task = make_task(model=no_dropout)
+    first = make_cohort(2, task, recipe)
+    slot = first.admit(recipe)
+    first.advance(3)
+    second = make_cohort(2, task, recipe)
+    second.admit(recipe)
+    other = second.admit(recipe)
+    checkpoint.unpack(other, checkpoint.pack(slot))
+    assert not second.fits(other)
+    second.drop(other)
+    assert second.may_join()
+
+
+# Lock-step
+
+
+@pytest.mark.usefixtures("float64")
+def test_dropout_draws_what_each_trial_alone_would():
+    task = doubled(with_dropout)
+    recipes = [recipe_of(name, "cosine", epochs=3) for name in KINDS[:5]]
+    cohort = make_cohort(5, task, recipes[0])
+    assert cohort.lock_step
+    close(drive(cohort, recipes), alone(recipes, task))
+
+
+def test_a_lock_step_takes_one_seed_and_nobody_later():
+    recipe = recipe_of("sgd", "cosine", epochs=3)
+    cohort = make_cohort(3, make_task(), recipe)
+    cohort.admit(recipe)
+    assert cohort.takes(recipe)
+    assert not cohort.takes(recipe_of("sgd", "cosine", epochs=3, seed=1))
+    cohort.advance(1000)
+    assert not cohort.may_join()
+
+
+@pytest.mark.usefixtures("float64")
+def test_data_from_a_dataset_go_in_lock_step():
+    whole = doubled()
+    task = make_task(
+        model=whole.model,
+        train=Rows(*whole.train),
+        validation=Rows(*whole.validation),
+    )
+    recipes = [recipe_of(name, "cosine", epochs=2) for name in KINDS[:3]]
+    cohort = make_cohort(3, task, recipes[0])
+    assert cohort.lock_step
+    close(drive(cohort, recipes), alone(recipes, whole))
+
+
+class Rows(TensorDataset):
+    """A dataset that is not taken for its tensors."""
+
+    def __init__(self, *tensors):
+        super().__init__(*tensors, tensors[0])
+
+    def __getitem__(self, index):
+        return super().__getitem__(index)[:2]
+
+
+def test_only_trials_of_one_kind_share_a_cohort():
+    recipe = recipe_of("sgd", "cosine")
+    cohort = make_cohort(2, make_task(model=no_dropout), recipe)
+    assert cohort.takes(recipe_of("adam", "step", seed=5))
+    for change in ({"batch_size": 8}, {"params": {"width": 3}}, {"precision": "bf16"}):
+        assert not cohort.takes(recipe_of("sgd", "cosine", **change))
+
+
+# Micro-batches, scaled losses, memory
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("count", [2, 3])
+def test_micro_batches_add_up(count):
+    task = doubled()
+    recipes = [recipe_of(name, "cosine", epochs=3, accumulate=count) for name in KINDS[:4]]
+    close(drive(make_cohort(4, task, recipes[0]), recipes), alone(recipes, task))
+
+
+def test_each_trial_scales_its_own_loss():
+    """Alone or together, fp16 leaves out the same steps, and nobody else's."""
+    task = make_task(model=plain_model)
+    recipes = [
+        recipe_of("sgd", "cosine", epochs=2, precision="fp16", optimizer={"name": "sgd", "lr": lr})
+        for lr in (0.01, 0.02)
+    ]
+    cohort = make_cohort(2, task, recipes[0])
+    trained = [(cohort.admit(recipe), []) for recipe in recipes]
+    trained[0][0].scaler._init_scale = 2.0**40
+    while cohort.slots:
+        advance(cohort, trained)
+    (first, _), (second, _) = trained
+    assert first.scaler.get_scale() < 2.0**40
+    assert first.scheduler.last_epoch < second.scheduler.last_epoch == 12
+    [_, (other, _)] = alone(recipes, task)
+    assert difference(second.kept, other.kept) < 0.05
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("model", [no_dropout, with_dropout], ids=["joins", "lock-step"])
+def test_out_of_memory_halves_what_is_computed_at_once(model, monkeypatch, caplog):
+    task = doubled(model)
+    recipes = [recipe_of(name, "cosine", epochs=3) for name in KINDS[:5]]
+    real = Stacked.gradients
+
+    def gradients(self, part, *batch, **how):
+        losses = real(self, part, *batch, **how)  # buffers are written by then
+        if len(losses) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return losses
+
+    monkeypatch.setattr(Stacked, "gradients", gradients)
+    close(drive(make_cohort(5, task, recipes[0]), recipes), alone(recipes, task))
+    assert caplog.messages[-1] == "out of memory: 2 trials at once from now on"
+
+
+def test_what_cannot_go_on_leaves_every_trial_at_its_last_step(monkeypatch):
+    task, recipes = make_task(), [recipe_of(name, "cosine", epochs=3) for name in KINDS[:2]]
+    cohort = make_cohort(2, task, recipes[0])
+    trained = [(cohort.admit(recipe), []) for recipe in recipes]
+    advance(cohort, trained)
+    before, state = [numbers(slot) for slot, _ in trained], torch.get_rng_state()
+    real = Stacked.gradients
+
+    def gradients(self, *arguments, **how):
+        real(self, *arguments, **how)
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(Stacked, "gradients", gradients)
+    with pytest.raises(CohortError, match="one trial at a time"):
+        cohort.advance(1)
+    assert [slot.step for slot, _ in trained] == [6, 6]
+    assert all(same(numbers(slot), kept) for (slot, _), kept in zip(trained, before, strict=True))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_diverged_trial_leaves_the_others_alone():
+    task = make_task(model=no_dropout)
+    good = recipe_of("adamw", "cosine", epochs=4)
+    bad = recipe_of("sgd", "constant", epochs=4, optimizer={"name": "sgd", "lr": 1e6})
+    [(slot, _), (wild, _)] = drive(make_cohort(2, task, good), [good, bad])
+    [(calm, _), _] = drive(make_cohort(2, task, good), [good, good])
+    assert wild.diverged is not None
+    assert same(slot.kept, calm.kept)
+    [_, (by_itself, _)] = alone([good, bad], task)
+    assert wild.diverged.split(" step ")[1] == by_itself.diverged.split(" step ")[1]
