@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from engine_loops import engine_of
+from engine_loops import engine_of, trial_bytes
 from overhead import log
 from throughput_rounds import Bench, make_bench
 
@@ -17,21 +17,20 @@ MIB = 2**20
 MEASURED_BYTES, FEWEST, MOST = 400 * MIB, 8, 64
 
 
-def measure_memory(bench: Bench, trial_bytes: int | None) -> dict[str, Any] | None:
-    """MiB per fused trial: measured, and `trial_bytes` that were estimated; None if none is fused.
+def measure_memory(bench: Bench) -> dict[str, Any]:
+    """MiB per fused trial: measured, and as a worker estimates it.
 
     Measured is what a cohort needs beyond one of two, per trial more; None where the system does
     not tell what a process needed at most.
     """
-    if trial_bytes is None:
-        return None
     log("memory")
-    many = max(FEWEST, min(MOST, MEASURED_BYTES // max(1, trial_bytes)))
+    estimated = trial_bytes(bench.spec, bench.cache)
+    many = max(FEWEST, min(MOST, MEASURED_BYTES // max(1, estimated)))
     peaks = [_peak(bench, size) for size in (2, many)]
     known = None not in peaks
     return {
         "measured_mib": (peaks[1] - peaks[0]) / (many - 2) / MIB if known else None,
-        "estimated_mib": trial_bytes / MIB,
+        "estimated_mib": estimated / MIB,
     }
 
 

@@ -1,10 +1,8 @@
 """Recipes through lrsearch's engines as a worker trains them, but without a database."""
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from plain_loops import recipes
 
@@ -13,20 +11,19 @@ from lrsearch.spec import StudySpec
 from lrsearch.spec_parts import ValidateEvery
 from lrsearch.training import choice as rules
 from lrsearch.training.calibrate import Calibrator
-from lrsearch.training.choice import Choice
+from lrsearch.training.choice import Choice, Extent
 from lrsearch.training.cohort import Cohort
 from lrsearch.training.engine import Engine, SoloEngine
-from lrsearch.training.probe import probe
+from lrsearch.training.measure import measure
 from lrsearch.training.setup import TaskCache
 from lrsearch.training.slot import Slot
 
 #: Steps between a worker's looks at its trials.
 STEPS = 16
-#: What a calibration times has so many steps before it and so small a learning rate: no validation
-#: comes in between, and nothing diverges.
-LONG_STEPS, TAME_LR = 1_000_000, 1e-8
-#: Recipes that it times.
+#: Recipes that a calibration times.
 TIMED = 8
+#: Enough that no validation comes between.
+LONG_STEPS = 1_000_000
 
 
 def engine_of(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> Engine:
@@ -34,13 +31,13 @@ def engine_of(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> E
     return SoloEngine(spec, cache) if size == 1 else Cohort(spec, cache, recipe, size)
 
 
-def train_all(make_engine: Callable[[], Engine], recipes: Sequence[Recipe]) -> list[float]:
+def train_all(make_engine: Callable[[], Engine], trials: Sequence[Recipe]) -> list[float]:
     """Train every recipe to its end; places are filled again as trials end. Their last losses.
 
     NaN for one that diverged.
     """
-    losses = [math.nan] * len(recipes)
-    waiting = deque(enumerate(recipes))
+    losses = [math.nan] * len(trials)
+    waiting = deque(enumerate(trials))
     while waiting:
         engine, numbers = make_engine(), {}
         while waiting or engine.slots:
@@ -70,46 +67,19 @@ def _is_judged(slot: Slot) -> bool:
     return number in slot.plan.rungs or number == len(slot.plan.validations)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Auto:
-    """What a worker would choose, and what it expects a fused trial to take."""
+def choose(spec: StudySpec, cache: TaskCache, trials: Sequence[Recipe], steps: int) -> Choice:
+    """What a worker chooses that may train all of these at once, in a study that has no end.
 
-    choice: Choice
-    trial_bytes: int | None
+    `steps` are those of a trial.
+    """
+    extent = Extent(steps=steps, trials=len(trials) / rules.LARGEST_SHARE)
+    return measure(spec, cache, trials[:TIMED], extent)
 
 
-def choose(spec: StudySpec, cache: TaskCache, most: int) -> Auto:
-    """As a worker chooses that may train `most` trials at once, however short the study."""
+def trial_bytes(spec: StudySpec, cache: TaskCache) -> int:
+    """What a worker expects a trial in a cohort to take."""
     every = ValidateEvery(fraction=1.0)
     long = {"epochs": None, "steps": LONG_STEPS, "validate_every": every, "pruning": None}
-    timed_spec = spec.model_copy(update=long)
-    timed = [_tame(recipe) for recipe in recipes(timed_spec, TIMED)]
-    started = time.monotonic()
-    task, splits = cache.splits(timed[0])
-    found = probe(task, timed[0], splits, cache.device)
-    probe_seconds = time.monotonic() - started
-    if not found.fits:
-        reason = found.reason or "the probe did not agree"
-        choice = Choice(
-            engine="solo", size=1, reason=reason, fits=False, probe_seconds=probe_seconds
-        )
-        return Auto(choice=choice, trial_bytes=None)
-    calibrator = Calibrator(
-        lambda size: engine_of(timed_spec, cache, timed[0], size), timed, cache.device
-    )
-    timings = calibrator.run(rules.sizes_to_try(most), rules.MOST_SECONDS)
-    engine, size, reason = rules.decide(timings, most)
-    choice = Choice(
-        engine=engine,
-        size=size,
-        reason=reason,
-        fits=True,
-        timings=timings,
-        probe_seconds=probe_seconds,
-        calibration_seconds=calibrator.seconds,
-    )
-    return Auto(choice=choice, trial_bytes=calibrator.trial_bytes)
-
-
-def _tame(recipe: Recipe) -> Recipe:
-    return recipe.model_copy(update={"optimizer": {**recipe.optimizer, "lr": TAME_LR}})
+    spec = spec.model_copy(update=long)
+    solo = Calibrator(lambda size: SoloEngine(spec, cache), recipes(spec, 1), cache.device)
+    return solo.trial_bytes

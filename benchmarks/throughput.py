@@ -52,11 +52,12 @@ def measure(bench: Bench, rounds: int, *, memory: bool) -> dict[str, Any]:
     """Seconds and ratios of all variants, and by how much their losses differ."""
     work = bench.work
     log("probe and calibration")
-    auto = choose(bench.spec, bench.cache, len(work.recipes))
+    steps = work.recipes[0].total_steps(work.steps_per_epoch)
+    choice = choose(bench.spec, bench.cache, work.recipes, steps)
     sizes = [1]
-    if auto.choice.fits:
+    if choice.fits:
         doubled = {2**i for i in range(1, len(work.recipes).bit_length())}
-        sizes += sorted(doubled | {auto.choice.size} - {1})
+        sizes += sorted(doubled | {choice.size} - {1})
     every = variants(bench, sizes)
     losses, _ = run_round("round 0", every, work, first=0)
     diverged = diverging(losses)
@@ -72,9 +73,9 @@ def measure(bench: Bench, rounds: int, *, memory: bool) -> dict[str, Any]:
     ]
     times = {name: [row[name] for row in rows] for name in every}
     return {
-        **chosen(auto.choice),
-        **figures(times, work, auto.choice),
-        "memory": measure_memory(bench, auto.trial_bytes) if memory else None,
+        **chosen(choice),
+        **figures(times, work, choice),
+        "memory": measure_memory(bench) if memory and choice.fits else None,
         "check": check,
     }
 

@@ -1,7 +1,9 @@
 """The benchmarks run, and print what benchmarks/README.md says; their figures are not judged."""
 
 import gzip
+import importlib
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +157,92 @@ def test_trials_can_be_recorded_again(tmp_path):
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in gzip.decompress(out.read_bytes()).splitlines()]
     assert [row["opt"] for row in rows] == ["sgd", "adamw"]
+
+
+TINY_TASK = """
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+import lrsearch
+
+X = torch.linspace(-1, 1, 48).reshape(-1, 2)
+task = lrsearch.Task(
+    model=lambda: nn.Linear(2, 1), train=(X, X.sum(1, keepdim=True)),
+    validation=(X, X.sum(1, keepdim=True)), loss=mse_loss, batch_size=8,
+)
+"""
+
+
+@pytest.fixture
+def benchmark(monkeypatch, tmp_path):
+    """Imports a benchmark to run in this process, beside a task for it."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.syspath_prepend(SCRIPTS)
+    (tmp_path / "tiny.py").write_text(TINY_TASK)
+
+    def imported(name, *options):
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *options])
+        module = importlib.import_module(name)
+        monkeypatch.setattr(module, "pin", lambda: None, raising=False)
+        return module
+
+    return imported
+
+
+def throughput_options(tmp_path):
+    sizes = ("--trials", "4", "--epochs", "1", "--rounds", "1", "--no-memory")
+    return ("--task", str(tmp_path / "tiny.py:task"), *sizes)
+
+
+def test_throughput_sets_the_engines_beside_plain_loops_that_do_the_same_work(
+    benchmark, tmp_path, capsys
+):
+    benchmark("throughput", *throughput_options(tmp_path), "--json").main()
+    result = json.loads(capsys.readouterr().out)
+    engines = {"solo", "fused_2", "fused_4", "auto"}
+    assert set(result["ratios"]) == set(result["spreads"]) == engines
+    for row in result["ratios"].values():
+        assert set(row) == {"vs_usual", "vs_best_solo"}
+        assert all(math.isfinite(ratio) and ratio > 0 for ratio in row.values())
+    timed = {"usual", "best_solo"} | engines - {"auto"}
+    assert set(result["cpu_seconds"]) == set(result["wall_seconds"]) == timed
+    assert result["engine"] == ("solo" if result["K"] == 1 else "fused")
+    assert min(result["probe_s"], result["calibration_s"]) > 0
+    assert set(result["check"]["float64"]) == timed
+    assert max(result["check"]["float64"].values()) < 1e-12
+
+
+def test_throughput_refuses_to_compare_other_work(benchmark, tmp_path, monkeypatch):
+    throughput = benchmark("throughput", *throughput_options(tmp_path))
+    rounds = importlib.import_module("throughput_rounds")
+    plain = rounds.best_solo
+    monkeypatch.setattr(rounds, "best_solo", lambda work: [1.001 * loss for loss in plain(work)])
+    with pytest.raises(SystemExit, match="Error: best_solo does other work: in float64 it ended"):
+        throughput.main()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--task", "absent.py:task"), "task = 'absent.py:task': absent.py does not exist"),
+        (("--task", "tiny.py:tusk"), "tiny.py has no attribute 'tusk'; did you mean 'task'?"),
+        (("--task", "tiny.py:task", "--trials", "0"), "--trials 0: at least 1 is needed"),
+        (("--task", "tiny.py:task", "--epochs", "0"), "--epochs 0: at least 1 is needed"),
+    ],
+    ids=["file", "attribute", "trials", "epochs"],
+)
+def test_throughput_says_in_one_line_what_it_cannot_train(
+    options, message, benchmark, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        benchmark("throughput", *options).main()
+    said = left.value.code if isinstance(left.value.code, str) else capsys.readouterr().err.strip()
+    assert said == f"Error: {message}"
+
+
+def test_a_cohort_drifts_no_further_than_rounding_takes_a_trial(benchmark):
+    row = benchmark("cohorts").measure_drift("digits MLP", (1, 3))
+    assert len(row["trials"]) == 8
+    for trial in row["trials"]:
+        assert max(trial["cohort"] + trial["reversed"]) < 1e-5
