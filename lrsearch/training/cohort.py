@@ -249,7 +249,10 @@ class Cohort:
     def validate(
         self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
     ) -> list[Validation]:
-        """Validate these, averaged weights too where asked; in the order given."""
+        """Validate these, averaged weights too where asked; in the order given.
+
+        What raises leaves every trial before its validation.
+        """
         started = time.monotonic()
         self.program.base.eval()
         places = [slot.place for slot in slots if isinstance(slot, CohortSlot)]
@@ -265,7 +268,8 @@ class Cohort:
             )
         self._charge(slots, started)
         # Averages one by one: at a rung there are few, and not the same ones each time.
+        averages = [slot.average_scores(with_ema=with_ema(slot)) for slot in slots]
         return [
-            slot.conclude(score, with_ema=with_ema(slot))
-            for slot, score in zip(slots, scores, strict=True)
+            slot.conclude(score, average)
+            for slot, score, average in zip(slots, scores, averages, strict=True)
         ]

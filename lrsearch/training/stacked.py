@@ -1,6 +1,7 @@
 """One model over stacked weights: the losses, gradients and outputs of several trials at once."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -50,20 +51,22 @@ class Stacked:
         targets: Any,
         scales: Tensor | None = None,
         *,
+        autocast: AbstractContextManager[Any] | None = None,
         count: int = 1,
         add: bool = False,
     ) -> Tensor:
         """The loss of each row, [k], over `count`; its gradient, times `scales`, is in the arena.
 
-        `inputs` and `targets` have a leading dimension of rows; with `add` the gradients come on
-        top of those that are there. Raises what the task's code or vmap raises, and CohortError
-        where a parameter has no gradient.
+        `inputs` and `targets` have a leading dimension of rows; `autocast` is for the forward pass
+        and the loss; with `add` the gradients come on top of those that are there. Raises what the
+        task's code or vmap raises, and CohortError where a parameter has no gradient.
         """
-        losses: Tensor = vmap(self._loss, randomness=self._randomness)(
-            part.weights, part.others, inputs, targets
-        )
-        if count > 1:
-            losses = losses / count
+        with autocast or nullcontext():
+            losses: Tensor = vmap(self._loss, randomness=self._randomness)(
+                part.weights, part.others, inputs, targets
+            )
+            if count > 1:
+                losses = losses / count
         weights = torch.ones_like(losses) if scales is None else scales.to(losses.dtype)
         grads = torch.autograd.grad(losses, part.leaves, weights, allow_unused=True)
         for name, grad in zip(part.weights, grads, strict=True):

@@ -388,3 +388,34 @@ def test_a_diverged_trial_leaves_the_others_alone():
     assert same(slot.kept, calm.kept)
     [_, (by_itself, _)] = alone([good, bad], task)
     assert wild.diverged.split(" step ")[1] == by_itself.diverged.split(" step ")[1]
+
+
+def test_a_validation_that_raises_leaves_every_trial_before_it():
+    """Here the averaged weights of the second trial are what the metric refuses, once."""
+    calls = []
+
+    def metric(output, target):
+        calls.append(1)
+        if len(calls) == 7:  # 2 trials and 2 averages have 2 batches each
+            raise ValueError("no metric")
+        return 0.0
+
+    free = {"name": "schedulefree.AdamWScheduleFree", "lr": 0.05}
+    recipes = [
+        recipe_of("adamw", "constant", epochs=2, optimizer=optimizer)
+        for optimizer in (free, {"name": "adamw", "lr": 0.01})
+    ]
+    task = make_task(model=no_dropout, metrics={"metric": metric})
+    cohort, other = (make_cohort(2, task, recipes[0]) for _ in range(2))
+    for engine in (cohort, other):
+        for recipe in recipes:
+            engine.admit(recipe)
+        engine.advance(1000)
+    with pytest.raises(ValueError, match="no metric"):
+        cohort.validate(cohort.due(), with_ema=lambda slot: True)
+    assert [slot.validated for slot in cohort.slots] == [0, 0]
+    rows = cohort.validate(cohort.due(), with_ema=lambda slot: True)
+    wanted = other.validate(other.due(), with_ema=lambda slot: True)
+    for row, expected in zip(rows, wanted, strict=True):
+        assert (row.train_loss, row.val_loss) == (expected.train_loss, expected.val_loss)
+    cohort.advance(1)  # and their optimizers are in training again
