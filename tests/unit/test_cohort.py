@@ -268,6 +268,29 @@ def test_dropout_draws_what_each_trial_alone_would():
     close(drive(cohort, recipes), alone(recipes, task))
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_one_that_does_not_fit_leaves_the_random_numbers_of_those_who_stay(begun):
+    """It may be behind them, or ahead."""
+    task, recipe = make_task(model=with_dropout), recipe_of("sgd", "cosine", epochs=2)
+    [(expected, _)] = drive(make_cohort(2, task, recipe), [recipe])
+    first = make_cohort(2, task, recipe)
+    slot = first.admit(recipe)
+    first.advance(4)
+    saved = checkpoint.pack(slot)
+    second = make_cohort(2, task, recipe)
+    stays = second.admit(recipe)
+    if begun:
+        checkpoint.unpack(stays, saved)
+    goes = second.admit(recipe)
+    if not begun:
+        checkpoint.unpack(goes, saved)
+    assert not second.fits(goes)
+    second.drop(goes)
+    while second.slots:
+        advance(second, [(stays, [])])
+    assert same(stays.kept, expected.kept)
+
+
 def test_a_lock_step_takes_one_seed_and_nobody_later():
     recipe = recipe_of("sgd", "cosine", epochs=3)
     cohort = make_cohort(3, make_task(), recipe)

@@ -3,6 +3,7 @@ cannot share a program."""
 
 import random
 import threading
+from typing import NamedTuple
 
 import pytest
 import reference
@@ -23,7 +24,7 @@ from torch.nn.functional import cross_entropy, relu
 
 from lrsearch.errors import TaskError
 from lrsearch.training import checkpoint
-from lrsearch.training.data import make_splits
+from lrsearch.training.data import make_splits, to_device
 from lrsearch.training.probe import probe
 
 SEED = 3
@@ -202,6 +203,11 @@ class TwoTypes(Plain):
         return super().hidden(x).double()
 
 
+class Pair(NamedTuple):
+    first: torch.Tensor
+    second: list[torch.Tensor]
+
+
 def training_of(model, optimizer="sgd"):
     given = {"name": optimizer, "lr": 0.05}
     recipe = make_recipe(optimizer=given, schedule="constant", seed=SEED, ema=None)
@@ -283,3 +289,10 @@ def test_what_it_would_not_is_refused_with_the_reason(model, reason):
 def test_a_lazy_module_is_refused_in_one_line():
     with pytest.raises(TaskError, match=r"lazy module, 0\.weight has no shape; run the model on a"):
         training_of(lambda: nn.Sequential(nn.LazyLinear(3)))
+
+
+def test_a_batch_may_be_a_named_tuple():
+    pair = Pair(torch.ones(2), [torch.zeros(2)])
+    moved = to_device(pair, CPU)
+    assert isinstance(moved, Pair)
+    assert moved.second[0].device == CPU
