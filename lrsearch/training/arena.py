@@ -34,10 +34,16 @@ class Layout:
 
     @classmethod
     def of(cls, model: nn.Module) -> "Layout | None":
-        """None where the parameters cannot lie in one row: several types, or a layout of theirs."""
+        """None where the parameters cannot lie in one row.
+
+        They are of several types, have a layout of their own, or share memory.
+        """
         trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         kinds = {(p.dtype, p.device) for _, p in trained}
         if len(kinds) != 1 or not all(p.is_contiguous() for _, p in trained):
+            return None
+        places = [p.data_ptr() for _, p in trained if p.numel()]
+        if len(set(places)) < len(places):
             return None
         matrices = [(name, p) for name, p in trained if p.ndim > 1]
         ordered = matrices + [(name, p) for name, p in trained if p.ndim <= 1]
@@ -56,6 +62,14 @@ class Layout:
             name: piece.view((*rows.shape[:-1], *shape))
             for name, piece, shape in zip(self.names, pieces, self.shapes, strict=True)
         }
+
+    @torch.no_grad()
+    def row(self, model: nn.Module) -> "Row":
+        """A row for one model, whose trained parameters are views of it from now on."""
+        weights = torch.cat([model.get_parameter(name).flatten() for name in self.names])
+        for name, view in self.views(weights).items():
+            model.get_parameter(name).data = view
+        return Row(layout=self, weights=weights, grads=torch.zeros_like(weights))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +102,7 @@ class Arena:
         #: Name to [K, *its shape].
         self.others = {
             name: value.detach().new_zeros((size, *value.shape))
-            for name, value in _others(model).items()
+            for name, value in others(model).items()
         }
 
     def row(self, place: int) -> Row:
@@ -100,7 +114,7 @@ class Arena:
         row = self.row(place)
         for name, view in self.layout.views(row.weights).items():
             view.copy_(model.get_parameter(name))
-        for name, value in _others(model).items():
+        for name, value in others(model).items():
             self.others[name][place].copy_(value)
         self.bind(place, model)
         return row
@@ -112,13 +126,9 @@ class Arena:
         for name, view in self.layout.views(row.weights).items():
             parameter = model.get_parameter(name)
             parameter.data, parameter.grad = view, grads[name]
-        for name, stacked in self.others.items():
-            path, _, attribute = name.rpartition(".")
-            module = model.get_submodule(path)
-            if attribute in module._buffers:
-                module._buffers[attribute] = stacked[place]
-            else:
-                module.get_parameter(attribute).data = stacked[place]
+        for name, value in others(model).items():
+            # The same tensor with other memory: several modules may have it.
+            value.data = self.others[name][place]
 
     def take(self, places: Sequence[int], size: int) -> "Arena":
         """A new arena of `size` places that begins with these."""
@@ -136,7 +146,8 @@ def _rows(values: Tensor, places: Sequence[int], size: int) -> Tensor:
     return rows
 
 
-def _others(model: nn.Module) -> dict[str, Tensor]:
+def others(model: nn.Module) -> dict[str, Tensor]:
+    """What is not in a row: buffers, and parameters that are not trained."""
     frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
     return {**dict(model.named_buffers()), **frozen}
 
@@ -199,13 +210,18 @@ def spread_state(
 
 def gather_state(
     state: Mapping[str, Any], groups: Sequence[Sequence[str]], layout: Layout
-) -> dict[str, Any]:
-    """The inverse of `spread_state`: the state dict of a flat optimizer."""
+) -> dict[str, Any] | None:
+    """The inverse of `spread_state`: the state dict of a flat optimizer.
+
+    None where the parameters have come apart: some had no gradient in some step.
+    """
     flat: dict[str, Any] = {"state": {}, "param_groups": []}
     for number, (group, names) in enumerate(zip(state["param_groups"], groups, strict=True)):
         by_name = dict(zip(names, group["params"], strict=True))
         ordered = [by_name[name] for name in _places(layout, names)]
         pieces = [state["state"].get(index, {}) for index in ordered]
+        if not all(_alike(piece, pieces[0]) for piece in pieces):
+            return None
         if pieces[0]:
             flat["state"][number] = {
                 key: torch.cat([piece[key].flatten() for piece in pieces])
@@ -225,6 +241,18 @@ def _places(layout: Layout, names: Sequence[str]) -> dict[str, int]:
             places[name] = start
             start += shape.numel()
     return places
+
+
+def _alike(state: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether the states of two parameters have the same numbers beside what is as long as they."""
+    if state.keys() != other.keys():
+        return False
+    return all(
+        a.layout == b.layout == torch.strided and (a.ndim > 0 or bool(a == b))
+        if isinstance(a, Tensor) and isinstance(b, Tensor)
+        else a is b or a == b
+        for a, b in ((state[key], other[key]) for key in state)
+    )
 
 
 def _copy(value: Any) -> Any:

@@ -16,7 +16,7 @@ from lrsearch.training.slot import Slot
 log = logging.getLogger("lrsearch")
 
 #: Changes when an older checkpoint can no longer be read.
-FORMAT = 3
+FORMAT = 4
 
 
 def facts(training: Slot) -> dict[str, Any]:
@@ -58,6 +58,7 @@ def pack(training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
         "facts": facts(training),
         # Copies: what is saved of a view is all that it is a view of.
         "model": {name: _copy(value) for name, value in training.model.state_dict().items()},
+        "buffers": {name: _copy(value) for name, value in _left_out(training).items()},
         "optimizer": training.optimizer.state_dict(),
         "flat": training.is_flat,
         "scheduler": training.scheduler.state_dict(),
@@ -112,6 +113,8 @@ def unpack(training: Slot, data: bytes) -> list[dict[str, Any]] | None:
 
 def _apply(training: Slot, state: Mapping[str, Any]) -> None:
     training.model.load_state_dict(state["model"])
+    for name, value in _left_out(training).items():
+        value.copy_(state["buffers"][name])
     # Constructing a scheduler rewrites the optimizer's lr, so its state comes after both exist.
     training.optimizer.load_state_dict(_optimizer_state(training, state))
     training.scheduler.load_state_dict(state["scheduler"])
@@ -128,6 +131,12 @@ def _apply(training: Slot, state: Mapping[str, Any]) -> None:
         torch.get_device_module(training.device).set_rng_state(state["accelerator_rng"])
 
 
+def _left_out(training: Slot) -> dict[str, torch.Tensor]:
+    """Buffers that are not persistent: a model's state dict leaves them out."""
+    kept = training.model.state_dict().keys()
+    return {name: b for name, b in training.model.named_buffers() if name not in kept}
+
+
 def _optimizer_state(training: Slot, state: Mapping[str, Any]) -> dict[str, Any]:
     """The saved state for the parameters that the optimizer here has, flat or one by one."""
     saved: dict[str, Any] = state["optimizer"]
@@ -135,11 +144,11 @@ def _optimizer_state(training: Slot, state: Mapping[str, Any]) -> dict[str, Any]
         return saved
     if state["flat"]:
         return spread_state(saved, training.groups(), training.row.layout)
-    indices = {index for group in saved["param_groups"] for index in group["params"]}
-    if saved["state"] and indices - set(saved["state"]):
-        training.spread()  # some parameter had no gradient yet: a row is not for this model
+    gathered = gather_state(saved, training.groups(), training.row.layout)
+    if gathered is None:
+        training.spread()
         return saved
-    return gather_state(saved, training.groups(), training.row.layout)
+    return gathered
 
 
 def _copy(value: Any) -> Any:

@@ -17,7 +17,7 @@ from lrsearch.training.arena import Arena, Layout
 from lrsearch.training.feed import Feed
 from lrsearch.training.loop import make_model
 from lrsearch.training.program import Program
-from lrsearch.training.randomness import drew
+from lrsearch.training.randomness import drew, random_state, set_random_state
 from lrsearch.training.setup import TaskCache, plan_of, steps_per_epoch
 from lrsearch.training.slot import Slot
 from lrsearch.training.stacked import CohortError
@@ -104,6 +104,8 @@ class Cohort:
         )
         self._places: list[CohortSlot | None] = [None] * size
         self._steppers: list[Stepper] | None = None
+        #: Who came last, until the next step, and the random state of the others.
+        self._newest: tuple[Slot, list[Tensor] | None] | None = None
 
     # Who is in it.
 
@@ -144,10 +146,21 @@ class Cohort:
     def admit(self, recipe: Recipe) -> CohortSlot:
         """A trial at step 0 in a free place. Raises TaskError."""
         place = self._places.index(None)
-        slot = CohortSlot(self, place, recipe)
+        others = random_state(self.device) if self.slots else None
+        try:
+            slot = CohortSlot(self, place, recipe)
+        except BaseException:
+            self._back_to(others)
+            raise
         self._places[place] = slot
+        self._newest = (slot, others)
         self._changed()
         return slot
+
+    def _back_to(self, state: list[Tensor] | None) -> None:
+        """Let those who stay draw what they would have drawn: one who came has set the stream."""
+        if state is not None:
+            set_random_state(state, self.device)
 
     def fits(self, slot: Slot) -> bool:
         """Whether it stands at the same position of an epoch as the others.
@@ -160,6 +173,9 @@ class Cohort:
     def drop(self, slot: Slot) -> None:
         """Free its place; the others are untouched to the last bit."""
         self._places = [None if other is slot else other for other in self._places]
+        if self._newest is not None and self._newest[0] is slot:
+            self._back_to(self._newest[1])
+            self._newest = None
         self._steppers = None
         if not self.may_join_later():
             self.shrink()
@@ -189,7 +205,7 @@ class Cohort:
         CohortError, and what the task's code raises; then every trial stands at its last whole
         step.
         """
-        started, slots = time.monotonic(), self.slots
+        started, slots, self._newest = time.monotonic(), self.slots, None
         self.program.base.train()
         for _ in range(steps):
             self._step(slots)
@@ -256,7 +272,10 @@ class Cohort:
     def validate(
         self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
     ) -> list[Validation]:
-        """Validate these, averaged weights too where asked; in the order given."""
+        """Validate these, averaged weights too where asked; in the order given.
+
+        What raises leaves every trial before its validation.
+        """
         started = time.monotonic()
         self.program.base.eval()
         places = [slot.place for slot in slots if isinstance(slot, CohortSlot)]
@@ -272,7 +291,8 @@ class Cohort:
             )
         self._charge(slots, started)
         # Averages one by one: at a rung there are few, and not the same ones each time.
+        averages = [slot.average_scores(with_ema=with_ema(slot)) for slot in slots]
         return [
-            slot.conclude(score, with_ema=with_ema(slot))
-            for slot, score in zip(slots, scores, strict=True)
+            slot.conclude(score, average)
+            for slot, score, average in zip(slots, scores, averages, strict=True)
         ]

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from lrsearch.errors import TaskError
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import Plan
 from lrsearch.task import Task, describe
-from lrsearch.training.arena import Arena, Layout
+from lrsearch.training.arena import Layout
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.slot import Slot
 from lrsearch.training.validation import Validation
@@ -40,7 +41,7 @@ class Training(Slot):
         torch.manual_seed(self.recipe.seed)
         model = make_model(self.task, self.device)
         layout = Layout.of(model)
-        row = None if layout is None else Arena(model, layout, 1).put(0, model)
+        row = None if layout is None else layout.row(model)
         # torch's fused kernels give other bits for a row than for each tensor; the user's own
         # script, which has the tensors, is to repeat ours.
         # A loss scaler looks for gradients in the optimizer's parameters before they are gathered.
@@ -96,7 +97,8 @@ class Training(Slot):
         if not self.is_flat:
             return
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        if len(grads) < len(self.parameters):
+        is_sparse = any(grad.layout != torch.strided for grad in grads)
+        if is_sparse or len(grads) < len(self.parameters):
             self.spread()
         else:
             torch._foreach_copy_(self._grads, grads)
@@ -107,7 +109,7 @@ class Training(Slot):
         with self.averaged():
             scores = self.scores()
         self.seconds += time.monotonic() - started
-        return self.conclude(scores, with_ema=with_ema)
+        return self.conclude(scores, self.average_scores(with_ema=with_ema))
 
 
 def _in_order(model: torch.nn.Module, views: dict[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -124,4 +126,10 @@ def make_model(task: Task, device: torch.device) -> torch.nn.Module:
         raise TaskError(f"the task's model() gave {type(model).__name__}, but a Module is needed")
     if not any(p.requires_grad for p in model.parameters()):
         raise TaskError("the task's model has no parameter to train")
+    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    if lazy:
+        raise TaskError(
+            f"the task's model() gave a lazy module, {lazy[0]} has no shape; run the model on a "
+            f"batch in model()"
+        )
     return model.to(device)

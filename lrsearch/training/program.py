@@ -73,11 +73,10 @@ class Program:
             kept.copy_(value)
         while True:
             try:
-                with autocast:
-                    return [
-                        self._micro(batch, scales, len(batches), first=batch is batches[0])
-                        for batch in batches
-                    ]
+                return [
+                    self._micro(batch, scales, autocast, len(batches), first=batch is batches[0])
+                    for batch in batches
+                ]
             except Exception as error:
                 for kept, value in zip(self._spare, self._others, strict=True):
                     value.copy_(kept)
@@ -87,7 +86,15 @@ class Program:
                     raise
                 self._halve(error)
 
-    def _micro(self, batch: Batch, scales: Tensor | None, count: int, *, first: bool) -> Tensor:
+    def _micro(
+        self,
+        batch: Batch,
+        scales: Tensor | None,
+        autocast: AbstractContextManager[Any],
+        count: int,
+        *,
+        first: bool,
+    ) -> Tensor:
         state = random_state(self.device) if self.draws and len(self._parts) > 1 else []
         losses = []
         for part in self._parts:
@@ -96,7 +103,9 @@ class Program:
             inputs, targets = rows_of(batch, part.rows)
             scale = None if scales is None else scales[part.rows]
             losses.append(
-                self.stacked.gradients(part, inputs, targets, scale, count=count, add=not first)
+                self.stacked.gradients(
+                    part, inputs, targets, scale, autocast=autocast, count=count, add=not first
+                )
             )
         return losses[0] if len(losses) == 1 else torch.cat(losses)
 

@@ -139,7 +139,7 @@ class Slot:
     def spread(self) -> None:
         """Let a flat optimizer go on over the model's own parameters, with the same numbers.
 
-        For what a flat one cannot do: leave alone a parameter that has no gradient.
+        For what a flat one cannot do: leave a parameter without gradient alone, take a sparse one.
         """
         if not self.is_flat or self.row is None:
             return
@@ -177,7 +177,8 @@ class Slot:
         if self.recipe.clip_norm is not None:
             norm = clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         elif validates:
-            norm = get_total_norm(p.grad for p in self.parameters if p.grad is not None)
+            grads = [p.grad for p in self.parameters if p.grad is not None]
+            norm = get_total_norm(g.coalesce().values() if g.is_sparse else g for g in grads)
         if validates:
             self.grad_norm = float(norm)
             self.lr = float(self.optimizer.param_groups[0]["lr"])
@@ -233,17 +234,19 @@ class Slot:
         )
         return scores
 
-    def conclude(self, scores: Scores, *, with_ema: bool) -> Validation:
-        """The row of a validation with these scores of the raw weights; steps the plateau.
-
-        The averaged weights are validated if asked or deployed.
-        """
+    def average_scores(self, *, with_ema: bool) -> Scores | None:
+        """Validate the averaged weights if asked or deployed."""
+        if self.ema is None or not (with_ema or self.recipe.weights == "ema"):
+            return None
         started = time.monotonic()
-        metrics, val_loss_ema = scores.metrics, None
-        if self.ema is not None and (with_ema or self.recipe.weights == "ema"):
-            averaged = self.scores(self.ema.weights())
-            val_loss_ema = averaged.loss
-            metrics = averaged.metrics if self.recipe.weights == "ema" else metrics
+        scores = self.scores(self.ema.weights())
+        self.seconds += time.monotonic() - started
+        return scores
+
+    def conclude(self, scores: Scores, averaged: Scores | None) -> Validation:
+        """The row of a validation of raw and averaged weights; steps the plateau."""
+        started = time.monotonic()
+        deployed = averaged if averaged is not None and self.recipe.weights == "ema" else scores
         if not math.isfinite(scores.loss):
             self.diverged = f"validation loss is not finite at step {self.step}"
         elif not self._weights_finite():
@@ -262,8 +265,8 @@ class Slot:
             lr=self.lr,
             train_loss=train_loss,
             val_loss=scores.loss,
-            val_loss_ema=val_loss_ema,
-            metrics=metrics,
+            val_loss_ema=None if averaged is None else averaged.loss,
+            metrics=deployed.metrics,
             grad_norm=self.grad_norm,
             seconds=self.seconds,
         )
@@ -279,9 +282,11 @@ class Slot:
         switch = optimizer_info(self.recipe.optimizer["name"], "optimizer").switches
         if switch:
             self.optimizer.eval()  # type: ignore[attr-defined]
-        yield
-        if switch:
-            self.optimizer.train()  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            if switch:
+                self.optimizer.train()  # type: ignore[attr-defined]
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The recipe's precision, for forward passes."""

@@ -1,6 +1,7 @@
 """One model over stacked weights: the losses, gradients and outputs of several trials at once."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -59,42 +60,47 @@ class Stacked:
         targets: Any,
         scales: Tensor | None = None,
         *,
+        autocast: AbstractContextManager[Any] | None = None,
         count: int = 1,
         add: bool = False,
     ) -> Tensor:
         """The loss of each row, [k], over `count`; its gradient, times `scales`, is in the arena.
 
-        `inputs` and `targets` have a leading dimension of rows; with `add` the gradients come on
-        top of those that are there. Raises what the task's code or vmap raises, and CohortError
-        where a parameter has no gradient.
+        `inputs` and `targets` have a leading dimension of rows; `autocast` is for the forward pass
+        and the loss; with `add` the gradients come on top of those that are there. Raises what the
+        task's code or vmap raises, and CohortError where a parameter has no gradient.
         """
-        if scales is None:
-            scales = part.ones
-        # As a loss over `count` has it.
-        arguments = (part.leaves, part.others, inputs, targets, scales / count)
-        step = partial(self._losses_and_gradients, tuple(part.weights))
+        autocast = autocast or nullcontext()
+        scales = part.ones if scales is None else scales
+        arguments = (part.leaves, part.others, inputs, targets, scales)
+        step = partial(self._losses_and_gradients, tuple(part.weights), autocast, count)
         if self._recordings is None:
             losses, grads = step(*arguments)
         else:
-            cast = torch.is_autocast_enabled(scales.device.type)
-            key = (cast, scales.shape, *_kinds(inputs), *_kinds(targets))
+            kinds = (*_kinds(inputs), *_kinds(targets))
+            key = (getattr(autocast, "fast_dtype", None), count, scales.shape, *kinds)
             losses, grads = self._recordings.call(key, step, arguments)
         put = torch._foreach_add_ if add else torch._foreach_copy_
         put(part.grads, grads)
-        return losses / count if count > 1 else losses
+        return losses
 
     def _losses_and_gradients(
         self,
         names: Sequence[str],
+        autocast: AbstractContextManager[Any],
+        count: int,
         weights: list[Tensor],
         others: Mapping[str, Tensor],
         inputs: Any,
         targets: Any,
-        factors: Tensor,
+        scales: Tensor,
     ) -> tuple[Tensor, list[Tensor]]:
         mapped = vmap(self._loss, randomness=self._randomness)
-        losses: Tensor = mapped(dict(zip(names, weights, strict=True)), others, inputs, targets)
-        grads = torch.autograd.grad(losses, weights, factors.to(losses.dtype), allow_unused=True)
+        with autocast:
+            losses: Tensor = mapped(dict(zip(names, weights, strict=True)), others, inputs, targets)
+            if count > 1:
+                losses = losses / count
+        grads = torch.autograd.grad(losses, weights, scales.to(losses.dtype), allow_unused=True)
         for name, grad in zip(names, grads, strict=True):
             if grad is None:
                 raise CohortError(f"the loss does not depend on parameter {name}")

@@ -80,8 +80,10 @@ def test_every_optimizer_side_by_side_equals_each_alone(schedule):
     recipes.append(
         recipe_of("adamw", schedule, optimizer={"name": "adamw", "lr": 0.05, "fused": True})
     )
-    cohort = make_cohort(len(recipes), doubled(), recipes[0])
-    close(drive(cohort, recipes), alone(recipes, doubled()))
+    # Most of the time is the validations'; a plateau lives on them.
+    often = {} if schedule == "plateau" else {"validate_every": {"fraction": 0.25}}
+    cohort = make_cohort(len(recipes), doubled(), recipes[0], **often)
+    close(drive(cohort, recipes), alone(recipes, doubled(), **often))
 
 
 def test_the_same_holds_for_the_plain_loop():
@@ -268,6 +270,29 @@ def test_dropout_draws_what_each_trial_alone_would():
     close(drive(cohort, recipes), alone(recipes, task))
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_one_that_does_not_fit_leaves_the_random_numbers_of_those_who_stay(begun):
+    """It may be behind them, or ahead."""
+    task, recipe = make_task(model=with_dropout), recipe_of("sgd", "cosine", epochs=2)
+    [(expected, _)] = drive(make_cohort(2, task, recipe), [recipe])
+    first = make_cohort(2, task, recipe)
+    slot = first.admit(recipe)
+    first.advance(4)
+    saved = checkpoint.pack(slot)
+    second = make_cohort(2, task, recipe)
+    stays = second.admit(recipe)
+    if begun:
+        checkpoint.unpack(stays, saved)
+    goes = second.admit(recipe)
+    if not begun:
+        checkpoint.unpack(goes, saved)
+    assert not second.fits(goes)
+    second.drop(goes)
+    while second.slots:
+        advance(second, [(stays, [])])
+    assert same(stays.kept, expected.kept)
+
+
 def test_a_lock_step_takes_one_seed_and_nobody_later():
     recipe = recipe_of("sgd", "cosine", epochs=3)
     cohort = make_cohort(3, make_task(), recipe)
@@ -388,3 +413,34 @@ def test_a_diverged_trial_leaves_the_others_alone():
     assert same(slot.kept, calm.kept)
     [_, (by_itself, _)] = alone([good, bad], task)
     assert wild.diverged.split(" step ")[1] == by_itself.diverged.split(" step ")[1]
+
+
+def test_a_validation_that_raises_leaves_every_trial_before_it():
+    """Here the averaged weights of the second trial are what the metric refuses, once."""
+    calls = []
+
+    def metric(output, target):
+        calls.append(1)
+        if len(calls) == 7:  # 2 trials and 2 averages have 2 batches each
+            raise ValueError("no metric")
+        return 0.0
+
+    free = {"name": "schedulefree.AdamWScheduleFree", "lr": 0.05}
+    recipes = [
+        recipe_of("adamw", "constant", epochs=2, optimizer=optimizer)
+        for optimizer in (free, {"name": "adamw", "lr": 0.01})
+    ]
+    task = make_task(model=no_dropout, metrics={"metric": metric})
+    cohort, other = (make_cohort(2, task, recipes[0]) for _ in range(2))
+    for engine in (cohort, other):
+        for recipe in recipes:
+            engine.admit(recipe)
+        engine.advance(1000)
+    with pytest.raises(ValueError, match="no metric"):
+        cohort.validate(cohort.due(), with_ema=lambda slot: True)
+    assert [slot.validated for slot in cohort.slots] == [0, 0]
+    rows = cohort.validate(cohort.due(), with_ema=lambda slot: True)
+    wanted = other.validate(other.due(), with_ema=lambda slot: True)
+    for row, expected in zip(rows, wanted, strict=True):
+        assert (row.train_loss, row.val_loss) == (expected.train_loss, expected.val_loss)
+    cohort.advance(1)  # and their optimizers are in training again

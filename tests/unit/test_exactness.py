@@ -148,7 +148,8 @@ def assert_same_bits(weights, expected):
 
 def assert_same_run(training, rows, expected):
     weights, expected_rows = expected
-    assert timeless(rows) == expected_rows
+    # As text: the norm of gradients that overflow is NaN, which equals nothing.
+    assert str(timeless(rows)) == str(expected_rows)
     assert_same_bits(training.model.state_dict(), weights)
 
 
