@@ -103,7 +103,7 @@ class Seat:
         if self._carried is None:
             return self.checkpoints.resume(self.job.claim, slot)
         carried, self._carried = self._carried, None
-        if checkpoint.unpack(slot, carried) is None:
+        if checkpoint.unpack(slot, carried, says_where=False) is None:
             raise TrialFailedError("it cannot go on in another engine; see the log")
         return None
 

@@ -287,7 +287,8 @@ class Shift:
         size, count = self.engine.size, len(self.seats)
         if not self.choice.is_faster_alone(count, size):
             return
-        log.info("the last %d of a cohort go on one by one", count)
+        names = ", ".join(seat.job.name for seat in self.seats)
+        log.info("the last of a cohort go on one by one, equal to rounding: %s", names)
         for seat in self.seats:
             seat.leave(self.engine)
         self._alone, self.seats = self.seats, []
@@ -301,4 +302,6 @@ def _wants_ema(slot: Slot) -> bool:
 
 def _reason(failure: TrialFailedError) -> str:
     cause = failure.__cause__
-    return str(cause) if isinstance(cause, CohortError) else str(failure)
+    if isinstance(cause, CohortError):
+        return str(cause)
+    return "out of memory" if str(failure) == "oom" else str(failure)

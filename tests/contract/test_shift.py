@@ -169,7 +169,8 @@ def test_the_last_of_a_cohort_go_on_alone_where_that_is_faster(study, engines, c
     caplog.set_level("INFO")
     assert crew.train(next_trial)
     assert engines[0].joined == [[], [0], [6]]
-    assert "the last 1 of a cohort go on one by one" in caplog.messages
+    line = "the last of a cohort go on one by one, equal to rounding: trial 2"
+    assert [message for message in caplog.messages if "rounding" in message] == [line]
     assert states(together) == {"diverged": 1, "complete": 2}
     work(alone, 1)
     assert what_came_out(together)["curves"] == what_came_out(alone)["curves"]
