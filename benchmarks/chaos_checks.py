@@ -90,8 +90,11 @@ def look(search: Search) -> Found:
         )
 
 
-def of_study(found: Found, total: int, loaded: LoadedTask) -> list[Check]:
-    """Everything that must be so of a finished study of `total` trials."""
+def of_study(found: Found, total: int, loaded: LoadedTask, tolerance: float = 0) -> list[Check]:
+    """Everything that must be so of a finished study of `total` trials.
+
+    Numbers may differ by `tolerance`, relative, from those of an undisturbed run.
+    """
     return [
         budget(found, total),
         ends(found),
@@ -100,7 +103,7 @@ def of_study(found: Found, total: int, loaded: LoadedTask) -> list[Check]:
         whole_curves(found),
         rungs(found),
         confirmed(found, total),
-        *same_bits(found, loaded),
+        *same_bits(found, loaded, tolerance),
     ]
 
 
@@ -260,17 +263,18 @@ def nothing_left(folder: Path) -> Check:
 COMPARED = ("step", "lr", "train_loss", "val_loss", "val_loss_ema", "grad_norm", "metrics")
 
 
-def same_bits(found: Found, loaded: LoadedTask) -> Iterator[Check]:
-    """Everything equals, to the last bit, what an undisturbed run of the same recipe gives."""
+def same_bits(found: Found, loaded: LoadedTask, tolerance: float = 0) -> Iterator[Check]:
+    """Everything equals what an undisturbed run of the same recipe gives, by default to the last
+    bit."""
     cache = TaskCache(loaded, torch.device("cpu"))
     broken = []
     for row in found.trials:
-        broken += _trial_differs(found, row, cache)
+        broken += _trial_differs(found, row, cache, tolerance)
     count = sum(len(seen) for seen in found.curves.values())
     yield Check(what="validations as undisturbed, weights too", count=count, broken=broken)
     broken = []
     for run in found.runs:
-        broken += _run_differs(found, run, cache)
+        broken += _run_differs(found, run, cache, tolerance)
     yield Check(what="confirmation runs as undisturbed", count=len(found.runs), broken=broken)
     broken, whole = [], [row for row in found.range_tests if row["state"] == "complete"]
     for row in whole:
@@ -302,7 +306,13 @@ def _validations(training: Training) -> Iterator[Row]:
             }
 
 
-def _trial_differs(found: Found, row: Row, cache: TaskCache) -> Iterator[str]:
+def _same(ours: Any, theirs: Any, tolerance: float) -> bool:
+    if isinstance(ours, float) and isinstance(theirs, float):
+        return math.isclose(ours, theirs, rel_tol=tolerance)
+    return bool(ours == theirs)
+
+
+def _trial_differs(found: Found, row: Row, cache: TaskCache, tolerance: float) -> Iterator[str]:
     name, seen = f"trial {row['number']}", found.curves[row["id"]]
     training = start_training(found.search.spec, Recipe.from_dict(row["recipe"]), cache)
     course = _validations(training)
@@ -311,7 +321,7 @@ def _trial_differs(found: Found, row: Row, cache: TaskCache) -> Iterator[str]:
         if undisturbed is None:
             yield f"{name} ends before validation {point['validation']} when undisturbed"
             return
-        if differing := [key for key in COMPARED if point[key] != undisturbed[key]]:
+        if differing := [k for k in COMPARED if not _same(point[k], undisturbed[k], tolerance)]:
             yield _difference(
                 f"{name}, validation {point['validation']}", point, undisturbed, differing
             )
@@ -327,7 +337,7 @@ def _difference(
     return f"{where} (attempt {point['attempt']}): {', '.join(parts)}"
 
 
-def _run_differs(found: Found, run: Row, cache: TaskCache) -> Iterator[str]:
+def _run_differs(found: Found, run: Row, cache: TaskCache, tolerance: float) -> Iterator[str]:
     (trial,) = (row for row in found.trials if row["number"] == run["number"])
     recipe = Recipe.from_dict({**trial["recipe"], "seed": run["seed"]})
     training = start_training(found.search.spec, recipe, cache)
@@ -336,5 +346,5 @@ def _run_differs(found: Found, run: Row, cache: TaskCache) -> Iterator[str]:
         best = None
     value = None if best is None else objective_value(best, found.search.spec)
     metrics = None if best is None else best["metrics"]
-    if (run["value"], run["metrics"]) != (value, metrics):
+    if not _same(run["value"], value, tolerance) or run["metrics"] != metrics:
         yield f"run {run['id']} of trial {run['number']}: {run['value']} instead of {value}"

@@ -76,13 +76,17 @@ class Worker:
     """One worker process: what it was told, and how it ended."""
 
     def __init__(
-        self, folder: Path, study: str, environment: Mapping[str, str], disguise: Disguise
+        self,
+        folder: Path,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        disguise: Disguise,
     ) -> None:
         folder.mkdir()
         self.folder, self.disguise = folder, disguise
         self.log = folder / "log"
         here = Path(__file__).parent
-        words = ["worker", study, "--studies", str(here), "--log-file", str(self.log)]
+        words = [*command, "--studies", str(here), "--log-file", str(self.log)]
         output = (folder / "out", folder / "err")
         self.process = _processes.Process(
             target=_be_worker, args=(words, output, dict(environment), disguise), daemon=True
@@ -142,13 +146,13 @@ class Fleet:
     def __init__(
         self,
         folder: Path,
-        study: str,
+        command: Sequence[str],
         environment: Mapping[str, str],
         *,
         workers: int,
         chance: random.Random,
     ) -> None:
-        self.folder, self.study, self.environment = folder, study, environment
+        self.folder, self.command, self.environment = folder, command, environment
         self.chance = chance
         self.everyone: list[Worker] = []
         self.supervised = True
@@ -164,7 +168,7 @@ class Fleet:
         host = "here" if place % 2 == 0 else f"machine-{place}"
         disguise = self._disguises.pop(place, Disguise(host=host))
         folder = self.folder / f"worker-{len(self.everyone):03d}"
-        worker = Worker(folder, self.study, self.environment, disguise)
+        worker = Worker(folder, self.command, self.environment, disguise)
         self.everyone.append(worker)
         return worker
 

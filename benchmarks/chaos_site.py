@@ -37,19 +37,25 @@ LEASE_SECONDS = 3.0
 DISK_MEGABYTES = 96
 
 
-def spec_of(trials: int, seed: int, checkpoints: Path) -> StudySpec:
-    """A study with everything that a worker's death could spoil: rungs, averages, windows."""
+def spec_of(trials: int, seed: int, checkpoints: Path, *, fused: bool = False) -> StudySpec:
+    """A study with everything that a worker's death could spoil: rungs, averages, windows.
+
+    `fused` trials are the same to rounding alone: none may be trained where that grows.
+    """
     return StudySpec.from_dict(
         {
             "name": STUDY,
-            "task": "chaos_task.py:task",
+            "task": "chaos_task.py:task_in_float64" if fused else "chaos_task.py:task",
             "epochs": EPOCHS,
             "budget": {"trials": trials, "total_epochs": 2 * trials * EPOCHS},
             "pruning": {"eta": 2, "rungs": [0.25, 0.5]},
             "confirm": {"top": 3},
             "space": {
                 "optimizers": {
-                    "sgd": {"lr": {"low": 1e-3, "high": 10.0, "log": True}, "momentum": 0.9},
+                    "sgd": {
+                        "lr": {"low": 1e-3, "high": 0.03 if fused else 10.0, "log": True},
+                        "momentum": 0.9,
+                    },
                     "adamw": {},
                 },
                 "schedules": {"constant": {}, "cosine": {}, "one_cycle": {}, "plateau": {}},
@@ -107,6 +113,8 @@ class Site:
     server: Any = None
     proxy: Any = None
     lease: float = LEASE_SECONDS
+    #: Trials that a worker trains at once; 1 is one by one.
+    fuse: int = 1
     search: Search = field(init=False)
     fleet: Fleet = field(init=False)
 
@@ -117,7 +125,8 @@ class Site:
         return {"workers", *(place for place, thing in there.items() if thing is not None)}
 
     def create(self, trials: int, seed: int) -> None:
-        spec = spec_of(trials, seed, self.folder / "small" / "checkpoints")
+        checkpoints = self.folder / "small" / "checkpoints"
+        spec = spec_of(trials, seed, checkpoints, fused=self.fuse > 1)
         self.search, _ = create_study(
             self.database,
             spec,
@@ -135,7 +144,8 @@ class Site:
         }
         folder = self.folder / "fleet"
         folder.mkdir()
-        self.fleet = Fleet(folder, STUDY, environment, workers=workers, chance=chance)
+        command = ["worker", STUDY, "--fuse", str(self.fuse) if self.fuse > 1 else "off"]
+        self.fleet = Fleet(folder, command, environment, workers=workers, chance=chance)
 
     def ended(self) -> int | None:
         """How many trials and confirmation runs have ended; None while the database is down."""
@@ -152,7 +162,7 @@ def _ended(connection: Connection, table: Any) -> int:
 
 
 @contextmanager
-def opened_site(storage: str) -> Iterator[Site]:
+def opened_site(storage: str, fuse: int = 1) -> Iterator[Site]:
     """A site of its own on this kind of database; nothing stays behind."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
@@ -169,7 +179,7 @@ def opened_site(storage: str) -> Iterator[Site]:
         database = Database(Location(url=own, source="chaos"))
         stack.callback(database.close)
         prepare(database)
-        site = Site(folder=folder, database=database, url=url, disk=disk, **parts)
+        site = Site(folder=folder, database=database, url=url, disk=disk, fuse=fuse, **parts)
         try:
             yield site
         finally:

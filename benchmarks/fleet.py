@@ -47,7 +47,7 @@ from lrsearch.storage.connect import Database, locate
 from lrsearch.storage.tables import TrialState as LrTrialState
 from lrsearch.study.create import create_study
 from lrsearch.study.database import open_database
-from lrsearch.study.search import Outcome, Search
+from lrsearch.study.search import Arrival, Outcome, Search
 
 #: Trials that run beside a decision, and the epochs behind each.
 RUNNING, RUNNING_EPOCHS = 32, 500
@@ -272,14 +272,15 @@ def decisions(place: Place, options: argparse.Namespace) -> Pair:
     rows = [asdict(made_up(i, 0.5, STEPS_PER_EPOCH)) for i in range(1, options.rounds + 2)]
 
     def ours(number: int) -> None:
-        search.passes_rung(
-            assignment,
+        arrival = Arrival(
+            assignment=assignment,
             rung=number % 3,
             signal=0.5,
             value=0.5,
             validation=number + 1,
             rows=[rows[number]],
         )
+        search.pass_rungs([arrival])
 
     ways = {"lrsearch": ours, "optuna": lambda number: trial.should_prune()}
     times = compare(ways, options.rounds)

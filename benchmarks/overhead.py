@@ -43,7 +43,7 @@ from lrsearch.storage.connect import Database
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.create import create_study
 from lrsearch.study.database import open_database
-from lrsearch.study.search import Outcome, Search
+from lrsearch.study.search import Arrival, Outcome, Search
 from lrsearch.summary import summarize
 from lrsearch.task import LoadedTask, load_task
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
@@ -322,14 +322,15 @@ def serve_trial(
     for validation, loss in enumerate(losses_of(assignment.number, validations), start=1):
         rows.append(asdict(made_up(validation, loss, search.steps_per_epoch)))
         if validation in plan.rungs:
-            search.passes_rung(
-                assignment,
+            arrival = Arrival(
+                assignment=assignment,
                 rung=plan.rungs[validation],
                 signal=loss,
                 value=loss,
                 validation=validation,
                 rows=rows,
             )
+            search.pass_rungs([arrival])
             rows = []
     outcome = Outcome(
         state=TrialState.COMPLETE,

@@ -47,8 +47,8 @@ class ConfirmationJob:
     def name(self) -> str:
         return f"confirmation of trial {self.run['number']}, seed {self.run['seed']}"
 
-    def passes(self, row: Validation, rung: int, rows: Telemetry) -> bool:
-        return True
+    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> None:
+        return None
 
     def end(
         self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]

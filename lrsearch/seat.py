@@ -12,7 +12,7 @@ from lrsearch.storage import claims
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.blame import ALONE_FROM
-from lrsearch.study.search import LostTrialError
+from lrsearch.study.search import Arrival, LostTrialError
 from lrsearch.telemetry import Telemetry
 from lrsearch.training import checkpoint
 from lrsearch.training.engine import Engine
@@ -41,8 +41,8 @@ class Job(Protocol):
     @property
     def has_curve(self) -> bool: ...
 
-    def passes(self, row: Validation, rung: int, rows: Telemetry) -> bool:
-        """Whether it goes on from a rung. Raises LostTrialError."""
+    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival | None:
+        """What is judged at a rung; None if nothing is."""
         ...
 
     def end(
@@ -103,7 +103,7 @@ class Seat:
         if self._carried is None:
             return self.checkpoints.resume(self.job.claim, slot)
         carried, self._carried = self._carried, None
-        if checkpoint.unpack(slot, carried) is None:
+        if checkpoint.unpack(slot, carried, says_where=False) is None:
             raise TrialFailedError("it cannot go on in another engine; see the log")
         return None
 
@@ -125,15 +125,22 @@ class Seat:
         if limit is not None and self.slot is not None and self.slot.seconds > limit:
             raise TrialFailedError(f"it trained longer than max_trial_time, {limit:g} s")
 
-    def passes(self, row: Validation) -> bool:
-        """Take a validation, and judge it if it is at a rung. Raises LostTrialError."""
+    def take(self, row: Validation) -> Arrival | None:
+        """Take a validation; what is to be judged, if it is at a rung."""
         assert self.slot is not None
         self.rows.add(asdict(row))
         self._seen = row.validation
         rung = self.slot.plan.rungs.get(row.validation)
         if rung is None or self.slot.diverged is not None:
-            return True
-        return self.job.passes(row, rung, self.rows)
+            return None
+        return self.job.arrival(row, rung, self.rows)
+
+    def passes(self, arrival: Arrival, verdict: bool | None) -> bool:
+        """Whether it goes on after what the database said. Raises LostTrialError."""
+        if verdict is None:
+            raise LostTrialError(f"{self.job.name} was taken over by another worker")
+        self.rows.acknowledge(arrival.validation)
+        return verdict
 
     def is_due_for_saving(self, among: int) -> bool:
         """Whether a checkpoint is worth its time.

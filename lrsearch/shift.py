@@ -5,7 +5,7 @@ One trial at a time is an engine of one place; there is no other loop.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from lrsearch.desk import Desk
@@ -20,6 +20,7 @@ from lrsearch.training.cohort import Cohort
 from lrsearch.training.engine import CohortError, Engine, SoloEngine
 from lrsearch.training.setup import TrialFailedError, failures
 from lrsearch.training.slot import Slot
+from lrsearch.training.validation import Validation
 
 log = logging.getLogger("lrsearch")
 
@@ -194,13 +195,21 @@ class Shift:
             self._fail(failure)
             return
         by_slot = {id(seat.slot): seat for seat in self.seats}
-        for slot, row in zip(due, rows, strict=True):
-            seat = by_slot[id(slot)]
-            with self._minding(seat):
-                if not seat.passes(row):
-                    self._end(seat, TrialState.PRUNED)
+        self._judge([(by_slot[id(slot)], row) for slot, row in zip(due, rows, strict=True)])
         for seat in list(self.seats):
             self._settle(seat)
+
+    def _judge(self, validated: Sequence[tuple[Seat, Validation]]) -> None:
+        """Take the validations; of those at rungs, end what does not pass."""
+        taken = [(seat, seat.take(row)) for seat, row in validated]
+        at_rungs = [(seat, arrival) for seat, arrival in taken if arrival is not None]
+        if not at_rungs:
+            return
+        verdicts = self.desk.search.pass_rungs([arrival for _, arrival in at_rungs])
+        for (seat, arrival), verdict in zip(at_rungs, verdicts, strict=True):
+            with self._minding(seat):
+                if not seat.passes(arrival, verdict):
+                    self._end(seat, TrialState.PRUNED)
 
     def _advance(self) -> None:
         slot, started = self.engine.slots[0], time.monotonic()
@@ -278,7 +287,8 @@ class Shift:
         size, count = self.engine.size, len(self.seats)
         if not self.choice.is_faster_alone(count, size):
             return
-        log.info("the last %d of a cohort go on one by one", count)
+        names = ", ".join(seat.job.name for seat in self.seats)
+        log.info("the last of a cohort go on one by one, equal to rounding: %s", names)
         for seat in self.seats:
             seat.leave(self.engine)
         self._alone, self.seats = self.seats, []
@@ -292,4 +302,6 @@ def _wants_ema(slot: Slot) -> bool:
 
 def _reason(failure: TrialFailedError) -> str:
     cause = failure.__cause__
-    return str(cause) if isinstance(cause, CohortError) else str(failure)
+    if isinstance(cause, CohortError):
+        return str(cause)
+    return "out of memory" if str(failure) == "oom" else str(failure)

@@ -11,7 +11,7 @@ from lrsearch.desk import Desk
 from lrsearch.recipe import Recipe
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import TrialState
-from lrsearch.study.search import Assignment, Outcome, Search
+from lrsearch.study.search import Arrival, Assignment, Outcome, Search
 from lrsearch.telemetry import Telemetry
 from lrsearch.training.slot import Slot
 from lrsearch.training.validation import Validation
@@ -44,18 +44,16 @@ class TrialJob:
     def name(self) -> str:
         return f"trial {self.assignment.number}"
 
-    def passes(self, row: Validation, rung: int, rows: Telemetry) -> bool:
+    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival:
         value = objective_value(asdict(row), self.search.spec)
-        passes = self.search.passes_rung(
-            self.assignment,
+        return Arrival(
+            assignment=self.assignment,
             rung=rung,
             signal=rungs.signal(row.val_loss, row.val_loss_ema),
             value=nan if value is None else value,
             validation=row.validation,
             rows=rows.pending(),
         )
-        rows.acknowledge(row.validation)
-        return passes
 
     def end(
         self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]

@@ -14,7 +14,7 @@ from lrsearch.spec import StudySpec
 from lrsearch.stop import Stop
 from lrsearch.storage.connect import Database, Location
 from lrsearch.study.create import create_study
-from lrsearch.study.search import Outcome
+from lrsearch.study.search import Arrival, Outcome
 from lrsearch.task import load_task
 from lrsearch.training.setup import TaskCache
 from lrsearch.worker import Worker
@@ -56,6 +56,12 @@ def opened(url):
         yield database
     finally:
         database.close()
+
+
+def passes_rung(search, assignment, **shown):
+    """Let one trial arrive at a rung; whether it goes on, None if it is lost."""
+    [verdict] = search.pass_rungs([Arrival(assignment=assignment, **shown)])
+    return verdict
 
 
 def ask(search, worker="host:1:1"):

@@ -266,24 +266,28 @@ def went_past(connection: Connection, trial: int, rung: int) -> bool:
     return connection.execute(query).first() is not None
 
 
-def mark_rung(
-    connection: Connection, study_id: int, claim: Claim, rung: int, value: float
-) -> Peers | None:
-    """Record a trial's signal at a rung, once however often it gets there, and count its peers.
+def mark_rung(connection: Connection, study_id: int, claim: Claim, rung: int, value: float) -> bool:
+    """Record a trial's signal at a rung, once however often it gets there; False if it is lost.
 
-    None if the claim is lost. A signal that is not finite is the worst, and no peer of others.
+    A signal that is not finite is the worst.
     """
     held = connection.execute(select(trials.c.id).where(leases.held(claim)).with_for_update())
     if held.first() is None:
-        return None
+        return False
     signal = value if math.isfinite(value) else math.inf
     row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": signal}
     mark = insert_or(connection, rungs).values(row)
     connection.execute(
         mark.on_conflict_do_update(index_elements=["trial", "rung"], set_={"value": signal})
     )
-    c = rungs.c
+    return True
+
+
+def peers(connection: Connection, study_id: int, trial: int, rung: int) -> Peers:
+    """The others at the rung that this trial has a mark at; those that are not finite are none."""
+    c, own = rungs.c, rungs.alias().c
+    signal = select(own.value).where(own.trial == trial, own.rung == rung).scalar_subquery()
     query = select(func.count(), func.count(case((c.value < signal, 1)))).where(
-        c.study_id == study_id, c.rung == rung, c.trial != claim.id, c.value < math.inf
+        c.study_id == study_id, c.rung == rung, c.trial != trial, c.value < math.inf
     )
     return Peers(*connection.execute(query).one())

@@ -1,6 +1,8 @@
 """A trial in a worker's hands: what it is given, and what it tells in the end."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from lrsearch.recipe import Recipe
 from lrsearch.storage.leases import Claim
@@ -19,6 +21,21 @@ class Assignment:
     recipe: Recipe
     #: Workers that died in it without a new checkpoint.
     deaths: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """A trial at a rung, with what it has shown."""
+
+    assignment: Assignment
+    rung: int
+    #: What is compared, and the objective's value for Optuna.
+    signal: float
+    value: float
+    #: Number of the validation.
+    validation: int
+    #: Of its curve, as far as they are not in the database yet.
+    rows: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

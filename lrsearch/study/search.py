@@ -22,13 +22,13 @@ from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import one_line
 from lrsearch.study import blame, optuna_rows
-from lrsearch.study.assignment import Assignment, LostTrialError, Outcome
+from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
 from lrsearch.study.database import optuna_storage
 from lrsearch.study.ending import optunas_end, our_end
 from lrsearch.study.sampler import WindowedTPESampler, Windows, new_trial
 from lrsearch.study.view import News, View
 
-__all__ = ["Assignment", "LostTrialError", "Outcome", "Search"]
+__all__ = ["Arrival", "Assignment", "LostTrialError", "Outcome", "Search"]
 
 log = logging.getLogger("lrsearch")
 
@@ -245,41 +245,50 @@ class Search:
             deaths=row["deaths"],
         )
 
-    def passes_rung(
-        self,
-        assignment: Assignment,
-        *,
-        rung: int,
-        signal: float,
-        value: float,
-        validation: int,
-        rows: Sequence[Mapping[str, Any]] = (),
-    ) -> bool:
-        """Record a trial's signal at a rung and decide whether it goes on.
+    def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
+        """Record the signals of trials at rungs, then decide of each whether it goes on.
 
-        `rows` are those of its curve that are not in the database yet. Raises LostTrialError if the
-        claim is lost. A baseline always goes on.
+        Those of one call are all there when the first is judged. None: its claim is lost. A
+        baseline always goes on.
         """
-        pruning, claim = self.spec.pruning, assignment.claim
+
+        def decide(connection: Connection) -> list[bool | None]:
+            held = [self._mark(connection, arrival) for arrival in arrivals]
+            return [
+                self._goes_on(connection, arrival) if is_held else None
+                for arrival, is_held in zip(arrivals, held, strict=True)
+            ]
+
+        return self.database.run(decide)
+
+    def _mark(self, connection: Connection, arrival: Arrival) -> bool:
+        """Record that it is at its rung; False if its claim is lost."""
+        claim, value = arrival.assignment.claim, arrival.value
+        if not curves.add(connection, claim, arrival.rows):
+            return False
+        if not trials.mark_rung(connection, self.study_id, claim, arrival.rung, arrival.signal):
+            return False
+        if math.isfinite(value):
+            trial = arrival.assignment.trial_id
+            optuna_rows.report(connection, trial, arrival.validation, value)
+        return True
+
+    def _goes_on(self, connection: Connection, arrival: Arrival) -> bool:
+        """Whether it goes on, among all that are at its rung by now."""
+        pruning, trial = self.spec.pruning, arrival.assignment.claim.id
         assert pruning is not None
-
-        def decide(connection: Connection) -> bool:
-            peers = None
-            if curves.add(connection, claim, rows):
-                peers = trials.mark_rung(connection, self.study_id, claim, rung, signal)
-            if peers is None:
-                raise LostTrialError(f"trial {assignment.number} was taken over by another worker")
-            if math.isfinite(value):
-                optuna_rows.report(connection, assignment.trial_id, validation, value)
-            # What was decided stands: its marks beyond would be those of a trial that ended here.
-            return trials.went_past(connection, claim.id, rung) or survives(
-                better=peers.better,
-                others=peers.others,
-                eta=pruning.eta,
-                min_peers=pruning.min_peers,
-            )
-
-        return self.database.run(decide) or assignment.kind == "baseline"
+        # What was decided stands: its marks beyond would be those of a trial that ended here.
+        if arrival.assignment.kind == "baseline" or trials.went_past(
+            connection, trial, arrival.rung
+        ):
+            return True
+        peers = trials.peers(connection, self.study_id, trial, arrival.rung)
+        return survives(
+            better=peers.better,
+            others=peers.others,
+            eta=pruning.eta,
+            min_peers=pruning.min_peers,
+        )
 
     def tell(
         self, assignment: Assignment, outcome: Outcome, rows: Sequence[Mapping[str, Any]] = ()

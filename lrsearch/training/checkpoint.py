@@ -76,8 +76,10 @@ def pack(training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(training: Slot, data: bytes) -> list[dict[str, Any]] | None:
+def unpack(training: Slot, data: bytes, *, says_where: bool = True) -> list[dict[str, Any]] | None:
     """Put a fresh `training` where the checkpoint stands; the rows that came along.
+
+    Where it was made by another engine, a line in the log says so unless `says_where` is False.
 
     None, with a line in the log and `training` still at its start, when the checkpoint was made
     under other facts (going on from there would give other bits than an uninterrupted run) or
@@ -103,12 +105,16 @@ def unpack(training: Slot, data: bytes) -> list[dict[str, Any]] | None:
         training.restart()
         log.warning("a checkpoint does not fit, starting anew: %s", describe(error))
         return None
-    if elsewhere:
+    if elsewhere and says_where:
         log.info(
-            "a checkpoint of engine %s, cohort of %s, goes on in %s, %s: equal to rounding",
-            *(f[name] for f in (theirs, facts(training)) for name in _MAY_DIFFER),
+            "a checkpoint made %s goes on %s: equal to rounding",
+            *map(_where, (theirs, facts(training))),
         )
     return list(rows)
+
+
+def _where(facts: Mapping[str, Any]) -> str:
+    return "one by one" if facts["engine"] == "solo" else f"with {facts['cohort']} at once"
 
 
 def _apply(training: Slot, state: Mapping[str, Any]) -> None:

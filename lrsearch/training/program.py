@@ -123,7 +123,17 @@ class Program:
         torch._foreach_lerp_(self.averages, self._live, weight)
 
     def outputs(self, inputs: Any, places: Sequence[int]) -> list[Any]:
-        """What the models in these places give for the same inputs."""
-        parts = [self.stacked.outputs(part, inputs) for part in self._parts]
+        """What the models in these places give for the same inputs.
+
+        Raises CohortError as `gradients` does.
+        """
+        while True:
+            try:
+                parts = [self.stacked.outputs(part, inputs) for part in self._parts]
+                break
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                self._halve(error)
         joined = tree_map(lambda *pieces: torch.cat(pieces), *parts)
         return [tree_map(lambda x: x[place], joined) for place in places]  # noqa: B023

@@ -18,6 +18,7 @@ from tiny_studies import (
     ended,
     make_search,
     opened,
+    passes_rung,
     tiny_spec,
     tiny_task,
     work,
@@ -81,7 +82,7 @@ def train(search, count, worker="host:1:1"):
         rows = [curve_row(i, val_loss=1 / (i + index)) for i in (1, 2)]
         with search.database.begin() as connection:
             curves.add(connection, assignment.claim, rows)
-        search.passes_rung(assignment, rung=0, signal=index, value=float(index), validation=1)
+        passes_rung(search, assignment, rung=0, signal=index, value=float(index), validation=1)
         kinds = [TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED]
         state = kinds[index % 4]
         search.tell(assignment, ended(state, epochs=1.0 + index, progress=0.5))

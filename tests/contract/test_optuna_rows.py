@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import inspect
-from tiny_studies import curve_row, ended, make_search
+from tiny_studies import curve_row, ended, make_search, passes_rung
 
 from lrsearch.storage.tables import TrialState
 from lrsearch.study import optuna_rows, optuna_tables
@@ -232,7 +232,7 @@ def test_optunas_times_are_utc_by_the_databases_clock(database, monkeypatch):
 def test_a_told_trial_is_valid_to_optuna(database, state, reason, theirs):
     search = make_search(database)
     assignment = search.ask("host:1:1", lambda params: 16)
-    search.passes_rung(assignment, rung=0, signal=0.5, value=0.5, validation=1)
+    passes_rung(search, assignment, rung=0, signal=0.5, value=0.5, validation=1)
     search.tell(assignment, ended(state, reason=reason, start_loss=math.nan), [curve_row(1)])
     (trial,) = optuna.load_study(study_name="tiny", storage=optuna_storage(database)).trials
     assert trial.state == theirs

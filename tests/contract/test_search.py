@@ -24,6 +24,7 @@ from tiny_studies import (
     make_desk,
     make_search,
     opened,
+    passes_rung,
     tiny_task,
     work,
 )
@@ -47,7 +48,7 @@ from lrsearch.storage.tables import TrialState
 from lrsearch.study import optuna_rows
 from lrsearch.study.create import enqueue
 from lrsearch.study.database import prepare
-from lrsearch.study.search import LostTrialError, Search
+from lrsearch.study.search import Arrival, Search
 from lrsearch.summary import trial_rows
 from lrsearch.task import LoadedTask, Task
 from lrsearch.trial_work import next_trial
@@ -81,8 +82,8 @@ def write_curve(search, assignment, losses):
 
 
 def pass_rung(search, assignment, signal_, rung=0, validation=1):
-    return search.passes_rung(
-        assignment, rung=rung, signal=signal_, value=signal_, validation=validation
+    return passes_rung(
+        search, assignment, rung=rung, signal=signal_, value=signal_, validation=validation
     )
 
 
@@ -251,10 +252,23 @@ def test_a_rung_lets_the_best_third_pass(search):
     assert passed == [True, True, True, False, True, True]
 
 
+def test_trials_that_reach_a_rung_together_are_all_there_when_they_are_judged(search):
+    losses = [5.0, 4.0, 3.0, 6.0, 1.0, 2.0]
+    assignments = [ask(search) for _ in losses]
+    steal(search, assignments[0])
+    arrivals = [
+        Arrival(assignment=assignment, rung=0, signal=loss, value=loss, validation=1)
+        for assignment, loss in zip(assignments, losses, strict=True)
+    ]
+    # Ranks 4, 3, 5, 1 and 2 of 5, whoever comes first; the first is another's.
+    assert search.pass_rungs(arrivals) == [None, False, False, False, True, True]
+    assert search.pass_rungs(arrivals[::-1]) == [True, True, False, False, False, None]
+
+
 def test_optuna_gets_the_value_at_each_rung(search):
     assignment = ask(search)
     pass_rung(search, assignment, 0.9, rung=0, validation=1)
-    search.passes_rung(assignment, rung=1, signal=0.5, value=0.7, validation=3)
+    passes_rung(search, assignment, rung=1, signal=0.5, value=0.7, validation=3)
     assert optunas(search).intermediate_values == {1: 0.9, 3: 0.7}
 
 
@@ -277,13 +291,13 @@ def test_a_rung_reached_again_counts_once(search):
     pass_rung(search, second, 0.6)
     assert optunas(search).intermediate_values == {1: 0.5}
     with search.database.begin() as connection:
-        peers = trials.mark_rung(connection, search.study_id, second.claim, 0, 0.6)
+        peers = trials.peers(connection, search.study_id, second.claim.id, 0)
     assert peers == (1, 1)
 
 
 def test_a_value_that_is_not_finite_is_not_reported(search):
     assignment = ask(search)
-    assert search.passes_rung(assignment, rung=0, signal=0.5, value=math.nan, validation=1)
+    assert passes_rung(search, assignment, rung=0, signal=0.5, value=math.nan, validation=1)
     assert optunas(search).intermediate_values == {}
 
 
@@ -422,8 +436,7 @@ def steal(search, assignment, thief="host:2:2"):
 def test_a_lost_trial_is_noticed_at_the_rung_and_writes_nothing(search):
     assignment = ask(search)
     steal(search, assignment)
-    with pytest.raises(LostTrialError, match="trial 0 was taken over"):
-        pass_rung(search, assignment, 0.5)
+    assert pass_rung(search, assignment, 0.5) is None
     assert optunas(search).intermediate_values == {}
 
 

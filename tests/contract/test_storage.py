@@ -388,7 +388,7 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
         assert not trials.attach(connection, lost, trial_id=1, number=7)
         assert not trials.link(connection, lost, {"lr": 1})
         assert not claims.release(connection, lost)
-        assert trials.mark_rung(connection, study, lost, 0, 0.5) is None
+        assert not trials.mark_rung(connection, study, lost, 0, 0.5)
         values = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0, "reason": "late"}
         assert not trials.record(connection, lost, horizon=HORIZON, values=values)
     assert (trial_row(database, kept), study_row(database, study)) == before
@@ -469,12 +469,18 @@ def test_ends_of_eight_threads_have_numbers_without_gaps(database, study):
 # Rungs
 
 
+def marked(connection, study, row, value, rung=0):
+    """The trial's peers at a rung that it has just marked."""
+    assert trials.mark_rung(connection, study, claim_of(row), rung, value)
+    return trials.peers(connection, study, row["id"], rung)
+
+
 def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database, study):
     rows = [start(database, study) for _ in range(3)]
 
     def mark(row, value, rung=0):
         with database.begin() as connection:
-            return trials.mark_rung(connection, study, claim_of(row), rung, value)
+            return marked(connection, study, row, value, rung)
 
     assert mark(rows[0], 3.0) == (0, 0)
     assert mark(rows[1], 1.0) == (1, 0)
@@ -485,8 +491,8 @@ def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database
     assert mark(rows[0], 9.0, rung=1) == (0, 0)
     with database.read() as connection:
         query = select(rung_table.c.rung, rung_table.c.value).order_by(rung_table.c.value)
-        marked = [tuple(row) for row in connection.execute(query)]
-    assert marked == [(0, 0.5), (0, 1.0), (0, 1.0), (1, 9.0)]
+        marks = [tuple(row) for row in connection.execute(query)]
+    assert marks == [(0, 0.5), (0, 1.0), (0, 1.0), (1, 9.0)]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -494,8 +500,8 @@ def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, v
     rows = [start(database, study) for _ in range(3)]
     with database.begin() as connection:
         trials.mark_rung(connection, study, claim_of(rows[0]), 0, 1e308)
-        assert trials.mark_rung(connection, study, claim_of(rows[1]), 0, value) == (1, 1)
-        assert trials.mark_rung(connection, study, claim_of(rows[2]), 0, 2.0) == (1, 0)
+        assert marked(connection, study, rows[1], value) == (1, 1)
+        assert marked(connection, study, rows[2], 2.0) == (1, 0)
 
 
 def test_a_trial_taken_over_marks_its_rung_anew(database, study):
@@ -504,7 +510,7 @@ def test_a_trial_taken_over_marks_its_rung_anew(database, study):
         trials.mark_rung(connection, study, claim_of(stale), 0, 3.0)
     taken = hand_over(database, study, stale)
     with database.begin() as connection:
-        assert trials.mark_rung(connection, study, claim_of(taken), 0, 2.0) == (0, 0)
+        assert marked(connection, study, taken, 2.0) == (0, 0)
     with database.read() as connection:
         assert list(connection.execute(select(rung_table.c.value)).scalars()) == [2.0]
 
@@ -514,7 +520,7 @@ def test_the_rungs_of_another_study_do_not_count(database, study):
     for place in (study, other):
         with database.begin() as connection:
             row = trials.start(connection, place, OLD, LEASE, horizon=HORIZON, keep=0.0)
-            assert trials.mark_rung(connection, place, claim_of(row), 0, 1.0) == (0, 0)
+            assert marked(connection, place, row, 1.0) == (0, 0)
 
 
 # Curves

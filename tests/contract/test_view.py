@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
-from tiny_studies import ask, curve_row, ended, make_search, opened
+from tiny_studies import ask, curve_row, ended, make_search, opened, passes_rung
 
 from lrsearch.storage.tables import TrialState
 from lrsearch.study import knowledge, optuna_rows, view
@@ -40,7 +40,7 @@ def end(search, assignment):
     loss = assignment.recipe.optimizer["lr"]
     for rung in range(rungs):
         value = loss + 1 / (1 + rung)
-        search.passes_rung(assignment, rung=rung, signal=value, value=value, validation=1 + rung)
+        passes_rung(search, assignment, rung=rung, signal=value, value=value, validation=1 + rung)
     outcome = ended(state, reason=reason, progress=assignment.number % 10 / 10)
     assert search.tell(assignment, outcome, [curve_row(1, val_loss=loss)])
 

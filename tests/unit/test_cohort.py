@@ -366,19 +366,23 @@ def test_each_trial_scales_its_own_loss():
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("model", [no_dropout, with_dropout], ids=["joins", "lock-step"])
-def test_out_of_memory_halves_what_is_computed_at_once(model, monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("call", "model"),
+    [("gradients", no_dropout), ("gradients", with_dropout), ("outputs", no_dropout)],
+    ids=["joins", "lock-step", "in a validation"],
+)
+def test_out_of_memory_halves_what_is_computed_at_once(call, model, monkeypatch, caplog):
     task = doubled(model)
     recipes = [recipe_of(name, "cosine", epochs=3) for name in KINDS[:5]]
-    real = Stacked.gradients
+    real = getattr(Stacked, call)
 
-    def gradients(self, part, *batch, **how):
-        losses = real(self, part, *batch, **how)  # buffers are written by then
-        if len(losses) > 2:
+    def little_room(self, part, *batch, **how):
+        found = real(self, part, *batch, **how)  # buffers are written by then
+        if len(range(*part.rows.indices(5))) > 2:
             raise torch.OutOfMemoryError("no room")
-        return losses
+        return found
 
-    monkeypatch.setattr(Stacked, "gradients", gradients)
+    monkeypatch.setattr(Stacked, call, little_room)
     close(drive(make_cohort(5, task, recipes[0]), recipes), alone(recipes, task))
     assert caplog.messages[-1] == "out of memory: 2 trials at once from now on"
 
