@@ -183,7 +183,8 @@ def test_a_killed_range_test_is_taken_over(folder, tmp_path):
     hold = tmp_path / "hold"
     hold.touch()
     Command("study", "create", "study.yaml", folder=folder, **environment).succeed()
-    words = ("worker", "small", "--studies", folder)
+    # The probe would be held, too.
+    words = ("worker", "small", "--studies", folder, "--fuse", "off")
     first = Command(*words, folder=folder, HOLD=str(hold), **environment)
     until((folder / "held").exists)
     os.kill(first.pid, signal.SIGKILL)
