@@ -91,6 +91,7 @@ def test_divergence_sets_lrsearch_beside_default_optuna(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
     done = run_script("fleet.py", "--quick", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -110,6 +111,7 @@ def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # seconds of imports for each
 @pytest.mark.parametrize(
     ("script", "options", "message"),
     [

@@ -5,7 +5,13 @@ import itertools
 import pytest
 import reference
 import torch
-from cohorts import (
+from reference import LR
+from small import FEATURES, make_recipe, make_task
+from test_exactness import OPTIMIZERS, SCHEDULES, WARMUP
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import TensorDataset
+from trained_together import (
     advance,
     alone,
     difference,
@@ -19,12 +25,6 @@ from cohorts import (
     same,
     with_dropout,
 )
-from reference import LR
-from small import FEATURES, make_recipe, make_task
-from test_exactness import OPTIMIZERS, SCHEDULES, WARMUP
-from torch import nn
-from torch.nn.functional import cross_entropy
-from torch.utils.data import TensorDataset
 
 from lrsearch.training import checkpoint
 from lrsearch.training.engine import SoloEngine

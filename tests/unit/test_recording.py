@@ -6,10 +6,10 @@ from functools import partial
 
 import pytest
 import torch
-from cohorts import drive, make_cohort, no_dropout, same, with_dropout
 from small import CLASSES, FEATURES, make_recipe, make_task
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, relu
+from trained_together import drive, make_cohort, no_dropout, same, with_dropout
 
 from lrsearch.training import recording
 from lrsearch.training.recording import Recordings, is_static
