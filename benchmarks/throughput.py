@@ -5,8 +5,9 @@ without sampling and without pruning. In lrsearch's engines as a worker trains t
 average, validated at rungs and at the end. No database has part in it: overhead.py measures that.
 
 The clock is process CPU time of one core; on a GPU it is wall time after synchronising. Variants
-take turns within a round, ratios are within one round, round 0 warms up. A pass in float64 checks
-that all do the same work: every recipe ends with the same validation loss.
+take turns within a round, ratios are within one round. Round 0 warms up: in it cohorts record their
+step, as they do once in a study. A pass in float64 checks that all do the same work: every recipe
+ends with the same validation loss.
 
 Run it: python benchmarks/throughput.py --task studies/digits.py:task
 """
@@ -38,6 +39,7 @@ from throughput_rounds import (
     run_round,
     same_work,
     variants,
+    warm_up,
 )
 
 from lrsearch.errors import LrsearchError
@@ -59,7 +61,7 @@ def measure(bench: Bench, rounds: int, *, memory: bool) -> dict[str, Any]:
         doubled = {2**i for i in range(1, len(work.recipes).bit_length())}
         sizes += sorted(doubled | {choice.size} - {1})
     every = variants(bench, sizes)
-    losses, _ = run_round("round 0", every, work, first=0)
+    losses = warm_up("round 0", bench, sizes)
     diverged = diverging(losses)
     work = replace(work, recipes=[r for i, r in enumerate(work.recipes) if i not in diverged])
     check = {

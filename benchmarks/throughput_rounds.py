@@ -119,6 +119,12 @@ def run_round(
     return losses, spent
 
 
+def warm_up(title: str, bench: Bench, sizes: Sequence[int]) -> dict[str, Losses]:
+    """The losses of a round in which cohorts record their steps, as they do once in a study."""
+    with bench.cache.recordings(bench.work.recipes[0]).at_once():
+        return run_round(title, variants(bench, sizes), bench.work, first=0)[0]
+
+
 def diverging(losses: Mapping[str, Losses]) -> list[int]:
     """Recipes that diverge one by one: the rounds to come leave them out."""
     plain, solo = losses["usual"], losses["solo"]
@@ -136,8 +142,7 @@ def same_work(bench: Bench, sizes: Sequence[int]) -> dict[str, float]:
     standard = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        wide = in_float64(bench)
-        losses, _ = run_round("check in float64", variants(wide, sizes), wide.work, first=0)
+        losses = warm_up("check in float64", in_float64(bench), sizes)
     finally:
         torch.set_default_dtype(standard)
     for name, ended in losses.items():
