@@ -256,7 +256,18 @@ def tied_weights() -> lrsearch.Task:
     )
 
 
-# Models that vmap refuses, does slowly, or gets wrong: lrsearch must train them one by one.
+def weight_norm() -> lrsearch.Task:
+    """Weights computed from a direction and a length, which vmap does one trial at a time."""
+
+    def model() -> nn.Module:
+        return nn.Sequential(
+            weight_normed(nn.Linear(64, 128)), nn.ReLU(), weight_normed(nn.Linear(128, CLASSES))
+        )
+
+    return classification(model, digits(64))
+
+
+# Models that vmap refuses, does slowly, or gets wrong: lrsearch is to train them one by one.
 
 
 class Recurrent(nn.Module):
@@ -329,14 +340,3 @@ class Idle(nn.Module):
 def unused_parameter() -> lrsearch.Task:
     """A parameter without gradient, which torch's optimizers leave alone, weight decay included."""
     return classification(Idle, digits(64))
-
-
-def weight_norm() -> lrsearch.Task:
-    """Weights computed from a direction and a length: a slow fallback of vmap."""
-
-    def model() -> nn.Module:
-        return nn.Sequential(
-            weight_normed(nn.Linear(64, 128)), nn.ReLU(), weight_normed(nn.Linear(128, CLASSES))
-        )
-
-    return classification(model, digits(64))
