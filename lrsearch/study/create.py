@@ -105,7 +105,9 @@ def insert_study(
 
     Raises StudyError if the name is that of a plain Optuna study.
     """
-    if studies.optuna_id(connection, spec.name) is not None:
+    # In this order: who makes the study just now makes both halves, and then ours is unique.
+    is_there = studies.optuna_id(connection, spec.name) is not None
+    if is_there and studies.by_name(connection, spec.name) is None:
         raise StudyError(
             f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
         )

@@ -166,7 +166,7 @@ def test_the_last_of_a_cohort_go_on_alone_where_that_is_faster(study, engines, c
     alone = study([POISON, *sgd(2)], confirm="none", name="alone")
     crew = make_crew(together, 2)
     crew.choice = replace(crew.choice, timings={})
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="lrsearch")
     assert crew.train(next_trial)
     assert engines[0].joined == [[], [0], [6]]
     line = "the last of a cohort go on one by one, equal to rounding: trial 2"

@@ -162,7 +162,7 @@ def test_what_cannot_be_recorded_is_called(soon, monkeypatch, caplog):
         raise RuntimeError("not of this kind")
 
     monkeypatch.setattr(recording, "record", refuse)
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="lrsearch")
     cohort = make_cohort(3, make_task(model=no_dropout), RECIPES[0])
     assert len(drive(cohort, RECIPES)) == 3
     assert caplog.messages == ["a cohort's step is not recorded: RuntimeError: not of this kind"]
