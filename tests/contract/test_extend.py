@@ -154,13 +154,13 @@ def test_a_study_that_is_long_in_encoding_is_extended(postgres, monkeypatch):
         time.sleep(max(0.0, from_here - time.monotonic()))
         return encode(*arguments)
 
-    monkeypatch.setitem(SERVER_SETTINGS, "idle_in_transaction_session_timeout", "300ms")
+    monkeypatch.setitem(SERVER_SETTINGS, "idle_in_transaction_session_timeout", "1s")
     name = postgres.create()
     with opened(postgres.url(name)) as database:
         prepare(database)
         search = make_search(database, space=SPACE)
         train(search, 2)
-        from_here = time.monotonic() + 1
+        from_here = time.monotonic() + 2
         monkeypatch.setattr(knowledge, "encode", slow)
         assert extend(search).taken == 2
     postgres.drop(name)
