@@ -8,6 +8,7 @@ the mean is what counts, and the epochs that the search took. Run it: python ben
 import argparse
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +89,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8, help="studies of each share (8)")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     options = parser.parse_args()
+    if options.seeds < 1:
+        sys.exit(f"Error: --seeds {options.seeds}: at least 1 is needed")
     torch.set_num_threads(1)
     results = measure(options.seeds)
     if options.json:

@@ -80,6 +80,8 @@ def test_every_optimizer_side_by_side_equals_each_alone(schedule):
     recipes.append(
         recipe_of("adamw", schedule, optimizer={"name": "adamw", "lr": 0.05, "fused": True})
     )
+    if schedule == "constant":  # nothing else may drive rprop
+        recipes.append(recipe_of("rprop", schedule))
     # Most of the time is the validations'; a plateau lives on them.
     often = {} if schedule == "plateau" else {"validate_every": {"fraction": 0.25}}
     cohort = make_cohort(len(recipes), doubled(), recipes[0], **often)
