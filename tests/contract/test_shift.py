@@ -3,7 +3,6 @@ comes out is what each trial alone would have given."""
 
 from collections import Counter
 from dataclasses import replace
-from itertools import count
 
 import pytest
 import torch
@@ -135,10 +134,18 @@ def test_trials_trained_together_give_what_each_alone_gives(study, engines):
 
 
 @pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)
-def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(study):
+def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(study, monkeypatch):
+    """It is stopped within its second epoch."""
     together, alone = study(sgd(8)), study(sgd(8), name="alone")
-    looks = count()
-    make_crew(together, 3, stop=lambda: next(looks) >= 8).train(next_trial)
+    made, make = [], shift.engine_for
+    monkeypatch.setattr(shift, "STEPS_PER_LOOK", STEPS_PER_EPOCH - 2)
+    monkeypatch.setattr(shift, "engine_for", lambda *given: made.append(make(*given)) or made[-1])
+
+    def within_the_second_epoch():
+        steps = [slot.step for engine in made for slot in engine.slots]
+        return any(step > STEPS_PER_EPOCH and step % STEPS_PER_EPOCH for step in steps)
+
+    make_crew(together, 3, stop=within_the_second_epoch).train(next_trial)
     (step,) = set(steps_saved(together))
     assert step % STEPS_PER_EPOCH
     Worker(together, calm_task(), CPU, Stop(), fuse=3).run()
