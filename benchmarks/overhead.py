@@ -345,6 +345,7 @@ def serve_trial(
 
 def made_up(validation: int, loss: float, steps_per_epoch: int) -> Validation:
     return Validation(
+        metrics_ema=None,
         validation=validation,
         step=validation * steps_per_epoch,
         epoch=float(validation),

@@ -50,6 +50,7 @@ MUTABLE = (
     "checkpoints",
     "lease",
     "max_trial_time",
+    "tolerance",
 )
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
 TEXT = ("name", "task", "notes", "tags", "project", "checkpoints", "warm_start")
@@ -64,7 +65,11 @@ EXTENDABLE = (
     "pruning",
 )
 #: Fields that are younger than stored studies, and what these were trained with.
-_YOUNGER = {"accumulate": 1}
+_YOUNGER: Mapping[str, Any] = {
+    "accumulate": 1,
+    "objective.at": "best",
+    "validate_every.rungs": False,
+}
 
 
 def _off(value: Any) -> Any:
@@ -89,6 +94,8 @@ class StudySpec(Part):
     validate_every: ValidateEvery = ValidateEvery()
     pruning: Pruning | None = Pruning()
     confirm: Confirm | None = Confirm()
+    #: A difference of the objective that does not matter to the user: recipes within it are tied.
+    tolerance: float = Field(default=0.0, ge=0)
     #: LR range test before the search: `auto` unless it is dearer than 3 % of the budget.
     range_test: Literal["auto", "none"] = "auto"
     baseline: dict[str, Any] | None = None
@@ -319,12 +326,19 @@ class StudySpec(Part):
 
     def identity(self) -> dict[str, Any]:
         """The part that makes two studies the same: all but budget, confirm, notes and the like."""
-        return {key: value for key, value in self.to_dict().items() if key not in MUTABLE}
+        content = {key: value for key, value in self.to_dict().items() if key not in MUTABLE}
+        if self.pruning is not None:
+            del content["pruning"]["audit"]
+        return content
 
     def hash(self) -> str:
         """SHA-256 of the identity, the same for 1 and 1.0, and whether younger fields are there."""
         identity = self.identity()
-        identity = {k: v for k, v in identity.items() if k not in _YOUNGER or v != _YOUNGER[k]}
+        for path, earlier in _YOUNGER.items():
+            *outer, key = path.split(".")
+            place = identity[outer[0]] if outer else identity
+            if place[key] == earlier:
+                del place[key]
         text = json.dumps(_as_floats(identity), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

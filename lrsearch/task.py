@@ -44,6 +44,8 @@ class Task:
     metrics: "Mapping[str, Score]" = field(default_factory=dict)
     #: Training batch; a DataLoader brings its own.
     batch_size: int = 64
+    #: As `validation`; used once, for the confirmed recipe. None: there is none.
+    test: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)

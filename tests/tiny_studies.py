@@ -101,6 +101,7 @@ def curve_row(validation, **changes):
         "val_loss": 2.0 / validation,
         "val_loss_ema": None,
         "metrics": {"mae": 0.5},
+        "metrics_ema": None,
         "grad_norm": 1.0,
         "seconds": 0.1 * validation,
     }

@@ -74,8 +74,13 @@ def _stored(row: Mapping[str, Any]) -> Row:
     return {
         **row,
         **{name: finite(row[name]) for name in MAY_BE_INFINITE},
-        "metrics": {name: finite(value) for name, value in row["metrics"].items()},
+        "metrics": _finite(row["metrics"]),
+        "metrics_ema": _finite(row["metrics_ema"]) if row.get("metrics_ema") else None,
     }
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: finite(value) for name, value in metrics.items()}
 
 
 def latest(rows: Sequence[Row]) -> list[Row]:

@@ -182,6 +182,9 @@ trials = Table(
     # 1-based, without gaps, in the order in which ends are committed: what a sampler has not seen
     # yet is what comes after the last that it has.
     Column("ended", Integer),
+    # An audited trial goes on although it was to be pruned: at which rung, after how many epochs.
+    Column("audited_at", Integer),
+    Column("audit_from", Float),
     _deaths(),
     UniqueConstraint("study_id", "ticket", name="uq_lr_trial_ticket"),
     Index("ix_lr_trial_state", "study_id", "state"),
@@ -206,6 +209,7 @@ curves = Table(
     Column("val_loss", Float),
     Column("val_loss_ema", Float),
     Column("metrics", JSON, nullable=False),
+    Column("metrics_ema", JSON(none_as_null=True)),  # of the averaged weights; NULL: not validated
     Column("grad_norm", Float),
     Column("seconds", Float, nullable=False),
 )
@@ -235,8 +239,8 @@ confirmations = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     _study(),
-    Column("round", String(16), nullable=False),  # choose | report
-    Column("role", String(16), nullable=False),  # candidate | winner | baseline
+    Column("round", String(16), nullable=False),  # choose | report | test
+    Column("role", String(16), nullable=False),  # candidate | winner | rival | baseline
     Column("number", Integer, nullable=False),  # of the search trial whose recipe it re-runs
     Column("seed", Integer, nullable=False),
     Column("state", String(16), nullable=False),  # a TrialState
@@ -244,6 +248,7 @@ confirmations = Table(
     Column("attempt", Integer, nullable=False),
     Column("value", Float),
     Column("metrics", JSON(none_as_null=True)),
+    Column("test", JSON(none_as_null=True)),  # loss and metrics on the task's test set
     Column("reason", Words),
     Column("epochs", Float, nullable=False),
     Column("seconds", Float, nullable=False),

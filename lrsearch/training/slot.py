@@ -267,6 +267,7 @@ class Slot:
             val_loss=scores.loss,
             val_loss_ema=None if averaged is None else averaged.loss,
             metrics=deployed.metrics,
+            metrics_ema=None if averaged is None else averaged.metrics,
             grad_norm=self.grad_norm,
             seconds=self.seconds,
         )

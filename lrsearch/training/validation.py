@@ -28,6 +28,8 @@ class Validation:
     val_loss_ema: float | None
     #: Of the deployed weights.
     metrics: dict[str, float]
+    #: Of the averaged weights, where they were validated.
+    metrics_ema: dict[str, float] | None
     #: Total L2 norm of the last step's gradient, before clipping.
     grad_norm: float
     #: Training and validation time of the trial so far.

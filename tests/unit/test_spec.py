@@ -60,6 +60,7 @@ FULL = {
     "checkpoints": {"to": "/tmp/checkpoints", "every": "2m", "at_most": "1GB"},
     "lease": {"seconds": "20s", "stall": "1h"},
     "max_trial_time": "2h",
+    "tolerance": 0.02,
     "code": "warn",
     "notes": "the one with\ntwo lines",
     "tags": ["a", "b"],
@@ -482,12 +483,13 @@ CHANGED = {
     "checkpoints": "x",
     "lease": {"seconds": 10},
     "max_trial_time": "2h",
+    "tolerance": 0.02,
 }
 
 
 #: What a study may go on with after a change.
 MAY_CHANGE = {"name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints"}
-MAY_CHANGE |= {"lease", "max_trial_time"}
+MAY_CHANGE |= {"lease", "max_trial_time", "tolerance"}
 
 
 @pytest.mark.parametrize("field", CHANGED)
