@@ -28,6 +28,7 @@ from lrsearch.storage.rows import Row, fetch, fetch_first, insert_or
 from lrsearch.storage.tables import (
     StudyState,
     TrialState,
+    curves,
     db_now,
     queue,
     rungs,
@@ -261,19 +262,24 @@ def baseline(connection: Connection, study_id: int) -> Row | None:
 
 
 def went_past(connection: Connection, trial: int, rung: int) -> bool:
-    """Whether an earlier attempt has a mark at a later rung."""
-    query = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung).limit(1)
-    return connection.execute(query).first() is not None
+    """Whether an earlier attempt has a mark at a later rung, or the trial is audited by here."""
+    later = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung)
+    audited = select(trials.c.id).where(trials.c.id == trial, trials.c.audited_at <= rung)
+    return bool(connection.execute(select(or_(later.exists(), audited.exists()))).scalar())
 
 
 def mark_rung(connection: Connection, study_id: int, claim: Claim, rung: int, value: float) -> bool:
     """Record a trial's signal at a rung, once however often it gets there; False if it is lost.
 
-    A signal that is not finite is the worst.
+    A signal that is not finite is the worst. An audited trial leaves no mark beyond the rung that
+    would have stopped it: others are compared with what pruning lets pass.
     """
-    held = connection.execute(select(trials.c.id).where(leases.held(claim)).with_for_update())
-    if held.first() is None:
+    query = select(trials.c.audited_at).where(leases.held(claim)).with_for_update()
+    held = connection.execute(query).first()
+    if held is None:
         return False
+    if held.audited_at is not None and held.audited_at < rung:
+        return True
     signal = value if math.isfinite(value) else math.inf
     row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": signal}
     mark = insert_or(connection, rungs).values(row)
@@ -281,6 +287,26 @@ def mark_rung(connection: Connection, study_id: int, claim: Claim, rung: int, va
         mark.on_conflict_do_update(index_elements=["trial", "rung"], set_={"value": signal})
     )
     return True
+
+
+def count_of(connection: Connection, trial: int) -> tuple[int, int | None]:
+    """The trial's ticket, and how many trials its study is to have; None where nothing says."""
+    query = (
+        select(trials.c.ticket, studies.c.trials_total)
+        .join(studies, studies.c.study_id == trials.c.study_id)
+        .where(trials.c.id == trial)
+    )
+    ticket, total = connection.execute(query).one()
+    return ticket, total
+
+
+def audit(connection: Connection, trial: int, rung: int, validation: int) -> None:
+    """Record that the trial goes on past a rung that would stop it, and what it has trained."""
+    trained = select(func.max(curves.c.epoch)).where(
+        curves.c.trial == trial, curves.c.validation == validation
+    )
+    values = {"audited_at": rung, "audit_from": trained.scalar_subquery()}
+    connection.execute(update(trials).where(trials.c.id == trial).values(values))
 
 
 def peers(connection: Connection, study_id: int, trial: int, rung: int) -> Peers:

@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from sqlalchemy import Connection
 
+from lrsearch import audit
 from lrsearch.errors import SpecError, StudyError, near_miss
 from lrsearch.range_plan import sampler_windows
 from lrsearch.rungs import survives
@@ -283,12 +284,23 @@ class Search:
         ):
             return True
         peers = trials.peers(connection, self.study_id, trial, arrival.rung)
-        return survives(
+        passes = survives(
             better=peers.better,
             others=peers.others,
             eta=pruning.eta,
             min_peers=pruning.min_peers,
         )
+        return passes or self._audits(connection, arrival, pruning.audit)
+
+    def _audits(self, connection: Connection, arrival: Arrival, share: float) -> bool:
+        """Whether a trial that would be stopped is audited: from here on every rung lets it by."""
+        trial = arrival.assignment.claim.id
+        ticket, total = trials.count_of(connection, trial)
+        planned = audit.planned_trials(total, ticket)
+        if not audit.is_audited(seed=self.spec.seed, ticket=ticket, planned=planned, share=share):
+            return False
+        trials.audit(connection, trial, arrival.rung, arrival.validation)
+        return True
 
     def tell(
         self, assignment: Assignment, outcome: Outcome, rows: Sequence[Mapping[str, Any]] = ()

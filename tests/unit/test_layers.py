@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
     {"errors", "shapes", "muon"},
-    {"rungs", "versions"},
+    {"rungs", "versions", "audit"},
     {"range_tests"},
     {"ranges", "plateau"},
     {"units", "limits"},
