@@ -114,7 +114,11 @@ def _warnings(
     cliff = edges.stability_edge(
         recipe,
         spec.space,
-        [(row["recipe"], row["state"] == TrialState.DIVERGED) for row in rows],
+        [
+            (row["recipe"], row["state"] == TrialState.DIVERGED)
+            for row in rows
+            if row["state"] != TrialState.FAILED  # for reasons of its own
+        ],
         tested,
     )
     end = edges.range_edge(recipe, spec.space)

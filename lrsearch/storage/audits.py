@@ -1,9 +1,29 @@
-"""What is asked of audited trials, over the studies of a project."""
+"""What is asked of audited trials: which begin, and how they ended over a project's studies."""
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select, update
 
 from lrsearch.storage.rows import Row, fetch
-from lrsearch.storage.tables import TrialState, studies, trials
+from lrsearch.storage.tables import TrialState, curves, studies, trials
+
+
+def count_of(connection: Connection, trial: int) -> tuple[int, int | None]:
+    """The trial's ticket, and how many trials its study is to have; None where nothing says."""
+    query = (
+        select(trials.c.ticket, studies.c.trials_total)
+        .join(studies, studies.c.study_id == trials.c.study_id)
+        .where(trials.c.id == trial)
+    )
+    ticket, total = connection.execute(query).one()
+    return ticket, total
+
+
+def begin(connection: Connection, trial: int, rung: int, validation: int) -> None:
+    """Record that the trial goes on past a rung that would stop it, and what it has trained."""
+    trained = select(func.max(curves.c.epoch)).where(
+        curves.c.trial == trial, curves.c.validation == validation
+    )
+    values = {"audited_at": rung, "audit_from": trained.scalar_subquery()}
+    connection.execute(update(trials).where(trials.c.id == trial).values(values))
 
 
 def of_project(connection: Connection, study: Row) -> list[Row]:

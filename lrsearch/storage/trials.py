@@ -28,7 +28,6 @@ from lrsearch.storage.rows import Row, fetch, fetch_first, insert_or
 from lrsearch.storage.tables import (
     StudyState,
     TrialState,
-    curves,
     db_now,
     queue,
     rungs,
@@ -287,26 +286,6 @@ def mark_rung(connection: Connection, study_id: int, claim: Claim, rung: int, va
         mark.on_conflict_do_update(index_elements=["trial", "rung"], set_={"value": signal})
     )
     return True
-
-
-def count_of(connection: Connection, trial: int) -> tuple[int, int | None]:
-    """The trial's ticket, and how many trials its study is to have; None where nothing says."""
-    query = (
-        select(trials.c.ticket, studies.c.trials_total)
-        .join(studies, studies.c.study_id == trials.c.study_id)
-        .where(trials.c.id == trial)
-    )
-    ticket, total = connection.execute(query).one()
-    return ticket, total
-
-
-def audit(connection: Connection, trial: int, rung: int, validation: int) -> None:
-    """Record that the trial goes on past a rung that would stop it, and what it has trained."""
-    trained = select(func.max(curves.c.epoch)).where(
-        curves.c.trial == trial, curves.c.validation == validation
-    )
-    values = {"audited_at": rung, "audit_from": trained.scalar_subquery()}
-    connection.execute(update(trials).where(trials.c.id == trial).values(values))
 
 
 def peers(connection: Connection, study_id: int, trial: int, rung: int) -> Peers:

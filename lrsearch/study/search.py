@@ -16,7 +16,7 @@ from lrsearch.range_plan import sampler_windows
 from lrsearch.rungs import survives
 from lrsearch.space import BatchSize
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
-from lrsearch.storage import claims, curves, range_tests, studies, trials
+from lrsearch.storage import audits, claims, curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
@@ -295,11 +295,11 @@ class Search:
     def _audits(self, connection: Connection, arrival: Arrival, share: float) -> bool:
         """Whether a trial that would be stopped is audited: from here on every rung lets it by."""
         trial = arrival.assignment.claim.id
-        ticket, total = trials.count_of(connection, trial)
+        ticket, total = audits.count_of(connection, trial)
         planned = audit.planned_trials(total, ticket)
         if not audit.is_audited(seed=self.spec.seed, ticket=ticket, planned=planned, share=share):
             return False
-        trials.audit(connection, trial, arrival.rung, arrival.validation)
+        audits.begin(connection, trial, arrival.rung, arrival.validation)
         return True
 
     def tell(
