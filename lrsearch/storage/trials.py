@@ -261,19 +261,24 @@ def baseline(connection: Connection, study_id: int) -> Row | None:
 
 
 def went_past(connection: Connection, trial: int, rung: int) -> bool:
-    """Whether an earlier attempt has a mark at a later rung."""
-    query = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung).limit(1)
-    return connection.execute(query).first() is not None
+    """Whether an earlier attempt has a mark at a later rung, or the trial is audited by here."""
+    later = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung)
+    audited = select(trials.c.id).where(trials.c.id == trial, trials.c.audited_at <= rung)
+    return bool(connection.execute(select(or_(later.exists(), audited.exists()))).scalar())
 
 
 def mark_rung(connection: Connection, study_id: int, claim: Claim, rung: int, value: float) -> bool:
     """Record a trial's signal at a rung, once however often it gets there; False if it is lost.
 
-    A signal that is not finite is the worst.
+    A signal that is not finite is the worst. An audited trial leaves no mark beyond the rung that
+    would have stopped it: others are compared with what pruning lets pass.
     """
-    held = connection.execute(select(trials.c.id).where(leases.held(claim)).with_for_update())
-    if held.first() is None:
+    query = select(trials.c.audited_at).where(leases.held(claim)).with_for_update()
+    held = connection.execute(query).first()
+    if held is None:
         return False
+    if held.audited_at is not None and held.audited_at < rung:
+        return True
     signal = value if math.isfinite(value) else math.inf
     row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": signal}
     mark = insert_or(connection, rungs).values(row)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
     {"errors", "shapes", "muon"},
-    {"rungs", "versions"},
+    {"rungs", "versions", "audit", "advice", "remarks"},
     {"range_tests"},
     {"ranges", "plateau"},
     {"units", "limits"},
@@ -22,7 +22,7 @@ LAYERS = [
     {"recipe", "space"},
     {"space_file", "earlier", "spec_parts"},
     {"spec", "textbook"},
-    {"task", "values", "range_plan", "wanted", "preview"},
+    {"edges", "task", "values", "range_plan", "wanted", "preview"},
     {"storage", "training"},
     {"study"},
     {"telemetry", "checkpoint_files", "stop"},
@@ -34,6 +34,7 @@ LAYERS = [
     {"worker", "cost", "lint", "one_trial", "fleet"},
     {"repair"},
     {"preflight"},
+    {"review"},
     {"report", "export", "summary", "progress"},
     {"launch"},
     {"origin", "range_answer"},
@@ -56,7 +57,7 @@ HOMES = {
     "rich": {"progress"},
     "matplotlib": {"report"},
     "jinja2": {"report", "export"},
-    "scipy": {"confirm"},
+    "scipy": {"audit", "confirm"},
     "torch": {"training", "parameters", "muon", "schedulers", "plateau", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
