@@ -56,7 +56,7 @@ HOMES = {
     "rich": {"progress"},
     "matplotlib": {"report"},
     "jinja2": {"report", "export"},
-    "scipy": {"confirm"},
+    "scipy": {"confirm", "training.calibrated"},
     "torch": {"training", "parameters", "muon", "schedulers", "plateau", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
