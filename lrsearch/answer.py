@@ -246,6 +246,7 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
         metric=search.spec.objective.metric,
         versions=study["versions"],
         validate_every=search.spec.validate_every,
+        rungs=search.spec.pruning.rungs if search.spec.pruning is not None else (),
     )
 
 

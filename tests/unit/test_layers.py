@@ -57,7 +57,7 @@ HOMES = {
     "rich": {"progress"},
     "matplotlib": {"report"},
     "jinja2": {"report", "export"},
-    "scipy": {"audit", "confirm"},
+    "scipy": {"audit", "confirm", "training.calibrated"},
     "torch": {"training", "parameters", "muon", "schedulers", "plateau", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
