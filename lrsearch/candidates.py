@@ -1,0 +1,43 @@
+"""Which trials are worth confirming: pure functions of their curves.
+
+A trial's own value is the best of its validations, and so partly luck; a mean of neighbouring
+validations is less so.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from statistics import fmean
+from typing import Any
+
+from lrsearch.spec import StudySpec
+from lrsearch.values import objective_value
+
+#: Validations that are averaged.
+SMOOTHED_OVER = 3
+
+
+def smoothed_score(rows: Sequence[Mapping[str, Any]], spec: StudySpec) -> float | None:
+    """The objective, smoothed over neighbouring validations; None if none is finite.
+
+    It is the best moving mean of three, or the mean of the last three where the objective is that
+    of the last validation. A shorter curve is averaged as a whole.
+    """
+    values = [objective_value(row, spec) for row in rows]
+    finite = [value for value in values if value is not None and isfinite(value)]
+    if not finite:
+        return None
+    starts = range(max(1, len(finite) - SMOOTHED_OVER + 1))
+    means = [fmean(finite[start : start + SMOOTHED_OVER]) for start in starts]
+    if spec.objective.at == "last":
+        return means[-1]
+    return min(means, key=spec.objective.loss)
+
+
+def ranked(curves: Mapping[int, Sequence[Mapping[str, Any]]], spec: StudySpec) -> list[int]:
+    """The trials by their smoothed score, the best first; of equals the first given.
+
+    `curves` has the rows of each trial by its number.
+    """
+    scores = {number: smoothed_score(rows, spec) for number, rows in curves.items()}
+    losses = {n: spec.objective.loss(score) for n, score in scores.items() if score is not None}
+    return sorted(losses, key=losses.__getitem__)
