@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from share import STUDIES, run_study
 
-from lrsearch.candidates import ranked, smoothed_score
+from lrsearch.candidates import Candidate, ranked, smoothed_score
 from lrsearch.recipe import Recipe
 from lrsearch.spec import StudySpec
 from lrsearch.storage import curves, trials
@@ -43,9 +43,12 @@ def good_recipes(spec: StudySpec, count: int) -> list[dict[str, Any]]:
         with database.read() as connection:
             rows = trials.everything(connection, search.study_id)
             complete = {row["number"]: row for row in rows if row["state"] == "complete"}
-            lines = {n: curves.of_trial(connection, row["id"]) for n, row in complete.items()}
+            found = [
+                Candidate(number=n, value=r["value"], rows=curves.of_trial(connection, r["id"]))
+                for n, r in complete.items()
+            ]
         database.close()
-    return [complete[number]["recipe"] for number in ranked(lines, spec)[:count]]
+    return [complete[number]["recipe"] for number in ranked(found, spec)[:count]]
 
 
 def run_all(
@@ -73,7 +76,10 @@ def run_all(
 def _scores(rows: list[dict[str, Any]], spec: StudySpec) -> list[float | None]:
     best = best_validation(rows, spec)
     value = None if best is None else objective_value(best, spec)
-    return [None if each is None else float(f"{each:.5g}") for each in (value, smoothed_score(rows, spec))]
+    return [
+        None if each is None else float(f"{each:.5g}")
+        for each in (value, smoothed_score(rows, spec))
+    ]
 
 
 def record(out: Path, *, recipes: int, seeds: int, epochs: int) -> None:
@@ -83,7 +89,9 @@ def record(out: Path, *, recipes: int, seeds: int, epochs: int) -> None:
     """
     base = StudySpec.load(STUDIES / "digits.yaml")
     budget = base.budget.model_copy(update={"trials": TRIALS_PER_RECIPE * recipes})
-    spec = base.model_copy(update={"confirm": None, "epochs": epochs, "budget": budget})
+    spec = base.model_copy(
+        update={"confirm": None, "pruning": None, "epochs": epochs, "budget": budget}
+    )
     torch.set_num_threads(1)
     good = good_recipes(spec, recipes)
     print(f"{len(good)} recipes", file=sys.stderr)
@@ -91,7 +99,7 @@ def record(out: Path, *, recipes: int, seeds: int, epochs: int) -> None:
     by_seed = []
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         by_seed.append(run_all(spec, cache, good, seed))
-        print(f"seed {seed}: {by_seed[-1][0]}", file=sys.stderr)
+        print(f"seed {seed}: {by_seed[-1]}", file=sys.stderr)
     titles = [Recipe.from_dict(recipe).title() for recipe in good]
     content = {"recipes": titles, "runs": [list(runs) for runs in zip(*by_seed, strict=True)]}
     out.parent.mkdir(parents=True, exist_ok=True)

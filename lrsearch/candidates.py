@@ -5,6 +5,7 @@ validations is less so.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
 from typing import Any
@@ -33,11 +34,21 @@ def smoothed_score(rows: Sequence[Mapping[str, Any]], spec: StudySpec) -> float 
     return min(means, key=spec.objective.loss)
 
 
-def ranked(curves: Mapping[int, Sequence[Mapping[str, Any]]], spec: StudySpec) -> list[int]:
-    """The trials by their smoothed score, the best first; of equals the first given.
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """An ended trial."""
 
-    `curves` has the rows of each trial by its number.
-    """
-    scores = {number: smoothed_score(rows, spec) for number, rows in curves.items()}
-    losses = {n: spec.objective.loss(score) for n, score in scores.items() if score is not None}
-    return sorted(losses, key=losses.__getitem__)
+    number: int
+    #: Its own; it stands for the score where no validation was recorded.
+    value: float
+    rows: Sequence[Mapping[str, Any]]
+
+
+def ranked(trials: Sequence[Candidate], spec: StudySpec) -> list[int]:
+    """The trials' numbers by their smoothed scores, the best first; of equals the first given."""
+
+    def loss(trial: Candidate) -> float:
+        score = smoothed_score(trial.rows, spec)
+        return spec.objective.loss(trial.value if score is None else score)
+
+    return [trial.number for trial in sorted(trials, key=loss)]
