@@ -125,7 +125,8 @@ class Pruning(Part):
 class Confirm(Part):
     """How many candidates are re-run, and runs in all (at most a quarter of the study)."""
 
-    top: int = Field(default=3, ge=1)
+    #: Candidates at most; None leaves it to the number of runs, see `confirm_plan.shape`.
+    top: int | None = Field(default=None, ge=1)
     runs: int | None = Field(default=None, ge=1)
 
 

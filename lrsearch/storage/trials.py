@@ -239,14 +239,21 @@ def recipes(
     return {row["number"]: row["recipe"] for row in fetch(connection, query)}
 
 
-def ranked(connection: Connection, study_id: int, *, minimize: bool, limit: int) -> list[Row]:
-    """The best complete trials, the earlier first among equals."""
+def ranked(
+    connection: Connection,
+    study_id: int,
+    *,
+    minimize: bool,
+    limit: int,
+    states: Sequence[TrialState] = (TrialState.COMPLETE,),
+) -> list[Row]:
+    """The best trials of these states by value, the earlier first among equals."""
     value = trials.c.value.asc() if minimize else trials.c.value.desc()
     query = (
         select(trials)
         .where(
             trials.c.study_id == study_id,
-            trials.c.state == TrialState.COMPLETE,
+            trials.c.state.in_(states),
             trials.c.value.is_not(None),
         )
         .order_by(value, trials.c.ticket)
