@@ -1,0 +1,112 @@
+"""Hardships: lrsearch's own study, disturbed in a way that a user's study may be."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from duel_methods import Found, Method, default_spec, recommended, run_study
+from duel_training import Problem
+
+from lrsearch.errors import LrsearchError
+from lrsearch.range_plan import ramp_plan
+from lrsearch.ranges import Range
+from lrsearch.space import SearchSpace
+from lrsearch.storage import range_tests
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.search import Search
+from lrsearch.textbook import textbook_recipes
+from lrsearch.training.ramp import RangeTraining
+
+#: So many decades are lr ranges moved up, and no range test keeps the search from their upper part.
+DIVERGING_DECADES = 1.5
+#: So many decades are windows wrong: too high in studies with an even seed, else too low.
+WRONG_DECADES = 1.5
+#: What the learning rates of textbook recipes are multiplied by, in turn: just inside the default
+#: ranges, where SGD hardly trains, AdamW hardly learns anything, and AdamW is slow.
+BAD_FACTORS = (1 / 40, 90.0, 1 / 9)
+
+
+class HardshipError(LrsearchError):
+    """The study does not know this hardship."""
+
+
+def diverging(problem: Problem, seed: int, budget: int) -> Found:
+    """lr ranges so high that about half of the trials diverge."""
+    spec = default_spec(problem, seed, budget, range_test="none")
+    moved = spec.model_copy(update={"space": _moved(spec.space, 10**DIVERGING_DECADES)})
+    return recommended(run_study(problem, moved), "diverging", budget)
+
+
+def _moved(space: SearchSpace, factor: float) -> SearchSpace:
+    optimizers = {}
+    for name, fields in space.optimizers.items():
+        lr = fields["lr"]
+        assert isinstance(lr, Range)
+        moved = replace(lr, low=lr.low * factor, high=lr.high * factor)
+        optimizers[name] = {**fields, "lr": moved}
+    return replace(space, optimizers=optimizers)
+
+
+def wrong_range_test(problem: Problem, seed: int, budget: int) -> Found:
+    """Windows that lie decades off; the tests are trained and charged as ever."""
+    factor = 10 ** (WRONG_DECADES if seed % 2 == 0 else -WRONG_DECADES)
+    study = run_study(
+        problem,
+        default_spec(problem, seed, budget),
+        lambda search: _record_wrong(problem, search, factor),
+    )
+    return recommended(study, "wrong-range-test", budget)
+
+
+def _record_wrong(problem: Problem, search: Search, factor: float) -> None:
+    """Train and record the study's range tests, their windows multiplied by a factor.
+
+    Raises HardshipError if it has none.
+    """
+    found = 0
+    while (row := search.claim_range_test("duel")) is not None:
+        plan = ramp_plan(search.spec, row["optimizer"])
+        training = RangeTraining(search.spec, plan, problem.cache, lambda: False)
+        test = training.run(row["seeds"])
+        assert test is not None
+        window = None if test.window is None else tuple(lr * factor for lr in test.window)
+        values = {
+            "state": TrialState.COMPLETE,
+            "result": replace(test, window=window).to_dict(),
+            "reason": test.reason,
+            "epochs": training.epochs,
+            "seconds": training.seconds,
+        }
+        with search.database.begin() as connection:
+            range_tests.record(connection, row, values)
+        found += 1
+    if not found:
+        raise HardshipError(
+            f"--hardship wrong-range-test: at {search.spec.budget.total_epochs:g} epochs the study "
+            f"has no range test; take a larger --budget or another task"
+        )
+
+
+def bad_defaults(problem: Problem, seed: int, budget: int) -> Found:
+    """Bad recipes are trained first, in the place of the textbook's."""
+    spec = default_spec(problem, seed, budget)
+    usual = textbook_recipes(spec.space, len(BAD_FACTORS), problem.task.batch_size)
+    bad = [
+        {**recipe, "optimizer": {**recipe["optimizer"], "lr": recipe["optimizer"]["lr"] * factor}}
+        for recipe, factor in zip(usual, BAD_FACTORS, strict=True)
+    ]
+    study = run_study(problem, default_spec(problem, seed, budget, textbook=0, enqueue=bad))
+    return recommended(study, "bad-defaults", budget)
+
+
+def _method(hardship: Callable[[Problem, int, int], Found]) -> Method:
+    def of_budgets(problem: Problem, seed: int, budgets: Sequence[int]) -> Iterator[Found]:
+        return (hardship(problem, seed, budget) for budget in budgets)
+
+    return of_budgets
+
+
+HARDSHIPS: dict[str, Method] = {
+    "diverging": _method(diverging),
+    "wrong-range-test": _method(wrong_range_test),
+    "bad-defaults": _method(bad_defaults),
+}
