@@ -63,9 +63,7 @@ def range_edge(recipe: Mapping[str, Any], space: SearchSpace) -> RangeEdge | Non
         return None
     scale = scale_of(recipe, space) if domain.in_unit else 1.0
     low, high = domain.low / scale, domain.high / scale
-    margins = {"high": math.log10(high / lr)}
-    if low > 0:
-        margins["low"] = math.log10(lr / low)
+    margins = {"high": math.log10(high / lr), "low": math.log10(lr / low)}
     side = min(margins, key=lambda side: margins[side])
     edge = low if side == "low" else high
     if margins[side] >= NEAR:

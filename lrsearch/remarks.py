@@ -16,7 +16,7 @@ def audit_line(audit: Mapping[str, Any]) -> str | None:
             f"({audit['least']} are needed)."
         )
     return (
-        f"Audit: pruning would have lost {audit['false']} of {trials}{pool} that ended among the "
+        f"Audit: pruning would have lost {audit['false']} of {trials}{pool}, which ended among the "
         f"best 5 %: {share_text(audit)}."
     )
 
