@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lrsearch import edges
-from lrsearch.advice import gain_of_doubling
+from lrsearch.advice import LEAST_TRIALS, gain_of_doubling
 from lrsearch.audit import LEAST_AUDITED, Audited, Rate, falsely_pruned, rates
 from lrsearch.spec import StudySpec
 from lrsearch.storage import audits, range_tests, trials
@@ -79,6 +79,8 @@ def advice_of(
     )
     without_value = len(ended) - len(complete) - len(stopped)
     gain = gain_of_doubling(complete, stopped, without_value=without_value)
+    if len(ended) < LEAST_TRIALS:
+        gain = None
     values = winner["values"] if winner is not None else []
     best = _best(ended, spec)
     answer = winner or (best and {"trial": best["number"], "recipe": best["recipe"]})
@@ -126,7 +128,7 @@ def _warnings(
     found: list[dict[str, Any]] = []
     if end is not None and not (end.side == "high" and cliff is not None):
         found.append(
-            {"kind": "range", **about, "side": end.side, "edge": end.edge} | {"space": end.line}
+            {"kind": "range", **about, "side": end.side, "edge": end.edge} | {"line": end.line}
         )
     if cliff is not None:
         found.append({"kind": "stability", **about, "edge": cliff.edge, "diverged": cliff.diverged})

@@ -87,17 +87,18 @@ def audit(audited, false, ci95, studies=1):
         (audit(0, 0, None), None),
         (
             audit(1, 0, None),
-            "Audit: 1 audited trial, too few to tell how often pruning errs (10 are needed).",
+            "Audit: of 1 trial that pruning would have stopped, 0 ended among the best 5 %: too "
+            "few to tell how often pruning errs, 10 are needed.",
         ),
         (
             audit(20, 1, [0.00127, 0.2487], studies=3),
-            "Audit: pruning would have lost 1 of 20 audited trials in 3 studies of the project, "
-            "which ended among the best 5 %: 5 % (95 %: 0.13 to 25 %).",
+            "Audit: of 20 trials that pruning would have stopped (in 3 studies of the project), 1 "
+            "ended among the best 5 %: 5 % (95 %: 0.13 to 25 %).",
         ),
         (
             audit(20, 20, [0.83, 1.0]),
-            "Audit: pruning would have lost 20 of 20 audited trials, which ended among the best "
-            "5 %: 100 % (95 %: 83 to 100 %).",
+            "Audit: of 20 trials that pruning would have stopped, 20 ended among the best 5 %: "
+            "100 % (95 %: 83 to 100 %).",
         ),
     ],
     ids=["none", "few", "pooled", "all"],
