@@ -1,6 +1,7 @@
 """Audited trials: which go on past a rung that stops them, and what then stands in the database."""
 
 import pytest
+from sqlalchemy import update
 from tiny_studies import (
     EPOCHS,
     VALIDATIONS,
@@ -12,15 +13,18 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.advice import LEAST_TRIALS
+from lrsearch.audit import LEAST_AUDITED
 from lrsearch.storage import curves, leases, studies, trials
 from lrsearch.storage.tables import TrialState
+from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.search import Search
 from lrsearch.summary import summarize
 
 #: Rungs of the tiny study; every second trial that they stop is audited.
 HALF = {"rungs": [0.15, 0.4], "min_peers": 3, "audit": 0.5}
 WORST = 100.0
-PEERS, OTHERS = 6, 10
+PEERS, OTHERS = 5, 8
 
 
 def audited_search(database, **changes):
@@ -139,8 +143,8 @@ def test_epochs_beyond_the_rung_are_the_audits(database):
 
 def test_workers_train_audited_trials_to_their_ends(database):
     search = audited_search(database, pruning={**HALF, "audit": 0.9}, confirm="none")
-    with database.begin() as connection:  # a study of 100 trials whose epochs are used after eight
-        studies.change(connection, search.study_id, epochs_total=8 * EPOCHS)
+    with database.begin() as connection:  # a study of 100 trials whose epochs are used after six
+        studies.change(connection, search.study_id, epochs_total=6 * EPOCHS)
     work(search)
     with database.read() as connection:
         rows = trials.everything(connection, search.study_id)
@@ -152,3 +156,72 @@ def test_workers_train_audited_trials_to_their_ends(database):
     for row in whole:
         assert (lengths[row["id"]], row["epochs"]) == (VALIDATIONS, EPOCHS)
         assert row["audit_from"] in (0.5, 1.5)
+
+
+def study_with_audits(database, name, values, **changes):
+    """Audited trials that ended with these values; None diverged. Peers ended with 1."""
+    fields = {"name": name, "pruning": {**HALF, "audit": 0.99}, **changes}
+    search = make_search(database, budget={"trials": 100}, textbook="none", **fields)
+    for _ in range(PEERS):
+        trial = ask(search)
+        arrives(search, trial, 1.0, rung=0)
+        search.tell(trial, ended(TrialState.COMPLETE))
+    for value in values:
+        trial = ask(search)
+        while not arrives(search, trial, WORST, rung=0):  # one of the hundredth that is not drawn
+            search.tell(trial, ended(TrialState.PRUNED))
+            trial = ask(search)
+        state = TrialState.DIVERGED if value is None else TrialState.COMPLETE
+        rows = [] if value is None else [curve_row(2, val_loss=value)]
+        search.tell(trial, ended(state), rows)
+    return search
+
+
+def test_the_rate_is_pooled_over_the_studies_of_a_project(database):
+    space = {"optimizers": {"adamw": {}}, "schedules": {"cosine": {}}}
+    same = {"project": "vision", "space": space}
+    first = study_with_audits(database, "first", [0.5, 2.0, 3.0, None], **same)
+    study_with_audits(database, "second", [0.5] + 6 * [2.0], **same)
+    other = study_with_audits(database, "third", [0.5], space=space)
+    alone = summarize(other)["audit"]
+    assert (alone["audited"], alone["false"], alone["ci95"]) == (1, 1, None)
+    assert (alone["own"], alone["studies"], alone["families"]) == (1, 1, {})
+    pooled = summarize(first)["audit"]
+    assert (pooled["audited"], pooled["own"], pooled["studies"]) == (11, 4, 2)
+    assert pooled["audited"] >= LEAST_AUDITED
+    assert (pooled["false"], pooled["share"]) == (2, 2 / 11)
+    assert pooled["ci95"] == pytest.approx([0.0228, 0.5178], abs=1e-4)
+    assert pooled["families"]["cosine"]["ci95"] == pooled["ci95"]
+
+
+def test_a_maximized_objective_is_audited_the_other_way_round(database):
+    objective = {"metric": "mae", "direction": "maximize"}
+    search = study_with_audits(database, "maximized", [2.0], objective=objective)
+    with database.begin() as connection:
+        rows = trials.everything(connection, search.study_id)
+        top = rows[-1]["id"]
+        connection.execute(update(trial_table).where(trial_table.c.id == top).values(value=9.0))
+    assert summarize(search)["audit"]["false"] == 1
+
+
+def test_a_study_says_what_more_trials_would_bring_and_where_its_answer_lies(database):
+    lr = {"low": 1e-3, "high": 10.0, "log": True}
+    space = {"optimizers": {"sgd": {"lr": lr, "momentum": 0.9}}, "schedules": {"constant": {}}}
+    given = [
+        {"optimizer": {"name": "sgd", "lr": lr, "momentum": 0.9}, "schedule": "constant"}
+        for lr in [6.0] + [0.1 * 1.05**i for i in range(LEAST_TRIALS)]
+    ]
+    search = make_search(database, space=space, enqueue=given, budget={"trials": 40})
+    for i in range(LEAST_TRIALS):
+        trial = ask(search)
+        row = curve_row(1, val_loss=0.5 + 0.01 * i)
+        assert summarize(search)["advice"]["gain"] is None
+        search.tell(trial, ended(TrialState.COMPLETE), [row])
+    advice = summarize(search)["advice"]
+    assert (advice["gain"]["trials"], advice["seed_sd"]) == (LEAST_TRIALS, None)
+    assert advice["gain"]["ci95"] == [0.0, pytest.approx(0.05)]
+    (warning,) = advice["warnings"]
+    assert (warning["kind"], warning["trial"], warning["lr"]) == ("range", 0, 6.0)
+    assert warning["line"] == "sgd: {lr: {low: 0.001, high: 100, log: true}}"
+    search.tell(ask(search), ended(TrialState.DIVERGED))
+    assert summarize(search)["advice"]["warnings"] == [warning]  # lr 0.2: no edge above 6

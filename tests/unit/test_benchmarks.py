@@ -150,6 +150,16 @@ def test_range_test_prints_its_windows_beside_recorded_trials(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_advice_sets_what_it_says_beside_what_came(benchmark, capsys):
+    benchmark("advice", "--data", str(RUNS), "--studies", "20", "--json").main()
+    rows = json.loads(capsys.readouterr().out)
+    sizes = {(row["pruning"], row["trials"]) for row in rows}
+    assert sizes == {(False, 16), (False, 32), (True, 16), (True, 32)}
+    for row in rows:
+        assert row["bootstrap"]["mean"] == 0 <= row["predicted"]["mean"]
+        assert 0 < row["covered"]["mean"] <= 1
+
+
 def test_trials_can_be_recorded_again(tmp_path):
     out = tmp_path / "trials.jsonl.gz"
     options = ("--trials", "1", "--epochs", "1", "--out", out)
