@@ -4,6 +4,7 @@ torch and Optuna already. Exit code, output and files are those of a fresh `lrse
 import gc
 import multiprocessing
 import os
+import runpy
 import sys
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -40,14 +41,23 @@ class Ended:
 
 def run_command(*arguments, folder, seconds=SECONDS, **environment):
     """`lrsearch ARGUMENTS` in `folder`, with these environment variables besides."""
-    words = [str(word) for word in arguments]
+    return _wait_for(_be_lrsearch, arguments, folder, seconds, environment)
+
+
+def run_script(path, *options, folder, seconds=SECONDS):
+    """`python PATH OPTIONS` in `folder`."""
+    return _wait_for(_be_script, (path, *options), folder, seconds, {})
+
+
+def _wait_for(program, words, folder, seconds, environment):
+    words = [str(word) for word in words]
     output = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
-    process = in_process(_be_lrsearch, words, folder, output, environment)
+    process = in_process(program, words, folder, output, environment)
     process.join(seconds)
     if process.exitcode is None:
         process.kill()
         process.join()
-        raise AssertionError(f"lrsearch {' '.join(words)} still ran after {seconds} s")
+        raise AssertionError(f"{' '.join(words)} still ran after {seconds} s")
     out, err = (path.read_text() for path in output)
     return Ended(code=process.exitcode, out=out, err=err)
 
@@ -73,6 +83,18 @@ def in_process(function, *arguments):
 def _be_lrsearch(words, folder, output, environment):
     from lrsearch.cli import main
 
+    _be(main, ["lrsearch", *words], folder, output, environment)
+
+
+def _be_script(words, folder, output, environment):
+    def main():
+        sys.path.insert(0, str(Path(words[0]).parent))
+        runpy.run_path(words[0], run_name="__main__")
+
+    _be(main, words, folder, output, environment)
+
+
+def _be(main, words, folder, output, environment):
     for number, path in enumerate(output, start=1):
         with path.open("w") as file:
             os.dup2(file.fileno(), number)
@@ -80,7 +102,8 @@ def _be_lrsearch(words, folder, output, environment):
     sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
     os.chdir(folder)
     os.environ.update(environment)
-    sys.argv = ["lrsearch", *words]
+    sys.argv = words
+    code = 0
     try:
         main()
     except SystemExit as ending:
