@@ -16,7 +16,6 @@ from sqlalchemy import select
 
 from lrsearch.range_plan import ramp_plan
 from lrsearch.recipe import Recipe
-from lrsearch.rungs import signal
 from lrsearch.storage import curves, tables
 from lrsearch.storage.rows import Row, fetch
 from lrsearch.study import blame
@@ -26,7 +25,7 @@ from lrsearch.task import LoadedTask
 from lrsearch.training.loop import Training
 from lrsearch.training.ramp import RangeTraining
 from lrsearch.training.setup import TaskCache, plan_of, start_training
-from lrsearch.values import best_validation, objective_value
+from lrsearch.values import best_validation, objective_value, signal
 
 OPTUNAS = {
     "complete": OptunaState.COMPLETE,
@@ -222,7 +221,7 @@ def rungs(found: Found) -> Check:
     for row in found.trials:
         plan, seen = _plan(found, row), found.curves[row["id"]]
         wanted = {
-            plan.rungs[point["validation"]]: signal(point["val_loss"], point["val_loss_ema"])
+            plan.rungs[point["validation"]]: signal(point, found.search.spec)
             for point in seen
             if point["validation"] in plan.rungs and point["val_loss"] is not None
         }

@@ -9,6 +9,7 @@ from lrsearch.errors import StudyError
 from lrsearch.origin import budget_text, number, origin_text
 from lrsearch.range_answer import window_line
 from lrsearch.recipe import Recipe
+from lrsearch.remarks import audit_line, gain_line, warning_lines
 from lrsearch.spec import StudySpec
 from lrsearch.study.search import Search
 
@@ -126,6 +127,14 @@ def _baseline(study: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _review(study: Mapping[str, Any]) -> list[str]:
+    """What the study says about itself, a line each."""
+    lines = [f"Warning: {line}" for line in warning_lines(study["advice"])]
+    gain = gain_line(study["advice"], study["objective"]["metric"])
+    lines += [line for line in (gain, audit_line(study["audit"])) if line is not None]
+    return ["", *lines] if lines else []
+
+
 def cost_text(study: Mapping[str, Any], plan: CostPlan | None, wall_seconds: float) -> str:
     """What the study has cost, against the plan."""
     epochs, seconds = study["epochs"], study["seconds"]
@@ -137,6 +146,7 @@ def cost_text(study: Mapping[str, Any], plan: CostPlan | None, wall_seconds: flo
     parts = [
         part("range_test", plan.range_test if plan else None),
         part("search", plan.search if plan else None),
+        *([part("audit", None)] if epochs["audit"] else []),
         part("confirm", plan.confirm if plan else None),
     ]
     text = f"Cost in epochs: {', '.join(parts)}; training time {_duration(sum(seconds.values()))}"
@@ -149,7 +159,7 @@ def answer_text(
     """The end of `lrsearch run`: the answer, what it cost, and where it is."""
     name = study["name"]
     lines = [] if wall_seconds else [f"study {name} is {study['state']}; nothing is left to do"]
-    lines += ["", recipe_text(study), "", cost_text(study, plan, wall_seconds)]
+    lines += ["", recipe_text(study), *_review(study), "", cost_text(study, plan, wall_seconds)]
     lines += [window_line(test) for test in study["range_tests"] if test["reason"]]
     lines.append(f"Report: {folder / 'report.html'}")
     if study["best"] is not None:
@@ -165,7 +175,7 @@ def study_text(study: Mapping[str, Any]) -> str:
     lines += [f"trials: {counts}", *origin_text(study["origin"])]
     lines += [window_line(test) for test in study["range_tests"]]
     lines += [f"engine: {item['title']} ({item['device']})" for item in study["engines"]]
-    lines += ["", recipe_text(study), "", cost_text(study, None, 0.0)]
+    lines += ["", recipe_text(study), *_review(study), "", cost_text(study, None, 0.0)]
     return "\n".join(lines)
 
 
@@ -236,6 +246,7 @@ def export_text(search: Search, *, trial: int | None, form: str) -> str:
         metric=search.spec.objective.metric,
         versions=study["versions"],
         validate_every=search.spec.validate_every,
+        rungs=search.spec.pruning.rungs if search.spec.pruning is not None else (),
     )
 
 

@@ -7,38 +7,29 @@ run on further seeds that had no part in choosing it, and only those give the re
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Any
 
 from sqlalchemy import Connection
 
+from lrsearch import basin, confirm_plan
+from lrsearch.basin import LrTrial
+from lrsearch.candidates import Candidate, ranked
+from lrsearch.confirm_plan import MOST_RUNS, Setting
+from lrsearch.confirm_stats import pooled_spread
+from lrsearch.confirm_summary import summary
 from lrsearch.errors import StudyError
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
 from lrsearch.spec_parts import Confirm
-from lrsearch.storage import claims, confirmations, studies, trials
+from lrsearch.storage import claims, confirmations, curves, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study.search import Search
 
-#: `auto` asks for no more runs than this; beyond 30 the regret of the choice hardly falls.
-MOST_RUNS = 30
-#: Share of the runs that choose; the rest report. 18 of 30 choosing and 12 reporting gave 94-95 %
-#: coverage of the 95 % interval, reporting all of them 86-88 %.
-CHOOSING_SHARE = 0.6
-#: One re-run each chooses no better than the search itself did.
-LEAST_SEEDS = 2
-
-CHOOSE, REPORT = "choose", "report"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """How many candidates are re-run on how many seeds each, and how many runs then report."""
-
-    candidates: int
-    seeds: int
-    report: int
+#: Trials, by their own value, whose curves are looked at for candidates.
+LOOKED_AT = 50
+#: A learning rate does well where the best value is within so many standard deviations of a seed
+#: of the study's best.
+BASIN_SPREADS = 2.0
 
 
 def allowed_runs(
@@ -51,43 +42,33 @@ def allowed_runs(
     return max(0, runs)
 
 
-def shape(runs: int, top: int) -> Shape:
-    """Divide `runs` between choosing among up to `top` candidates and reporting."""
-    for candidates in range(top, 1, -1):
-        seeds = math.floor(CHOOSING_SHARE * runs / candidates)
-        if seeds >= LEAST_SEEDS:
-            return Shape(candidates=candidates, seeds=seeds, report=runs - candidates * seeds)
-    return Shape(candidates=1, seeds=0, report=runs)
+def next_round(
+    connection: Connection, search: Search, study: Row, *, has_test: bool = False
+) -> list[dict[str, Any]]:
+    """The runs that are due now: those that choose, then those that report, then the test's.
 
-
-def next_round(connection: Connection, search: Search, study: Row) -> list[dict[str, Any]]:
-    """The runs that are due now: first those that choose, then those that report, then none.
-
-    None are due while a search trial or an earlier run is still to end.
+    None are due while a search trial or an earlier run is still to end. `has_test` is whether the
+    task has a test set; it is not asked for once the runs that report are there.
     """
     runs = confirmations.everything(connection, search.study_id)
     waiting = any(run["state"] in claims.OPEN for run in runs)
-    reported = any(run["round"] == REPORT for run in runs)
     paused = study["state"] == StudyState.PAUSED
-    if waiting or reported or paused or trials.any_running(connection, search.study_id):
+    if waiting or paused or trials.any_running(connection, search.study_id):
         return []
     spec = StudySpec.from_stored(study["definition"])
     if spec.confirm is None:
         return []
-    best = _best_numbers(connection, search, spec.confirm.top)
-    if not best:
+    if any(run["round"] == confirm_plan.REPORT for run in runs):
+        found = _summary(connection, search, spec, runs)
+        return confirm_plan.run_for_test(runs, found[0]["trial"] if found else None)
+    setting = _setting(connection, search, study, spec, runs, has_test=has_test)
+    if setting.runs == 0:
         return []
-    plan = _shape_of(spec, study, runs, search.steps_per_epoch)
-    if plan.seeds and not runs:
-        return _choosing(spec, best[: plan.candidates], plan.seeds)
-    winner = choose(runs, spec) if runs else best[0]
-    if winner is None:
-        return []
-    baseline = trials.baseline(connection, search.study_id)
-    return _reporting(spec, winner, baseline["number"] if baseline else None, plan)
+    first = [] if runs else _candidates(connection, search, spec)
+    return confirm_plan.next_runs(setting, first, runs)
 
 
-def advance(search: Search) -> bool:
+def advance(search: Search, *, has_test: bool = False) -> bool:
     """Plan the next round if the search is over; one process at a time. Whether there was one."""
 
     def plan(connection: Connection) -> bool:
@@ -95,10 +76,12 @@ def advance(search: Search) -> bool:
         study = studies.by_id(connection, search.study_id)
         if study is None or search.may_start(connection):
             return False
-        if not next_round(connection, search, study):
+        if not next_round(connection, search, study, has_test=has_test):
             return False
         study = studies.lock(connection, search.study_id)
-        planned = [] if search.may_start(connection) else next_round(connection, search, study)
+        if search.may_start(connection):
+            return False
+        planned = next_round(connection, search, study, has_test=has_test)
         if planned:
             confirmations.add(connection, search.study_id, planned)
         return bool(planned)
@@ -106,19 +89,30 @@ def advance(search: Search) -> bool:
     return search.database.run(plan)
 
 
-def _best_numbers(connection: Connection, search: Search, top: int) -> list[int]:
-    minimize = search.spec.objective.direction == "minimize"
-    rows = trials.ranked(connection, search.study_id, minimize=minimize, limit=top)
-    return [row["number"] for row in rows]
+def _candidates(connection: Connection, search: Search, spec: StudySpec) -> list[int]:
+    """Trials by number, the best smoothed score first; pruned ones among them."""
+    minimize = spec.objective.direction == "minimize"
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    rows = trials.ranked(
+        connection, search.study_id, minimize=minimize, limit=LOOKED_AT, states=states
+    )
+    lines = curves.of_trials(connection, [row["id"] for row in rows])
+    found = [
+        Candidate(number=row["number"], value=row["value"], rows=lines[row["id"]]) for row in rows
+    ]
+    return ranked(found, spec)
 
 
-def _shape_of(
-    spec: StudySpec,
+def _setting(
+    connection: Connection,
+    search: Search,
     study: Row,
+    spec: StudySpec,
     runs: Sequence[Row],
-    steps_per_epoch: int,
-) -> Shape:
-    """The same shape in both rounds: epochs that the first has used count as left."""
+    *,
+    has_test: bool,
+) -> Setting:
+    """The same shape in all rounds: epochs that earlier ones have used count as left."""
     assert spec.confirm is not None
     left = None
     if study["epochs_total"] is not None:
@@ -128,117 +122,72 @@ def _shape_of(
         spec,
         started=study["trials_used"],
         epochs_left=left,
-        horizon=spec.horizon_epochs(steps_per_epoch),
+        horizon=spec.horizon_epochs(search.steps_per_epoch),
     )
-    return shape(min(spec.confirm.runs or MOST_RUNS, allowed), spec.confirm.top)
-
-
-def _choosing(spec: StudySpec, numbers: Sequence[int], seeds: int) -> list[dict[str, Any]]:
-    # Seed by seed, so that candidates are compared on the same data order and initial weights.
-    return [
-        {"round": CHOOSE, "role": "candidate", "number": number, "seed": spec.seed + 1 + i}
-        for i in range(seeds)
-        for number in numbers
-    ]
-
-
-def _reporting(
-    spec: StudySpec, winner: int, baseline: int | None, plan: Shape
-) -> list[dict[str, Any]]:
-    """The winner on fresh seeds; a baseline takes half of them, the same ones."""
-    roles = [("winner", winner)]
-    if baseline is not None and baseline != winner and plan.report >= 2 * LEAST_SEEDS:
-        roles.append(("baseline", baseline))
-    first = spec.seed + 1 + plan.seeds
-    return [
-        {"round": REPORT, "role": role, "number": number, "seed": first + i}
-        for i in range(plan.report // len(roles))
-        for role, number in roles
-    ]
-
-
-def choose(runs: Sequence[Mapping[str, Any]], spec: StudySpec) -> int | None:
-    """The candidate with the best mean over the choosing seeds; one that failed a seed loses."""
-    means: dict[int, float] = {}
-    choosing = [run for run in runs if run["round"] == CHOOSE]
-    for number in dict.fromkeys(run["number"] for run in choosing):
-        values = [run["value"] for run in choosing if run["number"] == number]
-        if all(value is not None for value in values):
-            means[number] = spec.objective.loss(fmean(values))
-    return min(means, key=lambda number: means[number]) if means else None
-
-
-def interval(values: Sequence[float]) -> list[float] | None:
-    """The 95 % t-interval of the mean; None for fewer than two values."""
-    if len(values) < 2:
-        return None
-    from scipy.stats import t
-
-    half = float(t.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
-    return [fmean(values) - half, fmean(values) + half]
-
-
-def summary(
-    runs: Sequence[Mapping[str, Any]], recipes: Mapping[int, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """What the reporting seeds say, winner first: mean, interval, runs, and whether it is a tie.
-
-    A baseline is tied with the winner when the interval of their paired difference holds 0.
-    """
-    reported = [run for run in runs if run["round"] == REPORT]
-    if not reported or any(run["state"] in claims.OPEN for run in reported):
-        return []
-    by_role = {
-        role: {run["seed"]: run["value"] for run in reported if run["role"] == role}
-        for role in ("winner", "baseline")
-    }
-    pairs = [
-        value - by_role["baseline"][seed]
-        for seed, value in by_role["winner"].items()
-        if value is not None and by_role["baseline"].get(seed) is not None
-    ]
-    difference = interval(pairs)
-    tied = difference is not None and difference[0] <= 0 <= difference[1]
-    result = []
-    for role, scores in by_role.items():
-        values = [value for value in scores.values() if value is not None]
-        if not values:
-            continue
-        number = next(run["number"] for run in reported if run["role"] == role)
-        result.append(
-            {
-                "trial": number,
-                "mean": fmean(values),
-                "ci95": interval(values),
-                "n": len(values),
-                "tied": tied,
-                "recipe": recipes[number],
-                "role": role,
-                "values": values,
-                "failed": len(scores) - len(values),
-                "metrics": _mean_metrics([run for run in reported if run["role"] == role]),
-            }
-        )
-    return result
-
-
-def _mean_metrics(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    scored = [run["metrics"] for run in runs if run["metrics"]]
-    names = scored[0] if scored else {}
-    return {
-        name: fmean(metrics[name] for metrics in scored)
-        for name in names
-        if all(metrics[name] is not None for metrics in scored)
-    }
+    baseline = trials.baseline(connection, search.study_id)
+    return Setting(
+        runs=min(spec.confirm.runs or MOST_RUNS, allowed),
+        top=spec.confirm.top,
+        baseline=baseline["number"] if baseline else None,
+        has_test=has_test,
+        tolerance=spec.tolerance,
+        minimize=spec.objective.direction == "minimize",
+        first_seed=spec.seed + 1,
+    )
 
 
 def confirmed(search: Search) -> list[dict[str, Any]]:
-    """The study's confirmed recipes, the winner first; empty until the reporting runs are done."""
+    """The study's confirmed recipes, see `confirm_summary.summary`; empty until they are."""
     with search.database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
-        numbers = {run["number"] for run in runs if run["round"] == REPORT}
-        recipes = trials.recipes(connection, search.study_id, sorted(numbers))
-    return summary(runs, recipes)
+        if not any(run["round"] == confirm_plan.REPORT for run in runs):
+            return []
+        study = studies.by_id(connection, search.study_id)
+        assert study is not None
+        spec = StudySpec.from_stored(study["definition"])
+        return _summary(connection, search, spec, runs)
+
+
+def _summary(
+    connection: Connection, search: Search, spec: StudySpec, runs: Sequence[Row]
+) -> list[dict[str, Any]]:
+    rows = trials.everything(connection, search.study_id)
+    by_number = {row["number"]: row for row in rows if row["number"] is not None}
+    return summary(runs, by_number, spec, _basins(runs, by_number, spec))
+
+
+def _basins(
+    runs: Sequence[Row], by_number: Mapping[int, Row], spec: StudySpec
+) -> dict[int, float | None]:
+    """Of each trial with runs that report, how wide the learning rates around it do well."""
+    reported = [run for run in runs if run["round"] == confirm_plan.REPORT]
+    values: dict[int, list[float]] = {}
+    for run in runs:
+        if run["value"] is not None:
+            values.setdefault(run["number"], []).append(run["value"])
+    known = [row for row in by_number.values() if row["recipe"] and row["ended_at"] is not None]
+    losses = {row["number"]: _final_loss(row, spec) for row in known}
+    best = min((loss for loss in losses.values() if loss is not None), default=None)
+    if best is None:
+        return {}
+    within = max(spec.tolerance, BASIN_SPREADS * (pooled_spread(list(values.values())) or 0.0))
+    basins: dict[int, float | None] = {}
+    for number in dict.fromkeys(run["number"] for run in reported):
+        optimizer = by_number[number]["recipe"]["optimizer"]
+        mine = [
+            LrTrial(lr=row["recipe"]["optimizer"]["lr"], loss=losses[row["number"]])
+            for row in known
+            if row["recipe"]["optimizer"]["name"] == optimizer["name"]
+        ]
+        basins[number] = basin.width(optimizer["lr"], mine, best + within)
+    return basins
+
+
+def _final_loss(row: Row, spec: StudySpec) -> float | None:
+    """What a trial reached at its end; None for one that did not get there."""
+    if row["state"] != TrialState.COMPLETE or row["value"] is None:
+        return None
+    return spec.objective.loss(row["value"])
 
 
 def request(search: Search, *, top: int | None, runs: int | None) -> None:

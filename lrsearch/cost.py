@@ -3,7 +3,8 @@
 import sys
 from dataclasses import dataclass
 
-from lrsearch.confirm import MOST_RUNS, allowed_runs
+from lrsearch.confirm import allowed_runs
+from lrsearch.confirm_plan import MOST_RUNS
 from lrsearch.range_plan import range_plan
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
 

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 
 from lrsearch import __version__
 from lrsearch import wanted as wanting
-from lrsearch.confirm import MOST_RUNS, allowed_runs
+from lrsearch.confirm import allowed_runs
+from lrsearch.confirm_plan import MOST_RUNS
 from lrsearch.errors import StudyError, TaskError
 from lrsearch.preview import sample
 from lrsearch.ranges import first_value

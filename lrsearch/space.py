@@ -39,7 +39,7 @@ class SearchSpace:
         """
         params = {k: suggest(trial, f"params.{k}", d) for k, d in self.params.items()}
         own = None if batch_size is None else batch_size(params)
-        size = _size({"params": params, "accumulate": accumulate}, own)
+        size = samples_of_step({"params": params, "accumulate": accumulate}, own)
         optimizer = _pick(trial, "optimizer", list(self.optimizers))
         schedule = _pick(trial, "schedule", list(self.schedules))
         fields = {
@@ -95,7 +95,7 @@ class SearchSpace:
             optimizer["beta1"], optimizer["beta2"] = optimizer.pop("betas")
         schedule = {**SCHEDULES[s].defaults, **schedule}
         momentum = optimizer.get("momentum", info.default("momentum"))
-        scale = equivalence(momentum or 0.0, _size(recipe, batch_size))
+        scale = equivalence(momentum or 0.0, samples_of_step(recipe, batch_size))
         if momentum == 0 and not optimizer.pop("nesterov", False):
             # `suggest` turns nesterov off here, whatever was sampled.
             nesterov = domains.get("nesterov")
@@ -147,7 +147,7 @@ class SearchSpace:
         )
 
 
-def _size(recipe: Mapping[str, Any], own: int | None) -> int | None:
+def samples_of_step(recipe: Mapping[str, Any], own: int | None) -> int | None:
     """How many samples an optimizer step of the recipe takes, where it is known."""
     size: int | None = recipe["params"].get("batch_size") or recipe.get("batch_size") or own
     return size and size * int(recipe.get("accumulate", 1))

@@ -24,6 +24,7 @@ from lrsearch.recipe import (
 from lrsearch.space import SearchSpace
 from lrsearch.space_file import parse_space
 from lrsearch.spec_parts import (
+    LOSSES,
     Budget,
     Checkpointing,
     Confirm,
@@ -70,6 +71,8 @@ _YOUNGER: Mapping[str, Any] = {
     "objective.at": "best",
     "validate_every.rungs": False,
 }
+#: `validate_every: auto`: each epoch, and at rungs that no epoch ends near.
+AUTO = ValidateEvery(rungs=True)
 
 
 def _off(value: Any) -> Any:
@@ -91,7 +94,7 @@ class StudySpec(Part):
     objective: Objective = Objective(metric="val_loss", direction="minimize")
     space: SearchSpace = Field(default_factory=lambda: parse_space("default"))
     seed: int = Field(default=0, ge=0, lt=2**31)
-    validate_every: ValidateEvery = ValidateEvery()
+    validate_every: ValidateEvery = AUTO
     pruning: Pruning | None = Pruning()
     confirm: Confirm | None = Confirm()
     #: A difference of the objective that does not matter to the user: recipes within it are tied.
@@ -130,8 +133,8 @@ class StudySpec(Part):
     @field_validator("objective", mode="before")
     @classmethod
     def _objective(cls, value: Any) -> Any:
-        if value == "val_loss":
-            return {"metric": "val_loss", "direction": "minimize"}
+        if value in LOSSES:
+            return {"metric": value, "direction": "minimize"}
         if isinstance(value, str):
             raise ValueError(
                 f"a metric needs its direction: {{metric: {value}, direction: maximize}}"
@@ -141,10 +144,10 @@ class StudySpec(Part):
     @field_validator("validate_every", mode="before")
     @classmethod
     def _validate_every(cls, value: Any) -> Any:
-        if value == "epoch":
-            return {}
+        if value in ("auto", "epoch"):
+            return AUTO if value == "auto" else ValidateEvery()
         if not isinstance(value, dict | ValidateEvery):
-            raise ValueError("epoch, {steps: n} or {fraction: f} is accepted")
+            raise ValueError("auto, epoch, {steps: n} or {fraction: f} is accepted")
         return value
 
     @field_validator("warm_start", mode="before")
@@ -345,6 +348,15 @@ class StudySpec(Part):
     def differences(self, other: "StudySpec") -> list[str]:
         """`field: mine -> theirs` for everything in which the identities differ."""
         return _differences(self.identity(), other.identity(), "")
+
+    def continuing(self, stored: "StudySpec") -> "StudySpec":
+        """This spec, for a study that is there: `validate_every: auto` leaves to it what it has.
+
+        One that is older than validations at rungs has one each epoch.
+        """
+        if self.validate_every == AUTO and stored.validate_every == ValidateEvery():
+            return self.model_copy(update={"validate_every": stored.validate_every})
+        return self
 
     def obstacles(self, other: "StudySpec") -> list[str]:
         """Those of the differences that change what a trial is, so that no extension bridges them.

@@ -59,6 +59,12 @@ class Budget(Part):
         return self
 
 
+#: The objective that every task with a cross-entropy has, besides `val_loss`.
+CALIBRATED = "calibrated_loss"
+#: Objectives that are no metrics of the task's own.
+LOSSES = ("val_loss", CALIBRATED)
+
+
 class Objective(Part):
     """What a trial is worth: `val_loss`, `calibrated_loss` or one of the task's metrics."""
 
@@ -79,11 +85,10 @@ class Objective(Part):
 class ValidateEvery(Part):
     """After so many optimizer steps, or after this fraction of the horizon; None: each epoch."""
 
-    #: Whether a rung that no epoch ends near has a validation of its own.
-    rungs: bool = False
-
     steps: int | None = Field(default=None, ge=1)
     fraction: float | None = Field(default=None, gt=0, le=1)
+    #: Whether a rung that none of these is near has a validation of its own.
+    rungs: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> "ValidateEvery":
@@ -120,7 +125,8 @@ class Pruning(Part):
 class Confirm(Part):
     """How many candidates are re-run, and runs in all (at most a quarter of the study)."""
 
-    top: int = Field(default=3, ge=1)
+    #: Candidates at most; None leaves it to the number of runs, see `confirm_plan.shape`.
+    top: int | None = Field(default=None, ge=1)
     runs: int | None = Field(default=None, ge=1)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lrsearch import confirm
+from lrsearch import confirm, review
 from lrsearch.errors import StudyError
 from lrsearch.spec import StudySpec
 from lrsearch.storage import curves, engines, range_tests, studies, trials
@@ -30,6 +30,8 @@ def summarize(search: Search) -> dict[str, Any]:
         elapsed = studies.elapsed(connection, search.study_id)
         tests = range_tests.everything(connection, search.study_id)
         chosen = engines.of_study(connection, search.study_id)
+        audit = review.audit_of(connection, study)
+        advice = review.advice_of(connection, search.study_id, spec, confirmed)
     paused = study["state"] == StudyState.PAUSED
     return {
         "name": search.name,
@@ -43,6 +45,8 @@ def summarize(search: Search) -> dict[str, Any]:
         "best": _trial(best[0]) if best else None,
         "baseline": _trial(baseline) if baseline and baseline["recipe"] else None,
         "confirmed": confirmed,
+        "audit": audit,
+        "advice": advice,
         "origin": study["origin"],
         "engines": [_engine(row) for row in chosen],
     }

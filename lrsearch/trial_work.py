@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any
 
-from lrsearch import rungs
 from lrsearch.desk import Desk
 from lrsearch.recipe import Recipe
 from lrsearch.storage.leases import Claim
@@ -15,7 +14,7 @@ from lrsearch.study.search import Arrival, Assignment, Outcome, Search
 from lrsearch.telemetry import Telemetry
 from lrsearch.training.slot import Slot
 from lrsearch.training.validation import Validation
-from lrsearch.values import objective_value
+from lrsearch.values import objective_value, signal
 
 log = logging.getLogger("lrsearch")
 
@@ -45,11 +44,12 @@ class TrialJob:
         return f"trial {self.assignment.number}"
 
     def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival:
-        value = objective_value(asdict(row), self.search.spec)
+        seen = asdict(row)
+        value = objective_value(seen, self.search.spec)
         return Arrival(
             assignment=self.assignment,
             rung=rung,
-            signal=rungs.signal(row.val_loss, row.val_loss_ema),
+            signal=signal(seen, self.search.spec),
             value=nan if value is None else value,
             validation=row.validation,
             rows=rows.pending(),

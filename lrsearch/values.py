@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lrsearch import rungs
 from lrsearch.spec import StudySpec
 
 
@@ -18,10 +19,30 @@ def objective_value(row: Mapping[str, Any], spec: StudySpec) -> float | None:
 
 
 def best_validation(rows: list[Any], spec: StudySpec) -> Mapping[str, Any] | None:
-    """The validation with the best objective, the earlier of equals; None if none has one."""
+    """The validation that gives the value: that with the best objective, the earlier of equals.
+
+    With `objective.at: last` the last one. None if its objective, or every one's, is not finite.
+    """
+    if spec.objective.at == "last":
+        rows = rows[-1:]
     scored = [(row, objective_value(row, spec)) for row in rows]
     finite = [(row, value) for row, value in scored if value is not None and math.isfinite(value)]
     if not finite:
         return None
     best: Mapping[str, Any] = min(finite, key=lambda item: spec.objective.loss(item[1]))[0]
     return best
+
+
+def signal(row: Mapping[str, Any], spec: StudySpec) -> float:
+    """What a rung compares: the objective itself, turned so that lower is better.
+
+    Of the raw and the averaged weights the better one; infinite where neither is finite. (Where
+    averages are deployed, metrics and the calibrated loss are theirs alone.)
+    """
+    name = spec.objective.metric
+    if name == "val_loss":
+        both = [row["val_loss"], row["val_loss_ema"]]
+    else:
+        both = [row["metrics"].get(name), (row["metrics_ema"] or {}).get(name)]
+    raw, averaged = (None if value is None else spec.objective.loss(value) for value in both)
+    return rungs.signal(math.inf if raw is None else raw, averaged)

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import cached_property
 from importlib.metadata import version
 
 import torch
@@ -12,8 +13,9 @@ from lrsearch.checkpoint_files import sweep
 from lrsearch.checkpoints import Shelf
 from lrsearch.confirm_work import next_run
 from lrsearch.desk import Desk
-from lrsearch.errors import StorageError
+from lrsearch.errors import StorageError, TaskError
 from lrsearch.keeper import Keeper
+from lrsearch.ranges import first_value
 from lrsearch.shift import Crew
 from lrsearch.stop import Stop
 from lrsearch.storage import (
@@ -165,4 +167,16 @@ class Worker:
         if test is not None:
             range_work.train(desk, test)
             return True
-        return crew.train(next_trial) or crew.train(next_run) or confirm.advance(self.search)
+        if crew.train(next_trial) or crew.train(next_run):
+            return True
+        return confirm.advance(self.search, has_test=self._has_test)
+
+    @cached_property
+    def _has_test(self) -> bool:
+        """Whether the task has a test set, whatever its params."""
+        params = self.search.spec.space.params
+        try:
+            task = self.cache.task({key: first_value(domain) for key, domain in params.items()})
+        except TaskError:  # trials that were given these params have said so
+            return False
+        return task.test is not None

@@ -1,6 +1,6 @@
 """Export: a recipe as a file for the user's own training, one small module per target."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lrsearch.errors import SpecError, near_miss
@@ -40,10 +40,12 @@ def export(
     metric: str,
     versions: Mapping[str, Any],
     validate_every: ValidateEvery | None = None,
+    rungs: Sequence[float] = (),
 ) -> str:
     """The text of the file. `value` is the trial's `metric`, `versions` what trained the study.
 
-    Raises SpecError for a format that there is not.
+    `validate_every` and `rungs` say when the trial was validated. Raises SpecError for a format
+    that there is not.
     """
     check_format(format)
     origin = Origin(
@@ -54,5 +56,6 @@ def export(
         metric=metric,
         versions=versions,
         validate_every=validate_every or ValidateEvery(),
+        rungs=rungs,
     )
     return _WRITERS[format](recipe, origin)

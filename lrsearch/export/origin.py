@@ -1,6 +1,6 @@
 """Origin: where an exported recipe comes from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ class Origin:
     #: Package to version, of what trained the study.
     versions: Mapping[str, Any]
     validate_every: ValidateEvery
+    #: Where trials were judged, as fractions of the horizon.
+    rungs: Sequence[float] = ()
 
     def trial(self) -> str:
         """`Study digits, trial 17: val_loss 0.0612`, on one line whatever the names hold."""

@@ -16,6 +16,7 @@ from lrsearch.export.source import literal
 from lrsearch.export.torch_optimizer import OptimizerCode, optimizer_code
 from lrsearch.export.torch_scheduler import SCHEDULERS, SchedulerCode
 from lrsearch.recipe import Recipe
+from lrsearch.rungs import far_rungs, make_plan
 from lrsearch.schedules import SCHEDULES, WARMUP_START_FACTOR
 
 DOCSTRING_WIDTH = 88
@@ -81,7 +82,21 @@ def _horizon(recipe: Recipe, origin: Origin) -> dict[str, Any]:
         "horizon": total if recipe.epochs is None else recipe.epochs,
         "validate_steps": origin.validate_every.steps,
         "validate_count": fraction and max(1, round(1 / fraction)),
+        "validate_also": _rung_validations(total, origin),
     }
+
+
+def _rung_validations(total_steps: int, origin: Origin) -> list[str]:
+    """The fractions of the run at which it was validated for a rung's sake."""
+    every = origin.validate_every
+    plain = make_plan(
+        steps_per_epoch=origin.steps_per_epoch,
+        total_steps=total_steps,
+        validate_steps=every.steps,
+        validate_fraction=every.fraction,
+    )
+    far = far_rungs(origin.rungs, total_steps, plain.validations[:-1]) if every.rungs else []
+    return [repr(fraction) for fraction in far]
 
 
 def _imports(recipe: Recipe, optimizer: OptimizerCode, scheduler: SchedulerCode) -> list[str]:

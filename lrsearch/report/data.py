@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from lrsearch import review
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.range_tests import RangeTest
 from lrsearch.recipe import Recipe
@@ -58,6 +59,8 @@ def load_report(
         counts = studies.counts(connection, study_id)
         tests = range_tests.everything(connection, study_id)
         chosen = [Choice.from_row(row) for row in engines.of_study(connection, study_id)]
+        audit = review.audit_of(connection, study)
+        advice = review.advice_of(connection, study_id, spec, confirmed)
         cost = _cost(connection, study, spec, planned)
         by_id = {row["id"]: _trial_row(row) for row in rows}
         ranked = tuple(by_id[row["id"]] for row in best_first)
@@ -88,6 +91,8 @@ def load_report(
         lr_points=_lr_points(by_id.values(), best, winners),
         range_tests=tuple(_range_row(row) for row in tests),
         engines=tuple(EngineRow(device=choice.device, title=choice.title) for choice in chosen),
+        audit=audit,
+        advice=advice,
         versions=study["versions"],
     )
 

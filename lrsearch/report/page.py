@@ -10,6 +10,7 @@ import jinja2
 from lrsearch.errors import LrsearchError
 from lrsearch.recipe import to_yaml
 from lrsearch.report import figures, words
+from lrsearch.report.hindsight import hindsight
 from lrsearch.report.tables import Report
 
 
@@ -63,6 +64,7 @@ def _content(report: Report, pictures: list[Picture]) -> dict[str, Any]:
         "engines": words.engines(report),
         "pictures": pictures,
         "confirmation": words.confirmation(report),
+        "hindsight": hindsight(report),
         "range_tests": words.range_tests(report.range_tests),
         "top": words.trial_table(report, top, reasons=False),
         "trials": words.trial_table(report, report.trials, reasons=True),

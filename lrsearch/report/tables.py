@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lrsearch.range_tests import RangeTest
 from lrsearch.recipe import Recipe
@@ -166,6 +167,9 @@ class Report:
     range_tests: tuple[RangeRow, ...]
     #: In the order in which they were chosen.
     engines: tuple[EngineRow, ...]
+    #: How often pruning erred, and what more trials would bring; see `review`.
+    audit: Mapping[str, Any]
+    advice: Mapping[str, Any]
     #: Package to version, at the study's creation.
     versions: Mapping[str, str]
 

@@ -207,17 +207,23 @@ def cost(report: Report) -> Grid:
         (
             PARTS.get(part, part),
             _epochs(used),
-            _epochs(planned[part]) if part in planned else EMPTY,
+            _most(part, planned),
             duration(seconds.get(part, 0.0)),
         )
         for part, used in spent.items()
         if used or planned.get(part) or part == "search"
     ]
-    bounded = all(part in planned for part, used in spent.items() if used)
+    bounded = all(part in planned or part == "audit" for part, used in spent.items() if used)
     most = _epochs(sum(planned.values())) if bounded and planned else EMPTY
     total = ("total", _epochs(sum(spent.values())), most, duration(sum(seconds.values())))
     columns = ("part", "epochs trained", "at most, by plan", "training time")
     return Grid(columns=columns, rows=(*rows, total))
+
+
+def _most(part: str, planned: Mapping[str, float]) -> str:
+    if part == "audit":
+        return "within the search"
+    return _epochs(planned[part]) if part in planned else EMPTY
 
 
 def engines(report: Report) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, case, delete, insert, select, update
 
 from lrsearch.storage import claims, leases
 from lrsearch.storage.claims import WAITING
@@ -22,10 +22,11 @@ def everything(connection: Connection, study_id: int) -> list[Row]:
 
 
 def winner(connection: Connection, study_id: int) -> int | None:
-    """The number of the trial that the choosing seeds found best; None before they have."""
+    """The number of the trial that was tested, else of the one that led the choice; None before."""
     c = confirmations.c
-    query = select(c.number).where(c.study_id == study_id, c.role == "winner").limit(1)
-    return connection.execute(query).scalar()
+    query = select(c.number).where(c.study_id == study_id, c.role == "winner")
+    tested_first = case({"test": 0}, value=c.round, else_=1)
+    return connection.execute(query.order_by(tested_first, c.id).limit(1)).scalar()
 
 
 def add(connection: Connection, study_id: int, runs: Sequence[Mapping[str, Any]]) -> None:

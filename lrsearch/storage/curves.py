@@ -122,3 +122,16 @@ def of_trial(connection: Connection, trial: int) -> list[Row]:
         .order_by(curves.c.attempt, curves.c.validation)
     )
     return latest(fetch(connection, query))
+
+
+def of_trials(connection: Connection, ids: Sequence[int]) -> dict[int, list[Row]]:
+    """The curves of these trials by their ids, validations without gaps."""
+    query = (
+        select(curves)
+        .where(curves.c.trial.in_(ids))
+        .order_by(curves.c.trial, curves.c.attempt, curves.c.validation)
+    )
+    found: dict[int, list[Row]] = {trial: [] for trial in ids}
+    for row in latest(fetch(connection, query)):
+        found[row["trial"]].append(row)
+    return found

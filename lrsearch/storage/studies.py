@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
 
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import (
@@ -85,37 +85,37 @@ def counts(connection: Connection, study_id: int) -> dict[str, int]:
 
 
 def epochs(connection: Connection, study_id: int) -> dict[str, float]:
-    """Epochs trained so far by each part of the study."""
-    search = select(func.coalesce(func.sum(trials.c.epochs), 0.0)).where(
-        trials.c.study_id == study_id
-    )
-    confirm = select(func.coalesce(func.sum(confirmations.c.epochs), 0.0)).where(
-        confirmations.c.study_id == study_id
-    )
-    range_test = select(func.coalesce(func.sum(range_tests.c.epochs), 0.0)).where(
-        range_tests.c.study_id == study_id
-    )
+    """Epochs trained so far by each part of the study.
+
+    What an audited trial trained beyond the rung that would have stopped it is the audit's.
+    """
+    beyond = trials.c.epochs - trials.c.audit_from
+    audit = _total(connection, study_id, trials, case((beyond > 0, beyond)))
     return {
-        "range_test": float(connection.execute(range_test).scalar_one()),
-        "search": float(connection.execute(search).scalar_one()),
-        "audit": 0.0,
-        "confirm": float(connection.execute(confirm).scalar_one()),
+        "range_test": _total(connection, study_id, range_tests, range_tests.c.epochs),
+        "search": _total(connection, study_id, trials, trials.c.epochs) - audit,
+        "audit": audit,
+        "confirm": _total(connection, study_id, confirmations, confirmations.c.epochs),
     }
 
 
 def seconds(connection: Connection, study_id: int) -> dict[str, float]:
-    """Training time so far, summed over workers."""
-    totals = {}
-    for part, table in (
-        ("range_test", range_tests),
-        ("search", trials),
-        ("confirm", confirmations),
-    ):
-        query = select(func.coalesce(func.sum(table.c.seconds), 0.0)).where(
-            table.c.study_id == study_id
-        )
-        totals[part] = float(connection.execute(query).scalar_one())
-    return totals
+    """Training time so far, summed over workers; that of audited trials goes by their epochs."""
+    t = trials.c
+    beyond = t.seconds * (t.epochs - t.audit_from) / func.nullif(t.epochs, 0.0)
+    audit = _total(connection, study_id, trials, case((beyond > 0, beyond)))
+    return {
+        "range_test": _total(connection, study_id, range_tests, range_tests.c.seconds),
+        "search": _total(connection, study_id, trials, t.seconds) - audit,
+        "audit": audit,
+        "confirm": _total(connection, study_id, confirmations, confirmations.c.seconds),
+    }
+
+
+def _total(connection: Connection, study_id: int, table: Table, each: ColumnElement[Any]) -> float:
+    """The sum over the study's rows of a table; NULL counts nothing."""
+    query = select(func.coalesce(func.sum(each), 0.0)).where(table.c.study_id == study_id)
+    return float(connection.execute(query).scalar_one())
 
 
 def enqueue(connection: Connection, study_id: int, kind: str, recipe: Mapping[str, Any]) -> None:

@@ -239,14 +239,21 @@ def recipes(
     return {row["number"]: row["recipe"] for row in fetch(connection, query)}
 
 
-def ranked(connection: Connection, study_id: int, *, minimize: bool, limit: int) -> list[Row]:
-    """The best complete trials, the earlier first among equals."""
+def ranked(
+    connection: Connection,
+    study_id: int,
+    *,
+    minimize: bool,
+    limit: int,
+    states: Sequence[TrialState] = (TrialState.COMPLETE,),
+) -> list[Row]:
+    """The best trials of these states by value, the earlier first among equals."""
     value = trials.c.value.asc() if minimize else trials.c.value.desc()
     query = (
         select(trials)
         .where(
             trials.c.study_id == study_id,
-            trials.c.state == TrialState.COMPLETE,
+            trials.c.state.in_(states),
             trials.c.value.is_not(None),
         )
         .order_by(value, trials.c.ticket)
@@ -261,19 +268,24 @@ def baseline(connection: Connection, study_id: int) -> Row | None:
 
 
 def went_past(connection: Connection, trial: int, rung: int) -> bool:
-    """Whether an earlier attempt has a mark at a later rung."""
-    query = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung).limit(1)
-    return connection.execute(query).first() is not None
+    """Whether an earlier attempt has a mark at a later rung, or the trial is audited by here."""
+    later = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung)
+    audited = select(trials.c.id).where(trials.c.id == trial, trials.c.audited_at <= rung)
+    return bool(connection.execute(select(or_(later.exists(), audited.exists()))).scalar())
 
 
 def mark_rung(connection: Connection, study_id: int, claim: Claim, rung: int, value: float) -> bool:
     """Record a trial's signal at a rung, once however often it gets there; False if it is lost.
 
-    A signal that is not finite is the worst.
+    A signal that is not finite is the worst. An audited trial leaves no mark beyond the rung that
+    would have stopped it: others are compared with what pruning lets pass.
     """
-    held = connection.execute(select(trials.c.id).where(leases.held(claim)).with_for_update())
-    if held.first() is None:
+    query = select(trials.c.audited_at).where(leases.held(claim)).with_for_update()
+    held = connection.execute(query).first()
+    if held is None:
         return False
+    if held.audited_at is not None and held.audited_at < rung:
+        return True
     signal = value if math.isfinite(value) else math.inf
     row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": signal}
     mark = insert_or(connection, rungs).values(row)

@@ -12,6 +12,7 @@ from lrsearch.errors import SpecError, StudyError, near_miss
 from lrsearch.range_plan import range_plan
 from lrsearch.recipe import Recipe, without_fused
 from lrsearch.spec import StudySpec
+from lrsearch.spec_parts import LOSSES
 from lrsearch.storage import range_tests, studies
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.rows import Row
@@ -46,7 +47,9 @@ def create_study(
         raise StudyError(
             f"study {spec.name!r} exists already; add --exist-ok, or --name for another one"
         )
-    _refuse_other(spec, StudySpec.from_stored(row["definition"]), loaded, row["code"])
+    stored = StudySpec.from_stored(row["definition"])
+    spec = spec.continuing(stored)
+    _refuse_other(spec, stored, loaded, row["code"])
     with explained(database), database.begin() as connection:
         if studies.lock(connection, row["study_id"])["name"] != spec.name:
             raise StudyError(f"study {spec.name!r} was extended just now; run the same again")
@@ -238,8 +241,8 @@ def enqueue(search: Search, recipe: Mapping[str, Any], where: str) -> Recipe:
 def check_objective(spec: StudySpec, task: Task) -> None:
     """Raises SpecError if the objective is no metric of the task."""
     metric = spec.objective.metric
-    if metric != "val_loss" and metric not in task.metrics:
+    known = [*LOSSES, *task.metrics]
+    if metric not in known:
         raise SpecError(
-            f"objective.metric = {metric!r} is not a metric of the task"
-            f"{near_miss(metric, ['val_loss', *task.metrics])}"
+            f"objective.metric = {metric!r} is not a metric of the task{near_miss(metric, known)}"
         )

@@ -73,6 +73,7 @@ def extend_study(
     and changes nothing, if the spec changes what a trial is, a worker still trains the study, or
     another process extends it at the same time.
     """
+    spec = spec.continuing(search.spec)
     _refuse_other_trials(search, spec, loaded)
     new_entries = [entry for entry in spec.warm_start if entry not in search.spec.warm_start]
     with explained(search.database):

@@ -10,12 +10,13 @@ from typing import Any
 import optuna
 from sqlalchemy import Connection
 
+from lrsearch import audit
 from lrsearch.errors import SpecError, StudyError, near_miss
 from lrsearch.range_plan import sampler_windows
 from lrsearch.rungs import survives
 from lrsearch.space import BatchSize
 from lrsearch.spec import CONFIRM_SHARE, StudySpec
-from lrsearch.storage import claims, curves, range_tests, studies, trials
+from lrsearch.storage import audits, claims, curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
@@ -283,12 +284,23 @@ class Search:
         ):
             return True
         peers = trials.peers(connection, self.study_id, trial, arrival.rung)
-        return survives(
+        passes = survives(
             better=peers.better,
             others=peers.others,
             eta=pruning.eta,
             min_peers=pruning.min_peers,
         )
+        return passes or self._audits(connection, arrival, pruning.audit)
+
+    def _audits(self, connection: Connection, arrival: Arrival, share: float) -> bool:
+        """Whether a trial that would be stopped is audited: from here on every rung lets it by."""
+        trial = arrival.assignment.claim.id
+        ticket, total = audits.count_of(connection, trial)
+        planned = audit.planned_trials(total, ticket)
+        if not audit.is_audited(seed=self.spec.seed, ticket=ticket, planned=planned, share=share):
+            return False
+        audits.begin(connection, trial, arrival.rung, arrival.validation)
+        return True
 
     def tell(
         self, assignment: Assignment, outcome: Outcome, rows: Sequence[Mapping[str, Any]] = ()

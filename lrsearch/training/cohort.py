@@ -18,7 +18,7 @@ from lrsearch.training.feed import Feed
 from lrsearch.training.loop import make_model
 from lrsearch.training.program import Program
 from lrsearch.training.randomness import drew, random_state, set_random_state
-from lrsearch.training.setup import TaskCache, plan_of, steps_per_epoch
+from lrsearch.training.setup import TaskCache, plan_of, scored, steps_per_epoch
 from lrsearch.training.slot import Slot
 from lrsearch.training.stacked import CohortError
 from lrsearch.training.stepper import Stepper, steppers
@@ -84,7 +84,8 @@ class Cohort:
 
     def __init__(self, spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> None:
         self.spec, self.recipe, self.device, self.size = spec, recipe, cache.device, size
-        self.task, self.data = cache.splits(recipe)
+        task, self.data = cache.splits(recipe)
+        self.task = scored(task, spec)
         self.steps_per_epoch = steps_per_epoch(self.data[0], recipe.accumulate)
         self.feed = Feed(self.data[0])
         base = make_model(self.task, self.device)

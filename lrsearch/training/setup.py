@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from lrsearch.errors import LrsearchError, TaskError
 from lrsearch.recipe import Recipe
 from lrsearch.rungs import Plan, make_plan
 from lrsearch.spec import StudySpec
+from lrsearch.spec_parts import CALIBRATED
 from lrsearch.task import LoadedTask, Task, describe
+from lrsearch.training.calibrated import CalibratedLoss, check_cross_entropy
 from lrsearch.training.data import Data, make_splits
 from lrsearch.training.loop import Training, make_model
 from lrsearch.training.precision import autocast
@@ -89,6 +92,13 @@ class TaskCache:
         return task, self._splits[key]
 
 
+def scored(task: Task, spec: StudySpec) -> Task:
+    """The task with what its validations have to compute for the study's objective."""
+    if spec.objective.metric != CALIBRATED:
+        return task
+    return replace(task, metrics={**task.metrics, CALIBRATED: CalibratedLoss.of(task.loss)})
+
+
 def steps_per_epoch(train: Data, accumulate: int) -> int:
     """Optimizer steps of an epoch; batches that make no whole step are dropped.
 
@@ -110,6 +120,7 @@ def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
         total_steps=recipe.total_steps(steps_per_epoch),
         validate_steps=spec.validate_every.steps,
         validate_fraction=spec.validate_every.fraction,
+        validate_rungs=spec.validate_every.rungs,
         rungs=spec.pruning.rungs if spec.pruning is not None else (),
     )
 
@@ -118,7 +129,7 @@ def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> Trainin
     """A trial at step 0."""
     task, splits = cache.splits(recipe)
     plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate))
-    return Training(task, recipe, plan, splits, cache.device)
+    return Training(scored(task, spec), recipe, plan, splits, cache.device)
 
 
 def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
@@ -147,6 +158,8 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
             score = _run(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
             if not isinstance(score, int | float):
                 _check_scalar(score, f"metric {name}")
+        if spec.objective.metric == CALIBRATED:
+            check_cross_entropy(task.loss, output, targets)
     return steps
 
 
@@ -159,6 +172,10 @@ def _check_fields(task: Task) -> None:
         raise TaskError(
             f"metrics is {type(task.metrics).__name__}, but a mapping of names to functions is "
             f"needed"
+        )
+    if CALIBRATED in task.metrics:
+        raise TaskError(
+            f"metrics has {CALIBRATED!r}, which lrsearch computes itself; give yours another name"
         )
     functions = {f"metric {name}": metric for name, metric in task.metrics.items()}
     for name, value in {"model": task.model, "loss": task.loss, **functions}.items():

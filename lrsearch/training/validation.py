@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from lrsearch.task import Task
+from lrsearch.training.calibrated import CalibratedLoss
 from lrsearch.training.data import Data
 
 
@@ -38,7 +39,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the validation samples."""
+    """Means over the samples; the calibrated loss where it is wanted."""
 
     loss: float
     metrics: dict[str, float]
@@ -53,18 +54,43 @@ def evaluate(
     autocast: Callable[[], AbstractContextManager[Any]],
     beat: Callable[[], None],
 ) -> list[Scores]:
-    """Loss and metrics, averaged by sample count, of each model in what `outputs(inputs)` gives."""
+    """Loss and metrics over all samples, of each model in what `outputs(inputs)` gives."""
     scores = {"": task.loss, **task.metrics}
-    totals: list[dict[str, float]] = []
-    samples = 0
+    totals: list[dict[str, _Total]] = []
     for (inputs, targets), size in data.validation():
         with autocast():
             of_each = outputs(inputs)
-            totals = totals or [dict.fromkeys(scores, 0.0) for _ in of_each]
+            totals = totals or [
+                {name: _total(score) for name, score in scores.items()} for _ in of_each
+            ]
             for total, output in zip(totals, of_each, strict=True):
-                for name, score in scores.items():
-                    total[name] += float(score(output, targets)) * size
-        samples += size
+                for one in total.values():
+                    one.add(output, targets, size)
         beat()
-    means = [{name: total / samples for name, total in each.items()} for each in totals]
-    return [Scores(loss=each.pop(""), metrics=each) for each in means]
+    values = [{name: total.value() for name, total in each.items()} for each in totals]
+    return [Scores(loss=each.pop(""), metrics=each) for each in values]
+
+
+class _Total(Protocol):
+    """A score of the samples seen so far."""
+
+    def add(self, output: Any, target: Any, size: int) -> None: ...
+    def value(self) -> float: ...
+
+
+class _Mean:
+    """The mean of a score over batches, by their sizes."""
+
+    def __init__(self, score: Callable[[Any, Any], Any]) -> None:
+        self.score, self.total, self.samples = score, 0.0, 0
+
+    def add(self, output: Any, target: Any, size: int) -> None:
+        self.total += float(self.score(output, target)) * size
+        self.samples += size
+
+    def value(self) -> float:
+        return self.total / self.samples
+
+
+def _total(score: Callable[[Any, Any], Any]) -> _Total:
+    return score.pool() if isinstance(score, CalibratedLoss) else _Mean(score)

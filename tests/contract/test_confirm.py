@@ -1,4 +1,4 @@
-"""Confirmation: how many runs, who is re-run on which seeds, who wins, what is reported."""
+"""Confirmation in a database: how many runs, who is re-run on which seeds, by several workers."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +8,14 @@ from statistics import fmean
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from scipy import stats
-from sqlalchemy import event
-from tiny_studies import EPOCHS, LEASE, make_search, opened, tiny_spec, work
+from sqlalchemy import event, insert, update
+from tiny_studies import EPOCHS, LEASE, curve_row, make_search, opened, tiny_spec, work
 
 from lrsearch import confirm
-from lrsearch.confirm import CHOOSE, REPORT, Shape, allowed_runs, choose, interval, shape, summary
+from lrsearch.confirm import allowed_runs
+from lrsearch.confirm_plan import CHOOSE, REPORT
 from lrsearch.errors import StudyError
-from lrsearch.storage import confirmations, range_tests, studies, trials
+from lrsearch.storage import confirmations, range_tests, studies, tables, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.study import optuna_rows
@@ -27,8 +27,6 @@ from lrsearch.worker import is_finished
 
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
 SEED = 3  # of the tiny study
-MINIMIZE = tiny_spec()
-MAXIMIZE = tiny_spec(objective={"metric": "mae", "direction": "maximize"})
 
 
 # How many
@@ -57,153 +55,10 @@ def test_confirmation_is_at_most_a_quarter_and_fits_what_is_left(
         assert 4 * (runs + 1) > (total if by_trials else started)  # and no fewer than that
 
 
-@given(st.integers(0, 200), st.integers(1, 10))
-def test_runs_are_divided_between_choosing_and_reporting(runs, top):
-    plan = shape(runs, top)
-    assert plan.candidates * plan.seeds + plan.report == runs
-    assert 1 <= plan.candidates <= top
-    assert plan.report >= 0.4 * runs  # never fewer: these alone give the interval
-    assert plan.seeds == 0 or (plan.seeds >= 2 and plan.candidates >= 2)
-    # One more candidate would have had fewer than two seeds.
-    assert plan.candidates == top or 0.6 * runs / (plan.candidates + 1) < 2
-
-
-@pytest.mark.parametrize(
-    ("runs", "top", "expected"),
-    [
-        (15, 3, Shape(candidates=3, seeds=3, report=6)),
-        (30, 3, Shape(candidates=3, seeds=6, report=12)),
-        (7, 3, Shape(candidates=2, seeds=2, report=3)),
-        (6, 3, Shape(candidates=1, seeds=0, report=6)),
-        (0, 3, Shape(candidates=1, seeds=0, report=0)),
-        (15, 1, Shape(candidates=1, seeds=0, report=15)),
-    ],
-)
-def test_shapes_by_hand(runs, top, expected):
-    assert shape(runs, top) == expected
-
-
-# Who wins
-
-
-def run(number, seed, value, round_=CHOOSE, role="candidate", **fields):
-    state = "complete" if value is not None else "diverged"
-    start = {"state": state, "metrics": None if value is None else {"mae": value}}
-    return {
-        "number": number,
-        "seed": seed,
-        "value": value,
-        "round": round_,
-        "role": role,
-        **start,
-        **fields,
-    }
-
-
-def test_the_best_mean_wins_not_the_best_run():
-    runs = [run(4, 1, 0.1), run(5, 1, 0.3), run(4, 2, 0.9), run(5, 2, 0.3)]
-    assert choose(runs, MINIMIZE) == 5
-    assert choose(runs, MAXIMIZE) == 4
-
-
-def test_a_candidate_that_failed_a_seed_does_not_win():
-    runs = [run(4, 1, 0.1), run(5, 1, 0.3), run(4, 2, None), run(5, 2, 0.4)]
-    assert choose(runs, MINIMIZE) == 5
-
-
-def test_of_equal_candidates_the_one_that_the_search_ranked_first_wins():
-    assert choose([run(9, 1, 0.5), run(2, 1, 0.5)], MINIMIZE) == 9
-
-
-def test_where_every_candidate_failed_there_is_no_winner():
-    assert choose([run(4, 1, None), run(5, 1, None)], MINIMIZE) is None
-    assert choose([], MINIMIZE) is None
-
-
-def test_reporting_runs_have_no_say():
-    runs = [run(4, 1, 0.1), run(5, 1, 0.3), run(5, 2, -9.0, REPORT, "winner")]
-    assert choose(runs, MINIMIZE) == 4
-
-
-# What is reported
-
-
-samples = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30)
-
-
-@given(samples)
-def test_the_interval_is_scipys(values):
-    expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
-    assert interval(values) == pytest.approx(
-        [expected.low, expected.high], rel=1e-9, abs=1e-9, nan_ok=False
-    )
-
-
-@pytest.mark.parametrize("values", [[], [1.0]])
-def test_fewer_than_two_values_have_no_interval(values):
-    assert interval(values) is None
-
-
-def reported(winner, baseline=()):
-    """The reporting runs of trial 7 and of the baseline, trial 0, on the same seeds."""
-    runs = [run(7, i, value, REPORT, "winner") for i, value in enumerate(winner)]
-    return runs + [run(0, i, value, REPORT, "baseline") for i, value in enumerate(baseline)]
-
-
-RECIPES = {0: {"baseline": True}, 7: {"baseline": False}}
-
-
-def test_the_report_is_of_the_reporting_runs_alone():
-    runs = [run(7, 90, -100.0), run(8, 90, -50.0), *reported([1.0, 2.0, 4.0])]
-    (winner,) = summary(runs, RECIPES)
-    assert winner["mean"] == pytest.approx(fmean([1.0, 2.0, 4.0]))
-    assert winner["ci95"] == interval([1.0, 2.0, 4.0])
-    assert (winner["trial"], winner["n"], winner["failed"]) == (7, 3, 0)
-    assert winner["recipe"] == {"baseline": False}
-    assert winner["metrics"]["mae"] == pytest.approx(7 / 3)
-    assert not winner["tied"]
-
-
-@given(samples, st.integers(0, 2**32 - 1))
-def test_a_tie_is_what_the_paired_test_cannot_tell_apart(winner, seed):
-    noise = stats.norm.rvs(size=len(winner), random_state=seed)
-    shift = stats.norm.rvs(random_state=seed + 1) if seed < 2**32 - 1 else 0.0
-    baseline = [value + shift + 0.3 * float(e) for value, e in zip(winner, noise, strict=True)]
-    first, second = summary(reported(winner, baseline), RECIPES)
-    low, high = stats.ttest_rel(winner, baseline).confidence_interval(0.95)
-    assert first["tied"] == second["tied"] == (low <= 0 <= high)
-    assert (first["role"], second["role"]) == ("winner", "baseline")
-
-
-def test_a_constant_lead_is_no_tie_however_much_the_seeds_differ():
-    winner = [1.0, 5.0, 9.0, 13.0]
-    assert not summary(reported(winner, [1.1, 5.11, 9.1, 13.09]), RECIPES)[0]["tied"]
-    assert summary(reported(winner, [1.1, 4.8, 9.3, 12.9]), RECIPES)[0]["tied"]
-
-
-def test_a_seed_that_failed_counts_as_failed_and_is_left_out_of_both_means_pairs():
-    winner, baseline = summary(reported([1.0, None, 3.0], [1.5, 2.5, None]), RECIPES)
-    assert (winner["n"], winner["failed"], winner["mean"]) == (2, 1, 2.0)
-    assert (baseline["n"], baseline["failed"], baseline["mean"]) == (2, 1, 2.0)
-    assert not winner["tied"]  # one pair tells nothing
-
-
-def test_a_recipe_that_failed_every_seed_is_not_confirmed():
-    assert summary(reported([None, None]), RECIPES) == []
-
-
-@pytest.mark.parametrize("state", ["waiting", "running"])
-def test_nothing_is_reported_before_the_last_run_has_ended(state):
-    runs = reported([1.0, 2.0])
-    runs[1] = {**runs[1], "value": None, "state": state}
-    assert summary(runs, RECIPES) == []
-    assert summary([run(7, 1, 0.5)], RECIPES) == []
-
-
 # The rounds, in a database
 
 
-def searched(database, values, *, kinds=(), running=0, **changes):
+def searched(database, values, *, kinds=(), running=0, stop=False, **changes):
     """A study whose search is over, with a trial of each value (None: diverged)."""
     changes = {"budget": {"trials": len(values)}, **changes}
     search = make_search(database, **changes)
@@ -225,6 +80,8 @@ def searched(database, values, *, kinds=(), running=0, **changes):
             state = TrialState.COMPLETE if value is not None else TrialState.DIVERGED
             end = {"state": state, "value": value, "epochs": search.horizon, "seconds": 1.0}
             assert trials.record(connection, claim, horizon=search.horizon, values=end)
+        if stop:
+            studies.set_state(connection, search.study_id, StudyState.STOPPED)
     return search
 
 
@@ -251,35 +108,52 @@ def end_runs(search, value=lambda run: 1.0):
 VALUES = [5.0, 1.0, None, 2.0, 4.0, 3.0] * 10  # the best are trials 1, 7, 13, ...
 
 
-def test_the_best_are_re_run_then_the_winner_on_seeds_of_its_own(database):
-    search = searched(database, VALUES)
+def jitter(run):
+    """Noise of a run's seed and trial, the same each time."""
+    return 0.1 * (hash((run["seed"], run["number"])) % 97 / 97 - 0.5)
+
+
+def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(database):
+    search = searched(database, VALUES, budget={"trials": 80}, confirm={"runs": 20}, stop=True)
     assert confirm.advance(search)
     first = runs_of(search)
     assert {(r["round"], r["role"]) for r in first} == {("choose", "candidate")}
     # Seed by seed: the candidates are compared on the same ones.
-    assert [(r["seed"], r["number"]) for r in first] == [
-        (SEED + i, number) for i in (1, 2, 3, 4) for number in (1, 7)
-    ]
+    assert [(r["seed"], r["number"]) for r in first] == [(SEED + 1, n) for n in (1, 7, 13, 19)]
     assert not confirm.advance(search)
-    assert end_runs(search, lambda r: 1.0 + (r["number"] != 7)) == 8
+    score = {1: 2.0, 7: 1.0, 13: 1.02, 19: 2.1}
+    noisy = lambda r: score[r["number"]] + jitter(r)  # noqa: E731
+    assert end_runs(search, noisy) == 4
     assert confirm.advance(search)
-    second = [r for r in runs_of(search) if r["round"] == "report"]
-    assert {(r["number"], r["role"]) for r in second} == {(7, "winner")}
-    assert [r["seed"] for r in second] == list(range(SEED + 5, SEED + 12))
+    second = [r for r in runs_of(search) if r not in first]
+    assert [(r["seed"], r["number"]) for r in runs_of(search)[4:6]] == [
+        (SEED + 2, 7),
+        (SEED + 2, 13),
+    ]
+    assert len(second) == 12 - 4
+    assert end_runs(search, noisy) == 8
+    assert confirm.advance(search)
+    report = [r for r in runs_of(search) if r["round"] == "report"]
+    assert {r["number"] for r in report} == {7, 13}
+    assert {r["role"] for r in report} == {"winner", "rival"}
+    assert sorted({r["seed"] for r in report}) == list(range(SEED + 6, SEED + 10))
     assert not is_finished(search)
-    assert end_runs(search, lambda r: float(r["seed"])) == 7
+    assert end_runs(search, noisy) == 8
     assert not confirm.advance(search)
     assert is_finished(search)
-    (winner,) = confirm.confirmed(search)
-    assert (winner["trial"], winner["n"], winner["mean"]) == (7, 7, SEED + 8.0)
+    winner, rival = confirm.confirmed(search)
+    assert {winner["trial"], rival["trial"]} == {7, 13}
+    assert winner["n"] == rival["n"] == 4
+    assert winner["tied_with"] == [rival["trial"]]
 
 
 @pytest.mark.parametrize("count", [4, 12, 28, 60])
 @pytest.mark.parametrize("baseline", [False, True], ids=["alone", "baseline"])
-def test_no_seed_both_chooses_and_reports_nor_is_the_searchs(database, count, baseline):
+@pytest.mark.parametrize("has_test", [False, True], ids=["", "test"])
+def test_no_seed_both_chooses_and_reports_nor_is_the_searchs(database, count, baseline, has_test):
     search = searched(database, VALUES[:count], kinds=["baseline"] if baseline else [])
-    while confirm.advance(search):
-        end_runs(search)
+    while confirm.advance(search, has_test=has_test):
+        end_runs(search, lambda r: 1.0 + jitter(r))
     runs = runs_of(search)
     seeds = {name: {r["seed"] for r in runs if r["round"] == name} for name in (CHOOSE, REPORT)}
     assert seeds[REPORT]
@@ -287,6 +161,42 @@ def test_no_seed_both_chooses_and_reports_nor_is_the_searchs(database, count, ba
     assert SEED not in seeds[CHOOSE] | seeds[REPORT]
     assert len(runs) <= count / 4
     assert len(runs) > count / 4 - 2  # an odd one is left where a baseline takes half
+    tests = [r for r in runs if r["round"] == "test"]
+    assert len(tests) == (has_test and count > 4)
+    assert {r["seed"] for r in tests}.isdisjoint(seeds[CHOOSE] | seeds[REPORT])
+
+
+def test_a_study_whose_test_run_is_due_is_not_finished(database):
+    """Also for whoever does not know the task: the rows that report say that it follows."""
+    search = searched(database, VALUES)
+    for _ in range(3):
+        assert confirm.advance(search, has_test=True)
+        end_runs(search, lambda r: r["number"] + jitter(r))
+    assert not is_finished(search)
+    assert confirm.confirmed(search)[0]["test"] is None
+    assert confirm.advance(search)
+    with database.begin() as connection:
+        claimed = confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
+        assert (claimed["round"], claimed["role"], claimed["number"]) == ("test", "winner", 1)
+        end = {"state": TrialState.COMPLETE, "value": 1.0, "epochs": 4.0, "seconds": 1.0}
+        assert confirmations.record(connection, claimed, {**end, "test": {"val_loss": 0.3}})
+    assert is_finished(search)
+    assert confirm.confirmed(search)[0]["test"] == {"val_loss": 0.3}
+
+
+def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database):
+    search = searched(database, [5.0, 1.0, 4.0, 2.0, 3.0] * 8)
+    lucky, steady = [9.0, 9.0, 0.1, 9.0], [0.6, 0.5, 0.5, 0.5]
+    with database.begin() as connection:
+        rows = {r["number"]: r["id"] for r in trials.everything(connection, search.study_id)}
+        for number, losses in ((1, lucky), (2, steady)):
+            lines = [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
+            values = [{**line, "trial": rows[number], "attempt": 1} for line in lines]
+            connection.execute(insert(tables.curves), values)
+        pruned = update(tables.trials).where(tables.trials.c.id == rows[2])
+        connection.execute(pruned.values(state=TrialState.PRUNED, value=0.5))
+    confirm.advance(search)
+    assert {r["number"] for r in runs_of(search)} == {2, 6}
 
 
 def test_a_baseline_runs_on_the_winners_seeds(database):

@@ -679,7 +679,7 @@ def test_cost_is_summed_over_search_and_confirmation(database, study):
         epochs, seconds = studies.epochs(connection, study), studies.seconds(connection, study)
     assert len(runs) == 2
     assert epochs == {"range_test": 0.0, "search": 5.5, "audit": 0.0, "confirm": 2.0}
-    assert seconds == {"range_test": 0.0, "search": 55.0, "confirm": 3.0}
+    assert seconds == {"range_test": 0.0, "search": 55.0, "audit": 0.0, "confirm": 3.0}
     assert study_row(database, study)["epochs_used"] == 7.5
 
 

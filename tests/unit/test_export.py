@@ -43,6 +43,7 @@ FIELDS = {
 }
 CLIP_NORM = 0.2
 WARMUP = 0.2
+RUNGS = (0.04, 0.11, 0.33)
 #: Epochs for which the scripts' learning rates are compared, beside the recipe's own.
 OTHER_EPOCHS = (1, 7)
 
@@ -72,12 +73,15 @@ def special_recipes():
     by_steps, by_fraction = ValidateEvery(steps=4), ValidateEvery(fraction=0.3)
     adam = {"name": "adam", "lr": 0.01}
     in_steps = {"epochs": None, "steps": 21}
+    at_rungs, plateau = ValidateEvery(rungs=True), {"name": "plateau", **FIELDS["plateau"]}
     fused = {
         name: {**base, "optimizer": {"name": name, "lr": 0.01, "fused": True}}
         for name in ("adam", "adamw", "adagrad")
     }
     return [
         (small.make_recipe(**base, schedule=cycled), ValidateEvery()),
+        (small.make_recipe(**base, schedule=plateau), at_rungs),
+        (small.make_recipe(**{**base, **in_steps}, schedule="linear"), at_rungs),
         (small.make_recipe(**{**base, "optimizer": adam}, schedule=cycled), ValidateEvery()),
         (small.make_recipe(**base, schedule="cosine", **deployed), ValidateEvery()),
         (small.make_recipe(**base, **{**deployed, "precision": "fp32"}), by_steps),
@@ -123,6 +127,7 @@ def write(recipe, format="torch", **changes):
         "value": 0.0612,
         "metric": "val_loss",
         "versions": {"lrsearch": "0.1.0", "torch": "2.13.0", "optuna": "5.0.0"},
+        "rungs": RUNGS,
     }
     return export(recipe, format, **{**arguments, **changes})
 
@@ -197,6 +202,8 @@ def lrsearch_training(recipe, validate_every):
         total_steps=recipe.total_steps(steps_per_epoch(splits[0], recipe.accumulate)),
         validate_steps=validate_every.steps,
         validate_fraction=validate_every.fraction,
+        validate_rungs=validate_every.rungs,
+        rungs=RUNGS,
     )
     training = Training(small.make_task(), recipe, plan, splits, small.CPU)
     rows = [asdict(row) for row in small.run(training)]
@@ -364,3 +371,4 @@ def test_the_validations_of_a_script_follow_its_horizon():
     recipe = small.make_recipe(batch_size=16)
     assert "VALIDATIONS = 3" in write(recipe, validate_every=ValidateEvery(fraction=0.3))
     assert "VALIDATE_EVERY = 4" in write(recipe, validate_every=ValidateEvery(steps=4))
+    assert "VALIDATE_ALSO = [0.04, 0.11]" in write(recipe, validate_every=ValidateEvery(rungs=True))

@@ -116,7 +116,7 @@ def test_counts_states_and_cost_are_the_databases(mixed):
     assert report.cost.epochs["search"] == 3 * EPOCHS + 1.5 + 0.5 + 0.5
     assert report.cost.epochs["confirm"] == 0
     assert report.cost.planned == {"search": 12 * EPOCHS}
-    assert report.cost.seconds == {"range_test": 0.0, "search": 6.0, "confirm": 0.0}
+    assert report.cost.seconds == {"range_test": 0.0, "search": 6.0, "audit": 0.0, "confirm": 0.0}
     assert (report.cost.trials_used, report.cost.trials_total) == (7, 12)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lrsearch.rungs import make_plan, signal
+from lrsearch.rungs import NEAR, make_plan, signal
 from lrsearch.rungs import survives as survives_among
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -100,6 +100,8 @@ def test_a_third_rounded_up_goes_on_by_default(count, goes_on):
         (1.0, math.nan, 1.0),
         (1.0, math.inf, 1.0),
         (1.0, -math.inf, 1.0),
+        (math.nan, 2.0, 2.0),
+        (math.nan, None, math.inf),
     ],
 )
 def test_a_signal_is_the_better_of_raw_and_averaged_weights(val_loss, val_loss_ema, expected):
@@ -167,6 +169,53 @@ def test_the_default_rungs_of_thirty_epochs_are_after_epochs_1_3_and_10():
 def test_two_rungs_on_the_same_validation_count_once():
     plan = make_plan(steps_per_epoch=10, total_steps=50, rungs=(0.04, 0.11, 0.33))
     assert plan.rungs == {1: 0, 2: 2}
+
+
+@pytest.mark.parametrize(
+    ("total_steps", "validations", "rungs"),
+    [
+        (100, (4, 11, 33, 100), {1: 0, 2: 1, 3: 2}),  # one epoch
+        (300, (12, 33, 100, 200, 300), {1: 0, 2: 1, 3: 2}),
+        (500, (20, 55, 100, 200, 300, 400, 500), {1: 0, 2: 1, 4: 2}),
+        (5, (1, 2, 5), {1: 0, 2: 2}),
+    ],
+)
+def test_rungs_that_no_epoch_ends_near_have_validations_of_their_own(
+    total_steps, validations, rungs
+):
+    plan = make_plan(
+        steps_per_epoch=100,
+        total_steps=total_steps,
+        validate_rungs=True,
+        rungs=(0.04, 0.11, 0.33),
+    )
+    assert (plan.validations, plan.rungs) == (validations, rungs)
+
+
+@given(**horizons, interval=intervals, rungs=fractions)
+def test_every_rung_is_then_near_a_validation(steps_per_epoch, total_steps, interval, rungs):
+    plan = make_plan(
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        validate_rungs=True,
+        rungs=rungs,
+        **interval,
+    )
+    for goal in (fraction * total_steps for fraction in rungs):
+        if 0.5 < goal < total_steps - 0.5:  # its step is neither the first nor the last
+            distance = min(abs(step - goal) for step in plan.validations[:-1])
+            assert distance <= max(NEAR * goal, 0.5)
+
+
+@given(st.integers(20, 300), st.integers(1, 2000))
+def test_runs_of_twenty_epochs_and_more_are_validated_at_the_ends_of_epochs_alone(epochs, steps):
+    plan = make_plan(
+        steps_per_epoch=steps,
+        total_steps=epochs * steps,
+        validate_rungs=True,
+        rungs=(0.04, 0.11, 0.33),
+    )
+    assert len(plan.validations) == epochs
 
 
 def test_a_trial_with_one_validation_has_no_rung():

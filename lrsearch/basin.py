@@ -1,0 +1,55 @@
+"""How wide the range of learning rates is in which a recipe's optimizer does well."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+#: Learning rates within such a step of each other count as one. A quarter decade is x1.8.
+STEP_DECADES = 0.25
+#: So many steps without a trial are crossed between trials that do well.
+GAP_STEPS = 1
+#: Trials of the optimizer below which a width would tell how they were drawn, and nothing else.
+LEAST_TRIALS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LrTrial:
+    """A trial at its peak learning rate."""
+
+    lr: float
+    #: Lower is better; None for one that did not reach its end, whatever it showed before.
+    loss: float | None
+
+
+def width(lr: float, trials: Iterable[LrTrial], limit: float) -> float | None:
+    """Decades around `lr` in which the best trial of each step has at most the loss `limit`.
+
+    `trials` are all ended ones of the recipe's optimizer, and the step around `lr` is the recipe's
+    own, so that the width is never less than one step. Pruned and diverged trials do not reach the
+    limit. None for too few trials.
+    """
+    best: dict[int, float] = {}
+    count = 0
+    for trial in trials:
+        step = round(math.log10(trial.lr / lr) / STEP_DECADES)
+        loss = math.inf if trial.loss is None else trial.loss
+        best[step] = min(best.get(step, math.inf), loss)
+        count += 1
+    if count < LEAST_TRIALS:
+        return None
+    best[0] = -math.inf
+    return STEP_DECADES * (1 + _reach(best, limit, +1) + _reach(best, limit, -1))
+
+
+def _reach(best: dict[int, float], limit: float, direction: int) -> int:
+    """Steps in one direction to the last that does well before one that does not, or a gap."""
+    reached, step = 0, 0
+    while step - reached <= GAP_STEPS:
+        step += 1
+        loss = best.get(direction * step)
+        if loss is None:
+            continue
+        if loss > limit:
+            break
+        reached = step
+    return reached

@@ -1,0 +1,132 @@
+"""What a study says about itself: how often pruning erred, and what more trials would bring."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from statistics import stdev
+from typing import Any
+
+from sqlalchemy import Connection
+
+from lrsearch import edges
+from lrsearch.advice import gain_of_doubling
+from lrsearch.audit import LEAST_AUDITED, Audited, Rate, falsely_pruned, rates
+from lrsearch.spec import StudySpec
+from lrsearch.storage import audits, range_tests, trials
+from lrsearch.storage.rows import Row
+from lrsearch.storage.tables import TrialState
+
+
+def audit_of(connection: Connection, study: Row) -> dict[str, Any]:
+    """The false-prune rate of a study, pooled over the studies of its project.
+
+    `families` has those with enough audited trials. `share` and `ci95` are None for too few.
+    """
+    rows = audits.of_project(connection, study)
+    verdicts, pooled = [], 0
+    for study_id, mine in groupby(rows, key=lambda row: row["study_id"]):
+        pooled += 1
+        verdicts += _verdicts(connection, study_id, list(mine))
+    own = sum(row["study_id"] == study["study_id"] for row in rows)
+    overall, families = rates(verdicts)
+    return {
+        **_rate(overall),
+        "own": own,
+        "studies": pooled,
+        "least": LEAST_AUDITED,
+        "families": {name: _rate(found) for name, found in families.items()},
+    }
+
+
+def _verdicts(connection: Connection, study_id: int, rows: Sequence[Row]) -> list[tuple[str, bool]]:
+    sign = 1.0 if audits.direction(connection, study_id) == "minimize" else -1.0
+    started, values = audits.ends(connection, study_id)
+    audited = [
+        Audited(
+            family=row["recipe"]["schedule"]["name"],
+            loss=None if row["value"] is None else sign * row["value"],
+        )
+        for row in rows
+    ]
+    return falsely_pruned(audited, losses=[sign * value for value in values], started=started)
+
+
+def _rate(found: Rate) -> dict[str, Any]:
+    return {
+        "audited": found.audited,
+        "false": found.false,
+        "share": found.share,
+        "ci95": None if found.ci95 is None else list(found.ci95),
+    }
+
+
+def advice_of(
+    connection: Connection,
+    study_id: int,
+    spec: StudySpec,
+    confirmed: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """What twice the trials would gain, and where the answer lies at an edge.
+
+    The answer is the winner of `confirmed`, else the search's best. `gain` is None for too few
+    trials, `seed_sd` (of the confirmed values) for fewer than two.
+    """
+    rows = [row for row in trials.everything(connection, study_id) if row["recipe"]]
+    ended = [row for row in rows if row["state"] != TrialState.RUNNING]
+    winner = next((entry for entry in confirmed if entry["role"] != "baseline"), None)
+    gain = gain_of_doubling([_loss(row, spec) for row in ended])
+    values = winner["values"] if winner is not None else []
+    answer = winner or _best(ended, spec)
+    return {
+        "gain": None
+        if gain is None
+        else {"trials": gain.trials, "expected": gain.expected, "ci95": [0.0, gain.high]},
+        "seed_sd": stdev(values) if len(values) > 1 else None,
+        "warnings": [] if answer is None else _warnings(connection, study_id, spec, answer, ended),
+    }
+
+
+def _loss(row: Row, spec: StudySpec) -> float | None:
+    if row["state"] != TrialState.COMPLETE or row["value"] is None:
+        return None
+    return spec.objective.loss(row["value"])
+
+
+def _best(rows: Sequence[Row], spec: StudySpec) -> dict[str, Any] | None:
+    scored = [(loss, row) for row in rows if (loss := _loss(row, spec)) is not None]
+    if not scored:
+        return None
+    row = min(scored, key=lambda item: item[0])[1]
+    return {"trial": row["number"], "recipe": row["recipe"]}
+
+
+def _warnings(
+    connection: Connection,
+    study_id: int,
+    spec: StudySpec,
+    answer: Mapping[str, Any],
+    rows: Sequence[Row],
+) -> list[dict[str, Any]]:
+    recipe = answer["recipe"]
+    name = recipe["optimizer"]["name"]
+    about = {"trial": answer["trial"], "optimizer": name, "lr": recipe["optimizer"]["lr"]}
+    tests = range_tests.everything(connection, study_id)
+    tested = next((test["result"] for test in tests if test["optimizer"] == name), None)
+    cliff = edges.stability_edge(
+        recipe,
+        spec.space,
+        [
+            (row["recipe"], row["state"] == TrialState.DIVERGED)
+            for row in rows
+            if row["state"] != TrialState.FAILED  # for reasons of its own
+        ],
+        tested,
+    )
+    end = edges.range_edge(recipe, spec.space)
+    found: list[dict[str, Any]] = []
+    if end is not None and not (end.side == "high" and cliff is not None):
+        found.append(
+            {"kind": "range", **about, "side": end.side, "edge": end.edge} | {"space": end.line}
+        )
+    if cliff is not None:
+        found.append({"kind": "stability", **about, "edge": cliff.edge, "diverged": cliff.diverged})
+    return found
