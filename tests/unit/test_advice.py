@@ -8,11 +8,15 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_studies import ask, curve_row, ended, make_search
 
-from lrsearch.advice import expected_best, gain_of_doubling
+from lrsearch.advice import LEAST_TRIALS, expected_best, gain_of_doubling
 from lrsearch.edges import divergence_edge, range_edge, stability_edge
 from lrsearch.remarks import gain_line, warning_lines
 from lrsearch.space_file import parse_space
+from lrsearch.storage.tables import TrialState
+from lrsearch.study.database import open_database
+from lrsearch.summary import summarize
 
 losses = st.lists(st.floats(-100, 100), min_size=16, max_size=36)
 
@@ -200,3 +204,31 @@ def test_a_warning_says_where_and_what_to_do():
     assert wide.endswith(text)
     assert "from 1.2 on 4 trials diverged" in fragile
     assert "from 1.2 on the range test's loss climbs" in tested
+
+
+# A study
+
+
+def test_a_study_says_what_more_trials_would_bring_and_where_its_answer_lies(tmp_path):
+    lr = {"low": 1e-3, "high": 10.0, "log": True}
+    space = {"optimizers": {"sgd": {"lr": lr, "momentum": 0.9}}, "schedules": {"constant": {}}}
+    given = [
+        {"optimizer": {"name": "sgd", "lr": lr, "momentum": 0.9}, "schedule": "constant"}
+        for lr in [6.0] + [0.1 * 1.05**i for i in range(LEAST_TRIALS)]
+    ]
+    database = open_database(f"sqlite:///{tmp_path}/study.db", create=True)
+    search = make_search(database, space=space, enqueue=given, budget={"trials": 40})
+    for i in range(LEAST_TRIALS):
+        trial = ask(search)
+        before = summarize(search)["advice"] if i == LEAST_TRIALS - 1 else None
+        search.tell(trial, ended(TrialState.COMPLETE), [curve_row(1, val_loss=0.5 + 0.01 * i)])
+    assert before["gain"] is None
+    advice = summarize(search)["advice"]
+    assert (advice["gain"]["trials"], advice["seed_sd"]) == (LEAST_TRIALS, None)
+    assert advice["gain"]["ci95"] == [0.0, pytest.approx(0.05)]
+    (warning,) = advice["warnings"]
+    assert (warning["kind"], warning["trial"], warning["lr"]) == ("range", 0, 6.0)
+    assert warning["line"] == "sgd: {lr: {low: 0.001, high: 100, log: true}}"
+    search.tell(ask(search), ended(TrialState.DIVERGED))
+    assert summarize(search)["advice"]["warnings"] == [warning]  # lr 0.2: no edge above 6
+    database.close()
