@@ -128,7 +128,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw value over budget")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     options = parser.parse_args()
-    for name, least in (("epochs", 1), ("seeds", 1), ("budget", 4)):
+    for name, least in (("epochs", 1), ("seeds", 1), ("budget", 8)):
         if getattr(options, name) < least:
             parser.error(f"--{name} {getattr(options, name)}: at least {least} is needed")
     names = [name for name in options.against.split(",") if name]

@@ -11,6 +11,7 @@ import optuna
 import torch
 from duel_training import Problem
 
+from lrsearch.errors import StudyError
 from lrsearch.spec import StudySpec
 from lrsearch.stop import Stop
 from lrsearch.study.create import create_study
@@ -84,9 +85,11 @@ def default_spec(problem: Problem, seed: int, budget: int, **fields: Any) -> Stu
 
 
 def recommended(study: Mapping[str, Any], method: str, budget: int) -> Found:
-    """The confirmed recipe, else the search's best."""
+    """The confirmed recipe, else the search's best. Raises StudyError if there is none."""
     confirmed = study["confirmed"]
     best = confirmed[0] if confirmed else study["best"]
+    if best is None:
+        raise StudyError(f"{method} at {budget}x: no trial is complete; take a larger --budget")
     return Found(
         method=method,
         budget=budget,

@@ -20,16 +20,14 @@ from lrsearch.space import SearchSpace
 
 #: Syne Tune ranks losses and knows no NaN.
 DIVERGED_LOSS = 1e9
-_PACKAGES = {"ray": "ray[tune]", "syne": "syne-tune"}
-_MODULES = {"ray": "ray.tune", "syne": "syne_tune"}
+#: Contenders to the module that must be there, and what installs it.
+RIVALS = {"ray": ("ray", "ray[tune]"), "syne": ("syne_tune", "syne-tune")}
 
 
 def absent(name: str) -> str:
     """Why a contender cannot take part; empty if it can."""
-    top, _, _ = _MODULES.get(name, "lrsearch").partition(".")
-    if importlib.util.find_spec(top) is not None:
-        return ""
-    return f"pip install {_PACKAGES[name]}"
+    module, package = RIVALS.get(name, ("lrsearch", ""))
+    return "" if importlib.util.find_spec(module) is not None else f"pip install {package}"
 
 
 def _random_fields(space: SearchSpace, seed: int) -> dict[str, Any]:
