@@ -22,8 +22,8 @@ from replay_table import Table, TableError, read_table
 #: Rules that are always replayed: what the others are measured by.
 REFERENCES = ("none", "median")
 DEFAULT_RULES = ("default", "none", "median", "hyperband", "asha-epochs")
-#: Orders between two lines of progress.
-REPORTED = 20
+#: Orders that a process takes at a time, and those between two lines of progress.
+CHUNK, REPORTED = 4, 20
 
 _table: Table  # of a process of the pool
 
@@ -50,7 +50,7 @@ def replay_orders(table: Table, options: argparse.Namespace) -> dict[str, np.nda
     jobs = [(options.rules, options.seed, number) for number in range(options.orders)]
     found: list[np.ndarray] = []
     with multiprocessing.Pool(options.processes, _set_up, (table,)) as pool:
-        for regret in pool.imap(_replay, jobs, chunksize=4):
+        for regret in pool.imap(_replay, jobs, chunksize=CHUNK):
             found.append(regret)
             if len(found) % REPORTED == 0:
                 print(f"{len(found)} of {len(jobs)} orders", file=sys.stderr)

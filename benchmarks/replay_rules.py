@@ -20,6 +20,10 @@ from lrsearch.spec_parts import Pruning
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
+#: The defaults of the service.
+PRUNING = Pruning()
+#: Other rungs that were tried, as fractions of the horizon.
+EARLIER, LATER = (0.03, 0.1, 0.33), (0.05, 0.15, 0.45)
 #: Rungs of plain asynchronous halving, in epochs; the later ones for runs of 40 epochs or more.
 SHORT, LONG, LONG_FROM = (1, 3, 9), (3, 9, 27), 40
 
@@ -52,8 +56,7 @@ def no_pruning(order: Sequence[Run]) -> Iterator[Ended]:
 class Ladder:
     """What has arrived at each rung so far, and who goes on."""
 
-    def __init__(self, pruning: Pruning, *, families: bool = False) -> None:
-        self.pruning = pruning
+    def __init__(self, *, families: bool = False) -> None:
         #: Whether the best of its family so far goes on, whatever the others are.
         self.families = families
         self.marks: dict[int, list[float]] = defaultdict(list)
@@ -72,15 +75,14 @@ class Ladder:
         return rungs.survives(
             better=bisect_left(marks, signal),
             others=len(marks) - 1,
-            eta=self.pruning.eta,
-            min_peers=self.pruning.min_peers,
+            eta=PRUNING.eta,
+            min_peers=PRUNING.min_peers,
         )
 
 
 @cache
-def at_progress(horizon: int) -> Mapping[int, int]:
-    """Where the service's default rungs fall if there is a validation each epoch."""
-    fractions = Pruning().rungs
+def at_progress(horizon: int, fractions: tuple[float, ...] = PRUNING.rungs) -> Mapping[int, int]:
+    """Where the service's rungs fall if there is a validation each epoch."""
     return rungs.make_plan(steps_per_epoch=1, total_steps=horizon, rungs=fractions).rungs
 
 
@@ -111,7 +113,7 @@ def halving(
     order: Sequence[Run], *, placed: Placed = at_progress, families: bool = False
 ) -> Iterator[Ended]:
     """Who is stopped stays stopped: the service's rule."""
-    ladder, spent = Ladder(Pruning(), families=families), 0
+    ladder, spent = Ladder(families=families), 0
     for run in order:
         stop = climb(run, ladder, placed)
         spent += stop.epoch
@@ -126,7 +128,7 @@ def halving_raw(order: Sequence[Run]) -> Iterator[Ended]:
 
 def halving_with_diverged(order: Sequence[Run]) -> Iterator[Ended]:
     """Who has diverged counts as the worst at the first rung that it did not reach."""
-    ladder, spent = Ladder(Pruning()), 0
+    ladder, spent = Ladder(), 0
     for run in order:
         stop = climb(run, ladder, at_progress)
         spent += stop.epoch
@@ -144,7 +146,7 @@ def promoting(order: Sequence[Run]) -> Iterator[Ended]:
     As asynchronous halving does it (Li et al. 2020): before a new run is started, the best one at
     the highest rung is looked for that would pass by now.
     """
-    ladder, spent = Ladder(Pruning()), 0
+    ladder, spent = Ladder(), 0
     waiting: dict[int, list[tuple[float, int, int]]] = defaultdict(list)
     for fresh in range(len(order)):
         job: tuple[int, int] | None = (fresh, 0)
@@ -205,6 +207,8 @@ def rules_of(table: Table, order: int) -> dict[str, Rule]:
         "median": partial(by_optuna, pruner=MedianPruner(), name="median"),
         "hyperband": partial(by_optuna, pruner=HyperbandPruner(), name=f"hyperband {order}"),
         "asha-epochs": partial(halving, placed=at_epochs(table)),
+        "earlier": partial(halving, placed=partial(at_progress, fractions=EARLIER)),
+        "later": partial(halving, placed=partial(at_progress, fractions=LATER)),
         "raw": halving_raw,
         "promote": promoting,
         "family": partial(halving, families=True),
@@ -218,6 +222,8 @@ RULES = {
     "median": "optuna.pruners.MedianPruner()",
     "hyperband": "optuna.pruners.HyperbandPruner()",
     "asha-epochs": "the default at equal epochs: 1/3/9, or 3/9/27 from a mean horizon of 40 on",
+    "earlier": "the default with rungs at 3/10/33 %",
+    "later": "the default with rungs at 5/15/45 %",
     "raw": "the default without averaged weights",
     "promote": "the default; who was stopped goes on once it is among those that pass",
     "family": "the default; the best of its family so far goes on in any case",

@@ -7,11 +7,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from replay_rules import Ended, at_progress
+from replay_rules import PRUNING, Ended, at_progress
 from replay_table import Run, Table
 
 from lrsearch import rungs
-from lrsearch.spec_parts import Pruning
 
 #: Budgets in trial equivalents that regret is printed at, and those whose quality is to be reached.
 BUDGETS, GOALS = (5, 10, 20, 40), (20, 40)
@@ -121,7 +120,7 @@ def recall(table: Table) -> dict[str, list[float | None]]:
             goes_on = _passes(marks[rung], signal)
             for family in ("all", run.family):
                 passed.setdefault(family, {}).setdefault(rung, []).append(goes_on)
-    count = len(Pruning().rungs)
+    count = len(PRUNING.rungs)
     return {
         family: [
             float(np.mean(by_rung[rung])) if rung in by_rung else None for rung in range(count)
@@ -145,12 +144,11 @@ def _at_rungs(run: Run) -> dict[int, float]:
 
 
 def _passes(marks: list[float], signal: float) -> bool:
-    pruning = Pruning()
     return rungs.survives(
         better=bisect_left(marks, signal),
         others=len(marks) - 1,
-        eta=pruning.eta,
-        min_peers=pruning.min_peers,
+        eta=PRUNING.eta,
+        min_peers=PRUNING.min_peers,
     )
 
 

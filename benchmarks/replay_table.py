@@ -86,7 +86,7 @@ def read_table(path: Path, *, signal: str = "auto", target: str = "auto") -> Tab
     for option, name in (("--target", target), ("--signal", signal)):
         if name not in names:
             raise TableError(f"{option} {name}: recorded is {', '.join(sorted(names))}")
-    runs = [_run(row, signal, target) for row in rows]
+    runs = [make_run(row, signal, target) for row in rows]
     if all(run.diverged for run in runs):
         raise TableError(f"--data {path}: no run has a final {target}")
     return Table(runs=runs, signal=signal, target=target, has_twin=signal + TWIN in names)
@@ -101,7 +101,8 @@ def _target(names: set[str]) -> str:
     return quantities[0]
 
 
-def _run(row: Mapping[str, Any], signal: str, target: str) -> Run:
+def make_run(row: Mapping[str, Any], signal: str, target: str) -> Run:
+    """A recorded row as a run; it ends where either curve has no number any more."""
     curves: Mapping[str, Curve] = row["curves"]
     raw, averaged, outcome = curves[signal], curves.get(signal + TWIN), curves[target]
     epochs = next(

