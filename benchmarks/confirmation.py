@@ -106,7 +106,8 @@ def confirmed(study: Study, runs: int) -> Outcome:
         minimize=True,
         first_seed=FIRST_SEED,
     )
-    candidates = [int(n) for n in np.argsort(study.scores, kind="stable")]
+    order = study.scores if setting.shape.rounds else study.values
+    candidates = [int(n) for n in np.argsort(order, kind="stable")]
     ended: list[dict[str, Any]] = []
     while due := next_runs(setting, candidates, ended):
         ended += [_ended(study, run) for run in due]

@@ -82,7 +82,7 @@ def _scores(rows: list[dict[str, Any]], spec: StudySpec) -> list[float | None]:
     ]
 
 
-def record(out: Path, *, recipes: int, seeds: int, epochs: int) -> None:
+def record(out: Path, *, recipes: int = 20, seeds: int = 36, epochs: int = 30) -> None:
     """Search, run, and write the pool: `{"recipes": [...], "runs": [[[value, score] ...] ...]}`.
 
     `runs` has a list for each recipe, in it a pair for each seed.

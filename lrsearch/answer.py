@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lrsearch import confirm_words
 from lrsearch.cost import CostPlan, cost_plan
 from lrsearch.errors import StudyError
 from lrsearch.origin import budget_text, number, origin_text
@@ -87,6 +88,7 @@ def recipe_text(study: Mapping[str, Any]) -> str:
         lines = ["Best recipe, confirmed with fresh seeds:", f"  {_title(winner)}"]
         lines.append(f"  {_confirmed_line(metric, winner)}")
         lines.append(f"  trial {winner['trial']}; the search's best value was {best['value']:.4g}")
+        lines += [f"  {sentence}" for sentence in confirm_words.sentences(winner)]
     lines += _baseline(study)
     return "\n".join(lines)
 
@@ -119,7 +121,7 @@ def _baseline(study: Mapping[str, Any]) -> list[str]:
     if reported:
         lines.append(f"  {_confirmed_line(metric, reported[0])}")
         if reported[0]["tied"]:
-            lines.append("  not told apart from the winner by these seeds")
+            lines.append("  not told apart from the recipe above by these seeds")
     elif baseline["value"] is not None:
         lines.append(f"  {metric} {baseline['value']:.4g}{_metrics(baseline['metrics'])}, one seed")
     else:

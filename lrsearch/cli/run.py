@@ -164,7 +164,7 @@ def worker(
 
 @click.command()
 @name_argument
-@click.option("--top", type=int, help="How many candidates; default the study's, 3.")
+@click.option("--top", type=int, help="Candidates at most; default by the number of runs.")
 @click.option("--runs", type=int, help="Runs in all; default and most a quarter of the trials.")
 @click.option("--workers", type=int, help="Local workers; default one per GPU, else per core.")
 @fuse_option

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from lrsearch import review
+from lrsearch import confirm_words, review
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.range_tests import RangeTest
 from lrsearch.recipe import Recipe
@@ -40,7 +40,7 @@ def load_report(
     confirmed: Sequence[Mapping[str, Any]],
     planned: Mapping[str, float | None] | None = None,
 ) -> Report:
-    """The study as it stands. `confirmed` is what its confirmation gave, the winner first.
+    """The study as it stands. `confirmed` is what its confirmation gave, the recommended first.
 
     `planned` has the epochs of each part at most; without it the search's budget is taken.
     Raises StudyError with the near misses for a study that is not there.
@@ -71,7 +71,7 @@ def load_report(
             row.trial: curves.of_study(connection, study_id, number=row.trial) for row in shown
         }
     best = ranked[0] if ranked else None
-    winners = {entry.trial for entry in entries if entry.role != "baseline"}
+    winners = {entry.trial for entry in entries[:1]}
     return Report(
         name=study["name"],
         spec=spec,
@@ -162,8 +162,11 @@ def _confirmed(entry: Mapping[str, Any]) -> Confirmed:
         tied=entry["tied"],
         failed=entry.get("failed", 0),
         values=tuple(entry["values"]),
+        seeds=tuple(entry.get("seeds") or ()),
         metrics=entry.get("metrics") or {},
         recipe=Recipe.from_dict(entry["recipe"]),
+        p=(entry.get("difference") or {}).get("p"),
+        sentences=tuple(confirm_words.sentences(entry)),
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lrsearch.range_tests import RangeTest
-from lrsearch.report import plots, range_plots
+from lrsearch.report import plots, range_plots, seed_plots
 from lrsearch.report.tables import Report
 
 DOTS_PER_INCH = 150
@@ -94,6 +94,19 @@ def lr_value(report: Report) -> Figure:
     return figure
 
 
+def confirmation(report: Report) -> Figure:
+    """Every seed of the finalists."""
+    figure = _figure(4.0)
+    objective = report.spec.objective
+    seed_plots.plot_seeds(
+        report.confirmed,
+        figure.add_subplot(),
+        metric=objective.metric,
+        direction=objective.direction,
+    )
+    return figure
+
+
 def range_tests(results: Sequence[RangeTest]) -> Figure:
     """Loss against learning rate, a panel for each optimizer."""
     figure = _figure(1.2 + 3.0 * max(1, math.ceil(len(results) / PANELS_PER_ROW)))
@@ -110,6 +123,7 @@ FIGURES: dict[str, Callable[[Report], Figure]] = {
     "curves": curves,
     "lr": lr,
     "lr_value": lr_value,
+    "confirmation": confirmation,
     "range_test": _range_tests,
 }
 

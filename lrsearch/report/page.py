@@ -9,7 +9,7 @@ import jinja2
 
 from lrsearch.errors import LrsearchError
 from lrsearch.recipe import to_yaml
-from lrsearch.report import figures, words
+from lrsearch.report import figures, seed_plots, words
 from lrsearch.report.hindsight import hindsight
 from lrsearch.report.tables import Report
 
@@ -106,6 +106,14 @@ def _pictures(report: Report) -> list[Picture]:
             f"than this. Red crosses at the {worse} edge diverged.",
         ),
     }
+    if seed_plots.drawable(report.confirmed):
+        names = ", ".join(f"trial {entry.trial}" for entry in report.confirmed)
+        texts["confirmation"] = (
+            "Confirmation, seed by seed",
+            f"{metric} of every confirmation run that reports: {names}.",
+            "Seeds that had no part in the search or in the choice; lines join runs of one seed, "
+            "which have the same initial weights and order of the data.",
+        )
     tested = [row.optimizer for row in report.range_tests if row.result is not None]
     if tested:
         texts["range_test"] = (

@@ -43,19 +43,25 @@ class Confirmed:
     """What fresh seeds say of one recipe."""
 
     trial: int
-    #: winner | baseline
+    #: winner | rival | baseline
     role: str
     mean: float
     #: 95 % interval of the mean; None for a single run.
     ci95: tuple[float, float] | None
     n: int
-    #: Whether the seeds do not tell the winner and the baseline apart.
+    #: Whether the seeds do not tell it and the recommended one apart; of that, anyone and it.
     tied: bool
     #: Runs that gave no value.
     failed: int
     values: tuple[float, ...]
+    #: Of the values; empty where they were not kept.
+    seeds: tuple[int, ...]
     metrics: Mapping[str, float]
     recipe: Recipe
+    #: Wilcoxon's p beside the recommended one; None for it and for few seeds.
+    p: float | None
+    #: What else is to be said of the recommended one.
+    sentences: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +159,7 @@ class Report:
     #: The search's best complete trial.
     best: TrialRow | None
     baseline: TrialRow | None
-    #: The winner first; empty until confirmed.
+    #: The recommended first; empty until confirmed.
     confirmed: tuple[Confirmed, ...]
     #: By ticket.
     trials: tuple[TrialRow, ...]
@@ -174,7 +180,8 @@ class Report:
     versions: Mapping[str, str]
 
     def winner(self) -> Confirmed | None:
-        return next((entry for entry in self.confirmed if entry.role != "baseline"), None)
+        """The recommended one."""
+        return self.confirmed[0] if self.confirmed else None
 
     def confirmed_baseline(self) -> Confirmed | None:
         return next((entry for entry in self.confirmed if entry.role == "baseline"), None)

@@ -131,7 +131,7 @@ def _confirmed_lines(report: Report, winner: Confirmed) -> list[str]:
             line += f"; the search's best was {number(report.best.value)} (trial "
             line += f"{report.best.trial}), which was behind on the fresh seeds that chose."
         lines.append(line)
-    return lines
+    return [*lines, *winner.sentences]
 
 
 def _baseline_lines(report: Report) -> list[str]:
@@ -140,11 +140,13 @@ def _baseline_lines(report: Report) -> list[str]:
         return []
     name = f"Baseline ({baseline.recipe.title()}): "
     entry, winner = report.confirmed_baseline(), report.winner()
+    if entry is not None and entry is winner:
+        return [f"{name}it is the recipe above; no recipe of the search was better."]
     if entry is None or winner is None:
         if baseline.value is None:
             return [f"{name}no value, it is {baseline.state}."]
         return [f"{name}{number(baseline.value)} on the search's seed."]
-    if winner.tied:
+    if entry.tied:
         verdict = "these seeds do not tell the two apart"
     elif report.spec.objective.better(winner.mean, entry.mean):
         verdict = "the recipe above is better"
@@ -232,13 +234,14 @@ def engines(report: Report) -> tuple[str, ...]:
 
 
 def confirmation(report: Report) -> Grid:
-    columns = ("trial", "role", "mean", "95 % interval", "runs", "values", "recipe")
+    columns = ("trial", "role", "mean", "95 % interval", "tied", "p", "runs", "values", "recipe")
     rows = []
     for entry in report.confirmed:
         low_high = EMPTY if entry.ci95 is None else " to ".join(number(end) for end in entry.ci95)
         values = ", ".join(number(value) for value in entry.values)
         failed = f" ({entry.failed} failed)" if entry.failed else ""
-        cells = (str(entry.trial), entry.role, number(entry.mean), low_high)
+        tied = "yes" if entry.tied else "no"
+        cells = (str(entry.trial), entry.role, number(entry.mean), low_high, tied, number(entry.p))
         rows.append((*cells, f"{entry.n}{failed}", values, entry.recipe.title()))
     return Grid(columns=columns, rows=tuple(rows))
 

@@ -161,6 +161,25 @@ def test_advice_sets_what_it_says_beside_what_came(benchmark, capsys):
         assert 0 < row["covered"]["mean"] <= 1
 
 
+def test_confirmation_is_set_beside_what_people_do(benchmark, monkeypatch, capsys):
+    benchmark("confirmation", "--studies", "6", "--json").main()
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"studies", "recipes", "seeds", "ways", "noise_tied"}
+    ways = [f"confirmed, R = {runs}" for runs in (6, 10, 15, 30)]
+    assert list(result["ways"]) == ["best of the search", "top 3, 3 seeds each", *ways]
+    for row in result["ways"].values():
+        assert row["regret_percent"]["mean"] >= 0
+        assert row["spent"] <= 30
+    assert result["noise_tied"]["6"] is None
+    assert 0 <= result["noise_tied"]["30"]["tied"]["mean"] <= 1
+
+
+def test_a_pool_of_confirmation_runs_can_be_recorded(benchmark, tmp_path):
+    benchmark("confirmation_pool").record(tmp_path / "pool.gz", recipes=2, seeds=2, epochs=1)
+    pool = importlib.import_module("confirmation").read_pool(tmp_path / "pool.gz")
+    assert pool.shape == (2, 2, 2)
+
+
 def test_trials_can_be_recorded_again(tmp_path):
     out = tmp_path / "trials.jsonl.gz"
     options = ("--trials", "1", "--epochs", "1", "--out", out)

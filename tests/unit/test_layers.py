@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[2] / "lrsearch"
 
 #: Lowest first. A module imports from lower lines only; a package also from itself.
 LAYERS = [
-    {"errors", "shapes", "muon"},
+    {"errors", "shapes", "muon", "confirm_words"},
     {"rungs", "versions", "audit", "advice", "remarks"},
     {"range_tests"},
     {"ranges", "plateau"},

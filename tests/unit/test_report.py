@@ -78,7 +78,7 @@ def load(search, confirmed=(), planned=None):
 
 def confirmed_entry(assignment, role="winner", **fields):
     defaults = {"mean": 0.3, "ci95": [0.25, 0.35], "n": 6, "tied": False, "failed": 0}
-    values = {"values": [0.3] * 6, "metrics": {"mae": 0.2}}
+    values = {"values": [0.3] * 6, "seeds": [*range(6)], "metrics": {"mae": 0.2}}
     recipe = assignment.recipe.to_dict()
     return {"trial": assignment.number, "role": role, "recipe": recipe} | defaults | values | fields
 
@@ -463,7 +463,12 @@ class ask_like:  # noqa: N801 - reads as a function
 
 @pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "range_test"])
 def test_no_legend_covers_an_axes(name, mixed):
-    figure = figures.FIGURES[name](load(mixed))
+    rows = load(mixed).trials
+    entries = [
+        confirmed_entry(ask_like(rows[2])),
+        confirmed_entry(ask_like(rows[1]), "rival", values=[0.1 * i for i in range(6)]),
+    ]
+    figure = figures.FIGURES[name](load(mixed, entries))
     figure.draw_without_rendering()
     (legend,) = figure.legends
     box = legend.get_window_extent()
@@ -542,7 +547,7 @@ def test_the_answer_is_the_confirmed_mean_with_its_interval(database):
 @pytest.mark.parametrize(
     ("fields", "verdict"),
     [
-        ({"tied": True}, "these seeds do not tell the two apart"),
+        ({"mean": 0.45}, "these seeds do not tell the two apart"),
         ({"mean": 0.9}, "the baseline is better"),
         ({"mean": 0.1}, "the recipe above is better"),
     ],
@@ -551,18 +556,59 @@ def test_the_baseline_is_judged_by_the_same_seeds(fields, verdict, database):
     search = make_search(database, baseline=BASELINE)
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     winner = finish(search, TrialState.COMPLETE, [0.2])
-    entries = [confirmed_entry(winner, **fields), confirmed_entry(baseline, "baseline", mean=0.5)]
+    tied = fields["mean"] == 0.45
+    second = confirmed_entry(baseline, "baseline", mean=0.5, tied=tied)
+    entries = [confirmed_entry(winner, **fields), second]
     assert verdict in words.answer(load(search, entries)).lines[-1]
 
 
 def test_a_single_confirmation_run_has_no_interval(database):
     search = make_search(database)
     trial = finish(search, TrialState.COMPLETE, [0.2])
-    entry = confirmed_entry(trial, ci95=None, n=1, failed=1, values=[0.3])
+    entry = confirmed_entry(trial, ci95=None, n=1, failed=1, values=[0.3], seeds=[4])
     (score, searched) = words.answer(load(search, [entry])).lines
     assert "one run with a fresh seed, so without an interval." in score
     assert "1 run more gave no value" in score
     assert "the search's best." in searched
+
+
+def test_the_page_says_why_it_is_recommended_and_what_the_search_promised(database):
+    search = make_search(database)
+    best = finish(search, TrialState.COMPLETE, [0.2])
+    rival = finish(search, TrialState.COMPLETE, [0.25])
+    beside = {"n": 6, "mean": 0.01, "ci95": (-0.02, 0.04), "p": 0.31}
+    entry = confirmed_entry(
+        best,
+        tied=True,
+        why="tied with trial 1, and cheaper",
+        runner_up={"trial": 1, "round": "report", "tied": True, "difference": beside},
+        optimism={"search": 0.2, "gap": 0.1, "percent": 33.3},
+        basin=1.25,
+        test={"loss": 0.31, "metrics": {"mae": 0.2}},
+    )
+    second = confirmed_entry(rival, "rival", tied=True, difference=beside)
+    report = load(search, [entry, second])
+    assert words.answer(report).lines[2:] == (
+        "Recommended: tied with trial 1, and cheaper.",
+        "Runner-up, trial 1: +0.01 (95 % CI -0.02 .. +0.04), Wilcoxon p = 0.31 on 6 fresh seeds; "
+        "tied.",
+        "Its value in the search, 0.2, was 33 % better than the mean of these runs.",
+        "Over 1.25 decades of learning rate around it, the best trials do as well to within the "
+        "noise of seeds.",
+        "On the test set, in one more run: loss 0.31, mae 0.2.",
+    )
+    cells = [row[4:6] for row in words.confirmation(report).rows]
+    assert cells == [("yes", words.EMPTY), ("yes", "0.31")]
+
+
+def test_a_baseline_that_beats_the_search_is_the_answer(database):
+    search = make_search(database, baseline=BASELINE)
+    baseline = finish(search, TrialState.COMPLETE, [0.8])
+    winner = finish(search, TrialState.COMPLETE, [0.2])
+    entries = [confirmed_entry(baseline, "baseline"), confirmed_entry(winner, mean=0.5)]
+    answer = words.answer(load(search, entries))
+    assert answer.recipe == baseline.recipe.title()
+    assert answer.lines[-1].endswith("it is the recipe above; no recipe of the search was better.")
 
 
 def test_an_unconfirmed_best_is_said_to_be_one(mixed):
@@ -747,7 +793,8 @@ def check_markdown(folder):
     """Every link leads to a file, every table has rows of equal length."""
     text = (folder / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]*)\)", text)
-    drawn = [name for name in figures.FIGURES if name != "range_test" or "## Range test" in text]
+    headings = {"range_test": "## Range test", "confirmation": "### Confirmation, seed by seed"}
+    drawn = [name for name in figures.FIGURES if headings.get(name, "") in text]
     assert sorted(links) == sorted(f"{name}.png" for name in drawn)
     for link in links:
         assert (folder / link).read_bytes().startswith(b"\x89PNG")
@@ -769,9 +816,17 @@ def written(mixed, tmp_path_factory):
     return report, write_report(report, tmp_path_factory.mktemp("out") / "new" / "folder")
 
 
-def test_a_report_is_six_files(written):
+def test_a_report_is_seven_files(written):
     _, page = written
-    names = ["curves.png", "history.png", "lr.png", "lr_value.png", "report.html", "report.md"]
+    names = [
+        "confirmation.png",
+        "curves.png",
+        "history.png",
+        "lr.png",
+        "lr_value.png",
+        "report.html",
+        "report.md",
+    ]
     assert sorted(path.name for path in page.parent.iterdir()) == names
     assert page.name == "report.html"
 
@@ -794,7 +849,7 @@ def test_the_page_can_be_read_aloud(written):
     assert page.headings.count(1) == 1
     steps = zip(page.headings, page.headings[1:], strict=False)
     assert all(below <= above + 1 for above, below in steps)
-    assert len(page.images) == 4
+    assert len(page.images) == 5
     assert all(len(image["alt"]) > 20 for image in page.images)
 
 
