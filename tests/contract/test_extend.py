@@ -26,6 +26,7 @@ from tiny_studies import (
 
 from lrsearch import answer
 from lrsearch.errors import StudyError
+from lrsearch.spec_parts import ValidateEvery
 from lrsearch.storage import claims, curves, range_tests, studies, successor, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql import SERVER_SETTINGS
@@ -280,20 +281,22 @@ def test_what_the_user_asked_for_goes_along_wherever_it_lies(database):
 
 
 def test_a_study_of_the_last_version_goes_on_and_is_extended(lone):
-    """It knew no `accumulate`, and no recipe was fused by itself."""
+    """It knew no `accumulate`, no recipe was fused by itself, and rungs had no validations."""
     mine = {"space": SPACE, "baseline": {"optimizer": {"name": "sgd", "lr": 0.1}}}
-    search = make_search(lone.database, name="old", **mine)
+    search = make_search(lone.database, name="old", **mine, validate_every="epoch")
     train(search, 3)
     enqueue(search, ODD, where="recipe")
     with search.database.begin() as connection:
         row = studies.by_name(connection, "old")
         definition = {k: v for k, v in row["definition"].items() if k != "accumulate"}
+        definition["validate_every"] = {"steps": None, "fraction": None}
         studies.change(connection, search.study_id, definition=definition)
         for table in (trial_table, queue_table):
             for id, recipe in connection.execute(select(table.c.id, table.c.recipe)).all():
                 del recipe["accumulate"]
                 recipe["optimizer"].pop("fused", None)
                 connection.execute(update(table).values(recipe=recipe).where(table.c.id == id))
+    mine["validate_every"] = "auto"
     spec, task = tiny_spec(name="old", **mine), tiny_task()
     again, new = create_study(
         search.database, spec, task, steps_per_epoch=STEPS_PER_EPOCH, exist_ok=True
@@ -302,8 +305,9 @@ def test_a_study_of_the_last_version_goes_on_and_is_extended(lone):
     assert study_row(again, "old")["spec_hash"] == again.spec.hash()
     train(again, 2)
     assert trial_rows(again)[4]["recipe"]["optimizer"]["fused"] is True
-    done = extend(again, name="old", baseline=mine["baseline"])
+    done = extend(again, name="old", baseline=mine["baseline"], validate_every="auto")
     assert (done.taken, done.left, done.waiting) == (5, 0, 0)
+    assert Search.open(lone.database, "old").spec.validate_every == ValidateEvery()
 
 
 def test_recipes_that_wait_move_along(lone):

@@ -191,6 +191,34 @@ def test_trials_can_be_recorded_again(tmp_path):
     assert [row["opt"] for row in rows] == ["sgd", "adamw"]
 
 
+@pytest.mark.slow
+def test_curves_can_be_recorded_again(tmp_path):
+    out = tmp_path / "curves.jsonl.gz"
+    options = ("--trials", "1", "--epochs", "1", "--out", out)
+    done = run_script("record_curves.py", *options, cwd=tmp_path)
+    if "dataset-fashion-mnist" in done.stderr:
+        pytest.skip("Fashion-MNIST is not here")
+    assert done.returncode == 0, done.stderr
+    (row,) = [json.loads(line) for line in gzip.decompress(out.read_bytes()).splitlines()]
+    signals = ("val_loss", "val_error", "calibrated_loss", "test_error")
+    assert set(row["curves"]) == {f"{name}{ema}" for name in signals for ema in ("", "_ema")}
+    assert all(0 < value < 3 for (value,) in row["curves"].values())
+
+
+def test_objectives_are_compared_by_the_test_error_of_what_they_choose(tmp_path):
+    options = ("--json", "--sizes", "5", "20", "--resamples", "50")
+    done = run_script("objectives.py", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {"data", "runs", "resamples", "sizes", "rows"}
+    rules = {(row["metric"], row["at"], row["weights"]) for row in result["rows"]}
+    assert (len(rules), len(result["rows"])) == (12, 24)
+    for row in result["rows"]:
+        assert 0 < row["test_error"]["mean"] < 1
+        if (row["metric"], row["at"], row["weights"]) == ("val_loss", "best", "raw"):
+            assert row["difference"] == {"mean": 0.0, "se": 0.0}
+
+
 TINY_TASK = """
 import torch
 from torch import nn

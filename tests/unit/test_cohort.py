@@ -104,6 +104,16 @@ def test_every_optimizer_side_by_side_equals_each_alone(schedule, epochs):
     close(drive(cohort, recipes), alone(recipes, doubled(), **often))
 
 
+@pytest.mark.usefixtures("float64")
+def test_a_short_run_is_judged_within_its_first_epoch_in_a_cohort_too():
+    recipes = [recipe_of(name, "cosine", epochs=2) for name in ("sgd momentum", "adamw")]
+    rungs = {"pruning": {"rungs": [0.1, 0.2, 0.5]}}
+    trained = drive(make_cohort(2, doubled(), recipes[0], **rungs), recipes)
+    assert [row.step for _, rows in trained for row in rows] == 2 * [1, 2, 6, 12]
+    assert all(row.val_loss_ema is not None for _, rows in trained for row in rows)
+    close(trained, alone(recipes, doubled(), **rungs))
+
+
 def test_the_same_holds_for_the_plain_loop():
     """In float64, against torch without lrsearch."""
     recipe = recipe_of("sgd momentum", "cosine")

@@ -144,6 +144,11 @@ def test_every_field_of_a_file_is_read():
         ("validate_every", "epoch", ValidateEvery()),
         ("validate_every", {"fraction": 0.1}, ValidateEvery(fraction=0.1)),
         ("objective", "val_loss", Objective(metric="val_loss", direction="minimize")),
+        (
+            "objective",
+            "calibrated_loss",
+            Objective(metric="calibrated_loss", direction="minimize", at="best"),
+        ),
         ("clip_norm", "1e-1", 0.1),
         ("epochs", "1e1", 10),
         ("seed", "1e3", 1000),
@@ -597,6 +602,15 @@ def test_a_study_of_before_a_field_is_the_same_study():
     assert StudySpec.from_stored(stored) == spec
     # As the last version, which did not know the field, had it.
     assert spec.hash() == "5dcf189acb3aa6b7b61a43a015e1bb9565866f1e9470e0961ca6485649bb2e6c"
+
+
+def test_a_file_without_validate_every_leaves_a_stored_study_what_it_has():
+    epoch, steps = spec_of(validate_every="epoch"), spec_of(validate_every={"steps": 9})
+    assert spec_of().continuing(epoch) == epoch
+    assert not epoch.differences(spec_of().continuing(epoch))
+    for mine, stored in ((spec_of(), steps), (steps, epoch), (epoch, spec_of())):
+        assert mine.continuing(stored) == mine
+        assert stored.obstacles(mine.continuing(stored))
 
 
 def test_given_recipes_are_the_baseline_and_the_enqueued_ones_with_their_places():
