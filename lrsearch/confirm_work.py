@@ -1,14 +1,14 @@
 """A confirmation run as a worker trains it: claimed, trained to its end, recorded."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lrsearch.desk import Desk
 from lrsearch.errors import SpecError
 from lrsearch.recipe import Recipe
-from lrsearch.storage import claims, confirmations, trials
+from lrsearch.storage import claims, confirmations, curves, trials
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
@@ -20,6 +20,9 @@ from lrsearch.training.validation import Validation
 from lrsearch.values import best_validation, objective_value
 
 log = logging.getLogger("lrsearch")
+
+#: The round whose runs score the task's test set.
+TEST = "test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,13 @@ class ConfirmationJob:
     def name(self) -> str:
         return f"confirmation of trial {self.run['number']}, seed {self.run['seed']}"
 
+    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+        """In the test round, at each validation that is its best so far: the last of them stays."""
+        spec = self.search.spec
+        if self.run["round"] != TEST or (spec.objective.at == "last" and not last):
+            return False
+        return best_validation([*rows.pending(), row], spec) is row
+
     def arrival(self, row: Validation, rung: int, rows: Telemetry) -> None:
         return None
 
@@ -61,6 +71,7 @@ class ConfirmationJob:
             "reason": reason,
             "value": value,
             "metrics": None if best is None else best["metrics"],
+            "test": None if best is None else _finite(best.get("test")),
             "epochs": 0.0 if slot is None else slot.epochs,
             "seconds": 0.0 if slot is None else slot.seconds,
         }
@@ -69,6 +80,12 @@ class ConfirmationJob:
             number, seed = self.run["number"], self.run["seed"]
             log.info("trial %d confirmed with seed %d: %s", number, seed, value)
         return done
+
+
+def _finite(scores: Mapping[str, float] | None) -> dict[str, float | None] | None:
+    if scores is None:
+        return None
+    return {name: curves.finite(value) for name, value in scores.items()}
 
 
 def next_run(desk: Desk, known: Collection[Claim]) -> ConfirmationJob | None:

@@ -28,7 +28,7 @@ class RangeEdge:
     #: low | high
     side: str
     edge: float
-    #: As a study file has it, in the mapping `space`.
+    #: As a study file has it under `space.optimizers`, where the optimizer's other fields stay.
     line: str
 
 
@@ -63,9 +63,7 @@ def range_edge(recipe: Mapping[str, Any], space: SearchSpace) -> RangeEdge | Non
         return None
     scale = scale_of(recipe, space) if domain.in_unit else 1.0
     low, high = domain.low / scale, domain.high / scale
-    margins = {"high": math.log10(high / lr)}
-    if low > 0:
-        margins["low"] = math.log10(lr / low)
+    margins = {"high": math.log10(high / lr), "low": math.log10(lr / low)}
     side = min(margins, key=lambda side: margins[side])
     edge = low if side == "low" else high
     if margins[side] >= NEAR:
@@ -78,8 +76,9 @@ def range_edge(recipe: Mapping[str, Any], space: SearchSpace) -> RangeEdge | Non
 
 
 def _line(name: str, low: float, high: float, *, log: bool) -> str:
-    fields = f"low: {low:.2g}, high: {high:.2g}" + (", log: true" if log else "")
-    return f"optimizers: {{{name}: {{lr: {{{fields}}}}}}}"
+    low, high = (float(f"{end:.2g}") for end in (low, high))
+    fields = f"low: {low:g}, high: {high:g}" + (", log: true" if log else "")
+    return f"{name}: {{lr: {{{fields}}}}}"
 
 
 def stability_edge(

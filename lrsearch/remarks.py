@@ -8,17 +8,15 @@ def audit_line(audit: Mapping[str, Any]) -> str | None:
     """How often pruning erred; None if no trial was audited."""
     if not audit["audited"]:
         return None
-    pool = f" in {audit['studies']} studies of the project" if audit["studies"] > 1 else ""
-    trials = "1 audited trial" if audit["audited"] == 1 else f"{audit['audited']} audited trials"
+    pool = f" (in {audit['studies']} studies of the project)" if audit["studies"] > 1 else ""
+    trials = "1 trial" if audit["audited"] == 1 else f"{audit['audited']} trials"
+    stopped = f"Audit: of {trials} that pruning would have stopped{pool}"
     if audit["share"] is None:
         return (
-            f"Audit: {trials}{pool}, too few to tell how often pruning errs "
-            f"({audit['least']} are needed)."
+            f"{stopped}, {audit['false']} ended among the best 5 %: too few to tell how often "
+            f"pruning errs, {audit['least']} are needed."
         )
-    return (
-        f"Audit: pruning would have lost {audit['false']} of {trials}{pool} that ended among the "
-        f"best 5 %: {share_text(audit)}."
-    )
+    return f"{stopped}, {audit['false']} ended among the best 5 %: {share_text(audit)}."
 
 
 def share_text(rate: Mapping[str, Any]) -> str:
@@ -57,8 +55,8 @@ def _range_line(warning: Mapping[str, Any]) -> str:
     better = "below" if edge == "low" else "above"
     return (
         f"lr {warning['lr']:.3g} of {warning['optimizer']} is at the {place} end of the range that "
-        f"was searched ({warning['edge']:.2g}); a better one may lie {better}. In the space of the "
-        f"study file, for `lrsearch study extend`: {warning['space']}"
+        f"was searched ({warning['edge']:.2g}); a better one may lie {better}. To go on there "
+        f"(lrsearch study extend), under space.optimizers of the study file: {warning['line']}"
     )
 
 

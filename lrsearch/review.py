@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lrsearch import edges
-from lrsearch.advice import gain_of_doubling
+from lrsearch.advice import LEAST_TRIALS, gain_of_doubling
 from lrsearch.audit import LEAST_AUDITED, Audited, Rate, falsely_pruned, rates
 from lrsearch.spec import StudySpec
 from lrsearch.storage import audits, range_tests, trials
@@ -73,30 +73,33 @@ def advice_of(
     rows = [row for row in trials.everything(connection, study_id) if row["recipe"]]
     ended = [row for row in rows if row["state"] != TrialState.RUNNING]
     winner = next((entry for entry in confirmed if entry["role"] != "baseline"), None)
-    gain = gain_of_doubling([_loss(row, spec) for row in ended])
+    complete, stopped = (
+        [spec.objective.loss(row["value"]) for row in ended if _has_value(row, state)]
+        for state in (TrialState.COMPLETE, TrialState.PRUNED)
+    )
+    without_value = len(ended) - len(complete) - len(stopped)
+    gain = gain_of_doubling(complete, stopped, without_value=without_value)
+    if len(ended) < LEAST_TRIALS:
+        gain = None
     values = winner["values"] if winner is not None else []
-    answer = winner or _best(ended, spec)
+    best = _best(ended, spec)
+    answer = winner or (best and {"trial": best["number"], "recipe": best["recipe"]})
     return {
         "gain": None
         if gain is None
         else {"trials": gain.trials, "expected": gain.expected, "ci95": [0.0, gain.high]},
         "seed_sd": stdev(values) if len(values) > 1 else None,
-        "warnings": [] if answer is None else _warnings(connection, study_id, spec, answer, ended),
+        "warnings": _warnings(connection, study_id, spec, answer, ended) if answer else [],
     }
 
 
-def _loss(row: Row, spec: StudySpec) -> float | None:
-    if row["state"] != TrialState.COMPLETE or row["value"] is None:
-        return None
-    return spec.objective.loss(row["value"])
+def _has_value(row: Row, state: TrialState) -> bool:
+    return row["state"] == state and row["value"] is not None
 
 
-def _best(rows: Sequence[Row], spec: StudySpec) -> dict[str, Any] | None:
-    scored = [(loss, row) for row in rows if (loss := _loss(row, spec)) is not None]
-    if not scored:
-        return None
-    row = min(scored, key=lambda item: item[0])[1]
-    return {"trial": row["number"], "recipe": row["recipe"]}
+def _best(rows: Sequence[Row], spec: StudySpec) -> Row | None:
+    complete = [row for row in rows if _has_value(row, TrialState.COMPLETE)]
+    return min(complete, key=lambda row: spec.objective.loss(row["value"]), default=None)
 
 
 def _warnings(
@@ -125,7 +128,7 @@ def _warnings(
     found: list[dict[str, Any]] = []
     if end is not None and not (end.side == "high" and cliff is not None):
         found.append(
-            {"kind": "range", **about, "side": end.side, "edge": end.edge} | {"space": end.line}
+            {"kind": "range", **about, "side": end.side, "edge": end.edge} | {"line": end.line}
         )
     if cliff is not None:
         found.append({"kind": "stability", **about, "edge": cliff.edge, "diverged": cliff.diverged})

@@ -1,6 +1,6 @@
 """A trial or confirmation run in a worker's hands: its lease, rows, checkpoints and place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -40,6 +40,10 @@ class Job(Protocol):
     #: Whether the database takes its curve, or its end alone.
     @property
     def has_curve(self) -> bool: ...
+
+    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+        """Whether the test set is scored at this validation, which is not in `rows` yet."""
+        ...
 
     def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival | None:
         """What is judged at a rung; None if nothing is."""
@@ -126,14 +130,25 @@ class Seat:
             raise TrialFailedError(f"it trained longer than max_trial_time, {limit:g} s")
 
     def take(self, row: Validation) -> Arrival | None:
-        """Take a validation; what is to be judged, if it is at a rung."""
+        """Take a validation; what is to be judged, if it is at a rung.
+
+        Raises TrialFailedError if the test set is to be scored, and the task's code fails.
+        """
         assert self.slot is not None
-        self.rows.add(asdict(row))
+        fields, last = asdict(row), row.validation == len(self.slot.plan.validations)
+        if self.slot.diverged is None and self.job.is_tested(fields, self.rows, last=last):
+            fields["test"] = self._test(self.slot)
+        self.rows.add(fields)
         self._seen = row.validation
         rung = self.slot.plan.rungs.get(row.validation)
         if rung is None or self.slot.diverged is not None:
             return None
         return self.job.arrival(row, rung, self.rows)
+
+    def _test(self, slot: Slot) -> dict[str, float]:
+        with failures():
+            scores = slot.test_scores(self.desk.cache.test(self.job.recipe))
+        return {**scores.metrics, "loss": scores.loss}
 
     def passes(self, arrival: Arrival, verdict: bool | None) -> bool:
         """Whether it goes on after what the database said. Raises LostTrialError."""

@@ -201,8 +201,12 @@ class Shift:
 
     def _judge(self, validated: Sequence[tuple[Seat, Validation]]) -> None:
         """Take the validations; of those at rungs, end what does not pass."""
-        taken = [(seat, seat.take(row)) for seat, row in validated]
-        at_rungs = [(seat, arrival) for seat, arrival in taken if arrival is not None]
+        at_rungs = []
+        for seat, row in validated:
+            with self._minding(seat):
+                arrival = seat.take(row)
+                if arrival is not None:
+                    at_rungs.append((seat, arrival))
         if not at_rungs:
             return
         verdicts = self.desk.search.pass_rungs([arrival for _, arrival in at_rungs])

@@ -1,7 +1,7 @@
 """A search trial as a worker trains it: asked for, judged at rungs, told."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from math import nan
 from typing import Any
@@ -42,6 +42,9 @@ class TrialJob:
     @property
     def name(self) -> str:
         return f"trial {self.assignment.number}"
+
+    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+        return False
 
     def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival:
         seen = asdict(row)

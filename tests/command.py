@@ -4,14 +4,30 @@ torch and Optuna already. Exit code, output and files are those of a fresh `lrse
 import gc
 import multiprocessing
 import os
+import runpy
 import sys
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 
 SECONDS = 60
 
 _processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["torch", "lrsearch.preflight", "lrsearch.study.create"])
+_processes.set_forkserver_preload(
+    [
+        # torch imports it, which takes 2 s, when the first optimizer is made.
+        "torch._dynamo",
+        "scipy.stats",
+        "lrsearch.answer",
+        "lrsearch.cli",
+        "lrsearch.launch",
+        "lrsearch.lint",
+        "lrsearch.preflight",
+        "lrsearch.report.page",
+        "lrsearch.study.create",
+        "forked",
+    ]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +41,60 @@ class Ended:
 
 def run_command(*arguments, folder, seconds=SECONDS, **environment):
     """`lrsearch ARGUMENTS` in `folder`, with these environment variables besides."""
-    words = [str(word) for word in arguments]
+    return _wait_for(_be_lrsearch, arguments, folder, seconds, environment)
+
+
+def run_script(path, *options, folder, seconds=SECONDS):
+    """`python PATH OPTIONS` in `folder`."""
+    return _wait_for(_be_script, (path, *options), folder, seconds, {})
+
+
+def _wait_for(program, words, folder, seconds, environment):
+    words = [str(word) for word in words]
     output = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
-    process = _processes.Process(target=_be_lrsearch, args=(words, folder, output, environment))
-    process.start()
+    process = in_process(program, words, folder, output, environment)
     process.join(seconds)
     if process.exitcode is None:
         process.kill()
         process.join()
-        raise AssertionError(f"lrsearch {' '.join(words)} still ran after {seconds} s")
+        raise AssertionError(f"{' '.join(words)} still ran after {seconds} s")
     out, err = (path.read_text() for path in output)
     return Ended(code=process.exitcode, out=out, err=err)
+
+
+def in_process(function, *arguments):
+    """A process that runs the function, started."""
+    before = os.environ.get("PYTHONPATH")
+    # Where the server finds tests/forked.py: it is not told this process's path (CPython 3.11).
+    here = str(Path(__file__).parent)
+    os.environ["PYTHONPATH"] = here if before is None else os.pathsep.join([here, before])
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    process = _processes.Process(target=function, args=arguments, daemon=True)
+    process.start()
+    return process
 
 
 def _be_lrsearch(words, folder, output, environment):
     from lrsearch.cli import main
 
+    _be(main, ["lrsearch", *words], folder, output, environment)
+
+
+def _be_script(words, folder, output, environment):
+    def main():
+        sys.path.insert(0, str(Path(words[0]).parent))
+        runpy.run_path(words[0], run_name="__main__")
+
+    _be(main, words, folder, output, environment)
+
+
+def _be(main, words, folder, output, environment):
     for number, path in enumerate(output, start=1):
         with path.open("w") as file:
             os.dup2(file.fileno(), number)
@@ -48,7 +102,8 @@ def _be_lrsearch(words, folder, output, environment):
     sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
     os.chdir(folder)
     os.environ.update(environment)
-    sys.argv = ["lrsearch", *words]
+    sys.argv = words
+    code = 0
     try:
         main()
     except SystemExit as ending:

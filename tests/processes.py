@@ -7,28 +7,10 @@ import signal
 import time
 
 import psutil
-from command import _be_lrsearch, _processes
-
-#: torch imports `_dynamo`, which takes 2 s, when the first optimizer is made.
-_processes.set_forkserver_preload(
-    [
-        "torch._dynamo",
-        "lrsearch.launch",
-        "lrsearch.preflight",
-        "lrsearch.report.page",
-        "lrsearch.study.create",
-    ]
-)
+from command import _be_lrsearch, in_process
 
 #: Nothing here takes a tenth of that on an idle machine.
 PATIENCE_SECONDS = 120
-
-
-def in_process(function, *arguments):
-    """A process that runs the function, started."""
-    process = _processes.Process(target=function, args=arguments, daemon=True)
-    process.start()
-    return process
 
 
 def finish(*processes):

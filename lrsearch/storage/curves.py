@@ -72,7 +72,7 @@ _FROM_JSON = _from_json()
 
 def _stored(row: Mapping[str, Any]) -> Row:
     return {
-        **row,
+        **{name: value for name, value in row.items() if name != "test"},  # confirmations' alone
         **{name: finite(row[name]) for name in MAY_BE_INFINITE},
         "metrics": _finite(row["metrics"]),
         "metrics_ema": _finite(row["metrics_ema"]) if row.get("metrics_ema") else None,

@@ -180,7 +180,7 @@ def _full_batches(loader: "DataLoader[Any]") -> int:
 
 
 def make_data(source: Any, batch_size: int, device: torch.device, which: str) -> Data:
-    """The split named `which` (train or validation) of a task. Raises TaskError if unusable."""
+    """The split `which` (train, validation or test) of a task. Raises TaskError if unusable."""
     if isinstance(source, TensorDataset) and len(source.tensors) == 2:
         source = source.tensors
     if isinstance(source, tuple | list) and len(source) == 2 and _are_tensors(source):
@@ -232,15 +232,27 @@ def _size(data: Data) -> int:
     return len(data.loader.dataset)  # type: ignore[arg-type]
 
 
+def make_test(task: Task, batch_size: int, device: torch.device) -> Data:
+    """The test set on the device; no sample of it is looked at. Raises TaskError if unusable."""
+    data = make_data(task.test, batch_size, device, "test")
+    _check_validated(data, "test")
+    return data
+
+
+def _check_validated(data: Data, which: str) -> None:
+    if _size(data) == 0:
+        raise TaskError(f"{which} is empty")
+    if isinstance(data, LoaderData) and len(data.loader) == 0:
+        raise TaskError(f"{which}'s DataLoader drops its only batch; leave drop_last out")
+
+
 def make_splits(task: Task, batch_size: int, device: torch.device) -> tuple[Data, Data]:
     """Training and validation data on the device. Raises TaskError when there is too little."""
     train = make_data(task.train, batch_size, device, "train")
     validation = make_data(task.validation, batch_size, device, "validation")
-    for data, which in ((train, "train"), (validation, "validation")):
-        if _size(data) == 0:
-            raise TaskError(f"{which} is empty")
-    if isinstance(validation, LoaderData) and len(validation.loader) == 0:
-        raise TaskError("validation's DataLoader drops its only batch; leave drop_last out")
+    if _size(train) == 0:
+        raise TaskError("train is empty")
+    _check_validated(validation, "validation")
     if train.batches == 0:
         raise TaskError(
             f"train has {_size(train)} samples, fewer than one batch of {batch_size}; the last "

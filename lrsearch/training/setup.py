@@ -15,7 +15,7 @@ from lrsearch.spec import StudySpec
 from lrsearch.spec_parts import CALIBRATED
 from lrsearch.task import LoadedTask, Task, describe
 from lrsearch.training.calibrated import CalibratedLoss, check_cross_entropy
-from lrsearch.training.data import Data, make_splits
+from lrsearch.training.data import Data, make_splits, make_test
 from lrsearch.training.loop import Training, make_model
 from lrsearch.training.precision import autocast
 from lrsearch.training.recording import Recordings
@@ -52,6 +52,7 @@ class TaskCache:
         self.loaded, self.device = loaded, device
         self._tasks: dict[str, Task] = {}
         self._splits: dict[tuple[str, int], tuple[Data, Data]] = {}
+        self._tests: dict[str, Data] = {}
         self._recordings: dict[tuple[str, int | None], Recordings] = {}
 
     def recordings(self, recipe: Recipe) -> Recordings:
@@ -90,6 +91,15 @@ class TaskCache:
             self._forget(self._splits)
             self._splits[key] = make_splits(task, size, self.device)
         return task, self._splits[key]
+
+    def test(self, recipe: Recipe) -> Data:
+        """The test set, which nothing else gives. Raises TaskError if there is none."""
+        key = json.dumps(recipe.params, sort_keys=True)
+        if key not in self._tests:
+            self._forget(self._tests)
+            task = self.task(recipe.params)
+            self._tests[key] = make_test(task, task.batch_size, self.device)
+        return self._tests[key]
 
 
 def scored(task: Task, spec: StudySpec) -> Task:
@@ -135,10 +145,12 @@ def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> Trainin
 def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
     """One batch forward and backward, and every metric; returns the optimizer steps of an epoch.
 
-    It is computed in the study's precision. Raises TaskError in one line for what would make every
-    trial fail.
+    The test set is made, and no sample of it looked at. All else is computed in the study's
+    precision. Raises TaskError in one line for what would make every trial fail.
     """
     _check_fields(task)
+    if task.test is not None:
+        make_test(task, task.batch_size, torch.device("cpu"))
     train, validation = make_splits(task, task.batch_size, device)
     model = make_model(task, device)
     steps = steps_per_epoch(train, spec.accumulate)

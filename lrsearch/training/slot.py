@@ -220,8 +220,10 @@ class Slot:
         elif self.scaler is not None and self.scaler.get_scale() < MIN_SCALE:
             self.diverged = f"gradients overflow fp16 at any scale of the loss by step {self.step}"
 
-    def scores(self, weights: dict[str, Tensor] | None = None) -> Scores:
-        """Validate the model by itself, with these weights instead if given."""
+    def scores(
+        self, weights: dict[str, Tensor] | None = None, *, data: Data | None = None
+    ) -> Scores:
+        """Validate the model by itself, with these weights and on this data instead if given."""
         self.model.eval()
 
         def outputs(inputs: Any) -> list[Any]:
@@ -230,8 +232,19 @@ class Slot:
             return [torch.func.functional_call(self.model, weights, (inputs,))]
 
         [scores] = evaluate(
-            self.task, self.validation_data, outputs, autocast=self.autocast, beat=self.beat
+            self.task, data or self.validation_data, outputs, autocast=self.autocast, beat=self.beat
         )
+        return scores
+
+    def test_scores(self, data: Data) -> Scores:
+        """Of the weights that would be deployed now, on the task's test set."""
+        started = time.monotonic()
+        if self.ema is not None and self.recipe.weights == "ema":
+            scores = self.scores(self.ema.weights(), data=data)
+        else:
+            with self.averaged():
+                scores = self.scores(data=data)
+        self.seconds += time.monotonic() - started
         return scores
 
     def average_scores(self, *, with_ema: bool) -> Scores | None:

@@ -35,6 +35,9 @@ class Validation:
     grad_norm: float
     #: Training and validation time of the trial so far.
     seconds: float
+    #: Of the deployed weights on the task's test set, where a confirmation scored that: `loss` and
+    #: metrics. No curve has it.
+    test: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

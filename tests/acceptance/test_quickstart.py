@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import run_command
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -36,16 +37,9 @@ print(json.dumps([{name: row[name] for name in ("lr", "val_loss")} for row in ro
 
 
 def lrsearch(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "lrsearch", *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    ended = run_command(*arguments, folder=folder, seconds=280, OMP_NUM_THREADS="1")
+    assert ended.code == 0, ended.err
+    return ended.out
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Audited trials: which go on past a rung that stops them, and what then stands in the database."""
 
 import pytest
+from sqlalchemy import update
 from tiny_studies import (
     EPOCHS,
     VALIDATIONS,
@@ -12,15 +13,17 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.audit import LEAST_AUDITED
 from lrsearch.storage import curves, leases, studies, trials
 from lrsearch.storage.tables import TrialState
+from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.search import Search
 from lrsearch.summary import summarize
 
 #: Rungs of the tiny study; every second trial that they stop is audited.
 HALF = {"rungs": [0.15, 0.4], "min_peers": 3, "audit": 0.5}
 WORST = 100.0
-PEERS, OTHERS = 6, 10
+PEERS, OTHERS = 4, 6
 
 
 def audited_search(database, **changes):
@@ -139,8 +142,8 @@ def test_epochs_beyond_the_rung_are_the_audits(database):
 
 def test_workers_train_audited_trials_to_their_ends(database):
     search = audited_search(database, pruning={**HALF, "audit": 0.9}, confirm="none")
-    with database.begin() as connection:  # a study of 100 trials whose epochs are used after eight
-        studies.change(connection, search.study_id, epochs_total=8 * EPOCHS)
+    with database.begin() as connection:  # a study of 100 trials whose epochs are used after four
+        studies.change(connection, search.study_id, epochs_total=4 * EPOCHS)
     work(search)
     with database.read() as connection:
         rows = trials.everything(connection, search.study_id)
@@ -152,3 +155,49 @@ def test_workers_train_audited_trials_to_their_ends(database):
     for row in whole:
         assert (lengths[row["id"]], row["epochs"]) == (VALIDATIONS, EPOCHS)
         assert row["audit_from"] in (0.5, 1.5)
+
+
+def study_with_audits(database, name, values, **changes):
+    """Audited trials that ended with these values; None diverged. Peers ended with 1."""
+    fields = {"name": name, "pruning": {**HALF, "audit": 0.99}, **changes}
+    search = make_search(database, budget={"trials": 100}, textbook="none", **fields)
+    for _ in range(PEERS):
+        trial = ask(search)
+        arrives(search, trial, 1.0, rung=0)
+        search.tell(trial, ended(TrialState.COMPLETE))
+    for value in values:
+        trial = ask(search)
+        while not arrives(search, trial, WORST, rung=0):  # one of the hundredth that is not drawn
+            search.tell(trial, ended(TrialState.PRUNED))
+            trial = ask(search)
+        state = TrialState.DIVERGED if value is None else TrialState.COMPLETE
+        rows = [] if value is None else [curve_row(2, val_loss=value)]
+        search.tell(trial, ended(state), rows)
+    return search
+
+
+def test_the_rate_is_pooled_over_the_studies_of_a_project(database):
+    space = {"optimizers": {"adamw": {}}, "schedules": {"cosine": {}}}
+    same = {"project": "vision", "space": space}
+    first = study_with_audits(database, "first", [0.5, 2.0, 3.0, None], **same)
+    study_with_audits(database, "second", [0.5] + 6 * [2.0], **same)
+    other = study_with_audits(database, "third", [0.5], space=space)
+    alone = summarize(other)["audit"]
+    assert (alone["audited"], alone["false"], alone["ci95"]) == (1, 1, None)
+    assert (alone["own"], alone["studies"], alone["families"]) == (1, 1, {})
+    pooled = summarize(first)["audit"]
+    assert (pooled["audited"], pooled["own"], pooled["studies"]) == (11, 4, 2)
+    assert pooled["audited"] >= LEAST_AUDITED
+    assert (pooled["false"], pooled["share"]) == (2, 2 / 11)
+    assert pooled["ci95"] == pytest.approx([0.0228, 0.5178], abs=1e-4)
+    assert pooled["families"]["cosine"]["ci95"] == pooled["ci95"]
+
+
+def test_a_maximized_objective_is_audited_the_other_way_round(database):
+    objective = {"metric": "mae", "direction": "maximize"}
+    search = study_with_audits(database, "maximized", [2.0], objective=objective)
+    with database.begin() as connection:
+        rows = trials.everything(connection, search.study_id)
+        top = rows[-1]["id"]
+        connection.execute(update(trial_table).where(trial_table.c.id == top).values(value=9.0))
+    assert summarize(search)["audit"]["false"] == 1

@@ -125,11 +125,8 @@ def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(databa
     noisy = lambda r: score[r["number"]] + jitter(r)  # noqa: E731
     assert end_runs(search, noisy) == 4
     assert confirm.advance(search)
-    second = [r for r in runs_of(search) if r not in first]
-    assert [(r["seed"], r["number"]) for r in runs_of(search)[4:6]] == [
-        (SEED + 2, 7),
-        (SEED + 2, 13),
-    ]
+    second = runs_of(search)[4:]
+    assert {(r["seed"], r["number"]) for r in second[:2]} == {(SEED + 2, 7), (SEED + 2, 13)}
     assert len(second) == 12 - 4
     assert end_runs(search, noisy) == 8
     assert confirm.advance(search)
@@ -169,7 +166,7 @@ def test_no_seed_both_chooses_and_reports_nor_is_the_searchs(database, count, ba
 def test_a_study_whose_test_run_is_due_is_not_finished(database):
     """Also for whoever does not know the task: the rows that report say that it follows."""
     search = searched(database, VALUES)
-    for _ in range(3):
+    while not any(r["round"] == REPORT for r in runs_of(search)):
         assert confirm.advance(search, has_test=True)
         end_runs(search, lambda r: r["number"] + jitter(r))
     assert not is_finished(search)
@@ -202,7 +199,7 @@ def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database
 def test_a_baseline_runs_on_the_winners_seeds(database):
     search = searched(database, VALUES, kinds=["baseline"])
     while confirm.advance(search):
-        end_runs(search, lambda r: r["number"] + r["seed"] / 1000)
+        end_runs(search, lambda r: -r["number"] + r["seed"] / 1000)
     last = [r for r in runs_of(search) if r["round"] == "report"]
     by_role = {
         role: [(r["number"], r["seed"]) for r in last if r["role"] == role]
@@ -211,7 +208,7 @@ def test_a_baseline_runs_on_the_winners_seeds(database):
     assert [seed for _, seed in by_role["winner"]] == [seed for _, seed in by_role["baseline"]]
     assert {number for number, _ in by_role["baseline"]} == {0}
     winner, baseline = confirm.confirmed(search)
-    assert (winner["trial"], baseline["trial"], winner["tied"]) == (1, 0, False)
+    assert (winner["trial"], baseline["trial"], baseline["tied"]) == (7, 0, False)
 
 
 def test_where_the_baseline_itself_wins_it_runs_once(database):
@@ -306,17 +303,17 @@ def test_search_and_confirmation_together_stay_within_total_epochs(database, tot
 def test_a_confirmation_of_another_size_is_planned_anew(database):
     search = searched(database, VALUES)
     while confirm.advance(search):
-        end_runs(search)
+        end_runs(search, jitter)
     before = runs_of(search)
-    confirm.request(search, top=3, runs=15)
+    confirm.request(search, top=5, runs=12)
     assert runs_of(search) == []
     again = Search.open(database, search.name)
     while confirm.advance(again):
-        end_runs(again)
+        end_runs(again, jitter)
     runs = runs_of(again)
-    assert len(before) == len(runs) == 15
-    assert len({r["number"] for r in runs if r["round"] == "choose"}) == 3
-    confirm.request(again, top=3, runs=15)  # the same again is there already
+    assert (len(before), len(runs)) == (15, 12)
+    assert len({r["number"] for r in runs if r["round"] == "choose"}) == 4
+    confirm.request(again, top=5, runs=12)  # the same again is there already
     assert runs_of(again) == runs
 
 

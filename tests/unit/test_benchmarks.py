@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import command
 import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
@@ -18,8 +19,8 @@ SPREAD = {"median", "low", "high"}
 
 
 def run_script(name, *options, cwd):
-    command = [sys.executable, str(SCRIPTS / name), *options]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=280)
+    ended = command.run_script(SCRIPTS / name, *options, folder=cwd, seconds=280)
+    return subprocess.CompletedProcess([name, *options], ended.code, ended.out, ended.err)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,8 @@ def test_divergence_sets_lrsearch_beside_default_optuna(tmp_path):
 
 @pytest.mark.slow
 def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
-    done = run_script("fleet.py", "--quick", "--json", cwd=tmp_path)
+    words = [sys.executable, str(SCRIPTS / "fleet.py"), "--quick", "--json"]  # it starts processes
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result) == {
@@ -111,7 +113,6 @@ def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow  # seconds of imports for each
 @pytest.mark.parametrize(
     ("script", "options", "message"),
     [
@@ -141,13 +142,23 @@ def test_range_test_prints_its_windows_beside_recorded_trials(tmp_path):
     done = run_script("range_test.py", "--quick", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    digits = [row for row in rows if row["set"] == "digits"]
-    assert [row["optimizer"] for row in digits] == ["sgd", "sgd", "adamw", "adamw"]
+    assert {row["set"] for row in rows} == {"digits"}
+    assert [row["optimizer"] for row in rows] == ["sgd", "sgd", "adamw", "adamw"]
     assert {row["rule"] for row in rows} == {"window", "min/10, valley"}
     for row in rows:
         assert len(row["windows"]) == len(row["all"]) == 1
         assert all(0 <= share <= 1 for key in ("by_loss", "by_error", "all") for share in row[key])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_advice_sets_what_it_says_beside_what_came(benchmark, capsys):
+    benchmark("advice", "--data", str(RUNS), "--studies", "20", "--json").main()
+    rows = json.loads(capsys.readouterr().out)
+    sizes = {(row["pruning"], row["trials"]) for row in rows}
+    assert sizes == {(False, 16), (False, 32), (True, 16), (True, 32)}
+    for row in rows:
+        assert row["bootstrap"]["mean"] == 0 <= row["predicted"]["mean"]
+        assert 0 < row["covered"]["mean"] <= 1
 
 
 def test_trials_can_be_recorded_again(tmp_path):

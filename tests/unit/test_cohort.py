@@ -69,19 +69,35 @@ def close(trained, expected, tolerance=ROUNDING):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("schedule", SCHEDULES)
-def test_every_optimizer_side_by_side_equals_each_alone(schedule):
-    """100 steps of one cohort in float64: weights, buffers of the normalisation, averages, losses;
-    half of them clipped, half of those warmed up, the last with one kernel for all."""
+@pytest.mark.parametrize(
+    ("schedule", "epochs"),
+    [
+        ("constant", EPOCHS),
+        ("plateau", EPOCHS),
+        *((schedule, 6) for schedule in SCHEDULES if schedule not in ("constant", "plateau")),
+        *(
+            pytest.param(schedule, EPOCHS, marks=pytest.mark.slow)
+            for schedule in SCHEDULES
+            if schedule not in ("constant", "plateau")
+        ),
+    ],
+)
+def test_every_optimizer_side_by_side_equals_each_alone(schedule, epochs):
+    """36 or 100 steps of one cohort in float64: weights, buffers of the normalisation, averages,
+    losses; half of them clipped, half of those warmed up, the last with one kernel for all."""
     recipes = [
-        recipe_of(name, schedule, warmup=WARMUP * (i // 2 % 2), clip_norm=0.5 if i % 2 else None)
+        recipe_of(
+            name,
+            schedule,
+            warmup=WARMUP * (i // 2 % 2),
+            clip_norm=0.5 if i % 2 else None,
+            epochs=epochs,
+        )
         for i, name in enumerate(KINDS)
     ]
-    recipes.append(
-        recipe_of("adamw", schedule, optimizer={"name": "adamw", "lr": 0.05, "fused": True})
-    )
+    recipes.append(recipe_of("adamw", schedule, optimizer=FUSED, epochs=epochs))
     if schedule == "constant":  # nothing else may drive rprop
-        recipes.append(recipe_of("rprop", schedule))
+        recipes.append(recipe_of("rprop", schedule, epochs=epochs))
     # Most of the time is the validations'; a plateau lives on them.
     often = {} if schedule == "plateau" else {"validate_every": {"fraction": 0.25}}
     cohort = make_cohort(len(recipes), doubled(), recipes[0], **often)

@@ -4,10 +4,12 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 import torch
+from markupsafe import escape
 from matplotlib.figure import Figure
 from ramps import make_ramp, make_result
 from tiny_studies import EPOCHS, LEASE, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
@@ -16,8 +18,9 @@ from torch import nn
 from lrsearch.answer import study_text
 from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe import Recipe
-from lrsearch.report import figures, plots, range_plots, words
+from lrsearch.report import figures, page, plots, range_plots, words
 from lrsearch.report.data import load_report
+from lrsearch.report.hindsight import hindsight
 from lrsearch.report.page import write_report
 from lrsearch.report.sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.tables import Curve
@@ -118,6 +121,26 @@ def test_counts_states_and_cost_are_the_databases(mixed):
     assert report.cost.planned == {"search": 12 * EPOCHS}
     assert report.cost.seconds == {"range_test": 0.0, "search": 6.0, "audit": 0.0, "confirm": 0.0}
     assert (report.cost.trials_used, report.cost.trials_total) == (7, 12)
+
+
+def test_hindsight_is_a_section_of_page_and_markdown(mixed):
+    report = load(mixed)
+    assert hindsight(report).warnings == ()
+    rate = {"audited": 20, "false": 1, "share": 0.05, "ci95": [0.001, 0.25]}
+    audit = {**rate, "own": 20, "studies": 1, "least": 10, "families": {"cosine": rate}}
+    gain = {"trials": 60, "expected": 0.01, "ci95": [0.0, 0.03]}
+    about = {"kind": "stability", "trial": 2, "optimizer": "sgd", "lr": 0.2, "edge": 0.3}
+    advice = {"gain": gain, "seed_sd": None, "warnings": [{**about, "diverged": 1}]}
+    cost = replace(report.cost, epochs={**report.cost.epochs, "audit": 7.5})
+    report = replace(report, audit=audit, advice=advice, cost=cost)
+    found = hindsight(report)
+    assert [row[:3] for row in found.audit.rows] == [("cosine", "20", "1"), ("all", "20", "1")]
+    assert ("audit", "7.5", "within the search", "0 s") in words.cost(report).rows
+    content = page._content(report, [])
+    for name, escapes in (("report.html.jinja", True), ("report.md.jinja", False)):
+        text = page._template(name, autoescape=escapes).render(content)
+        for line in (*found.warnings, *found.lines):
+            assert (escape(line) if escapes else line) in text
 
 
 def test_the_plan_can_be_given(database):
