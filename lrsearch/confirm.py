@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 from lrsearch import basin, confirm_plan
 from lrsearch.basin import LrTrial
 from lrsearch.candidates import Candidate, ranked
-from lrsearch.confirm_plan import MOST_RUNS, Setting
+from lrsearch.confirm_plan import Setting
 from lrsearch.confirm_stats import pooled_spread
 from lrsearch.confirm_summary import summary
 from lrsearch.errors import StudyError
-from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.shares import CONFIRM_SHARE, MOST_RUNS
+from lrsearch.spec import StudySpec
 from lrsearch.spec_parts import Confirm
 from lrsearch.storage import claims, confirmations, curves, studies, trials
 from lrsearch.storage.rows import Row
@@ -35,8 +36,14 @@ BASIN_SPREADS = 2.0
 def allowed_runs(
     spec: StudySpec, *, started: int, epochs_left: float | None, horizon: float
 ) -> int:
-    """The most confirmation runs that a study may have: a quarter of its trials' epochs."""
-    runs = math.floor(CONFIRM_SHARE * (spec.budget.trials or started))
+    """The most confirmation runs that a study may have: a quarter of its trials' epochs.
+
+    Where epochs are its budget, so many full trials count as those pay for.
+    """
+    trials: float | None = spec.budget.trials
+    if trials is None and spec.budget.total_epochs is not None:
+        trials = spec.budget.total_epochs / horizon
+    runs = math.floor(CONFIRM_SHARE * (started if trials is None else trials) + 1e-9)
     if epochs_left is not None:
         runs = min(runs, math.floor(epochs_left / horizon))
     return max(0, runs)

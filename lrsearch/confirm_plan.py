@@ -13,8 +13,6 @@ from typing import Any
 
 from lrsearch.confirm_stats import CONFIDENCE, LEAST_PAIRS, interval, pairs
 
-#: `auto` asks for no more runs than this; beyond 30 the regret of the choice hardly falls.
-MOST_RUNS = 30
 #: Share of the runs that choose; the rest report. 18 of 30 choosing and 12 reporting gave 94-95 %
 #: coverage of the 95 % interval, reporting all of them 86-88 %.
 CHOOSING_SHARE = 0.6

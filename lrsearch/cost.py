@@ -4,9 +4,9 @@ import sys
 from dataclasses import dataclass
 
 from lrsearch.confirm import allowed_runs
-from lrsearch.confirm_plan import MOST_RUNS
 from lrsearch.range_plan import range_plan
-from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.shares import MOST_RUNS, reserved_runs, reserved_share
+from lrsearch.spec import StudySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +43,15 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
     if budget.trials is not None:
         bounds.append(budget.trials * horizon)
     if budget.total_epochs is not None:
-        bounds.append(budget.total_epochs * (1 - (CONFIRM_SHARE if confirm is not None else 0)))
+        bounds.append(budget.total_epochs * (1 - reserved_share(spec, horizon)))
     runs = 0
     if confirm is not None:
         started = sys.maxsize if budget.trials is None else budget.trials
         left = budget.total_epochs
         most = allowed_runs(spec, started=started, epochs_left=left, horizon=horizon)
         runs = min(confirm.runs or MOST_RUNS, most)
+        if budget.trials is None and budget.time is None:
+            runs = reserved_runs(spec, horizon)  # search takes all that is not kept
     tests = range_plan(spec, steps_per_epoch)
     return CostPlan(
         horizon=horizon,

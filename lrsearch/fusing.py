@@ -18,12 +18,11 @@ from sqlalchemy import Connection
 from lrsearch import __version__
 from lrsearch import wanted as wanting
 from lrsearch.confirm import allowed_runs
-from lrsearch.confirm_plan import MOST_RUNS
 from lrsearch.errors import StudyError, TaskError
 from lrsearch.preview import sample
 from lrsearch.ranges import first_value
 from lrsearch.recipe import Recipe
-from lrsearch.spec import CONFIRM_SHARE
+from lrsearch.shares import MOST_RUNS, reserved_share
 from lrsearch.storage import engines, fleet, studies, workers
 from lrsearch.storage.rows import Row
 from lrsearch.study.search import Search
@@ -153,8 +152,7 @@ class _Case:
             share = 1.0 if self.spec.pruning is None else rules.PRUNED_SHARE
             left.append((row["trials_total"] - row["trials_used"]) * steps * share)
         if row["epochs_total"] is not None:
-            keep = 0.0 if self.spec.confirm is None else CONFIRM_SHARE
-            epochs = row["epochs_total"] * (1 - keep)
+            epochs = row["epochs_total"] * (1 - reserved_share(self.spec, horizon))
             trials.append(epochs / horizon)
             left.append((epochs - row["epochs_used"] - row["epochs_reserved"]) * per_epoch)
         confirm = self._confirmation_runs(row["trials_total"])

@@ -7,7 +7,7 @@ from lrsearch.lookup import optimizer_info
 from lrsearch.presets import PRESETS
 from lrsearch.ranges import Choice, Domain, Fixed, Range
 from lrsearch.rungs import make_plan
-from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.spec import StudySpec
 from lrsearch.units import REFERENCE_MOMENTUM, equivalence
 
 #: A range that reaches this far beyond the published ones is unusual: a decade.
@@ -181,10 +181,8 @@ def _budget(spec: StudySpec, scale: Scale) -> Iterator[str]:
     if spec.confirm is not None and count is not None and count < 4:
         yield f"budget.trials = {count} leaves no run to confirm the winner; 4 leave one"
     horizon = spec.horizon_epochs(scale.steps_per_epoch)
-    share = 1 - CONFIRM_SHARE if spec.confirm is not None else 1.0
-    if epochs is not None and epochs * share < horizon:
+    if epochs is not None and epochs < horizon:
         yield (
-            f"budget.total_epochs = {epochs:g} has room for no trial of {horizon:g} epochs"
-            + (" beside confirmation" if share < 1 else "")
-            + f"; at least {horizon / share:g} are needed"
+            f"budget.total_epochs = {epochs:g} has room for no trial of {horizon:g} epochs; at "
+            f"least {horizon:g} are needed"
         )

@@ -13,8 +13,9 @@ from lrsearch.lookup import optimizer_info
 from lrsearch.range_tests import SEED_COUNTS, grid
 from lrsearch.ranges import Domain, Fixed, Range, first_value, is_number
 from lrsearch.recipe import Recipe
+from lrsearch.shares import reserved_share
 from lrsearch.space import SearchSpace
-from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.spec import StudySpec
 from lrsearch.units import REFERENCE_MOMENTUM, equivalence, parameter_name
 
 #: Share of the budget's epochs that range tests may cost at most.
@@ -118,7 +119,8 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
     if not tests:
         return none("no lr is a range")
     once = sum(len(test.lrs) for test in tests) / steps_per_epoch
-    most = _most_epochs(spec, spec.horizon_epochs(steps_per_epoch))
+    horizon = spec.horizon_epochs(steps_per_epoch)
+    most = _most_epochs(spec, horizon)
     if once > most:
         return none(f"it takes {once:.3g} epochs, 3 % of the budget are {most:.3g}")
     plan = RangePlan(
@@ -127,7 +129,7 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
         seeds=1 if most == math.inf else max(n for n in SEED_COUNTS if n * once <= most),
         steps_per_epoch=steps_per_epoch,
     )
-    if plan.epochs > _search_epochs(spec) - spec.horizon_epochs(steps_per_epoch):
+    if plan.epochs > _search_epochs(spec, horizon) - horizon:
         return none("it leaves no trial")
     return plan
 
@@ -139,11 +141,11 @@ def most_seconds(spec: StudySpec) -> float:
     return MOST_SHARE * spec.budget.time / len(spec.space.optimizers)
 
 
-def _search_epochs(spec: StudySpec) -> float:
+def _search_epochs(spec: StudySpec, horizon: float) -> float:
     """What the budget leaves to range tests and trials."""
     if spec.budget.total_epochs is None:
         return math.inf
-    return spec.budget.total_epochs * (1 - (CONFIRM_SHARE if spec.confirm is not None else 0))
+    return spec.budget.total_epochs * (1 - reserved_share(spec, horizon))
 
 
 def _is_continuous(domain: Domain) -> bool:

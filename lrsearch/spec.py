@@ -37,8 +37,6 @@ from lrsearch.spec_parts import (
     duration,
 )
 
-#: Share of the search's epochs that confirmation may spend at most.
-CONFIRM_SHARE = 0.25
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = (
     "name",

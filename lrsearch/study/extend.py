@@ -15,7 +15,8 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
 from lrsearch.range_plan import ramp_plan
-from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.shares import reserved_share
+from lrsearch.spec import StudySpec
 from lrsearch.storage import confirmations, range_tests, studies, successor, trials
 from lrsearch.storage.connect import explained
 from lrsearch.storage.postgresql import unhurried
@@ -285,9 +286,9 @@ class _Move:
         assert row is not None
         if row["epochs_total"] is None:
             return True
-        keep = CONFIRM_SHARE if self.spec.confirm is not None else 0.0
-        cost = sum(test["epochs_reserved"] for test in tests)
-        cost += self.spec.horizon_epochs(steps_per_epoch)
+        horizon = self.spec.horizon_epochs(steps_per_epoch)
+        cost = horizon + sum(test["epochs_reserved"] for test in tests)
+        keep = reserved_share(self.spec, horizon)
         return bool(row["epochs_used"] + cost <= row["epochs_total"] * (1 - keep))
 
     def _kind(self, kind: str, recipe: Mapping[str, Any]) -> str:

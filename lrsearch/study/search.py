@@ -14,8 +14,9 @@ from lrsearch import audit
 from lrsearch.errors import SpecError, StudyError, near_miss
 from lrsearch.range_plan import sampler_windows
 from lrsearch.rungs import survives
+from lrsearch.shares import reserved_share
 from lrsearch.space import BatchSize
-from lrsearch.spec import CONFIRM_SHARE, StudySpec
+from lrsearch.spec import StudySpec
 from lrsearch.storage import audits, claims, curves, range_tests, studies, trials
 from lrsearch.storage.connect import Database, explained
 from lrsearch.storage.leases import Claim, Kind
@@ -97,7 +98,7 @@ class Search:
 
     @property
     def _keep(self) -> float:
-        return CONFIRM_SHARE if self.spec.confirm is not None else 0.0
+        return reserved_share(self.spec, self.horizon)
 
     def may_start(self, connection: Connection) -> bool:
         """Whether the study is open and its budget has another trial."""

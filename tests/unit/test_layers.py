@@ -22,6 +22,7 @@ LAYERS = [
     {"recipe", "space"},
     {"space_file", "earlier", "spec_parts"},
     {"spec", "textbook"},
+    {"shares"},
     {
         "task",
         "values",
