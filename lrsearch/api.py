@@ -20,7 +20,7 @@ from lrsearch.stop import Stop
 from lrsearch.study.create import check_objective, create_study
 from lrsearch.study.database import open_database
 from lrsearch.study.search import Search
-from lrsearch.summary import summarize
+from lrsearch.summary import reviewed
 from lrsearch.task import LoadedTask, Task, load_task
 from lrsearch.training.devices import pick_device
 from lrsearch.training.setup import try_task
@@ -101,7 +101,7 @@ def search(
         run_local(study, Path(), workers=None, device=devices, fuse=engine)
     else:
         _work_here(study, loaded, device, engine)
-    summary = summarize(study)
+    summary = reviewed(study)
     return Result(name=name, best=_best(summary), study=summary)
 
 

@@ -13,6 +13,18 @@ from lrsearch.training.choice import Choice
 from lrsearch.worker import is_finished
 
 
+def reviewed(search: Search) -> dict[str, Any]:
+    """The summary, and what the study's trials, which are all read, say about the search itself."""
+    summary = summarize(search)
+    with search.database.read() as connection:
+        study = studies.by_id(connection, search.study_id)
+        assert study is not None
+        spec = StudySpec.from_stored(study["definition"])
+        audit = review.audit_of(connection, study)
+        advice = review.advice_of(connection, search.study_id, spec, summary["confirmed"])
+    return {**summary, "audit": audit, "advice": advice}
+
+
 def summarize(search: Search) -> dict[str, Any]:
     """State, objective, budget, epochs spent, counts, the search's best and what is confirmed."""
     finished = is_finished(search)
@@ -30,8 +42,6 @@ def summarize(search: Search) -> dict[str, Any]:
         elapsed = studies.elapsed(connection, search.study_id)
         tests = range_tests.everything(connection, search.study_id)
         chosen = engines.of_study(connection, search.study_id)
-        audit = review.audit_of(connection, study)
-        advice = review.advice_of(connection, search.study_id, spec, confirmed)
     paused = study["state"] == StudyState.PAUSED
     return {
         "name": search.name,
@@ -45,8 +55,6 @@ def summarize(search: Search) -> dict[str, Any]:
         "best": _trial(best[0]) if best else None,
         "baseline": _trial(baseline) if baseline and baseline["recipe"] else None,
         "confirmed": confirmed,
-        "audit": audit,
-        "advice": advice,
         "origin": study["origin"],
         "engines": [_engine(row) for row in chosen],
     }

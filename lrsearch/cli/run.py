@@ -62,7 +62,7 @@ def run(
     from lrsearch.preflight import check_file
     from lrsearch.study.create import create_study
     from lrsearch.study.database import open_database
-    from lrsearch.summary import summarize
+    from lrsearch.summary import reviewed
 
     if workers is not None and workers < 1:
         raise SpecError(f"--workers {workers}: at least one is needed")
@@ -85,7 +85,7 @@ def run(
     if not as_json:
         click.echo("\n".join([answer.plan_text(checked.spec, plan), *origin]))
     seconds = launch.run_local(search, checked.folder, workers=workers, device=device, fuse=engine)
-    study = summarize(search)
+    study = reviewed(search)
     folder = answer.write_files(search, study, out)
     if as_json:
         print_json({**study, "report": str(folder / "report.html")})
@@ -190,7 +190,7 @@ def confirm(
     from lrsearch import answer, launch, wanted
     from lrsearch.confirm import request
     from lrsearch.errors import SpecError
-    from lrsearch.summary import summarize
+    from lrsearch.summary import reviewed
 
     for option, value in (("--top", top), ("--runs", runs), ("--workers", workers)):
         if value is not None and value < 1:
@@ -200,7 +200,7 @@ def confirm(
     wanted.check(search.spec, engine)
     request(search, top=top, runs=runs)
     launch.run_local(search, studies, workers=workers, device="auto", fuse=engine)
-    study = summarize(search)
+    study = reviewed(search)
     if as_json:
         print_json(study["confirmed"])
     else:
@@ -219,10 +219,10 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
       lrsearch report digits --out digits-report
     """
     from lrsearch import answer
-    from lrsearch.summary import summarize
+    from lrsearch.summary import reviewed
 
     search = open_search(storage, name)
-    folder = answer.write_files(search, summarize(search), out)
+    folder = answer.write_files(search, reviewed(search), out)
     click.echo(f"report: {folder / 'report.html'}")
 
 

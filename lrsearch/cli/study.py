@@ -147,10 +147,10 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
       lrsearch study show digits --json
     """
     from lrsearch import answer
-    from lrsearch.summary import summarize
+    from lrsearch.summary import reviewed
 
     search = open_search(storage, name, quiet=as_json)
-    summary = summarize(search)
+    summary = reviewed(search)
     if as_json:
         print_json(summary)
     else:

@@ -18,7 +18,7 @@ from lrsearch.storage import curves, leases, studies, trials
 from lrsearch.storage.tables import TrialState
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.search import Search
-from lrsearch.summary import summarize
+from lrsearch.summary import reviewed
 
 #: Rungs of the tiny study; every second trial that they stop is audited.
 HALF = {"rungs": [0.15, 0.4], "min_peers": 3, "audit": 0.5}
@@ -131,7 +131,7 @@ def test_epochs_beyond_the_rung_are_the_audits(database):
     assert search.tell(stopped[0], ended(TrialState.PRUNED, epochs=0.5, seconds=1.0))
     assert search.tell(audited[0], ended(TrialState.COMPLETE, epochs=4.0, seconds=8.0))
     assert search.tell(audited[1], ended(TrialState.DIVERGED, epochs=1.0, seconds=2.0))
-    summary = summarize(search)
+    summary = reviewed(search)
     assert summary["epochs"] == {"range_test": 0, "search": 1.5, "audit": 4.0, "confirm": 0}
     assert summary["seconds"] == {"range_test": 0, "search": 3.0, "audit": 8.0, "confirm": 0}
     assert summary["counts"]["complete"] == 1
@@ -182,10 +182,10 @@ def test_the_rate_is_pooled_over_the_studies_of_a_project(database):
     first = study_with_audits(database, "first", [0.5, 2.0, 3.0, None], **same)
     study_with_audits(database, "second", [0.5] + 6 * [2.0], **same)
     other = study_with_audits(database, "third", [0.5], space=space)
-    alone = summarize(other)["audit"]
+    alone = reviewed(other)["audit"]
     assert (alone["audited"], alone["false"], alone["ci95"]) == (1, 1, None)
     assert (alone["own"], alone["studies"], alone["families"]) == (1, 1, {})
-    pooled = summarize(first)["audit"]
+    pooled = reviewed(first)["audit"]
     assert (pooled["audited"], pooled["own"], pooled["studies"]) == (11, 4, 2)
     assert pooled["audited"] >= LEAST_AUDITED
     assert (pooled["false"], pooled["share"]) == (2, 2 / 11)
@@ -200,4 +200,4 @@ def test_a_maximized_objective_is_audited_the_other_way_round(database):
         rows = trials.everything(connection, search.study_id)
         top = rows[-1]["id"]
         connection.execute(update(trial_table).where(trial_table.c.id == top).values(value=9.0))
-    assert summarize(search)["audit"]["false"] == 1
+    assert reviewed(search)["audit"]["false"] == 1

@@ -16,7 +16,7 @@ from lrsearch.remarks import gain_line, warning_lines
 from lrsearch.space_file import parse_space
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.database import open_database
-from lrsearch.summary import summarize
+from lrsearch.summary import reviewed
 
 losses = st.lists(st.floats(-100, 100), min_size=16, max_size=36)
 
@@ -220,15 +220,15 @@ def test_a_study_says_what_more_trials_would_bring_and_where_its_answer_lies(tmp
     search = make_search(database, space=space, enqueue=given, budget={"trials": 40})
     for i in range(LEAST_TRIALS):
         trial = ask(search)
-        before = summarize(search)["advice"] if i == LEAST_TRIALS - 1 else None
+        before = reviewed(search)["advice"] if i == LEAST_TRIALS - 1 else None
         search.tell(trial, ended(TrialState.COMPLETE), [curve_row(1, val_loss=0.5 + 0.01 * i)])
     assert before["gain"] is None
-    advice = summarize(search)["advice"]
+    advice = reviewed(search)["advice"]
     assert (advice["gain"]["trials"], advice["seed_sd"]) == (LEAST_TRIALS, None)
     assert advice["gain"]["ci95"] == [0.0, pytest.approx(0.05)]
     (warning,) = advice["warnings"]
     assert (warning["kind"], warning["trial"], warning["lr"]) == ("range", 0, 6.0)
     assert warning["line"] == "sgd: {lr: {low: 0.001, high: 100, log: true}}"
     search.tell(ask(search), ended(TrialState.DIVERGED))
-    assert summarize(search)["advice"]["warnings"] == [warning]  # lr 0.2: no edge above 6
+    assert reviewed(search)["advice"]["warnings"] == [warning]  # lr 0.2: no edge above 6
     database.close()
