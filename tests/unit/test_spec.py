@@ -96,7 +96,7 @@ def test_what_a_file_leaves_out_has_its_default():
     assert spec.seed == 0
     assert spec.validate_every == ValidateEvery(rungs=True)
     assert spec.pruning == Pruning(eta=3, rungs=(0.04, 0.11, 0.33), min_peers=3)
-    assert spec.confirm == Confirm(top=3, runs=None)
+    assert spec.confirm == Confirm(top=None, runs=None)
     assert spec.ema == Ema(epochs=1.0, deploy=False)
     assert spec.textbook == 3
     assert spec.range_test == "auto"
