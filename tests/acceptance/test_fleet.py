@@ -108,7 +108,7 @@ def test_a_run_that_was_killed_with_all_its_workers_goes_on(postgres_site):
     until(lambda: all(gone(process) for process in workers))
     assert site.counts()["running"] == 2
     site.say("")
-    out = site.run(workers=2).succeed()
+    out = site.run(workers=1).succeed()
     assert_exact(site.search)
     assert sorted(row["attempts"] for row in trial_rows(site.search)) == [1] * 10 + [2] * 2
     assert "Best recipe" in out
@@ -201,7 +201,7 @@ def test_an_interrupted_run_goes_on_to_the_same_values(sqlite_site, number):
     if number == signal.SIGTERM:
         return  # the rest is the same road
     sqlite_site.say("")
-    sqlite_site.run(workers=1).succeed()
+    sqlite_site.worker().succeed()
     search = sqlite_site.search
     assert_exact(search)
     assert trial_rows(search)[interrupted]["attempts"] == 2
