@@ -15,6 +15,7 @@ from lrsearch import confirm
 from lrsearch.confirm import allowed_runs
 from lrsearch.confirm_plan import CHOOSE, REPORT
 from lrsearch.errors import StudyError
+from lrsearch.shares import reserved_runs, reserved_share
 from lrsearch.storage import confirmations, range_tests, studies, tables, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import StudyState, TrialState
@@ -62,12 +63,13 @@ def searched(database, values, *, kinds=(), running=0, stop=False, **changes):
     """A study whose search is over, with a trial of each value (None: diverged)."""
     changes = {"budget": {"trials": len(values)}, **changes}
     search = make_search(database, **changes)
+    keep = reserved_share(search.spec, search.horizon)
     with database.begin() as connection:
         for kind in kinds:
             studies.enqueue(connection, search.study_id, kind, RECIPE)
         for number, value in enumerate(values):
             row = trials.start(
-                connection, search.study_id, "host:1:1", LEASE, horizon=search.horizon, keep=0.25
+                connection, search.study_id, "host:1:1", LEASE, horizon=search.horizon, keep=keep
             )
             if row is None:
                 break
@@ -285,13 +287,14 @@ def test_search_and_confirmation_together_stay_within_total_epochs(database, tot
     with database.read() as connection:
         assert not search.may_start(connection)
         used = studies.by_id(connection, search.study_id)["epochs_used"]
-    assert used <= 0.75 * total
+    kept = EPOCHS * reserved_runs(search.spec, EPOCHS)
+    assert total - kept - EPOCHS < used <= total - kept
     while confirm.advance(search):
         end_runs(search)
     with database.read() as connection:
         row = studies.by_id(connection, search.study_id)
     assert row["epochs_used"] == used + EPOCHS * len(runs_of(search)) <= total
-    assert len(runs_of(search)) * EPOCHS <= 0.25 * row["trials_used"] * EPOCHS
+    assert len(runs_of(search)) * EPOCHS <= kept <= 0.25 * total
 
 
 # Asked for by hand

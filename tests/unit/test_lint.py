@@ -76,7 +76,7 @@ def test_the_file_may_ask_for_fewer_runs(confirm, runs):
 
 def test_total_epochs_bound_search_and_confirmation_together():
     plan = plan_of(budget={"trials": 60, "total_epochs": 900})
-    assert plan.search == 675  # a quarter is kept for confirmation
+    assert plan.search == 690  # 7 runs are kept for confirmation, a quarter would be 7.5
     assert plan.confirm == 15 * 30  # when pruning leaves it so much
     assert plan.total == 900
     assert plan_of(budget={"total_epochs": 900}, confirm="none").search == 900
@@ -84,15 +84,25 @@ def test_total_epochs_bound_search_and_confirmation_together():
 
 def test_the_lower_bound_counts():
     assert plan_of(budget={"trials": 2, "total_epochs": 9000}).search == 60
-    assert plan_of(budget={"trials": 600, "total_epochs": 90}).search == 67.5
+    assert plan_of(budget={"trials": 600, "total_epochs": 90}).search == 90
 
 
 def test_without_a_number_of_trials_30_runs_confirm_at_most():
     plan = plan_of(budget={"time": "20m"})
     assert (plan.trials, plan.search, plan.total) == (None, None, None)
     assert plan.confirm == 30 * 30
-    plan = plan_of(budget={"total_epochs": 300})
-    assert (plan.trials, plan.search, plan.confirm, plan.total) == (None, 225, 300, 300)
+    plan = plan_of(budget={"total_epochs": 9000})
+    assert (plan.trials, plan.search, plan.confirm, plan.total) == (None, 8100, 900, 9000)
+
+
+@pytest.mark.parametrize(
+    ("total", "confirm", "runs"),
+    [(359, "auto", 0), (360, "auto", 3), (300, {"runs": 1}, 1), (119, {"runs": 1}, 0)],
+    ids=["too few", "three", "asked for", "more than a quarter"],
+)
+def test_epochs_are_kept_for_whole_runs_that_give_an_interval(total, confirm, runs):
+    plan = plan_of(budget={"total_epochs": total}, confirm=confirm)
+    assert (plan.confirm_runs, plan.search) == (runs, total - 30 * runs)
 
 
 def test_a_study_of_few_trials_has_no_run_to_confirm_with():
@@ -247,9 +257,9 @@ def test_a_quick_study_needs_few_trials():
 
 
 def test_epochs_for_no_trial():
-    found = warnings(budget={"total_epochs": 30})
-    assert only(found, "total_epochs = 30", "no trial of 30 epochs", "at least 40")
-    assert warnings(budget={"total_epochs": 40}) == []
+    found = warnings(budget={"total_epochs": 29})
+    assert only(found, "total_epochs = 29", "no trial of 30 epochs", "at least 30")
+    assert warnings(budget={"total_epochs": 30}) == []
 
 
 def test_an_optimizer_that_averages_by_itself_needs_no_schedule():
