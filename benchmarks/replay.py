@@ -103,8 +103,8 @@ def text(result: Mapping[str, Any]) -> str:
 
 def _regret_lines(result: Mapping[str, Any]) -> list[str]:
     in_points = result["target"].endswith("error")
-    scale, unit = (100, "error points") if in_points else (1, result["target"])
-    header = "".join(f"{key:>15}" for key in result["regret"]["none"])
+    scale, digits, unit = (100, 2, "error points") if in_points else (1, 4, result["target"])
+    header = "".join(f"{key:>18}" for key in result["regret"]["none"])
     titles = {
         "regret": f"Regret, {unit} above the best of the table, mean +- standard error",
         "to_none": "The same less that without pruning, paired by order",
@@ -114,7 +114,7 @@ def _regret_lines(result: Mapping[str, Any]) -> list[str]:
         lines += ["", title, f"{'rule':12}{header}"]
         for rule, row in result[key].items():
             pairs = ((scale * cell["mean"], scale * cell["se"]) for cell in row.values())
-            cells = "".join(f"{f'{mean:.2f}+-{se:.2f}':>15}" for mean, se in pairs)
+            cells = "".join(f"{f'{mean:.{digits}f}+-{se:.{digits}f}':>18}" for mean, se in pairs)
             lines.append(f"{rule:12}{cells}")
     return lines
 
