@@ -1,7 +1,7 @@
 """The command line in processes of its own, started quickly: forked from one that has imported
 torch and Optuna already. Exit code, output and files are those of a fresh `lrsearch`."""
 
-import gc
+import atexit
 import multiprocessing
 import os
 import runpy
@@ -108,7 +108,7 @@ def _be(main, words, folder, output, environment):
         main()
     except SystemExit as ending:
         code = ending.code
-    gc.collect()  # closes databases, as the end of an interpreter does
+    atexit._run_exitfuncs()  # closes databases, as the end of an interpreter does
     sys.exit(code)
 
 

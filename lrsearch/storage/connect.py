@@ -7,6 +7,7 @@ with Optuna's defaults); PostgreSQL keeps everything in the schema `lrsearch`, s
 import os
 import sqlite3
 import tomllib
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ class Database:
         self.engine: Engine = sqlalchemy.create_engine(
             self.optuna_url, json_deserializer=read_json, **self.engine_kwargs
         )
+        weakref.finalize(self, self.engine.dispose)
         if self.is_sqlite:
             event.listen(self.engine, "begin", _begin_immediate)
         #: How long `run` repeats a transaction while the database is out of reach: not at all,

@@ -1,5 +1,7 @@
 """Opening the shared database: Optuna's tables and ours, made once under a lock."""
 
+import weakref
+
 import optuna
 
 from lrsearch.errors import StorageError
@@ -10,11 +12,13 @@ from lrsearch.study import optuna_tables
 
 def optuna_storage(database: Database, *, create: bool = False) -> optuna.storages.RDBStorage:
     """Optuna's view of the database; with `create` it makes its tables."""
-    return optuna.storages.RDBStorage(
+    storage = optuna.storages.RDBStorage(
         database.optuna_url,
         engine_kwargs=dict(database.engine_kwargs),
         skip_table_creation=not create,
     )
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
 
 
 def prepare(database: Database) -> bool:
