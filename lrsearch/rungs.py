@@ -103,7 +103,7 @@ def survives(*, better: int, others: int, eta: float, min_peers: int) -> bool:
 
     It does while fewer than a 1/eta share of all trials at the rung are strictly better, rounded
     to the nearest number, but at least one: rounded up, the regret at 20 trials' epochs was 2 to
-    7 % higher on digits and AlexNet runs, and the same on MNLI ones. Depends on the set of signals
+    7 % higher on digits and AlexNet runs, and 3 % lower on MNLI ones. Depends on the set of signals
     only, not on the order in which they came. Rungs with fewer than `min_peers` trials, this one
     included, prune nothing.
     """
