@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import resource
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -56,7 +57,10 @@ STUDY = {"name": "small", "task": "task.py:task", "epochs": 4, "budget": {"trial
 @pytest.fixture
 def folder(tmp_path):
     """A folder with a good study: task.py and study.yaml."""
-    folder = tmp_path / "work"
+    return write_folder(tmp_path / "work")
+
+
+def write_folder(folder):
     folder.mkdir()
     (folder / "task.py").write_text(TASK)
     write_study(folder)
@@ -532,11 +536,17 @@ def test_a_disk_that_is_full_at_the_start(folder, kilobytes):
 # Studies, trials, options
 
 
-@pytest.fixture
-def created(folder):
-    """The folder with the study `small` in its database."""
+@pytest.fixture(scope="module")
+def first_created(tmp_path_factory):
+    folder = write_folder(tmp_path_factory.mktemp("created") / "work")
     assert run_command("study", "create", "study.yaml", folder=folder).code == 0
     return folder
+
+
+@pytest.fixture
+def created(first_created, tmp_path):
+    """A folder with a good study and the study `small` in its database."""
+    return shutil.copytree(first_created, tmp_path / "work")
 
 
 def dump(folder):
