@@ -66,11 +66,20 @@ LOSSES = ("val_loss", CALIBRATED)
 
 
 class Objective(Part):
-    """What a trial is worth: `val_loss`, `calibrated_loss` or one of the task's metrics."""
+    """What a trial is worth: `val_loss`, `calibrated_loss` or one of the task's metrics.
+
+    For classification `calibrated_loss` is worth asking for. On 138 random runs on Fashion-MNIST
+    (2,000 images, 20 epochs) its rank correlation with the test error, within the better half, is
+    0.78, that of the best val_loss 0.55, of the last one 0.17. What it takes of 20 runs has a test
+    error of 17.1 % (val_loss 17.3 %), of 50 runs 16.9 % as val_loss has, both within two standard
+    errors; so too on 1,972 runs on digits (2.34 and 2.38 %, 2.21 and 2.23 %). Hence the default
+    stays `val_loss`, which every task has (benchmarks/objectives.py).
+    """
 
     metric: str
     direction: Literal["minimize", "maximize"]
-    #: Of which validation: the best one, or the last.
+    #: Of which validation: the best one, or the last. The best weights are those of a checkpoint
+    #: that the user would have to keep; a run that ends where its schedule does has the last.
     at: Literal["best", "last"] = "best"
 
     def better(self, a: float, b: float) -> bool:
