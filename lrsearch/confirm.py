@@ -66,6 +66,8 @@ def next_round(
     if spec.confirm is None:
         return []
     if any(run["round"] == confirm_plan.REPORT for run in runs):
+        if not confirm_plan.test_is_due(runs):
+            return []
         found = _summary(connection, search, spec, runs)
         return confirm_plan.run_for_test(runs, found[0]["trial"] if found else None)
     setting = _setting(connection, search, study, spec, runs, has_test=has_test)

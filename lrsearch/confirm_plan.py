@@ -254,11 +254,15 @@ def _reporting(
     ]
 
 
+def test_is_due(runs: Sequence[Run]) -> bool:
+    """Whether the runs that report say that one for the test set follows, and it is not there."""
+    follows = any(run["round"] == REPORT and run["test"] == TEST_FOLLOWS for run in runs)
+    return follows and not any(run["round"] == TEST for run in runs)
+
+
 def run_for_test(runs: Sequence[Run], recommended: int | None) -> list[Row]:
     """The run that the test set is used for, if it is due: of the recommended, on a fresh seed."""
-    reported = [run for run in runs if run["round"] == REPORT]
-    follows = any(run["test"] == TEST_FOLLOWS for run in reported)
-    if not follows or recommended is None or any(run["round"] == TEST for run in runs):
+    if recommended is None or not test_is_due(runs):
         return []
-    seed = 1 + max(run["seed"] for run in reported)
+    seed = 1 + max(run["seed"] for run in runs if run["round"] == REPORT)
     return [{"round": TEST, "role": WINNER, "number": recommended, "seed": seed}]
