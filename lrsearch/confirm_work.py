@@ -71,10 +71,11 @@ class ConfirmationJob:
             "reason": reason,
             "value": value,
             "metrics": None if best is None else best["metrics"],
-            "test": None if best is None else _finite(best.get("test")),
             "epochs": 0.0 if slot is None else slot.epochs,
             "seconds": 0.0 if slot is None else slot.seconds,
         }
+        if self.run["round"] == TEST:  # that of others says whether one is to follow
+            values["test"] = None if best is None else _finite(best.get("test"))
         done = _record(self.search, self.run, values)
         if done:
             number, seed = self.run["number"], self.run["seed"]

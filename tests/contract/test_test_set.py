@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from lrsearch import confirm
 from lrsearch.errors import TaskError
 from lrsearch.spec import StudySpec
 from lrsearch.stop import Stop
@@ -133,6 +134,19 @@ def test_nothing_but_the_test_round_looks_at_the_test_set(database, test_set, tm
     assert {run["state"] for run in runs_of(study, "report")} == {"complete"}
     assert {run["test"] for run in runs_of(study, "choose") + runs_of(study, "report")} == {None}
     assert test_set.looks == 0
+
+
+def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
+    database, test_set, tmp_path
+):
+    changes = {"confirm": "auto", "budget": {"trials": 12}}
+    study = make_study(database, test_set, tmp_path, objective=FALLING, **changes)
+    work(study, test_set)
+    (run,) = runs_of(study)
+    (first, *_) = confirm.confirmed(study)
+    assert (run["number"], run["state"]) == (first["trial"], "complete")
+    assert first["test"] == run["test"] is not None
+    assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
 
 
 @pytest.mark.parametrize("fuse", ["off", 2])
