@@ -18,6 +18,7 @@ from lrsearch.stop import Stop
 from lrsearch.storage import confirmations
 from lrsearch.study.create import create_study
 from lrsearch.study.database import prepare
+from lrsearch.summary import summarize
 from lrsearch.task import LoadedTask
 from lrsearch.training.setup import TaskCache, start_training, try_task
 from lrsearch.values import best_validation
@@ -147,6 +148,34 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     assert (run["number"], run["state"]) == (first["trial"], "complete")
     assert first["test"] == run["test"] is not None
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
+
+
+def test_a_confirmation_ends_with_the_test_set(database, test_set, tmp_path):
+    lr = {"low": 0.05, "high": 0.2}
+    plain = {"range_test": "none", "textbook": "none", "pruning": "none", "epochs": 1}
+    plain["space"] = {"optimizers": {"sgd": {"lr": lr}}, "schedules": {"constant": {}}}
+    changes = {**plain, "budget": {"trials": 12}, "confirm": "auto"}
+    study = make_study(database, test_set, tmp_path, **changes)
+    work(study, test_set)
+    (run,) = runs_of(study)
+    assert len(runs_of(study, "report")) == 2
+    first = summarize(study)["confirmed"][0]
+    assert (first["trial"], first["test"]) == (run["number"], run["test"])
+    assert run["test"].keys() == {"loss", "accuracy", "entropy"}
+
+
+def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, tmp_path):
+    study = make_study(database, test_set, tmp_path, budget={"trials": 1})
+    work(study, test_set)
+    add_runs(study, 51, round_="report")
+    task = make_task(test_set)
+    task.metrics["accuracy"] = lambda output, target: float("nan")
+    loaded = LoadedTask(reference="live:task", source=Path(), target=task, code={})
+    Worker(study, loaded, CPU, Stop(), fuse="off").run()
+    (run,) = runs_of(study, "report")
+    assert run["value"] is not None
+    assert run["metrics"]["accuracy"] is None
+    assert summarize(study)["confirmed"][0]["metrics"].keys() == {"entropy"}
 
 
 @pytest.mark.parametrize("fuse", ["off", 2])
