@@ -15,6 +15,7 @@ from lrsearch.candidates import Candidate, ranked, smoothed_score
 from lrsearch.confirm_plan import REPORT
 from lrsearch.confirm_stats import difference, interval, pooled_spread, signed_rank, verdict
 from lrsearch.confirm_summary import summary
+from lrsearch.confirm_words import sentences
 
 MINIMIZE = tiny_spec()
 MAXIMIZE = tiny_spec(objective={"metric": "mae", "direction": "maximize"})
@@ -146,6 +147,12 @@ def test_a_finalist_that_failed_a_fresh_seed_gives_way_to_one_that_did_not():
     assert first["why"] == "trial 7, which led the choice, failed on fresh seeds"
     alone = summary(reported(winner, baseline=[2.0, 2.1, 2.2, 2.3]), TRIALS, MINIMIZE)
     assert alone[0]["trial"] == 7
+
+
+@pytest.mark.parametrize("value", [2.0, 2.005, 1.995])
+def test_a_value_that_the_runs_repeat_was_neither_better_nor_worse(value):
+    first, *_ = summary(reported([2.0, 2.0]), {**TRIALS, 7: trial(value)}, MINIMIZE)
+    assert any("was within 1 % of the mean" in line for line in sentences(first))
 
 
 def test_a_baseline_that_is_the_runner_up_is_compared_on_the_fresh_seeds():
