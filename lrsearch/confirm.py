@@ -251,4 +251,5 @@ def _runs_left(study: Row, horizon: float) -> float:
     """How many more runs the study's epochs pay for; those used by runs before do not come back."""
     if study["epochs_total"] is None:
         return math.inf
-    return math.floor((study["epochs_total"] - study["epochs_used"]) / horizon * (1 + 1e-12))
+    left: float = study["epochs_total"] - study["epochs_used"]
+    return math.floor(left / horizon * (1 + 1e-12))

@@ -17,10 +17,8 @@ def _sentences(first: Mapping[str, Any]) -> Iterator[str]:
     optimism = first.get("optimism")
     if optimism is not None and optimism["percent"] is not None:
         percent = optimism["percent"]
-        word = "better" if percent > 0 else "worse"
-        by = (
-            f"{abs(percent):.0f} % {word} than" if f"{abs(percent):.0f}" != "0" else "within 1 % of"
-        )
+        size, word = f"{abs(percent):.0f} %", "better" if percent > 0 else "worse"
+        by = "within 1 % of" if size == "0 %" else f"{size} {word} than"
         yield f"Its value in the search, {optimism['search']:.4g}, was {by} the mean of these runs."
     if first.get("basin"):
         yield (
