@@ -17,11 +17,9 @@ def _sentences(first: Mapping[str, Any]) -> Iterator[str]:
     optimism = first.get("optimism")
     if optimism is not None and optimism["percent"] is not None:
         percent = optimism["percent"]
-        word = "better" if percent > 0 else "worse"
-        yield (
-            f"Its value in the search, {optimism['search']:.4g}, was {abs(percent):.0f} % {word} "
-            f"than the mean of these runs."
-        )
+        size, word = f"{abs(percent):.0f} %", "better" if percent > 0 else "worse"
+        by = "within 1 % of" if size == "0 %" else f"{size} {word} than"
+        yield f"Its value in the search, {optimism['search']:.4g}, was {by} the mean of these runs."
     if first.get("basin"):
         yield (
             f"Over {first['basin']:g} decades of learning rate around it, the best trials do as "
