@@ -125,11 +125,11 @@ def next_runs(setting: Setting, candidates: Sequence[int], runs: Sequence[Run]) 
     """
     if any(run["round"] != CHOOSE for run in runs) or not (runs or candidates):
         return []
-    rounds = setting.shape.rounds
+    rounds, left = setting.shape.rounds, setting.runs - len(runs)
     if not runs:
         if rounds and len(candidates) > 1:
             return _choosing(setting, candidates[: rounds[0].candidates], 0, rounds[0].seeds)
-        return _reporting(setting, candidates[:1], 0)
+        return _reporting(setting, candidates[:1], 0, left)
     standing = standings(runs, minimize=setting.minimize)
     if not standing:
         return []
@@ -137,11 +137,17 @@ def next_runs(setting: Setting, candidates: Sequence[int], runs: Sequence[Run]) 
     seeds = len(next(iter(standing.values())))
     following = next((each for each in rounds if each.seeds > used), None)
     # Where all who were further on have failed, the best of those they had beaten is taken.
-    if following is None or seeds < used or is_settled(standing, setting.tolerance):
+    chosen = following is None or seeds < used or is_settled(standing, setting.tolerance)
+    if following is not None and not chosen:
+        due = _choosing(setting, list(standing)[: following.candidates], used, following.seeds)
+        # Not so only where the user has made the confirmation smaller since it began.
+        if len(due) < left:
+            return due
+    if left > 0:
         finalists = list(standing)[: 1 if _is_clear(standing, setting.tolerance) else 2]
         most = LEAST_SEEDS if is_deterministic(standing) else None
-        return _reporting(setting, finalists, used, most)
-    return _choosing(setting, list(standing)[: following.candidates], used, following.seeds)
+        return _reporting(setting, finalists, used, left, most)
+    return []
 
 
 def losses_of(
@@ -227,13 +233,14 @@ def _choosing(setting: Setting, numbers: Sequence[int], first: int, end: int) ->
 
 
 def _reporting(
-    setting: Setting, finalists: Sequence[int], used: int, most: int | None = None
+    setting: Setting, finalists: Sequence[int], used: int, left: int, most: int | None = None
 ) -> list[Row]:
     """The finalists and the baseline on the seeds after the first `used`, `most` at most.
 
+    `left` runs are left, for the test set as well.
     What a runner-up who is out would have taken is not spent.
     """
-    report = setting.shape.report
+    report = min(setting.shape.report, max(1, left - setting.tests))
     baseline = setting.baseline if setting.baseline != finalists[0] else None
     roles = {WINNER: finalists[0]}
     if baseline is not None and report >= 2 * LEAST_SEEDS:
@@ -245,7 +252,7 @@ def _reporting(
         if len(finalists) > 1 and finalists[1] != baseline:
             roles[RIVAL] = finalists[1]
     seeds = min(report // shares, most or report)
-    follows = {"test": TEST_FOLLOWS} if setting.tests else {}
+    follows = {"test": TEST_FOLLOWS} if setting.tests and left > report else {}
     return [
         {"round": REPORT, "role": role, "number": roles[role], "seed": seed, **follows}
         for seed in range(setting.first_seed + used, setting.first_seed + used + seeds)

@@ -132,12 +132,13 @@ def start(
 def _budget_left(study_id: int, *, horizon: float, keep: float) -> ColumnElement[bool]:
     s = studies.c
     reserve = s.epochs_used + s.epochs_reserved + horizon
+    rounding = 1 + 1e-12 if keep else 1  # 13 x (1 - 3 / 13) is less than 10
     late = and_(s.first_ask_at.is_not(None), db_now() >= s.first_ask_at + s.seconds_total)
     return and_(
         s.study_id == study_id,
         s.state == StudyState.OPEN,
         or_(s.trials_total.is_(None), s.trials_used < s.trials_total),
-        or_(s.epochs_total.is_(None), reserve <= s.epochs_total * (1 - keep)),
+        or_(s.epochs_total.is_(None), reserve <= s.epochs_total * (1 - keep) * rounding),
         or_(s.seconds_total.is_(None), not_(late)),
     )
 
