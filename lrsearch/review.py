@@ -15,13 +15,16 @@ from lrsearch.storage import audits, range_tests, trials
 from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import TrialState
 
+#: What tells one trial from another, and is the same in a copy.
+COPIED = ("started_at", "ended_at", "seconds", "value", "recipe")
+
 
 def audit_of(connection: Connection, study: Row) -> dict[str, Any]:
     """The false-prune rate of a study, pooled over the studies of its project.
 
     `families` has those with enough audited trials. `share` and `ci95` are None for too few.
     """
-    rows = audits.of_project(connection, study)
+    rows = _each_once(audits.of_project(connection, study), study["study_id"])
     verdicts, pooled = [], 0
     for study_id, mine in groupby(rows, key=lambda row: row["study_id"]):
         pooled += 1
@@ -35,6 +38,18 @@ def audit_of(connection: Connection, study: Row) -> dict[str, Any]:
         "least": LEAST_AUDITED,
         "families": {name: _rate(found) for name, found in families.items()},
     }
+
+
+def _each_once(rows: Sequence[Row], own: int) -> list[Row]:
+    """Without the copies of trials that an extended study shares with its successor.
+
+    Where the study `own` has one it is that which counts, else the youngest study's.
+    """
+    found: dict[tuple[Any, ...], Row] = {}
+    for row in sorted(rows, key=lambda row: (row["study_id"] == own, row["study_id"])):
+        found[tuple(str(row[name]) for name in COPIED)] = row
+    kept = {row["id"] for row in found.values()}
+    return [row for row in rows if row["id"] in kept]
 
 
 def _verdicts(connection: Connection, study_id: int, rows: Sequence[Row]) -> list[tuple[str, bool]]:
