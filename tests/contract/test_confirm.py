@@ -273,6 +273,17 @@ def test_a_study_without_a_complete_trial_has_nothing_to_confirm(database):
     assert is_finished(search)
 
 
+@pytest.mark.parametrize("count", [12, 28])
+def test_a_study_with_pruned_trials_alone_ends_whether_or_not_the_task_has_a_test_set(
+    database, count
+):
+    search = searched(database, [1.0, 2.0] * (count // 2))
+    with database.begin() as connection:
+        connection.execute(update(tables.trials).values(state=TrialState.PRUNED))
+    assert not confirm.advance(search, has_test=True)
+    assert is_finished(search)
+
+
 def test_eight_threads_plan_a_round_once(database):
     search = searched(database, VALUES)
     with ThreadPoolExecutor(8) as threads:
@@ -295,6 +306,13 @@ def test_search_and_confirmation_together_stay_within_total_epochs(database, tot
         row = studies.by_id(connection, search.study_id)
     assert row["epochs_used"] == used + EPOCHS * len(runs_of(search)) <= total
     assert len(runs_of(search)) * EPOCHS <= kept <= 0.25 * total
+
+
+def test_a_share_that_is_no_round_number_costs_no_trial(database):
+    """39 x (1 - 9 / 39) is less than 30."""
+    search = searched(database, [1.0] * 39, epochs=1, budget={"total_epochs": 39})
+    with database.read() as connection:
+        assert len(trials.everything(connection, search.study_id)) == 30
 
 
 # Asked for by hand

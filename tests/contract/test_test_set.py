@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from lrsearch import confirm
 from lrsearch.errors import TaskError
 from lrsearch.spec import StudySpec
 from lrsearch.stop import Stop
@@ -136,18 +137,17 @@ def test_nothing_but_the_test_round_looks_at_the_test_set(database, test_set, tm
     assert test_set.looks == 0
 
 
-def test_a_confirmation_ends_with_the_test_set(database, test_set, tmp_path):
-    lr = {"low": 0.05, "high": 0.2}
-    plain = {"range_test": "none", "textbook": "none", "pruning": "none", "epochs": 1}
-    plain["space"] = {"optimizers": {"sgd": {"lr": lr}}, "schedules": {"constant": {}}}
-    changes = {**plain, "budget": {"trials": 12}, "confirm": "auto"}
-    study = make_study(database, test_set, tmp_path, **changes)
+def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
+    database, test_set, tmp_path
+):
+    changes = {"confirm": "auto", "budget": {"trials": 12}}
+    study = make_study(database, test_set, tmp_path, objective=FALLING, **changes)
     work(study, test_set)
     (run,) = runs_of(study)
-    assert len(runs_of(study, "report")) == 2
-    first = summarize(study)["confirmed"][0]
-    assert (first["trial"], first["test"]) == (run["number"], run["test"])
-    assert run["test"].keys() == {"loss", "accuracy", "entropy"}
+    (first, *_) = confirm.confirmed(study)
+    assert (run["number"], run["state"]) == (first["trial"], "complete")
+    assert first["test"] == run["test"] is not None
+    assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
 
 
 def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, tmp_path):

@@ -187,6 +187,20 @@ def test_the_last_candidate_left_reports_alone():
 # What older versions began
 
 
+@pytest.mark.parametrize("has_test", [False, True])
+@pytest.mark.parametrize("runs", range(1, 20))
+def test_a_confirmation_that_is_made_smaller_stays_within_its_runs(runs, has_test):
+    [first, second, *_] = rounds_of(setting(runs=30), CANDIDATES, lambda r: r["number"])
+    begun = [*first, *second]
+    after = rounds_of(
+        setting(runs=runs, has_test=has_test), CANDIDATES, lambda r: r["number"], begun
+    )
+    rows = [row for rows in after for row in rows]
+    tests = any(row["test"] == TEST_FOLLOWS for row in rows)
+    assert len(begun) + len(rows) + tests <= max(runs, len(begun))
+    assert bool(rows) == (runs > len(begun))
+
+
 def test_a_choice_that_an_older_version_made_is_reported():
     rows = [run(n, SEED + 1 + i, n + i / 10) for i in range(6) for n in (11, 12, 13)]
     (found,) = rounds_of(setting(top=3), [], lambda r: 1.0, rows)
