@@ -74,7 +74,7 @@ class ConfirmationJob:
             "epochs": 0.0 if slot is None else slot.epochs,
             "seconds": 0.0 if slot is None else slot.seconds,
         }
-        if self.run["round"] == TEST:  # that of others says whether one is to follow
+        if self.run["round"] == TEST:  # those that report keep their word that it follows
             values["test"] = None if best is None else _finite(best.get("test"))
         done = _record(self.search, self.run, values)
         if done:

@@ -150,6 +150,20 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
 
 
+def test_a_confirmation_ends_with_the_test_set(database, test_set, tmp_path):
+    lr = {"low": 0.05, "high": 0.2}
+    plain = {"range_test": "none", "textbook": "none", "pruning": "none", "epochs": 1}
+    plain["space"] = {"optimizers": {"sgd": {"lr": lr}}, "schedules": {"constant": {}}}
+    changes = {**plain, "budget": {"trials": 12}, "confirm": "auto"}
+    study = make_study(database, test_set, tmp_path, **changes)
+    work(study, test_set)
+    (run,) = runs_of(study)
+    assert len(runs_of(study, "report")) == 2
+    first = summarize(study)["confirmed"][0]
+    assert (first["trial"], first["test"]) == (run["number"], run["test"])
+    assert run["test"].keys() == {"loss", "accuracy", "entropy"}
+
+
 def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, tmp_path):
     study = make_study(database, test_set, tmp_path, budget={"trials": 1})
     work(study, test_set)
