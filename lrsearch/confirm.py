@@ -214,7 +214,8 @@ def _final_loss(row: Row, spec: StudySpec) -> float | None:
 def request(search: Search, *, top: int | None, runs: int | None) -> None:
     """Ask for a confirmation of this size; one that differs from the last is planned anew.
 
-    Raises StudyError when nothing can be confirmed, or `runs` is beyond the study's share.
+    Raises StudyError when nothing can be confirmed, or `runs` is beyond the study's share or what
+    is left of its epochs: the runs that there are stay as they are then.
     """
     with search.database.begin() as connection:
         confirmations.lock(connection, search.study_id)
@@ -236,6 +237,18 @@ def request(search: Search, *, top: int | None, runs: int | None) -> None:
         old = spec.confirm or Confirm()
         new = Confirm(top=top or old.top, runs=runs or old.runs)
         if new != spec.confirm:
+            fit = _runs_left(study, spec.horizon_epochs(search.steps_per_epoch))
+            if (runs or 1) > fit:
+                raise StudyError(
+                    f"--runs {runs or 1}: what is left of budget.total_epochs is enough for {fit}"
+                )
             confirmations.clear(connection, search.study_id)
             definition = spec.model_copy(update={"confirm": new}).to_dict()
             studies.change(connection, search.study_id, definition=definition)
+
+
+def _runs_left(study: Row, horizon: float) -> float:
+    """How many more runs the study's epochs pay for; those used by runs before do not come back."""
+    if study["epochs_total"] is None:
+        return math.inf
+    return math.floor((study["epochs_total"] - study["epochs_used"]) / horizon * (1 + 1e-12))

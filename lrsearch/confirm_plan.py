@@ -247,10 +247,12 @@ def _reporting(
         roles[BASELINE] = baseline
     least = RIVAL_SEEDS if baseline is None else LEAST_PAIRS
     shares = len(roles)
-    if setting.shape.rounds and report >= (shares + 1) * least:
+    rival = finalists[1] if len(finalists) > 1 else None
+    has_role = rival is not None and rival == baseline
+    if setting.shape.rounds and report >= (shares + 1) * least and not has_role:
         shares += 1
-        if len(finalists) > 1 and finalists[1] != baseline:
-            roles[RIVAL] = finalists[1]
+        if rival is not None:
+            roles[RIVAL] = rival
     seeds = min(report // shares, most or report)
     follows = {"test": TEST_FOLLOWS} if setting.tests and left > report else {}
     return [

@@ -141,16 +141,24 @@ def _verdict(found: Difference | None, spec: StudySpec) -> Verdict:
 def _recommended(
     entries: Mapping[str, Entry], runs: Sequence[Run], spec: StudySpec
 ) -> tuple[Entry, str]:
-    """The winner of the choice, unless fresh seeds or robustness speak for another; and why."""
-    lead = next(iter(entries.values()))
-    others = [entry for entry in entries.values() if entry is not lead]
+    """The winner of the choice, unless fresh seeds or robustness speak for another; and why.
+
+    Of the finalists, as in the choice, one that failed more seeds than the other is out.
+    """
+    finalists = [entry for role, entry in entries.items() if role != BASELINE]
+    lead = min(finalists or entries.values(), key=lambda entry: int(entry["failed"]))
+    others = [entry for entry in entries.values() if entry["failed"] <= lead["failed"]]
+    others.remove(lead)
     verdicts = {entry["role"]: _verdict(_beside(entry, lead), spec) for entry in others}
     better = [entry for entry in others if verdicts[entry["role"]] == "better"]
     if better:
         best = min(better, key=lambda entry: spec.objective.loss(entry["mean"]))
-        return best, f"better than trial {lead['trial']}, which led the choice, on fresh seeds"
-    rival = entries.get(RIVAL)
-    if rival is None or rival is lead:
+        return best, f"better than trial {lead['trial']} on fresh seeds"
+    led = next(run for run in runs if run["round"] == REPORT and run["role"] == WINNER)
+    if lead["trial"] != led["number"]:
+        return lead, f"trial {led['number']}, which led the choice, failed on fresh seeds"
+    rival = next((entry for entry in others if entry["role"] == RIVAL), None)
+    if rival is None:
         return lead, _why_alone(lead, runs)
     if verdicts[RIVAL] == "worse":
         return lead, f"better than trial {rival['trial']}, the runner-up, on fresh seeds"
@@ -209,15 +217,13 @@ def _runner_up(
     """
     finalist = next((entry for entry in others if entry["role"] != BASELINE), None)
     if finalist is not None:
-        return {
-            "trial": finalist["trial"],
-            "round": REPORT,
-            "tied": finalist["tied"],
-            "difference": finalist["difference"],
-        }
+        return _on_fresh_seeds(finalist)
     minimize = spec.objective.direction == "minimize"
     standing = standings(runs, minimize=minimize)
     rival = next((number for number in standing if number != first["trial"]), None)
+    reported = next((entry for entry in others if entry["trial"] == rival), None)
+    if reported is not None:  # the baseline
+        return _on_fresh_seeds(reported)
     if rival is None or first["trial"] not in standing:
         return None
     losses = difference(standing[rival], standing[first["trial"]])
@@ -228,3 +234,8 @@ def _runner_up(
         "tied": verdict(losses, spec.tolerance) == "tied",
         "difference": None if shown is None else asdict(shown),
     }
+
+
+def _on_fresh_seeds(entry: Entry) -> Row:
+    shown = {name: entry[name] for name in ("trial", "tied", "difference")}
+    return {**shown, "round": REPORT}

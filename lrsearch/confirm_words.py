@@ -18,10 +18,10 @@ def _sentences(first: Mapping[str, Any]) -> Iterator[str]:
     if optimism is not None and optimism["percent"] is not None:
         percent = optimism["percent"]
         word = "better" if percent > 0 else "worse"
-        yield (
-            f"Its value in the search, {optimism['search']:.4g}, was {abs(percent):.0f} % {word} "
-            f"than the mean of these runs."
+        by = (
+            f"{abs(percent):.0f} % {word} than" if f"{abs(percent):.0f}" != "0" else "within 1 % of"
         )
+        yield f"Its value in the search, {optimism['search']:.4g}, was {by} the mean of these runs."
     if first.get("basin"):
         yield (
             f"Over {first['basin']:g} decades of learning rate around it, the best trials do as "

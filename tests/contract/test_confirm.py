@@ -335,6 +335,17 @@ def test_a_confirmation_of_another_size_is_planned_anew(database):
     assert runs_of(again) == runs
 
 
+def test_a_confirmation_is_not_given_up_for_one_that_its_epochs_do_not_pay_for(database):
+    search = searched(database, VALUES, budget={"total_epochs": 160})
+    while confirm.advance(search):
+        end_runs(search, jitter)
+    before = runs_of(search)
+    assert len(before) == 10
+    with pytest.raises(StudyError, match=r"--runs 5: .*total_epochs is enough for 0"):
+        confirm.request(search, top=None, runs=5)
+    assert runs_of(search) == before
+
+
 #: In every transaction; who locks otherwise may wait for another who waits for it.
 LOCK_ORDER = ["lr_range_test", "lr_confirm", "lr_trial", "lr_study", "lr_lease"]
 

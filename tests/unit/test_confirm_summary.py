@@ -15,6 +15,7 @@ from lrsearch.candidates import Candidate, ranked, smoothed_score
 from lrsearch.confirm_plan import REPORT
 from lrsearch.confirm_stats import difference, interval, pooled_spread, signed_rank, verdict
 from lrsearch.confirm_summary import summary
+from lrsearch.confirm_words import sentences
 
 MINIMIZE = tiny_spec()
 MAXIMIZE = tiny_spec(objective={"metric": "mae", "direction": "maximize"})
@@ -136,6 +137,31 @@ def test_a_recipe_that_failed_every_seed_is_not_confirmed():
     assert summary(reported([None, None]), TRIALS, MINIMIZE) == []
     (only,) = summary(reported([None, None], [1.0, 2.0]), TRIALS, MINIMIZE)
     assert only["trial"] == 8
+    assert only["why"] == "trial 7, which led the choice, failed on fresh seeds"
+
+
+def test_a_finalist_that_failed_a_fresh_seed_gives_way_to_one_that_did_not():
+    winner, rival = [1.0, 1.1, 1.2, None], [2.0, 2.1, 2.2, 2.3]
+    first, second = summary(reported(winner, rival), TRIALS, MINIMIZE)
+    assert (first["trial"], second["trial"], second["failed"]) == (8, 7, 1)
+    assert first["why"] == "trial 7, which led the choice, failed on fresh seeds"
+    alone = summary(reported(winner, baseline=[2.0, 2.1, 2.2, 2.3]), TRIALS, MINIMIZE)
+    assert alone[0]["trial"] == 7
+
+
+@pytest.mark.parametrize("value", [2.0, 2.005, 1.995])
+def test_a_value_that_the_runs_repeat_was_neither_better_nor_worse(value):
+    first, *_ = summary(reported([2.0, 2.0]), {**TRIALS, 7: trial(value)}, MINIMIZE)
+    assert any("was within 1 % of the mean" in line for line in sentences(first))
+
+
+def test_a_baseline_that_is_the_runner_up_is_compared_on_the_fresh_seeds():
+    chose = [(0, 1.0, 1.2), (1, 1.1, 1.3)]
+    runs = [run(n, 90 + i, v) for i, *pair in chose for n, v in zip((7, 0), pair, strict=True)]
+    runs += reported([1.0, 2.0, 3.0], baseline=[1.5, 2.6, 3.5])
+    first, baseline = summary(runs, TRIALS, MINIMIZE)
+    assert (first["runner_up"]["trial"], first["runner_up"]["round"]) == (0, "report")
+    assert first["runner_up"]["difference"] == baseline["difference"]
 
 
 @pytest.mark.parametrize("state", ["waiting", "running"])
