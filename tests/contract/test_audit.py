@@ -4,12 +4,15 @@ import pytest
 from sqlalchemy import update
 from tiny_studies import (
     EPOCHS,
+    STEPS_PER_EPOCH,
     VALIDATIONS,
     ask,
     curve_row,
     ended,
     make_search,
     passes_rung,
+    tiny_spec,
+    tiny_task,
     work,
 )
 
@@ -17,6 +20,7 @@ from lrsearch.audit import LEAST_AUDITED
 from lrsearch.storage import curves, leases, studies, trials
 from lrsearch.storage.tables import TrialState
 from lrsearch.storage.tables import trials as trial_table
+from lrsearch.study.extend import extend_study
 from lrsearch.study.search import Search
 from lrsearch.summary import reviewed
 
@@ -201,3 +205,19 @@ def test_a_maximized_objective_is_audited_the_other_way_round(database):
         top = rows[-1]["id"]
         connection.execute(update(trial_table).where(trial_table.c.id == top).values(value=9.0))
     assert reviewed(search)["audit"]["false"] == 1
+
+
+@pytest.mark.parametrize("name", ["kept", "beside"])
+def test_a_trial_that_an_extension_took_over_is_counted_once(database, name):
+    space = {"optimizers": {"adamw": {}}, "schedules": {"cosine": {}}}
+    same = {"project": "vision", "space": space}
+    old = study_with_audits(database, "kept", [0.5, 2.0], **same)
+    study_with_audits(database, "other", [2.0], **same)
+    wider = {**space, "schedules": {"cosine": {}, "constant": {}}}
+    changes = {"budget": {"trials": 200}, "pruning": {**HALF, "audit": 0.99}, "textbook": "none"}
+    spec = tiny_spec(name=name, **{**same, **changes, "space": wider})
+    extend_study(old, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH)
+    audit = reviewed(Search.open(database, name))["audit"]
+    assert (audit["audited"], audit["own"], audit["studies"]) == (3, 2, 2)
+    other = reviewed(Search.open(database, "other"))["audit"]
+    assert (other["audited"], other["own"], other["studies"]) == (3, 1, 2)
