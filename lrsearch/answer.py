@@ -118,7 +118,9 @@ def _baseline(study: Mapping[str, Any]) -> list[str]:
     metric = study["objective"]["metric"]
     lines = ["Baseline:", f"  {_title(baseline)}"]
     reported = [item for item in study["confirmed"] if item["role"] == "baseline"]
-    if reported:
+    if study["confirmed"] and study["confirmed"][0]["trial"] == baseline["trial"]:
+        lines.append("  it is the recipe above; no recipe of the search was better")
+    elif reported:
         lines.append(f"  {_confirmed_line(metric, reported[0])}")
         if reported[0]["tied"]:
             lines.append("  not told apart from the recipe above by these seeds")

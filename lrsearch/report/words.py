@@ -125,11 +125,12 @@ def _confirmed_lines(report: Report, winner: Confirmed) -> list[str]:
     mine = next((row for row in report.trials if row.trial == winner.trial), None)
     if mine is not None and report.best is not None:
         line = f"In the search, on one seed, its trial {mine.trial} had {number(mine.value)}"
+        line += " when it was pruned" if mine.state == "pruned" else ""
         if report.best.trial == mine.trial:
             line += ", the search's best."
         else:
             line += f"; the search's best was {number(report.best.value)} (trial "
-            line += f"{report.best.trial}), which was behind on the fresh seeds that chose."
+            line += f"{report.best.trial}), which confirmation does not recommend."
         lines.append(line)
     return [*lines, *winner.sentences]
 
@@ -140,7 +141,7 @@ def _baseline_lines(report: Report) -> list[str]:
         return []
     name = f"Baseline ({baseline.recipe.title()}): "
     entry, winner = report.confirmed_baseline(), report.winner()
-    if entry is not None and entry is winner:
+    if winner is not None and winner.trial == baseline.trial:
         return [f"{name}it is the recipe above; no recipe of the search was better."]
     if entry is None or winner is None:
         if baseline.value is None:

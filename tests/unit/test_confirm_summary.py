@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tiny_studies import tiny_spec
 
+from lrsearch.answer import recipe_text
 from lrsearch.basin import LrTrial, width
 from lrsearch.candidates import Candidate, ranked, smoothed_score
 from lrsearch.confirm_plan import REPORT
@@ -304,3 +305,17 @@ def test_a_basin_does_not_depend_on_the_unit(values, factor):
 
 def test_means_are_pooled_within_recipes():
     assert pooled_spread([[1.0, 3.0], [11.0, 13.0], [7.0]]) == pytest.approx(2**0.5)
+
+
+@pytest.mark.parametrize("role", ["winner", "baseline"])
+def test_a_baseline_that_is_recommended_is_the_answer(role):
+    led = [] if role == "winner" else [run(7, 0, None, REPORT, "winner")]
+    runs = [*led, *(run(0, i, v, REPORT, role) for i, v in enumerate([1.0, 1.1, 1.2]))]
+    baseline = {"trial": 0, "value": 1.0, "recipe": TRIALS[0]["recipe"], "metrics": {}}
+    study = {
+        "objective": {"metric": "val_loss"},
+        "best": baseline,
+        "baseline": baseline,
+        "confirmed": summary(runs, TRIALS, MINIMIZE),
+    }
+    assert recipe_text(study).endswith("it is the recipe above; no recipe of the search was better")

@@ -601,14 +601,24 @@ def test_the_page_says_why_it_is_recommended_and_what_the_search_promised(databa
     assert cells == [("yes", words.EMPTY), ("yes", "0.31")]
 
 
-def test_a_baseline_that_beats_the_search_is_the_answer(database):
+@pytest.mark.parametrize("role", ["winner", "baseline"])
+def test_a_baseline_that_beats_the_search_is_the_answer(database, role):
     search = make_search(database, baseline=BASELINE)
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     winner = finish(search, TrialState.COMPLETE, [0.2])
-    entries = [confirmed_entry(baseline, "baseline"), confirmed_entry(winner, mean=0.5)]
+    entries = [confirmed_entry(baseline, role), confirmed_entry(winner, "rival", mean=0.5)]
     answer = words.answer(load(search, entries))
     assert answer.recipe == baseline.recipe.title()
     assert answer.lines[-1].endswith("it is the recipe above; no recipe of the search was better.")
+
+
+def test_what_a_pruned_trial_had_is_said_to_be_of_then(database):
+    search = make_search(database)
+    best = finish(search, TrialState.COMPLETE, [0.2])
+    pruned = finish(search, TrialState.PRUNED, [0.6])
+    searched = words.answer(load(search, [confirmed_entry(pruned)])).lines[1]
+    assert "0.6 when it was pruned; the search's best was 0.2" in searched
+    assert searched.endswith(f"(trial {best.number}), which confirmation does not recommend.")
 
 
 def test_an_unconfirmed_best_is_said_to_be_one(mixed):
