@@ -71,13 +71,21 @@ def range_edge(recipe: Mapping[str, Any], space: SearchSpace) -> RangeEdge | Non
     if not domain.log and abs(edge - lr) > LINEAR_SHARE * (high - low) and low < lr < high:
         return None
     factor = 10**WIDER
-    wider = (min(low, lr) / factor, high) if side == "low" else (low, max(high, lr) * factor)
-    return RangeEdge(side=side, edge=edge, line=_line(name, *wider, log=domain.log))
+    # The end that stays is the user's own, to the digit: else trials at it would be left behind.
+    wider = {
+        "low": _round(low) if domain.in_unit else low,
+        "high": _round(high) if domain.in_unit else high,
+        side: _round(min(low, lr) / factor if side == "low" else max(high, lr) * factor),
+    }
+    return RangeEdge(side=side, edge=edge, line=_line(name, **wider, log=domain.log))
+
+
+def _round(end: float) -> float:
+    return float(f"{end:.2g}")
 
 
 def _line(name: str, low: float, high: float, *, log: bool) -> str:
-    low, high = (float(f"{end:.2g}") for end in (low, high))
-    fields = f"low: {low:g}, high: {high:g}" + (", log: true" if log else "")
+    fields = f"low: {low:.12g}, high: {high:.12g}" + (", log: true" if log else "")
     return f"{name}: {{lr: {{{fields}}}}}"
 
 

@@ -39,7 +39,7 @@ def gain_line(advice: Mapping[str, Any], metric: str) -> str | None:
         f"Twice the trials would be expected to gain {expected:.2g} in {metric} "
         f"(95 %: 0 to {high:.2g})"
     )
-    if noise is None:
+    if not noise:  # unknown, or all seeds gave the same
         return line + "."
     than = "less" if expected < noise else "more"
     return line + f", {than} than the noise of a seed (standard deviation {noise:.2g})."

@@ -171,7 +171,10 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
             if not isinstance(score, int | float):
                 _check_scalar(score, f"metric {name}")
         if spec.objective.metric == CALIBRATED:
-            check_cross_entropy(task.loss, output, targets)
+            _run(
+                lambda: check_cross_entropy(task.loss, output, targets),
+                "the loss on validation data",
+            )
     return steps
 
 

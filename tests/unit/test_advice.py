@@ -113,6 +113,14 @@ def test_a_suggested_range_is_one_that_no_longer_warns(lr, side):
     assert range_edge(recipe("adamw", lr), wider) is None
 
 
+def test_a_suggested_range_leaves_no_trial_behind_at_the_end_that_stays():
+    lr = {"low": 0.00126, "high": 0.1249, "log": True}
+    space = parse_space({"optimizers": {"adamw": {"lr": lr}}})
+    for near, line in ((0.1, "low: 0.00126, high: 1.2"), (0.0013, "low: 0.00013, high: 0.1249")):
+        found = range_edge(recipe("adamw", near), space)
+        assert found.line == f"adamw: {{lr: {{{line}, log: true}}}}"
+
+
 def test_an_edge_is_at_the_recipes_own_momentum_and_batch_size():
     domain = SPACE.optimizers["sgd"]["lr"]
     for momentum, batch, scale in ((0.9, 64, 1.0), (0.99, 64, 10.0), (0.9, 32, 2.0)):
@@ -174,6 +182,7 @@ GAIN = {"trials": 60, "expected": 0.003, "ci95": [0.0, 0.008]}
     ("advice", "end"),
     [
         ({"gain": GAIN, "seed_sd": None}, "(95 %: 0 to 0.008)."),
+        ({"gain": GAIN, "seed_sd": 0.0}, "(95 %: 0 to 0.008)."),
         (
             {"gain": GAIN, "seed_sd": 0.01},
             "less than the noise of a seed (standard deviation 0.01).",
@@ -183,7 +192,7 @@ GAIN = {"trials": 60, "expected": 0.003, "ci95": [0.0, 0.008]}
             "more than the noise of a seed (standard deviation 0.001).",
         ),
     ],
-    ids=["no seeds", "less", "more"],
+    ids=["no seeds", "no noise", "less", "more"],
 )
 def test_the_gain_is_set_beside_the_noise_of_a_seed(advice, end):
     line = gain_line(advice, "val_loss")

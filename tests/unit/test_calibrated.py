@@ -193,3 +193,12 @@ def test_a_cross_entropy_of_ones_own_is_accepted_and_another_name_asked_for():
             make_spec(objective={"metric": "calibrated_los", "direction": "minimize"}),
             small.make_task(),
         )
+
+
+def test_a_loss_that_raises_on_validation_data_is_said_in_one_line():
+    inputs, targets = small.make_tensors(16, seed=2)
+    task = small.make_task(
+        validation=(inputs, targets + 99), loss=lambda output, target: cross_entropy(output, target)
+    )
+    with pytest.raises(TaskError, match="the loss on validation data raised IndexError"):
+        try_task(task, make_spec(**CALIBRATED), small.CPU)
