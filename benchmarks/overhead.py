@@ -274,6 +274,7 @@ def loaded_task(task: lrsearch.Task | None) -> LoadedTask:
 
 def study_spec(*, trials: int, **fields: Any) -> StudySpec:
     fixed = {"task": "overhead.py:task", "seed": SEED, "confirm": "none", "range_test": "none"}
+    fixed["validate_every"] = "epoch"  # as the other loops do
     return StudySpec.from_dict({**fixed, "budget": {"trials": trials}, **fields})
 
 

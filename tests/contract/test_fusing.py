@@ -18,7 +18,7 @@ from lrsearch.storage import engines, fleet
 from lrsearch.storage.tables import workers
 from lrsearch.study.database import prepare
 from lrsearch.study.search import Search
-from lrsearch.summary import summarize
+from lrsearch.summary import reviewed
 from lrsearch.training import choice as rules
 from lrsearch.training import measure
 from lrsearch.training.probe import Probe
@@ -83,7 +83,7 @@ def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab,
         line,
         f"{line}, as chosen before",
     ]
-    summary = summarize(search)
+    summary = reviewed(search)
     (engine,) = summary["engines"]
     assert (engine["engine"], engine["size"], engine["fuse"]) == ("fused", 8, "auto")
     assert engine["speedup"] == pytest.approx(1 / 0.3)
@@ -111,7 +111,7 @@ def test_a_changed_budget_asks_anew(database, lab):
         fusing.studies.change(connection, 1, trials_total=64)
     search = Search.open(database, "tiny")
     assert choose(search).size == 16
-    assert [engine["size"] for engine in summarize(search)["engines"]] == [16]
+    assert [engine["size"] for engine in reviewed(search)["engines"]] == [16]
 
 
 def test_what_a_quicker_worker_recorded_stands(database):
@@ -177,7 +177,7 @@ def test_what_was_given_is_recorded_beside_what_was_measured(database, lab):
     assert choose(search, 5).size == 5
     assert choose(search, "off").engine == "solo"
     assert choose(search).size == 8
-    assert [(e["fuse"], e["size"]) for e in summarize(search)["engines"]] == [
+    assert [(e["fuse"], e["size"]) for e in reviewed(search)["engines"]] == [
         ("5", 5),
         ("off", 1),
         ("auto", 8),
@@ -199,4 +199,4 @@ def test_a_worker_is_told_how_to_train(tmp_path):
             assert str(refused).startswith("--fuse '2.5': auto, off or a number")
         ended = run_command("worker", "tiny", "--studies", TASKS, "--fuse", "off", folder=folder)
         assert (ended.code, ended.err) == (0, "")
-        assert [engine["fuse"] for engine in summarize(search)["engines"]] == ["off"]
+        assert [engine["fuse"] for engine in reviewed(search)["engines"]] == ["off"]

@@ -27,7 +27,7 @@ from lrsearch.report.tables import Curve
 from lrsearch.storage import curves, range_tests
 from lrsearch.storage.tables import TrialState
 from lrsearch.study.database import open_database
-from lrsearch.summary import summarize
+from lrsearch.summary import reviewed
 
 SPACE = {
     "optimizers": {"sgd": {"momentum": 0.9}, "adamw": {}},
@@ -729,7 +729,7 @@ def test_range_tests_are_a_table_a_picture_and_a_cost(database, tmp_path):
     assert third[:3] == ("rmsprop", "none: a|b", words.EMPTY)
     assert fourth[:2] == ("adam", "waiting")
     assert words.cost(report).rows[0] == ("range test", "48", "80", "6 s")
-    shown = study_text(summarize(search)).splitlines()
+    shown = study_text(reviewed(search)).splitlines()
     assert f"range test of sgd: lr {low:.3g} to {high:.3g}" in shown
     assert "range test of rmsprop: no window, a|b" in shown
     assert "range test of adam: no window, waiting" in shown
