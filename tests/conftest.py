@@ -1,4 +1,5 @@
 import gc
+import logging
 import shutil
 
 import pytest
@@ -26,6 +27,12 @@ def pytest_collection_finish():
 def _one_thread():
     """Results are bitwise equal on one thread only, and tiny models are faster with it."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _default_log_level():
+    """Commands and benchmarks that were run in this process have set how much is logged."""
+    logging.getLogger("lrsearch").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

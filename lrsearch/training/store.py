@@ -147,9 +147,11 @@ def owner(file: str) -> tuple[str, int] | None:
 def _opened(path: Path) -> IO[bytes]:
     """A new file; another worker may remove the folder as empty in between."""
     for _ in range(10):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
+        # FileExistsError: it was there when it was to be made, and gone when mkdir looked.
+        with suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
             return path.open("wb")
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("wb")
 
 

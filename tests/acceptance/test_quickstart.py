@@ -87,7 +87,7 @@ def test_the_exported_script_repeats_the_trials_curve(quickstart):
     assert [row["lr"] for row in rows] == [row["lr"] for row in curve]
     repeated, expected = ([row["val_loss"] for row in some] for some in (rows, curve))
     assert repeated[:2] == pytest.approx(expected[:2], rel=1e-3)
-    assert repeated[-1] == pytest.approx(expected[-1], rel=0.5)
+    assert min(repeated) < 3 * min(expected) < 0.5
 
 
 def test_a_finished_study_says_so_and_prints_the_answer_again(quickstart):
