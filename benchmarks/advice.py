@@ -22,9 +22,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from lrsearch.advice import gain_of_doubling
-from lrsearch.rungs import make_plan, survives
-from lrsearch.spec_parts import Pruning
+from lrsearch.advice.more_trials import gain_of_doubling
+from lrsearch.spec.parts import Pruning
+from lrsearch.trial.pruning import survives
+from lrsearch.trial.validations import make_plan
 
 #: Trials of a study when the adviser is asked.
 TRIALS = (16, 32, 64, 128)

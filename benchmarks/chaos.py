@@ -28,7 +28,7 @@ from chaos_faults import FAULTS, Blow, mix
 from chaos_fleet import complaints, exits, leaving_seconds
 from chaos_site import HERE, STEPS_PER_EPOCH, Site, opened_site
 
-from lrsearch.task import load_task
+from lrsearch.task.find import load_task
 
 #: Seconds between two looks.
 TICK = 0.1

@@ -14,18 +14,20 @@ import torch
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import select
 
-from lrsearch.range_plan import ramp_plan
-from lrsearch.recipe import Recipe
-from lrsearch.storage import curves, tables
+from lrsearch.range_test.plan import ramp_plan
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.trial_value import best_validation, objective_value, signal
+from lrsearch.storage import curves as storage_curves
+from lrsearch.storage import tables
 from lrsearch.storage.rows import Row, fetch
-from lrsearch.study import blame
-from lrsearch.study.database import optuna_storage
-from lrsearch.study.search import Search
-from lrsearch.task import LoadedTask
-from lrsearch.training.loop import Training
-from lrsearch.training.ramp import RangeTraining
-from lrsearch.training.setup import TaskCache, plan_of, start_training
-from lrsearch.values import best_validation, objective_value, signal
+from lrsearch.study import lost_work
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import optuna_storage
+from lrsearch.task.task import LoadedTask
+from lrsearch.training.range_test import RangeTraining
+from lrsearch.training.solo import Training
+from lrsearch.training.start import plan_of, start_training
+from lrsearch.training.task_cache import TaskCache
 
 OPTUNAS = {
     "complete": OptunaState.COMPLETE,
@@ -72,7 +74,7 @@ def look(search: Search) -> Found:
         for row in rows(tables.rungs):
             marks[row["trial"]][row["rung"]] = row["value"]
         by_trial = defaultdict(list)
-        for row in curves.of_study(connection, search.study_id):
+        for row in storage_curves.of_study(connection, search.study_id):
             by_trial[row["trial"]].append(row)
         return Found(
             search=search,
@@ -151,7 +153,7 @@ def ends(found: Found) -> Check:
 def _blamed(row: Row) -> bool:
     """Whether it is a range test that was lost three times: it has no checkpoints, and the study
     goes on without its window."""
-    return "optimizer" in row and row["state"] == "failed" and row["reason"] == blame.REASON
+    return "optimizer" in row and row["state"] == "failed" and row["reason"] == lost_work.REASON
 
 
 def epochs(found: Found) -> Check:
@@ -300,8 +302,10 @@ def _validations(training: Training) -> Iterator[Row]:
             row = vars(training.validate(with_ema=with_ema))
             yield {
                 **row,
-                **{key: curves.finite(row[key]) for key in curves.MAY_BE_INFINITE},
-                "metrics": {key: curves.finite(value) for key, value in row["metrics"].items()},
+                **{key: storage_curves.finite(row[key]) for key in storage_curves.MAY_BE_INFINITE},
+                "metrics": {
+                    key: storage_curves.finite(value) for key, value in row["metrics"].items()
+                },
             }
 
 

@@ -17,13 +17,13 @@ from chaos_fleet import Fleet
 from sqlalchemy import Connection, func, make_url, select
 from sqlalchemy.exc import OperationalError
 
-from lrsearch.spec import StudySpec
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import tables
-from lrsearch.storage.connect import Database, Location
+from lrsearch.storage.database import Database, Location
 from lrsearch.study.create import create_study
-from lrsearch.study.database import prepare
-from lrsearch.study.search import Search
-from lrsearch.task import load_task
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import prepare
+from lrsearch.task.find import load_task
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the server and the proxy are the tests' own

@@ -26,13 +26,13 @@ from overhead import STUDIES, log, processor, ratio, shown
 from plain_loops import recipes
 
 import lrsearch
-from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
-from lrsearch.task import load_task
-from lrsearch.training.cohort import Cohort
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.find import load_task
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.engine import Engine, SoloEngine
-from lrsearch.training.setup import TaskCache
+from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.task_cache import TaskCache
 
 HERE = Path(__file__).resolve().parent
 #: Folder and reference of each task whose drift is measured.

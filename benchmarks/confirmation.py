@@ -20,10 +20,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from lrsearch.confirm_plan import Setting, next_runs
-from lrsearch.confirm_stats import interval
-from lrsearch.confirm_summary import summary
-from lrsearch.spec import StudySpec
+from lrsearch.confirmation.plan import Setting, next_runs
+from lrsearch.confirmation.recommendation import summary
+from lrsearch.confirmation.statistics import interval
+from lrsearch.spec.study_spec import StudySpec
 
 POOL = Path(__file__).resolve().parent / "data" / "digits_confirmation.json.gz"
 RUNS = (6, 10, 15, 30)

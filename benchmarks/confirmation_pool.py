@@ -15,16 +15,16 @@ from typing import Any
 import torch
 from share import STUDIES, run_study
 
-from lrsearch.candidates import Candidate, ranked, smoothed_score
-from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
+from lrsearch.confirmation.candidates import Candidate, ranked, smoothed_score
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.trial_value import best_validation, objective_value
 from lrsearch.storage import curves, trials
-from lrsearch.study.database import open_database
-from lrsearch.study.search import Search
-from lrsearch.task import load_task
-from lrsearch.training.cohort import Cohort
-from lrsearch.training.setup import TaskCache
-from lrsearch.values import best_validation, objective_value
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import open_database
+from lrsearch.task.find import load_task
+from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.task_cache import TaskCache
 
 #: Seeds of the runs begin here, far from the search's.
 FIRST_SEED = 1000

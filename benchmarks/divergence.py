@@ -19,15 +19,15 @@ from typing import Any
 
 import optuna
 
-from lrsearch.space_file import parse_space
-from lrsearch.spec import StudySpec
+from lrsearch.space.parse import parse_space
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves
-from lrsearch.storage.connect import Database
-from lrsearch.storage.tables import TrialState
+from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
-from lrsearch.study.database import open_database
-from lrsearch.study.search import Assignment, Outcome, Search
-from lrsearch.task import LoadedTask
+from lrsearch.study.open_study import Assignment, Outcome, Search
+from lrsearch.study.prepare_database import open_database
+from lrsearch.task.task import LoadedTask
+from lrsearch.trial.states import TrialState
 
 #: Learning rate above which trials diverge: the top two decades of six.
 CLIFF = 0.1

@@ -6,15 +6,15 @@ from dataclasses import replace
 from duel_methods import Found, Method, default_spec, recommended, run_study
 from duel_training import Problem
 
+from lrsearch.catalog.domains import Range
 from lrsearch.errors import LrsearchError
-from lrsearch.range_plan import ramp_plan
-from lrsearch.ranges import Range
-from lrsearch.space import SearchSpace
+from lrsearch.range_test.plan import ramp_plan
+from lrsearch.space.search_space import SearchSpace
+from lrsearch.space.textbook import textbook_recipes
 from lrsearch.storage import range_tests
-from lrsearch.storage.tables import TrialState
-from lrsearch.study.search import Search
-from lrsearch.textbook import textbook_recipes
-from lrsearch.training.ramp import RangeTraining
+from lrsearch.study.open_study import Search
+from lrsearch.training.range_test import RangeTraining
+from lrsearch.trial.states import TrialState
 
 #: So many decades are lr ranges moved up, and no range test keeps the search from their upper part.
 #: Of 40 random recipes 40 % then diverge on digits, 55 % on diabetes, 58 % on Fashion-MNIST.

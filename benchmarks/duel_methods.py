@@ -12,13 +12,13 @@ import torch
 from duel_training import Problem
 
 from lrsearch.errors import StudyError
-from lrsearch.spec import StudySpec
-from lrsearch.stop import Stop
+from lrsearch.report.summary import summarize
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.create import create_study
-from lrsearch.study.database import open_database
-from lrsearch.study.search import Search
-from lrsearch.summary import summarize
-from lrsearch.worker import Worker
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import open_database
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 #: The plain user re-runs so many of the best trials, on so many further seeds each.
 RERUN_TOP, RERUN_SEEDS = 3, 3

@@ -16,7 +16,7 @@ import optuna
 from duel_methods import Found, by_own_number, search_with
 from duel_training import Problem
 
-from lrsearch.space import SearchSpace
+from lrsearch.space.search_space import SearchSpace
 
 #: Syne Tune ranks losses and knows no NaN.
 DIVERGED_LOSS = 1e9

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
-from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
-from lrsearch.task import load_task
-from lrsearch.training.setup import TaskCache, start_training, steps_per_epoch
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.find import load_task
+from lrsearch.training.start import start_training, steps_per_epoch
+from lrsearch.training.task_cache import TaskCache
 
 #: Seeds that judge, the same for every recipe, far above those of studies and re-runs.
 JUDGES = range(100_000, 100_005)

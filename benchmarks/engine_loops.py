@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 
 from plain_loops import recipes
 
-from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
-from lrsearch.spec_parts import ValidateEvery
-from lrsearch.training import choice as rules
-from lrsearch.training.calibrate import Calibrator
-from lrsearch.training.choice import Choice, Extent
-from lrsearch.training.cohort import Cohort
+from lrsearch.fusing import choice as rules
+from lrsearch.fusing.choice import Choice, Extent
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.parts import ValidateEvery
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.engine import Engine, SoloEngine
-from lrsearch.training.measure import measure
-from lrsearch.training.setup import TaskCache
-from lrsearch.training.slot import Slot
+from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.timing.calibrator import Calibrator
+from lrsearch.training.timing.measure import measure
+from lrsearch.training.training_run import Slot
 
 #: Steps between a worker's looks at its trials.
 STEPS = 16

@@ -41,13 +41,13 @@ from overhead import (
 )
 from sqlalchemy import Connection, create_engine, text
 
-from lrsearch.space import SearchSpace
+from lrsearch.space.search_space import SearchSpace
 from lrsearch.storage import curves
-from lrsearch.storage.connect import Database, locate
-from lrsearch.storage.tables import TrialState as LrTrialState
+from lrsearch.storage.database import Database, locate
 from lrsearch.study.create import create_study
-from lrsearch.study.database import open_database
-from lrsearch.study.search import Arrival, Outcome, Search
+from lrsearch.study.open_study import Arrival, Outcome, Search
+from lrsearch.study.prepare_database import open_database
+from lrsearch.trial.states import TrialState as LrTrialState
 
 #: Trials that run beside a decision, and the epochs behind each.
 RUNNING, RUNNING_EPOCHS = 32, 500

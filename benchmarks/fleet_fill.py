@@ -9,11 +9,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import Connection, text
 
-from lrsearch.space import SearchSpace
+from lrsearch.space.search_space import SearchSpace
 from lrsearch.storage import studies
-from lrsearch.study import optuna_rows
-from lrsearch.study.knowledge import VIOLATION
-from lrsearch.study.search import Search
+from lrsearch.study.open_study import Search
+from lrsearch.study.optuna import rows
+from lrsearch.study.optuna.encoding import VIOLATION
 
 #: Of each trial; what is pruned ends at its third rung.
 EPOCHS, PRUNED_AT = 20, 7
@@ -48,7 +48,7 @@ def made_up_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
 
 def fill_stock(connection: Connection, trials: Sequence[FrozenTrial]) -> None:
     """Optuna's study as its own workers leave it: a report at every epoch."""
-    optuna_rows.insert_trials(connection, STOCK_ID, trials)
+    rows.insert_trials(connection, STOCK_ID, trials)
     reports(connection, STOCK_ID, "generate_series(1, 20)")
 
 
@@ -56,7 +56,7 @@ def fill_ours(connection: Connection, search: Search, trials: Sequence[FrozenTri
     """lrsearch's study as its own workers leave it: both halves, curves, rungs."""
     for trial in trials:
         trial.system_attrs = {VIOLATION: 0.0}
-    optuna_rows.insert_trials(connection, search.study_id, trials)
+    rows.insert_trials(connection, search.study_id, trials)
     study = {"study": search.study_id}
     steps = ", ".join(f"({step})" for step in RUNGS)
     reports(connection, search.study_id, f"(VALUES {steps})")
@@ -95,7 +95,7 @@ def add_running(
 ) -> None:
     """Trials that run beside the one that is measured, with so many epochs behind them each."""
     for ticket in range(count):
-        optuna_rows.start_trial(ours, search.study_id, 10_000_000 + ticket)
+        rows.start_trial(ours, search.study_id, 10_000_000 + ticket)
     run(
         ours,
         "INSERT INTO lr_trial (study_id, ticket, trial_id, number, kind, state, worker, attempt,"
@@ -105,7 +105,7 @@ def add_running(
         {"study": search.study_id},
     )
     curves(ours, search.study_id, epochs, "ticket >= 10000000")
-    ids = [optuna_rows.start_trial(stock, STOCK_ID, ticket)[0] for ticket in range(count)]
+    ids = [rows.start_trial(stock, STOCK_ID, ticket)[0] for ticket in range(count)]
     reports(stock, STOCK_ID, f"generate_series(1, {epochs})", first=ids[0])
 
 

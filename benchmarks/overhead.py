@@ -36,20 +36,21 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import lrsearch
 from lrsearch.errors import TaskError
-from lrsearch.space import SearchSpace
-from lrsearch.spec import StudySpec
-from lrsearch.stop import Stop
-from lrsearch.storage.connect import Database
-from lrsearch.storage.tables import TrialState
+from lrsearch.report.summary import summarize
+from lrsearch.space.search_space import SearchSpace
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
-from lrsearch.study.database import open_database
-from lrsearch.study.search import Arrival, Outcome, Search
-from lrsearch.summary import summarize
-from lrsearch.task import LoadedTask, load_task
+from lrsearch.study.open_study import Arrival, Outcome, Search
+from lrsearch.study.prepare_database import open_database
+from lrsearch.task.find import load_task
+from lrsearch.task.task import LoadedTask
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
-from lrsearch.training.setup import plan_of
+from lrsearch.training.start import plan_of
 from lrsearch.training.validation import Validation
-from lrsearch.worker import Worker
+from lrsearch.trial.states import TrialState
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 #: Initial weights and data order.

@@ -28,12 +28,12 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import lrsearch
-from lrsearch.range_plan import ramp_plan
-from lrsearch.range_tests import SEED_COUNTS, RangeTest
-from lrsearch.spec import StudySpec
-from lrsearch.task import LoadedTask
-from lrsearch.training.ramp import RangeTraining
-from lrsearch.training.setup import TaskCache
+from lrsearch.range_test.analysis import SEED_COUNTS, RangeTest
+from lrsearch.range_test.plan import ramp_plan
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.task import LoadedTask
+from lrsearch.training.range_test import RangeTraining
+from lrsearch.training.task_cache import TaskCache
 
 #: 200 of the 2,000 trials on digits.
 EXCERPT = Path(__file__).resolve().parents[1] / "tests" / "data" / "digits_mlp_finals.jsonl.gz"

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import lrsearch
-from lrsearch.recipe import Recipe
-from lrsearch.rungs import make_plan
-from lrsearch.spec_parts import CALIBRATED
-from lrsearch.training.calibrated import CalibratedLoss
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.parts import CALIBRATED
+from lrsearch.training.calibrated_loss import CalibratedLoss
 from lrsearch.training.data import make_splits
-from lrsearch.training.loop import Training
+from lrsearch.training.solo import Training
+from lrsearch.trial.validations import make_plan
 
 CURVES = Path(__file__).resolve().parent / "data" / "fashion_mnist_curves.jsonl.gz"
 TRAIN_IMAGES, VALIDATION_IMAGES, TEST_IMAGES = 2_000, 2_000, 5_000

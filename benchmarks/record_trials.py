@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import lrsearch
-from lrsearch.recipe import Recipe
-from lrsearch.rungs import make_plan
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.data import make_splits
-from lrsearch.training.loop import Training
+from lrsearch.training.solo import Training
+from lrsearch.trial.validations import make_plan
 
 RECORDS = Path(__file__).resolve().parent / "data" / "fashion_mnist_mlp.jsonl.gz"
 STUDIES = Path(__file__).resolve().parents[1] / "studies"

@@ -15,8 +15,8 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 from replay_table import Run, Table
 
-from lrsearch import rungs
-from lrsearch.spec_parts import Pruning
+from lrsearch.spec.parts import Pruning
+from lrsearch.trial import pruning, validations
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -72,7 +72,7 @@ class Ladder:
     def passes(self, rung: int, signal: float) -> bool:
         """Whether a run that has arrived goes on among all that have by now."""
         marks = self.marks[rung]
-        return rungs.survives(
+        return pruning.survives(
             better=bisect_left(marks, signal),
             others=len(marks) - 1,
             eta=PRUNING.eta,
@@ -83,7 +83,7 @@ class Ladder:
 @cache
 def at_progress(horizon: int, fractions: tuple[float, ...] = PRUNING.rungs) -> Mapping[int, int]:
     """Where the service's rungs fall if there is a validation each epoch."""
-    return rungs.make_plan(steps_per_epoch=1, total_steps=horizon, rungs=fractions).rungs
+    return validations.make_plan(steps_per_epoch=1, total_steps=horizon, rungs=fractions).rungs
 
 
 def at_epochs(table: Table) -> Placed:

@@ -10,7 +10,7 @@ import numpy as np
 from replay_rules import PRUNING, Ended, at_progress
 from replay_table import Run, Table
 
-from lrsearch import rungs
+from lrsearch.trial import pruning
 
 #: Budgets in trial equivalents that regret is printed at, and those whose quality is to be reached.
 BUDGETS, GOALS = (5, 10, 20, 40), (20, 40)
@@ -144,7 +144,7 @@ def _at_rungs(run: Run) -> dict[int, float]:
 
 
 def _passes(marks: list[float], signal: float) -> bool:
-    return rungs.survives(
+    return pruning.survives(
         better=bisect_left(marks, signal),
         others=len(marks) - 1,
         eta=PRUNING.eta,

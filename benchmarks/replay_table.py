@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lrsearch import rungs
+from lrsearch.trial import pruning
 
 #: What a run is worth, and what is watched, if nobody says.
 TARGET = "val_error"
@@ -120,7 +120,7 @@ def make_run(row: Mapping[str, Any], signal: str, target: str) -> Run:
 
 
 def _watched(raw: float | None, averaged: float | None) -> float:
-    return rungs.signal(_number(raw), averaged)
+    return pruning.signal(_number(raw), averaged)
 
 
 def _number(value: float | None) -> float:

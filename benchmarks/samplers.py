@@ -24,11 +24,11 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 from surrogate import EPOCHS, RUNGS, WORST, Surrogate, cross_validated, read_runs, recorded_space
 
-from lrsearch import rungs
-from lrsearch.space import SearchSpace
-from lrsearch.spec_parts import Pruning
-from lrsearch.study.sampler import INSIDE_SHARE, WindowedTPESampler, Windows
-from lrsearch.textbook import textbook_recipes
+from lrsearch.space.search_space import SearchSpace
+from lrsearch.space.textbook import textbook_recipes
+from lrsearch.spec.parts import Pruning
+from lrsearch.study.optuna.sampler import INSIDE_SHARE, WindowedTPESampler, Windows
+from lrsearch.trial import pruning as trial_pruning
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "digits_mlp.jsonl.gz"
 #: Epochs spent, in those of full trials.
@@ -243,9 +243,9 @@ def train(
         if epoch >= fatal:
             return diverge(study, trial, fatal)
         raw, ema = np.exp(true[2 * rung : 2 * rung + 2] + luck[rung])
-        signal = rungs.signal(raw, ema)
+        signal = trial_pruning.signal(raw, ema)
         trial.report(raw, epoch)
-        goes_on = rungs.survives(
+        goes_on = trial_pruning.survives(
             better=sum(other < signal for other in reached[rung]),
             others=len(reached[rung]),
             eta=pruning.eta,

@@ -20,15 +20,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from overhead import STUDIES, log
 
-from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
-from lrsearch.stop import Stop
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.summary import summarize
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.create import create_study
-from lrsearch.study.database import open_database
-from lrsearch.summary import summarize
-from lrsearch.task import load_task
-from lrsearch.training.setup import TaskCache, start_training
-from lrsearch.worker import Worker
+from lrsearch.study.prepare_database import open_database
+from lrsearch.task.find import load_task
+from lrsearch.training.start import start_training
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 #: Of the study's trials.
 SHARES = (0.0, 0.125, 0.25, 0.5)

@@ -17,9 +17,9 @@ from scipy.stats import spearmanr
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import KFold
 
-from lrsearch.ranges import Choice, Domain, Fixed, Range
-from lrsearch.schedules import SCHEDULES
-from lrsearch.space import SearchSpace
+from lrsearch.catalog.domains import Choice, Domain, Fixed, Range
+from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.space.search_space import SearchSpace
 
 #: Epochs of a recorded run, and those at which it passes a rung (4, 11 and 33 %).
 EPOCHS, RUNGS = 27, (1, 3, 9)

@@ -43,7 +43,7 @@ from throughput_rounds import (
 )
 
 from lrsearch.errors import LrsearchError
-from lrsearch.training.choice import Choice
+from lrsearch.fusing.choice import Choice
 from lrsearch.training.devices import pick_device
 
 #: What lrsearch is set beside.

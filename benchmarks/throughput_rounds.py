@@ -13,10 +13,12 @@ from overhead import log
 from plain_loops import Work, best_solo, recipes, usual
 
 from lrsearch.errors import TaskError
-from lrsearch.spec import StudySpec
-from lrsearch.task import LoadedTask, load_task
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.find import load_task
+from lrsearch.task.task import LoadedTask
 from lrsearch.training.engine import Engine
-from lrsearch.training.setup import TaskCache, try_task
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.try_task import try_task
 
 #: Largest relative difference of a recipe's last validation loss from the usual loop's, in float64:
 #: rounding leaves 1e-9 of a ResNet with BatchNorm, which amplifies it most of the zoo.

@@ -20,7 +20,7 @@ from torch.nn.utils.parametrizations import weight_norm as weight_normed
 
 import lrsearch
 from lrsearch.errors import TaskError
-from lrsearch.task import load_task
+from lrsearch.task.find import load_task
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 #: Random images of this many classes stand in for Fashion-MNIST where its files are not.

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
         StudyError,
         TaskError,
     )
-    from lrsearch.recipe import Recipe
-    from lrsearch.spec import StudySpec
-    from lrsearch.task import Task
+    from lrsearch.recipe.recipe import Recipe
+    from lrsearch.spec.study_spec import StudySpec
+    from lrsearch.task.task import Task
 
-__version__ = "0.1.0"
+from lrsearch.version import __version__
 
 __all__ = [
     "DeviceError",

@@ -9,22 +9,23 @@ from typing import Any
 
 import torch
 
-from lrsearch import wanted
-from lrsearch.launch import run_local
-from lrsearch.preflight import try_optimizers
-from lrsearch.progress import shown
-from lrsearch.ranges import first_value
-from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
-from lrsearch.stop import Stop
-from lrsearch.study.create import check_objective, create_study
-from lrsearch.study.database import open_database
-from lrsearch.study.search import Search
-from lrsearch.summary import reviewed
-from lrsearch.task import LoadedTask, Task, load_task
+from lrsearch.catalog.domains import first_value
+from lrsearch.fusing import fuse_option
+from lrsearch.preflight import check_objective, try_optimizers
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.summary import reviewed
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.study.create import create_study
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import open_database
+from lrsearch.task.find import load_task
+from lrsearch.task.task import LoadedTask, Task
 from lrsearch.training.devices import pick_device
-from lrsearch.training.setup import try_task
-from lrsearch.worker import Worker
+from lrsearch.training.try_task import try_task
+from lrsearch.worker.processes import run_local
+from lrsearch.worker.progress_bar import shown
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 #: What stands as the task's reference where the task is an object of the caller's process.
 LIVE = "live:task"
@@ -76,8 +77,8 @@ def search(
         "seed": seed,
     }
     spec = StudySpec.from_dict(content, where="search()")
-    engine = wanted.parse(str(fuse))
-    wanted.check(spec, engine)
+    engine = fuse_option.parse(str(fuse))
+    fuse_option.check(spec, engine)
     if isinstance(task, str):
         loaded = load_task(task, Path())
     else:
@@ -106,7 +107,7 @@ def search(
 
 
 def _work_here(
-    study: Search, loaded: LoadedTask, device: torch.device, fuse: wanted.Wanted
+    study: Search, loaded: LoadedTask, device: torch.device, fuse: fuse_option.Wanted
 ) -> None:
     with _own_random_stream(), shown(study):
         Worker(study, loaded, device, Stop(), fuse=fuse).run()

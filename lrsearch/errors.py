@@ -8,8 +8,17 @@ LrsearchError
 └── DeviceError     the device asked for is not there
 """
 
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    #: A tensor that a loss or metric gives: one number.
+    Score = Callable[[Any, Any], torch.Tensor]
+
+
 import difflib
-from collections.abc import Iterable
 
 
 class LrsearchError(Exception):
@@ -43,3 +52,9 @@ def near_miss(name: object, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {names[close[0]]!r}?"
     return f"; accepted: {', '.join(names.values())}"
+
+
+def describe(error: BaseException) -> str:
+    """`ValueError: message` on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

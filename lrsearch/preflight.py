@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lrsearch.errors import LrsearchError, SpecError, TaskError, near_miss
-from lrsearch.lookup import optimizer_info
-from lrsearch.preview import sample
-from lrsearch.range_plan import ramp_plan
-from lrsearch.range_tests import SEED_COUNTS, RangeTest
-from lrsearch.ranges import first_value
-from lrsearch.spec import StudySpec
-from lrsearch.task import LoadedTask, Task, describe, load_task
+from lrsearch.catalog.domains import first_value
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.errors import LrsearchError, SpecError, TaskError, describe, near_miss
+from lrsearch.range_test.analysis import SEED_COUNTS, RangeTest
+from lrsearch.range_test.plan import ramp_plan
+from lrsearch.spec.parts import LOSSES
+from lrsearch.spec.sample_recipes import sample
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.find import load_task
+from lrsearch.task.task import LoadedTask, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +38,10 @@ def check_file(
 
     `name` and `trials` replace the file's. Raises SpecError, TaskError or DeviceError in one line.
     """
-    from lrsearch.study.create import check_objective
+    from lrsearch.preflight import check_objective
+    from lrsearch.storage.checkpoint_store import CheckpointStore
     from lrsearch.training.devices import pick_device
-    from lrsearch.training.setup import try_task
-    from lrsearch.training.store import CheckpointStore
+    from lrsearch.training.try_task import try_task
 
     spec = StudySpec.load(path)
     if name is not None or trials is not None:
@@ -94,7 +96,7 @@ def _located(where: str) -> Iterator[None]:
 
 
 def _override(spec: StudySpec, path: Path, name: str | None, trials: int | None) -> StudySpec:
-    from lrsearch.recipe import read_yaml
+    from lrsearch.user_input import read_yaml
 
     content: dict[str, Any] = read_yaml(path, "study file")
     if name is not None:
@@ -128,8 +130,9 @@ def range_test(
     import torch
 
     from lrsearch.training.devices import pick_device
-    from lrsearch.training.ramp import RangeTraining
-    from lrsearch.training.setup import TaskCache, TrialFailedError
+    from lrsearch.training.failures import TrialFailedError
+    from lrsearch.training.range_test import RangeTraining
+    from lrsearch.training.task_cache import TaskCache
 
     torch.set_num_threads(1)
     cache = TaskCache(checked.loaded, pick_device(device))
@@ -148,7 +151,8 @@ def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
     import torch
 
     from lrsearch.training.devices import pick_device
-    from lrsearch.training.setup import TaskCache, start_training
+    from lrsearch.training.start import start_training
+    from lrsearch.training.task_cache import TaskCache
 
     torch.set_num_threads(1)
     params = {key: first_value(domain) for key, domain in checked.spec.space.params.items()}
@@ -163,3 +167,13 @@ def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
     training.advance(epoch)
     training.validate(with_ema=False)
     return (time.monotonic() - started) * epoch / max(1, epoch - 1)
+
+
+def check_objective(spec: StudySpec, task: Task) -> None:
+    """Raises SpecError if the objective is no metric of the task."""
+    metric = spec.objective.metric
+    known = [*LOSSES, *task.metrics]
+    if metric not in known:
+        raise SpecError(
+            f"objective.metric = {metric!r} is not a metric of the task{near_miss(metric, known)}"
+        )

@@ -18,10 +18,10 @@ _processes.set_forkserver_preload(
         # torch imports it, which takes 2 s, when the first optimizer is made.
         "torch._dynamo",
         "scipy.stats",
-        "lrsearch.answer",
+        "lrsearch.report.text.answer",
         "lrsearch.cli",
-        "lrsearch.launch",
-        "lrsearch.lint",
+        "lrsearch.worker.processes",
+        "lrsearch.advice.lint",
         "lrsearch.preflight",
         "lrsearch.report.page",
         "lrsearch.study.create",
@@ -81,9 +81,9 @@ def in_process(function, *arguments):
 
 
 def _be_lrsearch(words, folder, output, environment):
-    from lrsearch.cli import main
+    from lrsearch.cli import main as cli_main
 
-    _be(main, ["lrsearch", *words], folder, output, environment)
+    _be(cli_main, ["lrsearch", *words], folder, output, environment)
 
 
 def _be_script(words, folder, output, environment):

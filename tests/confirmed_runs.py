@@ -1,6 +1,6 @@
 """Confirmation runs without a database: a planner's rounds with made-up values."""
 
-from lrsearch.confirm_plan import CHOOSE, Setting, next_runs
+from lrsearch.confirmation.plan import CHOOSE, Setting, next_runs
 
 SEED = 3  # of the search
 CONSTANT = {"name": "constant"}

@@ -8,7 +8,7 @@ from hypothesis import settings
 from postgres import Copies, Server
 from tiny_studies import opened
 
-from lrsearch.study.database import prepare
+from lrsearch.study.prepare_database import prepare
 
 # The same examples in every run, so that a red test means a changed program;
 # `--hypothesis-profile explore` looks for new ones.

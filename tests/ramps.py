@@ -3,7 +3,7 @@
 import math
 import random
 
-from lrsearch.range_tests import Ramp, grid, judge
+from lrsearch.range_test.analysis import Ramp, grid, judge
 
 #: Six decades.
 LRS = grid(1e-5, 10.0)

@@ -8,12 +8,12 @@ from tiny_studies import TASKS, make_desk, tiny_task
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from lrsearch import fusing, shift
-from lrsearch.shift import Crew
-from lrsearch.task import LoadedTask, Task
-from lrsearch.training.choice import Choice
+from lrsearch.fusing.choice import Choice
+from lrsearch.task.task import LoadedTask, Task
 from lrsearch.training.engine import SoloEngine
-from lrsearch.training.setup import start_training
+from lrsearch.training.start import start_training
+from lrsearch.worker import choose_engine, job_trainer
+from lrsearch.worker.job_trainer import Crew
 
 #: After its first step the outputs of `POISON` are beyond it, those of no sampled trial.
 HUGE = 1e15
@@ -84,8 +84,8 @@ def choice_of(size):
 
 def train_together(size, make=engine_for):
     """From now on workers of this process train so many trials at once, in such engines."""
-    fusing.choose = lambda *arguments, **keywords: choice_of(size)
-    shift.engine_for = make
+    choose_engine.choose = lambda *arguments, **keywords: choice_of(size)
+    job_trainer.engine_for = make
 
 
 def make_crew(search, size, loaded=None, **desk):

@@ -8,11 +8,10 @@ from optuna.trial import TrialState as OptunaState
 from processes import Command, until
 from tiny_studies import TASKS, TRIALS, VALIDATIONS, opened
 
-from lrsearch.storage import confirmations, leases, studies, trials
-from lrsearch.storage.tables import TrialState
-from lrsearch.study.search import Search
-from lrsearch.summary import curve_rows, summarize, trial_rows
-from lrsearch.training import store
+from lrsearch.report.summary import curve_rows, summarize, trial_rows
+from lrsearch.storage import checkpoint_store, confirmations, leases, studies, trials
+from lrsearch.study.open_study import Search
+from lrsearch.trial.states import TrialState
 
 OPTUNAS = {
     "running": OptunaState.RUNNING,
@@ -103,7 +102,7 @@ class Site:
     def checkpoints(self):
         """The ids of the trials that have one."""
         files = self.folder.glob("lrsearch-checkpoints/**/*.pt")
-        return sorted({store.owner(path.name)[1] for path in files})
+        return sorted({checkpoint_store.owner(path.name)[1] for path in files})
 
     def close(self):
         for command in self._commands:

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lrsearch.recipe import Recipe
-from lrsearch.rungs import make_plan
-from lrsearch.task import Task
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.task.task import Task
 from lrsearch.training.data import make_splits
-from lrsearch.training.loop import Training
+from lrsearch.training.solo import Training
+from lrsearch.trial.validations import make_plan
 
 CPU = torch.device("cpu")
 BATCH_SIZE = 16

@@ -6,18 +6,18 @@ from pathlib import Path
 import torch
 from sqlalchemy import make_url
 
-from lrsearch.checkpoints import Shelf
-from lrsearch.desk import Desk
-from lrsearch.keeper import Keeper
-from lrsearch.recipe import read_yaml
-from lrsearch.spec import StudySpec
-from lrsearch.stop import Stop
-from lrsearch.storage.connect import Database, Location
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage.database import Database, Location
 from lrsearch.study.create import create_study
-from lrsearch.study.search import Arrival, Outcome
-from lrsearch.task import load_task
-from lrsearch.training.setup import TaskCache
-from lrsearch.worker import Worker
+from lrsearch.study.open_study import Arrival, Outcome
+from lrsearch.task.find import load_task
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.user_input import read_yaml
+from lrsearch.worker.checkpoints import Shelf
+from lrsearch.worker.context import Desk
+from lrsearch.worker.lease_renewal import Keeper
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 TASKS = Path(__file__).parent / "tasks"
 STEPS_PER_EPOCH, EPOCHS, TRIALS = 6, 4, 12

@@ -4,11 +4,11 @@ import torch
 from small import CPU, EPOCHS, make_recipe, make_task
 from torch import nn
 
-from lrsearch.spec import StudySpec
-from lrsearch.task import LoadedTask
-from lrsearch.training.cohort import Cohort
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.task import LoadedTask
 from lrsearch.training.engine import SoloEngine
-from lrsearch.training.setup import TaskCache
+from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.task_cache import TaskCache
 
 
 def make_cache(task):

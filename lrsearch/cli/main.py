@@ -6,7 +6,7 @@ import sys
 import click
 
 from lrsearch import __version__
-from lrsearch.cli import database, fleet, range_test, run, study, trial
+from lrsearch.cli import db, range_test, run, study, trial, workers
 from lrsearch.errors import LrsearchError
 
 #: 128 + SIGINT, as shells report an interrupted command.
@@ -24,7 +24,7 @@ def cli() -> None:
     """
 
 
-for module in (run, range_test, study, trial, fleet, database):
+for module in (run, range_test, study, trial, workers, db):
     for command in module.COMMANDS:
         cli.add_command(command)
 

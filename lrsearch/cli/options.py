@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from lrsearch.storage.connect import Database
-    from lrsearch.study.search import Search
+    from lrsearch.storage.database import Database
+    from lrsearch.study.open_study import Search
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -92,8 +92,8 @@ def print_json(value: Any) -> None:
 
 def open_search(storage: str | None, name: str, *, quiet: bool = False) -> "Search":
     """The study in the database that the options name; says which database on the first line."""
-    from lrsearch.study.database import open_database
-    from lrsearch.study.search import Search
+    from lrsearch.study.open_study import Search
+    from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     announce(database, quiet=quiet)

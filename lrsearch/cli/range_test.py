@@ -29,8 +29,10 @@ def range_test(
     Example:
       lrsearch range-test studies/digits.yaml --plot range-test.png
     """
-    from lrsearch import preflight, range_answer
+    from lrsearch import preflight
     from lrsearch.errors import SpecError
+    from lrsearch.report.plots import figures
+    from lrsearch.report.text import range_test as text_range_test
 
     if seeds is not None and seeds < 1:
         raise SpecError(f"--seeds {seeds}: at least 1 is needed")
@@ -44,9 +46,9 @@ def range_test(
     if as_json:
         print_json([result.to_dict() for result in results])
     else:
-        click.echo(range_answer.range_test_text(results))
+        click.echo(text_range_test.range_test_text(results))
     if plot is not None:
-        range_answer.draw_range_tests(results, plot)
+        figures.draw_range_tests(results, plot)
         click.echo(f"wrote {plot}", err=True)
 
 

@@ -55,21 +55,25 @@ def run(
     Example:
       lrsearch run studies/digits.yaml --workers 2
     """
-    from lrsearch import answer, launch, wanted
-    from lrsearch.cost import cost_plan
+    from lrsearch.advice.cost import cost_plan
     from lrsearch.errors import SpecError
-    from lrsearch.origin import origin_text
+    from lrsearch.fusing import fuse_option as fusing_fuse_option
     from lrsearch.preflight import check_file
+    from lrsearch.report import files
+    from lrsearch.report.summary import reviewed
+    from lrsearch.report.text import answer
+    from lrsearch.report.text import plan as text_plan
+    from lrsearch.report.text.origin import origin_text
     from lrsearch.study.create import create_study
-    from lrsearch.study.database import open_database
-    from lrsearch.summary import reviewed
+    from lrsearch.study.prepare_database import open_database
+    from lrsearch.worker import processes
 
     if workers is not None and workers < 1:
         raise SpecError(f"--workers {workers}: at least one is needed")
-    engine = wanted.parse(fuse)
+    engine = fusing_fuse_option.parse(fuse)
     checked = check_file(file, name=name, trials=trials, device=device)
-    wanted.check(checked.spec, engine)
-    answer.report_folder(checked.spec.name, out)
+    fusing_fuse_option.check(checked.spec, engine)
+    files.report_folder(checked.spec.name, out)
     database = open_database(storage, create=True)
     announce(database, quiet=as_json)
     search, new = create_study(
@@ -83,10 +87,12 @@ def run(
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
     origin = origin_text(search.origin) if new else []
     if not as_json:
-        click.echo("\n".join([answer.plan_text(checked.spec, plan), *origin]))
-    seconds = launch.run_local(search, checked.folder, workers=workers, device=device, fuse=engine)
+        click.echo("\n".join([text_plan.plan_text(checked.spec, plan), *origin]))
+    seconds = processes.run_local(
+        search, checked.folder, workers=workers, device=device, fuse=engine
+    )
     study = reviewed(search)
-    folder = answer.write_files(search, study, out)
+    folder = files.write_files(search, study, out)
     if as_json:
         print_json({**study, "report": str(folder / "report.html")})
     else:
@@ -111,12 +117,12 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
     Example:
       lrsearch check studies/digits.yaml --plot digits.png --time
     """
-    from lrsearch import answer
-    from lrsearch.cost import cost_plan
-    from lrsearch.lint import Scale, lint
+    from lrsearch.advice.cost import cost_plan
+    from lrsearch.advice.lint import Scale, lint
     from lrsearch.preflight import check_file, seconds_per_epoch
-    from lrsearch.preview import sample
-    from lrsearch.report.preview import save_preview
+    from lrsearch.report.plots.sampled_schedules import save_preview
+    from lrsearch.report.text import plan as text_plan
+    from lrsearch.spec.sample_recipes import sample
 
     checked = check_file(file, device=device)
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
@@ -128,9 +134,9 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
         save_preview(recipes, checked.steps_per_epoch, plot)
     seconds = seconds_per_epoch(checked, device) if timed else None
     if as_json:
-        print_json(answer.plan_json(checked.spec, plan, warnings, seconds))
+        print_json(text_plan.plan_json(checked.spec, plan, warnings, seconds))
         return
-    click.echo(answer.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
+    click.echo(text_plan.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
     for warning in warnings:
         click.echo(f"warning: {warning}")
     if plot is not None:
@@ -155,11 +161,12 @@ def worker(
     Example:
       lrsearch worker digits --studies studies --fuse 8
     """
-    from lrsearch import launch, wanted
+    from lrsearch.fusing import fuse_option as fusing_fuse_option
+    from lrsearch.worker import processes
 
-    engine = wanted.parse(fuse)
+    engine = fusing_fuse_option.parse(fuse)
     search = open_search(storage, name)
-    launch.work(search, device=device, studies=studies, threads=threads, fuse=engine)
+    processes.work(search, device=device, studies=studies, threads=threads, fuse=engine)
 
 
 @click.command()
@@ -187,19 +194,21 @@ def confirm(
     Example:
       lrsearch confirm digits --top 3 --runs 15
     """
-    from lrsearch import answer, launch, wanted
-    from lrsearch.confirm import request
     from lrsearch.errors import SpecError
-    from lrsearch.summary import reviewed
+    from lrsearch.fusing import fuse_option as fusing_fuse_option
+    from lrsearch.report.summary import reviewed
+    from lrsearch.report.text import answer
+    from lrsearch.study.confirmation import request
+    from lrsearch.worker import processes
 
     for option, value in (("--top", top), ("--runs", runs), ("--workers", workers)):
         if value is not None and value < 1:
             raise SpecError(f"{option} {value}: at least 1 is needed")
-    engine = wanted.parse(fuse)
+    engine = fusing_fuse_option.parse(fuse)
     search = open_search(storage, name, quiet=as_json)
-    wanted.check(search.spec, engine)
+    fusing_fuse_option.check(search.spec, engine)
     request(search, top=top, runs=runs)
-    launch.run_local(search, studies, workers=workers, device="auto", fuse=engine)
+    processes.run_local(search, studies, workers=workers, device="auto", fuse=engine)
     study = reviewed(search)
     if as_json:
         print_json(study["confirmed"])
@@ -218,11 +227,11 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     Example:
       lrsearch report digits --out digits-report
     """
-    from lrsearch import answer
-    from lrsearch.summary import reviewed
+    from lrsearch.report import files
+    from lrsearch.report.summary import reviewed
 
     search = open_search(storage, name)
-    folder = answer.write_files(search, reviewed(search), out)
+    folder = files.write_files(search, reviewed(search), out)
     click.echo(f"report: {folder / 'report.html'}")
 
 
@@ -239,11 +248,11 @@ def export(name: str, trial: int | None, form: str, out: Path | None, storage: s
     Example:
       lrsearch export digits --format torch --out best.py
     """
-    from lrsearch import answer
     from lrsearch.errors import SpecError
+    from lrsearch.report import files
 
     search = open_search(storage, name, quiet=True)
-    text = answer.export_text(search, trial=trial, form=form)
+    text = files.export_text(search, trial=trial, form=form)
     if out is None:
         click.echo(text, nl=False)
         return

@@ -43,10 +43,10 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
     Example:
       lrsearch study create studies/digits.yaml --name digits-2
     """
-    from lrsearch.origin import origin_text
     from lrsearch.preflight import check_file
+    from lrsearch.report.text.origin import origin_text
     from lrsearch.study.create import create_study
-    from lrsearch.study.database import open_database
+    from lrsearch.study.prepare_database import open_database
 
     checked = check_file(file, name=name)
     database = open_database(storage, create=True)
@@ -83,13 +83,13 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study extend digits studies/digits.yaml
     """
-    from lrsearch.checkpoint_files import sweep_closed
-    from lrsearch.origin import extension_text
     from lrsearch.preflight import check_file
+    from lrsearch.report.summary import summarize
+    from lrsearch.report.text.origin import extension_text
+    from lrsearch.study.checkpoint_cleanup import sweep_closed
     from lrsearch.study.extend import extend_study
-    from lrsearch.study.search import Search
-    from lrsearch.summary import summarize
-    from lrsearch.worker import reap
+    from lrsearch.study.open_study import Search
+    from lrsearch.study.status import reap
 
     search = open_search(storage, name, quiet=as_json)
     checked = check_file(file)
@@ -115,10 +115,10 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study list --json
     """
+    from lrsearch.report.summary import summarize
     from lrsearch.storage import studies
-    from lrsearch.study.database import open_database
-    from lrsearch.study.search import Search
-    from lrsearch.summary import summarize
+    from lrsearch.study.open_study import Search
+    from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     announce(database, quiet=as_json)
@@ -146,8 +146,8 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study show digits --json
     """
-    from lrsearch import answer
-    from lrsearch.summary import reviewed
+    from lrsearch.report.summary import reviewed
+    from lrsearch.report.text import answer
 
     search = open_search(storage, name, quiet=as_json)
     summary = reviewed(search)
@@ -169,8 +169,8 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
     Example:
       lrsearch study trials digits --csv
     """
-    from lrsearch.recipe import Recipe
-    from lrsearch.summary import trial_rows
+    from lrsearch.recipe.recipe import Recipe
+    from lrsearch.report.summary import trial_rows
 
     search = open_search(storage, name, quiet=as_json or as_csv)
     rows = trial_rows(search)
@@ -208,7 +208,7 @@ def curves(
     Example:
       lrsearch study curves digits --trial 3 --csv
     """
-    from lrsearch.summary import curve_rows
+    from lrsearch.report.summary import curve_rows
 
     search = open_search(storage, name, quiet=as_json or as_csv)
     rows, keys = curve_rows(search, number=trial, all_attempts=all_attempts)
@@ -224,7 +224,7 @@ def _state_command(verb: str, state: str, text: str) -> click.Command:
     @common
     def command(name: str, storage: str | None) -> None:
         from lrsearch.storage import studies
-        from lrsearch.storage.tables import StudyState
+        from lrsearch.trial.states import StudyState
 
         search = open_search(storage, name)
         with search.database.begin() as connection:
@@ -253,7 +253,7 @@ def repair(name: str, as_json: bool, storage: str | None) -> None:
       lrsearch study repair digits
     """
     from lrsearch.errors import StudyError
-    from lrsearch.repair import repair as look_over
+    from lrsearch.study.repair import repair as look_over
 
     search = open_search(storage, name, quiet=as_json)
     found = look_over(search)
@@ -278,8 +278,8 @@ def delete(name: str, yes: bool, storage: str | None) -> None:
     Example:
       lrsearch study delete digits --yes
     """
-    from lrsearch.checkpoint_files import delete_study
     from lrsearch.errors import StudyError
+    from lrsearch.study.checkpoint_cleanup import delete_study
 
     search = open_search(storage, name)
     if not yes:

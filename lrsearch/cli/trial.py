@@ -8,7 +8,7 @@ import click
 from lrsearch.cli.options import common, json_option, name_argument, open_search, print_json
 
 if TYPE_CHECKING:
-    from lrsearch.study.search import Search
+    from lrsearch.study.open_study import Search
 
 number_argument = click.argument("number", metavar="N", type=int)
 
@@ -35,7 +35,8 @@ def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch trial show digits 3
     """
-    from lrsearch.one_trial import details, details_text
+    from lrsearch.report.one_trial import details
+    from lrsearch.report.text.trial import details_text
 
     search = open_search(storage, name, quiet=as_json)
     found = details(search, number)
@@ -56,7 +57,7 @@ def stop(name: str, number: int, storage: str | None) -> None:
     Example:
       lrsearch trial stop digits 3
     """
-    from lrsearch.one_trial import stop as stop_trial
+    from lrsearch.study.trial_commands import stop as stop_trial
 
     click.echo(stop_trial(open_search(storage, name), number))
 
@@ -72,7 +73,7 @@ def rerun(name: str, number: int, storage: str | None) -> None:
     Example:
       lrsearch trial rerun digits 3
     """
-    from lrsearch.one_trial import rerun as enqueue_again
+    from lrsearch.study.trial_commands import rerun as enqueue_again
 
     search = open_search(storage, name)
     recipe = enqueue_again(search, number)
@@ -90,8 +91,8 @@ def enqueue(name: str, recipe: Path, storage: str | None) -> None:
     Example:
       lrsearch trial enqueue digits recipe.yaml
     """
-    from lrsearch.recipe import read_yaml
     from lrsearch.study import create
+    from lrsearch.user_input import read_yaml
 
     content = read_yaml(recipe, "recipe")
     search = open_search(storage, name)

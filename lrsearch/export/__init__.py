@@ -5,9 +5,9 @@ from typing import Any
 
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.export import json_file, torch_script, yaml_file
-from lrsearch.export.origin import Origin
-from lrsearch.recipe import Recipe
-from lrsearch.spec_parts import ValidateEvery
+from lrsearch.export.header import Origin
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.parts import ValidateEvery
 
 _WRITERS: dict[str, Callable[[Recipe, Origin], str]] = {
     "yaml": yaml_file.write,

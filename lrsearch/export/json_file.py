@@ -2,8 +2,8 @@
 
 import json
 
-from lrsearch.export.origin import Origin
-from lrsearch.recipe import Recipe
+from lrsearch.export.header import Origin
+from lrsearch.recipe.recipe import Recipe
 
 
 def write(recipe: Recipe, origin: Origin) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.export.source import literal
-from lrsearch.lookup import optimizer_info
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.parameters import optimizer_arguments
-from lrsearch.recipe import without_fused
+from lrsearch.recipe.build_optimizer import optimizer_arguments
+from lrsearch.recipe.recipe import without_fused
 
 _TRAINED = "parameters = [p for p in model.parameters() if p.requires_grad]"
 
@@ -68,7 +68,7 @@ def _fused(optimizer: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 
 def _muon(optimizer: Mapping[str, Any]) -> OptimizerCode:
-    from lrsearch.muon import MuonWithAdamW
+    from lrsearch.recipe.muon import MuonWithAdamW
 
     defaults = OPTIMIZERS["muon"].defaults
     given = {**optimizer_arguments({**defaults, **optimizer})}

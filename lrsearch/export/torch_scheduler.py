@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lrsearch import shapes
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.export.source import literal
-from lrsearch.lookup import optimizer_info
-from lrsearch.recipe import Recipe
-from lrsearch.schedules import SCHEDULES
+from lrsearch.recipe import schedule_shapes
+from lrsearch.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ def _shape(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
     """A shape that torch lacks, with the text of its function."""
     name = recipe.schedule["name"]
     values = "".join(f", {k}={literal(fields[k])}" for k in SCHEDULES[name].defaults)
-    source = inspect.getsource(getattr(shapes, name)).rstrip()
+    source = inspect.getsource(getattr(schedule_shapes, name)).rstrip()
     math = ("import math",) if "math." in source else ()
     return SchedulerCode(
         torch_class="LambdaLR",

@@ -10,14 +10,14 @@ from typing import Any
 
 import jinja2
 
+from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
 from lrsearch.errors import SpecError
-from lrsearch.export.origin import Origin
+from lrsearch.export.header import Origin
 from lrsearch.export.source import literal
 from lrsearch.export.torch_optimizer import OptimizerCode, optimizer_code
 from lrsearch.export.torch_scheduler import SCHEDULERS, SchedulerCode
-from lrsearch.recipe import Recipe
-from lrsearch.rungs import far_rungs, make_plan
-from lrsearch.schedules import SCHEDULES, WARMUP_START_FACTOR
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.trial.validations import far_rungs, make_plan
 
 DOCSTRING_WIDTH = 88
 

@@ -1,7 +1,8 @@
 """A recipe as YAML that `Recipe.load` reads, under a comment that says where it comes from."""
 
-from lrsearch.export.origin import Origin
-from lrsearch.recipe import Recipe, to_yaml
+from lrsearch.export.header import Origin
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.user_input import to_yaml
 
 
 def write(recipe: Recipe, origin: Origin) -> str:

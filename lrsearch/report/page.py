@@ -8,10 +8,11 @@ from typing import Any
 import jinja2
 
 from lrsearch.errors import LrsearchError
-from lrsearch.recipe import to_yaml
-from lrsearch.report import figures, seed_plots, words
-from lrsearch.report.hindsight import hindsight
-from lrsearch.report.tables import Report
+from lrsearch.report.model import Report
+from lrsearch.report.plots import confirmation, figures
+from lrsearch.report.text import page as text_page
+from lrsearch.report.text.hindsight import hindsight
+from lrsearch.user_input import to_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +56,19 @@ def write_report(report: Report, folder: Path) -> Path:
 
 
 def _content(report: Report, pictures: list[Picture]) -> dict[str, Any]:
-    top = report.ranked[: words.TOP_ROWS]
+    top = report.ranked[: text_page.TOP_ROWS]
     return {
         "report": report,
-        "status": words.status(report),
-        "answer": words.answer(report),
-        "cost": words.cost(report),
-        "engines": words.engines(report),
+        "status": text_page.status(report),
+        "answer": text_page.answer(report),
+        "cost": text_page.cost(report),
+        "engines": text_page.engines(report),
         "pictures": pictures,
-        "confirmation": words.confirmation(report),
+        "confirmation": text_page.confirmation(report),
         "hindsight": hindsight(report),
-        "range_tests": words.range_tests(report.range_tests),
-        "top": words.trial_table(report, top, reasons=False),
-        "trials": words.trial_table(report, report.trials, reasons=True),
+        "range_tests": text_page.range_tests(report.range_tests),
+        "top": text_page.trial_table(report, top, reasons=False),
+        "trials": text_page.trial_table(report, report.trials, reasons=True),
         "spec": to_yaml(report.spec.to_dict()),
         "versions": ", ".join(f"{name} {number}" for name, number in report.versions.items()),
     }
@@ -77,7 +78,7 @@ def _pictures(report: Report) -> list[Picture]:
     metric = report.history.metric
     best = "none is complete yet"
     if report.best is not None:
-        best = f"the best is {words.number(report.best.value)} (trial {report.best.trial})"
+        best = f"the best is {text_page.number(report.best.value)} (trial {report.best.trial})"
     labels = "; ".join(f"trial {curve.label}" for curve in report.curves) or "none yet"
     tried = ", ".join(sorted({point.optimizer for point in report.lr_points})) or "none yet"
     worse = "top" if report.history.direction == "minimize" else "bottom"
@@ -106,7 +107,7 @@ def _pictures(report: Report) -> list[Picture]:
             f"than this. Red crosses at the {worse} edge diverged.",
         ),
     }
-    if seed_plots.drawable(report.confirmed):
+    if confirmation.drawable(report.confirmed):
         names = ", ".join(f"trial {entry.trial}" for entry in report.confirmed)
         texts["confirmation"] = (
             "Confirmation, seed by seed",

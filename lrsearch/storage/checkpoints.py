@@ -9,9 +9,11 @@ from typing import Protocol
 
 from sqlalchemy import Connection, Select, Table, and_, func, insert, or_, select, update
 
+from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import TABLES, Claim, Kind, held
 from lrsearch.storage.rows import Row, fetch
-from lrsearch.storage.tables import TrialState, checkpoints, db_now
+from lrsearch.storage.tables import checkpoints
+from lrsearch.trial.states import TrialState
 
 SLOTS = (0, 1)
 

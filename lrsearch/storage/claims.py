@@ -11,12 +11,7 @@ from sqlalchemy import Connection, and_, or_, select, true, update
 
 from lrsearch.storage.leases import TABLES, Claim, Kind, held, let_go
 from lrsearch.storage.rows import Row, fetch, fetch_first
-from lrsearch.storage.tables import TrialState
-
-#: A planned row that no worker has begun.
-WAITING = "waiting"
-#: States of a row that is still to end.
-OPEN = (WAITING, TrialState.RUNNING.value)
+from lrsearch.trial.states import WAITING, TrialState
 
 
 def claim(

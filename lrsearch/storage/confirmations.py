@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Connection, case, delete, insert, select, update
 
 from lrsearch.storage import claims, leases
-from lrsearch.storage.claims import WAITING
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row, fetch
 from lrsearch.storage.tables import confirmations, studies
+from lrsearch.trial.states import WAITING
 
 
 def everything(connection: Connection, study_id: int) -> list[Row]:

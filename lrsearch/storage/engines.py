@@ -5,8 +5,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
+from lrsearch.storage.column_types import db_now
 from lrsearch.storage.rows import Row, fetch, fetch_first, insert_or
-from lrsearch.storage.tables import db_now, engines
+from lrsearch.storage.tables import engines
 
 #: What the measurement of a choice holds for.
 KEY = ("task", "setting", "device", "precision", "torch")

@@ -10,16 +10,10 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, tuple_, update
 
+from lrsearch.storage.column_types import db_now, db_started
 from lrsearch.storage.rows import Row, fetch, fetch_first
-from lrsearch.storage.tables import (
-    TrialState,
-    confirmations,
-    db_now,
-    db_started,
-    leases,
-    range_tests,
-    trials,
-)
+from lrsearch.storage.tables import confirmations, leases, range_tests, trials
+from lrsearch.trial.states import TrialState
 
 
 class Kind(StrEnum):

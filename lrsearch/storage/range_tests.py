@@ -6,10 +6,11 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from lrsearch.storage import claims, leases
-from lrsearch.storage.claims import OPEN, WAITING
+from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row, fetch
-from lrsearch.storage.tables import db_now, range_tests, studies
+from lrsearch.storage.tables import range_tests, studies
+from lrsearch.trial.states import OPEN, WAITING
 
 
 def everything(connection: Connection, study_id: int) -> list[Row]:

@@ -12,7 +12,7 @@ from filelock import FileLock
 from sqlalchemy import Connection, inspect, text
 
 from lrsearch.errors import StorageError
-from lrsearch.storage.connect import Database
+from lrsearch.storage.database import Database
 from lrsearch.storage.postgresql import SCHEMA, unhurried
 
 VERSION_TABLE = "lr_alembic_version"

@@ -5,18 +5,17 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
 
+from lrsearch.storage.column_types import db_now
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import (
-    StudyState,
-    TrialState,
     confirmations,
-    db_now,
     optuna_studies,
     queue,
     range_tests,
     studies,
     trials,
 )
+from lrsearch.trial.states import StudyState, TrialState
 
 
 def by_name(connection: Connection, name: str) -> Row | None:

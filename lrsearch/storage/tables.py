@@ -4,9 +4,6 @@ Optuna holds params, rung values, final value and state of each trial; everythin
 everything that workers decide by, is here. Times are seconds since 1970 by the database's clock.
 """
 
-from enum import StrEnum
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -19,95 +16,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
-    TypeDecorator,
     UniqueConstraint,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import FunctionElement
+
+from lrsearch.storage.column_types import ShortWords, Words
 
 metadata = MetaData()
-
-
-class TrialState(StrEnum):
-    """running -> complete | pruned | diverged | failed; an end is final."""
-
-    RUNNING = "running"  #: a worker trains it, or will take it over
-    COMPLETE = "complete"  #: trained to its horizon
-    PRUNED = "pruned"  #: stopped at a rung
-    DIVERGED = "diverged"  #: loss or weights left the finite, or the loss its bounds
-    FAILED = "failed"  #: the task's code raised, or memory ran out
-
-
-class StudyState(StrEnum):
-    """open <-> paused; open | paused -> stopped -> open (resume)."""
-
-    OPEN = "open"  #: new trials start while there is budget
-    PAUSED = "paused"  #: workers wait
-    STOPPED = "stopped"  #: no new trial starts; running ones end, then confirmation
-
-
-#: Longest text for people in a row.
-MOST_WORDS = 500
-
-
-def one_line(text: str, most: int = MOST_WORDS) -> str:
-    """Text from outside, such as a task's complaint, for people: printable, on one line."""
-    line = " ".join(text[: 4 * most].split())
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
-    return shown if len(shown) <= most else f"{shown[: most - 3]}..."
-
-
-class Words(TypeDecorator[str]):
-    """One line of text for people: PostgreSQL takes no NUL, no half character, no excess."""
-
-    impl: type[String] = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        most = getattr(self.impl, "length", None) or MOST_WORDS
-        return None if value is None else one_line(value, most)
-
-
-class ShortWords(Words):
-    """The same in a column of so many characters."""
-
-    impl = String
-    cache_ok = True
-
-
-class db_now(FunctionElement[float]):  # noqa: N801 - reads as SQL's now()
-    """Seconds since 1970 by the database's clock."""
-
-    type = Float()
-    inherit_cache = True
-
-
-class db_started(FunctionElement[float]):  # noqa: N801
-    """When the database's server began to answer, as `db_now`; 0 where there is no server."""
-
-    type = Float()
-    inherit_cache = True
-
-
-@compiles(db_started, "sqlite")
-def _sqlite_started(element: Any, compiler: Any, **kw: Any) -> str:
-    return "0.0"
-
-
-@compiles(db_started, "postgresql")
-def _postgresql_started(element: Any, compiler: Any, **kw: Any) -> str:
-    return "extract(epoch from pg_postmaster_start_time())::double precision"
-
-
-@compiles(db_now, "sqlite")
-def _sqlite_now(element: Any, compiler: Any, **kw: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(db_now, "postgresql")
-def _postgresql_now(element: Any, compiler: Any, **kw: Any) -> str:
-    return "extract(epoch from clock_timestamp())::double precision"
 
 
 # Optuna's, as far as ours refer to them.

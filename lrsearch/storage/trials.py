@@ -23,17 +23,11 @@ from sqlalchemy import (
 )
 
 from lrsearch.storage import leases
+from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.rows import Row, fetch, fetch_first, insert_or
-from lrsearch.storage.tables import (
-    StudyState,
-    TrialState,
-    db_now,
-    queue,
-    rungs,
-    studies,
-    trials,
-)
+from lrsearch.storage.tables import queue, rungs, studies, trials
+from lrsearch.trial.states import StudyState, TrialState
 
 
 class Peers(NamedTuple):

@@ -1,62 +1,64 @@
-"""Who a worker is, and whether one of this machine still lives."""
+"""What is asked of a study's workers: who works on it, on what, and when each was last seen."""
 
-import os
-import re
-import socket
-from pathlib import Path
+from sqlalchemy import Connection, insert, select, update
 
-_NAME = re.compile(r"(?P<host>.+):(?P<pid>[1-9][0-9]{0,8}):(?P<started>[0-9]*)")
-
-
-def _host() -> str:
-    """This machine, or this container of it: process ids mean something inside it only."""
-    try:
-        namespace = Path("/proc/self/ns/pid").readlink().name.strip("pid:[]")
-    except OSError:
-        namespace = ""
-    try:
-        # Copies of one machine have the same names; not the same start.
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
-    except OSError:
-        boot = ""
-    return f"{socket.gethostname()}/{namespace}/{boot}"
+from lrsearch.storage.column_types import db_now
+from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.tables import events, workers
 
 
-def _started(pid: int) -> str:
-    """When a process began, in ticks since boot: tells it from a later one with the same id."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
+def register(
+    connection: Connection, study_id: int, name: str, *, device: str, version: str
+) -> None:
+    """A worker begins, or begins again."""
+    values = {
+        "device": device,
+        "version": version,
+        "doing": None,
+        "seen_at": db_now(),
+        "ended_at": None,
+    }
+    mine = (workers.c.study_id == study_id, workers.c.name == name)
+    if not connection.execute(update(workers).where(*mine).values(**values)).rowcount:
+        row = {"study_id": study_id, "name": name, "started_at": db_now(), **values}
+        connection.execute(insert(workers).values(row))
 
 
-def identity() -> str:
-    """This process as it signs its claims: host, process id, start time."""
-    pid = os.getpid()
-    return f"{_host()}:{pid}:{_started(pid)}"
+def seen(connection: Connection, study_id: int, name: str, doing: str | None) -> float:
+    """A worker lives, and does this; the time by the database's clock."""
+    mine = (workers.c.study_id == study_id, workers.c.name == name)
+    connection.execute(update(workers).where(*mine).values(seen_at=db_now(), doing=doing))
+    return float(connection.execute(select(db_now())).scalar_one())
 
 
-def is_dead(worker: str) -> bool:
-    """Whether a worker of this machine is gone. One of another machine is never said to be.
-
-    Nor is a name that `identity` would not have made: it is a row that somebody else wrote.
-    """
-    found = _NAME.fullmatch(worker)
-    if found is None or found["host"] != _host():
-        return False
-    pid, started = int(found["pid"]), found["started"]
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return _started(pid) != started
+def ended(connection: Connection, study_id: int, name: str) -> None:
+    """A worker ended in order."""
+    mine = (workers.c.study_id == study_id, workers.c.name == name)
+    connection.execute(update(workers).where(*mine).values(ended_at=db_now(), doing=None))
 
 
-def place(worker: str) -> tuple[str, int | None]:
-    """Host name and process id of a worker's name, for people."""
-    found = _NAME.fullmatch(worker)
-    host = worker if found is None else found["host"]
-    return host.split("/")[0], None if found is None else int(found["pid"])
+def everyone(connection: Connection, study_id: int) -> list[Row]:
+    """All workers that ever worked on the study, with the seconds `since` each was last seen."""
+    since = (db_now() - workers.c.seen_at).label("since")
+    query = select(workers, since).where(workers.c.study_id == study_id).order_by(workers.c.id)
+    return fetch(connection, query)
+
+
+def alive(connection: Connection, study_id: int, lease: float) -> list[str]:
+    """Workers that have not ended and were seen within two leases of so many seconds."""
+    c = workers.c
+    lately = db_now() - c.seen_at <= 2 * lease
+    query = select(c.name).where(c.study_id == study_id, c.ended_at.is_(None), lately)
+    return list(connection.execute(query.order_by(c.id)).scalars())
+
+
+def note(connection: Connection, study_id: int, worker: str, what: str) -> None:
+    """Keep a line about a fault and what was done."""
+    row = {"study_id": study_id, "at": db_now(), "worker": worker, "what": what}
+    connection.execute(insert(events).values(row))
+
+
+def notes(connection: Connection, study_id: int, *, limit: int) -> list[Row]:
+    """The newest lines, newest first."""
+    query = select(events).where(events.c.study_id == study_id).order_by(events.c.id.desc())
+    return fetch(connection, query.limit(limit))

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lrsearch.recipe import Recipe
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.tables import TrialState
+from lrsearch.trial.states import TrialState
 
 
 @dataclass(frozen=True, kw_only=True)

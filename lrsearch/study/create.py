@@ -8,18 +8,18 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.errors import SpecError, StudyError, near_miss
-from lrsearch.range_plan import range_plan
-from lrsearch.recipe import Recipe, without_fused
-from lrsearch.spec import StudySpec
-from lrsearch.spec_parts import LOSSES
+from lrsearch.errors import StudyError
+from lrsearch.range_test.plan import range_plan
+from lrsearch.recipe.recipe import Recipe, without_fused
+from lrsearch.space.textbook import textbook_recipes
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import range_tests, studies
-from lrsearch.storage.connect import Database, explained
+from lrsearch.storage.database import Database, explained
 from lrsearch.storage.rows import Row
-from lrsearch.study import optuna_rows, warm_start
-from lrsearch.study.search import Search
-from lrsearch.task import LoadedTask, Task
-from lrsearch.textbook import textbook_recipes
+from lrsearch.study import warm_start
+from lrsearch.study.open_study import Search
+from lrsearch.study.optuna import rows
+from lrsearch.task.task import LoadedTask
 
 
 def create_study(
@@ -114,7 +114,7 @@ def insert_study(
         raise StudyError(
             f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
         )
-    study_id = optuna_rows.insert_study(connection, spec.name, spec.objective.direction)
+    study_id = rows.insert_study(connection, spec.name, spec.objective.direction)
     values = {
         "study_id": study_id,
         "name": spec.name,
@@ -166,7 +166,7 @@ def record_origin(
         return
     ours = studies.counts(connection, study_id)
     origin = {
-        "known": optuna_rows.count_trials(connection, study_id) - sum(ours.values()),
+        "known": rows.count_trials(connection, study_id) - sum(ours.values()),
         "extended": extended,
         "warm_start": [lesson.counts() for lesson in lessons],
     }
@@ -236,13 +236,3 @@ def enqueue(search: Search, recipe: Mapping[str, Any], where: str) -> Recipe:
     with search.database.begin() as connection:
         studies.enqueue(connection, search.study_id, "enqueued", full.to_dict())
     return full
-
-
-def check_objective(spec: StudySpec, task: Task) -> None:
-    """Raises SpecError if the objective is no metric of the task."""
-    metric = spec.objective.metric
-    known = [*LOSSES, *task.metrics]
-    if metric not in known:
-        raise SpecError(
-            f"objective.metric = {metric!r} is not a metric of the task{near_miss(metric, known)}"
-        )

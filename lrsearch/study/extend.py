@@ -4,64 +4,20 @@ Everything that a reader could see changes in one transaction: whoever dies in i
 study as it was.
 """
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
-from typing import Any
-
-from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
-from lrsearch.range_plan import ramp_plan
-from lrsearch.shares import reserved_share
-from lrsearch.spec import StudySpec
-from lrsearch.storage import confirmations, range_tests, studies, successor, trials
-from lrsearch.storage.connect import explained
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage import studies, take_over_trials
+from lrsearch.storage.database import explained
 from lrsearch.storage.postgresql import unhurried
 from lrsearch.storage.rows import Row
-from lrsearch.storage.successor import Taken
-from lrsearch.storage.tables import StudyState, TrialState
-from lrsearch.study import knowledge, optuna_rows, warm_start
-from lrsearch.study.create import (
-    changed_code,
-    continue_with,
-    enqueue_given,
-    insert_study,
-    is_same,
-    planned_range_tests,
-    record_origin,
-)
-from lrsearch.study.knowledge import RECIPE_ATTRIBUTE, Encoding
-from lrsearch.study.optuna_rows import TICKET_ATTRIBUTE
-from lrsearch.study.search import Search
-from lrsearch.task import LoadedTask
-
-#: Kinds of trials that the user asked for one by one: no space ever bound them.
-GIVEN = ("baseline", "enqueued")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extension:
-    """What became of a study."""
-
-    #: The study that goes on.
-    name: str
-    #: The study that the trials are from, by the name that it has now; None where `name` goes on as
-    #: it is, because its file changed nothing that needs a successor.
-    old: str | None
-    #: Ended trials that the successor has, and those that lie outside its space.
-    taken: int = 0
-    left: int = 0
-    #: Interrupted trials that start anew, and recipes that wait for their trial, theirs included.
-    interrupted: int = 0
-    waiting: int = 0
-    #: Other studies' trials that the sampler knows.
-    known: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+from lrsearch.study import warm_start
+from lrsearch.study.create import changed_code, continue_with
+from lrsearch.study.extend_transaction import Extension, _Move
+from lrsearch.study.open_study import Search
+from lrsearch.task.task import LoadedTask
 
 
 def extend_study(
@@ -83,7 +39,7 @@ def extend_study(
         try:
             with search.database.begin() as connection, unhurried(connection):
                 # Trials before their study, as workers lock them when a trial ends.
-                held = successor.hold_running(connection, search.study_id)
+                held = take_over_trials.hold_running(connection, search.study_id)
                 row = _hold(connection, search, spec)
                 if spec.name == row["name"] and not search.spec.differences(spec):
                     continue_with(connection, search.study_id, spec)
@@ -121,202 +77,3 @@ def _hold(connection: Connection, search: Search, spec: StudySpec) -> Row:
             f"study, one with a new name makes a study beside it"
         )
     return row
-
-
-class _Move:
-    """One extension, inside its transaction."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        search: Search,
-        spec: StudySpec,
-        loaded: LoadedTask,
-        old: Row,
-    ) -> None:
-        self.connection, self.search, self.spec, self.old = connection, search, spec, old
-        self.defaults = loaded.defaults()
-        self.beside = spec.name != old["name"]
-        self.optunas = {trial._trial_id: trial for trial in search.all_trials()}
-        rows = trials.everything(connection, search.study_id)
-        #: In the order of their tickets; without those whose worker died with a ticket alone.
-        self.ended = [
-            row
-            for row in rows
-            if row["state"] != TrialState.RUNNING and row["recipe"] and row["trial_id"] is not None
-        ]
-        self.running = [row for row in rows if row["state"] == TrialState.RUNNING]
-
-    def refuse_running(self, held: Set[int]) -> None:
-        """Raises StudyError while a worker trains. `held` are trials that none can take now."""
-        busy = sum(row["worker"] is not None or row["id"] not in held for row in self.running)
-        runs = len(confirmations.workers(self.connection, self.search.study_id))
-        tests = len(range_tests.workers(self.connection, self.search.study_id))
-        counts = {"trial": busy, "confirmation run": runs, "range test": tests}
-        total = sum(counts.values())
-        if not total:
-            return
-        what = [f"{n} {name}{'s' if n > 1 else ''}" for name, n in counts.items() if n]
-        raise StudyError(
-            f"study {self.search.name!r} cannot be extended while {' and '.join(what)} "
-            f"run{'s' if total == 1 else ''}; `lrsearch study pause {self.search.name}` lets "
-            f"no more start: wait for the end of these (lrsearch study show "
-            f"{self.search.name}), or interrupt their workers"
-        )
-
-    @property
-    def interrupted(self) -> list[Row]:
-        """Trials to begin anew; one that was sampled outside the new space is given up."""
-        return [
-            row
-            for row in self.running
-            if row["recipe"] and (row["kind"] in GIVEN or self._encode(row["recipe"]))
-        ]
-
-    def make(
-        self, loaded: LoadedTask, steps_per_epoch: int, lessons: Sequence[warm_start.Lesson]
-    ) -> Extension:
-        old_name = self.old["name"] if self.beside else self._close()
-        study_id = insert_study(self.connection, self.spec, loaded, steps_per_epoch)
-        self._retell_known(study_id)
-        taken = self._take_trials(study_id)
-        self._take_range_tests(study_id, steps_per_epoch)
-        self._enqueue(study_id, taken, lessons)
-        left = len(self.ended) - len(taken)
-        extended = {"study": old_name, "taken": len(taken), "left": left}
-        record_origin(self.connection, study_id, lessons, extended)
-        row = studies.by_id(self.connection, study_id)
-        assert row is not None
-        return Extension(
-            name=self.spec.name,
-            old=old_name,
-            taken=len(taken),
-            left=left,
-            interrupted=0 if self.beside else len(self.interrupted),
-            waiting=studies.queued(self.connection, study_id),
-            known=row["origin"]["known"],
-        )
-
-    def _close(self) -> str:
-        """Rename the old study and end it; its new name."""
-        name = self._free_name()
-        # Idle workers of it end now: nothing more starts, and nothing is confirmed.
-        spec = StudySpec.from_stored(self.old["definition"])
-        closed = spec.model_copy(update={"name": name, "confirm": None})
-        studies.rename(self.connection, self.search.study_id, closed.to_dict())
-        studies.set_state(self.connection, self.search.study_id, StudyState.STOPPED)
-        reason = f"interrupted; starts anew in study {self.spec.name}, which extends this one"
-        successor.end_interrupted(self.connection, self.search.study_id, reason)
-        for row in self.running:
-            if row["trial_id"] is not None:
-                optuna_rows.end_trial(
-                    self.connection, row["trial_id"], OptunaState.FAIL, value=None, violation=0.0
-                )
-        return name
-
-    def _free_name(self) -> str:
-        number = 1
-        while studies.optuna_id(self.connection, f"{self.old['name']}.{number}") is not None:
-            number += 1
-        return f"{self.old['name']}.{number}"
-
-    def _encode(self, recipe: Mapping[str, Any]) -> Encoding | None:
-        return knowledge.encode(self.spec.space, recipe, self.defaults)
-
-    def _retell_known(self, study_id: int) -> None:
-        """What other studies taught the old one's sampler, as far as it is in the new space."""
-        retold: list[FrozenTrial] = []
-        for trial in sorted(self.optunas.values(), key=lambda trial: trial.number):
-            recipe = trial.user_attrs.get(RECIPE_ATTRIBUTE)
-            encoding = None if recipe is None else self._encode(recipe)
-            if encoding is not None:
-                retold.append(knowledge.retold(trial, encoding, trial.user_attrs))
-        optuna_rows.insert_trials(self.connection, study_id, retold)
-
-    def _take_trials(self, study_id: int) -> list[Taken]:
-        """Ended trials whose recipe lies in the new space, or that the user asked for."""
-        kept: list[tuple[Row, Encoding]] = []
-        for row in self.ended:
-            encoding = self._encode(row["recipe"])
-            if encoding is None and row["kind"] in GIVEN:
-                encoding = knowledge.OUTSIDE
-            if encoding is not None:
-                kept.append((row, encoding))
-        tickets = {row["id"]: ticket for ticket, (row, _) in enumerate(kept, start=1)}
-        kept.sort(key=lambda item: item[0]["number"])
-        ids = optuna_rows.insert_trials(
-            self.connection,
-            study_id,
-            [
-                knowledge.retold(
-                    self.optunas[row["trial_id"]], encoding, {TICKET_ATTRIBUTE: tickets[row["id"]]}
-                )
-                for row, encoding in kept
-            ],
-        )
-        taken = [
-            Taken(
-                row=row,
-                ticket=tickets[row["id"]],
-                number=number,
-                trial_id=trial_id,
-                kind=self._kind(row["kind"], row["recipe"]),
-            )
-            for number, ((row, _), trial_id) in enumerate(zip(kept, ids, strict=True))
-        ]
-        with_rungs = self.spec.pruning is not None
-        successor.take_over(self.connection, study_id, taken, with_rungs=with_rungs)
-        return taken
-
-    def _take_range_tests(self, study_id: int, steps_per_epoch: int) -> None:
-        """Keep the range tests that would be the same in the new space, and plan the others."""
-        planned = planned_range_tests(self.spec, steps_per_epoch)
-        names = [test["optimizer"] for test in planned]
-        same = [name for name in names if _is_same_test(self.search.spec, self.spec, name)]
-        kept = successor.copy_range_tests(self.connection, self.search.study_id, study_id, same)
-        new = [test for test in planned if test["optimizer"] not in kept]
-        if self._leave_a_trial(study_id, new, steps_per_epoch):
-            range_tests.add(self.connection, study_id, new)
-
-    def _leave_a_trial(
-        self, study_id: int, tests: Sequence[Mapping[str, Any]], steps_per_epoch: int
-    ) -> bool:
-        """Whether the epochs that are left pay for these range tests and a trial."""
-        row = studies.by_id(self.connection, study_id)
-        assert row is not None
-        if row["epochs_total"] is None:
-            return True
-        horizon = self.spec.horizon_epochs(steps_per_epoch)
-        cost = horizon + sum(test["epochs_reserved"] for test in tests)
-        keep = reserved_share(self.spec, horizon)
-        return bool(row["epochs_used"] + cost <= row["epochs_total"] * (1 - keep))
-
-    def _kind(self, kind: str, recipe: Mapping[str, Any]) -> str:
-        """A baseline is one only while the file says so."""
-        if kind != "baseline":
-            return kind
-        given = self.spec.baseline
-        full = given and self.spec.recipe(given, batch_size=None, where="baseline").to_dict()
-        return "baseline" if full and is_same(full, recipe) else "enqueued"
-
-    def _enqueue(
-        self, study_id: int, taken: Sequence[Taken], lessons: Sequence[warm_start.Lesson]
-    ) -> None:
-        """Recipes that wait: interrupted ones first, then the old queue, then the file's new."""
-        queue = [] if self.beside else self.interrupted
-        queue += studies.waiting(self.connection, self.search.study_id)
-        present = [item.row["recipe"] for item in taken]
-        for row in queue:
-            kind = self._kind(row["kind"], row["recipe"])
-            studies.enqueue(self.connection, study_id, kind, row["recipe"])
-            present.append(row["recipe"])
-        present = enqueue_given(self.connection, study_id, self.spec, present)
-        warm_start.apply(self.connection, study_id, lessons, present)
-
-
-def _is_same_test(old: StudySpec, new: StudySpec, optimizer: str) -> bool:
-    """Whether the optimizer's range test trains the same in both."""
-    if optimizer not in old.space.optimizers:
-        return False
-    mine, theirs = ramp_plan(new, optimizer), ramp_plan(old, optimizer)
-    return mine.lrs == theirs.lrs and mine.recipe(new, 0) == theirs.recipe(old, 0)

@@ -11,17 +11,19 @@ from typing import Any
 from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
-from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import SpecError, StudyError, near_miss
-from lrsearch.recipe import Recipe, without_fused
-from lrsearch.spec import StudySpec
+from lrsearch.recipe.recipe import Recipe, without_fused
+from lrsearch.spec.earlier_study import EarlierStudy
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, studies, trials
-from lrsearch.storage.connect import Database, explained
+from lrsearch.storage.database import Database, explained
 from lrsearch.storage.rows import Row
-from lrsearch.storage.tables import TrialState
-from lrsearch.study import knowledge, optuna_rows, plain
-from lrsearch.study.search import Search
-from lrsearch.task import LoadedTask
+from lrsearch.study import plain_optuna
+from lrsearch.study.open_study import Search
+from lrsearch.study.optuna import encoding as optuna_encoding
+from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.task.task import LoadedTask
+from lrsearch.trial.states import TrialState
 
 #: The kind of a trial whose recipe an earlier study found.
 KIND = "warm_start"
@@ -130,13 +132,13 @@ def _from_ours(
     defaults = loaded.defaults() if study["code"] == loaded.code else {}
     for row in ended:
         trial = optunas[row["trial_id"]]
-        encoding = knowledge.encode(spec.space, row["recipe"], defaults)
+        encoding = optuna_encoding.encode(spec.space, row["recipe"], defaults)
         if encoding is None:
             lesson.outside += 1
         else:
             origin = f"{entry.study} trial {row['number']}"
             attributes = _attributes(origin, row["recipe"])
-            lesson.known.append(knowledge.retold(trial, encoding, attributes))
+            lesson.known.append(optuna_encoding.retold(trial, encoding, attributes))
     lesson.unusable += len(rows) - len(ended)
     return lesson
 
@@ -190,7 +192,7 @@ def _best_recipes(
 def _from_plain(
     database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedTask, where: str
 ) -> Lesson:
-    found, others = plain.read_trials(database, entry, spec.objective, where)
+    found, others = plain_optuna.read_trials(database, entry, spec.objective, where)
     lesson = Lesson(study=entry.title, unusable=others)
     scored: list[tuple[float, Recipe]] = []
     size: int | None = None
@@ -205,15 +207,15 @@ def _from_plain(
         if trial.value is not None:
             scored.append((spec.objective.loss(trial.value), recipe))
         content = {**recipe.to_dict(), "batch_size": recipe.params.get("batch_size", size)}
-        encoding = knowledge.encode(spec.space, content, loaded.defaults())
+        encoding = optuna_encoding.encode(spec.space, content, loaded.defaults())
         if encoding is None:
             lesson.outside += 1
             continue
         attributes = _attributes(f"{entry.optuna} trial {trial.number}", content)
         lesson.known.append(
-            knowledge.diverged(knowledge.worst(spec.objective), encoding, attributes)
+            optuna_encoding.diverged(optuna_encoding.worst(spec.objective), encoding, attributes)
             if trial.value is None
-            else knowledge.complete(trial.value, encoding, attributes)
+            else optuna_encoding.complete(trial.value, encoding, attributes)
         )
     scored.sort(key=lambda item: item[0])
     lesson.recipes = [recipe for _, recipe in scored[: entry.top]]
@@ -228,4 +230,4 @@ def _legal(spec: StudySpec, fields: Mapping[str, Any]) -> Recipe | None:
 
 
 def _attributes(origin: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {knowledge.FROM_ATTRIBUTE: origin, knowledge.RECIPE_ATTRIBUTE: dict(recipe)}
+    return {optuna_encoding.FROM_ATTRIBUTE: origin, optuna_encoding.RECIPE_ATTRIBUTE: dict(recipe)}

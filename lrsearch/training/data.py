@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-from lrsearch.errors import TaskError
-from lrsearch.task import Task, describe
+from lrsearch.errors import TaskError, describe
+from lrsearch.task.task import Task
 
 #: Validation keeps no activations for a backward pass, so it takes larger batches.
 VALIDATION_FACTOR = 8

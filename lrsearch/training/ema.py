@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lrsearch.training.arena import Row
+from lrsearch.training.flat_weights import Row
 
 
 class Ema:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from lrsearch.recipe import Recipe
-from lrsearch.spec import StudySpec
-from lrsearch.training.loop import Training
-from lrsearch.training.setup import TaskCache, start_training
-from lrsearch.training.slot import Slot
-from lrsearch.training.stacked import CohortError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.training.failures import CohortError
+from lrsearch.training.solo import Training
+from lrsearch.training.start import start_training
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.training_run import Slot
 from lrsearch.training.validation import Validation
 
 __all__ = ["CohortError", "Engine", "SoloEngine", "epoch_end"]

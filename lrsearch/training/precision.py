@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lrsearch.recipe import Precision
+from lrsearch.recipe.recipe import Precision
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 #: A loss scale below this cannot mend anything: fairseq's --min-loss-scale, 30 overflows beyond the

@@ -7,8 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from lrsearch.task import Task
-from lrsearch.training.calibrated import CalibratedLoss
+from lrsearch.task.task import Task
+from lrsearch.training.calibrated_loss import CalibratedLoss
 from lrsearch.training.data import Data
 
 

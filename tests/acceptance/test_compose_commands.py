@@ -16,9 +16,9 @@ import yaml
 from processes import Command, until
 from tiny_studies import TASKS, TRIALS, opened
 
+from lrsearch.report.summary import summarize
 from lrsearch.storage import leases, studies
-from lrsearch.study.search import Search
-from lrsearch.summary import summarize
+from lrsearch.study.open_study import Search
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()

@@ -12,13 +12,14 @@ from processes import finish, in_process, until
 from sites import assert_exact, gone, what_came_out
 from tiny_studies import TRIALS, make_search, opened, tiny_task, work
 
-from lrsearch import worker
-from lrsearch.checkpoints import Checkpoints
-from lrsearch.stop import Stop
+from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.storage import confirmations, trials
-from lrsearch.study.search import Search
-from lrsearch.summary import curve_rows, summarize, trial_rows
-from lrsearch.telemetry import Telemetry
+from lrsearch.study import status
+from lrsearch.study.open_study import Search
+from lrsearch.worker import worker
+from lrsearch.worker.checkpoints import Checkpoints
+from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.stop_signal import Stop
 
 # Fleets
 
@@ -174,7 +175,7 @@ def test_a_worker_that_dies_right_after_its_checkpoint_leaves_no_gap(sqlite_site
     assert finish(process) == [-signal.SIGKILL]
     assert sqlite_site.checkpoints() == [1]
     monkeypatch.chdir(sqlite_site.folder)
-    assert len(worker.reap(search)) == 1
+    assert len(status.reap(search)) == 1
     work(search)
     assert_exact(search)
     rows, _ = curve_rows(search, number=0, all_attempts=False)

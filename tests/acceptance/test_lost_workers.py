@@ -10,10 +10,11 @@ from sites import assert_exact, opened_site, what_came_out
 from sqlalchemy import text
 from tiny_studies import TRIALS, ask, make_search, work
 
-from lrsearch.storage import fleet, leases
-from lrsearch.storage.tables import TrialState
-from lrsearch.study.database import prepare
-from lrsearch.summary import curve_rows, summarize, trial_rows
+from lrsearch.report.summary import curve_rows, summarize, trial_rows
+from lrsearch.storage import leases
+from lrsearch.storage import workers as storage_workers
+from lrsearch.study.prepare_database import prepare
+from lrsearch.trial.states import TrialState
 
 #: Long enough that a busy machine renews in time.
 SHORT = {"seconds": 2.0, "stall": 120.0}
@@ -25,7 +26,9 @@ def attempts(search):
 
 def notes(site, search):
     with site.database.read() as connection:
-        return [row["what"] for row in fleet.notes(connection, search.study_id, limit=100)]
+        return [
+            row["what"] for row in storage_workers.notes(connection, search.study_id, limit=100)
+        ]
 
 
 def worker_of(site, search):

@@ -10,9 +10,9 @@ from command import files_below, run_command
 from processes import Command, until
 from tiny_studies import opened
 
+from lrsearch.report.summary import summarize
 from lrsearch.storage import range_tests
-from lrsearch.study.search import Search
-from lrsearch.summary import summarize
+from lrsearch.study.open_study import Search
 
 TASK = """
 import os

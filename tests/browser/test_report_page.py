@@ -6,12 +6,12 @@ import pytest
 from playwright.sync_api import sync_playwright
 from tiny_studies import ask, curve_row, ended, make_search
 
-from lrsearch.report import words
-from lrsearch.report.data import load_report
+from lrsearch.report.load import load_report
 from lrsearch.report.page import write_report
+from lrsearch.report.text import page as text_page
 from lrsearch.storage import curves
-from lrsearch.storage.tables import TrialState
-from lrsearch.study.database import open_database
+from lrsearch.study.prepare_database import open_database
+from lrsearch.trial.states import TrialState
 
 CHROMIUM = Path("/usr/bin/chromium")
 OPTIONS = [
@@ -105,7 +105,7 @@ def test_the_console_is_silent_and_nothing_is_fetched(page, written):
 
 def test_the_answer_is_visible_without_scrolling(page, written, viewport):
     recipe = page.get_by_text(written[0].winner().recipe.title(), exact=True).first
-    score = page.get_by_text(words.mean(written[0].winner())).first
+    score = page.get_by_text(text_page.mean(written[0].winner())).first
     for element in (recipe, score):
         assert element.is_visible()
         box = element.bounding_box()

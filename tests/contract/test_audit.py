@@ -16,13 +16,13 @@ from tiny_studies import (
     work,
 )
 
-from lrsearch.audit import LEAST_AUDITED
+from lrsearch.report.summary import reviewed
 from lrsearch.storage import curves, leases, studies, trials
-from lrsearch.storage.tables import TrialState
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.extend import extend_study
-from lrsearch.study.search import Search
-from lrsearch.summary import reviewed
+from lrsearch.study.open_study import Search
+from lrsearch.trial.pruning_audit import LEAST_AUDITED
+from lrsearch.trial.states import TrialState
 
 #: Rungs of the tiny study; every second trial that they stop is audited.
 HALF = {"rungs": [0.15, 0.4], "min_peers": 3, "audit": 0.5}

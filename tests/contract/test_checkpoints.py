@@ -16,18 +16,19 @@ from small import make_recipe, make_training, run
 from sqlalchemy import select, update
 from tiny_studies import TASKS, ask, ended, make_search, opened
 
-from lrsearch.checkpoint_files import delete_study, store_of, sweep
-from lrsearch.checkpoints import Checkpoints, Shelf
-from lrsearch.recipe import read_yaml
-from lrsearch.spec_parts import Checkpointing
+from lrsearch.spec.parts import Checkpointing
 from lrsearch.storage import checkpoints, leases
 from lrsearch.storage import studies as studies_of
+from lrsearch.storage.checkpoint_store import Saved
 from lrsearch.storage.leases import Claim, Kind
-from lrsearch.storage.tables import TrialState, confirmations, studies, trials
 from lrsearch.storage.tables import checkpoints as table
-from lrsearch.study.search import Search
-from lrsearch.training import checkpoint
-from lrsearch.training.store import Saved
+from lrsearch.storage.tables import confirmations, studies, trials
+from lrsearch.study.checkpoint_cleanup import delete_study, store_of, sweep
+from lrsearch.study.open_study import Search
+from lrsearch.training import checkpoint_state
+from lrsearch.trial.states import TrialState
+from lrsearch.user_input import read_yaml
+from lrsearch.worker.checkpoints import Checkpoints, Shelf
 
 OTHER = "host:2:2"
 STEPS = 24
@@ -259,7 +260,7 @@ def train_and_die(url, folder, step):
 
 def finish_it(url, file):
     torch.set_num_threads(1)
-    from lrsearch.study.search import Search
+    from lrsearch.study.open_study import Search
 
     with opened(url) as database:
         search = Search.open(database, "tiny")
@@ -300,8 +301,8 @@ def test_what_cannot_be_read_gives_way_to_the_one_before(
         (path,) = folder.rglob(row["file"])
         harm(path)
     loads = []
-    load = checkpoint.unpack
-    monkeypatch.setattr(checkpoint, "unpack", lambda *given: loads.append(1) or load(*given))
+    load = checkpoint_state.unpack
+    monkeypatch.setattr(checkpoint_state, "unpack", lambda *given: loads.append(1) or load(*given))
     resumed, training, rows = go_on(search, take_over(search, claim))
     assert resumed == (9 if count == 1 else 0)
     assert len(loads) == 2 - count  # nothing reaches torch.load that was not written so
@@ -386,7 +387,7 @@ def test_a_checkpoint_is_due_at_rungs_and_by_time(search, claim):
 
 def test_the_size_of_all_is_bounded(database, folder, caplog):
     search = make_search(database, checkpoints={"to": str(folder), "at_most": 50_000})
-    size = len(checkpoint.pack(training_of()))
+    size = len(checkpoint_state.pack(training_of()))
     assert 3 * size < 50_000 < 20 * size
     done, limit = 0, 50_000 // size
     for number in range(4 * limit):
@@ -411,7 +412,7 @@ def test_a_trial_that_cannot_be_saved_trains_on(search, claim, trouble, monkeypa
     def fail(*arguments, **keywords):
         raise OSError(28, "No space left on device")
 
-    places = {"disk": (worker.store, "write"), "pack": (checkpoint, "pack")}
+    places = {"disk": (worker.store, "write"), "pack": (checkpoint_state, "pack")}
     places["database"] = (search.database, "look")
     monkeypatch.setattr(*places[trouble], fail)
     for step in (6, 9):

@@ -11,20 +11,19 @@ from hypothesis import strategies as st
 from sqlalchemy import event, insert, update
 from tiny_studies import EPOCHS, LEASE, curve_row, make_search, opened, tiny_spec, work
 
-from lrsearch import confirm
-from lrsearch.confirm import allowed_runs
-from lrsearch.confirm_plan import CHOOSE, REPORT
+from lrsearch.confirmation.budget import allowed_runs, reserved_runs, reserved_share
+from lrsearch.confirmation.plan import CHOOSE, REPORT
 from lrsearch.errors import StudyError
-from lrsearch.shares import reserved_runs, reserved_share
+from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, range_tests, studies, tables, trials
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.tables import StudyState, TrialState
-from lrsearch.study import optuna_rows
-from lrsearch.study.database import prepare
-from lrsearch.study.search import Search
-from lrsearch.summary import summarize, trial_rows
-from lrsearch.training.loop import Training
-from lrsearch.worker import is_finished
+from lrsearch.study import confirmation
+from lrsearch.study.open_study import Search
+from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.prepare_database import prepare
+from lrsearch.study.status import is_finished
+from lrsearch.training.solo import Training
+from lrsearch.trial.states import StudyState, TrialState
 
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
 SEED = 3  # of the tiny study
@@ -117,17 +116,17 @@ def jitter(run):
 
 def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(database):
     search = searched(database, VALUES, budget={"trials": 80}, confirm={"runs": 20}, stop=True)
-    assert confirm.advance(search)
+    assert confirmation.advance(search)
     first = runs_of(search)
     assert {(r["round"], r["role"]) for r in first} == {("choose", "candidate")}
     # Seed by seed: the candidates are compared on the same ones.
     assert [(r["seed"], r["number"]) for r in first] == [(SEED + 1, n) for n in (1, 7, 13, 19, 25)]
-    assert not confirm.advance(search)
+    assert not confirmation.advance(search)
     score = {1: 2.0, 7: 1.0, 13: 1.02, 19: 2.1, 25: 2.2}
     spent = []
     while not any(r["round"] == "report" for r in runs_of(search)):
         spent.append(end_runs(search, lambda r: score[r["number"]] + jitter(r)))
-        assert confirm.advance(search)
+        assert confirmation.advance(search)
     assert spent == [5, 3, 4]
     report = [r for r in runs_of(search) if r["round"] == "report"]
     assert {r["number"] for r in report} == {7, 13}
@@ -135,9 +134,9 @@ def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(databa
     assert sorted({r["seed"] for r in report}) == list(range(SEED + 5, SEED + 9))
     assert not is_finished(search)
     assert end_runs(search, lambda r: score[r["number"]] + jitter(r)) == 8
-    assert not confirm.advance(search)
+    assert not confirmation.advance(search)
     assert is_finished(search)
-    winner, rival = confirm.confirmed(search)
+    winner, rival = confirmation.confirmed(search)
     assert {winner["trial"], rival["trial"]} == {7, 13}
     assert winner["n"] == rival["n"] == 4
     assert winner["tied_with"] == [rival["trial"]]
@@ -148,7 +147,7 @@ def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(databa
 @pytest.mark.parametrize("has_test", [False, True], ids=["", "test"])
 def test_no_seed_both_chooses_and_reports_nor_is_the_searchs(database, count, baseline, has_test):
     search = searched(database, VALUES[:count], kinds=["baseline"] if baseline else [])
-    while confirm.advance(search, has_test=has_test):
+    while confirmation.advance(search, has_test=has_test):
         end_runs(search, lambda r: 1.0 + jitter(r))
     runs = runs_of(search)
     seeds = {name: {r["seed"] for r in runs if r["round"] == name} for name in (CHOOSE, REPORT)}
@@ -166,18 +165,18 @@ def test_a_study_whose_test_run_is_due_is_not_finished(database):
     """Also for whoever does not know the task: the rows that report say that it follows."""
     search = searched(database, VALUES)
     while not any(r["round"] == REPORT for r in runs_of(search)):
-        assert confirm.advance(search, has_test=True)
+        assert confirmation.advance(search, has_test=True)
         end_runs(search, lambda r: r["number"] + jitter(r))
     assert not is_finished(search)
-    assert confirm.confirmed(search)[0]["test"] is None
-    assert confirm.advance(search)
+    assert confirmation.confirmed(search)[0]["test"] is None
+    assert confirmation.advance(search)
     with database.begin() as connection:
         claimed = confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
         assert (claimed["round"], claimed["role"], claimed["number"]) == ("test", "winner", 1)
         end = {"state": TrialState.COMPLETE, "value": 1.0, "epochs": 4.0, "seconds": 1.0}
         assert confirmations.record(connection, claimed, {**end, "test": {"val_loss": 0.3}})
     assert is_finished(search)
-    assert confirm.confirmed(search)[0]["test"] == {"val_loss": 0.3}
+    assert confirmation.confirmed(search)[0]["test"] == {"val_loss": 0.3}
 
 
 def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database):
@@ -191,13 +190,13 @@ def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database
             connection.execute(insert(tables.curves), values)
         pruned = update(tables.trials).where(tables.trials.c.id == rows[2])
         connection.execute(pruned.values(state=TrialState.PRUNED, value=0.5))
-    confirm.advance(search)
+    confirmation.advance(search)
     assert {r["number"] for r in runs_of(search)} == {2, 6}
 
 
 def test_a_baseline_runs_on_the_winners_seeds(database):
     search = searched(database, VALUES, kinds=["baseline"])
-    while confirm.advance(search):
+    while confirmation.advance(search):
         end_runs(search, lambda r: -r["number"] + r["seed"] / 1000)
     last = [r for r in runs_of(search) if r["round"] == "report"]
     by_role = {
@@ -206,39 +205,39 @@ def test_a_baseline_runs_on_the_winners_seeds(database):
     }
     assert [seed for _, seed in by_role["winner"]] == [seed for _, seed in by_role["baseline"]]
     assert {number for number, _ in by_role["baseline"]} == {0}
-    winner, baseline = confirm.confirmed(search)
+    winner, baseline = confirmation.confirmed(search)
     assert (winner["trial"], baseline["trial"], baseline["tied"]) == (7, 0, False)
 
 
 def test_where_the_baseline_itself_wins_it_runs_once(database):
     search = searched(database, [0.5, *VALUES[1:]], kinds=["baseline"])
-    while confirm.advance(search):
+    while confirmation.advance(search):
         end_runs(search, lambda r: float(r["number"]))
     assert {r["number"] for r in runs_of(search) if r["round"] == "report"} == {0}
-    assert [item["role"] for item in confirm.confirmed(search)] == ["winner"]
+    assert [item["role"] for item in confirmation.confirmed(search)] == ["winner"]
 
 
 def test_a_winner_that_failed_gives_way_to_the_next(database):
     search = searched(database, VALUES)
-    confirm.advance(search)
+    confirmation.advance(search)
     end_runs(search, lambda r: None if r["number"] == 1 and r["seed"] == SEED + 2 else 1.0)
-    confirm.advance(search)
+    confirmation.advance(search)
     assert {r["number"] for r in runs_of(search) if r["round"] == "report"} == {7}
 
 
 def test_where_all_candidates_fail_confirmation_ends(database):
     search = searched(database, VALUES)
-    confirm.advance(search)
+    confirmation.advance(search)
     end_runs(search, lambda r: None)
-    assert not confirm.advance(search)
+    assert not confirmation.advance(search)
     assert is_finished(search)
-    assert confirm.confirmed(search) == []
+    assert confirmation.confirmed(search) == []
 
 
 def test_more_is_better_where_the_study_says_so(database):
     objective = {"metric": "mae", "direction": "maximize"}
     search = searched(database, VALUES, objective=objective)
-    confirm.advance(search)
+    confirmation.advance(search)
     assert {r["number"] for r in runs_of(search)} == {0, 6}
 
 
@@ -254,22 +253,22 @@ def test_nothing_is_planned_before_the_search_is_over(database, blocked):
     if blocked == "paused":
         with database.begin() as connection:
             studies.set_state(connection, search.study_id, StudyState.PAUSED)
-    assert not confirm.advance(search)
+    assert not confirmation.advance(search)
     assert runs_of(search) == []
     assert is_finished(search) == (blocked == "none wanted")
 
 
 def test_a_stopped_study_is_confirmed(database):
     search = searched(database, VALUES, budget={"trials": 100})
-    assert not confirm.advance(search)
+    assert not confirmation.advance(search)
     with database.begin() as connection:
         studies.set_state(connection, search.study_id, StudyState.STOPPED)
-    assert confirm.advance(search)
+    assert confirmation.advance(search)
 
 
 def test_a_study_without_a_complete_trial_has_nothing_to_confirm(database):
     search = searched(database, [None] * 12)
-    assert not confirm.advance(search)
+    assert not confirmation.advance(search)
     assert is_finished(search)
 
 
@@ -280,14 +279,14 @@ def test_a_study_with_pruned_trials_alone_ends_whether_or_not_the_task_has_a_tes
     search = searched(database, [1.0, 2.0] * (count // 2))
     with database.begin() as connection:
         connection.execute(update(tables.trials).values(state=TrialState.PRUNED))
-    assert not confirm.advance(search, has_test=True)
+    assert not confirmation.advance(search, has_test=True)
     assert is_finished(search)
 
 
 def test_eight_threads_plan_a_round_once(database):
     search = searched(database, VALUES)
     with ThreadPoolExecutor(8) as threads:
-        planned = list(threads.map(lambda _: confirm.advance(search), range(8)))
+        planned = list(threads.map(lambda _: confirmation.advance(search), range(8)))
     assert sum(planned) == 1
     assert len(runs_of(search)) == 8
 
@@ -300,7 +299,7 @@ def test_search_and_confirmation_together_stay_within_total_epochs(database, tot
         used = studies.by_id(connection, search.study_id)["epochs_used"]
     kept = EPOCHS * reserved_runs(search.spec, EPOCHS)
     assert total - kept - EPOCHS < used <= total - kept
-    while confirm.advance(search):
+    while confirmation.advance(search):
         end_runs(search)
     with database.read() as connection:
         row = studies.by_id(connection, search.study_id)
@@ -320,29 +319,29 @@ def test_a_share_that_is_no_round_number_costs_no_trial(database):
 
 def test_a_confirmation_of_another_size_is_planned_anew(database):
     search = searched(database, VALUES)
-    while confirm.advance(search):
+    while confirmation.advance(search):
         end_runs(search, jitter)
     before = runs_of(search)
-    confirm.request(search, top=5, runs=12)
+    confirmation.request(search, top=5, runs=12)
     assert runs_of(search) == []
     again = Search.open(database, search.name)
-    while confirm.advance(again):
+    while confirmation.advance(again):
         end_runs(again, jitter)
     runs = runs_of(again)
     assert (len(before), len(runs)) == (15, 12)
     assert len({r["number"] for r in runs if r["round"] == "choose"}) == 4
-    confirm.request(again, top=5, runs=12)  # the same again is there already
+    confirmation.request(again, top=5, runs=12)  # the same again is there already
     assert runs_of(again) == runs
 
 
 def test_a_confirmation_is_not_given_up_for_one_that_its_epochs_do_not_pay_for(database):
     search = searched(database, VALUES, budget={"total_epochs": 160})
-    while confirm.advance(search):
+    while confirmation.advance(search):
         end_runs(search, jitter)
     before = runs_of(search)
     assert len(before) == 10
     with pytest.raises(StudyError, match=r"--runs 5: .*total_epochs is enough for 0"):
-        confirm.request(search, top=None, runs=5)
+        confirmation.request(search, top=None, runs=5)
     assert runs_of(search) == before
 
 
@@ -372,7 +371,7 @@ def test_rows_are_locked_in_one_order(database):
     end = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0}
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, [test])
-    assert confirm.advance(search)
+    assert confirmation.advance(search)
     for queries in (range_tests, confirmations):
         with locked_tables(database), database.begin() as connection:
             row = queries.claim(connection, search.study_id, "host:1:1", LEASE)
@@ -380,26 +379,26 @@ def test_rows_are_locked_in_one_order(database):
             assert queries.record(connection, row, end)
         assert found[1:] == ["lr_study", "lr_lease"]
     with locked_tables(database):
-        confirm.request(search, top=3, runs=15)
+        confirmation.request(search, top=3, runs=15)
 
 
 def test_more_than_a_quarter_is_refused(database):
     search = searched(database, VALUES)
     with pytest.raises(StudyError, match=r"--runs 16 .* at most 15"):
-        confirm.request(search, top=None, runs=16)
+        confirmation.request(search, top=None, runs=16)
     assert runs_of(search) == []
 
 
 def test_a_study_that_is_too_small_to_confirm_says_so(database):
     search = searched(database, [1.0, 2.0, 3.0])
     with pytest.raises(StudyError, match="at most 0"):
-        confirm.request(search, top=None, runs=None)
+        confirmation.request(search, top=None, runs=None)
 
 
 def test_a_study_without_a_complete_trial_cannot_be_confirmed(database):
     search = searched(database, [None] * 12)
     with pytest.raises(StudyError, match="no complete trial"):
-        confirm.request(search, top=None, runs=1)
+        confirmation.request(search, top=None, runs=1)
 
 
 # With real training
@@ -453,7 +452,7 @@ def test_a_confirmation_on_a_seed_is_the_run_that_a_study_with_that_seed_makes(t
 def test_the_confirmed_is_what_the_study_is_asked_for(database):
     """`study show` puts the confirmed first, also where the search ranked another one best."""
     search = searched(database, VALUES)
-    while confirm.advance(search):
+    while confirmation.advance(search):
         end_runs(search, lambda r: 1.0 + (r["number"] != 7))
     result = summarize(search)
     assert result["best"]["trial"] == 1

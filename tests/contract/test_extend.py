@@ -24,23 +24,24 @@ from tiny_studies import (
     work,
 )
 
-from lrsearch import answer
 from lrsearch.errors import StudyError
-from lrsearch.spec_parts import ValidateEvery
-from lrsearch.storage import claims, curves, range_tests, studies, successor, trials
+from lrsearch.report import files
+from lrsearch.report.summary import curve_rows, summarize, trial_rows
+from lrsearch.spec.parts import ValidateEvery
+from lrsearch.storage import claims, curves, range_tests, studies, take_over_trials, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql import SERVER_SETTINGS
-from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
-from lrsearch.study import knowledge, optuna_rows
 from lrsearch.study.create import create_study, enqueue
-from lrsearch.study.database import prepare
 from lrsearch.study.extend import extend_study
-from lrsearch.study.search import Search
-from lrsearch.summary import curve_rows, summarize, trial_rows
-from lrsearch.task import load_task
+from lrsearch.study.open_study import Search
+from lrsearch.study.optuna import encoding
+from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.prepare_database import prepare
+from lrsearch.task.find import load_task
+from lrsearch.trial.states import StudyState, TrialState
 
 SPACE = {
     "optimizers": {
@@ -149,7 +150,7 @@ def lone(tmp_path):
 
 
 def test_a_study_that_is_long_in_encoding_is_extended(postgres, monkeypatch):
-    from_here, encode = time.monotonic(), knowledge.encode
+    from_here, encode = time.monotonic(), encoding.encode
 
     def slow(*arguments):
         time.sleep(max(0.0, from_here - time.monotonic()))
@@ -162,7 +163,7 @@ def test_a_study_that_is_long_in_encoding_is_extended(postgres, monkeypatch):
         search = make_search(database, space=SPACE)
         train(search, 2)
         from_here = time.monotonic() + 2
-        monkeypatch.setattr(knowledge, "encode", slow)
+        monkeypatch.setattr(encoding, "encode", slow)
         assert extend(search).taken == 2
     postgres.drop(name)
 
@@ -372,7 +373,7 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     assert {trial.params["params.dropout"] for trial in new.all_trials()} == {0.1}
     for mine, theirs in zip(new.all_trials(), search.all_trials(), strict=True):
         assert mine.params.keys() == {*theirs.params, "params.dropout"}
-    answer.write_files(new, summarize(new), tmp_path / "report")
+    files.write_files(new, summarize(new), tmp_path / "report")
     other = spec_of({"batch_size": [8, 16], "dropout": {**dropout, "low": 0.2}})
     assert extend_study(new, other, loaded, steps_per_epoch=6).left == 3
 
@@ -496,7 +497,7 @@ POINTS = {
     "nothing written": (studies, "lock"),
     "old study renamed": (studies, "set_state"),
     "study made": (optuna_rows, "insert_trials"),
-    "trials copied": (successor, "_copy"),
+    "trials copied": (take_over_trials, "_copy"),
     "all but the end": (studies, "queued"),
 }
 

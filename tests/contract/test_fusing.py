@@ -8,21 +8,22 @@ from click.testing import CliRunner
 from command import run_command
 from tiny_studies import LEASE, TASKS, make_search, opened, tiny_task
 
-from lrsearch import fusing
-from lrsearch.answer import study_text
 from lrsearch.cli.main import cli
 from lrsearch.errors import TaskError
-from lrsearch.report import words
-from lrsearch.report.data import load_report
-from lrsearch.storage import engines, fleet
+from lrsearch.fusing import choice as rules
+from lrsearch.report.load import load_report
+from lrsearch.report.summary import reviewed
+from lrsearch.report.text import page
+from lrsearch.report.text.answer import study_text
+from lrsearch.storage import engines
+from lrsearch.storage import workers as storage_workers
 from lrsearch.storage.tables import workers
-from lrsearch.study.database import prepare
-from lrsearch.study.search import Search
-from lrsearch.summary import reviewed
-from lrsearch.training import choice as rules
-from lrsearch.training import measure
-from lrsearch.training.probe import Probe
-from lrsearch.training.setup import TaskCache
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import prepare
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.timing import measure
+from lrsearch.training.timing.probe import Probe
+from lrsearch.worker import choose_engine
 
 CPU = torch.device("cpu")
 TIMINGS = {1: 1.0, 2: 0.8, 4: 0.5, 8: 0.3, 16: 0.2}
@@ -65,7 +66,7 @@ def lab(monkeypatch):
 
 
 def choose(search, wanted="auto", **rest):
-    return fusing.choose(search, TaskCache(tiny_task(), CPU), CPU, wanted, **rest)
+    return choose_engine.choose(search, TaskCache(tiny_task(), CPU), CPU, wanted, **rest)
 
 
 def study(database, trials=32, **changes):
@@ -89,7 +90,7 @@ def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab,
     assert engine["speedup"] == pytest.approx(1 / 0.3)
     title = "fused, 8 trials at once: 3.3x over one by one"
     assert f"engine: {title} ({engine['device']})" in study_text(summary)
-    assert words.engines(load_report(database, "tiny", [])) == (
+    assert page.engines(load_report(database, "tiny", [])) == (
         f"Trained {title}; on {engine['device']}.",
     )
 
@@ -108,7 +109,7 @@ def test_another_study_of_the_same_task_takes_the_timings_with_a_quarter_of_its_
 def test_a_changed_budget_asks_anew(database, lab):
     assert choose(study(database, 16)).size == 4
     with database.begin() as connection:
-        fusing.studies.change(connection, 1, trials_total=64)
+        choose_engine.studies.change(connection, 1, trials_total=64)
     search = Search.open(database, "tiny")
     assert choose(search).size == 16
     assert [engine["size"] for engine in reviewed(search)["engines"]] == [16]
@@ -139,11 +140,11 @@ def test_workers_share_a_quarter(database, lab):
     search = study(database)
     with database.begin() as connection:
         for name in ("elsewhere:1:1", "elsewhere:2:2", "elsewhere:3:3"):
-            fleet.register(connection, search.study_id, name, device="cpu", version="0")
-        fleet.ended(connection, search.study_id, "elsewhere:3:3")
+            storage_workers.register(connection, search.study_id, name, device="cpu", version="0")
+        storage_workers.ended(connection, search.study_id, "elsewhere:3:3")
         lost = workers.c.name == "elsewhere:2:2"
         connection.execute(workers.update().where(lost).values(seen_at=0.0))
-        assert fleet.alive(connection, search.study_id, LEASE) == ["elsewhere:1:1"]
+        assert storage_workers.alive(connection, search.study_id, LEASE) == ["elsewhere:1:1"]
     assert choose(search, fellows=2).size == 4
 
 

@@ -9,11 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from tiny_studies import make_search, opened, work
 
-from lrsearch import answer
 from lrsearch.cli.main import cli
-from lrsearch.study.database import grant_statements, open_database, prepare
-from lrsearch.study.search import Search
-from lrsearch.summary import curve_rows, summarize, trial_rows
+from lrsearch.report import files
+from lrsearch.report.summary import curve_rows, summarize, trial_rows
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import grant_statements, open_database, prepare
 
 ROLES = ("an admin", "a worker", "a reader")  # names that need quotes
 
@@ -70,7 +70,7 @@ def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
     assert study["confirmed"]
     assert len(trial_rows(search)) == 12
     assert curve_rows(search, number=None, all_attempts=False)[0]
-    assert (answer.write_files(search, study, tmp_path / "report") / "report.html").is_file()
+    assert (files.write_files(search, study, tmp_path / "report") / "report.html").is_file()
     search.database.close()
     with opened(admin) as database:
         search = Search.open(database, "tiny")

@@ -10,17 +10,17 @@ import pytest
 from sqlalchemy import text
 from tiny_studies import TASKS, ask, curve_row, ended, make_search, tiny_spec, tiny_task, work
 
-from lrsearch import confirm
 from lrsearch.errors import SpecError, StudyError, TaskError
-from lrsearch.fleet import worker_rows
-from lrsearch.spec import StudySpec
-from lrsearch.storage import confirmations, fleet, studies, workers
-from lrsearch.storage.tables import MOST_WORDS
-from lrsearch.study.search import Search
-from lrsearch.summary import trial_rows
-from lrsearch.task import find_task, task_code
-from lrsearch.versions import check_versions
-from lrsearch.worker import reap
+from lrsearch.report.summary import trial_rows
+from lrsearch.report.workers import worker_rows
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage import confirmations, studies, worker_identity, workers
+from lrsearch.storage.column_types import MOST_WORDS
+from lrsearch.study import confirmation
+from lrsearch.study.open_study import Search
+from lrsearch.study.status import reap
+from lrsearch.study.versions import check_versions
+from lrsearch.task.find import find_task, task_code
 
 GOOD = {
     "optimizer": {"name": "sgd", "lr": 0.1},
@@ -193,7 +193,7 @@ def test_hostile_confirmation_runs_end(database, statement):
     search = make_search(database, budget={"trials": 12}, pruning="none")
     for _ in range(12):
         work_one(search)
-    assert confirm.advance(search)
+    assert confirmation.advance(search)
     execute(search, statement)
     work(search)
     with database.read() as connection:
@@ -302,7 +302,7 @@ BAD_TASKS = [
     "os:system",
     "os.path:join",
     "subprocess:run",
-    "lrsearch.launch:work",
+    "lrsearch.worker.processes:work",
     "pandas:read_pickle",
     "torch:load",
     "numpy:load",
@@ -383,9 +383,9 @@ def test_a_worker_of_a_name_that_none_has_is_nobody_that_died(database, name):
     ask(search)
     with database.begin() as connection:
         connection.execute(text("UPDATE lr_trial SET worker = :name"), {"name": name})
-    assert not workers.is_dead(name)
+    assert not worker_identity.is_dead(name)
     assert reap(search) == []
     with database.begin() as connection:
-        fleet.register(connection, search.study_id, "a:1:1", device="cpu", version="0")
+        workers.register(connection, search.study_id, "a:1:1", device="cpu", version="0")
         connection.execute(text("UPDATE lr_worker SET name = :name"), {"name": name})
     assert len(worker_rows(search, everyone=True)) == 1

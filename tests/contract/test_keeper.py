@@ -10,13 +10,13 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 from tiny_studies import ask, curve_row, make_search
 
-from lrsearch.keeper import Keeper, StopTrial, together
-from lrsearch.storage import confirmations, curves, fleet, leases, trials
+from lrsearch.storage import confirmations, curves, leases, trials, workers
+from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Kind
-from lrsearch.storage.tables import db_now
 from lrsearch.storage.tables import leases as lease_table
-from lrsearch.study.search import LostTrialError
-from lrsearch.telemetry import Telemetry
+from lrsearch.study.open_study import LostTrialError
+from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.lease_renewal import Keeper, StopTrial, together
 
 ME = "host:1:1"
 
@@ -25,7 +25,7 @@ ME = "host:1:1"
 def search(database):
     search = make_search(database, lease={"seconds": 0.6, "stall": 1.0})
     with database.begin() as connection:
-        fleet.register(connection, search.study_id, ME, device="cpu", version="0")
+        workers.register(connection, search.study_id, ME, device="cpu", version="0")
     return search
 
 
@@ -42,7 +42,7 @@ def expires(search, claim):
 
 def seen(search):
     with search.database.read() as connection:
-        (row,) = fleet.everyone(connection, search.study_id)
+        (row,) = workers.everyone(connection, search.study_id)
     return row["seen_at"], row["doing"]
 
 
@@ -171,7 +171,9 @@ def test_a_disk_without_room_for_curves_costs_no_lease(search, keeper, monkeypat
         raise OperationalError("INSERT", {}, psycopg.errors.DiskFull("no room"))
 
     monkeypatch.setattr(curves, "add", full)
-    monkeypatch.setattr("lrsearch.keeper.BATCH_SECONDS", 0.0)  # it is tried again and again
+    monkeypatch.setattr(
+        "lrsearch.worker.lease_renewal.BATCH_SECONDS", 0.0
+    )  # it is tried again and again
     claim = ask(search).claim
     rows = Telemetry()
     with keeper.holding(claim, "trial 0", rows):
@@ -205,7 +207,9 @@ def test_whoever_was_out_of_touch_itself_takes_nothing_for_a_whole_lease(search,
     reaped = []
     monkeypatch.setattr(keeper, "_reap", lambda: reaped.append(time.monotonic()))
     clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr("lrsearch.keeper.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(
+        "lrsearch.worker.lease_renewal.time", SimpleNamespace(monotonic=lambda: clock.now)
+    )
     try:
         looks(keeper, clock, seconds=0.5)
         assert reaped == []  # it has just begun to look
@@ -262,7 +266,7 @@ def test_the_thread_ends_with_its_worker(search):
 def test_a_slow_draw_keeps_its_lease(database):
     search = make_search(database, lease={"seconds": 1.5, "stall": 30})
     with database.begin() as connection:
-        fleet.register(connection, search.study_id, ME, device="cpu", version="0")
+        workers.register(connection, search.study_id, ME, device="cpu", version="0")
     with Keeper(search, ME, "cpu", "0") as keeper:
 
         def slow(params):
@@ -297,7 +301,7 @@ def test_a_lease_that_a_living_worker_lost_counts_as_a_death_only_if_it_hung(dat
     stall = 0.01 if hung else 600.0
     search = make_search(database, lease={"seconds": 2.0, "stall": stall})
     with database.begin() as connection:
-        fleet.register(connection, search.study_id, ME, device="cpu", version="0")
+        workers.register(connection, search.study_id, ME, device="cpu", version="0")
     claim = ask(search).claim
     with Keeper(search, ME, "cpu", "0") as keeper, keeper.holding(claim, "trial 0") as held:
         with database.begin() as connection:

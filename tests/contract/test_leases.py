@@ -5,9 +5,10 @@ from sqlalchemy import select, update
 from tiny_studies import ask, ended, make_search
 
 from lrsearch.storage import confirmations, leases, range_tests, trials
+from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import TABLES, Claim, Kind
-from lrsearch.storage.tables import TrialState, db_now
 from lrsearch.storage.tables import leases as lease_table
+from lrsearch.trial.states import TrialState
 
 #: So short that a server which began to answer before the test has long been up.
 BRIEF = 0.001

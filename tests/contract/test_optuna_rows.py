@@ -18,9 +18,9 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import inspect
 from tiny_studies import curve_row, ended, make_search, passes_rung
 
-from lrsearch.storage.tables import TrialState
-from lrsearch.study import optuna_rows, optuna_tables
-from lrsearch.study.database import optuna_storage
+from lrsearch.study.optuna import rows, tables
+from lrsearch.study.prepare_database import optuna_storage
+from lrsearch.trial.states import TrialState
 
 #: The columns that are named anywhere in lrsearch, with their types in both databases.
 COLUMNS = {
@@ -106,14 +106,14 @@ def write(connection, study_id):
     """The trials that `tell` writes through Optuna's own door, in our way; each by one ticket."""
     ids = []
     for ticket, (state, end) in enumerate(ENDS, start=1):
-        trial_id, number = optuna_rows.start_trial(connection, study_id, ticket)
+        trial_id, number = rows.start_trial(connection, study_id, ticket)
         assert number == ticket - 1
         for _ in range(2):  # twice is the same as once
-            optuna_rows.add_params(connection, trial_id, PARAMS, DISTRIBUTIONS)
+            rows.add_params(connection, trial_id, PARAMS, DISTRIBUTIONS)
             for step, value in end["reports"].items():
-                optuna_rows.report(connection, trial_id, step, value)
+                rows.report(connection, trial_id, step, value)
         if state != OptunaState.RUNNING:
-            optuna_rows.end_trial(
+            rows.end_trial(
                 connection,
                 trial_id,
                 state,
@@ -148,7 +148,7 @@ class Fixed(optuna.samplers.RandomSampler):
 def tell(study, ticket, state, end):
     """One trial by Optuna's own methods."""
     trial = study.ask()
-    trial.set_user_attr(optuna_rows.TICKET_ATTRIBUTE, ticket)
+    trial.set_user_attr(rows.TICKET_ATTRIBUTE, ticket)
     for name, distribution in DISTRIBUTIONS.items():
         assert trial._suggest(name, distribution) == PARAMS[name]
     for step, value in end["reports"].items():
@@ -201,20 +201,20 @@ def test_optuna_goes_on_where_we_stopped(database):
     """Also a trial that Optuna creates in a study of ours is counted."""
     search = make_search(database)
     with database.begin() as connection:
-        optuna_rows.start_trial(connection, search.study_id, 1)
+        rows.start_trial(connection, search.study_id, 1)
     storage = optuna_storage(database)
     made = storage.create_new_trial(search.study_id)
     assert storage.get_trial_number_from_id(made) == 1
     with database.begin() as connection:
-        assert optuna_rows.start_trial(connection, search.study_id, 2)[1] == 2
+        assert rows.start_trial(connection, search.study_id, 2)[1] == 2
 
 
 def test_optunas_times_are_utc_by_the_databases_clock(database, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     search = make_search(database)
     with database.begin() as connection:
-        trial_id, _ = optuna_rows.start_trial(connection, search.study_id, 1)
-        query = optuna_tables.trials.select().where(optuna_tables.trials.c.trial_id == trial_id)
+        trial_id, _ = rows.start_trial(connection, search.study_id, 1)
+        query = tables.trials.select().where(tables.trials.c.trial_id == trial_id)
         stored = connection.execute(query).mappings().one()["datetime_start"]
     assert abs(stored - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=10)
 

@@ -19,7 +19,7 @@ from tiny_studies import opened
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import outages
-from lrsearch.storage.connect import Database, Location
+from lrsearch.storage.database import Database, Location
 from lrsearch.storage.outages import Patience, Trouble, trouble_of
 from lrsearch.storage.postgresql import answer_seconds, unhurried
 

@@ -5,19 +5,19 @@ import torch
 from tiny_studies import TASKS, tiny_spec
 
 import lrsearch
-from lrsearch import answer
-from lrsearch.confirm import confirmed
 from lrsearch.errors import TaskError
-from lrsearch.recipe import Recipe
-from lrsearch.stop import Stop
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report import files
+from lrsearch.report.summary import summarize, trial_rows
+from lrsearch.space.sampling_units import equivalence
+from lrsearch.study.confirmation import confirmed
 from lrsearch.study.create import create_study
-from lrsearch.study.knowledge import encode
-from lrsearch.summary import summarize, trial_rows
-from lrsearch.task import load_task
+from lrsearch.study.optuna.encoding import encode
+from lrsearch.task.find import load_task
 from lrsearch.training.devices import pick_device
-from lrsearch.training.setup import MOST_TASKS, TaskCache
-from lrsearch.units import equivalence
-from lrsearch.worker import Worker
+from lrsearch.training.task_cache import MOST_TASKS, TaskCache
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 PARAMS = {"batch_size": [8, 16, 64], "dropout": {"low": 0.0, "high": 0.3}}
 SPACE = {
@@ -58,7 +58,7 @@ def test_params_are_sampled_trained_confirmed_and_exported(search):
     best = Recipe.from_dict(summarize(search)["best"]["recipe"])
     assert f"batch_size {best.params['batch_size']}" in best.title()
     assert confirmed(search)[0]["recipe"]["params"].keys() == PARAMS.keys()
-    script = answer.export_text(search, trial=by_size[8]["trial"], form="torch")
+    script = files.export_text(search, trial=by_size[8]["trial"], form="torch")
     assert "BATCH_SIZE = 8\n" in script
     assert '"dropout": ' in script
     assert "(12 steps an epoch;" in " ".join(script.split())

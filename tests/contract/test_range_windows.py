@@ -22,18 +22,19 @@ from tiny_studies import (
 )
 from torch.nn.functional import cross_entropy
 
-from lrsearch import range_work
-from lrsearch.range_plan import range_plan
-from lrsearch.stop import Stop
+from lrsearch.range_test.plan import range_plan
+from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import leases, range_tests, studies, trials
-from lrsearch.storage.tables import StudyState, TrialState
 from lrsearch.storage.tables import studies as study_table
 from lrsearch.study.create import create_study
-from lrsearch.study.database import prepare
-from lrsearch.study.search import Search
-from lrsearch.summary import summarize, trial_rows
-from lrsearch.task import LoadedTask, Task
-from lrsearch.worker import Worker, is_finished, reap
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import prepare
+from lrsearch.study.status import is_finished, reap
+from lrsearch.task.task import LoadedTask, Task
+from lrsearch.trial.states import StudyState, TrialState
+from lrsearch.worker import range_test
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 AUTO = {"range_test": "auto", "budget": {"trials": 400}}
 WINDOW = make_result().window
@@ -86,7 +87,7 @@ def loaded(loss):
 
 def train(search, row, loss=cross_entropy):
     """Be the worker of a claimed range test."""
-    range_work.train(make_desk(search, loaded(loss), worker=row["worker"]), row)
+    range_test.train(make_desk(search, loaded(loss), worker=row["worker"]), row)
 
 
 # Planned and paid for
@@ -202,15 +203,15 @@ def test_a_released_range_test_is_claimed_again_and_fences_the_first(search):
 
 def test_a_range_test_of_a_dead_worker_is_taken_over(search, monkeypatch):
     search.claim_range_test(DEAD)
-    monkeypatch.setattr("lrsearch.storage.workers._host", lambda: "nowhere")
-    monkeypatch.setattr("lrsearch.storage.workers._started", lambda pid: "2")
+    monkeypatch.setattr("lrsearch.storage.worker_identity._host", lambda: "nowhere")
+    monkeypatch.setattr("lrsearch.storage.worker_identity._started", lambda pid: "2")
     assert len(reap(search)) == 1
     assert search.claim_range_test("new:1:1")["attempt"] == 2
 
 
 def test_a_range_test_that_is_stopped_is_let_go_of(search):
     row = search.claim_range_test("a:1:1")
-    range_work.train(make_desk(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
+    range_test.train(make_desk(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
     assert (rows_of(search)[0]["state"], rows_of(search)[0]["worker"]) == ("running", None)
     assert search.claim_range_test("b:1:1")["id"] == row["id"]
 

@@ -7,15 +7,15 @@ from command import run_command
 from sqlalchemy import delete, text, update
 from tiny_studies import ask, curve_row, make_search, opened, work
 
-from lrsearch import confirm
-from lrsearch.repair import repair
-from lrsearch.storage import audit, confirmations, curves, studies, workers
+from lrsearch.storage import confirmations, consistency, curves, studies, worker_identity
 from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import leases as lease_table
 from lrsearch.storage.tables import studies as study_table
 from lrsearch.storage.tables import trials as trial_table
-from lrsearch.study.database import prepare
+from lrsearch.study import confirmation
+from lrsearch.study.prepare_database import prepare
+from lrsearch.study.repair import repair
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_epochs_of_confirmation_runs_that_were_planned_anew_stay_used(finished):
         before = studies.by_id(connection, finished.study_id)["epochs_used"]
         spent = sum(r["epochs"] for r in confirmations.everything(connection, finished.study_id))
     assert spent > 0
-    confirm.request(finished, top=1, runs=1)
+    confirmation.request(finished, top=1, runs=1)
     assert repair(finished).done == []
     with finished.database.read() as connection:
         assert confirmations.everything(connection, finished.study_id) == []
@@ -71,7 +71,7 @@ def test_a_running_trial_keeps_its_reservation(database):
 
 def test_what_a_dead_worker_of_this_machine_held_is_freed(database):
     search = make_search(database)
-    host = workers.identity().rsplit(":", 2)[0]
+    host = worker_identity.identity().rsplit(":", 2)[0]
     ask(search, f"{host}:999999999:1")
     (line,) = repair(search).done
     assert "trial 0" in line
@@ -105,7 +105,7 @@ def test_rows_are_checked_while_workers_go_on(finished, monkeypatch):
         change(finished, update(study_table).values(steps_per_epoch=6))  # waits for who holds it
         return []
 
-    monkeypatch.setattr(audit, "gaps", gaps)
+    monkeypatch.setattr(consistency, "gaps", gaps)
     finished.database.busy_seconds = 0.1
     monkeypatch.setitem(SERVER_SETTINGS, "lock_timeout", "100ms")
     finished.database.close()

@@ -29,9 +29,8 @@ from tiny_studies import (
     work,
 )
 
-from lrsearch.confirm_work import next_run
 from lrsearch.errors import StudyError
-from lrsearch.stop import Stop
+from lrsearch.report.summary import trial_rows
 from lrsearch.storage import (
     claims,
     confirmations,
@@ -40,19 +39,21 @@ from lrsearch.storage import (
     range_tests,
     studies,
     trials,
-    workers,
+    worker_identity,
 )
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience
-from lrsearch.storage.tables import TrialState
-from lrsearch.study import optuna_rows
 from lrsearch.study.create import enqueue
-from lrsearch.study.database import prepare
-from lrsearch.study.search import Arrival, Search
-from lrsearch.summary import trial_rows
-from lrsearch.task import LoadedTask, Task
-from lrsearch.trial_work import next_trial
-from lrsearch.worker import Worker, reap
+from lrsearch.study.open_study import Arrival, Search
+from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.prepare_database import prepare
+from lrsearch.study.status import reap
+from lrsearch.task.task import LoadedTask, Task
+from lrsearch.trial.states import TrialState
+from lrsearch.worker.confirmation_run import next_run
+from lrsearch.worker.search_trial import next_trial
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.
@@ -470,7 +471,7 @@ class Thief:
 
     def __init__(self, search, call):
         self.search, self.call, self.calls = search, call, 0
-        host, pid, started = workers.identity().rsplit(":", 2)
+        host, pid, started = worker_identity.identity().rsplit(":", 2)
         self.dead = f"{host}:{pid}:{int(started) - 1}"
 
     def loss(self, output, target):
@@ -526,7 +527,7 @@ def ask_and_die(url, point):
         search = Search.open(database, "tiny")
         owner, name = POINTS[point]
         setattr(owner, name, lambda *arguments, **keywords: die())
-        ask(search, workers.identity())
+        ask(search, worker_identity.identity())
 
 
 @pytest.mark.parametrize(
@@ -574,7 +575,7 @@ def tell_and_die(url, point):
     owner, name = TELLING[point]
     with opened(url) as database:
         search = Search.open(database, "tiny")
-        assignment = ask(search, workers.identity())
+        assignment = ask(search, worker_identity.identity())
         setattr(owner, name, lambda *arguments, **keywords: die())
         search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(1)])
 

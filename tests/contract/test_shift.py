@@ -20,13 +20,14 @@ from side_by_side import (
 from sites import assert_exact, what_came_out
 from tiny_studies import LEASE, STEPS_PER_EPOCH, make_search, opened
 
-from lrsearch import checkpoints, fusing, shift
-from lrsearch.stop import Stop
 from lrsearch.storage import checkpoints as saved
 from lrsearch.storage import claims, leases, trials
-from lrsearch.study.search import Search
-from lrsearch.trial_work import next_trial
-from lrsearch.worker import Worker
+from lrsearch.study.open_study import Search
+from lrsearch.worker import checkpoints as worker_checkpoints
+from lrsearch.worker import choose_engine, job_trainer, training_loop
+from lrsearch.worker.search_trial import next_trial
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 CPU = torch.device("cpu")
 
@@ -42,8 +43,8 @@ def engines(monkeypatch):
             made.append(engine)
         return engine
 
-    monkeypatch.setattr(fusing, "choose", None)  # put back what `train_together` sets
-    monkeypatch.setattr(shift, "engine_for", None)
+    monkeypatch.setattr(choose_engine, "choose", None)  # put back what `train_together` sets
+    monkeypatch.setattr(job_trainer, "engine_for", None)
     train_together(1, make)
     return made
 
@@ -62,7 +63,7 @@ def study(database, tmp_path):
 
 def work(search, size, loss=None):
     """Be a worker that trains so many trials at once, until the study is finished."""
-    train_together(size, shift.engine_for)
+    train_together(size, job_trainer.engine_for)
     loaded = calm_task() if loss is None else calm_task(loss)
     Worker(search, loaded, CPU, Stop()).run()
 
@@ -137,9 +138,11 @@ def test_trials_trained_together_give_what_each_alone_gives(study, engines):
 def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(study, monkeypatch):
     """It is stopped within its second epoch."""
     together, alone = study(sgd(8)), study(sgd(8), name="alone")
-    made, make = [], shift.engine_for
-    monkeypatch.setattr(shift, "STEPS_PER_LOOK", STEPS_PER_EPOCH - 2)
-    monkeypatch.setattr(shift, "engine_for", lambda *given: made.append(make(*given)) or made[-1])
+    made, make = [], job_trainer.engine_for
+    monkeypatch.setattr(training_loop, "STEPS_PER_LOOK", STEPS_PER_EPOCH - 2)
+    monkeypatch.setattr(
+        job_trainer, "engine_for", lambda *given: made.append(make(*given)) or made[-1]
+    )
 
     def within_the_second_epoch():
         steps = [slot.step for engine in made for slot in engine.slots]
@@ -271,14 +274,14 @@ def test_what_kills_its_worker_ends_alone(study, engines, prepared_url):
 
 @pytest.mark.parametrize("size", [1, 3])
 def test_a_cohort_is_saved_where_an_epoch_ends(study, engines, monkeypatch, size):
-    monkeypatch.setattr(checkpoints, "COST_FACTOR", 0.0)
+    monkeypatch.setattr(worker_checkpoints, "COST_FACTOR", 0.0)
     steps = []
 
     def save(self, claim, slot, pending=()):
         steps.append(slot.step)
         self._stands(slot)
 
-    monkeypatch.setattr(checkpoints.Checkpoints, "save", save)
+    monkeypatch.setattr(worker_checkpoints.Checkpoints, "save", save)
     search = study(sgd(3), confirm="none", checkpoints={"every": 1e-9})
     work(search, size)
     assert sorted(set(steps)) == ([6, 12, 18] if size > 1 else list(range(3, 24, 3)))

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from tiny_studies import LEASE, ask, curve_row, ended, make_search, opened, work
 
 from lrsearch.errors import StorageError
+from lrsearch.report.summary import trial_rows
 from lrsearch.storage import (
     claims,
     confirmations,
@@ -28,18 +29,19 @@ from lrsearch.storage import (
     schema,
     studies,
     trials,
-    workers,
+    worker_identity,
 )
-from lrsearch.storage.connect import Database, explained, locate
+from lrsearch.storage.column_types import db_now
+from lrsearch.storage.database import Database, explained, locate
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.tables import StudyState, TrialState, db_now, metadata, optuna_studies
 from lrsearch.storage.tables import curves as curve_table
+from lrsearch.storage.tables import metadata, optuna_studies
 from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
-from lrsearch.study import optuna_rows
-from lrsearch.study.database import open_database, optuna_storage, prepare
-from lrsearch.summary import trial_rows
+from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.prepare_database import open_database, optuna_storage, prepare
+from lrsearch.trial.states import StudyState, TrialState
 
 HORIZON = 4.0
 RUNNING = TrialState.RUNNING.value
@@ -121,7 +123,7 @@ def change(database, study, **values):
 
 def take_all_tickets(url, study):
     with opened(url) as database:
-        while start(database, study, workers.identity()) is not None:
+        while start(database, study, worker_identity.identity()) is not None:
             pass
 
 
@@ -818,11 +820,11 @@ def test_a_cleared_confirmation_leaves_other_studies_alone(database, study):
 
 
 def identify(path):
-    Path(path).write_text(workers.identity())
+    Path(path).write_text(worker_identity.identity())
 
 
 def sleep_and_identify(path):
-    Path(f"{path}.part").write_text(workers.identity())
+    Path(f"{path}.part").write_text(worker_identity.identity())
     Path(f"{path}.part").replace(path)
     time.sleep(600)
 
@@ -832,21 +834,21 @@ def test_a_worker_is_dead_once_its_process_is_gone(tmp_path):
     process = in_process(sleep_and_identify, path)
     until(path.exists)
     name = path.read_text()
-    assert not workers.is_dead(name)
+    assert not worker_identity.is_dead(name)
     process.kill()
     finish(process)
-    assert workers.is_dead(name)
-    assert not workers.is_dead(workers.identity())
+    assert worker_identity.is_dead(name)
+    assert not worker_identity.is_dead(worker_identity.identity())
 
 
 def test_a_later_process_with_the_same_id_is_somebody_else():
-    host, pid, started = workers.identity().rsplit(":", 2)
+    host, pid, started = worker_identity.identity().rsplit(":", 2)
     assert int(pid) == os.getpid()
-    assert workers.is_dead(f"{host}:{pid}:{int(started) - 1}")
+    assert worker_identity.is_dead(f"{host}:{pid}:{int(started) - 1}")
 
 
 def test_a_worker_of_another_machine_is_never_said_to_be_dead():
-    assert not workers.is_dead("elsewhere/4026531836:4194300:17")
+    assert not worker_identity.is_dead("elsewhere/4026531836:4194300:17")
 
 
 def test_two_processes_have_two_names(tmp_path):

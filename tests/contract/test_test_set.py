@@ -11,18 +11,20 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
-from lrsearch import confirm
 from lrsearch.errors import TaskError
-from lrsearch.spec import StudySpec
-from lrsearch.stop import Stop
+from lrsearch.report.summary import summarize
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.trial_value import best_validation
 from lrsearch.storage import confirmations
+from lrsearch.study import confirmation
 from lrsearch.study.create import create_study
-from lrsearch.study.database import prepare
-from lrsearch.summary import summarize
-from lrsearch.task import LoadedTask
-from lrsearch.training.setup import TaskCache, start_training, try_task
-from lrsearch.values import best_validation
-from lrsearch.worker import Worker
+from lrsearch.study.prepare_database import prepare
+from lrsearch.task.task import LoadedTask
+from lrsearch.training.start import start_training
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.try_task import try_task
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
 
 INPUTS, TARGETS = make_tensors(70, seed=5)
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.2}, "schedule": {"name": "constant"}}
@@ -144,7 +146,7 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     study = make_study(database, test_set, tmp_path, objective=FALLING, **changes)
     work(study, test_set)
     (run,) = runs_of(study)
-    (first, *_) = confirm.confirmed(study)
+    (first, *_) = confirmation.confirmed(study)
     assert (run["number"], run["state"]) == (first["trial"], "complete")
     assert first["test"] == run["test"] is not None
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))

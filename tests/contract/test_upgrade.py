@@ -8,8 +8,8 @@ from sqlalchemy import text
 from tiny_studies import opened
 
 from lrsearch.storage import engines, schema
-from lrsearch.study import optuna_rows
-from lrsearch.study.database import optuna_storage, prepare
+from lrsearch.study.optuna import rows
+from lrsearch.study.prepare_database import optuna_storage, prepare
 
 LR_STUDY = (
     "INSERT INTO lr_study (study_id, name, definition, spec_hash, code, versions, state,"
@@ -81,5 +81,5 @@ def test_trials_that_a_dying_worker_did_not_tell_end_as_they_ended_here(storage_
         ]
         assert found[0].datetime_complete.timestamp() == pytest.approx(86400.5)
         with database.read() as connection:
-            assert optuna_rows.differing(connection, study._study_id) == []
+            assert rows.differing(connection, study._study_id) == []
             assert engines.of_study(connection, study._study_id) == []

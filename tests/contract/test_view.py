@@ -8,11 +8,11 @@ from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 from tiny_studies import ask, curve_row, ended, make_search, opened, passes_rung
 
-from lrsearch.storage.tables import TrialState
-from lrsearch.study import knowledge, optuna_rows, view
-from lrsearch.study.database import prepare
-from lrsearch.study.search import Search
-from lrsearch.study.view import View
+from lrsearch.study.open_study import Search
+from lrsearch.study.optuna import encoding, history, rows
+from lrsearch.study.optuna.history import View
+from lrsearch.study.prepare_database import prepare
+from lrsearch.trial.states import TrialState
 
 #: Ends of trials in turn: state, reason, at how many rungs it was seen.
 COURSES = [
@@ -106,19 +106,19 @@ def tell_known(search, values):
             value=value,
             params={"lr": index / len(values)},
             distributions=space,
-            system_attrs={knowledge.VIOLATION: 0.0 if value is not None else 2.0},
+            system_attrs={encoding.VIOLATION: 0.0 if value is not None else 2.0},
         )
         for index, value in enumerate(values)
     ]
     with search.database.begin() as connection:
-        optuna_rows.insert_trials(connection, search.study_id, known)
+        rows.insert_trials(connection, search.study_id, known)
     search._known = len(values)
 
 
 @pytest.mark.parametrize("known", [0, 3, 12])
 def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, monkeypatch, known):
-    monkeypatch.setattr(view, "BEST", 3)
-    monkeypatch.setattr(view, "LATEST", 5)
+    monkeypatch.setattr(history, "BEST", 3)
+    monkeypatch.setattr(history, "LATEST", 5)
     search = make_search(database, textbook=0, budget={"trials": 40})
     chance = random.Random(known)
     tell_known(search, [[0.01, None, 0.5][i % 3] for i in range(known)])

@@ -18,13 +18,13 @@ from tiny_studies import (
 )
 
 from lrsearch.errors import SpecError, StorageError, StudyError, TaskError
+from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, curves, studies, trials
-from lrsearch.storage.tables import TrialState
 from lrsearch.study.create import create_study
-from lrsearch.study.database import optuna_storage, prepare
 from lrsearch.study.extend import extend_study
-from lrsearch.study.search import Search
-from lrsearch.summary import summarize, trial_rows
+from lrsearch.study.open_study import Search
+from lrsearch.study.prepare_database import optuna_storage, prepare
+from lrsearch.trial.states import TrialState
 
 LR = {"low": 1e-5, "high": 1.0, "log": True}
 #: One optimizer and one schedule, so that a trial is its learning rate and decay.

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_studies import ask, curve_row, ended, make_search
 
-from lrsearch.advice import LEAST_TRIALS, expected_best, gain_of_doubling
-from lrsearch.edges import divergence_edge, range_edge, stability_edge
-from lrsearch.remarks import gain_line, warning_lines
-from lrsearch.space_file import parse_space
-from lrsearch.storage.tables import TrialState
-from lrsearch.study.database import open_database
-from lrsearch.summary import reviewed
+from lrsearch.advice.lr_edges import divergence_edge, range_edge, stability_edge
+from lrsearch.advice.more_trials import LEAST_TRIALS, expected_best, gain_of_doubling
+from lrsearch.report.summary import reviewed
+from lrsearch.report.text.review import gain_line, warning_lines
+from lrsearch.space.parse import parse_space
+from lrsearch.study.prepare_database import open_database
+from lrsearch.trial.states import TrialState
 
 losses = st.lists(st.floats(-100, 100), min_size=16, max_size=36)
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from lrsearch.audit import (
+from lrsearch.report.text.review import audit_line
+from lrsearch.trial.pruning_audit import (
     LEAST_AUDITED,
     LEAST_TRIALS,
     Audited,
@@ -14,7 +15,6 @@ from lrsearch.audit import (
     rate,
     rates,
 )
-from lrsearch.remarks import audit_line
 
 
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5])

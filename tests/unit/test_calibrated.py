@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy, mse_loss
 from trained_together import alone, drive, make_cohort, make_spec
 
 from lrsearch.errors import SpecError, TaskError
-from lrsearch.study.create import check_objective
-from lrsearch.training.calibrated import AT_ONCE, NODES, CalibratedLoss
-from lrsearch.training.setup import try_task
+from lrsearch.preflight import check_objective
+from lrsearch.training.calibrated_loss import AT_ONCE, NODES, CalibratedLoss
+from lrsearch.training.try_task import try_task
 
 CALIBRATED = {"objective": "calibrated_loss"}
 

@@ -12,9 +12,9 @@ from tiny_studies import opened
 
 from lrsearch.storage import tables
 from lrsearch.study.create import create_study
-from lrsearch.study.search import Search
-from lrsearch.task import load_task
-from lrsearch.worker import Stop, Worker
+from lrsearch.study.open_study import Search
+from lrsearch.task.find import load_task
+from lrsearch.worker.worker import Stop, Worker
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_studies import tiny_spec
 
-from lrsearch import wanted
 from lrsearch.errors import SpecError
-from lrsearch.training import calibrate, choice
-from lrsearch.training.calibrate import Calibrator
-from lrsearch.training.choice import Choice, Extent
+from lrsearch.fusing import choice as fusing_choice
+from lrsearch.fusing import fuse_option
+from lrsearch.fusing.choice import Choice, Extent
 from lrsearch.training.devices import hardware
+from lrsearch.training.timing import calibrator as timing_calibrator
+from lrsearch.training.timing.calibrator import Calibrator
 
 #: Measured, in ms per trial-step: a small MLP, a CNN that fusing slows down.
 MLP = {1: 0.5, 2: 0.8, 4: 0.56, 8: 0.4, 16: 0.33, 32: 0.28, 64: 0.34}
@@ -36,23 +37,25 @@ CNN = {1: 6.0, 2: 6.9, 4: 7.8}
     ],
 )
 def test_the_fewest_at_once_that_are_about_as_quick_as_the_best(timings, most, size):
-    assert choice.best_size(timings, most) == size
+    assert fusing_choice.best_size(timings, most) == size
 
 
 @given(
-    st.dictionaries(st.sampled_from(choice.SIZES), st.floats(1e-6, 1e3)),
+    st.dictionaries(st.sampled_from(fusing_choice.SIZES), st.floats(1e-6, 1e3)),
     st.floats(1e-6, 1e3),
     st.integers(0, 100),
 )
 def test_fused_is_never_taken_without_its_gain(timings, solo, most):
-    size = choice.best_size({1: solo, **timings}, most)
+    size = fusing_choice.best_size({1: solo, **timings}, most)
     allowed = {k: seconds for k, seconds in timings.items() if k <= most}
     if size == 1:
-        assert all(solo < choice.LEAST_GAIN * seconds * (1 + 1e-9) for seconds in allowed.values())
+        assert all(
+            solo < fusing_choice.LEAST_GAIN * seconds * (1 + 1e-9) for seconds in allowed.values()
+        )
         return
     assert size <= most
-    assert solo >= choice.LEAST_GAIN * allowed[size] * (1 - 1e-9)
-    assert allowed[size] <= choice.CLOSE * min(allowed.values())
+    assert solo >= fusing_choice.LEAST_GAIN * allowed[size] * (1 - 1e-9)
+    assert allowed[size] <= fusing_choice.CLOSE * min(allowed.values())
 
 
 @pytest.mark.parametrize(
@@ -62,8 +65,8 @@ def test_fused_is_never_taken_without_its_gain(timings, solo, most):
         ({"trials": 60, "workers": 2}, 0.0, 7),
         ({"trials": 12, "workers": 2}, 0.0, 1),
         ({"trials": 3}, 0.0, 0),
-        ({"trials": 1e9}, 0.0, wanted.MOST_AT_ONCE),
-        ({"seconds": 100.0}, 0.0, wanted.MOST_AT_ONCE),  # not known before a step was timed
+        ({"trials": 1e9}, 0.0, fuse_option.MOST_AT_ONCE),
+        ({"seconds": 100.0}, 0.0, fuse_option.MOST_AT_ONCE),  # not known before a step was timed
         ({"seconds": 100.0}, 0.01, 2),  # ten trials of 10 s one by one
         ({"seconds": 100.0, "workers": 2}, 0.01, 2),  # of 20 trials
         ({"seconds": 100.0, "trials": 4}, 0.01, 1),
@@ -74,11 +77,11 @@ def test_at_most_a_quarter_of_the_study_trains_at_once(extent, step, most):
 
 
 def test_a_calibration_costs_little_of_what_it_may_save():
-    assert choice.calibration_budget(2.0) is None
+    assert fusing_choice.calibration_budget(2.0) is None
     for seconds in (5.0, 60.0, 3600.0, math.inf):
-        budget = choice.calibration_budget(seconds)
-        assert choice.LEAST_SECONDS <= budget <= choice.MOST_SECONDS
-        assert budget <= max(choice.LEAST_SECONDS, 0.02 * seconds)
+        budget = fusing_choice.calibration_budget(seconds)
+        assert fusing_choice.LEAST_SECONDS <= budget <= fusing_choice.MOST_SECONDS
+        assert budget <= max(fusing_choice.LEAST_SECONDS, 0.02 * seconds)
 
 
 def test_training_is_what_is_left_for_each_worker():
@@ -92,7 +95,7 @@ def test_training_is_what_is_left_for_each_worker():
     [(1, []), (2, [2]), (3, [2, 3]), (15, [2, 4, 8, 15]), (16, [2, 4, 8, 16]), (17, [2, 4, 8, 16])],
 )
 def test_sizes_that_are_tried(most, sizes):
-    assert choice.sizes_to_try(most) == sizes
+    assert fusing_choice.sizes_to_try(most) == sizes
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_sizes_that_are_tried(most, sizes):
     ],
 )
 def test_timings_of_another_study_are_enough_or_not(timings, tried, most, is_enough):
-    assert choice.covers(timings, tried, most) == is_enough
+    assert fusing_choice.covers(timings, tried, most) == is_enough
 
 
 def test_a_choice_in_a_line_and_in_a_row():
@@ -137,11 +140,16 @@ def test_a_choice_in_a_line_and_in_a_row():
 @pytest.mark.parametrize("text", ["", "1", "0", "-4", "2.5", "on", "AUTO", "1025", "²", "9" * 5000])
 def test_what_fuse_does_not_take(text):
     with pytest.raises(SpecError, match=r"^--fuse .*: auto, off or a number of trials at once"):
-        wanted.parse(text)
+        fuse_option.parse(text)
 
 
 def test_what_fuse_takes():
-    assert [wanted.parse(text) for text in ("auto", "off", "2", "64")] == ["auto", "off", 2, 64]
+    assert [fuse_option.parse(text) for text in ("auto", "off", "2", "64")] == [
+        "auto",
+        "off",
+        2,
+        64,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +163,8 @@ def test_studies_that_cannot_train_so_many_at_once(space, words):
     size = 4 if space else 13
     spec = tiny_spec(space={"optimizers": {"sgd": {}}, "schedules": {"constant": {}}, **space})
     with pytest.raises(SpecError, match=f"^--fuse {size}: .*{words}"):
-        wanted.check(spec, size)
-    wanted.check(spec, "auto")
+        fuse_option.check(spec, size)
+    fuse_option.check(spec, "auto")
 
 
 class Machine:
@@ -164,7 +172,7 @@ class Machine:
 
     def __init__(self, timings, monkeypatch):
         self.timings, self.now, self.admitted = timings, 0.0, []
-        monkeypatch.setattr(calibrate.time, "process_time", lambda: self.now)
+        monkeypatch.setattr(timing_calibrator.time, "process_time", lambda: self.now)
 
     def make(self, size):
         return FakeEngine(self, size)
@@ -223,7 +231,7 @@ def test_a_calibration_ends_early(timings, budget, last, monkeypatch):
 
 
 def test_too_little_memory_ends_a_calibration(monkeypatch):
-    monkeypatch.setattr(calibrate, "free_bytes", lambda device: 4 * 5000)
+    monkeypatch.setattr(timing_calibrator, "free_bytes", lambda device: 4 * 5000)
     found, _, _ = calibrated({1: 4e-3, 2: 3e-3}, monkeypatch)
     assert max(found) == 2
 

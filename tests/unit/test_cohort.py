@@ -26,9 +26,10 @@ from trained_together import (
     with_dropout,
 )
 
-from lrsearch.training import checkpoint
+from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import SoloEngine
-from lrsearch.training.stacked import CohortError, Stacked
+from lrsearch.training.failures import CohortError
+from lrsearch.training.fused.stacked import Stacked
 
 #: 102 steps.
 EPOCHS = 17
@@ -228,13 +229,13 @@ def test_a_cohort_that_is_resumed_goes_on_to_the_same_bits(model, step):
     advance(first, trained, 6)
     if step > 6:
         first.advance(step - 6)
-    saved = [checkpoint.pack(slot) for slot, _ in trained]
+    saved = [checkpoint_state.pack(slot) for slot, _ in trained]
     torch.manual_seed(99)
     second = make_cohort(4, task, recipes[0])
     resumed = []
     for recipe, data in zip(recipes, saved, strict=True):
         slot = second.admit(recipe)
-        assert checkpoint.unpack(slot, data) == []
+        assert checkpoint_state.unpack(slot, data) == []
         resumed.append((slot, []))
     assert all(second.fits(slot) for slot, _ in resumed)
     while second.slots:
@@ -265,7 +266,7 @@ def test_a_trial_of_a_cohort_goes_on_alone_and_one_alone_in_a_cohort(kind):
         first.advance(3)
         second = after()
         resumed = second.admit(recipe)
-        assert checkpoint.unpack(resumed, checkpoint.pack(slot)) == []
+        assert checkpoint_state.unpack(resumed, checkpoint_state.pack(slot)) == []
         while second.slots:
             advance(second, [(resumed, [])])
         assert difference(resumed.kept, expected.kept) < ROUNDING
@@ -280,7 +281,7 @@ def test_one_that_stands_elsewhere_in_its_epoch_does_not_fit():
     second = make_cohort(2, task, recipe)
     second.admit(recipe)
     other = second.admit(recipe)
-    checkpoint.unpack(other, checkpoint.pack(slot))
+    checkpoint_state.unpack(other, checkpoint_state.pack(slot))
     assert not second.fits(other)
     second.drop(other)
     assert second.may_join()
@@ -306,14 +307,14 @@ def test_one_that_does_not_fit_leaves_the_random_numbers_of_those_who_stay(begun
     first = make_cohort(2, task, recipe)
     slot = first.admit(recipe)
     first.advance(4)
-    saved = checkpoint.pack(slot)
+    saved = checkpoint_state.pack(slot)
     second = make_cohort(2, task, recipe)
     stays = second.admit(recipe)
     if begun:
-        checkpoint.unpack(stays, saved)
+        checkpoint_state.unpack(stays, saved)
     goes = second.admit(recipe)
     if not begun:
-        checkpoint.unpack(goes, saved)
+        checkpoint_state.unpack(goes, saved)
     assert not second.fits(goes)
     second.drop(goes)
     while second.slots:

@@ -7,7 +7,7 @@ from confirmed_runs import SEED, rounds_of, run, setting
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsearch.confirm_plan import CHOOSE, REPORT, TEST_FOLLOWS, Round, run_for_test, shape
+from lrsearch.confirmation.plan import CHOOSE, REPORT, TEST_FOLLOWS, Round, run_for_test, shape
 
 CANDIDATES = [11, 12, 13, 14, 15, 16, 17, 18]
 

@@ -10,13 +10,19 @@ from hypothesis import strategies as st
 from scipy import stats
 from tiny_studies import tiny_spec
 
-from lrsearch.answer import recipe_text
-from lrsearch.basin import LrTrial, width
-from lrsearch.candidates import Candidate, ranked, smoothed_score
-from lrsearch.confirm_plan import REPORT
-from lrsearch.confirm_stats import difference, interval, pooled_spread, signed_rank, verdict
-from lrsearch.confirm_summary import summary
-from lrsearch.confirm_words import sentences
+from lrsearch.confirmation.candidates import Candidate, ranked, smoothed_score
+from lrsearch.confirmation.lr_tolerance import LrTrial, width
+from lrsearch.confirmation.plan import REPORT
+from lrsearch.confirmation.recommendation import summary
+from lrsearch.confirmation.statistics import (
+    difference,
+    interval,
+    pooled_spread,
+    signed_rank,
+    verdict,
+)
+from lrsearch.report.text.answer import recipe_text
+from lrsearch.report.text.confirmation import sentences
 
 MINIMIZE = tiny_spec()
 MAXIMIZE = tiny_spec(objective={"metric": "mae", "direction": "maximize"})

@@ -8,13 +8,13 @@ import click
 import pytest
 import yaml
 
+from lrsearch.catalog.domains import Fixed, Range
+from lrsearch.catalog.optimizers import OPTIMIZERS
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.cli import cli
-from lrsearch.optimizers import OPTIMIZERS
 from lrsearch.preflight import check_file
-from lrsearch.presets import PRESETS
-from lrsearch.ranges import Fixed, Range
-from lrsearch.schedules import SCHEDULES
-from lrsearch.spec import StudySpec
+from lrsearch.space.presets import PRESETS
+from lrsearch.spec.study_spec import StudySpec
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lrsearch.range_plan import ramp_plan
+from lrsearch.range_test.plan import ramp_plan
 from lrsearch.storage import range_tests
-from lrsearch.training.ramp import RangeTraining
+from lrsearch.training.range_test import RangeTraining
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 LINE_TASK = """

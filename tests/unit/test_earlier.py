@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsearch.earlier import EarlierStudy
 from lrsearch.errors import SpecError
-from lrsearch.space_file import parse_space
-from lrsearch.spec import StudySpec
-from lrsearch.study.knowledge import encode
+from lrsearch.space.parse import parse_space
+from lrsearch.spec.earlier_study import EarlierStudy
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.study.optuna.encoding import encode
 
 STUDY = {"name": "a", "task": "t.py:task", "epochs": 3, "budget": {"trials": 3}}
 PLAIN = {

@@ -34,13 +34,13 @@ from torch.nn.functional import cross_entropy
 from torch.optim import SGD, Adagrad, Adam, AdamW
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from lrsearch.spec import StudySpec
-from lrsearch.task import LoadedTask
-from lrsearch.training import checkpoint
-from lrsearch.training.cohort import Cohort
-from lrsearch.training.setup import TaskCache
-from lrsearch.training.slot import CHECK_EVERY
-from lrsearch.training.store import CheckpointStore
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage.checkpoint_store import CheckpointStore
+from lrsearch.task.task import LoadedTask
+from lrsearch.training import checkpoint_state
+from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.training_run import CHECK_EVERY
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
 WARMUP = 0.25
@@ -167,9 +167,9 @@ def store(tmp_path):
 
 def pass_on(training, store, make, rows=()):
     """What a takeover does: the state goes through a file into a trial that just began."""
-    saved = store.write("trial", 1, training.step, checkpoint.pack(training, rows))
+    saved = store.write("trial", 1, training.step, checkpoint_state.pack(training, rows))
     fresh = make()
-    assert checkpoint.unpack(fresh, store.read(saved.file, saved.sha256)) == list(rows)
+    assert checkpoint_state.unpack(fresh, store.read(saved.file, saved.sha256)) == list(rows)
     return fresh
 
 
@@ -410,7 +410,7 @@ def test_saving_does_not_disturb_the_trial_that_goes_on(store):
     training, rows = make_training(recipe_of(pair)), []
     for step in range(1, TOTAL_STEPS + 1):
         rows += run(training, until=step)
-        checkpoint.pack(training)
+        checkpoint_state.pack(training)
     assert_same_run(training, rows, uninterrupted(pair))
 
 
@@ -573,7 +573,7 @@ def everything(training):
             "optimizer": training.optimizer.state_dict(),
             "scheduler": training.scheduler.state_dict(),
             "ema": training.ema.average,
-            "position": {name: getattr(training, name) for name in checkpoint._POSITION},
+            "position": {name: getattr(training, name) for name in checkpoint_state._POSITION},
             "loss_sum": training.loss_sum,
             "rng": torch.get_rng_state(),
         }
@@ -583,7 +583,7 @@ def everything(training):
 def other_threads(training):
     torch.set_num_threads(2)
     try:
-        return checkpoint.pack(training)
+        return checkpoint_state.pack(training)
     finally:
         torch.set_num_threads(1)
 
@@ -592,7 +592,7 @@ def other_torch(training):
     version = torch.__version__
     torch.__version__ = "1.0.0"
     try:
-        return checkpoint.pack(training)
+        return checkpoint_state.pack(training)
     finally:
         torch.__version__ = version
 
@@ -600,13 +600,13 @@ def other_torch(training):
 def other_fused(training):
     fused = make_training(make_recipe(optimizer={"name": "sgd", "lr": 0.05, "fused": True}))
     run(fused, until=9)
-    return checkpoint.pack(fused)
+    return checkpoint_state.pack(fused)
 
 
 def other_recipe(training):
     another = make_training(make_recipe(optimizer={"name": "sgd", "lr": 0.06}))
     run(another, until=9)
-    return checkpoint.pack(another)
+    return checkpoint_state.pack(another)
 
 
 def other_model(training):
@@ -617,7 +617,7 @@ def other_model(training):
 
     another = make_training(task=make_task(model=make_wider))
     run(another, until=9)
-    return checkpoint.pack(another)
+    return checkpoint_state.pack(another)
 
 
 class Attack:
@@ -640,14 +640,17 @@ UNUSABLE = {
     "code": (attack, "cannot be read, starting anew: UnpicklingError: Weights only load failed"),
     "nothing": (lambda training: b"", "cannot be read, starting anew: "),
     "garbage": (lambda training: bytes(range(256)) * 50, "cannot be read, starting anew: "),
-    "half": (lambda training: checkpoint.pack(training)[:2000], "cannot be read, starting anew: "),
+    "half": (
+        lambda training: checkpoint_state.pack(training)[:2000],
+        "cannot be read, starting anew: ",
+    ),
     "a list": (lambda training: saved_value([1]), "cannot be read, starting anew: TypeError"),
     "facts alone": (
-        lambda training: saved_value({"facts": checkpoint.facts(training)}),
+        lambda training: saved_value({"facts": checkpoint_state.facts(training)}),
         "cannot be read, starting anew: KeyError",
     ),
     "no weights": (
-        lambda training: saved_value({"facts": checkpoint.facts(training), "rows": "[]"}),
+        lambda training: saved_value({"facts": checkpoint_state.facts(training), "rows": "[]"}),
         "does not fit, starting anew: KeyError",
     ),
 }
@@ -667,7 +670,7 @@ def test_a_checkpoint_that_cannot_be_used_leaves_the_trial_at_its_start(kind, ca
     data = make(training)
     fresh = make_training()
     before = everything(fresh)
-    assert checkpoint.unpack(fresh, data) is None
+    assert checkpoint_state.unpack(fresh, data) is None
     assert everything(fresh) == before
     (line,) = caplog.messages
     assert line.startswith("a checkpoint")
@@ -705,7 +708,7 @@ def test_rows_travel_with_a_checkpoint_whatever_they_hold(store):
 def test_a_checkpoint_holds_nothing_but_tensors_and_plain_values():
     training = make_training()
     run(training, until=9)
-    state = torch.load(io.BytesIO(checkpoint.pack(training)), weights_only=True)
+    state = torch.load(io.BytesIO(checkpoint_state.pack(training)), weights_only=True)
     assert state["position"]["step"] == 9
 
 

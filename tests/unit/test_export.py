@@ -13,15 +13,15 @@ import small
 import torch
 from torch import nn
 
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.export import FORMATS, export
-from lrsearch.recipe import Recipe
-from lrsearch.rungs import make_plan
-from lrsearch.schedules import SCHEDULES
-from lrsearch.spec_parts import ValidateEvery
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.parts import ValidateEvery
 from lrsearch.training.data import make_splits
-from lrsearch.training.loop import Training
-from lrsearch.training.setup import steps_per_epoch
+from lrsearch.training.solo import Training
+from lrsearch.training.start import steps_per_epoch
+from lrsearch.trial.validations import make_plan
 
 OPTIMIZERS = [
     {"name": "sgd", "lr": 0.05},

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lrsearch.cost import cost_plan
-from lrsearch.lint import Scale, lint
-from lrsearch.spec import StudySpec
+from lrsearch.advice.cost import cost_plan
+from lrsearch.advice.lint import Scale, lint
+from lrsearch.spec.study_spec import StudySpec
 
 STUDY = {
     "name": "small",

@@ -11,10 +11,10 @@ from small import make_recipe, make_task, make_training, run
 from torch import nn
 from torch.optim import SGD
 
+from lrsearch.catalog.compatibility import illegal, illegal_pair, takes_warmup
+from lrsearch.catalog.optimizers import OPTIMIZERS
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
-from lrsearch.legality import illegal, illegal_pair, takes_warmup
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.schedules import SCHEDULES
 
 DOCS = (Path(__file__).parents[2] / "docs" / "space.md").read_text(encoding="utf-8")
 PAIRS = [(optimizer, schedule) for optimizer in OPTIMIZERS for schedule in SCHEDULES]

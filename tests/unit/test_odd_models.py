@@ -23,9 +23,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy, relu
 
 from lrsearch.errors import TaskError
-from lrsearch.training import checkpoint
+from lrsearch.training import checkpoint_state
 from lrsearch.training.data import make_splits, to_device
-from lrsearch.training.probe import probe
+from lrsearch.training.timing.probe import probe
 
 SEED = 3
 
@@ -245,7 +245,7 @@ def test_a_layer_that_joins_late_resumes_to_the_same_bits(step):
     whole, first, second = (training_of(LateBranch, "adam") for _ in range(3))
     run(whole)
     run(first, until=step)
-    assert checkpoint.unpack(second, checkpoint.pack(first)) == []
+    assert checkpoint_state.unpack(second, checkpoint_state.pack(first)) == []
     run(second)
     expected = values(whole.model)
     assert all(torch.equal(value, expected[name]) for name, value in values(second.model).items())

@@ -9,13 +9,13 @@ import torch
 from small import make_model, make_recipe, make_training, run
 from torch import nn
 
+from lrsearch.catalog.domains import Choice, Fixed, Range
+from lrsearch.catalog.fields import BETAS, DECAY_RATE, FLAG, Anything, Limit, Word
+from lrsearch.catalog.lookup import check_optimizer
+from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.errors import SpecError, TaskError
-from lrsearch.limits import BETAS, DECAY_RATE, FLAG, Anything, Limit, Word
-from lrsearch.lookup import check_optimizer
-from lrsearch.muon import MuonWithAdamW
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.parameters import build_optimizer
-from lrsearch.ranges import Choice, Fixed, Range
+from lrsearch.recipe.build_optimizer import build_optimizer
+from lrsearch.recipe.muon import MuonWithAdamW
 
 LR = reference.LR
 DECAYED = {"weight_decay": 1e-3, "weight_decay_exclude_1d": False}

@@ -5,10 +5,10 @@ import math
 import pytest
 
 from lrsearch.errors import SpecError
-from lrsearch.presets import PRESETS
-from lrsearch.preview import sample
-from lrsearch.report.preview import preview_figure, save_preview
-from lrsearch.spec import StudySpec
+from lrsearch.report.plots.sampled_schedules import preview_figure, save_preview
+from lrsearch.space.presets import PRESETS
+from lrsearch.spec.sample_recipes import sample
+from lrsearch.spec.study_spec import StudySpec
 
 PLATEAU = {"optimizers": ["sgd", "adagrad"], "schedules": ["plateau", "one_cycle"]}
 

@@ -9,7 +9,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
-from lrsearch.study.quick_tpe import (
+from lrsearch.study.optuna.quick_tpe import (
     KNOWN_VERSIONS,
     QuickTPESampler,
     SeenTrial,

@@ -12,12 +12,14 @@ from small import make_task
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from lrsearch.range_plan import ramp_plan
-from lrsearch.range_tests import FACTOR
-from lrsearch.spec import StudySpec
-from lrsearch.task import LoadedTask, Task
-from lrsearch.training.ramp import RangeTraining, start_ramp
-from lrsearch.training.setup import TaskCache, TrialFailedError, start_training
+from lrsearch.range_test.analysis import FACTOR
+from lrsearch.range_test.plan import ramp_plan
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.task import LoadedTask, Task
+from lrsearch.training.failures import TrialFailedError
+from lrsearch.training.range_test import RangeTraining, start_ramp
+from lrsearch.training.start import start_training
+from lrsearch.training.task_cache import TaskCache
 
 CPU = torch.device("cpu")
 #: 200 of 2,000 recorded trials: config and final values.

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from lrsearch import preflight
+from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.errors import SpecError
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.range_plan import ramp_plan, range_plan, sampler_window
-from lrsearch.spec import StudySpec
+from lrsearch.range_test.plan import ramp_plan, range_plan, sampler_window
+from lrsearch.spec.study_spec import StudySpec
 
 STUDY = {"name": "small", "task": "task.py:task", "epochs": 30, "budget": {"trials": 60}}
 LR = {"low": 1e-3, "high": 1.0, "log": True}

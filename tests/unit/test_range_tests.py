@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ramps import LRS, from_losses, make_ramp, near
 
-from lrsearch.range_tests import (
+from lrsearch.range_test.analysis import (
     FACTOR,
     START_STEPS,
     RangeTest,

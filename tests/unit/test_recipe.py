@@ -11,11 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
+from lrsearch.catalog.optimizers import OPTIMIZERS
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.recipe import Recipe, to_yaml
-from lrsearch.schedules import SCHEDULES
-from lrsearch.space_file import parse_space
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.parse import parse_space
+from lrsearch.user_input import to_yaml
 
 EVERYTHING = parse_space(
     {

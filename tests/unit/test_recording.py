@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss, relu
 from trained_together import drive, make_cohort, no_dropout, same, with_dropout
 
-from lrsearch.training import recording
-from lrsearch.training.recording import Recordings, is_static
+from lrsearch.training import recorded_step
+from lrsearch.training.recorded_step import Recordings, is_static
 
 WIDTH = 8
 COUNTS = []
@@ -105,15 +105,15 @@ def test_neither_are_losses():
 @pytest.fixture
 def soon(monkeypatch):
     """Record the second step; the functions that were recorded, with what came of it."""
-    monkeypatch.setattr(recording, "RECORD_AFTER", 2)
+    monkeypatch.setattr(recorded_step, "RECORD_AFTER", 2)
     made = []
-    real = recording.record
+    real = recorded_step.record
 
     def record(function, arguments):
         made.append(real(function, arguments))
         return made[-1]
 
-    monkeypatch.setattr(recording, "record", record)
+    monkeypatch.setattr(recorded_step, "record", record)
     return made
 
 
@@ -133,8 +133,8 @@ def test_what_is_repeated_gives_the_same_bits(make, changes, soon, monkeypatch):
     first = make_cohort(3, task, recipes[0])
     repeated = drive(first, recipes)
     assert len(soon) == 1
-    monkeypatch.setattr(recording, "is_static", lambda *_: False)
-    monkeypatch.setattr("lrsearch.training.stacked.is_static", lambda *_: False)
+    monkeypatch.setattr(recorded_step, "is_static", lambda *_: False)
+    monkeypatch.setattr("lrsearch.training.fused.stacked.is_static", lambda *_: False)
     plain = drive(make_cohort(3, task, recipes[0]), recipes)
     assert len(soon) == 1
     for (slot, rows), (other, wanted) in zip(repeated, plain, strict=True):
@@ -161,7 +161,7 @@ def test_what_cannot_be_recorded_is_called(soon, monkeypatch, caplog):
     def refuse(function, arguments):
         raise RuntimeError("not of this kind")
 
-    monkeypatch.setattr(recording, "record", refuse)
+    monkeypatch.setattr(recorded_step, "record", refuse)
     caplog.set_level("INFO", logger="lrsearch")
     cohort = make_cohort(3, make_task(model=no_dropout), RECIPES[0])
     assert len(drive(cohort, RECIPES)) == 3

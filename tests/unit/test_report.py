@@ -15,19 +15,22 @@ from ramps import make_ramp, make_result
 from tiny_studies import EPOCHS, LEASE, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
 from torch import nn
 
-from lrsearch.answer import study_text
 from lrsearch.errors import LrsearchError, StudyError
-from lrsearch.recipe import Recipe
-from lrsearch.report import figures, page, plots, range_plots, words
-from lrsearch.report.data import load_report
-from lrsearch.report.hindsight import hindsight
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report import page as report_page
+from lrsearch.report.load import load_report
+from lrsearch.report.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
+from lrsearch.report.model import Curve
 from lrsearch.report.page import write_report
-from lrsearch.report.sequences import MOST_POINTS, lr_sequence, recorded_sequence
-from lrsearch.report.tables import Curve
+from lrsearch.report.plots import figures, plots, range_test
+from lrsearch.report.summary import reviewed
+from lrsearch.report.text import format
+from lrsearch.report.text import page as text_page
+from lrsearch.report.text.answer import study_text
+from lrsearch.report.text.hindsight import hindsight
 from lrsearch.storage import curves, range_tests
-from lrsearch.storage.tables import TrialState
-from lrsearch.study.database import open_database
-from lrsearch.summary import reviewed
+from lrsearch.study.prepare_database import open_database
+from lrsearch.trial.states import TrialState
 
 SPACE = {
     "optimizers": {"sgd": {"momentum": 0.9}, "adamw": {}},
@@ -135,10 +138,10 @@ def test_hindsight_is_a_section_of_page_and_markdown(mixed):
     report = replace(report, audit=audit, advice=advice, cost=cost)
     found = hindsight(report)
     assert [row[:3] for row in found.audit.rows] == [("cosine", "20", "1"), ("all", "20", "1")]
-    assert ("audit", "7.5", "within the search", "0 s") in words.cost(report).rows
-    content = page._content(report, [])
+    assert ("audit", "7.5", "within the search", "0 s") in text_page.cost(report).rows
+    content = report_page._content(report, [])
     for name, escapes in (("report.html.jinja", True), ("report.md.jinja", False)):
-        text = page._template(name, autoescape=escapes).render(content)
+        text = report_page._template(name, autoescape=escapes).render(content)
         for line in (*found.warnings, *found.lines):
             assert (escape(line) if escapes else line) in text
 
@@ -533,7 +536,7 @@ def test_the_answer_is_the_confirmed_mean_with_its_interval(database):
     best = finish(search, TrialState.COMPLETE, [0.2])
     second = finish(search, TrialState.COMPLETE, [0.25])
     entries = [confirmed_entry(second), confirmed_entry(baseline, "baseline", mean=0.7)]
-    answer = words.answer(load(search, entries))
+    answer = text_page.answer(load(search, entries))
     assert answer.heading == "The confirmed recipe"
     assert answer.recipe == second.recipe.title()
     score, searched, compared = answer.lines
@@ -559,14 +562,14 @@ def test_the_baseline_is_judged_by_the_same_seeds(fields, verdict, database):
     tied = fields["mean"] == 0.45
     second = confirmed_entry(baseline, "baseline", mean=0.5, tied=tied)
     entries = [confirmed_entry(winner, **fields), second]
-    assert verdict in words.answer(load(search, entries)).lines[-1]
+    assert verdict in text_page.answer(load(search, entries)).lines[-1]
 
 
 def test_a_single_confirmation_run_has_no_interval(database):
     search = make_search(database)
     trial = finish(search, TrialState.COMPLETE, [0.2])
     entry = confirmed_entry(trial, ci95=None, n=1, failed=1, values=[0.3], seeds=[4])
-    (score, searched) = words.answer(load(search, [entry])).lines
+    (score, searched) = text_page.answer(load(search, [entry])).lines
     assert "one run with a fresh seed, so without an interval." in score
     assert "1 run more gave no value" in score
     assert "the search's best." in searched
@@ -588,7 +591,7 @@ def test_the_page_says_why_it_is_recommended_and_what_the_search_promised(databa
     )
     second = confirmed_entry(rival, "rival", tied=True, difference=beside)
     report = load(search, [entry, second])
-    assert words.answer(report).lines[2:] == (
+    assert text_page.answer(report).lines[2:] == (
         "Recommended: tied with trial 1, and cheaper.",
         "Runner-up, trial 1: +0.01 (95 % CI -0.02 .. +0.04), Wilcoxon p = 0.31 on 6 fresh seeds; "
         "tied.",
@@ -597,8 +600,8 @@ def test_the_page_says_why_it_is_recommended_and_what_the_search_promised(databa
         "noise of seeds.",
         "On the test set, in one more run: loss 0.31, mae 0.2.",
     )
-    cells = [row[4:6] for row in words.confirmation(report).rows]
-    assert cells == [("yes", words.EMPTY), ("yes", "0.31")]
+    cells = [row[4:6] for row in text_page.confirmation(report).rows]
+    assert cells == [("yes", format.EMPTY), ("yes", "0.31")]
 
 
 @pytest.mark.parametrize("role", ["winner", "baseline"])
@@ -607,7 +610,7 @@ def test_a_baseline_that_beats_the_search_is_the_answer(database, role):
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     winner = finish(search, TrialState.COMPLETE, [0.2])
     entries = [confirmed_entry(baseline, role), confirmed_entry(winner, "rival", mean=0.5)]
-    answer = words.answer(load(search, entries))
+    answer = text_page.answer(load(search, entries))
     assert answer.recipe == baseline.recipe.title()
     assert answer.lines[-1].endswith("it is the recipe above; no recipe of the search was better.")
 
@@ -616,13 +619,13 @@ def test_what_a_pruned_trial_had_is_said_to_be_of_then(database):
     search = make_search(database)
     best = finish(search, TrialState.COMPLETE, [0.2])
     pruned = finish(search, TrialState.PRUNED, [0.6])
-    searched = words.answer(load(search, [confirmed_entry(pruned)])).lines[1]
+    searched = text_page.answer(load(search, [confirmed_entry(pruned)])).lines[1]
     assert "0.6 when it was pruned; the search's best was 0.2" in searched
     assert searched.endswith(f"(trial {best.number}), which confirmation does not recommend.")
 
 
 def test_an_unconfirmed_best_is_said_to_be_one(mixed):
-    answer = words.answer(load(mixed))
+    answer = text_page.answer(load(mixed))
     assert answer.heading == "The best recipe so far, not confirmed"
     assert "val_loss 0.125" in answer.lines[0]
     assert answer.lines[1].endswith("0.6 on the search's seed.")
@@ -632,7 +635,7 @@ def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
     search = make_search(database, objective=ACCURACY)
     rows = [curve_row(1, metrics={"accuracy": 0.5, "mae": 0.0, "odd": None})]
     finish(search, TrialState.COMPLETE, rows=rows)
-    assert words.answer(load(search)).lines[0].startswith("accuracy 0.5, mae 0 in trial 0")
+    assert text_page.answer(load(search)).lines[0].startswith("accuracy 0.5, mae 0 in trial 0")
 
 
 @pytest.mark.parametrize(
@@ -648,12 +651,12 @@ def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
 def test_no_answer_says_why(case, line, database):
     search = make_search(database)
     case(search)
-    answer = words.answer(load(search))
+    answer = text_page.answer(load(search))
     assert (answer.heading, answer.recipe, answer.lines) == ("No answer yet", None, (line,))
 
 
 def test_the_cost_stands_against_the_plan(mixed):
-    grid = words.cost(load(mixed, planned={"search": 48.0, "confirm": 12.0}))
+    grid = text_page.cost(load(mixed, planned={"search": 48.0, "confirm": 12.0}))
     assert grid.rows == (
         ("search", "14.5", "48", "6 s"),
         ("confirmation", "0", "12", "0 s"),
@@ -664,7 +667,7 @@ def test_the_cost_stands_against_the_plan(mixed):
 def test_a_cost_without_a_bound_has_no_bounded_total(database):
     search = make_search(database, budget={"time": "20m"})
     one_trial(search)
-    assert [row[2] for row in words.cost(load(search)).rows] == [words.EMPTY, words.EMPTY]
+    assert [row[2] for row in text_page.cost(load(search)).rows] == [format.EMPTY, format.EMPTY]
 
 
 @pytest.mark.parametrize(
@@ -681,7 +684,7 @@ def test_mean_and_interval_have_the_same_decimals(mean, half, text, database):
     search = make_search(database)
     trial = finish(search, TrialState.COMPLETE, [0.2])
     entry = confirmed_entry(trial, mean=mean, ci95=[mean - half, mean + half])
-    assert words.mean(load(search, [entry]).winner()) == text
+    assert text_page.mean(load(search, [entry]).winner()) == text
 
 
 # --- range tests
@@ -719,16 +722,16 @@ def test_range_tests_are_a_table_a_picture_and_a_cost(database, tmp_path):
         database, sgd=sgd, adamw=make_result(FLAT, optimizer="adamw"), rmsprop="a|b", adam=None
     )
     report = load(search, planned={"range_test": 80.0, "search": 48.0})
-    first, second, third, fourth = words.range_tests(report.range_tests).rows
+    first, second, third, fourth = text_page.range_tests(report.range_tests).rows
     low, high = sgd.window
     assert first[:2] == ("sgd", f"{low:.2g} to {high:.2g}")
     valley = sgd.valley
     assert first[4] == f"{valley.median:.2g} ({valley.low:.2g} to {valley.high:.2g})"
     assert first[-1] == "3"
     assert second[1].startswith("none: the loss fell by less")
-    assert third[:3] == ("rmsprop", "none: a|b", words.EMPTY)
+    assert third[:3] == ("rmsprop", "none: a|b", format.EMPTY)
     assert fourth[:2] == ("adam", "waiting")
-    assert words.cost(report).rows[0] == ("range test", "48", "80", "6 s")
+    assert text_page.cost(report).rows[0] == ("range test", "48", "80", "6 s")
     shown = study_text(reviewed(search)).splitlines()
     assert f"range test of sgd: lr {low:.3g} to {high:.3g}" in shown
     assert "range test of rmsprop: no window, a|b" in shown
@@ -744,7 +747,7 @@ def test_range_tests_are_a_table_a_picture_and_a_cost(database, tmp_path):
 def test_a_range_test_is_drawn_with_its_seeds_window_and_edge():
     result = make_result(*noisy(0, 1, 2))
     ax = Figure().add_subplot()
-    handles = range_plots.plot_range_test(result, ax)
+    handles = range_test.plot_range_test(result, ax)
     labels = ["a seed's loss", "smoothed, median of seeds", "window", "valley"]
     assert list(handles) == [*labels, "lowest / 10", "edge"]
     drawn = [line for line in ax.lines if len(line.get_xdata()) > 2]
@@ -905,7 +908,7 @@ def test_notes_are_shown_as_they_are(database, tmp_path):
 def test_markdown_says_what_the_page_says(written):
     report, path = written
     text = check_markdown(path.parent)
-    answer = words.answer(report)
+    answer = text_page.answer(report)
     for part in (answer.heading, answer.recipe, *answer.lines, "lrsearch export tiny"):
         assert part in text
     assert text.count("\n| 2 |") == 3  # confirmed, among the best, among all

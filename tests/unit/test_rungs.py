@@ -7,8 +7,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lrsearch.rungs import NEAR, make_plan, signal
-from lrsearch.rungs import survives as survives_among
+from lrsearch.trial.pruning import signal
+from lrsearch.trial.pruning import survives as survives_among
+from lrsearch.trial.validations import NEAR, make_plan
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 signals = st.lists(finite | st.integers(-3, 3).map(float), min_size=1, max_size=30)

@@ -20,13 +20,13 @@ from torch.optim.lr_scheduler import (
     SequentialLR,
 )
 
+from lrsearch.catalog.compatibility import illegal
+from lrsearch.catalog.optimizers import OPTIMIZERS
+from lrsearch.catalog.schedules import SCHEDULES, check_schedule
 from lrsearch.errors import SpecError
-from lrsearch.legality import illegal
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.plateau import Plateau
-from lrsearch.recipe import Recipe
-from lrsearch.schedules import SCHEDULES, check_schedule
-from lrsearch.space_file import parse_space
+from lrsearch.recipe.plateau import Plateau
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.parse import parse_space
 
 LR = reference.LR
 T = 24

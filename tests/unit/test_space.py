@@ -10,14 +10,14 @@ from drawn import DrawnTrial
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrsearch.catalog.domains import Choice, Fixed, Range
+from lrsearch.catalog.optimizers import OPTIMIZERS
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.presets import PRESETS
-from lrsearch.ranges import Choice, Fixed, Range
-from lrsearch.recipe import Recipe
-from lrsearch.schedules import SCHEDULES
-from lrsearch.space import SearchSpace
-from lrsearch.space_file import parse_space
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.parse import parse_space
+from lrsearch.space.presets import PRESETS
+from lrsearch.space.search_space import SearchSpace
 
 DEFAULT = parse_space("default")
 EVERYTHING = parse_space(

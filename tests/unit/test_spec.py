@@ -9,13 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.errors import SpecError
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.presets import PRESETS
-from lrsearch.recipe import Recipe
-from lrsearch.space_file import parse_space
-from lrsearch.spec import StudySpec
-from lrsearch.spec_parts import (
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.parse import parse_space
+from lrsearch.space.presets import PRESETS
+from lrsearch.spec.parts import (
     Budget,
     Checkpointing,
     Confirm,
@@ -24,6 +23,7 @@ from lrsearch.spec_parts import (
     Pruning,
     ValidateEvery,
 )
+from lrsearch.spec.study_spec import StudySpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 MINIMAL = {"name": "tiny", "task": "tiny.py:task", "epochs": 10, "budget": {"trials": 5}}

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from lrsearch.errors import SpecError
-from lrsearch.training.store import DEFAULT_FOLDER, CheckpointStore, owner
+from lrsearch.storage.checkpoint_store import DEFAULT_FOLDER, CheckpointStore, owner
 
 DATA = b"weights" * 100
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from lrsearch.errors import TaskError
-from lrsearch.task import code_hash, find_task, load_task, task_code
+from lrsearch.task.find import code_hash, find_task, load_task, task_code
 
 TASK = """
 import lrsearch

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_studies import curve_row
 
-from lrsearch import telemetry
-from lrsearch.telemetry import Telemetry
+from lrsearch.worker import curve_buffer
+from lrsearch.worker.curve_buffer import Telemetry
 
 
 @pytest.fixture(autouse=True)
 def _spill_soon(monkeypatch):
-    monkeypatch.setattr(telemetry, "MOST_ROWS", 5)
+    monkeypatch.setattr(curve_buffer, "MOST_ROWS", 5)
 
 
 def numbers(rows):

@@ -5,15 +5,15 @@ from drawn import DrawnTrial
 from hypothesis import given, reject
 from hypothesis import strategies as st
 
+from lrsearch.catalog.domains import Range
+from lrsearch.catalog.optimizers import OPTIMIZERS
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
-from lrsearch.optimizers import OPTIMIZERS
-from lrsearch.presets import PRESETS
-from lrsearch.ranges import Range
-from lrsearch.recipe import Recipe
-from lrsearch.schedules import SCHEDULES
-from lrsearch.space_file import parse_space
-from lrsearch.textbook import FIRST, textbook_recipes
-from lrsearch.units import suggest
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.parse import parse_space
+from lrsearch.space.presets import PRESETS
+from lrsearch.space.sampling_units import suggest
+from lrsearch.space.textbook import FIRST, textbook_recipes
 
 
 def pairs(recipes):

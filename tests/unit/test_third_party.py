@@ -23,15 +23,15 @@ from small import (
 )
 from torch.nn.functional import cross_entropy
 
+from lrsearch.catalog.domains import Range
+from lrsearch.catalog.fields import BETAS, DECAY_RATE, FLAG
+from lrsearch.catalog.lookup import check_optimizer, optimizer_info
 from lrsearch.errors import SpecError
 from lrsearch.export import export
-from lrsearch.limits import BETAS, DECAY_RATE, FLAG
-from lrsearch.lookup import check_optimizer, optimizer_info
-from lrsearch.ranges import Range
-from lrsearch.recipe import Recipe
-from lrsearch.space_file import parse_space
-from lrsearch.spec_parts import ValidateEvery
-from lrsearch.training import checkpoint
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.parse import parse_space
+from lrsearch.spec.parts import ValidateEvery
+from lrsearch.training import checkpoint_state
 
 SCHEDULE_FREE = {
     "name": "schedulefree.AdamWScheduleFree",
@@ -120,9 +120,9 @@ def test_a_resumed_trial_equals_the_uninterrupted_one(name, step):
     expected = run(whole)
     first = make_training(recipe_of(name))
     rows = run(first, until=step)
-    data = checkpoint.pack(first)
+    data = checkpoint_state.pack(first)
     second = make_training(recipe_of(name))
-    assert checkpoint.unpack(second, data) == []
+    assert checkpoint_state.unpack(second, data) == []
     rows += run(second)
     assert [replace(row, seconds=0.0) for row in rows] == [
         replace(row, seconds=0.0) for row in expected

@@ -28,11 +28,11 @@ from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lrsearch.errors import DeviceError, TaskError
-from lrsearch.rungs import divergence_limit
 from lrsearch.training.data import make_data, make_splits
 from lrsearch.training.devices import devices, pick_device
 from lrsearch.training.ema import Ema
-from lrsearch.training.slot import CHECK_EVERY
+from lrsearch.training.training_run import CHECK_EVERY
+from lrsearch.trial.divergence import divergence_limit
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
 ADAM = {"name": "adam", "lr": 0.05}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_studies import curve_row, tiny_spec
 
-from lrsearch.values import best_validation, objective_value, signal
+from lrsearch.spec.trial_value import best_validation, objective_value, signal
 
 ACCURACY = {"metric": "accuracy", "direction": "maximize"}
 values = st.none() | st.floats(allow_infinity=False)

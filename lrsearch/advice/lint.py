@@ -1,0 +1,188 @@
+"""What in a study is legal but looks like a mistake, one line each."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lrsearch.catalog.domains import Choice, Domain, Fixed, Range
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.space.presets import PRESETS
+from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.trial.validations import make_plan
+
+#: A range that reaches this far beyond the published ones is unusual: a decade.
+BEYOND = 10.0 * (1 + 1e-9)  # a decade itself is not beyond
+#: Warm-up over a tenth of the run: lengthen training instead (Deep Learning Tuning Playbook).
+LONG_WARMUP = 0.1
+#: Below so many trials tune lr only, below the second number lr and momentum (same source).
+FEW_TRIALS, SOME_TRIALS = 10, 25
+#: Fields that the playbook tunes first, and second.
+FIRST, SECOND = ("lr",), ("lr", "momentum", "beta1", "betas", "nesterov")
+#: A plateau schedule with fewer validations has too few to wait for.
+FEW_VALIDATIONS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """The sizes that a study file does not hold: they are the task's."""
+
+    steps_per_epoch: int
+    #: Samples of an optimizer step.
+    batch_size: int | None
+
+
+def lint(spec: StudySpec, scale: Scale) -> list[str]:
+    """Warnings about a study, each naming the field and what to do."""
+    return [
+        *_ranges(spec, scale),
+        *_warmup(spec),
+        *_plateau(spec, scale),
+        *_averaging(spec),
+        *_coverage(spec),
+        *_trial_count(spec),
+        *_budget(spec, scale),
+    ]
+
+
+def _ranges(spec: StudySpec, scale: Scale) -> Iterator[str]:
+    for name, fields in spec.space.optimizers.items():
+        for key, domain in fields.items():
+            if not isinstance(domain, Range) or domain.in_unit or domain.unit == "complement":
+                continue
+            place = f"space.optimizers.{name}.{key}"
+            if key == "lr" and not domain.log and domain.step is None:
+                yield f"{place} is not on a log scale; most of it would be its top decade"
+            published = _published(name, key)
+            if published is not None:
+                factor = _factor(domain, fields, scale)
+                yield from _against(place, domain, published, factor)
+
+
+def _published(name: str, key: str) -> tuple[float, float] | None:
+    """The union of what the registry and the presets search, in the sampling unit."""
+    known = [optimizer_info(name, "optimizer").ranges, *_of_presets(name)]
+    found = [domain for domains in known if isinstance(domain := domains.get(key), Range)]
+    logarithmic = [domain for domain in found if domain.log]
+    if not logarithmic:
+        return None
+    return min(d.low for d in logarithmic), max(d.high for d in logarithmic)
+
+
+def _of_presets(name: str) -> Iterator[Mapping[str, Domain]]:
+    for preset in PRESETS.values():
+        if name in preset.optimizers:
+            yield preset.optimizers[name]
+
+
+def _factor(domain: Range, fields: Mapping[str, Domain], scale: Scale) -> float:
+    """What torch's unit is multiplied by to compare with the published range."""
+    if domain.unit != "momentum_equivalent":
+        return 1.0
+    momentum = fields.get("momentum")
+    fixed = momentum.value if isinstance(momentum, Fixed) else REFERENCE_MOMENTUM
+    return equivalence(float(fixed or 0.0), scale.batch_size)  # type: ignore[arg-type]
+
+
+def _against(
+    place: str, domain: Range, published: tuple[float, float], factor: float
+) -> Iterator[str]:
+    low, high = published[0] / factor, published[1] / factor
+    text = f"{place} = {domain.low:g}..{domain.high:g}"
+    if domain.high < low or domain.low > high:
+        yield f"{text} lies outside every published range ({low:.2g}..{high:.2g}); a wrong unit?"
+    elif domain.high > high * BEYOND or 0 < domain.low < low / BEYOND:
+        yield f"{text} reaches more than a decade beyond the published {low:.2g}..{high:.2g}"
+
+
+def _warmup(spec: StudySpec) -> Iterator[str]:
+    longest = _largest(spec.space.warmup)
+    if longest > LONG_WARMUP:
+        yield f"space.warmup reaches {100 * longest:g} % of the run; over 10 % train longer instead"
+
+
+def _largest(domain: Domain) -> float:
+    if isinstance(domain, Range):
+        return domain.high
+    values = (domain.value,) if isinstance(domain, Fixed) else domain.choices
+    return max(float(value or 0) for value in values)  # type: ignore[arg-type]
+
+
+def _plateau(spec: StudySpec, scale: Scale) -> Iterator[str]:
+    fields = spec.space.schedules.get("plateau")
+    if fields is None:
+        return
+    total = spec.steps or (spec.epochs or 0) * scale.steps_per_epoch
+    every = spec.validate_every
+    plan = make_plan(
+        steps_per_epoch=scale.steps_per_epoch,
+        total_steps=total,
+        validate_steps=every.steps,
+        validate_fraction=every.fraction,
+    )
+    count = len(plan.validations)
+    patience = round(_largest(fields["patience"]) * count)
+    place = "space.schedules.plateau"
+    if count < FEW_VALIDATIONS:
+        yield f"{place} has fewer than 10 validations to wait for; validate more often"
+    elif patience + 2 >= count:
+        yield (
+            f"{place}.patience reaches {patience} of {count} validations, beyond the horizon: the "
+            f"lr would never be cut"
+        )
+
+
+def _averaging(spec: StudySpec) -> Iterator[str]:
+    schedules = [name for name in spec.space.schedules if name != "constant"]
+    for name in spec.space.optimizers:
+        if schedules and optimizer_info(name, "optimizer").switches:
+            yield (
+                f"space.optimizers.{name} averages its weights in place of a schedule; "
+                f"{', '.join(schedules)} would decay its lr as well"
+            )
+
+
+def _coverage(spec: StudySpec) -> Iterator[str]:
+    count = spec.budget.trials
+    pairs = len(spec.space.optimizers) * len(spec.space.schedules)
+    if count is not None and count < pairs:
+        yield (
+            f"budget.trials = {count} is below the {pairs} pairs of optimizer and schedule; "
+            f"name fewer in space, or raise it"
+        )
+
+
+def _trial_count(spec: StudySpec) -> Iterator[str]:
+    count = spec.budget.trials
+    if count is None or count >= SOME_TRIALS:
+        return
+    advice, tuned = ("lr only", FIRST) if count < FEW_TRIALS else ("lr and momentum only", SECOND)
+    beyond = [name for name in _searched(spec) if name.rpartition(".")[2] not in tuned]
+    if beyond:
+        named = ", ".join(beyond[:3]) + (f" and {len(beyond) - 3} more" if beyond[3:] else "")
+        yield f"budget.trials = {count}: with so few, tune {advice} and fix {named}"
+
+
+def _searched(spec: StudySpec) -> Iterator[str]:
+    """Every field that is not fixed, by its place in the space."""
+    for kind in ("optimizers", "schedules"):
+        for name, fields in getattr(spec.space, kind).items():
+            yield from (f"{name}.{key}" for key, domain in fields.items() if _varies(domain))
+    yield from (f"params.{key}" for key, domain in spec.space.params.items() if _varies(domain))
+
+
+def _varies(domain: Domain) -> bool:
+    if isinstance(domain, Range):
+        return domain.low < domain.high
+    return isinstance(domain, Choice) and len(domain.choices) > 1
+
+
+def _budget(spec: StudySpec, scale: Scale) -> Iterator[str]:
+    count, epochs = spec.budget.trials, spec.budget.total_epochs
+    if spec.confirm is not None and count is not None and count < 4:
+        yield f"budget.trials = {count} leaves no run to confirm the winner; 4 leave one"
+    horizon = spec.horizon_epochs(scale.steps_per_epoch)
+    if epochs is not None and epochs < horizon:
+        yield (
+            f"budget.total_epochs = {epochs:g} has room for no trial of {horizon:g} epochs; at "
+            f"least {horizon:g} are needed"
+        )

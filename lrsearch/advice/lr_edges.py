@@ -1,0 +1,154 @@
+"""Whether a learning rate lies where a search should not end: at its range's edge, or near a cliff.
+
+Learning rates are in torch's units, for the momentum and batch size of the recipe that is judged.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lrsearch.catalog.domains import Range
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.space.sampling_units import equivalence
+from lrsearch.space.search_space import SearchSpace, samples_of_step
+from lrsearch.user_input import is_number
+
+#: Nearer than this is near, in decades: about a factor of 2.
+NEAR = 1 / 3
+#: A suggested range is so many decades wider.
+WIDER = 1.0
+#: In a range that is sampled on a linear scale the edge is near in this share of its width as well.
+LINEAR_SHARE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangeEdge:
+    """The end of the searched range that is near, and a range that goes on beyond it."""
+
+    #: low | high
+    side: str
+    edge: float
+    #: As a study file has it under `space.optimizers`, where the optimizer's other fields stay.
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StabilityEdge:
+    """Where training begins to diverge."""
+
+    edge: float
+    #: Trials that diverged from there on; 0 if the range test alone says so.
+    diverged: int
+
+
+def scale_of(recipe: Mapping[str, Any], space: SearchSpace) -> float:
+    """What makes learning rates comparable between recipes of one optimizer, as a multiple of lr.
+
+    Momentum and batch size matter where the space samples a momentum-equivalent lr; 1 elsewhere.
+    """
+    optimizer = recipe["optimizer"]
+    lr = space.optimizers.get(optimizer["name"], {}).get("lr")
+    if not isinstance(lr, Range) or lr.unit != "momentum_equivalent":
+        return 1.0
+    info = optimizer_info(optimizer["name"], "optimizer")
+    momentum = optimizer.get("momentum", info.default("momentum")) or 0.0
+    return equivalence(momentum, samples_of_step(recipe, None))
+
+
+def range_edge(recipe: Mapping[str, Any], space: SearchSpace) -> RangeEdge | None:
+    """The nearer end of the range that lr was searched in, if that is near or passed."""
+    name, lr = recipe["optimizer"]["name"], float(recipe["optimizer"]["lr"])
+    domain = space.optimizers.get(name, {}).get("lr")
+    if not isinstance(domain, Range):
+        return None
+    scale = scale_of(recipe, space) if domain.in_unit else 1.0
+    low, high = domain.low / scale, domain.high / scale
+    margins = {"high": math.log10(high / lr), "low": math.log10(lr / low)}
+    side = min(margins, key=lambda side: margins[side])
+    edge = low if side == "low" else high
+    if margins[side] >= NEAR:
+        return None
+    if not domain.log and abs(edge - lr) > LINEAR_SHARE * (high - low) and low < lr < high:
+        return None
+    factor = 10**WIDER
+    # The end that stays is the user's own, to the digit: else trials at it would be left behind.
+    wider = {
+        "low": _round(low) if domain.in_unit else low,
+        "high": _round(high) if domain.in_unit else high,
+        side: _round(min(low, lr) / factor if side == "low" else max(high, lr) * factor),
+    }
+    return RangeEdge(side=side, edge=edge, line=_line(name, **wider, log=domain.log))
+
+
+def _round(end: float) -> float:
+    return float(f"{end:.2g}")
+
+
+def _line(name: str, low: float, high: float, *, log: bool) -> str:
+    fields = f"low: {low:.12g}, high: {high:.12g}" + (", log: true" if log else "")
+    return f"{name}: {{lr: {{{fields}}}}}"
+
+
+def stability_edge(
+    recipe: Mapping[str, Any],
+    space: SearchSpace,
+    trials: Sequence[tuple[Mapping[str, Any], bool]],
+    tested: Mapping[str, Any] | None = None,
+) -> StabilityEdge | None:
+    """Where recipes of this one's optimizer begin to diverge, if its lr is near that or above.
+
+    `trials` are the study's, each with whether it diverged. `tested` is the optimizer's range test
+    as stored; its edge counts where no trial says more: none diverged, and none trained above it.
+    """
+    name, lr = recipe["optimizer"]["name"], float(recipe["optimizer"]["lr"])
+    scale = scale_of(recipe, space)
+    mine = [
+        (float(other["optimizer"]["lr"]) * scale_of(other, space) / scale, diverged)
+        for other, diverged in trials
+        if other["optimizer"]["name"] == name
+    ]
+    edge = divergence_edge(mine)
+    if edge is None:
+        edge = _tested_edge(tested, space, scale)
+        if edge is None or any(other > edge for other, _ in mine):
+            return None
+    if math.log10(edge / lr) >= NEAR:
+        return None
+    return StabilityEdge(edge=edge, diverged=sum(bad and other >= edge for other, bad in mine))
+
+
+def divergence_edge(trials: Iterable[tuple[float, bool]]) -> float | None:
+    """The lr that best parts trials that diverged, at it and above, from those that trained.
+
+    That is the lowest that diverged, unless more have trained above it than diverged: then those
+    had another reason, and the edge is higher. None if no lr parts them at all.
+    """
+    found = sorted(trials)
+    diverged = sum(bad for _, bad in found)
+    best, edge = diverged, None  # wrong if nothing were beyond an edge: all that diverged
+    wrong = len(found) - diverged  # wrong if all were: those that trained
+    previous = -math.inf
+    for lr, bad in found:
+        if lr > previous and wrong < best:
+            best, edge = wrong, lr
+        wrong += 1 if bad else -1
+        previous = lr
+    return edge
+
+
+def _tested_edge(
+    tested: Mapping[str, Any] | None, space: SearchSpace, scale: float
+) -> float | None:
+    """The edge that a range test read, at the momentum and batch size of `scale`."""
+    if tested is None or not isinstance(tested.get("edge"), Mapping):
+        return None
+    median = tested["edge"].get("median")
+    if not is_number(median):
+        return None
+    ramp = {
+        "optimizer": tested["optimizer"],
+        "params": {},
+        "batch_size": tested["batch_size"],
+    }
+    return float(median) * scale_of(ramp, space) / scale

@@ -1,0 +1,50 @@
+"""Which schedule may go with which optimizer, warm-up and searched momentum.
+
+What is forbidden, and why, is data of the two registries (`constant_only`, `no_warmup`,
+`momentum_flag`, `momentum`); the few lines here read it for a recipe and for a space.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.schedules import SCHEDULES
+
+
+def takes_warmup(optimizer: str, schedule: str) -> bool:
+    """Whether linear warm-up may come first."""
+    return _no_warmup(optimizer, schedule) is None
+
+
+def _no_warmup(optimizer: str, schedule: str) -> tuple[str, str] | None:
+    """Whose fault it is that no warm-up may come first, and why; None if it may."""
+    for blamed, reason in (
+        (schedule, SCHEDULES[schedule].no_warmup),
+        (optimizer, _constant_only(optimizer)),
+    ):
+        if reason is not None:
+            return blamed, reason
+    return None
+
+
+def _constant_only(optimizer: str) -> str | None:
+    return optimizer_info(optimizer, "optimizer").constant_only
+
+
+def illegal_pair(optimizer: str, schedule: str) -> str | None:
+    """Why this schedule may never drive this optimizer, or None."""
+    return None if schedule == "constant" else _constant_only(optimizer)
+
+
+def illegal(optimizer: str, schedule: Mapping[str, Any], warmup: float) -> str | None:
+    """Why a recipe may not have these together, or None."""
+    name = schedule["name"]
+    if reason := illegal_pair(optimizer, name):
+        return f"{reason}; use schedule constant, not {name}"
+    if warmup and (obstacle := _no_warmup(optimizer, name)):
+        blamed, reason = obstacle
+        return f"warmup = {warmup:g} cannot go with {blamed}: {reason}; use warmup 0"
+    flag = SCHEDULES[name].momentum_flag
+    if flag and schedule.get(flag) and optimizer_info(optimizer, "optimizer").momentum is None:
+        return f"{name}.{flag} = true needs momentum, which {optimizer} has not"
+    return None

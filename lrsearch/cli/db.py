@@ -1,0 +1,105 @@
+"""Commands on the database's schema."""
+
+from collections.abc import Callable
+
+import click
+
+from lrsearch import __version__
+from lrsearch.cli.options import Command, announce, common, json_option, print_json
+
+
+@click.group()
+def db() -> None:
+    """The database's schema.
+
+    \b
+    Example:
+      lrsearch db init
+    """
+
+
+@db.command()
+@common
+def init(storage: str | None) -> None:
+    """Make the tables, once; safe when many processes start at the same time.
+
+    \b
+    Example:
+      lrsearch db init --storage postgresql://lrsearch@localhost/lrsearch
+    """
+    _prepare(storage)
+
+
+@db.command()
+@common
+def upgrade(storage: str | None) -> None:
+    """Bring the tables of an older version up to this one; studies are kept.
+
+    \b
+    Example:
+      lrsearch db upgrade
+    """
+    _prepare(storage)
+
+
+def _prepare(storage: str | None) -> None:
+    from lrsearch.storage.database import Database, locate
+    from lrsearch.storage.schema import head
+    from lrsearch.study.prepare_database import prepare
+
+    database = Database(locate(storage))
+    announce(database)
+    done = prepare(database)
+    click.echo(f"schema {head()}: {'made' if done else 'up to date'}")
+
+
+@db.command()
+@json_option
+@common
+def check(as_json: bool, storage: str | None) -> None:
+    """Tell whether the database can be reached and its schema is this version's.
+
+    \b
+    Example:
+      lrsearch db check
+    """
+    from lrsearch.storage.schema import head
+    from lrsearch.study.prepare_database import open_database
+
+    database = open_database(storage)
+    if as_json:
+        print_json({"storage": str(database.location), "schema": head(), "ok": True})
+        return
+    announce(database)
+    click.echo(f"schema {head()}: up to date")
+
+
+def _role(name: str, does: str) -> Callable[[Command], Command]:
+    role = f"lrsearch_{name}"
+    return click.option(f"--{name}", default=role, show_default=True, metavar="ROLE", help=does)
+
+
+@db.command()
+@_role("admin", "Owns the tables, creates and deletes studies.")
+@_role("worker", "Works on studies; deletes nothing, makes no tables.")
+@_role("reader", "Reads: reports, lists, exports.")
+def grants(admin: str, worker: str, reader: str) -> None:
+    """Print SQL that gives three PostgreSQL roles their rights; nothing is executed.
+
+    \b
+    Example:
+      lrsearch db grants --worker gpu_worker
+    """
+    from lrsearch.study.prepare_database import grant_statements
+
+    statements = grant_statements(admin, worker, reader)
+    click.echo(
+        f"-- lrsearch {__version__}: run as a superuser in the database after `lrsearch db init`, "
+        f"and again after `lrsearch db upgrade`.\n"
+        f"-- The roles must exist: CREATE ROLE {worker} LOGIN; and so on, with \\password."
+    )
+    for statement in ("BEGIN", *statements, "COMMIT"):
+        click.echo(f"{statement};")
+
+
+COMMANDS = (db,)

@@ -1,0 +1,33 @@
+"""Origin: where an exported recipe comes from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lrsearch.spec.parts import ValidateEvery
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    study: str
+    trial_number: int
+    #: Optimizer steps in an epoch of the trial.
+    steps_per_epoch: int
+    #: The trial's objective; None if it has none.
+    value: float | None
+    metric: str
+    #: Package to version, of what trained the study.
+    versions: Mapping[str, Any]
+    validate_every: ValidateEvery
+    #: Where trials were judged, as fractions of the horizon.
+    rungs: Sequence[float] = ()
+
+    def trial(self) -> str:
+        """`Study digits, trial 17: val_loss 0.0612`, on one line whatever the names hold."""
+        value = "" if self.value is None else f": {self.metric} {self.value:.6g}"
+        return " ".join(f"Study {self.study}, trial {self.trial_number}{value}".split())
+
+    def software(self) -> str:
+        """`lrsearch 0.1.0, torch 2.13.0`."""
+        names = [name for name in ("lrsearch", "torch") if name in self.versions]
+        return ", ".join(f"{name} {self.versions[name]}" for name in names)

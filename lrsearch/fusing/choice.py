@@ -1,0 +1,215 @@
+"""Which engine a worker trains with and how many trials at once, decided from measured times."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from lrsearch.fusing.fuse_option import MOST_AT_ONCE
+
+#: Fused training is taken from this gain over one by one: beneath it lies what is lost where trials
+#: do not fill all places, and the noise of a calibration (a tenth, measured).
+LEAST_GAIN = 1.15
+#: The fewest trials at once whose time is within so much of the best are taken: the fewer train at
+#: once, the more of them learn from those before.
+CLOSE = 1.10
+#: Share of a study's trials that may be in training at once, over all its workers.
+LARGEST_SHARE = 0.25
+#: A calibration tries these, and the largest size that is allowed.
+SIZES = (2, 4, 8, 16, 32, 64)
+#: Share of a search's steps that is trained where pruning is on: 616 of 1800 epochs in the
+#: quickstart.
+PRUNED_SHARE = 0.34
+#: Share of the time that fusing is expected to save before it was measured: between none, and the
+#: two thirds that the smallest models save.
+EXPECTED_SAVING = 0.33
+#: What a probe takes, in seconds, where the model is small.
+PROBE_SECONDS = 0.1
+#: A calibration takes at most this share of the training to come, but that many seconds at least
+#: and at most.
+CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 1.2, 3.0
+#: A calibration trains some hundred steps itself; a study with fewer than this is left alone.
+LEAST_STEPS = 1000
+
+
+#: Fields of a choice that are columns of its row.
+RECORDED = (
+    "engine",
+    "size",
+    "reason",
+    "probe_seconds",
+    "calibration_seconds",
+    "timings",
+    "most",
+    "fits",
+    "precision",
+    "device",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """An engine and its places. `size` is 1 for `solo`, at least 2 for `fused`."""
+
+    engine: Literal["solo", "fused"]
+    size: int
+    #: Why, in words for people; on one line.
+    reason: str
+    #: What it took to find out, in seconds.
+    probe_seconds: float = 0.0
+    calibration_seconds: float = 0.0
+    #: Seconds per trial-step by the number of trials at once; 1 is the solo engine.
+    timings: Mapping[int, float] = field(default_factory=dict)
+    #: How many trials at once it was calibrated up to.
+    most: int = 1
+    #: Whether the task can be fused at all; None if that was not tried.
+    fits: bool | None = None
+    precision: str = "fp32"
+    #: Name of the hardware, not its number on a machine.
+    device: str = ""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Choice":
+        """As it was recorded with a study."""
+        fields = {name: row[name] for name in RECORDED}
+        return cls(**{**fields, "timings": {int(size): t for size, t in row["timings"].items()}})
+
+    def to_row(self) -> dict[str, Any]:
+        """What is recorded with a study."""
+        fields = {name: value for name, value in asdict(self).items() if name in RECORDED}
+        return {**fields, "timings": {str(size): t for size, t in self.timings.items()}}
+
+    @property
+    def title(self) -> str:
+        """For people, short: `fused, 8 trials at once: 1.9x over one by one`."""
+        engine = "one by one" if self.engine == "solo" else f"fused, {self.size} trials at once"
+        return f"{engine}: {self.reason}"
+
+    @property
+    def speedup(self) -> float | None:
+        """How much quicker a trial-step is than one by one; None if that was not measured."""
+        if 1 not in self.timings or self.size not in self.timings:
+            return None
+        return self.timings[1] / self.timings[self.size]
+
+    def is_faster_alone(self, count: int, size: int) -> bool:
+        """Whether `count` trials are trained sooner one after the other than in `size` places.
+
+        By the timings, straight between two sizes; without any, a single trial is.
+        """
+        known = sorted(self.timings)
+        if not known or known[0] != 1:
+            return count == 1
+        above = next((k for k in known if k >= size), known[-1])
+        below = max((k for k in known if k <= size), default=1)
+        share = (size - below) / (above - below) if above > below else 0.0
+        steps = [k * self.timings[k] for k in (below, above)]
+        return count * self.timings[1] < steps[0] + share * (steps[1] - steps[0])
+
+    @property
+    def line(self) -> str:
+        """One line for the log."""
+        cost = ""
+        if self.probe_seconds or self.calibration_seconds:
+            cost = f" (probe {self.probe_seconds:.1f} s, "
+            cost += f"calibration {self.calibration_seconds:.1f} s)"
+        if self.engine == "solo":
+            return f'fuse=off engine=solo reason="{self.reason}"{cost}'
+        why = f'reason="{self.reason}"'
+        if self.speedup is not None:
+            why = f"speedup={self.speedup:.1f}x over one by one"
+        return f"fuse=on engine=fused K={self.size} {why}{cost}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extent:
+    """What a study trains, and what of it is left. Infinite is what its budget does not bound."""
+
+    #: Steps of a full trial.
+    steps: float
+    #: Workers that share it.
+    workers: int = 1
+    #: Trials in all, as far as they are counted or reserved by their full length.
+    trials: float = math.inf
+    #: Steps that the search, and what confirms it, have still to train.
+    steps_left: float = math.inf
+    #: Of wall clock, in all and to come.
+    seconds: float = math.inf
+    seconds_left: float = math.inf
+
+    def most(self, step_seconds: float) -> int:
+        """How many trials each worker may train at once, where a step of one takes so long.
+
+        A quarter of the trials, over all workers: sampling and pruning have the others to learn
+        from. A budget of time counts as trials of full length, so that those under way when it ends
+        take a quarter of it longer at most.
+        """
+        trials = self.trials
+        if step_seconds > 0:
+            trials = min(trials, self.workers * self.seconds / (self.steps * step_seconds))
+        share = LARGEST_SHARE * trials / self.workers
+        return math.floor(min(share, MOST_AT_ONCE))
+
+    def training(self, step_seconds: float) -> float:
+        """Seconds that each worker trains one by one, where a step takes so long."""
+        return min(self.steps_left * step_seconds / self.workers, self.seconds_left)
+
+
+def sizes_to_try(most: int) -> list[int]:
+    """The sizes that a calibration times, rising; `most` too where it is well above the others."""
+    sizes = [size for size in SIZES if size <= most]
+    if sizes and sizes[-1] < SIZES[-1] and most >= 1.5 * sizes[-1]:
+        sizes.append(most)
+    return sizes
+
+
+def best_size(timings: Mapping[int, float], most: int) -> int:
+    """The size to train with; 1 is one by one.
+
+    `timings` are seconds per trial-step by size, that of 1 among them; sizes above `most` are left
+    out.
+    """
+    solo = timings[1]
+    allowed = {size: seconds for size, seconds in timings.items() if 1 < size <= most}
+    if not allowed:
+        return 1
+    limit = min(CLOSE * min(allowed.values()), solo / LEAST_GAIN)
+    return min((size for size, seconds in allowed.items() if seconds <= limit), default=1)
+
+
+def covers(timings: Mapping[int, float], tried: int, most: int) -> bool:
+    """Whether timings, of a calibration up to the size `tried`, tell all that one up to `most` can.
+
+    Beyond its last size they do if it ended before the largest: more was no quicker.
+    """
+    last = max(timings)
+    missing = [size for size in sizes_to_try(most) if size not in timings]
+    ended = last < max(sizes_to_try(tried), default=1)
+    return all(ended and size > last for size in missing)
+
+
+def calibration_budget(seconds: float) -> float | None:
+    """Seconds that a calibration may take before so many seconds of training; None: it cannot pay.
+
+    It pays if what fusing is expected to save is more than what probe and calibration take.
+    """
+    budget = min(max(CALIBRATION_SHARE * seconds, LEAST_SECONDS), MOST_SECONDS)
+    return budget if EXPECTED_SAVING * seconds > PROBE_SECONDS + budget else None
+
+
+def decide(timings: Mapping[int, float], most: int) -> tuple[Literal["solo", "fused"], int, str]:
+    """Engine, size and reason for these timings, as in `best_size`."""
+    size = best_size(timings, most)
+    if size > 1:
+        return "fused", size, f"{timings[1] / timings[size]:.1f}x over one by one"
+    allowed = {size: seconds for size, seconds in timings.items() if 1 < size <= most}
+    if not allowed:
+        return "solo", 1, "there was no time or memory to try several at once"
+    best = min(allowed, key=allowed.__getitem__)
+    gain = timings[1] / allowed[best]
+    return "solo", 1, f"{best} at once are {gain:.2f}x over one by one, {LEAST_GAIN} is needed"
+
+
+def gains(timings: Sequence[float]) -> bool:
+    """Whether the last doubling of the size was worth a tenth; so that the next may be, too."""
+    return len(timings) < 2 or timings[-2] >= CLOSE * timings[-1]

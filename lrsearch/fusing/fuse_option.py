@@ -1,0 +1,50 @@
+"""What `--fuse` asks for, and whether a study can have it."""
+
+import re
+from typing import Literal
+
+from lrsearch.catalog.domains import Fixed, Range
+from lrsearch.errors import SpecError
+from lrsearch.spec.study_spec import StudySpec
+
+#: `auto` measures; a number is how many trials train at once.
+Wanted = int | Literal["auto", "off"]
+#: More trials at once than this were never tried.
+MOST_AT_ONCE = 1024
+
+
+def parse(text: str) -> Wanted:
+    """The value of `--fuse`. Raises SpecError for what is none."""
+    if text in ("auto", "off"):
+        return text  # type: ignore[return-value]
+    if not re.fullmatch("[0-9]{1,4}", text) or not 2 <= int(text) <= MOST_AT_ONCE:
+        raise SpecError(
+            f"--fuse {text[:40]!r}: auto, off or a number of trials at once, from 2 to "
+            f"{MOST_AT_ONCE}, is accepted"
+        )
+    return int(text)
+
+
+def check(spec: StudySpec, wanted: Wanted) -> None:
+    """Raises SpecError if a study cannot train so many trials at once, whatever its task is."""
+    if not isinstance(wanted, int):
+        return
+    trials = spec.budget.trials
+    if trials is not None and wanted > trials:
+        raise SpecError(
+            f"--fuse {wanted}: study {spec.name} has {trials} trials in all, give at most that"
+        )
+    if reason := not_shared(spec):
+        raise SpecError(f"--fuse {wanted}: {reason}; leave --fuse out")
+
+
+def not_shared(spec: StudySpec) -> str | None:
+    """Why the study's trials do not share model and data; None if they do."""
+    searched = [
+        name
+        for name, domain in spec.space.params.items()
+        if isinstance(domain, Range) or (not isinstance(domain, Fixed) and len(domain.choices) > 1)
+    ]
+    if not searched:
+        return None
+    return f"the space searches params ({', '.join(searched)}), which fused trials must share"

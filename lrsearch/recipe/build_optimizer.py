@@ -1,0 +1,106 @@
+"""From a checked optimizer mapping and a model to the real optimizer with its parameter groups."""
+
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.optimizers import OptimizerInfo
+from lrsearch.errors import TaskError
+
+#: Keys of an optimizer mapping that are no argument of its class.
+NOT_ARGUMENTS = ("name", "fused", "weight_decay_exclude_1d")
+
+
+def build_optimizer(optimizer: Mapping[str, Any], model: nn.Module) -> torch.optim.Optimizer:
+    """The real optimizer over the parameters of `model` that are trained.
+
+    Raises TaskError where the model has no parameter that the optimizer can take.
+    """
+    optimizer = fused_where_it_can(optimizer, model)
+    exclude = bool(optimizer.get("weight_decay_exclude_1d"))
+    if optimizer["name"] == "muon":
+        info = optimizer_info("muon", "optimizer.name")
+        arguments = {**info.defaults, **optimizer_arguments(optimizer)}
+        return _muon(model, arguments, exclude=exclude)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return make_optimizer(optimizer, _groups(parameters, exclude=exclude))
+
+
+def make_optimizer(
+    optimizer: Mapping[str, Any], parameters: Sequence[Any]
+) -> torch.optim.Optimizer:
+    """The real optimizer, of one class, over these parameters or groups of them."""
+    info = optimizer_info(optimizer["name"], "optimizer.name")
+    made: torch.optim.Optimizer = _class(info)(parameters, **optimizer_arguments(optimizer))
+    if info.switches:
+        made.train()  # type: ignore[attr-defined]
+    return made
+
+
+def fused_where_it_can(optimizer: Mapping[str, Any], model: nn.Module) -> Mapping[str, Any]:
+    """The optimizer, its `fused` off where its class has no fused kernel for the model.
+
+    There is one for some types of device only, and none for complex parameters or sparse gradients.
+    """
+    if not optimizer.get("fused"):
+        return optimizer
+    places = optimizer_info(optimizer["name"], "optimizer.name").fused
+    trained = (p for p in model.parameters() if p.requires_grad)
+    fits = all(p.device.type in places and p.is_floating_point() for p in trained)
+    sparse = any(
+        module.sparse
+        for module in model.modules()
+        if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+    )
+    return optimizer if fits and not sparse else {**optimizer, "fused": False}
+
+
+def optimizer_arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of the class, lists as the tuples that torch takes."""
+    arguments = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in optimizer.items()
+        if key not in NOT_ARGUMENTS
+    }
+    return {**arguments, "fused": True} if optimizer.get("fused") else arguments
+
+
+def _class(info: OptimizerInfo) -> Any:
+    module, _, name = info.path.rpartition(".")
+    found = getattr(importlib.import_module(module), name, None)
+    if found is None:
+        raise TaskError(f"{info.path} is not in torch {torch.__version__}; a newer one has it")
+    return found
+
+
+def _groups(parameters: list[nn.Parameter], *, exclude: bool) -> list[Any]:
+    """The parameters, or two groups of them: those of one dimension without weight decay."""
+    if not exclude:
+        return [*parameters]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1]},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def _muon(model: nn.Module, arguments: dict[str, Any], *, exclude: bool) -> torch.optim.Optimizer:
+    """Muon takes the weights of two dimensions but for embeddings, as torch's docstring advises."""
+    if not hasattr(torch.optim, "Muon"):
+        raise TaskError(f"muon is not in torch {torch.__version__}; 2.9 and later have it")
+    from lrsearch.recipe.muon import MuonWithAdamW
+
+    embeddings = {
+        id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)
+    }
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in parameters if p.ndim == 2 and id(p) not in embeddings]
+    others = [p for p in parameters if p.ndim != 2 or id(p) in embeddings]
+    if not matrices:
+        raise TaskError("muon needs a weight of two dimensions, and the model has none; use adamw")
+    groups = _groups(others, exclude=True) if exclude else [{"params": others}] if others else []
+    return MuonWithAdamW(matrices, groups, **arguments)

@@ -1,0 +1,182 @@
+"""From a schedule's checked fields to the real torch scheduler over a given number of steps.
+
+Each factory takes the optimizer, whose lr is the peak, the fields with their defaults filled in,
+and the clock.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    ConstantLR,
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    SequentialLR,
+    StepLR,
+)
+
+from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
+from lrsearch.recipe import schedule_shapes
+from lrsearch.recipe.plateau import Plateau
+
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Horizon:
+    """The clock a schedule is built for."""
+
+    #: Optimizer steps after warm-up.
+    steps: int
+    #: Validations in the whole run (what `plateau` counts its patience in).
+    validations: int
+
+
+def _peak(optimizer: Optimizer) -> float:
+    return float(optimizer.param_groups[0]["lr"])
+
+
+def constant(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return ConstantLR(o, factor=1.0)  # torch's default factor is 1/3
+
+
+def step(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return StepLR(o, step_size=max(1, round(f["step_size"] * h.steps)), gamma=f["gamma"])
+
+
+def multistep(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return MultiStepLR(
+        o, milestones=[round(m * h.steps) for m in f["milestones"]], gamma=f["gamma"]
+    )
+
+
+def exponential(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return ExponentialLR(o, gamma=f["final"] ** (1 / h.steps))
+
+
+def cosine(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    # T_max is the last step of the run: beyond it torch's formula would rise again.
+    return CosineAnnealingLR(o, T_max=h.steps, eta_min=f["eta_min"] * _peak(o))
+
+
+def linear(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return LinearLR(o, start_factor=1.0, end_factor=f["end_factor"], total_iters=h.steps)
+
+
+def plateau(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return Plateau(o, factor=f["factor"], patience=round(f["patience"] * h.validations))
+
+
+def cyclic(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    # cycle_momentum's default would overwrite the recipe's momentum at construction.
+    return CyclicLR(
+        o,
+        base_lr=f["base_factor"] * _peak(o),
+        max_lr=_peak(o),
+        step_size_up=max(1, round(f["step_size_up"] * h.steps)),
+        mode=f["mode"],
+        cycle_momentum=False,
+    )
+
+
+def one_cycle(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    pct_start = float(f["pct_start"])
+    while pct_start * h.steps == 1:  # once is not always enough: 1/3 of 3 steps rounds to 1 again
+        pct_start = math.nextafter(pct_start, 1)  # torch divides by pct_start * total_steps - 1
+    arguments: dict[str, Any] = {"cycle_momentum": False}
+    if f["cycle_momentum"]:
+        # The recipe's momentum is the largest, as its lr is; torch's .85 to .95 if it has none.
+        group = o.param_groups[0]
+        top = group["betas"][0] if "betas" in group else (group["momentum"] or 0.95)
+        arguments = {"max_momentum": top, "base_momentum": max(0.0, top - 0.1)}
+    return OneCycleLR(
+        o,
+        max_lr=_peak(o),
+        total_steps=h.steps,
+        pct_start=pct_start,
+        div_factor=f["div_factor"],
+        final_div_factor=f["final_div_factor"],
+        **arguments,
+    )
+
+
+def cosine_restarts(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    # Rounded up: rounded down, a last cycle of a few steps would end the run at the peak.
+    first = max(1, math.ceil(f["T_0"] * h.steps - 1e-9))
+    eta_min = f["eta_min"] * _peak(o)
+    return CosineAnnealingWarmRestarts(o, T_0=first, T_mult=int(f["T_mult"]), eta_min=eta_min)
+
+
+def polynomial(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return PolynomialLR(o, total_iters=h.steps, power=f["power"])
+
+
+def wsd(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return LambdaLR(
+        o, partial(schedule_shapes.wsd, steps=h.steps, decay=f["decay"], shape=f["shape"])
+    )
+
+
+def rex(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return LambdaLR(o, partial(schedule_shapes.rex, steps=h.steps, beta=f["beta"]))
+
+
+def inverse_sqrt(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+    return LambdaLR(
+        o, partial(schedule_shapes.inverse_sqrt, steps=h.steps, timescale=f["timescale"])
+    )
+
+
+FACTORIES = {
+    "constant": constant,
+    "step": step,
+    "multistep": multistep,
+    "exponential": exponential,
+    "cosine": cosine,
+    "cosine_restarts": cosine_restarts,
+    "linear": linear,
+    "polynomial": polynomial,
+    "plateau": plateau,
+    "cyclic": cyclic,
+    "one_cycle": one_cycle,
+    "wsd": wsd,
+    "rex": rex,
+    "inverse_sqrt": inverse_sqrt,
+}
+
+
+def build_schedule(
+    optimizer: Optimizer,
+    schedule: Fields,
+    *,
+    total_steps: int,
+    warmup: float,
+    validations: int,
+) -> LRScheduler:
+    """The real torch scheduler for a checked schedule over `total_steps` optimizer steps.
+
+    `warmup` is the fraction of `total_steps` that LinearLR takes first, joined by SequentialLR.
+    """
+    make = FACTORIES[schedule["name"]]
+    fields = {**SCHEDULES[schedule["name"]].defaults, **schedule}
+    warmup_steps = min(round(warmup * total_steps), total_steps - 1)
+    horizon = Horizon(steps=total_steps - warmup_steps, validations=validations)
+    if not warmup_steps:
+        return make(optimizer, fields, horizon)
+    warm = LinearLR(optimizer, start_factor=WARMUP_START_FACTOR, total_iters=warmup_steps)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"]  # LinearLR has already scaled lr; the peak is wanted next
+    main = make(optimizer, fields, horizon)
+    return SequentialLR(optimizer, [warm, main], milestones=[warmup_steps])

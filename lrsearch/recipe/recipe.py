@@ -1,0 +1,183 @@
+"""Recipe: everything that determines how a model is trained, as one frozen value."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lrsearch.catalog.compatibility import illegal
+from lrsearch.catalog.lookup import check_optimizer
+from lrsearch.catalog.schedules import check_schedule
+from lrsearch.errors import SpecError
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim.lr_scheduler import LRScheduler
+
+from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
+
+Precision = Literal["fp32", "bf16", "fp16"]
+#: torch 2.13: `_fused_sgd` gets an empty momentum buffer at the first step, and keeps it as it is
+#: where the scaler skips that step.
+NO_FUSED_FP16 = (
+    "not with precision fp16, whose loss scaler skips steps: torch's fused SGD would then start "
+    "from memory that nothing has written; leave it out"
+)
+
+
+class Recipe(BaseModel):
+    """How a model is trained: optimizer, schedule, horizon, batch size, precision, seed.
+
+    The mappings hold torch's own names and units. Validation raises `SpecError` from `from_dict`
+    and `load`; a `Recipe` that exists can be built.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: `{name, lr, momentum | betas, weight_decay, ..., fused}` in torch's names.
+    optimizer: dict[str, Any]
+    #: `{name, ...}`; fractions are of the steps after warm-up, factors of lr, the peak.
+    schedule: dict[str, Any] = Field(default_factory=lambda: {"name": "constant"})
+    #: Fraction of all optimizer steps that linear warm-up takes.
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    #: Horizon in epochs; None when `steps` gives it.
+    epochs: int | None = Field(default=None, ge=1)
+    #: Horizon in optimizer steps; None when `epochs` gives it.
+    steps: int | None = Field(default=None, ge=1, lt=2**31)
+    batch_size: int | None = Field(default=None, ge=1)
+    #: Micro-batches, of `batch_size` samples each, whose mean gradient makes one optimizer step.
+    accumulate: int = Field(default=1, ge=1, lt=2**31)
+    #: Largest total gradient norm (L2 over all parameters); None clips nothing.
+    clip_norm: float | None = Field(default=None, gt=0)
+    precision: Precision = "fp32"
+    #: Decay of the weight average per epoch `{epochs: 1.0}`: about how many epochs it spans.
+    ema: dict[str, float] | None = None
+    #: Which weights are deployed and give the value.
+    weights: Literal["raw", "ema"] = "raw"
+    #: Keyword arguments of the task function.
+    params: dict[str, Any] = Field(default_factory=dict)
+    #: Seeds initial weights, data order and dropout.
+    seed: int = 0
+
+    @field_validator("optimizer", "schedule", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        return plain_numbers(value)
+
+    @model_validator(mode="after")
+    def _legal(self) -> "Recipe":
+        check_optimizer(self.optimizer, "optimizer")
+        check_schedule(self.schedule, "schedule")
+        if reason := illegal(self.optimizer["name"], self.schedule, self.warmup):
+            raise SpecError(reason)
+        if self.epochs is not None and self.steps is not None:
+            raise SpecError("epochs and steps are both given; leave one of them out")
+        if self.ema is not None and (set(self.ema) != {"epochs"} or self.ema["epochs"] <= 0):
+            raise SpecError(f"ema = {self.ema!r}, but {{epochs: 1.0}} or null is accepted")
+        if self.weights == "ema" and self.ema is None:
+            raise SpecError("weights = 'ema' needs ema: {epochs: 1.0}")
+        if self.optimizer.get("fused") and self.precision == "fp16":
+            raise SpecError(f"optimizer.fused = true, but {NO_FUSED_FP16}")
+        return self
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], where: str = "recipe") -> "Recipe":
+        """Raises SpecError, one line that begins with `where`, unless `content` is a recipe."""
+        if not isinstance(content, Mapping):
+            raise SpecError(f"{where} = {content!r}, but a mapping with `optimizer` is needed")
+        try:
+            return cls.model_validate(plain_numbers(content))
+        except SpecError as error:
+            raise SpecError(f"{where}: {error}") from error
+        except ValidationError as error:
+            raise SpecError(f"{where}: {first_error(error, cls, 'a recipe')}") from error
+        except RecursionError as error:
+            raise SpecError(f"{where} is nested too deep") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """A mapping of plain JSON values; `from_dict` turns it back into an equal recipe."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def load(cls, path: "str | Path") -> "Recipe":
+        """Read a recipe that `save` or `lrsearch export` wrote, YAML or JSON."""
+        return cls.from_dict(read_yaml(Path(path), "recipe"), where=str(path))
+
+    def save(self, path: "str | Path") -> None:
+        """Write the recipe as JSON if the name ends so, else YAML."""
+        path = Path(path)
+        content = self.to_dict()
+        text = json.dumps(content, indent=2) if path.suffix == ".json" else to_yaml(content)
+        path.write_text(text, encoding="utf-8")
+
+    def total_steps(self, steps_per_epoch: int, epochs: int | None = None) -> int:
+        """Optimizer steps of the whole run; `epochs` overrides the recipe's horizon."""
+        if epochs is not None:
+            return epochs * steps_per_epoch
+        if self.steps is not None:
+            return self.steps
+        if self.epochs is None:
+            raise SpecError("the recipe has no horizon; give it epochs or steps")
+        return self.epochs * steps_per_epoch
+
+    def build(
+        self,
+        model: "torch.nn.Module",
+        *,
+        steps_per_epoch: int,
+        epochs: int | None = None,
+        validations: int | None = None,
+    ) -> "tuple[torch.optim.Optimizer, LRScheduler]":
+        """The torch optimizer and scheduler for `model`, over the recipe's horizon or `epochs`.
+
+        `steps_per_epoch` counts optimizer steps, of `accumulate` batches each. Call
+        `scheduler.step()` once after every `optimizer.step()`; a plateau schedule also takes
+        `scheduler.step(val_loss)` after each validation, of which the run has `validations` (one
+        an epoch by default). Raises TaskError where the model has nothing for the optimizer.
+        """
+        from lrsearch.recipe.build_optimizer import build_optimizer
+        from lrsearch.recipe.build_scheduler import build_schedule
+
+        total = self.total_steps(steps_per_epoch, epochs)
+        optimizer = build_optimizer(self.optimizer, model)
+        scheduler = build_schedule(
+            optimizer,
+            self.schedule,
+            total_steps=total,
+            warmup=self.warmup,
+            validations=validations or max(1, round(total / steps_per_epoch)),
+        )
+        return optimizer, scheduler
+
+    def title(self) -> str:
+        """`sgd lr 0.05 (momentum 0.9) · cosine · warmup 5 %`: one line for people."""
+        rest = ", ".join(
+            f"{key} {_short(value)}"
+            for key, value in self.optimizer.items()
+            if key not in ("name", "lr", "fused")
+        )
+        schedule = ", ".join(
+            f"{key} {_short(value)}" for key, value in self.schedule.items() if key != "name"
+        )
+        parts = [f"{self.optimizer['name']} lr {_short(self.optimizer['lr'])}"]
+        parts[0] += f" ({rest})" if rest else ""
+        parts.append(self.schedule["name"] + (f" ({schedule})" if schedule else ""))
+        if self.warmup:
+            parts.append(f"warmup {100 * self.warmup:g} %")
+        parts += [f"{key} {_short(value)}" for key, value in self.params.items()]
+        return " · ".join(parts)
+
+
+def without_fused(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """What an optimizer does, whichever kernel does it."""
+    return {key: value for key, value in optimizer.items() if key != "fused"}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "/".join(_short(item) for item in value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,89 @@
+"""The learning rate of each step, as the recipe's real optimizer and scheduler give it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lrsearch.recipe.recipe import Recipe
+
+#: A picture needs no more points than this.
+MOST_POINTS = 500
+#: Longer runs are stepped through at this length: schedules are fractions of the horizon, so the
+#: shape is the same, and a million scheduler steps would take half a minute.
+MOST_STEPS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sequence:
+    """Learning rates of one trial: each holds from its epoch to the next; the last is repeated."""
+
+    trial: int
+    epochs: tuple[float, ...]
+    lrs: tuple[float, ...]
+    #: Momentum (or beta1) where the schedule cycles it.
+    momenta: tuple[float, ...] | None = None
+    #: Whether the trial's own validations tell it, not the recipe.
+    recorded: bool = False
+
+
+def thin(count: int, most: int) -> list[int]:
+    """At most `most` of the indices 0 .. count - 1, evenly spread, both ends included."""
+    if count <= most:
+        return list(range(count))
+    return [round(i * (count - 1) / (most - 1)) for i in range(most)]
+
+
+def lr_sequence(
+    trial: int, recipe: Recipe, steps_per_epoch: int, *, with_momentum: bool = False
+) -> Sequence:
+    """The learning rate at every step of a recipe, as far as it does not look at losses.
+
+    Momentum is told where the schedule cycles it, or always with `with_momentum`.
+    """
+    import torch
+
+    total = recipe.total_steps(steps_per_epoch)
+    epochs = total / steps_per_epoch
+    steps = min(total, MOST_STEPS)
+    model = torch.nn.ParameterList([torch.zeros(1, 1)])  # draws no random numbers
+    optimizer, scheduler = recipe.build(model, steps_per_epoch=steps, epochs=1)
+    cycled = with_momentum or bool(recipe.schedule.get("cycle_momentum"))
+    lrs, momenta = [], []
+    for _ in range(steps):
+        group = optimizer.param_groups[0]
+        lrs.append(float(group["lr"]))
+        if cycled and (momentum := _momentum(group)) is not None:
+            momenta.append(momentum)
+        optimizer.step()
+        scheduler.step()
+    kept = thin(steps, MOST_POINTS - 1)
+    return Sequence(
+        trial=trial,
+        epochs=(*(i / steps * epochs for i in kept), epochs),
+        lrs=(*(lrs[i] for i in kept), lrs[-1]),
+        momenta=(*(momenta[i] for i in kept), momenta[-1]) if momenta else None,
+    )
+
+
+def _momentum(group: Mapping[str, Any]) -> float | None:
+    """The first moment's share that is kept; None for an optimizer without one."""
+    momentum = group["betas"][0] if "betas" in group else group.get("momentum")
+    return None if momentum is None else float(momentum)
+
+
+def recorded_sequence(trial: int, validations: Iterable[tuple[float, float]]) -> Sequence:
+    """What (epoch, learning rate until then) at a trial's validations say; for plateau all of it.
+
+    A plateau schedule has no fixed sequence, but changes the learning rate at validations only.
+    """
+    epochs, lrs = [0.0], []
+    for epoch, lr in validations:
+        epochs.append(epoch)
+        lrs.append(lr)
+    kept = thin(len(lrs), MOST_POINTS - 1)
+    return Sequence(
+        trial=trial,
+        epochs=(*(epochs[i] for i in kept), epochs[-1]) if lrs else (),
+        lrs=(*(lrs[i] for i in kept), lrs[-1]) if lrs else (),
+        recorded=True,
+    )

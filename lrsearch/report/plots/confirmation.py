@@ -1,0 +1,47 @@
+"""The picture of a confirmation: every seed of every finalist, paired."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from lrsearch.report.model import Confirmed
+from lrsearch.report.plots.plots import BLUE, GREY, ORANGE, draw_legend
+
+
+def drawable(entries: Sequence[Confirmed]) -> bool:
+    """Whether there is anything to see: somebody has several seeds."""
+    return any(len(entry.seeds) > 1 for entry in entries)
+
+
+def plot_seeds(entries: Sequence[Confirmed], ax: Axes, *, metric: str, direction: str) -> None:
+    """A column for each recipe; lines join the runs of one seed, bars are the 95 % intervals."""
+    scores = [dict(zip(entry.seeds, entry.values, strict=True)) for entry in entries]
+    for at, (left, right) in enumerate(pairwise(scores)):
+        for seed in left.keys() & right.keys():
+            ax.plot([at, at + 1], [left[seed], right[seed]], color=GREY, lw=1, alpha=0.6, zorder=1)
+    for at, entry in enumerate(entries):
+        ax.plot([at] * entry.n, entry.values, ls="", marker="o", mfc="none", mec=BLUE, ms=6)
+        if entry.ci95 is not None:
+            half = (entry.ci95[1] - entry.ci95[0]) / 2
+            ax.errorbar(
+                at + 0.12, entry.mean, half, fmt="D", color=ORANGE, ms=6, capsize=4, zorder=3
+            )
+    ax.set_xticks(range(len(entries)), [_name(entry, i) for i, entry in enumerate(entries)])
+    ax.set_xlim(-0.5, len(entries) - 0.5)
+    better = "lower" if direction == "minimize" else "higher"
+    ax.set_ylabel(f"{metric} ({better} is better)")
+    handles = [
+        Line2D([], [], ls="", marker="o", mfc="none", mec=BLUE, label="run with a fresh seed"),
+        Line2D([], [], ls="-", marker="D", color=ORANGE, label="mean, 95 % interval"),
+    ]
+    if len(entries) > 1:
+        handles.append(Line2D([], [], color=GREY, label="same seed"))
+    draw_legend(ax.figure, handles)
+
+
+def _name(entry: Confirmed, place: int) -> str:
+    role = "recommended" if place == 0 else entry.role
+    optimizer = entry.recipe.optimizer
+    return f"trial {entry.trial} ({role})\n{optimizer['name']} lr {optimizer['lr']:.3g}"

@@ -1,0 +1,153 @@
+"""The pictures of a report as PNG files, for light and for dark pages."""
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lrsearch.errors import StudyError
+from lrsearch.range_test.analysis import RangeTest
+from lrsearch.report.model import Report
+from lrsearch.report.plots import confirmation as plots_confirmation
+from lrsearch.report.plots import figures, plots, range_test
+
+DOTS_PER_INCH = 150
+PANELS_PER_ROW = 3
+
+_COMMON: dict[Any, Any] = {
+    "font.size": 10.5,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+}
+_INK, _PAPER = "#e6e6e6", "#1d2126"
+THEMES: dict[str, dict[Any, Any]] = {
+    "light": _COMMON,
+    "dark": {
+        **_COMMON,
+        "figure.facecolor": _PAPER,
+        "axes.facecolor": _PAPER,
+        "savefig.facecolor": _PAPER,
+        **{f"{key}.color": _INK for key in ("text", "xtick", "ytick")},
+        **{f"axes.{key}": _INK for key in ("edgecolor", "labelcolor", "titlecolor")},
+    },
+}
+
+
+def _figure(height: float) -> Figure:
+    return Figure(figsize=(7.5, height), layout="constrained")
+
+
+def history(report: Report) -> Figure:
+    figure = _figure(4.2)
+    plots.plot_history(report.history, figure.add_subplot())
+    return figure
+
+
+def curves(report: Report) -> Figure:
+    figure = _figure(4.4)
+    objective = report.spec.objective
+    plots.plot_curves(
+        report.curves,
+        figure.add_subplot(),
+        metric=objective.metric,
+        direction=objective.direction,
+    )
+    return figure
+
+
+def lr(report: Report) -> Figure:
+    """Learning rates, and below them momentum where a schedule cycles it."""
+    cycled = any(sequence.momenta is not None for sequence in report.sequences)
+    figure = _figure(6.0 if cycled else 4.4)
+    if not cycled:
+        plots.plot_lr_sequences(report.sequences, report.curves, figure.add_subplot())
+        return figure
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    plots.plot_lr_sequences(report.sequences, report.curves, top, bottom)
+    return figure
+
+
+def lr_value(report: Report) -> Figure:
+    """Value against learning rate; all panels share their value axis."""
+    tried = {point.optimizer for point in report.lr_points}
+    optimizers = [name for name in report.spec.space.optimizers if name in tried]
+    optimizers += sorted(tried - set(optimizers))  # an enqueued recipe may have another
+    rows = max(1, math.ceil(len(optimizers) / PANELS_PER_ROW))
+    columns = min(max(1, len(optimizers)), PANELS_PER_ROW)
+    figure = _figure(1.0 + 3.2 * rows)
+    axes: dict[str, Axes] = {}
+    for i, name in enumerate(optimizers):
+        axes[name] = figure.add_subplot(
+            rows, columns, i + 1, sharey=next(iter(axes.values()), None)
+        )
+        axes[name].tick_params(labelleft=i % columns == 0)
+    objective = report.spec.objective
+    if optimizers:
+        plots.plot_lr_against_value(
+            report.lr_points, axes, metric=objective.metric, direction=objective.direction
+        )
+    else:
+        figure.text(0.5, 0.5, "no trial has ended yet", ha="center", va="center")
+    return figure
+
+
+def confirmation(report: Report) -> Figure:
+    """Every seed of the finalists."""
+    figure = _figure(4.0)
+    objective = report.spec.objective
+    plots_confirmation.plot_seeds(
+        report.confirmed,
+        figure.add_subplot(),
+        metric=objective.metric,
+        direction=objective.direction,
+    )
+    return figure
+
+
+def range_tests(results: Sequence[RangeTest]) -> Figure:
+    """Loss against learning rate, a panel for each optimizer."""
+    figure = _figure(1.2 + 3.0 * max(1, math.ceil(len(results) / PANELS_PER_ROW)))
+    range_test.draw(results, figure, PANELS_PER_ROW)
+    return figure
+
+
+def _range_tests(report: Report) -> Figure:
+    return range_tests([row.result for row in report.range_tests if row.result is not None])
+
+
+FIGURES: dict[str, Callable[[Report], Figure]] = {
+    "history": history,
+    "curves": curves,
+    "lr": lr,
+    "lr_value": lr_value,
+    "confirmation": confirmation,
+    "range_test": _range_tests,
+}
+
+
+def png(report: Report, name: str, theme: str = "light") -> bytes:
+    """The picture `name` of FIGURES; equal reports give equal bytes."""
+    return render(lambda: FIGURES[name](report), theme)
+
+
+def render(draw: Callable[[], Figure], theme: str = "light") -> bytes:
+    """A figure, drawn in the theme, as a PNG file."""
+    with matplotlib.rc_context(THEMES[theme]):
+        figure = draw()
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return file.getvalue()
+
+
+def draw_range_tests(results: Sequence[RangeTest], path: Path) -> None:
+    """Write the picture of range tests. Raises StudyError if it cannot be written."""
+    try:
+        path.write_bytes(figures.render(lambda: figures.range_tests(results)))
+    except OSError as error:
+        raise StudyError(f"--plot {path}: {error.strerror}") from error

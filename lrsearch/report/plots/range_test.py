@@ -1,0 +1,75 @@
+"""LR range tests as a picture: loss against lr, and what was read from it."""
+
+import math
+from collections.abc import Sequence
+from statistics import median
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lrsearch.range_test.analysis import RangeTest, smoothed
+from lrsearch.report.plots.plots import BLUE, GREEN, ORANGE, RED, SKY, draw_legend, short_name
+
+#: The axis of losses reaches above the start and below the lowest by these shares of the deepest
+#: fall: what diverges leaves it.
+HEADROOM, FOOTROOM = 0.4, 0.1
+
+
+def draw(results: Sequence[RangeTest], figure: Figure, panels_per_row: int) -> None:
+    """A panel for each optimizer, its losses on an axis of its own."""
+    if not results:
+        figure.text(0.5, 0.5, "no range test has ended", ha="center", va="center")
+    columns = min(max(1, len(results)), panels_per_row)
+    rows = math.ceil(len(results) / columns)
+    handles: dict[str, Line2D | Patch] = {}
+    for i, result in enumerate(results):
+        ax = figure.add_subplot(rows, columns, i + 1)
+        if i % columns == 0:
+            ax.set_ylabel("training loss of a batch")
+        handles |= plot_range_test(result, ax)
+    draw_legend(figure, list(handles.values()))
+
+
+def plot_range_test(result: RangeTest, ax: Axes) -> dict[str, Line2D | Patch]:
+    """Losses of all seeds, the median of the smoothed ones, and the readings; legend by label."""
+    seeds = len(result.ramps)
+    ax.set_title(
+        f"{short_name(result.name)} ({seeds} seed{'' if seeds == 1 else 's'})", fontsize="medium"
+    )
+    ax.set_xscale("log")
+    ax.set_xlabel("learning rate")
+    found: list[Line2D | Patch] = []
+    for ramp in result.ramps:
+        losses = [loss if math.isfinite(loss) else math.nan for loss in ramp.losses]
+        thin = ax.plot(ramp.lrs, losses, color=SKY, lw=0.8, alpha=0.8, label="a seed's loss")
+    found += thin
+    lrs, middle = _median_curve(result)
+    found += ax.plot(lrs, middle, color=BLUE, lw=2.5, label="smoothed, median of seeds")
+    if result.window is not None:
+        found.append(ax.axvspan(*result.window, color=GREEN, alpha=0.2, lw=0, label="window"))
+    for spread, colour, style, label in (
+        (result.valley, GREEN, ":", "valley"),
+        (result.min_over_10, ORANGE, "-.", "lowest / 10"),
+        (result.edge, RED, "--", "edge"),
+    ):
+        if spread is not None:
+            found.append(ax.axvline(spread.median, color=colour, ls=style, lw=1.8, label=label))
+    _limit(ax, middle[0], min(min(ramp.losses) for ramp in result.ramps))
+    return {str(handle.get_label()): handle for handle in found}
+
+
+def _median_curve(result: RangeTest) -> tuple[list[float], list[float]]:
+    """As far as half of the seeds went."""
+    curves = [smoothed([x for x in ramp.losses if math.isfinite(x)]) for ramp in result.ramps]
+    longest = sorted(len(curve) for curve in curves)[len(curves) // 2]
+    lrs = max((ramp.lrs for ramp in result.ramps), key=len)[:longest]
+    return list(lrs), [
+        median(curve[step] for curve in curves if step < len(curve)) for step in range(longest)
+    ]
+
+
+def _limit(ax: Axes, start: float, lowest: float) -> None:
+    fall = max(start - lowest, 1e-3 * abs(start), 1e-12)
+    ax.set_ylim(lowest - FOOTROOM * fall, start + HEADROOM * fall)

@@ -1,0 +1,91 @@
+"""The picture of `lrsearch check --plot`: learning rate and momentum of a few sampled recipes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.errors import SpecError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report import lr_sequences
+from lrsearch.report.plots.figures import DOTS_PER_INCH, THEMES
+from lrsearch.report.plots.plots import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES, short_name
+
+
+def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
+    """Learning rates above, momentum (or beta1) below; a colour for each optimizer."""
+    drawn = [
+        lr_sequences.lr_sequence(i, recipe, steps_per_epoch, with_momentum=True)
+        for i, recipe in enumerate(recipes)
+    ]
+    figure = Figure(figsize=(11.5, 6.4), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    top.set_yscale("log")
+    lines = [
+        _draw(top, bottom, sequence, recipe, style)
+        for sequence, recipe, style in zip(drawn, recipes, _styles(recipes), strict=True)
+    ]
+    peaks = [max(sequence.lrs) for sequence in drawn]
+    top.set_ylim(min(peaks) * LOG_LR_FLOOR, max(peaks) * 2)
+    top.set_ylabel("learning rate")
+    bottom.set_ylabel("momentum or beta1")
+    bottom.set_xlabel("epoch")
+    bottom.set_xlim(0, max(sequence.epochs[-1] for sequence in drawn))
+    figure.legend(
+        handles=lines, loc="outside right upper", fontsize=8.5, frameon=False, handlelength=3
+    )
+    return figure
+
+
+def _styles(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
+    """A colour for each optimizer; lines of one colour differ in their style."""
+    names = list(dict.fromkeys(recipe.optimizer["name"] for recipe in recipes))
+    seen = dict.fromkeys(TRIAL_COLOURS, 0)
+    styles = []
+    for recipe in recipes:
+        colour = TRIAL_COLOURS[names.index(recipe.optimizer["name"]) % len(TRIAL_COLOURS)]
+        style = TRIAL_STYLES[seen[colour] % len(TRIAL_STYLES)]
+        styles.append({"color": colour, "ls": style, "lw": 1.6})
+        seen[colour] += 1
+    return styles
+
+
+def _draw(
+    top: Axes,
+    bottom: Axes,
+    sequence: lr_sequences.Sequence,
+    recipe: Recipe,
+    style: dict[str, Any],
+) -> Line2D:
+    lrs = [lr if lr > 0 else float("nan") for lr in sequence.lrs]
+    drawstyle = "steps-post" if len(lrs) < lr_sequences.MOST_POINTS else "default"
+    (line,) = top.plot(sequence.epochs, lrs, drawstyle=drawstyle, label=_label(recipe), **style)
+    if sequence.momenta is not None:
+        bottom.plot(sequence.epochs, sequence.momenta, drawstyle=drawstyle, **style)
+    return line
+
+
+def _label(recipe: Recipe) -> str:
+    schedule = recipe.schedule["name"]
+    warmup = f", warm-up {100 * recipe.warmup:.3g} %" if recipe.warmup else ""
+    until = ", if the loss only falls" if SCHEDULES[schedule].needs_metric else ""
+    optimizer = f"{short_name(recipe.optimizer['name'])} {recipe.optimizer['lr']:.2g}"
+    return f"{optimizer} · {schedule}{warmup}{until}"
+
+
+def save_preview(recipes: Sequence[Recipe], steps_per_epoch: int, path: Path) -> None:
+    """Write the picture. Raises SpecError for a name or place that cannot hold one."""
+    with matplotlib.rc_context(THEMES["light"]):
+        figure = preview_figure(recipes, steps_per_epoch)
+        try:
+            figure.savefig(path, dpi=DOTS_PER_INCH)
+        except OSError as error:
+            raise SpecError(f"--plot {path}: {error.strerror}") from error
+        except ValueError as error:
+            known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
+            raise SpecError(f"--plot {path}: its ending is none of {known}") from error

@@ -1,0 +1,60 @@
+"""TODO lrsearch.report.text.plan."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lrsearch.advice.cost import CostPlan
+from lrsearch.report.text.format import _duration, number
+from lrsearch.spec.study_spec import StudySpec
+
+
+def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | None = None) -> str:
+    """What the study will train at most, in epochs, and in hours where an epoch was timed."""
+    space = spec.space
+    trials = "trials" if plan.trials is None else f"{plan.trials} trials"
+    lines = [
+        f"study {spec.name}: {trials} of {number(plan.horizon)} epochs over "
+        f"{', '.join(space.optimizers)} x {', '.join(space.schedules)}",
+        f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
+        f"{_epochs(plan.confirm)} of confirmation, {_range_test(plan)}",
+    ]
+    if plan.total_epochs is not None:
+        lines[1] += f"; never more than {_epochs(plan.total_epochs)} together"
+    if seconds_per_epoch is not None:
+        line = f"time: {seconds_per_epoch:.3g} s an epoch on one worker"
+        if plan.total is not None:
+            line += f", at most {_duration(plan.total * seconds_per_epoch)} of training in all"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _range_test(plan: CostPlan) -> str:
+    if plan.no_range_test:
+        return f"no range test ({plan.no_range_test})"
+    return f"{_epochs(plan.range_test)} of range test"
+
+
+def plan_json(
+    spec: StudySpec, plan: CostPlan, warnings: Sequence[str], seconds_per_epoch: float | None
+) -> dict[str, Any]:
+    """The plan for machines; None is unknown or unbounded."""
+    total = plan.total
+    timed = seconds_per_epoch is not None and total is not None
+    return {
+        "name": spec.name,
+        "trials": plan.trials,
+        "horizon_epochs": plan.horizon,
+        "epochs": {
+            "range_test": plan.range_test,
+            "search": plan.search,
+            "confirm": plan.confirm,
+            "total": total,
+        },
+        "seconds_per_epoch": seconds_per_epoch,
+        "hours": total * seconds_per_epoch / 3600 if timed else None,  # type: ignore[operator]
+        "warnings": list(warnings),
+    }
+
+
+def _epochs(value: float | None) -> str:
+    return "any number of epochs" if value is None else f"{number(value)} epochs"

@@ -1,0 +1,188 @@
+"""A space as a study file writes it: a preset's name, or optimizers, schedules, warm-up, params."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lrsearch.catalog.domains import Domain, Fixed, Range, parse
+from lrsearch.catalog.fields import FieldLimit, Limit
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.optimizers import OptimizerInfo
+from lrsearch.catalog.schedules import schedule_info
+from lrsearch.errors import SpecError, near_miss
+from lrsearch.space.check import check_space
+from lrsearch.space.presets import PRESETS, Preset
+from lrsearch.space.search_space import SearchSpace
+
+BATCH_SIZE = Limit(low=1, integer=True)
+
+
+def parse_space(content: object, where: str = "space") -> SearchSpace:
+    """A preset's name or a mapping as in a study file. Raises SpecError naming the field.
+
+    A mapping is an edit of its `preset`, the default one if it names none: what it leaves out is
+    the preset's.
+    """
+    if isinstance(content, str):
+        content = {"preset": content}
+    if not isinstance(content, Mapping):
+        raise SpecError(f"{where} = {content!r}, but a preset's name or a mapping is accepted")
+    known = ("preset", "optimizers", "schedules", "warmup", "params")
+    for key in content:
+        if key not in known:
+            raise SpecError(f"{where}.{key} is not a field of a space{near_miss(key, known)}")
+    preset = _preset(content.get("preset", "default"), where)
+    space = SearchSpace(
+        optimizers=_optimizers(content, preset, f"{where}.optimizers"),
+        schedules=_schedules(content, preset, f"{where}.schedules"),
+        warmup=_warmup(content, preset, f"{where}.warmup"),
+        params=_params(content, f"{where}.params"),
+    )
+    check_space(space.optimizers, space.schedules, space.warmup, where)
+    return space
+
+
+def _preset(name: object, where: str) -> Preset:
+    if not isinstance(name, str) or name not in PRESETS:
+        raise SpecError(f"{where} = {name!r} is not a preset{near_miss(name, PRESETS)}")
+    return PRESETS[name]
+
+
+def _optimizers(
+    content: Mapping[str, Any], preset: Preset, where: str
+) -> dict[str, dict[str, Domain]]:
+    if "optimizers" not in content:
+        return {name: dict(domains) for name, domains in preset.optimizers.items()}
+    return {
+        name: _optimizer_domains(name, fields, preset, f"{where}.{name}")
+        for name, fields in _named(content["optimizers"], where).items()
+    }
+
+
+def _schedules(
+    content: Mapping[str, Any], preset: Preset, where: str
+) -> dict[str, dict[str, Domain]]:
+    if "schedules" not in content:
+        return {name: dict(domains) for name, domains in preset.schedules.items()}
+    return {
+        name: _schedule_domains(name, fields, preset, f"{where}.{name}")
+        for name, fields in _named(content["schedules"], where).items()
+    }
+
+
+def _warmup(content: Mapping[str, Any], preset: Preset, where: str) -> Domain:
+    if "warmup" not in content:
+        return preset.warmup
+    warmup = parse(content["warmup"], where)
+    _check_domain(warmup, Limit(high=1.0), where)
+    return warmup
+
+
+def _params(content: Mapping[str, Any], where: str) -> dict[str, Domain]:
+    params = content.get("params") or {}
+    if not isinstance(params, Mapping):
+        raise SpecError(f"{where} = {params!r}, but a mapping of names to values is needed")
+    domains = {key: parse(value, f"{where}.{key}") for key, value in params.items()}
+    if "batch_size" in domains:
+        _check_domain(domains["batch_size"], BATCH_SIZE, f"{where}.batch_size")
+    return domains
+
+
+def _named(content: object, where: str) -> Mapping[str, Any]:
+    if isinstance(content, str):
+        content = [content]
+    if isinstance(content, list):
+        for i, name in enumerate(content):
+            if not isinstance(name, str):
+                raise SpecError(f"{where}[{i}] = {name!r}, but a list here holds names only")
+        content = {name: {} for name in content}
+    if not isinstance(content, Mapping) or not content:
+        raise SpecError(f"{where} is empty or no mapping; write e.g. {{adamw: {{}}}}")
+    return content
+
+
+def _fields(content: object, where: str) -> Mapping[str, Any]:
+    if content is not None and not isinstance(content, Mapping):
+        raise SpecError(f"{where} = {content!r}, but a mapping of fields is needed; {{}} = preset")
+    return content or {}
+
+
+def _optimizer_domains(name: str, content: object, preset: Preset, where: str) -> dict[str, Domain]:
+    info = optimizer_info(name, where)
+    limits = info.searchable()
+    ranges = preset.optimizers.get(name, info.ranges)
+    domains = dict(ranges)
+    written = _fields(content, where)
+    if "betas" in written:
+        for half in ("beta1", "beta2"):
+            if half in written:
+                raise SpecError(f"{where}.betas and {where}.{half} are both given; leave one out")
+            domains.pop(half, None)
+    for key, value in written.items():
+        place = f"{where}.{key}"
+        if key not in limits:
+            raise SpecError(f"{place} is not a field of {name}{near_miss(key, limits)}")
+        _refuse_pair(value, place, ranged=key == "lr" or isinstance(info.ranges.get(key), Range))
+        domain = parse(value, place, is_list=limits[key].listed)
+        _check_domain(domain, limits[key], place)
+        domains[key] = _in_unit(domain, limits[key], info.ranges.get(key))
+    for key in ("lr", *sorted(info.required)):
+        if key not in domains:
+            raise SpecError(f"{where}.{key} is missing; {name} has no preset, so write its range")
+    _check_fused(domains.get("fused"), info, where)
+    return domains
+
+
+def _check_fused(fused: Domain | None, info: OptimizerInfo, where: str) -> None:
+    if fused is not None and fused != Fixed(value=False) and not info.fused:
+        raise SpecError(f"{where}.fused = true, but torch has no fused {info.class_name}")
+
+
+def _in_unit(domain: Domain, limit: FieldLimit, preset: Domain | None) -> Domain:
+    """The user's range, sampled in a unit that suits the field; it stays in torch's units."""
+    if not isinstance(domain, Range) or not isinstance(limit, Limit):
+        return domain
+    if limit.integer:
+        return domain
+    domain = replace(domain, integer=False)  # 0 and 1 are as good as 0.0 and 1.0 here
+    if domain.step is not None:
+        return domain
+    if limit.decay_rate:
+        return replace(domain, unit="complement", log=True)
+    return replace(domain, unit=preset.unit) if isinstance(preset, Range) else domain
+
+
+def _schedule_domains(name: str, content: object, preset: Preset, where: str) -> dict[str, Domain]:
+    info = schedule_info(name, where)
+    domains = dict(preset.schedules.get(name, info.ranges))
+    for key, value in _fields(content, where).items():
+        place = f"{where}.{key}"
+        if key not in info.fields:
+            hint = near_miss(key, info.fields) if info.fields else "; it has none"
+            raise SpecError(f"{place} is not a field of {name}{hint}")
+        limit = info.fields[key]
+        _refuse_pair(value, place, ranged=isinstance(info.ranges.get(key), Range))
+        domain = parse(value, place, is_list=limit.listed)
+        _check_domain(domain, limit, place)
+        domains[key] = _in_unit(domain, limit, None)
+    return domains
+
+
+def _refuse_pair(value: object, where: str, *, ranged: bool) -> None:
+    """Two numbers for a field that is usually a range may be meant as one: never guess."""
+    if ranged and isinstance(value, list) and len(value) == 2:
+        raise SpecError(
+            f"{where} = {value!r} is ambiguous: write {{low: {value[0]}, high: {value[1]}}} for a "
+            f"range (log: true for a log scale) or {{choices: {value!r}}} for two choices"
+        )
+
+
+def _check_domain(domain: Domain, limit: FieldLimit, where: str) -> None:
+    if isinstance(domain, Range):
+        limit.check(domain.low, f"{where}.low")
+        limit.check(domain.high, f"{where}.high")
+        if isinstance(limit, Limit) and limit.integer and not domain.integer:
+            raise SpecError(f"{where}.step = {domain.step!r}, but whole numbers are needed")
+        return
+    for value in [domain.value] if isinstance(domain, Fixed) else domain.choices:
+        limit.check(value, where)

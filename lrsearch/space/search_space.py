@@ -1,0 +1,164 @@
+"""SearchSpace: which recipes may be sampled, in units that suit a sampler.
+
+Parameter names are conditional on optimizer and schedule (`adamw.lr`, `one_cycle.pct_start`).
+Ranges that a user writes are in torch's own units.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lrsearch.catalog.compatibility import takes_warmup
+from lrsearch.catalog.domains import Choice, Domain, Fixed, read_stored
+from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.schedules import SCHEDULES, schedule_info
+from lrsearch.space.sampling_units import (
+    Suggester,
+    contains,
+    encode,
+    equivalence,
+    parameter_name,
+    suggest,
+)
+
+#: The task's batch size for given params; None where it has none of its own.
+BatchSize = Callable[[Mapping[str, Any]], int | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    #: Optimizer name to its fields' domains; `beta1` and `beta2` are the halves of `betas`.
+    optimizers: Mapping[str, Mapping[str, Domain]]
+    #: Schedule name to its fields' domains.
+    schedules: Mapping[str, Mapping[str, Domain]]
+    #: Fraction of all steps; schedules that take no warm-up get 0.
+    warmup: Domain
+    #: Keyword arguments of the task function.
+    params: Mapping[str, Domain]
+
+    def suggest(
+        self, trial: Suggester, batch_size: BatchSize | None = None, *, accumulate: int = 1
+    ) -> dict[str, Any]:
+        """Ask `trial` for the fields of one recipe: optimizer, schedule, warmup, params.
+
+        `batch_size` tells the task's own for given params, of which an optimizer step takes
+        `accumulate`: momentum-equivalent lr depends on their product.
+        """
+        params = {k: suggest(trial, f"params.{k}", d) for k, d in self.params.items()}
+        own = None if batch_size is None else batch_size(params)
+        size = samples_of_step({"params": params, "accumulate": accumulate}, own)
+        optimizer = _pick(trial, "optimizer", list(self.optimizers))
+        schedule = _pick(trial, "schedule", list(self.schedules))
+        fields = {
+            key: suggest(trial, f"{schedule}.{key}", domain)
+            for key, domain in self.schedules[schedule].items()
+        }
+        warmup = 0.0
+        if takes_warmup(optimizer, schedule):
+            warmup = suggest(trial, "warmup", self.warmup)
+        return {
+            "optimizer": self._suggest_optimizer(trial, optimizer, size),
+            "schedule": {"name": schedule, **fields},
+            "warmup": warmup,
+            "params": params,
+        }
+
+    def _suggest_optimizer(self, trial: Suggester, name: str, size: int | None) -> dict[str, Any]:
+        info, domains = optimizer_info(name, "optimizer"), self.optimizers[name]
+        values: dict[str, Any] = {}
+        for key, domain in domains.items():
+            if key != "lr":
+                values[key] = suggest(trial, f"{name}.{key}", domain)
+        momentum = values.get("momentum", info.default("momentum"))
+        scale = equivalence(momentum or 0.0, size)
+        lr = suggest(trial, f"{name}.lr", domains["lr"], scale)
+        if momentum == 0 and values.get("nesterov", info.default("nesterov")):
+            values["nesterov"] = False
+        if "beta1" in values or "beta2" in values:
+            halves = ("beta1", "beta2")
+            values["betas"] = [values.pop(half, info.default(half)) for half in halves]
+        return {"name": name, "lr": lr, **values}
+
+    def params_of(
+        self, recipe: Mapping[str, Any], batch_size: int | None = None
+    ) -> dict[str, Any] | None:
+        """The sampler's parameters that would give `recipe`, or None if it lies outside.
+
+        `batch_size` is the task's own, for a recipe that has none. Whether the optimizer is fused
+        matters only where the space has a choice of that.
+        """
+        optimizer, schedule = dict(recipe["optimizer"]), dict(recipe["schedule"])
+        o, s = optimizer.pop("name"), schedule.pop("name")
+        if o not in self.optimizers or s not in self.schedules:
+            return None
+        info = optimizer_info(o, "optimizer")
+        domains = dict(self.optimizers[o])
+        if not isinstance(domains.get("fused"), Choice):
+            optimizer.pop("fused", None)
+            domains.pop("fused", None)
+        if any(name not in self.params for name in recipe["params"]):
+            return None  # the task is another one than the space's
+        if "beta1" in info.searchable() and "betas" in optimizer.keys() - domains.keys():
+            optimizer["beta1"], optimizer["beta2"] = optimizer.pop("betas")
+        schedule = {**SCHEDULES[s].defaults, **schedule}
+        momentum = optimizer.get("momentum", info.default("momentum"))
+        scale = equivalence(momentum or 0.0, samples_of_step(recipe, batch_size))
+        if momentum == 0 and not optimizer.pop("nesterov", False):
+            # `suggest` turns nesterov off here, whatever was sampled.
+            nesterov = domains.get("nesterov")
+            optimizer |= {} if nesterov is None else {"nesterov": contains(nesterov, True)}
+        wanted = [(f"{o}.{k}", d, optimizer.pop(k, info.default(k))) for k, d in domains.items()]
+        wanted += [(f"{s}.{k}", d, schedule.pop(k)) for k, d in self.schedules[s].items()]
+        wanted += [(f"params.{k}", d, recipe["params"].get(k)) for k, d in self.params.items()]
+        if takes_warmup(o, s):
+            wanted.append(("warmup", self.warmup, recipe["warmup"]))
+        if any(value != info.default(key) for key, value in optimizer.items()):
+            return None  # a field that the space leaves to torch
+        if any(value != SCHEDULES[s].defaults[key] for key, value in schedule.items()):
+            return None  # a field that the space leaves out
+        params: dict[str, Any] = {"optimizer": o, "schedule": s}
+        for name, domain, value in wanted:
+            if not contains(domain, value, scale):
+                return None
+            if not isinstance(domain, Fixed):
+                params[parameter_name(name, domain)] = encode(domain, value, scale)
+        return params
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values with every range written out; `from_dict` gives an equal space."""
+
+        def plain(fields: Mapping[str, Domain]) -> dict[str, Any]:
+            return {key: asdict(domain) for key, domain in fields.items()}
+
+        return {
+            "optimizers": {name: plain(fields) for name, fields in self.optimizers.items()},
+            "schedules": {name: plain(fields) for name, fields in self.schedules.items()},
+            "warmup": asdict(self.warmup),
+            "params": plain(self.params),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "SearchSpace":
+        """Raises SpecError for what `to_dict` never gave."""
+
+        def fields(where: str, plain: Mapping[str, Any]) -> dict[str, Domain]:
+            return {key: read_stored(domain, f"{where}.{key}") for key, domain in plain.items()}
+
+        for name in content["schedules"]:
+            schedule_info(name, "space.schedules")
+        return cls(
+            optimizers={name: fields(name, plain) for name, plain in content["optimizers"].items()},
+            schedules={name: fields(name, plain) for name, plain in content["schedules"].items()},
+            warmup=read_stored(content["warmup"], "warmup"),
+            params=fields("params", content["params"]),
+        )
+
+
+def samples_of_step(recipe: Mapping[str, Any], own: int | None) -> int | None:
+    """How many samples an optimizer step of the recipe takes, where it is known."""
+    size: int | None = recipe["params"].get("batch_size") or recipe.get("batch_size") or own
+    return size and size * int(recipe.get("accumulate", 1))
+
+
+def _pick(trial: Suggester, name: str, names: list[str]) -> str:
+    return str(trial.suggest_categorical(name, names))

@@ -1,0 +1,64 @@
+"""The files behind a study's checkpoints: where they are, and which have had their time."""
+
+import hashlib
+import logging
+from datetime import UTC, datetime
+
+from lrsearch.errors import SpecError
+from lrsearch.storage import checkpoints, studies
+from lrsearch.storage.checkpoint_store import CheckpointStore, owner
+from lrsearch.study.open_study import Search
+
+log = logging.getLogger("lrsearch")
+
+
+def store_of(search: Search) -> CheckpointStore:
+    """The folder of a study's checkpoints. Raises SpecError if it cannot be used from here.
+
+    It is the study's own, though another database may have one that was created in the same second:
+    when that was (UTC), and a mark. A study's name is no part of it: `study extend` changes that.
+    """
+    study = search.database.look(lambda connection: studies.by_id(connection, search.study_id))
+    created = 0.0 if study is None else study["created_at"]
+    made = repr(search.study_id if study is None else created)
+    mark = hashlib.sha256(made.encode()).hexdigest()[:8]
+    day = datetime.fromtimestamp(created, UTC).strftime("%Y%m%d-%H%M%S")
+    return CheckpointStore(search.spec.checkpoints.to, f"study-{day}-{mark}")
+
+
+def sweep(search: Search, store: CheckpointStore) -> int:
+    """Remove the files of what no longer runs; how many it was.
+
+    They are left when a worker dies between the end of a trial and their removal, when another
+    machine has gone on with a trial, or when the study was deleted meanwhile.
+    """
+    names = store.names()  # first: what is written from now on is not looked at
+    running = search.database.run(
+        lambda connection: checkpoints.forget_ended(connection, search.study_id)
+    )
+    return store.remove(
+        name for name in names if (whose := owner(name)) is not None and whose not in running
+    )
+
+
+def sweep_closed(search: Search) -> None:
+    """Remove the checkpoints of what no worker has ended, where they can be reached from here."""
+    store = _reachable(search)
+    if store is not None:
+        sweep(search, store)
+
+
+def delete_study(search: Search) -> None:
+    """Delete a study, and its checkpoints where they can be reached from here."""
+    store = _reachable(search)
+    search.delete()
+    if store is not None:
+        sweep(search, store)
+
+
+def _reachable(search: Search) -> CheckpointStore | None:
+    try:
+        return store_of(search)
+    except SpecError as error:
+        log.warning("checkpoints stay where they are: %s", error)
+        return None

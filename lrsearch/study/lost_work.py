@@ -1,0 +1,80 @@
+"""What becomes of work whose worker was lost: it is free again, unless it is to blame."""
+
+from collections.abc import Collection
+from typing import Any
+
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import Connection
+
+from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials, workers
+from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.rows import Row
+from lrsearch.study.optuna import rows
+from lrsearch.trial.states import TrialState
+
+#: A trial that is lost so often without a new checkpoint in between is to blame itself. Preempted
+#: machines and killed processes lose it once or twice by chance; a third time in a row, on a fleet
+#: that loses a worker in a hundred trials, is one in a million.
+MOST_DEATHS = 3
+#: From so many on it is trained alone: of the trials that a worker trained together, all are lost
+#: with it, and one is to blame.
+ALONE_FROM = MOST_DEATHS - 1
+REASON = "its worker died three times in it without a new checkpoint"
+
+
+def reap(
+    connection: Connection,
+    study_id: int,
+    lease: float,
+    *,
+    horizon: float,
+    dead: Collection[str],
+) -> list[str]:
+    """Free what was not renewed in time or was held by the `dead`, and end what is to blame.
+
+    `lease` is in seconds, `horizon` in epochs. A line for each, which is noted
+    with the study too.
+    """
+    lines = []
+    for item in leases.reap(connection, study_id, lease, dead=dead):
+        lines.append(_settle(connection, item, horizon))
+        workers.note(connection, study_id, item["worker"], lines[-1])
+    return lines
+
+
+def _settle(connection: Connection, item: Row, horizon: float) -> str:
+    row = claims.by_id(connection, item["kind"], item["id"])
+    name = _name(item["kind"], row)
+    if item["deaths"] < MOST_DEATHS:
+        return f"{name} is free again: worker {item['worker']} was lost"
+    if item["kind"] == Kind.TRIAL:
+        fail_trial(connection, row, horizon, REASON)
+    else:
+        kept = {key: row[key] for key in ("epochs", "seconds")}
+        values = {"state": TrialState.FAILED, "reason": REASON, **kept}
+        record = range_tests.record if item["kind"] == Kind.RANGE_TEST else confirmations.record
+        record(connection, row, values)
+    return f"{name} failed: {REASON}"
+
+
+def _name(kind: Kind, row: Row) -> str:
+    if kind == Kind.RANGE_TEST:
+        return f"range test of {row['optimizer']}"
+    if kind == Kind.CONFIRMATION:
+        return f"confirmation of trial {row['number']} with seed {row['seed']}"
+    return f"trial {row['number']}"
+
+
+def fail_trial(connection: Connection, row: Row, horizon: float, reason: str) -> None:
+    """End it in both halves; it has used the epochs that its curve shows."""
+    seen = curves.of_trial(connection, row["id"])
+    values: dict[str, Any] = {
+        "state": TrialState.FAILED,
+        "reason": reason,
+        "epochs": seen[-1]["epoch"] if seen else 0.0,
+        "seconds": seen[-1]["seconds"] if seen else 0.0,
+    }
+    claim = Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+    ended = trials.record(connection, claim, horizon=horizon, values=values)
+    if ended and row["trial_id"] is not None:
+        rows.end_trial(connection, row["trial_id"], OptunaState.FAIL, value=None, violation=0.0)

@@ -1,0 +1,99 @@
+"""Opening the shared database: Optuna's tables and ours, made once under a lock."""
+
+import weakref
+
+import optuna
+
+from lrsearch.errors import StorageError
+from lrsearch.storage import grants, schema
+from lrsearch.storage.database import Database, explained, locate
+from lrsearch.study.optuna import tables
+
+
+def optuna_storage(database: Database, *, create: bool = False) -> optuna.storages.RDBStorage:
+    """Optuna's view of the database; with `create` it makes its tables."""
+    storage = optuna.storages.RDBStorage(
+        database.optuna_url,
+        engine_kwargs=dict(database.engine_kwargs),
+        skip_table_creation=not create,
+    )
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
+
+
+def prepare(database: Database) -> bool:
+    """Make the schema or bring it up to date; safe when many processes start at once.
+
+    Returns whether there was anything to do.
+    """
+    with explained(database):
+        if database.path is not None and not database.path.parent.is_dir():
+            raise StorageError(
+                f"storage {database.location}: the folder {database.path.parent} does not exist"
+            )
+        if _exists(database) and _is_current(database):
+            return False
+        with schema.creation_lock(database):
+            fresh = not _exists(database)
+            try:
+                if _is_current(database):
+                    return False
+                _create_tables(database)
+            except Exception:
+                if fresh:  # nothing half-made stays behind
+                    _remove_file(database)
+                raise
+    return True
+
+
+def _exists(database: Database) -> bool:
+    """Whether there is a file, or a server that is asked."""
+    return database.path is None or database.path.exists()
+
+
+def _is_current(database: Database) -> bool:
+    with database.read() as connection:
+        return schema.is_current(connection)
+
+
+def _create_tables(database: Database) -> None:
+    database.set_wal()
+    optuna_storage(database, create=True).engine.dispose()
+    with database.begin() as connection:
+        schema.upgrade(connection)
+
+
+def grant_statements(admin: str, worker: str, reader: str) -> list[str]:
+    """SQL that gives three PostgreSQL roles their rights on Optuna's tables and ours."""
+    optunas = [*tables.NAMES, "alembic_version"]
+    return list(grants.statements(admin, worker, reader, optunas))
+
+
+def _remove_file(database: Database) -> None:
+    assert database.path is not None
+    database.close()
+    for suffix in ("", "-wal", "-shm"):
+        database.path.with_name(database.path.name + suffix).unlink(missing_ok=True)
+
+
+def open_database(option: str | None, *, create: bool = False) -> Database:
+    """The database that `--storage`, the environment or a file names, ready for use.
+
+    Without `create` it must hold lrsearch's tables already. Raises StorageError in one line.
+    """
+    database = Database(locate(option))
+    if create:
+        prepare(database)
+        return database
+    missing = f"storage {database.location} holds no studies; `lrsearch run FILE` creates one"
+    if database.path is not None and not database.path.exists():
+        raise StorageError(missing)
+    with explained(database), database.read() as connection:
+        if schema.revision(connection) is None:
+            raise StorageError(missing)
+        if not schema.is_current(connection):
+            raise StorageError(
+                f"storage {database.location} was made by an older version; run `lrsearch db "
+                f"upgrade`"
+            )
+    return database

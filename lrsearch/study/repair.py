@@ -1,0 +1,73 @@
+"""Looking a study over: what is wrong in its rows, what of it was mended, what was not."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from lrsearch.storage import consistency, leases, studies
+from lrsearch.storage.rows import Row
+from lrsearch.study.open_study import Search
+from lrsearch.study.optuna import rows
+from lrsearch.study.status import reap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """What a look at a study found."""
+
+    study: str
+    #: What was done, a line each.
+    done: list[str]
+    #: What is wrong and was left: nothing here can tell what is right.
+    wrong: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def repair(search: Search) -> Repair:
+    """Free what the dead held, recount the budget, and check what must hold of every trial.
+
+    Safe beside living workers: it holds the study's row while it counts, nothing while it checks.
+    """
+    done = reap(search)
+    with search.database.begin() as connection:
+        study = studies.lock(connection, search.study_id)
+        done += _recount(connection, study, search.horizon)
+        ended = leases.end_stale(connection, search.study_id)
+        done += [f"ended {ended} leases of what no longer runs"] if ended else []
+    wrong = search.database.look(lambda connection: list(_wrong(connection, search.study_id)))
+    return Repair(study=search.name, done=done, wrong=wrong)
+
+
+def _recount(connection: Connection, study: Row, horizon: float) -> list[str]:
+    """Set the counters of the budget to what the rows say.
+
+    Epochs that were used are never given back: confirmation runs that were planned anew have
+    trained, and their rows are gone.
+    """
+    found = consistency.totals(connection, study["study_id"], horizon)
+    found["epochs_used"] = max(found["epochs_used"], study["epochs_used"])
+    off = {key: value for key, value in found.items() if not _equal(study[key], value)}
+    if off:
+        studies.change(connection, study["study_id"], **off)
+    return [f"{key} {study[key]:g} is {value:g} now" for key, value in off.items()]
+
+
+def _equal(a: float, b: float) -> bool:
+    # Sums of fractions of epochs, added up in another order.
+    return abs(a - b) <= 1e-6 * max(1.0, abs(a), abs(b))
+
+
+def _wrong(connection: Connection, study_id: int) -> Iterator[str]:
+    found: Mapping[str, list[int]] = {
+        "tickets missing before the last: {}": consistency.missing_tickets(connection, study_id),
+        "trials whose end in Optuna differs from ours: {}": rows.differing(connection, study_id),
+        "trials whose curve has a gap: {}": consistency.gaps(connection, study_id),
+    }
+    for text, numbers in found.items():
+        if numbers:
+            shown = ", ".join(str(number) for number in numbers[:10])
+            yield text.format(shown + (", ..." if len(numbers) > 10 else ""))

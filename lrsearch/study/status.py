@@ -1,0 +1,44 @@
+"""TODO lrsearch.study.status."""
+
+from sqlalchemy import Connection
+
+from lrsearch.storage import confirmations, leases, range_tests, studies, trials, worker_identity
+from lrsearch.study import confirmation
+from lrsearch.study.open_study import Search
+from lrsearch.trial import states
+from lrsearch.trial.states import StudyState
+from lrsearch.worker.worker import log
+
+
+def reap(search: Search) -> list[str]:
+    """Free what nobody renewed in time, and at once what dead workers of this machine held."""
+    lines = search.reap(dead=_dead(search))
+    for line in lines:
+        log.warning("%s", line)
+    return lines
+
+
+def _dead(search: Search) -> list[str]:
+    holders = search.database.look(lambda connection: leases.holders(connection, search.study_id))
+    return [name for name in holders if worker_identity.is_dead(name)]
+
+
+def is_finished(search: Search) -> bool:
+    """Whether nothing of the study runs and nothing more will start."""
+
+    def look(connection: Connection) -> bool:
+        study = studies.by_id(connection, search.study_id)
+        if study is None:
+            return True  # it was deleted
+        if trials.any_running(connection, search.study_id):
+            return False
+        runs = confirmations.everything(connection, search.study_id)
+        if any(run["state"] in states.OPEN for run in runs):
+            return False
+        if range_tests.workers(connection, search.study_id):
+            return False
+        if study["state"] == StudyState.PAUSED or search.may_start(connection):
+            return False
+        return not confirmation.next_round(connection, search, study)
+
+    return search.database.look(look)

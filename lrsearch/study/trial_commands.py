@@ -1,0 +1,75 @@
+"""One trial: what is known of it, its end before its time, and the same once more."""
+
+from lrsearch.errors import StudyError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.storage import curves, leases, trials, worker_identity
+from lrsearch.storage.leases import Kind
+from lrsearch.storage.rows import Row
+from lrsearch.study.create import enqueue
+from lrsearch.study.open_study import Assignment, Outcome, Search
+from lrsearch.trial.states import TrialState
+
+STOPPED = "stopped by lrsearch trial stop"
+
+
+def _row(search: Search, number: int) -> Row:
+    with search.database.read() as connection:
+        row = trials.by_number(connection, search.study_id, number)
+    if row is None:
+        raise StudyError(
+            f"study {search.name!r} has no trial {number}; `lrsearch study trials {search.name}` "
+            f"lists them"
+        )
+    return row
+
+
+def stop(search: Search, number: int) -> str:
+    """End a running trial as pruned; what will happen, or has. Raises StudyError if it has ended.
+
+    Its worker hears of it when it renews the lease; a trial that nobody holds ends now.
+    """
+    row = _row(search, number)
+    if row["state"] != TrialState.RUNNING:
+        raise StudyError(f"trial {number} of {search.name!r} has ended already: {row['state']}")
+    again = f"another worker begins trial {number} of {search.name!r} just now; try again"
+    lease = search.spec.lease.seconds
+    with search.database.begin() as connection:
+        if leases.ask_to_stop(connection, Kind.TRIAL, row["id"]):
+            return (
+                f"trial {number} is asked to stop; its worker ends it within {lease / 3:g} s, or "
+                f"whoever takes it over from a dead one"
+            )
+        if row["recipe"] is None:
+            raise StudyError(again)
+        claim = leases.take_free(
+            connection, Kind.TRIAL, row["id"], worker_identity.identity(), lease
+        )
+        curve = curves.of_trial(connection, row["id"])
+    if claim is None:
+        raise StudyError(again)
+    assignment = Assignment(
+        claim=claim,
+        trial_id=row["trial_id"],
+        number=number,
+        kind=row["kind"],
+        recipe=Recipe.from_dict(row["recipe"]),
+    )
+    outcome = Outcome(
+        state=TrialState.PRUNED,
+        reason=STOPPED,
+        epochs=curve[-1]["epoch"] if curve else 0.0,
+        seconds=curve[-1]["seconds"] if curve else 0.0,
+        progress=0.0,
+        start_loss=0.0,
+    )
+    if not search.tell(assignment, outcome):
+        raise StudyError(again)
+    return f"trial {number} is stopped"
+
+
+def rerun(search: Search, number: int) -> Recipe:
+    """Enqueue a trial's recipe as a new trial. Raises StudyError if it has none yet."""
+    row = _row(search, number)
+    if row["recipe"] is None:
+        raise StudyError(f"trial {number} of {search.name!r} has no recipe yet; try again")
+    return enqueue(search, row["recipe"], where=f"trial {number}")

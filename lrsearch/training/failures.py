@@ -1,0 +1,33 @@
+"""TODO lrsearch.training.failures."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from lrsearch.errors import describe
+
+
+class TrialFailedError(Exception):
+    """The task's code raised, or memory ran out (`oom`); the message is the trial's reason."""
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turns whatever a task's code raises inside into TrialFailedError."""
+    try:
+        yield
+    except Exception as error:
+        raise TrialFailedError("oom" if out_of_memory(error) else describe(error)) from error
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, on the device or off it, here or in what led here."""
+    if error is None:
+        return False
+    ours = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return ours or "can't allocate memory" in str(error) or out_of_memory(error.__cause__)
+
+
+class CohortError(Exception):
+    """A fused engine cannot go on; its slots are intact at their last whole step."""

@@ -1,0 +1,84 @@
+"""Batches for a cohort: one for each place, shared where trials stand at the same epoch."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from lrsearch.training.data import Batch, Data, TensorData, epoch_order
+from lrsearch.training.training_run import Slot
+
+
+class Feed:
+    """Inputs and targets with a leading dimension of places.
+
+    Trials with one seed at one epoch see one batch, which is not copied.
+    """
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        self._orders: Tensor | None = None
+        self._batches: Iterator[Batch] | None = None
+
+    @property
+    def is_tensors(self) -> bool:
+        """Whether trials may stand at different epochs: data in memory can be read in any order."""
+        return isinstance(self.data, TensorData)
+
+    def first(self, seed: int) -> Batch:
+        """The first batch of a trial."""
+        return next(self.data.train(seed, 0, 0))
+
+    def forget(self) -> None:
+        """Somebody has come or moved."""
+        self._orders = self._batches = None
+
+    def next(self, places: Sequence[Slot | None], count: int) -> list[Batch]:
+        """The next `count` batches of every place, those of one step; free ones get somebody's."""
+        slots = [slot for slot in places if slot is not None]
+        if slots[0].position == 0:
+            self.forget()
+        first = slots[0].position * count
+        return [self._batch(places, slots[0], first + i) for i in range(count)]
+
+    def _batch(self, places: Sequence[Slot | None], somebody: Slot, number: int) -> Batch:
+        if isinstance(self.data, TensorData):
+            return self._pick(self.data, places, somebody, number)
+        if self._batches is None:
+            epoch = _epoch(somebody)
+            self._batches = self.data.train(somebody.recipe.seed, epoch, number)
+        batch = next(self._batches)
+        return _shared(batch[0], len(places)), _shared(batch[1], len(places))
+
+    def _pick(
+        self, data: TensorData, places: Sequence[Slot | None], somebody: Slot, number: int
+    ) -> Batch:
+        if self._orders is None:
+            self._orders = _orders(data, [slot or somebody for slot in places])
+        index = self._orders[..., number * data.batch_size : (number + 1) * data.batch_size]
+        if index.ndim == 1:
+            inputs, targets = data.pick(index)
+            return _shared(inputs, len(places)), _shared(targets, len(places))
+        inputs, targets = data.pick(index.flatten())
+        shape = (len(places), data.batch_size)
+        return inputs.unflatten(0, shape), targets.unflatten(0, shape)
+
+
+def _orders(data: TensorData, slots: Sequence[Slot]) -> Tensor:
+    """[n] where all see the same order of the samples, else [places, n]."""
+    keys = [(slot.recipe.seed, _epoch(slot)) for slot in slots]
+    orders = {key: epoch_order(len(data.inputs), *key) for key in dict.fromkeys(keys)}
+    device = data.inputs.device
+    if len(orders) == 1:
+        return orders[keys[0]].to(device)
+    return torch.stack([orders[key] for key in keys]).to(device)
+
+
+def _epoch(slot: Slot) -> int:
+    return slot.step // slot.plan.steps_per_epoch
+
+
+def _shared(batch: Any, places: int) -> Any:
+    return tree_map(lambda value: value.expand(places, *value.shape), batch)

@@ -1,0 +1,151 @@
+"""One model over stacked weights: the losses, gradients and outputs of several trials at once."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+from torch.utils._pytree import tree_leaves, tree_map
+
+from lrsearch.task.task import Task
+from lrsearch.training.failures import CohortError
+from lrsearch.training.flat_weights import Arena
+from lrsearch.training.recorded_step import Recordings, is_static
+
+
+class Part:
+    """Neighbouring rows of an arena that are computed together."""
+
+    def __init__(self, arena: Arena, rows: slice) -> None:
+        self.rows = rows
+        views = arena.layout.views(arena.weights[rows])
+        #: Name to [k, *shape], leaves of the graph.
+        self.weights = {name: view.detach().requires_grad_() for name, view in views.items()}
+        self.leaves = list(self.weights.values())
+        self.ones = torch.ones(len(arena.weights[rows]), device=arena.weights.device)
+        self.grads = list(arena.layout.views(arena.grads[rows]).values())
+        self.others = {name: stacked[rows] for name, stacked in arena.others.items()}
+
+
+class Stacked:
+    """The calls of a model and its loss, mapped over the rows of an arena."""
+
+    def __init__(
+        self, task: Task, base: nn.Module, *, draws: bool, recordings: Recordings | None = None
+    ) -> None:
+        """`base` is what calls stand on, its own numbers are never used.
+
+        `draws`: whether it draws random numbers in training. `recordings` are those of the task.
+        """
+        self.task, self.base = task, base
+        self._recordings = recordings if is_static(base, task.loss) else None
+        # "same": one mask for all, which is what each of them alone would draw.
+        self._randomness = "same" if draws else "error"
+        #: Where modules keep each of their tensors, tied ones in several places; and what is there.
+        self._stores = _stores(base)
+        self._own = [
+            (store, key, store[key]) for places in self._stores.values() for store, key in places
+        ]
+
+    def gradients(
+        self,
+        part: Part,
+        inputs: Any,
+        targets: Any,
+        scales: Tensor | None = None,
+        *,
+        autocast: AbstractContextManager[Any] | None = None,
+        count: int = 1,
+        add: bool = False,
+    ) -> Tensor:
+        """The loss of each row, [k], over `count`; its gradient, times `scales`, is in the arena.
+
+        `inputs` and `targets` have a leading dimension of rows; `autocast` is for the forward pass
+        and the loss; with `add` the gradients come on top of those that are there. Raises what the
+        task's code or vmap raises, and CohortError where a parameter has no gradient.
+        """
+        autocast = autocast or nullcontext()
+        scales = part.ones if scales is None else scales
+        arguments = (part.leaves, part.others, inputs, targets, scales)
+        step = partial(self._losses_and_gradients, tuple(part.weights), autocast, count)
+        if self._recordings is None:
+            losses, grads = step(*arguments)
+        else:
+            kinds = (*_kinds(inputs), *_kinds(targets))
+            key = (getattr(autocast, "fast_dtype", None), count, scales.shape, *kinds)
+            losses, grads = self._recordings.call(key, step, arguments)
+        put = torch._foreach_add_ if add else torch._foreach_copy_
+        put(part.grads, grads)
+        return losses
+
+    def _losses_and_gradients(
+        self,
+        names: Sequence[str],
+        autocast: AbstractContextManager[Any],
+        count: int,
+        weights: list[Tensor],
+        others: Mapping[str, Tensor],
+        inputs: Any,
+        targets: Any,
+        scales: Tensor,
+    ) -> tuple[Tensor, list[Tensor]]:
+        mapped = vmap(self._loss, randomness=self._randomness)
+        with autocast:
+            losses: Tensor = mapped(dict(zip(names, weights, strict=True)), others, inputs, targets)
+            if count > 1:
+                losses = losses / count
+        grads = torch.autograd.grad(losses, weights, scales.to(losses.dtype), allow_unused=True)
+        for name, grad in zip(names, grads, strict=True):
+            if grad is None:
+                raise CohortError(f"the loss does not depend on parameter {name}")
+        return losses.detach(), [grad for grad in grads if grad is not None]
+
+    def _loss(
+        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any, targets: Any
+    ) -> Tensor:
+        return self.task.loss(self._output(weights, others, inputs), targets)
+
+    def _output(
+        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any
+    ) -> Any:
+        # As torch.func.functional_call, which looks all names up in each call.
+        for values in (weights, others):
+            for name, value in values.items():
+                for store, key in self._stores[name]:
+                    store[key] = value
+        try:
+            return self.base(inputs)
+        finally:
+            for store, key, value in self._own:
+                store[key] = value
+
+    def outputs(self, part: Part, inputs: Any) -> Any:
+        """The output of each row for the same inputs, stacked."""
+        mapped = vmap(self._output, in_dims=(0, 0, None), randomness=self._randomness)
+        return mapped(part.weights, part.others, inputs)
+
+
+def _stores(model: nn.Module) -> dict[str, list[tuple[dict[str, Any], str]]]:
+    """For each parameter and buffer the dictionaries of modules that hold it, and its key there."""
+    names = {id(value): name for name, value in model.named_parameters()}
+    names |= {id(value): name for name, value in model.named_buffers()}
+    stores: dict[str, list[tuple[dict[str, Any], str]]] = {name: [] for name in names.values()}
+    for module in model.modules():
+        for store in (module._parameters, module._buffers):
+            for key, value in store.items():
+                if value is not None:
+                    stores[names[id(value)]].append((store, key))
+    return stores
+
+
+def rows_of(batch: Any, rows: slice) -> Any:
+    """Part of a batch that has a leading dimension of places."""
+    return tree_map(lambda value: value[rows], batch)
+
+
+def _kinds(batch: Any) -> list[Hashable]:
+    """Types and shapes in a batch."""
+    return [(v.dtype, v.shape) if isinstance(v, Tensor) else v for v in tree_leaves(batch)]

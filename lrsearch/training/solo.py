@@ -1,0 +1,135 @@
+"""The training loop: one trial, from any step to any later one."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from lrsearch.errors import TaskError, describe
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.task.task import Task
+from lrsearch.training.data import Batch, Data
+from lrsearch.training.flat_weights import Layout
+from lrsearch.training.training_run import Slot
+from lrsearch.training.validation import Validation
+from lrsearch.trial.validations import Plan
+
+
+class Training(Slot):
+    """One trial, its gradients computed by its own module: the engine for every model.
+
+    Weights come from `torch.manual_seed(recipe.seed)` and training goes on with that random
+    stream, so one process trains one trial at a time. Raises TaskError if the task's code fails.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        plan: Plan,
+        splits: tuple[Data, Data],
+        device: torch.device,
+    ) -> None:
+        self.train_data, validation = splits
+        super().__init__(task, recipe, plan, validation, device)
+        self.restart()
+
+    def restart(self) -> None:
+        """Stand at step 0, whatever was trained before."""
+        torch.manual_seed(self.recipe.seed)
+        model = make_model(self.task, self.device)
+        layout = Layout.of(model)
+        row = None if layout is None else layout.row(model)
+        # torch's fused kernels give other bits for a row than for each tensor; the user's own
+        # script, which has the tensors, is to repeat ours.
+        # A loss scaler looks for gradients in the optimizer's parameters before they are gathered.
+        plain = not self.recipe.optimizer.get("fused") and self.recipe.precision != "fp16"
+        self.begin(model, row, flat=plain)
+        self._grads = [] if row is None else _in_order(self.model, row.layout.views(row.grads))
+        self._batches: Iterator[Batch] | None = None
+
+    def advance(self, until: int) -> None:
+        """Train up to the step `until`, or until the trial has diverged."""
+        started = time.monotonic()
+        self.model.train()
+        while self.step < until and self.diverged is None:
+            self._train_step()
+            if self.position == 0:  # what is left of the epoch makes no whole step
+                self._batches = None
+            if self.looks():
+                self.look(float(self.loss_sum))
+        self.seconds += time.monotonic() - started
+
+    def _epoch(self) -> Iterator[Batch]:
+        """The rest of the current epoch's batches; stays open between calls of `advance`."""
+        if self._batches is None:
+            epoch, position = divmod(self.step, self.plan.steps_per_epoch)
+            skip = position * self.recipe.accumulate
+            self._batches = self.train_data.train(self.recipe.seed, epoch, skip)
+        return self._batches
+
+    def _train_step(self) -> None:
+        for parameter in self.parameters:  # optimizer.zero_grad(), without 7 us for its profiler
+            parameter.grad = None
+        batches = self._epoch()
+        losses = [self._backward(*next(batches)) for _ in range(self.recipe.accumulate)]
+        if self.step == 0:
+            self.start_loss = sum(float(loss) for loss in losses)
+        self.update()
+        if self.ema is not None:
+            self.ema.update()
+        for loss in losses:
+            self.loss_sum += loss
+
+    def _backward(self, inputs: Any, targets: Any) -> torch.Tensor:
+        """Add a micro-batch's part of the gradients; its part of the step's loss."""
+        with self.autocast():
+            loss = self.task.loss(self.model(inputs), targets)
+            if self.recipe.accumulate > 1:
+                loss = loss / self.recipe.accumulate
+        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        self.beat()
+        return loss.detach()
+
+    def gather(self) -> None:
+        if not self.is_flat:
+            return
+        grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        is_sparse = any(grad.layout != torch.strided for grad in grads)
+        if is_sparse or len(grads) < len(self.parameters):
+            self.spread()
+        else:
+            torch._foreach_copy_(self._grads, grads)
+
+    def validate(self, *, with_ema: bool) -> Validation:
+        """Validate raw weights, averaged ones too if asked or deployed, and step the plateau."""
+        started = time.monotonic()
+        with self.averaged():
+            scores = self.scores()
+        self.seconds += time.monotonic() - started
+        return self.conclude(scores, self.average_scores(with_ema=with_ema))
+
+
+def _in_order(model: torch.nn.Module, views: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    return [views[name] for name, p in model.named_parameters() if p.requires_grad]
+
+
+def make_model(task: Task, device: torch.device) -> torch.nn.Module:
+    """A new model on the device, weights drawn from torch's global generator."""
+    try:
+        model = task.model()
+    except Exception as error:
+        raise TaskError(f"the task's model() raised {describe(error)}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise TaskError(f"the task's model() gave {type(model).__name__}, but a Module is needed")
+    if not any(p.requires_grad for p in model.parameters()):
+        raise TaskError("the task's model has no parameter to train")
+    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    if lazy:
+        raise TaskError(
+            f"the task's model() gave a lazy module, {lazy[0]} has no shape; run the model on a "
+            f"batch in model()"
+        )
+    return model.to(device)

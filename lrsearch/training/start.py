@@ -1,0 +1,54 @@
+"""From a study and a recipe to a trial at step 0; and a first look at whether a task can train."""
+
+from dataclasses import replace
+
+from lrsearch.errors import TaskError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.parts import CALIBRATED
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.task import Task
+from lrsearch.training.calibrated_loss import CalibratedLoss
+from lrsearch.training.data import Data
+from lrsearch.training.solo import Training
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.trial.validations import Plan, make_plan
+
+
+def scored(task: Task, spec: StudySpec) -> Task:
+    """The task with what its validations have to compute for the study's objective."""
+    if spec.objective.metric != CALIBRATED:
+        return task
+    return replace(task, metrics={**task.metrics, CALIBRATED: CalibratedLoss.of(task.loss)})
+
+
+def steps_per_epoch(train: Data, accumulate: int) -> int:
+    """Optimizer steps of an epoch; batches that make no whole step are dropped.
+
+    Raises TaskError if there is none.
+    """
+    steps = train.batches // accumulate
+    if steps == 0:
+        raise TaskError(
+            f"accumulate = {accumulate}, but an epoch has {train.batches} full batches; make it or "
+            f"batch_size smaller"
+        )
+    return steps
+
+
+def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
+    """When a trial of the study is validated and judged."""
+    return make_plan(
+        steps_per_epoch=steps_per_epoch,
+        total_steps=recipe.total_steps(steps_per_epoch),
+        validate_steps=spec.validate_every.steps,
+        validate_fraction=spec.validate_every.fraction,
+        validate_rungs=spec.validate_every.rungs,
+        rungs=spec.pruning.rungs if spec.pruning is not None else (),
+    )
+
+
+def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> Training:
+    """A trial at step 0."""
+    task, splits = cache.splits(recipe)
+    plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate))
+    return Training(scored(task, spec), recipe, plan, splits, cache.device)

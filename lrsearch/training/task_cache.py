@@ -1,0 +1,73 @@
+"""TODO lrsearch.training.task_cache."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lrsearch.errors import TaskError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.task.task import LoadedTask, Task
+from lrsearch.training.data import Data, make_splits, make_test
+from lrsearch.training.recorded_step import Recordings
+
+#: Params whose task and data a worker keeps.
+MOST_TASKS = 4
+
+
+class TaskCache:
+    """The task for given params and its data on the device, kept for the last few params."""
+
+    def __init__(self, loaded: LoadedTask, device: torch.device) -> None:
+        self.loaded, self.device = loaded, device
+        self._tasks: dict[str, Task] = {}
+        self._splits: dict[tuple[str, int], tuple[Data, Data]] = {}
+        self._tests: dict[str, Data] = {}
+        self._recordings: dict[tuple[str, int | None], Recordings] = {}
+
+    def recordings(self, recipe: Recipe) -> Recordings:
+        """What was recorded of cohorts with the recipe's params and batch size."""
+        key = (json.dumps(recipe.params, sort_keys=True), recipe.batch_size)
+        if key not in self._recordings:
+            self._forget(self._recordings)
+            self._recordings[key] = Recordings()
+        return self._recordings[key]
+
+    def _forget(self, cache: dict[Any, Any]) -> None:
+        """Make room: with a searched dropout every trial has params, and data, of its own."""
+        while len(cache) >= MOST_TASKS:
+            del cache[next(iter(cache))]
+
+    def task(self, params: Mapping[str, Any]) -> Task:
+        """Raises TaskError if the task function does not give a Task for these params."""
+        key = json.dumps(dict(params), sort_keys=True)
+        if key not in self._tasks:
+            self._forget(self._tasks)
+            self._tasks[key] = self.loaded.make(params)
+        return self._tasks[key]
+
+    def batch_size(self, params: Mapping[str, Any]) -> int | None:
+        """The task's own for these params; None if it refuses them, as training will then say."""
+        try:
+            return self.task(params).batch_size
+        except TaskError:
+            return None
+
+    def splits(self, recipe: Recipe) -> tuple[Task, tuple[Data, Data]]:
+        task = self.task(recipe.params)
+        size = recipe.batch_size or task.batch_size
+        key = (json.dumps(recipe.params, sort_keys=True), size)
+        if key not in self._splits:
+            self._forget(self._splits)
+            self._splits[key] = make_splits(task, size, self.device)
+        return task, self._splits[key]
+
+    def test(self, recipe: Recipe) -> Data:
+        """The test set, which nothing else gives. Raises TaskError if there is none."""
+        key = json.dumps(recipe.params, sort_keys=True)
+        if key not in self._tests:
+            self._forget(self._tests)
+            task = self.task(recipe.params)
+            self._tests[key] = make_test(task, task.batch_size, self.device)
+        return self._tests[key]

@@ -1,0 +1,229 @@
+"""How long a trial's step takes one by one and with several at once, on this device, now.
+
+Rounds of both engines take turns, so that what else the machine does falls on both. On a CPU the
+clock is the process's own time: the wall's would count whoever shares the core.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import torch
+
+from lrsearch.fusing.choice import gains
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.training.engine import Engine
+
+log = logging.getLogger("lrsearch")
+
+#: Steps that an engine is given to allocate what it needs, before any is timed.
+WARM_STEPS = 1
+#: A round takes about so many seconds, and a step at least.
+ROUND_SECONDS = 0.005
+#: Rounds of each engine beside the other, and fewer where a step alone takes a while; the median
+#: counts.
+ROUNDS, LONG_SECONDS, LONG_ROUNDS = 5, 0.02, 3
+#: Share of the free memory that a cohort may be expected to take.
+MEMORY_SHARE = 0.8
+#: Flat rows of a trial in a cohort: weights, gradients, stacked gradients, two moments.
+ROWS = 5
+
+
+#: An engine with so many places; 1 is the solo engine.
+MakeEngine = Callable[[int], Engine]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """Seconds of the device's work; on a CPU of this process."""
+
+    device: torch.device
+
+    def now(self) -> float:
+        """Seconds since some moment, of this process's work on a CPU, else by the wall's clock."""
+        return time.process_time() if self.device.type == "cpu" else time.monotonic()
+
+    def time(self, work: Callable[[], None]) -> float:
+        if self.device.type == "cpu":
+            started = self.now()
+            work()
+            return self.now() - started
+        start, end = (torch.Event(self.device, enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1000
+
+
+class Calibrator:
+    """Times engines made by `make`, whose places are filled with `recipes` in turn.
+
+    None of the recipes may have a validation soon, or diverge. Raises whatever the task's code
+    does, ArithmeticError if it diverges all the same.
+    """
+
+    def __init__(self, make: MakeEngine, recipes: Sequence[Recipe], device: torch.device) -> None:
+        self._make, self._recipes, self._clock = make, recipes, Clock(device=device)
+        self.device = device
+        with _own_random_stream(device):
+            #: One by one, an engine for each recipe.
+            self._solos = [self._filled([recipe]) for recipe in recipes]
+            (slot,) = self._solos[0].slots
+            #: Bytes that a trial in a cohort is expected to take.
+            self.trial_bytes = ROWS * sum(p.nbytes for p in slot.parameters)
+            self.trial_bytes += _activations(lambda: _advance(self._solos[0], 1), slot.parameters)
+            #: Seconds of a solo step: a first estimate.
+            self.solo_seconds = fmean(self._warm(solo) for solo in self._solos)
+        #: Spent so far, without what a first trial would have to load anyway.
+        self.seconds = 2 * WARM_STEPS * self.solo_seconds * len(recipes)
+        #: Whether the budget, and nothing else, kept it from larger sizes.
+        self.cut_short = False
+
+    def _filled(self, recipes: Sequence[Recipe]) -> Engine:
+        engine = self._make(len(recipes))
+        for recipe in recipes:
+            engine.admit(recipe)
+        return engine
+
+    def _warm(self, engine: Engine) -> float:
+        """Seconds of a step, once it has allocated what it needs."""
+        _advance(engine, WARM_STEPS)
+        return self._time(engine, WARM_STEPS)
+
+    def _time(self, engine: Engine, steps: int) -> float:
+        return self._clock.time(lambda: _advance(engine, steps)) / steps
+
+    def run(self, sizes: Sequence[int], budget: float) -> dict[int, float]:
+        """Seconds per trial-step by size, 1 among them.
+
+        `sizes`, which rise, are timed until more gains nothing, or budget or memory is used.
+        `budget` is in seconds of `Clock.now`.
+        """
+        found: dict[int, float] = {}
+        free, cost = free_bytes(self.device), 0.0
+        with _own_random_stream(self.device):
+            for size in sizes:
+                if not gains(list(found.values())):
+                    break
+                # The next takes about twice as long as the last.
+                self.cut_short = self.seconds + 2 * cost > budget
+                if self.cut_short:
+                    break
+                if free is not None and size * self.trial_bytes > MEMORY_SHARE * free:
+                    log.info("%d trials at once are not timed: too little memory", size)
+                    break
+                started = self._clock.now()
+                gain = self._gain(size)
+                cost = self._clock.now() - started
+                self.seconds += cost
+                if gain is None:
+                    break
+                found[size] = self.solo_seconds / gain
+        return {1: self.solo_seconds, **found}
+
+    def _gain(self, size: int) -> float | None:
+        """How much quicker a trial-step is with so many at once; None if memory ran out."""
+        places = [place % len(self._recipes) for place in range(size)]
+        before = used_bytes(self.device)
+        together, alone = [], []
+        try:
+            cohort = self._filled([self._recipes[i] for i in places])
+            step = self._warm(cohort)
+            mine, theirs = _steps(step), _steps(self.solo_seconds * len(set(places)))
+            for _ in range(ROUNDS if step < LONG_SECONDS else LONG_ROUNDS):
+                solos = {i: self._time(self._solos[i], theirs) for i in set(places)}
+                alone.append(fmean(solos[i] for i in places))
+                together.append(self._time(cohort, mine) / size)
+        except (torch.OutOfMemoryError, MemoryError):
+            log.info("%d trials at once are not timed: out of memory", size)
+            return None
+        gain = median(alone) / max(median(together), 1e-9)
+        self._log(size, gain, before)
+        return gain
+
+    def _log(self, size: int, gain: float, before: int | None) -> None:
+        now = used_bytes(self.device)
+        measured = ""
+        if before is not None and now is not None:
+            measured = f", {max(0, now - before) / size / 1e6:.2f} MB measured"
+        log.info(
+            "%d trials at once: %.2fx; memory per trial %.2f MB estimated%s",
+            size,
+            gain,
+            self.trial_bytes / 1e6,
+            measured,
+        )
+
+
+def _steps(seconds: float) -> int:
+    return max(1, round(ROUND_SECONDS / max(seconds, 1e-6)))
+
+
+def _advance(engine: Engine, steps: int) -> None:
+    """So many steps of every trial: an engine stops at the end of an epoch."""
+    (first, *_) = engine.slots
+    goal, stalled = first.step + steps, 0
+    while first.step < goal and stalled < 2:
+        before = first.step
+        engine.advance(goal - before)
+        stalled = stalled + 1 if first.step == before else 0
+    if first.step < goal:
+        raise ArithmeticError(f"training stopped at step {first.step}")
+
+
+@contextmanager
+def _own_random_stream(device: torch.device) -> Iterator[None]:
+    """Leaves torch's random state as it was."""
+    devices: list[Any] = [] if device.type == "cpu" else [device]
+    kind = "cuda" if device.type == "cpu" else device.type
+    with torch.random.fork_rng(devices=devices, device_type=kind):
+        yield
+
+
+def _activations(work: Callable[[], None], parameters: Sequence[torch.Tensor]) -> int:
+    """Bytes that `work` keeps for its backward pass, beside the parameters."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        work()
+    own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    return sum(size for place, size in kept.items() if place not in own)
+
+
+def used_bytes(device: torch.device) -> int | None:
+    """Memory in use: at most since this was last asked, of a device that tells it; else of this
+    process, now; None where nobody tells.
+    """
+    if device.type != "cpu":
+        most = int(torch.accelerator.max_memory_allocated(device))
+        torch.accelerator.reset_peak_memory_stats(device)
+        return most
+    return _kibibytes("/proc/self/status", "VmRSS")
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that is left, on the device or in this machine; None where nobody tells."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return _kibibytes("/proc/meminfo", "MemAvailable") if device.type == "cpu" else None
+
+
+def _kibibytes(file: str, name: str) -> int | None:
+    """Bytes that a line `NAME: n kB` of a file of Linux says."""
+    try:
+        lines = Path(file).read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) for line in lines if line.startswith(f"{name}:")]
+    return 1024 * found[0] if found else None

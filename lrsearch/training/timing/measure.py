@@ -1,0 +1,84 @@
+"""From a task to a choice: is fusing worth a look, can the model be fused, and is it quicker?"""
+
+import logging
+from collections.abc import Sequence
+
+from lrsearch.fusing import choice as rules
+from lrsearch.fusing.choice import Choice, Extent
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.parts import ValidateEvery
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.training.engine import Engine, SoloEngine
+from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.timing.calibrator import Calibrator, Clock
+from lrsearch.training.timing.probe import probe
+
+log = logging.getLogger("lrsearch")
+
+#: What is timed has so many steps before it and so small a learning rate: no validation comes in
+#: between, and nothing diverges.
+LONG_STEPS, TAME_LR = 1_000_000, 1e-8
+
+
+def measure(spec: StudySpec, cache: TaskCache, recipes: Sequence[Recipe], extent: Extent) -> Choice:
+    """The engine for so much training; `recipes` stand for what will be trained.
+
+    Little is tried before a study that could not pay for it. Raises what the task's code does.
+    """
+    if extent.most(0.0) < 2:
+        return solo("a quarter of the study's trials is fewer than two for each worker")
+    if extent.steps_left < rules.LEAST_STEPS:
+        return solo(f"{extent.steps_left:.0f} steps are too few to try")
+    tame = [_tame(recipe) for recipe in recipes]
+    calibrator = Calibrator(lambda size: _engine(spec, cache, tame[0], size), tame, cache.device)
+    step = calibrator.solo_seconds
+    most, seconds = extent.most(step), extent.training(step)
+    budget = rules.calibration_budget(seconds)
+    if most < 2 or budget is None:
+        return solo(f"{seconds:.2g} s of training are too few to try")
+    reason, probe_seconds = refusal(cache, recipes[0])
+    if reason is not None:
+        return solo(reason, fits=False, probe_seconds=probe_seconds)
+    with cache.recordings(tame[0]).at_once():
+        timings = calibrator.run(rules.sizes_to_try(most), budget)
+    engine, size, reason = rules.decide(timings, most)
+    return Choice(
+        engine=engine,
+        size=size,
+        reason=reason,
+        fits=True,
+        most=max(timings) if calibrator.cut_short else most,
+        timings=timings,
+        probe_seconds=probe_seconds,
+        calibration_seconds=calibrator.seconds,
+    )
+
+
+def solo(reason: str, *, fits: bool | None = None, probe_seconds: float = 0.0) -> Choice:
+    """One by one, for this reason."""
+    return Choice(engine="solo", size=1, reason=reason, fits=fits, probe_seconds=probe_seconds)
+
+
+def refusal(cache: TaskCache, recipe: Recipe) -> tuple[str | None, float]:
+    """Why the task cannot be fused, if so, and the seconds that it took to find out."""
+    clock = Clock(device=cache.device)
+    started = clock.now()
+    task, splits = cache.splits(recipe)
+    found = probe(task, recipe, splits, cache.device)
+    if found.slow_ops:
+        log.info("vmap has no batching rule for %s", ", ".join(found.slow_ops))
+    reason = None if found.fits else found.reason or "the probe found no reason"
+    return reason, clock.now() - started
+
+
+def _tame(recipe: Recipe) -> Recipe:
+    length = {"epochs": None, "steps": LONG_STEPS}
+    return recipe.model_copy(update={**length, "optimizer": {**recipe.optimizer, "lr": TAME_LR}})
+
+
+def _engine(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> Engine:
+    """A new one, which validates at the end alone."""
+    every = {"validate_every": ValidateEvery(fraction=1.0), "pruning": None}
+    spec = spec.model_copy(update=every)
+    return SoloEngine(spec, cache) if size == 1 else Cohort(spec, cache, recipe, size)

@@ -1,0 +1,93 @@
+"""TODO lrsearch.training.try_task."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from lrsearch.errors import LrsearchError, TaskError, describe
+from lrsearch.spec.parts import CALIBRATED
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.task import Task
+from lrsearch.training.calibrated_loss import check_cross_entropy
+from lrsearch.training.data import make_splits, make_test
+from lrsearch.training.precision import autocast
+from lrsearch.training.solo import make_model
+from lrsearch.training.start import steps_per_epoch
+
+
+def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
+    """One batch forward and backward, and every metric; returns the optimizer steps of an epoch.
+
+    The test set is made, and no sample of it looked at. All else is computed in the study's
+    precision. Raises TaskError in one line for what would make every trial fail.
+    """
+    _check_fields(task)
+    if task.test is not None:
+        make_test(task, task.batch_size, torch.device("cpu"))
+    train, validation = make_splits(task, task.batch_size, device)
+    model = make_model(task, device)
+    steps = steps_per_epoch(train, spec.accumulate)
+    inputs, targets = next(iter(train.train(0, 0, 0)))
+    with autocast(spec.precision, device):
+        output = _run(lambda: model(inputs), "the model")
+        loss = _run(lambda: task.loss(output, targets), "the loss")
+    _check_scalar(loss, "the loss")
+    if not loss.requires_grad:
+        raise TaskError("the loss does not depend on the model's weights; is it detached?")
+    _run(loss.backward, "the backward pass")
+    model.eval()
+    (inputs, targets), _ = next(iter(validation.validation()))
+    with torch.no_grad(), autocast(spec.precision, device):
+        output = _run(lambda: model(inputs), "the model on validation data")
+        for name, metric in task.metrics.items():
+            score = _run(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
+            if not isinstance(score, int | float):
+                _check_scalar(score, f"metric {name}")
+        if spec.objective.metric == CALIBRATED:
+            _run(
+                lambda: check_cross_entropy(task.loss, output, targets),
+                "the loss on validation data",
+            )
+    return steps
+
+
+def _check_fields(task: Task) -> None:
+    if isinstance(task.model, torch.nn.Module):
+        raise TaskError(
+            f"model is {type(task.model).__name__}, but a function that returns a new one is needed"
+        )
+    if not isinstance(task.metrics, Mapping):
+        raise TaskError(
+            f"metrics is {type(task.metrics).__name__}, but a mapping of names to functions is "
+            f"needed"
+        )
+    if CALIBRATED in task.metrics:
+        raise TaskError(
+            f"metrics has {CALIBRATED!r}, which lrsearch computes itself; give yours another name"
+        )
+    functions = {f"metric {name}": metric for name, metric in task.metrics.items()}
+    for name, value in {"model": task.model, "loss": task.loss, **functions}.items():
+        if not callable(value):
+            raise TaskError(f"{name} is {type(value).__name__}, but a function is needed")
+    if not isinstance(task.batch_size, int) or task.batch_size < 1:
+        raise TaskError(f"batch_size = {task.batch_size!r}, but a whole number from 1 is needed")
+
+
+def _run(call: Any, what: str) -> Any:
+    try:
+        return call()
+    except LrsearchError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{what} raised {describe(error)}") from error
+
+
+def _check_scalar(value: Any, what: str) -> None:
+    if not isinstance(value, torch.Tensor):
+        raise TaskError(f"{what} gave {type(value).__name__}, but a scalar tensor is needed")
+    if value.numel() != 1 or value.dim() != 0:
+        raise TaskError(
+            f"{what} gave a tensor of shape {tuple(value.shape)}, but a scalar is needed; "
+            f"take its mean"
+        )

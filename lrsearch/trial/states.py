@@ -1,0 +1,27 @@
+"""TODO lrsearch.trial.states."""
+
+from enum import StrEnum
+
+
+class TrialState(StrEnum):
+    """running -> complete | pruned | diverged | failed; an end is final."""
+
+    RUNNING = "running"  #: a worker trains it, or will take it over
+    COMPLETE = "complete"  #: trained to its horizon
+    PRUNED = "pruned"  #: stopped at a rung
+    DIVERGED = "diverged"  #: loss or weights left the finite, or the loss its bounds
+    FAILED = "failed"  #: the task's code raised, or memory ran out
+
+
+class StudyState(StrEnum):
+    """open <-> paused; open | paused -> stopped -> open (resume)."""
+
+    OPEN = "open"  #: new trials start while there is budget
+    PAUSED = "paused"  #: workers wait
+    STOPPED = "stopped"  #: no new trial starts; running ones end, then confirmation
+
+
+#: A planned row that no worker has begun.
+WAITING = "waiting"
+#: States of a row that is still to end.
+OPEN = (WAITING, TrialState.RUNNING.value)

@@ -1,0 +1,83 @@
+"""TODO lrsearch.trial.validations."""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from lrsearch.errors import SpecError
+
+#: A rung has a validation of its own unless one is so near, as a share of the way to the rung. A
+#: third is what an epoch's end can be away from any progress beyond three quarters of an epoch:
+#: rungs from 4 % on have no validations of their own in runs of 19 epochs and more.
+NEAR = (1 + 1e-9) / 3
+#: A curve's rows are read whole, and drawn.
+MOST_VALIDATIONS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A trial's clock, in optimizer steps."""
+
+    steps_per_epoch: int
+    total_steps: int
+    #: Step of each validation, rising; the last is total_steps.
+    validations: tuple[int, ...]
+    #: 1-based number of a validation to the rung decided there.
+    rungs: Mapping[int, int]
+
+
+def make_plan(
+    *,
+    steps_per_epoch: int,
+    total_steps: int,
+    validate_steps: int | None = None,
+    validate_fraction: float | None = None,
+    validate_rungs: bool = False,
+    rungs: Sequence[float] = (),
+) -> Plan:
+    """The plan with a validation each epoch, each `validate_steps`, or each such fraction.
+
+    `rungs` are fractions of the horizon; each falls on the nearest validation, none on the last,
+    and two on the same count once. With `validate_rungs` one that is far from all of them has a
+    validation of its own. Raises SpecError for more validations than a curve can hold.
+    """
+    share = validate_fraction or (validate_steps or steps_per_epoch) / total_steps
+    if share * MOST_VALIDATIONS < 1:
+        raise SpecError(f"a trial has {1 / share:.3g} validations, but {MOST_VALIDATIONS} at most")
+    if validate_fraction is not None:
+        count = max(1, round(1 / validate_fraction))
+        steps = {round(total_steps * (i + 1) / count) for i in range(count)} - {0}
+    else:
+        every = validate_steps or steps_per_epoch
+        steps = set(range(every, total_steps + 1, every))
+    if validate_rungs:
+        own = far_rungs(rungs, total_steps, steps - {total_steps})
+        steps |= {max(1, round(fraction * total_steps)) for fraction in own}
+    validations = tuple(sorted(steps | {total_steps}))
+    return Plan(
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+        validations=validations,
+        rungs=_rung_validations(validations, total_steps, rungs),
+    )
+
+
+def far_rungs(rungs: Sequence[float], total_steps: int, steps: Collection[int]) -> list[float]:
+    """The rungs, as fractions of the horizon, that none of these steps is NEAR."""
+    goals = {fraction: fraction * total_steps for fraction in rungs}
+    return [
+        fraction
+        for fraction, goal in goals.items()
+        if min((abs(step - goal) for step in steps), default=math.inf) > NEAR * goal
+    ]
+
+
+def _rung_validations(
+    validations: Sequence[int], total_steps: int, rungs: Sequence[float]
+) -> dict[int, int]:
+    placed: dict[int, int] = {}
+    for rung, fraction in enumerate(rungs):
+        distances = [abs(step - fraction * total_steps) for step in validations[:-1]]
+        if distances:
+            placed.setdefault(1 + distances.index(min(distances)), rung)
+    return placed

@@ -1,0 +1,182 @@
+"""A worker's checkpoints: when one is due, how it is saved, and how a trial goes on from it."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lrsearch.errors import describe
+from lrsearch.spec.parts import Checkpointing
+from lrsearch.storage import checkpoints
+from lrsearch.storage.checkpoint_store import CheckpointStore
+from lrsearch.storage.database import Database
+from lrsearch.storage.leases import Claim
+from lrsearch.storage.outages import Patience, complaint, passes
+from lrsearch.study.checkpoint_cleanup import store_of
+from lrsearch.study.open_study import Search
+from lrsearch.training import checkpoint_state
+from lrsearch.training.training_run import Slot
+
+log = logging.getLogger("lrsearch")
+
+#: At a rung a checkpoint is made if so many seconds of training would be lost without it.
+RUNG_SECONDS = 1.0
+#: A checkpoint is due only after so many times the seconds that the last one took: at most 5 %.
+COST_FACTOR = 20.0
+#: A save waits for a database that is away no longer than that: training goes on without it.
+ANSWER_SECONDS, NO_PATIENCE = 5.0, Patience(seconds=0)
+
+
+class Shelf:
+    """Where a worker keeps the checkpoints of whatever it trains for a study."""
+
+    def __init__(
+        self, database: Database, study_id: int, store: CheckpointStore, settings: Checkpointing
+    ) -> None:
+        self.database, self.study_id, self.store = database, study_id, store
+        self.settings = settings
+        self._warned = False
+
+    @classmethod
+    def of(cls, search: Search) -> "Shelf":
+        """Raises SpecError if the study's folder or URL cannot be used from here."""
+        return cls(search.database, search.study_id, store_of(search), search.spec.checkpoints)
+
+    def is_full(self, total: int, more: int) -> bool:
+        """Whether `more` bytes are too many beside `total`; the first time, a line says so."""
+        full = total + more > self.settings.at_most
+        if full and not self._warned:
+            log.warning(
+                "the study's checkpoints hold %.3g GB of at most %.3g GB (checkpoints.at_most); "
+                "no more are made until trials end",
+                total / 1e9,
+                self.settings.at_most / 1e9,
+            )
+        self._warned = self._warned or full
+        return full
+
+
+class Checkpoints:
+    """What a worker saves of one trial or run.
+
+    `resume` comes first, also for one that begins. Measured on a local disk and PostgreSQL, with
+    AdamW and the weight average: 10 ms for a checkpoint of 0.1 MB (a small MLP), 150 ms for one of
+    40 MB (10 MB of weights), half of it for the disk; going on from it takes 4 and 80 ms.
+    """
+
+    def __init__(self, shelf: Shelf) -> None:
+        self.shelf, self.database, self.store = shelf, shelf.database, shelf.store
+        #: Seconds of training, and position, at the last checkpoint or the start.
+        self._saved_at, self._position = 0.0, (0, 0)
+        #: Seconds that the last one took to save.
+        self._cost = 0.0
+        self._warned = False
+        #: Whether there may be files of the trial.
+        self._leaves_files = False
+
+    def resume(self, claim: Claim, training: Slot) -> list[dict[str, Any]] | None:
+        """Put a fresh `training` where its newest checkpoint stands that can be used here.
+
+        Returns the rows that the database did not have then; None if there is no such checkpoint,
+        with a line in the log if there should be.
+        """
+        pending = None
+        self._leaves_files = claim.attempt > 1
+        if claim.attempt > 1:
+            pending = self._resume(claim, training)
+        self._stands(training)
+        return pending
+
+    def _resume(self, claim: Claim, training: Slot) -> list[dict[str, Any]] | None:
+        rows = self.database.look(
+            lambda connection: checkpoints.newest_first(connection, claim.kind, claim.id)
+        )
+        for row in rows:
+            data = self.store.read(row["file"], row["sha256"])
+            pending = None if data is None else checkpoint_state.unpack(training, data)
+            if pending is not None:
+                log.info("going on from checkpoint %s", row["file"])
+                return pending
+        return None
+
+    def _stands(self, training: Slot) -> None:
+        self._saved_at = training.seconds
+        self._position = (training.step, training.validated)
+
+    def due(self, training: Slot, among: int = 1) -> bool:
+        """Whether so much would be lost that a checkpoint is worth its time.
+
+        `among` trials are in training together: each takes its share of the time, all are lost.
+        """
+        lost = training.seconds - self._saved_at
+        enough = RUNG_SECONDS if _at_rung(training) else self.shelf.settings.every
+        return lost >= max(enough / among, COST_FACTOR * self._cost)
+
+    def save(self, claim: Claim, training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bool:
+        """Keep the trial as it stands, with the rows that are not in the database yet.
+
+        False if the claim is lost, or if it cannot be kept: then one line per trial is logged.
+        """
+        if self._position == (training.step, training.validated):
+            return True
+        started = time.monotonic()
+        try:
+            done = self._save(claim, training, pending)
+        except Exception as error:
+            # A foreign optimizer's state, a full disk, a bucket's own errors, a lost connection:
+            # none of them is a reason to stop training.
+            self._warn(claim, complaint(error) if passes(error) else describe(error))
+            return False
+        finally:
+            self._cost = time.monotonic() - started
+            self._saved_at = training.seconds  # the next try is as far away, whatever came of this
+        if done:
+            self._stands(training)
+        return done
+
+    def _save(self, claim: Claim, training: Slot, pending: Sequence[Mapping[str, Any]]) -> bool:
+        # First: while the database is away, nothing is written.
+        kept, total = self.database.look(
+            lambda connection: (
+                checkpoints.newest_first(connection, claim.kind, claim.id),
+                checkpoints.total_bytes(connection, self.shelf.study_id),
+            ),
+            answer_seconds=ANSWER_SECONDS,
+            patience=NO_PATIENCE,
+        )
+        replaced = kept[1:]
+        data = checkpoint_state.pack(training, pending)
+        if self.shelf.is_full(total, len(data) - sum(row["bytes"] for row in replaced)):
+            return False
+        self._leaves_files = True
+        saved = self.store.write(claim.kind, claim.id, training.step, data)
+        done = self.database.run(
+            lambda connection: checkpoints.record(connection, claim, saved, training.step),
+            answer_seconds=ANSWER_SECONDS,
+            patience=NO_PATIENCE,
+        )
+        useless = {row["file"] for row in replaced} if done else {saved.file}
+        useless -= {saved.file} if done else {row["file"] for row in kept}
+        self.store.remove(useless)
+        return done
+
+    def forget(self, claim: Claim) -> None:
+        """Remove the checkpoints of what this worker has ended."""
+        if not self._leaves_files:
+            return
+        self.database.run(lambda connection: checkpoints.forget(connection, claim.kind, claim.id))
+        self.store.remove_all_of(claim.kind, claim.id)
+        self._leaves_files = False
+
+    def _warn(self, claim: Claim, reason: str) -> None:
+        if not self._warned:
+            log.warning("no checkpoint of %s with id %d: %s", claim.kind, claim.id, reason)
+        self._warned = True
+
+
+def _at_rung(training: Slot) -> bool:
+    """Whether the last validation was at this step, and at a rung."""
+    done = training.validated
+    return training.plan.rungs.get(done) is not None and (
+        training.plan.validations[done - 1] == training.step
+    )

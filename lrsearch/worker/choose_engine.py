@@ -1,0 +1,228 @@
+"""What a worker decides before its first trial: which engine trains, and how many trials at once.
+
+What is chosen is recorded with the study: its later workers on the same hardware take it over. What
+was measured serves all studies of the database whose steps are the same.
+"""
+
+import hashlib
+import json
+import logging
+import math
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from lrsearch import __version__
+from lrsearch.catalog.domains import first_value
+from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs, reserved_share
+from lrsearch.errors import StudyError, TaskError
+from lrsearch.fusing import choice as rules
+from lrsearch.fusing import fuse_option as wanting
+from lrsearch.fusing.choice import Choice, Extent
+from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.sample_recipes import sample
+from lrsearch.storage import engines, studies, worker_identity, workers
+from lrsearch.storage.rows import Row
+from lrsearch.study.open_study import Search
+from lrsearch.task.find import code_hash
+from lrsearch.training.devices import hardware
+from lrsearch.training.failures import TrialFailedError, failures
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.timing import measure as measuring
+
+if TYPE_CHECKING:
+    import torch
+
+log = logging.getLogger("lrsearch")
+
+
+def choose(
+    search: Search,
+    cache: TaskCache,
+    device: "torch.device",
+    wanted: Wanted = "auto",
+    *,
+    fellows: int = 1,
+) -> Choice:
+    """The engine for a worker's trials, logged and recorded with the study.
+
+    `fellows` are the workers that were started together, this one included: they may not be in the
+    database yet. Raises SpecError or TaskError if a number was wanted and cannot be, StudyError if
+    the study was deleted.
+    """
+    wanting.check(search.spec, wanted)
+    case = _Case(search, cache, device, fellows)
+    study, key = search.study_id, {**case.key, "wanted": str(wanted)}
+    budget, found = case.budget, None
+    row = search.database.look(lambda c: engines.recorded(c, study, key, budget))
+    if row is None:
+        found = case.choice(wanted)
+        values = {**found.to_row(), "budget": budget}
+        row = search.database.run(lambda c: engines.record(c, study, key, values))
+        log.info("%s", found.line)
+    # What stands is the first that was recorded, of whichever worker.
+    standing = Choice.from_row(row)
+    if found is None or found.size != standing.size:
+        log.info("%s, as chosen before", _free(standing).line)
+    return standing
+
+
+def _free(choice: Choice) -> Choice:
+    """One that was made before takes no time."""
+    return replace(choice, probe_seconds=0.0, calibration_seconds=0.0)
+
+
+class _Case:
+    """One worker's case: its study, task and device."""
+
+    def __init__(
+        self, search: Search, cache: TaskCache, device: "torch.device", fellows: int
+    ) -> None:
+        self.search, self.spec, self.cache, self.device = search, search.spec, cache, device
+        self.fellows = fellows
+        self.params = {name: first_value(d) for name, d in self.spec.space.params.items()}
+
+    @cached_property
+    def recipes(self) -> list[Recipe]:
+        """What is timed: a recipe of each optimizer of the space."""
+        size = self.cache.task(self.params).batch_size
+        return sample(self.spec, len(self.spec.space.optimizers), size)
+
+    @cached_property
+    def key(self) -> dict[str, str]:
+        """What a measurement holds for, see storage/tables.py."""
+        spec, loaded = self.spec, self.cache.loaded
+        setting = {
+            "task": loaded.reference,
+            "lrsearch": __version__,
+            "params": self.params,
+            "batch_size": self.cache.batch_size(self.params),
+            "optimizers": sorted(spec.space.optimizers),
+            **{name: spec.to_dict().get(name) for name in ("clip_norm", "ema", "accumulate")},
+        }
+        # A task that is an object of this process has no code that others could compare.
+        code = loaded.code or {"study": str(self.search.study_id)}
+        return {
+            "task": code_hash(code),
+            "setting": hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest(),
+            "device": hardware(self.device),
+            "precision": spec.precision,
+            "torch": version("torch"),
+        }
+
+    @cached_property
+    def row(self) -> Row:
+        """The study's, with the seconds `elapsed` since its start, and its living `workers`."""
+
+        def look(connection: Connection) -> Row:
+            row = studies.by_id(connection, self.search.study_id)
+            if row is None:
+                raise StudyError(f"study {self.search.name!r} was deleted")
+            elapsed = studies.elapsed(connection, self.search.study_id)
+            lease = self.spec.lease.seconds
+            names = workers.alive(connection, self.search.study_id, lease)
+            alive = sum(not worker_identity.is_dead(name) for name in names)
+            return {**row, "elapsed": elapsed, "workers": max(1, alive, self.fellows)}
+
+        return self.search.database.look(look)
+
+    @property
+    def budget(self) -> str:
+        """The study's budget in words: a choice holds for it alone."""
+        row = self.row
+        totals = {
+            "trials": row["trials_total"],
+            "epochs": row["epochs_total"],
+            "s": row["seconds_total"],
+        }
+        return ", ".join(f"{total:g} {name}" for name, total in totals.items() if total is not None)
+
+    @property
+    def extent(self) -> Extent:
+        row, per_epoch = self.row, self.search.steps_per_epoch
+        horizon = self.search.horizon
+        steps = horizon * per_epoch
+        trials, left = [math.inf], [math.inf]
+        if row["trials_total"] is not None:
+            trials.append(row["trials_total"])
+            share = 1.0 if self.spec.pruning is None else rules.PRUNED_SHARE
+            left.append((row["trials_total"] - row["trials_used"]) * steps * share)
+        if row["epochs_total"] is not None:
+            epochs = row["epochs_total"] * (1 - reserved_share(self.spec, horizon))
+            trials.append(epochs / horizon)
+            left.append((epochs - row["epochs_used"] - row["epochs_reserved"]) * per_epoch)
+        confirm = self._confirmation_runs(row["trials_total"])
+        seconds = math.inf if row["seconds_total"] is None else row["seconds_total"]
+        return Extent(
+            steps=steps,
+            workers=row["workers"],
+            trials=min(trials),
+            steps_left=max(0.0, min(left)) + confirm * steps,
+            seconds=seconds,
+            seconds_left=max(0.0, seconds - row["elapsed"]),
+        )
+
+    def _confirmation_runs(self, trials: int | None) -> int:
+        """How many runs of full length confirm the search, where it has so many trials."""
+        if self.spec.confirm is None or trials is None:
+            return 0
+        runs = allowed_runs(self.spec, started=trials, epochs_left=None, horizon=1.0)
+        return min(self.spec.confirm.runs or MOST_RUNS, runs)
+
+    def choice(self, wanted: Wanted) -> Choice:
+        found = self._given(wanted) if wanted != "auto" else self._chosen()
+        return replace(found, precision=self.key["precision"], device=self.key["device"])
+
+    def _given(self, wanted: Wanted) -> Choice:
+        """As was asked for. Raises TaskError if the task does not allow it."""
+        if not isinstance(wanted, int):
+            return measuring.solo("--fuse off")
+        try:
+            with failures():
+                reason, seconds = measuring.refusal(self.cache, self.recipes[0])
+        except TrialFailedError as failure:
+            reason, seconds = str(failure), 0.0
+        if reason is not None:
+            raise TaskError(f"--fuse {wanted}: {reason}; leave --fuse out")
+        return Choice(
+            engine="fused",
+            size=wanted,
+            reason=f"--fuse {wanted}",
+            fits=True,
+            probe_seconds=seconds,
+        )
+
+    def _chosen(self) -> Choice:
+        if reason := wanting.not_shared(self.spec):
+            return measuring.solo(reason)
+        if self.device.type == "mps":
+            return measuring.solo("on mps it is not measured; --fuse K takes K trials at once")
+        try:
+            with failures():
+                known = self._known()
+                return known or measuring.measure(self.spec, self.cache, self.recipes, self.extent)
+        except TrialFailedError as failure:  # its trials will say so, too
+            return measuring.solo(f"it cannot be tried: {failure}")
+
+    def _known(self) -> Choice | None:
+        """What follows from what was measured before, for any study of the database."""
+        for row in self.search.database.look(lambda c: engines.measured(c, self.key)):
+            if not row["fits"]:
+                return measuring.solo(row["reason"], fits=False)
+            timings = Choice.from_row(row).timings
+            most = self.extent.most(timings.get(1, 0.0))
+            if 1 in timings and rules.covers(timings, row["most"], most):
+                engine, size, reason = rules.decide(timings, most)
+                return Choice(
+                    engine=engine,
+                    size=size,
+                    reason=reason,
+                    fits=True,
+                    most=row["most"],
+                    timings=timings,
+                )
+        return None

@@ -1,0 +1,136 @@
+"""A confirmation run as a worker trains it: claimed, trained to its end, recorded."""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lrsearch.errors import SpecError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.trial_value import best_validation, objective_value
+from lrsearch.storage import claims, confirmations, curves, trials
+from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.rows import Row
+from lrsearch.study.lost_work import ALONE_FROM
+from lrsearch.study.open_study import Search
+from lrsearch.training.training_run import Slot
+from lrsearch.training.validation import Validation
+from lrsearch.trial.states import TrialState
+from lrsearch.worker.context import Desk
+from lrsearch.worker.curve_buffer import Telemetry
+
+log = logging.getLogger("lrsearch")
+
+#: The round whose runs score the task's test set.
+TEST = "test"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationJob:
+    """A winner's recipe with a fresh seed; see `seat.Job`.
+
+    Its rows stay with the worker, and in its checkpoints: the database keeps its end alone.
+    """
+
+    search: Search
+    run: Row
+    recipe: Recipe
+    has_curve = False
+
+    @property
+    def claim(self) -> Claim:
+        return confirmations.claim_of(self.run)
+
+    @property
+    def deaths(self) -> int:
+        deaths: int = self.run["deaths"]
+        return deaths
+
+    @property
+    def name(self) -> str:
+        return f"confirmation of trial {self.run['number']}, seed {self.run['seed']}"
+
+    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+        """In the test round, at each validation that is its best so far: the last of them stays."""
+        spec = self.search.spec
+        if self.run["round"] != TEST or (spec.objective.at == "last" and not last):
+            return False
+        return best_validation([*rows.pending(), row], spec) is row
+
+    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> None:
+        return None
+
+    def end(
+        self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]
+    ) -> bool:
+        # One that did not get to its end has no value: it would stand beside whole runs.
+        best = best_validation(rows, self.search.spec) if state == TrialState.COMPLETE else None
+        value = None if best is None else objective_value(best, self.search.spec)
+        values = {
+            "state": state,
+            "reason": reason,
+            "value": value,
+            "metrics": None if best is None else _finite(best["metrics"]),
+            "epochs": 0.0 if slot is None else slot.epochs,
+            "seconds": 0.0 if slot is None else slot.seconds,
+        }
+        if self.run["round"] == TEST:  # those that report keep their word that it follows
+            values["test"] = None if best is None else _finite(best.get("test"))
+        done = _record(self.search, self.run, values)
+        if done:
+            number, seed = self.run["number"], self.run["seed"]
+            log.info("trial %d confirmed with seed %d: %s", number, seed, value)
+        return done
+
+
+def _finite(scores: Mapping[str, float] | None) -> dict[str, float | None] | None:
+    if scores is None:
+        return None
+    return {name: curves.finite(value) for name, value in scores.items()}
+
+
+def next_run(desk: Desk, known: Collection[Claim]) -> ConfirmationJob | None:
+    """Claim a run beside those that the worker holds; None if there is none to train."""
+    while (run := _claim(desk, known)) is not None:
+        try:
+            recipe = _recipe_of(desk.search, run)
+        except SpecError as error:
+            nothing = {"value": None, "metrics": None, "epochs": 0.0, "seconds": 0.0}
+            failed = {"state": TrialState.FAILED, "reason": str(error), **nothing}
+            _record(desk.search, run, failed)
+        else:
+            return ConfirmationJob(search=desk.search, run=run, recipe=recipe)
+    return None
+
+
+def _claim(desk: Desk, known: Collection[Claim]) -> Row | None:
+    study, worker = desk.search.study_id, desk.keeper.worker
+    lease, below = desk.search.spec.lease.seconds, ALONE_FROM if known else None
+    return desk.search.database.run(
+        lambda connection: confirmations.claim(
+            connection, study, worker, lease, deaths_below=below
+        ),
+        recall=lambda connection: claims.held_by(
+            connection, Kind.CONFIRMATION, study, worker, known=known
+        ),
+    )
+
+
+def _recipe_of(search: Search, run: Row) -> Recipe:
+    """What a confirmation run trains. Raises SpecError if its trial's row gives nothing."""
+    number = run["number"]
+    trial = search.database.look(
+        lambda connection: trials.by_number(connection, search.study_id, number)
+    )
+    if trial is None:
+        raise SpecError(f"there is no trial {number}")
+    recipe = search.spec.recipe(trial["recipe"], batch_size=None)
+    return recipe.model_copy(update={"seed": run["seed"]})
+
+
+def _record(search: Search, run: Row, values: dict[str, Any]) -> bool:
+    claim = confirmations.claim_of(run)
+    return search.database.run(
+        lambda connection: confirmations.record(connection, run, values),
+        recall=lambda connection: claims.has_ended(connection, claim) or None,
+    )

@@ -1,0 +1,50 @@
+"""TODO lrsearch.worker.job."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.storage.leases import Claim
+from lrsearch.study.open_study import Arrival
+from lrsearch.training.training_run import Slot
+from lrsearch.training.validation import Validation
+from lrsearch.trial.states import TrialState
+from lrsearch.worker.curve_buffer import Telemetry
+
+
+class Job(Protocol):
+    """What was claimed, how it is judged, and how its end is recorded."""
+
+    @property
+    def claim(self) -> Claim: ...
+    @property
+    def recipe(self) -> Recipe: ...
+
+    #: Workers that died in it without a new checkpoint.
+    @property
+    def deaths(self) -> int: ...
+
+    #: As `lrsearch workers` and the log show it.
+    @property
+    def name(self) -> str: ...
+
+    #: Whether the database takes its curve, or its end alone.
+    @property
+    def has_curve(self) -> bool: ...
+
+    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+        """Whether the test set is scored at this validation, which is not in `rows` yet."""
+        ...
+
+    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival | None:
+        """What is judged at a rung; None if nothing is."""
+        ...
+
+    def end(
+        self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]
+    ) -> bool:
+        """Record how it ended, with the rows that wait; False if another has taken it over.
+
+        `slot` is where it stands; None if it was never trained here.
+        """
+        ...

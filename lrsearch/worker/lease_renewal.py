@@ -1,0 +1,250 @@
+"""A worker's second thread: renews its leases, writes its curve rows, frees what the dead held.
+
+It has a database connection of its own, so that neither waits for the other. Leases are renewed
+only while training makes progress: a hung step loses them, as a dead process does. What a worker
+trains at the same time gets on together or not at all.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection
+
+from lrsearch.storage import curves, leases, studies, workers
+from lrsearch.storage.database import Database
+from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.outages import passes
+from lrsearch.study.open_study import LostTrialError, Search
+from lrsearch.worker.curve_buffer import Telemetry
+
+T = TypeVar("T")
+
+log = logging.getLogger("lrsearch")
+
+#: Renewals in the time of a lease: two may fail.
+RENEWALS = 3
+#: Curve rows are written when so many are waiting or so many seconds have passed.
+BATCH_ROWS, BATCH_SECONDS = 50, 2.0
+#: A thread that waits for a silent database is not waited for any longer.
+PARTING_SECONDS = 5.0
+#: How often the thread looks at what is due.
+TICK_SECONDS = 0.25
+#: Of many trials so many are shown by number.
+SHOWN = 3
+
+
+class StopTrial(Exception):  # noqa: N818 - no error: somebody asked for it
+    """`lrsearch trial stop` was asked for the trial in training."""
+
+
+class Held:
+    """A claim that a keeper renews until it is dropped."""
+
+    def __init__(
+        self, keeper: "Keeper", claim: Claim, doing: str, telemetry: Telemetry | None
+    ) -> None:
+        self.keeper, self.claim, self.doing, self.telemetry = keeper, claim, doing, telemetry
+        #: Whether the lease is gone, somebody asked for the end, and training once hung.
+        self.lost = self.stop = self.hung = False
+        self.beats = -1
+        self.progress = self.written = time.monotonic()
+
+    def check(self) -> None:
+        """Look at what the thread has found.
+
+        Raises LostTrialError when the lease is gone, StopTrial when somebody asked for the trial's
+        end, and whatever unexpected ended the thread.
+        """
+        self.keeper.check()
+        if self.lost:
+            raise LostTrialError(f"{self.doing} was taken over: its lease had ended")
+        if self.stop and self.claim.kind == Kind.TRIAL:
+            raise StopTrial
+
+
+def together(doing: Sequence[str]) -> str | None:
+    """What a worker does, in a few words; None if nothing."""
+    numbers = [words.removeprefix("trial ") for words in doing if words.startswith("trial ")]
+    if len(numbers) < 2:
+        shown, first = doing[:1], " and ".join(doing[:1])
+    else:
+        shown, first = numbers[:SHOWN], f"trials {', '.join(numbers[:SHOWN])}"
+    rest = len(doing) - len(shown)
+    return f"{first} and {rest} more" if rest else first or None
+
+
+class Keeper:
+    """Renews, writes and frees in a thread while the worker trains; a context manager."""
+
+    def __init__(self, search: Search, worker: str, device: str, version: str) -> None:
+        self.worker, self.device, self.version = worker, device, version
+        self.lease = search.spec.lease
+        self.database = Database(search.database.location)
+        self._theirs = search
+        self._search: Search | None = None
+        #: Replaced, never changed: both threads look at it.
+        self._held: tuple[Held, ...] = ()
+        self._beats = 0
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        #: Since when this process and the database have been in touch without a gap, and when it
+        #: last was: whoever was out of touch itself cannot tell who else is dead.
+        self._in_touch_since: float | None = None
+        self._touched = self._stamp = 0.0
+        self._reaped = 0.0
+
+    def __enter__(self) -> "Keeper":
+        self._start()
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(PARTING_SECONDS)
+        self.database.close()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._live, name="lrsearch-keeper", daemon=True)
+        self._thread.start()
+
+    # What the worker's own thread calls.
+
+    def hold(self, claim: Claim, doing: str, telemetry: Telemetry | None = None) -> Held:
+        """Renew this claim from now on, and write its curve rows, until it is dropped."""
+        held = Held(self, claim, doing, telemetry)
+        self._held = (*self._held, held)
+        return held
+
+    def drop(self, held: Held) -> None:
+        """Renew and write no more.
+
+        A lease that was lost though nothing hung (the machine slept, the network was away) counts
+        as no death.
+        """
+        if held not in self._held:
+            return
+        self._held = tuple(other for other in self._held if other is not held)
+        if held.lost and not held.hung:
+            self._theirs.database.run(lambda connection: leases.absolve(connection, held.claim))
+
+    @contextmanager
+    def holding(
+        self, claim: Claim, doing: str, telemetry: Telemetry | None = None
+    ) -> Iterator[Held]:
+        """Renew this claim while the block runs, and write its curve rows."""
+        held = self.hold(claim, doing, telemetry)
+        try:
+            yield held
+        finally:
+            self.drop(held)
+
+    def beat(self) -> None:
+        """Training got on by a step."""
+        self._beats += 1
+
+    def check(self) -> None:
+        """Raises whatever unexpected ended the thread."""
+        if self._error is not None:
+            raise self._error
+
+    # The thread.
+
+    def _live(self) -> None:
+        try:
+            while not self._ended.wait(TICK_SECONDS):
+                try:
+                    self._look()
+                except Exception as error:
+                    if not passes(error):
+                        raise
+                    self._in_touch_since = None
+        except Exception as error:
+            self._error = error
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._touched >= self.lease.seconds / RENEWALS:
+            self._renew(self._held, now)
+        # Not before: a disk may have no room for rows, and enough for a renewal.
+        for held in self._held:
+            if held.telemetry is not None:
+                self._write(held, held.telemetry, now)
+        if self._may_reap(now):
+            self._reap()
+
+    @property
+    def _patience(self) -> float:
+        # Whoever waited for a silent server as long as a lease lasts could not renew it.
+        return self.lease.seconds / RENEWALS
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        return self.database.run(work, answer_seconds=self._patience)
+
+    def _write(self, held: Held, telemetry: Telemetry, now: float) -> None:
+        waiting = len(telemetry)
+        due = waiting >= BATCH_ROWS or now - held.written >= BATCH_SECONDS
+        if held.lost or not waiting or not due:
+            return
+        held.written = now
+        rows = telemetry.pending()
+        if not rows:
+            return  # a decision on the other thread has just taken them along
+        if self._run(lambda connection: curves.add(connection, held.claim, rows)):
+            telemetry.acknowledge(rows[-1]["validation"])
+        else:
+            held.lost = True
+
+    def _renew(self, holds: Sequence[Held], now: float) -> None:
+        """Say that this worker lives, and hold on to what it trains if that gets on."""
+        due = [held for held in holds if self._gets_on(held, now) and not held.lost]
+        claims = [held.claim for held in due]
+
+        def renew(connection: Connection) -> tuple[float, dict[Claim, bool]]:
+            doing = together([held.doing for held in holds])
+            stamp = workers.seen(connection, self._theirs.study_id, self.worker, doing)
+            if not claims:
+                return stamp, {}
+            return stamp, leases.renew(connection, claims, self.lease.seconds)
+
+        stamp, stops = self._run(renew)
+        for held in due:
+            # A lease that ended with its trial, a moment ago, was not lost.
+            held.lost = held.claim not in stops and held in self._held
+            held.stop = stops.get(held.claim, False)
+        # The database's clock goes on while this machine is suspended, its own may not.
+        gap = max(now - self._touched, stamp - self._stamp)
+        if gap > self.lease.seconds or self._in_touch_since is None:
+            self._in_touch_since = time.monotonic()
+        # From before the transaction: after a slow commit the lease is renewed again, not reaped.
+        self._touched, self._stamp = now, stamp
+
+    def _gets_on(self, held: Held, now: float) -> bool:
+        # Waiting for the database is no hung step.
+        beats = self._beats + self._theirs.database.tries
+        if beats != held.beats:
+            held.beats, held.progress = beats, now
+        hung = now - held.progress > self.lease.stall
+        held.hung = held.hung or hung
+        return not hung
+
+    def _may_reap(self, now: float) -> bool:
+        in_touch = self._in_touch_since
+        if in_touch is None or now - in_touch < self.lease.seconds:
+            return False
+        return now - self._reaped >= self.lease.seconds / RENEWALS
+
+    def _reap(self) -> None:
+        self._reaped = time.monotonic()
+        if self._search is None:
+            study = self._theirs.study_id
+            row = self._run(lambda connection: studies.by_id(connection, study))
+            if row is None:
+                return  # the study was deleted
+            self._search = Search(self.database, row)
+        for line in self._search.reap(answer_seconds=self._patience):
+            log.warning("%s", line)

@@ -1,0 +1,197 @@
+"""Workers as processes of this machine: start, watch, end; and what one such process does."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lrsearch.errors import SpecError, StudyError
+from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.storage.outages import WINDOW_SECONDS, Patience
+from lrsearch.study.open_study import Search
+from lrsearch.study.status import is_finished, reap
+from lrsearch.study.versions import check_versions
+from lrsearch.worker.progress_bar import Progress
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker import Worker
+
+log = logging.getLogger("lrsearch")
+
+#: How often the parent looks at its workers and the study.
+POLL_SECONDS = 0.25
+#: A worker that is asked to stop has so long to write its checkpoint.
+STOP_SECONDS = 60.0
+#: Workers that have not ended so long after their study are asked to: one may hang in a step of a
+#: trial that others have taken over and finished.
+LINGER_SECONDS = 20.0
+#: Names the parent to its workers: they end when it does.
+PARENT = "LRSEARCH_PARENT"
+#: Tells the parent's workers how many they are: they share what may train at once.
+FELLOWS = "LRSEARCH_FELLOWS"
+
+
+def work(
+    search: Search, *, device: str, studies: Path | None, threads: int, fuse: Wanted = "auto"
+) -> None:
+    """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
+    fused as asked for.
+    """
+    import torch
+
+    from lrsearch.task.find import find_task
+    from lrsearch.training.devices import pick_device
+
+    if threads < 1:
+        raise SpecError(f"--threads {threads}: at least 1 is needed")
+    check_versions(search.name, search.versions)
+    chosen = pick_device(device)
+    torch.set_num_threads(threads)
+    places = [studies] if studies is not None else []
+    loaded = find_task(
+        search.spec.task,
+        search.code,
+        [*places, Path(), Path("studies")],
+        strict=search.spec.code == "refuse",
+    )
+    stop = Stop(parent=int(os.environ.get(PARENT, "0")))
+    with stop.on_signals():
+        fellows = int(os.environ.get(FELLOWS, "1"))
+        Worker(search, loaded, chosen, stop, fuse=fuse, fellows=fellows).run()
+
+
+def run_local(
+    search: Search,
+    studies: Path | None,
+    *,
+    workers: int | None,
+    device: str,
+    fuse: Wanted = "auto",
+) -> float:
+    """Work on a study with local processes until it is finished; seconds it took.
+
+    Raises KeyboardInterrupt after the workers have ended in order, StudyError when they failed.
+    """
+    from lrsearch.training.devices import local_workers
+
+    started = time.monotonic()
+    check_versions(search.name, search.versions)
+    reap(search)
+    if is_finished(search):
+        return 0.0
+    # It answers: from now on, trouble with it is waited for, as the workers do.
+    search.database.patience = Patience(seconds=WINDOW_SECONDS)
+    devices = local_workers() if device == "auto" else [device]
+    count = workers or len(devices)
+    if search.spec.budget.trials is not None:
+        count = min(count, search.spec.budget.trials)
+    with Fleet(search, studies, [devices[i % len(devices)] for i in range(count)], fuse) as fleet:
+        fleet.wait()
+    if not is_finished(search):
+        raise StudyError(f"study {search.name!r} is not finished; {fleet.trouble}")
+    return time.monotonic() - started
+
+
+class Fleet:
+    """Local worker processes of one study."""
+
+    def __init__(
+        self, search: Search, studies: Path | None, devices: list[str], fuse: Wanted = "auto"
+    ) -> None:
+        self.search, self.studies, self.devices, self.fuse = search, studies, devices, fuse
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.logs: list[Path] = []
+        #: Why workers ended, once they have.
+        self.trouble = ""
+        self._folder = tempfile.TemporaryDirectory(prefix="lrsearch-")
+
+    def __enter__(self) -> "Fleet":
+        for index, device in enumerate(self.devices):
+            self._start(index, device)
+        return self
+
+    def _start(self, index: int, device: str) -> None:
+        command = [sys.executable, "-m", "lrsearch", "worker", self.search.name]
+        command += ["--device", device, "--fuse", str(self.fuse)]
+        if self.studies is not None:
+            command += ["--studies", str(self.studies)]
+        verbose = log.isEnabledFor(logging.INFO)
+        command += ["-v"] if verbose else []
+        location = self.search.database.location
+        environment = {
+            **os.environ,
+            # In the environment, where only this user sees it: it may hold a password.
+            "LRSEARCH_STORAGE": location.url.render_as_string(hide_password=False),
+            PARENT: str(os.getpid()),
+            FELLOWS: str(len(self.devices)),
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
+        }
+        path = Path(self._folder.name) / f"worker-{index}.log"
+        self.logs.append(path)
+        with path.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdout=subprocess.DEVNULL,
+                stderr=None if verbose else output,
+                # Ctrl-C reaches this process alone, which then asks each worker once.
+                start_new_session=True,
+            )
+        self.processes.append(process)
+
+    def wait(self) -> None:
+        """Until every worker has ended, showing progress meanwhile."""
+        over = None
+        with _sigterm_as_interrupt(), Progress(self.search) as progress:
+            while any(process.poll() is None for process in self.processes):
+                progress.update()
+                time.sleep(POLL_SECONDS)
+                ended = [process for process in self.processes if process.poll() is not None]
+                if over is None and ended and is_finished(self.search):
+                    over = time.monotonic()
+                if over is not None and time.monotonic() - over > LINGER_SECONDS:
+                    self._stop()
+            progress.update()
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self._stop()
+        self.trouble = self._trouble()
+        self._folder.cleanup()
+
+    def _trouble(self) -> str:
+        """Why workers ended early: the last line that one of them wrote."""
+        for process, path in zip(self.processes, self.logs, strict=True):
+            lines = path.read_text(errors="replace").strip().splitlines()
+            if process.returncode and lines:
+                return f"a worker ended with: {lines[-1].removeprefix('Error: ')}"
+        return "its workers ended; run the same command again"
+
+    def _stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in self.processes:
+            try:
+                process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

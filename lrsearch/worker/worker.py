@@ -1,0 +1,143 @@
+"""One worker: one process, one device, one loop over what the study asks for."""
+
+import logging
+import time
+from functools import cached_property
+from importlib.metadata import version
+
+import torch
+
+from lrsearch.catalog.domains import first_value
+from lrsearch.errors import StorageError, TaskError
+from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.storage import (
+    leases,
+    worker_identity,
+    workers,
+)
+from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
+from lrsearch.study import confirmation
+from lrsearch.study.checkpoint_cleanup import sweep
+from lrsearch.study.open_study import Search
+from lrsearch.study.status import _dead, is_finished, reap
+from lrsearch.task.task import LoadedTask
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.worker import choose_engine, range_test
+from lrsearch.worker.checkpoints import Shelf
+from lrsearch.worker.confirmation_run import next_run
+from lrsearch.worker.context import Desk
+from lrsearch.worker.job_trainer import Crew
+from lrsearch.worker.lease_renewal import Keeper
+from lrsearch.worker.search_trial import next_trial
+from lrsearch.worker.stop_signal import Stop
+
+log = logging.getLogger("lrsearch")
+
+#: How often an idle worker looks for work.
+IDLE_SECONDS = 0.3
+
+
+class Worker:
+    """Trains what the study asks for, until its budget is used or the process is asked to stop."""
+
+    def __init__(
+        self,
+        search: Search,
+        loaded: LoadedTask,
+        device: torch.device,
+        stop: Stop,
+        *,
+        fuse: Wanted = "auto",
+        fellows: int = 1,
+    ) -> None:
+        """`fellows` are the workers that start together, this one included."""
+        self.search, self.stop, self.device = search, stop, device
+        self.fuse, self.fellows = fuse, fellows
+        self.cache = TaskCache(loaded, device)
+        self.name = worker_identity.identity()
+
+    def run(self) -> None:
+        """Work until the study is finished; what is held when it ends early is let go of."""
+        keeper = Keeper(self.search, self.name, str(self.device), version("lrsearch"))
+        database = self.search.database
+        database.run(
+            lambda connection: workers.register(
+                connection,
+                self.search.study_id,
+                self.name,
+                device=keeper.device,
+                version=keeper.version,
+            )
+        )
+        # It answers: from now on, trouble with it is waited for.
+        database.patience = Patience(seconds=WINDOW_SECONDS, give_up=lambda: self.stop.asked)
+        try:
+            with keeper:
+                desk = Desk(
+                    search=self.search,
+                    cache=self.cache,
+                    keeper=keeper,
+                    shelf=Shelf.of(self.search),
+                    stop=lambda: self.stop.asked,
+                )
+                self._loop(desk)
+        except StorageError as error:
+            # Asked to leave in an outage it goes in order, as at any other time.
+            if not (self.stop.asked and passes(error)):
+                raise
+        finally:
+            database.patience = Patience(seconds=0)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Let go of everything; a database that does not answer lets the lease run out instead."""
+        try:
+            with self.search.database.begin() as connection:
+                leases.release(connection, self.search.study_id, [self.name])
+                workers.ended(connection, self.search.study_id, self.name)
+        except Exception as error:
+            if not passes(error):
+                raise
+            reason = complaint(error)
+            log.warning(
+                "the database does not answer; this worker's lease will run out: %s", reason
+            )
+
+    def _loop(self, desk: Desk) -> None:
+        reap(self.search)
+        sweep(self.search, desk.shelf.store)
+        if self.stop.asked or is_finished(self.search):
+            return
+        choice = choose_engine.choose(
+            self.search, self.cache, self.device, self.fuse, fellows=self.fellows
+        )
+        crew = Crew(desk, choice)
+        while not self.stop.asked:
+            desk.keeper.check()
+            if self._work(desk, crew):
+                continue
+            if is_finished(self.search):
+                return
+            if _dead(self.search):  # what only expires is looked after by the clock
+                reap(self.search)
+            time.sleep(IDLE_SECONDS)
+
+    def _work(self, desk: Desk, crew: Crew) -> bool:
+        """Train a range test, trials or confirmation runs, or plan some; False if there is none."""
+        test = self.search.claim_range_test(self.name)
+        if test is not None:
+            range_test.train(desk, test)
+            return True
+        if crew.train(next_trial) or crew.train(next_run):
+            return True
+        return confirmation.advance(self.search, has_test=self._has_test)
+
+    @cached_property
+    def _has_test(self) -> bool:
+        """Whether the task has a test set, whatever its params."""
+        params = self.search.spec.space.params
+        try:
+            task = self.cache.task({key: first_value(domain) for key, domain in params.items()})
+        except TaskError:  # trials that were given these params have said so
+            return False
+        return task.test is not None
