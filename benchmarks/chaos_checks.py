@@ -21,11 +21,11 @@ from lrsearch.storage import curves as storage_curves
 from lrsearch.storage import tables
 from lrsearch.storage.rows import Row, fetch
 from lrsearch.study import lost_work
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import optuna_storage
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.range_test import RangeTraining
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import plan_of, start_training
 from lrsearch.training.task_cache import TaskCache
 
@@ -50,7 +50,7 @@ class Check:
 class Found:
     """A study as the database holds it."""
 
-    search: Search
+    search: OpenStudy
     study: Row
     trials: list[Row]
     runs: list[Row]
@@ -62,7 +62,7 @@ class Found:
     optuna: list[optuna.trial.FrozenTrial]
 
 
-def look(search: Search) -> Found:
+def look(search: OpenStudy) -> Found:
     """Everything of a study, read past whatever the workers use."""
 
     def rows(table: Any, *order: Any) -> list[Row]:
@@ -291,7 +291,7 @@ def _plain(result: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(result))
 
 
-def _validations(training: Training) -> Iterator[Row]:
+def _validations(training: SoloTraining) -> Iterator[Row]:
     """An undisturbed run, row by row as the database would hold it."""
     plan = training.plan
     while not training.done:

@@ -21,7 +21,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import tables
 from lrsearch.storage.database import Database, Location
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import prepare
 from lrsearch.task.find import load_task
 
@@ -115,7 +115,7 @@ class Site:
     lease: float = LEASE_SECONDS
     #: Trials that a worker trains at once; 1 is one by one.
     fuse: int = 1
-    search: Search = field(init=False)
+    search: OpenStudy = field(init=False)
     fleet: Fleet = field(init=False)
 
     @property

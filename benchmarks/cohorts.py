@@ -119,12 +119,12 @@ class ReversedCache(TaskCache):
 
 def weights_at(engine: Engine, trials: Sequence[Recipe], marks: Sequence[int]) -> torch.Tensor:
     """[marks, trials, P]: the weights of trials that are trained together."""
-    slots = [engine.admit(recipe) for recipe in trials]
+    trainings = [engine.admit(recipe) for recipe in trials]
     kept = []
     for mark in marks:
-        while slots[0].step < mark:
-            engine.advance(mark - slots[0].step)
-        rows = [torch.nn.utils.parameters_to_vector(s.model.parameters()) for s in slots]
+        while trainings[0].step < mark:
+            engine.advance(mark - trainings[0].step)
+        rows = [torch.nn.utils.parameters_to_vector(s.model.parameters()) for s in trainings]
         kept.append(torch.stack(rows).detach().clone())
     return torch.stack(kept)
 

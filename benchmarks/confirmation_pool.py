@@ -20,7 +20,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import best_validation, objective_value
 from lrsearch.storage import curves, trials
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
 from lrsearch.task.find import load_task
 from lrsearch.training.fused.cohort import Cohort
@@ -39,7 +39,7 @@ def good_recipes(spec: StudySpec, count: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="pool-") as folder:
         run_study(spec, 8, Path(folder))
         database = open_database(f"sqlite:///{Path(folder) / 'study.db'}", create=False)
-        search = Search.open(database, spec.name)
+        search = OpenStudy.open(database, spec.name)
         with database.read() as connection:
             rows = trials.everything(connection, search.study_id)
             complete = {row["number"]: row for row in rows if row["state"] == "complete"}
@@ -57,19 +57,21 @@ def run_all(
     """Value and smoothed score of each recipe on a seed; None for both if it diverged."""
     made = [Recipe.from_dict({**recipe, "seed": seed}) for recipe in recipes]
     cohort = Cohort(spec, cache, made[0], len(made))
-    slots = [cohort.admit(recipe) for recipe in made]
-    rows: list[list[dict[str, Any]]] = [[] for _ in slots]
-    while cohort.slots:
+    trainings = [cohort.admit(recipe) for recipe in made]
+    rows: list[list[dict[str, Any]]] = [[] for _ in trainings]
+    while cohort.trainings:
         cohort.advance(STEPS)
         due = cohort.due()
-        found = cohort.validate(due, with_ema=lambda slot: False) if due else []
-        for slot, row in zip(due, found, strict=True):
-            rows[slots.index(slot)].append(asdict(row))
-        for slot in [slot for slot in cohort.slots if slot.done or slot.diverged]:
-            cohort.drop(slot)
+        found = cohort.validate(due, with_ema=lambda training: False) if due else []
+        for training, row in zip(due, found, strict=True):
+            rows[trainings.index(training)].append(asdict(row))
+        for training in [
+            training for training in cohort.trainings if training.done or training.diverged
+        ]:
+            cohort.drop(training)
     return [
-        [None, None] if slot.diverged else _scores(of_slot, spec)
-        for slot, of_slot in zip(slots, rows, strict=True)
+        [None, None] if training.diverged else _scores(of_training, spec)
+        for training, of_training in zip(trainings, rows, strict=True)
     ]
 
 

@@ -24,7 +24,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Assignment, Outcome, Search
+from lrsearch.study.open_study import Assignment, OpenStudy, Outcome
 from lrsearch.study.prepare_database import open_database
 from lrsearch.task.task import LoadedTask
 from lrsearch.trial.states import TrialState
@@ -106,7 +106,7 @@ def lrsearch_losses(database: Database, problem: Problem, seed: int, trials: int
     return losses
 
 
-def tell(search: Search, assignment: Assignment, problem: Problem) -> float | None:
+def tell(search: OpenStudy, assignment: Assignment, problem: Problem) -> float | None:
     """End the trial as a worker would that trained it; its loss."""
     recipe = assignment.recipe.to_dict()
     loss = problem.loss(recipe)

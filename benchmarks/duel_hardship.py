@@ -12,7 +12,7 @@ from lrsearch.range_test.plan import ramp_plan
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.textbook import textbook_recipes
 from lrsearch.storage import range_tests
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.trial.states import TrialState
 
@@ -58,7 +58,7 @@ def wrong_range_test(problem: Problem, seed: int, budget: int) -> Found:
     return recommended(study, "wrong-range-test", budget)
 
 
-def _record_wrong(problem: Problem, search: Search, factor: float) -> None:
+def _record_wrong(problem: Problem, search: OpenStudy, factor: float) -> None:
     """Train and record the study's range tests, their windows multiplied by a factor.
 
     Raises HardshipError if it has none.

@@ -15,7 +15,7 @@ from lrsearch.errors import StudyError
 from lrsearch.report.summary import summarize
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
@@ -53,7 +53,7 @@ Method = Callable[[Problem, int, Sequence[int]], Iterator[Found]]
 
 
 def run_study(
-    problem: Problem, spec: StudySpec, prepare: Callable[[Search], None] | None = None
+    problem: Problem, spec: StudySpec, prepare: Callable[[OpenStudy], None] | None = None
 ) -> Mapping[str, Any]:
     """A whole study with one worker: what `study show --json` says of it.
 

@@ -16,7 +16,7 @@ from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing.calibrator import Calibrator
 from lrsearch.training.timing.measure import measure
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 
 #: Steps between a worker's looks at its trials.
 STEPS = 16
@@ -40,7 +40,7 @@ def train_all(make_engine: Callable[[], Engine], trials: Sequence[Recipe]) -> li
     waiting = deque(enumerate(trials))
     while waiting:
         engine, numbers = make_engine(), {}
-        while waiting or engine.slots:
+        while waiting or engine.trainings:
             while waiting and engine.may_join() and engine.takes(waiting[0][1]):
                 number, recipe = waiting.popleft()
                 numbers[id(engine.admit(recipe))] = number
@@ -49,22 +49,22 @@ def train_all(make_engine: Callable[[], Engine], trials: Sequence[Recipe]) -> li
             engine.advance(STEPS)
             due = engine.due()
             rows = engine.validate(due, with_ema=_is_judged) if due else []
-            for slot, row in zip(due, rows, strict=True):
-                losses[numbers[id(slot)]] = row.val_loss
-            for slot in [slot for slot in engine.slots if slot.done]:
-                number = numbers.pop(id(slot))
-                if slot.diverged is not None:
+            for training, row in zip(due, rows, strict=True):
+                losses[numbers[id(training)]] = row.val_loss
+            for training in [training for training in engine.trainings if training.done]:
+                number = numbers.pop(id(training))
+                if training.diverged is not None:
                     losses[number] = math.nan
-                engine.drop(slot)
-            if not engine.slots:
+                engine.drop(training)
+            if not engine.trainings:
                 break  # a worker begins with a new engine then
     return losses
 
 
-def _is_judged(slot: Slot) -> bool:
+def _is_judged(training: TrialTraining) -> bool:
     """Whether the worker validates the averaged weights as well: at rungs and at the end."""
-    number = slot.validated + 1
-    return number in slot.plan.rungs or number == len(slot.plan.validations)
+    number = training.validated + 1
+    return number in training.plan.rungs or number == len(training.plan.validations)
 
 
 def choose(spec: StudySpec, cache: TaskCache, trials: Sequence[Recipe], steps: int) -> Choice:

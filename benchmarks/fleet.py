@@ -45,7 +45,7 @@ from lrsearch.space.search_space import SearchSpace
 from lrsearch.storage import curves
 from lrsearch.storage.database import Database, locate
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Arrival, Outcome, Search
+from lrsearch.study.open_study import Arrival, OpenStudy, Outcome
 from lrsearch.study.prepare_database import open_database
 from lrsearch.trial.states import TrialState as LrTrialState
 
@@ -74,8 +74,8 @@ class Place:
     #: The schema of stock Optuna's tables.
     schema: str
 
-    def open_search(self) -> Search:
-        return Search.open(open_database(self.url), self.study)
+    def open_named_study(self) -> OpenStudy:
+        return OpenStudy.open(open_database(self.url), self.study)
 
     def stock_url(self) -> str:
         url = locate(self.url).url
@@ -140,7 +140,7 @@ def tidy(database: Database) -> None:
 def open_side(place: Place, side: str) -> Callable[[], None]:
     """Open the study as a worker does; what then asks for a trial and ends it at once."""
     if side == "lrsearch":
-        search = place.open_search()
+        search = place.open_named_study()
         worker = f"benchmark:{os.getpid()}:0"
         return lambda: serve_trial(search, worker, validations=EPOCHS)
     study = place.open_stock()
@@ -152,7 +152,7 @@ def cold_start(place: Place, side: str, results: Any) -> None:
     process = psutil.Process()
     before, started = process.memory_info().rss, time.perf_counter()
     if side == "lrsearch":
-        search = place.open_search()
+        search = place.open_named_study()
         assignment = search.ask(f"benchmark:{os.getpid()}:0", lambda params: 32)
         assert assignment is not None
     else:
@@ -228,7 +228,7 @@ def measure(place: Place, options: argparse.Namespace) -> dict[str, Pair]:
         result["overhead_ms_per_trial"][side] = 1000 * median(times[side].wall)
         log(f"  {side}: {1000 * median(times[side].cpu):.1f} ms of this process's CPU")
     log("telemetry")
-    result["telemetry_ms_per_row"] = telemetry(place, options.rounds)
+    result["telemetry_ms_per_row"] = buffer(place, options.rounds)
     for side in ("lrsearch", "optuna"):
         log(f"{options.workers} workers: {side}")
         rates = in_processes(work, options.workers, place, side, BARRIER, options.seconds)
@@ -238,9 +238,9 @@ def measure(place: Place, options: argparse.Namespace) -> dict[str, Pair]:
     return result
 
 
-def telemetry(place: Place, rounds: int) -> Pair:
+def buffer(place: Place, rounds: int) -> Pair:
     """Milliseconds to write an epoch's numbers, in batches of 50 and with `trial.report`."""
-    search, study = place.open_search(), place.open_stock()
+    search, study = place.open_named_study(), place.open_stock()
     assignment = search.ask("benchmark:0:0", lambda params: 32)
     assert assignment is not None
     trial = study.ask()
@@ -260,7 +260,7 @@ def telemetry(place: Place, rounds: int) -> Pair:
 
 def decisions(place: Place, options: argparse.Namespace) -> Pair:
     """Milliseconds to learn whether a trial goes on, beside many running ones with long curves."""
-    search, study = place.open_search(), place.open_stock()
+    search, study = place.open_named_study(), place.open_stock()
     count, epochs = options.running, options.running_epochs
     with search.database.begin() as connection, place.stock_connection() as theirs:
         fleet_fill.add_running(connection, search, theirs, count, epochs)

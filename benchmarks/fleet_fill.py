@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.storage import studies
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import rows
 from lrsearch.study.optuna.encoding import VIOLATION
 
@@ -52,7 +52,7 @@ def fill_stock(connection: Connection, trials: Sequence[FrozenTrial]) -> None:
     reports(connection, STOCK_ID, "generate_series(1, 20)")
 
 
-def fill_ours(connection: Connection, search: Search, trials: Sequence[FrozenTrial]) -> None:
+def fill_ours(connection: Connection, search: OpenStudy, trials: Sequence[FrozenTrial]) -> None:
     """lrsearch's study as its own workers leave it: both halves, curves, rungs."""
     for trial in trials:
         trial.system_attrs = {VIOLATION: 0.0}
@@ -91,7 +91,7 @@ def example() -> dict[str, Any]:
 
 
 def add_running(
-    ours: Connection, search: Search, stock: Connection, count: int, epochs: int
+    ours: Connection, search: OpenStudy, stock: Connection, count: int, epochs: int
 ) -> None:
     """Trials that run beside the one that is measured, with so many epochs behind them each."""
     for ticket in range(count):

@@ -41,7 +41,7 @@ from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Arrival, Outcome, Search
+from lrsearch.study.open_study import Arrival, OpenStudy, Outcome
 from lrsearch.study.prepare_database import open_database
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask
@@ -316,7 +316,7 @@ def losses_of(number: int, validations: int) -> list[float]:
 
 
 def serve_trial(
-    search: Search, worker: str = "benchmark:0:0", validations: int = VALIDATIONS
+    search: OpenStudy, worker: str = "benchmark:0:0", validations: int = VALIDATIONS
 ) -> None:
     """What a worker asks of the database for one trial that runs to its end."""
     assignment = search.ask(worker, lambda params: 32)
@@ -385,7 +385,7 @@ def stock_study(storage: optuna.storages.BaseStorage | None) -> optuna.Study:
     )
 
 
-def fill(search: Search, study: optuna.Study, trials: int) -> None:
+def fill(search: OpenStudy, study: optuna.Study, trials: int) -> None:
     """Put `trials` trials into both: Optuna's made in memory, then added, which is quicker."""
     scratch = stock_study(None)
     for _ in range(trials):

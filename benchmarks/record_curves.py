@@ -28,7 +28,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import CALIBRATED
 from lrsearch.training.calibrated_loss import CalibratedLoss
 from lrsearch.training.data import make_splits
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.trial.validations import make_plan
 
 CURVES = Path(__file__).resolve().parent / "data" / "fashion_mnist_curves.jsonl.gz"
@@ -65,7 +65,7 @@ def curves(task: lrsearch.Task, recipe: Recipe) -> dict[str, list[float | None]]
     splits = make_splits(task, task.batch_size, CPU)
     steps = splits[0].batches
     plan = make_plan(steps_per_epoch=steps, total_steps=recipe.total_steps(steps))
-    training = Training(task, recipe, plan, splits, CPU)
+    training = SoloTraining(task, recipe, plan, splits, CPU)
     found: list[dict[str, float]] = []
     while not training.done:
         training.advance(training.next_validation)
@@ -76,7 +76,7 @@ def curves(task: lrsearch.Task, recipe: Recipe) -> dict[str, list[float | None]]
     return {name: [*(each[name] for each in found), *missing] for name in names}
 
 
-def point(training: Training, test: tuple[Tensor, Tensor]) -> dict[str, float]:
+def point(training: SoloTraining, test: tuple[Tensor, Tensor]) -> dict[str, float]:
     """Every signal of the raw and the averaged weights as they are now; a validation."""
     assert training.ema is not None
     row = training.validate(with_ema=True)

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 import lrsearch
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.data import make_splits
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.trial.validations import make_plan
 
 RECORDS = Path(__file__).resolve().parent / "data" / "fashion_mnist_mlp.jsonl.gz"
@@ -109,7 +109,7 @@ def train(task: lrsearch.Task, recipe: Recipe) -> Mapping[str, float | None]:
     plan = make_plan(
         steps_per_epoch=steps_per_epoch, total_steps=recipe.total_steps(steps_per_epoch)
     )
-    training = Training(task, recipe, plan, splits, CPU)
+    training = SoloTraining(task, recipe, plan, splits, CPU)
     row = None
     while not training.done:
         training.advance(training.next_validation)

@@ -16,7 +16,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.summary import reviewed
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask, Task
@@ -107,7 +107,7 @@ def search(
 
 
 def _work_here(
-    study: Search, loaded: LoadedTask, device: torch.device, fuse: fuse_option.Wanted
+    study: OpenStudy, loaded: LoadedTask, device: torch.device, fuse: fuse_option.Wanted
 ) -> None:
     with _own_random_stream(), shown(study):
         Worker(study, loaded, device, Stop(), fuse=fuse).run()

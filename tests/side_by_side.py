@@ -13,7 +13,7 @@ from lrsearch.task.task import LoadedTask, Task
 from lrsearch.training.engine import SoloEngine
 from lrsearch.training.start import start_training
 from lrsearch.worker import choose_engine, job_trainer
-from lrsearch.worker.job_trainer import Crew
+from lrsearch.worker.job_trainer import JobTrainer
 
 #: After its first step the outputs of `POISON` are beyond it, those of no sampled trial.
 HUGE = 1e15
@@ -27,52 +27,56 @@ class SideBySide:
 
     def __init__(self, spec, cache, recipe, size):
         self.spec, self.cache, self.recipe, self.size = spec, cache, recipe, size
-        self.slots = []
+        self.trainings = []
         #: Where the others stood when a trial was admitted.
         self.joined = []
 
     def takes(self, recipe):
         same = (recipe.params, recipe.batch_size) == (self.recipe.params, self.recipe.batch_size)
-        return same and len(self.slots) < self.size
+        return same and len(self.trainings) < self.size
 
     def may_join(self):
-        return len(self.slots) < self.size and not any(slot.position for slot in self.slots)
+        return len(self.trainings) < self.size and not any(
+            training.position for training in self.trainings
+        )
 
     def may_join_later(self):
         return True
 
     def admit(self, recipe):
-        self.joined.append([slot.step for slot in self.slots])
-        self.slots.append(start_training(self.spec, recipe, self.cache))
-        return self.slots[-1]
+        self.joined.append([training.step for training in self.trainings])
+        self.trainings.append(start_training(self.spec, recipe, self.cache))
+        return self.trainings[-1]
 
-    def fits(self, slot):
-        return len({other.position for other in self.slots}) == 1
+    def fits(self, training):
+        return len({other.position for other in self.trainings}) == 1
 
     def advance(self, steps):
         for _ in range(steps):
-            for slot in self.slots:
-                slot.advance(slot.step + 1)
-            if self.slots[0].position == 0 or any(s.is_due or s.diverged for s in self.slots):
+            for training in self.trainings:
+                training.advance(training.step + 1)
+            if self.trainings[0].position == 0 or any(
+                s.is_due or s.diverged for s in self.trainings
+            ):
                 return
 
     def due(self):
-        return [slot for slot in self.slots if slot.is_due]
+        return [training for training in self.trainings if training.is_due]
 
-    def validate(self, slots, *, with_ema):
-        return [slot.validate(with_ema=with_ema(slot)) for slot in slots]
+    def validate(self, trainings, *, with_ema):
+        return [training.validate(with_ema=with_ema(training)) for training in trainings]
 
-    def drop(self, slot):
-        self.slots = [kept for kept in self.slots if kept is not slot]
+    def drop(self, training):
+        self.trainings = [kept for kept in self.trainings if kept is not training]
 
     def shrink(self):
-        self.size = max(2, len(self.slots))
+        self.size = max(2, len(self.trainings))
 
 
-def engine_for(desk, choice, recipe):
+def engine_for(context, choice, recipe):
     if choice.engine == "solo":
-        return SoloEngine(desk.search.spec, desk.cache)
-    return SideBySide(desk.search.spec, desk.cache, recipe, choice.size)
+        return SoloEngine(context.search.spec, context.cache)
+    return SideBySide(context.search.spec, context.cache, recipe, choice.size)
 
 
 def choice_of(size):
@@ -88,8 +92,8 @@ def train_together(size, make=engine_for):
     job_trainer.engine_for = make
 
 
-def make_crew(search, size, loaded=None, **desk):
-    return Crew(make_desk(search, loaded or calm_task(), **desk), choice_of(size))
+def make_crew(search, size, loaded=None, **context):
+    return JobTrainer(make_desk(search, loaded or calm_task(), **context), choice_of(size))
 
 
 def calm_task(loss=mse_loss):

@@ -10,7 +10,7 @@ from tiny_studies import TASKS, TRIALS, VALIDATIONS, opened
 
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.storage import checkpoint_store, confirmations, leases, studies, trials
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial.states import TrialState
 
 OPTUNAS = {
@@ -79,7 +79,7 @@ class Site:
 
     @property
     def search(self):
-        return Search.open(self.database, "tiny")
+        return OpenStudy.open(self.database, "tiny")
 
     def row(self):
         with self.database.read() as connection:

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import make_splits
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.trial.validations import make_plan
 
 CPU = torch.device("cpu")
@@ -67,7 +67,7 @@ def make_training(recipe=None, task=None, **validate):
         total_steps=recipe.total_steps(steps_per_epoch),
         **validate,
     )
-    return Training(task, recipe, plan, splits, CPU)
+    return SoloTraining(task, recipe, plan, splits, CPU)
 
 
 def run(training, until=None, chunk=None):

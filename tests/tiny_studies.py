@@ -13,9 +13,9 @@ from lrsearch.study.open_study import Arrival, Outcome
 from lrsearch.task.find import load_task
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.user_input import read_yaml
-from lrsearch.worker.checkpoints import Shelf
-from lrsearch.worker.context import Desk
-from lrsearch.worker.lease_renewal import Keeper
+from lrsearch.worker.checkpoints import StudyCheckpoints
+from lrsearch.worker.context import WorkerContext
+from lrsearch.worker.lease_renewal import LeaseRenewer
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
 
@@ -35,7 +35,7 @@ def tiny_task():
     return load_task("tiny.py:task", TASKS)
 
 
-def make_search(database, **changes):
+def make_study(database, **changes):
     """The tiny study with these fields changed, new in the database."""
     spec, loaded = tiny_spec(**changes), tiny_task()
     search, new = create_study(
@@ -81,11 +81,11 @@ def work(search):
 
 def make_desk(search, loaded, *, worker="host:1:1", stop=lambda: False):
     """What a worker works with; its keeper's thread is not started."""
-    return Desk(
+    return WorkerContext(
         search=search,
         cache=TaskCache(loaded, torch.device("cpu")),
-        keeper=Keeper(search, worker, "cpu", "0"),
-        shelf=Shelf.of(search),
+        renewer=LeaseRenewer(search, worker, "cpu", "0"),
+        study_checkpoints=StudyCheckpoints.of(search),
         stop=stop,
     )
 

@@ -33,15 +33,15 @@ def make_cohort(size, task=None, recipe=None, **spec):
     )
 
 
-def wants_ema(slot):
-    number = slot.validated + 1
-    return number == len(slot.plan.validations) or number in slot.plan.rungs
+def wants_ema(training):
+    number = training.validated + 1
+    return number == len(training.plan.validations) or number in training.plan.rungs
 
 
 def drive(engine, recipes, stop=lambda engine: False):
     """Train recipes through an engine until all have ended; (slot, its rows) of each in order."""
     waiting, trained = list(enumerate(recipes)), {}
-    while (waiting or engine.slots) and not stop(engine):
+    while (waiting or engine.trainings) and not stop(engine):
         while waiting and engine.may_join():
             number, recipe = waiting.pop(0)
             trained[number] = (engine.admit(recipe), [])
@@ -54,12 +54,12 @@ def advance(engine, trained, steps=1000):
     engine.advance(steps)
     due = engine.due()
     rows = engine.validate(due, with_ema=wants_ema) if due else []
-    for slot, row in zip(due, rows, strict=True):
-        next(mine for other, mine in trained if other is slot).append(row)
-    for slot in list(engine.slots):
-        if slot.done:
-            slot.kept = numbers(slot)
-            engine.drop(slot)
+    for training, row in zip(due, rows, strict=True):
+        next(mine for other, mine in trained if other is training).append(row)
+    for training in list(engine.trainings):
+        if training.done:
+            training.kept = numbers(training)
+            engine.drop(training)
 
 
 def alone(recipes, task=None, **spec):
@@ -70,10 +70,10 @@ def alone(recipes, task=None, **spec):
     return drive(engine, recipes)
 
 
-def numbers(slot):
+def numbers(training):
     """Copies of weights, buffers and averages."""
-    average = [] if slot.ema is None else list(slot.ema.weights().values())
-    values = [*slot.model.state_dict().values(), *average]
+    average = [] if training.ema is None else list(training.ema.weights().values())
+    values = [*training.model.state_dict().values(), *average]
     return [value.detach().clone() for value in values]
 
 

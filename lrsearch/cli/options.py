@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from lrsearch.storage.database import Database
-    from lrsearch.study.open_study import Search
+    from lrsearch.study.open_study import OpenStudy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -90,14 +90,14 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def open_search(storage: str | None, name: str, *, quiet: bool = False) -> "Search":
+def open_named_study(storage: str | None, name: str, *, quiet: bool = False) -> "OpenStudy":
     """The study in the database that the options name; says which database on the first line."""
-    from lrsearch.study.open_study import Search
+    from lrsearch.study.open_study import OpenStudy
     from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     announce(database, quiet=quiet)
-    return Search.open(database, name)
+    return OpenStudy.open(database, name)
 
 
 def announce(database: "Database", *, quiet: bool = False) -> None:

@@ -11,7 +11,7 @@ from lrsearch.cli.options import (
     fuse_option,
     json_option,
     name_argument,
-    open_search,
+    open_named_study,
     print_json,
 )
 
@@ -165,7 +165,7 @@ def worker(
     from lrsearch.worker import processes
 
     engine = fusing_fuse_option.parse(fuse)
-    search = open_search(storage, name)
+    search = open_named_study(storage, name)
     processes.work(search, device=device, studies=studies, threads=threads, fuse=engine)
 
 
@@ -205,7 +205,7 @@ def confirm(
         if value is not None and value < 1:
             raise SpecError(f"{option} {value}: at least 1 is needed")
     engine = fusing_fuse_option.parse(fuse)
-    search = open_search(storage, name, quiet=as_json)
+    search = open_named_study(storage, name, quiet=as_json)
     fusing_fuse_option.check(search.spec, engine)
     request(search, top=top, runs=runs)
     processes.run_local(search, studies, workers=workers, device="auto", fuse=engine)
@@ -230,7 +230,7 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     from lrsearch.report import files
     from lrsearch.report.summary import reviewed
 
-    search = open_search(storage, name)
+    search = open_named_study(storage, name)
     folder = files.write_files(search, reviewed(search), out)
     click.echo(f"report: {folder / 'report.html'}")
 
@@ -251,7 +251,7 @@ def export(name: str, trial: int | None, form: str, out: Path | None, storage: s
     from lrsearch.errors import SpecError
     from lrsearch.report import files
 
-    search = open_search(storage, name, quiet=True)
+    search = open_named_study(storage, name, quiet=True)
     text = files.export_text(search, trial=trial, form=form)
     if out is None:
         click.echo(text, nl=False)

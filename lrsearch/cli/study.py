@@ -14,7 +14,7 @@ from lrsearch.cli.options import (
     file_argument,
     json_option,
     name_argument,
-    open_search,
+    open_named_study,
     print_json,
 )
 
@@ -88,17 +88,17 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     from lrsearch.report.text.origin import extension_text
     from lrsearch.study.checkpoint_cleanup import sweep_closed
     from lrsearch.study.extend import extend_study
-    from lrsearch.study.open_study import Search
+    from lrsearch.study.open_study import OpenStudy
     from lrsearch.study.status import reap
 
-    search = open_search(storage, name, quiet=as_json)
+    search = open_named_study(storage, name, quiet=as_json)
     checked = check_file(file)
     reap(search)
     done = extend_study(
         search, checked.spec, checked.loaded, steps_per_epoch=checked.steps_per_epoch
     )
     sweep_closed(search)
-    study = summarize(Search.open(search.database, done.name))
+    study = summarize(OpenStudy.open(search.database, done.name))
     if as_json:
         print_json({**done.to_dict(), "budget": study["budget"]})
     else:
@@ -117,14 +117,14 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     """
     from lrsearch.report.summary import summarize
     from lrsearch.storage import studies
-    from lrsearch.study.open_study import Search
+    from lrsearch.study.open_study import OpenStudy
     from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     announce(database, quiet=as_json)
     with database.read() as connection:
         rows = studies.everything(connection)
-    found = [summarize(Search(database, row)) for row in rows]
+    found = [summarize(OpenStudy(database, row)) for row in rows]
     if as_json:
         print_json(found)
         return
@@ -149,7 +149,7 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     from lrsearch.report.summary import reviewed
     from lrsearch.report.text import answer
 
-    search = open_search(storage, name, quiet=as_json)
+    search = open_named_study(storage, name, quiet=as_json)
     summary = reviewed(search)
     if as_json:
         print_json(summary)
@@ -172,7 +172,7 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
     from lrsearch.recipe.recipe import Recipe
     from lrsearch.report.summary import trial_rows
 
-    search = open_search(storage, name, quiet=as_json or as_csv)
+    search = open_named_study(storage, name, quiet=as_json or as_csv)
     rows = trial_rows(search)
     if as_json:
         print_json(rows)
@@ -210,7 +210,7 @@ def curves(
     """
     from lrsearch.report.summary import curve_rows
 
-    search = open_search(storage, name, quiet=as_json or as_csv)
+    search = open_named_study(storage, name, quiet=as_json or as_csv)
     rows, keys = curve_rows(search, number=trial, all_attempts=all_attempts)
     if as_json:
         print_json(rows)
@@ -226,7 +226,7 @@ def _state_command(verb: str, state: str, text: str) -> click.Command:
         from lrsearch.storage import studies
         from lrsearch.trial.states import StudyState
 
-        search = open_search(storage, name)
+        search = open_named_study(storage, name)
         with search.database.begin() as connection:
             studies.set_state(connection, search.study_id, StudyState(state))
         click.echo(f"study {name} is {state}")
@@ -255,7 +255,7 @@ def repair(name: str, as_json: bool, storage: str | None) -> None:
     from lrsearch.errors import StudyError
     from lrsearch.study.repair import repair as look_over
 
-    search = open_search(storage, name, quiet=as_json)
+    search = open_named_study(storage, name, quiet=as_json)
     found = look_over(search)
     if as_json:
         print_json(found.to_dict())
@@ -281,7 +281,7 @@ def delete(name: str, yes: bool, storage: str | None) -> None:
     from lrsearch.errors import StudyError
     from lrsearch.study.checkpoint_cleanup import delete_study
 
-    search = open_search(storage, name)
+    search = open_named_study(storage, name)
     if not yes:
         raise StudyError(f"deleting study {name!r} cannot be undone; add --yes to do it")
     delete_study(search)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.options import common, json_option, name_argument, open_search, print_json
+from lrsearch.cli.options import common, json_option, name_argument, open_named_study, print_json
 
 if TYPE_CHECKING:
-    from lrsearch.study.open_study import Search
+    from lrsearch.study.open_study import OpenStudy
 
 number_argument = click.argument("number", metavar="N", type=int)
 
@@ -38,7 +38,7 @@ def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
     from lrsearch.report.one_trial import details
     from lrsearch.report.text.trial import details_text
 
-    search = open_search(storage, name, quiet=as_json)
+    search = open_named_study(storage, name, quiet=as_json)
     found = details(search, number)
     if as_json:
         print_json(found)
@@ -59,7 +59,7 @@ def stop(name: str, number: int, storage: str | None) -> None:
     """
     from lrsearch.study.trial_commands import stop as stop_trial
 
-    click.echo(stop_trial(open_search(storage, name), number))
+    click.echo(stop_trial(open_named_study(storage, name), number))
 
 
 @trial.command()
@@ -75,7 +75,7 @@ def rerun(name: str, number: int, storage: str | None) -> None:
     """
     from lrsearch.study.trial_commands import rerun as enqueue_again
 
-    search = open_search(storage, name)
+    search = open_named_study(storage, name)
     recipe = enqueue_again(search, number)
     _say_enqueued(search, recipe.title())
 
@@ -95,12 +95,12 @@ def enqueue(name: str, recipe: Path, storage: str | None) -> None:
     from lrsearch.user_input import read_yaml
 
     content = read_yaml(recipe, "recipe")
-    search = open_search(storage, name)
+    search = open_named_study(storage, name)
     full = create.enqueue(search, content, where=str(recipe))
     _say_enqueued(search, full.title())
 
 
-def _say_enqueued(search: "Search", title: str) -> None:
+def _say_enqueued(search: "OpenStudy", title: str) -> None:
     click.echo(f"enqueued in {search.name}: {title}")
     with search.database.read() as connection:
         if not search.may_start(connection):

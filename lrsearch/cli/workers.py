@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from lrsearch.cli.options import common, json_option, name_argument, open_search, print_json
+from lrsearch.cli.options import common, json_option, name_argument, open_named_study, print_json
 
 
 @click.command()
@@ -21,7 +21,7 @@ def workers(name: str, everyone: bool, as_json: bool, storage: str | None) -> No
     """
     from lrsearch.report.workers import last_notes, worker_rows
 
-    search = open_search(storage, name, quiet=as_json)
+    search = open_named_study(storage, name, quiet=as_json)
     rows = worker_rows(search, everyone=everyone)
     if as_json:
         print_json(rows)

@@ -7,10 +7,10 @@ from typing import Any
 from lrsearch.advice.cost import cost_plan
 from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 
 
-def write_files(search: Search, study: Mapping[str, Any], out: Path | None) -> Path:
+def write_files(search: OpenStudy, study: Mapping[str, Any], out: Path | None) -> Path:
     """The report, and the best recipe as config and code once there is one; their folder."""
     from lrsearch.report.load import load_report
     from lrsearch.report.page import write_report
@@ -43,7 +43,7 @@ def report_folder(study: str, out: Path | None) -> Path:
     return folder
 
 
-def export_text(search: Search, *, trial: int | None, form: str) -> str:
+def export_text(search: OpenStudy, *, trial: int | None, form: str) -> str:
     """A trial's recipe (the confirmed one, else the best) as config or code.
 
     Raises StudyError if there is no such trial, SpecError for a format that is not on offer.

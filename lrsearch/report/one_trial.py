@@ -4,12 +4,12 @@ from typing import Any
 
 from lrsearch.storage import checkpoints, curves, leases
 from lrsearch.storage.leases import Kind
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.trial_commands import _row
 from lrsearch.trial.states import TrialState
 
 
-def details(search: Search, number: int) -> dict[str, Any]:
+def details(search: OpenStudy, number: int) -> dict[str, Any]:
     """Everything about a trial, as `trial show --json` prints it. Raises StudyError if none."""
     row = _row(search, number)
     with search.database.read() as connection:

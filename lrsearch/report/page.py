@@ -84,7 +84,7 @@ def _pictures(report: Report) -> list[Picture]:
     worse = "top" if report.history.direction == "minimize" else "bottom"
     texts = {
         "history": (
-            "Search",
+            "OpenStudy",
             f"{metric} of {len(report.trials)} trials in the order of their starts; {best}.",
             "A pruned trial stands at its best value until it was stopped. Diverged and failed "
             f"trials have no value and stand at the {worse} edge.",

@@ -9,12 +9,12 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves, engines, range_tests, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.study import confirmation
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
 from lrsearch.trial.states import StudyState
 
 
-def reviewed(search: Search) -> dict[str, Any]:
+def reviewed(search: OpenStudy) -> dict[str, Any]:
     """The summary, and what the study's trials, which are all read, say about the search itself."""
     summary = summarize(search)
     with search.database.read() as connection:
@@ -26,7 +26,7 @@ def reviewed(search: Search) -> dict[str, Any]:
     return {**summary, "audit": audit, "advice": advice}
 
 
-def summarize(search: Search) -> dict[str, Any]:
+def summarize(search: OpenStudy) -> dict[str, Any]:
     """State, objective, budget, epochs spent, counts, the search's best and what is confirmed."""
     finished = is_finished(search)
     confirmed = confirmation.confirmed(search)
@@ -114,7 +114,7 @@ def _budget(study: Row, elapsed: float) -> dict[str, dict[str, float]]:
     }
 
 
-def trial_rows(search: Search) -> list[dict[str, Any]]:
+def trial_rows(search: OpenStudy) -> list[dict[str, Any]]:
     """Every started trial, as `study trials --json` prints it."""
     with search.database.read() as connection:
         rows = trials.everything(connection, search.study_id)
@@ -136,7 +136,7 @@ def trial_rows(search: Search) -> list[dict[str, Any]]:
 
 
 def curve_rows(
-    search: Search, *, number: int | None, all_attempts: bool
+    search: OpenStudy, *, number: int | None, all_attempts: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Curves as `study curves` prints them, and the columns in their order.
 

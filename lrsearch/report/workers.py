@@ -6,13 +6,13 @@ from typing import Any
 from lrsearch.storage import workers
 from lrsearch.storage.rows import Row
 from lrsearch.storage.worker_identity import place
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 
 #: Lines about faults that are shown.
 SHOWN_NOTES = 5
 
 
-def worker_rows(search: Search, *, everyone: bool) -> list[dict[str, Any]]:
+def worker_rows(search: OpenStudy, *, everyone: bool) -> list[dict[str, Any]]:
     """Workers in the order in which they began; `everyone` includes those that have ended.
 
     A worker that was not seen for two leases is `silent`: dead, hung, or cut off.
@@ -45,7 +45,7 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def last_notes(search: Search) -> list[str]:
+def last_notes(search: OpenStudy) -> list[str]:
     """The last faults and what was done about them, the newest first."""
     with search.database.read() as connection:
         rows = workers.notes(connection, search.study_id, limit=SHOWN_NOTES)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from lrsearch.errors import SpecError
 from lrsearch.storage import checkpoints, studies
 from lrsearch.storage.checkpoint_store import CheckpointStore, owner
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 
 log = logging.getLogger("lrsearch")
 
 
-def store_of(search: Search) -> CheckpointStore:
+def store_of(search: OpenStudy) -> CheckpointStore:
     """The folder of a study's checkpoints. Raises SpecError if it cannot be used from here.
 
     It is the study's own, though another database may have one that was created in the same second:
@@ -26,7 +26,7 @@ def store_of(search: Search) -> CheckpointStore:
     return CheckpointStore(search.spec.checkpoints.to, f"study-{day}-{mark}")
 
 
-def sweep(search: Search, store: CheckpointStore) -> int:
+def sweep(search: OpenStudy, store: CheckpointStore) -> int:
     """Remove the files of what no longer runs; how many it was.
 
     They are left when a worker dies between the end of a trial and their removal, when another
@@ -41,14 +41,14 @@ def sweep(search: Search, store: CheckpointStore) -> int:
     )
 
 
-def sweep_closed(search: Search) -> None:
+def sweep_closed(search: OpenStudy) -> None:
     """Remove the checkpoints of what no worker has ended, where they can be reached from here."""
     store = _reachable(search)
     if store is not None:
         sweep(search, store)
 
 
-def delete_study(search: Search) -> None:
+def delete_study(search: OpenStudy) -> None:
     """Delete a study, and its checkpoints where they can be reached from here."""
     store = _reachable(search)
     search.delete()
@@ -56,7 +56,7 @@ def delete_study(search: Search) -> None:
         sweep(search, store)
 
 
-def _reachable(search: Search) -> CheckpointStore | None:
+def _reachable(search: OpenStudy) -> CheckpointStore | None:
     try:
         return store_of(search)
     except SpecError as error:

@@ -17,7 +17,7 @@ from lrsearch.storage import range_tests, studies
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.study import warm_start
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import rows
 from lrsearch.task.task import LoadedTask
 
@@ -30,7 +30,7 @@ def create_study(
     steps_per_epoch: int,
     exist_ok: bool,
     batch_size: int | None = None,
-) -> tuple[Search, bool]:
+) -> tuple[OpenStudy, bool]:
     """The study of this spec, and whether it is new; `batch_size` is the task's own.
 
     An existing one of the same name must have the same spec and code; its budget, confirmation and
@@ -40,7 +40,7 @@ def create_study(
     if row is None:
         with explained(database):
             if _make_study(database, spec, loaded, steps_per_epoch, batch_size):
-                return Search.open(database, spec.name), True
+                return OpenStudy.open(database, spec.name), True
         row = _stored(database, spec.name)  # another process was quicker
         assert row is not None
     if not exist_ok:
@@ -54,7 +54,7 @@ def create_study(
         if studies.lock(connection, row["study_id"])["name"] != spec.name:
             raise StudyError(f"study {spec.name!r} was extended just now; run the same again")
         continue_with(connection, row["study_id"], spec)
-    return Search.open(database, spec.name), False
+    return OpenStudy.open(database, spec.name), False
 
 
 def _stored(database: Database, name: str) -> Row | None:
@@ -230,7 +230,7 @@ def changed_code(spec: StudySpec, loaded: LoadedTask, code: Mapping[str, str]) -
     return [f"code of {', '.join(changed)} (code: warn in the file goes on)"]
 
 
-def enqueue(search: Search, recipe: Mapping[str, Any], where: str) -> Recipe:
+def enqueue(search: OpenStudy, recipe: Mapping[str, Any], where: str) -> Recipe:
     """Let the next free worker train this recipe. Raises SpecError if it does not fit the study."""
     full = search.spec.recipe(recipe, batch_size=None, where=where)
     with search.database.begin() as connection:

@@ -16,12 +16,12 @@ from lrsearch.storage.rows import Row
 from lrsearch.study import warm_start
 from lrsearch.study.create import changed_code, continue_with
 from lrsearch.study.extend_transaction import Extension, _Move
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.task import LoadedTask
 
 
 def extend_study(
-    search: Search, spec: StudySpec, loaded: LoadedTask, *, steps_per_epoch: int
+    search: OpenStudy, spec: StudySpec, loaded: LoadedTask, *, steps_per_epoch: int
 ) -> Extension:
     """Apply a spec with another space, budget, baseline or queue to a study, keeping its trials.
 
@@ -53,7 +53,7 @@ def extend_study(
             ) from error
 
 
-def _refuse_other_trials(search: Search, spec: StudySpec, loaded: LoadedTask) -> None:
+def _refuse_other_trials(search: OpenStudy, spec: StudySpec, loaded: LoadedTask) -> None:
     obstacles = search.spec.obstacles(spec) + changed_code(spec, loaded, search.code)
     if obstacles:
         raise StudyError(
@@ -63,7 +63,7 @@ def _refuse_other_trials(search: Search, spec: StudySpec, loaded: LoadedTask) ->
         )
 
 
-def _hold(connection: Connection, search: Search, spec: StudySpec) -> Row:
+def _hold(connection: Connection, search: OpenStudy, spec: StudySpec) -> Row:
     """The old study's row, in which nothing starts until the transaction ends."""
     row = studies.by_id(connection, search.study_id)
     if row is not None:

@@ -23,7 +23,7 @@ from lrsearch.study.create import (
     planned_range_tests,
     record_origin,
 )
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding as optuna_encoding
 from lrsearch.study.optuna import rows as optuna_rows
 from lrsearch.study.optuna.encoding import RECIPE_ATTRIBUTE, Encoding
@@ -63,7 +63,7 @@ class _Move:
     def __init__(
         self,
         connection: Connection,
-        search: Search,
+        search: OpenStudy,
         spec: StudySpec,
         loaded: LoadedTask,
         old: Row,

@@ -31,7 +31,7 @@ from lrsearch.study.trial_end import optunas_end, our_end
 from lrsearch.trial import pruning_audit
 from lrsearch.trial.pruning import survives
 
-__all__ = ["Arrival", "Assignment", "LostTrialError", "Outcome", "Search"]
+__all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
 
 log = logging.getLogger("lrsearch")
 
@@ -43,7 +43,7 @@ def _not_held(claim: Claim, doing: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-class Search:
+class OpenStudy:
     """A study, opened: what workers ask, report and tell."""
 
     def __init__(self, database: Database, row: Row) -> None:
@@ -76,7 +76,7 @@ class Search:
         return self.spec.name
 
     @classmethod
-    def open(cls, database: Database, name: str) -> "Search":
+    def open(cls, database: Database, name: str) -> "OpenStudy":
         """Raises StudyError with the near miss if there is no study of this name."""
         with explained(database), database.read() as connection:
             row = studies.by_name(connection, name)

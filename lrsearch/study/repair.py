@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from lrsearch.storage import consistency, leases, studies
 from lrsearch.storage.rows import Row
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import rows
 from lrsearch.study.status import reap
 
@@ -27,7 +27,7 @@ class Repair:
         return asdict(self)
 
 
-def repair(search: Search) -> Repair:
+def repair(search: OpenStudy) -> Repair:
     """Free what the dead held, recount the budget, and check what must hold of every trial.
 
     Safe beside living workers: it holds the study's row while it counts, nothing while it checks.

@@ -4,13 +4,13 @@ from sqlalchemy import Connection
 
 from lrsearch.storage import confirmations, leases, range_tests, studies, trials, worker_identity
 from lrsearch.study import confirmation
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState
 from lrsearch.worker.worker import log
 
 
-def reap(search: Search) -> list[str]:
+def reap(search: OpenStudy) -> list[str]:
     """Free what nobody renewed in time, and at once what dead workers of this machine held."""
     lines = search.reap(dead=_dead(search))
     for line in lines:
@@ -18,12 +18,12 @@ def reap(search: Search) -> list[str]:
     return lines
 
 
-def _dead(search: Search) -> list[str]:
+def _dead(search: OpenStudy) -> list[str]:
     holders = search.database.look(lambda connection: leases.holders(connection, search.study_id))
     return [name for name in holders if worker_identity.is_dead(name)]
 
 
-def is_finished(search: Search) -> bool:
+def is_finished(search: OpenStudy) -> bool:
     """Whether nothing of the study runs and nothing more will start."""
 
     def look(connection: Connection) -> bool:

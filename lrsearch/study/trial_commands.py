@@ -6,13 +6,13 @@ from lrsearch.storage import curves, leases, trials, worker_identity
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.rows import Row
 from lrsearch.study.create import enqueue
-from lrsearch.study.open_study import Assignment, Outcome, Search
+from lrsearch.study.open_study import Assignment, OpenStudy, Outcome
 from lrsearch.trial.states import TrialState
 
 STOPPED = "stopped by lrsearch trial stop"
 
 
-def _row(search: Search, number: int) -> Row:
+def _row(search: OpenStudy, number: int) -> Row:
     with search.database.read() as connection:
         row = trials.by_number(connection, search.study_id, number)
     if row is None:
@@ -23,7 +23,7 @@ def _row(search: Search, number: int) -> Row:
     return row
 
 
-def stop(search: Search, number: int) -> str:
+def stop(search: OpenStudy, number: int) -> str:
     """End a running trial as pruned; what will happen, or has. Raises StudyError if it has ended.
 
     Its worker hears of it when it renews the lease; a trial that nobody holds ends now.
@@ -67,7 +67,7 @@ def stop(search: Search, number: int) -> str:
     return f"trial {number} is stopped"
 
 
-def rerun(search: Search, number: int) -> Recipe:
+def rerun(search: OpenStudy, number: int) -> Recipe:
     """Enqueue a trial's recipe as a new trial. Raises StudyError if it has none yet."""
     row = _row(search, number)
     if row["recipe"] is None:

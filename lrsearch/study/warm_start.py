@@ -19,7 +19,7 @@ from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.rows import Row
 from lrsearch.study import plain_optuna
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding as optuna_encoding
 from lrsearch.study.optuna import rows as optuna_rows
 from lrsearch.task.task import LoadedTask
@@ -127,7 +127,7 @@ def _from_ours(
     lesson.recipes = _best_recipes(spec, theirs, ended, winner, entry.top)
     if lesson.other:
         return lesson
-    optunas = {trial._trial_id: trial for trial in Search(database, study).all_trials()}
+    optunas = {trial._trial_id: trial for trial in OpenStudy(database, study).all_trials()}
     # Of other code the defaults may have been others.
     defaults = loaded.defaults() if study["code"] == loaded.code else {}
     for row in ended:

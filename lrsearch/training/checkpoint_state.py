@@ -11,7 +11,7 @@ import torch
 from lrsearch.errors import describe
 from lrsearch.training.flat_weights import gather_state, spread_state
 from lrsearch.training.precision import tf32
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 
 log = logging.getLogger("lrsearch")
 
@@ -19,7 +19,7 @@ log = logging.getLogger("lrsearch")
 FORMAT = 4
 
 
-def facts(training: Slot) -> dict[str, Any]:
+def facts(training: TrialTraining) -> dict[str, Any]:
     """What must be equal for a resumed trial to give the same bits."""
     return {
         "format": FORMAT,
@@ -52,7 +52,7 @@ _POSITION = (
 )
 
 
-def pack(training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
+def pack(training: TrialTraining, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
     """The trial's state, and the rows of its curve that are not in the database yet."""
     state: dict[str, Any] = {
         "facts": facts(training),
@@ -76,7 +76,9 @@ def pack(training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(training: Slot, data: bytes, *, says_where: bool = True) -> list[dict[str, Any]] | None:
+def unpack(
+    training: TrialTraining, data: bytes, *, says_where: bool = True
+) -> list[dict[str, Any]] | None:
     """Put a fresh `training` where the checkpoint stands; the rows that came along.
 
     Where it was made by another engine, a line in the log says so unless `says_where` is False.
@@ -117,7 +119,7 @@ def _where(facts: Mapping[str, Any]) -> str:
     return "one by one" if facts["engine"] == "solo" else f"with {facts['cohort']} at once"
 
 
-def _apply(training: Slot, state: Mapping[str, Any]) -> None:
+def _apply(training: TrialTraining, state: Mapping[str, Any]) -> None:
     training.model.load_state_dict(state["model"])
     for name, value in _left_out(training).items():
         value.copy_(state["buffers"][name])
@@ -137,13 +139,13 @@ def _apply(training: Slot, state: Mapping[str, Any]) -> None:
         torch.get_device_module(training.device).set_rng_state(state["accelerator_rng"])
 
 
-def _left_out(training: Slot) -> dict[str, torch.Tensor]:
+def _left_out(training: TrialTraining) -> dict[str, torch.Tensor]:
     """Buffers that are not persistent: a model's state dict leaves them out."""
     kept = training.model.state_dict().keys()
     return {name: b for name, b in training.model.named_buffers() if name not in kept}
 
 
-def _optimizer_state(training: Slot, state: Mapping[str, Any]) -> dict[str, Any]:
+def _optimizer_state(training: TrialTraining, state: Mapping[str, Any]) -> dict[str, Any]:
     """The saved state for the parameters that the optimizer here has, flat or one by one."""
     saved: dict[str, Any] = state["optimizer"]
     if state["flat"] == training.is_flat or training.row is None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lrsearch.training.flat_weights import Row
+from lrsearch.training.flat_weights import WeightsRow
 
 
 class Ema:
@@ -12,7 +12,7 @@ class Ema:
     torch's AveragedModel would average integer buffers as well, and copies the module.
     """
 
-    def __init__(self, model: nn.Module, row: Row | None = None, *, span: float) -> None:
+    def __init__(self, model: nn.Module, row: WeightsRow | None = None, *, span: float) -> None:
         """`span` in optimizer steps: the average reaches about so far back."""
         self.weight = min(1.0, 1 / span)
         self.model, self.row = model, row

@@ -6,10 +6,10 @@ from typing import Protocol
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import CohortError
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation
 
 __all__ = ["CohortError", "Engine", "SoloEngine", "epoch_end"]
@@ -24,7 +24,7 @@ class Engine(Protocol):
     name: str
 
     @property
-    def slots(self) -> Sequence[Slot]:
+    def trainings(self) -> Sequence[TrialTraining]:
         """In training now, in the order of their places."""
         ...
 
@@ -46,31 +46,31 @@ class Engine(Protocol):
         """Whether anybody can join those who are in it."""
         ...
 
-    def admit(self, recipe: Recipe) -> Slot:
+    def admit(self, recipe: Recipe) -> TrialTraining:
         """A trial at step 0 in a free place. Raises TaskError."""
         ...
 
-    def fits(self, slot: Slot) -> bool:
+    def fits(self, training: TrialTraining) -> bool:
         """Whether it stands at the same position of an epoch as the others.
 
-        Asked after a checkpoint was put into the slot; one that does not fit is to be dropped.
+        Asked after a checkpoint was loaded into it; one that does not fit is to be dropped.
         """
         ...
 
     def advance(self, steps: int) -> None:
-        """Train every slot by at most so many steps.
+        """Train each by at most so many steps.
 
         It stops at once where a validation is due, an epoch ends, or a trial has diverged. Raises
         CohortError.
         """
         ...
 
-    def due(self) -> Sequence[Slot]:
+    def due(self) -> Sequence[TrialTraining]:
         """Whose validation is due now."""
         ...
 
     def validate(
-        self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
+        self, trainings: Sequence[TrialTraining], *, with_ema: Callable[[TrialTraining], bool]
     ) -> list[Validation]:
         """Validate these, averaged weights too where asked; in the order given.
 
@@ -78,7 +78,7 @@ class Engine(Protocol):
         """
         ...
 
-    def drop(self, slot: Slot) -> None:
+    def drop(self, training: TrialTraining) -> None:
         """Free its place; the others are untouched to the last bit."""
         ...
 
@@ -98,50 +98,52 @@ class SoloEngine:
 
     def __init__(self, spec: StudySpec, cache: TaskCache) -> None:
         self.spec, self.cache = spec, cache
-        self.slots: list[Training] = []
+        self.trainings: list[SoloTraining] = []
 
     def takes(self, recipe: Recipe) -> bool:
-        return not self.slots
+        return not self.trainings
 
     def may_join(self) -> bool:
-        return not self.slots
+        return not self.trainings
 
     def may_join_later(self) -> bool:
         return False
 
-    def admit(self, recipe: Recipe) -> Slot:
+    def admit(self, recipe: Recipe) -> TrialTraining:
         """A trial at step 0. Raises TaskError, and whatever the task's data raise."""
-        assert not self.slots, "the place is taken"
-        slot = start_training(self.spec, recipe, self.cache)
-        self.slots.append(slot)
-        return slot
+        assert not self.trainings, "the place is taken"
+        training = start_training(self.spec, recipe, self.cache)
+        self.trainings.append(training)
+        return training
 
-    def fits(self, slot: Slot) -> bool:
+    def fits(self, training: TrialTraining) -> bool:
         return True
 
     def advance(self, steps: int) -> None:
-        for slot in self.slots:
-            until = min(slot.step + steps, slot.next_validation, epoch_end(slot))
-            slot.advance(until)
+        for training in self.trainings:
+            until = min(training.step + steps, training.next_validation, epoch_end(training))
+            training.advance(until)
 
-    def due(self) -> list[Slot]:
-        return [slot for slot in self.slots if slot.is_due]
+    def due(self) -> list[TrialTraining]:
+        return [training for training in self.trainings if training.is_due]
 
     def validate(
-        self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
+        self, trainings: Sequence[TrialTraining], *, with_ema: Callable[[TrialTraining], bool]
     ) -> list[Validation]:
         return [
-            slot.validate(with_ema=with_ema(slot)) for slot in slots if isinstance(slot, Training)
+            training.validate(with_ema=with_ema(training))
+            for training in trainings
+            if isinstance(training, SoloTraining)
         ]
 
-    def drop(self, slot: Slot) -> None:
-        self.slots = [kept for kept in self.slots if kept is not slot]
+    def drop(self, training: TrialTraining) -> None:
+        self.trainings = [kept for kept in self.trainings if kept is not training]
 
     def shrink(self) -> None:
         """It has one place."""
 
 
-def epoch_end(slot: Slot) -> int:
+def epoch_end(training: TrialTraining) -> int:
     """The step at which the epoch of the next step ends."""
-    per_epoch = slot.plan.steps_per_epoch
-    return (slot.step // per_epoch + 1) * per_epoch
+    per_epoch = training.plan.steps_per_epoch
+    return (training.step // per_epoch + 1) * per_epoch

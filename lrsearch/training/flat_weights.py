@@ -1,4 +1,4 @@
-"""The arena: the weights of K trials as rows of one tensor [K, P], their gradients as another.
+"""Flat weights: the weights of K trials as rows of one tensor [K, P], their gradients as another.
 
 A trial's module and its optimizer work on views of a row. An optimizer that treats every number
 alike (see `ELEMENTWISE`) gets the row as one flat parameter: the same bits as on the module's
@@ -64,17 +64,17 @@ class Layout:
         }
 
     @torch.no_grad()
-    def row(self, model: nn.Module) -> "Row":
+    def row(self, model: nn.Module) -> "WeightsRow":
         """A row for one model, whose trained parameters are views of it from now on."""
         weights = torch.cat([model.get_parameter(name).flatten() for name in self.names])
         for name, view in self.views(weights).items():
             model.get_parameter(name).data = view
-        return Row(layout=self, weights=weights, grads=torch.zeros_like(weights))
+        return WeightsRow(layout=self, weights=weights, grads=torch.zeros_like(weights))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One trial's part of an arena."""
+class WeightsRow:
+    """One trial's part of the flat weights."""
 
     layout: Layout
     #: Both [P].
@@ -90,7 +90,7 @@ class Row:
         return [half for half in halves if len(half[0])]
 
 
-class Arena:
+class FlatWeights:
     """Rows for K trials of one model. Buffers, and parameters that are not trained, are stacked."""
 
     def __init__(self, model: nn.Module, layout: Layout, size: int) -> None:
@@ -105,11 +105,11 @@ class Arena:
             for name, value in others(model).items()
         }
 
-    def row(self, place: int) -> Row:
-        return Row(layout=self.layout, weights=self.weights[place], grads=self.grads[place])
+    def row(self, place: int) -> WeightsRow:
+        return WeightsRow(layout=self.layout, weights=self.weights[place], grads=self.grads[place])
 
     @torch.no_grad()
-    def put(self, place: int, model: nn.Module) -> Row:
+    def put(self, place: int, model: nn.Module) -> WeightsRow:
         """Copy a model's numbers into a place and let the model live there."""
         row = self.row(place)
         for name, view in self.layout.views(row.weights).items():
@@ -130,9 +130,9 @@ class Arena:
             # The same tensor with other memory: several modules may have it.
             value.data = self.others[name][place]
 
-    def take(self, places: Sequence[int], size: int) -> "Arena":
-        """A new arena of `size` places that begins with these."""
-        taken = object.__new__(Arena)
+    def take(self, places: Sequence[int], size: int) -> "FlatWeights":
+        """New flat weights of `size` places that begins with these."""
+        taken = object.__new__(FlatWeights)
         taken.layout, taken.size = self.layout, size
         taken.weights = _rows(self.weights, places, size)
         taken.grads = torch.zeros_like(taken.weights)
@@ -157,7 +157,7 @@ def is_apart(optimizer: Mapping[str, Any]) -> bool:
     return bool(optimizer.get("weight_decay_exclude_1d"))
 
 
-def flat_optimizer(optimizer: Mapping[str, Any], row: Row) -> torch.optim.Optimizer:
+def flat_optimizer(optimizer: Mapping[str, Any], row: WeightsRow) -> torch.optim.Optimizer:
     """The real optimizer of an elementwise recipe over a row as one flat parameter, or two."""
     parameters = []
     for weights, grads in row.parts(apart=is_apart(optimizer)):
@@ -172,7 +172,7 @@ def flat_optimizer(optimizer: Mapping[str, Any], row: Row) -> torch.optim.Optimi
     return make_optimizer(optimizer, groups)
 
 
-def move_flat(optimizer: torch.optim.Optimizer, recipe: Mapping[str, Any], row: Row) -> None:
+def move_flat(optimizer: torch.optim.Optimizer, recipe: Mapping[str, Any], row: WeightsRow) -> None:
     """Let a flat optimizer go on in another row, which holds the same numbers."""
     parts = row.parts(apart=is_apart(recipe))
     for group, (weights, grads) in zip(optimizer.param_groups, parts, strict=True):

@@ -10,7 +10,7 @@ from lrsearch.range_test.analysis import FACTOR, Ramp, RangeTest, has_ended, jud
 from lrsearch.range_test.plan import RampPlan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import failures
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.trial.validations import Plan
@@ -58,7 +58,7 @@ class RangeTraining:
             self.seconds += time.monotonic() - started
 
 
-def start_ramp(spec: StudySpec, plan: RampPlan, cache: TaskCache, *, seed: int) -> Training:
+def start_ramp(spec: StudySpec, plan: RampPlan, cache: TaskCache, *, seed: int) -> SoloTraining:
     """A trial at step 0 whose lr is to rise by FACTOR each step; it is never validated."""
     recipe = plan.recipe(spec, seed)
     task, splits = cache.splits(recipe)
@@ -69,12 +69,12 @@ def start_ramp(spec: StudySpec, plan: RampPlan, cache: TaskCache, *, seed: int) 
         validations=(steps,),
         rungs={},
     )
-    training = Training(task, recipe, clock, splits, cache.device)
+    training = SoloTraining(task, recipe, clock, splits, cache.device)
     training.scheduler = ExponentialLR(training.optimizer, gamma=FACTOR)
     return training
 
 
-def _train(training: Training, stop: Callable[[], bool]) -> Ramp | None:
+def _train(training: SoloTraining, stop: Callable[[], bool]) -> Ramp | None:
     lrs: list[float] = []
     losses: list[float] = []
     total = 0.0

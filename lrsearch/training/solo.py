@@ -12,12 +12,12 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import Layout
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation
 from lrsearch.trial.validations import Plan
 
 
-class Training(Slot):
+class SoloTraining(TrialTraining):
     """One trial, its gradients computed by its own module: the engine for every model.
 
     Weights come from `torch.manual_seed(recipe.seed)` and training goes on with that random

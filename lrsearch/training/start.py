@@ -9,7 +9,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
 from lrsearch.training.calibrated_loss import CalibratedLoss
 from lrsearch.training.data import Data
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.trial.validations import Plan, make_plan
 
@@ -47,8 +47,8 @@ def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
     )
 
 
-def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> Training:
+def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> SoloTraining:
     """A trial at step 0."""
     task, splits = cache.splits(recipe)
     plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate))
-    return Training(scored(task, spec), recipe, plan, splits, cache.device)
+    return SoloTraining(scored(task, spec), recipe, plan, splits, cache.device)

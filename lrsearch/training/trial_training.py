@@ -20,7 +20,7 @@ from lrsearch.training.data import Data
 from lrsearch.training.ema import Ema
 from lrsearch.training.flat_weights import (
     ELEMENTWISE,
-    Row,
+    WeightsRow,
     flat_optimizer,
     is_apart,
     move_flat,
@@ -35,7 +35,7 @@ from lrsearch.trial.validations import Plan
 CHECK_EVERY = 16
 
 
-class Slot:
+class TrialTraining:
     """A trial in training: model, optimizer, scheduler, weight average, and where it stands.
 
     An engine puts gradients into the model's parameters and calls `update`, then counts the loss.
@@ -60,7 +60,7 @@ class Slot:
         """
         raise NotImplementedError
 
-    def begin(self, model: nn.Module, row: Row | None, *, flat: bool) -> None:
+    def begin(self, model: nn.Module, row: WeightsRow | None, *, flat: bool) -> None:
         """Stand at step 0 with this model, whose parameters lie in `row`.
 
         With `flat` an elementwise optimizer works on the row itself.
@@ -129,7 +129,7 @@ class Slot:
         left = self.validated < len(self.plan.validations)
         return left and self.diverged is None and self.step >= self.next_validation
 
-    def move(self, row: Row) -> None:
+    def move(self, row: WeightsRow) -> None:
         """Go on in another row, which holds the same numbers."""
         self.row = row
         if self.is_flat:

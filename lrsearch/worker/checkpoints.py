@@ -13,9 +13,9 @@ from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience, complaint, passes
 from lrsearch.study.checkpoint_cleanup import store_of
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.training import checkpoint_state
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 
 log = logging.getLogger("lrsearch")
 
@@ -27,7 +27,7 @@ COST_FACTOR = 20.0
 ANSWER_SECONDS, NO_PATIENCE = 5.0, Patience(seconds=0)
 
 
-class Shelf:
+class StudyCheckpoints:
     """Where a worker keeps the checkpoints of whatever it trains for a study."""
 
     def __init__(
@@ -38,7 +38,7 @@ class Shelf:
         self._warned = False
 
     @classmethod
-    def of(cls, search: Search) -> "Shelf":
+    def of(cls, search: OpenStudy) -> "StudyCheckpoints":
         """Raises SpecError if the study's folder or URL cannot be used from here."""
         return cls(search.database, search.study_id, store_of(search), search.spec.checkpoints)
 
@@ -64,8 +64,12 @@ class Checkpoints:
     40 MB (10 MB of weights), half of it for the disk; going on from it takes 4 and 80 ms.
     """
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf, self.database, self.store = shelf, shelf.database, shelf.store
+    def __init__(self, study_checkpoints: StudyCheckpoints) -> None:
+        self.study_checkpoints, self.database, self.store = (
+            study_checkpoints,
+            study_checkpoints.database,
+            study_checkpoints.store,
+        )
         #: Seconds of training, and position, at the last checkpoint or the start.
         self._saved_at, self._position = 0.0, (0, 0)
         #: Seconds that the last one took to save.
@@ -74,7 +78,7 @@ class Checkpoints:
         #: Whether there may be files of the trial.
         self._leaves_files = False
 
-    def resume(self, claim: Claim, training: Slot) -> list[dict[str, Any]] | None:
+    def resume(self, claim: Claim, training: TrialTraining) -> list[dict[str, Any]] | None:
         """Put a fresh `training` where its newest checkpoint stands that can be used here.
 
         Returns the rows that the database did not have then; None if there is no such checkpoint,
@@ -87,7 +91,7 @@ class Checkpoints:
         self._stands(training)
         return pending
 
-    def _resume(self, claim: Claim, training: Slot) -> list[dict[str, Any]] | None:
+    def _resume(self, claim: Claim, training: TrialTraining) -> list[dict[str, Any]] | None:
         rows = self.database.look(
             lambda connection: checkpoints.newest_first(connection, claim.kind, claim.id)
         )
@@ -99,20 +103,22 @@ class Checkpoints:
                 return pending
         return None
 
-    def _stands(self, training: Slot) -> None:
+    def _stands(self, training: TrialTraining) -> None:
         self._saved_at = training.seconds
         self._position = (training.step, training.validated)
 
-    def due(self, training: Slot, among: int = 1) -> bool:
+    def due(self, training: TrialTraining, among: int = 1) -> bool:
         """Whether so much would be lost that a checkpoint is worth its time.
 
         `among` trials are in training together: each takes its share of the time, all are lost.
         """
         lost = training.seconds - self._saved_at
-        enough = RUNG_SECONDS if _at_rung(training) else self.shelf.settings.every
+        enough = RUNG_SECONDS if _at_rung(training) else self.study_checkpoints.settings.every
         return lost >= max(enough / among, COST_FACTOR * self._cost)
 
-    def save(self, claim: Claim, training: Slot, pending: Sequence[Mapping[str, Any]] = ()) -> bool:
+    def save(
+        self, claim: Claim, training: TrialTraining, pending: Sequence[Mapping[str, Any]] = ()
+    ) -> bool:
         """Keep the trial as it stands, with the rows that are not in the database yet.
 
         False if the claim is lost, or if it cannot be kept: then one line per trial is logged.
@@ -134,19 +140,21 @@ class Checkpoints:
             self._stands(training)
         return done
 
-    def _save(self, claim: Claim, training: Slot, pending: Sequence[Mapping[str, Any]]) -> bool:
+    def _save(
+        self, claim: Claim, training: TrialTraining, pending: Sequence[Mapping[str, Any]]
+    ) -> bool:
         # First: while the database is away, nothing is written.
         kept, total = self.database.look(
             lambda connection: (
                 checkpoints.newest_first(connection, claim.kind, claim.id),
-                checkpoints.total_bytes(connection, self.shelf.study_id),
+                checkpoints.total_bytes(connection, self.study_checkpoints.study_id),
             ),
             answer_seconds=ANSWER_SECONDS,
             patience=NO_PATIENCE,
         )
         replaced = kept[1:]
         data = checkpoint_state.pack(training, pending)
-        if self.shelf.is_full(total, len(data) - sum(row["bytes"] for row in replaced)):
+        if self.study_checkpoints.is_full(total, len(data) - sum(row["bytes"] for row in replaced)):
             return False
         self._leaves_files = True
         saved = self.store.write(claim.kind, claim.id, training.step, data)
@@ -174,7 +182,7 @@ class Checkpoints:
         self._warned = True
 
 
-def _at_rung(training: Slot) -> bool:
+def _at_rung(training: TrialTraining) -> bool:
     """Whether the last validation was at this step, and at a rung."""
     done = training.validated
     return training.plan.rungs.get(done) is not None and (

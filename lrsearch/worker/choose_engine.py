@@ -27,7 +27,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.sample_recipes import sample
 from lrsearch.storage import engines, studies, worker_identity, workers
 from lrsearch.storage.rows import Row
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import code_hash
 from lrsearch.training.devices import hardware
 from lrsearch.training.failures import TrialFailedError, failures
@@ -41,21 +41,21 @@ log = logging.getLogger("lrsearch")
 
 
 def choose(
-    search: Search,
+    search: OpenStudy,
     cache: TaskCache,
     device: "torch.device",
     wanted: Wanted = "auto",
     *,
-    fellows: int = 1,
+    started_together: int = 1,
 ) -> Choice:
     """The engine for a worker's trials, logged and recorded with the study.
 
-    `fellows` are the workers that were started together, this one included: they may not be in the
-    database yet. Raises SpecError or TaskError if a number was wanted and cannot be, StudyError if
-    the study was deleted.
+    `started_together` counts the workers that were started together, this one included: they may
+    not be in the database yet. Raises SpecError or TaskError if a number was wanted and cannot be,
+    StudyError if the study was deleted.
     """
     wanting.check(search.spec, wanted)
-    case = _Case(search, cache, device, fellows)
+    case = _Case(search, cache, device, started_together)
     study, key = search.study_id, {**case.key, "wanted": str(wanted)}
     budget, found = case.budget, None
     row = search.database.look(lambda c: engines.recorded(c, study, key, budget))
@@ -80,10 +80,10 @@ class _Case:
     """One worker's case: its study, task and device."""
 
     def __init__(
-        self, search: Search, cache: TaskCache, device: "torch.device", fellows: int
+        self, search: OpenStudy, cache: TaskCache, device: "torch.device", started_together: int
     ) -> None:
         self.search, self.spec, self.cache, self.device = search, search.spec, cache, device
-        self.fellows = fellows
+        self.started_together = started_together
         self.params = {name: first_value(d) for name, d in self.spec.space.params.items()}
 
     @cached_property
@@ -126,7 +126,7 @@ class _Case:
             lease = self.spec.lease.seconds
             names = workers.alive(connection, self.search.study_id, lease)
             alive = sum(not worker_identity.is_dead(name) for name in names)
-            return {**row, "elapsed": elapsed, "workers": max(1, alive, self.fellows)}
+            return {**row, "elapsed": elapsed, "workers": max(1, alive, self.started_together)}
 
         return self.search.database.look(look)
 

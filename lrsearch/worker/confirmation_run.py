@@ -12,12 +12,12 @@ from lrsearch.storage import claims, confirmations, curves, trials
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.rows import Row
 from lrsearch.study.lost_work import ALONE_FROM
-from lrsearch.study.open_study import Search
-from lrsearch.training.training_run import Slot
+from lrsearch.study.open_study import OpenStudy
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.context import Desk
-from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.context import WorkerContext
+from lrsearch.worker.curve_buffer import CurveBuffer
 
 log = logging.getLogger("lrsearch")
 
@@ -27,12 +27,12 @@ TEST = "test"
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationJob:
-    """A winner's recipe with a fresh seed; see `seat.Job`.
+    """A winner's recipe with a fresh seed; see `leased.Job`.
 
     Its rows stay with the worker, and in its checkpoints: the database keeps its end alone.
     """
 
-    search: Search
+    search: OpenStudy
     run: Row
     recipe: Recipe
     has_curve = False
@@ -50,18 +50,22 @@ class ConfirmationJob:
     def name(self) -> str:
         return f"confirmation of trial {self.run['number']}, seed {self.run['seed']}"
 
-    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+    def is_tested(self, row: Mapping[str, Any], rows: CurveBuffer, *, last: bool) -> bool:
         """In the test round, at each validation that is its best so far: the last of them stays."""
         spec = self.search.spec
         if self.run["round"] != TEST or (spec.objective.at == "last" and not last):
             return False
         return best_validation([*rows.pending(), row], spec) is row
 
-    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> None:
+    def arrival(self, row: Validation, rung: int, rows: CurveBuffer) -> None:
         return None
 
     def end(
-        self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]
+        self,
+        training: TrialTraining | None,
+        state: TrialState,
+        reason: str | None,
+        rows: list[dict[str, Any]],
     ) -> bool:
         # One that did not get to its end has no value: it would stand beside whole runs.
         best = best_validation(rows, self.search.spec) if state == TrialState.COMPLETE else None
@@ -71,8 +75,8 @@ class ConfirmationJob:
             "reason": reason,
             "value": value,
             "metrics": None if best is None else _finite(best["metrics"]),
-            "epochs": 0.0 if slot is None else slot.epochs,
-            "seconds": 0.0 if slot is None else slot.seconds,
+            "epochs": 0.0 if training is None else training.epochs,
+            "seconds": 0.0 if training is None else training.seconds,
         }
         if self.run["round"] == TEST:  # those that report keep their word that it follows
             values["test"] = None if best is None else _finite(best.get("test"))
@@ -89,24 +93,24 @@ def _finite(scores: Mapping[str, float] | None) -> dict[str, float | None] | Non
     return {name: curves.finite(value) for name, value in scores.items()}
 
 
-def next_run(desk: Desk, known: Collection[Claim]) -> ConfirmationJob | None:
+def next_run(context: WorkerContext, known: Collection[Claim]) -> ConfirmationJob | None:
     """Claim a run beside those that the worker holds; None if there is none to train."""
-    while (run := _claim(desk, known)) is not None:
+    while (run := _claim(context, known)) is not None:
         try:
-            recipe = _recipe_of(desk.search, run)
+            recipe = _recipe_of(context.search, run)
         except SpecError as error:
             nothing = {"value": None, "metrics": None, "epochs": 0.0, "seconds": 0.0}
             failed = {"state": TrialState.FAILED, "reason": str(error), **nothing}
-            _record(desk.search, run, failed)
+            _record(context.search, run, failed)
         else:
-            return ConfirmationJob(search=desk.search, run=run, recipe=recipe)
+            return ConfirmationJob(search=context.search, run=run, recipe=recipe)
     return None
 
 
-def _claim(desk: Desk, known: Collection[Claim]) -> Row | None:
-    study, worker = desk.search.study_id, desk.keeper.worker
-    lease, below = desk.search.spec.lease.seconds, ALONE_FROM if known else None
-    return desk.search.database.run(
+def _claim(context: WorkerContext, known: Collection[Claim]) -> Row | None:
+    study, worker = context.search.study_id, context.renewer.worker
+    lease, below = context.search.spec.lease.seconds, ALONE_FROM if known else None
+    return context.search.database.run(
         lambda connection: confirmations.claim(
             connection, study, worker, lease, deaths_below=below
         ),
@@ -116,7 +120,7 @@ def _claim(desk: Desk, known: Collection[Claim]) -> Row | None:
     )
 
 
-def _recipe_of(search: Search, run: Row) -> Recipe:
+def _recipe_of(search: OpenStudy, run: Row) -> Recipe:
     """What a confirmation run trains. Raises SpecError if its trial's row gives nothing."""
     number = run["number"]
     trial = search.database.look(
@@ -128,7 +132,7 @@ def _recipe_of(search: Search, run: Row) -> Recipe:
     return recipe.model_copy(update={"seed": run["seed"]})
 
 
-def _record(search: Search, run: Row, values: dict[str, Any]) -> bool:
+def _record(search: OpenStudy, run: Row, values: dict[str, Any]) -> bool:
     claim = confirmations.claim_of(run)
     return search.database.run(
         lambda connection: confirmations.record(connection, run, values),

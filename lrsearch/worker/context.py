@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.task_cache import TaskCache
-from lrsearch.worker.checkpoints import Shelf
-from lrsearch.worker.lease_renewal import Keeper
+from lrsearch.worker.checkpoints import StudyCheckpoints
+from lrsearch.worker.lease_renewal import LeaseRenewer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class WorkerContext:
     """The study and what serves a worker to train for it."""
 
-    search: Search
+    search: OpenStudy
     cache: TaskCache
-    keeper: Keeper
-    shelf: Shelf
+    renewer: LeaseRenewer
+    study_checkpoints: StudyCheckpoints
     #: Whether the process was asked to end.
     stop: Callable[[], bool]

@@ -18,7 +18,7 @@ MOST_ROWS = 1000
 Row = dict[str, Any]
 
 
-class Telemetry:
+class CurveBuffer:
     """The rows of a claimed trial that are not known to be in the database.
 
     The training thread adds; any thread writes what is pending, and then acknowledges it. Rows come

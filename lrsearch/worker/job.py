@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.curve_buffer import CurveBuffer
 
 
 class Job(Protocol):
@@ -32,19 +32,23 @@ class Job(Protocol):
     @property
     def has_curve(self) -> bool: ...
 
-    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+    def is_tested(self, row: Mapping[str, Any], rows: CurveBuffer, *, last: bool) -> bool:
         """Whether the test set is scored at this validation, which is not in `rows` yet."""
         ...
 
-    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival | None:
+    def arrival(self, row: Validation, rung: int, rows: CurveBuffer) -> Arrival | None:
         """What is judged at a rung; None if nothing is."""
         ...
 
     def end(
-        self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]
+        self,
+        training: TrialTraining | None,
+        state: TrialState,
+        reason: str | None,
+        rows: list[dict[str, Any]],
     ) -> bool:
         """Record how it ended, with the rows that wait; False if another has taken it over.
 
-        `slot` is where it stands; None if it was never trained here.
+        `training` is where it stands; None if it was never trained here.
         """
         ...

@@ -18,8 +18,8 @@ from lrsearch.storage import curves, leases, studies, workers
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.outages import passes
-from lrsearch.study.open_study import LostTrialError, Search
-from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.study.open_study import LostTrialError, OpenStudy
+from lrsearch.worker.curve_buffer import CurveBuffer
 
 T = TypeVar("T")
 
@@ -41,13 +41,13 @@ class StopTrial(Exception):  # noqa: N818 - no error: somebody asked for it
     """`lrsearch trial stop` was asked for the trial in training."""
 
 
-class Held:
-    """A claim that a keeper renews until it is dropped."""
+class HeldLease:
+    """A claim whose lease is renewed until it is dropped."""
 
     def __init__(
-        self, keeper: "Keeper", claim: Claim, doing: str, telemetry: Telemetry | None
+        self, renewer: "LeaseRenewer", claim: Claim, doing: str, buffer: CurveBuffer | None
     ) -> None:
-        self.keeper, self.claim, self.doing, self.telemetry = keeper, claim, doing, telemetry
+        self.renewer, self.claim, self.doing, self.buffer = renewer, claim, doing, buffer
         #: Whether the lease is gone, somebody asked for the end, and training once hung.
         self.lost = self.stop = self.hung = False
         self.beats = -1
@@ -59,7 +59,7 @@ class Held:
         Raises LostTrialError when the lease is gone, StopTrial when somebody asked for the trial's
         end, and whatever unexpected ended the thread.
         """
-        self.keeper.check()
+        self.renewer.check()
         if self.lost:
             raise LostTrialError(f"{self.doing} was taken over: its lease had ended")
         if self.stop and self.claim.kind == Kind.TRIAL:
@@ -77,17 +77,17 @@ def together(doing: Sequence[str]) -> str | None:
     return f"{first} and {rest} more" if rest else first or None
 
 
-class Keeper:
+class LeaseRenewer:
     """Renews, writes and frees in a thread while the worker trains; a context manager."""
 
-    def __init__(self, search: Search, worker: str, device: str, version: str) -> None:
+    def __init__(self, search: OpenStudy, worker: str, device: str, version: str) -> None:
         self.worker, self.device, self.version = worker, device, version
         self.lease = search.spec.lease
         self.database = Database(search.database.location)
         self._theirs = search
-        self._search: Search | None = None
+        self._search: OpenStudy | None = None
         #: Replaced, never changed: both threads look at it.
-        self._held: tuple[Held, ...] = ()
+        self._held: tuple[HeldLease, ...] = ()
         self._beats = 0
         self._ended = threading.Event()
         self._error: BaseException | None = None
@@ -98,7 +98,7 @@ class Keeper:
         self._touched = self._stamp = 0.0
         self._reaped = 0.0
 
-    def __enter__(self) -> "Keeper":
+    def __enter__(self) -> "LeaseRenewer":
         self._start()
         return self
 
@@ -109,18 +109,18 @@ class Keeper:
         self.database.close()
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._live, name="lrsearch-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="lrsearch-leases", daemon=True)
         self._thread.start()
 
     # What the worker's own thread calls.
 
-    def hold(self, claim: Claim, doing: str, telemetry: Telemetry | None = None) -> Held:
+    def hold(self, claim: Claim, doing: str, buffer: CurveBuffer | None = None) -> HeldLease:
         """Renew this claim from now on, and write its curve rows, until it is dropped."""
-        held = Held(self, claim, doing, telemetry)
+        held = HeldLease(self, claim, doing, buffer)
         self._held = (*self._held, held)
         return held
 
-    def drop(self, held: Held) -> None:
+    def drop(self, held: HeldLease) -> None:
         """Renew and write no more.
 
         A lease that was lost though nothing hung (the machine slept, the network was away) counts
@@ -134,10 +134,10 @@ class Keeper:
 
     @contextmanager
     def holding(
-        self, claim: Claim, doing: str, telemetry: Telemetry | None = None
-    ) -> Iterator[Held]:
+        self, claim: Claim, doing: str, buffer: CurveBuffer | None = None
+    ) -> Iterator[HeldLease]:
         """Renew this claim while the block runs, and write its curve rows."""
-        held = self.hold(claim, doing, telemetry)
+        held = self.hold(claim, doing, buffer)
         try:
             yield held
         finally:
@@ -172,8 +172,8 @@ class Keeper:
             self._renew(self._held, now)
         # Not before: a disk may have no room for rows, and enough for a renewal.
         for held in self._held:
-            if held.telemetry is not None:
-                self._write(held, held.telemetry, now)
+            if held.buffer is not None:
+                self._write(held, held.buffer, now)
         if self._may_reap(now):
             self._reap()
 
@@ -185,21 +185,21 @@ class Keeper:
     def _run(self, work: Callable[[Connection], T]) -> T:
         return self.database.run(work, answer_seconds=self._patience)
 
-    def _write(self, held: Held, telemetry: Telemetry, now: float) -> None:
-        waiting = len(telemetry)
+    def _write(self, held: HeldLease, buffer: CurveBuffer, now: float) -> None:
+        waiting = len(buffer)
         due = waiting >= BATCH_ROWS or now - held.written >= BATCH_SECONDS
         if held.lost or not waiting or not due:
             return
         held.written = now
-        rows = telemetry.pending()
+        rows = buffer.pending()
         if not rows:
             return  # a decision on the other thread has just taken them along
         if self._run(lambda connection: curves.add(connection, held.claim, rows)):
-            telemetry.acknowledge(rows[-1]["validation"])
+            buffer.acknowledge(rows[-1]["validation"])
         else:
             held.lost = True
 
-    def _renew(self, holds: Sequence[Held], now: float) -> None:
+    def _renew(self, holds: Sequence[HeldLease], now: float) -> None:
         """Say that this worker lives, and hold on to what it trains if that gets on."""
         due = [held for held in holds if self._gets_on(held, now) and not held.lost]
         claims = [held.claim for held in due]
@@ -223,7 +223,7 @@ class Keeper:
         # From before the transaction: after a slow commit the lease is renewed again, not reaped.
         self._touched, self._stamp = now, stamp
 
-    def _gets_on(self, held: Held, now: float) -> bool:
+    def _gets_on(self, held: HeldLease, now: float) -> bool:
         # Waiting for the database is no hung step.
         beats = self._beats + self._theirs.database.tries
         if beats != held.beats:
@@ -245,6 +245,6 @@ class Keeper:
             row = self._run(lambda connection: studies.by_id(connection, study))
             if row is None:
                 return  # the study was deleted
-            self._search = Search(self.database, row)
+            self._search = OpenStudy(self.database, row)
         for line in self._search.reap(answer_seconds=self._patience):
             log.warning("%s", line)

@@ -11,73 +11,73 @@ from lrsearch.study.open_study import Arrival, LostTrialError
 from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.checkpoints import Checkpoints
-from lrsearch.worker.context import Desk
-from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.context import WorkerContext
+from lrsearch.worker.curve_buffer import CurveBuffer
 from lrsearch.worker.job import Job
 
 
-class Seat:
+class LeasedJob:
     """A job from its claim to its end. Its lease is renewed until it is closed."""
 
-    def __init__(self, desk: Desk, job: Job) -> None:
-        self.desk, self.job = desk, job
-        self.rows = Telemetry()
-        self.checkpoints = Checkpoints(desk.shelf)
+    def __init__(self, context: WorkerContext, job: Job) -> None:
+        self.context, self.job = context, job
+        self.rows = CurveBuffer()
+        self.checkpoints = Checkpoints(context.study_checkpoints)
         #: Its place in an engine; None outside of any.
-        self.slot: Slot | None = None
+        self.training: TrialTraining | None = None
         #: Where it stood in the place that it left, packed.
         self._carried: bytes | None = None
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
-        self._held = desk.keeper.hold(job.claim, job.name, self.rows if job.has_curve else None)
+        self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
     def goes_alone(self) -> bool:
         """Whether it may be to blame for its workers' deaths: then nothing else dies with it."""
         return self.job.deaths >= ALONE_FROM
 
-    def sit(self, engine: Engine) -> bool:
+    def take_place(self, engine: Engine) -> bool:
         """Take a place, and stand at the last checkpoint.
 
         False, and the place is free again, if it stands where the others in the engine do not.
         Raises TrialFailedError if the task's code fails.
         """
         with failures():
-            slot = engine.admit(self.job.recipe)
+            training = engine.admit(self.job.recipe)
         try:
-            waiting = self._stand(slot)
-            fits = engine.fits(slot)
+            waiting = self._stand(training)
+            fits = engine.fits(training)
         except TaskError as error:  # a checkpoint that did not fit made it begin anew
-            engine.drop(slot)
+            engine.drop(training)
             raise TrialFailedError(str(error)) from error
         if not fits:
-            engine.drop(slot)
+            engine.drop(training)
             return False
         for row in waiting or ():
             self.rows.add(row)
-        slot.beat = self.desk.keeper.beat
-        self.slot, self._seen = slot, slot.validated
+        training.beat = self.context.renewer.beat
+        self.training, self._seen = training, training.validated
         return True
 
-    def _stand(self, slot: Slot) -> list[dict[str, Any]] | None:
-        """Put the slot where another was left, or at the last checkpoint; rows to be added."""
+    def _stand(self, training: TrialTraining) -> list[dict[str, Any]] | None:
+        """Stand where another engine left it, or at the last checkpoint; rows to be added."""
         if self._carried is None:
-            return self.checkpoints.resume(self.job.claim, slot)
+            return self.checkpoints.resume(self.job.claim, training)
         carried, self._carried = self._carried, None
-        if checkpoint_state.unpack(slot, carried, says_where=False) is None:
+        if checkpoint_state.unpack(training, carried, says_where=False) is None:
             raise TrialFailedError("it cannot go on in another engine; see the log")
         return None
 
     def leave(self, engine: Engine) -> None:
         """Free the place; the next one that is taken begins where this one ended."""
-        assert self.slot is not None
-        self._carried = checkpoint_state.pack(self.slot)
-        engine.drop(self.slot)
-        self.slot = None
+        assert self.training is not None
+        self._carried = checkpoint_state.pack(self.training)
+        engine.drop(self.training)
+        self.training = None
 
     def look(self) -> None:
         """Whether it may go on.
@@ -86,8 +86,8 @@ class Seat:
         TrialFailedError when it has trained for too long.
         """
         self._held.check()
-        limit = self.desk.search.spec.max_trial_time
-        if limit is not None and self.slot is not None and self.slot.seconds > limit:
+        limit = self.context.search.spec.max_trial_time
+        if limit is not None and self.training is not None and self.training.seconds > limit:
             raise TrialFailedError(f"it trained longer than max_trial_time, {limit:g} s")
 
     def take(self, row: Validation) -> Arrival | None:
@@ -95,20 +95,20 @@ class Seat:
 
         Raises TrialFailedError if the test set is to be scored, and the task's code fails.
         """
-        assert self.slot is not None
-        fields, last = asdict(row), row.validation == len(self.slot.plan.validations)
-        if self.slot.diverged is None and self.job.is_tested(fields, self.rows, last=last):
-            fields["test"] = self._test(self.slot)
+        assert self.training is not None
+        fields, last = asdict(row), row.validation == len(self.training.plan.validations)
+        if self.training.diverged is None and self.job.is_tested(fields, self.rows, last=last):
+            fields["test"] = self._test(self.training)
         self.rows.add(fields)
         self._seen = row.validation
-        rung = self.slot.plan.rungs.get(row.validation)
-        if rung is None or self.slot.diverged is not None:
+        rung = self.training.plan.rungs.get(row.validation)
+        if rung is None or self.training.diverged is not None:
             return None
         return self.job.arrival(row, rung, self.rows)
 
-    def _test(self, slot: Slot) -> dict[str, float]:
+    def _test(self, training: TrialTraining) -> dict[str, float]:
         with failures():
-            scores = slot.test_scores(self.desk.cache.test(self.job.recipe))
+            scores = training.test_scores(self.context.cache.test(self.job.recipe))
         return {**scores.metrics, "loss": scores.loss}
 
     def passes(self, arrival: Arrival, verdict: bool | None) -> bool:
@@ -123,36 +123,36 @@ class Seat:
 
         Of several in training together, where an epoch ends: there they may go on together.
         """
-        assert self.slot is not None
-        at_end = self.slot.position == 0
-        return (at_end or among == 1) and self.checkpoints.due(self.slot, among)
+        assert self.training is not None
+        at_end = self.training.position == 0
+        return (at_end or among == 1) and self.checkpoints.due(self.training, among)
 
     def save(self) -> None:
         """Write a checkpoint, with the rows that the database does not have yet.
 
         None if an error among several has cost the row of a validation: it is done again.
         """
-        if self.slot is not None and self.slot.validated == self._seen:
-            self.checkpoints.save(self.job.claim, self.slot, self.rows.pending())
+        if self.training is not None and self.training.validated == self._seen:
+            self.checkpoints.save(self.job.claim, self.training, self.rows.pending())
 
     def end(self, state: TrialState, reason: str | None = None) -> None:
         """Record how it ended. Raises LostTrialError if another has taken it over."""
-        self.desk.keeper.drop(self._held)
-        if not self.job.end(self.slot, state, reason, self.rows.pending()):
+        self.context.renewer.drop(self._held)
+        if not self.job.end(self.training, state, reason, self.rows.pending()):
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
         self.checkpoints.forget(self.job.claim)
 
     def close(self) -> None:
         """Renew and write no more; whoever holds it by now goes on with it."""
-        self.desk.keeper.drop(self._held)
+        self.context.renewer.drop(self._held)
         self.rows.close()
 
 
-def release(desk: Desk, seats: Sequence[Seat]) -> list[str]:
+def release(context: WorkerContext, leased_jobs: Sequence[LeasedJob]) -> list[str]:
     """Let go of these, so that other workers take them over; the names of those not lost before."""
-    for seat in seats:
-        seat.close()
-    jobs = [seat.job for seat in seats]
-    return desk.search.database.run(
+    for leased in leased_jobs:
+        leased.close()
+    jobs = [leased.job for leased in leased_jobs]
+    return context.search.database.run(
         lambda connection: [job.name for job in jobs if claims.release(connection, job.claim)]
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.fuse_option import Wanted
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished, reap
 from lrsearch.study.versions import check_versions
 from lrsearch.worker.progress_bar import Progress
@@ -33,11 +33,11 @@ LINGER_SECONDS = 20.0
 #: Names the parent to its workers: they end when it does.
 PARENT = "LRSEARCH_PARENT"
 #: Tells the parent's workers how many they are: they share what may train at once.
-FELLOWS = "LRSEARCH_FELLOWS"
+STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 
 def work(
-    search: Search, *, device: str, studies: Path | None, threads: int, fuse: Wanted = "auto"
+    search: OpenStudy, *, device: str, studies: Path | None, threads: int, fuse: Wanted = "auto"
 ) -> None:
     """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
     fused as asked for.
@@ -61,12 +61,12 @@ def work(
     )
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
     with stop.on_signals():
-        fellows = int(os.environ.get(FELLOWS, "1"))
-        Worker(search, loaded, chosen, stop, fuse=fuse, fellows=fellows).run()
+        started_together = int(os.environ.get(STARTED_TOGETHER, "1"))
+        Worker(search, loaded, chosen, stop, fuse=fuse, started_together=started_together).run()
 
 
 def run_local(
-    search: Search,
+    search: OpenStudy,
     studies: Path | None,
     *,
     workers: int | None,
@@ -90,18 +90,20 @@ def run_local(
     count = workers or len(devices)
     if search.spec.budget.trials is not None:
         count = min(count, search.spec.budget.trials)
-    with Fleet(search, studies, [devices[i % len(devices)] for i in range(count)], fuse) as fleet:
+    with LocalWorkers(
+        search, studies, [devices[i % len(devices)] for i in range(count)], fuse
+    ) as fleet:
         fleet.wait()
     if not is_finished(search):
         raise StudyError(f"study {search.name!r} is not finished; {fleet.trouble}")
     return time.monotonic() - started
 
 
-class Fleet:
+class LocalWorkers:
     """Local worker processes of one study."""
 
     def __init__(
-        self, search: Search, studies: Path | None, devices: list[str], fuse: Wanted = "auto"
+        self, search: OpenStudy, studies: Path | None, devices: list[str], fuse: Wanted = "auto"
     ) -> None:
         self.search, self.studies, self.devices, self.fuse = search, studies, devices, fuse
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -110,7 +112,7 @@ class Fleet:
         self.trouble = ""
         self._folder = tempfile.TemporaryDirectory(prefix="lrsearch-")
 
-    def __enter__(self) -> "Fleet":
+    def __enter__(self) -> "LocalWorkers":
         for index, device in enumerate(self.devices):
             self._start(index, device)
         return self
@@ -128,7 +130,7 @@ class Fleet:
             # In the environment, where only this user sees it: it may hold a password.
             "LRSEARCH_STORAGE": location.url.render_as_string(hide_password=False),
             PARENT: str(os.getpid()),
-            FELLOWS: str(len(self.devices)),
+            STARTED_TOGETHER: str(len(self.devices)),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
         path = Path(self._folder.name) / f"worker-{index}.log"

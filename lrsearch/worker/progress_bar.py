@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lrsearch.storage import confirmations, range_tests, studies, trials
 from lrsearch.storage.outages import passes
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import TrialState
 
@@ -22,7 +22,7 @@ LOOK_SECONDS = 0.5
 class Progress:
     """Trials done, pruned, diverged, best so far, time left; then confirmation runs."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: OpenStudy) -> None:
         self.search = search
         self._bars: RichProgress | None = None
         if not sys.stderr.isatty():
@@ -108,7 +108,7 @@ class Progress:
 
 
 @contextmanager
-def shown(search: Search) -> Iterator[None]:
+def shown(search: OpenStudy) -> Iterator[None]:
     """Show the progress of a study while this process works on it."""
     ended = threading.Event()
 

@@ -8,21 +8,21 @@ from lrsearch.errors import SpecError
 from lrsearch.range_test.plan import most_seconds, ramp_plan
 from lrsearch.storage import claims, range_tests
 from lrsearch.storage.rows import Row
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.context import Desk
+from lrsearch.worker.context import WorkerContext
 
 log = logging.getLogger("lrsearch")
 
 
-def train(desk: Desk, row: Row) -> None:
+def train(context: WorkerContext, row: Row) -> None:
     """Train a range test that was claimed and record it; one that is stopped is let go of.
 
     Whatever goes wrong leaves the optimizer without a window, and the study goes on.
     """
-    search, keeper, claim = desk.search, desk.keeper, range_tests.claim_of(row)
+    search, renewer, claim = context.search, context.renewer, range_tests.claim_of(row)
     deadline = time.monotonic() + most_seconds(search.spec)
 
     try:
@@ -31,16 +31,16 @@ def train(desk: Desk, row: Row) -> None:
         nothing = {"epochs": 0.0, "seconds": 0.0}
         _record(search, row, {"state": TrialState.FAILED, "reason": str(error), **nothing})
         return
-    with keeper.holding(claim, f"range test of {row['optimizer']}") as held:
+    with renewer.holding(claim, f"range test of {row['optimizer']}") as held:
 
         def stop() -> bool:
-            keeper.beat()
-            return desk.stop() or held.lost or time.monotonic() > deadline
+            renewer.beat()
+            return context.stop() or held.lost or time.monotonic() > deadline
 
-        training = RangeTraining(search.spec, plan, desk.cache, stop)
+        training = RangeTraining(search.spec, plan, context.cache, stop)
         values = _result(training, row["seeds"])
-    keeper.check()  # for a defect in its thread
-    if values is None and desk.stop():
+    renewer.check()  # for a defect in its thread
+    if values is None and context.stop():
         search.database.run(lambda connection: claims.release(connection, claim))
         return
     if values is None:
@@ -56,7 +56,7 @@ def train(desk: Desk, row: Row) -> None:
         log.info("range test of %s: lr %.3g to %.3g", row["optimizer"], low, high)
 
 
-def _record(search: Search, row: Row, values: dict[str, Any]) -> bool:
+def _record(search: OpenStudy, row: Row, values: dict[str, Any]) -> bool:
     claim = range_tests.claim_of(row)
     return search.database.run(
         lambda connection: range_tests.record(connection, row, values),

@@ -9,21 +9,21 @@ from typing import Any
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
-from lrsearch.study.open_study import Arrival, Assignment, Outcome, Search
-from lrsearch.training.training_run import Slot
+from lrsearch.study.open_study import Arrival, Assignment, OpenStudy, Outcome
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.context import Desk
-from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.context import WorkerContext
+from lrsearch.worker.curve_buffer import CurveBuffer
 
 log = logging.getLogger("lrsearch")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """A trial of the search; see `seat.Job`."""
+    """A trial of the search; see `leased.Job`."""
 
-    search: Search
+    search: OpenStudy
     assignment: Assignment
     has_curve = True
 
@@ -43,10 +43,10 @@ class TrialJob:
     def name(self) -> str:
         return f"trial {self.assignment.number}"
 
-    def is_tested(self, row: Mapping[str, Any], rows: Telemetry, *, last: bool) -> bool:
+    def is_tested(self, row: Mapping[str, Any], rows: CurveBuffer, *, last: bool) -> bool:
         return False
 
-    def arrival(self, row: Validation, rung: int, rows: Telemetry) -> Arrival:
+    def arrival(self, row: Validation, rung: int, rows: CurveBuffer) -> Arrival:
         seen = asdict(row)
         value = objective_value(seen, self.search.spec)
         return Arrival(
@@ -59,35 +59,39 @@ class TrialJob:
         )
 
     def end(
-        self, slot: Slot | None, state: TrialState, reason: str | None, rows: list[dict[str, Any]]
+        self,
+        training: TrialTraining | None,
+        state: TrialState,
+        reason: str | None,
+        rows: list[dict[str, Any]],
     ) -> bool:
-        done = self.search.tell(self.assignment, _outcome(slot, state, reason), rows)
+        done = self.search.tell(self.assignment, _outcome(training, state, reason), rows)
         if done:
             because = f" ({reason})" if reason else ""
             log.info("%s %s%s: %s", self.name, state, because, self.recipe.title())
         return done
 
 
-def _outcome(slot: Slot | None, state: TrialState, reason: str | None) -> Outcome:
-    if slot is None:
+def _outcome(training: TrialTraining | None, state: TrialState, reason: str | None) -> Outcome:
+    if training is None:
         return Outcome(state=state, reason=reason, epochs=0, seconds=0, progress=0, start_loss=0)
     return Outcome(
         state=state,
         reason=reason,
-        epochs=slot.epochs,
-        seconds=slot.seconds,
-        progress=slot.step / slot.plan.total_steps,
-        start_loss=slot.start_loss,
+        epochs=training.epochs,
+        seconds=training.seconds,
+        progress=training.step / training.plan.total_steps,
+        start_loss=training.start_loss,
     )
 
 
-def next_trial(desk: Desk, known: Collection[Claim]) -> TrialJob | None:
+def next_trial(context: WorkerContext, known: Collection[Claim]) -> TrialJob | None:
     """Claim a trial beside those that the worker holds; None if the budget is used."""
-    assignment = desk.search.ask(
-        desk.keeper.worker,
-        desk.cache.batch_size,
-        desk.keeper.holding,
+    assignment = context.search.ask(
+        context.renewer.worker,
+        context.cache.batch_size,
+        context.renewer.holding,
         known=known,
         alone=not known,
     )
-    return None if assignment is None else TrialJob(search=desk.search, assignment=assignment)
+    return None if assignment is None else TrialJob(search=context.search, assignment=assignment)

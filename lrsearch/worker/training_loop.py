@@ -13,13 +13,13 @@ from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import LostTrialError
 from lrsearch.training.engine import CohortError, Engine
 from lrsearch.training.failures import TrialFailedError, failures
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.context import Desk
+from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.job import Job
 from lrsearch.worker.lease_renewal import StopTrial
-from lrsearch.worker.leased_job import Seat, release
+from lrsearch.worker.leased_job import LeasedJob, release
 
 log = logging.getLogger("lrsearch")
 
@@ -28,26 +28,28 @@ log = logging.getLogger("lrsearch")
 STEPS_PER_LOOK, LOOK_SECONDS = 16, 0.5
 
 #: The next job beside those that the worker holds already; None if there is none.
-Source = Callable[[Desk, Collection[Claim]], Job | None]
+Source = Callable[[WorkerContext, Collection[Claim]], Job | None]
 
 
-class Shift:
+class TrainingLoop:
     """One engine at work until all its places are free, or until the worker is to stop."""
 
-    def __init__(self, desk: Desk, engine: Engine, source: Source | None, choice: Choice) -> None:
-        self.desk, self.engine, self.choice = desk, engine, choice
+    def __init__(
+        self, context: WorkerContext, engine: Engine, source: Source | None, choice: Choice
+    ) -> None:
+        self.context, self.engine, self.choice = context, engine, choice
         #: None: nobody joins any more.
         self._source = source
-        self.seats: list[Seat] = []
+        self.leased_jobs: list[LeasedJob] = []
         #: Claimed, and not taken by the engine. If that was before the first step, it is tried once
         #: more where an epoch ends; nobody else is asked for meanwhile.
-        self.parked: Seat | None = None
+        self.parked: LeasedJob | None = None
         #: Taken out of the engine, to be trained one after the other.
-        self._alone: list[Seat] = []
+        self._alone: list[LeasedJob] = []
         self._begun = False
         self._steps = STEPS_PER_LOOK
 
-    def run(self, first: Seat) -> list[Seat]:
+    def run(self, first: LeasedJob) -> list[LeasedJob]:
         """Train `first` and whoever joins; who is to be trained alone next, still held.
 
         Raises CohortError when this engine cannot go on. Then, and when the worker is to stop,
@@ -56,65 +58,65 @@ class Shift:
         with ExitStack() as stack:
             stack.callback(self._close)
             self._place(first)
-            while self.seats and not self.desk.stop():
+            while self.leased_jobs and not self.context.stop():
                 self._join()
                 self._look()
                 self._train()
                 self._disperse()
-            if self.desk.stop():
+            if self.context.stop():
                 self._leave()
             alone, self._alone, self.parked = self._all(), [], None
         return alone
 
     def _close(self) -> None:
-        """Renew nothing any more that is still held, whatever ended the shift."""
+        """Renew nothing any more that is still held, whatever ended the loop."""
         with ExitStack() as stack:
-            for seat in self._all():
-                stack.callback(seat.close)
+            for leased in self._all():
+                stack.callback(leased.close)
 
-    def _all(self) -> list[Seat]:
-        return [*self.seats, *self._alone, *([] if self.parked is None else [self.parked])]
+    def _all(self) -> list[LeasedJob]:
+        return [*self.leased_jobs, *self._alone, *([] if self.parked is None else [self.parked])]
 
     # Who joins.
 
     def _join(self) -> None:
         """Fill the free places if this is the moment."""
         while self._source is not None and self._may_join():
-            seat, self.parked = self.parked, None
-            if seat is None:
-                job = self._source(self.desk, [seat.job.claim for seat in self.seats])
+            leased, self.parked = self.parked, None
+            if leased is None:
+                job = self._source(self.context, [leased.job.claim for leased in self.leased_jobs])
                 if job is None:
                     self._close_source()
                     return
-                seat = Seat(self.desk, job)
-            self._place(seat)
+                leased = LeasedJob(self.context, job)
+            self._place(leased)
 
     def _may_join(self) -> bool:
-        if self.desk.stop():
+        if self.context.stop():
             return False
         if self._begun:
             return self.engine.may_join()
         # Orphans of one cohort may all stand at the same step within an epoch.
-        return self.parked is None and len(self.engine.slots) < self.engine.size
+        return self.parked is None and len(self.engine.trainings) < self.engine.size
 
     def _close_source(self) -> None:
         self._source = None
         self.engine.shrink()
 
-    def _place(self, seat: Seat) -> None:
+    def _place(self, leased: LeasedJob) -> None:
         """Give it a place, or park it."""
-        with self._minding(seat):
-            if self._sits(seat):
-                self.seats.append(seat)
-                self._settle(seat)
+        with self._minding(leased):
+            if self._takes_place(leased):
+                self.leased_jobs.append(leased)
+                self._settle(leased)
                 return
-            self.parked = seat
+            self.parked = leased
             if self._begun:
                 self._close_source()
 
-    def _sits(self, seat: Seat) -> bool:
+    def _takes_place(self, leased: LeasedJob) -> bool:
         try:
-            return self.engine.takes(seat.job.recipe) and seat.sit(self.engine)
+            return self.engine.takes(leased.job.recipe) and leased.take_place(self.engine)
         except TrialFailedError:
             if self.engine.size == 1:
                 raise
@@ -124,15 +126,15 @@ class Shift:
 
     def _look(self) -> None:
         """End what may not go on, and save what is due."""
-        for seat in list(self.seats):
-            with self._minding(seat):
-                seat.look()
-                if seat.is_due_for_saving(among=len(self.seats)):
-                    seat.save()
+        for leased in list(self.leased_jobs):
+            with self._minding(leased):
+                leased.look()
+                if leased.is_due_for_saving(among=len(self.leased_jobs)):
+                    leased.save()
 
     def _train(self) -> None:
         """Train on until the next look or validation, and judge what was validated."""
-        if not self.seats:
+        if not self.leased_jobs:
             return
         try:
             with failures():
@@ -143,114 +145,116 @@ class Shift:
         except TrialFailedError as failure:
             self._fail(failure)
             return
-        by_slot = {id(seat.slot): seat for seat in self.seats}
-        self._judge([(by_slot[id(slot)], row) for slot, row in zip(due, rows, strict=True)])
-        for seat in list(self.seats):
-            self._settle(seat)
+        by_training = {id(leased.training): leased for leased in self.leased_jobs}
+        self._judge(
+            [(by_training[id(training)], row) for training, row in zip(due, rows, strict=True)]
+        )
+        for leased in list(self.leased_jobs):
+            self._settle(leased)
 
-    def _judge(self, validated: Sequence[tuple[Seat, Validation]]) -> None:
+    def _judge(self, validated: Sequence[tuple[LeasedJob, Validation]]) -> None:
         """Take the validations; of those at rungs, end what does not pass."""
         at_rungs = []
-        for seat, row in validated:
-            with self._minding(seat):
-                arrival = seat.take(row)
+        for leased, row in validated:
+            with self._minding(leased):
+                arrival = leased.take(row)
                 if arrival is not None:
-                    at_rungs.append((seat, arrival))
+                    at_rungs.append((leased, arrival))
         if not at_rungs:
             return
-        verdicts = self.desk.search.pass_rungs([arrival for _, arrival in at_rungs])
-        for (seat, arrival), verdict in zip(at_rungs, verdicts, strict=True):
-            with self._minding(seat):
-                if not seat.passes(arrival, verdict):
-                    self._end(seat, TrialState.PRUNED)
+        verdicts = self.context.search.pass_rungs([arrival for _, arrival in at_rungs])
+        for (leased, arrival), verdict in zip(at_rungs, verdicts, strict=True):
+            with self._minding(leased):
+                if not leased.passes(arrival, verdict):
+                    self._end(leased, TrialState.PRUNED)
 
     def _advance(self) -> None:
-        slot, started = self.engine.slots[0], time.monotonic()
-        before, self._begun = slot.step, True
+        training, started = self.engine.trainings[0], time.monotonic()
+        before, self._begun = training.step, True
         self.engine.advance(self._steps)
         share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
-        self._steps = max(1, min(STEPS_PER_LOOK, int((slot.step - before) * share)))
+        self._steps = max(1, min(STEPS_PER_LOOK, int((training.step - before) * share)))
 
     # Who goes.
 
     @contextmanager
-    def _minding(self, seat: Seat) -> Iterator[None]:
-        """Ends the seat for what is raised on its account."""
+    def _minding(self, leased: LeasedJob) -> Iterator[None]:
+        """Ends the job for what is raised on its account."""
         try:
             yield
         except LostTrialError as lost:
-            self._drop(seat, lost)
+            self._drop(leased, lost)
         except StopTrial:
-            self._end(seat, TrialState.PRUNED, "stopped by lrsearch trial stop")
+            self._end(leased, TrialState.PRUNED, "stopped by lrsearch trial stop")
         except TrialFailedError as failure:
-            self._end(seat, TrialState.FAILED, str(failure))
+            self._end(leased, TrialState.FAILED, str(failure))
 
-    def _settle(self, seat: Seat) -> None:
+    def _settle(self, leased: LeasedJob) -> None:
         """End it if it has diverged, or is at its end."""
-        slot = seat.slot
-        assert slot is not None
-        if slot.diverged is not None:
-            self._end(seat, TrialState.DIVERGED, slot.diverged)
-        elif slot.done and not slot.is_due:
-            self._end(seat, TrialState.COMPLETE)
+        training = leased.training
+        assert training is not None
+        if training.diverged is not None:
+            self._end(leased, TrialState.DIVERGED, training.diverged)
+        elif training.done and not training.is_due:
+            self._end(leased, TrialState.COMPLETE)
 
-    def _end(self, seat: Seat, state: TrialState, reason: str | None = None) -> None:
+    def _end(self, leased: LeasedJob, state: TrialState, reason: str | None = None) -> None:
         try:
-            seat.end(state, reason)
+            leased.end(state, reason)
         except LostTrialError as lost:
-            self._drop(seat, lost)
+            self._drop(leased, lost)
         else:
-            self._remove(seat)
+            self._remove(leased)
 
-    def _drop(self, seat: Seat, lost: LostTrialError) -> None:
+    def _drop(self, leased: LeasedJob, lost: LostTrialError) -> None:
         log.warning("%s; dropped", lost)
-        self._remove(seat)
+        self._remove(leased)
 
-    def _remove(self, seat: Seat) -> None:
-        seat.close()
-        if seat in self.seats:
-            self.seats.remove(seat)
-        if seat.slot is not None:
-            self.engine.drop(seat.slot)
+    def _remove(self, leased: LeasedJob) -> None:
+        leased.close()
+        if leased in self.leased_jobs:
+            self.leased_jobs.remove(leased)
+        if leased.training is not None:
+            self.engine.drop(leased.training)
 
     def _fail(self, failure: TrialFailedError) -> None:
         """End the trial whose code failed; where it may be anyone's, let go of all."""
         if self.engine.size == 1:
-            self._end(self.seats[0], TrialState.FAILED, str(failure))
+            self._end(self.leased_jobs[0], TrialState.FAILED, str(failure))
             return
         self._leave()
         raise CohortError(_reason(failure)) from failure
 
     def _leave(self) -> None:
         """Let go of everything, with a checkpoint."""
-        for seat in self.seats:
-            seat.save()
-        for name in release(self.desk, self._all()):
+        for leased in self.leased_jobs:
+            leased.save()
+        for name in release(self.context, self._all()):
             log.info("%s released at a checkpoint", name)
-        self.seats, self._alone, self.parked = [], [], None
+        self.leased_jobs, self._alone, self.parked = [], [], None
 
     def _disperse(self) -> None:
         """Take the last few out, where one after the other is faster than a program half empty."""
-        if self.engine.size == 1 or not self.seats:
+        if self.engine.size == 1 or not self.leased_jobs:
             return
         if self._source is None:
             self.engine.shrink()
         elif self.engine.may_join_later():
             return
-        size, count = self.engine.size, len(self.seats)
+        size, count = self.engine.size, len(self.leased_jobs)
         if not self.choice.is_faster_alone(count, size):
             return
-        names = ", ".join(seat.job.name for seat in self.seats)
+        names = ", ".join(leased.job.name for leased in self.leased_jobs)
         log.info("the last of a cohort go on one by one, equal to rounding: %s", names)
-        for seat in self.seats:
-            seat.leave(self.engine)
-        self._alone, self.seats = self.seats, []
+        for leased in self.leased_jobs:
+            leased.leave(self.engine)
+        self._alone, self.leased_jobs = self.leased_jobs, []
 
 
-def _wants_ema(slot: Slot) -> bool:
+def _wants_ema(training: TrialTraining) -> bool:
     """Whether averaged weights are validated too: at rungs and at the end."""
-    number = slot.validated + 1
-    return number == len(slot.plan.validations) or number in slot.plan.rungs
+    number = training.validated + 1
+    return number == len(training.plan.validations) or number in training.plan.rungs
 
 
 def _reason(failure: TrialFailedError) -> str:

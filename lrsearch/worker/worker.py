@@ -18,16 +18,16 @@ from lrsearch.storage import (
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
 from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import sweep
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import _dead, is_finished, reap
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.worker import choose_engine, range_test
-from lrsearch.worker.checkpoints import Shelf
+from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.confirmation_run import next_run
-from lrsearch.worker.context import Desk
-from lrsearch.worker.job_trainer import Crew
-from lrsearch.worker.lease_renewal import Keeper
+from lrsearch.worker.context import WorkerContext
+from lrsearch.worker.job_trainer import JobTrainer
+from lrsearch.worker.lease_renewal import LeaseRenewer
 from lrsearch.worker.search_trial import next_trial
 from lrsearch.worker.stop_signal import Stop
 
@@ -42,45 +42,45 @@ class Worker:
 
     def __init__(
         self,
-        search: Search,
+        search: OpenStudy,
         loaded: LoadedTask,
         device: torch.device,
         stop: Stop,
         *,
         fuse: Wanted = "auto",
-        fellows: int = 1,
+        started_together: int = 1,
     ) -> None:
-        """`fellows` are the workers that start together, this one included."""
+        """`started_together` are the workers that start together, this one included."""
         self.search, self.stop, self.device = search, stop, device
-        self.fuse, self.fellows = fuse, fellows
+        self.fuse, self.started_together = fuse, started_together
         self.cache = TaskCache(loaded, device)
         self.name = worker_identity.identity()
 
     def run(self) -> None:
         """Work until the study is finished; what is held when it ends early is let go of."""
-        keeper = Keeper(self.search, self.name, str(self.device), version("lrsearch"))
+        renewer = LeaseRenewer(self.search, self.name, str(self.device), version("lrsearch"))
         database = self.search.database
         database.run(
             lambda connection: workers.register(
                 connection,
                 self.search.study_id,
                 self.name,
-                device=keeper.device,
-                version=keeper.version,
+                device=renewer.device,
+                version=renewer.version,
             )
         )
         # It answers: from now on, trouble with it is waited for.
         database.patience = Patience(seconds=WINDOW_SECONDS, give_up=lambda: self.stop.asked)
         try:
-            with keeper:
-                desk = Desk(
+            with renewer:
+                context = WorkerContext(
                     search=self.search,
                     cache=self.cache,
-                    keeper=keeper,
-                    shelf=Shelf.of(self.search),
+                    renewer=renewer,
+                    study_checkpoints=StudyCheckpoints.of(self.search),
                     stop=lambda: self.stop.asked,
                 )
-                self._loop(desk)
+                self._loop(context)
         except StorageError as error:
             # Asked to leave in an outage it goes in order, as at any other time.
             if not (self.stop.asked and passes(error)):
@@ -103,18 +103,18 @@ class Worker:
                 "the database does not answer; this worker's lease will run out: %s", reason
             )
 
-    def _loop(self, desk: Desk) -> None:
+    def _loop(self, context: WorkerContext) -> None:
         reap(self.search)
-        sweep(self.search, desk.shelf.store)
+        sweep(self.search, context.study_checkpoints.store)
         if self.stop.asked or is_finished(self.search):
             return
         choice = choose_engine.choose(
-            self.search, self.cache, self.device, self.fuse, fellows=self.fellows
+            self.search, self.cache, self.device, self.fuse, started_together=self.started_together
         )
-        crew = Crew(desk, choice)
+        trainer = JobTrainer(context, choice)
         while not self.stop.asked:
-            desk.keeper.check()
-            if self._work(desk, crew):
+            context.renewer.check()
+            if self._work(context, trainer):
                 continue
             if is_finished(self.search):
                 return
@@ -122,13 +122,13 @@ class Worker:
                 reap(self.search)
             time.sleep(IDLE_SECONDS)
 
-    def _work(self, desk: Desk, crew: Crew) -> bool:
+    def _work(self, context: WorkerContext, trainer: JobTrainer) -> bool:
         """Train a range test, trials or confirmation runs, or plan some; False if there is none."""
         test = self.search.claim_range_test(self.name)
         if test is not None:
-            range_test.train(desk, test)
+            range_test.train(context, test)
             return True
-        if crew.train(next_trial) or crew.train(next_run):
+        if trainer.train(next_trial) or trainer.train(next_run):
             return True
         return confirmation.advance(self.search, has_test=self._has_test)
 

@@ -18,7 +18,7 @@ from tiny_studies import TASKS, TRIALS, opened
 
 from lrsearch.report.summary import summarize
 from lrsearch.storage import leases, studies
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -157,7 +157,7 @@ def test_up_from_an_empty_database_to_a_finished_study(stack):
     assert "study tiny: finished" in show.succeed()
     assert_quiet(stack, init, create, *workers, again, show)
     with opened(stack.postgres.url("lrsearch")) as database:
-        result = summarize(Search.open(database, "tiny"))
+        result = summarize(OpenStudy.open(database, "tiny"))
     assert result["budget"]["trials"] == {"total": TRIALS, "used": TRIALS}
     found = stack.postgres.execute(
         "SELECT DISTINCT schemaname, tableowner FROM pg_tables"
@@ -173,7 +173,7 @@ def test_the_headers_own_study_starts_stops_and_goes_on(stack):
     create = header(r"2\. docker compose run --rm worker (study create \S+)").split()
     stack.lrsearch("worker", *create, studies_folder=ROOT / "studies").succeed()
     with opened(stack.postgres.url("lrsearch")) as database:
-        search = Search.open(database, "digits")
+        search = OpenStudy.open(database, "digits")
 
         def counts():
             with database.read() as connection:

@@ -10,15 +10,15 @@ import pytest
 import torch
 from processes import finish, in_process, until
 from sites import assert_exact, gone, what_came_out
-from tiny_studies import TRIALS, make_search, opened, tiny_task, work
+from tiny_studies import TRIALS, make_study, opened, tiny_task, work
 
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.storage import confirmations, trials
 from lrsearch.study import status
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.worker import worker
 from lrsearch.worker.checkpoints import Checkpoints
-from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.curve_buffer import CurveBuffer
 from lrsearch.worker.stop_signal import Stop
 
 # Fleets
@@ -26,8 +26,8 @@ from lrsearch.worker.stop_signal import Stop
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers_share_one_exact_budget(site, workers):
-    search = make_search(site.database, pruning="none")
-    alone = make_search(site.database, pruning="none", name="alone")
+    search = make_study(site.database, pruning="none")
+    alone = make_study(site.database, pruning="none", name="alone")
     work(alone)
     site.say("hold")
     commands = [site.worker() for _ in range(workers)]
@@ -49,7 +49,7 @@ def test_any_number_of_workers_share_one_exact_budget(site, workers):
 
 @pytest.mark.slow
 def test_sixteen_workers_share_one_sqlite_file(sqlite_site):
-    search = make_search(sqlite_site.database, pruning="none", budget={"trials": 32})
+    search = make_study(sqlite_site.database, pruning="none", budget={"trials": 32})
     sqlite_site.say("hold")
     commands = [sqlite_site.worker("-v") for _ in range(16)]
     sqlite_site.held(16)
@@ -61,7 +61,7 @@ def test_sixteen_workers_share_one_sqlite_file(sqlite_site):
 
 
 def test_a_worker_of_a_finished_study_ends_at_once(sqlite_site):
-    search = make_search(sqlite_site.database, budget={"trials": 2})
+    search = make_study(sqlite_site.database, budget={"trials": 2})
     work(search)
     before = what_came_out(search)
     sqlite_site.worker().succeed()
@@ -72,7 +72,7 @@ def test_a_worker_of_a_finished_study_ends_at_once(sqlite_site):
 
 
 def test_the_rest_finish_what_a_killed_worker_had(site):
-    search = make_search(site.database)
+    search = make_study(site.database)
     site.say("hold")
     victim, survivor = site.worker(), site.worker()
     site.held(2)
@@ -86,7 +86,7 @@ def test_the_rest_finish_what_a_killed_worker_had(site):
 
 
 def test_a_killed_trial_ends_with_the_values_it_would_have_had(sqlite_site):
-    search = make_search(sqlite_site.database)
+    search = make_study(sqlite_site.database)
     sqlite_site.say("hold")
     victim = sqlite_site.worker()
     sqlite_site.held(1)
@@ -94,7 +94,7 @@ def test_a_killed_trial_ends_with_the_values_it_would_have_had(sqlite_site):
     victim.wait()
     sqlite_site.say("")
     sqlite_site.worker().succeed()
-    undisturbed = make_search(sqlite_site.database, name="undisturbed")
+    undisturbed = make_study(sqlite_site.database, name="undisturbed")
     work(undisturbed)
     assert trial_rows(search)[0]["attempts"] == 2
     assert what_came_out(search) == what_came_out(undisturbed)
@@ -133,7 +133,7 @@ def test_workers_end_by_themselves_when_their_run_is_killed(sqlite_site):
 
 
 def test_a_worker_killed_while_it_confirms_is_replaced(sqlite_site):
-    search = make_search(sqlite_site.database, budget={"trials": 4})
+    search = make_study(sqlite_site.database, budget={"trials": 4})
     sqlite_site.say("slow")
     victim = sqlite_site.worker()
     until(lambda: sqlite_site.ended() == 4)
@@ -153,7 +153,7 @@ def die_after_the_checkpoint(url, folder):
     """Be a worker that is asked to stop after two validations, and killed once that is saved."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    stop, add, save = Stop(), Telemetry.add, Checkpoints.save
+    stop, add, save = Stop(), CurveBuffer.add, Checkpoints.save
 
     def add_and_stop(rows, row):
         add(rows, row)
@@ -163,14 +163,14 @@ def die_after_the_checkpoint(url, folder):
         assert save(checkpoints, claim, training, pending)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    Telemetry.add, Checkpoints.save = add_and_stop, save_and_die
+    CurveBuffer.add, Checkpoints.save = add_and_stop, save_and_die
     with opened(url) as database:
-        search = Search.open(database, "tiny")
+        search = OpenStudy.open(database, "tiny")
         worker.Worker(search, tiny_task(), torch.device("cpu"), stop).run()
 
 
 def test_a_worker_that_dies_right_after_its_checkpoint_leaves_no_gap(sqlite_site, monkeypatch):
-    search = make_search(sqlite_site.database)
+    search = make_study(sqlite_site.database)
     process = in_process(die_after_the_checkpoint, sqlite_site.url, sqlite_site.folder)
     assert finish(process) == [-signal.SIGKILL]
     assert sqlite_site.checkpoints() == [1]
@@ -209,14 +209,14 @@ def test_an_interrupted_run_goes_on_to_the_same_values(sqlite_site, number):
     rows, _ = curve_rows(search, number=interrupted, all_attempts=False)
     assert {row["attempt"] for row in rows} >= {2}
     assert sqlite_site.checkpoints() == []
-    undisturbed = make_search(sqlite_site.database, name="undisturbed")
+    undisturbed = make_study(sqlite_site.database, name="undisturbed")
     work(undisturbed)
     assert what_came_out(search) == what_came_out(undisturbed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_an_interrupted_worker_leaves_its_trial_to_the_next(sqlite_site, number):
-    search = make_search(sqlite_site.database)
+    search = make_study(sqlite_site.database)
     sqlite_site.say("hold")
     first = sqlite_site.worker()
     sqlite_site.held(1)
@@ -236,7 +236,7 @@ def test_an_interrupted_worker_leaves_its_trial_to_the_next(sqlite_site, number)
 
 
 def test_a_finished_run_says_so_again_and_a_larger_total_goes_on(sqlite_site):
-    search = make_search(sqlite_site.database, budget={"trials": 4})
+    search = make_study(sqlite_site.database, budget={"trials": 4})
     work(search)
     before = what_came_out(search)
     again = sqlite_site.run("--trials", 4).succeed()
@@ -247,13 +247,13 @@ def test_a_finished_run_says_so_again_and_a_larger_total_goes_on(sqlite_site):
     assert "nothing is left to do" not in further
     after = what_came_out(search)
     assert len(after["trials"]) == 7
-    undisturbed = make_search(sqlite_site.database, name="whole", budget={"trials": 7})
+    undisturbed = make_study(sqlite_site.database, name="whole", budget={"trials": 7})
     work(undisturbed)
     assert after["trials"] == what_came_out(undisturbed)["trials"]
 
 
 def test_a_stopped_study_ends_what_runs_and_confirms(sqlite_site):
-    search = make_search(sqlite_site.database, pruning="none")
+    search = make_study(sqlite_site.database, pruning="none")
     sqlite_site.say("slow")
     command = sqlite_site.worker()
     until(lambda: sqlite_site.ended() >= 4)
@@ -277,7 +277,7 @@ def test_a_stopped_study_ends_what_runs_and_confirms(sqlite_site):
 
 
 def test_a_paused_study_waits_until_it_is_resumed(sqlite_site):
-    search = make_search(sqlite_site.database)
+    search = make_study(sqlite_site.database)
     sqlite_site.say("hold")
     command = sqlite_site.worker()
     sqlite_site.held(1)
@@ -298,7 +298,7 @@ def test_a_paused_study_waits_until_it_is_resumed(sqlite_site):
 @pytest.mark.slow
 def test_a_fleet_that_is_killed_again_and_again_stays_exact(site):
     total, chance = 60, random.Random(0)
-    search = make_search(site.database, budget={"trials": total})
+    search = make_study(site.database, budget={"trials": total})
     site.say("slow")
     fleet = [site.worker() for _ in range(4)]
     for _ in range(25):

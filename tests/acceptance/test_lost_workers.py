@@ -8,7 +8,7 @@ from postgres import Server
 from processes import until
 from sites import assert_exact, opened_site, what_came_out
 from sqlalchemy import text
-from tiny_studies import TRIALS, ask, make_search, work
+from tiny_studies import TRIALS, ask, make_study, work
 
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.storage import leases
@@ -38,7 +38,7 @@ def worker_of(site, search):
 
 
 def test_a_stopped_worker_loses_its_trial_and_drops_it_when_it_goes_on(site):
-    search = make_search(site.database, lease=SHORT)
+    search = make_study(site.database, lease=SHORT)
     site.say("hold")
     sleeper = site.worker("-v")
     site.held(1)
@@ -59,7 +59,7 @@ def test_a_stopped_worker_loses_its_trial_and_drops_it_when_it_goes_on(site):
 
 
 def test_a_hung_step_loses_its_lease_though_its_process_lives(sqlite_site):
-    search = make_search(sqlite_site.database, lease={"seconds": 2.0, "stall": 2.0})
+    search = make_study(sqlite_site.database, lease={"seconds": 2.0, "stall": 2.0})
     sqlite_site.say("hold")
     hung = sqlite_site.worker()
     sqlite_site.held(1)
@@ -75,7 +75,7 @@ def test_a_hung_step_loses_its_lease_though_its_process_lives(sqlite_site):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1], ids=["SIGTERM", "SIGUSR1"])
 def test_a_preempted_worker_leaves_a_checkpoint_from_which_the_trial_goes_on(sqlite_site, number):
-    search = make_search(sqlite_site.database)
+    search = make_study(sqlite_site.database)
     sqlite_site.say("slow")
     first = sqlite_site.worker()
     until(lambda: curve_rows(search, number=None, all_attempts=True)[0])
@@ -92,13 +92,13 @@ def test_a_preempted_worker_leaves_a_checkpoint_from_which_the_trial_goes_on(sql
     # Nothing was trained twice: no validation has rows of two attempts.
     places = [(row["trial"], row["validation"]) for row in rows]
     assert len(places) == len(set(places))
-    undisturbed = make_search(sqlite_site.database, name="undisturbed")
+    undisturbed = make_study(sqlite_site.database, name="undisturbed")
     work(undisturbed)
     assert what_came_out(search) == what_came_out(undisturbed)
 
 
 def test_a_trial_that_its_worker_dies_in_three_times_has_failed(sqlite_site):
-    search = make_search(sqlite_site.database, budget={"trials": 2}, confirm="none")
+    search = make_study(sqlite_site.database, budget={"trials": 2}, confirm="none")
     for _ in range(3):
         sqlite_site.say("hold")
         victim = sqlite_site.worker()
@@ -117,7 +117,7 @@ def test_a_trial_that_its_worker_dies_in_three_times_has_failed(sqlite_site):
 
 
 def test_a_running_trial_is_stopped_shown_and_run_again(sqlite_site):
-    search = make_search(
+    search = make_study(
         sqlite_site.database, lease={"seconds": 1.5}, pruning="none", budget={"trials": 3}
     )
     sqlite_site.say("hold")
@@ -150,7 +150,7 @@ def test_a_running_trial_is_stopped_shown_and_run_again(sqlite_site):
 
 
 def test_a_trial_that_nobody_holds_is_stopped_now_or_left_as_it_is(sqlite_site):
-    search = make_search(sqlite_site.database, budget={"trials": 3}, confirm="none")
+    search = make_study(sqlite_site.database, budget={"trials": 3}, confirm="none")
     begun, bare = ask(search, "a:1:1"), ask(search, "b:1:1")
     with sqlite_site.database.begin() as connection:
         leases.release(connection, search.study_id, ["a:1:1", "b:1:1"])
@@ -166,7 +166,7 @@ def test_a_trial_that_nobody_holds_is_stopped_now_or_left_as_it_is(sqlite_site):
 
 
 def test_workers_shows_who_works_on_what_and_who_fell_silent(sqlite_site):
-    search = make_search(sqlite_site.database, lease={"seconds": 1.0, "stall": 100})
+    search = make_study(sqlite_site.database, lease={"seconds": 1.0, "stall": 100})
     assert "nobody works on tiny" in sqlite_site.command("workers", "tiny").succeed()
     sqlite_site.say("hold")
     worker = sqlite_site.worker()
@@ -193,7 +193,7 @@ def test_workers_outlive_a_server_that_restarts_and_one_that_is_killed(tmp_path)
     try:
         with opened_site(server.url(server.create()), tmp_path) as site:
             prepare(site.database)
-            search = make_search(site.database)
+            search = make_study(site.database)
             site.say("slow")
             workers = [site.worker() for _ in range(2)]
             until(lambda: site.ended() >= 1)

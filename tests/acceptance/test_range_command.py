@@ -12,7 +12,7 @@ from tiny_studies import opened
 
 from lrsearch.report.summary import summarize
 from lrsearch.storage import range_tests
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 
 TASK = """
 import os
@@ -192,7 +192,7 @@ def test_a_killed_range_test_is_taken_over(folder, tmp_path):
     hold.unlink()
     Command(*words, folder=folder, **environment).succeed()
     with opened(url) as database:
-        search = Search.open(database, "small")
+        search = OpenStudy.open(database, "small")
         with database.read() as connection:
             (test,) = range_tests.everything(connection, search.study_id)
         assert (test["state"], test["attempt"]) == ("complete", 2)

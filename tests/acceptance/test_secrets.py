@@ -12,7 +12,7 @@ import pytest
 from command import run_command
 from processes import Command
 from sqlalchemy import make_url
-from tiny_studies import TASKS, make_search, opened
+from tiny_studies import TASKS, make_study, opened
 from tls import TlsProxy, certificate
 
 CANARY = "xK7canaryQ2"
@@ -89,7 +89,7 @@ def dump(postgres, database):
 def test_a_password_is_in_no_repr_and_no_pickle(database, canary_url):
     with opened(canary_url) as other:
         things = [other, other.location, other.engine, other.engine.url, other.engine.pool]
-        things += [other.location.url, make_search(database)]
+        things += [other.location.url, make_study(database)]
         things[-1].database = other
         for thing in things:
             assert CANARY not in repr(thing)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-from tiny_studies import ask, curve_row, ended, make_search
+from tiny_studies import ask, curve_row, ended, make_study
 
 from lrsearch.report.load import load_report
 from lrsearch.report.page import write_report
@@ -34,7 +34,7 @@ def written(tmp_path_factory):
     """A confirmed report with trials of every state and long words, and its page."""
     folder = tmp_path_factory.mktemp("report")
     database = open_database(f"sqlite:///{folder}/study.db", create=True)
-    search = make_search(database, notes="n" * 120)
+    search = make_study(database, notes="n" * 120)
     finish(search, TrialState.DIVERGED, [30.0], reason="training loss 34 is above 23 at step 3")
     finish(search, TrialState.FAILED, [], reason="RuntimeError: " + "x" * 300)
     finish(search, TrialState.PRUNED, [1.0, 0.9])

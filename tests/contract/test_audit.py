@@ -9,7 +9,7 @@ from tiny_studies import (
     ask,
     curve_row,
     ended,
-    make_search,
+    make_study,
     passes_rung,
     tiny_spec,
     tiny_task,
@@ -20,7 +20,7 @@ from lrsearch.report.summary import reviewed
 from lrsearch.storage import curves, leases, studies, trials
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.extend import extend_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial.pruning_audit import LEAST_AUDITED
 from lrsearch.trial.states import TrialState
 
@@ -32,7 +32,7 @@ PEERS, OTHERS = 4, 6
 
 def audited_search(database, **changes):
     fields = {"budget": {"trials": 100}, "pruning": HALF, "name": "audited", **changes}
-    return make_search(database, **fields)
+    return make_study(database, **fields)
 
 
 def with_good_peers(search):
@@ -102,7 +102,7 @@ def test_an_audit_outlives_its_worker(database):
     trial = stopped_and_audited(search)[1][0]
     with database.begin() as connection:
         leases.release(connection, search.study_id, ["host:1:1"])
-    other = Search.open(database, search.name)
+    other = OpenStudy.open(database, search.name)
     while (again := ask(other, "host:2:2")).number != trial.number:
         pass
     assert again.claim.attempt == 2
@@ -164,7 +164,7 @@ def test_workers_train_audited_trials_to_their_ends(database):
 def study_with_audits(database, name, values, **changes):
     """Audited trials that ended with these values; None diverged. Peers ended with 1."""
     fields = {"name": name, "pruning": {**HALF, "audit": 0.99}, **changes}
-    search = make_search(database, budget={"trials": 100}, textbook="none", **fields)
+    search = make_study(database, budget={"trials": 100}, textbook="none", **fields)
     for _ in range(PEERS):
         trial = ask(search)
         arrives(search, trial, 1.0, rung=0)
@@ -217,7 +217,7 @@ def test_a_trial_that_an_extension_took_over_is_counted_once(database, name):
     changes = {"budget": {"trials": 200}, "pruning": {**HALF, "audit": 0.99}, "textbook": "none"}
     spec = tiny_spec(name=name, **{**same, **changes, "space": wider})
     extend_study(old, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH)
-    audit = reviewed(Search.open(database, name))["audit"]
+    audit = reviewed(OpenStudy.open(database, name))["audit"]
     assert (audit["audited"], audit["own"], audit["studies"]) == (3, 2, 2)
-    other = reviewed(Search.open(database, "other"))["audit"]
+    other = reviewed(OpenStudy.open(database, "other"))["audit"]
     assert (other["audited"], other["own"], other["studies"]) == (3, 1, 2)

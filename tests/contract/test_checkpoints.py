@@ -14,7 +14,7 @@ from command import run_command
 from processes import finish, in_process
 from small import make_recipe, make_training, run
 from sqlalchemy import select, update
-from tiny_studies import TASKS, ask, ended, make_search, opened
+from tiny_studies import TASKS, ask, ended, make_study, opened
 
 from lrsearch.spec.parts import Checkpointing
 from lrsearch.storage import checkpoints, leases
@@ -24,11 +24,11 @@ from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.tables import checkpoints as table
 from lrsearch.storage.tables import confirmations, studies, trials
 from lrsearch.study.checkpoint_cleanup import delete_study, store_of, sweep
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.training import checkpoint_state
 from lrsearch.trial.states import TrialState
 from lrsearch.user_input import read_yaml
-from lrsearch.worker.checkpoints import Checkpoints, Shelf
+from lrsearch.worker.checkpoints import Checkpoints, StudyCheckpoints
 
 OTHER = "host:2:2"
 STEPS = 24
@@ -41,7 +41,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def search(database, folder):
-    return make_search(database, checkpoints=str(folder))
+    return make_study(database, checkpoints=str(folder))
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_what_is_forgotten_holds_nothing_and_makes_room(search, claim):
 
 def test_kinds_and_studies_are_told_apart(search, claim):
     record(search, claim, 5)
-    other = make_search(search.database, name="other")
+    other = make_study(search.database, name="other")
     run_of = {"round": "choose", "role": "candidate", "number": 0, "seed": 1, "attempt": 1}
     run_of |= {"epochs": 0.0, "seconds": 0.0, "state": "running", "worker": OTHER}
     with search.database.begin() as connection:
@@ -221,7 +221,7 @@ def assert_whole(training, rows, whole):
 
 def save(search, claim, *until):
     """Train, and save at these steps, as a worker does whose rows are not in the database yet."""
-    worker = Checkpoints(Shelf.of(search))
+    worker = Checkpoints(StudyCheckpoints.of(search))
     training, rows = training_of(), []
     assert worker.resume(claim, training) is None
     for step in until:
@@ -233,7 +233,7 @@ def save(search, claim, *until):
 def go_on(search, claim):
     """What another worker makes of it: the step where it goes on, the trained trial, its rows."""
     training = training_of()
-    rows = Checkpoints(Shelf.of(search)).resume(claim, training)
+    rows = Checkpoints(StudyCheckpoints.of(search)).resume(claim, training)
     step = training.step
     return step, training, (rows or []) + dicts(run(training))
 
@@ -241,7 +241,7 @@ def go_on(search, claim):
 @pytest.mark.parametrize("where", ["folder", "memory://checkpoints"])
 def test_a_trial_taken_over_at_any_step_ends_with_the_same_bits(where, database, folder, whole):
     place = str(folder) if where == "folder" else where
-    search = make_search(database, checkpoints=place)
+    search = make_study(database, checkpoints=place)
     step = random.Random(where).randrange(1, STEPS)
     first = ask(search).claim
     save(search, first, step)
@@ -254,16 +254,16 @@ def test_a_trial_taken_over_at_any_step_ends_with_the_same_bits(where, database,
 def train_and_die(url, folder, step):
     torch.set_num_threads(1)
     with opened(url) as database:
-        search = make_search(database, checkpoints=folder)
+        search = make_study(database, checkpoints=folder)
         save(search, ask(search).claim, step)
 
 
 def finish_it(url, file):
     torch.set_num_threads(1)
-    from lrsearch.study.open_study import Search
+    from lrsearch.study.open_study import OpenStudy
 
     with opened(url) as database:
-        search = Search.open(database, "tiny")
+        search = OpenStudy.open(database, "tiny")
         with search.database.begin() as connection:
             leases.release(connection, search.study_id, ["host:1:1"])
         resumed, training, rows = go_on(search, ask(search, OTHER).claim)
@@ -315,7 +315,10 @@ def test_a_trial_whose_facts_have_changed_starts_anew(search, claim, whole, capl
     torch.set_num_threads(2)
     try:
         training = training_of()
-        assert Checkpoints(Shelf.of(search)).resume(take_over(search, claim), training) is None
+        assert (
+            Checkpoints(StudyCheckpoints.of(search)).resume(take_over(search, claim), training)
+            is None
+        )
     finally:
         torch.set_num_threads(1)
     assert training.step == 0
@@ -337,7 +340,7 @@ def test_what_has_ended_leaves_no_file(search, claim, folder):
 
 
 def test_a_worker_that_lost_its_trial_leaves_the_new_owners_files_alone(search, claim, folder):
-    zombie, training = Checkpoints(Shelf.of(search)), training_of()
+    zombie, training = Checkpoints(StudyCheckpoints.of(search)), training_of()
     zombie.resume(claim, training)
     run(training, until=6)
     second = take_over(search, claim)
@@ -360,8 +363,8 @@ def test_a_position_is_saved_once(search, claim, folder):
 
 
 def test_a_checkpoint_is_due_at_rungs_and_by_time(search, claim):
-    worker, training = Checkpoints(Shelf.of(search)), training_of()
-    worker.shelf.settings = Checkpointing(every=60)
+    worker, training = Checkpoints(StudyCheckpoints.of(search)), training_of()
+    worker.study_checkpoints.settings = Checkpointing(every=60)
     training.plan = replace(training.plan, rungs={1: 0})
     worker.resume(claim, training)
     run(training, until=6)  # the first validation
@@ -386,13 +389,13 @@ def test_a_checkpoint_is_due_at_rungs_and_by_time(search, claim):
 
 
 def test_the_size_of_all_is_bounded(database, folder, caplog):
-    search = make_search(database, checkpoints={"to": str(folder), "at_most": 50_000})
+    search = make_study(database, checkpoints={"to": str(folder), "at_most": 50_000})
     size = len(checkpoint_state.pack(training_of()))
     assert 3 * size < 50_000 < 20 * size
     done, limit = 0, 50_000 // size
     for number in range(4 * limit):
         claim = ask(search, f"host:{number + 1}:1")
-        worker, training = Checkpoints(Shelf.of(search)), training_of()
+        worker, training = Checkpoints(StudyCheckpoints.of(search)), training_of()
         if claim is None:
             break
         worker.resume(claim.claim, training)
@@ -406,7 +409,7 @@ def test_the_size_of_all_is_bounded(database, folder, caplog):
 
 @pytest.mark.parametrize("trouble", ["disk", "pack", "database"])
 def test_a_trial_that_cannot_be_saved_trains_on(search, claim, trouble, monkeypatch, whole, caplog):
-    worker, training, rows = Checkpoints(Shelf.of(search)), training_of(), []
+    worker, training, rows = Checkpoints(StudyCheckpoints.of(search)), training_of(), []
     worker.resume(claim, training)
 
     def fail(*arguments, **keywords):
@@ -439,7 +442,7 @@ def test_a_sweep_removes_what_no_longer_runs(search, claim, folder):
     store = store_of(search)
     store.write("trial", second.claim.id, 1, b"never recorded")
     store.write("trial", 999, 1, b"of a trial that is not there")
-    alone = store_of(make_search(search.database, name="other", checkpoints=str(folder)))
+    alone = store_of(make_study(search.database, name="other", checkpoints=str(folder)))
     alone.write("trial", 1, 1, b"of another study")
     assert search.tell(second, ended(TrialState.PRUNED))
     assert sweep(search, store) == 3
@@ -472,7 +475,7 @@ def test_a_study_keeps_its_folder_when_it_is_extended(search, claim, folder):
         leases.release(connection, search.study_id, [claim.worker])
         named = {**search.spec.to_dict(), "name": "tiny.1"}
         studies_of.rename(connection, search.study_id, named)
-    assert len(store_of(Search.open(search.database, "tiny.1")).names()) == 2
+    assert len(store_of(OpenStudy.open(search.database, "tiny.1")).names()) == 2
     assert len(list(folder.iterdir())) == 1
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import event, insert, update
-from tiny_studies import EPOCHS, LEASE, curve_row, make_search, opened, tiny_spec, work
+from tiny_studies import EPOCHS, LEASE, curve_row, make_study, opened, tiny_spec, work
 
 from lrsearch.confirmation.budget import allowed_runs, reserved_runs, reserved_share
 from lrsearch.confirmation.plan import CHOOSE, REPORT
@@ -18,11 +18,11 @@ from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, range_tests, studies, tables, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.study import confirmation
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import rows as optuna_rows
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import is_finished
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.trial.states import StudyState, TrialState
 
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
@@ -61,7 +61,7 @@ def test_confirmation_is_at_most_a_quarter_and_fits_what_is_left(
 def searched(database, values, *, kinds=(), running=0, stop=False, **changes):
     """A study whose search is over, with a trial of each value (None: diverged)."""
     changes = {"budget": {"trials": len(values)}, **changes}
-    search = make_search(database, **changes)
+    search = make_study(database, **changes)
     keep = reserved_share(search.spec, search.horizon)
     with database.begin() as connection:
         for kind in kinds:
@@ -324,7 +324,7 @@ def test_a_confirmation_of_another_size_is_planned_anew(database):
     before = runs_of(search)
     confirmation.request(search, top=5, runs=12)
     assert runs_of(search) == []
-    again = Search.open(database, search.name)
+    again = OpenStudy.open(database, search.name)
     while confirmation.advance(again):
         end_runs(again, jitter)
     runs = runs_of(again)
@@ -408,7 +408,7 @@ def test_a_worker_confirms_what_it_has_searched(tmp_path):
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
         baseline = {"optimizer": {"name": "sgd", "lr": 0.001}}
-        search = make_search(database, budget={"trials": 36}, epochs=1, baseline=baseline)
+        search = make_study(database, budget={"trials": 36}, epochs=1, baseline=baseline)
         work(search)
         result, runs = summarize(search), runs_of(search)
     assert result["state"] == "finished"
@@ -431,13 +431,13 @@ def test_a_confirmation_on_a_seed_is_the_run_that_a_study_with_that_seed_makes(t
     """A run's recipe, with its seed, trained as the enqueued trial of another study."""
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        search = make_search(database, budget={"trials": 4}, enqueue=[RECIPE])
+        search = make_study(database, budget={"trials": 4}, enqueue=[RECIPE])
         work(search)
         (only,) = runs_of(search)
         with database.read() as connection:
             recipe = trials.by_number(connection, search.study_id, only["number"])["recipe"]
         fields = {key: recipe[key] for key in ("optimizer", "schedule", "warmup")}
-        other = make_search(
+        other = make_study(
             database,
             name="other",
             seed=only["seed"],
@@ -460,13 +460,13 @@ def test_the_confirmed_is_what_the_study_is_asked_for(database):
 
 
 def test_a_run_that_breaks_midway_or_takes_too_long_has_no_value(database, monkeypatch):
-    search = make_search(database, budget={"trials": 4}, confirm={"top": 1})
+    search = make_study(database, budget={"trials": 4}, confirm={"top": 1})
     work(search)
     with database.begin() as connection:
         runs = confirmations.everything(connection, search.study_id)
         numbers = {run["number"] for run in runs}
         confirmations.clear(connection, search.study_id)
-    validate, seen = Training.validate, []
+    validate, seen = SoloTraining.validate, []
 
     def breaks(training, **options):
         seen.append(training)
@@ -474,7 +474,7 @@ def test_a_run_that_breaks_midway_or_takes_too_long_has_no_value(database, monke
             raise RuntimeError("metric broke")
         return validate(training, **options)
 
-    monkeypatch.setattr(Training, "validate", breaks)
+    monkeypatch.setattr(SoloTraining, "validate", breaks)
     work(search)
     with database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
@@ -485,7 +485,7 @@ def test_a_run_that_breaks_midway_or_takes_too_long_has_no_value(database, monke
 
 
 def test_a_trial_that_trains_longer_than_max_trial_time_has_failed(database):
-    search = make_search(database, budget={"trials": 2}, confirm="none", max_trial_time=1e-6)
+    search = make_study(database, budget={"trials": 2}, confirm="none", max_trial_time=1e-6)
     work(search)
     rows = trial_rows(search)
     assert [row["state"] for row in rows] == ["failed", "failed"]

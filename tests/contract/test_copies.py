@@ -1,6 +1,6 @@
 """Databases on the server are used again by tests; none of them sees what another one did."""
 
-from tiny_studies import make_search, opened, work
+from tiny_studies import make_study, opened, work
 
 
 def everything(postgres, name):
@@ -17,7 +17,7 @@ def test_a_used_database_is_as_good_as_new(postgres, postgres_copies):
     name = postgres_copies.lend()
     new = everything(postgres, name)
     with opened(postgres.url(name)) as database:
-        work(make_search(database, budget={"trials": 2}))
+        work(make_study(database, budget={"trials": 2}))
         postgres_copies.take_back(name)  # whoever is connected loses it
     again = postgres_copies.lend()
     assert again != name

@@ -16,7 +16,7 @@ from tiny_studies import (
     ask,
     curve_row,
     ended,
-    make_search,
+    make_study,
     opened,
     passes_rung,
     tiny_spec,
@@ -36,7 +36,7 @@ from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.create import create_study, enqueue
 from lrsearch.study.extend import extend_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding
 from lrsearch.study.optuna import rows as optuna_rows
 from lrsearch.study.prepare_database import prepare
@@ -102,7 +102,7 @@ def names(database):
 
 def seen(search):
     """All that a reader sees of a study's trials."""
-    search = Search.open(search.database, search.name)
+    search = OpenStudy.open(search.database, search.name)
     with search.database.read() as connection:
         mine = trials.everything(connection, search.study_id)
         numbers = {row["id"]: row["number"] for row in mine}
@@ -135,7 +135,7 @@ def told(search):
 
 @pytest.fixture
 def search(database):
-    return make_search(database, space=SPACE)
+    return make_study(database, space=SPACE)
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def lone(tmp_path):
     """The study on SQLite, for what no database could do differently."""
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        yield make_search(database, space=SPACE)
+        yield make_study(database, space=SPACE)
 
 
 # Taking over
@@ -160,7 +160,7 @@ def test_a_study_that_is_long_in_encoding_is_extended(postgres, monkeypatch):
     name = postgres.create()
     with opened(postgres.url(name)) as database:
         prepare(database)
-        search = make_search(database, space=SPACE)
+        search = make_study(database, space=SPACE)
         train(search, 2)
         from_here = time.monotonic() + 2
         monkeypatch.setattr(encoding, "encode", slow)
@@ -172,7 +172,7 @@ def test_a_wider_space_loses_nothing_of_a_study(search):
     train(search, 8)
     before, known = seen(search), told(search)
     done = extend(search)
-    new = Search.open(search.database, "tiny")
+    new = OpenStudy.open(search.database, "tiny")
     assert seen(new) == before
     assert told(new) == known
     assert (done.name, done.old, done.taken, done.left) == ("tiny", "tiny.1", 8, 0)
@@ -181,7 +181,7 @@ def test_a_wider_space_loses_nothing_of_a_study(search):
         optimizer = trial.distributions["optimizer"]
         assert optimizer.choices == ("sgd", "adamw", "adagrad")
     # The old one stays for whoever wants to look, and is closed.
-    old = Search.open(search.database, "tiny.1")
+    old = OpenStudy.open(search.database, "tiny.1")
     assert old.study_id == search.study_id
     assert (seen(old), told(old)) == (before, known)
     assert summarize(old)["state"] == "finished"
@@ -192,7 +192,7 @@ def test_a_wider_space_loses_nothing_of_a_study(search):
 def test_an_extended_study_goes_on_to_its_exact_budget(search):
     train(search, 4)
     extend(search, budget={"trials": 7})
-    new = Search.open(search.database, "tiny")
+    new = OpenStudy.open(search.database, "tiny")
     assert study_row(new)["epochs_used"] == sum(1.0 + i for i in range(4))
     assignments = [ask(new) for _ in range(4)]
     assert [a and a.number for a in assignments] == [4, 5, 6, None]
@@ -222,13 +222,13 @@ def test_an_extended_study_is_worked_on_by_run_as_before(search):
     assert after["confirmed"]
     assert after["epochs"]["confirm"] > 0
     assert all(trial.state.is_finished() for trial in new.all_trials())
-    assert summarize(Search.open(new.database, "tiny.1"))["confirmed"] == summary["confirmed"]
+    assert summarize(OpenStudy.open(new.database, "tiny.1"))["confirmed"] == summary["confirmed"]
 
 
 def test_samples_come_from_the_new_space_at_once(lone):
     train(lone, 12)
     extend(lone, budget={"trials": 32})
-    optimizers = draw(Search.open(lone.database, "tiny"))
+    optimizers = draw(OpenStudy.open(lone.database, "tiny"))
     assert set(optimizers) == {"sgd", "adamw", "adagrad"}
     assert optimizers[8:].count("adagrad") > 6  # the sampler has learned which is best
 
@@ -252,7 +252,7 @@ def test_a_narrower_space_leaves_the_rest_behind_and_closes_the_gaps(search):
     assert 0 < len(inside) < 8
     done = extend(search, space=ONLY_SGD, budget={"trials": 6})
     assert (done.taken, done.left) == (len(inside), 8 - len(inside))
-    new = Search.open(search.database, "tiny")
+    new = OpenStudy.open(search.database, "tiny")
     kept = trial_rows(new)
     assert [{**row, "trial": 0} for row in kept] == [{**row, "trial": 0} for row in inside]
     assert [row["trial"] for row in kept] == list(range(len(inside)))
@@ -261,22 +261,22 @@ def test_a_narrower_space_leaves_the_rest_behind_and_closes_the_gaps(search):
     assert row["epochs_used"] == sum(row["epochs"] for row in inside)
     assert new.origin["extended"] == {"study": "tiny.1", "taken": done.taken, "left": done.left}
     assert len([a for a in (ask(new) for _ in range(6)) if a]) == 6 - len(inside)
-    assert len(trial_rows(Search.open(search.database, "tiny.1"))) == 8
+    assert len(trial_rows(OpenStudy.open(search.database, "tiny.1"))) == 8
 
 
 def test_what_the_user_asked_for_goes_along_wherever_it_lies(database):
-    search = make_search(database, space=SPACE, baseline=ODD)
+    search = make_study(database, space=SPACE, baseline=ODD)
     enqueue(search, {**ODD, "schedule": {"name": "linear"}}, where="recipe")
     train(search, 4)
     done = extend(search, space=ONLY_SGD, baseline=ODD)
-    new = Search.open(database, "tiny")
+    new = OpenStudy.open(database, "tiny")
     assert [row["kind"] for row in trial_rows(new)][:2] == ["baseline", "enqueued"]
     assert new.all_trials()[0].params == {}
     assert done.waiting == 0  # the baseline is there already
     again = extend(new, space=WIDER, baseline={**ODD, "warmup": 0.05})
     assert again.old == "tiny.2"
     assert again.waiting == 1
-    newest = Search.open(database, "tiny")
+    newest = OpenStudy.open(database, "tiny")
     assert [row["kind"] for row in trial_rows(newest)][:2] == ["enqueued", "enqueued"]
     assert ask(newest).kind == "baseline"
 
@@ -284,7 +284,7 @@ def test_what_the_user_asked_for_goes_along_wherever_it_lies(database):
 def test_a_study_of_the_last_version_goes_on_and_is_extended(lone):
     """It knew no `accumulate`, no recipe was fused by itself, and rungs had no validations."""
     mine = {"space": SPACE, "baseline": {"optimizer": {"name": "sgd", "lr": 0.1}}}
-    search = make_search(lone.database, name="old", **mine, validate_every="epoch")
+    search = make_study(lone.database, name="old", **mine, validate_every="epoch")
     train(search, 3)
     enqueue(search, ODD, where="recipe")
     with search.database.begin() as connection:
@@ -308,7 +308,7 @@ def test_a_study_of_the_last_version_goes_on_and_is_extended(lone):
     assert trial_rows(again)[4]["recipe"]["optimizer"]["fused"] is True
     done = extend(again, name="old", baseline=mine["baseline"], validate_every="auto")
     assert (done.taken, done.left, done.waiting) == (5, 0, 0)
-    assert Search.open(lone.database, "old").spec.validate_every == ValidateEvery()
+    assert OpenStudy.open(lone.database, "old").spec.validate_every == ValidateEvery()
 
 
 def test_recipes_that_wait_move_along(lone):
@@ -318,7 +318,7 @@ def test_recipes_that_wait_move_along(lone):
         enqueue(lone, recipe, where="recipe")
     done = extend(lone, enqueue=[{**ODD, "warmup": 0.1}, waiting[0]])
     assert done.waiting == 3
-    new = Search.open(lone.database, "tiny")
+    new = OpenStudy.open(lone.database, "tiny")
     assert [ask(new).recipe.warmup for _ in range(3)] == [0.0, 0.05, 0.1]
 
 
@@ -329,12 +329,12 @@ def test_an_interrupted_trial_starts_anew_and_costs_nothing(search):
         claims.release(connection, interrupted.claim)
     done = extend(search, budget={"trials": 4})
     assert (done.taken, done.interrupted, done.waiting) == (3, 1, 1)
-    new = Search.open(search.database, "tiny")
+    new = OpenStudy.open(search.database, "tiny")
     again = ask(new)
     assert again.recipe.to_dict() == {**interrupted.recipe.to_dict()}
     assert (again.number, again.kind, again.claim.attempt) == (3, "sampled", 1)
     assert ask(new) is None
-    old = Search.open(search.database, "tiny.1")
+    old = OpenStudy.open(search.database, "tiny.1")
     assert "starts anew in study tiny" in trial_rows(old)[3]["reason"]
     row = study_row(old, "tiny.1")
     assert (row["epochs_reserved"], row["state"]) == (0.0, StudyState.STOPPED)
@@ -346,7 +346,7 @@ def test_a_file_of_another_name_makes_a_study_beside_the_old_one(search):
     done = extend(search, name="wide")
     assert (done.name, done.old, done.taken) == ("wide", "tiny", 4)
     assert study_row(search) == row
-    assert seen(search) == before == seen(Search.open(search.database, "wide"))
+    assert seen(search) == before == seen(OpenStudy.open(search.database, "wide"))
     assert ask(search).number == 4  # it goes on by itself
     finished = ask(search)
     search.tell(finished, ended(TrialState.COMPLETE))
@@ -369,7 +369,7 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     dropout = {"low": 0.0, "high": 0.3}
     wider = spec_of({"batch_size": [8, 16, 32], "dropout": dropout})
     assert extend_study(search, wider, loaded, steps_per_epoch=6).taken == 3
-    new = Search.open(lone.database, "sized")
+    new = OpenStudy.open(lone.database, "sized")
     assert {trial.params["params.dropout"] for trial in new.all_trials()} == {0.1}
     for mine, theirs in zip(new.all_trials(), search.all_trials(), strict=True):
         assert mine.params.keys() == {*theirs.params, "params.dropout"}
@@ -382,7 +382,7 @@ def test_a_range_test_is_kept_where_it_would_be_the_same(search):
     def extend_to(search, optimizers):
         space = {**SPACE, "optimizers": optimizers}
         extend(search, space=space, range_test="auto", budget={"trials": 2000})
-        return Search.open(search.database, "tiny")
+        return OpenStudy.open(search.database, "tiny")
 
     def tests_of(study):
         with study.database.read() as connection:
@@ -411,7 +411,7 @@ def test_a_range_test_is_kept_where_it_would_be_the_same(search):
         rows = range_tests.everything(connection, second.study_id)
     planned = [row["epochs_reserved"] for row in rows if row["state"] == "waiting"]
     assert row["epochs_reserved"] == pytest.approx(sum(planned))
-    assert tests_of(Search.open(search.database, "tiny.2"))["sgd"] == ("complete", 3.0)
+    assert tests_of(OpenStudy.open(search.database, "tiny.2"))["sgd"] == ("complete", 3.0)
 
 
 def test_another_budget_alone_needs_no_successor(lone):
@@ -460,7 +460,7 @@ def test_a_study_whose_trials_run_is_refused_and_they_go_on(search):
 
 
 def test_a_name_that_is_taken_is_refused(search):
-    make_search(search.database, name="other")
+    make_study(search.database, name="other")
     with pytest.raises(StudyError, match="study 'other' exists already"):
         extend(search, name="other")
     optuna.create_study(study_name="plain", storage=search.study._storage)
@@ -505,7 +505,7 @@ POINTS = {
 def extend_and_die(url, point):
     owner, name = POINTS[point]
     with opened(url) as database:
-        search = Search.open(database, "tiny")
+        search = OpenStudy.open(database, "tiny")
         setattr(owner, name, die)
         extend(search)
 
@@ -517,25 +517,25 @@ def test_a_killed_extension_leaves_the_old_study_whole(search, prepared_url):
     for point in POINTS:
         assert finish(in_process(extend_and_die, prepared_url, point)) == [-signal.SIGKILL], point
         assert seen(search) == before, point
-        assert told(Search.open(search.database, "tiny")) == known, point
+        assert told(OpenStudy.open(search.database, "tiny")) == known, point
         assert study_row(search) == row, point
         assert optuna.get_all_study_names(search.study._storage) == ["tiny"], point
-    done = extend(Search.open(search.database, "tiny"))
+    done = extend(OpenStudy.open(search.database, "tiny"))
     assert (done.taken, done.old, done.waiting) == (4, "tiny.1", 1)
-    assert seen(Search.open(search.database, "tiny")) == before
+    assert seen(OpenStudy.open(search.database, "tiny")) == before
 
 
 def extend_and_say(url, out):
     with opened(url) as database:
         try:
-            out.write_text(f"made {extend(Search.open(database, 'tiny')).old}")
+            out.write_text(f"made {extend(OpenStudy.open(database, 'tiny')).old}")
         except StudyError as error:
             out.write_text(str(error))
 
 
 def test_of_extensions_at_once_one_wins(search, prepared_url, tmp_path):
     train(search, 2)
-    late = Search.open(search.database, "tiny")
+    late = OpenStudy.open(search.database, "tiny")
     outs = [tmp_path / f"out-{i}" for i in range(3)]
     assert finish(*(in_process(extend_and_say, prepared_url, out) for out in outs)) == [0] * 3
     results = [out.read_text() for out in outs]
@@ -546,7 +546,7 @@ def test_of_extensions_at_once_one_wins(search, prepared_url, tmp_path):
     with pytest.raises(StudyError, match=lost):
         extend(late)
     assert names(search.database) == ["tiny.1", "tiny"]
-    assert len(trial_rows(Search.open(search.database, "tiny"))) == 2
+    assert len(trial_rows(OpenStudy.open(search.database, "tiny"))) == 2
 
 
 def test_an_extension_waits_for_a_trial_that_ends_and_disturbs_it_not(search):
@@ -557,7 +557,7 @@ def test_an_extension_waits_for_a_trial_that_ends_and_disturbs_it_not(search):
         with search.database.begin() as connection:
             mine = trial_table.c.id == assignment.claim.id
             connection.execute(update(trial_table).where(mine).values(seconds=5.0))
-            extension = thread.submit(extend, Search.open(search.database, "tiny"))
+            extension = thread.submit(extend, OpenStudy.open(search.database, "tiny"))
             time.sleep(0.3)  # it has come to its first lock
             studies.change(connection, search.study_id, epochs_used=9.0)
         with pytest.raises(StudyError, match="while 1 trial runs"):
@@ -571,7 +571,7 @@ def test_a_worker_of_the_old_study_ends_in_order(search):
     train(search, 2)
     with search.database.begin() as connection:
         studies.set_state(connection, search.study_id, StudyState.PAUSED)
-    extend(Search.open(search.database, "tiny"))
+    extend(OpenStudy.open(search.database, "tiny"))
     work(search)  # ends at once: it trains nothing, and confirms nothing
     assert len(trial_rows(search)) == 2
     with search.database.read() as connection:
@@ -598,7 +598,7 @@ def test_a_trial_of_a_ticket_alone_is_no_obstacle(lone):
         values = {"state": TrialState.FAILED, "reason": "gone", "epochs": 0.0, "seconds": 0.0}
         assert trials.record(connection, claim, horizon=4.0, values=values)
     assert extend(lone).taken == 2
-    closed = Search.open(lone.database, "tiny.1")
+    closed = OpenStudy.open(lone.database, "tiny.1")
     spec = tiny_spec(name="another", space=WIDER, warm_start=["tiny.1"])
     create_study(lone.database, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH, exist_ok=False)
     beside = tiny_spec(name="beside", space=WIDER)
@@ -611,19 +611,19 @@ def test_range_tests_of_an_extension_leave_its_last_trial(lone):
     done = extend(lone, range_test="auto", budget=budget, confirm="none")
     assert done.taken == 4
     with lone.database.read() as connection:
-        study = Search.open(lone.database, "tiny").study_id
+        study = OpenStudy.open(lone.database, "tiny").study_id
         assert range_tests.everything(connection, study)
     with lone.database.begin() as connection:
         studies.change(connection, study, epochs_used=7994.0)
     wider = {**WIDER, "schedules": {**WIDER["schedules"], "step": {}}}
-    again = Search.open(lone.database, "tiny")
+    again = OpenStudy.open(lone.database, "tiny")
     assert again.spec.range_test == "auto"
     with lone.database.begin() as connection:  # as if all of it had been trained
         connection.execute(
             update(trial_table).where(trial_table.c.study_id == study).values(epochs=1998.5)
         )
     extend(again, space=wider, range_test="auto", budget=budget, confirm="none")
-    new = Search.open(lone.database, "tiny")
+    new = OpenStudy.open(lone.database, "tiny")
     with lone.database.read() as connection:
         assert range_tests.everything(connection, new.study_id) == []
     assert ask(new) is not None
@@ -632,7 +632,7 @@ def test_range_tests_of_an_extension_leave_its_last_trial(lone):
 def test_signals_at_rungs_do_not_outlive_the_rungs(lone):
     train(lone, 4)
     extend(lone, pruning="none")
-    between = Search.open(lone.database, "tiny")
+    between = OpenStudy.open(lone.database, "tiny")
     assert seen(between)[3] == []
     extend(between, pruning={"rungs": [0.8]})
-    assert seen(Search.open(lone.database, "tiny"))[3] == []
+    assert seen(OpenStudy.open(lone.database, "tiny"))[3] == []

@@ -6,7 +6,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from command import run_command
-from tiny_studies import LEASE, TASKS, make_search, opened, tiny_task
+from tiny_studies import LEASE, TASKS, make_study, opened, tiny_task
 
 from lrsearch.cli.main import cli
 from lrsearch.errors import TaskError
@@ -18,7 +18,7 @@ from lrsearch.report.text.answer import study_text
 from lrsearch.storage import engines
 from lrsearch.storage import workers as storage_workers
 from lrsearch.storage.tables import workers
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import prepare
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing import measure
@@ -70,13 +70,13 @@ def choose(search, wanted="auto", **rest):
 
 
 def study(database, trials=32, **changes):
-    return make_search(database, budget={"trials": trials}, **changes)
+    return make_study(database, budget={"trials": trials}, **changes)
 
 
 def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab, caplog):
     caplog.set_level(logging.INFO, "lrsearch")
     search = study(database)
-    first, second = choose(search), choose(Search.open(database, "tiny"))
+    first, second = choose(search), choose(OpenStudy.open(database, "tiny"))
     assert (first.engine, first.size) == (second.engine, second.size) == ("fused", 8)
     assert (lab.probes, lab.sizes) == (1, [[2, 4, 8]])
     line = "fuse=on engine=fused K=8 speedup=3.3x over one by one"
@@ -110,7 +110,7 @@ def test_a_changed_budget_asks_anew(database, lab):
     assert choose(study(database, 16)).size == 4
     with database.begin() as connection:
         choose_engine.studies.change(connection, 1, trials_total=64)
-    search = Search.open(database, "tiny")
+    search = OpenStudy.open(database, "tiny")
     assert choose(search).size == 16
     assert [engine["size"] for engine in reviewed(search)["engines"]] == [16]
 
@@ -145,7 +145,7 @@ def test_workers_share_a_quarter(database, lab):
         lost = workers.c.name == "elsewhere:2:2"
         connection.execute(workers.update().where(lost).values(seen_at=0.0))
         assert storage_workers.alive(connection, search.study_id, LEASE) == ["elsewhere:1:1"]
-    assert choose(search, fellows=2).size == 4
+    assert choose(search, started_together=2).size == 4
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from command import run_command
 from processes import finish, in_process
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
-from tiny_studies import make_search, opened, work
+from tiny_studies import make_study, opened, work
 
 from lrsearch.cli.main import cli
 from lrsearch.report import files
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import grant_statements, open_database, prepare
 
 ROLES = ("an admin", "a worker", "a reader")  # names that need quotes
@@ -54,17 +54,17 @@ def test_roles_that_cannot_be_are_refused_before_anything_is_printed(role, tmp_p
 
 def be_a_worker(url):
     with opened(url) as database:
-        work(Search.open(database, "tiny"))
+        work(OpenStudy.open(database, "tiny"))
 
 
 def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
     admin, worker, reader = urls
     with opened(admin) as database:
         assert not prepare(database)
-        make_search(database, range_test="auto", baseline={"optimizer": {"name": "sgd", "lr": 0.1}})
+        make_study(database, range_test="auto", baseline={"optimizer": {"name": "sgd", "lr": 0.1}})
     assert finish(in_process(be_a_worker, worker)) == [0]
     monkeypatch.setenv("LRSEARCH_STORAGE", reader)
-    search = Search.open(open_database(None), "tiny")
+    search = OpenStudy.open(open_database(None), "tiny")
     study = summarize(search)
     assert study["state"] == "finished"
     assert study["confirmed"]
@@ -73,7 +73,7 @@ def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
     assert (files.write_files(search, study, tmp_path / "report") / "report.html").is_file()
     search.database.close()
     with opened(admin) as database:
-        search = Search.open(database, "tiny")
+        search = OpenStudy.open(database, "tiny")
         search.delete()
         with database.read() as connection:
             assert connection.execute(text("SELECT count(*) FROM lr_trial")).scalar_one() == 0
@@ -132,7 +132,7 @@ def test_a_command_that_its_role_may_not_give_ends_in_one_line(urls, tmp_path, r
     folder = tmp_path / "work"
     folder.mkdir()
     with opened(urls[0]) as database:
-        search = make_search(database)
+        search = make_study(database)
         search.ask("elsewhere:1:1", lambda params: 16)
         asked = run_command(*words, folder=folder, LRSEARCH_STORAGE=urls[role])
         search.delete()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from sqlalchemy import text
-from tiny_studies import TASKS, ask, curve_row, ended, make_search, tiny_spec, tiny_task, work
+from tiny_studies import TASKS, ask, curve_row, ended, make_study, tiny_spec, tiny_task, work
 
 from lrsearch.errors import SpecError, StudyError, TaskError
 from lrsearch.report.summary import trial_rows
@@ -17,7 +17,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, studies, worker_identity, workers
 from lrsearch.storage.column_types import MOST_WORDS
 from lrsearch.study import confirmation
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import reap
 from lrsearch.study.versions import check_versions
 from lrsearch.task.find import find_task, task_code
@@ -108,7 +108,7 @@ def assert_only_the_first_failed(search):
 
 @every_recipe
 def test_a_hostile_recipe_in_the_queue_is_a_failed_trial(database, trap, recipe):
-    search = make_search(database, budget={"trials": 2}, confirm="none")
+    search = make_study(database, budget={"trials": 2}, confirm="none")
     enqueue(search, recipe)
     work(search)
     assert_only_the_first_failed(search)
@@ -116,7 +116,7 @@ def test_a_hostile_recipe_in_the_queue_is_a_failed_trial(database, trap, recipe)
 
 @pytest.mark.parametrize("kind", ["a script of the folder", "too deep", "words", "too many epochs"])
 def test_a_hostile_recipe_of_an_orphan_is_a_failed_trial(database, trap, kind):
-    search = make_search(database, budget={"trials": 2}, confirm="none")
+    search = make_study(database, budget={"trials": 2}, confirm="none")
     assert search.ask("host:1:1", lambda params: 16) is not None
     cast = ":recipe" if database.is_sqlite else "CAST(:recipe AS json)"
     execute(search, f"UPDATE lr_trial SET worker = NULL, recipe = {cast}", recipe=BAD_RECIPES[kind])
@@ -126,7 +126,7 @@ def test_a_hostile_recipe_of_an_orphan_is_a_failed_trial(database, trap, kind):
 
 @pytest.mark.parametrize("recipe", ["{broken", '{"optimizer": {"name": "sgd", "lr": NaN}}'])
 def test_an_sqlite_file_may_hold_what_is_no_json(tmp_path, database, recipe):
-    search = make_search(database, budget={"trials": 2}, confirm="none")
+    search = make_study(database, budget={"trials": 2}, confirm="none")
     if not database.is_sqlite:
         pytest.skip("the server refuses it")
     enqueue(search, recipe)
@@ -142,7 +142,7 @@ class Bomb:
 
 
 def test_pickles_in_attributes_are_never_read(database, trap):
-    search = make_search(database, budget={"trials": 4}, confirm="none")
+    search = make_study(database, budget={"trials": 4}, confirm="none")
     assert search.ask("host:1:1", lambda params: 16) is not None
     value = json.dumps(pickle.dumps(Bomb()).hex())
     for key in ("cma:optimizer:0", "constraints", "lrsearch:violation"):
@@ -168,11 +168,11 @@ def test_pickles_in_attributes_are_never_read(database, trap):
     ],
 )
 def test_samplers_pass_over_what_optuna_never_wrote(database, statement):
-    search = make_search(database, budget={"trials": 14}, confirm="none", pruning="none")
+    search = make_study(database, budget={"trials": 14}, confirm="none", pruning="none")
     for _ in range(12):
         work_one(search)
     execute(search, statement)
-    work(Search.open(database, "tiny"))
+    work(OpenStudy.open(database, "tiny"))
     assert len(trial_rows(search)) == 14
 
 
@@ -190,7 +190,7 @@ def work_one(search):
     ],
 )
 def test_hostile_confirmation_runs_end(database, statement):
-    search = make_search(database, budget={"trials": 12}, pruning="none")
+    search = make_study(database, budget={"trials": 12}, pruning="none")
     for _ in range(12):
         work_one(search)
     assert confirmation.advance(search)
@@ -212,7 +212,7 @@ def test_hostile_confirmation_runs_end(database, statement):
     ],
 )
 def test_hostile_range_tests_are_passed_over(database, trap, field, value):
-    search = make_search(database, budget={"trials": 2}, confirm="none", range_test="auto")
+    search = make_study(database, budget={"trials": 2}, confirm="none", range_test="auto")
     cast = "CAST(:value AS json)" if field == "result" and not database.is_sqlite else ":value"
     ended = ", state = 'complete'" if field == "result" else ""
     execute(
@@ -264,17 +264,17 @@ BAD_DEFINITIONS = {
 
 @pytest.mark.parametrize(("changes", "words"), BAD_DEFINITIONS.values(), ids=list(BAD_DEFINITIONS))
 def test_a_hostile_definition_is_refused_in_one_line(database, trap, changes, words):
-    change_definition(make_search(database), **changes)
+    change_definition(make_study(database), **changes)
     with pytest.raises(SpecError, match=words) as refused:
-        Search.open(database, "tiny")
+        OpenStudy.open(database, "tiny")
     assert "\n" not in str(refused.value)
 
 
 def test_a_definition_that_is_no_json_is_refused(database):
-    search = make_search(database)
+    search = make_study(database)
     execute(search, f"UPDATE lr_study SET definition = '{nested(5000)}'")
     with pytest.raises(SpecError, match="stored definition"):
-        Search.open(database, "tiny")
+        OpenStudy.open(database, "tiny")
 
 
 def test_a_class_that_only_a_definition_names_is_not_imported_from_a_folder(trap):
@@ -285,9 +285,9 @@ def test_a_class_that_only_a_definition_names_is_not_imported_from_a_folder(trap
 
 
 def test_a_trial_of_more_validations_than_a_curve_holds_fails(database):
-    search = make_search(database, budget={"trials": 1}, confirm="none")
+    search = make_study(database, budget={"trials": 1}, confirm="none")
     change_definition(search, epochs=None, steps=2_000_000_000, validate_every={"steps": 1})
-    search = Search.open(database, "tiny")
+    search = OpenStudy.open(database, "tiny")
     work(search)
     assert "validations" in trial_rows(search)[0]["reason"]
 
@@ -379,7 +379,7 @@ def test_another_torch_is_said_once(caplog):
 
 @pytest.mark.parametrize("name", ["nobody", "a:b:c", "x:99999999999999:1", ":::", "h:0:0"])
 def test_a_worker_of_a_name_that_none_has_is_nobody_that_died(database, name):
-    search = make_search(database)
+    search = make_study(database)
     ask(search)
     with database.begin() as connection:
         connection.execute(text("UPDATE lr_trial SET worker = :name"), {"name": name})

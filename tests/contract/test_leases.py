@@ -2,7 +2,7 @@
 
 import pytest
 from sqlalchemy import select, update
-from tiny_studies import ask, ended, make_search
+from tiny_studies import ask, ended, make_study
 
 from lrsearch.storage import confirmations, leases, range_tests, trials
 from lrsearch.storage.column_types import db_now
@@ -18,7 +18,7 @@ RUN = {"round": "choose", "role": "candidate", "number": 0, "seed": 5}
 
 @pytest.fixture
 def search(database):
-    return make_search(database)
+    return make_study(database)
 
 
 def hold(search, kind, worker="a:1:1", lease=600.0):

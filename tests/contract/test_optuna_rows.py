@@ -16,7 +16,7 @@ from optuna.distributions import (
 )
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import inspect
-from tiny_studies import curve_row, ended, make_search, passes_rung
+from tiny_studies import curve_row, ended, make_study, passes_rung
 
 from lrsearch.study.optuna import rows, tables
 from lrsearch.study.prepare_database import optuna_storage
@@ -170,7 +170,7 @@ def essence(trial):
 
 
 def test_stock_optuna_reads_what_it_would_have_written(database):
-    search = make_search(database)
+    search = make_study(database)
     storage = optuna_storage(database)
     theirs = optuna.create_study(
         study_name="theirs",
@@ -199,7 +199,7 @@ def test_stock_optuna_reads_what_it_would_have_written(database):
 
 def test_optuna_goes_on_where_we_stopped(database):
     """Also a trial that Optuna creates in a study of ours is counted."""
-    search = make_search(database)
+    search = make_study(database)
     with database.begin() as connection:
         rows.start_trial(connection, search.study_id, 1)
     storage = optuna_storage(database)
@@ -211,7 +211,7 @@ def test_optuna_goes_on_where_we_stopped(database):
 
 def test_optunas_times_are_utc_by_the_databases_clock(database, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    search = make_search(database)
+    search = make_study(database)
     with database.begin() as connection:
         trial_id, _ = rows.start_trial(connection, search.study_id, 1)
         query = tables.trials.select().where(tables.trials.c.trial_id == trial_id)
@@ -230,7 +230,7 @@ def test_optunas_times_are_utc_by_the_databases_clock(database, monkeypatch):
     ],
 )
 def test_a_told_trial_is_valid_to_optuna(database, state, reason, theirs):
-    search = make_search(database)
+    search = make_study(database)
     assignment = search.ask("host:1:1", lambda params: 16)
     passes_rung(search, assignment, rung=0, signal=0.5, value=0.5, validation=1)
     search.tell(assignment, ended(state, reason=reason, start_loss=math.nan), [curve_row(1)])

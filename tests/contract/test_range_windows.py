@@ -15,7 +15,7 @@ from tiny_studies import (
     ask,
     ended,
     make_desk,
-    make_search,
+    make_study,
     opened,
     tiny_spec,
     tiny_task,
@@ -27,7 +27,7 @@ from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import leases, range_tests, studies, trials
 from lrsearch.storage.tables import studies as study_table
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import is_finished, reap
 from lrsearch.task.task import LoadedTask, Task
@@ -44,7 +44,7 @@ DEAD = "nowhere:1:1"
 @pytest.fixture
 def search(database):
     """A study with range tests of SGD and AdamW."""
-    return make_search(database, **AUTO)
+    return make_study(database, **AUTO)
 
 
 def rows_of(search):
@@ -123,7 +123,7 @@ def test_its_epochs_move_from_reserved_to_used(search):
 
 def test_total_epochs_are_not_exceeded(database):
     total = 1600.0
-    search = make_search(database, range_test="auto", budget={"total_epochs": total})
+    search = make_study(database, range_test="auto", budget={"total_epochs": total})
     planned = study_of(search)["epochs_reserved"]
     assert 0 < planned <= 0.03 * total
     rows = [search.claim_range_test("a:1:1") for _ in range(2)]
@@ -138,7 +138,7 @@ def test_total_epochs_are_not_exceeded(database):
 
 
 def test_the_clock_of_the_study_starts_with_its_range_test(database):
-    search = make_search(database, range_test="auto", budget={"time": 3600})
+    search = make_study(database, range_test="auto", budget={"time": 3600})
     assert study_of(search)["first_ask_at"] is None
     assert search.claim_range_test("a:1:1")
     started = study_of(search)["first_ask_at"]
@@ -237,11 +237,11 @@ def test_nine_of_ten_later_trials_are_drawn_inside_the_window(tmp_path):
     space = {"optimizers": {"sgd": sgd}, "schedules": ["constant"], "warmup": 0.0}
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        search = make_search(database, **AUTO, space=space)
+        search = make_study(database, **AUTO, space=space)
         row = search.claim_range_test("a:1:1")
         before = sum(low <= lr <= high for lr in sgd_lrs(search, 20))
         assert record(search, row)
-        other = Search.open(database, "tiny")  # another worker learns of it as well
+        other = OpenStudy.open(database, "tiny")  # another worker learns of it as well
         after = sgd_lrs(search, 20) + sgd_lrs(other, 20)
     assert before <= 14  # 2.3 of 5.3 decades
     assert 31 <= sum(low <= lr <= high for lr in after) < 40
@@ -309,7 +309,7 @@ ADAMW = {"optimizers": ["adamw"], "schedules": ["constant", "cosine"]}
 def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        one, two = (make_search(database, **LONG, space=ADAMW, name=name) for name in ("a", "b"))
+        one, two = (make_study(database, **LONG, space=ADAMW, name=name) for name in ("a", "b"))
         stale = two.claim_range_test(DEAD)  # its worker dies in the middle of it
         assert release(two, DEAD) == 1
         for search in (one, two):
@@ -331,12 +331,12 @@ def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
 
 
 def test_a_study_stored_without_the_field_still_opens(database):
-    search = make_search(database, range_test="none")
+    search = make_study(database, range_test="none")
     spec = tiny_spec(range_test="auto")
     with database.begin() as connection:
         old = {k: v for k, v in search.spec.to_dict().items() if k != "range_test"}
         connection.execute(update(study_table).values(definition=old))
-    again = Search.open(database, "tiny")
+    again = OpenStudy.open(database, "tiny")
     assert again.spec == spec
     assert again.claim_range_test("a:1:1") is None  # none was planned
     found, new = create_study(
@@ -363,7 +363,7 @@ def test_a_time_budget_is_not_eaten_by_range_tests(tmp_path):
 
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        search = make_search(database, range_test="auto", budget={"time": 200})
+        search = make_study(database, range_test="auto", budget={"time": 200})
         row = search.claim_range_test("a:1:1")
         assert row["seeds"] == 1
         train(search, row, slow)

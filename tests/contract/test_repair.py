@@ -5,7 +5,7 @@ import json
 import pytest
 from command import run_command
 from sqlalchemy import delete, text, update
-from tiny_studies import ask, curve_row, make_search, opened, work
+from tiny_studies import ask, curve_row, make_study, opened, work
 
 from lrsearch.storage import confirmations, consistency, curves, studies, worker_identity
 from lrsearch.storage.postgresql import SERVER_SETTINGS
@@ -20,7 +20,7 @@ from lrsearch.study.repair import repair
 
 @pytest.fixture
 def finished(database):
-    search = make_search(database, budget={"trials": 4})
+    search = make_study(database, budget={"trials": 4})
     work(search)
     return search
 
@@ -63,14 +63,14 @@ def test_epochs_of_confirmation_runs_that_were_planned_anew_stay_used(finished):
 
 
 def test_a_running_trial_keeps_its_reservation(database):
-    search = make_search(database)
+    search = make_study(database)
     ask(search)
     found = repair(search)
     assert (found.done, found.wrong) == ([], [])
 
 
 def test_what_a_dead_worker_of_this_machine_held_is_freed(database):
-    search = make_search(database)
+    search = make_study(database)
     host = worker_identity.identity().rsplit(":", 2)[0]
     ask(search, f"{host}:999999999:1")
     (line,) = repair(search).done
@@ -113,7 +113,7 @@ def test_rows_are_checked_while_workers_go_on(finished, monkeypatch):
 
 
 def test_a_gap_before_a_takeover_is_one_after_it_is_none(database):
-    search = make_search(database)
+    search = make_study(database)
     claim = ask(search).claim
     with database.begin() as connection:
         curves.add(connection, claim, [curve_row(1), curve_row(2)])
@@ -128,7 +128,7 @@ def test_the_command_says_what_it_did_and_fails_for_what_is_left(tmp_path):
     url = f"sqlite:///{tmp_path}/study.db"
     with opened(url) as database:
         prepare(database)
-        search = make_search(database, budget={"trials": 2}, confirm="none")
+        search = make_study(database, budget={"trials": 2}, confirm="none")
         work(search)
         change(search, text("UPDATE lr_study SET trials_used = 5"))
         ended = run_command("study", "repair", "tiny", folder=folder, LRSEARCH_STORAGE=url)

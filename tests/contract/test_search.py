@@ -1,4 +1,4 @@
-"""What `Search` promises workers, and what Optuna then knows, on SQLite and on PostgreSQL."""
+"""What `OpenStudy` promises workers, and what Optuna then knows, on SQLite and on PostgreSQL."""
 
 import logging
 import math
@@ -22,7 +22,7 @@ from tiny_studies import (
     curve_row,
     ended,
     make_desk,
-    make_search,
+    make_study,
     opened,
     passes_rung,
     tiny_task,
@@ -44,7 +44,7 @@ from lrsearch.storage import (
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience
 from lrsearch.study.create import enqueue
-from lrsearch.study.open_study import Arrival, Search
+from lrsearch.study.open_study import Arrival, OpenStudy
 from lrsearch.study.optuna import rows as optuna_rows
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import reap
@@ -73,7 +73,7 @@ OUTSIDE = {"optimizer": {"name": "adagrad", "lr": 0.1}, "schedule": {"name": "li
 
 @pytest.fixture
 def search(database):
-    return make_search(database)
+    return make_study(database)
 
 
 def write_curve(search, assignment, losses):
@@ -115,7 +115,7 @@ def test_an_assignment_is_a_sampled_recipe_that_both_sides_know(search):
 
 
 def test_asking_ends_with_the_budget(database):
-    search = make_search(database, budget={"trials": 3})
+    search = make_study(database, budget={"trials": 3})
     assignments = [ask(search) for _ in range(5)]
     assert [a and a.number for a in assignments] == [0, 1, 2, None, None]
     assert len(search.study.trials) == 3
@@ -133,16 +133,16 @@ def draw(search, count):
 
 
 def test_one_worker_and_one_seed_draw_the_same_study_twice_also_in_two_parts(database):
-    whole = draw(make_search(database, name="whole", textbook=2), 12)
-    halved = draw(make_search(database, name="halved", textbook=2), 5)
-    halved += draw(Search.open(database, "halved"), 7)
+    whole = draw(make_study(database, name="whole", textbook=2), 12)
+    halved = draw(make_study(database, name="halved", textbook=2), 5)
+    halved += draw(OpenStudy.open(database, "halved"), 7)
     assert halved == whole
     assert len({str(recipe) for recipe in whole}) == 12
 
 
 def test_an_unknown_study_is_refused_with_the_near_miss(database, search):
     with pytest.raises(StudyError, match=r"no study 'tinny' .*did you mean 'tiny'\?"):
-        Search.open(database, "tinny")
+        OpenStudy.open(database, "tinny")
 
 
 # Recipes of the user's own
@@ -179,7 +179,7 @@ def test_a_recipe_outside_the_space_runs_and_the_sampler_learns_nothing_of_it(se
 
 
 def test_a_baseline_is_never_pruned(database):
-    search = make_search(database, baseline=BASELINE)
+    search = make_study(database, baseline=BASELINE)
     baseline, *others = [ask(search) for _ in range(8)]
     assert [a.kind for a in (baseline, *others)] == ["baseline"] + ["sampled"] * 7
     for rank, assignment in enumerate(others):
@@ -189,7 +189,7 @@ def test_a_baseline_is_never_pruned(database):
 
 
 def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(database):
-    search = make_search(database, baseline=BASELINE, enqueue=[OUTSIDE], textbook=3)
+    search = make_study(database, baseline=BASELINE, enqueue=[OUTSIDE], textbook=3)
     enqueue(search, INSIDE, where="recipe")
     asked = [ask(search) for _ in range(7)]
     own, textbook = ["baseline", "enqueued", "enqueued"], ["textbook"] * 3
@@ -219,7 +219,7 @@ def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(datab
 def test_a_small_budget_has_fewer_textbook_recipes(tmp_path, budget, count):
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        search = make_search(database, budget=budget, textbook=3)
+        search = make_study(database, budget=budget, textbook=3)
         with database.read() as connection:
             assert studies.queued(connection, search.study_id) == count
 
@@ -228,13 +228,13 @@ def test_a_small_budget_has_fewer_textbook_recipes(tmp_path, budget, count):
 
 
 def test_tickets_that_an_older_version_left_without_a_trial_get_a_number_each(database):
-    search = make_search(database, range_test="none")
+    search = make_study(database, range_test="none")
     for worker in ("host:1:1", "host:1:2"):
         ask(search, worker)
     with database.begin() as connection:
         connection.execute(text("UPDATE lr_trial SET trial_id = NULL, number = NULL"))
         leases.release(connection, search.study_id, ["host:1:1", "host:1:2"])
-    other = Search.open(database, search.name)
+    other = OpenStudy.open(database, search.name)
     with ThreadPoolExecutor(1) as thread:
         with database.begin() as connection:
             first, _ = search._claim(connection, "host:1:3")
@@ -317,7 +317,7 @@ def test_a_complete_trial_has_the_value_of_its_best_validation(search):
 
 
 def test_a_metric_is_the_value_where_it_is_the_objective(database):
-    search = make_search(database, objective={"metric": "mae", "direction": "maximize"})
+    search = make_study(database, objective={"metric": "mae", "direction": "maximize"})
     assignment = ask(search)
     rows = [curve_row(i, metrics={"mae": mae}) for i, mae in enumerate([0.1, 0.9, 0.5], start=1)]
     with database.begin() as connection:
@@ -365,7 +365,7 @@ def test_the_earlier_it_diverges_the_more_it_is_infeasible(search):
 
 
 def test_a_diverged_trial_is_the_worst_where_more_is_better(database):
-    search = make_search(database, objective={"metric": "mae", "direction": "maximize"})
+    search = make_study(database, objective={"metric": "mae", "direction": "maximize"})
     search.tell(ask(search), ended(TrialState.DIVERGED, start_loss=math.nan))
     (value,) = optunas(search).intermediate_values.values()
     assert math.isfinite(value)
@@ -402,7 +402,7 @@ def test_the_sampler_turns_away_from_where_trials_diverge(tmp_path, gap, share):
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
         for seed in range(2):
-            search = make_search(
+            search = make_study(
                 database, name=f"s{seed}", seed=seed, space=space, budget={"trials": 40}
             )
             beyond = [end_by_lr(search, assignment, cliff, gap) for assignment in all_of(search)]
@@ -454,7 +454,7 @@ def test_an_assignment_that_is_taken_over_is_the_same_trial(search):
     first = ask(search, "host:1:1")
     with search.database.begin() as connection:
         claims.release(connection, first.claim)
-    second = ask(Search.open(search.database, "tiny"), "host:2:2")
+    second = ask(OpenStudy.open(search.database, "tiny"), "host:2:2")
     assert (second.trial_id, second.number, second.recipe) == (
         first.trial_id,
         first.number,
@@ -492,7 +492,7 @@ class Thief:
 # The tiny study's first trial: 24 batches, and 8 + 2 validations of a batch each.
 @pytest.mark.parametrize("call", [2, 34], ids=["before its rung", "at its end"])
 def test_a_worker_drops_a_trial_that_it_lost_and_goes_on(database, call, caplog):
-    search = make_search(database, budget={"trials": 3}, confirm="none")
+    search = make_study(database, budget={"trials": 3}, confirm="none")
     with caplog.at_level(logging.WARNING, "lrsearch"):
         cpu = torch.device("cpu")
         Worker(search, Thief(search, call).loaded(), cpu, Stop()).run()
@@ -514,7 +514,7 @@ def die():
 POINTS = {
     "ticket taken": (optuna_rows, "start_trial"),
     "Optuna's trial made": (trials, "attach"),
-    "claim committed": (Search, "_begin"),
+    "claim committed": (OpenStudy, "_begin"),
     "half of the recipe drawn": (optuna.Trial, "suggest_float"),
     "recipe drawn": (trials, "link"),
     "recipe written": (optuna_rows, "add_params"),
@@ -524,7 +524,7 @@ POINTS = {
 def ask_and_die(url, point):
     """Be a worker that is killed at this point of `ask`."""
     with opened(url) as database:
-        search = Search.open(database, "tiny")
+        search = OpenStudy.open(database, "tiny")
         owner, name = POINTS[point]
         setattr(owner, name, lambda *arguments, **keywords: die())
         ask(search, worker_identity.identity())
@@ -541,8 +541,8 @@ def ask_and_die(url, point):
     ids=[*POINTS, "inside", "inside written", "outside"],
 )
 def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url, point, given):
-    search = make_search(database, budget={"trials": 3})
-    undisturbed = make_search(database, name="undisturbed", budget={"trials": 3})
+    search = make_study(database, budget={"trials": 3})
+    undisturbed = make_study(database, name="undisturbed", budget={"trials": 3})
     if given is not None:
         for study in (search, undisturbed):
             enqueue(study, given, where="recipe")
@@ -574,7 +574,7 @@ def tell_and_die(url, point):
     """Be a worker that is killed at this point of `tell`."""
     owner, name = TELLING[point]
     with opened(url) as database:
-        search = Search.open(database, "tiny")
+        search = OpenStudy.open(database, "tiny")
         assignment = ask(search, worker_identity.identity())
         setattr(owner, name, lambda *arguments, **keywords: die())
         search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(1)])
@@ -619,7 +619,7 @@ class LosesAnAnswer:
 @pytest.mark.parametrize("which", range(1, 5))
 def test_a_lost_acknowledgement_changes_nothing(database, which, monkeypatch):
     monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
-    search = make_search(database)
+    search = make_study(database)
     loses = LosesAnAnswer(database, which)
     assignment = ask(search)  # the claim, the recipe
     assert pass_rung(search, assignment, 0.5)
@@ -637,11 +637,11 @@ def test_a_lost_acknowledgement_changes_nothing(database, which, monkeypatch):
 
 def test_what_a_worker_knows_that_it_holds_is_not_recalled(database, monkeypatch):
     monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
-    search = make_search(database)
-    desk = make_desk(search, tiny_task())
-    first = next_trial(desk, ())
+    search = make_study(database)
+    context = make_desk(search, tiny_task())
+    first = next_trial(context, ())
     loses = LosesAnAnswer(database, 1)
-    second = next_trial(desk, [first.claim])
+    second = next_trial(context, [first.claim])
     assert loses.count == 3  # the claim, what it was, the recipe
     assert (second.assignment.number, second.claim.attempt) == (1, 1)
     with database.begin() as connection:
@@ -649,9 +649,9 @@ def test_what_a_worker_knows_that_it_holds_is_not_recalled(database, monkeypatch
         candidate = {"round": "choose", "role": "candidate", "number": 0}
         runs = [{**candidate, "seed": seed} for seed in (7, 8)]
         confirmations.add(connection, search.study_id, runs)
-    run = next_run(desk, [first.claim])
+    run = next_run(context, [first.claim])
     loses.count = 0
-    other = next_run(desk, [first.claim, run.claim])
+    other = next_run(context, [first.claim, run.claim])
     assert loses.count == 2
     assert (run.run["seed"], other.run["seed"], other.claim.attempt) == (7, 8, 1)
 
@@ -660,15 +660,15 @@ def test_what_may_be_to_blame_is_left_to_who_trains_it_alone(search):
     with search.database.begin() as connection:
         runs = [{"round": "choose", "role": "candidate", "number": 0, "seed": 7}]
         confirmations.add(connection, search.study_id, runs)
-    desk = make_desk(search, tiny_task())
+    context = make_desk(search, tiny_task())
     others = [Claim(id=99, attempt=1, worker="host:1:1")]
     for deaths in range(2):
-        trial, run = next_trial(desk, others), next_run(desk, others)
+        trial, run = next_trial(context, others), next_run(context, others)
         assert (trial.name, trial.deaths, run.deaths) == ("trial 0", deaths, deaths)
         search.reap(dead=["host:1:1"])
-    assert next_trial(desk, others).name == "trial 1"
-    assert next_run(desk, others) is None
-    trial, run = next_trial(desk, ()), next_run(desk, ())
+    assert next_trial(context, others).name == "trial 1"
+    assert next_run(context, others) is None
+    trial, run = next_trial(context, ()), next_run(context, ())
     assert (trial.name, trial.deaths, run.deaths) == ("trial 0", 2, 2)
 
 
@@ -702,7 +702,7 @@ def test_what_a_dead_worker_held_is_free_again_and_is_not_blamed_twice(search):
 
 
 def test_a_range_test_and_a_confirmation_are_blamed_too(database):
-    search = make_search(database)
+    search = make_study(database)
     with database.begin() as connection:
         test = {"optimizer": "sgd", "seeds": 1, "epochs_reserved": 2.0}
         range_tests.add(connection, search.study_id, [test])
@@ -731,7 +731,7 @@ def test_a_range_test_and_a_confirmation_are_blamed_too(database):
 
 
 def test_a_worked_study_is_the_same_in_optuna_and_here(database):
-    search = make_search(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE], textbook=1)
+    search = make_study(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE], textbook=1)
     work(search)
     rows, theirs = trial_rows(search), search.study.trials
     states = {

@@ -18,11 +18,11 @@ from side_by_side import (
     train_together,
 )
 from sites import assert_exact, what_came_out
-from tiny_studies import LEASE, STEPS_PER_EPOCH, make_search, opened
+from tiny_studies import LEASE, STEPS_PER_EPOCH, make_study, opened
 
 from lrsearch.storage import checkpoints as saved
 from lrsearch.storage import claims, leases, trials
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.worker import checkpoints as worker_checkpoints
 from lrsearch.worker import choose_engine, job_trainer, training_loop
 from lrsearch.worker.search_trial import next_trial
@@ -37,8 +37,8 @@ def engines(monkeypatch):
     """The engines of several places that were made, all of them side by side."""
     made = []
 
-    def make(desk, choice, recipe):
-        engine = engine_for(desk, choice, recipe)
+    def make(context, choice, recipe):
+        engine = engine_for(context, choice, recipe)
         if isinstance(engine, SideBySide):
             made.append(engine)
         return engine
@@ -56,7 +56,7 @@ def study(database, tmp_path):
     def make(recipes, **changes):
         fields = {"checkpoints": str(tmp_path / "checkpoints"), "pruning": "none"}
         fields |= {"enqueue": recipes, "budget": {"trials": len(recipes)}}
-        return make_search(database, **{**fields, **changes})
+        return make_study(database, **{**fields, **changes})
 
     return make
 
@@ -91,17 +91,19 @@ def holders(search):
 
 def only_one(source):
     """Gives one job, and then says that there is none."""
-    return lambda desk, known: None if known else source(desk, known)
+    return lambda context, known: None if known else source(context, known)
 
 
-def train_until(search, engines, step, size, source=next_trial, **desk):
+def train_until(search, engines, step, size, source=next_trial, **context):
     """Be a worker that is asked to stop at this step of its engine's first trial."""
     done = len(engines)
 
     def stop():
-        return any(engine.slots and engine.slots[0].step >= step for engine in engines[done:])
+        return any(
+            engine.trainings and engine.trainings[0].step >= step for engine in engines[done:]
+        )
 
-    make_crew(search, size, stop=stop, **desk).train(source)
+    make_crew(search, size, stop=stop, **context).train(source)
 
 
 def sgd(number):
@@ -145,7 +147,7 @@ def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(st
     )
 
     def within_the_second_epoch():
-        steps = [slot.step for engine in made for slot in engine.slots]
+        steps = [training.step for engine in made for training in engine.trainings]
         return any(step > STEPS_PER_EPOCH and step % STEPS_PER_EPOCH for step in steps)
 
     make_crew(together, 3, stop=within_the_second_epoch).train(next_trial)
@@ -174,10 +176,10 @@ def test_the_last_of_a_cohort_go_on_alone_where_that_is_faster(study, engines, c
     """From where they stand, with the rows that they have."""
     together = study([POISON, *sgd(2)], confirm="none")
     alone = study([POISON, *sgd(2)], confirm="none", name="alone")
-    crew = make_crew(together, 2)
-    crew.choice = replace(crew.choice, timings={})
+    trainer = make_crew(together, 2)
+    trainer.choice = replace(trainer.choice, timings={})
     caplog.set_level("INFO", logger="lrsearch")
-    assert crew.train(next_trial)
+    assert trainer.train(next_trial)
     assert engines[0].joined == [[], [0], [6]]
     line = "the last of a cohort go on one by one, equal to rounding: trial 2"
     assert [message for message in caplog.messages if "rounding" in message] == [line]
@@ -211,27 +213,27 @@ def test_params_that_differ_do_not_train_together(study, engines):
 
 def test_one_that_is_stopped_or_lost_leaves_the_others_alone(study, engines, caplog):
     search = study(sgd(4), confirm="none")
-    crew = make_crew(search, 4)
+    trainer = make_crew(search, 4)
     once = []
 
     def meanwhile():
-        if once or not engines or engines[0].slots[0].step < 6:
+        if once or not engines or engines[0].trainings[0].step < 6:
             return False
-        first, second, *_ = crew.desk.keeper._held
+        first, second, *_ = trainer.context.renewer._held
         first.stop = second.lost = True
         with search.database.begin() as connection:
             assert claims.release(connection, second.claim)
             once.append(trials.take_over(connection, search.study_id, "thief:1:1", LEASE))
         return False
 
-    crew.desk = replace(crew.desk, stop=meanwhile)
-    crew.train(next_trial)
+    trainer.context = replace(trainer.context, stop=meanwhile)
+    trainer.train(next_trial)
     first, second, *others = rows_of(search)
     assert (first["state"], first["reason"]) == ("pruned", "stopped by lrsearch trial stop")
     assert (second["state"], second["worker"], second["attempt"]) == ("running", "thief:1:1", 2)
     assert [row["state"] for row in others] == ["complete"] * 2
     assert caplog.messages == ["trial 1 was taken over: its lease had ended; dropped"]
-    assert crew.desk.keeper._held == ()
+    assert trainer.context.renewer._held == ()
 
 
 def test_where_it_may_be_anyones_fault_each_goes_on_alone(study, engines, caplog):
@@ -254,7 +256,7 @@ def be_killed(url):
     torch.set_num_threads(1)
     train_together(3)
     with opened(url) as database:
-        search = Search.open(database, "tiny")
+        search = OpenStudy.open(database, "tiny")
         Worker(search, calm_task(killing_loss), CPU, Stop()).run()
 
 
@@ -277,9 +279,9 @@ def test_a_cohort_is_saved_where_an_epoch_ends(study, engines, monkeypatch, size
     monkeypatch.setattr(worker_checkpoints, "COST_FACTOR", 0.0)
     steps = []
 
-    def save(self, claim, slot, pending=()):
-        steps.append(slot.step)
-        self._stands(slot)
+    def save(self, claim, training, pending=()):
+        steps.append(training.step)
+        self._stands(training)
 
     monkeypatch.setattr(worker_checkpoints.Checkpoints, "save", save)
     search = study(sgd(3), confirm="none", checkpoints={"every": 1e-9})

@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from processes import finish, in_process, until
 from sqlalchemy import MetaData, create_engine, func, insert, inspect, select, text
 from sqlalchemy.exc import IntegrityError
-from tiny_studies import LEASE, ask, curve_row, ended, make_search, opened, work
+from tiny_studies import LEASE, ask, curve_row, ended, make_study, opened, work
 
 from lrsearch.errors import StorageError
 from lrsearch.report.summary import trial_rows
@@ -53,10 +53,10 @@ OLD, NEW = "host:1:1", "host:2:2"
 @pytest.fixture
 def study(database):
     """The id of a study with nothing asked of it yet."""
-    return make_study(database)
+    return insert_study(database)
 
 
-def make_study(database, name="tiny", budget=None):
+def insert_study(database, name="tiny", budget=None):
     """A study's rows without Optuna's help, which takes longer than most of these tests."""
     budget = budget or {"trials": 12}
     with database.begin() as connection:
@@ -128,7 +128,7 @@ def take_all_tickets(url, study):
 
 
 def test_eight_processes_take_exactly_the_budgets_tickets(database, prepared_url):
-    study = make_study(database, budget={"trials": 60})
+    study = insert_study(database, budget={"trials": 60})
     processes = [in_process(take_all_tickets, prepared_url, study) for _ in range(8)]
     assert finish(*processes) == [0] * 8
     with database.read() as connection:
@@ -195,12 +195,12 @@ def test_a_paused_or_stopped_study_starts_no_trial(database, study, state):
 
 
 def test_a_study_without_a_total_of_trials_goes_on(database):
-    study = make_study(database, budget={"total_epochs": 1000})
+    study = insert_study(database, budget={"total_epochs": 1000})
     assert [start(database, study)["ticket"] for _ in range(20)] == list(range(1, 21))
 
 
 def test_total_epochs_are_never_exceeded_whatever_ends_when(database):
-    study = make_study(database, budget={"total_epochs": 100})
+    study = insert_study(database, budget={"total_epochs": 100})
     chance, running, ended_trials = random.Random(0), [], 0
     while True:
         row = start(database, study, keep=0.25)
@@ -223,7 +223,7 @@ def test_total_epochs_are_never_exceeded_whatever_ends_when(database):
 
 
 def test_eight_threads_reserve_no_more_epochs_than_there_are(database):
-    study = make_study(database, budget={"total_epochs": 42})
+    study = insert_study(database, budget={"total_epochs": 42})
     with ThreadPoolExecutor(8) as threads:
         rows = list(threads.map(lambda i: start(database, study, f"w{i}"), range(24)))
     assert sum(row is not None for row in rows) == 10
@@ -231,7 +231,7 @@ def test_eight_threads_reserve_no_more_epochs_than_there_are(database):
 
 
 def test_no_trial_starts_after_the_time(database):
-    study = make_study(database, budget={"time": 3600})
+    study = insert_study(database, budget={"time": 3600})
     assert start(database, study)["ticket"] == 1
     first = study_row(database, study)["first_ask_at"]
     assert start(database, study)["ticket"] == 2
@@ -244,7 +244,7 @@ def test_no_trial_starts_after_the_time(database):
 
 
 def test_the_clock_of_a_study_starts_with_its_first_trial(database):
-    study = make_study(database, budget={"time": 5})
+    study = insert_study(database, budget={"time": 5})
     change(database, study, created_at=0.0)
     with database.read() as connection:
         assert studies.elapsed(connection, study) == 0
@@ -255,7 +255,7 @@ def test_the_clock_of_a_study_starts_with_its_first_trial(database):
     "budget", [{"trials": 3}, {"total_epochs": 14}, {"trials": 9, "total_epochs": 14}]
 )
 def test_may_start_says_what_start_does(database, budget):
-    study = make_study(database, budget=budget)
+    study = insert_study(database, budget=budget)
     for _ in range(5):
         with database.read() as connection:
             expected = trials.may_start(connection, study, horizon=HORIZON, keep=0.0)
@@ -343,7 +343,7 @@ def test_each_enqueued_recipe_is_taken_once_by_eight_threads(database, study):
 
 
 def test_what_is_enqueued_in_one_study_stays_there(database, study):
-    other = make_study(database, name="other")
+    other = insert_study(database, name="other")
     with database.begin() as connection:
         studies.enqueue(connection, other, "enqueued", {"lr": 1})
     assert start(database, study)["kind"] == "sampled"
@@ -371,7 +371,7 @@ def test_a_takeover_keeps_the_ticket_and_raises_the_attempt(database, study):
 def test_only_the_trials_of_dead_workers_are_released(database, study):
     rows = [start(database, study, worker) for worker in ("a", "b", "c", "a")]
     end(database, rows[3])
-    other = make_study(database, name="other")
+    other = insert_study(database, name="other")
     elsewhere = start(database, other, "a")
     with database.begin() as connection:
         assert sorted(leases.holders(connection, study)) == ["a", "b", "c"]
@@ -518,7 +518,7 @@ def test_a_trial_taken_over_marks_its_rung_anew(database, study):
 
 
 def test_the_rungs_of_another_study_do_not_count(database, study):
-    other = make_study(database, name="other")
+    other = insert_study(database, name="other")
     for place in (study, other):
         with database.begin() as connection:
             row = trials.start(connection, place, OLD, LEASE, horizon=HORIZON, keep=0.0)
@@ -618,7 +618,7 @@ def test_extreme_but_finite_losses_are_exact(database, study):
 
 
 def test_curves_of_a_study_carry_the_trials_numbers(database):
-    search, other = make_search(database), make_search(database, name="other")
+    search, other = make_study(database), make_study(database, name="other")
     for owner, number in ((search, 0), (search, 1), (other, 0)):
         assignment = ask(owner)
         assert assignment.number == number
@@ -646,7 +646,7 @@ def test_a_validation_is_written_once(database, study):
 
 
 def test_a_study_is_found_by_name_and_by_id(database, study):
-    make_study(database, "other")
+    insert_study(database, "other")
     with database.read() as connection:
         assert studies.by_name(connection, "tiny") == studies.by_id(connection, study)
         names = [row["name"] for row in studies.everything(connection)]
@@ -712,11 +712,11 @@ def contents(database):
 @pytest.fixture
 def worked(database):
     """A study worked to its end, and what the database held before it was there."""
-    other = make_search(database, name="other", budget={"trials": 1})
+    other = make_study(database, name="other", budget={"trials": 1})
     other.tell(ask(other), ended(TrialState.FAILED))
     before = contents(database)
     baseline = {"optimizer": {"name": "sgd", "lr": 0.1}}
-    search = make_search(database, budget={"trials": 8}, baseline=baseline)
+    search = make_study(database, budget={"trials": 8}, baseline=baseline)
     test = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 20.0}
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, [test])
@@ -806,7 +806,7 @@ def test_a_released_run_is_claimed_again_and_fences_the_first(database, study):
 
 
 def test_a_cleared_confirmation_leaves_other_studies_alone(database, study):
-    other = make_study(database, name="other")
+    other = insert_study(database, name="other")
     for owner in (study, other):
         confirmation_runs(database, owner, 3)
     with database.begin() as connection:
@@ -1053,7 +1053,7 @@ def test_other_tenants_tables_are_untouched(postgres, tenants):
     before = dump(postgres, tenants)
     with opened(postgres.url(tenants)) as database:
         assert prepare(database)
-        search = make_search(database, budget={"trials": 4})
+        search = make_study(database, budget={"trials": 4})
         work(search)
         rows = trial_rows(search)
     assert len(rows) == 4
@@ -1081,7 +1081,7 @@ def test_a_search_path_of_the_users_own_does_not_lead_elsewhere(postgres, tenant
         with database.read() as connection:
             assert connection.execute(text("SELECT current_schema()")).scalar_one() == "lrsearch"
             assert connection.execute(text("SHOW statement_timeout")).scalar_one() == "54321ms"
-        make_search(database)
+        make_study(database)
     assert dump(postgres, tenants) == before
 
 
@@ -1112,7 +1112,7 @@ def test_a_role_that_owns_the_schema_needs_no_more(postgres, ordinary_role):
     postgres.execute(f"CREATE SCHEMA lrsearch AUTHORIZATION {role}", database=name)
     with opened(postgres.url(name, user=role, password="secret")) as database:
         assert prepare(database)
-        assert ask(make_search(database)).number == 0
+        assert ask(make_study(database)).number == 0
 
 
 # Where the database is
@@ -1137,7 +1137,7 @@ def test_an_unusual_sqlite_path_is_just_a_path(tmp_path, monkeypatch, name):
     monkeypatch.setenv("LRSEARCH_STORAGE", f"sqlite:///{path}")
     database = open_database(None, create=True)
     with closing(database):
-        search = make_search(database, budget={"trials": 2})
+        search = make_study(database, budget={"trials": 2})
         search.tell(ask(search), ended(TrialState.FAILED))
         assert len(search.study.trials) == 1
     assert path.is_file()
@@ -1150,7 +1150,7 @@ def test_a_relative_path_is_below_the_current_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("LRSEARCH_STORAGE", raising=False)
     with closing(open_database(None, create=True)) as database:
         assert database.path == tmp_path / "lrsearch.db"
-        make_search(database)
+        make_study(database)
     assert (tmp_path / "lrsearch.db").is_file()
 
 

@@ -6,9 +6,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
-from tiny_studies import ask, curve_row, ended, make_search, opened, passes_rung
+from tiny_studies import ask, curve_row, ended, make_study, opened, passes_rung
 
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding, history, rows
 from lrsearch.study.optuna.history import View
 from lrsearch.study.prepare_database import prepare
@@ -57,7 +57,7 @@ def run(search, count):
     return recipes
 
 
-class Stock(Search):
+class Stock(OpenStudy):
     """Draws from Optuna's own storage, which reads everything, as one would without a view."""
 
     def _begin(self, row, batch_size):
@@ -76,7 +76,7 @@ def test_the_view_gives_the_recipes_that_optunas_own_storage_gives(sqlite, direc
     changes = {"space": "default", "textbook": 0, "budget": {"trials": 40}}
     if direction == "maximize":
         changes["objective"] = {"metric": "mae", "direction": "maximize"}
-    make_search(sqlite, **changes)
+    make_study(sqlite, **changes)
     search = Stock.open(sqlite, "tiny")
     search.drawn, search.windows = [], LR
     search._range_tests_open = False
@@ -119,7 +119,7 @@ def tell_known(search, values):
 def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, monkeypatch, known):
     monkeypatch.setattr(history, "BEST", 3)
     monkeypatch.setattr(history, "LATEST", 5)
-    search = make_search(database, textbook=0, budget={"trials": 40})
+    search = make_study(database, textbook=0, budget={"trials": 40})
     chance = random.Random(known)
     tell_known(search, [[0.01, None, 0.5][i % 3] for i in range(known)])
     grown = look(search)
@@ -146,7 +146,7 @@ def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, 
 
 
 def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
-    search = make_search(database, textbook=0, budget={"trials": 40})
+    search = make_study(database, textbook=0, budget={"trials": 40})
     run(search, 16)
     told = {trial.number: trial for trial in search.all_trials()}
     seen = look(search).trials(but=0)
@@ -166,7 +166,7 @@ def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
 
 
 def test_a_trial_does_not_see_itself(sqlite):
-    search = make_search(sqlite, textbook=0)
+    search = make_study(sqlite, textbook=0)
     first, second = ask(search), ask(search)
     seen = look(search)
     assert [trial._trial_id for trial in seen.trials(but=first.trial_id)] == [second.trial_id]

@@ -10,7 +10,7 @@ from tiny_studies import (
     ask,
     curve_row,
     ended,
-    make_search,
+    make_study,
     opened,
     tiny_spec,
     tiny_task,
@@ -22,7 +22,7 @@ from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, curves, studies, trials
 from lrsearch.study.create import create_study
 from lrsearch.study.extend import extend_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import optuna_storage, prepare
 from lrsearch.trial.states import TrialState
 
@@ -104,7 +104,7 @@ def lone(tmp_path):
 @pytest.fixture
 def old(database):
     """An ended study of eight trials."""
-    search = make_search(database, name="old", space=SPACE, budget={"trials": 8})
+    search = make_study(database, name="old", space=SPACE, budget={"trials": 8})
     play(search, 8)
     return search
 
@@ -117,7 +117,7 @@ def test_the_best_recipes_of_an_earlier_study_come_after_the_users_own(old):
     ranked = sorted(
         (row for row in trial_rows(old) if row["state"] == "complete"), key=lambda r: r["value"]
     )
-    search = make_search(
+    search = make_study(
         old.database,
         space=SPACE,
         seed=11,
@@ -138,13 +138,13 @@ def test_the_best_recipes_of_an_earlier_study_come_after_the_users_own(old):
 
 def test_a_recipe_that_named_its_own_batch_size_keeps_it(lone):
     own = {"optimizer": {"name": "adamw", "lr": BEST_LR}, "schedule": "cosine", "batch_size": 8}
-    play(make_search(lone, name="old", space=SPACE, enqueue=[own], budget={"trials": 4}), 4)
-    warm = make_search(lone, space=SPACE, warm_start=["old"], budget={"trials": 3})
+    play(make_study(lone, name="old", space=SPACE, enqueue=[own], budget={"trials": 4}), 4)
+    warm = make_study(lone, space=SPACE, warm_start=["old"], budget={"trials": 3})
     assert [recipe.batch_size for recipe in play(warm, 3)] == [8, 16, 16]
 
 
 def test_the_trials_of_an_earlier_study_are_known_to_the_sampler_alone(old):
-    search = make_search(old.database, space=SPACE, warm_start=["old"], budget={"trials": 5})
+    search = make_study(old.database, space=SPACE, warm_start=["old"], budget={"trials": 5})
     summary = summarize(search)
     assert sum(summary["counts"].values()) == 0
     assert summary["best"] is None
@@ -180,7 +180,7 @@ def test_the_confirmed_winner_comes_first(old):
     run = {"round": "report", "role": "winner", "number": ranked[4]["trial"], "seed": 1}
     with old.database.begin() as connection:
         confirmations.add(connection, old.study_id, [run])
-    search = make_search(
+    search = make_study(
         old.database, space=SPACE, warm_start=[{"study": "old", "top": 2}], budget={"trials": 3}
     )
     lrs = [recipe.optimizer["lr"] for recipe in play(search, 2)]
@@ -195,7 +195,7 @@ def test_values_of_another_problem_are_not_told_but_recipes_are_tried(old):
         "accumulate": {"accumulate": 2},
     }
     for index, (what, changes) in enumerate(others.items()):
-        search = make_search(
+        search = make_study(
             old.database, name=f"new-{index}", space=SPACE, warm_start=["old"], **changes
         )
         (lesson,) = origin(search)["warm_start"]
@@ -207,7 +207,7 @@ def test_values_of_another_problem_are_not_told_but_recipes_are_tried(old):
 
 def test_a_study_continued_is_not_warmed_again(old):
     fields = {"space": SPACE, "warm_start": ["old"], "budget": {"trials": 4}}
-    search = make_search(old.database, **fields)
+    search = make_study(old.database, **fields)
     play(search, 2)
     old.delete()
     again, new = create_study(
@@ -232,14 +232,14 @@ def test_a_study_continued_is_not_warmed_again(old):
 
 
 def test_an_extension_keeps_what_its_study_knew(old):
-    search = make_search(old.database, space=SPACE, warm_start=["old"], budget={"trials": 5})
+    search = make_study(old.database, space=SPACE, warm_start=["old"], budget={"trials": 5})
     play(search, 4)
     wider = {**SPACE, "schedules": ["cosine", "linear"]}
     plain_study(optuna_storage(old.database), count=3)
     spec = tiny_spec(space=wider, warm_start=["old", entry()], budget={"trials": 20})
     done = extend_study(search, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH)
     assert (done.taken, done.known) == (4, 8 + 3)
-    new = Search.open(search.database, "tiny")
+    new = OpenStudy.open(search.database, "tiny")
     assert [trial.values for trial in new.all_trials()][:8] == [t.values for t in old.all_trials()]
     play(new, 3)
     assert [row["trial"] for row in trial_rows(new)] == list(range(7))
@@ -258,7 +258,7 @@ def theirs(tmp_path):
 def test_a_plain_study_teaches_the_sampler_and_its_best_are_tried(database, theirs):
     study, url = theirs
     before = study.trials
-    search = make_search(
+    search = make_study(
         database, space=SPACE, warm_start=[entry(storage=url)], budget={"trials": 5}
     )
     told = search.all_trials()
@@ -282,7 +282,7 @@ def test_the_first_samples_are_near_the_optimum_that_others_found(lone, tmp_path
     url, near = f"sqlite:///{tmp_path}/theirs.db", {}
     plain_study(url, count=30)
     for name, earlier in (("warm", [entry(storage=url, top=0)]), ("cold", [])):
-        search = make_search(lone, name=name, space=SPACE, seed=5, warm_start=earlier)
+        search = make_study(lone, name=name, space=SPACE, seed=5, warm_start=earlier)
         lrs = [recipe.optimizer["lr"] for recipe in play(search, 10)]
         near[name] = sum(abs(math.log10(lr / BEST_LR)) < 0.5 for lr in lrs)
     assert near["warm"] >= 5
@@ -303,7 +303,7 @@ def test_what_diverged_elsewhere_is_infeasible_here(database):
     plain_study(optuna_storage(database), count=7, objective=train)
 
     def states(name, **changes):
-        search = make_search(database, name=name, space=SPACE, warm_start=[entry(**changes)])
+        search = make_study(database, name=name, space=SPACE, warm_start=[entry(**changes)])
         found = [
             "diverged" if max(trial.constraints.values()) > 0 else trial.state.name
             for trial in search.all_trials()
@@ -313,7 +313,7 @@ def test_what_diverged_elsewhere_is_infeasible_here(database):
     assert states("a") == (["COMPLETE", "diverged", "COMPLETE", "COMPLETE"], 3)
     found, unusable = states("b", failed="diverged")
     assert (found, unusable) == (["COMPLETE", "diverged", "diverged", "COMPLETE", "COMPLETE"], 2)
-    told = Search.open(database, "b").all_trials()[1]
+    told = OpenStudy.open(database, "b").all_trials()[1]
     assert told.state == OptunaState.PRUNED
     assert all(math.isfinite(value) for value in told.intermediate_values.values())
 
@@ -326,7 +326,7 @@ def test_an_optimizer_that_was_a_choice_there_is_one_here(lone):
     plain_study(optuna_storage(lone), count=12, objective=train)
     theirs = optuna.load_study(study_name="theirs", storage=optuna_storage(lone))
     names = [trial.params["opt"] for trial in theirs.trials]
-    search = make_search(
+    search = make_study(
         lone,
         space={**SPACE, "optimizers": {"adamw": {"lr": LR, "beta1": 0.9, "weight_decay": 0.01}}},
         warm_start=[
@@ -344,7 +344,7 @@ def test_an_optimizer_that_was_a_choice_there_is_one_here(lone):
 
 def test_a_warm_study_trains_for_real(lone, theirs):
     _, url = theirs
-    search = make_search(lone, space=SPACE, warm_start=[entry(storage=url)], budget={"trials": 6})
+    search = make_study(lone, space=SPACE, warm_start=[entry(storage=url)], budget={"trials": 6})
     work(search)
     summary = summarize(search)
     assert summary["state"] == "finished"
@@ -386,7 +386,7 @@ def test_entries_that_cannot_be_used_are_one_line_and_make_nothing(old, theirs, 
     ]
     for given, kind, line in cases:
         with pytest.raises(kind, match=line):
-            make_search(database, space=SPACE, warm_start=[given])
+            make_study(database, space=SPACE, warm_start=[given])
     assert optuna.get_all_study_names(optuna_storage(database)) == ["old"]
     with database.read() as connection:
         assert studies.by_name(connection, "tiny") is None
@@ -395,4 +395,4 @@ def test_entries_that_cannot_be_used_are_one_line_and_make_nothing(old, theirs, 
 def test_the_name_of_a_plain_study_is_not_taken(lone):
     plain_study(optuna_storage(lone), count=1, name="tiny")
     with pytest.raises(StudyError, match="'tiny' is the name of a plain Optuna study"):
-        make_search(lone)
+        make_study(lone)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_studies import ask, curve_row, ended, make_search
+from tiny_studies import ask, curve_row, ended, make_study
 
 from lrsearch.advice.lr_edges import divergence_edge, range_edge, stability_edge
 from lrsearch.advice.more_trials import LEAST_TRIALS, expected_best, gain_of_doubling
@@ -226,7 +226,7 @@ def test_a_study_says_what_more_trials_would_bring_and_where_its_answer_lies(tmp
         for lr in [6.0] + [0.1 * 1.05**i for i in range(LEAST_TRIALS)]
     ]
     database = open_database(f"sqlite:///{tmp_path}/study.db", create=True)
-    search = make_search(database, space=space, enqueue=given, budget={"trials": 40})
+    search = make_study(database, space=space, enqueue=given, budget={"trials": 40})
     for i in range(LEAST_TRIALS):
         trial = ask(search)
         before = reviewed(search)["advice"] if i == LEAST_TRIALS - 1 else None

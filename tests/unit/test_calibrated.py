@@ -120,13 +120,13 @@ def test_a_set_that_is_sorted_without_error_has_a_loss_above_none():
 def test_validations_have_it_where_the_study_asks_for_it(precision):
     recipe = small.make_recipe(precision=precision)
     task = small.make_task(model=lambda: nn.Linear(small.FEATURES, small.CLASSES))
-    [(slot, rows)] = alone([recipe], task, **CALIBRATED)
+    [(training, rows)] = alone([recipe], task, **CALIBRATED)
     [(_, without)] = alone([recipe], task)
     assert [row.val_loss for row in rows] == [row.val_loss for row in without]
     assert all(row.metrics.keys() == {"accuracy"} for row in without)
-    model, last = slot.model.eval(), rows[-1]
-    for weights, metrics in ((None, last.metrics), (slot.ema.weights(), last.metrics_ema)):
-        with torch.no_grad(), slot.autocast():
+    model, last = training.model.eval(), rows[-1]
+    for weights, metrics in ((None, last.metrics), (training.ema.weights(), last.metrics_ema)):
+        with torch.no_grad(), training.autocast():
             output = torch.func.functional_call(model, weights or {}, small.VALIDATION[0])
         target = small.VALIDATION[1]
         expected = searched(cross_entropy, output, target)

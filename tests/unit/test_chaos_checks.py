@@ -12,7 +12,7 @@ from tiny_studies import opened
 
 from lrsearch.storage import tables
 from lrsearch.study.create import create_study
-from lrsearch.study.open_study import Search
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import load_task
 from lrsearch.worker.worker import Stop, Worker
 
@@ -42,7 +42,7 @@ def calm(_sqlite_template, tmp_path_factory):
 
 def look(folder):
     with opened(f"sqlite:///{folder}/study.db") as database:
-        return chaos_checks.look(Search.open(database, chaos_site.STUDY))
+        return chaos_checks.look(OpenStudy.open(database, chaos_site.STUDY))
 
 
 def budget(found):

@@ -182,20 +182,20 @@ class FakeEngine:
     """It stops at every tenth step, as at the end of an epoch, and draws random numbers."""
 
     def __init__(self, machine, size):
-        self.machine, self.size, self.slots = machine, size, []
+        self.machine, self.size, self.trainings = machine, size, []
 
     def admit(self, recipe):
         torch.manual_seed(0)
         self.machine.admitted.append((self.size, recipe))
-        self.slots.append(SimpleNamespace(step=0, parameters=[torch.zeros(250)]))
+        self.trainings.append(SimpleNamespace(step=0, parameters=[torch.zeros(250)]))
 
     def advance(self, steps):
         seconds = self.machine.timings[self.size]
         if isinstance(seconds, Exception):
             raise seconds
-        for slot in self.slots:
-            done = min(steps, 10 - slot.step % 10)
-            slot.step += done
+        for training in self.trainings:
+            done = min(steps, 10 - training.step % 10)
+            training.step += done
         self.machine.now += seconds * self.size * done
 
 

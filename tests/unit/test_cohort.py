@@ -60,9 +60,9 @@ def recipe_of(kind, schedule, warmup=0.0, **changes):
 
 
 def close(trained, expected, tolerance=ROUNDING):
-    for (slot, rows), (other, wanted) in zip(trained, expected, strict=True):
-        assert slot.diverged is None
-        assert difference(slot.kept, other.kept) < tolerance, slot.recipe.title()
+    for (training, rows), (other, wanted) in zip(trained, expected, strict=True):
+        assert training.diverged is None
+        assert difference(training.kept, other.kept) < tolerance, training.recipe.title()
         assert [row.step for row in rows] == [row.step for row in wanted]
         mine, theirs = ([row.val_loss for row in some] for some in (rows, wanted))
         assert mine == pytest.approx(theirs, rel=tolerance * 100)
@@ -119,7 +119,7 @@ def test_the_same_holds_for_the_plain_loop():
     """In float64, against torch without lrsearch."""
     recipe = recipe_of("sgd momentum", "cosine")
     other = recipe_of("adamw", "step")
-    [(slot, rows), _] = drive(make_cohort(2, doubled(), recipe), [recipe, other])
+    [(training, rows), _] = drive(make_cohort(2, doubled(), recipe), [recipe, other])
     task = doubled()
     weights, losses, _ = reference.train(
         task.model,
@@ -132,7 +132,7 @@ def test_the_same_holds_for_the_plain_loop():
         epochs=EPOCHS,
         batch_size=16,
     )
-    assert difference(list(weights.values()), slot.kept[: len(weights)]) < ROUNDING
+    assert difference(list(weights.values()), training.kept[: len(weights)]) < ROUNDING
     assert [row.val_loss for row in rows] == pytest.approx(losses, rel=1e-10)
 
 
@@ -146,8 +146,8 @@ def test_single_precision_differs_by_rounding(precision):
     recipes = [recipe_of(name, "cosine", precision=precision, epochs=2) for name in KINDS]
     task = make_task(model=plain_model)
     trained = drive(make_cohort(len(recipes), task, recipes[0]), recipes)
-    for (slot, _), (other, _) in zip(trained, alone(recipes, task), strict=True):
-        assert difference(slot.kept, other.kept) < (1e-3 if precision == "fp32" else 0.3)
+    for (training, _), (other, _) in zip(trained, alone(recipes, task), strict=True):
+        assert difference(training.kept, other.kept) < (1e-3 if precision == "fp32" else 0.3)
 
 
 # Who else is in it
@@ -175,15 +175,15 @@ def test_joining_and_leaving_change_nothing_for_the_others(model):
             while waiting and cohort.may_join():
                 trained.append((cohort.admit(waiting.pop(0)), []))
             advance(cohort, trained)
-            for slot in cohort.slots[1:]:
-                if slot.epochs in leaving:
-                    cohort.drop(slot)
+            for training in cohort.trainings[1:]:
+                if training.epochs in leaving:
+                    cohort.drop(training)
         return trained[0]
 
-    slot, rows = trial_beside(MIXED[:3])
+    training, rows = trial_beside(MIXED[:3])
     for others, leaving in [((), ()), (MIXED[3:], (1, 2)), (MIXED[5:], (3,))]:
         other, again = trial_beside(others, leaving)
-        assert same(slot.kept, other.kept)
+        assert same(training.kept, other.kept)
         assert [row.val_loss for row in rows] == [row.val_loss for row in again]
 
 
@@ -194,16 +194,16 @@ def test_a_cohort_that_shrinks_changes_nothing_for_those_who_stay():
     cohort = make_cohort(8, task, recipes[0])
     trained = [(cohort.admit(recipe), []) for recipe in recipes]
     sizes = []
-    while cohort.slots:
+    while cohort.trainings:
         advance(cohort, trained)
-        for slot in cohort.slots[2::2]:
-            cohort.drop(slot)
+        for training in cohort.trainings[2::2]:
+            cohort.drop(training)
         cohort.shrink()
         sizes.append(cohort.size)
     assert sizes == [8, 4, 2, 2] or sizes[-1] == 2
-    for (slot, rows), (other, wanted) in zip(trained, whole, strict=True):
-        if slot.done:
-            assert same(slot.kept, other.kept)
+    for (training, rows), (other, wanted) in zip(trained, whole, strict=True):
+        if training.done:
+            assert same(training.kept, other.kept)
             assert [row.val_loss for row in rows] == [row.val_loss for row in wanted]
 
 
@@ -229,19 +229,19 @@ def test_a_cohort_that_is_resumed_goes_on_to_the_same_bits(model, step):
     advance(first, trained, 6)
     if step > 6:
         first.advance(step - 6)
-    saved = [checkpoint_state.pack(slot) for slot, _ in trained]
+    saved = [checkpoint_state.pack(training) for training, _ in trained]
     torch.manual_seed(99)
     second = make_cohort(4, task, recipes[0])
     resumed = []
     for recipe, data in zip(recipes, saved, strict=True):
-        slot = second.admit(recipe)
-        assert checkpoint_state.unpack(slot, data) == []
-        resumed.append((slot, []))
-    assert all(second.fits(slot) for slot, _ in resumed)
-    while second.slots:
+        training = second.admit(recipe)
+        assert checkpoint_state.unpack(training, data) == []
+        resumed.append((training, []))
+    assert all(second.fits(training) for training, _ in resumed)
+    while second.trainings:
         advance(second, resumed)
-    for (slot, _), (other, _) in zip(resumed, whole, strict=True):
-        assert same(slot.kept, other.kept)
+    for (training, _), (other, _) in zip(resumed, whole, strict=True):
+        assert same(training.kept, other.kept)
 
 
 @pytest.mark.usefixtures("float64")
@@ -261,13 +261,13 @@ def test_a_trial_of_a_cohort_goes_on_alone_and_one_alone_in_a_cohort(kind):
     ]
     for before, after in (engines, engines[::-1]):
         first = before()
-        slot = first.admit(recipe)
-        advance(first, [(slot, [])])
+        training = first.admit(recipe)
+        advance(first, [(training, [])])
         first.advance(3)
         second = after()
         resumed = second.admit(recipe)
-        assert checkpoint_state.unpack(resumed, checkpoint_state.pack(slot)) == []
-        while second.slots:
+        assert checkpoint_state.unpack(resumed, checkpoint_state.pack(training)) == []
+        while second.trainings:
             advance(second, [(resumed, [])])
         assert difference(resumed.kept, expected.kept) < ROUNDING
 
@@ -276,12 +276,12 @@ def test_one_that_stands_elsewhere_in_its_epoch_does_not_fit():
     recipe = recipe_of("sgd", "cosine", epochs=3)
     task = make_task(model=no_dropout)
     first = make_cohort(2, task, recipe)
-    slot = first.admit(recipe)
+    training = first.admit(recipe)
     first.advance(3)
     second = make_cohort(2, task, recipe)
     second.admit(recipe)
     other = second.admit(recipe)
-    checkpoint_state.unpack(other, checkpoint_state.pack(slot))
+    checkpoint_state.unpack(other, checkpoint_state.pack(training))
     assert not second.fits(other)
     second.drop(other)
     assert second.may_join()
@@ -305,9 +305,9 @@ def test_one_that_does_not_fit_leaves_the_random_numbers_of_those_who_stay(begun
     task, recipe = make_task(model=with_dropout), recipe_of("sgd", "cosine", epochs=2)
     [(expected, _)] = drive(make_cohort(2, task, recipe), [recipe])
     first = make_cohort(2, task, recipe)
-    slot = first.admit(recipe)
+    training = first.admit(recipe)
     first.advance(4)
-    saved = checkpoint_state.pack(slot)
+    saved = checkpoint_state.pack(training)
     second = make_cohort(2, task, recipe)
     stays = second.admit(recipe)
     if begun:
@@ -317,7 +317,7 @@ def test_one_that_does_not_fit_leaves_the_random_numbers_of_those_who_stay(begun
         checkpoint_state.unpack(goes, saved)
     assert not second.fits(goes)
     second.drop(goes)
-    while second.slots:
+    while second.trainings:
         advance(second, [(stays, [])])
     assert same(stays.kept, expected.kept)
 
@@ -385,7 +385,7 @@ def test_each_trial_scales_its_own_loss():
     cohort = make_cohort(2, task, recipes[0])
     trained = [(cohort.admit(recipe), []) for recipe in recipes]
     trained[0][0].scaler._init_scale = 2.0**40
-    while cohort.slots:
+    while cohort.trainings:
         advance(cohort, trained)
     (first, _), (second, _) = trained
     assert first.scaler.get_scale() < 2.0**40
@@ -421,7 +421,7 @@ def test_what_cannot_go_on_leaves_every_trial_at_its_last_step(monkeypatch):
     cohort = make_cohort(2, task, recipes[0])
     trained = [(cohort.admit(recipe), []) for recipe in recipes]
     advance(cohort, trained)
-    before, state = [numbers(slot) for slot, _ in trained], torch.get_rng_state()
+    before, state = [numbers(training) for training, _ in trained], torch.get_rng_state()
     real = Stacked.gradients
 
     def gradients(self, *arguments, **how):
@@ -431,8 +431,10 @@ def test_what_cannot_go_on_leaves_every_trial_at_its_last_step(monkeypatch):
     monkeypatch.setattr(Stacked, "gradients", gradients)
     with pytest.raises(CohortError, match="one trial at a time"):
         cohort.advance(1)
-    assert [slot.step for slot, _ in trained] == [6, 6]
-    assert all(same(numbers(slot), kept) for (slot, _), kept in zip(trained, before, strict=True))
+    assert [training.step for training, _ in trained] == [6, 6]
+    assert all(
+        same(numbers(training), kept) for (training, _), kept in zip(trained, before, strict=True)
+    )
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -440,10 +442,10 @@ def test_a_diverged_trial_leaves_the_others_alone():
     task = make_task(model=no_dropout)
     good = recipe_of("adamw", "cosine", epochs=4)
     bad = recipe_of("sgd", "constant", epochs=4, optimizer={"name": "sgd", "lr": 1e6})
-    [(slot, _), (wild, _)] = drive(make_cohort(2, task, good), [good, bad])
+    [(training, _), (wild, _)] = drive(make_cohort(2, task, good), [good, bad])
     [(calm, _), _] = drive(make_cohort(2, task, good), [good, good])
     assert wild.diverged is not None
-    assert same(slot.kept, calm.kept)
+    assert same(training.kept, calm.kept)
     [_, (by_itself, _)] = alone([good, bad], task)
     assert wild.diverged.split(" step ")[1] == by_itself.diverged.split(" step ")[1]
 
@@ -470,10 +472,10 @@ def test_a_validation_that_raises_leaves_every_trial_before_it():
             engine.admit(recipe)
         engine.advance(1000)
     with pytest.raises(ValueError, match="no metric"):
-        cohort.validate(cohort.due(), with_ema=lambda slot: True)
-    assert [slot.validated for slot in cohort.slots] == [0, 0]
-    rows = cohort.validate(cohort.due(), with_ema=lambda slot: True)
-    wanted = other.validate(other.due(), with_ema=lambda slot: True)
+        cohort.validate(cohort.due(), with_ema=lambda training: True)
+    assert [training.validated for training in cohort.trainings] == [0, 0]
+    rows = cohort.validate(cohort.due(), with_ema=lambda training: True)
+    wanted = other.validate(other.due(), with_ema=lambda training: True)
     for row, expected in zip(rows, wanted, strict=True):
         assert (row.train_loss, row.val_loss) == (expected.train_loss, expected.val_loss)
     cohort.advance(1)  # and their optimizers are in training again

@@ -40,7 +40,7 @@ from lrsearch.task.task import LoadedTask
 from lrsearch.training import checkpoint_state
 from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache
-from lrsearch.training.training_run import CHECK_EVERY
+from lrsearch.training.trial_training import CHECK_EVERY
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH
 WARMUP = 0.25
@@ -359,11 +359,11 @@ def test_a_cohort_accumulates_as_a_trial_alone_does():
         for name in ("sgd nesterov", "adamw")
     ]
     cohort = Cohort(spec, TaskCache(loaded, CPU), recipes[0], 2)
-    slots = [cohort.admit(recipe) for recipe in recipes]
+    trainings = [cohort.admit(recipe) for recipe in recipes]
     rows = []
-    while not slots[0].done:
+    while not trainings[0].done:
         cohort.advance(1)
-        rows.append(cohort.validate(slots, with_ema=lambda slot: True))
+        rows.append(cohort.validate(trainings, with_ema=lambda training: True))
     for recipe, found in zip(recipes, zip(*rows, strict=True), strict=True):
         alone = run(make_training(recipe, task))
         assert [row.step for row in found] == [row.step for row in alone] == [1, 2, 3, 4]

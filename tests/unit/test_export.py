@@ -19,7 +19,7 @@ from lrsearch.export import FORMATS, export
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.training.data import make_splits
-from lrsearch.training.solo import Training
+from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import steps_per_epoch
 from lrsearch.trial.validations import make_plan
 
@@ -205,7 +205,7 @@ def lrsearch_training(recipe, validate_every):
         validate_rungs=validate_every.rungs,
         rungs=RUNGS,
     )
-    training = Training(small.make_task(), recipe, plan, splits, small.CPU)
+    training = SoloTraining(small.make_task(), recipe, plan, splits, small.CPU)
     rows = [asdict(row) for row in small.run(training)]
     assert training.diverged is None
     return training, rows

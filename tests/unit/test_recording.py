@@ -137,8 +137,8 @@ def test_what_is_repeated_gives_the_same_bits(make, changes, soon, monkeypatch):
     monkeypatch.setattr("lrsearch.training.fused.stacked.is_static", lambda *_: False)
     plain = drive(make_cohort(3, task, recipes[0]), recipes)
     assert len(soon) == 1
-    for (slot, rows), (other, wanted) in zip(repeated, plain, strict=True):
-        assert same(slot.kept, other.kept)
+    for (training, rows), (other, wanted) in zip(repeated, plain, strict=True):
+        assert same(training.kept, other.kept)
         assert [row.val_loss for row in rows] == [row.val_loss for row in wanted]
 
 

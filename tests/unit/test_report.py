@@ -12,7 +12,7 @@ import torch
 from markupsafe import escape
 from matplotlib.figure import Figure
 from ramps import make_ramp, make_result
-from tiny_studies import EPOCHS, LEASE, STEPS_PER_EPOCH, ask, curve_row, ended, make_search
+from tiny_studies import EPOCHS, LEASE, STEPS_PER_EPOCH, ask, curve_row, ended, make_study
 from torch import nn
 
 from lrsearch.errors import LrsearchError, StudyError
@@ -95,7 +95,7 @@ def make_mixed(database):
         recipe("adamw", 0.02),
         recipe("adamw", 0.03, "cosine"),
     ]
-    search = make_search(database, space=SPACE, baseline=BASELINE, enqueue=enqueued)
+    search = make_study(database, space=SPACE, baseline=BASELINE, enqueue=enqueued)
     finish(search, TrialState.COMPLETE, [2.0, 1.0, 0.8, 0.7, 0.6, 0.6, 0.6, 0.6])
     finish(search, TrialState.COMPLETE, [2.0, 1.0, 0.5, 0.6, 0.6, 0.6, 0.6, 0.9])
     rows = [curve_row(i + 1, val_loss=1.0 / (i + 1), lr=0.2 / 2 ** (i // 3)) for i in range(8)]
@@ -148,17 +148,17 @@ def test_hindsight_is_a_section_of_page_and_markdown(mixed):
 
 def test_the_plan_can_be_given(database):
     report = load(
-        make_search(database), planned={"search": 40.0, "confirm": 12.0, "range_test": None}
+        make_study(database), planned={"search": 40.0, "confirm": 12.0, "range_test": None}
     )
     assert report.cost.planned == {"search": 40.0, "confirm": 12.0}
 
 
 def test_a_budget_in_epochs_is_the_plan(database):
-    assert load(make_search(database, budget={"total_epochs": 20})).cost.planned == {"search": 20.0}
+    assert load(make_study(database, budget={"total_epochs": 20})).cost.planned == {"search": 20.0}
 
 
 def test_a_budget_in_time_plans_no_epochs(database):
-    assert load(make_search(database, budget={"time": "20m"})).cost.planned == {}
+    assert load(make_study(database, budget={"time": "20m"})).cost.planned == {}
 
 
 def test_the_best_complete_trial_stands_beside_the_baseline(mixed):
@@ -180,7 +180,7 @@ def test_the_history_improves_with_complete_trials_only(mixed):
 
 
 def test_a_metric_that_is_maximised_improves_upwards(database):
-    search = make_search(database, objective=ACCURACY)
+    search = make_study(database, objective=ACCURACY)
     for accuracies in ([0.5, 0.7], [0.6, 0.6], [0.2, 0.9]):
         finish(search, TrialState.COMPLETE, rows=scored(accuracies))
     report = load(search)
@@ -190,7 +190,7 @@ def test_a_metric_that_is_maximised_improves_upwards(database):
 
 
 def test_curves_are_those_of_the_best_five_and_the_baseline(database):
-    search = make_search(database, baseline=BASELINE)
+    search = make_study(database, baseline=BASELINE)
     finish(search, TrialState.COMPLETE, [9.0, 8.0])
     for i in range(7):
         finish(search, TrialState.COMPLETE, [1.0, 0.1 * (i + 1)])
@@ -203,7 +203,7 @@ def test_curves_are_those_of_the_best_five_and_the_baseline(database):
 
 
 def test_a_confirmed_trial_is_drawn_whatever_its_rank(database):
-    search = make_search(database)
+    search = make_study(database)
     ended_trials = [finish(search, TrialState.COMPLETE, [0.1 * (i + 1)]) for i in range(7)]
     report = load(search, [confirmed_entry(ended_trials[6])])
     assert [curve.trial for curve in report.curves] == [0, 1, 2, 3, 4, 6]
@@ -212,7 +212,7 @@ def test_a_confirmed_trial_is_drawn_whatever_its_rank(database):
 
 
 def test_the_curve_of_deployed_averages_is_theirs(database):
-    search = make_search(database, ema={"epochs": 1.0, "deploy": True})
+    search = make_study(database, ema={"epochs": 1.0, "deploy": True})
     rows = [curve_row(1, val_loss=2.0, val_loss_ema=0.4), curve_row(2, val_loss_ema=None)]
     finish(search, TrialState.COMPLETE, rows=rows)
     assert load(search).curves[0].values == (0.4, None)
@@ -289,7 +289,7 @@ def test_learning_rates_come_with_optimizer_state_and_value(mixed):
 
 
 def test_an_unknown_study_names_the_near_miss(database):
-    make_search(database, name="digits")
+    make_study(database, name="digits")
     with pytest.raises(StudyError, match="no study 'digit'; did you mean 'digits'"):
         load_report(database, "digit", ())
 
@@ -363,7 +363,7 @@ EDGE_CASES = [
 
 @pytest.mark.parametrize("case", EDGE_CASES)
 def test_every_edge_case_becomes_a_report_without_warnings(case, database, tmp_path):
-    search = make_search(database)
+    search = make_study(database)
     case(search)
     report = load(search)
     with warnings.catch_warnings():
@@ -376,7 +376,7 @@ def test_every_edge_case_becomes_a_report_without_warnings(case, database, tmp_p
 
 
 def test_a_metric_study_becomes_a_report_without_warnings(database, tmp_path):
-    search = make_search(database, objective=ACCURACY)
+    search = make_study(database, objective=ACCURACY)
     for accuracies in ([0.5, 0.7], [0.02, 0.03]):
         finish(search, TrialState.COMPLETE, rows=scored(accuracies))
     finish(search, TrialState.DIVERGED)
@@ -398,7 +398,7 @@ def lines(ax, word):
 
 @pytest.mark.parametrize(("objective", "edge"), [("val_loss", "top"), (ACCURACY, "bottom")])
 def test_diverged_trials_stand_at_the_worse_edge(objective, edge, database):
-    search = make_search(database, objective=objective)
+    search = make_study(database, objective=objective)
     finish(search, TrialState.COMPLETE, rows=scored([0.5]))
     finish(search, TrialState.DIVERGED)
     ax = draw_history(load(search))
@@ -420,18 +420,18 @@ def test_pruned_trials_are_hollow_and_complete_ones_filled(mixed):
 
 
 def test_losses_over_decades_are_on_a_log_scale_and_accuracies_never(database):
-    search = make_search(database)
+    search = make_study(database)
     for value in (0.01, 0.9):
         finish(search, TrialState.COMPLETE, [value])
     assert draw_history(load(search)).get_yscale() == "log"
-    accurate = make_search(database, name="accurate", objective=ACCURACY)
+    accurate = make_study(database, name="accurate", objective=ACCURACY)
     for value in (0.01, 0.9):
         finish(accurate, TrialState.COMPLETE, rows=scored([value]))
     assert draw_history(load(accurate)).get_yscale() == "linear"
 
 
 def test_losses_of_one_decade_are_on_a_linear_scale(database):
-    search = make_search(database)
+    search = make_study(database)
     for value in (0.1, 0.9):
         finish(search, TrialState.COMPLETE, [value])
     assert draw_history(load(search)).get_yscale() == "linear"
@@ -500,7 +500,7 @@ def test_learning_rates_that_are_decades_apart_are_on_a_log_scale(mixed):
 def test_momentum_has_a_panel_when_it_is_cycled(database):
     fields = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
     schedule = {"name": "one_cycle", "cycle_momentum": True}
-    search = make_search(database, enqueue=[{"optimizer": fields, "schedule": schedule}])
+    search = make_study(database, enqueue=[{"optimizer": fields, "schedule": schedule}])
     finish(search, TrialState.COMPLETE, [0.5, 0.4])
     top, bottom = figures.lr(load(search)).axes
     assert (top.get_ylabel(), bottom.get_ylabel()) == ("learning rate", "momentum")
@@ -531,7 +531,7 @@ def test_no_display_is_asked_for():
 
 
 def test_the_answer_is_the_confirmed_mean_with_its_interval(database):
-    search = make_search(database, baseline=BASELINE)
+    search = make_study(database, baseline=BASELINE)
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     best = finish(search, TrialState.COMPLETE, [0.2])
     second = finish(search, TrialState.COMPLETE, [0.25])
@@ -556,7 +556,7 @@ def test_the_answer_is_the_confirmed_mean_with_its_interval(database):
     ],
 )
 def test_the_baseline_is_judged_by_the_same_seeds(fields, verdict, database):
-    search = make_search(database, baseline=BASELINE)
+    search = make_study(database, baseline=BASELINE)
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     winner = finish(search, TrialState.COMPLETE, [0.2])
     tied = fields["mean"] == 0.45
@@ -566,7 +566,7 @@ def test_the_baseline_is_judged_by_the_same_seeds(fields, verdict, database):
 
 
 def test_a_single_confirmation_run_has_no_interval(database):
-    search = make_search(database)
+    search = make_study(database)
     trial = finish(search, TrialState.COMPLETE, [0.2])
     entry = confirmed_entry(trial, ci95=None, n=1, failed=1, values=[0.3], seeds=[4])
     (score, searched) = text_page.answer(load(search, [entry])).lines
@@ -576,7 +576,7 @@ def test_a_single_confirmation_run_has_no_interval(database):
 
 
 def test_the_page_says_why_it_is_recommended_and_what_the_search_promised(database):
-    search = make_search(database)
+    search = make_study(database)
     best = finish(search, TrialState.COMPLETE, [0.2])
     rival = finish(search, TrialState.COMPLETE, [0.25])
     beside = {"n": 6, "mean": 0.01, "ci95": (-0.02, 0.04), "p": 0.31}
@@ -606,7 +606,7 @@ def test_the_page_says_why_it_is_recommended_and_what_the_search_promised(databa
 
 @pytest.mark.parametrize("role", ["winner", "baseline"])
 def test_a_baseline_that_beats_the_search_is_the_answer(database, role):
-    search = make_search(database, baseline=BASELINE)
+    search = make_study(database, baseline=BASELINE)
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     winner = finish(search, TrialState.COMPLETE, [0.2])
     entries = [confirmed_entry(baseline, role), confirmed_entry(winner, "rival", mean=0.5)]
@@ -616,7 +616,7 @@ def test_a_baseline_that_beats_the_search_is_the_answer(database, role):
 
 
 def test_what_a_pruned_trial_had_is_said_to_be_of_then(database):
-    search = make_search(database)
+    search = make_study(database)
     best = finish(search, TrialState.COMPLETE, [0.2])
     pruned = finish(search, TrialState.PRUNED, [0.6])
     searched = text_page.answer(load(search, [confirmed_entry(pruned)])).lines[1]
@@ -632,7 +632,7 @@ def test_an_unconfirmed_best_is_said_to_be_one(mixed):
 
 
 def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
-    search = make_search(database, objective=ACCURACY)
+    search = make_study(database, objective=ACCURACY)
     rows = [curve_row(1, metrics={"accuracy": 0.5, "mae": 0.0, "odd": None})]
     finish(search, TrialState.COMPLETE, rows=rows)
     assert text_page.answer(load(search)).lines[0].startswith("accuracy 0.5, mae 0 in trial 0")
@@ -649,7 +649,7 @@ def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
     ],
 )
 def test_no_answer_says_why(case, line, database):
-    search = make_search(database)
+    search = make_study(database)
     case(search)
     answer = text_page.answer(load(search))
     assert (answer.heading, answer.recipe, answer.lines) == ("No answer yet", None, (line,))
@@ -665,7 +665,7 @@ def test_the_cost_stands_against_the_plan(mixed):
 
 
 def test_a_cost_without_a_bound_has_no_bounded_total(database):
-    search = make_search(database, budget={"time": "20m"})
+    search = make_study(database, budget={"time": "20m"})
     one_trial(search)
     assert [row[2] for row in text_page.cost(load(search)).rows] == [format.EMPTY, format.EMPTY]
 
@@ -681,7 +681,7 @@ def test_a_cost_without_a_bound_has_no_bounded_total(database):
     ],
 )
 def test_mean_and_interval_have_the_same_decimals(mean, half, text, database):
-    search = make_search(database)
+    search = make_study(database)
     trial = finish(search, TrialState.COMPLETE, [0.2])
     entry = confirmed_entry(trial, mean=mean, ci95=[mean - half, mean + half])
     assert text_page.mean(load(search, [entry]).winner()) == text
@@ -692,7 +692,7 @@ def test_mean_and_interval_have_the_same_decimals(mean, half, text, database):
 
 def with_range_tests(database, **rows):
     """A study with these range tests: a result, a reason why it failed, or None while it waits."""
-    search = make_search(database)
+    search = make_study(database)
     plan = [{"optimizer": name, "seeds": 5, "epochs_reserved": 20.0} for name in rows]
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, plan)
@@ -899,7 +899,7 @@ def test_what_users_wrote_is_text_not_markup(written):
 
 
 def test_notes_are_shown_as_they_are(database, tmp_path):
-    search = make_search(database, notes="first <line>\nsecond")
+    search = make_study(database, notes="first <line>\nsecond")
     page = write_report(load(search), tmp_path)
     assert "first <line>\nsecond" in Page(page).text
     assert "> first <line>\n> second\n" in (tmp_path / "report.md").read_text()

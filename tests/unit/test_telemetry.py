@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_studies import curve_row
 
 from lrsearch.worker import curve_buffer
-from lrsearch.worker.curve_buffer import Telemetry
+from lrsearch.worker.curve_buffer import CurveBuffer
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ STEPS = st.one_of(
 @settings(max_examples=200)
 @given(steps=st.lists(STEPS, max_size=25), first=st.integers(1, 3))
 def test_any_order_of_things_loses_nothing_doubles_nothing_and_keeps_the_order(steps, first):
-    waiting, expected, number = Telemetry(), deque(), first
+    waiting, expected, number = CurveBuffer(), deque(), first
     new_file = waiting._new_file
     for what, value in steps:
         if what == "add":
@@ -81,7 +81,7 @@ def test_any_order_of_things_loses_nothing_doubles_nothing_and_keeps_the_order(s
 
 
 def test_memory_holds_so_many_rows_and_a_file_the_rest():
-    waiting = Telemetry()
+    waiting = CurveBuffer()
     for number in range(1, 24):
         waiting.add(curve_row(number))
         assert len(waiting._rows) <= 5
@@ -92,7 +92,7 @@ def test_memory_holds_so_many_rows_and_a_file_the_rest():
 
 
 def test_the_file_goes_when_what_it_holds_is_acknowledged(tmp_path):
-    waiting = Telemetry(tmp_path / "spill")
+    waiting = CurveBuffer(tmp_path / "spill")
     for number in range(1, 9):
         waiting.add(curve_row(number))
     file = waiting._file
@@ -105,7 +105,7 @@ def test_the_file_goes_when_what_it_holds_is_acknowledged(tmp_path):
 
 
 def test_a_file_has_no_name_that_a_killed_worker_would_leave(tmp_path):
-    waiting = Telemetry(tmp_path)
+    waiting = CurveBuffer(tmp_path)
     for number in range(1, 9):
         waiting.add(curve_row(number))
     assert waiting._file is not None
@@ -113,7 +113,7 @@ def test_a_file_has_no_name_that_a_killed_worker_would_leave(tmp_path):
 
 
 def test_numbers_that_are_not_finite_survive_the_file():
-    waiting = Telemetry()
+    waiting = CurveBuffer()
     wild = [math.inf, -math.inf, math.nan, 5e-324, 1e308, -0.0, 1 / 3, None]
     rows = [
         curve_row(number, val_loss=value, metrics={"mä": value})
@@ -126,7 +126,7 @@ def test_numbers_that_are_not_finite_survive_the_file():
 
 
 def test_rows_stay_in_memory_when_the_disk_is_full_and_one_line_says_so(caplog):
-    waiting = Telemetry()
+    waiting = CurveBuffer()
     full_disk(waiting)
     for number in range(1, 41):
         waiting.add(curve_row(number))
@@ -138,7 +138,7 @@ def test_rows_stay_in_memory_when_the_disk_is_full_and_one_line_says_so(caplog):
 
 def test_rows_stay_in_memory_when_the_folder_cannot_be_made(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    waiting = Telemetry(tmp_path / "file" / "spill")
+    waiting = CurveBuffer(tmp_path / "file" / "spill")
     for number in range(1, 9):
         waiting.add(curve_row(number))
     assert numbers(waiting.pending()) == list(range(1, 9))
@@ -146,7 +146,7 @@ def test_rows_stay_in_memory_when_the_folder_cannot_be_made(tmp_path, caplog):
 
 
 def test_threads_that_add_and_write_at_once_lose_nothing():
-    waiting, written = Telemetry(), {}
+    waiting, written = CurveBuffer(), {}
 
     def train():
         for number in range(1, 2001):

@@ -31,7 +31,7 @@ from lrsearch.errors import DeviceError, TaskError
 from lrsearch.training.data import make_data, make_splits
 from lrsearch.training.devices import devices, pick_device
 from lrsearch.training.ema import Ema
-from lrsearch.training.training_run import CHECK_EVERY
+from lrsearch.training.trial_training import CHECK_EVERY
 from lrsearch.trial.divergence import divergence_limit
 
 TOTAL_STEPS = EPOCHS * STEPS_PER_EPOCH

@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from lrsearch.training.data import Batch, Data, TensorData, epoch_order
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 
 
-class Feed:
+class CohortBatches:
     """Inputs and targets with a leading dimension of places.
 
     Trials with one seed at one epoch see one batch, which is not copied.
@@ -35,15 +35,17 @@ class Feed:
         """Somebody has come or moved."""
         self._orders = self._batches = None
 
-    def next(self, places: Sequence[Slot | None], count: int) -> list[Batch]:
+    def next(self, places: Sequence[TrialTraining | None], count: int) -> list[Batch]:
         """The next `count` batches of every place, those of one step; free ones get somebody's."""
-        slots = [slot for slot in places if slot is not None]
-        if slots[0].position == 0:
+        trainings = [training for training in places if training is not None]
+        if trainings[0].position == 0:
             self.forget()
-        first = slots[0].position * count
-        return [self._batch(places, slots[0], first + i) for i in range(count)]
+        first = trainings[0].position * count
+        return [self._batch(places, trainings[0], first + i) for i in range(count)]
 
-    def _batch(self, places: Sequence[Slot | None], somebody: Slot, number: int) -> Batch:
+    def _batch(
+        self, places: Sequence[TrialTraining | None], somebody: TrialTraining, number: int
+    ) -> Batch:
         if isinstance(self.data, TensorData):
             return self._pick(self.data, places, somebody, number)
         if self._batches is None:
@@ -53,10 +55,14 @@ class Feed:
         return _shared(batch[0], len(places)), _shared(batch[1], len(places))
 
     def _pick(
-        self, data: TensorData, places: Sequence[Slot | None], somebody: Slot, number: int
+        self,
+        data: TensorData,
+        places: Sequence[TrialTraining | None],
+        somebody: TrialTraining,
+        number: int,
     ) -> Batch:
         if self._orders is None:
-            self._orders = _orders(data, [slot or somebody for slot in places])
+            self._orders = _orders(data, [training or somebody for training in places])
         index = self._orders[..., number * data.batch_size : (number + 1) * data.batch_size]
         if index.ndim == 1:
             inputs, targets = data.pick(index)
@@ -66,9 +72,9 @@ class Feed:
         return inputs.unflatten(0, shape), targets.unflatten(0, shape)
 
 
-def _orders(data: TensorData, slots: Sequence[Slot]) -> Tensor:
+def _orders(data: TensorData, trainings: Sequence[TrialTraining]) -> Tensor:
     """[n] where all see the same order of the samples, else [places, n]."""
-    keys = [(slot.recipe.seed, _epoch(slot)) for slot in slots]
+    keys = [(training.recipe.seed, _epoch(training)) for training in trainings]
     orders = {key: epoch_order(len(data.inputs), *key) for key in dict.fromkeys(keys)}
     device = data.inputs.device
     if len(orders) == 1:
@@ -76,8 +82,8 @@ def _orders(data: TensorData, slots: Sequence[Slot]) -> Tensor:
     return torch.stack([orders[key] for key in keys]).to(device)
 
 
-def _epoch(slot: Slot) -> int:
-    return slot.step // slot.plan.steps_per_epoch
+def _epoch(training: TrialTraining) -> int:
+    return training.step // training.plan.steps_per_epoch
 
 
 def _shared(batch: Any, places: int) -> Any:

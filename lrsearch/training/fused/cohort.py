@@ -1,7 +1,7 @@
 """The fused engine: K trials of one model trained as one program.
 
 `vmap` over stacked weights and buffers gives every trial's loss and gradient at once; each trial
-then steps its own torch optimizer and scheduler on its row of the arena.
+then steps its own torch optimizer and scheduler on its row of the flat weights.
 """
 
 import time
@@ -14,22 +14,22 @@ from torch import Tensor
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import CohortError
-from lrsearch.training.flat_weights import Arena, Layout
-from lrsearch.training.fused.feed import Feed
+from lrsearch.training.flat_weights import FlatWeights, Layout
+from lrsearch.training.fused.batches import CohortBatches
+from lrsearch.training.fused.joint_optimizer import JointOptimizer, joint_optimizers
 from lrsearch.training.fused.program import Program
-from lrsearch.training.fused.stepper import Stepper, steppers
 from lrsearch.training.randomness import drew, random_state, set_random_state
 from lrsearch.training.solo import make_model
 from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
-from lrsearch.training.training_run import Slot
+from lrsearch.training.trial_training import TrialTraining
 from lrsearch.training.validation import Validation, evaluate
 
 #: What trials of one cohort have in common besides the study's own fields.
 COMMON = ("params", "batch_size", "accumulate", "precision", "ema", "weights")
 
 
-class CohortSlot(Slot):
+class CohortTraining(TrialTraining):
     """A trial in a place of a cohort."""
 
     engine = "fused"
@@ -50,7 +50,7 @@ class CohortSlot(Slot):
         program = self.home.program
         torch.manual_seed(self.recipe.seed)
         model = make_model(self.task, self.device)
-        self.begin(model, program.arena.put(self.place, model), flat=True)
+        self.begin(model, program.flat_weights.put(self.place, model), flat=True)
         if self.ema is not None:
             for stacked, value in zip(program.averages, self.ema.average, strict=True):
                 stacked[self.place].copy_(value)
@@ -58,7 +58,7 @@ class CohortSlot(Slot):
         self.loss_sum.zero_()
 
     def bind(self, program: Program) -> None:
-        """Let loss and average be those of the slot's place."""
+        """Let loss and average be those of its place."""
         self.loss_sum = program.loss_sums[self.place]
         if self.ema is not None:
             self.ema.average = [stacked[self.place] for stacked in program.averages]
@@ -66,8 +66,8 @@ class CohortSlot(Slot):
     def change(self, program: Program, place: int) -> None:
         """Go on in a place of another program, which holds the same numbers."""
         self.place = place
-        program.arena.bind(place, self.model)
-        self.move(program.arena.row(place))
+        program.flat_weights.bind(place, self.model)
+        self.move(program.flat_weights.row(place))
         self.bind(program)
 
 
@@ -88,37 +88,37 @@ class Cohort:
         task, self.data = cache.splits(recipe)
         self.task = scored(task, spec)
         self.steps_per_epoch = steps_per_epoch(self.data[0], recipe.accumulate)
-        self.feed = Feed(self.data[0])
+        self.batches = CohortBatches(self.data[0])
         base = make_model(self.task, self.device)
         layout = Layout.of(base)
         if layout is None:
             raise CohortError("the model's parameters are of several types or layouts")
-        inputs, _ = self.feed.first(recipe.seed)
+        inputs, _ = self.batches.first(recipe.seed)
         with torch.no_grad():
             draws = drew(lambda: base.train()(inputs), self.device)
-        self.lock_step = draws or not self.feed.is_tensors
+        self.lock_step = draws or not self.batches.is_tensors
         self.program = Program(
             self.task,
             base,
-            Arena(base, layout, size),
+            FlatWeights(base, layout, size),
             draws=draws,
             recordings=cache.recordings(recipe),
         )
-        self._places: list[CohortSlot | None] = [None] * size
-        self._steppers: list[Stepper] | None = None
+        self._places: list[CohortTraining | None] = [None] * size
+        self._steppers: list[JointOptimizer] | None = None
         #: Who came last, until the next step, and the random state of the others.
-        self._newest: tuple[Slot, list[Tensor] | None] | None = None
+        self._newest: tuple[TrialTraining, list[Tensor] | None] | None = None
 
     # Who is in it.
 
     @property
-    def slots(self) -> list[CohortSlot]:
+    def trainings(self) -> list[CohortTraining]:
         """In training now, in the order of their places."""
-        return [slot for slot in self._places if slot is not None]
+        return [training for training in self._places if training is not None]
 
     def _changed(self) -> None:
         """Somebody has come, gone or moved."""
-        self.feed.forget()
+        self.batches.forget()
         self._steppers = None
 
     def takes(self, recipe: Recipe) -> bool:
@@ -126,56 +126,56 @@ class Cohort:
         same = all(getattr(recipe, name) == getattr(self.recipe, name) for name in COMMON)
         if None not in self._places or not same:
             return False
-        if not self.lock_step or not self.slots:
+        if not self.lock_step or not self.trainings:
             return True
-        return self.slots[0].recipe.seed == recipe.seed
+        return self.trainings[0].recipe.seed == recipe.seed
 
     def may_join(self) -> bool:
         """Whether a place is free and this is the moment: the boundary of an epoch.
 
         A cohort that goes in lock-step takes trials before its first step only.
         """
-        return None in self._places and not any(map(self._moment, self.slots))
+        return None in self._places and not any(map(self._moment, self.trainings))
 
     def may_join_later(self) -> bool:
         """Whether anybody can join those who are in it."""
-        return not self.lock_step or not any(slot.step for slot in self.slots)
+        return not self.lock_step or not any(training.step for training in self.trainings)
 
-    def _moment(self, slot: Slot) -> int:
+    def _moment(self, training: TrialTraining) -> int:
         """What all slots have in common."""
-        return slot.step if self.lock_step else slot.position
+        return training.step if self.lock_step else training.position
 
-    def admit(self, recipe: Recipe) -> CohortSlot:
+    def admit(self, recipe: Recipe) -> CohortTraining:
         """A trial at step 0 in a free place. Raises TaskError."""
         place = self._places.index(None)
-        others = random_state(self.device) if self.slots else None
+        others = random_state(self.device) if self.trainings else None
         try:
-            slot = CohortSlot(self, place, recipe)
+            training = CohortTraining(self, place, recipe)
         except BaseException:
             self._back_to(others)
             raise
-        self._places[place] = slot
-        self._newest = (slot, others)
+        self._places[place] = training
+        self._newest = (training, others)
         self._changed()
-        return slot
+        return training
 
     def _back_to(self, state: list[Tensor] | None) -> None:
         """Let those who stay draw what they would have drawn: one who came has set the stream."""
         if state is not None:
             set_random_state(state, self.device)
 
-    def fits(self, slot: Slot) -> bool:
+    def fits(self, training: TrialTraining) -> bool:
         """Whether it stands at the same position of an epoch as the others.
 
-        Asked after a checkpoint was put into the slot; one that does not fit is to be dropped.
+        Asked after a checkpoint was loaded into it; one that does not fit is to be dropped.
         """
         self._changed()
-        return len(set(map(self._moment, self.slots))) == 1
+        return len(set(map(self._moment, self.trainings))) == 1
 
-    def drop(self, slot: Slot) -> None:
+    def drop(self, training: TrialTraining) -> None:
         """Free its place; the others are untouched to the last bit."""
-        self._places = [None if other is slot else other for other in self._places]
-        if self._newest is not None and self._newest[0] is slot:
+        self._places = [None if other is training else other for other in self._places]
+        if self._newest is not None and self._newest[0] is training:
             self._back_to(self._newest[1])
             self._newest = None
         self._steppers = None
@@ -187,92 +187,96 @@ class Cohort:
 
         Never below 2.
         """
-        slots, size = self.slots, self.size
-        while size > 2 and len(slots) <= (size + 1) // 2:
+        trainings, size = self.trainings, self.size
+        while size > 2 and len(trainings) <= (size + 1) // 2:
             size = (size + 1) // 2
         if size == self.size:
             return
-        self.program = self.program.taken([slot.place for slot in slots], size)
-        self.size, self._places = size, [*slots, *[None] * (size - len(slots))]
-        for place, slot in enumerate(slots):
-            slot.change(self.program, place)
+        self.program = self.program.taken([training.place for training in trainings], size)
+        self.size, self._places = size, [*trainings, *[None] * (size - len(trainings))]
+        for place, training in enumerate(trainings):
+            training.change(self.program, place)
         self._changed()
 
     # Training.
 
     def advance(self, steps: int) -> None:
-        """Train every slot by at most so many steps.
+        """Train each by at most so many steps.
 
         It stops at once where a validation is due, an epoch ends, or a trial has diverged. Raises
         CohortError, and what the task's code raises; then every trial stands at its last whole
         step.
         """
-        started, slots, self._newest = time.monotonic(), self.slots, None
+        started, trainings, self._newest = time.monotonic(), self.trainings, None
         self.program.base.train()
         for _ in range(steps):
-            self._step(slots)
-            if slots[0].position == 0 or any(slot.is_due or slot.diverged for slot in slots):
+            self._step(trainings)
+            if trainings[0].position == 0 or any(
+                training.is_due or training.diverged for training in trainings
+            ):
                 break
-        self._charge(slots, started)
+        self._charge(trainings, started)
 
-    def _charge(self, slots: Sequence[Slot], started: float) -> None:
-        share = (time.monotonic() - started) / len(slots)
-        for slot in slots:
-            slot.seconds += share
+    def _charge(self, trainings: Sequence[TrialTraining], started: float) -> None:
+        share = (time.monotonic() - started) / len(trainings)
+        for training in trainings:
+            training.seconds += share
 
-    def _step(self, slots: Sequence[CohortSlot]) -> None:
+    def _step(self, trainings: Sequence[CohortTraining]) -> None:
         program = self.program
-        batches = self.feed.next(self._places, self.recipe.accumulate)
-        losses = program.gradients(batches, self._scales(), slots[0].autocast())
-        if any(slot.step == 0 for slot in slots):
+        batches = self.batches.next(self._places, self.recipe.accumulate)
+        losses = program.gradients(batches, self._scales(), trainings[0].autocast())
+        if any(training.step == 0 for training in trainings):
             starts = [sum(of_each) for of_each in zip(*map(Tensor.tolist, losses), strict=True)]
-            for slot in slots:
-                slot.start_loss = starts[slot.place] if slot.step == 0 else slot.start_loss
-        self._update(slots)
-        if slots[0].ema is not None:
-            program.average(slots[0].ema.weight)
+            for training in trainings:
+                training.start_loss = (
+                    starts[training.place] if training.step == 0 else training.start_loss
+                )
+        self._update(trainings)
+        if trainings[0].ema is not None:
+            program.average(trainings[0].ema.weight)
         for loss in losses:
             program.loss_sums += loss
-        if any(slot.looks() for slot in slots):
+        if any(training.looks() for training in trainings):
             totals = program.loss_sums.tolist()
-            for slot in slots:
-                if slot.looks():
-                    slot.look(totals[slot.place])
-        slots[0].beat()
+            for training in trainings:
+                if training.looks():
+                    training.look(totals[training.place])
+        trainings[0].beat()
 
-    def _update(self, slots: Sequence[CohortSlot]) -> None:
+    def _update(self, trainings: Sequence[CohortTraining]) -> None:
         """Step every optimizer, those of one class by one call, and every scheduler."""
         if self._steppers is None:
-            self._steppers = steppers(slots)
-        together = {id(slot) for stepper in self._steppers for slot in stepper.slots}
-        for slot in slots:
-            if id(slot) in together:
-                slot.prepare()
+            self._steppers = joint_optimizers(trainings)
+        together = {id(training) for joint in self._steppers for training in joint.trainings}
+        for training in trainings:
+            if id(training) in together:
+                training.prepare()
             else:
-                slot.update()
-        for stepper in self._steppers:
-            stepper.step()
+                training.update()
+        for joint in self._steppers:
+            joint.step()
 
     def _scales(self) -> Tensor | None:
         """Of each place's loss, [K]; None where no loss is scaled."""
-        if self.slots[0].scaler is None:
+        if self.trainings[0].scaler is None:
             return None
         one = torch.ones((), device=self.device)
         return torch.stack(
             [
-                one if slot is None or slot.scaler is None else slot.scaler.scale(one)
-                for slot in self._places
+                one if training is None or training.scaler is None else training.scaler.scale(one)
+                for training in self._places
             ]
         )
 
     # Validation.
 
-    def due(self) -> list[Slot]:
+    def due(self) -> list[TrialTraining]:
         """Whose validation is due now."""
-        return [slot for slot in self.slots if slot.is_due]
+        return [training for training in self.trainings if training.is_due]
 
     def validate(
-        self, slots: Sequence[Slot], *, with_ema: Callable[[Slot], bool]
+        self, trainings: Sequence[TrialTraining], *, with_ema: Callable[[TrialTraining], bool]
     ) -> list[Validation]:
         """Validate these, averaged weights too where asked; in the order given.
 
@@ -280,21 +284,21 @@ class Cohort:
         """
         started = time.monotonic()
         self.program.base.eval()
-        places = [slot.place for slot in slots if isinstance(slot, CohortSlot)]
+        places = [training.place for training in trainings if isinstance(training, CohortTraining)]
         with ExitStack() as stack:
-            for slot in slots:
-                stack.enter_context(slot.averaged())
+            for training in trainings:
+                stack.enter_context(training.averaged())
             scores = evaluate(
                 self.task,
                 self.data[1],
                 lambda inputs: self.program.outputs(inputs, places),
-                autocast=slots[0].autocast,
-                beat=slots[0].beat,
+                autocast=trainings[0].autocast,
+                beat=trainings[0].beat,
             )
-        self._charge(slots, started)
+        self._charge(trainings, started)
         # Averages one by one: at a rung there are few, and not the same ones each time.
-        averages = [slot.average_scores(with_ema=with_ema(slot)) for slot in slots]
+        averages = [training.average_scores(with_ema=with_ema(training)) for training in trainings]
         return [
-            slot.conclude(score, average)
-            for slot, score, average in zip(slots, scores, averages, strict=True)
+            training.conclude(score, average)
+            for training, score, average in zip(trainings, scores, averages, strict=True)
         ]

@@ -12,48 +12,56 @@ from torch.utils._pytree import tree_map
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch
 from lrsearch.training.failures import CohortError, out_of_memory
-from lrsearch.training.flat_weights import Arena
+from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.fused.stacked import Part, Stacked, rows_of
 from lrsearch.training.randomness import random_state, set_random_state
 from lrsearch.training.recorded_step import Recordings
-from lrsearch.training.training_run import wide
+from lrsearch.training.trial_training import wide
 
 log = logging.getLogger("lrsearch")
 
 
 class Program:
-    """An arena, what is kept beside it for each place, and the calls over all of them.
+    """Flat weights, what is kept beside it for each place, and the calls over all of them.
 
     When memory runs out, fewer places are computed at once.
     """
 
     def __init__(
-        self, task: Task, base: nn.Module, arena: Arena, *, draws: bool, recordings: Recordings
+        self,
+        task: Task,
+        base: nn.Module,
+        flat_weights: FlatWeights,
+        *,
+        draws: bool,
+        recordings: Recordings,
     ) -> None:
         """`base`, `draws`, `recordings`: see Stacked."""
-        self.task, self.base, self.arena, self.draws = task, base, arena, draws
+        self.task, self.base, self.flat_weights, self.draws = task, base, flat_weights, draws
         self.recordings = recordings
-        self.device = arena.weights.device
+        self.device = flat_weights.weights.device
         self.stacked = Stacked(task, base, draws=draws, recordings=recordings)
         #: Sum of each place's losses since its last validation, [K].
-        self.loss_sums = torch.zeros(arena.size, dtype=wide(self.device), device=self.device)
+        self.loss_sums = torch.zeros(flat_weights.size, dtype=wide(self.device), device=self.device)
         floats = [name for name, value in base.named_buffers() if value.is_floating_point()]
         #: What is averaged, stacked: weights, then float buffers; and the averages.
-        self._live = [arena.weights, *(arena.others[name] for name in floats)]
+        self._live = [flat_weights.weights, *(flat_weights.others[name] for name in floats)]
         self.averages = [torch.zeros_like(value) for value in self._live]
-        self._spare = [torch.empty_like(value) for value in arena.others.values()]
-        self._others = list(arena.others.values())
-        self._at_once = arena.size
+        self._spare = [torch.empty_like(value) for value in flat_weights.others.values()]
+        self._others = list(flat_weights.others.values())
+        self._at_once = flat_weights.size
         self._cut()
 
     def _cut(self) -> None:
-        starts = range(0, self.arena.size, self._at_once)
-        self._parts = [Part(self.arena, slice(a, a + self._at_once)) for a in starts]
+        starts = range(0, self.flat_weights.size, self._at_once)
+        self._parts = [Part(self.flat_weights, slice(a, a + self._at_once)) for a in starts]
 
     def taken(self, places: Sequence[int], size: int) -> "Program":
         """A new program of `size` places that begins with the numbers of these."""
-        arena = self.arena.take(places, size)
-        new = Program(self.task, self.base, arena, draws=self.draws, recordings=self.recordings)
+        flat_weights = self.flat_weights.take(places, size)
+        new = Program(
+            self.task, self.base, flat_weights, draws=self.draws, recordings=self.recordings
+        )
         mine, theirs = [self.loss_sums, *self.averages], [new.loss_sums, *new.averages]
         for old, copy in zip(mine, theirs, strict=True):
             copy[: len(places)] = old[list(places)]
@@ -64,7 +72,7 @@ class Program:
     ) -> list[Tensor]:
         """Each place's part of the loss of a step, [K] for each micro-batch.
 
-        The gradients of their sums, times `scales` [K], are in the arena. What raises leaves
+        The gradients of their sums, times `scales` [K], are in the flat weights. What raises leaves
         buffers and random state as they were. Raises CohortError if memory runs out with one
         place at a time.
         """

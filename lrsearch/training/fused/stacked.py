@@ -12,26 +12,26 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from lrsearch.task.task import Task
 from lrsearch.training.failures import CohortError
-from lrsearch.training.flat_weights import Arena
+from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.recorded_step import Recordings, is_static
 
 
 class Part:
-    """Neighbouring rows of an arena that are computed together."""
+    """Neighbouring rows of flat weights that are computed together."""
 
-    def __init__(self, arena: Arena, rows: slice) -> None:
+    def __init__(self, flat_weights: FlatWeights, rows: slice) -> None:
         self.rows = rows
-        views = arena.layout.views(arena.weights[rows])
+        views = flat_weights.layout.views(flat_weights.weights[rows])
         #: Name to [k, *shape], leaves of the graph.
         self.weights = {name: view.detach().requires_grad_() for name, view in views.items()}
         self.leaves = list(self.weights.values())
-        self.ones = torch.ones(len(arena.weights[rows]), device=arena.weights.device)
-        self.grads = list(arena.layout.views(arena.grads[rows]).values())
-        self.others = {name: stacked[rows] for name, stacked in arena.others.items()}
+        self.ones = torch.ones(len(flat_weights.weights[rows]), device=flat_weights.weights.device)
+        self.grads = list(flat_weights.layout.views(flat_weights.grads[rows]).values())
+        self.others = {name: stacked[rows] for name, stacked in flat_weights.others.items()}
 
 
 class Stacked:
-    """The calls of a model and its loss, mapped over the rows of an arena."""
+    """The calls of a model and its loss, mapped over the rows of flat weights."""
 
     def __init__(
         self, task: Task, base: nn.Module, *, draws: bool, recordings: Recordings | None = None
@@ -61,7 +61,7 @@ class Stacked:
         count: int = 1,
         add: bool = False,
     ) -> Tensor:
-        """The loss of each row, [k], over `count`; its gradient, times `scales`, is in the arena.
+        """The loss of each row, [k], over `count`; its gradient, times `scales`, is in the weights.
 
         `inputs` and `targets` have a leading dimension of rows; `autocast` is for the forward pass
         and the loss; with `add` the gradients come on top of those that are there. Raises what the

@@ -74,10 +74,12 @@ class Calibrator:
         with _own_random_stream(device):
             #: One by one, an engine for each recipe.
             self._solos = [self._filled([recipe]) for recipe in recipes]
-            (slot,) = self._solos[0].slots
+            (training,) = self._solos[0].trainings
             #: Bytes that a trial in a cohort is expected to take.
-            self.trial_bytes = ROWS * sum(p.nbytes for p in slot.parameters)
-            self.trial_bytes += _activations(lambda: _advance(self._solos[0], 1), slot.parameters)
+            self.trial_bytes = ROWS * sum(p.nbytes for p in training.parameters)
+            self.trial_bytes += _activations(
+                lambda: _advance(self._solos[0], 1), training.parameters
+            )
             #: Seconds of a solo step: a first estimate.
             self.solo_seconds = fmean(self._warm(solo) for solo in self._solos)
         #: Spent so far, without what a first trial would have to load anyway.
@@ -167,7 +169,7 @@ def _steps(seconds: float) -> int:
 
 def _advance(engine: Engine, steps: int) -> None:
     """So many steps of every trial: an engine stops at the end of an epoch."""
-    (first, *_) = engine.slots
+    (first, *_) = engine.trainings
     goal, stalled = first.step + steps, 0
     while first.step < goal and stalled < 2:
         before = first.step

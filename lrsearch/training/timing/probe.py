@@ -23,7 +23,7 @@ from lrsearch.errors import describe
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch, Data
-from lrsearch.training.flat_weights import Arena, Layout, others
+from lrsearch.training.flat_weights import FlatWeights, Layout, others
 from lrsearch.training.fused.stacked import Part, Stacked
 from lrsearch.training.precision import autocast
 from lrsearch.training.randomness import drew, random_state, set_random_state
@@ -217,22 +217,22 @@ class _Trial:
         layout = Layout.of(self.models[0])
         assert layout is not None, "what has one keeps it in another type"
         try:
-            arena = Arena(self.models[0], layout, 2)
+            flat_weights = FlatWeights(self.models[0], layout, 2)
             for place, model in enumerate(self.models):
-                arena.put(place, copy.deepcopy(model))
+                flat_weights.put(place, copy.deepcopy(model))
             stacked = Stacked(self.task, copy.deepcopy(self.models[0]).train(), draws=draws)
-            part = Part(arena, slice(0, 2))
+            part = Part(flat_weights, slice(0, 2))
             inputs, targets = (tree_map(_stack, *pair) for pair in zip(*self.batches, strict=True))
             losses = [
                 stacked.gradients(part, inputs, targets, autocast=autocast) for _ in range(STEPS)
             ]
-            buffers = [value.clone() for _, value in sorted(arena.others.items())]
+            buffers = [value.clone() for _, value in sorted(flat_weights.others.items())]
             stacked.base.eval()
             with torch.no_grad(), autocast or nullcontext():
                 outputs = tree_leaves(stacked.outputs(part, self.batches[0][0]))
         except Exception as error:
             raise _Unfit(_short(error)) from error
-        views = layout.views(arena.grads)
+        views = layout.views(flat_weights.grads)
         trained = [name for name, p in self.models[0].named_parameters() if p.requires_grad]
         return [losses, [views[name] for name in trained], buffers, outputs]
 
