@@ -35,10 +35,10 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Recipe": "recipe",
+    "Recipe": "recipe.recipe",
     "Result": "api",
-    "StudySpec": "spec",
-    "Task": "task",
+    "StudySpec": "spec.study_spec",
+    "Task": "task.task",
     "search": "api",
 }
 

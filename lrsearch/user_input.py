@@ -1,4 +1,4 @@
-"""TODO lrsearch.user_input."""
+"""What people write: numbers, YAML, and one line for the first thing that is wrong in it."""
 
 import json
 import math

@@ -1,9 +1,3 @@
-"""TODO lrsearch.version."""
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
+"""The version of this package, also that of the tables in a study's database."""
 
 __version__ = "0.1.0"

@@ -13,10 +13,10 @@ from lrsearch.catalog.schedules import SCHEDULES
 
 def takes_warmup(optimizer: str, schedule: str) -> bool:
     """Whether linear warm-up may come first."""
-    return _no_warmup(optimizer, schedule) is None
+    return why_no_warmup(optimizer, schedule) is None
 
 
-def _no_warmup(optimizer: str, schedule: str) -> tuple[str, str] | None:
+def why_no_warmup(optimizer: str, schedule: str) -> tuple[str, str] | None:
     """Whose fault it is that no warm-up may come first, and why; None if it may."""
     for blamed, reason in (
         (schedule, SCHEDULES[schedule].no_warmup),
@@ -41,7 +41,7 @@ def illegal(optimizer: str, schedule: Mapping[str, Any], warmup: float) -> str |
     name = schedule["name"]
     if reason := illegal_pair(optimizer, name):
         return f"{reason}; use schedule constant, not {name}"
-    if warmup and (obstacle := _no_warmup(optimizer, name)):
+    if warmup and (obstacle := why_no_warmup(optimizer, name)):
         blamed, reason = obstacle
         return f"warmup = {warmup:g} cannot go with {blamed}: {reason}; use warmup 0"
     flag = SCHEDULES[name].momentum_flag

@@ -1,4 +1,7 @@
-"""Export: a recipe as a file for the user's own training, one small module per target."""
+"""Export: a recipe as a file for the user's own training, one small module per target.
+
+It may import `spec`, `recipe`, `trial`, `catalog` and below, never `storage` or torch.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

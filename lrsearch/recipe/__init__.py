@@ -1,1 +1,5 @@
-"""TODO package lrsearch/recipe."""
+"""A recipe, and the real torch optimizer and scheduler that it builds.
+
+Torch is imported inside functions, or in the modules `build_*.py` and those that they use. It may
+import `catalog`, `user_input` and `errors`.
+"""

@@ -1,1 +1,4 @@
-"""The report of a study: data (study to plain tables), plots (tables to pictures), page (files)."""
+"""What is read of a study: one value, shown as JSON, text, page and plots.
+
+It may import `study`, `storage`, `export`, `advice` and below, never `training` or `worker`.
+"""

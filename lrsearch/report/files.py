@@ -1,4 +1,4 @@
-"""TODO lrsearch.report.files."""
+"""The files that a study leaves: report, best recipe, plain PyTorch code."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,17 +1,17 @@
-"""TODO lrsearch.report.one_trial."""
+"""What is known of one trial."""
 
 from typing import Any
 
 from lrsearch.storage import checkpoints, curves, leases
 from lrsearch.storage.leases import Kind
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.trial_commands import _row
+from lrsearch.study.trial_commands import trial_row
 from lrsearch.trial.states import TrialState
 
 
 def details(search: OpenStudy, number: int) -> dict[str, Any]:
     """Everything about a trial, as `trial show --json` prints it. Raises StudyError if none."""
-    row = _row(search, number)
+    row = trial_row(search, number)
     with search.database.read() as connection:
         curve = curves.of_trial(connection, row["id"])
         lease = leases.of_item(connection, Kind.TRIAL, row["id"])

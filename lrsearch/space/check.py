@@ -1,9 +1,9 @@
-"""TODO lrsearch.space.check."""
+"""Which optimizers, schedules and warm-ups of a space go together."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lrsearch.catalog.compatibility import _no_warmup, illegal_pair
+from lrsearch.catalog.compatibility import illegal_pair, why_no_warmup
 from lrsearch.catalog.domains import Domain, Fixed, Range
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES, beyond_horizon
@@ -36,7 +36,7 @@ def _reasons(
         for optimizer, domains in optimizers.items():
             if reason := illegal_pair(optimizer, name):
                 yield f"{where}: {reason}; leave {optimizer} or {name} out"
-            obstacle = _no_warmup(optimizer, name)
+            obstacle = why_no_warmup(optimizer, name)
             if obstacle is not None and not contains(warmup, 0.0):
                 blamed, reason = obstacle
                 yield (

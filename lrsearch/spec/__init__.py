@@ -1,1 +1,4 @@
-"""TODO package lrsearch/spec."""
+"""The study file as a frozen value.
+
+It may import `recipe`, `space`, `trial`, `catalog`, `user_input` and `errors`.
+"""

@@ -1,4 +1,4 @@
-"""TODO lrsearch.spec.identity."""
+"""Whether two specs are the same study: which fields may change, and a diff of the others."""
 
 import json
 from collections.abc import Mapping
@@ -29,28 +29,28 @@ EXTENDABLE = (
     "pruning",
 )
 #: Fields that are younger than stored studies, and what these were trained with.
-_YOUNGER: Mapping[str, Any] = {
+YOUNGER: Mapping[str, Any] = {
     "accumulate": 1,
     "objective.at": "best",
     "validate_every.rungs": False,
 }
 
 
-def _as_floats(value: Any) -> Any:
+def as_floats(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _as_floats(item) for key, item in value.items()}
+        return {key: as_floats(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_as_floats(item) for item in value]
+        return [as_floats(item) for item in value]
     return float(value) if type(value) is int else value
 
 
-def _differences(mine: Any, theirs: Any, where: str) -> list[str]:
+def differences(mine: Any, theirs: Any, where: str) -> list[str]:
     if not isinstance(mine, dict) or not isinstance(theirs, dict):
         return [] if mine == theirs else [f"{where}: {_brief(mine)} -> {_brief(theirs)}"]
     lines = []
     for key in sorted(set(mine) | set(theirs)):
         place = f"{where}.{key}" if where else key
-        lines += _differences(mine.get(key), theirs.get(key), place)
+        lines += differences(mine.get(key), theirs.get(key), place)
     return lines
 
 

@@ -16,7 +16,7 @@ from lrsearch.recipe.recipe import NO_FUSED_FP16, Precision, Recipe
 from lrsearch.space.parse import parse_space
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.earlier_study import EarlierStudy
-from lrsearch.spec.identity import _YOUNGER, EXTENDABLE, MUTABLE, _as_floats, _differences
+from lrsearch.spec.identity import EXTENDABLE, MUTABLE, YOUNGER, as_floats, differences
 from lrsearch.spec.parts import (
     LOSSES,
     Budget,
@@ -300,17 +300,17 @@ class StudySpec(Part):
     def hash(self) -> str:
         """SHA-256 of the identity, the same for 1 and 1.0, and whether younger fields are there."""
         identity = self.identity()
-        for path, earlier in _YOUNGER.items():
+        for path, earlier in YOUNGER.items():
             *outer, key = path.split(".")
             place = identity[outer[0]] if outer else identity
             if place[key] == earlier:
                 del place[key]
-        text = json.dumps(_as_floats(identity), sort_keys=True)
+        text = json.dumps(as_floats(identity), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def differences(self, other: "StudySpec") -> list[str]:
         """`field: mine -> theirs` for everything in which the identities differ."""
-        return _differences(self.identity(), other.identity(), "")
+        return differences(self.identity(), other.identity(), "")
 
     def continuing(self, stored: "StudySpec") -> "StudySpec":
         """This spec, for a study that is there: `validate_every: auto` leaves to it what it has.

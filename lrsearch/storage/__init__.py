@@ -1,1 +1,4 @@
-"""The shared SQL database: where it is, its schema, and one function per question asked of it."""
+"""SQL tables and checkpoint files: one function per question.
+
+The only package with SQL statements and tables. It may import `trial` and `errors`.
+"""

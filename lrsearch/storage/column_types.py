@@ -1,4 +1,4 @@
-"""TODO lrsearch.storage.column_types."""
+"""Column types and SQL functions that each database writes in its own way."""
 
 from typing import Any
 

@@ -1,8 +1,6 @@
-"""Studies in the shared database; the only package that knows Optuna."""
+"""A study in the database: create, extend, ask, judge, tell, confirm.
 
-import warnings
-
-import optuna
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+It may import `storage`, `confirmation`, `range_test`, `fusing`, `spec`, `task`
+and below, never torch.
+Only `study.optuna` imports Optuna.
+"""

@@ -15,7 +15,7 @@ from lrsearch.storage.postgresql import unhurried
 from lrsearch.storage.rows import Row
 from lrsearch.study import warm_start
 from lrsearch.study.create import changed_code, continue_with
-from lrsearch.study.extend_transaction import Extension, _Move
+from lrsearch.study.extend_transaction import Extension, TakeOver
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.task import LoadedTask
 
@@ -44,7 +44,7 @@ def extend_study(
                 if spec.name == row["name"] and not search.spec.differences(spec):
                     continue_with(connection, search.study_id, spec)
                     return Extension(name=spec.name, old=None)
-                move = _Move(connection, search, spec, loaded, row)
+                move = TakeOver(connection, search, spec, loaded, row)
                 move.refuse_running({trial["id"] for trial in held})
                 return move.make(loaded, steps_per_epoch, lessons)
         except IntegrityError as error:

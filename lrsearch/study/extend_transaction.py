@@ -1,4 +1,4 @@
-"""TODO lrsearch.study.extend_transaction."""
+"""The transaction of `study extend`: a successor takes over the trials of a study."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
@@ -57,7 +57,7 @@ class Extension:
         return asdict(self)
 
 
-class _Move:
+class TakeOver:
     """One extension, inside its transaction."""
 
     def __init__(

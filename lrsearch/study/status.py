@@ -1,4 +1,6 @@
-"""TODO lrsearch.study.status."""
+"""Whether a study is finished, and freeing what lost workers held."""
+
+import logging
 
 from sqlalchemy import Connection
 
@@ -7,18 +9,20 @@ from lrsearch.study import confirmation
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState
-from lrsearch.worker.worker import log
+
+log = logging.getLogger("lrsearch")
 
 
 def reap(search: OpenStudy) -> list[str]:
     """Free what nobody renewed in time, and at once what dead workers of this machine held."""
-    lines = search.reap(dead=_dead(search))
+    lines = search.reap(dead=dead_holders(search))
     for line in lines:
         log.warning("%s", line)
     return lines
 
 
-def _dead(search: OpenStudy) -> list[str]:
+def dead_holders(search: OpenStudy) -> list[str]:
+    """Workers of this machine that hold something and are dead."""
     holders = search.database.look(lambda connection: leases.holders(connection, search.study_id))
     return [name for name in holders if worker_identity.is_dead(name)]
 

@@ -12,7 +12,7 @@ from lrsearch.trial.states import TrialState
 STOPPED = "stopped by lrsearch trial stop"
 
 
-def _row(search: OpenStudy, number: int) -> Row:
+def trial_row(search: OpenStudy, number: int) -> Row:
     with search.database.read() as connection:
         row = trials.by_number(connection, search.study_id, number)
     if row is None:
@@ -28,7 +28,7 @@ def stop(search: OpenStudy, number: int) -> str:
 
     Its worker hears of it when it renews the lease; a trial that nobody holds ends now.
     """
-    row = _row(search, number)
+    row = trial_row(search, number)
     if row["state"] != TrialState.RUNNING:
         raise StudyError(f"trial {number} of {search.name!r} has ended already: {row['state']}")
     again = f"another worker begins trial {number} of {search.name!r} just now; try again"
@@ -69,7 +69,7 @@ def stop(search: OpenStudy, number: int) -> str:
 
 def rerun(search: OpenStudy, number: int) -> Recipe:
     """Enqueue a trial's recipe as a new trial. Raises StudyError if it has none yet."""
-    row = _row(search, number)
+    row = trial_row(search, number)
     if row["recipe"] is None:
         raise StudyError(f"trial {number} of {search.name!r} has no recipe yet; try again")
     return enqueue(search, row["recipe"], where=f"trial {number}")

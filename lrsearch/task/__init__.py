@@ -1,1 +1,4 @@
-"""TODO package lrsearch/task."""
+"""A task (model, data, loss), and finding the user's code that defines it.
+
+It may import `errors` alone.
+"""

@@ -1,4 +1,4 @@
-"""TODO lrsearch.task.find."""
+"""Finding the user's code that defines a task, and hashing it."""
 
 import ast
 import hashlib

@@ -1,4 +1,4 @@
-"""TODO lrsearch.training.failures."""
+"""What becomes of an error in the user's code: the trial has failed, the worker goes on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

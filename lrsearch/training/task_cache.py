@@ -1,4 +1,4 @@
-"""TODO lrsearch.training.task_cache."""
+"""The tasks that a process has made, by their params, so that trials share model and data."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""TODO lrsearch.training.try_task."""
+"""A first look at whether a task can train, before a study is made."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,1 +1,4 @@
-"""TODO package lrsearch/trial."""
+"""The course of one trial as pure functions: states, validations, pruning, divergence.
+
+It may import `errors` alone.
+"""

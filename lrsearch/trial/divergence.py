@@ -1,4 +1,4 @@
-"""TODO lrsearch.trial.divergence."""
+"""When a trial has diverged."""
 
 import math
 

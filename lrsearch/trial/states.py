@@ -1,4 +1,4 @@
-"""TODO lrsearch.trial.states."""
+"""The states of a trial and of a study."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""TODO lrsearch.trial.validations."""
+"""At which steps a trial is validated, and which validations are rungs."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence

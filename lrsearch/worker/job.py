@@ -1,4 +1,4 @@
-"""TODO lrsearch.worker.job."""
+"""What a worker claims and trains: a search trial or a confirmation run."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""TODO lrsearch.worker.job_trainer."""
+"""Trains the next job of a worker, together with others where that was chosen."""
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
@@ -7,7 +7,7 @@ from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.fused.cohort import Cohort
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.leased_job import LeasedJob
-from lrsearch.worker.training_loop import Source, TrainingLoop, _reason, log
+from lrsearch.worker.training_loop import Source, TrainingLoop, log, why_failed
 
 
 def engine_for(context: WorkerContext, choice: Choice, recipe: Recipe) -> Engine:
@@ -52,7 +52,7 @@ class JobTrainer:
                 with failures():
                     return engine_for(self.context, self.choice, leased.job.recipe)
             except TrialFailedError as failure:
-                self._go_solo(_reason(failure))
+                self._go_solo(why_failed(failure))
         return SoloEngine(self.context.search.spec, self.context.cache)
 
     def _go_solo(self, reason: str) -> None:

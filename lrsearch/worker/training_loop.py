@@ -223,7 +223,7 @@ class TrainingLoop:
             self._end(self.leased_jobs[0], TrialState.FAILED, str(failure))
             return
         self._leave()
-        raise CohortError(_reason(failure)) from failure
+        raise CohortError(why_failed(failure)) from failure
 
     def _leave(self) -> None:
         """Let go of everything, with a checkpoint."""
@@ -257,7 +257,7 @@ def _wants_ema(training: TrialTraining) -> bool:
     return number == len(training.plan.validations) or number in training.plan.rungs
 
 
-def _reason(failure: TrialFailedError) -> str:
+def why_failed(failure: TrialFailedError) -> str:
     cause = failure.__cause__
     if isinstance(cause, CohortError):
         return str(cause)

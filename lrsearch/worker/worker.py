@@ -19,7 +19,7 @@ from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
 from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import sweep
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.status import _dead, is_finished, reap
+from lrsearch.study.status import dead_holders, is_finished, reap
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.worker import choose_engine, range_test
@@ -118,7 +118,7 @@ class Worker:
                 continue
             if is_finished(self.search):
                 return
-            if _dead(self.search):  # what only expires is looked after by the clock
+            if dead_holders(self.search):  # what only expires is looked after by the clock
                 reap(self.search)
             time.sleep(IDLE_SECONDS)
 

@@ -70,7 +70,7 @@ def test_the_quickstart_leaves_a_report_and_an_export(quickstart):
 
 
 def test_the_exported_script_repeats_the_trials_curve(quickstart):
-    """To the bit what was trained by itself (tests/unit/test_export.py); in a cohort the learning
+    """To the bit what was trained by itself (tests/export/test_export.py); in a cohort the learning
     rates, and the losses to rounding, which training amplifies."""
     folder, _ = quickstart
     study = json.loads(lrsearch(folder, "study", "show", "digits", "--json"))

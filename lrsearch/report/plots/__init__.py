@@ -1,1 +1,1 @@
-"""TODO package lrsearch/report/plots."""
+"""The pictures of a report; the only package that imports matplotlib."""

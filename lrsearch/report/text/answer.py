@@ -7,7 +7,7 @@ from typing import Any
 from lrsearch.advice.cost import CostPlan
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.text import confirmation
-from lrsearch.report.text.format import _duration, number
+from lrsearch.report.text.format import number, rough_duration
 from lrsearch.report.text.origin import budget_text, origin_text
 from lrsearch.report.text.range_test import window_line
 from lrsearch.report.text.review import audit_line, gain_line, warning_lines
@@ -93,8 +93,10 @@ def cost_text(study: Mapping[str, Any], plan: CostPlan | None, wall_seconds: flo
         *([part("audit", None)] if epochs["audit"] else []),
         part("confirm", plan.confirm if plan else None),
     ]
-    text = f"Cost in epochs: {', '.join(parts)}; training time {_duration(sum(seconds.values()))}"
-    return text + (f", {_duration(wall_seconds)} by the clock" if wall_seconds else "")
+    text = (
+        f"Cost in epochs: {', '.join(parts)}; training time {rough_duration(sum(seconds.values()))}"
+    )
+    return text + (f", {rough_duration(wall_seconds)} by the clock" if wall_seconds else "")
 
 
 def answer_text(

@@ -1,7 +1,7 @@
-"""TODO lrsearch.report.text.format."""
+"""Numbers and durations as people read them."""
 
 
-def _duration(seconds: float) -> str:
+def rough_duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,10 +1,10 @@
-"""TODO lrsearch.report.text.plan."""
+"""The plan before a study: what it will cost, in words and as JSON."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from lrsearch.advice.cost import CostPlan
-from lrsearch.report.text.format import _duration, number
+from lrsearch.report.text.format import number, rough_duration
 from lrsearch.spec.study_spec import StudySpec
 
 
@@ -23,7 +23,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     if seconds_per_epoch is not None:
         line = f"time: {seconds_per_epoch:.3g} s an epoch on one worker"
         if plan.total is not None:
-            line += f", at most {_duration(plan.total * seconds_per_epoch)} of training in all"
+            line += f", at most {rough_duration(plan.total * seconds_per_epoch)} of training in all"
         lines.append(line)
     return "\n".join(lines)
 

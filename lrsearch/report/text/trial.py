@@ -1,4 +1,4 @@
-"""TODO lrsearch.report.text.trial."""
+"""One trial in words, as `lrsearch trial show` prints it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,6 @@
 """Optuna's tables: the one module that names its private parts.
 
-We read and write their rows in transactions of ours; tests/contract/test_optuna_rows.py says when a
+We read and write their rows in transactions of ours; tests/study/test_optuna_rows.py says when a
 new Optuna has changed them.
 """
 

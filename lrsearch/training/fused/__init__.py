@@ -1,1 +1,4 @@
-"""TODO package lrsearch/training/fused."""
+"""The fused engine: several trials as one program over stacked weights.
+
+It may import what `training` may.
+"""

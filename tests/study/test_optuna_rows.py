@@ -64,8 +64,8 @@ UNIQUE = {
     "trial_system_attributes": {"trial_id", "key"},
 }
 CHANGED = (
-    f"Optuna {optuna.__version__} has changed its tables; see the head of tests/contract/"
-    f"test_optuna_rows.py. "
+    f"Optuna {optuna.__version__} has changed its tables; see the head of "
+    f"tests/study/test_optuna_rows.py. "
 )
 PARAMS = {"lr": 0.1, "depth": 3, "name": "sgd", "on": True}
 DISTRIBUTIONS = {

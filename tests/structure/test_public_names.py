@@ -40,7 +40,13 @@ def test_type_checkers_see_the_same_names():
 def test_nothing_else_is_public():
     code = "import lrsearch; print(*[name for name in vars(lrsearch) if not name.startswith('_')])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert set(found.stdout.split()) <= {"importlib", "TYPE_CHECKING", "Any", *lrsearch.__all__}
+    assert set(found.stdout.split()) <= {
+        "importlib",
+        "TYPE_CHECKING",
+        "Any",
+        "version",
+        *lrsearch.__all__,
+    }
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error():

@@ -1,0 +1,103 @@
+"""Imports point downward, and each heavy dependency lives in one place."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "lrsearch"
+
+#: Modules and packages that may import a library; whoever wants what it does calls them.
+HOMES = {
+    "optuna": {"study.optuna"},
+    "sqlalchemy": {"storage", "study", "cli.main"},
+    "alembic": {"storage"},
+    "psycopg": {"storage"},
+    "filelock": {"storage"},
+    "fsspec": {"storage"},
+    "tenacity": {"storage"},
+    "pydantic": {"recipe", "spec", "user_input"},
+    "yaml": {"user_input"},
+    "click": {"cli"},
+    "rich": {"worker.progress_bar"},
+    "matplotlib": {"report.plots"},
+    "jinja2": {"report.page", "export"},
+    "scipy": {"trial.pruning_audit", "confirmation.statistics", "training.calibrated_loss"},
+    "torch": {"training", "recipe", "worker", "api"},
+}
+#: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
+HANDLE = "sqlalchemy.Connection"
+#: Modules that import torch inside a function, so that reading a spec does not wait for it.
+LATE_TORCH = {"catalog.third_party", "preflight", "report.lr_sequences"}
+
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
+PACKAGES = [path.parent for path in sorted(PACKAGE.rglob("__init__.py"))]
+
+
+def within(module, places):
+    """The place, itself a module or a package, that `module` is or lies in."""
+    return next((place for place in places if f"{module}.".startswith(f"{place}.")), None)
+
+
+def imports(node, when="top"):
+    """(dotted name, "top" | "late" | "types") for every import below a node."""
+    for child in ast.iter_child_nodes(node):
+        inside = when
+        if isinstance(child, ast.FunctionDef):
+            inside = "late"
+        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            inside = "types"
+        elif isinstance(child, ast.Import):
+            yield from ((alias.name, when) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from ((f"{child.module}.{alias.name}", when) for alias in child.names)
+        yield from imports(child, inside)
+
+
+def imports_of(module):
+    return imports(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+
+
+def test_imports_point_downward(monkeypatch):
+    """The contracts of pyproject.toml: layers, no torch in what reads, Optuna in one package."""
+    monkeypatch.chdir(ROOT)
+    assert lint_imports(no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_library_is_imported_in_its_home_alone(module):
+    for name, when in imports_of(module):
+        library = name.split(".")[0]
+        if library in ("lrsearch", *sys.stdlib_module_names) or when == "types" or name == HANDLE:
+            continue
+        assert library in HOMES, f"lrsearch.{module} imports {name}, which has no home: add it"
+        homes = HOMES[library] | (LATE_TORCH if (library, when) == ("torch", "late") else set())
+        assert within(module, homes), f"lrsearch.{module} imports {name}, which {homes} do"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_imports_what_another_keeps_for_itself(module):
+    for name, _ in imports_of(module):
+        last = name.rsplit(".", 1)[-1]
+        private = last.startswith("_") and not last.startswith("__")
+        assert not (name.startswith("lrsearch.") and private), f"lrsearch.{module} imports {name}"
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_a_package_says_what_it_is_and_what_it_may_import(folder):
+    text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    assert text is not None
+    plain = {"lrsearch", "cli", "migrations", "versions", "plots", "text"}
+    assert folder.name in plain or "may import" in " ".join(text.split())
+
+
+def test_every_home_exists():
+    for place in {*set().union(*HOMES.values()), *LATE_TORCH}:
+        assert place in MODULES, place
