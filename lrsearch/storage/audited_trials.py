@@ -1,8 +1,10 @@
 """What is asked of audited trials: which begin, and how they ended over a project's studies."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, func, select, update
 
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import StudyRecord, TrialRecord, fetch_as
 from lrsearch.storage.tables import curves, studies, trials
 from lrsearch.trial.states import TrialState
 
@@ -27,14 +29,14 @@ def begin(connection: Connection, trial: int, rung: int, validation: int) -> Non
     connection.execute(update(trials).where(trials.c.id == trial).values(values))
 
 
-def of_project(connection: Connection, study: Row) -> list[Row]:
+def of_project(connection: Connection, study: StudyRecord) -> Sequence[TrialRecord]:
     """The audited trials that are complete or diverged of a study and of others of its project.
 
     A study without a project stands alone.
     """
     ended = (TrialState.COMPLETE, TrialState.DIVERGED)
-    pool = trials.c.study_id == study["study_id"]
-    project = study["definition"].get("project")
+    pool = trials.c.study_id == study.study_id
+    project = study.definition.get("project")
     if project:
         pool = studies.c.definition["project"].as_string() == project
     query = (
@@ -43,7 +45,7 @@ def of_project(connection: Connection, study: Row) -> list[Row]:
         .where(pool, trials.c.audited_at.is_not(None), trials.c.state.in_(ended))
         .order_by(trials.c.study_id, trials.c.ticket)
     )
-    return fetch(connection, query)
+    return fetch_as(connection, query, TrialRecord)
 
 
 def ends(connection: Connection, study_id: int) -> tuple[int, list[float]]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, Table, and_, func, insert, or_, selec
 
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import TABLES, Claim, Kind, held
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import CheckpointRecord, fetch_as
 from lrsearch.storage.tables import checkpoints
 from lrsearch.trial.states import TrialState
 
@@ -63,16 +63,16 @@ def _cleared_of_blame(connection: Connection, claim: Claim) -> int | None:
     return study_id
 
 
-def _slot(rows: Sequence[Row], file: str) -> int:
+def _slot(rows: Sequence[CheckpointRecord], file: str) -> int:
     """Where a file is recorded already, else a free slot, else that of the oldest."""
-    known = {row["file"]: row["slot"] for row in rows if row["bytes"]}
+    known = {row.file: row.slot for row in rows if row.bytes}
     if file in known:
         return int(known[file])
     free = set(SLOTS) - set(known.values())
-    return min(free) if free else int(rows[-1]["slot"])
+    return min(free) if free else int(rows[-1].slot)
 
 
-def _rows(connection: Connection, kind: Kind, item: int) -> list[Row]:
+def _rows(connection: Connection, kind: Kind, item: int) -> Sequence[CheckpointRecord]:
     """Newest first, removed ones too. Steps rise within an attempt; one may start anew."""
     c = checkpoints.c
     query = (
@@ -80,12 +80,12 @@ def _rows(connection: Connection, kind: Kind, item: int) -> list[Row]:
         .where(c.kind == kind, c.item == item)
         .order_by(c.attempt.desc(), c.step.desc())
     )
-    return fetch(connection, query)
+    return fetch_as(connection, query, CheckpointRecord)
 
 
-def newest_first(connection: Connection, kind: Kind, item: int) -> list[Row]:
+def newest_first(connection: Connection, kind: Kind, item: int) -> Sequence[CheckpointRecord]:
     """The checkpoints of an item, at most two."""
-    return [row for row in _rows(connection, kind, item) if row["bytes"]]
+    return [row for row in _rows(connection, kind, item) if row.bytes]
 
 
 def forget(connection: Connection, kind: str, item: int) -> None:

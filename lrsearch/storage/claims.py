@@ -5,23 +5,38 @@ taken over) and `attempt`.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, or_, select, true, update
 
 from lrsearch.storage.leases import TABLES, Claim, Kind, held, let_go
-from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.records import (
+    ConfirmationRecord,
+    RangeTestRecord,
+    TrialRecord,
+    fetch_as,
+    fetch_first_as,
+)
 from lrsearch.trial.states import WAITING, TrialState
+
+R = TypeVar("R")
+#: What a row of each table is.
+RECORDS: Mapping[Kind, type[TrialRecord] | type[ConfirmationRecord] | type[RangeTestRecord]] = {
+    Kind.TRIAL: TrialRecord,
+    Kind.CONFIRMATION: ConfirmationRecord,
+    Kind.RANGE_TEST: RangeTestRecord,
+}
 
 
 def claim(
     connection: Connection,
     kind: Kind,
+    record: type[R],
     study_id: int,
     worker: str,
     *,
     deaths_below: int | None = None,
-) -> Row | None:
+) -> R | None:
     """The next row that nobody holds, now held by `worker`. The caller takes its lease, last.
 
     `deaths_below` leaves out what has cost so many workers, or more.
@@ -45,7 +60,7 @@ def claim(
         .values(state=TrialState.RUNNING, worker=worker, attempt=c.attempt + 1)
         .returning(*c)
     )
-    return fetch_first(connection, query)
+    return fetch_first_as(connection, query, record)
 
 
 def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> bool:
@@ -57,25 +72,28 @@ def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> b
     return bool(connection.execute(query).rowcount)
 
 
-def by_id(connection: Connection, kind: Kind, item: int) -> Row:
+def by_id(
+    connection: Connection, kind: Kind, item: int
+) -> TrialRecord | ConfirmationRecord | RangeTestRecord:
     table = TABLES[kind]
-    return fetch(connection, select(table).where(table.c.id == item))[0]
+    return fetch_as(connection, select(table).where(table.c.id == item), RECORDS[kind])[0]
 
 
 def held_by(
     connection: Connection,
     kind: Kind,
+    record: type[R],
     study_id: int,
     worker: str,
     *,
     known: Collection[Claim] = (),
-) -> Row | None:
+) -> R | None:
     """What a worker holds beside what it knows of: after a lost acknowledgement it asks."""
     table = TABLES[kind]
     c = table.c
     mine = (c.study_id == study_id, c.state == TrialState.RUNNING, c.worker == worker)
     other = c.id.not_in([claim.id for claim in known if claim.kind == kind])
-    return fetch_first(connection, select(table).where(*mine, other).limit(1))
+    return fetch_first_as(connection, select(table).where(*mine, other).limit(1), record)
 
 
 def release(connection: Connection, claim: Claim) -> bool:

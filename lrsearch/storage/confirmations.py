@@ -7,18 +7,18 @@ from sqlalchemy import Connection, case, delete, insert, select, update
 
 from lrsearch.storage import claims, leases
 from lrsearch.storage.leases import Claim, Kind
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import ConfirmationRecord, fetch_as
 from lrsearch.storage.tables import confirmations, studies
 from lrsearch.trial.states import WAITING
 
 
-def everything(connection: Connection, study_id: int) -> list[Row]:
+def everything(connection: Connection, study_id: int) -> Sequence[ConfirmationRecord]:
     query = (
         select(confirmations)
         .where(confirmations.c.study_id == study_id)
         .order_by(confirmations.c.id)
     )
-    return fetch(connection, query)
+    return fetch_as(connection, query, ConfirmationRecord)
 
 
 def winner(connection: Connection, study_id: int) -> int | None:
@@ -55,10 +55,12 @@ def claim(
     lease: float,
     *,
     deaths_below: int | None = None,
-) -> Row | None:
+) -> ConfirmationRecord | None:
     """The next run that nobody trains, leased for `lease` seconds; see `claims.claim`."""
     kind = Kind.CONFIRMATION
-    run = claims.claim(connection, kind, study_id, worker, deaths_below=deaths_below)
+    run = claims.claim(
+        connection, kind, ConfirmationRecord, study_id, worker, deaths_below=deaths_below
+    )
     if run is not None:
         leases.take(connection, study_id, claim_of(run), lease)
     return run

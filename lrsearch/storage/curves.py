@@ -19,7 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lrsearch.storage.leases import Claim, held
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import CurveRecord, fetch_as
+from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import curves, trials
 
 MAY_BE_INFINITE = ("train_loss", "val_loss", "val_loss_ema", "grad_norm")
@@ -83,16 +84,16 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
     return {name: finite(value) for name, value in metrics.items()}
 
 
-def latest(rows: Sequence[Row]) -> list[Row]:
+def latest(rows: Sequence[CurveRecord]) -> list[CurveRecord]:
     """Of each trial, every validation as the highest attempt saw it, up to where that one stands.
 
     `rows` come by attempt; an attempt that went on from a checkpoint has no rows before it.
     """
-    kept: dict[tuple[int, int], Row] = {}
+    kept: dict[tuple[int, int], CurveRecord] = {}
     reached: dict[int, int] = {}
     for row in rows:
-        kept[row["trial"], row["validation"]] = row
-        reached[row["trial"]] = row["validation"]
+        kept[row.trial, row.validation] = row
+        reached[row.trial] = row.validation
     return [
         row for (trial, validation), row in sorted(kept.items()) if validation <= reached[trial]
     ]
@@ -100,7 +101,7 @@ def latest(rows: Sequence[Row]) -> list[Row]:
 
 def of_study(
     connection: Connection, study_id: int, *, number: int | None = None, all_attempts: bool = False
-) -> list[Row]:
+) -> Sequence[CurveRecord]:
     """Rows with the trial's number, of one trial or all, by trial and validation."""
     query = (
         select(trials.c.number, curves)
@@ -110,28 +111,28 @@ def of_study(
     )
     if number is not None:
         query = query.where(trials.c.number == number)
-    rows = fetch(connection, query)
+    rows = fetch_as(connection, query, CurveRecord)
     return rows if all_attempts else latest(rows)
 
 
-def of_trial(connection: Connection, trial: int) -> list[Row]:
+def of_trial(connection: Connection, trial: int) -> Sequence[CurveRecord]:
     """One trial's curve, validations without gaps."""
     query = (
         select(curves)
         .where(curves.c.trial == trial)
         .order_by(curves.c.attempt, curves.c.validation)
     )
-    return latest(fetch(connection, query))
+    return latest(fetch_as(connection, query, CurveRecord))
 
 
-def of_trials(connection: Connection, ids: Sequence[int]) -> dict[int, list[Row]]:
+def of_trials(connection: Connection, ids: Sequence[int]) -> dict[int, list[CurveRecord]]:
     """The curves of these trials by their ids, validations without gaps."""
     query = (
         select(curves)
         .where(curves.c.trial.in_(ids))
         .order_by(curves.c.trial, curves.c.attempt, curves.c.validation)
     )
-    found: dict[int, list[Row]] = {trial: [] for trial in ids}
-    for row in latest(fetch(connection, query)):
-        found[row["trial"]].append(row)
+    found: dict[int, list[CurveRecord]] = {trial: [] for trial in ids}
+    for row in latest(fetch_as(connection, query, CurveRecord)):
+        found[row.trial].append(row)
     return found

@@ -11,6 +11,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, tuple_, update
 
 from lrsearch.storage.column_types import db_now, db_started
+from lrsearch.storage.records import FreedRecord
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import confirmations, leases, range_tests, trials
 from lrsearch.trial.states import TrialState
@@ -92,13 +93,13 @@ def let_go(connection: Connection, claim: Claim) -> None:
 
 def reap(
     connection: Connection, study_id: int, seconds: float, *, dead: Collection[str] = ()
-) -> list[Row]:
+) -> list[FreedRecord]:
     """Free what was not renewed in time, and what workers known to be `dead` held.
 
-    Returns kind, id, attempt, worker and deaths (this one included) of each. After a server's start
+    After a server's start
     nothing expires for the `seconds` of a lease: whoever lives renews first.
     """
-    freed: list[Row] = []
+    freed: list[FreedRecord] = []
     for kind, table in TABLES.items():
         t, c = table.c, leases.c
         lease = and_(c.kind == kind, c.item == t.id, c.attempt == t.attempt)
@@ -114,13 +115,18 @@ def reap(
             )
             .with_for_update(of=table, skip_locked=True)
         )
-        rows = fetch(connection, query)
-        for row in rows:
-            free = update(table).where(t.id == row["id"])
-            connection.execute(free.values(worker=None, deaths=row["deaths"]))
-            claim = Claim(kind=kind, id=row["id"], attempt=row["attempt"], worker=row["worker"])
-            let_go(connection, claim)
-        freed += [{"kind": kind, **row} for row in rows]
+        for found in connection.execute(query).all():
+            row = FreedRecord(
+                kind=kind,
+                id=found.id,
+                attempt=found.attempt,
+                worker=found.worker,
+                deaths=found.deaths,
+            )
+            free = update(table).where(t.id == row.id)
+            connection.execute(free.values(worker=None, deaths=row.deaths))
+            let_go(connection, Claim(kind=kind, id=row.id, attempt=row.attempt, worker=row.worker))
+            freed.append(row)
     return freed
 
 

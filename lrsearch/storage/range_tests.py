@@ -8,15 +8,15 @@ from sqlalchemy import Connection, func, insert, select, update
 from lrsearch.storage import claims, leases
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Claim, Kind
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import RangeTestRecord, WindowRecord, fetch_as
 from lrsearch.storage.tables import range_tests, studies
 from lrsearch.trial.states import OPEN, WAITING
 
 
-def everything(connection: Connection, study_id: int) -> list[Row]:
+def everything(connection: Connection, study_id: int) -> Sequence[RangeTestRecord]:
     """All planned range tests of a study, in the order in which they are begun."""
     query = select(range_tests).where(range_tests.c.study_id == study_id).order_by(range_tests.c.id)
-    return fetch(connection, query)
+    return fetch_as(connection, query, RangeTestRecord)
 
 
 def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]]) -> None:
@@ -33,9 +33,11 @@ def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]
     )
 
 
-def claim(connection: Connection, study_id: int, worker: str, lease: float) -> Row | None:
+def claim(
+    connection: Connection, study_id: int, worker: str, lease: float
+) -> RangeTestRecord | None:
     """The next range test that nobody trains, leased for `lease` seconds; it starts the clock."""
-    row = claims.claim(connection, Kind.RANGE_TEST, study_id, worker)
+    row = claims.claim(connection, Kind.RANGE_TEST, RangeTestRecord, study_id, worker)
     if row is not None:
         clock = func.coalesce(studies.c.first_ask_at, db_now())
         connection.execute(
@@ -76,7 +78,7 @@ def workers(connection: Connection, study_id: int) -> list[str]:
     return claims.workers(connection, Kind.RANGE_TEST, study_id)
 
 
-def windows_so_far(connection: Connection, study_id: int) -> list[Row]:
+def windows_so_far(connection: Connection, study_id: int) -> Sequence[WindowRecord]:
     """Of each range test its optimizer, whether it is still to end, and what it found."""
     c = range_tests.c
     query = (
@@ -84,4 +86,4 @@ def windows_so_far(connection: Connection, study_id: int) -> list[Row]:
         .where(c.study_id == study_id)
         .order_by(c.id)
     )
-    return fetch(connection, query)
+    return fetch_as(connection, query, WindowRecord)

@@ -1,12 +1,12 @@
 """What is asked of studies: find, list, create, budget, state."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
 
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.records import QueuedRecord, StudyRecord, fetch_as, fetch_first_as
 from lrsearch.storage.tables import (
     confirmations,
     optuna_studies,
@@ -18,13 +18,13 @@ from lrsearch.storage.tables import (
 from lrsearch.trial.states import StudyState, TrialState
 
 
-def by_name(connection: Connection, name: str) -> Row | None:
-    return fetch_first(connection, select(studies).where(studies.c.name == name))
+def by_name(connection: Connection, name: str) -> StudyRecord | None:
+    return fetch_first_as(connection, select(studies).where(studies.c.name == name), StudyRecord)
 
 
-def everything(connection: Connection) -> list[Row]:
+def everything(connection: Connection) -> Sequence[StudyRecord]:
     """All studies, oldest first."""
-    return fetch(connection, select(studies).order_by(studies.c.study_id))
+    return fetch_as(connection, select(studies).order_by(studies.c.study_id), StudyRecord)
 
 
 def create(connection: Connection, values: Mapping[str, Any]) -> None:
@@ -61,15 +61,15 @@ def set_state(connection: Connection, study_id: int, state: StudyState) -> None:
     change(connection, study_id, state=state)
 
 
-def lock(connection: Connection, study_id: int) -> Row:
+def lock(connection: Connection, study_id: int) -> StudyRecord:
     """The study's row, held until the transaction ends, so that one process decides at a time."""
     query = select(studies).where(studies.c.study_id == study_id).with_for_update()
-    return fetch(connection, query)[0]
+    return fetch_as(connection, query, StudyRecord)[0]
 
 
-def by_id(connection: Connection, study_id: int) -> Row | None:
+def by_id(connection: Connection, study_id: int) -> StudyRecord | None:
     query = select(studies).where(studies.c.study_id == study_id)
-    return fetch_first(connection, query)
+    return fetch_first_as(connection, query, StudyRecord)
 
 
 def counts(connection: Connection, study_id: int) -> dict[str, int]:
@@ -121,14 +121,14 @@ def enqueue(connection: Connection, study_id: int, kind: str, recipe: Mapping[st
     connection.execute(insert(queue).values(study_id=study_id, kind=kind, recipe=dict(recipe)))
 
 
-def waiting(connection: Connection, study_id: int) -> list[Row]:
+def waiting(connection: Connection, study_id: int) -> Sequence[QueuedRecord]:
     """Enqueued recipes that no trial has taken, in their order."""
     query = (
         select(queue)
         .where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
         .order_by(queue.c.id)
     )
-    return fetch(connection, query)
+    return fetch_as(connection, query, QueuedRecord)
 
 
 def queued(connection: Connection, study_id: int) -> int:

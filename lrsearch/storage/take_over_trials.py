@@ -17,7 +17,8 @@ from sqlalchemy import (
 )
 
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import TrialRecord, fetch_as
+from lrsearch.storage.rows import fetch
 from lrsearch.storage.tables import confirmations, curves, range_tests, rungs, studies, trials
 from lrsearch.trial import states
 from lrsearch.trial.states import TrialState
@@ -27,7 +28,7 @@ from lrsearch.trial.states import TrialState
 class Taken:
     """A trial of the old study, and what it is in the new one."""
 
-    row: Row
+    row: TrialRecord
     ticket: int
     number: int
     #: Optuna's trial in the new study.
@@ -35,7 +36,7 @@ class Taken:
     kind: str
 
 
-def hold_running(connection: Connection, study_id: int) -> list[Row]:
+def hold_running(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
     """Running trials, which nobody takes over until the transaction ends.
 
     Range tests and confirmation runs are locked too, and all before their study: in the order in
@@ -50,7 +51,7 @@ def hold_running(connection: Connection, study_id: int) -> list[Row]:
         .order_by(trials.c.ticket)
         .with_for_update()
     )
-    return fetch(connection, query)
+    return fetch_as(connection, query, TrialRecord)
 
 
 def end_interrupted(connection: Connection, study_id: int, reason: str) -> None:
@@ -78,7 +79,7 @@ def take_over(
     """
     if not taken:
         return
-    by_end = sorted(taken, key=lambda item: item.row["ended"])
+    by_end = sorted(taken, key=lambda item: item.row.ended or 0)
     places = {item.ticket: place for place, item in enumerate(by_end, start=1)}
     rows = [
         {
@@ -95,11 +96,11 @@ def take_over(
     connection.execute(insert(trials), rows)
     query = select(trials.c.ticket, trials.c.id).where(trials.c.study_id == study_id)
     ids = {row["ticket"]: row["id"] for row in fetch(connection, query)}
-    pairs = [{"old": item.row["id"], "new": ids[item.ticket]} for item in taken]
+    pairs = [{"old": item.row.id, "new": ids[item.ticket]} for item in taken]
     _copy(connection, curves, pairs, {})
     if with_rungs:
         _copy(connection, rungs, pairs, {"study_id": study_id})
-    epochs = sum(item.row["epochs"] for item in taken)
+    epochs = sum(item.row.epochs for item in taken)
     number = len(taken)
     used = {"trials_used": number, "trials_ended": number, "epochs_used": epochs}
     _count(connection, study_id, used)

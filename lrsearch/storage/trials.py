@@ -25,7 +25,8 @@ from sqlalchemy import (
 from lrsearch.storage import leases
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.rows import Row, fetch, fetch_first, insert_or
+from lrsearch.storage.records import QueuedRecord, TrialRecord, fetch_as, fetch_first_as
+from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import queue, rungs, studies, trials
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -44,7 +45,7 @@ def take_over(
     lease: float,
     *,
     deaths_below: int | None = None,
-) -> Row | None:
+) -> TrialRecord | None:
     """Claim a running trial that no worker holds, the oldest first; its attempt rises by one.
 
     It is leased for `lease` seconds. `deaths_below` leaves out what has cost so many workers, or
@@ -68,13 +69,13 @@ def take_over(
         .values(worker=worker, attempt=trials.c.attempt + 1)
         .returning(*trials.c)
     )
-    return _leased(connection, fetch_first(connection, query), lease)
+    return _leased(connection, fetch_first_as(connection, query, TrialRecord), lease)
 
 
-def _leased(connection: Connection, row: Row | None, lease: float) -> Row | None:
+def _leased(connection: Connection, row: TrialRecord | None, lease: float) -> TrialRecord | None:
     if row is not None:
-        claim = Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
-        leases.take(connection, row["study_id"], claim, lease)
+        claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
+        leases.take(connection, row.study_id, claim, lease)
     return row
 
 
@@ -86,7 +87,7 @@ def start(
     *,
     horizon: float,
     keep: float,
-) -> Row | None:
+) -> TrialRecord | None:
     """Take a ticket and a new trial, leased for `lease` seconds; None when the budget is used.
 
     Ticket, reservation of `horizon` epochs and trial are one transaction: the budget is exact
@@ -110,8 +111,8 @@ def start(
     values = {
         "study_id": study_id,
         "ticket": ticket,
-        "kind": given["kind"] if given else "sampled",
-        "recipe": given["recipe"] if given else None,
+        "kind": given.kind if given else "sampled",
+        "recipe": given.recipe if given else None,
         "state": TrialState.RUNNING,
         "worker": worker,
         "attempt": 1,
@@ -119,7 +120,9 @@ def start(
         "seconds": 0.0,
         "started_at": db_now(),
     }
-    row = fetch_first(connection, insert(trials).values(**values).returning(*trials.c))
+    row = fetch_first_as(
+        connection, insert(trials).values(**values).returning(*trials.c), TrialRecord
+    )
     return _leased(connection, row, lease)
 
 
@@ -143,7 +146,7 @@ def may_start(connection: Connection, study_id: int, *, horizon: float, keep: fl
     return connection.execute(query).first() is not None
 
 
-def _pop_queue(connection: Connection, study_id: int, ticket: int) -> Row | None:
+def _pop_queue(connection: Connection, study_id: int, ticket: int) -> QueuedRecord | None:
     """The next enqueued recipe: a baseline, then the user's own, then the textbook's."""
     first = (
         select(queue.c.id)
@@ -155,9 +158,9 @@ def _pop_queue(connection: Connection, study_id: int, ticket: int) -> Row | None
         update(queue)
         .where(queue.c.id == first.scalar_subquery())
         .values(ticket=ticket)
-        .returning(queue.c.kind, queue.c.recipe)
+        .returning(*queue.c)
     )
-    return fetch_first(connection, query)
+    return fetch_first_as(connection, query, QueuedRecord)
 
 
 def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) -> bool:
@@ -213,15 +216,15 @@ def any_running(connection: Connection, study_id: int) -> bool:
     return connection.execute(select(trials.c.id).where(*running).limit(1)).first() is not None
 
 
-def everything(connection: Connection, study_id: int) -> list[Row]:
+def everything(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
     """All started trials in the order of their tickets."""
     query = select(trials).where(trials.c.study_id == study_id).order_by(trials.c.ticket)
-    return fetch(connection, query)
+    return fetch_as(connection, query, TrialRecord)
 
 
-def by_number(connection: Connection, study_id: int, number: int) -> Row | None:
+def by_number(connection: Connection, study_id: int, number: int) -> TrialRecord | None:
     query = select(trials).where(trials.c.study_id == study_id, trials.c.number == number)
-    return fetch_first(connection, query)
+    return fetch_first_as(connection, query, TrialRecord)
 
 
 def recipes(
@@ -231,7 +234,7 @@ def recipes(
     query = select(trials.c.number, trials.c.recipe).where(
         trials.c.study_id == study_id, trials.c.number.in_(numbers)
     )
-    return {row["number"]: row["recipe"] for row in fetch(connection, query)}
+    return {row.number: row.recipe for row in connection.execute(query)}
 
 
 def ranked(
@@ -241,7 +244,7 @@ def ranked(
     minimize: bool,
     limit: int,
     states: Sequence[TrialState] = (TrialState.COMPLETE,),
-) -> list[Row]:
+) -> Sequence[TrialRecord]:
     """The best trials of these states by value, the earlier first among equals."""
     value = trials.c.value.asc() if minimize else trials.c.value.desc()
     query = (
@@ -254,12 +257,12 @@ def ranked(
         .order_by(value, trials.c.ticket)
         .limit(limit)
     )
-    return fetch(connection, query)
+    return fetch_as(connection, query, TrialRecord)
 
 
-def baseline(connection: Connection, study_id: int) -> Row | None:
+def baseline(connection: Connection, study_id: int) -> TrialRecord | None:
     query = select(trials).where(trials.c.study_id == study_id, trials.c.kind == "baseline")
-    return fetch_first(connection, query.limit(1))
+    return fetch_first_as(connection, query.limit(1), TrialRecord)
 
 
 def went_past(connection: Connection, trial: int, rung: int) -> bool:

@@ -1,9 +1,11 @@
 """What is asked of a study's workers: who works on it, on what, and when each was last seen."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, insert, select, update
 
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import EventRecord, WorkerRecord, fetch_as
 from lrsearch.storage.tables import events, workers
 
 
@@ -37,11 +39,11 @@ def ended(connection: Connection, study_id: int, name: str) -> None:
     connection.execute(update(workers).where(*mine).values(ended_at=db_now(), doing=None))
 
 
-def everyone(connection: Connection, study_id: int) -> list[Row]:
+def everyone(connection: Connection, study_id: int) -> Sequence[WorkerRecord]:
     """All workers that ever worked on the study, with the seconds `since` each was last seen."""
     since = (db_now() - workers.c.seen_at).label("since")
     query = select(workers, since).where(workers.c.study_id == study_id).order_by(workers.c.id)
-    return fetch(connection, query)
+    return fetch_as(connection, query, WorkerRecord)
 
 
 def alive(connection: Connection, study_id: int, lease: float) -> list[str]:
@@ -58,7 +60,7 @@ def note(connection: Connection, study_id: int, worker: str, what: str) -> None:
     connection.execute(insert(events).values(row))
 
 
-def notes(connection: Connection, study_id: int, *, limit: int) -> list[Row]:
+def notes(connection: Connection, study_id: int, *, limit: int) -> Sequence[EventRecord]:
     """The newest lines, newest first."""
     query = select(events).where(events.c.study_id == study_id).order_by(events.c.id.desc())
-    return fetch(connection, query.limit(limit))
+    return fetch_as(connection, query.limit(limit), EventRecord)

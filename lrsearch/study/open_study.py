@@ -20,6 +20,7 @@ from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
+from lrsearch.storage.records import RangeTestRecord, TrialRecord
 from lrsearch.storage.rows import Row
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
@@ -177,7 +178,9 @@ class OpenStudy:
         self, connection: Connection, worker: str, known: Collection[Claim]
     ) -> tuple[Row, News] | None:
         """What a transaction has claimed whose acknowledgement was lost."""
-        row = claims.held_by(connection, Kind.TRIAL, self.study_id, worker, known=known)
+        row = claims.held_by(
+            connection, Kind.TRIAL, TrialRecord, self.study_id, worker, known=known
+        )
         return None if row is None else (row, self._view.read(connection))
 
     def claim_range_test(self, worker: str) -> Row | None:
@@ -194,7 +197,7 @@ class OpenStudy:
         return self.database.run(
             claim,
             recall=lambda connection: claims.held_by(
-                connection, Kind.RANGE_TEST, self.study_id, worker
+                connection, Kind.RANGE_TEST, RangeTestRecord, self.study_id, worker
             ),
         )
 

@@ -10,7 +10,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import best_validation, objective_value
 from lrsearch.storage import claims, confirmations, curves, trials
 from lrsearch.storage.leases import Claim, Kind
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import ConfirmationRecord
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.trial_training import TrialTraining
@@ -33,7 +33,7 @@ class ConfirmationJob:
     """
 
     search: OpenStudy
-    run: Row
+    run: ConfirmationRecord
     recipe: Recipe
     has_curve = False
 
@@ -107,7 +107,7 @@ def next_run(context: WorkerContext, known: Collection[Claim]) -> ConfirmationJo
     return None
 
 
-def _claim(context: WorkerContext, known: Collection[Claim]) -> Row | None:
+def _claim(context: WorkerContext, known: Collection[Claim]) -> ConfirmationRecord | None:
     study, worker = context.search.study_id, context.renewer.worker
     lease, below = context.search.spec.lease.seconds, ALONE_FROM if known else None
     return context.search.database.run(
@@ -115,12 +115,12 @@ def _claim(context: WorkerContext, known: Collection[Claim]) -> Row | None:
             connection, study, worker, lease, deaths_below=below
         ),
         recall=lambda connection: claims.held_by(
-            connection, Kind.CONFIRMATION, study, worker, known=known
+            connection, Kind.CONFIRMATION, ConfirmationRecord, study, worker, known=known
         ),
     )
 
 
-def _recipe_of(search: OpenStudy, run: Row) -> Recipe:
+def _recipe_of(search: OpenStudy, run: ConfirmationRecord) -> Recipe:
     """What a confirmation run trains. Raises SpecError if its trial's row gives nothing."""
     number = run["number"]
     trial = search.database.look(
@@ -132,7 +132,7 @@ def _recipe_of(search: OpenStudy, run: Row) -> Recipe:
     return recipe.model_copy(update={"seed": run["seed"]})
 
 
-def _record(search: OpenStudy, run: Row, values: dict[str, Any]) -> bool:
+def _record(search: OpenStudy, run: ConfirmationRecord, values: dict[str, Any]) -> bool:
     claim = confirmations.claim_of(run)
     return search.database.run(
         lambda connection: confirmations.record(connection, run, values),

@@ -1,0 +1,292 @@
+"""Rows of our tables as values: what `storage` returns, column by column (see `tables`)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Executable
+
+#: What is JSON by nature: a recipe's fields, params, a stored document.
+Document = Mapping[str, Any]
+R = TypeVar("R")
+
+
+class _Subscript:
+    """Transitional: a record read as a mapping. Goes when the last reader uses attributes."""
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return getattr(self, name, default)
+
+    def keys(self) -> Iterator[str]:
+        return (field.name for field in fields(self))  # type: ignore[arg-type]
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        return ((name, getattr(self, name)) for name in self.keys())
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRecord(_Subscript):
+    """A study: its definition, its budget, and how much of that is used."""
+
+    study_id: int
+    name: str
+    #: `StudySpec.to_dict()`.
+    definition: Document
+    spec_hash: str
+    #: Task file to SHA-256.
+    code: Mapping[str, str]
+    #: Of lrsearch, torch and Optuna when it was created.
+    versions: Mapping[str, str]
+    #: A `StudyState`.
+    state: str
+    steps_per_epoch: int
+    trials_total: int | None
+    trials_used: int
+    epochs_total: float | None
+    #: By ended trials, range tests and confirmation runs.
+    epochs_used: float
+    #: By running ones, at their full horizon.
+    epochs_reserved: float
+    seconds_total: float | None
+    #: Seconds since 1970 by the database's clock, as all times here.
+    first_ask_at: float | None
+    created_at: float
+    #: What it took over when it was created.
+    origin: Document | None
+    trials_ended: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialRecord(_Subscript):
+    """A started search trial."""
+
+    id: int
+    study_id: int
+    #: 1-based, without gaps: the budget's count.
+    ticket: int
+    #: Optuna's id and number; None until Optuna has it.
+    trial_id: int | None
+    number: int | None
+    #: `sampled`, or a kind of the queue.
+    kind: str
+    recipe: Document | None
+    #: A `TrialState`.
+    state: str
+    #: None while running: free to be taken over.
+    worker: str | None
+    attempt: int
+    value: float | None
+    best_validation: int | None
+    metrics: Mapping[str, float | None] | None
+    reason: str | None
+    epochs: float
+    seconds: float
+    started_at: float
+    ended_at: float | None
+    #: Its place in the order of ends.
+    ended: int | None
+    #: The rung that would have stopped it, and the epochs that it had trained there.
+    audited_at: int | None
+    audit_from: float | None
+    #: Workers that died in it without a new checkpoint.
+    deaths: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRecord(_Subscript):
+    """A validation of a trial's attempt; losses that are not finite are None."""
+
+    trial: int
+    attempt: int
+    #: 1-based.
+    validation: int
+    epoch: float
+    step: int
+    lr: float
+    train_loss: float | None
+    val_loss: float | None
+    val_loss_ema: float | None
+    metrics: Mapping[str, float | None]
+    metrics_ema: Mapping[str, float | None] | None
+    grad_norm: float | None
+    seconds: float
+    #: Optuna's number of the trial, where it was asked for.
+    number: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationRecord(_Subscript):
+    """A confirmation run: a trial's recipe with a fresh seed."""
+
+    id: int
+    study_id: int
+    #: `choose`, `report` or `test`.
+    round: str
+    #: `candidate`, `winner`, `rival` or `baseline`.
+    role: str
+    #: Of the search trial whose recipe it re-runs.
+    number: int
+    seed: int
+    #: `waiting`, then a `TrialState`.
+    state: str
+    worker: str | None
+    attempt: int
+    value: float | None
+    metrics: Mapping[str, float | None] | None
+    #: Loss and metrics on the task's test set.
+    test: Mapping[str, float | None] | None
+    reason: str | None
+    epochs: float
+    seconds: float
+    deaths: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangeTestRecord(_Subscript):
+    """A planned, running or ended LR range test of one optimizer."""
+
+    id: int
+    study_id: int
+    optimizer: str
+    #: Ramps at most.
+    seeds: int
+    epochs_reserved: float
+    #: `waiting`, then a `TrialState`.
+    state: str
+    worker: str | None
+    attempt: int
+    #: `RangeTest.to_dict()`.
+    result: Document | None
+    reason: str | None
+    epochs: float
+    seconds: float
+    deaths: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueuedRecord(_Subscript):
+    """An enqueued recipe."""
+
+    id: int
+    study_id: int
+    #: `baseline`, `enqueued`, `warm_start` or `textbook`.
+    kind: str
+    recipe: Document
+    #: Of the trial that took it.
+    ticket: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRecord(_Subscript):
+    """A worker that works, or once worked, on a study."""
+
+    id: int
+    study_id: int
+    #: Host, process id, start time.
+    name: str
+    device: str
+    version: str
+    #: In words; None while it looks for work.
+    doing: str | None
+    started_at: float
+    seen_at: float
+    #: None while it works, or if it ended without a word.
+    ended_at: float | None
+    #: Seconds since it was last seen, by the database's clock.
+    since: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventRecord(_Subscript):
+    """A line about a fault and what was done."""
+
+    id: int
+    study_id: int
+    at: float
+    worker: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRecord(_Subscript):
+    """What workers on a kind of hardware train with, and what was measured for it."""
+
+    id: int
+    study_id: int
+    task: str
+    setting: str
+    device: str
+    precision: str
+    torch: str
+    #: What `--fuse` asked for.
+    wanted: str
+    #: `solo` or `fused`.
+    engine: str
+    #: Trials at once; 1 for solo.
+    size: int
+    reason: str
+    #: Whether the task can be fused; None if that was not tried.
+    fits: bool | None
+    most: int
+    budget: str
+    #: Size to seconds per trial-step.
+    timings: Mapping[str, float]
+    probe_seconds: float
+    calibration_seconds: float
+    chosen_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRecord(_Subscript):
+    """A checkpoint's file, and what it must hold."""
+
+    kind: str
+    item: int
+    #: 0 or 1: the newest two take turns.
+    slot: int
+    study_id: int
+    attempt: int
+    step: int
+    #: Its name in the study's checkpoint folder.
+    file: str
+    sha256: str
+    #: 0: removed.
+    bytes: int
+    saved_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreedRecord(_Subscript):
+    """A trial, range test or confirmation run whose worker was lost."""
+
+    #: A `leases.Kind`.
+    kind: str
+    id: int
+    attempt: int
+    worker: str
+    #: This one included.
+    deaths: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowRecord(_Subscript):
+    """What a range test has found so far."""
+
+    optimizer: str
+    #: Whether it is still to end.
+    open: bool
+    result: Document | None
+
+
+def fetch_as(connection: Connection, query: Executable, record: type[R]) -> Sequence[R]:
+    """The rows of a query as values of `record`, whose fields are its columns."""
+    return [record(**row) for row in connection.execute(query).mappings()]
+
+
+def fetch_first_as(connection: Connection, query: Executable, record: type[R]) -> R | None:
+    """The first row of a query as such a value; None if there is no row."""
+    row = connection.execute(query).mappings().first()
+    return None if row is None else record(**row)
