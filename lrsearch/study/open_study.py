@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -169,7 +170,7 @@ class OpenStudy:
             if row["attempt"] > 1:  # an older version left a ticket without a trial
                 studies.lock(connection, self.study_id)
             trial_id, number = optuna_rows.start_trial(connection, self.study_id, row["ticket"])
-            row |= {"trial_id": trial_id, "number": number - self._known}
+            row = replace(row, trial_id=trial_id, number=number - self._known)
             trials.attach(connection, _claim_of(row), trial_id=trial_id, number=row["number"])
         self._look_at_range_tests(connection)
         return row, news
