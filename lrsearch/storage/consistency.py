@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, func, not_, select
 
 from lrsearch.storage import curves as curve_queries
-from lrsearch.storage.rows import fetch
+from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.tables import confirmations, curves, range_tests, trials
 from lrsearch.trial.states import OPEN, TrialState
 
@@ -41,12 +41,13 @@ def missing_tickets(connection: Connection, study_id: int) -> list[int]:
 def gaps(connection: Connection, study_id: int) -> list[int]:
     """Numbers of the ended trials whose curve misses a validation."""
     query = (
-        select(trials.c.number, curves.c.trial, curves.c.attempt, curves.c.validation)
+        select(trials.c.number, curves)
         .join(trials, trials.c.id == curves.c.trial)
         .where(trials.c.study_id == study_id, trials.c.state != TrialState.RUNNING)
         .order_by(curves.c.trial, curves.c.attempt, curves.c.validation)
     )
     seen: dict[int, list[int]] = {}
-    for row in curve_queries.latest(fetch(connection, query)):
-        seen.setdefault(row["number"], []).append(row["validation"])
+    for row in curve_queries.latest(fetch_as(connection, query, CurveRecord)):
+        if row.number is not None:
+            seen.setdefault(row.number, []).append(row.validation)
     return sorted(n for n, found in seen.items() if found != list(range(1, len(found) + 1)))
