@@ -26,6 +26,7 @@ from lrsearch.storage import confirmations, curves, studies, trials
 from lrsearch.storage.rows import Row
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial import states as trial_states
+from lrsearch.trial.rounding import floor
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Trials, by their own value, whose curves are looked at for candidates.
@@ -238,4 +239,4 @@ def _runs_left(study: Row, horizon: float) -> float:
     if study["epochs_total"] is None:
         return math.inf
     left: float = study["epochs_total"] - study["epochs_used"]
-    return math.floor(left / horizon * (1 + 1e-12))
+    return floor(left / horizon)
