@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from lrsearch import __version__
 from lrsearch.catalog.domains import first_value
 from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs, reserved_share
 from lrsearch.errors import StudyError, TaskError
 from lrsearch.fusing import choice as rules
-from lrsearch.fusing import fuse_option as wanting
-from lrsearch.fusing.choice import Choice, Extent
-from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.fusing import fuse_option
+from lrsearch.fusing.choice import Choice, Workload
+from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.sample_recipes import sample
 from lrsearch.storage import engines, studies, worker_identity, workers
@@ -33,6 +32,7 @@ from lrsearch.training.devices import hardware
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing import measure as measuring
+from lrsearch.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -44,23 +44,23 @@ def choose(
     search: OpenStudy,
     cache: TaskCache,
     device: "torch.device",
-    wanted: Wanted = "auto",
+    fuse: FuseOption = "auto",
     *,
     started_together: int = 1,
 ) -> Choice:
     """The engine for a worker's trials, logged and recorded with the study.
 
     `started_together` counts the workers that were started together, this one included: they may
-    not be in the database yet. Raises SpecError or TaskError if a number was wanted and cannot be,
-    StudyError if the study was deleted.
+    not be in the database yet. Raises SpecError or TaskError if `fuse` is a number that the study
+    or its task does not allow, StudyError if the study was deleted.
     """
-    wanting.check(search.spec, wanted)
+    fuse_option.check(search.spec, fuse)
     case = _Case(search, cache, device, started_together)
-    study, key = search.study_id, {**case.key, "wanted": str(wanted)}
+    study, key = search.study_id, {**case.key, "wanted": str(fuse)}
     budget, found = case.budget, None
     row = search.database.look(lambda c: engines.recorded(c, study, key, budget))
     if row is None:
-        found = case.choice(wanted)
+        found = case.choice(fuse)
         values = {**found.to_row(), "budget": budget}
         row = search.database.run(lambda c: engines.record(c, study, key, values))
         log.info("%s", found.line)
@@ -142,7 +142,7 @@ class _Case:
         return ", ".join(f"{total:g} {name}" for name, total in totals.items() if total is not None)
 
     @property
-    def extent(self) -> Extent:
+    def workload(self) -> Workload:
         row, per_epoch = self.row, self.search.steps_per_epoch
         horizon = self.search.horizon
         steps = horizon * per_epoch
@@ -157,8 +157,8 @@ class _Case:
             left.append((epochs - row["epochs_used"] - row["epochs_reserved"]) * per_epoch)
         confirm = self._confirmation_runs(row["trials_total"])
         seconds = math.inf if row["seconds_total"] is None else row["seconds_total"]
-        return Extent(
-            steps=steps,
+        return Workload(
+            trial_steps=steps,
             workers=row["workers"],
             trials=min(trials),
             steps_left=max(0.0, min(left)) + confirm * steps,
@@ -173,13 +173,13 @@ class _Case:
         runs = allowed_runs(self.spec, started=trials, epochs_left=None, horizon=1.0)
         return min(self.spec.confirm.runs or MOST_RUNS, runs)
 
-    def choice(self, wanted: Wanted) -> Choice:
-        found = self._given(wanted) if wanted != "auto" else self._chosen()
+    def choice(self, fuse: FuseOption) -> Choice:
+        found = self._given(fuse) if fuse != "auto" else self._chosen()
         return replace(found, precision=self.key["precision"], device=self.key["device"])
 
-    def _given(self, wanted: Wanted) -> Choice:
+    def _given(self, fuse: FuseOption) -> Choice:
         """As was asked for. Raises TaskError if the task does not allow it."""
-        if not isinstance(wanted, int):
+        if not isinstance(fuse, int):
             return measuring.solo("--fuse off")
         try:
             with failures():
@@ -187,26 +187,31 @@ class _Case:
         except TrialFailedError as failure:
             reason, seconds = str(failure), 0.0
         if reason is not None:
-            raise TaskError(f"--fuse {wanted}: {reason}; leave --fuse out")
+            raise TaskError(f"--fuse {fuse}: {reason}; leave --fuse out")
         return Choice(
             engine="fused",
-            size=wanted,
-            reason=f"--fuse {wanted}",
+            size=fuse,
+            reason=f"--fuse {fuse}",
             fits=True,
             probe_seconds=seconds,
         )
 
     def _chosen(self) -> Choice:
-        if reason := wanting.not_shared(self.spec):
+        if reason := fuse_option.not_shared(self.spec):
             return measuring.solo(reason)
         if self.device.type == "mps":
             return measuring.solo("on mps it is not measured; --fuse K takes K trials at once")
         try:
             with failures():
                 known = self._known()
-                return known or measuring.measure(self.spec, self.cache, self.recipes, self.extent)
+                return known or measuring.measure(
+                    self.spec, self.cache, self.recipes, self.workload
+                )
         except TrialFailedError as failure:  # its trials will say so, too
             return measuring.solo(f"it cannot be tried: {failure}")
+
+    def _measured(self) -> Choice:
+        return measuring.measure(self.spec, self.cache, self.recipes, self.workload)
 
     def _known(self) -> Choice | None:
         """What follows from what was measured before, for any study of the database."""
@@ -214,7 +219,7 @@ class _Case:
             if not row["fits"]:
                 return measuring.solo(row["reason"], fits=False)
             timings = Choice.from_row(row).timings
-            most = self.extent.most(timings.get(1, 0.0))
+            most = self.workload.most_at_once(timings.get(1, 0.0))
             if 1 in timings and rules.covers(timings, row["most"], most):
                 engine, size, reason = rules.decide(timings, most)
                 return Choice(
