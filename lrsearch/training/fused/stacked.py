@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from lrsearch.task.task import Task
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights
-from lrsearch.training.recorded_step import Recordings, is_static
+from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.static_code import is_static
 
 
 class Part:
