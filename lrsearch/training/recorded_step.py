@@ -10,15 +10,14 @@ and each recording is kept only after it has given the same bits as the model it
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import PyTree, tree_leaves
 
 from lrsearch.errors import describe
 from lrsearch.training.randomness import random_state, set_random_state
@@ -28,6 +27,8 @@ log = logging.getLogger("lrsearch")
 #: Recording takes 0.2 to 1 s, what 500 to 2,000 repeated steps save: so many come before.
 RECORD_AFTER = 500
 
+#: Weights, buffers by name, inputs, targets, factors of the losses.
+Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, PyTree, Tensor]
 #: Losses [k], and the gradient of each parameter.
 Result = tuple[Tensor, list[Tensor]]
 
@@ -47,9 +48,7 @@ class Recordings:
         yield
         self._after = RECORD_AFTER
 
-    def call(
-        self, key: Hashable, function: Callable[..., Result], arguments: Sequence[Any]
-    ) -> Result:
+    def call(self, key: Hashable, function: Callable[..., Result], arguments: Arguments) -> Result:
         """What the function gives for (weights, buffers, inputs, targets, factors).
 
         By repeating what was recorded for `key`, which names all that its operations depend on.
@@ -64,10 +63,10 @@ class Recordings:
         return function(*arguments)
 
     def _record(
-        self, key: Hashable, function: Callable[..., Result], arguments: Sequence[Any]
+        self, key: Hashable, function: Callable[..., Result], arguments: Arguments
     ) -> Result:
         """Record this call. It is kept only if repeating it gives the same bits."""
-        buffers: dict[str, Tensor] = arguments[1]
+        buffers = arguments[1]
         device = arguments[-1].device
         before = {name: value.clone() for name, value in buffers.items()}
         state, started = random_state(device), time.monotonic()
@@ -98,7 +97,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
-def record(function: Callable[..., Any], arguments: Sequence[Any]) -> GraphModule:
+def record(function: Callable[..., Result], arguments: Arguments) -> GraphModule:
     """The operations of a call over arguments like these; it runs once, for real.
 
     Views that change nothing are left out: repeated without gradients they are their source.

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import PyTree
 
 from lrsearch.errors import TaskError, describe
 from lrsearch.recipe.recipe import Recipe
@@ -83,7 +83,7 @@ class SoloTraining(TrialTraining):
         for loss in losses:
             self.loss_sum += loss
 
-    def _backward(self, inputs: Any, targets: Any) -> torch.Tensor:
+    def _backward(self, inputs: PyTree, targets: PyTree) -> torch.Tensor:
         """Add a micro-batch's part of the gradients; its part of the step's loss."""
         with self.autocast():
             loss = self.task.loss(self.model(inputs), targets)

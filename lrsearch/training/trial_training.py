@@ -4,11 +4,11 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.utils._pytree import PyTree
 
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.recipe.build_optimizer import build_optimizer, fused_where_it_can
@@ -227,7 +227,7 @@ class TrialTraining:
         """Validate the model by itself, with these weights and on this data instead if given."""
         self.model.eval()
 
-        def outputs(inputs: Any) -> list[Any]:
+        def outputs(inputs: PyTree) -> list[PyTree]:
             if weights is None:
                 return [self.model(inputs)]
             return [torch.func.functional_call(self.model, weights, (inputs,))]
@@ -303,7 +303,7 @@ class TrialTraining:
             if switch:
                 self.optimizer.train()  # type: ignore[attr-defined]
 
-    def autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for forward passes."""
         return autocast(self.recipe.precision, self.device)
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
+from torch.utils._pytree import PyTree
 
 from lrsearch.task.task import Task
-from lrsearch.training.calibrated_loss import CalibratedLoss
+from lrsearch.training.calibrated_loss import CalibratedLoss, Score
 from lrsearch.training.data import Data
 
 
@@ -52,9 +53,9 @@ class Scores:
 def evaluate(
     task: Task,
     data: Data,
-    outputs: Callable[[Any], Sequence[Any]],
+    outputs: Callable[[PyTree], Sequence[PyTree]],
     *,
-    autocast: Callable[[], AbstractContextManager[Any]],
+    autocast: Callable[[], AbstractContextManager[None]],
     beat: Callable[[], None],
 ) -> list[Scores]:
     """Loss and metrics over all samples, of each model in what `outputs(inputs)` gives."""
@@ -77,17 +78,17 @@ def evaluate(
 class _Total(Protocol):
     """A score of the samples seen so far."""
 
-    def add(self, output: Any, target: Any, size: int) -> None: ...
+    def add(self, output: PyTree, target: PyTree, size: int) -> None: ...
     def value(self) -> float: ...
 
 
 class _Mean:
     """The mean of a score over batches, by their sizes."""
 
-    def __init__(self, score: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, score: Score) -> None:
         self.score, self.total, self.samples = score, 0.0, 0
 
-    def add(self, output: Any, target: Any, size: int) -> None:
+    def add(self, output: PyTree, target: PyTree, size: int) -> None:
         self.total += float(self.score(output, target)) * size
         self.samples += size
 
@@ -95,5 +96,5 @@ class _Mean:
         return self.total / self.samples
 
 
-def _total(score: Callable[[Any, Any], Any]) -> _Total:
+def _total(score: Score) -> _Total:
     return score.pool() if isinstance(score, CalibratedLoss) else _Mean(score)

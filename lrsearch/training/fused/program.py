@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import PyTree, tree_map
 
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch
@@ -68,7 +67,10 @@ class Program:
         return new
 
     def gradients(
-        self, batches: Sequence[Batch], scales: Tensor | None, autocast: AbstractContextManager[Any]
+        self,
+        batches: Sequence[Batch],
+        scales: Tensor | None,
+        autocast: AbstractContextManager[None],
     ) -> list[Tensor]:
         """Each place's part of the loss of a step, [K] for each micro-batch.
 
@@ -98,7 +100,7 @@ class Program:
         self,
         batch: Batch,
         scales: Tensor | None,
-        autocast: AbstractContextManager[Any],
+        autocast: AbstractContextManager[None],
         count: int,
         *,
         first: bool,
@@ -130,7 +132,7 @@ class Program:
         """Step every place's weight average."""
         torch._foreach_lerp_(self.averages, self._live, weight)
 
-    def outputs(self, inputs: Any, places: Sequence[int]) -> list[Any]:
+    def outputs(self, inputs: PyTree, places: Sequence[int]) -> list[PyTree]:
         """What the models in these places give for the same inputs.
 
         Raises CohortError as `gradients` does.
