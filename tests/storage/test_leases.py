@@ -85,7 +85,7 @@ def test_whoever_takes_over_counts_on_and_the_first_holder_writes_nothing_more(s
     assert renew(search, new) is False
     assert reap(search) == []
     let_expire(search)
-    assert [row["deaths"] for row in reap(search)] == [2]
+    assert [freed.deaths for freed in reap(search)] == [2]
 
 
 def test_a_lease_is_held_as_long_as_it_is_renewed(search):
