@@ -14,7 +14,7 @@ class End:
 
     state: TrialState
     #: In words for people; None where nothing went wrong.
-    reason: str | None
+    reason: str | None = None
     #: What it has trained.
     epochs: float
     #: Of training and validation.
