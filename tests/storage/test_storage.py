@@ -7,6 +7,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -18,6 +19,7 @@ from sqlalchemy import MetaData, create_engine, func, insert, inspect, select, t
 from sqlalchemy.exc import IntegrityError
 from tiny_studies import LEASE, ask, curve_row, ended, make_study, opened, work
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StorageError
 from lrsearch.report.summary import trial_rows
 from lrsearch.storage import (
@@ -33,7 +35,10 @@ from lrsearch.storage import (
 )
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.database import Database, explained, locate
+from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.range_tests import PlannedTest
+from lrsearch.storage.records import CurveRecord
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import metadata, optuna_studies
 from lrsearch.storage.tables import queue as queue_table
@@ -89,11 +94,10 @@ def claim_of(row):
 
 
 def end(database, row, state=TrialState.COMPLETE, **values):
-    fields = {"state": state, "epochs": HORIZON, "seconds": 1.0, "value": 1.0}
+    fields = {"epochs": HORIZON, "seconds": 1.0, "value": 1.0}
+    how = TrialEnd(state=state, **{**fields, **values})
     with database.begin() as connection:
-        return trials.record(
-            connection, claim_of(row), horizon=HORIZON, values={**fields, **values}
-        )
+        return trials.record(connection, claim_of(row), how, horizon=HORIZON)
 
 
 def hand_over(database, study, row):
@@ -392,8 +396,8 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
         assert not trials.link(connection, lost, {"lr": 1})
         assert not claims.release(connection, lost)
         assert not trials.mark_rung(connection, study, lost, 0, 0.5)
-        values = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0, "reason": "late"}
-        assert not trials.record(connection, lost, horizon=HORIZON, values=values)
+        late = End(state=TrialState.FAILED, epochs=1.0, seconds=1.0, reason="late")
+        assert not trials.record(connection, lost, late, horizon=HORIZON)
     assert (trial_row(database, kept), study_row(database, study)) == before
     with database.read() as connection:
         assert connection.execute(select(func.count()).select_from(rung_table)).scalar_one() == 0
@@ -528,6 +532,8 @@ def test_the_rungs_of_another_study_do_not_count(database, study):
 
 # Curves
 
+MAY_BE_INFINITE = ("train_loss", "val_loss", "val_loss_ema", "grad_norm")
+
 
 def add_rows(database, row, validations, **changes):
     rows = [curve_row(number, **changes) for number in validations]
@@ -550,7 +556,7 @@ def test_a_curve_comes_back_as_it_was_written(database, study):
         curves.add(connection, claim_of(row), written[2:])
     with database.read() as connection:
         found = curves.of_trial(connection, row["id"])
-    assert found == [{**r, "trial": row["id"], "attempt": 1} for r in written]
+    assert found == [CurveRecord(**vars(r), trial=row.id, attempt=1) for r in written]
 
 
 def test_a_resumed_attempt_goes_on_with_the_rows_before_its_checkpoint(database, study):
@@ -582,7 +588,7 @@ def test_a_worker_that_lost_its_trial_writes_no_rows(database, study):
     assert add_rows(database, first, [1, 2])
     second = hand_over(database, study, first)
     assert add_rows(database, second, [3])
-    for lost in (first, {**second, "worker": OLD}, {**first, "attempt": second["attempt"]}):
+    for lost in (first, replace(second, worker=OLD), replace(first, attempt=second.attempt)):
         assert not add_rows(database, lost, [3, 4, 5])
     assert end(database, second)
     assert not add_rows(database, second, [4])
@@ -595,7 +601,7 @@ def test_losses_and_metrics_that_are_not_finite_are_null(database, study):
     row = start(database, study)
     bad = [math.nan, math.inf, -math.inf]
     for number, value in enumerate(bad, start=1):
-        fields = dict.fromkeys(curves.MAY_BE_INFINITE, value)
+        fields = dict.fromkeys(MAY_BE_INFINITE, value)
         add_rows(database, row, [number], **fields, metrics={"mae": value, "accuracy": 0.5})
     with database.read() as connection:
         found = curves.of_trial(connection, row["id"])
@@ -603,9 +609,9 @@ def test_losses_and_metrics_that_are_not_finite_are_null(database, study):
         assert connection.execute(empty).scalar_one() == 3
     assert len(found) == 3
     for r in found:
-        assert [r[name] for name in curves.MAY_BE_INFINITE] == [None] * 4
+        assert [getattr(r, name) for name in MAY_BE_INFINITE] == [None] * 4
         assert r["metrics"] == {"mae": None, "accuracy": 0.5}
-        json.dumps(r, allow_nan=False)
+        json.dumps(vars(r), allow_nan=False)
 
 
 def test_extreme_but_finite_losses_are_exact(database, study):
@@ -718,7 +724,7 @@ def worked(database):
     before = contents(database)
     baseline = {"optimizer": {"name": "sgd", "lr": 0.1}}
     search = make_study(database, budget={"trials": 8}, baseline=baseline)
-    test = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 20.0}
+    test = PlannedTest(optimizer="adamw", seeds=1, epochs_reserved=20.0)
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, [test])
     work(search)
@@ -744,7 +750,7 @@ def test_a_deleted_study_leaves_no_row_of_optunas(database, worked):
 
 def confirmation_runs(database, study, count):
     runs = [
-        {"round": "choose", "role": "candidate", "number": i % 2, "seed": 1 + i // 2}
+        PlannedRun(round="choose", role="candidate", number=i % 2, seed=1 + i // 2)
         for i in range(count)
     ]
     with database.begin() as connection:
@@ -760,7 +766,7 @@ def claim_run(database, study, worker=OLD):
 def end_run(database, run, **values):
     fields = {"state": TrialState.COMPLETE, "value": 1.0, "epochs": HORIZON, "seconds": 1.0}
     with database.begin() as connection:
-        return confirmations.record(connection, run, {**fields, **values})
+        return confirmations.record(connection, run, ConfirmationEnd(**{**fields, **values}))
 
 
 def test_planned_runs_wait_in_their_order(database, study):

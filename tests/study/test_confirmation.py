@@ -16,7 +16,9 @@ from lrsearch.confirmation.plan import CHOOSE, REPORT
 from lrsearch.errors import StudyError
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, range_tests, studies, tables, trials
+from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study import confirmation
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import rows as optuna_rows
@@ -79,8 +81,8 @@ def searched(database, values, *, kinds=(), running=0, stop=False, **changes):
             if number >= len(values) - running:
                 continue
             state = TrialState.COMPLETE if value is not None else TrialState.DIVERGED
-            end = {"state": state, "value": value, "epochs": search.horizon, "seconds": 1.0}
-            assert trials.record(connection, claim, horizon=search.horizon, values=end)
+            end = TrialEnd(state=state, value=value, epochs=search.horizon, seconds=1.0)
+            assert trials.record(connection, claim, end, horizon=search.horizon)
         if stop:
             studies.set_state(connection, search.study_id, StudyState.STOPPED)
     return search
@@ -101,7 +103,7 @@ def end_runs(search, value=lambda run: 1.0):
                 return count
             scored = value(claimed)
             state = TrialState.COMPLETE if scored is not None else TrialState.DIVERGED
-            end = {"state": state, "value": scored, "epochs": search.horizon, "seconds": 1.0}
+            end = ConfirmationEnd(state=state, value=scored, epochs=search.horizon, seconds=1.0)
             assert confirmations.record(connection, claimed, end)
         count += 1
 
@@ -173,8 +175,10 @@ def test_a_study_whose_test_run_is_due_is_not_finished(database):
     with database.begin() as connection:
         claimed = confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
         assert (claimed["round"], claimed["role"], claimed["number"]) == ("test", "winner", 1)
-        end = {"state": TrialState.COMPLETE, "value": 1.0, "epochs": 4.0, "seconds": 1.0}
-        assert confirmations.record(connection, claimed, {**end, "test": {"val_loss": 0.3}})
+        end = ConfirmationEnd(
+            state=TrialState.COMPLETE, value=1.0, epochs=4.0, seconds=1.0, test={"val_loss": 0.3}
+        )
+        assert confirmations.record(connection, claimed, end)
     assert is_finished(search)
     assert confirmation.confirmed(search)[0]["test"] == {"val_loss": 0.3}
 
@@ -367,8 +371,8 @@ def locked_tables(database):
 
 def test_rows_are_locked_in_one_order(database):
     search = searched(database, VALUES)
-    test = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 2.0}
-    end = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0}
+    test = PlannedTest(optimizer="adamw", seeds=1, epochs_reserved=2.0)
+    end = End(state=TrialState.FAILED, epochs=1.0, seconds=1.0)
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, [test])
     assert confirmation.advance(search)

@@ -29,6 +29,7 @@ from lrsearch.report import files
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.storage import claims, curves, range_tests, studies, take_over_trials, trials
+from lrsearch.storage.ends import End, RangeTestEnd
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import queue as queue_table
@@ -401,7 +402,7 @@ def test_a_range_test_is_kept_where_it_would_be_the_same(search):
         with pytest.raises(StudyError, match="while 1 range test runs"):
             extend_to(first, {"sgd": wide, "adamw": {}})
         with first.database.begin() as connection:
-            ending = {"state": TrialState.COMPLETE, "epochs": 3.0, "result": {}}
+            ending = RangeTestEnd(state=TrialState.COMPLETE, epochs=3.0, seconds=0.0, result={})
             assert range_tests.record(connection, test, ending)
     second = extend_to(first, {"sgd": wide, "adamw": {}, "adagrad": {}})
     waiting = ("waiting", 0.0)
@@ -596,8 +597,8 @@ def test_a_trial_of_a_ticket_alone_is_no_obstacle(lone):
     with lone.database.begin() as connection:
         row = trials.start(connection, lone.study_id, "host:9:9", LEASE, horizon=4.0, keep=0.0)
         claim = Claim(id=row["id"], attempt=1, worker="host:9:9")
-        values = {"state": TrialState.FAILED, "reason": "gone", "epochs": 0.0, "seconds": 0.0}
-        assert trials.record(connection, claim, horizon=4.0, values=values)
+        gone = End(state=TrialState.FAILED, reason="gone", epochs=0.0, seconds=0.0)
+        assert trials.record(connection, claim, gone, horizon=4.0)
     assert extend(lone).taken == 2
     closed = OpenStudy.open(lone.database, "tiny.1")
     spec = tiny_spec(name="another", space=WIDER, warm_start=["tiny.1"])

@@ -29,6 +29,7 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StudyError
 from lrsearch.report.summary import trial_rows
 from lrsearch.storage import (
@@ -43,6 +44,7 @@ from lrsearch.storage import (
 )
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience
+from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.open_study import Arrival, OpenStudy
 from lrsearch.study.optuna import rows as optuna_rows
@@ -646,8 +648,9 @@ def test_what_a_worker_knows_that_it_holds_is_not_recalled(database, monkeypatch
     assert (second.assignment.number, second.claim.attempt) == (1, 1)
     with database.begin() as connection:
         assert studies.by_id(connection, search.study_id)["trials_used"] == 2
-        candidate = {"round": "choose", "role": "candidate", "number": 0}
-        runs = [{**candidate, "seed": seed} for seed in (7, 8)]
+        runs = [
+            PlannedRun(round="choose", role="candidate", number=0, seed=seed) for seed in (7, 8)
+        ]
         confirmations.add(connection, search.study_id, runs)
     run = next_run(context, [first.claim])
     loses.count = 0
@@ -658,7 +661,7 @@ def test_what_a_worker_knows_that_it_holds_is_not_recalled(database, monkeypatch
 
 def test_what_may_be_to_blame_is_left_to_who_trains_it_alone(search):
     with search.database.begin() as connection:
-        runs = [{"round": "choose", "role": "candidate", "number": 0, "seed": 7}]
+        runs = [PlannedRun(round="choose", role="candidate", number=0, seed=7)]
         confirmations.add(connection, search.study_id, runs)
     context = make_desk(search, tiny_task())
     others = [Claim(id=99, attempt=1, worker="host:1:1")]
@@ -704,9 +707,9 @@ def test_what_a_dead_worker_held_is_free_again_and_is_not_blamed_twice(search):
 def test_a_range_test_and_a_confirmation_are_blamed_too(database):
     search = make_study(database)
     with database.begin() as connection:
-        test = {"optimizer": "sgd", "seeds": 1, "epochs_reserved": 2.0}
+        test = PlannedTest(optimizer="sgd", seeds=1, epochs_reserved=2.0)
         range_tests.add(connection, search.study_id, [test])
-        run = {"round": "choose", "role": "candidate", "number": 0, "seed": 7}
+        run = PlannedRun(round="choose", role="candidate", number=0, seed=7)
         confirmations.add(connection, search.study_id, [run])
     for _ in range(3):
         with database.begin() as connection:

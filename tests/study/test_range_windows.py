@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy
 from lrsearch.range_test.plan import range_plan
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import leases, range_tests, studies, trials
+from lrsearch.storage.ends import RangeTestEnd
 from lrsearch.storage.tables import studies as study_table
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
@@ -61,7 +62,7 @@ def record(search, row, **values):
     result = make_result(optimizer=row["optimizer"]).to_dict()
     fields = {"state": TrialState.COMPLETE, "result": result, "epochs": 16.0, "seconds": 1.0}
     with search.database.begin() as connection:
-        return range_tests.record(connection, row, {**fields, **values})
+        return range_tests.record(connection, row, RangeTestEnd(**{**fields, **values}))
 
 
 def release(search, worker):

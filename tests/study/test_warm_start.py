@@ -17,6 +17,7 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import SpecError, StorageError, StudyError, TaskError
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, curves, studies, trials
@@ -178,7 +179,7 @@ def test_the_confirmed_winner_comes_first(old):
     ranked = sorted(
         (row for row in trial_rows(old) if row["state"] == "complete"), key=lambda r: r["value"]
     )
-    run = {"round": "report", "role": "winner", "number": ranked[4]["trial"], "seed": 1}
+    run = PlannedRun(round="report", role="winner", number=ranked[4]["trial"], seed=1)
     with old.database.begin() as connection:
         confirmations.add(connection, old.study_id, [run])
     search = make_study(

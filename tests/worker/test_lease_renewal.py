@@ -10,6 +10,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 from tiny_studies import ask, curve_row, make_study
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.storage import confirmations, curves, leases, trials, workers
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Kind
@@ -283,11 +284,8 @@ def test_a_slow_draw_keeps_its_lease(database):
 
 def test_only_a_trial_is_ended_on_request(search, renewer):
     with search.database.begin() as connection:
-        confirmations.add(
-            connection,
-            search.study_id,
-            [{"round": "choose", "role": "candidate", "number": 0, "seed": 5}],
-        )
+        planned = PlannedRun(round="choose", role="candidate", number=0, seed=5)
+        confirmations.add(connection, search.study_id, [planned])
         run = confirmations.claim(connection, search.study_id, ME, 600.0)
         leases.ask_to_stop(connection, Kind.CONFIRMATION, run["id"])
     with renewer.holding(confirmations.claim_of(run), "confirmation") as held:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import TaskError
 from lrsearch.report.summary import summarize
 from lrsearch.spec.study_spec import StudySpec
@@ -98,7 +99,7 @@ def work(study, test_set, stop=None, fuse="off"):
 
 
 def add_runs(study, *seeds, round_="test"):
-    runs = [{"number": 0, "seed": s, "round": round_, "role": "winner"} for s in seeds]
+    runs = [PlannedRun(number=0, seed=s, round=round_, role="winner") for s in seeds]
     with study.database.begin() as connection:
         confirmations.add(connection, study.study_id, runs)
 
@@ -116,14 +117,14 @@ def by_hand(study, test_set, seed):
     rows, scores = [], []
     while not training.done:
         training.advance(training.next_validation)
-        rows.append(vars(training.validate(with_ema=training.validated == 3)))
+        rows.append(training.validate(with_ema=training.validated == 3))
         with torch.no_grad():
             output = training.model.eval()(INPUTS)
         scores.append(
             {"loss": cross_entropy(output, TARGETS), "accuracy": accuracy(output, TARGETS)}
         )
     best = best_validation(rows, study.spec)
-    return best["validation"], {k: float(v) for k, v in scores[best["validation"] - 1].items()}
+    return best.validation, {k: float(v) for k, v in scores[best.validation - 1].items()}
 
 
 def test_nothing_but_the_test_round_looks_at_the_test_set(database, test_set, tmp_path):
