@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import (
     JSON,
@@ -18,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage.leases import Claim, held
 from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.tables import curves, trials
@@ -48,7 +48,7 @@ def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> boo
     return True
 
 
-def _insert(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
+def _insert(connection: Connection, values: Sequence[Fields]) -> None:
     """What is there already stays: so after a lost acknowledgement, when this is done again."""
     if connection.dialect.name == "sqlite":
         connection.execute(sqlite.insert(curves).on_conflict_do_nothing(), values)
@@ -73,7 +73,7 @@ def _from_json() -> Executable:
 _FROM_JSON = _from_json()
 
 
-def _columns(claim: Claim, row: Validation) -> dict[str, Any]:
+def _columns(claim: Claim, row: Validation) -> Fields:
     return {
         "trial": claim.id,
         "attempt": claim.attempt,

@@ -28,6 +28,7 @@ from lrsearch.storage import (
     curves,
     leases,
     range_tests,
+    rungs,
     schema,
     studies,
     trials,
@@ -395,7 +396,7 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
         assert not trials.attach(connection, lost, trial_id=1, number=7)
         assert not trials.link(connection, lost, {"lr": 1})
         assert not claims.release(connection, lost)
-        assert not trials.mark_rung(connection, study, lost, 0, 0.5)
+        assert not rungs.mark(connection, study, lost, 0, 0.5)
         late = End(state=TrialState.FAILED, epochs=1.0, seconds=1.0, reason="late")
         assert not trials.record(connection, lost, late, horizon=HORIZON)
     assert (trial_row(database, kept), study_row(database, study)) == before
@@ -478,8 +479,8 @@ def test_ends_of_eight_threads_have_numbers_without_gaps(database, study):
 
 def marked(connection, study, row, value, rung=0):
     """The trial's peers at a rung that it has just marked."""
-    assert trials.mark_rung(connection, study, claim_of(row), rung, value)
-    return trials.peers(connection, study, row["id"], rung)
+    assert rungs.mark(connection, study, claim_of(row), rung, value)
+    return rungs.peers(connection, study, row["id"], rung)
 
 
 def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database, study):
@@ -506,7 +507,7 @@ def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database
 def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, value):
     rows = [start(database, study) for _ in range(3)]
     with database.begin() as connection:
-        trials.mark_rung(connection, study, claim_of(rows[0]), 0, 1e308)
+        rungs.mark(connection, study, claim_of(rows[0]), 0, 1e308)
         assert marked(connection, study, rows[1], value) == (1, 1)
         assert marked(connection, study, rows[2], 2.0) == (1, 0)
 
@@ -514,7 +515,7 @@ def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, v
 def test_a_trial_taken_over_marks_its_rung_anew(database, study):
     stale = start(database, study)
     with database.begin() as connection:
-        trials.mark_rung(connection, study, claim_of(stale), 0, 3.0)
+        rungs.mark(connection, study, claim_of(stale), 0, 3.0)
     taken = hand_over(database, study, stale)
     with database.begin() as connection:
         assert marked(connection, study, taken, 2.0) == (0, 0)

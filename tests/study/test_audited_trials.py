@@ -17,7 +17,7 @@ from tiny_studies import (
 )
 
 from lrsearch.report.summary import reviewed
-from lrsearch.storage import curves, leases, studies, trials
+from lrsearch.storage import curves, leases, rungs, studies, trials
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
@@ -78,8 +78,8 @@ def test_an_audited_trial_passes_every_rung_and_is_no_peer_beyond_the_first(data
     assert {row_of(search, trial)["audited_at"] for trial in stopped} == {None}
     with database.read() as connection:
         newcomer = audited[0].claim.id
-        assert trials.peers(connection, search.study_id, newcomer, 1).others == PEERS
-        assert trials.peers(connection, search.study_id, newcomer, 0).others == PEERS + OTHERS - 1
+        assert rungs.peers(connection, search.study_id, newcomer, 1).others == PEERS
+        assert rungs.peers(connection, search.study_id, newcomer, 0).others == PEERS + OTHERS - 1
 
 
 def test_the_same_trials_are_audited_in_any_order_and_by_any_worker(database):
@@ -111,7 +111,7 @@ def test_an_audit_outlives_its_worker(database):
     row = row_of(other, again)
     assert (row["audited_at"], row["audit_from"]) == (0, 0.5)
     with database.read() as connection:
-        assert trials.peers(connection, search.study_id, again.claim.id, 1).others == PEERS
+        assert rungs.peers(connection, search.study_id, again.claim.id, 1).others == PEERS
 
 
 @pytest.mark.parametrize(

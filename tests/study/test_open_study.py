@@ -38,6 +38,7 @@ from lrsearch.storage import (
     curves,
     leases,
     range_tests,
+    rungs,
     studies,
     trials,
     worker_identity,
@@ -294,7 +295,7 @@ def test_a_rung_reached_again_counts_once(search):
     pass_rung(search, second, 0.6)
     assert optunas(search).intermediate_values == {1: 0.5}
     with search.database.begin() as connection:
-        peers = trials.peers(connection, search.study_id, second.claim.id, 0)
+        peers = rungs.peers(connection, search.study_id, second.claim.id, 0)
     assert peers == (1, 1)
 
 
