@@ -28,10 +28,10 @@ class MeasurementKey:
 
 
 def recorded(
-    connection: Connection, study_id: int, key: MeasurementKey, *, wanted: str, budget: str
+    connection: Connection, study_id: int, key: MeasurementKey, *, fuse: str, budget: str
 ) -> EngineRecord | None:
-    """What was chosen for this key where `--fuse` was `wanted`, under this budget of the study."""
-    mine = (engines.c.study_id == study_id, *key.matches(), engines.c.wanted == wanted)
+    """What was chosen for this key with this `--fuse`, under this budget of the study."""
+    mine = (engines.c.study_id == study_id, *key.matches(), engines.c.wanted == fuse)
     query = select(engines).where(*mine, engines.c.budget == budget)
     return fetch_first_as(connection, query, EngineRecord)
 
@@ -42,7 +42,7 @@ def record(
     key: MeasurementKey,
     choice: Fields,
     *,
-    wanted: str,
+    fuse: str,
     budget: str,
 ) -> EngineRecord:
     """The choice that stands: the first for its key; `choice` if the study's budget has changed.
@@ -50,10 +50,10 @@ def record(
     `choice` is `Choice.to_row()`.
     """
     values = {**choice, "budget": budget, "chosen_at": db_now()}
-    row = {"study_id": study_id, **vars(key), "wanted": wanted, **values}
+    row = {"study_id": study_id, **vars(key), "wanted": fuse, **values}
     new = insert_or(connection, engines).values(**row)
     connection.execute(new.on_conflict_do_nothing())
-    mine = (engines.c.study_id == study_id, *key.matches(), engines.c.wanted == wanted)
+    mine = (engines.c.study_id == study_id, *key.matches(), engines.c.wanted == fuse)
     outdated = engines.c.budget != budget
     connection.execute(update(engines).where(*mine, outdated).values(**values))
     return fetch_as(connection, select(engines).where(*mine), EngineRecord)[0]

@@ -108,8 +108,8 @@ def reap(
 ) -> list[Freed]:
     """Free what was not renewed in time, and what workers known to be `dead` held.
 
-    After a server's start
-    nothing expires for the `seconds` of a lease: whoever lives renews first.
+    Nothing expires in the first `seconds` (those of a lease) after the server's start: workers that
+    live renew first.
     """
     freed: list[Freed] = []
     for kind, table in TABLES.items():
@@ -136,10 +136,10 @@ def reap(
     return freed
 
 
-def absolve(connection: Connection, claim: Claim) -> None:
-    """Take back the death that was counted when this lease ended: its worker had lost touch, lives.
+def take_back_death(connection: Connection, claim: Claim) -> None:
+    """Count one death less: the lease ended while its worker was out of touch, but it lives.
 
-    Done twice, after a lost acknowledgement, it forgives one too many.
+    Done twice, after a lost acknowledgement, it takes back one too many.
     """
     table = TABLES[claim.kind]
     c = table.c

@@ -57,16 +57,16 @@ def choose(
     """
     fuse_option.check(search.spec, fuse)
     case = _Case(search, cache, device, started_together)
-    study, key, budget, wanted = search.study_id, case.key, case.budget, str(fuse)
+    study, key, budget, option = search.study_id, case.key, case.budget, str(fuse)
     found = None
     row = search.database.look(
-        lambda c: engines.recorded(c, study, key, wanted=wanted, budget=budget)
+        lambda c: engines.recorded(c, study, key, fuse=option, budget=budget)
     )
     if row is None:
         found = case.choice(fuse)
         content = found.to_row()
         row = search.database.run(
-            lambda c: engines.record(c, study, key, content, wanted=wanted, budget=budget)
+            lambda c: engines.record(c, study, key, content, fuse=option, budget=budget)
         )
         log.info("%s", found.line)
     # What stands is the first that was recorded, of whichever worker.

@@ -25,7 +25,7 @@ log = logging.getLogger("lrsearch")
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationJob:
-    """A winner's recipe with a fresh seed; see `leased.Job`.
+    """A winner's recipe with a fresh seed; see `job.Job`.
 
     Its rows stay with the worker, and in its checkpoints: the database keeps its end alone.
     """
