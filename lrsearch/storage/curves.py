@@ -1,7 +1,6 @@
 """Curves: one row per validation of a trial's attempt, written in batches."""
 
 import json
-import math
 from collections.abc import Sequence
 
 from sqlalchemy import (
@@ -21,17 +20,7 @@ from lrsearch.plain_data import Fields
 from lrsearch.storage.leases import Claim, held
 from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.tables import curves, trials
-from lrsearch.trial.curve import Scores, Validation
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or None where it is not finite: SQLite and JSON know no NaN."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def finite_scores(scores: Scores) -> Scores:
-    """The same with None for what is not finite."""
-    return {name: finite(value) for name, value in scores.items()}
+from lrsearch.trial.curve import Validation
 
 
 def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> bool:
@@ -74,21 +63,8 @@ _FROM_JSON = _from_json()
 
 
 def _columns(claim: Claim, row: Validation) -> Fields:
-    return {
-        "trial": claim.id,
-        "attempt": claim.attempt,
-        "validation": row.validation,
-        "epoch": row.epoch,
-        "step": row.step,
-        "lr": row.lr,
-        "train_loss": finite(row.train_loss),
-        "val_loss": finite(row.val_loss),
-        "val_loss_ema": finite(row.val_loss_ema),
-        "metrics": finite_scores(row.metrics),
-        "metrics_ema": finite_scores(row.metrics_ema) if row.metrics_ema else None,
-        "grad_norm": finite(row.grad_norm),
-        "seconds": row.seconds,
-    }
+    stored = {name: value for name, value in vars(row.stored()).items() if name != "test"}
+    return {**stored, "trial": claim.id, "attempt": claim.attempt}
 
 
 def latest(rows: Sequence[CurveRecord]) -> list[CurveRecord]:
