@@ -1,5 +1,7 @@
 """What must hold of a study's rows, looked up in them."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import Column, ColumnElement, Connection, func, not_, select
 
 from lrsearch.storage import curves as curve_queries
@@ -8,8 +10,17 @@ from lrsearch.storage.tables import confirmations, curves, range_tests, trials
 from lrsearch.trial.states import OPEN, TrialState
 
 
-def totals(connection: Connection, study_id: int, horizon: float) -> dict[str, float]:
-    """The counters of a study's row as its other rows add up to."""
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Counters of a study's budget, as its row keeps them."""
+
+    trials_used: int
+    epochs_used: float
+    epochs_reserved: float
+
+
+def totals(connection: Connection, study_id: int, horizon: float) -> Totals:
+    """The counters of a study's row as its other rows add up to; `horizon` is in epochs."""
     t, c, r = trials.c, confirmations.c, range_tests.c
     running = t.state == TrialState.RUNNING
 
@@ -22,13 +33,13 @@ def totals(connection: Connection, study_id: int, horizon: float) -> dict[str, f
         mine = column.table.c.study_id == study_id
         return float(connection.execute(query.where(mine, *where)).scalar_one())
 
-    return {
-        "trials_used": count(),
-        "epochs_used": total(t.epochs, not_(running))
+    return Totals(
+        trials_used=count(),
+        epochs_used=total(t.epochs, not_(running))
         + total(c.epochs, c.state.not_in(OPEN))
         + total(r.epochs, r.state.not_in(OPEN)),
-        "epochs_reserved": count(running) * horizon + total(r.epochs_reserved, r.state.in_(OPEN)),
-    }
+        epochs_reserved=count(running) * horizon + total(r.epochs_reserved, r.state.in_(OPEN)),
+    )
 
 
 def missing_tickets(connection: Connection, study_id: int) -> list[int]:

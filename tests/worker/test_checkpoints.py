@@ -65,7 +65,7 @@ def newest(search, claim):
 
 
 def steps(search, claim):
-    return [row["step"] for row in newest(search, claim)]
+    return [row.step for row in newest(search, claim)]
 
 
 def total(search):
@@ -126,7 +126,7 @@ def test_an_attempt_that_starts_anew_is_newer_than_the_one_before(search, claim)
         record(search, claim, step)
     second = take_over(search, claim)
     assert record(search, second, 5)
-    assert [(row["attempt"], row["step"]) for row in newest(search, second)] == [(2, 5), (1, 20)]
+    assert [(row.attempt, row.step) for row in newest(search, second)] == [(2, 5), (1, 20)]
 
 
 def test_a_worker_that_lost_its_trial_records_nothing(search, claim):
