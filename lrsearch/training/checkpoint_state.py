@@ -153,8 +153,8 @@ def _optimizer_state(training: TrialTraining, state: Mapping[str, Any]) -> dict[
     if state["flat"] == training.is_flat or training.row is None:
         return saved
     if state["flat"]:
-        return spread_state(saved, training.groups(), training.row.layout)
-    gathered = gather_state(saved, training.groups(), training.row.layout)
+        return spread_state(saved, training.grouped_names(), training.row.layout)
+    gathered = gather_state(saved, training.grouped_names(), training.row.layout)
     if gathered is None:
         training.spread()
         return saved
