@@ -17,14 +17,15 @@ from lrsearch.task.task import Task
 from lrsearch.training.data import Data
 from lrsearch.training.ema import Ema
 from lrsearch.training.evaluate import Evaluation
-from lrsearch.training.flat_weights import (
+from lrsearch.training.flat_optimizer import (
     ELEMENTWISE,
-    WeightsRow,
+    OptimizerState,
     flat_optimizer,
     is_apart,
     move_flat,
     spread_state,
 )
+from lrsearch.training.flat_weights import WeightsRow
 from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler, widest_float
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
@@ -148,8 +149,8 @@ class TrialTraining:
             return
         self.is_flat = False
         plain = build_optimizer(self.recipe.optimizer, self.model)
-        state = spread_state(self.optimizer.state_dict(), self.grouped_names(), self.row.layout)
-        plain.load_state_dict(state)
+        flat = OptimizerState(**self.optimizer.state_dict())
+        plain.load_state_dict(vars(spread_state(flat, self.grouped_names(), self.row.layout)))
         # The scheduler holds the optimizer: that one stays, with the other's parameters and state.
         self.optimizer.state = plain.state
         for mine, other in zip(self.optimizer.param_groups, plain.param_groups, strict=True):
