@@ -17,6 +17,7 @@ from torch.utils._pytree import PyTree
 
 from lrsearch.errors import TaskError
 from lrsearch.spec.parts import CALIBRATED
+from lrsearch.training.precision import widest_float
 
 #: `(output, target) -> scalar`: the loss, or a metric, of a batch.
 Score = Callable[[PyTree, PyTree], Tensor]
@@ -93,7 +94,7 @@ class Pool:
     def _add(self, logits_NC: Tensor, classes_N: Tensor, nodes_K: Tensor) -> None:
         weights_N = self._weights(classes_N, logits_NC)
         sums = [moment_KN @ weights_N for moment_KN in _moments(logits_NC, classes_N, nodes_K)]
-        sums_3K, weight = torch.stack(sums).to(_wide(logits_NC)), weights_N.sum()
+        sums_3K, weight = torch.stack(sums).to(widest_float(logits_NC.device)), weights_N.sum()
         self._sums = sums_3K if self._sums is None else self._sums + sums_3K
         self._weight = weight if self._weight is None else self._weight + weight
 
@@ -118,10 +119,6 @@ def _rows(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         output = output.movedim(-1, 1)
     logits = output.movedim(1, -1).flatten(0, -2)
     return logits if logits.dtype == torch.float64 else logits.float(), target.flatten()
-
-
-def _wide(values: Tensor) -> torch.dtype:
-    return torch.float32 if values.device.type == "mps" else torch.float64
 
 
 def _moments(

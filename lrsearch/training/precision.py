@@ -23,6 +23,11 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """The widest type of floats on a device, for sums."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def make_scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler | None:
     """A trial's own loss scaler; None where gradients are in range without."""
     return torch.amp.GradScaler(device.type) if precision == "fp16" else None

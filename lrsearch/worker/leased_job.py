@@ -10,6 +10,7 @@ from lrsearch.study.open_study import Arrival, LostTrialError
 from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
+from lrsearch.training.scoring import score_test_set
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
@@ -107,7 +108,7 @@ class LeasedJob:
 
     def _test(self, training: TrialTraining) -> dict[str, float]:
         with failures():
-            scores = training.test_scores(self.context.cache.test(self.job.recipe))
+            scores = score_test_set(training, self.context.cache.test(self.job.recipe))
         return {**scores.metrics, "loss": scores.loss}
 
     def passes(self, arrival: Arrival, verdict: bool | None) -> bool:

@@ -13,9 +13,9 @@ from lrsearch.training.data import Batch
 from lrsearch.training.failures import CohortError, out_of_memory
 from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.fused.stacked import Part, Stacked, rows_of
+from lrsearch.training.precision import widest_float
 from lrsearch.training.randomness import random_state, set_random_state
 from lrsearch.training.recorded_step import Recordings
-from lrsearch.training.trial_training import wide
 
 log = logging.getLogger("lrsearch")
 
@@ -41,7 +41,9 @@ class Program:
         self.device = flat_weights.weights.device
         self.stacked = Stacked(task, base, draws=draws, recordings=recordings)
         #: Sum of each place's losses since its last validation, [K].
-        self.loss_sums = torch.zeros(flat_weights.size, dtype=wide(self.device), device=self.device)
+        self.loss_sums = torch.zeros(
+            flat_weights.size, dtype=widest_float(self.device), device=self.device
+        )
         floats = [name for name, value in base.named_buffers() if value.is_floating_point()]
         #: What is averaged, stacked: weights, then float buffers; and the averages.
         self._live = [flat_weights.weights, *(flat_weights.others[name] for name in floats)]

@@ -1,4 +1,4 @@
-"""Validation: loss and metrics over every sample, of one trial or of several at once."""
+"""Evaluation: loss and metrics over every sample, of one trial or of several at once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -14,8 +14,8 @@ from lrsearch.training.data import Data
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Means over the samples; the calibrated loss where it is wanted."""
+class Evaluation:
+    """Means over the samples; the calibrated loss over all of them, where it is a metric."""
 
     loss: float
     metrics: dict[str, float]
@@ -29,7 +29,7 @@ def evaluate(
     *,
     autocast: Callable[[], AbstractContextManager[None]],
     beat: Callable[[], None],
-) -> list[Scores]:
+) -> list[Evaluation]:
     """Loss and metrics over all samples, of each model in what `outputs(inputs)` gives."""
     scores = {"": task.loss, **task.metrics}
     totals: list[dict[str, _Total]] = []
@@ -44,7 +44,7 @@ def evaluate(
                     one.add(output, targets, size)
         beat()
     values = [{name: total.value() for name, total in each.items()} for each in totals]
-    return [Scores(loss=each.pop(""), metrics=each) for each in values]
+    return [Evaluation(loss=each.pop(""), metrics=each) for each in values]
 
 
 class _Total(Protocol):
