@@ -48,10 +48,10 @@ class SamplerUnit:
         if not isinstance(found, dict):
             return None
         name, number, text = (found.get(key) for key in ("name", "number", "distribution"))
-        if not isinstance(name, str) or not is_number(number) or not isinstance(text, str):
+        if not isinstance(name, str) or not isinstance(number, float) or not isinstance(text, str):
             return None
         known = distribution_of(text)
-        return known and cls(name=name, number=float(number), distribution=known)
+        return None if known is None else cls(name=name, number=number, distribution=known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +95,9 @@ def stored(
         if name not in known or not isinstance(distribution, FloatDistribution):
             content[name], ranges[name] = params[name], distribution
             continue
-        torchs = known[name]
-        number = distribution.to_internal_repr(params[name])
-        units[torchs.name] = SamplerUnit(name=name, number=number, distribution=distribution)
+        torchs, drawn = known[name], params[name]
+        assert isinstance(drawn, float)
+        units[torchs.name] = SamplerUnit(name=name, number=drawn, distribution=distribution)
         content[torchs.name] = torchs.value
         ranges[torchs.name] = _around(torchs, distribution)
     return Encoding(params=content, distributions=ranges, units=units)

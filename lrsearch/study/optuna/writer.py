@@ -53,7 +53,10 @@ class OptunaWriter(Protocol):
         ...
 
     def start_trial(self, study_id: int, ticket: int) -> tuple[int, int]:
-        """A running trial for a ticket; its id and number. The caller holds our row of the study."""
+        """A running trial for a ticket; its id and number.
+
+        The caller holds our row of the study.
+        """
         ...
 
     def add_recipe(self, trial_id: int, recipe: Document, encoding: Encoding) -> None:
@@ -71,5 +74,3 @@ class OptunaWriter(Protocol):
     def differing(self, study_id: int) -> list[int]:
         """Numbers of our trials that run in one half alone, or are complete in one half alone."""
         ...
-
-
