@@ -19,7 +19,7 @@ from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.task.task import LoadedTask
 
 
@@ -115,7 +115,7 @@ def insert_study(
         raise StudyError(
             f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
         )
-    study_id = rows.insert_study(connection, spec.name, spec.objective.direction)
+    study_id = gate.writer(connection).insert_study(spec.name, spec.objective.direction)
     values = {
         "study_id": study_id,
         "name": spec.name,
@@ -167,7 +167,7 @@ def record_origin(
         return
     ours = studies.counts(connection, study_id)
     origin = {
-        "known": rows.count_trials(connection, study_id) - sum(ours.values()),
+        "known": gate.writer(connection).count_trials(study_id) - sum(ours.values()),
         "extended": extended,
         "warm_start": [lesson.counts() for lesson in lessons],
     }

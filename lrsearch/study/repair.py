@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from lrsearch.storage import consistency, leases, studies
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.status import reap
 
 
@@ -63,9 +63,10 @@ def _equal(a: float, b: float) -> bool:
 
 
 def _wrong(connection: Connection, study_id: int) -> Iterator[str]:
+    differing = gate.writer(connection).differing(study_id)
     found: Mapping[str, list[int]] = {
         "tickets missing before the last: {}": consistency.missing_tickets(connection, study_id),
-        "trials whose end in Optuna differs from ours: {}": rows.differing(connection, study_id),
+        "trials whose end in Optuna differs from ours: {}": differing,
         "trials whose curve has a gap: {}": consistency.gaps(connection, study_id),
     }
     for text, numbers in found.items():
