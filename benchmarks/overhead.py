@@ -47,7 +47,7 @@ from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
 from lrsearch.training.start import plan_of
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker

@@ -7,20 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import sqrt
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Protocol
 
-from lrsearch.confirmation.plan import (
-    BASELINE,
-    CHOOSE,
-    REPORT,
-    RIVAL,
-    TEST,
-    WINNER,
-    Row,
-    Run,
-    losses_of,
-    standings,
-)
+from lrsearch.confirmation.plan import losses_of, standings
+from lrsearch.confirmation.runs import BASELINE, CHOOSE, REPORT, RIVAL, TEST, WINNER, Run
 from lrsearch.confirmation.statistics import (
     Difference,
     Verdict,
@@ -39,9 +29,20 @@ CHEAPER = 0.9
 Entry = dict[str, Any]
 
 
+class Trial(Protocol):
+    """A search trial as it is stored."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def recipe(self) -> Mapping[str, Any] | None: ...
+
+
 def summary(
     runs: Sequence[Run],
-    trials: Mapping[int, Mapping[str, Any]],
+    trials: Mapping[int, Trial],
     spec: StudySpec,
     basins: Mapping[int, float | None] | None = None,
 ) -> list[Entry]:
@@ -49,8 +50,8 @@ def summary(
 
     `trials` are the rows of the search by number, `basins` decades of learning rates by number.
     """
-    reported = [run for run in runs if run["round"] == REPORT]
-    if not reported or any(run["state"] in states.OPEN for run in reported):
+    reported = [run for run in runs if run.round == REPORT]
+    if not reported or any(run.state in states.OPEN for run in reported):
         return []
     entries = {
         role: entry
@@ -70,24 +71,24 @@ def summary(
     tied_with = dict.fromkeys(entry["trial"] for entry in compared if entry["tied"])
     first |= {"tied": bool(tied_with), "tied_with": list(tied_with)}
     first |= {"why": why, "runner_up": runner_up}
-    first["test"] = next((run["test"] for run in runs if run["round"] == TEST), None)
+    first["test"] = next((run.test for run in runs if run.round == TEST), None)
     return [first, *others]
 
 
 def _entry(
     role: str,
     reported: Sequence[Run],
-    trials: Mapping[int, Mapping[str, Any]],
+    trials: Mapping[int, Trial],
     spec: StudySpec,
     basins: Mapping[int, float | None],
 ) -> Entry | None:
     """The means of one role's runs; None if none of them gave a value."""
-    mine = [run for run in reported if run["role"] == role]
-    scored = [run for run in mine if run["value"] is not None]
+    mine = [run for run in reported if run.role == role]
+    scored = [run for run in mine if run.value is not None]
     if not scored:
         return None
-    number = mine[0]["number"]
-    values = [run["value"] for run in scored]
+    number = mine[0].number
+    values = [run.value for run in mine if run.value is not None]
     ci95 = interval(values)
     return {
         "trial": number,
@@ -95,33 +96,34 @@ def _entry(
         "ci95": None if ci95 is None else list(ci95),
         "n": len(values),
         "tied": False,
-        "recipe": trials[number]["recipe"],
+        "recipe": trials[number].recipe,
         "role": role,
         "values": values,
-        "seeds": [run["seed"] for run in scored],
+        "seeds": [run.seed for run in scored],
         "failed": len(mine) - len(scored),
         "metrics": _mean_metrics(scored),
-        "epochs": fmean(run["epochs"] for run in scored),
-        "seconds": fmean(run["seconds"] for run in scored),
+        "epochs": fmean(run.epochs for run in scored),
+        "seconds": fmean(run.seconds for run in scored),
         "basin": basins.get(number),
         "optimism": _optimism(trials[number], fmean(values), spec),
     }
 
 
 def _mean_metrics(runs: Sequence[Run]) -> dict[str, float]:
-    scored = [run["metrics"] for run in runs if run["metrics"]]
+    scored = [run.metrics for run in runs if run.metrics]
     names = scored[0] if scored else {}
     return {
-        name: fmean(metrics[name] for metrics in scored)
+        name: fmean(values)
         for name in names
-        if all(metrics[name] is not None for metrics in scored)
+        if len(values := [value for each in scored if (value := each[name]) is not None])
+        == len(scored)
     }
 
 
-def _optimism(trial: Mapping[str, Any], mean: float, spec: StudySpec) -> Row | None:
+def _optimism(trial: Trial, mean: float, spec: StudySpec) -> Entry | None:
     """How much better the search's own value was than the mean; None for one cut short."""
-    value = trial["value"]
-    if value is None or trial["state"] != "complete":
+    value = trial.value
+    if value is None or trial.state != "complete":
         return None
     gap = spec.objective.loss(mean) - spec.objective.loss(value)
     return {"search": value, "gap": gap, "percent": 100 * gap / abs(mean) if mean else None}
@@ -161,9 +163,9 @@ def _recommended(
     if better:
         best = min(better, key=lambda entry: spec.objective.loss(entry["mean"]))
         return best, f"better than trial {lead['trial']} on fresh seeds"
-    led = next(run for run in runs if run["round"] == REPORT and run["role"] == WINNER)
-    if lead["trial"] != led["number"]:
-        return lead, f"trial {led['number']}, which led the choice, failed on fresh seeds"
+    led = next(run for run in runs if run.round == REPORT and run.role == WINNER)
+    if lead["trial"] != led.number:
+        return lead, f"trial {led.number}, which led the choice, failed on fresh seeds"
     rival = next((entry for entry in others if entry["role"] == RIVAL), None)
     if rival is None:
         return lead, _why_alone(lead, runs)
@@ -176,7 +178,7 @@ def _recommended(
 
 
 def _why_alone(lead: Entry, runs: Sequence[Run]) -> str:
-    candidates = len({run["number"] for run in runs if run["round"] == CHOOSE})
+    candidates = len({run.number for run in runs if run.round == CHOOSE})
     if candidates < 2:
         return "the search's best; too few runs to compare it with others"
     return f"the best of {candidates} candidates on the seeds that chose"
@@ -217,7 +219,7 @@ def _preferred(lead: Entry, rival: Entry) -> tuple[Entry, str] | None:
 
 def _runner_up(
     first: Entry, others: Sequence[Entry], runs: Sequence[Run], spec: StudySpec
-) -> Row | None:
+) -> Entry | None:
     """How the recommended compares with the next: on fresh seeds, else on those that chose.
 
     Seeds that chose favour their winner, so a tie there is one, and a lead may be luck.
@@ -243,6 +245,6 @@ def _runner_up(
     }
 
 
-def _on_fresh_seeds(entry: Entry) -> Row:
+def _on_fresh_seeds(entry: Entry) -> Entry:
     shown = {name: entry[name] for name in ("trial", "tied", "difference")}
     return {**shown, "round": REPORT}

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from lrsearch.fusing.fuse_option import MOST_AT_ONCE
 
@@ -47,6 +47,31 @@ RECORDED = (
 )
 
 
+class Recorded(Protocol):
+    """A choice as it was recorded with a study."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def probe_seconds(self) -> float: ...
+    @property
+    def calibration_seconds(self) -> float: ...
+    @property
+    def timings(self) -> Mapping[str, float]: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def fits(self) -> bool | None: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """An engine and its places. `size` is 1 for `solo`, at least 2 for `fused`."""
@@ -69,10 +94,20 @@ class Choice:
     device: str = ""
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Choice":
+    def from_row(cls, row: Recorded) -> "Choice":
         """As it was recorded with a study."""
-        fields = {name: row[name] for name in RECORDED}
-        return cls(**{**fields, "timings": {int(size): t for size, t in row["timings"].items()}})
+        return cls(
+            engine="fused" if row.engine == "fused" else "solo",
+            size=row.size,
+            reason=row.reason,
+            probe_seconds=row.probe_seconds,
+            calibration_seconds=row.calibration_seconds,
+            timings={int(size): seconds for size, seconds in row.timings.items()},
+            most=row.most,
+            fits=row.fits,
+            precision=row.precision,
+            device=row.device,
+        )
 
     def to_row(self) -> dict[str, Any]:
         """What is recorded with a study."""

@@ -20,10 +20,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from lrsearch.storage.leases import Claim, held
 from lrsearch.storage.records import CurveRecord, fetch_as
-from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import curves, trials
-
-MAY_BE_INFINITE = ("train_loss", "val_loss", "val_loss_ema", "grad_norm")
+from lrsearch.trial.curve import Scores, Validation
 
 
 def finite(value: float | None) -> float | None:
@@ -31,7 +29,12 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def add(connection: Connection, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
+def finite_scores(scores: Scores) -> Scores:
+    """The same with None for what is not finite."""
+    return {name: finite(value) for name, value in scores.items()}
+
+
+def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> bool:
     """Append validations of a trial's attempt; those that are there already stay as they are.
 
     False, and nothing written, if the claim is lost. The trial stays locked until the transaction
@@ -41,12 +44,11 @@ def add(connection: Connection, claim: Claim, rows: Sequence[Mapping[str, Any]])
     if connection.execute(query).first() is None:
         return False
     if rows:
-        values = [{**_stored(row), "trial": claim.id, "attempt": claim.attempt} for row in rows]
-        _insert(connection, values)
+        _insert(connection, [_columns(claim, row) for row in rows])
     return True
 
 
-def _insert(connection: Connection, values: list[Row]) -> None:
+def _insert(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
     """What is there already stays: so after a lost acknowledgement, when this is done again."""
     if connection.dialect.name == "sqlite":
         connection.execute(sqlite.insert(curves).on_conflict_do_nothing(), values)
@@ -71,17 +73,22 @@ def _from_json() -> Executable:
 _FROM_JSON = _from_json()
 
 
-def _stored(row: Mapping[str, Any]) -> Row:
+def _columns(claim: Claim, row: Validation) -> dict[str, Any]:
     return {
-        **{name: value for name, value in row.items() if name != "test"},  # confirmations' alone
-        **{name: finite(row[name]) for name in MAY_BE_INFINITE},
-        "metrics": _finite(row["metrics"]),
-        "metrics_ema": _finite(row["metrics_ema"]) if row.get("metrics_ema") else None,
+        "trial": claim.id,
+        "attempt": claim.attempt,
+        "validation": row.validation,
+        "epoch": row.epoch,
+        "step": row.step,
+        "lr": row.lr,
+        "train_loss": finite(row.train_loss),
+        "val_loss": finite(row.val_loss),
+        "val_loss_ema": finite(row.val_loss_ema),
+        "metrics": finite_scores(row.metrics),
+        "metrics_ema": finite_scores(row.metrics_ema) if row.metrics_ema else None,
+        "grad_norm": finite(row.grad_norm),
+        "seconds": row.seconds,
     }
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: finite(value) for name, value in metrics.items()}
 
 
 def latest(rows: Sequence[CurveRecord]) -> list[CurveRecord]:

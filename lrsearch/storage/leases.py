@@ -11,7 +11,6 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, tuple_, update
 
 from lrsearch.storage.column_types import db_now, db_started
-from lrsearch.storage.records import FreedRecord
 from lrsearch.storage.rows import Row, fetch, fetch_first
 from lrsearch.storage.tables import confirmations, leases, range_tests, trials
 from lrsearch.trial.states import TrialState
@@ -42,6 +41,19 @@ class Claim:
     attempt: int
     #: None: nobody holds it.
     worker: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freed:
+    """A trial, range test or confirmation run whose worker was lost."""
+
+    kind: Kind
+    id: int
+    attempt: int
+    #: That was lost.
+    worker: str
+    #: Workers lost in it without a new checkpoint, this one included.
+    deaths: int
 
 
 def held(claim: Claim) -> ColumnElement[bool]:
@@ -93,13 +105,13 @@ def let_go(connection: Connection, claim: Claim) -> None:
 
 def reap(
     connection: Connection, study_id: int, seconds: float, *, dead: Collection[str] = ()
-) -> list[FreedRecord]:
+) -> list[Freed]:
     """Free what was not renewed in time, and what workers known to be `dead` held.
 
     After a server's start
     nothing expires for the `seconds` of a lease: whoever lives renews first.
     """
-    freed: list[FreedRecord] = []
+    freed: list[Freed] = []
     for kind, table in TABLES.items():
         t, c = table.c, leases.c
         lease = and_(c.kind == kind, c.item == t.id, c.attempt == t.attempt)
@@ -116,7 +128,7 @@ def reap(
             .with_for_update(of=table, skip_locked=True)
         )
         for found in connection.execute(query).all():
-            row = FreedRecord(
+            row = Freed(
                 kind=kind,
                 id=found.id,
                 attempt=found.attempt,

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable
 
+from lrsearch.trial.curve import Scores, Validation
+
 #: What is JSON by nature: a recipe's fields, params, a stored document.
 Document = Mapping[str, Any]
 R = TypeVar("R")
@@ -80,7 +82,7 @@ class TrialRecord(_Subscript):
     attempt: int
     value: float | None
     best_validation: int | None
-    metrics: Mapping[str, float | None] | None
+    metrics: Scores | None
     reason: str | None
     epochs: float
     seconds: float
@@ -94,25 +96,28 @@ class TrialRecord(_Subscript):
     #: Workers that died in it without a new checkpoint.
     deaths: int
 
+    def begun(self) -> "BegunTrial | None":
+        """The same where it has a recipe and Optuna's trial; None if its worker died before."""
+        if not self.recipe or self.trial_id is None or self.number is None:
+            return None
+        return BegunTrial(**vars(self))
+
 
 @dataclass(frozen=True, kw_only=True)
-class CurveRecord(_Subscript):
+class BegunTrial(TrialRecord):
+    """A search trial that has a recipe and Optuna's trial."""
+
+    trial_id: int
+    number: int
+    recipe: Document
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRecord(Validation, _Subscript):
     """A validation of a trial's attempt; losses that are not finite are None."""
 
     trial: int
     attempt: int
-    #: 1-based.
-    validation: int
-    epoch: float
-    step: int
-    lr: float
-    train_loss: float | None
-    val_loss: float | None
-    val_loss_ema: float | None
-    metrics: Mapping[str, float | None]
-    metrics_ema: Mapping[str, float | None] | None
-    grad_norm: float | None
-    seconds: float
     #: Optuna's number of the trial, where it was asked for.
     number: int | None = None
 
@@ -135,9 +140,9 @@ class ConfirmationRecord(_Subscript):
     worker: str | None
     attempt: int
     value: float | None
-    metrics: Mapping[str, float | None] | None
+    metrics: Scores | None
     #: Loss and metrics on the task's test set.
-    test: Mapping[str, float | None] | None
+    test: Scores | None
     reason: str | None
     epochs: float
     seconds: float
@@ -164,6 +169,10 @@ class RangeTestRecord(_Subscript):
     epochs: float
     seconds: float
     deaths: int
+
+
+#: What a worker holds under a lease.
+Held = TrialRecord | ConfirmationRecord | RangeTestRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,19 +265,6 @@ class CheckpointRecord(_Subscript):
     #: 0: removed.
     bytes: int
     saved_at: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class FreedRecord(_Subscript):
-    """A trial, range test or confirmation run whose worker was lost."""
-
-    #: A `leases.Kind`.
-    kind: str
-    id: int
-    attempt: int
-    worker: str
-    #: This one included.
-    deaths: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.records import TrialRecord, fetch_as
+from lrsearch.storage.records import BegunTrial, TrialRecord, fetch_as
 from lrsearch.storage.rows import fetch
 from lrsearch.storage.tables import confirmations, curves, range_tests, rungs, studies, trials
 from lrsearch.trial import states
@@ -28,7 +28,7 @@ from lrsearch.trial.states import TrialState
 class Taken:
     """A trial of the old study, and what it is in the new one."""
 
-    row: TrialRecord
+    row: BegunTrial
     ticket: int
     number: int
     #: Optuna's trial in the new study.

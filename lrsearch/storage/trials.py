@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from lrsearch.storage import leases
 from lrsearch.storage.column_types import db_now
+from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import QueuedRecord, TrialRecord, fetch_as, fetch_first_as
 from lrsearch.storage.rows import insert_or
@@ -177,18 +178,17 @@ def link(connection: Connection, claim: Claim, recipe: Mapping[str, Any]) -> boo
     return bool(connection.execute(query).rowcount)
 
 
-def record(
-    connection: Connection, claim: Claim, *, horizon: float, values: Mapping[str, Any]
-) -> bool:
-    """End a trial, once: state, value, metrics, reason, epochs, seconds. False if lost.
+def record(connection: Connection, claim: Claim, end: End, *, horizon: float) -> bool:
+    """End a trial, once; False if the claim is lost.
 
-    The unused part of the reserved epochs returns to the budget. The trial gets its place in the
-    order of ends, which is counted in the study's row: ends are committed in that order.
+    The unused part of the reserved `horizon` (in epochs) returns to the budget. The trial gets its
+    place in the order of ends, which is counted in the study's row: ends are committed in that
+    order.
     """
     query = (
         update(trials)
         .where(leases.held(claim))
-        .values(**values, ended_at=db_now())
+        .values(**end.columns(), ended_at=db_now())
         .returning(trials.c.study_id)
     )
     study_id = connection.execute(query).scalar()
@@ -199,7 +199,7 @@ def record(
         .where(studies.c.study_id == study_id)
         .values(
             epochs_reserved=studies.c.epochs_reserved - horizon,
-            epochs_used=studies.c.epochs_used + values["epochs"],
+            epochs_used=studies.c.epochs_used + end.epochs,
             trials_ended=studies.c.trials_ended + 1,
         )
         .returning(studies.c.trials_ended)

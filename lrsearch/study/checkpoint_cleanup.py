@@ -19,7 +19,7 @@ def store_of(search: OpenStudy) -> CheckpointStore:
     when that was (UTC), and a mark. A study's name is no part of it: `study extend` changes that.
     """
     study = search.database.look(lambda connection: studies.by_id(connection, search.study_id))
-    created = 0.0 if study is None else study["created_at"]
+    created = 0.0 if study is None else study.created_at
     made = repr(search.study_id if study is None else created)
     mark = hashlib.sha256(made.encode()).hexdigest()[:8]
     day = datetime.fromtimestamp(created, UTC).strftime("%Y%m%d-%H%M%S")

@@ -18,12 +18,13 @@ from lrsearch.confirmation.candidates import Candidate, ranked
 from lrsearch.confirmation.lr_tolerance import LrTrial
 from lrsearch.confirmation.plan import Setting
 from lrsearch.confirmation.recommendation import summary
+from lrsearch.confirmation.runs import REPORT, PlannedRun
 from lrsearch.confirmation.statistics import pooled_spread
 from lrsearch.errors import StudyError
 from lrsearch.spec.parts import Confirm
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, curves, studies, trials
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import BegunTrial, ConfirmationRecord, StudyRecord, TrialRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial import states as trial_states
 from lrsearch.trial.states import StudyState, TrialState
@@ -36,22 +37,22 @@ BASIN_SPREADS = 2.0
 
 
 def next_round(
-    connection: Connection, search: OpenStudy, study: Row, *, has_test: bool = False
-) -> list[dict[str, Any]]:
+    connection: Connection, search: OpenStudy, study: StudyRecord, *, has_test: bool = False
+) -> list[PlannedRun]:
     """The runs that are due now: those that choose, then those that report, then the test's.
 
     None are due while a search trial or an earlier run is still to end. `has_test` is whether the
     task has a test set; it is not asked for once the runs that report are there.
     """
     runs = confirmations.everything(connection, search.study_id)
-    waiting = any(run["state"] in trial_states.OPEN for run in runs)
-    paused = study["state"] == StudyState.PAUSED
+    waiting = any(run.state in trial_states.OPEN for run in runs)
+    paused = study.state == StudyState.PAUSED
     if waiting or paused or trials.any_running(connection, search.study_id):
         return []
-    spec = StudySpec.from_stored(study["definition"])
+    spec = StudySpec.from_stored(study.definition)
     if spec.confirm is None:
         return []
-    if any(run["round"] == confirmation_plan.REPORT for run in runs):
+    if any(run.round == REPORT for run in runs):
         if not confirmation_plan.test_is_due(runs):
             return []
         found = _summary(connection, search, spec, runs)
@@ -98,14 +99,16 @@ def _candidates(
     minimize = setting.minimize
     best = trials.ranked(connection, search.study_id, minimize=minimize, limit=1)
     if not best or not setting.shape.rounds:
-        return [row["number"] for row in best]
+        return [row.number for row in best if row.number is not None]
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     rows = trials.ranked(
         connection, search.study_id, minimize=minimize, limit=LOOKED_AT, states=states
     )
-    lines = curves.of_trials(connection, [row["id"] for row in rows])
+    lines = curves.of_trials(connection, [row.id for row in rows])
     found = [
-        Candidate(number=row["number"], value=row["value"], rows=lines[row["id"]]) for row in rows
+        Candidate(number=row.number, value=row.value, rows=lines[row.id])
+        for row in rows
+        if row.number is not None and row.value is not None
     ]
     return ranked(found, spec)
 
@@ -113,21 +116,21 @@ def _candidates(
 def _setting(
     connection: Connection,
     search: OpenStudy,
-    study: Row,
+    study: StudyRecord,
     spec: StudySpec,
-    runs: Sequence[Row],
+    runs: Sequence[ConfirmationRecord],
     *,
     has_test: bool,
 ) -> Setting:
     """The same shape in all rounds: epochs that earlier ones have used count as left."""
     assert spec.confirm is not None
     left = None
-    if study["epochs_total"] is not None:
-        own = sum(run["epochs"] for run in runs)
-        left = study["epochs_total"] - study["epochs_used"] + own
+    if study.epochs_total is not None:
+        own = sum(run.epochs for run in runs)
+        left = study.epochs_total - study.epochs_used + own
     allowed = allowed_runs(
         spec,
-        started=study["trials_used"],
+        started=study.trials_used,
         epochs_left=left,
         horizon=spec.horizon_epochs(search.steps_per_epoch),
     )
@@ -135,7 +138,7 @@ def _setting(
     return Setting(
         runs=min(spec.confirm.runs or MOST_RUNS, allowed),
         top=spec.confirm.top,
-        baseline=baseline["number"] if baseline else None,
+        baseline=baseline.number if baseline else None,
         has_test=has_test,
         tolerance=spec.tolerance,
         minimize=spec.objective.direction == "minimize",
@@ -147,54 +150,54 @@ def confirmed(search: OpenStudy) -> list[dict[str, Any]]:
     """The study's confirmed recipes, see `confirm_summary.summary`; empty until they are."""
     with search.database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
-        if not any(run["round"] == confirmation_plan.REPORT for run in runs):
+        if not any(run.round == REPORT for run in runs):
             return []
         study = studies.by_id(connection, search.study_id)
         assert study is not None
-        spec = StudySpec.from_stored(study["definition"])
+        spec = StudySpec.from_stored(study.definition)
         return _summary(connection, search, spec, runs)
 
 
 def _summary(
-    connection: Connection, search: OpenStudy, spec: StudySpec, runs: Sequence[Row]
+    connection: Connection, search: OpenStudy, spec: StudySpec, runs: Sequence[ConfirmationRecord]
 ) -> list[dict[str, Any]]:
     rows = trials.everything(connection, search.study_id)
-    by_number = {row["number"]: row for row in rows if row["number"] is not None}
+    by_number = {row.number: row for each in rows if (row := each.begun()) is not None}
     return summary(runs, by_number, spec, _basins(runs, by_number, spec))
 
 
 def _basins(
-    runs: Sequence[Row], by_number: Mapping[int, Row], spec: StudySpec
+    runs: Sequence[ConfirmationRecord], by_number: Mapping[int, BegunTrial], spec: StudySpec
 ) -> dict[int, float | None]:
     """Of each trial with runs that report, how wide the learning rates around it do well."""
-    reported = [run for run in runs if run["round"] == confirmation_plan.REPORT]
+    reported = [run for run in runs if run.round == REPORT]
     values: dict[int, list[float]] = {}
     for run in runs:
-        if run["value"] is not None:
-            values.setdefault(run["number"], []).append(run["value"])
-    known = [row for row in by_number.values() if row["recipe"] and row["ended_at"] is not None]
-    losses = {row["number"]: _final_loss(row, spec) for row in known}
+        if run.value is not None:
+            values.setdefault(run.number, []).append(run.value)
+    known = [row for row in by_number.values() if row.ended_at is not None]
+    losses = {row.number: _final_loss(row, spec) for row in known}
     best = min((loss for loss in losses.values() if loss is not None), default=None)
     if best is None:
         return {}
     within = max(spec.tolerance, BASIN_SPREADS * (pooled_spread(list(values.values())) or 0.0))
     basins: dict[int, float | None] = {}
-    for number in dict.fromkeys(run["number"] for run in reported):
-        optimizer = by_number[number]["recipe"]["optimizer"]
+    for number in dict.fromkeys(run.number for run in reported):
+        optimizer = by_number[number].recipe["optimizer"]
         mine = [
-            LrTrial(lr=row["recipe"]["optimizer"]["lr"], loss=losses[row["number"]])
+            LrTrial(lr=row.recipe["optimizer"]["lr"], loss=losses[row.number])
             for row in known
-            if row["recipe"]["optimizer"]["name"] == optimizer["name"]
+            if row.recipe["optimizer"]["name"] == optimizer["name"]
         ]
         basins[number] = lr_tolerance.width(optimizer["lr"], mine, best + within)
     return basins
 
 
-def _final_loss(row: Row, spec: StudySpec) -> float | None:
+def _final_loss(row: TrialRecord, spec: StudySpec) -> float | None:
     """What a trial reached at its end; None for one that did not get there."""
-    if row["state"] != TrialState.COMPLETE or row["value"] is None:
+    if row.state != TrialState.COMPLETE or row.value is None:
         return None
-    return spec.objective.loss(row["value"])
+    return spec.objective.loss(row.value)
 
 
 def request(search: OpenStudy, *, top: int | None, runs: int | None) -> None:
@@ -206,7 +209,7 @@ def request(search: OpenStudy, *, top: int | None, runs: int | None) -> None:
     with search.database.begin() as connection:
         confirmations.lock(connection, search.study_id)
         study = studies.lock(connection, search.study_id)
-        spec = StudySpec.from_stored(study["definition"])
+        spec = StudySpec.from_stored(study.definition)
         counts = studies.counts(connection, search.study_id)
         if not counts[TrialState.COMPLETE]:
             raise StudyError(f"study {search.name!r} has no complete trial to confirm yet")
@@ -233,9 +236,9 @@ def request(search: OpenStudy, *, top: int | None, runs: int | None) -> None:
             studies.change(connection, search.study_id, definition=definition)
 
 
-def _runs_left(study: Row, horizon: float) -> float:
+def _runs_left(study: StudyRecord, horizon: float) -> float:
     """How many more runs the study's epochs pay for; those used by runs before do not come back."""
-    if study["epochs_total"] is None:
+    if study.epochs_total is None:
         return math.inf
-    left: float = study["epochs_total"] - study["epochs_used"]
+    left: float = study.epochs_total - study.epochs_used
     return math.floor(left / horizon * (1 + 1e-12))

@@ -15,7 +15,8 @@ from lrsearch.space.textbook import textbook_recipes
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import range_tests, studies
 from lrsearch.storage.database import Database, explained
-from lrsearch.storage.rows import Row
+from lrsearch.storage.range_tests import PlannedTest
+from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import rows
@@ -47,17 +48,17 @@ def create_study(
         raise StudyError(
             f"study {spec.name!r} exists already; add --exist-ok, or --name for another one"
         )
-    stored = StudySpec.from_stored(row["definition"])
+    stored = StudySpec.from_stored(row.definition)
     spec = spec.continuing(stored)
-    _refuse_other(spec, stored, loaded, row["code"])
+    _refuse_other(spec, stored, loaded, row.code)
     with explained(database), database.begin() as connection:
-        if studies.lock(connection, row["study_id"])["name"] != spec.name:
+        if studies.lock(connection, row.study_id).name != spec.name:
             raise StudyError(f"study {spec.name!r} was extended just now; run the same again")
-        continue_with(connection, row["study_id"], spec)
+        continue_with(connection, row.study_id, spec)
     return OpenStudy.open(database, spec.name), False
 
 
-def _stored(database: Database, name: str) -> Row | None:
+def _stored(database: Database, name: str) -> StudyRecord | None:
     with explained(database), database.read() as connection:
         return studies.by_name(connection, name)
 
@@ -194,11 +195,11 @@ def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
     return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
 
 
-def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
-    """The range tests that a study of this spec begins with, as they are stored."""
+def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[PlannedTest]:
+    """The range tests that a study of this spec begins with."""
     plan = range_plan(spec, steps_per_epoch)
     return [
-        {"optimizer": test.name, "seeds": plan.seeds, "epochs_reserved": plan.epochs_of(test)}
+        PlannedTest(optimizer=test.name, seeds=plan.seeds, epochs_reserved=plan.epochs_of(test))
         for test in plan.tests
     ]
 

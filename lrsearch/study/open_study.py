@@ -2,11 +2,10 @@
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import optuna
 from sqlalchemy import Connection
@@ -21,8 +20,7 @@ from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
-from lrsearch.storage.records import RangeTestRecord, TrialRecord
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
 from lrsearch.study.optuna import rows as optuna_rows
@@ -31,6 +29,7 @@ from lrsearch.study.optuna.sampler import WindowedTPESampler, Windows, new_trial
 from lrsearch.study.prepare_database import optuna_storage
 from lrsearch.study.trial_end import optunas_end, our_end
 from lrsearch.trial import pruning_audit
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.pruning import survives
 
 __all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
@@ -48,16 +47,16 @@ def _not_held(claim: Claim, doing: str) -> AbstractContextManager[object]:
 class OpenStudy:
     """A study, opened: what workers ask, report and tell."""
 
-    def __init__(self, database: Database, row: Row) -> None:
+    def __init__(self, database: Database, row: StudyRecord) -> None:
         self.database = database
-        self.study_id: int = row["study_id"]
-        self.spec = StudySpec.from_stored(row["definition"])
-        self.code: Mapping[str, str] = row["code"]
+        self.study_id = row.study_id
+        self.spec = StudySpec.from_stored(row.definition)
+        self.code = row.code
         #: Of lrsearch, torch and optuna where it was created.
-        self.versions: Mapping[str, str] = row["versions"]
-        self.steps_per_epoch: int = row["steps_per_epoch"]
+        self.versions = row.versions
+        self.steps_per_epoch = row.steps_per_epoch
         #: What it took over when it was created; None if nothing.
-        self.origin: Mapping[str, Any] | None = row["origin"]
+        self.origin = row.origin
         #: Trials of other studies, which come first in Optuna and have no number here.
         self._known: int = self.origin["known"] if self.origin else 0
         #: Where range tests found learning rates that train, as far as they have ended.
@@ -82,7 +81,7 @@ class OpenStudy:
         """Raises StudyError with the near miss if there is no study of this name."""
         with explained(database), database.read() as connection:
             row = studies.by_name(connection, name)
-            known = [] if row else [study["name"] for study in studies.everything(connection)]
+            known = [] if row else [study.name for study in studies.everything(connection)]
         if row is None:
             hint = near_miss(name, known) if known else "; there are none yet"
             raise StudyError(f"no study {name!r} in {database.location}{hint}")
@@ -138,7 +137,7 @@ class OpenStudy:
             row, news = found
             self._view.take_in(news)
             try:
-                with holding(_claim_of(row), f"drawing trial {row['number']}"):
+                with holding(_claim_of(row), f"drawing trial {row.number}"):
                     assignment = self._begin(row, batch_size)
             except SpecError as error:
                 self._refuse(row, str(error))
@@ -146,16 +145,16 @@ class OpenStudy:
             if assignment is not None:
                 return assignment
 
-    def _refuse(self, row: Row, reason: str) -> None:
+    def _refuse(self, row: TrialRecord, reason: str) -> None:
         """End a claimed trial whose row gives nothing that could be trained."""
-        log.warning("trial %d failed: %s", row["number"], one_line(reason))
+        log.warning("trial %d failed: %s", row.number, one_line(reason))
         self.database.run(
             lambda connection: lost_work.fail_trial(connection, row, self.horizon, reason)
         )
 
     def _claim(
         self, connection: Connection, worker: str, *, alone: bool = True
-    ) -> tuple[Row, News] | None:
+    ) -> tuple[TrialRecord, News] | None:
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
         study, lease = self.study_id, self.spec.lease.seconds
         below = None if alone else lost_work.ALONE_FROM
@@ -166,30 +165,31 @@ class OpenStudy:
             )
         if row is None:
             return None
-        if row["trial_id"] is None:
-            if row["attempt"] > 1:  # an older version left a ticket without a trial
+        if row.trial_id is None:
+            if row.attempt > 1:  # an older version left a ticket without a trial
                 studies.lock(connection, self.study_id)
-            trial_id, number = optuna_rows.start_trial(connection, self.study_id, row["ticket"])
-            row = replace(row, trial_id=trial_id, number=number - self._known)
-            trials.attach(connection, _claim_of(row), trial_id=trial_id, number=row["number"])
+            trial_id, number = optuna_rows.start_trial(connection, self.study_id, row.ticket)
+            number -= self._known
+            row = replace(row, trial_id=trial_id, number=number)
+            trials.attach(connection, _claim_of(row), trial_id=trial_id, number=number)
         self._look_at_range_tests(connection)
         return row, news
 
     def _claimed_before(
         self, connection: Connection, worker: str, known: Collection[Claim]
-    ) -> tuple[Row, News] | None:
+    ) -> tuple[TrialRecord, News] | None:
         """What a transaction has claimed whose acknowledgement was lost."""
         row = claims.held_by(
             connection, Kind.TRIAL, TrialRecord, self.study_id, worker, known=known
         )
         return None if row is None else (row, self._view.read(connection))
 
-    def claim_range_test(self, worker: str) -> Row | None:
+    def claim_range_test(self, worker: str) -> RangeTestRecord | None:
         """Claim a range test that nobody trains, while the study may still start a trial."""
         if not self._range_tests_open:
             return None
 
-        def claim(connection: Connection) -> Row | None:
+        def claim(connection: Connection) -> RangeTestRecord | None:
             self._look_at_range_tests(connection)
             if not self._range_tests_open or not self.may_start(connection):
                 return None
@@ -207,23 +207,26 @@ class OpenStudy:
         if not self._range_tests_open:
             return
         rows = range_tests.windows_so_far(connection, self.study_id)
-        self._range_tests_open = any(row["open"] for row in rows)
-        self.windows = sampler_windows(self.spec.space, [row["result"] for row in rows])
+        self._range_tests_open = any(row.open for row in rows)
+        self.windows = sampler_windows(self.spec.space, [row.result for row in rows])
 
-    def _begin(self, row: Row, batch_size: BatchSize) -> Assignment | None:
+    def _begin(self, row: TrialRecord, batch_size: BatchSize) -> Assignment | None:
         """Draw a claimed trial's recipe and record it; None if the claim was lost meanwhile.
 
         A recipe that it has already stays as it is: given, or drawn by a worker before. Raises
         SpecError if what the row has is none of this study's.
         """
-        claim, given, fixed = _claim_of(row), row["recipe"], None
+        trial_id, number = row.trial_id, row.number
+        assert trial_id is not None
+        assert number is not None
+        claim, given, fixed = _claim_of(row), row.recipe, None
         if given is not None:
             given = self.spec.recipe(given, batch_size=None).to_dict()
             own = given.get("batch_size") or batch_size(given["params"])
             fixed = self.spec.space.params_of(given, own)
         trial = new_trial(
-            self._view.trials(but=row["trial_id"]),
-            self._sampler(row["ticket"]),
+            self._view.trials(but=trial_id),
+            self._sampler(row.ticket),
             direction=self.spec.objective.direction,
             fixed=fixed,
         )
@@ -238,18 +241,18 @@ class OpenStudy:
             if not trials.link(connection, claim, recipe.to_dict()):
                 return False
             params, distributions = trial.params, trial.distributions
-            optuna_rows.add_params(connection, row["trial_id"], params, distributions)
+            optuna_rows.add_params(connection, trial_id, params, distributions)
             return True
 
         if not self.database.run(link):
             return None
         return Assignment(
             claim=claim,
-            trial_id=row["trial_id"],
-            number=row["number"],
-            kind=row["kind"],
+            trial_id=trial_id,
+            number=number,
+            kind=row.kind,
             recipe=recipe,
-            deaths=row["deaths"],
+            deaths=row.deaths,
         )
 
     def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
@@ -311,7 +314,7 @@ class OpenStudy:
         return True
 
     def tell(
-        self, assignment: Assignment, outcome: Outcome, rows: Sequence[Mapping[str, Any]] = ()
+        self, assignment: Assignment, outcome: Outcome, rows: Sequence[Validation] = ()
     ) -> bool:
         """End a trial here and in Optuna; False if another worker has taken it over.
 
@@ -322,10 +325,10 @@ class OpenStudy:
         def end(connection: Connection) -> bool:
             if not curves.add(connection, claim, rows):
                 return False
-            values = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
-            if not trials.record(connection, claim, horizon=self.horizon, values=values):
+            ending = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
+            if not trials.record(connection, claim, ending, horizon=self.horizon):
                 return False
-            state, rest = optunas_end(outcome, values["value"], self.spec.objective)
+            state, rest = optunas_end(outcome, ending.value, self.spec.objective)
             optuna_rows.end_trial(connection, assignment.trial_id, state, **rest)
             return True
 
@@ -361,5 +364,5 @@ class OpenStudy:
             optuna_rows.delete_study(connection, self.study_id)
 
 
-def _claim_of(row: Row) -> Claim:
-    return Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+def _claim_of(row: TrialRecord) -> Claim:
+    return Claim(id=row.id, attempt=row.attempt, worker=row.worker)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from lrsearch.storage import consistency, leases, studies
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import rows
 from lrsearch.study.status import reap
@@ -42,17 +42,17 @@ def repair(search: OpenStudy) -> Repair:
     return Repair(study=search.name, done=done, wrong=wrong)
 
 
-def _recount(connection: Connection, study: Row, horizon: float) -> list[str]:
+def _recount(connection: Connection, study: StudyRecord, horizon: float) -> list[str]:
     """Set the counters of the budget to what the rows say.
 
     Epochs that were used are never given back: confirmation runs that were planned anew have
     trained, and their rows are gone.
     """
-    found = consistency.totals(connection, study["study_id"], horizon)
-    found["epochs_used"] = max(found["epochs_used"], study["epochs_used"])
+    found = consistency.totals(connection, study.study_id, horizon)
+    found["epochs_used"] = max(found["epochs_used"], study.epochs_used)
     off = {key: value for key, value in found.items() if not _equal(study[key], value)}
     if off:
-        studies.change(connection, study["study_id"], **off)
+        studies.change(connection, study.study_id, **off)
     return [f"{key} {study[key]:g} is {value:g} now" for key, value in off.items()]
 
 

@@ -1,7 +1,7 @@
 """How a trial's end stands in both halves of a study: pure functions of how its training ended."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
@@ -9,28 +9,27 @@ from optuna.trial import TrialState as OptunaState
 from lrsearch.spec.parts import Objective
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import best_validation, objective_value
-from lrsearch.storage.rows import Row
+from lrsearch.storage.ends import TrialEnd
 from lrsearch.study.assignment import Outcome
 from lrsearch.study.optuna.encoding import START_VIOLATION, worst
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
 from lrsearch.trial.states import TrialState
 
 
-def our_end(outcome: Outcome, rows: list[Row], spec: StudySpec) -> dict[str, Any]:
+def our_end(outcome: Outcome, rows: Sequence[Validation], spec: StudySpec) -> TrialEnd:
     """What our row of the trial says; `rows` are its curve."""
-    values: dict[str, Any] = {
-        "state": outcome.state,
-        "reason": outcome.reason,
-        "epochs": outcome.epochs,
-        "seconds": outcome.seconds,
-        "value": None,
-    }
-    best = best_validation(rows, spec)
-    if outcome.state in (TrialState.COMPLETE, TrialState.PRUNED) and best is not None:
-        values["value"] = objective_value(best, spec)
-        values["best_validation"] = best["validation"]
-        values["metrics"] = best["metrics"]
-    return values
+    has_value = outcome.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    best = best_validation(rows, spec) if has_value else None
+    return TrialEnd(
+        state=outcome.state,
+        reason=outcome.reason,
+        epochs=outcome.epochs,
+        seconds=outcome.seconds,
+        value=None if best is None else objective_value(best, spec),
+        best_validation=None if best is None else best.validation,
+        metrics=None if best is None else best.metrics,
+    )
 
 
 def optunas_end(

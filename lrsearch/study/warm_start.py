@@ -6,6 +6,7 @@ they are in no budget, ranking, rung or report of the study.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -17,7 +18,7 @@ from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.database import Database, explained
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import BegunTrial
 from lrsearch.study import plain_optuna
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding as optuna_encoding
@@ -110,35 +111,34 @@ def _from_ours(
 ) -> Lesson:
     with explained(database), database.read() as connection:
         study = studies.by_name(connection, str(entry.study))
-        names = [row["name"] for row in studies.everything(connection)]
+        names = [row.name for row in studies.everything(connection)]
         if study is None:
             hint = near_miss(entry.study, names) if names else "; there are none yet"
             raise StudyError(
                 f"{where}: no study {entry.study!r} in {database.location}{hint} (a plain Optuna "
                 f"study is written {{optuna: NAME, map: ...}})"
             )
-        rows = trials.everything(connection, study["study_id"])
-        winner = confirmations.winner(connection, study["study_id"])
-    theirs = StudySpec.from_stored(study["definition"])
+        rows = trials.everything(connection, study.study_id)
+        winner = confirmations.winner(connection, study.study_id)
+    theirs = StudySpec.from_stored(study.definition)
     lesson = Lesson(study=entry.title, other=_other_problem(spec, theirs))
     # A worker that died with a ticket alone has left neither a recipe nor a trial of Optuna's.
-    begun = [row for row in rows if row["recipe"] and row["trial_id"] is not None]
-    ended = [row for row in begun if row["state"] != TrialState.RUNNING]
+    begun = [trial for row in rows if (trial := row.begun()) is not None]
+    ended = [row for row in begun if row.state != TrialState.RUNNING]
     lesson.recipes = _best_recipes(spec, theirs, ended, winner, entry.top)
     if lesson.other:
         return lesson
     optunas = {trial._trial_id: trial for trial in OpenStudy(database, study).all_trials()}
     # Of other code the defaults may have been others.
-    defaults = loaded.defaults() if study["code"] == loaded.code else {}
+    defaults = loaded.defaults() if study.code == loaded.code else {}
     for row in ended:
-        trial = optunas[row["trial_id"]]
-        encoding = optuna_encoding.encode(spec.space, row["recipe"], defaults)
+        encoding = optuna_encoding.encode(spec.space, row.recipe, defaults)
         if encoding is None:
             lesson.outside += 1
         else:
-            origin = f"{entry.study} trial {row['number']}"
-            attributes = _attributes(origin, row["recipe"])
-            lesson.known.append(optuna_encoding.retold(trial, encoding, attributes))
+            origin = f"{entry.study} trial {row.number}"
+            attributes = _attributes(origin, row.recipe)
+            lesson.known.append(optuna_encoding.retold(optunas[row.trial_id], encoding, attributes))
     lesson.unusable += len(rows) - len(ended)
     return lesson
 
@@ -161,29 +161,30 @@ def _deployed(spec: StudySpec) -> object:
 
 
 def _best_recipes(
-    spec: StudySpec, theirs: StudySpec, ended: Sequence[Row], winner: int | None, top: int
+    spec: StudySpec, theirs: StudySpec, ended: Sequence[BegunTrial], winner: int | None, top: int
 ) -> list[Recipe]:
     """The confirmed winner, then the best complete trials, as this study trains them."""
     scored = [
-        row for row in ended if row["state"] == TrialState.COMPLETE and row["value"] is not None
+        (row.number != winner, theirs.objective.loss(row.value), row)
+        for row in ended
+        if row.state == TrialState.COMPLETE and row.value is not None
     ]
-    scored.sort(key=lambda row: (row["number"] != winner, theirs.objective.loss(row["value"])))
     found: list[Recipe] = []
-    for row in scored:
+    for _, _, row in sorted(scored, key=itemgetter(0, 1)):
         if len(found) == top:
             break
-        if not spec.declares(row["recipe"]):
+        if not spec.declares(row.recipe):
             continue
-        fields = {key: row["recipe"][key] for key in FIELDS}
+        fields = {key: row.recipe[key] for key in FIELDS}
         fields["optimizer"] = without_fused(fields["optimizer"])  # as this study says
-        if row["recipe"]["clip_norm"] != theirs.clip_norm:
-            fields["clip_norm"] = row["recipe"]["clip_norm"]  # the recipe's own
+        if row.recipe["clip_norm"] != theirs.clip_norm:
+            fields["clip_norm"] = row.recipe["clip_norm"]  # the recipe's own
         if theirs.task != spec.task:  # whose task takes other arguments
             known = spec.space.params
             fields["params"] = {k: v for k, v in fields["params"].items() if k in known}
-        elif row["kind"] != "sampled" and "batch_size" not in fields["params"]:
-            fields["batch_size"] = row["recipe"]["batch_size"]  # it may have named its own
-        recipe = spec.recipe(fields, batch_size=None, where=f"trial {row['number']}")
+        elif row.kind != "sampled" and "batch_size" not in fields["params"]:
+            fields["batch_size"] = row.recipe["batch_size"]  # it may have named its own
+        recipe = spec.recipe(fields, batch_size=None, where=f"trial {row.number}")
         if recipe not in found:
             found.append(recipe)
     return found

@@ -12,6 +12,7 @@ from lrsearch.errors import describe
 from lrsearch.training.flat_weights import gather_state, spread_state
 from lrsearch.training.precision import tf32
 from lrsearch.training.trial_training import TrialTraining
+from lrsearch.trial.curve import Validation
 
 log = logging.getLogger("lrsearch")
 
@@ -52,7 +53,7 @@ _POSITION = (
 )
 
 
-def pack(training: TrialTraining, pending: Sequence[Mapping[str, Any]] = ()) -> bytes:
+def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
     """The trial's state, and the rows of its curve that are not in the database yet."""
     state: dict[str, Any] = {
         "facts": facts(training),
@@ -69,7 +70,7 @@ def pack(training: TrialTraining, pending: Sequence[Mapping[str, Any]] = ()) -> 
         "position": {name: getattr(training, name) for name in _POSITION},
         "loss_sum": _copy(training.loss_sum),
         # As text: the unpickler that runs no code takes 10 us a value.
-        "rows": json.dumps([dict(row) for row in pending]),
+        "rows": json.dumps([row.to_dict() for row in pending]),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -78,7 +79,7 @@ def pack(training: TrialTraining, pending: Sequence[Mapping[str, Any]] = ()) -> 
 
 def unpack(
     training: TrialTraining, data: bytes, *, says_where: bool = True
-) -> list[dict[str, Any]] | None:
+) -> list[Validation] | None:
     """Put a fresh `training` where the checkpoint stands; the rows that came along.
 
     Where it was made by another engine, a line in the log says so unless `says_where` is False.
@@ -95,6 +96,7 @@ def unpack(
         other = [name for name, mine in facts(training).items() if theirs.get(name) != mine]
         elsewhere = [other.pop(other.index(name)) for name in _MAY_DIFFER if name in other]
         rows = json.loads(state["rows"]) if not other else []
+        curve = [Validation.from_dict(row) for row in rows]
     except Exception as error:  # bytes can be wrong in more ways than torch has errors for
         log.warning("a checkpoint cannot be read, starting anew: %s", describe(error))
         return None
@@ -112,7 +114,7 @@ def unpack(
             "a checkpoint made %s goes on %s: equal to rounding",
             *map(_where, (theirs, facts(training))),
         )
-    return list(rows)
+    return curve
 
 
 def _where(facts: Mapping[str, Any]) -> str:

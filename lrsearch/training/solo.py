@@ -13,7 +13,7 @@ from lrsearch.task.task import Task
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import Layout
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.validations import Plan
 
 

@@ -27,7 +27,8 @@ from lrsearch.training.flat_weights import (
     spread_state,
 )
 from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler
-from lrsearch.training.validation import Scores, Validation, evaluate
+from lrsearch.training.validation import Scores, evaluate
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
 from lrsearch.trial.validations import Plan
 

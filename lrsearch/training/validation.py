@@ -12,34 +12,6 @@ from lrsearch.training.calibrated_loss import CalibratedLoss
 from lrsearch.training.data import Data
 
 
-@dataclass(frozen=True, kw_only=True)
-class Validation:
-    """One row of a trial's curve."""
-
-    #: 1-based.
-    validation: int
-    step: int
-    epoch: float
-    #: Learning rate of the last step.
-    lr: float
-    #: Mean over the steps since the last validation.
-    train_loss: float
-    val_loss: float
-    #: Of the averaged weights, where they were validated.
-    val_loss_ema: float | None
-    #: Of the deployed weights.
-    metrics: dict[str, float]
-    #: Of the averaged weights, where they were validated.
-    metrics_ema: dict[str, float] | None
-    #: Total L2 norm of the last step's gradient, before clipping.
-    grad_norm: float
-    #: Training and validation time of the trial so far.
-    seconds: float
-    #: Of the deployed weights on the task's test set, where a confirmation scored that: `loss` and
-    #: metrics. No curve has it.
-    test: dict[str, float] | None = None
-
-
 @dataclass(frozen=True)
 class Scores:
     """Means over the samples; the calibrated loss where it is wanted."""

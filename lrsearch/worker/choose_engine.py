@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from lrsearch.fusing.fuse_option import Wanted
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.sample_recipes import sample
 from lrsearch.storage import engines, studies, worker_identity, workers
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import code_hash
 from lrsearch.training.devices import hardware
@@ -76,6 +76,17 @@ def _free(choice: Choice) -> Choice:
     return replace(choice, probe_seconds=0.0, calibration_seconds=0.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Now:
+    """A study at one moment."""
+
+    study: StudyRecord
+    #: Seconds since its first trial was asked for.
+    elapsed: float
+    #: That are alive.
+    workers: int
+
+
 class _Case:
     """One worker's case: its study, task and device."""
 
@@ -115,55 +126,55 @@ class _Case:
         }
 
     @cached_property
-    def row(self) -> Row:
-        """The study's, with the seconds `elapsed` since its start, and its living `workers`."""
+    def now(self) -> "_Now":
+        """The study as it is when this is asked first."""
 
-        def look(connection: Connection) -> Row:
-            row = studies.by_id(connection, self.search.study_id)
-            if row is None:
+        def look(connection: Connection) -> _Now:
+            study = studies.by_id(connection, self.search.study_id)
+            if study is None:
                 raise StudyError(f"study {self.search.name!r} was deleted")
             elapsed = studies.elapsed(connection, self.search.study_id)
             lease = self.spec.lease.seconds
             names = workers.alive(connection, self.search.study_id, lease)
             alive = sum(not worker_identity.is_dead(name) for name in names)
-            return {**row, "elapsed": elapsed, "workers": max(1, alive, self.started_together)}
+            return _Now(study=study, elapsed=elapsed, workers=max(1, alive, self.started_together))
 
         return self.search.database.look(look)
 
     @property
     def budget(self) -> str:
         """The study's budget in words: a choice holds for it alone."""
-        row = self.row
+        study = self.now.study
         totals = {
-            "trials": row["trials_total"],
-            "epochs": row["epochs_total"],
-            "s": row["seconds_total"],
+            "trials": study.trials_total,
+            "epochs": study.epochs_total,
+            "s": study.seconds_total,
         }
         return ", ".join(f"{total:g} {name}" for name, total in totals.items() if total is not None)
 
     @property
     def extent(self) -> Extent:
-        row, per_epoch = self.row, self.search.steps_per_epoch
+        study, per_epoch = self.now.study, self.search.steps_per_epoch
         horizon = self.search.horizon
         steps = horizon * per_epoch
         trials, left = [math.inf], [math.inf]
-        if row["trials_total"] is not None:
-            trials.append(row["trials_total"])
+        if study.trials_total is not None:
+            trials.append(study.trials_total)
             share = 1.0 if self.spec.pruning is None else rules.PRUNED_SHARE
-            left.append((row["trials_total"] - row["trials_used"]) * steps * share)
-        if row["epochs_total"] is not None:
-            epochs = row["epochs_total"] * (1 - reserved_share(self.spec, horizon))
+            left.append((study.trials_total - study.trials_used) * steps * share)
+        if study.epochs_total is not None:
+            epochs = study.epochs_total * (1 - reserved_share(self.spec, horizon))
             trials.append(epochs / horizon)
-            left.append((epochs - row["epochs_used"] - row["epochs_reserved"]) * per_epoch)
-        confirm = self._confirmation_runs(row["trials_total"])
-        seconds = math.inf if row["seconds_total"] is None else row["seconds_total"]
+            left.append((epochs - study.epochs_used - study.epochs_reserved) * per_epoch)
+        confirm = self._confirmation_runs(study.trials_total)
+        seconds = math.inf if study.seconds_total is None else study.seconds_total
         return Extent(
             steps=steps,
-            workers=row["workers"],
+            workers=self.now.workers,
             trials=min(trials),
             steps_left=max(0.0, min(left)) + confirm * steps,
             seconds=seconds,
-            seconds_left=max(0.0, seconds - row["elapsed"]),
+            seconds_left=max(0.0, seconds - self.now.elapsed),
         )
 
     def _confirmation_runs(self, trials: int | None) -> int:
@@ -211,18 +222,18 @@ class _Case:
     def _known(self) -> Choice | None:
         """What follows from what was measured before, for any study of the database."""
         for row in self.search.database.look(lambda c: engines.measured(c, self.key)):
-            if not row["fits"]:
-                return measuring.solo(row["reason"], fits=False)
+            if not row.fits:
+                return measuring.solo(row.reason, fits=False)
             timings = Choice.from_row(row).timings
             most = self.extent.most(timings.get(1, 0.0))
-            if 1 in timings and rules.covers(timings, row["most"], most):
+            if 1 in timings and rules.covers(timings, row.most, most):
                 engine, size, reason = rules.decide(timings, most)
                 return Choice(
                     engine=engine,
                     size=size,
                     reason=reason,
                     fits=True,
-                    most=row["most"],
+                    most=row.most,
                     timings=timings,
                 )
         return None

@@ -195,7 +195,7 @@ class LeaseRenewer:
         if not rows:
             return  # a decision on the other thread has just taken them along
         if self._run(lambda connection: curves.add(connection, held.claim, rows)):
-            buffer.acknowledge(rows[-1]["validation"])
+            buffer.acknowledge(rows[-1].validation)
         else:
             held.lost = True
 

@@ -1,8 +1,7 @@
 """A trial or confirmation run in a worker's hands: its lease, rows, checkpoints and place."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 from lrsearch.errors import TaskError
 from lrsearch.storage import claims
@@ -12,7 +11,7 @@ from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.checkpoints import Checkpoints
 from lrsearch.worker.context import WorkerContext
@@ -63,7 +62,7 @@ class LeasedJob:
         self.training, self._seen = training, training.validated
         return True
 
-    def _stand(self, training: TrialTraining) -> list[dict[str, Any]] | None:
+    def _stand(self, training: TrialTraining) -> list[Validation] | None:
         """Stand where another engine left it, or at the last checkpoint; rows to be added."""
         if self._carried is None:
             return self.checkpoints.resume(self.job.claim, training)
@@ -96,10 +95,10 @@ class LeasedJob:
         Raises TrialFailedError if the test set is to be scored, and the task's code fails.
         """
         assert self.training is not None
-        fields, last = asdict(row), row.validation == len(self.training.plan.validations)
-        if self.training.diverged is None and self.job.is_tested(fields, self.rows, last=last):
-            fields["test"] = self._test(self.training)
-        self.rows.add(fields)
+        last = row.validation == len(self.training.plan.validations)
+        if self.training.diverged is None and self.job.is_tested(row, self.rows, last=last):
+            row = replace(row, test=self._test(self.training))
+        self.rows.add(row)
         self._seen = row.validation
         rung = self.training.plan.rungs.get(row.validation)
         if rung is None or self.training.diverged is not None:

@@ -82,9 +82,7 @@ class Progress:
             return
         ended = sum(counts.values()) - counts[TrialState.RUNNING]
         notes = [
-            f"range test of {test['optimizer']}"
-            for test in tests
-            if test["state"] == TrialState.RUNNING
+            f"range test of {test.optimizer}" for test in tests if test.state == TrialState.RUNNING
         ]
         notes += [
             f"{counts[state]} {state}"
@@ -94,16 +92,16 @@ class Progress:
         if best:
             notes.append(f"best {self.search.spec.objective.metric} {best[0]['value']:.4g}")
         bars.update(
-            self._search_bar, completed=ended, total=study["trials_total"], note=", ".join(notes)
+            self._search_bar, completed=ended, total=study.trials_total, note=", ".join(notes)
         )
         if runs:
-            done = sum(run["state"] not in states.OPEN for run in runs)
+            done = sum(run.state not in states.OPEN for run in runs)
             bars.update(
                 self._confirm_bar,
                 completed=done,
                 total=len(runs),
                 visible=True,
-                note=runs[-1]["round"],
+                note=runs[-1].round,
             )
 
 

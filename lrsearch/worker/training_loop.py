@@ -14,7 +14,7 @@ from lrsearch.study.open_study import LostTrialError
 from lrsearch.training.engine import CohortError, Engine
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.job import Job

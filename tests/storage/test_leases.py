@@ -4,16 +4,18 @@ import pytest
 from sqlalchemy import select, update
 from tiny_studies import ask, ended, make_study
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.storage import confirmations, leases, range_tests, trials
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.leases import TABLES, Claim, Kind
+from lrsearch.storage.leases import TABLES, Claim, Freed, Kind
+from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.tables import leases as lease_table
 from lrsearch.trial.states import TrialState
 
 #: So short that a server which began to answer before the test has long been up.
 BRIEF = 0.001
-SEEDS = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 2.0}
-RUN = {"round": "choose", "role": "candidate", "number": 0, "seed": 5}
+SEEDS = PlannedTest(optimizer="adamw", seeds=1, epochs_reserved=2.0)
+RUN = PlannedRun(round="choose", role="candidate", number=0, seed=5)
 
 
 @pytest.fixture
@@ -63,13 +65,7 @@ def test_what_is_not_renewed_in_time_is_freed_once_and_its_death_counted(search,
     assert reap(search) == []
     let_expire(search)
     (freed,) = reap(search)
-    assert freed == {
-        "kind": kind,
-        "id": claim.id,
-        "attempt": 1,
-        "worker": "a:1:1",
-        "deaths": 1,
-    }
+    assert freed == Freed(kind=kind, id=claim.id, attempt=1, worker="a:1:1", deaths=1)
     assert reap(search) == []
     row = row_of(search, claim)
     assert (row["worker"], row["deaths"], row["state"]) == (None, 1, "running")

@@ -23,7 +23,8 @@ from lrsearch.training.solo import make_model
 from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation, evaluate
+from lrsearch.training.validation import evaluate
+from lrsearch.trial.curve import Validation
 
 #: What trials of one cohort have in common besides the study's own fields.
 COMMON = ("params", "batch_size", "accumulate", "precision", "ema", "weights")
