@@ -27,6 +27,7 @@ from lrsearch.storage import confirmations, curves, studies, trials
 from lrsearch.storage.records import BegunTrial, ConfirmationRecord, StudyRecord, TrialRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial import states as trial_states
+from lrsearch.trial.rounding import floor
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Trials, by their own value, whose curves are looked at for candidates.
@@ -241,4 +242,4 @@ def _runs_left(study: StudyRecord, horizon: float) -> float:
     if study.epochs_total is None:
         return math.inf
     left: float = study.epochs_total - study.epochs_used
-    return math.floor(left / horizon * (1 + 1e-12))
+    return floor(left / horizon)
