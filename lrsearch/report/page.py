@@ -22,12 +22,10 @@ class Picture:
     #: What it shows, for those who cannot see it.
     alt: str
     caption: str
-    light: bytes
-    #: For a dark page.
-    dark: bytes
+    png: figures.Png
 
     def data_uri(self, theme: str) -> str:
-        content = self.light if theme == "light" else self.dark
+        content = self.png.light if theme == "light" else self.png.dark
         return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
 
 
@@ -46,7 +44,7 @@ def write_report(report: Report, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for picture in pictures:
-            (folder / f"{picture.name}.png").write_bytes(picture.light)
+            (folder / f"{picture.name}.png").write_bytes(picture.png.light)
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -129,8 +127,7 @@ def _pictures(report: Report) -> list[Picture]:
             title=title,
             alt=alt,
             caption=caption,
-            light=figures.png(report, name, "light"),
-            dark=figures.png(report, name, "dark"),
+            png=figures.png(report, name),
         )
         for name, (title, alt, caption) in texts.items()
     ]

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report import lr_sequences
-from lrsearch.report.plots.figures import DOTS_PER_INCH, THEMES
+from lrsearch.report.plots import lr_sequences
+from lrsearch.report.plots.figures import DOTS_PER_INCH, STYLE
 from lrsearch.report.plots.plots import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES, short_name
 
 
@@ -80,7 +80,7 @@ def _label(recipe: Recipe) -> str:
 
 def save_preview(recipes: Sequence[Recipe], steps_per_epoch: int, path: Path) -> None:
     """Write the picture. Raises SpecError for a name or place that cannot hold one."""
-    with matplotlib.rc_context(THEMES["light"]):
+    with matplotlib.rc_context(STYLE):
         figure = preview_figure(recipes, steps_per_epoch)
         try:
             figure.savefig(path, dpi=DOTS_PER_INCH)
