@@ -83,6 +83,6 @@ class Confirmed:
         return len(self.values)
 
     @property
-    def scores(self) -> dict[int, float | None]:
+    def scores(self) -> dict[int, float]:
         """Values by seed."""
         return dict(zip(self.seeds, self.values, strict=True))

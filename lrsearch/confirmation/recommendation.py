@@ -30,9 +30,7 @@ from lrsearch.trial.states import TrialState
 CHEAPER = 0.9
 
 
-def summary(
-    runs: Sequence[Run], trials: Iterable[Trial], spec: StudySpec
-) -> tuple[Confirmed, ...]:
+def summary(runs: Sequence[Run], trials: Iterable[Trial], spec: StudySpec) -> tuple[Confirmed, ...]:
     """The confirmed recipes, the recommended one first; empty until all runs that report ended.
 
     `trials` are those of the search.
@@ -61,7 +59,9 @@ def judged(
     first, why = _recommended(entries, runs, spec)
     others = [_beside_first(entry, first, spec) for entry in entries.values() if entry is not first]
     runner_up = _runner_up(first, others, runs, spec)
-    compared = [*others, *([] if runner_up is None else [runner_up])]
+    compared: list[Confirmed | RunnerUp] = [*others]
+    if runner_up is not None:
+        compared.append(runner_up)
     tied_with = tuple(dict.fromkeys(entry.trial for entry in compared if entry.tied))
     test = next((run.test for run in runs if run.round == TEST), None)
     reasons = Reasons(why=why, tied_with=tied_with, runner_up=runner_up, test=test)
@@ -229,6 +229,4 @@ def _runner_up(
 
 
 def _on_fresh_seeds(entry: Confirmed) -> RunnerUp:
-    return RunnerUp(
-        trial=entry.trial, round=REPORT, tied=entry.tied, difference=entry.difference
-    )
+    return RunnerUp(trial=entry.trial, round=REPORT, tied=entry.tied, difference=entry.difference)

@@ -83,12 +83,15 @@ def signed_rank(differences: Sequence[float]) -> float | None:
     if not any(differences):
         return 1.0
     sizes = Counter(abs(value) for value in differences)
-    ranks, below = {}, 0
+    ranks: dict[float, float] = {}
+    below = 0
     for size in sorted(sizes):
         ranks[size] = below + (sizes[size] + 1) / 2
         below += sizes[size]
-    above = sum(ranks[value] for value in differences if value > 0) + ranks.get(0, 0.0) * sizes[0] / 2
-    if len(sizes) == len(differences) and not sizes[0]:
+    above = (
+        sum(ranks[value] for value in differences if value > 0) + ranks.get(0, 0.0) * sizes[0] / 2
+    )
+    if len(sizes) == len(differences) and not sizes[0.0]:
         return _exact_p(len(differences), round(above))
     return _normal_p(len(differences), above, list(sizes.values()))
 
@@ -100,7 +103,7 @@ def _exact_p(n: int, above: int) -> float:
         for total in range(len(counts) - 1, rank - 1, -1):
             counts[total] += counts[total - rank]
     least = min(above, len(counts) - 1 - above)
-    return min(1.0, 2 * sum(counts[: least + 1]) / 2**n)
+    return min(1.0, 2.0 * sum(counts[: least + 1]) / 2.0**n)
 
 
 def _normal_p(n: int, above: float, ties: Sequence[int]) -> float:

@@ -99,7 +99,9 @@ def exact_interval(count: int, n: int, confidence: float = 0.95) -> tuple[float,
 
 def _share_with(chance: float, count: int, n: int) -> float:
     """The share at which at most `count` of `n` draws, fewer than all, have this chance."""
-    ways = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(count + 1)]
+    ways = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(count + 1)
+    ]
     low, high = 0.0, 1.0
     while low < (share := (low + high) / 2) < high:
         logs = math.log(share), math.log1p(-share)

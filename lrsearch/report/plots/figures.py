@@ -15,7 +15,7 @@ from lrsearch.errors import StudyError
 from lrsearch.range_test.analysis import RangeTest
 from lrsearch.report.model import Report
 from lrsearch.report.plots import confirmation as plots_confirmation
-from lrsearch.report.plots import plots, range_test
+from lrsearch.report.plots import plots, range_test, series
 
 DOTS_PER_INCH = 150
 PANELS_PER_ROW = 3
@@ -44,7 +44,7 @@ def _figure(height: float) -> Figure:
 
 def history(report: Report) -> Figure:
     figure = _figure(4.2)
-    plots.plot_history(report.history, figure.add_subplot())
+    plots.plot_history(series.history(report), figure.add_subplot())
     return figure
 
 
@@ -52,7 +52,7 @@ def curves(report: Report) -> Figure:
     figure = _figure(4.4)
     objective = report.spec.objective
     plots.plot_curves(
-        report.curves,
+        series.curves(report),
         figure.add_subplot(),
         metric=objective.metric,
         direction=objective.direction,
@@ -62,19 +62,21 @@ def curves(report: Report) -> Figure:
 
 def lr(report: Report) -> Figure:
     """Learning rates, and below them momentum where a schedule cycles it."""
-    cycled = any(sequence.momenta is not None for sequence in report.sequences)
+    drawn, styled = series.sequences(report), series.curves(report)
+    cycled = any(sequence.momenta is not None for sequence in drawn)
     figure = _figure(6.0 if cycled else 4.4)
     if not cycled:
-        plots.plot_lr_sequences(report.sequences, report.curves, figure.add_subplot())
+        plots.plot_lr_sequences(drawn, styled, figure.add_subplot())
         return figure
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    plots.plot_lr_sequences(report.sequences, report.curves, top, bottom)
+    plots.plot_lr_sequences(drawn, styled, top, bottom)
     return figure
 
 
 def lr_value(report: Report) -> Figure:
     """Value against learning rate; all panels share their value axis."""
-    tried = {point.optimizer for point in report.lr_points}
+    points = series.lr_points(report)
+    tried = {point.optimizer for point in points}
     optimizers = [name for name in report.spec.space.optimizers if name in tried]
     optimizers += sorted(tried - set(optimizers))  # an enqueued recipe may have another
     rows = max(1, math.ceil(len(optimizers) / PANELS_PER_ROW))
@@ -89,7 +91,7 @@ def lr_value(report: Report) -> Figure:
     objective = report.spec.objective
     if optimizers:
         plots.plot_lr_against_value(
-            report.lr_points, axes, metric=objective.metric, direction=objective.direction
+            points, axes, metric=objective.metric, direction=objective.direction
         )
     else:
         figure.text(0.5, 0.5, "no trial has ended yet", ha="center", va="center")
@@ -117,7 +119,7 @@ def range_tests(results: Sequence[RangeTest]) -> Figure:
 
 
 def _range_tests(report: Report) -> Figure:
-    return range_tests([row.result for row in report.range_tests if row.result is not None])
+    return range_tests([test.parsed for test in report.range_tests if test.parsed is not None])
 
 
 FIGURES: dict[str, Callable[[Report], Figure]] = {
@@ -140,7 +142,9 @@ def render(draw: Callable[[], Figure]) -> Png:
     with matplotlib.rc_context(STYLE):
         figure = draw()
         light = _saved(figure)
-        figure.set_layout_engine("none")  # the layout that there is stays, which saves half the time
+        figure.set_layout_engine(
+            "none"
+        )  # the layout that there is stays, which saves half the time
         darken(figure)
         return Png(light=light, dark=_saved(figure))
 

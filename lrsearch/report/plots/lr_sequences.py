@@ -85,7 +85,7 @@ def _groups_only(recipe: Recipe) -> "Optimizer":
             self.param_groups = [group]
             self.defaults = dict(group)
 
-        def step(self, closure: Any = None) -> None:
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
             """Nothing to train."""
 
     info = optimizer_info(recipe.optimizer_name, "optimizer.name")

@@ -44,11 +44,11 @@ def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
 
 def _styles(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
     """A colour for each optimizer; lines of one colour differ in their style."""
-    names = list(dict.fromkeys(recipe.optimizer["name"] for recipe in recipes))
+    names = list(dict.fromkeys(recipe.optimizer_name for recipe in recipes))
     seen = dict.fromkeys(TRIAL_COLOURS, 0)
     styles = []
     for recipe in recipes:
-        colour = TRIAL_COLOURS[names.index(recipe.optimizer["name"]) % len(TRIAL_COLOURS)]
+        colour = TRIAL_COLOURS[names.index(recipe.optimizer_name) % len(TRIAL_COLOURS)]
         style = TRIAL_STYLES[seen[colour] % len(TRIAL_STYLES)]
         styles.append({"color": colour, "ls": style, "lw": 1.6})
         seen[colour] += 1
@@ -71,10 +71,10 @@ def _draw(
 
 
 def _label(recipe: Recipe) -> str:
-    schedule = recipe.schedule["name"]
+    schedule = recipe.schedule_name
     warmup = f", warm-up {100 * recipe.warmup:.3g} %" if recipe.warmup else ""
     until = ", if the loss only falls" if SCHEDULES[schedule].needs_metric else ""
-    optimizer = f"{short_name(recipe.optimizer['name'])} {recipe.optimizer['lr']:.2g}"
+    optimizer = f"{short_name(recipe.optimizer_name)} {recipe.lr:.2g}"
     return f"{optimizer} · {schedule}{warmup}{until}"
 
 
