@@ -19,10 +19,10 @@ from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import page as report_page
 from lrsearch.report.load import load_report
-from lrsearch.report.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.model import Curve
 from lrsearch.report.page import write_report
 from lrsearch.report.plots import figures, plots, range_test
+from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.summary import reviewed
 from lrsearch.report.text import format
 from lrsearch.report.text import page as text_page

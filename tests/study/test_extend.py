@@ -375,7 +375,7 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     assert {trial.params["params.dropout"] for trial in new.all_trials()} == {0.1}
     for mine, theirs in zip(new.all_trials(), search.all_trials(), strict=True):
         assert mine.params.keys() == {*theirs.params, "params.dropout"}
-    files.write_files(new, summarize(new), tmp_path / "report")
+    files.write_files(new, tmp_path / "report")
     other = spec_of({"batch_size": [8, 16], "dropout": {**dropout, "low": 0.2}})
     assert extend_study(new, other, loaded, steps_per_epoch=6).left == 3
 
