@@ -32,7 +32,7 @@ class JobTrainer:
         if job is None:
             return False
         leased = LeasedJob(self.context, job)
-        for other in self._train_together(leased, None if leased.goes_alone else source):
+        for other in self._train_together(leased, None if leased.is_suspect else source):
             self._train_together(other, None)
         return True
 

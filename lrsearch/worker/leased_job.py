@@ -36,7 +36,7 @@ class LeasedJob:
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
-    def goes_alone(self) -> bool:
+    def is_suspect(self) -> bool:
         """Whether it was in training when workers died so often that it may be the cause."""
         return self.job.deaths >= ALONE_FROM
 

@@ -62,7 +62,7 @@ class TrainingLoop:
                 self._join()
                 self._look()
                 self._train()
-                self._disperse()
+                self._take_out_the_last()
             if self.context.stop():
                 self._leave()
             alone, self._alone, self.unplaced = self._all(), [], None
@@ -109,7 +109,7 @@ class TrainingLoop:
 
     def _place(self, leased: LeasedJob) -> None:
         """Give it a place in the engine; without one it is `unplaced`."""
-        with self._minding(leased):
+        with self._ending_on_error(leased):
             if self._takes_place(leased):
                 self.leased_jobs.append(leased)
                 self._settle(leased)
@@ -131,7 +131,7 @@ class TrainingLoop:
     def _look(self) -> None:
         """End what may not go on, and save what is due."""
         for leased in list(self.leased_jobs):
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 leased.look()
                 if leased.is_due_for_saving(among=len(self.leased_jobs)):
                     leased.save()
@@ -160,7 +160,7 @@ class TrainingLoop:
         """Take the validations; of those at rungs, end what does not pass."""
         at_rungs = []
         for leased, row in validated:
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 arrival = leased.take(row)
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
@@ -168,7 +168,7 @@ class TrainingLoop:
             return
         verdicts = self.context.search.pass_rungs([arrival for _, arrival in at_rungs])
         for (leased, arrival), verdict in zip(at_rungs, verdicts, strict=True):
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 if not leased.passes(arrival, verdict):
                     self._end(leased, TrialState.PRUNED)
 
@@ -182,8 +182,8 @@ class TrainingLoop:
     # Who goes.
 
     @contextmanager
-    def _minding(self, leased: LeasedJob) -> Iterator[None]:
-        """Ends the job for what is raised on its account."""
+    def _ending_on_error(self, leased: LeasedJob) -> Iterator[None]:
+        """Ends the job, or drops it, for what is raised inside on its account."""
         try:
             yield
         except LostTrialError as lost:
@@ -240,7 +240,7 @@ class TrainingLoop:
             log.info("%s is saved, and released for other workers", name)
         self.leased_jobs, self._alone, self.unplaced = [], [], None
 
-    def _disperse(self) -> None:
+    def _take_out_the_last(self) -> None:
         """Take the last few trials out of the engine where they train faster one at a time."""
         if self.engine.size == 1 or not self.leased_jobs:
             return

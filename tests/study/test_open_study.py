@@ -21,7 +21,7 @@ from tiny_studies import (
     ask,
     curve_row,
     ended,
-    make_desk,
+    make_context,
     make_study,
     opened,
     passes_rung,
@@ -641,7 +641,7 @@ def test_a_lost_acknowledgement_changes_nothing(database, which, monkeypatch):
 def test_what_a_worker_knows_that_it_holds_is_not_recalled(database, monkeypatch):
     monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
     search = make_study(database)
-    context = make_desk(search, tiny_task())
+    context = make_context(search, tiny_task())
     first = next_trial(context, ())
     loses = LosesAnAnswer(database, 1)
     second = next_trial(context, [first.claim])
@@ -664,7 +664,7 @@ def test_what_may_be_to_blame_is_left_to_who_trains_it_alone(search):
     with search.database.begin() as connection:
         runs = [PlannedRun(round="choose", role="candidate", number=0, seed=7)]
         confirmations.add(connection, search.study_id, runs)
-    context = make_desk(search, tiny_task())
+    context = make_context(search, tiny_task())
     others = [Claim(id=99, attempt=1, worker="host:1:1")]
     for deaths in range(2):
         trial, run = next_trial(context, others), next_run(context, others)

@@ -14,7 +14,7 @@ from tiny_studies import (
     STEPS_PER_EPOCH,
     ask,
     ended,
-    make_desk,
+    make_context,
     make_study,
     opened,
     tiny_spec,
@@ -88,7 +88,7 @@ def loaded(loss):
 
 def train(search, row, loss=cross_entropy):
     """Be the worker of a claimed range test."""
-    range_test.train(make_desk(search, loaded(loss), worker=row.worker), row)
+    range_test.train(make_context(search, loaded(loss), worker=row.worker), row)
 
 
 # Planned and paid for
@@ -212,7 +212,7 @@ def test_a_range_test_of_a_dead_worker_is_taken_over(search, monkeypatch):
 
 def test_a_range_test_that_is_stopped_is_let_go_of(search):
     row = search.claim_range_test("a:1:1")
-    range_test.train(make_desk(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
+    range_test.train(make_context(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
     assert (rows_of(search)[0].state, rows_of(search)[0].worker) == ("running", None)
     assert search.claim_range_test("b:1:1").id == row.id
 
