@@ -262,7 +262,7 @@ class LeaseRecord:
     attempt: int
     #: None once it was let go.
     expires_at: float | None
-    #: Whether somebody asked for the end of what is held.
+    #: Whether the end of what is held was asked for.
     stop: bool
     #: Seconds until it expires, below 0 where it has.
     left: float | None

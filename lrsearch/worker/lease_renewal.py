@@ -37,7 +37,7 @@ TICK_SECONDS = 0.25
 SHOWN = 3
 
 
-class StopTrial(Exception):  # noqa: N818 - no error: somebody asked for it
+class StopTrial(Exception):  # noqa: N818 - no error: it was asked for
     """`lrsearch trial stop` was asked for the trial in training."""
 
 
@@ -48,7 +48,7 @@ class HeldLease:
         self, renewer: "LeaseRenewer", claim: Claim, doing: str, buffer: CurveBuffer | None
     ) -> None:
         self.renewer, self.claim, self.doing, self.buffer = renewer, claim, doing, buffer
-        #: Whether the lease is gone, somebody asked for the end, and training once hung.
+        #: Whether the lease is gone; the end was asked for; training once hung.
         self.lost = self.stop = self.hung = False
         self.beats = -1
         self.progress = self.written = time.monotonic()
@@ -93,7 +93,7 @@ class LeaseRenewer:
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
         #: Since when this process and the database have been in touch without a gap, and when it
-        #: last was: whoever was out of touch itself cannot tell who else is dead.
+        #: last was: a process that was out of touch itself cannot tell which workers are dead.
         self._in_touch_since: float | None = None
         self._touched = self._stamp = 0.0
         self._reaped = 0.0
@@ -181,7 +181,7 @@ class LeaseRenewer:
 
     @property
     def _patience(self) -> float:
-        # Whoever waited for a silent server as long as a lease lasts could not renew it.
+        # After waiting for a silent server as long as a lease lasts, it could not be renewed.
         return self.lease.seconds / RENEWALS
 
     def _run(self, work: Callable[[Connection], T]) -> T:

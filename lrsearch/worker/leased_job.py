@@ -143,7 +143,7 @@ class LeasedJob:
         self.checkpoints.forget(self.job.claim)
 
     def close(self) -> None:
-        """Renew and write no more; whoever holds it by now goes on with it."""
+        """Renew its lease and write its rows no more."""
         self.context.renewer.drop(self._held)
         self.rows.close()
 

@@ -38,7 +38,7 @@ class TrainingLoop:
         self, context: WorkerContext, engine: Engine, source: Source | None, choice: Choice
     ) -> None:
         self.context, self.engine, self.choice = context, engine, choice
-        #: None: nobody joins any more.
+        #: None: no more jobs join.
         self._source = source
         self.leased_jobs: list[LeasedJob] = []
         #: Claimed, and not taken by the engine. If that was before the first step, it is tried once
@@ -50,7 +50,7 @@ class TrainingLoop:
         self._steps = STEPS_PER_LOOK
 
     def run(self, first: LeasedJob) -> list[LeasedJob]:
-        """Train `first` and whoever joins; who is to be trained alone next, still held.
+        """Train `first` and the jobs that join it; those to be trained alone next, still leased.
 
         Raises CohortError when this engine cannot go on. Then, and when the worker is to stop,
         everything is let go of, with a checkpoint.
@@ -69,7 +69,7 @@ class TrainingLoop:
         return alone
 
     def _close(self) -> None:
-        """Renew nothing any more that is still held, whatever ended the loop."""
+        """Renew no more leases; called however the loop ends."""
         with ExitStack() as stack:
             for leased in self._all():
                 stack.callback(leased.close)
@@ -81,7 +81,7 @@ class TrainingLoop:
             *([] if self.unplaced is None else [self.unplaced]),
         ]
 
-    # Who joins.
+    # Jobs that join.
 
     def _join(self) -> None:
         """Fill the free places if this is the moment."""
@@ -124,7 +124,7 @@ class TrainingLoop:
         except TrialFailedError:
             if self.engine.size == 1:
                 raise
-            return False  # alone it will be seen whose fault that was
+            return False  # trained alone, it fails if the fault is its own
 
     # Training.
 
@@ -179,7 +179,7 @@ class TrainingLoop:
         share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
         self._steps = max(1, min(STEPS_PER_LOOK, int((training.step - before) * share)))
 
-    # Who goes.
+    # Jobs that leave.
 
     @contextmanager
     def _ending_on_error(self, leased: LeasedJob) -> Iterator[None]:
