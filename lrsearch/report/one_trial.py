@@ -52,7 +52,7 @@ def details(study: StudyHandle, number: int) -> TrialDetails:
         return TrialDetails(
             trial=trial,
             curve=curves.of_trial(connection, trial.id),
-            lease_left=lease["left"] if held and lease is not None else None,
+            lease_left=lease.left if held and lease is not None else None,
             checkpoints=checkpoints.newest_first(connection, Kind.TRIAL, trial.id),
         )
 

@@ -22,7 +22,7 @@ from lrsearch.spec.parts import Confirm
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, curves, studies, trials
 from lrsearch.storage.records import ConfirmationRecord, StudyRecord
-from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.rounding import floor
 from lrsearch.trial.states import TrialState
 
@@ -31,7 +31,7 @@ LOOKED_AT = 50
 
 
 def next_round(
-    connection: Connection, search: OpenStudy, study: StudyRecord, *, has_test: bool = False
+    connection: Connection, search: StoredStudy, study: StudyRecord, *, has_test: bool = False
 ) -> list[PlannedRun]:
     """The runs that are due now: those that choose, then those that report, then the test's.
 
@@ -60,7 +60,7 @@ def next_round(
     return due(spec, study, runs, look_up, horizon=horizon, has_test=has_test)
 
 
-def advance(search: OpenStudy, *, has_test: bool = False) -> bool:
+def advance(search: StoredStudy, *, has_test: bool = False) -> bool:
     """Plan the next round if the search is over; one process at a time. Whether there was one."""
 
     def plan(connection: Connection) -> bool:
@@ -82,7 +82,7 @@ def advance(search: OpenStudy, *, has_test: bool = False) -> bool:
 
 
 def _candidates(
-    connection: Connection, search: OpenStudy, spec: StudySpec, setting: Setting
+    connection: Connection, search: StoredStudy, spec: StudySpec, setting: Setting
 ) -> list[int]:
     """Trials by number, the best smoothed score first; pruned ones among them.
 
@@ -109,7 +109,7 @@ def _candidates(
     return ranked(found, spec)
 
 
-def confirmed(search: OpenStudy) -> tuple[Confirmed, ...]:
+def confirmed(search: StoredStudy) -> tuple[Confirmed, ...]:
     """The study's confirmed recipes, the recommended one first; empty until they are."""
     with search.database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
@@ -122,12 +122,12 @@ def confirmed(search: OpenStudy) -> tuple[Confirmed, ...]:
 
 
 def _summary(
-    connection: Connection, search: OpenStudy, spec: StudySpec, runs: Sequence[ConfirmationRecord]
+    connection: Connection, search: StoredStudy, spec: StudySpec, runs: Sequence[ConfirmationRecord]
 ) -> tuple[Confirmed, ...]:
     return summary(runs, trials.everything(connection, search.study_id), spec)
 
 
-def request(search: OpenStudy, *, top: int | None, runs: int | None) -> None:
+def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
     """Ask for a confirmation of this size; one that differs from the last is planned anew.
 
     Raises StudyError when nothing can be confirmed, or `runs` is beyond the study's share or what

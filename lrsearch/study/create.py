@@ -1,4 +1,4 @@
-"""Creating a study, or finding that it exists with the same spec; enqueueing recipes."""
+"""Creating a study, or finding that it exists with the same spec."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
 from lrsearch.range_test.plan import range_plan
-from lrsearch.recipe.recipe import Recipe, without_fused
+from lrsearch.recipe.recipe import without_fused
 from lrsearch.space.textbook import textbook_recipes
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import range_tests, studies
@@ -19,7 +19,7 @@ from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.task.task import LoadedTask
 
 
@@ -115,7 +115,7 @@ def insert_study(
         raise StudyError(
             f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
         )
-    study_id = rows.insert_study(connection, spec.name, spec.objective.direction)
+    study_id = gate.writer(connection).insert_study(spec.name, spec.objective.direction)
     values = {
         "study_id": study_id,
         "name": spec.name,
@@ -167,7 +167,7 @@ def record_origin(
         return
     ours = studies.counts(connection, study_id)
     origin = {
-        "known": rows.count_trials(connection, study_id) - sum(ours.values()),
+        "known": gate.writer(connection).count_trials(study_id) - sum(ours.values()),
         "extended": extended,
         "warm_start": [lesson.counts() for lesson in lessons],
     }
@@ -229,11 +229,3 @@ def changed_code(spec: StudySpec, loaded: LoadedTask, code: Mapping[str, str]) -
     if not changed or spec.code != "refuse":
         return []
     return [f"code of {', '.join(changed)} (code: warn in the file goes on)"]
-
-
-def enqueue(search: OpenStudy, recipe: Mapping[str, Any], where: str) -> Recipe:
-    """Let the next free worker train this recipe. Raises SpecError if it does not fit the study."""
-    full = search.spec.recipe(recipe, batch_size=None, where=where)
-    with search.database.begin() as connection:
-        studies.enqueue(connection, search.study_id, "enqueued", full.to_dict())
-    return full

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lrsearch.errors import SpecError, StudyError
-from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished, reap
@@ -37,7 +37,7 @@ STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 
 def work(
-    search: OpenStudy, *, device: str, studies: Path | None, threads: int, fuse: Wanted = "auto"
+    search: OpenStudy, *, device: str, studies: Path | None, threads: int, fuse: FuseOption = "auto"
 ) -> None:
     """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
     fused as asked for.
@@ -71,7 +71,7 @@ def run_local(
     *,
     workers: int | None,
     device: str,
-    fuse: Wanted = "auto",
+    fuse: FuseOption = "auto",
 ) -> float:
     """Work on a study with local processes until it is finished; seconds it took.
 
@@ -103,7 +103,7 @@ class LocalWorkers:
     """Local worker processes of one study."""
 
     def __init__(
-        self, search: OpenStudy, studies: Path | None, devices: list[str], fuse: Wanted = "auto"
+        self, search: OpenStudy, studies: Path | None, devices: list[str], fuse: FuseOption = "auto"
     ) -> None:
         self.search, self.studies, self.devices, self.fuse = search, studies, devices, fuse
         self.processes: list[subprocess.Popen[bytes]] = []

@@ -115,7 +115,7 @@ def test_a_hostile_recipe_in_the_queue_is_a_failed_trial(database, trap, recipe)
 
 
 @pytest.mark.parametrize("kind", ["a script of the folder", "too deep", "words", "too many epochs"])
-def test_a_hostile_recipe_of_an_orphan_is_a_failed_trial(database, trap, kind):
+def test_a_hostile_recipe_that_is_taken_over_is_a_failed_trial(database, trap, kind):
     search = make_study(database, budget={"trials": 2}, confirm="none")
     assert search.ask("host:1:1", lambda params: 16) is not None
     cast = ":recipe" if database.is_sqlite else "CAST(:recipe AS json)"
