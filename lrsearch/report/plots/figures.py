@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lrsearch.errors import StudyError
@@ -39,7 +40,7 @@ class Png:
 
 
 def _figure(height: float) -> Figure:
-    return Figure(figsize=(7.5, height), layout="constrained")
+    return Figure(figsize=(7.5, height), dpi=DOTS_PER_INCH, layout="constrained")
 
 
 def history(report: Report) -> Figure:
@@ -150,14 +151,9 @@ def render(draw: Callable[[], Figure]) -> Png:
 
 
 def _saved(figure: Figure) -> bytes:
+    """It is drawn once: `savefig` draws it a second time to find out how large it is."""
     file = io.BytesIO()
-    figure.savefig(
-        file,
-        format="png",
-        dpi=DOTS_PER_INCH,
-        facecolor=figure.get_facecolor(),
-        metadata={"Software": None},
-    )
+    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
     return file.getvalue()
 
 
