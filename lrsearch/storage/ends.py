@@ -1,9 +1,8 @@
 """How what a worker trains has ended: what is written into its row."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from lrsearch.storage.records import Document
+from lrsearch.plain_data import Fields
 from lrsearch.trial.curve import Scores
 from lrsearch.trial.states import TrialState
 
@@ -20,7 +19,7 @@ class End:
     #: Of training and validation.
     seconds: float
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> Fields:
         """What is written; what there is nothing of stays as it is in the row."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
@@ -53,4 +52,4 @@ class RangeTestEnd(End):
     """The end of a range test."""
 
     #: `RangeTest.to_dict()`.
-    result: Document | None = None
+    result: Fields | None = None

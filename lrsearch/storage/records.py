@@ -6,10 +6,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Executable
 
+from lrsearch.plain_data import Fields
 from lrsearch.trial.curve import Scores, Validation
 
-#: What is JSON by nature: a recipe's fields, params, a stored document.
-Document = Mapping[str, Any]
 R = TypeVar("R")
 
 
@@ -36,7 +35,7 @@ class StudyRecord(_Subscript):
     study_id: int
     name: str
     #: `StudySpec.to_dict()`.
-    definition: Document
+    definition: Fields
     spec_hash: str
     #: Task file to SHA-256.
     code: Mapping[str, str]
@@ -57,7 +56,7 @@ class StudyRecord(_Subscript):
     first_ask_at: float | None
     created_at: float
     #: What it took over when it was created.
-    origin: Document | None
+    origin: Fields | None
     trials_ended: int
 
 
@@ -74,7 +73,7 @@ class TrialRecord(_Subscript):
     number: int | None
     #: `sampled`, or a kind of the queue.
     kind: str
-    recipe: Document | None
+    recipe: Fields | None
     #: A `TrialState`.
     state: str
     #: None while running: free to be taken over.
@@ -109,7 +108,7 @@ class BegunTrial(TrialRecord):
 
     trial_id: int
     number: int
-    recipe: Document
+    recipe: Fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +163,7 @@ class RangeTestRecord(_Subscript):
     worker: str | None
     attempt: int
     #: `RangeTest.to_dict()`.
-    result: Document | None
+    result: Fields | None
     reason: str | None
     epochs: float
     seconds: float
@@ -183,7 +182,7 @@ class QueuedRecord(_Subscript):
     study_id: int
     #: `baseline`, `enqueued`, `warm_start` or `textbook`.
     kind: str
-    recipe: Document
+    recipe: Fields
     #: Of the trial that took it.
     ticket: int | None
 
@@ -268,13 +267,31 @@ class CheckpointRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeaseRecord(_Subscript):
+    """A worker's hold on a trial, range test or confirmation run."""
+
+    #: A `leases.Kind`, and the id of what is held.
+    kind: str
+    item: int
+    study_id: int
+    worker: str
+    attempt: int
+    #: None once it was let go.
+    expires_at: float | None
+    #: Whether somebody asked for the end of what is held.
+    stop: bool
+    #: Seconds until it expires, below 0 where it has.
+    left: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WindowRecord(_Subscript):
     """What a range test has found so far."""
 
     optimizer: str
     #: Whether it is still to end.
     open: bool
-    result: Document | None
+    result: Fields | None
 
 
 def fetch_as(connection: Connection, query: Executable, record: type[R]) -> Sequence[R]:

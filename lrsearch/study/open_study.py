@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from lrsearch.errors import SpecError
 from lrsearch.range_test.plan import sampler_windows
 from lrsearch.space.search_space import BatchSize
-from lrsearch.storage import audited_trials, claims, curves, range_tests, studies, trials
+from lrsearch.storage import audited_trials, claims, curves, range_tests, rungs, studies, trials
 from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
@@ -239,7 +239,7 @@ class OpenStudy(StoredStudy):
         claim, value = arrival.assignment.claim, arrival.value
         if not curves.add(connection, claim, arrival.rows):
             return False
-        if not trials.mark_rung(connection, self.study_id, claim, arrival.rung, arrival.signal):
+        if not rungs.mark(connection, self.study_id, claim, arrival.rung, arrival.signal):
             return False
         if math.isfinite(value):
             trial = arrival.assignment.trial_id
@@ -251,11 +251,11 @@ class OpenStudy(StoredStudy):
         pruning, trial = self.spec.pruning, arrival.assignment.claim.id
         assert pruning is not None
         # What was decided stands: its marks beyond would be those of a trial that ended here.
-        if arrival.assignment.kind == "baseline" or trials.went_past(
+        if arrival.assignment.kind == "baseline" or rungs.went_past(
             connection, trial, arrival.rung
         ):
             return True
-        peers = trials.peers(connection, self.study_id, trial, arrival.rung)
+        peers = rungs.peers(connection, self.study_id, trial, arrival.rung)
         passes = survives(
             better=peers.better,
             others=peers.others,

@@ -25,6 +25,7 @@ from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.sample_recipes import sample
 from lrsearch.storage import engines, studies, worker_identity, workers
+from lrsearch.storage.engines import MeasurementKey
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import code_hash
@@ -56,13 +57,17 @@ def choose(
     """
     fuse_option.check(search.spec, fuse)
     case = _Case(search, cache, device, started_together)
-    study, key = search.study_id, {**case.key, "wanted": str(fuse)}
-    budget, found = case.budget, None
-    row = search.database.look(lambda c: engines.recorded(c, study, key, budget))
+    study, key, budget, option = search.study_id, case.key, case.budget, str(fuse)
+    found = None
+    row = search.database.look(
+        lambda c: engines.recorded(c, study, key, fuse=option, budget=budget)
+    )
     if row is None:
         found = case.choice(fuse)
-        values = {**found.to_row(), "budget": budget}
-        row = search.database.run(lambda c: engines.record(c, study, key, values))
+        content = found.to_row()
+        row = search.database.run(
+            lambda c: engines.record(c, study, key, content, fuse=option, budget=budget)
+        )
         log.info("%s", found.line)
     # What stands is the first that was recorded, of whichever worker.
     standing = Choice.from_row(row)
@@ -104,8 +109,8 @@ class _Case:
         return sample(self.spec, len(self.spec.space.optimizers), size)
 
     @cached_property
-    def key(self) -> dict[str, str]:
-        """What a measurement holds for, see storage/tables.py."""
+    def key(self) -> MeasurementKey:
+        """What a measurement of this case holds for."""
         spec, loaded = self.spec, self.cache.loaded
         setting = {
             "task": loaded.reference,
@@ -117,13 +122,13 @@ class _Case:
         }
         # A task that is an object of this process has no code that others could compare.
         code = loaded.code or {"study": str(self.search.study_id)}
-        return {
-            "task": code_hash(code),
-            "setting": hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest(),
-            "device": hardware(self.device),
-            "precision": spec.precision,
-            "torch": version("torch"),
-        }
+        return MeasurementKey(
+            task=code_hash(code),
+            setting=hashlib.sha256(json.dumps(setting, sort_keys=True).encode()).hexdigest(),
+            device=hardware(self.device),
+            precision=spec.precision,
+            torch=version("torch"),
+        )
 
     @cached_property
     def now(self) -> "_Now":
@@ -186,7 +191,7 @@ class _Case:
 
     def choice(self, fuse: FuseOption) -> Choice:
         found = self._given(fuse) if fuse != "auto" else self._chosen()
-        return replace(found, precision=self.key["precision"], device=self.key["device"])
+        return replace(found, precision=self.key.precision, device=self.key.device)
 
     def _given(self, fuse: FuseOption) -> Choice:
         """As was asked for. Raises TaskError if the task does not allow it."""

@@ -57,4 +57,7 @@ class JobTrainer:
 
     def _go_solo(self, reason: str) -> None:
         self.choice = Choice(engine="solo", size=1, reason=reason)
-        log.warning("training together failed (%s); this worker goes on one by one", reason)
+        log.warning(
+            "training several trials at once failed (%s); this worker trains one at a time now",
+            reason,
+        )

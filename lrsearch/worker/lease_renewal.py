@@ -130,7 +130,9 @@ class LeaseRenewer:
             return
         self._held = tuple(other for other in self._held if other is not held)
         if held.lost and not held.hung:
-            self._theirs.database.run(lambda connection: leases.absolve(connection, held.claim))
+            self._theirs.database.run(
+                lambda connection: leases.take_back_death(connection, held.claim)
+            )
 
     @contextmanager
     def holding(

@@ -29,15 +29,15 @@ class LeasedJob:
         self.checkpoints = Checkpoints(context.study_checkpoints)
         #: Its place in an engine; None outside of any.
         self.training: TrialTraining | None = None
-        #: Where it stood in the place that it left, packed.
-        self._carried: bytes | None = None
+        #: Its state, packed, when it left its place in an engine.
+        self._packed: bytes | None = None
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
     def goes_alone(self) -> bool:
-        """Whether it may be to blame for its workers' deaths: then nothing else dies with it."""
+        """Whether it was in training when workers died so often that it may be the cause."""
         return self.job.deaths >= ALONE_FROM
 
     def take_place(self, engine: Engine) -> bool:
@@ -65,17 +65,17 @@ class LeasedJob:
 
     def _stand(self, training: TrialTraining) -> list[Validation] | None:
         """Stand where another engine left it, or at the last checkpoint; rows to be added."""
-        if self._carried is None:
+        if self._packed is None:
             return self.checkpoints.resume(self.job.claim, training)
-        carried, self._carried = self._carried, None
-        if checkpoint_state.unpack(training, carried, says_where=False) is None:
+        state, self._packed = self._packed, None
+        if checkpoint_state.unpack(training, state, says_where=False) is None:
             raise TrialFailedError("it cannot go on in another engine; see the log")
         return None
 
     def leave(self, engine: Engine) -> None:
         """Free the place; the next one that is taken begins where this one ended."""
         assert self.training is not None
-        self._carried = checkpoint_state.pack(self.training)
+        self._packed = checkpoint_state.pack(self.training)
         engine.drop(self.training)
         self.training = None
 

@@ -88,7 +88,7 @@ def entry(**changes):
 
 def origin(search):
     with search.database.read() as connection:
-        return studies.by_name(connection, search.name)["origin"]
+        return studies.by_name(connection, search.name).origin
 
 
 def kinds(search):
@@ -172,7 +172,7 @@ def test_the_trials_of_an_earlier_study_are_known_to_the_sampler_alone(old):
         rows = trials.everything(connection, search.study_id)
     by_id = {trial._trial_id: trial for trial in search.all_trials()}
     for row in rows:
-        assert by_id[row["trial_id"]].user_attrs == {"lrsearch:ticket": row["ticket"]}
+        assert by_id[row.trial_id].user_attrs == {"lrsearch:ticket": row.ticket}
 
 
 def test_the_confirmed_winner_comes_first(old):

@@ -107,7 +107,7 @@ def add_runs(study, *seeds, round_="test"):
 def runs_of(study, round_="test"):
     with study.database.read() as connection:
         found = confirmations.everything(connection, study.study_id)
-    return [run for run in found if run["round"] == round_]
+    return [run for run in found if run.round == round_]
 
 
 def by_hand(study, test_set, seed):
@@ -135,8 +135,8 @@ def test_nothing_but_the_test_round_looks_at_the_test_set(database, test_set, tm
     add_runs(study, 11, 12, round_="choose")
     add_runs(study, 13, round_="report")
     work(study, test_set)
-    assert {run["state"] for run in runs_of(study, "report")} == {"complete"}
-    assert {run["test"] for run in runs_of(study, "choose") + runs_of(study, "report")} == {None}
+    assert {run.state for run in runs_of(study, "report")} == {"complete"}
+    assert {run.test for run in runs_of(study, "choose") + runs_of(study, "report")} == {None}
     assert test_set.looks == 0
 
 
@@ -148,8 +148,8 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     work(study, test_set)
     (run,) = runs_of(study)
     (first, *_) = confirmation.confirmed(study)
-    assert (run["number"], run["state"]) == (first["trial"], "complete")
-    assert first["test"] == run["test"] is not None
+    assert (run.number, run.state) == (first["trial"], "complete")
+    assert first.test == run.test is not None
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
 
 
@@ -163,8 +163,8 @@ def test_a_confirmation_ends_with_the_test_set(database, test_set, tmp_path):
     (run,) = runs_of(study)
     assert len(runs_of(study, "report")) == 2
     first = summarize(study)["confirmed"][0]
-    assert (first["trial"], first["test"]) == (run["number"], run["test"])
-    assert run["test"].keys() == {"loss", "accuracy", "entropy"}
+    assert (first["trial"], first.test) == (run.number, run.test)
+    assert run.test.keys() == {"loss", "accuracy", "entropy"}
 
 
 def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, tmp_path):
@@ -176,8 +176,8 @@ def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, t
     loaded = LoadedTask(reference="live:task", source=Path(), target=task, code={})
     Worker(study, loaded, CPU, Stop(), fuse="off").run()
     (run,) = runs_of(study, "report")
-    assert run["value"] is not None
-    assert run["metrics"]["accuracy"] is None
+    assert run.value is not None
+    assert run.metrics["accuracy"] is None
     assert summarize(study)["confirmed"][0]["metrics"].keys() == {"entropy"}
 
 
@@ -194,11 +194,11 @@ def test_a_run_keeps_the_test_scores_of_its_best_validation(
     work(study, test_set, fuse=fuse)
     looks = test_set.looks
     for run in runs_of(study):
-        best, expected = by_hand(study, test_set, run["seed"])
-        assert run["state"] == "complete"
-        assert run["test"].keys() == run["metrics"].keys() | {"loss"}
+        best, expected = by_hand(study, test_set, run.seed)
+        assert run.state == "complete"
+        assert run.test.keys() == run.metrics.keys() | {"loss"}
         for name, value in expected.items():
-            assert run["test"][name] == pytest.approx(value, rel=1e-5)
+            assert run.test[name] == pytest.approx(value, rel=1e-5)
     once = len(INPUTS)
     if objective is FALLING:
         assert (best, looks) == (1, 2 * once)
@@ -214,12 +214,12 @@ def test_the_scores_survive_a_worker(database, test_set, tmp_path):
     stop = Stop()
     test_set.then = lambda: setattr(stop, "signalled", True)
     work(study, test_set, stop)
-    assert [run["state"] for run in runs_of(study)] == ["running"]
+    assert [run.state for run in runs_of(study)] == ["running"]
     work(study, test_set)
     (run,) = runs_of(study)
     _, expected = by_hand(study, test_set, 31)
-    assert (run["attempt"], test_set.looks) == (2, len(INPUTS))
-    assert run["test"]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert (run.attempt, test_set.looks) == (2, len(INPUTS))
+    assert run.test["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
 def test_a_test_set_that_fails_fails_the_run_alone(database, test_set, tmp_path):
@@ -234,8 +234,8 @@ def test_a_test_set_that_fails_fails_the_run_alone(database, test_set, tmp_path)
     add_runs(study, 42, round_="report")
     work(study, test_set, fuse=2)
     (tested,), (reported,) = runs_of(study), runs_of(study, "report")
-    assert (tested["state"], reported["state"]) == ("failed", "complete")
-    assert "the disk with the test set is gone" in tested["reason"]
+    assert (tested.state, reported.state) == ("failed", "complete")
+    assert "the disk with the test set is gone" in tested.reason
 
 
 @pytest.mark.parametrize(
