@@ -424,7 +424,7 @@ def test_a_trial_ends_once(database, study):
         assert leases.release(connection, study, [OLD]) == 0
         assert trials.take_over(connection, study, NEW, LEASE) is None
     assert (trial_row(database, row), study_row(database, study)) == after
-    assert (after[0]["state"], after[0]["value"], after[0]["metrics"]) == (
+    assert (after[0].state, after[0].value, after[0].metrics) == (
         "complete",
         0.25,
         {"mae": 1.0},

@@ -197,7 +197,7 @@ def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database
         pruned = update(tables.trials).where(tables.trials.c.id == rows[2])
         connection.execute(pruned.values(state=TrialState.PRUNED, value=0.5))
     confirmation.advance(search)
-    assert {r["number"] for r in runs_of(search)} == {2, 6}
+    assert {r.number for r in runs_of(search)} == {2, 6}
 
 
 def test_a_baseline_runs_on_the_winners_seeds(database):

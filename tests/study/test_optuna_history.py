@@ -62,9 +62,9 @@ class Stock(OpenStudy):
 
     def _begin(self, row, batch_size):
         study = optuna.load_study(
-            study_name=self.name, storage=self.study._storage, sampler=self._sampler(row["ticket"])
+            study_name=self.name, storage=self.study._storage, sampler=self._sampler(row.ticket)
         )
-        trial = optuna.Trial(study, row["trial_id"])
+        trial = optuna.Trial(study, row.trial_id)
         fields = self.spec.space.suggest(trial, batch_size)
         self.drawn.append(self.spec.recipe(fields, batch_size=16))
         return super()._begin(row, batch_size)

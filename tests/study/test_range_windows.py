@@ -326,7 +326,7 @@ def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
         inside = [low <= row["recipe"]["optimizer"]["lr"] <= high for row in first]
         assert sum(inside) >= 7
         study = study_of(one)
-        spent = sum(row.epochs for row in first) + test.epochs
+        spent = sum(row["epochs"] for row in first) + test.epochs
         assert study.epochs_used == pytest.approx(spent)
         assert study.epochs_reserved == pytest.approx(0, abs=1e-9)
 
