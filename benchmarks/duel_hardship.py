@@ -12,6 +12,7 @@ from lrsearch.range_test.plan import ramp_plan
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.textbook import textbook_recipes
 from lrsearch.storage import range_tests
+from lrsearch.storage.ends import RangeTestEnd
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.trial.states import TrialState
@@ -65,24 +66,24 @@ def _record_wrong(problem: Problem, search: OpenStudy, factor: float) -> None:
     """
     found = 0
     while (row := search.claim_range_test("duel")) is not None:
-        plan = ramp_plan(search.spec, row["optimizer"])
+        plan = ramp_plan(search.spec, row.optimizer)
         training = RangeTraining(search.spec, plan, problem.cache, lambda: False)
-        test = training.run(row["seeds"])
+        test = training.run(row.seeds)
         assert test is not None
         window = None if test.window is None else tuple(lr * factor for lr in test.window)
-        values = {
-            "state": TrialState.COMPLETE,
-            "result": replace(test, window=window).to_dict(),
-            "reason": test.reason,
-            "epochs": training.epochs,
-            "seconds": training.seconds,
-        }
+        end = RangeTestEnd(
+            state=TrialState.COMPLETE,
+            result=replace(test, window=window).to_dict(),
+            reason=test.reason,
+            epochs=training.epochs,
+            seconds=training.seconds,
+        )
         with search.database.begin() as connection:
-            range_tests.record(connection, row, values)
+            range_tests.record(connection, row, end)
         found += 1
     if not found:
         raise HardshipError(
-            f"--hardship wrong-range-test: at {search.spec.budget.total_epochs:g} epochs the study "
+            f"--hardship wrong-range-test: at {search.spec.budget.epochs:g} epochs the study "
             f"has no range test; take a larger --budget or another task"
         )
 

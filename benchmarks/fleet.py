@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -244,7 +244,7 @@ def buffer(place: Place, rounds: int) -> Pair:
     assignment = search.ask("benchmark:0:0", lambda params: 32)
     assert assignment is not None
     trial = study.ask()
-    rows = [asdict(made_up(i, 0.5, STEPS_PER_EPOCH)) for i in range(BATCH * (rounds + 1))]
+    rows = [made_up(i, 0.5, STEPS_PER_EPOCH) for i in range(BATCH * (rounds + 1))]
 
     def ours(number: int) -> None:
         batch = rows[BATCH * number : BATCH * (number + 1)]
@@ -269,7 +269,7 @@ def decisions(place: Place, options: argparse.Namespace) -> Pair:
     assert assignment is not None
     trial = study.ask()
     trial.report(0.5, 1)
-    rows = [asdict(made_up(i, 0.5, STEPS_PER_EPOCH)) for i in range(1, options.rounds + 2)]
+    rows = [made_up(i, 0.5, STEPS_PER_EPOCH) for i in range(1, options.rounds + 2)]
 
     def ours(number: int) -> None:
         arrival = Arrival(

@@ -322,9 +322,9 @@ def serve_trial(
     assignment = search.ask(worker, lambda params: 32)
     assert assignment is not None
     plan = plan_of(search.spec, assignment.recipe, search.steps_per_epoch)
-    rows: list[dict[str, Any]] = []
+    rows: list[Validation] = []
     for validation, loss in enumerate(losses_of(assignment.number, validations), start=1):
-        rows.append(asdict(made_up(validation, loss, search.steps_per_epoch)))
+        rows.append(made_up(validation, loss, search.steps_per_epoch))
         if validation in plan.rungs:
             arrival = Arrival(
                 assignment=assignment,

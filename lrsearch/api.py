@@ -107,7 +107,7 @@ def search(
 
 
 def _work_here(
-    study: OpenStudy, loaded: LoadedTask, device: torch.device, fuse: fuse_option.Wanted
+    study: OpenStudy, loaded: LoadedTask, device: torch.device, fuse: fuse_option.FuseOption
 ) -> None:
     with _own_random_stream(), shown(study):
         Worker(study, loaded, device, Stop(), fuse=fuse).run()

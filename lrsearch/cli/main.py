@@ -5,9 +5,9 @@ import sys
 
 import click
 
-from lrsearch import __version__
 from lrsearch.cli import db, range_test, run, study, trial, workers
 from lrsearch.errors import LrsearchError
+from lrsearch.version import __version__
 
 #: 128 + SIGINT, as shells report an interrupted command.
 INTERRUPTED = 130

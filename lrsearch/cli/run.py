@@ -60,7 +60,7 @@ def run(
     from lrsearch.fusing import fuse_option as fusing_fuse_option
     from lrsearch.preflight import check_file
     from lrsearch.report import files
-    from lrsearch.report.summary import reviewed
+    from lrsearch.report.documents import reviewed_document
     from lrsearch.report.text import answer
     from lrsearch.report.text import plan as text_plan
     from lrsearch.report.text.origin import origin_text
@@ -91,12 +91,11 @@ def run(
     seconds = processes.run_local(
         search, checked.folder, workers=workers, device=device, fuse=engine
     )
-    study = reviewed(search)
-    folder = files.write_files(search, study, out)
+    study, folder = files.write_files(search, out)
     if as_json:
-        print_json({**study, "report": str(folder / "report.html")})
+        print_json({**reviewed_document(study), "report": str(folder / "report.html")})
     else:
-        click.echo(answer.answer_text(study, plan, folder=folder, wall_seconds=seconds))
+        click.echo(answer.answer_text(study, folder=folder, wall_seconds=seconds))
 
 
 @click.command()
@@ -196,7 +195,8 @@ def confirm(
     """
     from lrsearch.errors import SpecError
     from lrsearch.fusing import fuse_option as fusing_fuse_option
-    from lrsearch.report.summary import reviewed
+    from lrsearch.report.documents import confirmed_documents
+    from lrsearch.report.load import report_of
     from lrsearch.report.text import answer
     from lrsearch.study.confirmation import request
     from lrsearch.worker import processes
@@ -209,9 +209,9 @@ def confirm(
     fusing_fuse_option.check(search.spec, engine)
     request(search, top=top, runs=runs)
     processes.run_local(search, studies, workers=workers, device="auto", fuse=engine)
-    study = reviewed(search)
+    study = report_of(search)
     if as_json:
-        print_json(study["confirmed"])
+        print_json(confirmed_documents(study))
     else:
         click.echo(answer.recipe_text(study))
 
@@ -228,10 +228,9 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
       lrsearch report digits --out digits-report
     """
     from lrsearch.report import files
-    from lrsearch.report.summary import reviewed
 
     search = open_named_study(storage, name)
-    folder = files.write_files(search, reviewed(search), out)
+    _, folder = files.write_files(search, out)
     click.echo(f"report: {folder / 'report.html'}")
 
 

@@ -84,11 +84,11 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
       lrsearch study extend digits studies/digits.yaml
     """
     from lrsearch.preflight import check_file
-    from lrsearch.report.summary import summarize
+    from lrsearch.report.documents import study_document
+    from lrsearch.report.load import load_report
     from lrsearch.report.text.origin import extension_text
     from lrsearch.study.checkpoint_cleanup import sweep_closed
     from lrsearch.study.extend import extend_study
-    from lrsearch.study.open_study import OpenStudy
     from lrsearch.study.status import reap
 
     search = open_named_study(storage, name, quiet=as_json)
@@ -98,11 +98,11 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
         search, checked.spec, checked.loaded, steps_per_epoch=checked.steps_per_epoch
     )
     sweep_closed(search)
-    study = summarize(OpenStudy.open(search.database, done.name))
+    study = load_report(search.database, done.name)
     if as_json:
-        print_json({**done.to_dict(), "budget": study["budget"]})
+        print_json({**done.to_dict(), "budget": study_document(study)["budget"]})
     else:
-        click.echo(extension_text(done, study, file))
+        click.echo(extension_text(done, study.budget, file))
 
 
 @study.command(name="list")
@@ -115,24 +115,19 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study list --json
     """
-    from lrsearch.report.summary import summarize
-    from lrsearch.storage import studies
-    from lrsearch.study.open_study import OpenStudy
+    from lrsearch.report.documents import study_document
+    from lrsearch.report.load import reports
+    from lrsearch.report.text.answer import study_line
     from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     announce(database, quiet=as_json)
-    with database.read() as connection:
-        rows = studies.everything(connection)
-    found = [summarize(OpenStudy(database, row)) for row in rows]
+    found = reports(database)
     if as_json:
-        print_json(found)
+        print_json([study_document(study) for study in found])
         return
-    for item in found:
-        best = "-" if item["best"] is None else f"{item['best']['value']:.4g}"
-        ended = sum(item["counts"].values()) - item["counts"]["running"]
-        metric = item["objective"]["metric"]
-        click.echo(f"{item['name']}  {item['state']}  {ended} trials  best {metric} {best}")
+    for study in found:
+        click.echo(study_line(study))
 
 
 @study.command()
@@ -146,15 +141,15 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study show digits --json
     """
-    from lrsearch.report.summary import reviewed
+    from lrsearch.report.documents import reviewed_document
+    from lrsearch.report.load import report_of
     from lrsearch.report.text import answer
 
-    search = open_named_study(storage, name, quiet=as_json)
-    summary = reviewed(search)
+    study = report_of(open_named_study(storage, name, quiet=as_json))
     if as_json:
-        print_json(summary)
+        print_json(reviewed_document(study))
     else:
-        click.echo(answer.study_text(summary))
+        click.echo(answer.study_text(study))
 
 
 @study.command()

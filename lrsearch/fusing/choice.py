@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from lrsearch.fusing.fuse_option import MOST_AT_ONCE
+from lrsearch.plain_data import Document
 
 #: Fused training is taken from this gain over one by one: beneath it lies what is lost where trials
 #: do not fill all places, and the noise of a calibration (a tenth, measured).
@@ -109,7 +110,7 @@ class Choice:
             device=row.device,
         )
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Document:
         """What is recorded with a study."""
         fields = {name: value for name, value in asdict(self).items() if name in RECORDED}
         return {**fields, "timings": {str(size): t for size, t in self.timings.items()}}
@@ -157,36 +158,36 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extent:
-    """What a study trains, and what of it is left. Infinite is what its budget does not bound."""
+class Workload:
+    """How much a study trains in all, and how much is left. A field is infinite without a limit."""
 
-    #: Steps of a full trial.
-    steps: float
-    #: Workers that share it.
+    #: Optimizer steps of a full trial.
+    trial_steps: float
+    #: Workers that share the training.
     workers: int = 1
-    #: Trials in all, as far as they are counted or reserved by their full length.
+    #: Full trials that the budget allows in all.
     trials: float = math.inf
-    #: Steps that the search, and what confirms it, have still to train.
+    #: Optimizer steps that search and confirmation have still to train.
     steps_left: float = math.inf
-    #: Of wall clock, in all and to come.
+    #: Wall-clock seconds, in all and still to come.
     seconds: float = math.inf
     seconds_left: float = math.inf
 
-    def most(self, step_seconds: float) -> int:
-        """How many trials each worker may train at once, where a step of one takes so long.
+    def most_at_once(self, step_seconds: float) -> int:
+        """How many trials each worker may train at once, if a step of one trial takes so long.
 
-        A quarter of the trials, over all workers: sampling and pruning have the others to learn
-        from. A budget of time counts as trials of full length, so that those under way when it ends
-        take a quarter of it longer at most.
+        A quarter of the trials, over all workers: sampling and pruning learn from the others. A
+        budget of time is converted to full trials. Trials that run when it ends then exceed it by
+        at most a quarter.
         """
         trials = self.trials
         if step_seconds > 0:
-            trials = min(trials, self.workers * self.seconds / (self.steps * step_seconds))
+            trials = min(trials, self.workers * self.seconds / (self.trial_steps * step_seconds))
         share = LARGEST_SHARE * trials / self.workers
         return math.floor(min(share, MOST_AT_ONCE))
 
-    def training(self, step_seconds: float) -> float:
-        """Seconds that each worker trains one by one, where a step takes so long."""
+    def training_seconds(self, step_seconds: float) -> float:
+        """How long each worker trains one trial at a time, if a step takes so long."""
         return min(self.steps_left * step_seconds / self.workers, self.seconds_left)
 
 

@@ -1,9 +1,7 @@
 """Curves: one row per validation of a trial's attempt, written in batches."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import (
     JSON,
@@ -18,27 +16,18 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage.leases import Claim, held
 from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.tables import curves, trials
-from lrsearch.trial.curve import Scores, Validation
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or None where it is not finite: SQLite and JSON know no NaN."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def finite_scores(scores: Scores) -> Scores:
-    """The same with None for what is not finite."""
-    return {name: finite(value) for name, value in scores.items()}
+from lrsearch.trial.curve import Validation
 
 
 def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> bool:
     """Append validations of a trial's attempt; those that are there already stay as they are.
 
     False, and nothing written, if the claim is lost. The trial stays locked until the transaction
-    ends, so that nobody takes it over before.
+    ends, so that no worker takes it over before.
     """
     query = select(trials.c.id).where(held(claim)).with_for_update(key_share=True)
     if connection.execute(query).first() is None:
@@ -48,7 +37,7 @@ def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> boo
     return True
 
 
-def _insert(connection: Connection, values: Sequence[Mapping[str, Any]]) -> None:
+def _insert(connection: Connection, values: Sequence[Fields]) -> None:
     """What is there already stays: so after a lost acknowledgement, when this is done again."""
     if connection.dialect.name == "sqlite":
         connection.execute(sqlite.insert(curves).on_conflict_do_nothing(), values)
@@ -73,22 +62,9 @@ def _from_json() -> Executable:
 _FROM_JSON = _from_json()
 
 
-def _columns(claim: Claim, row: Validation) -> dict[str, Any]:
-    return {
-        "trial": claim.id,
-        "attempt": claim.attempt,
-        "validation": row.validation,
-        "epoch": row.epoch,
-        "step": row.step,
-        "lr": row.lr,
-        "train_loss": finite(row.train_loss),
-        "val_loss": finite(row.val_loss),
-        "val_loss_ema": finite(row.val_loss_ema),
-        "metrics": finite_scores(row.metrics),
-        "metrics_ema": finite_scores(row.metrics_ema) if row.metrics_ema else None,
-        "grad_norm": finite(row.grad_norm),
-        "seconds": row.seconds,
-    }
+def _columns(claim: Claim, row: Validation) -> Fields:
+    stored = {name: value for name, value in vars(row.stored()).items() if name != "test"}
+    return {**stored, "trial": claim.id, "attempt": claim.attempt}
 
 
 def latest(rows: Sequence[CurveRecord]) -> list[CurveRecord]:

@@ -1,9 +1,8 @@
 """How what a worker trains has ended: what is written into its row."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from lrsearch.storage.records import Document
+from lrsearch.plain_data import Fields
 from lrsearch.trial.curve import Scores
 from lrsearch.trial.states import TrialState
 
@@ -14,13 +13,13 @@ class End:
 
     state: TrialState
     #: In words for people; None where nothing went wrong.
-    reason: str | None
+    reason: str | None = None
     #: What it has trained.
     epochs: float
     #: Of training and validation.
     seconds: float
 
-    def columns(self) -> dict[str, Any]:
+    def columns(self) -> Fields:
         """What is written; what there is nothing of stays as it is in the row."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
@@ -53,4 +52,4 @@ class RangeTestEnd(End):
     """The end of a range test."""
 
     #: `RangeTest.to_dict()`.
-    result: Document | None = None
+    result: Fields | None = None

@@ -1,7 +1,7 @@
 """Looking a study over: what is wrong in its rows, what of it was mended, what was not."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -49,11 +49,12 @@ def _recount(connection: Connection, study: StudyRecord, horizon: float) -> list
     trained, and their rows are gone.
     """
     found = consistency.totals(connection, study.study_id, horizon)
-    found["epochs_used"] = max(found["epochs_used"], study.epochs_used)
-    off = {key: value for key, value in found.items() if not _equal(study[key], value)}
+    found = replace(found, epochs_used=max(found.epochs_used, study.epochs_used))
+    pairs = {name: (getattr(study, name), value) for name, value in vars(found).items()}
+    off = {name: (was, now) for name, (was, now) in pairs.items() if not _equal(was, now)}
     if off:
-        studies.change(connection, study.study_id, **off)
-    return [f"{key} {study[key]:g} is {value:g} now" for key, value in off.items()]
+        studies.change(connection, study.study_id, **{name: now for name, (_, now) in off.items()})
+    return [f"{name} {was:g} is {now:g} now" for name, (was, now) in off.items()]
 
 
 def _equal(a: float, b: float) -> bool:

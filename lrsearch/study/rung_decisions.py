@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from lrsearch.storage import audited_trials, curves, trials
+from lrsearch.storage import audited_trials, curves, rungs
 from lrsearch.study.assignment import Arrival
 from lrsearch.study.optuna import gate
 from lrsearch.study.stored_study import StoredStudy
@@ -29,7 +29,7 @@ def _mark(connection: Connection, study: StoredStudy, arrival: Arrival) -> bool:
     claim, value = arrival.assignment.claim, arrival.value
     if not curves.add(connection, claim, arrival.rows):
         return False
-    if not trials.mark_rung(connection, study.study_id, claim, arrival.rung, arrival.signal):
+    if not rungs.mark(connection, study.study_id, claim, arrival.rung, arrival.signal):
         return False
     if math.isfinite(value):
         trial = arrival.assignment.trial_id
@@ -42,9 +42,9 @@ def _goes_on(connection: Connection, study: StoredStudy, arrival: Arrival) -> bo
     pruning, trial = study.spec.pruning, arrival.assignment.claim.id
     assert pruning is not None
     # What was decided stands: its marks beyond would be those of a trial that ended here.
-    if arrival.assignment.kind == "baseline" or trials.went_past(connection, trial, arrival.rung):
+    if arrival.assignment.kind == "baseline" or rungs.went_past(connection, trial, arrival.rung):
         return True
-    peers = trials.peers(connection, study.study_id, trial, arrival.rung)
+    peers = rungs.peers(connection, study.study_id, trial, arrival.rung)
     passes = survives(
         better=peers.better,
         others=peers.others,

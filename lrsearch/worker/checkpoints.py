@@ -176,7 +176,9 @@ class Checkpoints:
 
     def _warn(self, claim: Claim, reason: str) -> None:
         if not self._warned:
-            log.warning("no checkpoint of %s with id %d: %s", claim.kind, claim.id, reason)
+            log.warning(
+                "no checkpoint of %s with id %d can be kept: %s", claim.kind, claim.id, reason
+            )
         self._warned = True
 
 

@@ -8,14 +8,14 @@ from lrsearch.confirmation.runs import TEST
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import best_validation, objective_value
-from lrsearch.storage import claims, confirmations, curves, trials
+from lrsearch.storage import claims, confirmations, trials
 from lrsearch.storage.ends import ConfirmationEnd, End
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import ConfirmationRecord
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Validation, finite_scores
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.curve_buffer import CurveBuffer
@@ -25,7 +25,7 @@ log = logging.getLogger("lrsearch")
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationJob:
-    """A winner's recipe with a fresh seed; see `leased.Job`.
+    """A winner's recipe with a fresh seed; see `job.Job`.
 
     Its rows stay with the worker, and in its checkpoints: the database keeps its end alone.
     """
@@ -73,8 +73,8 @@ class ConfirmationJob:
             state=state,
             reason=reason,
             value=value,
-            metrics=None if best is None else curves.finite_scores(best.metrics),
-            test=None if test is None else curves.finite_scores(test),
+            metrics=None if best is None else finite_scores(best.metrics),
+            test=None if test is None else finite_scores(test),
             epochs=0.0 if training is None else training.epochs,
             seconds=0.0 if training is None else training.seconds,
         )

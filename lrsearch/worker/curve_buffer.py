@@ -86,7 +86,7 @@ class CurveBuffer:
         except OSError as error:
             self._most += MOST_ROWS  # try again when there is as much once more
             if not self._warned:
-                log.warning("rows of a curve stay in memory, the disk takes none: %s", error)
+                log.warning("curve rows stay in memory, as the disk takes none: %s", error)
             self._warned = True
             return
         self._size += len(lines)

@@ -24,7 +24,7 @@ class Job(Protocol):
     @property
     def deaths(self) -> int: ...
 
-    #: As `lrsearch workers` and the log show it.
+    #: As `lrsearch status` and the log show it.
     @property
     def name(self) -> str: ...
 

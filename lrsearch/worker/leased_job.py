@@ -10,6 +10,7 @@ from lrsearch.study.open_study import Arrival, LostTrialError
 from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
+from lrsearch.training.scoring import score_test_set
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
@@ -28,15 +29,15 @@ class LeasedJob:
         self.checkpoints = Checkpoints(context.study_checkpoints)
         #: Its place in an engine; None outside of any.
         self.training: TrialTraining | None = None
-        #: Where it stood in the place that it left, packed.
-        self._carried: bytes | None = None
+        #: Its state, packed, when it left its place in an engine.
+        self._packed: bytes | None = None
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
-    def goes_alone(self) -> bool:
-        """Whether it may be to blame for its workers' deaths: then nothing else dies with it."""
+    def is_suspect(self) -> bool:
+        """Whether it was in training when workers died so often that it may be the cause."""
         return self.job.deaths >= ALONE_FROM
 
     def take_place(self, engine: Engine) -> bool:
@@ -64,17 +65,17 @@ class LeasedJob:
 
     def _stand(self, training: TrialTraining) -> list[Validation] | None:
         """Stand where another engine left it, or at the last checkpoint; rows to be added."""
-        if self._carried is None:
+        if self._packed is None:
             return self.checkpoints.resume(self.job.claim, training)
-        carried, self._carried = self._carried, None
-        if checkpoint_state.unpack(training, carried, says_where=False) is None:
+        state, self._packed = self._packed, None
+        if checkpoint_state.unpack(training, state, says_where=False) is None:
             raise TrialFailedError("it cannot go on in another engine; see the log")
         return None
 
     def leave(self, engine: Engine) -> None:
         """Free the place; the next one that is taken begins where this one ended."""
         assert self.training is not None
-        self._carried = checkpoint_state.pack(self.training)
+        self._packed = checkpoint_state.pack(self.training)
         engine.drop(self.training)
         self.training = None
 
@@ -107,7 +108,7 @@ class LeasedJob:
 
     def _test(self, training: TrialTraining) -> dict[str, float]:
         with failures():
-            scores = training.test_scores(self.context.cache.test(self.job.recipe))
+            scores = score_test_set(training, self.context.cache.test(self.job.recipe))
         return {**scores.metrics, "loss": scores.loss}
 
     def passes(self, arrival: Arrival, verdict: bool | None) -> bool:
@@ -142,7 +143,7 @@ class LeasedJob:
         self.checkpoints.forget(self.job.claim)
 
     def close(self) -> None:
-        """Renew and write no more; whoever holds it by now goes on with it."""
+        """Renew its lease and write its rows no more."""
         self.context.renewer.drop(self._held)
         self.rows.close()
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
-from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished, reap
@@ -37,7 +38,7 @@ STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 
 def work(
-    search: OpenStudy, *, device: str, studies: Path | None, threads: int, fuse: Wanted = "auto"
+    search: OpenStudy, *, device: str, studies: Path | None, threads: int, fuse: FuseOption = "auto"
 ) -> None:
     """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
     fused as asked for.
@@ -57,7 +58,7 @@ def work(
         search.spec.task,
         search.code,
         [*places, Path(), Path("studies")],
-        strict=search.spec.code == "refuse",
+        strict=search.spec.on_code_change == "refuse",
     )
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
     with stop.on_signals():
@@ -71,7 +72,7 @@ def run_local(
     *,
     workers: int | None,
     device: str,
-    fuse: Wanted = "auto",
+    fuse: FuseOption = "auto",
 ) -> float:
     """Work on a study with local processes until it is finished; seconds it took.
 
@@ -88,8 +89,9 @@ def run_local(
     search.database.patience = Patience(seconds=WINDOW_SECONDS)
     devices = local_workers() if device == "auto" else [device]
     count = workers or len(devices)
-    if search.spec.budget.trials is not None:
-        count = min(count, search.spec.budget.trials)
+    expected = expected_trials(search.spec, search.horizon)
+    if expected is not None:
+        count = min(count, max(1, expected))
     with LocalWorkers(
         search, studies, [devices[i % len(devices)] for i in range(count)], fuse
     ) as fleet:
@@ -103,7 +105,7 @@ class LocalWorkers:
     """Local worker processes of one study."""
 
     def __init__(
-        self, search: OpenStudy, studies: Path | None, devices: list[str], fuse: Wanted = "auto"
+        self, search: OpenStudy, studies: Path | None, devices: list[str], fuse: FuseOption = "auto"
     ) -> None:
         self.search, self.studies, self.devices, self.fuse = search, studies, devices, fuse
         self.processes: list[subprocess.Popen[bytes]] = []

@@ -90,7 +90,7 @@ class Progress:
             if counts[state]
         ]
         if best:
-            notes.append(f"best {self.search.spec.objective.metric} {best[0]['value']:.4g}")
+            notes.append(f"best {self.search.spec.objective.metric} {best[0].value:.4g}")
         bars.update(
             self._search_bar, completed=ended, total=study.trials_total, note=", ".join(notes)
         )

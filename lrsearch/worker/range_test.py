@@ -45,7 +45,9 @@ def train(context: WorkerContext, row: RangeTestRecord) -> None:
         return
     end = end or _failed(training, "it took longer than 3 % of the budget's time")
     if held.lost or not _record(search, row, end):
-        log.warning("range test of %s was taken over by another; dropped", row.optimizer)
+        log.warning(
+            "range test of %s was taken over by another worker; this one drops it", row.optimizer
+        )
     elif end.reason:
         log.warning("range test of %s found no window: %s", row.optimizer, end.reason)
     elif end.result is not None:

@@ -20,7 +20,7 @@ log = logging.getLogger("lrsearch")
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """A trial of the search; see `leased.Job`."""
+    """A trial of the search; see `job.Job`."""
 
     search: OpenStudy
     assignment: Assignment

@@ -97,14 +97,14 @@ def test_a_lease_is_held_as_long_as_it_is_renewed(search):
 def test_the_dead_are_freed_before_their_lease_ends(search):
     claim = hold(search, Kind.TRIAL, worker="dead:1:1")
     hold(search, Kind.TRIAL, worker="alive:1:1")
-    assert [row["id"] for row in reap(search, dead=["dead:1:1"])] == [claim.id]
+    assert [freed.id for freed in reap(search, dead=["dead:1:1"])] == [claim.id]
 
 
 def test_a_claim_without_a_lease_is_nobodys(search):
     claim = hold(search, Kind.TRIAL)
     with search.database.begin() as connection:
         connection.execute(lease_table.delete())
-    assert [row["id"] for row in reap(search)] == [claim.id]
+    assert [freed.id for freed in reap(search)] == [claim.id]
 
 
 def test_after_a_servers_start_nothing_expires_for_the_time_of_a_lease(search):
@@ -141,5 +141,5 @@ def test_a_stop_is_heard_at_the_next_renewal_by_whoever_holds_it(search):
     reap(search)
     with search.database.begin() as connection:
         row = trials.take_over(connection, search.study_id, "b:2:2", 600.0)
-    taken = Claim(id=row["id"], attempt=row["attempt"], worker="b:2:2")
+    taken = Claim(id=row.id, attempt=row.attempt, worker="b:2:2")
     assert renew(search, taken) is True

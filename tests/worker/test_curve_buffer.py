@@ -132,7 +132,7 @@ def test_rows_stay_in_memory_when_the_disk_is_full_and_one_line_says_so(caplog):
         waiting.add(curve_row(number))
     assert numbers(waiting.pending()) == list(range(1, 41))
     assert caplog.messages == [
-        "rows of a curve stay in memory, the disk takes none: [Errno 28] No space left on device"
+        "curve rows stay in memory, as the disk takes none: [Errno 28] No space left on device"
     ]
 
 

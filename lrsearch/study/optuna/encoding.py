@@ -3,9 +3,9 @@
 from optuna.trial import FixedTrial, FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
+from lrsearch.plain_data import Fields
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.parts import Objective
-from lrsearch.storage.records import Document
 from lrsearch.study.optuna.attributes import CONSTRAINTS, START_VIOLATION
 from lrsearch.study.optuna.sampler_units import Encoding, stored
 
@@ -14,7 +14,7 @@ from lrsearch.study.optuna.sampler_units import Encoding, stored
 WORST_VALUE = 1e3
 
 
-def encode(space: SearchSpace, recipe: Document, defaults: Document) -> Encoding | None:
+def encode(space: SearchSpace, recipe: Fields, defaults: Fields) -> Encoding | None:
     """The recipe as `space` would have sampled it, or None if it lies outside.
 
     `defaults` are what the task takes for params that the recipe does not give.
@@ -41,7 +41,7 @@ def worst(objective: Objective) -> float:
     return WORST_VALUE if objective.direction == "minimize" else -WORST_VALUE
 
 
-def retold(theirs: FrozenTrial, encoding: Encoding, attributes: Document) -> FrozenTrial:
+def retold(theirs: FrozenTrial, encoding: Encoding, attributes: Fields) -> FrozenTrial:
     """An ended trial of one study for another: the same but for its parameters."""
     constraints = {k: v for k, v in theirs.system_attrs.items() if k.startswith(CONSTRAINTS)}
     trial = create_trial(
@@ -58,7 +58,7 @@ def retold(theirs: FrozenTrial, encoding: Encoding, attributes: Document) -> Fro
     return trial
 
 
-def complete(value: float, encoding: Encoding, attributes: Document) -> FrozenTrial:
+def complete(value: float, encoding: Encoding, attributes: Fields) -> FrozenTrial:
     """A trial that ended with this value."""
     return create_trial(
         state=OptunaState.COMPLETE,
@@ -70,7 +70,7 @@ def complete(value: float, encoding: Encoding, attributes: Document) -> FrozenTr
     )
 
 
-def diverged(bad: float, encoding: Encoding, attributes: Document) -> FrozenTrial:
+def diverged(bad: float, encoding: Encoding, attributes: Fields) -> FrozenTrial:
     """A trial that diverged, told as ours are: infeasible, pruned, with a finite bad value."""
     return create_trial(
         state=OptunaState.PRUNED,

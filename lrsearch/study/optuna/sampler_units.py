@@ -20,9 +20,9 @@ from optuna.trial import FrozenTrial
 
 from lrsearch.catalog.domains import Domain, Range
 from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.plain_data import Fields
 from lrsearch.space.sampling_units import equivalence, in_torchs_units, parameter_name
 from lrsearch.space.search_space import SearchSpace, samples_of_step
-from lrsearch.storage.records import Document
 from lrsearch.storage.rows import read_json
 from lrsearch.study.optuna.attributes import UNIT
 from lrsearch.user_input import is_number
@@ -82,7 +82,7 @@ def distribution_of(text: str) -> BaseDistribution | None:
 
 def stored(
     space: SearchSpace,
-    recipe: Document,
+    recipe: Fields,
     params: Mapping[str, object],
     distributions: Mapping[str, BaseDistribution],
 ) -> Encoding:
@@ -114,7 +114,7 @@ class _TorchField:
     scale: float
 
 
-def _fields_by_parameter(space: SearchSpace, recipe: Document) -> dict[str, _TorchField]:
+def _fields_by_parameter(space: SearchSpace, recipe: Fields) -> dict[str, _TorchField]:
     """By the sampler's name, the fields of the recipe that it knows in another unit."""
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
     name = optimizer["name"]
@@ -124,7 +124,7 @@ def _fields_by_parameter(space: SearchSpace, recipe: Document) -> dict[str, _Tor
     scale = equivalence(momentum or 0.0, samples_of_step(recipe, None))
     found: dict[str, _TorchField] = {}
 
-    def add(owner: str, domains: Mapping[str, Domain], values: Document) -> None:
+    def add(owner: str, domains: Mapping[str, Domain], values: Fields) -> None:
         for key, domain in domains.items():
             if isinstance(domain, Range) and domain.unit != "plain" and is_number(values.get(key)):
                 torchs = f"{owner}.{key}"

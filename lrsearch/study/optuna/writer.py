@@ -12,7 +12,7 @@ from typing import Protocol
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from lrsearch.storage.records import Document
+from lrsearch.plain_data import Fields
 from lrsearch.study.optuna.sampler_units import Encoding
 
 
@@ -59,7 +59,7 @@ class OptunaWriter(Protocol):
         """
         ...
 
-    def add_recipe(self, trial_id: int, recipe: Document, encoding: Encoding) -> None:
+    def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
         """Write what a trial trains; twice is the same as once."""
         ...
 

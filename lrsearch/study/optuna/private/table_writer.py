@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from lrsearch.storage.records import Document
+from lrsearch.plain_data import Fields
 from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import trials
 from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
@@ -135,7 +135,7 @@ class TableWriter:
         self._insert(t.user_attributes, _attributes(trial_id, {TICKET: ticket}))
         return trial_id, number
 
-    def add_recipe(self, trial_id: int, recipe: Document, encoding: Encoding) -> None:
+    def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
         params = _params(trial_id, encoding.params, encoding.distributions)
         self._insert_new(t.params, params)
         self._insert_new(t.user_attributes, _attributes(trial_id, {RECIPE: recipe}))

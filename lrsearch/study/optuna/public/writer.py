@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection, select
 
-from lrsearch.storage.records import Document
+from lrsearch.plain_data import Fields
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
 from lrsearch.study.optuna.public.joined_storage import JoinedStorage
@@ -40,7 +40,7 @@ class StorageWriter:
         self._storage.set_trial_user_attr(trial_id, TICKET, ticket)
         return trial_id, self._storage.get_trial_number_from_id(trial_id)
 
-    def add_recipe(self, trial_id: int, recipe: Document, encoding: Encoding) -> None:
+    def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
         known = self._storage.get_trial(trial_id).params
         for name, distribution in encoding.distributions.items():
             if name not in known:

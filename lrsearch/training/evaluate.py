@@ -1,20 +1,21 @@
-"""Validation: loss and metrics over every sample, of one trial or of several at once."""
+"""Evaluation: loss and metrics over every sample, of one trial or of several at once."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
+from torch.utils._pytree import PyTree
 
 from lrsearch.task.task import Task
-from lrsearch.training.calibrated_loss import CalibratedLoss
+from lrsearch.training.calibrated_loss import CalibratedLoss, Score
 from lrsearch.training.data import Data
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Means over the samples; the calibrated loss where it is wanted."""
+class Evaluation:
+    """Means over the samples; the calibrated loss over all of them, where it is a metric."""
 
     loss: float
     metrics: dict[str, float]
@@ -24,11 +25,11 @@ class Scores:
 def evaluate(
     task: Task,
     data: Data,
-    outputs: Callable[[Any], Sequence[Any]],
+    outputs: Callable[[PyTree], Sequence[PyTree]],
     *,
-    autocast: Callable[[], AbstractContextManager[Any]],
+    autocast: Callable[[], AbstractContextManager[None]],
     beat: Callable[[], None],
-) -> list[Scores]:
+) -> list[Evaluation]:
     """Loss and metrics over all samples, of each model in what `outputs(inputs)` gives."""
     scores = {"": task.loss, **task.metrics}
     totals: list[dict[str, _Total]] = []
@@ -43,23 +44,23 @@ def evaluate(
                     one.add(output, targets, size)
         beat()
     values = [{name: total.value() for name, total in each.items()} for each in totals]
-    return [Scores(loss=each.pop(""), metrics=each) for each in values]
+    return [Evaluation(loss=each.pop(""), metrics=each) for each in values]
 
 
 class _Total(Protocol):
     """A score of the samples seen so far."""
 
-    def add(self, output: Any, target: Any, size: int) -> None: ...
+    def add(self, output: PyTree, target: PyTree, size: int) -> None: ...
     def value(self) -> float: ...
 
 
 class _Mean:
     """The mean of a score over batches, by their sizes."""
 
-    def __init__(self, score: Callable[[Any, Any], Any]) -> None:
+    def __init__(self, score: Score) -> None:
         self.score, self.total, self.samples = score, 0.0, 0
 
-    def add(self, output: Any, target: Any, size: int) -> None:
+    def add(self, output: PyTree, target: PyTree, size: int) -> None:
         self.total += float(self.score(output, target)) * size
         self.samples += size
 
@@ -67,5 +68,5 @@ class _Mean:
         return self.total / self.samples
 
 
-def _total(score: Callable[[Any, Any], Any]) -> _Total:
+def _total(score: Score) -> _Total:
     return score.pool() if isinstance(score, CalibratedLoss) else _Mean(score)
