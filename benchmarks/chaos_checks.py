@@ -22,7 +22,7 @@ from lrsearch.storage import tables
 from lrsearch.storage.rows import Row, fetch
 from lrsearch.study import lost_work
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.prepare_database import optuna_storage
+from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.training.solo import SoloTraining

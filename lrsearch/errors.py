@@ -8,17 +8,8 @@ LrsearchError
 └── DeviceError     the device asked for is not there
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import torch
-
-    #: A tensor that a loss or metric gives: one number.
-    Score = Callable[[Any, Any], torch.Tensor]
-
-
 import difflib
+from collections.abc import Iterable
 
 
 class LrsearchError(Exception):

@@ -5,15 +5,12 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from lrsearch.errors import SpecError, near_miss
-
-if TYPE_CHECKING:
-    pass
 
 
 def as_number(value: object) -> object:

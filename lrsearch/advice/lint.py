@@ -8,10 +8,11 @@ from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.space.presets import PRESETS
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.trial.rounding import EPSILON
 from lrsearch.trial.validations import make_plan
 
 #: A range that reaches this far beyond the published ones is unusual: a decade.
-BEYOND = 10.0 * (1 + 1e-9)  # a decade itself is not beyond
+BEYOND = 10.0 * (1 + EPSILON)  # a decade itself is not beyond
 #: Warm-up over a tenth of the run: lengthen training instead (Deep Learning Tuning Playbook).
 LONG_WARMUP = 0.1
 #: Below so many trials tune lr only, below the second number lr and momentum (same source).

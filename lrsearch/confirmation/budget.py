@@ -1,8 +1,7 @@
 """What search leaves to confirmation of a budget that both are paid from."""
 
-import math
-
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.trial.rounding import floor
 
 #: Share of the search's epochs that confirmation may spend at most.
 CONFIRM_SHARE = 0.25
@@ -19,7 +18,7 @@ def reserved_runs(spec: StudySpec, horizon: float) -> int:
     """How many runs of `horizon` epochs are kept for confirmation out of `total_epochs`."""
     if spec.confirm is None or spec.budget.total_epochs is None:
         return 0
-    most = math.floor(CONFIRM_SHARE * spec.budget.total_epochs / horizon + 1e-9)
+    most = floor(CONFIRM_SHARE * spec.budget.total_epochs / horizon)
     if spec.confirm.runs is not None:
         return min(spec.confirm.runs, most)
     return min(MOST_RUNS, most) if most >= LEAST_RESERVED else 0
@@ -42,7 +41,7 @@ def allowed_runs(
     trials: float | None = spec.budget.trials
     if trials is None and spec.budget.total_epochs is not None:
         trials = spec.budget.total_epochs / horizon
-    runs = math.floor(CONFIRM_SHARE * (started if trials is None else trials) + 1e-9)
+    runs = floor(CONFIRM_SHARE * (started if trials is None else trials))
     if epochs_left is not None:
-        runs = min(runs, math.floor(epochs_left / horizon * (1 + 1e-12)))
+        runs = min(runs, floor(epochs_left / horizon))
     return max(0, runs)

@@ -20,6 +20,7 @@ from statistics import fmean, median, pstdev
 from typing import Any
 
 from lrsearch.trial.divergence import above
+from lrsearch.trial.rounding import ceil
 
 #: lr rises by this factor each step: 16 steps a decade.
 FACTOR = 1.15
@@ -158,7 +159,7 @@ class RangeTest:
 
 def grid(low: float, high: float) -> tuple[float, ...]:
     """Learning rates from `low` by FACTOR to `high` or just beyond."""
-    steps = 1 + math.ceil(math.log(high / low) / math.log(FACTOR) - 1e-9)
+    steps = 1 + ceil(math.log(high / low) / math.log(FACTOR))
     return tuple(low * FACTOR**step for step in range(steps))
 
 

@@ -30,6 +30,7 @@ from torch.optim.lr_scheduler import (
 from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
 from lrsearch.recipe import schedule_shapes
 from lrsearch.recipe.plateau import Plateau
+from lrsearch.trial.rounding import ceil
 
 Fields = Mapping[str, Any]
 
@@ -114,7 +115,7 @@ def one_cycle(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
 
 def cosine_restarts(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
     # Rounded up: rounded down, a last cycle of a few steps would end the run at the peak.
-    first = max(1, math.ceil(f["T_0"] * h.steps - 1e-9))
+    first = max(1, ceil(f["T_0"] * h.steps))
     eta_min = f["eta_min"] * _peak(o)
     return CosineAnnealingWarmRestarts(o, T_0=first, T_mult=int(f["T_mult"]), eta_min=eta_min)
 

@@ -84,6 +84,20 @@ class Recipe(BaseModel):
             raise SpecError(f"optimizer.fused = true, but {NO_FUSED_FP16}")
         return self
 
+    @property
+    def optimizer_name(self) -> str:
+        """Its name in the registry, or `package.module.Class`."""
+        return str(self.optimizer["name"])
+
+    @property
+    def lr(self) -> float:
+        """The peak learning rate, in torch's unit."""
+        return float(self.optimizer["lr"])
+
+    @property
+    def schedule_name(self) -> str:
+        return str(self.schedule["name"])
+
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], where: str = "recipe") -> "Recipe":
         """Raises SpecError, one line that begins with `where`, unless `content` is a recipe."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, Value
+from lrsearch.trial.rounding import EPSILON
 
 #: Where momentum-equivalent lr equals lr.
 REFERENCE_MOMENTUM = 0.9
@@ -117,9 +118,8 @@ def contains(domain: Domain, value: Any, scale: float = 1.0) -> bool:
         return False
     if domain.step is not None or domain.integer:
         steps = (value - domain.low) / (domain.step or 1)
-        if not math.isclose(steps, round(steps), rel_tol=1e-9, abs_tol=1e-9):
+        if not math.isclose(steps, round(steps), rel_tol=EPSILON, abs_tol=EPSILON):
             return False
     low, high = _bounds(domain, scale)
-    slack = 1e-9  # the way to torch's units and back rounds
     sampled = _to_unit(domain, value, scale)
-    return bool(low - slack * abs(low) <= sampled <= high + slack * abs(high))
+    return bool(low - EPSILON * abs(low) <= sampled <= high + EPSILON * abs(high))

@@ -17,6 +17,7 @@ from typing import Any
 
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.space.search_space import SearchSpace
+from lrsearch.trial.rounding import floor
 
 #: Optimizer and schedule of the first recipes.
 FIRST = (("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle"))
@@ -93,7 +94,7 @@ class _Textbook:
         nearest = middle if wish is None else min(max(float(wish), low), high)
         if step is None:
             return nearest
-        last = math.floor((high - low) / step + 1e-9)  # 0.3 / 0.1 is below 3
+        last = floor((high - low) / step)
         return low + min(round((nearest - low) / step), last) * step
 
     def suggest_int(

@@ -7,6 +7,7 @@ from typing import Any
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.trial.rounding import floor
 
 
 class RandomTrial:
@@ -20,7 +21,7 @@ class RandomTrial:
         self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
     ) -> float:
         if step is not None:
-            return low + step * self._random.randint(0, math.floor((high - low) / step + 1e-9))
+            return low + step * self._random.randint(0, floor((high - low) / step))
         if log:
             drawn = math.exp(self._random.uniform(math.log(low), math.log(high)))
             return min(max(drawn, low), high)

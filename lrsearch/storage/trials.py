@@ -28,6 +28,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import QueuedRecord, TrialRecord, fetch_as, fetch_first_as
 from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import queue, rungs, studies, trials
+from lrsearch.trial.rounding import EPSILON
 from lrsearch.trial.states import StudyState, TrialState
 
 
@@ -129,7 +130,7 @@ def start(
 def _budget_left(study_id: int, *, horizon: float, keep: float) -> ColumnElement[bool]:
     s = studies.c
     reserve = s.epochs_used + s.epochs_reserved + horizon
-    rounding = 1 + 1e-12 if keep else 1  # 13 x (1 - 3 / 13) is less than 10
+    rounding = 1 + EPSILON if keep else 1  # 13 x (1 - 3 / 13) is less than 10
     late = and_(s.first_ask_at.is_not(None), db_now() >= s.first_ask_at + s.seconds_total)
     return and_(
         s.study_id == study_id,

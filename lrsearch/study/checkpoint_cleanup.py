@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from lrsearch.errors import SpecError
 from lrsearch.storage import checkpoints, studies
 from lrsearch.storage.checkpoint_store import CheckpointStore, owner
-from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.stored_study import StoredStudy
 
 log = logging.getLogger("lrsearch")
 
 
-def store_of(search: OpenStudy) -> CheckpointStore:
+def store_of(search: StoredStudy) -> CheckpointStore:
     """The folder of a study's checkpoints. Raises SpecError if it cannot be used from here.
 
     It is the study's own, though another database may have one that was created in the same second:
@@ -26,7 +26,7 @@ def store_of(search: OpenStudy) -> CheckpointStore:
     return CheckpointStore(search.spec.checkpoints.to, f"study-{day}-{mark}")
 
 
-def sweep(search: OpenStudy, store: CheckpointStore) -> int:
+def sweep(search: StoredStudy, store: CheckpointStore) -> int:
     """Remove the files of what no longer runs; how many it was.
 
     They are left when a worker dies between the end of a trial and their removal, when another
@@ -41,22 +41,25 @@ def sweep(search: OpenStudy, store: CheckpointStore) -> int:
     )
 
 
-def sweep_closed(search: OpenStudy) -> None:
+def sweep_closed(search: StoredStudy) -> None:
     """Remove the checkpoints of what no worker has ended, where they can be reached from here."""
     store = _reachable(search)
     if store is not None:
         sweep(search, store)
 
 
-def delete_study(search: OpenStudy) -> None:
+def delete_study(search: StoredStudy) -> None:
     """Delete a study, and its checkpoints where they can be reached from here."""
     store = _reachable(search)
-    search.delete()
+    from lrsearch.study.optuna import rows  # Optuna: not for who only reads
+
+    with search.database.begin() as connection:
+        rows.delete_study(connection, search.study_id)
     if store is not None:
         sweep(search, store)
 
 
-def _reachable(search: OpenStudy) -> CheckpointStore | None:
+def _reachable(search: StoredStudy) -> CheckpointStore | None:
     try:
         return store_of(search)
     except SpecError as error:

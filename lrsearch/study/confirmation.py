@@ -24,8 +24,9 @@ from lrsearch.spec.parts import Confirm
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, curves, studies, trials
 from lrsearch.storage.rows import Row
-from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import states as trial_states
+from lrsearch.trial.rounding import floor
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Trials, by their own value, whose curves are looked at for candidates.
@@ -36,7 +37,7 @@ BASIN_SPREADS = 2.0
 
 
 def next_round(
-    connection: Connection, search: OpenStudy, study: Row, *, has_test: bool = False
+    connection: Connection, search: StoredStudy, study: Row, *, has_test: bool = False
 ) -> list[dict[str, Any]]:
     """The runs that are due now: those that choose, then those that report, then the test's.
 
@@ -63,7 +64,7 @@ def next_round(
     return confirmation_plan.next_runs(setting, first, runs)
 
 
-def advance(search: OpenStudy, *, has_test: bool = False) -> bool:
+def advance(search: StoredStudy, *, has_test: bool = False) -> bool:
     """Plan the next round if the search is over; one process at a time. Whether there was one."""
 
     def plan(connection: Connection) -> bool:
@@ -85,7 +86,7 @@ def advance(search: OpenStudy, *, has_test: bool = False) -> bool:
 
 
 def _candidates(
-    connection: Connection, search: OpenStudy, spec: StudySpec, setting: Setting
+    connection: Connection, search: StoredStudy, spec: StudySpec, setting: Setting
 ) -> list[int]:
     """Trials by number, the best smoothed score first; pruned ones among them.
 
@@ -112,7 +113,7 @@ def _candidates(
 
 def _setting(
     connection: Connection,
-    search: OpenStudy,
+    search: StoredStudy,
     study: Row,
     spec: StudySpec,
     runs: Sequence[Row],
@@ -143,7 +144,7 @@ def _setting(
     )
 
 
-def confirmed(search: OpenStudy) -> list[dict[str, Any]]:
+def confirmed(search: StoredStudy) -> list[dict[str, Any]]:
     """The study's confirmed recipes, see `confirm_summary.summary`; empty until they are."""
     with search.database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
@@ -156,7 +157,7 @@ def confirmed(search: OpenStudy) -> list[dict[str, Any]]:
 
 
 def _summary(
-    connection: Connection, search: OpenStudy, spec: StudySpec, runs: Sequence[Row]
+    connection: Connection, search: StoredStudy, spec: StudySpec, runs: Sequence[Row]
 ) -> list[dict[str, Any]]:
     rows = trials.everything(connection, search.study_id)
     by_number = {row["number"]: row for row in rows if row["number"] is not None}
@@ -197,7 +198,7 @@ def _final_loss(row: Row, spec: StudySpec) -> float | None:
     return spec.objective.loss(row["value"])
 
 
-def request(search: OpenStudy, *, top: int | None, runs: int | None) -> None:
+def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
     """Ask for a confirmation of this size; one that differs from the last is planned anew.
 
     Raises StudyError when nothing can be confirmed, or `runs` is beyond the study's share or what
@@ -238,4 +239,4 @@ def _runs_left(study: Row, horizon: float) -> float:
     if study["epochs_total"] is None:
         return math.inf
     left: float = study["epochs_total"] - study["epochs_used"]
-    return math.floor(left / horizon * (1 + 1e-12))
+    return floor(left / horizon)

@@ -1,4 +1,4 @@
-"""Creating a study, or finding that it exists with the same spec; enqueueing recipes."""
+"""Creating a study, or finding that it exists with the same spec."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
 from lrsearch.range_test.plan import range_plan
-from lrsearch.recipe.recipe import Recipe, without_fused
+from lrsearch.recipe.recipe import without_fused
 from lrsearch.space.textbook import textbook_recipes
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import range_tests, studies
@@ -228,11 +228,3 @@ def changed_code(spec: StudySpec, loaded: LoadedTask, code: Mapping[str, str]) -
     if not changed or spec.code != "refuse":
         return []
     return [f"code of {', '.join(changed)} (code: warn in the file goes on)"]
-
-
-def enqueue(search: OpenStudy, recipe: Mapping[str, Any], where: str) -> Recipe:
-    """Let the next free worker train this recipe. Raises SpecError if it does not fit the study."""
-    full = search.spec.recipe(recipe, batch_size=None, where=where)
-    with search.database.begin() as connection:
-        studies.enqueue(connection, search.study_id, "enqueued", full.to_dict())
-    return full

@@ -3,13 +3,13 @@
 from collections.abc import Collection
 from typing import Any
 
-from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials, workers
 from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.rows import Row
-from lrsearch.study.optuna import rows
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.states import TrialState
 
 #: A trial that is lost so often without a new checkpoint in between is to blame itself. Preempted
@@ -20,6 +20,25 @@ MOST_DEATHS = 3
 #: with it, and one is to blame.
 ALONE_FROM = MOST_DEATHS - 1
 REASON = "its worker died three times in it without a new checkpoint"
+
+
+def reap_study(
+    study: StoredStudy, dead: Collection[str] = (), *, answer_seconds: float = ANSWER_SECONDS
+) -> list[str]:
+    """Free what workers have lost, and end what is to blame for it; a line for each.
+
+    Lost is what was not renewed in time, and what workers that are known to be `dead` held.
+    """
+    return study.database.run(
+        lambda connection: reap(
+            connection,
+            study.study_id,
+            study.spec.lease.seconds,
+            horizon=study.horizon,
+            dead=dead,
+        ),
+        answer_seconds=answer_seconds,
+    )
 
 
 def reap(
@@ -77,4 +96,6 @@ def fail_trial(connection: Connection, row: Row, horizon: float, reason: str) ->
     claim = Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
     ended = trials.record(connection, claim, horizon=horizon, values=values)
     if ended and row["trial_id"] is not None:
-        rows.end_trial(connection, row["trial_id"], OptunaState.FAIL, value=None, violation=0.0)
+        from lrsearch.study.optuna import rows  # Optuna: not for who only reads
+
+        rows.fail_trial(connection, row["trial_id"])

@@ -11,24 +11,23 @@ from typing import Any
 import optuna
 from sqlalchemy import Connection
 
-from lrsearch.confirmation.budget import reserved_share
-from lrsearch.errors import SpecError, StudyError, near_miss
+from lrsearch.errors import SpecError
 from lrsearch.range_test.plan import sampler_windows
 from lrsearch.space.search_space import BatchSize
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import audited_trials, claims, curves, range_tests, studies, trials
 from lrsearch.storage.column_types import one_line
-from lrsearch.storage.database import Database, explained
+from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
-from lrsearch.storage.records import RangeTestRecord, TrialRecord
+from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
 from lrsearch.storage.rows import Row
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
 from lrsearch.study.optuna import rows as optuna_rows
 from lrsearch.study.optuna.history import News, View
 from lrsearch.study.optuna.sampler import WindowedTPESampler, Windows, new_trial
-from lrsearch.study.prepare_database import optuna_storage
+from lrsearch.study.optuna.storage import optuna_storage
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.study.trial_end import optunas_end, our_end
 from lrsearch.trial import pruning_audit
 from lrsearch.trial.pruning import survives
@@ -45,19 +44,11 @@ def _not_held(claim: Claim, doing: str) -> AbstractContextManager[object]:
     return nullcontext()
 
 
-class OpenStudy:
+class OpenStudy(StoredStudy):
     """A study, opened: what workers ask, report and tell."""
 
-    def __init__(self, database: Database, row: Row) -> None:
-        self.database = database
-        self.study_id: int = row["study_id"]
-        self.spec = StudySpec.from_stored(row["definition"])
-        self.code: Mapping[str, str] = row["code"]
-        #: Of lrsearch, torch and optuna where it was created.
-        self.versions: Mapping[str, str] = row["versions"]
-        self.steps_per_epoch: int = row["steps_per_epoch"]
-        #: What it took over when it was created; None if nothing.
-        self.origin: Mapping[str, Any] | None = row["origin"]
+    def __init__(self, database: Database, record: StudyRecord) -> None:
+        super().__init__(database, record)
         #: Trials of other studies, which come first in Optuna and have no number here.
         self._known: int = self.origin["known"] if self.origin else 0
         #: Where range tests found learning rates that train, as far as they have ended.
@@ -73,39 +64,11 @@ class OpenStudy:
         name = storage.get_study_name_from_id(self.study_id)
         return optuna.load_study(study_name=name, storage=storage)
 
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @classmethod
-    def open(cls, database: Database, name: str) -> "OpenStudy":
-        """Raises StudyError with the near miss if there is no study of this name."""
-        with explained(database), database.read() as connection:
-            row = studies.by_name(connection, name)
-            known = [] if row else [study["name"] for study in studies.everything(connection)]
-        if row is None:
-            hint = near_miss(name, known) if known else "; there are none yet"
-            raise StudyError(f"no study {name!r} in {database.location}{hint}")
-        return cls(database, row)
-
     def _sampler(self, ticket: int) -> optuna.samplers.BaseSampler:
         # Seeded by the ticket: a study resumed, or worked on by several, never draws twice the
         # same, and one worker draws the same study again.
         seed = (self.spec.seed * 1_000_003 + ticket) % 2**32
         return WindowedTPESampler(seed=seed, windows=self.windows)
-
-    @property
-    def horizon(self) -> float:
-        """Epochs of a full trial."""
-        return self.spec.horizon_epochs(self.steps_per_epoch)
-
-    @property
-    def _keep(self) -> float:
-        return reserved_share(self.spec, self.horizon)
-
-    def may_start(self, connection: Connection) -> bool:
-        """Whether the study is open and its budget has another trial."""
-        return trials.may_start(connection, self.study_id, horizon=self.horizon, keep=self._keep)
 
     def ask(
         self,
@@ -162,7 +125,7 @@ class OpenStudy:
         row = trials.take_over(connection, study, worker, lease, deaths_below=below)
         if row is None:
             row = trials.start(
-                connection, study, worker, lease, horizon=self.horizon, keep=self._keep
+                connection, study, worker, lease, horizon=self.horizon, keep=self.reserved_share
             )
         if row is None:
             return None
@@ -340,16 +303,7 @@ class OpenStudy:
 
         Lost is what was not renewed in time, and what workers that are known to be `dead` held.
         """
-        return self.database.run(
-            lambda connection: lost_work.reap(
-                connection,
-                self.study_id,
-                self.spec.lease.seconds,
-                horizon=self.horizon,
-                dead=dead,
-            ),
-            answer_seconds=answer_seconds,
-        )
+        return lost_work.reap_study(self, dead, answer_seconds=answer_seconds)
 
     def all_trials(self) -> list[optuna.trial.FrozenTrial]:
         """Optuna's trials by number: those of other studies first, then this one's."""

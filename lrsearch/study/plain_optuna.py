@@ -20,7 +20,7 @@ from lrsearch.storage import studies
 from lrsearch.storage.database import Database
 from lrsearch.storage.outages import complaint
 from lrsearch.storage.postgresql import CONNECT_TIMEOUT_SECONDS
-from lrsearch.study.prepare_database import optuna_storage
+from lrsearch.study.optuna.storage import optuna_storage
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,24 +1,8 @@
 """Opening the shared database: Optuna's tables and ours, made once under a lock."""
 
-import weakref
-
-import optuna
-
 from lrsearch.errors import StorageError
 from lrsearch.storage import grants, schema
 from lrsearch.storage.database import Database, explained, locate
-from lrsearch.study.optuna import tables
-
-
-def optuna_storage(database: Database, *, create: bool = False) -> optuna.storages.RDBStorage:
-    """Optuna's view of the database; with `create` it makes its tables."""
-    storage = optuna.storages.RDBStorage(
-        database.optuna_url,
-        engine_kwargs=dict(database.engine_kwargs),
-        skip_table_creation=not create,
-    )
-    weakref.finalize(storage, storage.engine.dispose)
-    return storage
 
 
 def prepare(database: Database) -> bool:
@@ -57,6 +41,8 @@ def _is_current(database: Database) -> bool:
 
 
 def _create_tables(database: Database) -> None:
+    from lrsearch.study.optuna.storage import optuna_storage  # Optuna: not for who only reads
+
     database.set_wal()
     optuna_storage(database, create=True).engine.dispose()
     with database.begin() as connection:
@@ -65,6 +51,8 @@ def _create_tables(database: Database) -> None:
 
 def grant_statements(admin: str, worker: str, reader: str) -> list[str]:
     """SQL that gives three PostgreSQL roles their rights on Optuna's tables and ours."""
+    from lrsearch.study.optuna import tables  # Optuna: not for who only reads
+
     optunas = [*tables.NAMES, "alembic_version"]
     return list(grants.statements(admin, worker, reader, optunas))
 

@@ -5,29 +5,29 @@ import logging
 from sqlalchemy import Connection
 
 from lrsearch.storage import confirmations, leases, range_tests, studies, trials, worker_identity
-from lrsearch.study import confirmation
-from lrsearch.study.open_study import OpenStudy
+from lrsearch.study import confirmation, lost_work
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState
 
 log = logging.getLogger("lrsearch")
 
 
-def reap(search: OpenStudy) -> list[str]:
+def reap(search: StoredStudy) -> list[str]:
     """Free what nobody renewed in time, and at once what dead workers of this machine held."""
-    lines = search.reap(dead=dead_holders(search))
+    lines = lost_work.reap_study(search, dead=dead_holders(search))
     for line in lines:
         log.warning("%s", line)
     return lines
 
 
-def dead_holders(search: OpenStudy) -> list[str]:
+def dead_holders(search: StoredStudy) -> list[str]:
     """Workers of this machine that hold something and are dead."""
     holders = search.database.look(lambda connection: leases.holders(connection, search.study_id))
     return [name for name in holders if worker_identity.is_dead(name)]
 
 
-def is_finished(search: OpenStudy) -> bool:
+def is_finished(search: StoredStudy) -> bool:
     """Whether nothing of the study runs and nothing more will start."""
 
     def look(connection: Connection) -> bool:

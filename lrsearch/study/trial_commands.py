@@ -5,14 +5,15 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage import curves, leases, trials, worker_identity
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.rows import Row
-from lrsearch.study.create import enqueue
-from lrsearch.study.open_study import Assignment, OpenStudy, Outcome
+from lrsearch.study.assignment import Assignment, Outcome
+from lrsearch.study.enqueue import enqueue
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.states import TrialState
 
 STOPPED = "stopped by lrsearch trial stop"
 
 
-def trial_row(search: OpenStudy, number: int) -> Row:
+def trial_row(search: StoredStudy, number: int) -> Row:
     with search.database.read() as connection:
         row = trials.by_number(connection, search.study_id, number)
     if row is None:
@@ -23,7 +24,7 @@ def trial_row(search: OpenStudy, number: int) -> Row:
     return row
 
 
-def stop(search: OpenStudy, number: int) -> str:
+def stop(search: StoredStudy, number: int) -> str:
     """End a running trial as pruned; what will happen, or has. Raises StudyError if it has ended.
 
     Its worker hears of it when it renews the lease; a trial that nobody holds ends now.
@@ -62,12 +63,14 @@ def stop(search: OpenStudy, number: int) -> str:
         progress=0.0,
         start_loss=0.0,
     )
-    if not search.tell(assignment, outcome):
+    from lrsearch.study.open_study import OpenStudy  # Optuna: not for who only reads
+
+    if not OpenStudy(search.database, search.record).tell(assignment, outcome):
         raise StudyError(again)
     return f"trial {number} is stopped"
 
 
-def rerun(search: OpenStudy, number: int) -> Recipe:
+def rerun(search: StoredStudy, number: int) -> Recipe:
     """Enqueue a trial's recipe as a new trial. Raises StudyError if it has none yet."""
     row = trial_row(search, number)
     if row["recipe"] is None:

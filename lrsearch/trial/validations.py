@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.errors import SpecError
+from lrsearch.trial.rounding import EPSILON
 
 #: A rung has a validation of its own unless one is so near, as a share of the way to the rung. A
 #: third is what an epoch's end can be away from any progress beyond three quarters of an epoch:
 #: rungs from 4 % on have no validations of their own in runs of 19 epochs and more.
-NEAR = (1 + 1e-9) / 3
+NEAR = (1 + EPSILON) / 3
 #: A curve's rows are read whole, and drawn.
 MOST_VALIDATIONS = 100_000
 

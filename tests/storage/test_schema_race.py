@@ -8,7 +8,7 @@ from sqlalchemy import inspect, text
 from tiny_studies import TASKS, opened
 
 from lrsearch.storage import schema, studies
-from lrsearch.study.prepare_database import optuna_storage
+from lrsearch.study.optuna.storage import optuna_storage
 
 PROCESSES, CREATORS = 8, 4
 

@@ -40,7 +40,8 @@ from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.optuna import rows as optuna_rows
-from lrsearch.study.prepare_database import open_database, optuna_storage, prepare
+from lrsearch.study.optuna.storage import optuna_storage
+from lrsearch.study.prepare_database import open_database, prepare
 from lrsearch.trial.states import StudyState, TrialState
 
 HORIZON = 4.0

@@ -9,7 +9,8 @@ from tiny_studies import opened
 
 from lrsearch.storage import engines, schema
 from lrsearch.study.optuna import rows
-from lrsearch.study.prepare_database import optuna_storage, prepare
+from lrsearch.study.optuna.storage import optuna_storage
+from lrsearch.study.prepare_database import prepare
 
 LR_STUDY = (
     "INSERT INTO lr_study (study_id, name, definition, spec_hash, code, versions, state,"

@@ -34,7 +34,8 @@ from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
-from lrsearch.study.create import create_study, enqueue
+from lrsearch.study.create import create_study
+from lrsearch.study.enqueue import enqueue
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding

@@ -43,7 +43,7 @@ from lrsearch.storage import (
 )
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience
-from lrsearch.study.create import enqueue
+from lrsearch.study.enqueue import enqueue
 from lrsearch.study.open_study import Arrival, OpenStudy
 from lrsearch.study.optuna import rows as optuna_rows
 from lrsearch.study.prepare_database import prepare

@@ -19,7 +19,7 @@ from sqlalchemy import inspect
 from tiny_studies import curve_row, ended, make_study, passes_rung
 
 from lrsearch.study.optuna import rows, tables
-from lrsearch.study.prepare_database import optuna_storage
+from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.trial.states import TrialState
 
 #: The columns that are named anywhere in lrsearch, with their types in both databases.

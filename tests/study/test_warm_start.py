@@ -23,7 +23,8 @@ from lrsearch.storage import confirmations, curves, studies, trials
 from lrsearch.study.create import create_study
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.prepare_database import optuna_storage, prepare
+from lrsearch.study.optuna.storage import optuna_storage
+from lrsearch.study.prepare_database import prepare
 from lrsearch.trial.states import TrialState
 
 LR = {"low": 1e-5, "high": 1.0, "log": True}

@@ -218,6 +218,11 @@ def end_trial(
     connection.execute(change.values(state=state, datetime_complete=t.utc_now()))
 
 
+def fail_trial(connection: Connection, trial_id: int) -> None:
+    """End a trial that tells nothing."""
+    end_trial(connection, trial_id, OptunaState.FAIL, value=None, violation=0.0)
+
+
 def _report_last(connection: Connection, trial_id: int, value: float) -> None:
     c = t.reports.c
     step = select(func.coalesce(func.max(c.step), 0) + 1).where(c.trial_id == trial_id)

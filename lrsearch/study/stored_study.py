@@ -1,0 +1,83 @@
+"""A study as it is stored, for whatever reads it; neither Optuna nor torch is loaded for it."""
+
+from collections.abc import Mapping
+from typing import Self
+
+from sqlalchemy import Connection
+
+from lrsearch.confirmation.budget import reserved_share
+from lrsearch.errors import StudyError, near_miss
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage import studies, trials
+from lrsearch.storage.database import Database, explained
+from lrsearch.storage.records import Document, StudyRecord
+
+
+class StoredStudy:
+    """A study of a database. `study.open_study.OpenStudy` adds asking for trials and ending them.
+
+    `record` is the study's row when it was opened: what changes while workers train (the budget's
+    counters, the state) is to be read again with `storage.studies.by_id`.
+    """
+
+    def __init__(self, database: Database, record: StudyRecord) -> None:
+        self.database = database
+        self.record = record
+        #: The study file as a value.
+        self.spec = StudySpec.from_stored(record.definition)
+
+    @classmethod
+    def open(cls, database: Database, name: str) -> Self:
+        """Raises StudyError with the near miss if there is no study of this name."""
+        with explained(database), database.read() as connection:
+            record = studies.by_name(connection, name)
+            known = [] if record else [study.name for study in studies.everything(connection)]
+        if record is None:
+            hint = near_miss(name, known) if known else "; there are none yet"
+            raise StudyError(f"no study {name!r} in {database.location}{hint}")
+        return cls(database, record)
+
+    @property
+    def study_id(self) -> int:
+        """Optuna's id of the study, which is ours as well."""
+        return self.record.study_id
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def code(self) -> Mapping[str, str]:
+        """Task file to SHA-256."""
+        return self.record.code
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of lrsearch, torch and Optuna where the study was created."""
+        return self.record.versions
+
+    @property
+    def origin(self) -> Document | None:
+        """What it took over when it was created; None if nothing."""
+        return self.record.origin
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps."""
+        return self.record.steps_per_epoch
+
+    @property
+    def horizon(self) -> float:
+        """Epochs of a full trial."""
+        return self.spec.horizon_epochs(self.steps_per_epoch)
+
+    @property
+    def reserved_share(self) -> float:
+        """Share of the budget's epochs that is kept for confirmation."""
+        return reserved_share(self.spec, self.horizon)
+
+    def may_start(self, connection: Connection) -> bool:
+        """Whether the study is open and its budget has another trial."""
+        return trials.may_start(
+            connection, self.study_id, horizon=self.horizon, keep=self.reserved_share
+        )
