@@ -29,10 +29,11 @@ def check(spec: StudySpec, wanted: Wanted) -> None:
     """Raises SpecError if a study cannot train so many trials at once, whatever its task is."""
     if not isinstance(wanted, int):
         return
-    trials = spec.budget.trials
+    trials = spec.budget.trials or spec.budget.runs
     if trials is not None and wanted > trials:
+        unit = "trials" if spec.budget.trials else "runs"
         raise SpecError(
-            f"--fuse {wanted}: study {spec.name} has {trials} trials in all, give at most that"
+            f"--fuse {wanted}: study {spec.name} has {trials} {unit} in all, give at most that"
         )
     if reason := not_shared(spec):
         raise SpecError(f"--fuse {wanted}: {reason}; leave --fuse out")

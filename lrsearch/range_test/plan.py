@@ -10,7 +10,7 @@ from typing import Any
 
 from lrsearch.catalog.domains import Domain, Fixed, Range, first_value
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.confirmation.budget import reserved_share
+from lrsearch.confirmation.budget import search_epochs
 from lrsearch.errors import SpecError
 from lrsearch.range_test.analysis import SEED_COUNTS, grid
 from lrsearch.recipe.recipe import Recipe
@@ -130,7 +130,7 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
         seeds=1 if most == math.inf else max(n for n in SEED_COUNTS if n * once <= most),
         steps_per_epoch=steps_per_epoch,
     )
-    if plan.epochs > _search_epochs(spec, horizon) - horizon:
+    if plan.epochs > search_epochs(spec, horizon) - horizon:
         return none("it leaves no trial")
     return plan
 
@@ -140,13 +140,6 @@ def most_seconds(spec: StudySpec) -> float:
     if spec.budget.time is None:
         return math.inf
     return MOST_SHARE * spec.budget.time / len(spec.space.optimizers)
-
-
-def _search_epochs(spec: StudySpec, horizon: float) -> float:
-    """What the budget leaves to range tests and trials."""
-    if spec.budget.total_epochs is None:
-        return math.inf
-    return spec.budget.total_epochs * (1 - reserved_share(spec, horizon))
 
 
 def _is_continuous(domain: Domain) -> bool:
@@ -161,11 +154,11 @@ def _is_continuous(domain: Domain) -> bool:
 
 def _most_epochs(spec: StudySpec, horizon: float) -> float:
     """What range tests may cost; anything where the budget is in seconds alone."""
-    budget, bounds = spec.budget, [math.inf]
-    if budget.trials is not None:
-        bounds.append(MOST_SHARE * budget.trials * horizon)
-    if budget.total_epochs is not None:
-        bounds.append(MOST_SHARE * budget.total_epochs)
+    bounds, total = [math.inf], spec.budget.most_epochs(horizon)
+    if spec.budget.trials is not None:
+        bounds.append(MOST_SHARE * spec.budget.trials * horizon)
+    if total is not None:
+        bounds.append(MOST_SHARE * total)
     return min(bounds)
 
 

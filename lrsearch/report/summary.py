@@ -104,7 +104,8 @@ def _range_test(row: Row) -> dict[str, Any]:
 def _budget(study: Row, elapsed: float) -> dict[str, dict[str, float]]:
     totals = {
         "trials": (study["trials_total"], study["trials_used"]),
-        "total_epochs": (study["epochs_total"], study["epochs_used"]),
+        "runs": _runs(study),
+        "epochs": (study["epochs_total"], study["epochs_used"]),
         "time": (study["seconds_total"], elapsed),
     }
     return {
@@ -112,6 +113,13 @@ def _budget(study: Row, elapsed: float) -> dict[str, dict[str, float]]:
         for name, (total, used) in totals.items()
         if total is not None
     }
+
+
+def _runs(study: Row) -> tuple[float | None, float]:
+    """Epochs as full runs, where the budget is written so: their number in all, and used."""
+    spec = StudySpec.from_stored(study["definition"])
+    horizon = spec.horizon_epochs(study["steps_per_epoch"])
+    return spec.budget.runs, study["epochs_used"] / horizon
 
 
 def trial_rows(search: OpenStudy) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.fuse_option import Wanted
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
@@ -57,7 +58,7 @@ def work(
         search.spec.task,
         search.code,
         [*places, Path(), Path("studies")],
-        strict=search.spec.code == "refuse",
+        strict=search.spec.on_code_change == "refuse",
     )
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
     with stop.on_signals():
@@ -88,8 +89,9 @@ def run_local(
     search.database.patience = Patience(seconds=WINDOW_SECONDS)
     devices = local_workers() if device == "auto" else [device]
     count = workers or len(devices)
-    if search.spec.budget.trials is not None:
-        count = min(count, search.spec.budget.trials)
+    expected = expected_trials(search.spec, search.horizon)
+    if expected is not None:
+        count = min(count, max(1, expected))
     with LocalWorkers(
         search, studies, [devices[i % len(devices)] for i in range(count)], fuse
     ) as fleet:

@@ -154,7 +154,7 @@ def test_the_plan_can_be_given(database):
 
 
 def test_a_budget_in_epochs_is_the_plan(database):
-    assert load(make_study(database, budget={"total_epochs": 20})).cost.planned == {"search": 20.0}
+    assert load(make_study(database, budget={"epochs": 20})).cost.planned == {"search": 20.0}
 
 
 def test_a_budget_in_time_plans_no_epochs(database):

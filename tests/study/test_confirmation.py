@@ -293,7 +293,7 @@ def test_eight_threads_plan_a_round_once(database):
 
 @pytest.mark.parametrize("total", [16, 63, 100, 101.5, 240])
 def test_search_and_confirmation_together_stay_within_total_epochs(database, total):
-    search = searched(database, VALUES, budget={"total_epochs": total})
+    search = searched(database, VALUES, budget={"epochs": total})
     with database.read() as connection:
         assert not search.may_start(connection)
         used = studies.by_id(connection, search.study_id)["epochs_used"]
@@ -309,7 +309,7 @@ def test_search_and_confirmation_together_stay_within_total_epochs(database, tot
 
 def test_a_share_that_is_no_round_number_costs_no_trial(database):
     """39 x (1 - 9 / 39) is less than 30."""
-    search = searched(database, [1.0] * 39, epochs=1, budget={"total_epochs": 39})
+    search = searched(database, [1.0] * 39, epochs=1, budget={"epochs": 39})
     with database.read() as connection:
         assert len(trials.everything(connection, search.study_id)) == 30
 
@@ -335,12 +335,12 @@ def test_a_confirmation_of_another_size_is_planned_anew(database):
 
 
 def test_a_confirmation_is_not_given_up_for_one_that_its_epochs_do_not_pay_for(database):
-    search = searched(database, VALUES, budget={"total_epochs": 160})
+    search = searched(database, VALUES, budget={"epochs": 160})
     while confirmation.advance(search):
         end_runs(search, jitter)
     before = runs_of(search)
     assert len(before) == 10
-    with pytest.raises(StudyError, match=r"--runs 5: .*total_epochs is enough for 0"):
+    with pytest.raises(StudyError, match=r"--runs 5: .*budget's epochs is enough for 0"):
         confirmation.request(search, top=None, runs=5)
     assert runs_of(search) == before
 

@@ -608,7 +608,7 @@ def test_a_trial_of_a_ticket_alone_is_no_obstacle(lone):
 
 def test_range_tests_of_an_extension_leave_its_last_trial(lone):
     train(lone, 4)  # 10 epochs
-    budget = {"total_epochs": 8000}
+    budget = {"epochs": 8000}
     done = extend(lone, range_test="auto", budget=budget, confirm="none")
     assert done.taken == 4
     with lone.database.read() as connection:

@@ -211,7 +211,7 @@ def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(datab
         ({"trials": 5}, 2),
         ({"trials": 9}, 3),
         ({"trials": 60}, 3),
-        ({"total_epochs": 20}, 2),  # 5 trials of 4 epochs
+        ({"epochs": 20}, 2),  # 5 trials of 4 epochs
         ({"time": "1m"}, 3),
     ],
     ids=str,

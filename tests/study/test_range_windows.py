@@ -123,7 +123,7 @@ def test_its_epochs_move_from_reserved_to_used(search):
 
 def test_total_epochs_are_not_exceeded(database):
     total = 1600.0
-    search = make_study(database, range_test="auto", budget={"total_epochs": total})
+    search = make_study(database, range_test="auto", budget={"epochs": total})
     planned = study_of(search)["epochs_reserved"]
     assert 0 < planned <= 0.03 * total
     rows = [search.claim_range_test("a:1:1") for _ in range(2)]
