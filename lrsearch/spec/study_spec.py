@@ -212,7 +212,7 @@ class StudySpec(Part):
         return not (isinstance(name, str) and "." in name) or name in declared
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Unchecked], where: str = "study") -> "StudySpec":
+    def from_dict(cls, content: Fields, where: str = "study") -> "StudySpec":
         """The study with these fields, as a study file has them.
 
         Raises SpecError, one line that begins with `where`, unless they are a study.

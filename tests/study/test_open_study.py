@@ -212,6 +212,7 @@ def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(datab
         ({"trials": 9}, 3),
         ({"trials": 60}, 3),
         ({"epochs": 20}, 2),  # 5 trials of 4 epochs
+        ({"runs": 5}, 2),
         ({"time": "1m"}, 3),
     ],
     ids=str,
