@@ -7,7 +7,6 @@ import re
 import shutil
 import tomllib
 from contextlib import chdir
-from pathlib import Path
 
 import pytest
 import yaml
@@ -23,6 +22,8 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 STUDY = {"name": "fragment", "task": "task.py:task", "epochs": 3, "budget": {"trials": 3}}
 #: Studies that a page finds finished: the file, and the tutorial's or the shipped task.
 PREPARED = {"mine": "mine.yaml", "digits": "studies/digits.yaml"}
+#: A file of this repository in a sentence.
+FILE = re.compile(r"`((?:lrsearch|benchmarks|studies|tests|docs)/[\w./]*)`")
 named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -178,7 +179,8 @@ def _own_imports(monkeypatch):
 
 
 @named
-def test_every_block_of_a_page_works(page, tmp_path, prepared, _own_imports):
+@pytest.mark.usefixtures("_own_imports")
+def test_every_block_of_a_page_works(page, tmp_path, prepared):
     folder = tmp_path / "reader"
     folder.mkdir()
     reader = Reader(folder, prepared)
@@ -204,13 +206,14 @@ def test_links_of_a_page_lead_to_files_and_headings(page):
 
 def anchors(page):
     """The link targets of a page: its headings, as code hosting sites and MyST make them."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    text = page.read_text(encoding="utf-8")
+    if included := re.search(r"^```{include} (.*)$", text, re.MULTILINE):
+        return anchors(page.parent / included[1])
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_a_file_name_in_the_sentences_is_a_file():
     for page in PAGES:
-        for name in re.findall(r"`((?:lrsearch|benchmarks|studies|tests|docs)/[\w./]*)`", page.read_text()):
+        for name in re.findall(FILE, page.read_text()):
             assert (ROOT / name).exists(), f"{page}: {name}"
-
-
