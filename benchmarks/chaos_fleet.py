@@ -86,7 +86,7 @@ class Worker:
         self.folder, self.disguise = folder, disguise
         self.log = folder / "log"
         here = Path(__file__).parent
-        words = [*command, "--studies", str(here), "--log-file", str(self.log)]
+        words = [*command, "--task-dir", str(here), "--log-file", str(self.log)]
         output = (folder / "out", folder / "err")
         self.process = _processes.Process(
             target=_be_worker, args=(words, output, dict(environment), disguise), daemon=True

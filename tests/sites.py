@@ -69,10 +69,10 @@ class Site:
 
     def free_worker(self):
         """A worker that no word holds."""
-        return self.command("worker", "tiny", "--studies", TASKS, control=self.folder / "free")
+        return self.command("worker", "tiny", "--task-dir", TASKS, control=self.folder / "free")
 
     def worker(self, *options):
-        return self.command("worker", "tiny", "--studies", TASKS, *options)
+        return self.command("worker", "tiny", "--task-dir", TASKS, *options)
 
     def run(self, *options, workers=1):
         return self.command("run", TASKS / "tiny.yaml", "--workers", workers, *options)

@@ -180,7 +180,7 @@ def find_task(
         seen.append(f"{found[0]}: {hashed[:12]}")
     raise TaskError(
         f"no task {reference} with the study's code {wanted[:12]} ({'; '.join(seen)}); bring the "
-        f"study's files here and name their folder with --studies"
+        f"study's files here and name their folder with --task-dir"
     )
 
 

@@ -71,11 +71,17 @@ def write_study(folder, **changes):
     (folder / "study.yaml").write_text(yaml.safe_dump({**STUDY, **changes}))
 
 
+LOADING = "loading PyTorch ..."
+
+
 def assert_refused(ended, *parts):
-    """Exit code 1 and one line on stderr, `Error: ...`, that has all the parts."""
+    """Exit code 1 and one line on stderr, `Error: ...`, that has all the parts.
+
+    Before it stands only that PyTorch is loaded, in a process of its own.
+    """
     assert ended.code == 1, ended
     assert "Traceback" not in ended.out
-    lines = ended.err.splitlines()
+    lines = [line for line in ended.err.splitlines() if line != LOADING]
     assert len(lines) == 1, ended.err
     assert lines[0].startswith("Error: ")
     for part in parts:
@@ -570,7 +576,7 @@ def refused_unchanged(folder, *arguments, parts):
         "study show smal",
         "study trials smal",
         "study curves smal",
-        "study stop smal",
+        "study finish smal",
         "study pause smal",
         "study resume smal",
         "study delete smal --yes",
@@ -578,7 +584,7 @@ def refused_unchanged(folder, *arguments, parts):
         "report smal",
         "export smal",
         "confirm smal",
-        "trial enqueue smal recipe.yaml",
+        "trial add smal --recipe recipe.yaml",
         "study extend smal study.yaml",
     ],
 )
@@ -635,7 +641,7 @@ def test_a_study_that_exists_with_other_code(created):
         "--name",
     ]
     refused_unchanged(created, "run", "study.yaml", parts=parts)
-    parts = ["task.py:task", "task.py: ", "--studies"]
+    parts = ["task.py:task", "task.py: ", "--task-dir"]
     refused_unchanged(created, "worker", "small", parts=parts)
 
 
@@ -649,7 +655,7 @@ def test_a_study_that_exists_is_not_created_again(created):
     [
         ("study delete small", ["cannot be undone", "--yes"]),
         ("confirm small", ["no complete trial"]),
-        ("confirm small --top 0", ["--top 0", "1"]),
+        ("confirm small --candidates 0", ["--candidates 0", "1"]),
         ("confirm small --runs 0", ["--runs 0", "1"]),
         ("confirm small --workers 0", ["--workers 0", "1"]),
         ("export small", ["no complete trial"]),
@@ -658,7 +664,7 @@ def test_a_study_that_exists_is_not_created_again(created):
         ("worker small --device cuda:7", ["cuda:7", "found"]),
         ("worker small --device nonsense", ["nonsense", "auto", "cuda:N"]),
         ("worker small --threads 0", ["--threads 0", "1"]),
-        ("trial enqueue small absent.yaml", ["absent.yaml", "No such file"]),
+        ("trial add small --recipe absent.yaml", ["absent.yaml", "No such file"]),
         ("report small --out task.py", ["report in task.py", "is a file"]),
         ("study list --log-file no/such/folder.log", ["--log-file", "no/such/folder.log"]),
     ],
@@ -696,7 +702,7 @@ def test_what_a_trained_study_does_not_allow(created):
 )
 def test_a_wrong_recipe(created, recipe, parts):
     (created / "recipe.yaml").write_text(recipe)
-    arguments = ["trial", "enqueue", "small", "recipe.yaml"]
+    arguments = ["trial", "add", "small", "--recipe", "recipe.yaml"]
     refused_unchanged(created, *arguments, parts=["recipe.yaml", *parts])
 
 
@@ -705,8 +711,8 @@ def test_a_wrong_recipe(created, recipe, parts):
     [
         ("--trials 0", ["--trials", "0", "1"]),
         ("--trials -3", ["--trials", "-3"]),
-        ("--workers 0", ["--workers 0", "one"]),
-        ("--workers -1", ["--workers -1", "one"]),
+        ("--workers 0", ["--workers 0", "1"]),
+        ("--workers -1", ["--workers -1", "at least 1"]),
         ("--name a/b", ["name", "a/b"]),
         ("--device cuda:7", ["cuda:7", "found"]),
         ("--device nonsense", ["nonsense", "auto", "cuda:N"]),
@@ -749,7 +755,7 @@ def test_a_fresh_interpreter_says_the_same(folder):
 def test_a_bug_of_ours_keeps_its_traceback(folder):
     script = (
         "import sys, lrsearch.preflight, lrsearch.cli\n"
-        "lrsearch.preflight.check_file = lambda *a, **k: {}['bug']\n"
+        "lrsearch.preflight.check_spec = lambda *a, **k: {}['bug']\n"
         "sys.argv = ['lrsearch', 'check', 'study.yaml']\n"
         "lrsearch.cli.main()\n"
     )
@@ -757,5 +763,5 @@ def test_a_bug_of_ours_keeps_its_traceback(folder):
         [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1
-    assert ended.stderr.startswith("Traceback")
+    assert ended.stderr.removeprefix(f"{LOADING}\n").startswith("Traceback")
     assert "KeyError: 'bug'" in ended.stderr

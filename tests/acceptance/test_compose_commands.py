@@ -233,7 +233,7 @@ def test_the_other_ways_to_hand_over_a_password(stack, form):
         # `run` hands the storage on to its workers; the forms differ before that.
         ["run", TASKS / "tiny.yaml", "--workers", 1]
         if form == "URL in a file"
-        else ["worker", "tiny", "--studies", TASKS],
+        else ["worker", "tiny", "--task-dir", TASKS],
     ):
         command = Command(*words, folder=stack.work, OMP_NUM_THREADS="1", **environment)
         command.succeed()

@@ -132,7 +132,7 @@ def test_a_running_trial_is_stopped_shown_and_run_again(sqlite_site):
     sqlite_site.say("slow")
     until(lambda: trial_rows(search)[0]["state"] != "running")
     assert trial_rows(search)[0]["reason"] == "stopped by lrsearch trial stop"
-    again = sqlite_site.command("trial", "rerun", "tiny", 0).succeed()
+    again = sqlite_site.command("trial", "add", "tiny", "--like", 0).succeed()
     assert "enqueued in tiny" in again
     sqlite_site.say("")
     worker.succeed()
@@ -165,13 +165,13 @@ def test_a_trial_that_nobody_holds_is_stopped_now_or_left_as_it_is(sqlite_site):
 
 def test_workers_shows_who_works_on_what_and_who_fell_silent(sqlite_site):
     search = make_study(sqlite_site.database, lease={"seconds": 1.0, "stall": 100})
-    assert "nobody works on tiny" in sqlite_site.command("workers", "tiny").succeed()
+    assert "nobody works on tiny" in sqlite_site.command("status", "tiny").succeed()
     sqlite_site.say("hold")
     worker = sqlite_site.worker()
     sqlite_site.held(1)
 
     def listed(*options):
-        return json.loads(sqlite_site.command("workers", "tiny", "--json", *options).succeed())
+        return json.loads(sqlite_site.command("status", "tiny", "--json", *options).succeed())
 
     (row,) = until(lambda: [row for row in listed() if row["doing"]])
     assert (row["state"], row["doing"], row["device"]) == ("working", "trial 0", "cpu")

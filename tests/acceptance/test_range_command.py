@@ -184,7 +184,7 @@ def test_a_killed_range_test_is_taken_over(folder, tmp_path):
     hold.touch()
     Command("study", "create", "study.yaml", folder=folder, **environment).succeed()
     # The probe would be held, too.
-    words = ("worker", "small", "--studies", folder, "--fuse", "off")
+    words = ("worker", "small", "--task-dir", folder, "--fuse", "off")
     first = Command(*words, folder=folder, HOLD=str(hold), **environment)
     until((folder / "held").exists)
     os.kill(first.pid, signal.SIGKILL)

@@ -198,6 +198,6 @@ def test_a_worker_is_told_how_to_train(tmp_path):
         for words in (["worker", "tiny"], ["confirm", "tiny"], ["run", TASKS / "tiny.yaml"]):
             refused = CliRunner().invoke(cli, [*map(str, words), "--fuse", "2.5"]).exception
             assert str(refused).startswith("--fuse '2.5': auto, off or a number")
-        ended = run_command("worker", "tiny", "--studies", TASKS, "--fuse", "off", folder=folder)
+        ended = run_command("worker", "tiny", "--task-dir", TASKS, "--fuse", "off", folder=folder)
         assert (ended.code, ended.err) == (0, "")
         assert [engine["fuse"] for engine in reviewed(search)["engines"]] == ["off"]
