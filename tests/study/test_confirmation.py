@@ -21,7 +21,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study import confirmation
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import is_finished
 from lrsearch.training.solo import SoloTraining
@@ -75,7 +75,7 @@ def searched(database, values, *, kinds=(), running=0, stop=False, **changes):
             if row is None:
                 break
             claim = Claim(id=row.id, attempt=1, worker="host:1:1")
-            trial_id, _ = optuna_rows.start_trial(connection, search.study_id, row.ticket)
+            trial_id, _ = gate.writer(connection).start_trial(search.study_id, row.ticket)
             trials.attach(connection, claim, trial_id=trial_id, number=number)
             trials.link(connection, claim, RECIPE)
             if number >= len(values) - running:
