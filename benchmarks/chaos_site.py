@@ -17,7 +17,7 @@ from chaos_fleet import Fleet
 from sqlalchemy import Connection, func, make_url, select
 from sqlalchemy.exc import OperationalError
 
-from lrsearch.spec.study_spec import StudySpec
+from lrsearch import StudySpec
 from lrsearch.storage import tables
 from lrsearch.storage.database import Database, Location
 from lrsearch.study.create import create_study
@@ -47,7 +47,7 @@ def spec_of(trials: int, seed: int, checkpoints: Path, *, fused: bool = False) -
             "name": STUDY,
             "task": "chaos_task.py:task_in_float64" if fused else "chaos_task.py:task",
             "epochs": EPOCHS,
-            "budget": {"trials": trials, "total_epochs": 2 * trials * EPOCHS},
+            "budget": {"trials": trials, "epochs": 2 * trials * EPOCHS},
             "pruning": {"eta": 2, "rungs": [0.25, 0.5]},
             "confirm": {"top": 3},
             "space": {

@@ -6,8 +6,8 @@ from dataclasses import replace
 from duel_methods import Found, Method, default_spec, recommended, run_study
 from duel_training import Problem
 
+from lrsearch import LrsearchError
 from lrsearch.catalog.domains import Range
-from lrsearch.errors import LrsearchError
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.textbook import textbook_recipes
@@ -83,7 +83,7 @@ def _record_wrong(problem: Problem, search: OpenStudy, factor: float) -> None:
         found += 1
     if not found:
         raise HardshipError(
-            f"--hardship wrong-range-test: at {search.spec.budget.total_epochs:g} epochs the study "
+            f"--hardship wrong-range-test: at {search.spec.budget.epochs:g} epochs the study "
             f"has no range test; take a larger --budget or another task"
         )
 

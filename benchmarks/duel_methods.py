@@ -11,9 +11,8 @@ import optuna
 import torch
 from duel_training import Problem
 
-from lrsearch.errors import StudyError
+from lrsearch import StudyError, StudySpec
 from lrsearch.report.summary import summarize
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
@@ -81,7 +80,7 @@ def run_study(
 
 def default_spec(problem: Problem, seed: int, budget: int, **fields: Any) -> StudySpec:
     """A study of so many trial equivalents in all; what is not among `fields` is the default."""
-    return problem.spec(budget={"total_epochs": budget * problem.epochs}, seed=seed, **fields)
+    return problem.spec(budget={"epochs": budget * problem.epochs}, seed=seed, **fields)
 
 
 def recommended(study: Mapping[str, Any], method: str, budget: int) -> Found:

@@ -63,7 +63,7 @@ def due(
     most = _most_runs(spec, study, runs, horizon)
     setting = Setting(
         runs=min(spec.confirm.runs or MOST_RUNS, most),
-        top=spec.confirm.top,
+        top=spec.confirm.candidates,
         baseline=look_up.baseline(),
         has_test=has_test,
         tolerance=spec.tolerance,

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from lrsearch.fusing.fuse_option import MOST_AT_ONCE
+from lrsearch.plain_data import Document
 
 #: Fused training is taken from this gain over one by one: beneath it lies what is lost where trials
 #: do not fill all places, and the noise of a calibration (a tenth, measured).
@@ -109,7 +110,7 @@ class Choice:
             device=row.device,
         )
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Document:
         """What is recorded with a study."""
         fields = {name: value for name, value in asdict(self).items() if name in RECORDED}
         return {**fields, "timings": {str(size): t for size, t in self.timings.items()}}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from lrsearch.report.rows import OptimizerRangeTest, Trial
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.records import ConfirmationRecord, StudyRecord
 
 
@@ -63,11 +64,16 @@ def seconds_spent(
     )
 
 
-def budget_of(study: StudyRecord, elapsed: float) -> tuple[BudgetPart, ...]:
-    """The budgets that the study has; `elapsed` are seconds since its first trial began."""
-    parts = (
+def budget_of(study: StudyRecord, spec: StudySpec, elapsed: float) -> tuple[BudgetPart, ...]:
+    """The budgets that the study has; `elapsed` are seconds since its first trial began.
+
+    A budget in runs counts the epochs of so many full trials.
+    """
+    horizon = spec.horizon_epochs(study.steps_per_epoch)
+    parts: tuple[tuple[str, float | None, float], ...] = (
         ("trials", study.trials_total, study.trials_used),
-        ("total_epochs", study.epochs_total, study.epochs_used),
+        ("runs", spec.budget.runs, study.epochs_used / horizon),
+        ("epochs", study.epochs_total, study.epochs_used),
         ("time", study.seconds_total, elapsed),
     )
     return tuple(

@@ -74,7 +74,7 @@ class Report:
 
     @cached_property
     def budget(self) -> tuple[BudgetPart, ...]:
-        return budget_of(self.study, self.elapsed)
+        return budget_of(self.study, self.spec, self.elapsed)
 
     @cached_property
     def epochs(self) -> Parts:

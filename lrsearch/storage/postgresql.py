@@ -26,8 +26,7 @@ SCHEMA = "lrsearch"
 #: An unreachable server is reported within 5 seconds at start, name resolution included.
 CONNECT_TIMEOUT_SECONDS = 3
 #: What the server may take for a statement, waiting for locks included. A worker's take
-#: milliseconds; a minute means that another transaction
-#: holds the study.
+#: milliseconds; a minute means that another transaction holds the study.
 STATEMENT_SECONDS = 60
 #: A worker that was stopped within a transaction, by SIGSTOP or with its machine, holds the study's
 #: row no longer than that. Workers' transactions compute nothing between their statements.

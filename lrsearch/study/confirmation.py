@@ -151,12 +151,12 @@ def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
                 f"--runs {runs or 1} is beyond a quarter of the study's trials; at most {most}"
             )
         old = spec.confirm or Confirm()
-        new = Confirm(top=top or old.top, runs=runs or old.runs)
+        new = Confirm(candidates=top or old.candidates, runs=runs or old.runs)
         if new != spec.confirm:
             fit = _runs_left(study, spec.horizon_epochs(search.steps_per_epoch))
             if (runs or 1) > fit:
                 raise StudyError(
-                    f"--runs {runs or 1}: what is left of budget.total_epochs is enough for {fit}"
+                    f"--runs {runs or 1}: what is left of the budget's epochs is enough for {fit}"
                 )
             confirmations.clear(connection, search.study_id)
             definition = spec.model_copy(update={"confirm": new}).to_dict()

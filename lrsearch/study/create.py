@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from lrsearch.confirmation.budget import paid_runs
 from lrsearch.errors import StudyError
 from lrsearch.range_test.plan import range_plan
 from lrsearch.recipe.recipe import without_fused
@@ -54,7 +55,7 @@ def create_study(
     with explained(database), database.begin() as connection:
         if studies.lock(connection, row.study_id).name != spec.name:
             raise StudyError(f"study {spec.name!r} was extended just now; run the same again")
-        continue_with(connection, row.study_id, spec)
+        continue_with(connection, row.study_id, spec, row.steps_per_epoch)
     return OpenStudy.open(database, spec.name), False
 
 
@@ -63,17 +64,20 @@ def _stored(database: Database, name: str) -> StudyRecord | None:
         return studies.by_name(connection, name)
 
 
-def _budget(spec: StudySpec) -> dict[str, Any]:
+def _budget(spec: StudySpec, steps_per_epoch: int) -> dict[str, Any]:
     return {
         "trials_total": spec.budget.trials,
-        "epochs_total": spec.budget.total_epochs,
+        "epochs_total": spec.budget.most_epochs(spec.horizon_epochs(steps_per_epoch)),
         "seconds_total": spec.budget.time,
     }
 
 
-def continue_with(connection: Connection, study_id: int, spec: StudySpec) -> None:
+def continue_with(
+    connection: Connection, study_id: int, spec: StudySpec, steps_per_epoch: int
+) -> None:
     """Let budget, confirmation and notes of a study follow `spec`, whose identity is the same."""
-    studies.change(connection, study_id, definition=spec.to_dict(), **_budget(spec))
+    budget = _budget(spec, steps_per_epoch)
+    studies.change(connection, study_id, definition=spec.to_dict(), **budget)
 
 
 def _make_study(
@@ -124,7 +128,7 @@ def insert_study(
         "code": dict(loaded.code),
         "versions": {name: version(name) for name in ("lrsearch", "torch", "optuna")},
         "steps_per_epoch": steps_per_epoch,
-        **_budget(spec),
+        **_budget(spec, steps_per_epoch),
     }
     studies.create(connection, values)
     return study_id
@@ -188,11 +192,9 @@ def _enqueue_textbook(
 
 
 def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
-    """As many as the spec says, but at most a quarter of the trials, rounded up."""
-    trials: float | None = spec.budget.trials
-    if trials is None and spec.budget.total_epochs is not None:
-        trials = spec.budget.total_epochs // spec.horizon_epochs(steps_per_epoch)
-    return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
+    """As many as the spec says, but at most a quarter of the trials or runs, rounded up."""
+    paid = paid_runs(spec, spec.horizon_epochs(steps_per_epoch))
+    return spec.textbook if paid is None else min(spec.textbook, math.ceil(math.floor(paid) / 4))
 
 
 def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[PlannedTest]:
@@ -226,6 +228,6 @@ def changed_code(spec: StudySpec, loaded: LoadedTask, code: Mapping[str, str]) -
     """A line about task files that are not those of the study, where the spec refuses that."""
     names = {*code, *loaded.code}
     changed = sorted(name for name in names if code.get(name) != loaded.code.get(name))
-    if not changed or spec.code != "refuse":
+    if not changed or spec.on_code_change != "refuse":
         return []
-    return [f"code of {', '.join(changed)} (code: warn in the file goes on)"]
+    return [f"code of {', '.join(changed)} (on_code_change: warn in the file goes on)"]

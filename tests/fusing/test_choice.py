@@ -129,7 +129,7 @@ def test_a_choice_in_a_line_and_in_a_row():
     assert fused.line == (
         "fuse=on engine=fused K=8 speedup=1.9x over one by one (probe 0.4 s, calibration 1.1 s)"
     )
-    assert Choice.from_row(fused.to_row()) == fused
+    assert Choice.from_row(SimpleNamespace(**fused.to_row())) == fused
     solo = Choice(engine="solo", size=1, reason="aten::lstm.input has no batching rule")
     assert solo.line == 'fuse=off engine=solo reason="aten::lstm.input has no batching rule"'
     given = Choice(engine="fused", size=8, reason="--fuse 8")

@@ -184,7 +184,7 @@ def test_hindsight_is_a_section_of_page_and_markdown(mixed):
 def test_the_plan_is_what_the_budget_bounds(database):
     plan = load(make_study(database, budget={"trials": 20}, confirm={"runs": 2})).plan
     assert (plan.search, plan.confirm) == (80.0, 8.0)
-    epochs = load(make_study(database, name="epochs", budget={"total_epochs": 20})).plan
+    epochs = load(make_study(database, name="epochs", budget={"epochs": 20})).plan
     assert (epochs.search, epochs.confirm) == (20.0, 0)
     assert load(make_study(database, name="time", budget={"time": "20m"})).plan.search is None
 

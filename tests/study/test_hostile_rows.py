@@ -198,7 +198,7 @@ def test_hostile_confirmation_runs_end(database, statement):
     work(search)
     with database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
-    assert {run["state"] for run in runs} <= {"complete", "diverged", "failed"}
+    assert {run.state for run in runs} <= {"complete", "diverged", "failed"}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_hostile_range_tests_are_passed_over(database, trap, field, value):
 def change_definition(search, **changes):
     with search.database.begin() as connection:
         row = studies.by_id(connection, search.study_id)
-        definition = {**row["definition"], **changes}
+        definition = {**row.definition, **changes}
         studies.change(connection, search.study_id, definition=definition)
 
 

@@ -124,7 +124,7 @@ def test_its_epochs_move_from_reserved_to_used(search):
 
 def test_total_epochs_are_not_exceeded(database):
     total = 1600.0
-    search = make_study(database, range_test="auto", budget={"total_epochs": total})
+    search = make_study(database, range_test="auto", budget={"epochs": total})
     planned = study_of(search).epochs_reserved
     assert 0 < planned <= 0.03 * total
     rows = [search.claim_range_test("a:1:1") for _ in range(2)]
@@ -326,7 +326,7 @@ def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
         inside = [low <= row["recipe"]["optimizer"]["lr"] <= high for row in first]
         assert sum(inside) >= 7
         study = study_of(one)
-        spent = sum(row.epochs for row in first) + test.epochs
+        spent = sum(row["epochs"] for row in first) + test.epochs
         assert study.epochs_used == pytest.approx(spent)
         assert study.epochs_reserved == pytest.approx(0, abs=1e-9)
 

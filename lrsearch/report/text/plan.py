@@ -12,14 +12,18 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     """What the study will train at most, in epochs, and in hours where an epoch was timed."""
     space = spec.space
     trials = "trials" if plan.trials is None else f"{plan.trials} trials"
+    if plan.trials is None and plan.expected_trials is not None:
+        trials = f"about {plan.expected_trials} trials"
     lines = [
         f"study {spec.name}: {trials} of {amount(plan.horizon)} epochs over "
         f"{', '.join(space.optimizers)} x {', '.join(space.schedules)}",
         f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
         f"{_epochs(plan.confirm)} of confirmation, {_range_test(plan)}",
     ]
-    if plan.total_epochs is not None:
-        lines[1] += f"; never more than {_epochs(plan.total_epochs)} together"
+    if plan.most_epochs is not None:
+        lines[1] += f"; never more than {_epochs(plan.most_epochs)} together"
+        if plan.runs is not None:
+            lines[1] += f", those of {plan.runs} full runs"
     if seconds_per_epoch is not None:
         line = f"time: {seconds_per_epoch:.3g} s an epoch on one worker"
         if plan.total is not None:
