@@ -140,7 +140,7 @@ def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(databa
     assert is_finished(search)
     winner, rival = confirmation.confirmed(search)
     assert {winner.trial, rival.trial} == {7, 13}
-    assert len(winner.values) == len(rival.values) == 4
+    assert winner.n == rival.n == 4
     assert winner.reasons.tied_with == (rival.trial,)
 
 

@@ -89,10 +89,9 @@ def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab,
     assert (engine["engine"], engine["size"], engine["fuse"]) == ("fused", 8, "auto")
     assert engine["speedup"] == pytest.approx(1 / 0.3)
     title = "fused, 8 trials at once: 3.3x over one by one"
-    assert f"engine: {title} ({engine['device']})" in study_text(summary)
-    assert page.engines(load_report(database, "tiny", [])) == (
-        f"Trained {title}; on {engine['device']}.",
-    )
+    report = load_report(database, "tiny")
+    assert f"engine: {title} ({engine['device']})" in study_text(report)
+    assert page.engines(report) == (f"Trained {title}; on {engine['device']}.",)
 
 
 def test_another_study_of_the_same_task_takes_the_timings_with_a_quarter_of_its_own(database, lab):
