@@ -1,1 +1,1 @@
-"""One module for each version of the schema, by number."""
+"""The revisions of the schema, in their order."""
