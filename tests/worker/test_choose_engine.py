@@ -1,6 +1,7 @@
 """What workers choose to train with is recorded with the study, on SQLite and on PostgreSQL."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -116,15 +117,17 @@ def test_a_changed_budget_asks_anew(database, lab):
 
 def test_what_a_quicker_worker_recorded_stands(database):
     search = study(database)
-    key = dict.fromkeys((*engines.KEY, "wanted"), "x")
-    values = {"budget": "32 trials", **rules.Choice(engine="solo", size=1, reason="no").to_row()}
-    values = {name: value for name, value in values.items() if name not in engines.KEY}
-    with database.begin() as connection:
-        first = engines.record(connection, search.study_id, key, values)
-        later = engines.record(connection, search.study_id, key, {**values, "size": 4})
-        assert later == first
-        anew = {**values, "size": 4, "budget": "64 trials"}
-        assert engines.record(connection, search.study_id, key, anew)["size"] == 4
+    key = engines.MeasurementKey(task="x", setting="x", device="x", precision="fp32", torch="x")
+    alone = rules.Choice(engine="solo", size=1, reason="no", device="x")
+
+    def record(size, budget):
+        row = replace(alone, size=size).to_row()
+        with database.begin() as connection:
+            return engines.record(connection, search.study_id, key, row, fuse="auto", budget=budget)
+
+    first = record(1, "32 trials")
+    assert record(4, "32 trials") == first
+    assert record(4, "64 trials").size == 4
 
 
 def test_what_cannot_be_fused_is_tried_once(database, lab):
@@ -197,6 +200,6 @@ def test_a_worker_is_told_how_to_train(tmp_path):
         for words in (["worker", "tiny"], ["confirm", "tiny"], ["run", TASKS / "tiny.yaml"]):
             refused = CliRunner().invoke(cli, [*map(str, words), "--fuse", "2.5"]).exception
             assert str(refused).startswith("--fuse '2.5': auto, off or a number")
-        ended = run_command("worker", "tiny", "--studies", TASKS, "--fuse", "off", folder=folder)
+        ended = run_command("worker", "tiny", "--task-dir", TASKS, "--fuse", "off", folder=folder)
         assert (ended.code, ended.err) == (0, "")
         assert [engine["fuse"] for engine in reviewed(search)["engines"]] == ["off"]
