@@ -21,8 +21,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from lrsearch import StudySpec
+from lrsearch.confirmation import recommendation
 from lrsearch.confirmation.plan import Setting, next_runs
-from lrsearch.confirmation.recommendation import summary
 from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.confirmation.statistics import interval
 
@@ -113,16 +113,16 @@ def confirmed(study: Study, runs: int) -> Outcome:
     while due := next_runs(setting, candidates, ended):
         ended += [_ended(study, run) for run in due]
     trials = {number: Trial(value=value) for number, value in enumerate(study.values)}
-    first = summary(ended, trials, SPEC)[0]
-    rival = first["runner_up"]
+    first = recommendation.judged(ended, trials, SPEC)[0]
+    rival = None if first.reasons is None else first.reasons.runner_up
     return Outcome(
-        chosen=first["trial"],
-        mean=first["mean"],
-        ci95=first["ci95"],
-        n=first["n"],
+        chosen=first.trial,
+        mean=first.mean,
+        ci95=first.ci95,
+        n=first.n,
         spent=len(ended),
-        tied=None if rival is None else rival["tied"],
-        fresh=rival is not None and rival["round"] == "report",
+        tied=None if rival is None else rival.tied,
+        fresh=rival is not None and rival.round == "report",
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import sqrt
 from statistics import fmean, stdev
+from types import MappingProxyType
 
 from lrsearch.confirmation.basins import Trial, basins_of
 from lrsearch.confirmation.confirmed import Confirmed, Optimism, Reasons, RunnerUp
@@ -43,7 +44,7 @@ def judged(
     runs: Sequence[Run],
     trials: Mapping[int, Trial],
     spec: StudySpec,
-    basins: Mapping[int, float | None],
+    basins: Mapping[int, float | None] = MappingProxyType({}),
 ) -> tuple[Confirmed, ...]:
     """The same with trials, and the decades of learning rate around them, by their numbers."""
     reported = [run for run in runs if run.round == REPORT]

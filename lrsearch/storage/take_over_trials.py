@@ -94,7 +94,7 @@ def take_over(
     ]
     connection.execute(insert(trials), rows)
     query = select(trials.c.ticket, trials.c.id).where(trials.c.study_id == study_id)
-    ids = dict(connection.execute(query).tuples().all())
+    ids = {row.ticket: row.id for row in connection.execute(query)}
     pairs = [{"old": item.row.id, "new": ids[item.ticket]} for item in taken]
     _copy(connection, curves, pairs, {})
     if with_rungs:

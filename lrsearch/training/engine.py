@@ -5,14 +5,11 @@ from typing import Protocol
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.training.failures import CohortError
 from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
-
-__all__ = ["CohortError", "Engine", "SoloEngine", "epoch_end"]
 
 
 class Engine(Protocol):

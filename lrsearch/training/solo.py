@@ -4,14 +4,13 @@ import time
 from collections.abc import Iterator
 
 import torch
-from torch.nn.parameter import is_lazy
 from torch.utils._pytree import PyTree
 
-from lrsearch.errors import TaskError, describe
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import Layout
+from lrsearch.training.model import make_model
 from lrsearch.training.scoring import score_average, score_raw
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
@@ -112,22 +111,3 @@ class SoloTraining(TrialTraining):
 
 def _in_order(model: torch.nn.Module, views: dict[str, torch.Tensor]) -> list[torch.Tensor]:
     return [views[name] for name, p in model.named_parameters() if p.requires_grad]
-
-
-def make_model(task: Task, device: torch.device) -> torch.nn.Module:
-    """A new model on the device, weights drawn from torch's global generator."""
-    try:
-        model = task.model()
-    except Exception as error:
-        raise TaskError(f"the task's model() raised {describe(error)}") from error
-    if not isinstance(model, torch.nn.Module):
-        raise TaskError(f"the task's model() gave {type(model).__name__}, but a Module is needed")
-    if not any(p.requires_grad for p in model.parameters()):
-        raise TaskError("the task's model has no parameter to train")
-    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
-    if lazy:
-        raise TaskError(
-            f"the task's model() gave a lazy module, {lazy[0]} has no shape; run the model on a "
-            f"batch in model()"
-        )
-    return model.to(device)

@@ -12,8 +12,8 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
 from lrsearch.training.calibrated_loss import check_cross_entropy
 from lrsearch.training.data import make_splits, make_test
+from lrsearch.training.model import make_model
 from lrsearch.training.precision import autocast
-from lrsearch.training.solo import make_model
 from lrsearch.training.start import steps_per_epoch
 
 T = TypeVar("T")

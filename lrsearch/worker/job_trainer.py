@@ -2,8 +2,8 @@
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.training.engine import CohortError, Engine, SoloEngine
-from lrsearch.training.failures import TrialFailedError, failures
+from lrsearch.training.engine import Engine, SoloEngine
+from lrsearch.training.failures import CohortError, TrialFailedError, failures
 from lrsearch.training.fused.cohort import Cohort
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.leased_job import LeasedJob

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from lrsearch.fusing.choice import Choice
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import LostTrialError
-from lrsearch.training.engine import CohortError, Engine
-from lrsearch.training.failures import TrialFailedError, failures
+from lrsearch.training.engine import Engine
+from lrsearch.training.failures import CohortError, TrialFailedError, failures
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState

@@ -1,6 +1,7 @@
 """The budget adviser and the warnings about edges: pure functions of a study's trials."""
 
 import random
+from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 
@@ -8,10 +9,20 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from ramps import make_ramp, make_result
 from tiny_studies import ask, curve_row, ended, make_study
 
-from lrsearch.advice.lr_edges import divergence_edge, range_edge, stability_edge
-from lrsearch.advice.more_trials import LEAST_TRIALS, expected_best, gain_of_doubling
+from lrsearch.advice.lr_edges import (
+    RangeEdge,
+    StabilityEdge,
+    divergence_edge,
+    range_edge,
+    stability_edge,
+)
+from lrsearch.advice.more_trials import LEAST_TRIALS, Gain, expected_best, gain_of_doubling
+from lrsearch.range_test.analysis import Spread
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.review import Advice, Warned
 from lrsearch.report.summary import reviewed
 from lrsearch.report.text.review import gain_line, warning_lines
 from lrsearch.space.parse import parse_space
@@ -77,8 +88,9 @@ SPACE = parse_space(
 )
 
 
-def recipe(name, lr, **optimizer):
-    return {"optimizer": {"name": name, "lr": lr, **optimizer}, "params": {}, "batch_size": 64}
+def recipe(name, lr, batch_size=64, **optimizer):
+    fields = {"name": name, "lr": lr, **optimizer}
+    return Recipe.from_dict({"optimizer": fields, "batch_size": batch_size})
 
 
 @pytest.mark.parametrize(
@@ -125,8 +137,8 @@ def test_an_edge_is_at_the_recipes_own_momentum_and_batch_size():
     domain = SPACE.optimizers["sgd"]["lr"]
     for momentum, batch, scale in ((0.9, 64, 1.0), (0.99, 64, 10.0), (0.9, 32, 2.0)):
         top = domain.high / scale
-        near = {**recipe("sgd", 0.9 * top, momentum=momentum), "batch_size": batch}
-        far = {**recipe("sgd", 0.3 * top, momentum=momentum), "batch_size": batch}
+        near = recipe("sgd", 0.9 * top, batch, momentum=momentum)
+        far = recipe("sgd", 0.3 * top, batch, momentum=momentum)
         assert range_edge(near, SPACE).edge == pytest.approx(top)
         assert range_edge(far, SPACE) is None
 
@@ -161,8 +173,12 @@ def test_the_stability_edge_is_the_trials_or_else_the_range_tests():
     trained = [(recipe("sgd", 0.01, momentum=0.9), False), (recipe("adamw", 0.02), True)]
     # At momentum 0.99 a tenth of the lr goes as far.
     diverged = [(recipe("sgd", 0.015, momentum=0.99), True)]
-    tested = {"edge": {"median": 0.2}, "optimizer": {"name": "sgd", "momentum": 0.9}}
-    tested["batch_size"] = 64
+    tested = replace(
+        make_result(make_ramp(1e-2, 1.0), optimizer="sgd"),
+        optimizer={"name": "sgd", "momentum": 0.9},
+        batch_size=64,
+        edge=Spread(low=0.2, median=0.2, high=0.2),
+    )
     found = stability_edge(mine, SPACE, trained + diverged, tested)
     assert (found.edge, found.diverged) == (pytest.approx(0.15), 1)
     found = stability_edge(mine, SPACE, trained, tested)
@@ -175,44 +191,39 @@ def test_the_stability_edge_is_the_trials_or_else_the_range_tests():
 
 # Words
 
-GAIN = {"trials": 60, "expected": 0.003, "ci95": [0.0, 0.008]}
+GAIN = Gain(trials=60, expected=0.003, high=0.008)
 
 
 @pytest.mark.parametrize(
-    ("advice", "end"),
+    ("seed_sd", "end"),
     [
-        ({"gain": GAIN, "seed_sd": None}, "(95 %: 0 to 0.008)."),
-        ({"gain": GAIN, "seed_sd": 0.0}, "(95 %: 0 to 0.008)."),
-        (
-            {"gain": GAIN, "seed_sd": 0.01},
-            "less than the noise of a seed (standard deviation 0.01).",
-        ),
-        (
-            {"gain": GAIN, "seed_sd": 0.001},
-            "more than the noise of a seed (standard deviation 0.001).",
-        ),
+        (None, "(95 % interval 0 to 0.008)."),
+        (0.0, "(95 % interval 0 to 0.008)."),
+        (0.01, "less than the noise of a seed (standard deviation 0.01)."),
+        (0.001, "more than the noise of a seed (standard deviation 0.001)."),
     ],
     ids=["no seeds", "no noise", "less", "more"],
 )
-def test_the_gain_is_set_beside_the_noise_of_a_seed(advice, end):
-    line = gain_line(advice, "val_loss")
-    assert line.startswith("Twice the trials would be expected to gain 0.003 in val_loss")
+def test_the_gain_is_set_beside_the_noise_of_a_seed(seed_sd, end):
+    line = gain_line(Advice(gain=GAIN, seed_sd=seed_sd, warnings=()), "val_loss")
+    assert line.startswith("Twice as many trials are expected to improve val_loss by 0.003")
     assert line.endswith(end)
 
 
 def test_a_warning_says_where_and_what_to_do():
-    about = {"trial": 3, "optimizer": "sgd", "lr": 0.9}
     text = "sgd: {lr: {low: 0.001, high: 10, log: true}}"
-    warnings = [
-        {"kind": "range", **about, "side": "high", "edge": 1.0, "line": text},
-        {"kind": "stability", **about, "edge": 1.2, "diverged": 4},
-        {"kind": "stability", **about, "edge": 1.2, "diverged": 0},
+    edges = [
+        RangeEdge(side="high", edge=1.0, line=text),
+        StabilityEdge(edge=1.2, diverged=4),
+        StabilityEdge(edge=1.2, diverged=0),
     ]
-    wide, fragile, tested = warning_lines({"warnings": warnings})
+    warnings = tuple(Warned(trial=3, optimizer="sgd", lr=0.9, edge=edge) for edge in edges)
+    advice = Advice(gain=None, seed_sd=None, warnings=warnings)
+    wide, fragile, tested = warning_lines(advice)
     assert "upper end of the range" in wide
     assert wide.endswith(text)
     assert "from 1.2 on 4 trials diverged" in fragile
-    assert "from 1.2 on the range test's loss climbs" in tested
+    assert "from 1.2 on the loss of the range test climbs" in tested
 
 
 # A study

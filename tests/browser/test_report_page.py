@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
-from tiny_studies import ask, curve_row, ended, make_study
+from tiny_studies import LEASE, ask, curve_row, ended, make_study
 
+from lrsearch.confirmation.runs import REPORT, WINNER, PlannedRun
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import load_report
 from lrsearch.report.page import write_report
-from lrsearch.report.text import page as text_page
-from lrsearch.storage import curves
+from lrsearch.report.text import format
+from lrsearch.storage import confirmations, curves
+from lrsearch.storage.ends import ConfirmationEnd
 from lrsearch.study.prepare_database import open_database
 from lrsearch.trial.states import TrialState
 
@@ -39,21 +42,29 @@ def written(tmp_path_factory):
     finish(search, TrialState.FAILED, [], reason="RuntimeError: " + "x" * 300)
     finish(search, TrialState.PRUNED, [1.0, 0.9])
     trials = [finish(search, TrialState.COMPLETE, [1.0, 0.2 + 0.1 * i]) for i in range(3)]
-    confirmed = {
-        "trial": trials[1].number,
-        "role": "winner",
-        "mean": 0.31,
-        "ci95": [0.26, 0.36],
-        "n": 9,
-        "tied": False,
-        "failed": 0,
-        "values": [0.31] * 9,
-        "metrics": {"mae": 0.4},
-        "recipe": trials[1].recipe.to_dict(),
-    }
-    report = load_report(database, search.name, [confirmed])
+    confirm(search, trials[1].number)
+    report = load_report(database, search.name, with_curves=True)
     database.close()
     return report, write_report(report, folder / "page")
+
+
+def confirm(search, number):
+    """Nine runs of a trial with fresh seeds."""
+    with search.database.begin() as connection:
+        runs = [
+            PlannedRun(round=REPORT, role=WINNER, number=number, seed=seed) for seed in range(1, 10)
+        ]
+        confirmations.add(connection, search.study_id, runs)
+        for i in range(len(runs)):
+            run = confirmations.claim(connection, search.study_id, "a:1:1", LEASE)
+            end = ConfirmationEnd(
+                state=TrialState.COMPLETE,
+                epochs=4.0,
+                seconds=1.0,
+                value=0.30 + 0.01 * (i % 3),
+                metrics={"mae": 0.4},
+            )
+            assert confirmations.record(connection, run, end)
 
 
 def finish(search, state, losses, reason=None):
@@ -104,8 +115,8 @@ def test_the_console_is_silent_and_nothing_is_fetched(page, written):
 
 
 def test_the_answer_is_visible_without_scrolling(page, written, viewport):
-    recipe = page.get_by_text(written[0].winner().recipe.title(), exact=True).first
-    score = page.get_by_text(text_page.mean(written[0].winner())).first
+    recipe = page.get_by_text(Recipe.from_dict(written[0].winner.recipe).title(), exact=True).first
+    score = page.get_by_text(format.mean(written[0].winner.mean, written[0].winner.ci95)).first
     for element in (recipe, score):
         assert element.is_visible()
         box = element.bounding_box()
@@ -122,7 +133,7 @@ def test_no_content_is_wider_than_the_window(page, viewport):
 
 def test_every_plot_is_drawn_for_the_scheme(page, scheme):
     images = page.locator("img").all()
-    assert len(images) == 4
+    assert len(images) == 5
     for image in images:
         assert image.evaluate("image => image.complete && image.naturalWidth > 500")
         shown = image.evaluate("image => image.currentSrc")

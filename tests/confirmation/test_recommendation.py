@@ -13,18 +13,18 @@ from stored import curve_record
 from tiny_studies import tiny_spec
 
 from lrsearch.confirmation.candidates import Candidate, ranked, smoothed_score
+from lrsearch.confirmation.confirmed import Optimism, RunnerUp
 from lrsearch.confirmation.lr_tolerance import LrTrial, width
-from lrsearch.confirmation.recommendation import summary
+from lrsearch.confirmation.recommendation import judged
 from lrsearch.confirmation.runs import REPORT
 from lrsearch.confirmation.statistics import (
     difference,
     interval,
     pooled_spread,
     signed_rank,
+    t_quantile,
     verdict,
 )
-from lrsearch.report.text.answer import recipe_text
-from lrsearch.report.text.confirmation import sentences
 
 MINIMIZE = tiny_spec()
 MAXIMIZE = tiny_spec(objective={"metric": "mae", "direction": "maximize"})
@@ -39,6 +39,23 @@ samples = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=30).filter(lambda 
 def test_the_interval_is_scipys(values):
     expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     assert interval(values) == pytest.approx((expected.low, expected.high), rel=1e-9, abs=1e-9)
+
+
+@given(st.sampled_from([0.5, 0.9, 0.95, 0.99, 0.999]), st.integers(1, 500))
+def test_the_quantiles_of_t_are_scipys(confidence, degrees):
+    expected = stats.t.ppf((1 + confidence) / 2, degrees)
+    assert t_quantile(confidence, degrees) == pytest.approx(expected, rel=1e-9)
+
+
+steps = st.sampled_from([-2.0, -1.0, 0.0, 0.5, 3.0]) | st.floats(-3, 3)
+
+
+@given(st.lists(steps, min_size=6, max_size=25).filter(any))
+def test_the_signed_rank_test_is_scipys(values):
+    sizes = {abs(value) for value in values}
+    method = "exact" if len(sizes) == len(values) and 0 not in sizes else "asymptotic"
+    expected = stats.wilcoxon(values, zero_method="zsplit", method=method).pvalue
+    assert signed_rank(values) == pytest.approx(expected, rel=1e-9)
 
 
 def test_too_few_values_say_nothing():
@@ -99,105 +116,101 @@ def reported(winner, rival=(), baseline=(), chose=(), **fields):
 
 def test_the_mean_is_of_the_reporting_runs_alone():
     runs = reported([1.0, 2.0, 4.0], chose=[(-100.0, -50.0)])
-    (winner,) = summary(runs, TRIALS, MINIMIZE)
-    assert winner["mean"] == pytest.approx(7 / 3)
-    assert winner["ci95"] == list(interval([1.0, 2.0, 4.0]))
-    assert (winner["trial"], winner["n"], winner["failed"]) == (7, 3, 0)
-    assert winner["recipe"] == TRIALS[7].recipe
-    assert winner["metrics"]["mae"] == pytest.approx(7 / 3)
+    (winner,) = judged(runs, TRIALS, MINIMIZE)
+    assert winner.mean == pytest.approx(7 / 3)
+    assert winner.ci95 == interval([1.0, 2.0, 4.0])
+    assert (winner.trial, winner.n, winner.failed) == (7, 3, 0)
+    assert winner.recipe == TRIALS[7].recipe
+    assert winner.metrics["mae"] == pytest.approx(7 / 3)
 
 
 def test_the_optimism_is_what_the_search_promised_too_much():
-    (winner,) = summary(reported([1.0, 1.0]), TRIALS, MINIMIZE)
-    assert winner["optimism"] == {"search": 0.5, "gap": 0.5, "percent": 50.0}
-    (winner,) = summary(reported([0.4, 0.4]), TRIALS, MAXIMIZE)
-    assert winner["optimism"]["percent"] == pytest.approx(25.0)
+    (winner,) = judged(reported([1.0, 1.0]), TRIALS, MINIMIZE)
+    assert winner.optimism == Optimism(search=0.5, gap=0.5, percent=50.0)
+    (winner,) = judged(reported([0.4, 0.4]), TRIALS, MAXIMIZE)
+    assert winner.optimism.percent == pytest.approx(25.0)
     cut_short = {**TRIALS, 7: trial(0.5, "pruned")}
-    assert summary(reported([1.0, 1.0]), cut_short, MINIMIZE)[0]["optimism"] is None
+    assert judged(reported([1.0, 1.0]), cut_short, MINIMIZE)[0].optimism is None
 
 
 def test_a_constant_lead_is_no_tie_however_much_the_seeds_differ():
     winner = [1.0, 5.0, 9.0, 13.0]
-    first, second = summary(reported(winner, baseline=[1.1, 5.11, 9.1, 13.09]), TRIALS, MINIMIZE)
-    assert not first["tied"]
-    assert not second["tied"]
-    first, second = summary(reported(winner, baseline=[1.1, 4.8, 9.3, 12.9]), TRIALS, MINIMIZE)
-    assert first["tied"]
-    assert second["tied"]
-    assert first["tied_with"] == [0]
+    first, second = judged(reported(winner, baseline=[1.1, 5.11, 9.1, 13.09]), TRIALS, MINIMIZE)
+    assert not first.tied
+    assert not second.tied
+    first, second = judged(reported(winner, baseline=[1.1, 4.8, 9.3, 12.9]), TRIALS, MINIMIZE)
+    assert first.tied
+    assert second.tied
+    assert first.reasons.tied_with == (0,)
 
 
 def test_a_lead_within_the_tolerance_is_a_tie():
     spec = tiny_spec(tolerance=0.2)
-    first, *_ = summary(reported([1.0, 5.0, 9.0], [1.1, 5.11, 9.1]), TRIALS, spec)
-    assert first["tied_with"] == [8]
+    first, *_ = judged(reported([1.0, 5.0, 9.0], [1.1, 5.11, 9.1]), TRIALS, spec)
+    assert first.reasons.tied_with == (8,)
 
 
 def test_a_seed_that_failed_is_left_out_of_mean_and_pairs():
     runs = reported([1.0, None, 3.0], baseline=[1.5, 2.5, None])
-    winner, baseline = summary(runs, TRIALS, MINIMIZE)
-    assert (winner["n"], winner["failed"], winner["mean"]) == (2, 1, 2.0)
-    assert (baseline["n"], baseline["failed"], baseline["mean"]) == (2, 1, 2.0)
-    assert baseline["difference"]["n"] == 1
-    assert winner["tied"]  # one pair tells nothing
+    winner, baseline = judged(runs, TRIALS, MINIMIZE)
+    assert (winner.n, winner.failed, winner.mean) == (2, 1, 2.0)
+    assert (baseline.n, baseline.failed, baseline.mean) == (2, 1, 2.0)
+    assert baseline.difference.n == 1
+    assert winner.tied  # one pair tells nothing
 
 
 def test_a_recipe_that_failed_every_seed_is_not_confirmed():
-    assert summary(reported([None, None]), TRIALS, MINIMIZE) == []
-    (only,) = summary(reported([None, None], [1.0, 2.0]), TRIALS, MINIMIZE)
-    assert only["trial"] == 8
-    assert only["why"] == "trial 7, which led the choice, failed on fresh seeds"
+    assert judged(reported([None, None]), TRIALS, MINIMIZE) == ()
+    (only,) = judged(reported([None, None], [1.0, 2.0]), TRIALS, MINIMIZE)
+    assert only.trial == 8
+    assert only.reasons.why == "trial 7, which led the choice, failed on fresh seeds"
 
 
 def test_a_finalist_that_failed_a_fresh_seed_gives_way_to_one_that_did_not():
     winner, rival = [1.0, 1.1, 1.2, None], [2.0, 2.1, 2.2, 2.3]
-    first, second = summary(reported(winner, rival), TRIALS, MINIMIZE)
-    assert (first["trial"], second["trial"], second["failed"]) == (8, 7, 1)
-    assert first["why"] == "trial 7, which led the choice, failed on fresh seeds"
-    alone = summary(reported(winner, baseline=[2.0, 2.1, 2.2, 2.3]), TRIALS, MINIMIZE)
-    assert alone[0]["trial"] == 7
-
-
-@pytest.mark.parametrize("value", [2.0, 2.005, 1.995])
-def test_a_value_that_the_runs_repeat_was_neither_better_nor_worse(value):
-    first, *_ = summary(reported([2.0, 2.0]), {**TRIALS, 7: trial(value)}, MINIMIZE)
-    assert any("was within 1 % of the mean" in line for line in sentences(first))
+    first, second = judged(reported(winner, rival), TRIALS, MINIMIZE)
+    assert (first.trial, second.trial, second.failed) == (8, 7, 1)
+    assert first.reasons.why == "trial 7, which led the choice, failed on fresh seeds"
+    alone = judged(reported(winner, baseline=[2.0, 2.1, 2.2, 2.3]), TRIALS, MINIMIZE)
+    assert alone[0].trial == 7
 
 
 def test_a_baseline_that_is_the_runner_up_is_compared_on_the_fresh_seeds():
     chose = [(0, 1.0, 1.2), (1, 1.1, 1.3)]
     runs = [run(n, 90 + i, v) for i, *pair in chose for n, v in zip((7, 0), pair, strict=True)]
     runs += reported([1.0, 2.0, 3.0], baseline=[1.5, 2.6, 3.5])
-    first, baseline = summary(runs, TRIALS, MINIMIZE)
-    assert (first["runner_up"]["trial"], first["runner_up"]["round"]) == (0, "report")
-    assert first["runner_up"]["difference"] == baseline["difference"]
+    first, baseline = judged(runs, TRIALS, MINIMIZE)
+    assert (first.reasons.runner_up.trial, first.reasons.runner_up.round) == (0, "report")
+    assert first.reasons.runner_up.difference == baseline.difference
 
 
 @pytest.mark.parametrize("state", ["waiting", "running"])
 def test_nothing_is_reported_before_the_last_run_has_ended(state):
     runs = reported([1.0, 2.0])
     runs[1] = replace(runs[1], value=None, state=state)
-    assert summary(runs, TRIALS, MINIMIZE) == []
-    assert summary([run(7, 1, 0.5)], TRIALS, MINIMIZE) == []
+    assert judged(runs, TRIALS, MINIMIZE) == ()
+    assert judged([run(7, 1, 0.5)], TRIALS, MINIMIZE) == ()
 
 
 def test_of_two_finalists_the_difference_is_paired_with_its_p():
     winner, rival = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.1, 2.2, 3.3, 4.4, 5.5, 6.6]
-    first, second = summary(reported(winner, rival), TRIALS, MINIMIZE)
-    assert (first["trial"], second["role"]) == (7, "rival")
-    found = second["difference"]
-    assert found["mean"] == pytest.approx(0.35)
-    assert found["p"] == pytest.approx(2 / 64)
-    assert first["runner_up"] == {"trial": 8, "round": "report", "tied": False, "difference": found}
-    assert "better than trial 8" in first["why"]
+    first, second = judged(reported(winner, rival), TRIALS, MINIMIZE)
+    assert (first.trial, second.role) == (7, "rival")
+    found = second.difference
+    assert found.mean == pytest.approx(0.35)
+    assert found.p == pytest.approx(2 / 64)
+    assert first.reasons.runner_up == RunnerUp(
+        trial=8, round="report", tied=False, difference=found
+    )
+    assert "better than trial 8" in first.reasons.why
 
 
 def test_without_a_rival_in_the_report_the_runner_up_is_that_of_the_choice():
     chose = [(1.0, 1.1), (2.0, 1.9), (3.0, 3.2)]
-    (first,) = summary(reported([1.0, 2.0], chose=chose), TRIALS, MINIMIZE)
-    assert (first["runner_up"]["trial"], first["runner_up"]["round"]) == (8, "choose")
-    assert first["tied_with"] == [8]
-    assert first["why"] == "the best of 2 candidates on the seeds that chose"
+    (first,) = judged(reported([1.0, 2.0], chose=chose), TRIALS, MINIMIZE)
+    assert (first.reasons.runner_up.trial, first.reasons.runner_up.round) == (8, "choose")
+    assert first.reasons.tied_with == (8,)
+    assert first.reasons.why == "the best of 2 candidates on the seeds that chose"
 
 
 NEAR, FAR = [(1.0, 1.1), (1.2, 1.1)], [(1.0, 1.5), (1.0, 1.6)]
@@ -222,26 +235,26 @@ def test_of_equals_the_more_robust_then_the_cheaper_is_recommended(
     runs = [
         replace(run, seconds=seconds.get(run.number, 1.0)) for run in reported(*EVEN, chose=chose)
     ]
-    found = summary(runs, TRIALS, MINIMIZE, basins)
-    assert found[0]["trial"] == first
-    assert why in found[0]["why"]
-    assert [entry["tied"] for entry in found] == [True, True]
+    found = judged(runs, TRIALS, MINIMIZE, basins)
+    assert found[0].trial == first
+    assert why in found[0].reasons.why
+    assert [entry.tied for entry in found] == [True, True]
 
 
 @pytest.mark.parametrize("number", [8, 0])
 def test_whoever_beats_the_winner_on_fresh_seeds_is_recommended(number):
     winner, better = [2.0, 3.0, 4.0], [1.0, 2.1, 3.0]
     runs = reported(winner, better) if number == 8 else reported(winner, baseline=better)
-    first, second = summary(runs, TRIALS, MINIMIZE)
-    assert (first["trial"], second["trial"], second["tied"]) == (number, 7, False)
+    first, second = judged(runs, TRIALS, MINIMIZE)
+    assert (first.trial, second.trial, second.tied) == (number, 7, False)
     worse = reported(better, winner) if number == 8 else reported(better, baseline=winner)
-    assert summary(worse, TRIALS, MAXIMIZE)[0]["trial"] == number
+    assert judged(worse, TRIALS, MAXIMIZE)[0].trial == number
 
 
 def test_the_test_set_speaks_for_the_recommended():
     test = {"val_loss": 0.7}
     runs = [*reported([1.0, 2.0]), run(7, 9, 1.0, "test", "winner", test=test)]
-    assert summary(runs, TRIALS, MINIMIZE)[0]["test"] == test
+    assert judged(runs, TRIALS, MINIMIZE)[0].reasons.test == test
 
 
 # Candidates
@@ -315,17 +328,3 @@ def test_a_basin_does_not_depend_on_the_unit(values, factor):
 
 def test_means_are_pooled_within_recipes():
     assert pooled_spread([[1.0, 3.0], [11.0, 13.0], [7.0]]) == pytest.approx(2**0.5)
-
-
-@pytest.mark.parametrize("role", ["winner", "baseline"])
-def test_a_baseline_that_is_recommended_is_the_answer(role):
-    led = [] if role == "winner" else [run(7, 0, None, REPORT, "winner")]
-    runs = [*led, *(run(0, i, v, REPORT, role) for i, v in enumerate([1.0, 1.1, 1.2]))]
-    baseline = {"trial": 0, "value": 1.0, "recipe": TRIALS[0].recipe, "metrics": {}}
-    study = {
-        "objective": {"metric": "val_loss"},
-        "best": baseline,
-        "baseline": baseline,
-        "confirmed": summary(runs, TRIALS, MINIMIZE),
-    }
-    assert recipe_text(study).endswith("it is the recipe above; no recipe of the search was better")

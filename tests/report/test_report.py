@@ -15,23 +15,35 @@ from ramps import make_ramp, make_result
 from tiny_studies import EPOCHS, LEASE, STEPS_PER_EPOCH, ask, curve_row, ended, make_study
 from torch import nn
 
+from lrsearch.advice.lr_edges import StabilityEdge
+from lrsearch.advice.more_trials import Gain
+from lrsearch.confirmation.confirmed import Confirmed, Optimism, Reasons, RunnerUp
+from lrsearch.confirmation.statistics import Difference
 from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import page as report_page
+from lrsearch.report.cost import BudgetPart, Parts
 from lrsearch.report.load import load_report
-from lrsearch.report.model import Curve
+from lrsearch.report.model import Report
 from lrsearch.report.page import write_report
-from lrsearch.report.plots import figures, plots, range_test
+from lrsearch.report.plots import figures, plots, range_test, series
 from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
-from lrsearch.report.summary import reviewed
+from lrsearch.report.plots.series import Curve
+from lrsearch.report.review import Advice, Audit, Warned
+from lrsearch.report.shown import shown_trials
 from lrsearch.report.text import format
-from lrsearch.report.text import page as text_page
+from lrsearch.report.text import page as tables
 from lrsearch.report.text.answer import study_text
+from lrsearch.report.text.confirmation import promised, sentences
 from lrsearch.report.text.hindsight import hindsight
+from lrsearch.report.text.range_test import range_test_table
+from lrsearch.report.text.result import answer
+from lrsearch.spec.parts import Objective
 from lrsearch.storage import curves, range_tests
 from lrsearch.storage.ends import RangeTestEnd
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study.prepare_database import open_database
+from lrsearch.trial.pruning_audit import Rate
 from lrsearch.trial.states import TrialState
 
 SPACE = {
@@ -68,7 +80,7 @@ def finish(search, state, losses=(), *, reason=None, rows=None):
     rows = rows or [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
     with search.database.begin() as connection:
         curves.add(connection, assignment.claim, rows)
-    epochs = rows[-1]["epoch"] if rows else 0.5
+    epochs = rows[-1].epoch if rows else 0.5
     assert search.tell(assignment, ended(state, reason=reason, epochs=epochs))
     return assignment
 
@@ -77,15 +89,37 @@ def scored(accuracies):
     return [curve_row(i + 1, metrics={"accuracy": a, "mae": 0.1}) for i, a in enumerate(accuracies)]
 
 
-def load(search, confirmed=(), planned=None):
-    return load_report(search.database, search.name, confirmed, planned)
+def load(search, confirmed=None, **told):
+    """The report of a study; what is `told` stands in place of what follows from its rows."""
+    report = load_report(search.database, search.name, with_curves=True)
+    told |= {} if confirmed is None else {"confirmed": tuple(confirmed)}
+    if not told:
+        return report
+    fields = {name: getattr(report, name) for name in Report.__dataclass_fields__}
+    told_report = type("ToldReport", (Report,), told)(**fields)
+    with search.database.read() as connection:
+        ids = [trial.id for trial in shown_trials(told_report)]
+        drawn = curves.of_trials(connection, ids)
+    return replace(told_report, curves={trial: tuple(rows) for trial, rows in drawn.items()})
 
 
 def confirmed_entry(assignment, role="winner", **fields):
-    defaults = {"mean": 0.3, "ci95": [0.25, 0.35], "n": 6, "tied": False, "failed": 0}
-    values = {"values": [0.3] * 6, "seeds": [*range(6)], "metrics": {"mae": 0.2}}
-    recipe = assignment.recipe.to_dict()
-    return {"trial": assignment.number, "role": role, "recipe": recipe} | defaults | values | fields
+    known = {
+        "trial": assignment.number,
+        "role": role,
+        "mean": 0.3,
+        "ci95": (0.25, 0.35),
+        "failed": 0,
+        "values": (0.3,) * 6,
+        "seeds": tuple(range(6)),
+        "metrics": {"mae": 0.2},
+        "recipe": assignment.recipe.to_dict(),
+        "epochs": 4.0,
+        "seconds": 1.0,
+        "basin": None,
+        "optimism": None,
+    }
+    return Confirmed(**{**known, **fields})
 
 
 def make_mixed(database):
@@ -121,26 +155,25 @@ def test_counts_states_and_cost_are_the_databases(mixed):
         "running",
     ]
     assert [row.ticket for row in report.trials] == [1, 2, 3, 4, 5, 6, 7]
-    assert report.cost.epochs["search"] == 3 * EPOCHS + 1.5 + 0.5 + 0.5
-    assert report.cost.epochs["confirm"] == 0
-    assert report.cost.planned == {"search": 12 * EPOCHS}
-    assert report.cost.seconds == {"range_test": 0.0, "search": 6.0, "audit": 0.0, "confirm": 0.0}
-    assert (report.cost.trials_used, report.cost.trials_total) == (7, 12)
+    assert report.epochs == Parts(range_test=0, search=3 * EPOCHS + 2.5, audit=0, confirm=0)
+    assert report.seconds == Parts(range_test=0, search=6, audit=0, confirm=0)
+    assert (report.plan.search, report.plan.confirm) == (12 * EPOCHS, 3 * EPOCHS)
+    assert report.budget == (BudgetPart(name="trials", total=12, used=7),)
 
 
 def test_hindsight_is_a_section_of_page_and_markdown(mixed):
-    report = load(mixed)
-    assert hindsight(report).warnings == ()
-    rate = {"audited": 20, "false": 1, "share": 0.05, "ci95": [0.001, 0.25]}
-    audit = {**rate, "own": 20, "studies": 1, "least": 10, "families": {"cosine": rate}}
-    gain = {"trials": 60, "expected": 0.01, "ci95": [0.0, 0.03]}
-    about = {"kind": "stability", "trial": 2, "optimizer": "sgd", "lr": 0.2, "edge": 0.3}
-    advice = {"gain": gain, "seed_sd": None, "warnings": [{**about, "diverged": 1}]}
-    cost = replace(report.cost, epochs={**report.cost.epochs, "audit": 7.5})
-    report = replace(report, audit=audit, advice=advice, cost=cost)
+    assert hindsight(load(mixed)).warnings == ()
+    rate = Rate(audited=20, false=1, ci95=(0.001, 0.25))
+    audit = Audit(overall=rate, families={"cosine": rate}, own=20, studies=1)
+    edge = StabilityEdge(edge=0.3, diverged=1)
+    warned = Warned(trial=2, optimizer="sgd", lr=0.2, edge=edge)
+    gain = Gain(trials=60, expected=0.01, high=0.03)
+    advice = Advice(gain=gain, seed_sd=None, warnings=(warned,))
+    epochs = replace(load(mixed).epochs, audit=7.5)
+    report = load(mixed, audit=audit, advice=advice, epochs=epochs)
     found = hindsight(report)
     assert [row[:3] for row in found.audit.rows] == [("cosine", "20", "1"), ("all", "20", "1")]
-    assert ("audit", "7.5", "within the search", "0 s") in text_page.cost(report).rows
+    assert ("audit", "7.5", "within the search", "0 s") in tables.cost(report).rows
     content = report_page._content(report, [])
     for name, escapes in (("report.html.jinja", True), ("report.md.jinja", False)):
         text = report_page._template(name, autoescape=escapes).render(content)
@@ -148,33 +181,26 @@ def test_hindsight_is_a_section_of_page_and_markdown(mixed):
             assert (escape(line) if escapes else line) in text
 
 
-def test_the_plan_can_be_given(database):
-    report = load(
-        make_study(database), planned={"search": 40.0, "confirm": 12.0, "range_test": None}
-    )
-    assert report.cost.planned == {"search": 40.0, "confirm": 12.0}
-
-
-def test_a_budget_in_epochs_is_the_plan(database):
-    assert load(make_study(database, budget={"epochs": 20})).cost.planned == {"search": 20.0}
-
-
-def test_a_budget_in_time_plans_no_epochs(database):
-    assert load(make_study(database, budget={"time": "20m"})).cost.planned == {}
+def test_the_plan_is_what_the_budget_bounds(database):
+    plan = load(make_study(database, budget={"trials": 20}, confirm={"runs": 2})).plan
+    assert (plan.search, plan.confirm) == (80.0, 8.0)
+    epochs = load(make_study(database, name="epochs", budget={"epochs": 20})).plan
+    assert (epochs.search, epochs.confirm) == (20.0, 0)
+    assert load(make_study(database, name="time", budget={"time": "20m"})).plan.search is None
 
 
 def test_the_best_complete_trial_stands_beside_the_baseline(mixed):
     report = load(mixed)
-    assert (report.best.trial, report.best.value) == (2, 0.125)
-    assert (report.baseline.trial, report.baseline.value) == (0, 0.6)
-    assert report.baseline.recipe.optimizer["name"] == "adamw"
-    assert [row.trial for row in report.ranked] == [2, 1, 0]
+    assert (report.best.number, report.best.value) == (2, 0.125)
+    assert (report.baseline.number, report.baseline.value) == (0, 0.6)
+    assert report.baseline.parsed.optimizer_name == "adamw"
+    assert [row.number for row in report.ranked] == [2, 1, 0]
     pruned = report.trials[3]
     assert (pruned.value, pruned.state) == (0.05, "pruned")
 
 
 def test_the_history_improves_with_complete_trials_only(mixed):
-    history = load(mixed).history
+    history = series.history(load(mixed))
     assert [point.best for point in history.points] == [0.6, 0.5, *[0.125] * 5]
     assert [point.value for point in history.points] == [0.6, 0.5, 0.125, 0.05, None, None, None]
     assert history.baseline == 0.6
@@ -186,9 +212,10 @@ def test_a_metric_that_is_maximised_improves_upwards(database):
     for accuracies in ([0.5, 0.7], [0.6, 0.6], [0.2, 0.9]):
         finish(search, TrialState.COMPLETE, rows=scored(accuracies))
     report = load(search)
-    assert [point.best for point in report.history.points] == [0.7, 0.7, 0.9]
-    assert [curve.values for curve in report.curves] == [(0.2, 0.9), (0.5, 0.7), (0.6, 0.6)]
-    assert [curve.best for curve in report.curves] == [True, False, False]
+    assert [point.best for point in series.history(report).points] == [0.7, 0.7, 0.9]
+    drawn = series.curves(report)
+    assert [curve.values for curve in drawn] == [(0.2, 0.9), (0.5, 0.7), (0.6, 0.6)]
+    assert [curve.best for curve in drawn] == [True, False, False]
 
 
 def test_curves_are_those_of_the_best_five_and_the_baseline(database):
@@ -196,7 +223,7 @@ def test_curves_are_those_of_the_best_five_and_the_baseline(database):
     finish(search, TrialState.COMPLETE, [9.0, 8.0])
     for i in range(7):
         finish(search, TrialState.COMPLETE, [1.0, 0.1 * (i + 1)])
-    drawn = load(search).curves
+    drawn = series.curves(load(search))
     assert [curve.trial for curve in drawn] == [1, 2, 3, 4, 5, 0]
     assert [curve.baseline for curve in drawn] == [False] * 5 + [True]
     assert drawn[0].epochs == (0.5, 1.0)
@@ -208,20 +235,21 @@ def test_a_confirmed_trial_is_drawn_whatever_its_rank(database):
     search = make_study(database)
     ended_trials = [finish(search, TrialState.COMPLETE, [0.1 * (i + 1)]) for i in range(7)]
     report = load(search, [confirmed_entry(ended_trials[6])])
-    assert [curve.trial for curve in report.curves] == [0, 1, 2, 3, 4, 6]
-    assert [curve.confirmed for curve in report.curves] == [False] * 5 + [True]
-    assert [point.trial for point in report.lr_points if point.confirmed] == [6]
+    drawn = series.curves(report)
+    assert [curve.trial for curve in drawn] == [0, 1, 2, 3, 4, 6]
+    assert [curve.confirmed for curve in drawn] == [False] * 5 + [True]
+    assert [point.trial for point in series.lr_points(report) if point.confirmed] == [6]
 
 
 def test_the_curve_of_deployed_averages_is_theirs(database):
     search = make_study(database, ema={"epochs": 1.0, "deploy": True})
     rows = [curve_row(1, val_loss=2.0, val_loss_ema=0.4), curve_row(2, val_loss_ema=None)]
     finish(search, TrialState.COMPLETE, rows=rows)
-    assert load(search).curves[0].values == (0.4, None)
+    assert series.curves(load(search))[0].values == (0.4, None)
 
 
 def test_sequences_are_what_the_real_scheduler_gives(mixed):
-    drawn = {sequence.trial: sequence for sequence in load(mixed).sequences}
+    drawn = {sequence.trial: sequence for sequence in series.sequences(load(mixed))}
     assert set(drawn) == {0, 1, 2}
     spec = Recipe.from_dict(recipe(lr=0.5, schedule="cosine", warmup=0.25, epochs=EPOCHS))
     optimizer, scheduler = spec.build(nn.Linear(1, 1), steps_per_epoch=STEPS_PER_EPOCH)
@@ -238,7 +266,7 @@ def test_sequences_are_what_the_real_scheduler_gives(mixed):
 
 
 def test_a_plateau_sequence_is_what_was_recorded(mixed):
-    drawn = {sequence.trial: sequence for sequence in load(mixed).sequences}[2]
+    drawn = {sequence.trial: sequence for sequence in series.sequences(load(mixed))}[2]
     assert drawn.recorded
     assert drawn.epochs == (0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4)
     assert drawn.lrs == (*[0.2] * 3, *[0.1] * 3, *[0.05] * 3)
@@ -272,13 +300,13 @@ def test_momentum_is_there_when_the_schedule_cycles_it():
 
 def test_a_report_draws_no_random_numbers(mixed):
     before = torch.get_rng_state()
-    load(mixed)
+    series.sequences(load(mixed))
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_learning_rates_come_with_optimizer_state_and_value(mixed):
     report = load(mixed)
-    found = [(p.trial, p.optimizer, p.lr, p.state, p.value) for p in report.lr_points]
+    found = [(p.trial, p.optimizer, p.lr, p.state, p.value) for p in series.lr_points(report)]
     assert found == [
         (0, "adamw", 1e-3, "complete", 0.6),
         (1, "sgd", 0.5, "complete", 0.5),
@@ -287,18 +315,36 @@ def test_learning_rates_come_with_optimizer_state_and_value(mixed):
         (4, "sgd", 9.0, "diverged", None),
         (5, "adamw", 0.02, "failed", None),
     ]
-    assert [point.trial for point in report.lr_points if point.best] == [2]
+    assert [point.trial for point in series.lr_points(report) if point.best] == [2]
 
 
 def test_an_unknown_study_names_the_near_miss(database):
     make_study(database, name="digits")
     with pytest.raises(StudyError, match="no study 'digit'; did you mean 'digits'"):
-        load_report(database, "digit", ())
+        load_report(database, "digit")
 
 
 def test_an_empty_database_says_so(database):
     with pytest.raises(StudyError, match="there are none yet"):
-        load_report(database, "digits", ())
+        load_report(database, "digits")
+
+
+#: A confirmed recipe of no study.
+EMPTY_ENTRY = Confirmed(
+    trial=7,
+    role="winner",
+    mean=1.0,
+    ci95=None,
+    failed=0,
+    values=(1.0,),
+    seeds=(1,),
+    metrics={},
+    recipe={},
+    epochs=1.0,
+    seconds=1.0,
+    basin=None,
+    optimism=None,
+)
 
 
 # --- pictures
@@ -390,7 +436,7 @@ def test_a_metric_study_becomes_a_report_without_warnings(database, tmp_path):
 
 def draw_history(report):
     ax = Figure().add_subplot()
-    plots.plot_history(report.history, ax)
+    plots.plot_history(series.history(report), ax)
     return ax
 
 
@@ -463,7 +509,7 @@ class ask_like:  # noqa: N801 - reads as a function
     """Number and recipe of a row, as an assignment has them."""
 
     def __init__(self, row):
-        self.number, self.recipe = row.trial, row.recipe
+        self.number, self.recipe = row.number, row.parsed
 
 
 @pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "range_test"])
@@ -471,7 +517,7 @@ def test_no_legend_covers_an_axes(name, mixed):
     rows = load(mixed).trials
     entries = [
         confirmed_entry(ask_like(rows[2])),
-        confirmed_entry(ask_like(rows[1]), "rival", values=[0.1 * i for i in range(6)]),
+        confirmed_entry(ask_like(rows[1]), "rival", values=tuple(0.1 * i for i in range(6))),
     ]
     figure = figures.FIGURES[name](load(mixed, entries))
     figure.draw_without_rendering()
@@ -521,7 +567,8 @@ def test_a_curve_without_validations_is_left_out():
 def test_equal_reports_give_equal_pictures_in_two_themes(mixed):
     report = load(mixed)
     assert figures.png(report, "lr_value") == figures.png(report, "lr_value")
-    assert figures.png(report, "lr_value") != figures.png(report, "lr_value", "dark")
+    both = figures.png(report, "lr_value")
+    assert both.light != both.dark
 
 
 def test_no_display_is_asked_for():
@@ -537,73 +584,96 @@ def test_the_answer_is_the_confirmed_mean_with_its_interval(database):
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     best = finish(search, TrialState.COMPLETE, [0.2])
     second = finish(search, TrialState.COMPLETE, [0.25])
-    entries = [confirmed_entry(second), confirmed_entry(baseline, "baseline", mean=0.7)]
-    answer = text_page.answer(load(search, entries))
-    assert answer.heading == "The confirmed recipe"
-    assert answer.recipe == second.recipe.title()
-    score, searched, compared = answer.lines
+    optimism = Optimism(search=0.25, gap=0.05, percent=16.7)
+    other = confirmed_entry(baseline, "baseline", mean=0.7, ci95=(0.65, 0.75))
+    found = answer(load(search, [confirmed_entry(second, optimism=optimism), other]))
+    assert found.heading == "Best recipe, confirmed with fresh seeds"
+    assert found.recipe == second.recipe.title()
+    score, searched, compared = found.lines
     runs = "mean and 95 % interval of 6 runs with fresh seeds."
     assert score == f"val_loss 0.300 ± 0.050, mae 0.2: {runs}"
-    assert f"trial {second.number} had 0.25" in searched
-    assert f"the search's best was 0.2 (trial {best.number})" in searched
+    assert f"trial {second.number} had 0.25, 17 % better than this mean." in searched
+    assert f"The search's best was 0.2 (trial {best.number})" in searched
     assert compared.endswith("0.700 ± 0.050 on 6 fresh seeds; the recipe above is better.")
 
 
+@pytest.mark.parametrize("value", [2.0, 2.005, 1.995])
+def test_a_value_that_the_runs_repeat_was_neither_better_nor_worse(value):
+    percent = 100 * (2.0 - value) / 2.0
+    optimism = Optimism(search=value, gap=2.0 - value, percent=percent)
+    assert promised(optimism) == ", within 1 % of this mean"
+    assert promised(replace(optimism, percent=None)) == promised(None) == ""
+
+
 @pytest.mark.parametrize(
-    ("fields", "verdict"),
+    ("mean", "verdict"),
     [
-        ({"mean": 0.45}, "these seeds do not tell the two apart"),
-        ({"mean": 0.9}, "the baseline is better"),
-        ({"mean": 0.1}, "the recipe above is better"),
+        (0.45, "these seeds do not tell the two apart"),
+        (0.9, "the baseline is better"),
+        (0.1, "the recipe above is better"),
     ],
 )
-def test_the_baseline_is_judged_by_the_same_seeds(fields, verdict, database):
+def test_the_baseline_is_judged_by_the_same_seeds(mean, verdict, database):
     search = make_study(database, baseline=BASELINE)
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     winner = finish(search, TrialState.COMPLETE, [0.2])
-    tied = fields["mean"] == 0.45
-    second = confirmed_entry(baseline, "baseline", mean=0.5, tied=tied)
-    entries = [confirmed_entry(winner, **fields), second]
-    assert verdict in text_page.answer(load(search, entries)).lines[-1]
+    second = confirmed_entry(baseline, "baseline", mean=0.5, tied=mean == 0.45)
+    entries = [confirmed_entry(winner, mean=mean), second]
+    assert verdict in answer(load(search, entries)).lines[-1]
 
 
 def test_a_single_confirmation_run_has_no_interval(database):
     search = make_study(database)
     trial = finish(search, TrialState.COMPLETE, [0.2])
-    entry = confirmed_entry(trial, ci95=None, n=1, failed=1, values=[0.3], seeds=[4])
-    (score, searched) = text_page.answer(load(search, [entry])).lines
+    entry = confirmed_entry(trial, ci95=None, failed=1, values=(0.3,), seeds=(4,))
+    (score, searched) = answer(load(search, [entry])).lines
     assert "one run with a fresh seed, so without an interval." in score
     assert "1 run more gave no value" in score
     assert "the search's best." in searched
 
 
-def test_the_page_says_why_it_is_recommended_and_what_the_search_promised(database):
+def test_the_answer_says_why_it_is_recommended_and_what_the_search_promised(database):
     search = make_study(database)
     best = finish(search, TrialState.COMPLETE, [0.2])
     rival = finish(search, TrialState.COMPLETE, [0.25])
-    beside = {"n": 6, "mean": 0.01, "ci95": (-0.02, 0.04), "p": 0.31}
-    entry = confirmed_entry(
-        best,
-        tied=True,
+    beside = Difference(n=6, mean=0.01, ci95=(-0.02, 0.04), p=0.31)
+    reasons = Reasons(
         why="tied with trial 1, and cheaper",
-        runner_up={"trial": 1, "round": "report", "tied": True, "difference": beside},
-        optimism={"search": 0.2, "gap": 0.1, "percent": 33.3},
-        basin=1.25,
+        tied_with=(1,),
+        runner_up=RunnerUp(trial=1, round="report", tied=True, difference=beside),
         test={"loss": 0.31, "metrics": {"mae": 0.2}},
     )
+    optimism = Optimism(search=0.2, gap=0.1, percent=33.3)
+    entry = confirmed_entry(best, tied=True, reasons=reasons, optimism=optimism, basin=1.25)
     second = confirmed_entry(rival, "rival", tied=True, difference=beside)
     report = load(search, [entry, second])
-    assert text_page.answer(report).lines[2:] == (
+    assert answer(report).lines[1:] == (
+        "In the search, on one seed, trial 0 had 0.2, the search's best, 33 % better than this "
+        "mean.",
         "Recommended: tied with trial 1, and cheaper.",
-        "Runner-up, trial 1: +0.01 (95 % CI -0.02 .. +0.04), Wilcoxon p = 0.31 on 6 fresh seeds; "
-        "tied.",
-        "Its value in the search, 0.2, was 33 % better than the mean of these runs.",
-        "Over 1.25 decades of learning rate around it, the best trials do as well to within the "
-        "noise of seeds.",
+        "The runner-up, trial 1, is tied with it, the seeds do not tell the two apart: val_loss "
+        "+0.01 (95 % interval -0.02 to +0.04; Wilcoxon p = 0.31) on 6 fresh seeds.",
+        "Learning rates over 1.25 decades around it do as well, as far as the noise of seeds can "
+        "tell.",
         "On the test set, in one more run: loss 0.31, mae 0.2.",
     )
-    cells = [row[4:6] for row in text_page.confirmation(report).rows]
+    cells = [row[4:6] for row in tables.confirmation(report).rows]
     assert cells == [("yes", format.EMPTY), ("yes", "0.31")]
+
+
+@pytest.mark.parametrize(
+    ("direction", "difference", "verdict"),
+    [("minimize", 0.1, "worse"), ("minimize", -0.1, "better"), ("maximize", -0.1, "worse")],
+)
+def test_a_runner_up_that_is_not_tied_is_worse_or_better(direction, difference, verdict):
+    beside = Difference(n=1, mean=difference, ci95=None, p=None)
+    runner_up = RunnerUp(trial=8, round="choose", tied=False, difference=beside)
+    reasons = Reasons(why="x", tied_with=(), runner_up=runner_up, test=None)
+    first = replace(EMPTY_ENTRY, reasons=reasons)
+    _, line = sentences(first, Objective(metric="mae", direction=direction))
+    assert (
+        line == f"The runner-up, trial 8, is {verdict}: mae {difference:+g} on 1 seed that chose."
+    )
 
 
 @pytest.mark.parametrize("role", ["winner", "baseline"])
@@ -612,32 +682,32 @@ def test_a_baseline_that_beats_the_search_is_the_answer(database, role):
     baseline = finish(search, TrialState.COMPLETE, [0.8])
     winner = finish(search, TrialState.COMPLETE, [0.2])
     entries = [confirmed_entry(baseline, role), confirmed_entry(winner, "rival", mean=0.5)]
-    answer = text_page.answer(load(search, entries))
-    assert answer.recipe == baseline.recipe.title()
-    assert answer.lines[-1].endswith("it is the recipe above; no recipe of the search was better.")
+    found = answer(load(search, entries))
+    assert found.recipe == baseline.recipe.title()
+    assert found.lines[-1].endswith("it is the recipe above; no recipe of the search was better.")
 
 
 def test_what_a_pruned_trial_had_is_said_to_be_of_then(database):
     search = make_study(database)
     best = finish(search, TrialState.COMPLETE, [0.2])
     pruned = finish(search, TrialState.PRUNED, [0.6])
-    searched = text_page.answer(load(search, [confirmed_entry(pruned)])).lines[1]
-    assert "0.6 when it was pruned; the search's best was 0.2" in searched
-    assert searched.endswith(f"(trial {best.number}), which confirmation does not recommend.")
+    searched = answer(load(search, [confirmed_entry(pruned)])).lines[1]
+    assert "0.6 when it was pruned. The search's best was 0.2" in searched
+    assert searched.endswith(f"(trial {best.number}), which fresh seeds do not recommend.")
 
 
 def test_an_unconfirmed_best_is_said_to_be_one(mixed):
-    answer = text_page.answer(load(mixed))
-    assert answer.heading == "The best recipe so far, not confirmed"
-    assert "val_loss 0.125" in answer.lines[0]
-    assert answer.lines[1].endswith("0.6 on the search's seed.")
+    found = answer(load(mixed))
+    assert found.heading == "Best recipe so far, on one seed and not confirmed"
+    assert "val_loss 0.125" in found.lines[0]
+    assert found.lines[1].endswith("val_loss 0.6, mae 0.5 on the search's seed.")
 
 
 def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
     search = make_study(database, objective=ACCURACY)
     rows = [curve_row(1, metrics={"accuracy": 0.5, "mae": 0.0, "odd": None})]
     finish(search, TrialState.COMPLETE, rows=rows)
-    assert text_page.answer(load(search)).lines[0].startswith("accuracy 0.5, mae 0 in trial 0")
+    assert answer(load(search)).lines[0].startswith("accuracy 0.5, mae 0 in trial 0")
 
 
 @pytest.mark.parametrize(
@@ -653,13 +723,12 @@ def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
 def test_no_answer_says_why(case, line, database):
     search = make_study(database)
     case(search)
-    answer = text_page.answer(load(search))
-    assert (answer.heading, answer.recipe, answer.lines) == ("No answer yet", None, (line,))
+    found = answer(load(search))
+    assert (found.heading, found.recipe, found.lines) == ("No answer yet", None, (line,))
 
 
 def test_the_cost_stands_against_the_plan(mixed):
-    grid = text_page.cost(load(mixed, planned={"search": 48.0, "confirm": 12.0}))
-    assert grid.rows == (
+    assert tables.cost(load(mixed)).rows == (
         ("search", "14.5", "48", "6 s"),
         ("confirmation", "0", "12", "0 s"),
         ("total", "14.5", "60", "6 s"),
@@ -669,7 +738,8 @@ def test_the_cost_stands_against_the_plan(mixed):
 def test_a_cost_without_a_bound_has_no_bounded_total(database):
     search = make_study(database, budget={"time": "20m"})
     one_trial(search)
-    assert [row[2] for row in text_page.cost(load(search)).rows] == [format.EMPTY, format.EMPTY]
+    bounds = [row[2] for row in tables.cost(load(search)).rows]
+    assert bounds[0] == bounds[-1] == format.EMPTY
 
 
 @pytest.mark.parametrize(
@@ -682,11 +752,16 @@ def test_a_cost_without_a_bound_has_no_bounded_total(database):
         (1e-9, 2e-10, "1e-09 ± 2e-10"),
     ],
 )
-def test_mean_and_interval_have_the_same_decimals(mean, half, text, database):
-    search = make_study(database)
-    trial = finish(search, TrialState.COMPLETE, [0.2])
-    entry = confirmed_entry(trial, mean=mean, ci95=[mean - half, mean + half])
-    assert text_page.mean(load(search, [entry]).winner()) == text
+def test_mean_and_interval_have_the_same_decimals(mean, half, text):
+    assert format.mean(mean, (mean - half, mean + half)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 s"), (0.534, "0.53 s"), (45.2, "45 s"), (130.0, "2 min"), (9000.0, "2.5 h")],
+)
+def test_a_duration_is_short(seconds, text):
+    assert format.duration(seconds) == text
 
 
 # --- range tests
@@ -723,8 +798,8 @@ def test_range_tests_are_a_table_a_picture_and_a_cost(database, tmp_path):
     search = with_range_tests(
         database, sgd=sgd, adamw=make_result(FLAT, optimizer="adamw"), rmsprop="a|b", adam=None
     )
-    report = load(search, planned={"range_test": 80.0, "search": 48.0})
-    first, second, third, fourth = text_page.range_tests(report.range_tests).rows
+    report = load(search)
+    first, second, third, fourth = range_test_table(report.range_tests).rows
     low, high = sgd.window
     assert first[:2] == ("sgd", f"{low:.2g} to {high:.2g}")
     valley = sgd.valley
@@ -733,8 +808,9 @@ def test_range_tests_are_a_table_a_picture_and_a_cost(database, tmp_path):
     assert second[1].startswith("none: the loss fell by less")
     assert third[:3] == ("rmsprop", "none: a|b", format.EMPTY)
     assert fourth[:2] == ("adam", "waiting")
-    assert text_page.cost(report).rows[0] == ("range test", "48", "80", "6 s")
-    shown = study_text(reviewed(search)).splitlines()
+    name, spent, _, seconds = tables.cost(report).rows[0]
+    assert (name, spent, seconds) == ("range test", "48", "6 s")
+    shown = study_text(report).splitlines()
     assert f"range test of sgd: lr {low:.3g} to {high:.3g}" in shown
     assert "range test of rmsprop: no window, a|b" in shown
     assert "range test of adam: no window, waiting" in shown
@@ -875,8 +951,8 @@ def test_the_answer_comes_first(written):
         text.index(part)
         for part in (
             "1 failed",
-            "The confirmed recipe",
-            report.winner().recipe.title(),
+            "Best recipe, confirmed with fresh seeds",
+            Recipe.from_dict(report.winner.recipe).title(),
             "val_loss 0.300 ± 0.050",
             "0.125",
             "Baseline",
@@ -910,8 +986,8 @@ def test_notes_are_shown_as_they_are(database, tmp_path):
 def test_markdown_says_what_the_page_says(written):
     report, path = written
     text = check_markdown(path.parent)
-    answer = text_page.answer(report)
-    for part in (answer.heading, answer.recipe, *answer.lines, "lrsearch export tiny"):
+    found = answer(report)
+    for part in (found.heading, found.recipe, *found.lines, "lrsearch export tiny"):
         assert part in text
     assert text.count("\n| 2 |") == 3  # confirmed, among the best, among all
 

@@ -139,9 +139,9 @@ def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(databa
     assert not confirmation.advance(search)
     assert is_finished(search)
     winner, rival = confirmation.confirmed(search)
-    assert {winner["trial"], rival["trial"]} == {7, 13}
-    assert winner["n"] == rival["n"] == 4
-    assert winner["tied_with"] == [rival["trial"]]
+    assert {winner.trial, rival.trial} == {7, 13}
+    assert winner.n == rival.n == 4
+    assert winner.reasons.tied_with == (rival.trial,)
 
 
 @pytest.mark.parametrize("count", [4, 12, 28, 60])
@@ -170,7 +170,7 @@ def test_a_study_whose_test_run_is_due_is_not_finished(database):
         assert confirmation.advance(search, has_test=True)
         end_runs(search, lambda r: r.number + jitter(r))
     assert not is_finished(search)
-    assert confirmation.confirmed(search)[0]["test"] is None
+    assert confirmation.confirmed(search)[0].reasons.test is None
     assert confirmation.advance(search)
     with database.begin() as connection:
         claimed = confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
@@ -180,7 +180,7 @@ def test_a_study_whose_test_run_is_due_is_not_finished(database):
         )
         assert confirmations.record(connection, claimed, end)
     assert is_finished(search)
-    assert confirmation.confirmed(search)[0]["test"] == {"val_loss": 0.3}
+    assert confirmation.confirmed(search)[0].reasons.test == {"val_loss": 0.3}
 
 
 def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database):
@@ -212,7 +212,7 @@ def test_a_baseline_runs_on_the_winners_seeds(database):
     assert [seed for _, seed in by_role["winner"]] == [seed for _, seed in by_role["baseline"]]
     assert {number for number, _ in by_role["baseline"]} == {0}
     winner, baseline = confirmation.confirmed(search)
-    assert (winner["trial"], baseline["trial"], baseline["tied"]) == (7, 0, False)
+    assert (winner.trial, baseline.trial, baseline.tied) == (7, 0, False)
 
 
 def test_where_the_baseline_itself_wins_it_runs_once(database):
@@ -220,7 +220,7 @@ def test_where_the_baseline_itself_wins_it_runs_once(database):
     while confirmation.advance(search):
         end_runs(search, lambda r: float(r.number))
     assert {r.number for r in runs_of(search) if r.round == "report"} == {0}
-    assert [item["role"] for item in confirmation.confirmed(search)] == ["winner"]
+    assert [item.role for item in confirmation.confirmed(search)] == ["winner"]
 
 
 def test_a_winner_that_failed_gives_way_to_the_next(database):
@@ -237,7 +237,7 @@ def test_where_all_candidates_fail_confirmation_ends(database):
     end_runs(search, lambda r: None)
     assert not confirmation.advance(search)
     assert is_finished(search)
-    assert confirmation.confirmed(search) == []
+    assert confirmation.confirmed(search) == ()
 
 
 def test_more_is_better_where_the_study_says_so(database):
@@ -421,7 +421,7 @@ def test_a_worker_confirms_what_it_has_searched(tmp_path):
     assert result["counts"]["running"] == 0
     assert {r.state for r in runs} <= {"complete", "diverged"}
     assert len(runs) == 8  # of 9 allowed; the report's 5 are 2 for each and 1 left
-    assert result.epochs["confirm"] == sum(r.epochs for r in runs)
+    assert result["epochs"]["confirm"] == sum(r.epochs for r in runs)
     assert result["epochs"]["confirm"] <= 0.25 * 36
     winner, second = result["confirmed"]
     assert (second["role"], second["trial"]) == ("baseline", 0)
@@ -452,7 +452,7 @@ def test_a_confirmation_on_a_seed_is_the_run_that_a_study_with_that_seed_makes(t
             enqueue=[fields],
         )
         work(other)
-        assert summarize(other)["best"].value == only.value
+        assert summarize(other)["best"]["value"] == only.value
 
 
 def test_the_confirmed_is_what_the_study_is_asked_for(database):

@@ -3,13 +3,16 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
+from lrsearch.report.review import Audit
 from lrsearch.report.text.review import audit_line
 from lrsearch.trial.pruning_audit import (
     LEAST_AUDITED,
     LEAST_TRIALS,
     Audited,
+    Rate,
+    exact_interval,
     falsely_pruned,
     is_audited,
     rate,
@@ -74,11 +77,8 @@ def test_a_family_has_a_rate_once_it_has_enough():
 
 
 def audit(audited, false, ci95, studies=1):
-    share = None if ci95 is None else false / audited
-    return {"audited": audited, "false": false, "share": share, "ci95": ci95} | {
-        "studies": studies,
-        "least": LEAST_AUDITED,
-    }
+    rate = Rate(audited=audited, false=false, ci95=ci95)
+    return Audit(overall=rate, families={}, own=audited, studies=studies)
 
 
 @pytest.mark.parametrize(
@@ -87,21 +87,29 @@ def audit(audited, false, ci95, studies=1):
         (audit(0, 0, None), None),
         (
             audit(1, 0, None),
-            "Audit: of 1 trial that pruning would have stopped, 0 ended among the best 5 %: too "
-            "few to tell how often pruning errs, 10 are needed.",
+            "Audit: 1 trial went on to the end although pruning would have stopped it. 0 ended "
+            "among the best 5 %; at least 10 are needed to tell how often pruning errs.",
         ),
         (
-            audit(20, 1, [0.00127, 0.2487], studies=3),
-            "Audit: of 20 trials that pruning would have stopped (in 3 studies of the project), 1 "
-            "ended among the best 5 %: 5 % (95 %: 0.13 to 25 %).",
+            audit(20, 1, (0.00127, 0.2487), studies=3),
+            "Audit: 20 trials, in 3 studies of the project, went on to the end although pruning "
+            "would have stopped them. 1 ended among the best 5 %: pruning errs in 5 % (95 % "
+            "interval 0.13 to 25 %).",
         ),
         (
-            audit(20, 20, [0.83, 1.0]),
-            "Audit: of 20 trials that pruning would have stopped, 20 ended among the best 5 %: "
-            "100 % (95 %: 83 to 100 %).",
+            audit(20, 20, (0.83, 1.0)),
+            "Audit: 20 trials went on to the end although pruning would have stopped them. 20 "
+            "ended among the best 5 %: pruning errs in 100 % (95 % interval 83 to 100 %).",
         ),
     ],
     ids=["none", "few", "pooled", "all"],
 )
 def test_the_audit_in_words(found, line):
     assert audit_line(found) == line
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_exact_interval_is_scipys(counts):
+    count, n = counts
+    expected = binomtest(count, n).proportion_ci(0.95, method="exact")
+    assert exact_interval(count, n) == pytest.approx((expected.low, expected.high), abs=1e-9)

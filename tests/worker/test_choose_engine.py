@@ -1,6 +1,7 @@
 """What workers choose to train with is recorded with the study, on SQLite and on PostgreSQL."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,10 +90,9 @@ def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab,
     assert (engine["engine"], engine["size"], engine["fuse"]) == ("fused", 8, "auto")
     assert engine["speedup"] == pytest.approx(1 / 0.3)
     title = "fused, 8 trials at once: 3.3x over one by one"
-    assert f"engine: {title} ({engine['device']})" in study_text(summary)
-    assert page.engines(load_report(database, "tiny", [])) == (
-        f"Trained {title}; on {engine['device']}.",
-    )
+    report = load_report(database, "tiny")
+    assert f"engine: {title} ({engine['device']})" in study_text(report)
+    assert page.engines(report) == (f"Trained {title}; on {engine['device']}.",)
 
 
 def test_another_study_of_the_same_task_takes_the_timings_with_a_quarter_of_its_own(database, lab):
@@ -117,15 +117,17 @@ def test_a_changed_budget_asks_anew(database, lab):
 
 def test_what_a_quicker_worker_recorded_stands(database):
     search = study(database)
-    key = dict.fromkeys((*engines.KEY, "wanted"), "x")
-    values = {"budget": "32 trials", **rules.Choice(engine="solo", size=1, reason="no").to_row()}
-    values = {name: value for name, value in values.items() if name not in engines.KEY}
-    with database.begin() as connection:
-        first = engines.record(connection, search.study_id, key, values)
-        later = engines.record(connection, search.study_id, key, {**values, "size": 4})
-        assert later == first
-        anew = {**values, "size": 4, "budget": "64 trials"}
-        assert engines.record(connection, search.study_id, key, anew)["size"] == 4
+    key = engines.MeasurementKey(task="x", setting="x", device="x", precision="fp32", torch="x")
+    alone = rules.Choice(engine="solo", size=1, reason="no", device="x")
+
+    def record(size, budget):
+        row = replace(alone, size=size).to_row()
+        with database.begin() as connection:
+            return engines.record(connection, search.study_id, key, row, fuse="auto", budget=budget)
+
+    first = record(1, "32 trials")
+    assert record(4, "32 trials") == first
+    assert record(4, "64 trials").size == 4
 
 
 def test_what_cannot_be_fused_is_tried_once(database, lab):

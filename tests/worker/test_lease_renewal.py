@@ -38,7 +38,7 @@ def renewer(search):
 
 def expires(search, claim):
     with search.database.read() as connection:
-        return leases.of_item(connection, Kind.TRIAL, claim.id)["expires_at"]
+        return leases.of_item(connection, Kind.TRIAL, claim.id).expires_at
 
 
 def seen(search):
@@ -67,7 +67,7 @@ def test_a_lease_is_renewed_while_training_gets_on_and_no_longer(search, renewer
 
 def leases_left(search, claim):
     with search.database.read() as connection:
-        return leases.of_item(connection, Kind.TRIAL, claim.id)["left"]
+        return leases.of_item(connection, Kind.TRIAL, claim.id).left
 
 
 def test_a_lease_that_another_took_is_lost_and_said_so(search, renewer):
@@ -310,4 +310,4 @@ def test_a_lease_that_a_living_worker_lost_counts_as_a_death_only_if_it_hung(dat
             renewer.beat()
         until(lambda: renewer.beat() or held.lost)
     with database.read() as connection:
-        assert trials.by_number(connection, search.study_id, 0)["deaths"] == (1 if hung else 0)
+        assert trials.by_number(connection, search.study_id, 0).deaths == (1 if hung else 0)

@@ -149,7 +149,7 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     (run,) = runs_of(study)
     (first, *_) = confirmation.confirmed(study)
     assert (run.number, run.state) == (first.trial, "complete")
-    assert first.test == run.test is not None
+    assert first.reasons.test == run.test is not None
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
 
 

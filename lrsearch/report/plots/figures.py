@@ -153,7 +153,9 @@ def render(draw: Callable[[], Figure]) -> Png:
 def _saved(figure: Figure) -> bytes:
     """It is drawn once: `savefig` draws it a second time to find out how large it is."""
     file = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(file, metadata={"Software": None})
+    FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call]
+        file, metadata={"Software": None}
+    )
     return file.getvalue()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from lrsearch.confirmation.confirmed import Confirmed, Optimism, RunnerUp
 from lrsearch.confirmation.runs import REPORT
-from lrsearch.report.text.format import number, signed
+from lrsearch.report.text.format import counted, number, signed
 from lrsearch.spec.parts import Objective
 
 
@@ -40,16 +40,17 @@ def _compared(runner_up: RunnerUp, objective: Objective) -> str:
     found = runner_up.difference
     if found is None:
         return f"{name} has no seed in common with it."
-    seeds = "fresh seeds" if runner_up.round == REPORT else "seeds that chose"
+    on_fresh = runner_up.round == REPORT
+    seeds = counted(found.n, "fresh seed") if on_fresh else f"{counted(found.n, 'seed')} that chose"
     parts = []
     if found.ci95 is not None:
         parts.append(f"95 % interval {' to '.join(signed(end) for end in found.ci95)}")
     if found.p is not None:
         parts.append(f"Wilcoxon p = {found.p:.2g}")
     within = f" ({'; '.join(parts)})" if parts else ""
-    by = f"{objective.metric} {signed(found.mean)}{within} on {found.n} {seeds}"
+    by = f"{objective.metric} {signed(found.mean)}{within} on {seeds}"
     if runner_up.tied:
-        return f"{name} is tied with it, its seeds do not tell the two apart: {by}."
+        return f"{name} is tied with it, the seeds do not tell the two apart: {by}."
     verdict = "worse" if objective.loss(found.mean) > 0 else "better"
     return f"{name} is {verdict}: {by}."
 

@@ -20,9 +20,9 @@ from lrsearch.training.fused.batches import CohortBatches
 from lrsearch.training.fused.cohort_training import CohortTraining
 from lrsearch.training.fused.joint_optimizer import JointOptimizer, joint_optimizers
 from lrsearch.training.fused.program import Program
+from lrsearch.training.model import make_model
 from lrsearch.training.randomness import drew, random_state, set_random_state
 from lrsearch.training.scoring import deployed_weights, score_average
-from lrsearch.training.solo import make_model
 from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.trial_training import TrialTraining

@@ -6,7 +6,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import Data
 from lrsearch.training.fused.program import Program
-from lrsearch.training.solo import make_model
+from lrsearch.training.model import make_model
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.validations import Plan
 

@@ -24,9 +24,9 @@ from lrsearch.task.task import Task
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import FlatWeights, Layout, others
 from lrsearch.training.fused.stacked import Part, Stacked
+from lrsearch.training.model import make_model
 from lrsearch.training.precision import autocast
 from lrsearch.training.randomness import drew, random_state, set_random_state
-from lrsearch.training.solo import make_model
 
 #: Largest difference, relative to the largest number compared, that is still rounding: in float64
 #: 1e-16 to 1e-12 was measured for models with batch normalisation, where float32 has 1e-7 to 1e-4.
