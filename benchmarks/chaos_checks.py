@@ -14,8 +14,8 @@ import torch
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import select
 
+from lrsearch import Recipe
 from lrsearch.range_test.plan import ramp_plan
-from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import best_validation, objective_value, signal
 from lrsearch.storage import curves as storage_curves
 from lrsearch.storage import tables
@@ -121,9 +121,9 @@ def budget(found: Found, total: int) -> Check:
         "trials_ended": (found.study["trials_ended"], total),
         "ends": (sorted(row["ended"] or 0 for row in found.trials), list(range(1, total + 1))),
     }
-    for name, (seen, wanted) in expected.items():
-        if seen != wanted:
-            broken.append(f"{name} are {seen}, not {wanted}")
+    for name, (seen, right) in expected.items():
+        if seen != right:
+            broken.append(f"{name} are {seen}, not {right}")
     return Check(what="trials of the budget, each once", count=len(found.trials), broken=broken)
 
 
@@ -188,13 +188,13 @@ def optunas_half(found: Found) -> Check:
             broken.append(f"trial {row['number']} has {row['value']}, in Optuna {trial.value}")
         told, passed = trial.intermediate_values, _plan(found, row).rungs
         reports = {step: value for step, value in told.items() if step in passed}
-        wanted = {
+        expected = {
             point.validation: objective_value(point, found.search.spec)
             for point in found.curves[row["id"]]
             if point.validation in (reports if row["state"] == "diverged" else passed)
         }
-        if reports != wanted:
-            broken.append(f"trial {row['number']} reported {reports} to Optuna, not {wanted}")
+        if reports != expected:
+            broken.append(f"trial {row['number']} reported {reports} to Optuna, not {expected}")
     return Check(what="trials that Optuna knows the same", count=len(theirs), broken=broken)
 
 
@@ -225,16 +225,16 @@ def rungs(found: Found) -> Check:
     broken = []
     for row in found.trials:
         plan, seen = _plan(found, row), found.curves[row["id"]]
-        wanted = {
+        expected = {
             plan.rungs[point.validation]: signal(point, found.search.spec)
             for point in seen
             if point.validation in plan.rungs and point.val_loss is not None
         }
         marks = found.marks[row["id"]]
         if row["state"] == "diverged":  # the validation that found it leaves no mark
-            wanted = {rung: value for rung, value in wanted.items() if rung in marks}
-        if marks != wanted:
-            broken.append(f"trial {row['number']} has marks {marks}, its curve says {wanted}")
+            expected = {rung: value for rung, value in expected.items() if rung in marks}
+        if marks != expected:
+            broken.append(f"trial {row['number']} has marks {marks}, its curve says {expected}")
     count = sum(len(marks) for marks in found.marks.values())
     return Check(what="rung marks, one for each rung passed", count=count, broken=broken)
 
@@ -247,9 +247,9 @@ def _plan(found: Found, row: Row) -> Any:
 def confirmed(found: Found, total: int) -> Check:
     """As many confirmation runs as the budget allows, no seed twice for a recipe."""
     broken = []
-    wanted = total // 4 if any(row["state"] == "complete" for row in found.trials) else 0
-    if len(found.runs) != wanted:
-        broken.append(f"{len(found.runs)} confirmation runs, not {wanted}")
+    expected = total // 4 if any(row["state"] == "complete" for row in found.trials) else 0
+    if len(found.runs) != expected:
+        broken.append(f"{len(found.runs)} confirmation runs, not {expected}")
     keys = [(run["number"], run["seed"]) for run in found.runs]
     if len(set(keys)) != len(keys):
         broken.append(f"seeds were used twice: {sorted(keys)}")

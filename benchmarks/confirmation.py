@@ -20,11 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from lrsearch import StudySpec
 from lrsearch.confirmation.plan import Setting, next_runs
 from lrsearch.confirmation.recommendation import summary
 from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.confirmation.statistics import interval
-from lrsearch.spec.study_spec import StudySpec
 
 POOL = Path(__file__).resolve().parent / "data" / "digits_confirmation.json.gz"
 RUNS = (6, 10, 15, 30)

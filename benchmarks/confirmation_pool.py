@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from share import STUDIES, run_study
 
+from lrsearch import Recipe, StudySpec
 from lrsearch.confirmation.candidates import Candidate, ranked, smoothed_score
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import best_validation, objective_value
 from lrsearch.storage import curves, trials
 from lrsearch.study.open_study import OpenStudy

@@ -19,8 +19,8 @@ from typing import Any
 
 import optuna
 
+from lrsearch import StudySpec
 from lrsearch.space.parse import parse_space
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study

@@ -6,8 +6,8 @@ from dataclasses import replace
 from duel_methods import Found, Method, default_spec, recommended, run_study
 from duel_training import Problem
 
+from lrsearch import LrsearchError
 from lrsearch.catalog.domains import Range
-from lrsearch.errors import LrsearchError
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.textbook import textbook_recipes

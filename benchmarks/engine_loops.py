@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 from plain_loops import recipes
 
+from lrsearch import Recipe, StudySpec
 from lrsearch.fusing import choice as rules
 from lrsearch.fusing.choice import Choice, Workload
-from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import ValidateEvery
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache

@@ -60,7 +60,7 @@ TITLES = {
     "epoch_decision_ms": "a decision, ms",
     "cold_start_s": "opening the study and a first trial, s",
     "worker_rss_mb": "memory of a worker, MB",
-    "telemetry_ms_per_row": "an epoch's row, ms",
+    "curve_row_ms": "an epoch's row, ms",
 }
 Pair = dict[str, float]
 
@@ -227,8 +227,8 @@ def measure(place: Place, options: argparse.Namespace) -> dict[str, Pair]:
     for side in serve:
         result["overhead_ms_per_trial"][side] = 1000 * median(times[side].wall)
         log(f"  {side}: {1000 * median(times[side].cpu):.1f} ms of this process's CPU")
-    log("telemetry")
-    result["telemetry_ms_per_row"] = buffer(place, options.rounds)
+    log("rows of a curve")
+    result["curve_row_ms"] = buffer(place, options.rounds)
     for side in ("lrsearch", "optuna"):
         log(f"{options.workers} workers: {side}")
         rates = in_processes(work, options.workers, place, side, BARRIER, options.seconds)

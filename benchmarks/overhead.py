@@ -35,10 +35,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader, TensorDataset
 
 import lrsearch
-from lrsearch.errors import TaskError
+from lrsearch import StudySpec, TaskError
 from lrsearch.report.summary import summarize
 from lrsearch.space.search_space import SearchSpace
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, OpenStudy, Outcome

@@ -5,14 +5,16 @@ from itertools import islice, pairwise
 
 #: Trials that are counted one by one. Each further one is taken to cost what the last of them does.
 COUNTED = 2000
+#: How much more often trials of a sampler that learns pass a rung than in random order. With it 16
+#: runs are expected to pay for 87 trials; on digits they paid for 54, 79 and 105.
+LEARNING = 1.2
 
 
 def expected_trials(runs: float, *, rungs: Sequence[float], eta: float, min_peers: int) -> int:
     """Trials that the steps of `runs` full runs are expected to train.
 
     `rungs` are fractions of a run, none if nothing is pruned. As in a study, a trial starts only
-    while a whole run is left. Signals are taken to come in random order. For 60 trials on digits it
-    expects 8.5 full runs; they took 9.8, since a sampler that learns proposes more that go on.
+    while a whole run is left.
     """
     left, share = runs, 1.0
     for started, share in enumerate(islice(_shares(rungs, eta, min_peers), COUNTED)):
@@ -31,6 +33,6 @@ def _shares(rungs: Sequence[float], eta: float, min_peers: int) -> Iterator[floa
         for rung, (start, end) in enumerate(pairwise(ends)):
             reached[rung] += goes_on
             peers = reached[rung]
-            goes_on *= 1.0 if peers < min_peers else min(1.0, max(1 / peers, 1 / eta))
+            goes_on *= 1.0 if peers < min_peers else min(1.0, max(1 / peers, LEARNING / eta))
             trained += goes_on * (end - start)
         yield trained

@@ -33,10 +33,10 @@ def simulated(runs, generator):
 
 
 @pytest.mark.parametrize("runs", [5, 15, 40])
-def test_it_is_about_what_a_simulation_gives(runs):
+def test_it_is_somewhat_less_than_with_a_sampler_that_never_learns(runs):
     generator = random.Random(0)
     mean = sum(simulated(runs, generator) for _ in range(100)) / 100
-    assert expected(runs) == pytest.approx(mean, rel=0.25)
+    assert 0.65 * mean < expected(runs) <= mean
 
 
 @pytest.mark.parametrize(("runs", "trials"), [(0.9, 0), (1, 1), (1.9, 1), (7, 7), (7.5, 7)])
