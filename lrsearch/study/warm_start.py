@@ -179,19 +179,32 @@ def _best_recipes(
             break
         if not spec.declares(row.recipe):
             continue
-        fields = {key: row.recipe[key] for key in FIELDS}
-        fields["optimizer"] = without_fused(fields["optimizer"])  # as this study says
-        if row.recipe["clip_norm"] != theirs.clip_norm:
-            fields["clip_norm"] = row.recipe["clip_norm"]  # the recipe's own
-        if theirs.task != spec.task:  # whose task takes other arguments
-            known = spec.space.params
-            fields["params"] = {k: v for k, v in fields["params"].items() if k in known}
-        elif row.kind != "sampled" and "batch_size" not in fields["params"]:
-            fields["batch_size"] = row.recipe["batch_size"]  # it may have named its own
+        fields = _fields_here(spec, theirs, row)
         recipe = spec.recipe(fields, batch_size=None, where=f"trial {row.number}")
         if recipe not in found:
             found.append(recipe)
     return found
+
+
+def _fields_here(spec: StudySpec, theirs: StudySpec, trial: BegunTrial) -> Fields:
+    """What of a trial's recipe this study takes over."""
+    recipe = Recipe.from_dict(trial.recipe)
+    params = recipe.params
+    own: Document = {}
+    if recipe.clip_norm != theirs.clip_norm:
+        own |= {"clip_norm": recipe.clip_norm}
+    if theirs.task != spec.task:  # whose task takes other arguments
+        params = {k: v for k, v in params.items() if k in spec.space.params}
+    elif trial.kind != "sampled" and "batch_size" not in params:
+        own |= {"batch_size": recipe.batch_size}  # it may have named its own
+    optimizer = without_fused(recipe.optimizer)  # fused or not, as this study says
+    return {
+        "optimizer": optimizer,
+        "schedule": recipe.schedule,
+        "warmup": recipe.warmup,
+        "params": params,
+        **own,
+    }
 
 
 def _from_plain(

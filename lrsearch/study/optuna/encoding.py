@@ -19,14 +19,15 @@ def encode(space: SearchSpace, recipe: Fields, defaults: Fields) -> Encoding | N
 
     `defaults` are what the task takes for params that the recipe does not give.
     """
+    given = recipe["params"]
     # A param that the space has no more is the task's default in every new trial.
     gone = {
         key: value
-        for key, value in recipe["params"].items()
+        for key, value in given.items()
         if key not in space.params and key in defaults and defaults[key] == value
     }
     searched = {key: value for key, value in defaults.items() if key in space.params}
-    own = {key: value for key, value in recipe["params"].items() if key not in gone}
+    own = {key: value for key, value in given.items() if key not in gone}
     params = space.params_of({**recipe, "params": {**searched, **own}})
     if params is None:
         return None
