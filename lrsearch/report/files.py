@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from lrsearch.errors import StudyError
-from lrsearch.export import check_format, export
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import StudyHandle, report_of
 from lrsearch.report.model import Report
@@ -48,11 +47,15 @@ def export_text(study: StudyHandle, *, trial: int | None, form: str) -> str:
 
     Raises StudyError if there is no such trial, SpecError for a format that is not on offer.
     """
+    from lrsearch.export import check_format  # it loads torch
+
     check_format(form)
     return _exported(study, report_of(study), trial=trial, form=form)
 
 
 def _exported(study: StudyHandle, report: Report, *, trial: int | None, form: str) -> str:
+    from lrsearch.export import export
+
     chosen = _chosen(report, trial)
     if chosen is None:
         what = "complete trial to export yet" if trial is None else f"trial {trial}"

@@ -651,8 +651,8 @@ def test_the_answer_says_why_it_is_recommended_and_what_the_search_promised(data
         "In the search, on one seed, trial 0 had 0.2, the search's best, 33 % better than this "
         "mean.",
         "Recommended: tied with trial 1, and cheaper.",
-        "The runner-up, trial 1, is tied with it, the seeds do not tell the two apart: val_loss "
-        "+0.01 (95 % interval -0.02 to +0.04; Wilcoxon p = 0.31) on 6 fresh seeds.",
+        "The runner-up, trial 1, is tied with it. Its val_loss differs by +0.01 (95 % interval "
+        "-0.02 to +0.04; Wilcoxon p = 0.31) on 6 fresh seeds, which do not tell the two apart.",
         "Learning rates over 1.25 decades around it do as well, as far as the noise of seeds can "
         "tell.",
         "On the test set, in one more run: loss 0.31, mae 0.2.",
@@ -671,9 +671,8 @@ def test_a_runner_up_that_is_not_tied_is_worse_or_better(direction, difference, 
     reasons = Reasons(why="x", tied_with=(), runner_up=runner_up, test=None)
     first = replace(EMPTY_ENTRY, reasons=reasons)
     _, line = sentences(first, Objective(metric="mae", direction=direction))
-    assert (
-        line == f"The runner-up, trial 8, is {verdict}: mae {difference:+g} on 1 seed that chose."
-    )
+    score = f"Its mae differs by {difference:+g} on 1 seed that chose"
+    assert line == f"The runner-up, trial 8, is {verdict}. {score}."
 
 
 @pytest.mark.parametrize("role", ["winner", "baseline"])

@@ -25,7 +25,7 @@ HOMES = {
     "rich": {"worker.progress_bar"},
     "matplotlib": {"report.plots"},
     "jinja2": {"report.page", "export"},
-    "scipy": {"trial.pruning_audit", "confirmation.statistics", "training.calibrated_loss"},
+    "scipy": {"training.calibrated_loss"},
     "torch": {"training", "recipe", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.

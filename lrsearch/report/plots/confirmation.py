@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.plots.plots import BLUE, GREY, ORANGE, draw_legend
+from lrsearch.report.plots.looks import BLUE, GREY, ORANGE, draw_legend
 
 
 def plot_seeds(entries: Sequence[Confirmed], ax: Axes, *, metric: str, direction: str) -> None:

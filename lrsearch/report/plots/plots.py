@@ -1,63 +1,46 @@
-"""Pictures of a report's tables, on figures that need no display.
-
-Colours are Okabe and Ito's, which the colour-blind tell apart; marker or line style says the same
-thing once more.
-"""
+"""Pictures of a report's series, on figures that need no display."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from lrsearch.report.plots import lr_sequences
+from lrsearch.report.plots.looks import (
+    BLUE,
+    GREEN,
+    GREY,
+    LOG_LR_FLOOR,
+    ORANGE,
+    RED,
+    draw_legend,
+    note_if_empty,
+    short_name,
+    trial_styles,
+    value_label,
+)
 from lrsearch.report.plots.series import Curve, History, LrPoint
 
-BLUE, ORANGE, GREEN, PINK, SKY, RED = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-)
-GREY = "#8c8c8c"
-TRIAL_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
-TRIAL_STYLES: tuple[Any, ...] = (
-    "-",
-    (0, (6, 2)),
-    (0, (3, 1, 1, 1)),
-    (0, (1, 1)),
-    (0, (8, 2, 2, 2)),
-)
 #: Values that span more than this many decades are drawn on a log scale.
 LOG_DECADES = 1.5
 #: The same for curves, which all start high: what tells them apart is at their low end.
 LOG_DECADES_OF_CURVES = 0.7
 #: Up to so many decades, a log scale is labelled 0.1, 0.2, 0.5, 1 in place of powers of ten.
 PLAIN_DECADES = 3.0
-#: Learning rates fall to 0, which a log scale cannot show: it ends so far below the lowest peak.
-LOG_LR_FLOOR = 1e-3
 #: Of fewer learning rates than this, each is drawn as long as it holds; of more, a line is drawn.
 FEW_POINTS = 200
 #: Diverged and failed trials have no value; they stand this far inside the worse edge of the axes.
 EDGE = 0.04
 
 
-def short_name(optimizer: str) -> str:
-    """The class alone of an optimizer from another package: pictures have little room."""
-    return optimizer.rpartition(".")[2]
-
-
 def plot_history(history: History, ax: Axes) -> None:
     """Every trial's value in the order of their starts, and the best so far."""
     points = history.points
     ax.set_xlabel("trials started")
-    ax.set_ylabel(_value_label(history.metric, history.direction))
+    ax.set_ylabel(value_label(history.metric, history.direction))
     _integer_ticks(ax, len(points))
     values = [p.value for p in points if p.value is not None]
     _value_scale(ax, values, history.direction)
@@ -70,14 +53,14 @@ def plot_history(history: History, ax: Axes) -> None:
     if history.baseline is not None:
         line = ax.axhline(history.baseline, color=ORANGE, ls="--", lw=1.5, label="baseline")
         handles.append(line)
-    _note_if_empty(ax, bool(values), "no trial has a value yet")
+    note_if_empty(ax, bool(values), "no trial has a value yet")
     draw_legend(ax.figure, handles)
 
 
 def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: str) -> None:
     """The objective of a few trials over their epochs."""
     ax.set_xlabel("epoch")
-    ax.set_ylabel(_value_label(metric, direction))
+    ax.set_ylabel(value_label(metric, direction))
     finite = [value for curve in curves for value in curve.values if value is not None]
     _value_scale(ax, finite, direction, LOG_DECADES_OF_CURVES)
     handles = []
@@ -88,7 +71,7 @@ def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: st
         y = [math.nan if value is None else value for value in curve.values]
         marker = "o" if len(y) == 1 else None
         handles += ax.plot(curve.epochs, y, marker=marker, **style)
-    _note_if_empty(ax, bool(finite), "no trial is complete yet")
+    note_if_empty(ax, bool(finite), "no trial is complete yet")
     draw_legend(ax.figure, handles, columns=2)
 
 
@@ -120,7 +103,7 @@ def plot_lr_sequences(
     lowest.set_xlim(0, 1.02 * max((item.epochs[-1] for item in drawn if item.epochs), default=1))
     if momentum_ax is not None:
         momentum_ax.set_ylabel("momentum")
-    _note_if_empty(ax, bool(positive), "no trial is complete yet")
+    note_if_empty(ax, bool(positive), "no trial is complete yet")
     draw_legend(ax.figure, handles, columns=2)
 
 
@@ -137,7 +120,7 @@ def plot_lr_against_value(
         ax.set_xlabel("learning rate (peak)")
         place = ax.get_subplotspec()
         if place is None or place.is_first_col():
-            ax.set_ylabel(_value_label(metric, direction))
+            ax.set_ylabel(value_label(metric, direction))
         ax.set_xscale("log")
         _value_scale(ax, values, direction)
         ax.set_xlim(_lr_limits([point.lr for point in mine]))
@@ -159,35 +142,6 @@ def _lr_limits(lrs: Sequence[float]) -> tuple[float, float]:
     middle = math.sqrt(min(lrs) * max(lrs))
     reach = max(10.0, 1.6 * max(lrs) / middle)
     return middle / reach, middle * reach
-
-
-def trial_styles(curves: Sequence[Curve]) -> list[dict[str, Any]]:
-    """Colour, line and label for each; the best is thick, the baseline grey and dotted."""
-    styles = []
-    for i, curve in enumerate(curves):
-        style: dict[str, Any] = {
-            "color": TRIAL_COLOURS[i % len(TRIAL_COLOURS)],
-            "ls": TRIAL_STYLES[i % len(TRIAL_STYLES)],
-            "lw": 1.5,
-            "label": _curve_label(curve),
-        }
-        if curve.best:
-            style["lw"] = 2.5
-        if curve.baseline:
-            style |= {"color": GREY, "ls": "--"}
-        styles.append(style)
-    return styles
-
-
-def _curve_label(curve: Curve) -> str:
-    roles = {"best": curve.best, "confirmed": curve.confirmed, "baseline": curve.baseline}
-    named = [role for role, holds in roles.items() if holds]
-    return f"{curve.label} ({', '.join(named)})" if named else curve.label
-
-
-def _value_label(metric: str, direction: str) -> str:
-    better = "lower" if direction == "minimize" else "higher"
-    return f"{metric} ({better} is better)"
 
 
 def _value_scale(
@@ -284,24 +238,3 @@ def _mark_best(ax: Axes, points: Sequence[LrPoint]) -> list[Line2D]:
                 label="confirmed winner",
             )
     return handles
-
-
-def _note_if_empty(ax: Axes, anything: bool, text: str) -> None:
-    if not anything:
-        ax.set_yticks([])
-        ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
-
-
-def draw_legend(
-    figure: Figure | SubFigure, handles: Sequence[Line2D | Patch], columns: int = 4
-) -> None:
-    """Below the axes, where it hides nothing."""
-    if handles:
-        rows = math.ceil(len(handles) / columns)
-        figure.legend(
-            handles=handles,
-            loc="outside lower center",
-            ncols=math.ceil(len(handles) / rows),
-            frameon=False,
-            fontsize="small",
-        )

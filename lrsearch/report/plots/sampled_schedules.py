@@ -14,7 +14,7 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.plots import lr_sequences
 from lrsearch.report.plots.figures import DOTS_PER_INCH, STYLE
-from lrsearch.report.plots.plots import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES, short_name
+from lrsearch.report.plots.looks import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES, short_name
 
 
 def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:

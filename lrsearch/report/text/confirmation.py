@@ -48,11 +48,12 @@ def _compared(runner_up: RunnerUp, objective: Objective) -> str:
     if found.p is not None:
         parts.append(f"Wilcoxon p = {found.p:.2g}")
     within = f" ({'; '.join(parts)})" if parts else ""
-    by = f"{objective.metric} {signed(found.mean)}{within} on {seeds}"
+    by = f"Its {objective.metric} differs by {signed(found.mean)}{within} on {seeds}"
     if runner_up.tied:
-        return f"{name} is tied with it, the seeds do not tell the two apart: {by}."
+        does = "does" if found.n == 1 else "do"
+        return f"{name} is tied with it. {by}, which {does} not tell the two apart."
     verdict = "worse" if objective.loss(found.mean) > 0 else "better"
-    return f"{name} is {verdict}: {by}."
+    return f"{name} is {verdict}. {by}."
 
 
 def _scores(test: Mapping[str, float | None]) -> str:

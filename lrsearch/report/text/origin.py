@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrsearch.plain_data import Fields
 from lrsearch.report.cost import BudgetPart
 from lrsearch.report.text.format import amount, counted, duration
-from lrsearch.study.extend_transaction import Extension
+
+if TYPE_CHECKING:  # it loads Optuna
+    from lrsearch.study.extend_transaction import Extension
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +73,7 @@ def _warm_start(lesson: WarmStart) -> str:
     return f"warm start from {lesson.study}: {', '.join(parts)}"
 
 
-def extension_text(done: Extension, budget: Sequence[BudgetPart], file: Path) -> str:
+def extension_text(done: "Extension", budget: Sequence[BudgetPart], file: Path) -> str:
     """What `lrsearch study extend` has done, and how to go on."""
     if done.old is None:
         lines = [f"study {done.name} goes on with the file's budget; nothing else had changed"]

@@ -1,0 +1,91 @@
+"""How pictures look: colours, lines, labels and legends that they share.
+
+Colours are Okabe and Ito's, which the colour-blind tell apart; marker or line style says the same
+thing once more.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from lrsearch.report.plots.series import Curve
+
+BLUE, ORANGE, GREEN, PINK, SKY, RED = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+)
+GREY = "#8c8c8c"
+TRIAL_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+TRIAL_STYLES: tuple[Any, ...] = (
+    "-",
+    (0, (6, 2)),
+    (0, (3, 1, 1, 1)),
+    (0, (1, 1)),
+    (0, (8, 2, 2, 2)),
+)
+#: Learning rates fall to 0, which a log scale cannot show: it ends so far below the lowest peak.
+LOG_LR_FLOOR = 1e-3
+
+
+def short_name(optimizer: str) -> str:
+    """The class alone of an optimizer from another package: pictures have little room."""
+    return optimizer.rpartition(".")[2]
+
+
+def trial_styles(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """Colour, line and label for each; the best is thick, the baseline grey and dotted."""
+    styles = []
+    for i, curve in enumerate(curves):
+        style: dict[str, Any] = {
+            "color": TRIAL_COLOURS[i % len(TRIAL_COLOURS)],
+            "ls": TRIAL_STYLES[i % len(TRIAL_STYLES)],
+            "lw": 1.5,
+            "label": _curve_label(curve),
+        }
+        if curve.best:
+            style["lw"] = 2.5
+        if curve.baseline:
+            style |= {"color": GREY, "ls": "--"}
+        styles.append(style)
+    return styles
+
+
+def _curve_label(curve: Curve) -> str:
+    roles = {"best": curve.best, "confirmed": curve.confirmed, "baseline": curve.baseline}
+    named = [role for role, holds in roles.items() if holds]
+    return f"{curve.label} ({', '.join(named)})" if named else curve.label
+
+
+def value_label(metric: str, direction: str) -> str:
+    better = "lower" if direction == "minimize" else "higher"
+    return f"{metric} ({better} is better)"
+
+
+def note_if_empty(ax: Axes, anything: bool, text: str) -> None:
+    if not anything:
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
+
+
+def draw_legend(
+    figure: Figure | SubFigure, handles: Sequence[Line2D | Patch], columns: int = 4
+) -> None:
+    """Below the axes, where it hides nothing."""
+    if handles:
+        rows = math.ceil(len(handles) / columns)
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=math.ceil(len(handles) / rows),
+            frameon=False,
+            fontsize="small",
+        )
