@@ -1,4 +1,4 @@
-"""How many trials a number of full runs pays for, where pruning stops most of them early."""
+"""How many trials the epochs of some full runs pay for, where pruning stops most of them early."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, pairwise

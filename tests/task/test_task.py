@@ -218,7 +218,7 @@ def test_no_folder_with_the_same_code_is_an_error_that_lists_places_and_hashes(p
     assert code_hash(code)[:12] in message
     assert f"{places[0] / 'mine.py'}: not there" in message
     assert f"{places[1] / 'mine.py'}: {other[:12]}" in message
-    assert "--studies" in message
+    assert "--task-dir" in message
 
 
 def test_other_code_is_not_run_before_it_is_refused(places, tmp_path):
