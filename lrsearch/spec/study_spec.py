@@ -256,9 +256,7 @@ class StudySpec(Part):
             hint = "; a newer lrsearch made it, update lrsearch on this machine" if newer else ""
             raise SpecError(f"the study's stored definition: {line}{hint}") from error
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
-            raise SpecError(
-                "the study's stored definition is not that of a study"
-            ) from error
+            raise SpecError("the study's stored definition is not that of a study") from error
 
     def identity(self) -> Document:
         """The part that makes two studies the same: all but budget, confirm, notes and the like."""
