@@ -1,13 +1,14 @@
 """What in a study is legal but looks like a mistake, one line each."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.confirmation.budget import (
-    CONFIRM_SHARE,
     LEAST_RESERVED,
+    confirm_share,
     expected_trials,
     reserved_runs,
 )
@@ -208,5 +209,5 @@ def _budget(spec: StudySpec, horizon: float) -> Iterator[str]:
         unit, each = ("runs", 1.0) if epochs is None else ("epochs", horizon)
         yield (
             f"budget.{unit} = {total / horizon * each:g} leaves no run to confirm the winner; "
-            f"{LEAST_RESERVED / CONFIRM_SHARE * each:g} leave {LEAST_RESERVED}"
+            f"{math.ceil(LEAST_RESERVED / confirm_share(spec) * each)} leave {LEAST_RESERVED}"
         )

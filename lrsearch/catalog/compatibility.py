@@ -15,7 +15,7 @@ def takes_warmup(optimizer: str, schedule: str) -> bool:
 
 
 def why_no_warmup(optimizer: str, schedule: str) -> tuple[str, str] | None:
-    """Whose fault it is that no warm-up may come first, and why; None if it may."""
+    """The schedule or optimizer that takes no warm-up, and why; None if both take one."""
     for blamed, reason in (
         (schedule, SCHEDULES[schedule].no_warmup),
         (optimizer, _constant_only(optimizer)),
@@ -44,5 +44,5 @@ def illegal(optimizer: str, schedule: Fields, warmup: float) -> str | None:
         return f"warmup = {warmup:g} cannot go with {blamed}: {reason}; use warmup 0"
     flag = SCHEDULES[name].momentum_flag
     if flag and schedule.get(flag) and optimizer_info(optimizer, "optimizer").momentum is None:
-        return f"{name}.{flag} = true needs momentum, which {optimizer} has not"
+        return f"{name}.{flag} = true needs momentum, and {optimizer} has none"
     return None

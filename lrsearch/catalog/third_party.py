@@ -130,10 +130,10 @@ def _refuse(name: str, found: Any) -> None:
     import torch
 
     if not inspect.isclass(found) or not issubclass(found, torch.optim.Optimizer):
-        raise SpecError("it is no torch.optim.Optimizer")
+        raise SpecError("it is not a torch.optim.Optimizer")
     for ours, info in OPTIMIZERS.items():
         if found is getattr(torch.optim, info.class_name, None):
-            raise SpecError(f"here it is called {ours}")
+            raise SpecError(f"lrsearch has it as {ours}; write that name")
     for theirs in ("LBFGS", "SparseAdam"):
         if issubclass(found, getattr(torch.optim, theirs)):
             raise SpecError(REFUSED["lbfgs" if theirs == "LBFGS" else "sparse_adam"])

@@ -65,7 +65,7 @@ def worker(
     "--runs",
     type=int,
     metavar="N",
-    help="Full trainings in all; default and most a quarter of the trials.",
+    help="Full trainings in all; default and most: the share of the study's budget.",
 )
 @options.resources_options
 @options.task_dir_option

@@ -1,4 +1,4 @@
 """The search space: what may be sampled, in which units; presets and textbook recipes.
 
-It may import `recipe`, `catalog`, `user_input` and `errors`.
+It may import `recipe`, `catalog`, `trial`, `user_input`, `errors` and `plain_data`.
 """

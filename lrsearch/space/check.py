@@ -39,7 +39,7 @@ def _reasons(
             if obstacle is not None and not contains(warmup, 0.0):
                 blamed, reason = obstacle
                 yield (
-                    f"{where}.warmup never is 0, but {blamed} takes no warm-up ({reason}); add 0.0 "
+                    f"{where}.warmup is never 0, but {blamed} takes no warm-up ({reason}); add 0.0 "
                     f"to warmup or leave {blamed} out"
                 )
             yield from _momentum(name, fields, optimizer, domains, where)
@@ -74,7 +74,7 @@ def _momentum(
     place = f"{where}.schedules.{schedule}.{flag} = true"
     momentum = optimizer_info(optimizer, "optimizer").momentum
     if momentum is None:
-        yield f"{place} needs momentum, which {optimizer} has not"
+        yield f"{place} needs momentum, and {optimizer} has none"
         return
     keys = ("beta1", "betas") if momentum == "betas" else ("momentum",)
     if any(not isinstance(domains.get(key, _NEVER), Fixed) for key in keys):

@@ -45,6 +45,15 @@ def _own(*names: str) -> dict[str, Mapping[str, Domain]]:
     return {n: OPTIMIZERS[n].ranges if n in OPTIMIZERS else SCHEDULES[n].ranges for n in names}
 
 
+def _lr(optimizer: str) -> Domain:
+    return OPTIMIZERS[optimizer].ranges["lr"]
+
+
+def _edited(optimizer: str, **domains: Domain) -> Mapping[str, Domain]:
+    """The ranges of the registry but for these."""
+    return {**OPTIMIZERS[optimizer].ranges, **domains}
+
+
 _DECAYED = {"weight_decay_exclude_1d": Fixed(value=True)}  # [HF]: none on norms and biases
 
 PRESETS: dict[str, Preset] = {
@@ -52,13 +61,13 @@ PRESETS: dict[str, Preset] = {
         title="lr and schedule only: 10 to 25 trials",
         optimizers={
             "sgd": {
-                "lr": OPTIMIZERS["sgd"].ranges["lr"],
+                "lr": _lr("sgd"),
                 "momentum": Fixed(value=0.9),  # [TP] fixed below 10 trials
                 "nesterov": Fixed(value=True),
                 "weight_decay": Fixed(value=5e-4),  # Zagoruyko & Komodakis 2016
             },
             "adamw": {
-                "lr": OPTIMIZERS["adamw"].ranges["lr"],
+                "lr": _lr("adamw"),
                 "weight_decay": Fixed(value=0.01),  # torch's default
             },
         },
@@ -101,9 +110,9 @@ PRESETS: dict[str, Preset] = {
                 "beta2": _one_minus(1e-3, 0.2),  # [CV]
                 "weight_decay": _log(1e-3, 1.0),  # [AP] from 5e-3, LAMB's from 1e-3
             },
-            "nadam": {**OPTIMIZERS["nadam"].ranges, "lr": _log(1e-5, 1.0)},  # as adamw's
-            "rmsprop": {**OPTIMIZERS["rmsprop"].ranges, "weight_decay": _log(1e-6, 1e-2)},  # [K]
-            "muon": {**OPTIMIZERS["muon"].ranges, "lr": _log(1e-5, 1.0)},  # as adamw's
+            "nadam": _edited("nadam", lr=_log(1e-5, 1.0)),  # as adamw's
+            "rmsprop": _edited("rmsprop", weight_decay=_log(1e-6, 1e-2)),  # [K]
+            "muon": _edited("muon", lr=_log(1e-5, 1.0)),  # as adamw's
         },
         schedules=_own(*(name for name in SCHEDULES if name not in ("plateau", "cyclic"))),
         warmup=Choice(choices=(0.0, 0.02, 0.05, 0.1)),  # AlgoPerf

@@ -160,11 +160,12 @@ class SearchSpace:
         def fields(where: str, plain: Fields) -> dict[str, Domain]:
             return {key: read_stored(domain, f"{where}.{key}") for key, domain in plain.items()}
 
-        for name in content["schedules"]:
+        optimizers, schedules = content["optimizers"], content["schedules"]
+        for name in schedules:
             schedule_info(name, "space.schedules")
         return cls(
-            optimizers={name: fields(name, plain) for name, plain in content["optimizers"].items()},
-            schedules={name: fields(name, plain) for name, plain in content["schedules"].items()},
+            optimizers={name: fields(name, plain) for name, plain in optimizers.items()},
+            schedules={name: fields(name, plain) for name, plain in schedules.items()},
             warmup=read_stored(content["warmup"], "warmup"),
             params=fields("params", content["params"]),
         )

@@ -1,4 +1,4 @@
 """The study file as a frozen value.
 
-It may import `recipe`, `space`, `trial`, `catalog`, `user_input` and `errors`.
+It may import `space`, `recipe`, `catalog`, `trial`, `user_input`, `errors` and `plain_data`.
 """

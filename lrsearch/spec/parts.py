@@ -184,7 +184,7 @@ class Pruning(Part):
 
 
 class Confirm(Part):
-    """How many candidates are re-run, and runs in all (at most a quarter of the study)."""
+    """How many candidates are re-run, and runs in all (at most the study's share)."""
 
     #: Candidates at most; None leaves it to the number of runs, see `confirmation.plan.shape`.
     candidates: int | None = Field(default=None, ge=1)

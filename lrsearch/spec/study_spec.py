@@ -202,10 +202,10 @@ class StudySpec(Part):
         return info.builtin and bool(info.fused) and self.precision != "fp16"
 
     def declares(self, fields: Unchecked) -> bool:
-        """Whether a recipe's optimizer is lrsearch's own, or a class that the study itself names.
+        """Whether a recipe's optimizer is in the registry, or is a class that the study names.
 
-        No other is imported: recipes come from rows that every worker may write, the study's
-        definition does not.
+        No other class is imported. Every worker may write recipes into the database, but not the
+        study's definition.
         """
         name = _optimizer_of(fields)
         declared = [*self.space.optimizers, *(_optimizer_of(r) for _, r in self.given_recipes())]
@@ -256,7 +256,7 @@ class StudySpec(Part):
             hint = "; a newer lrsearch made it, update lrsearch on this machine" if newer else ""
             raise SpecError(f"the study's stored definition: {line}{hint}") from error
         except (AttributeError, KeyError, TypeError, RecursionError) as error:
-            raise SpecError("the study's stored definition is not one of lrsearch's") from error
+            raise SpecError("the study's stored definition is not that of a study") from error
 
     def identity(self) -> Document:
         """The part that makes two studies the same: all but budget, confirm, notes and the like."""

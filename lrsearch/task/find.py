@@ -1,4 +1,7 @@
-"""Finding the user's code that defines a task, and hashing it."""
+"""Finding the user's code that defines a task, and hashing it.
+
+The database holds a task's reference and the SHA-256 of its code, never the code itself.
+"""
 
 import ast
 import hashlib
@@ -32,9 +35,13 @@ def _split(reference: str) -> tuple[str, str]:
             f"task = {reference!r}, but FILE.py:attribute or package.module:attribute is accepted"
         )
     if is_file and (Path(place).is_absolute() or ".." in Path(place).parts):
-        raise TaskError(f"task = {reference!r} leads elsewhere; a task is beside its study's file")
+        raise TaskError(
+            f"task = {reference!r} leads elsewhere; put the task's file beside the study file"
+        )
     if not is_file and place.partition(".")[0] in {"lrsearch", *sys.stdlib_module_names}:
-        raise TaskError(f"task = {reference!r} is no module of yours")
+        raise TaskError(
+            f"task = {reference!r} is a module of lrsearch or of Python; name a module of your own"
+        )
     return place, attribute
 
 
@@ -206,7 +213,7 @@ def _made_for_us(reference: str, folder: Path, files: Sequence[Path]) -> LoadedT
 
 
 def _foreign(reference: str) -> TaskError:
-    return TaskError(f"task = {reference!r} is no task of lrsearch's; it is not run")
+    return TaskError(f"task = {reference!r} is not run: its code does not use lrsearch")
 
 
 def _names_us(file: Path, root: Path | None = None) -> bool:

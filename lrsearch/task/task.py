@@ -1,7 +1,4 @@
-"""Task: model, data and loss of a study; and how a worker finds the code that defines it.
-
-The database holds a task's reference and the SHA-256 of its code, never the code itself.
-"""
+"""Task: model, data and loss of a study."""
 
 import inspect
 from collections.abc import Callable, Mapping

@@ -212,10 +212,10 @@ sys.modules["own_optimizers"] = sys.modules[__name__]
     [
         ("nowhere.Adam", "there is no module 'nowhere' here; install its package"),
         ("schedulefree.AdamWSchedulefree", "has no 'AdamWSchedulefree'; did you mean"),
-        ("torch.optim.AdamW", "here it is called adamw"),
+        ("torch.optim.AdamW", "lrsearch has it as adamw; write that name"),
         ("torch.optim.LBFGS", "LBFGS needs a closure"),
         ("torch.optim.SparseAdam", "SparseAdam takes sparse gradients only"),
-        ("torch.nn.Linear", "it is no torch.optim.Optimizer"),
+        ("torch.nn.Linear", "it is not a torch.optim.Optimizer"),
         ("own_optimizers.NoRate", "its constructor takes no lr"),
         ("own_optimizers.Closed", "its step() needs a closure"),
     ],

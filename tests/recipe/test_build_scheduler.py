@@ -432,7 +432,7 @@ def test_cycled_momentum_is_refused_for_an_optimizer_that_has_none():
     with pytest.raises(SpecError) as error:
         make_recipe(schedule, optimizer={"name": "adagrad", "lr": LR})
     assert str(error.value) == (
-        "recipe: one_cycle.cycle_momentum = true needs momentum, which adagrad has not"
+        "recipe: one_cycle.cycle_momentum = true needs momentum, and adagrad has none"
     )
     with pytest.raises(ValueError, match="momentum"):
         OneCycleLR(torch.optim.Adagrad(make_parameters(), lr=LR), max_lr=LR, total_steps=T)

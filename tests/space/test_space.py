@@ -653,7 +653,7 @@ def test_a_range_of_whole_numbers_is_of_integers_for_a_param():
         # what could only be sampled illegally
         (
             {"schedules": ["cosine", "one_cycle"], "warmup": 0.05},
-            "space.warmup never is 0, but one_cycle takes no warm-up (it warms up by itself); add "
+            "space.warmup is never 0, but one_cycle takes no warm-up (it warms up by itself); add "
             "0.0 to warmup or leave one_cycle out",
         ),
         (
@@ -663,7 +663,7 @@ def test_a_range_of_whole_numbers_is_of_integers_for_a_param():
         ),
         (
             {"optimizers": ["rprop"], "schedules": ["constant"], "warmup": 0.05},
-            "space.warmup never is 0, but rprop takes no warm-up (rprop reads lr at its first step",
+            "space.warmup is never 0, but rprop takes no warm-up (rprop reads lr at its first step",
         ),
         (
             {"schedules": {"cyclic": {"step_size_up": {"low": 0.1, "high": 0.6}}}},
@@ -681,13 +681,13 @@ def test_a_range_of_whole_numbers_is_of_integers_for_a_param():
         ),
         (
             {"schedules": ["plateau"], "warmup": {"low": 0.01, "high": 0.1}},
-            "space.warmup never is 0, but plateau takes no warm-up (torch's SequentialLR refuses "
+            "space.warmup is never 0, but plateau takes no warm-up (torch's SequentialLR refuses "
             "ReduceLROnPlateau); add 0.0 to "
             "warmup or leave plateau out",
         ),
         (
             {"optimizers": ["adagrad"], "schedules": {"one_cycle": {"cycle_momentum": True}}},
-            "space.schedules.one_cycle.cycle_momentum = true needs momentum, which adagrad has not",
+            "space.schedules.one_cycle.cycle_momentum = true needs momentum, and adagrad has none",
         ),
         (
             {"optimizers": ["sgd"], "schedules": {"one_cycle": {"cycle_momentum": True}}},

@@ -251,7 +251,7 @@ BAD_DEFINITIONS = {
         "trap_module is no module of",
     ),
     "a program": ({"baseline": optimizer("pip.__main__.Optimizer")}, "pip.__main__ is no module"),
-    "no space": ({"space": "default"}, "is not one of lrsearch's"),
+    "no space": ({"space": "default"}, "is not that of a study"),
     "no range": (space_of("sgd", {"low": "x", "high": []}), "sgd.lr is no range"),
     "no schedule": (
         {"space": {**tiny_spec().to_dict()["space"], "schedules": {"evil": {}}}},
@@ -326,7 +326,7 @@ def test_a_foreign_task_is_not_run(trap, reference):
 
 def test_the_code_of_a_foreign_task_may_well_be_known(trap):
     code = task_code(trap, trap.parent)
-    with pytest.raises(TaskError, match="no task of lrsearch's"):
+    with pytest.raises(TaskError, match="does not use lrsearch"):
         find_task("trap_module:task", code, [], strict=True)
 
 
