@@ -47,7 +47,7 @@ def spec_of(trials: int, seed: int, checkpoints: Path, *, fused: bool = False) -
             "name": STUDY,
             "task": "chaos_task.py:task_in_float64" if fused else "chaos_task.py:task",
             "epochs": EPOCHS,
-            "budget": {"trials": trials, "total_epochs": 2 * trials * EPOCHS},
+            "budget": {"trials": trials, "epochs": 2 * trials * EPOCHS},
             "pruning": {"eta": 2, "rungs": [0.25, 0.5]},
             "confirm": {"top": 3},
             "space": {

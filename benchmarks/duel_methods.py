@@ -80,7 +80,7 @@ def run_study(
 
 def default_spec(problem: Problem, seed: int, budget: int, **fields: Any) -> StudySpec:
     """A study of so many trial equivalents in all; what is not among `fields` is the default."""
-    return problem.spec(budget={"total_epochs": budget * problem.epochs}, seed=seed, **fields)
+    return problem.spec(budget={"epochs": budget * problem.epochs}, seed=seed, **fields)
 
 
 def recommended(study: Mapping[str, Any], method: str, budget: int) -> Found:

@@ -1,130 +1,182 @@
 """`lrsearch.search`: the main job as one Python call."""
 
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
-import torch
-
-from lrsearch.catalog.domains import first_value
-from lrsearch.fusing import fuse_option
-from lrsearch.preflight import check_objective, try_optimizers
+from lrsearch.errors import SpecError
+from lrsearch.preflight import check_study
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.summary import reviewed
+from lrsearch.run_study import Outcome, ProgressBar, run_study
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.study.create import create_study
-from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.prepare_database import open_database
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask, Task
-from lrsearch.training.devices import pick_device
-from lrsearch.training.try_task import try_task
-from lrsearch.worker.processes import run_local
-from lrsearch.worker.progress_bar import shown
-from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.worker import Worker
+from lrsearch.worker.resources import Resources
+from lrsearch.worker.this_process import own_random_stream
 
 #: What stands as the task's reference where the task is an object of the caller's process.
 LIVE = "live:task"
+#: What a call trains that says neither a budget nor a horizon.
+TRIALS, EPOCHS = 60, 30
+
+#: A part of a study file that is a mapping of its own.
+Fields = Mapping[str, Any]
+
+
+class StudyFields(TypedDict, total=False):
+    """The fields of a study file besides its task; docs/ and `StudySpec` say what they mean."""
+
+    name: str
+    epochs: int
+    steps: int
+    budget: Fields
+    objective: str | Fields
+    space: str | Fields
+    seed: int
+    validate_every: str | Fields
+    pruning: str | Fields | None
+    confirm: str | Fields | None
+    tolerance: float
+    range_test: str | None
+    baseline: str | Fields | None
+    enqueue: Sequence[Fields]
+    textbook: int | str
+    warm_start: Sequence[str | Fields] | str | None
+    precision: str
+    accumulate: int | str | None
+    clip_norm: float | str | None
+    ema: str | Fields | None
+    checkpoints: str | Fields | None
+    lease: Fields
+    max_trial_time: float | str | None
+    code: str
+    notes: str
+    tags: Sequence[str]
+    project: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a search found."""
+class Counts:
+    """How the started trials of a study ended."""
 
-    #: The study's name in the database; `lrsearch show NAME` and the like take it.
+    complete: int
+    pruned: int
+    diverged: int
+    failed: int
+    running: int
+
+    @property
+    def started(self) -> int:
+        return self.complete + self.pruned + self.diverged + self.failed + self.running
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Result:
+    """What a search found; its `repr` is one line."""
+
+    #: The study's name in the database; `lrsearch study show NAME` and the like take it.
     name: str
     #: The confirmed recipe, else the search's best; None if no trial is complete.
     best: Recipe | None
-    #: As `lrsearch study show NAME --json`.
-    study: Mapping[str, Any]
+    #: The trial that has this recipe.
+    trial: int | None
+    #: The objective: `val_loss`, or a metric of the task.
+    metric: str
+    #: The recipe's mean on fresh seeds, else its value in the search.
+    value: float | None
+    #: 95 % confidence interval of that mean; None without confirmation, or for a single run.
+    interval: tuple[float, float] | None
+    #: Runs on fresh seeds whose mean the value is; 0 without confirmation.
+    confirmed_runs: int
+    counts: Counts
+
+    def __repr__(self) -> str:
+        if self.best is None:
+            return f"Result({self.name}: no complete trial; {self._ended()})"
+        return f"Result({self.name}: {self.best.title()}; {self._value()}; {self._ended()})"
+
+    def _value(self) -> str:
+        said = f"{self.metric} {self.value:.4g}"
+        if self.interval is not None:
+            return f"{said} (95 % CI {self.interval[0]:.4g} .. {self.interval[1]:.4g})"
+        return f"{said}, one seed" if self.confirmed_runs <= 1 else said
+
+    def _ended(self) -> str:
+        counts = self.counts
+        ends = {"complete": counts.complete, "pruned": counts.pruned, "diverged": counts.diverged}
+        ends |= {"failed": counts.failed, "running": counts.running}
+        said = ", ".join(f"{count} {state}" for state, count in ends.items() if count)
+        return f"{counts.started} trials" + (f": {said}" if said else "")
 
 
 def search(
-    task: Task | str,
+    task: Task | str | StudySpec,
     *,
-    trials: int = 60,
-    epochs: int = 30,
-    space: str | Mapping[str, Any] = "default",
-    name: str | None = None,
-    objective: str | Mapping[str, str] = "val_loss",
-    confirm: str | Mapping[str, int] = "auto",
+    trials: int | None = None,
+    task_dir: str | Path = ".",
     storage: str | None = None,
+    workers: int | None = None,
     devices: str = "auto",
     fuse: int | str = "auto",
-    seed: int = 0,
+    **fields: Unpack[StudyFields],
 ) -> Result:
     """Search, confirm, and return the best recipe.
 
-    A `Task` object is trained in this process, on one device; `"task.py:task"` (a file relative to
-    the current folder) by worker processes on all. The arguments are those of a study file. With
-    the `name` of an earlier call the study goes on. `fuse` is how many trials train at once as one
-    program, `"off"`, or `"auto"`: as many as are measured to be quickest. Raises LrsearchError for
-    what the caller can mend.
+    `task` is a `Task` object, which this process trains on one device; or `"task.py:task"`, a file
+    in `task_dir`, which worker processes train on all devices; or a `StudySpec`, which says
+    everything. `fields` are those of a study file, by their names there; `trials` is short for
+    `budget={"trials": ...}`. Defaults: 60 trials of 30 epochs. With the `name` of an earlier call
+    that study goes on.
+
+    `fuse` is how many trials train at once as one program: a number, `"off"`, or `"auto"`, as many
+    as are measured to be quickest. Raises LrsearchError for what the caller can mend.
     """
-    name = name or f"search-{secrets.token_hex(4)}"
-    content = {
-        "name": name,
+    resources = Resources.parse(workers=workers, device=devices, fuse=fuse)
+    spec = _spec(task, trials, fields)
+    folder: Path | None = Path(task_dir)
+    if isinstance(task, Task):
+        folder, loaded = None, LoadedTask(reference=LIVE, source=Path(), target=task, code={})
+    else:
+        loaded = load_task(spec.task, Path(task_dir))
+    with own_random_stream():
+        checked = check_study(spec, loaded, folder=folder, device=devices)
+    return _result(run_study(checked, storage, resources, report_to=None, progress=ProgressBar()))
+
+
+def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields) -> StudySpec:
+    """The study that the arguments of `search` describe. Raises SpecError."""
+    if isinstance(task, StudySpec):
+        if given := [*fields, *(["trials"] if trials is not None else [])]:
+            raise SpecError(
+                f"search(): {', '.join(given)} beside a StudySpec, which says everything; give "
+                f"the fields alone, or change the StudySpec"
+            )
+        return task
+    content: dict[str, Any] = {
         "task": task if isinstance(task, str) else LIVE,
-        "epochs": epochs,
-        "budget": {"trials": trials},
-        "space": space,
-        "objective": objective,
-        "confirm": confirm,
-        "seed": seed,
+        **({} if "steps" in fields else {"epochs": EPOCHS}),
+        "budget": {"trials": TRIALS},
+        **fields,
+        "name": fields.get("name") or f"search-{secrets.token_hex(4)}",
     }
-    spec = StudySpec.from_dict(content, where="search()")
-    engine = fuse_option.parse(str(fuse))
-    fuse_option.check(spec, engine)
-    if isinstance(task, str):
-        loaded = load_task(task, Path())
-    else:
-        loaded = LoadedTask(reference=LIVE, source=Path(), target=task, code={})
-    device = pick_device(devices)
-    made = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
-    check_objective(spec, made)
-    with _own_random_stream():
-        steps_per_epoch = try_task(made, spec, device)
-        try_optimizers(spec, made, steps_per_epoch)
-    database = open_database(storage, create=True)
-    study, _ = create_study(
-        database,
-        spec,
-        loaded,
-        steps_per_epoch=steps_per_epoch,
-        batch_size=made.batch_size,
-        exist_ok=True,
+    if trials is not None:
+        content["budget"] = {**fields.get("budget", {}), "trials": trials}
+    return StudySpec.from_dict(content, where="search()")
+
+
+def _result(outcome: Outcome) -> Result:
+    report = outcome.report
+    winner, best = report.winner, report.best
+    recipe = Recipe.from_dict(winner.recipe) if winner else best.parsed if best else None
+    return Result(
+        name=report.name,
+        best=recipe,
+        trial=winner.trial if winner else best.number if best else None,
+        metric=report.metric,
+        value=winner.mean if winner else best.value if best else None,
+        interval=winner.ci95 if winner else None,
+        confirmed_runs=winner.n if winner else 0,
+        counts=Counts(**report.counts),
     )
-    if isinstance(task, str):
-        run_local(study, Path(), workers=None, device=devices, fuse=engine)
-    else:
-        _work_here(study, loaded, device, engine)
-    summary = reviewed(study)
-    return Result(name=name, best=_best(summary), study=summary)
-
-
-def _work_here(
-    study: OpenStudy, loaded: LoadedTask, device: torch.device, fuse: fuse_option.FuseOption
-) -> None:
-    with _own_random_stream(), shown(study):
-        Worker(study, loaded, device, Stop(), fuse=fuse).run()
-
-
-def _best(summary: Mapping[str, Any]) -> Recipe | None:
-    found = summary["confirmed"][0] if summary["confirmed"] else summary["best"]
-    return None if found is None else Recipe.from_dict(found["recipe"])
-
-
-@contextmanager
-def _own_random_stream() -> Iterator[None]:
-    """Train on one thread and leave the caller's random stream and threads as they were."""
-    threads = torch.get_num_threads()
-    with torch.random.fork_rng():
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)

@@ -11,6 +11,8 @@ LrsearchError
 import difflib
 from collections.abc import Iterable
 
+from lrsearch.plain_data import Unchecked
+
 
 class LrsearchError(Exception):
     """Something the user can mend; the message says where, what came, what is accepted."""
@@ -36,7 +38,7 @@ class DeviceError(LrsearchError):
     """The device asked for is not there."""
 
 
-def near_miss(name: object, known: Iterable[str]) -> str:
+def near_miss(name: Unchecked, known: Iterable[str]) -> str:
     """`; did you mean 'adamw'?` when one of `known` is close to `name`, else the names on offer."""
     names = {word.lower(): word for word in sorted(known)}
     close = difflib.get_close_matches(name.lower(), names, n=1) if isinstance(name, str) else []

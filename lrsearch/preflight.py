@@ -1,11 +1,10 @@
 """Everything about a study file that can be wrong, found before a database is touched."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lrsearch.catalog.domains import first_value
 from lrsearch.catalog.lookup import optimizer_info
@@ -17,50 +16,79 @@ from lrsearch.spec.sample_recipes import sample
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask, Task
+from lrsearch.user_input import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A study file whose task trains."""
+    """A study whose task trains."""
 
     spec: StudySpec
     loaded: LoadedTask
     task: Task
-    #: Where the study file is; workers look for its task there.
-    folder: Path
+    #: Where workers look for the task's file; None for a task that is an object of this process.
+    folder: Path | None
     steps_per_epoch: int
 
 
-def check_file(
-    path: Path, *, name: str | None = None, trials: int | None = None, device: str = "auto"
-) -> Checked:
+def read_study_file(
+    path: Path, *, name: str | None = None, totals: Mapping[str, int] | None = None
+) -> StudySpec:
+    """The study in a file. Raises SpecError.
+
+    `name` and `totals`, of the budget by its fields, replace the file's own.
+    """
+    spec = StudySpec.load(path)
+    if name is None and not totals:
+        return spec
+    content = read_yaml(path, "study file")
+    if name is not None:
+        content["name"] = name
+    content["budget"] = {**spec.budget.model_dump(exclude_none=True), **(totals or {})}
+    options = ", ".join(f"--{field}" for field in totals or ())
+    return StudySpec.from_dict(content, where=options or str(path))
+
+
+def check_file(path: Path, *, device: str = "auto") -> Checked:
     """Read a study file, import its task and train one batch of it.
 
-    `name` and `trials` replace the file's. Raises SpecError, TaskError or DeviceError in one line.
+    Raises SpecError, TaskError or DeviceError in one line.
     """
-    from lrsearch.preflight import check_objective
+    return check_spec(read_study_file(path), path, device=device)
+
+
+def check_spec(spec: StudySpec, path: Path, *, device: str = "auto") -> Checked:
+    """As `check_file`, for the study that was read from `path` already."""
+    from lrsearch.training.devices import pick_device
+
+    pick_device(device)
+    with _located(str(path)):
+        loaded = load_task(spec.task, path.parent)
+    folder = path.resolve().parent
+    return check_study(spec, loaded, folder=folder, device=device, where=str(path))
+
+
+def check_study(
+    spec: StudySpec, loaded: LoadedTask, *, folder: Path | None, device: str, where: str = ""
+) -> Checked:
+    """Build a study's task and train one batch of it; errors begin with `where`.
+
+    Raises SpecError, TaskError or DeviceError in one line.
+    """
     from lrsearch.storage.checkpoint_store import CheckpointStore
     from lrsearch.training.devices import pick_device
     from lrsearch.training.try_task import try_task
 
-    spec = StudySpec.load(path)
-    if name is not None or trials is not None:
-        spec = _override(spec, path, name, trials)
     chosen = pick_device(device)
-    with _located(str(path)):
+    with _located(where):
         CheckpointStore(spec.checkpoints.to, spec.name)
-        loaded = load_task(spec.task, path.parent)
         task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)
-    with _located(f"{path}: {spec.task}"):
+    with _located(where and f"{where}: {spec.task}"):
         steps_per_epoch = try_task(task, spec, chosen)
         try_optimizers(spec, task, steps_per_epoch)
     return Checked(
-        spec=spec,
-        loaded=loaded,
-        task=task,
-        folder=path.resolve().parent,
-        steps_per_epoch=steps_per_epoch,
+        spec=spec, loaded=loaded, task=task, folder=folder, steps_per_epoch=steps_per_epoch
     )
 
 
@@ -88,22 +116,13 @@ def try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
 
 @contextmanager
 def _located(where: str) -> Iterator[None]:
-    """Errors inside begin with `where`."""
+    """Errors inside begin with `where`, if it is not empty."""
     try:
         yield
     except (SpecError, TaskError) as error:
+        if not where:
+            raise
         raise type(error)(f"{where}: {error}") from error
-
-
-def _override(spec: StudySpec, path: Path, name: str | None, trials: int | None) -> StudySpec:
-    from lrsearch.user_input import read_yaml
-
-    content: dict[str, Any] = read_yaml(path, "study file")
-    if name is not None:
-        content["name"] = name
-    if trials is not None:
-        content["budget"] = {**content["budget"], "trials": trials}
-    return StudySpec.from_dict(content, where=str(path) if trials is None else "--trials")
 
 
 def tested_optimizers(checked: Checked, name: str | None) -> list[str]:

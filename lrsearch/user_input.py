@@ -5,15 +5,16 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TypeGuard, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Fields, Unchecked
 
 
-def as_number(value: object) -> object:
+def as_number(value: Unchecked) -> Unchecked:
     """A number that YAML 1.1 took for a string (`1e-3`) as a float; anything else as it came."""
     if isinstance(value, str):
         try:
@@ -24,11 +25,12 @@ def as_number(value: object) -> object:
     return value
 
 
-def is_number(value: object) -> bool:
+def is_number(value: Unchecked) -> TypeGuard[int | float]:
+    """Whether it is a finite number; `true` is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def plain_numbers(value: Any) -> Any:
+def plain_numbers(value: Unchecked) -> Unchecked:
     """Numbers as people write them: `1e-3`, a string to YAML 1.1, becomes a number everywhere."""
     if isinstance(value, Mapping):
         return {key: plain_numbers(item) for key, item in value.items()}
@@ -37,7 +39,7 @@ def plain_numbers(value: Any) -> Any:
     return as_number(value)
 
 
-def read_yaml(path: Path, kind: str) -> dict[str, Any]:
+def read_yaml(path: Path, kind: str) -> dict[str, Unchecked]:
     """The mapping in a YAML (or JSON) file. Raises SpecError when there is none."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -96,7 +98,7 @@ def _part(model: type[BaseModel], name: str) -> type[BaseModel]:
     return next(part for part in types if isinstance(part, type) and issubclass(part, BaseModel))
 
 
-def to_yaml(content: Any) -> str:
+def to_yaml(content: Fields) -> str:
     """YAML with every float written so that YAML 1.1 reads it back as the same float."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 

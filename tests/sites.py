@@ -157,7 +157,7 @@ def assert_exact(search, total=TRIALS):
         seen = curves.get(row.number, [])
         assert seen == list(range(1, len(seen) + 1))
         assert row.state != "complete" or len(seen) == VALIDATIONS
-        assert row.state != "pruned" or len(seen) == row["epochs"] * 2
+        assert row.state != "pruned" or len(seen) == row.epochs * 2
     assert summarize(search)["state"] == "finished"
 
 

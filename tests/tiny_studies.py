@@ -80,8 +80,8 @@ def work(search):
     Worker(search, tiny_task(), torch.device("cpu"), Stop()).run()
 
 
-def make_desk(search, loaded, *, worker="host:1:1", stop=lambda: False):
-    """What a worker works with; its keeper's thread is not started."""
+def make_context(search, loaded, *, worker="host:1:1", stop=lambda: False):
+    """What a worker works with; the thread that renews leases is not started."""
     return WorkerContext(
         search=search,
         cache=TaskCache(loaded, torch.device("cpu")),

@@ -3,7 +3,13 @@
 import sys
 from dataclasses import dataclass
 
-from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs, reserved_runs, reserved_share
+from lrsearch.confirmation.budget import (
+    MOST_RUNS,
+    allowed_runs,
+    expected_trials,
+    reserved_runs,
+    search_epochs,
+)
 from lrsearch.range_test.plan import range_plan
 from lrsearch.spec.study_spec import StudySpec
 
@@ -14,13 +20,17 @@ class CostPlan:
 
     horizon: float
     trials: int | None
+    #: About how many trials there will be; None where only time ends the search.
+    expected_trials: int | None
     range_test: float
     #: Why no range test is planned; empty if one is.
     no_range_test: str
     search: float | None
     confirm_runs: int
     #: The budget's own bound on everything together.
-    total_epochs: float | None
+    most_epochs: float | None
+    #: The same in runs, where the budget is written so.
+    runs: int | None
 
     @property
     def confirm(self) -> float:
@@ -31,23 +41,23 @@ class CostPlan:
         if self.search is None:
             return None
         parts = self.range_test + self.search + self.confirm
-        return parts if self.total_epochs is None else min(parts, self.total_epochs)
+        return parts if self.most_epochs is None else min(parts, self.most_epochs)
 
 
 def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
     """The most that the study's budget allows."""
     horizon = spec.horizon_epochs(steps_per_epoch)
     budget, confirm = spec.budget, spec.confirm
+    total = budget.most_epochs(horizon)
     bounds = []
     if budget.trials is not None:
         bounds.append(budget.trials * horizon)
-    if budget.total_epochs is not None:
-        bounds.append(budget.total_epochs * (1 - reserved_share(spec, horizon)))
+    if total is not None:
+        bounds.append(search_epochs(spec, horizon))
     runs = 0
     if confirm is not None:
         started = sys.maxsize if budget.trials is None else budget.trials
-        left = budget.total_epochs
-        most = allowed_runs(spec, started=started, epochs_left=left, horizon=horizon)
+        most = allowed_runs(spec, started=started, epochs_left=total, horizon=horizon)
         runs = min(confirm.runs or MOST_RUNS, most)
         if budget.trials is None and budget.time is None:
             runs = reserved_runs(spec, horizon)  # search takes all that is not kept
@@ -55,9 +65,11 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
+        expected_trials=expected_trials(spec, horizon),
         range_test=tests.epochs,
         no_range_test=tests.skipped,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
-        total_epochs=budget.total_epochs,
+        most_epochs=total,
+        runs=budget.runs,
     )

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range
 from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.confirmation.budget import (
+    CONFIRM_SHARE,
+    LEAST_RESERVED,
+    expected_trials,
+    reserved_runs,
+)
 from lrsearch.space.presets import PRESETS
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence
 from lrsearch.spec.study_spec import StudySpec
@@ -34,14 +40,15 @@ class Scale:
 
 def lint(spec: StudySpec, scale: Scale) -> list[str]:
     """Warnings about a study, each naming the field and what to do."""
+    horizon = spec.horizon_epochs(scale.steps_per_epoch)
     return [
         *_ranges(spec, scale),
         *_warmup(spec),
         *_plateau(spec, scale),
         *_averaging(spec),
-        *_coverage(spec),
-        *_trial_count(spec),
-        *_budget(spec, scale),
+        *_coverage(spec, horizon),
+        *_trial_count(spec, horizon),
+        *_budget(spec, horizon),
     ]
 
 
@@ -142,25 +149,34 @@ def _averaging(spec: StudySpec) -> Iterator[str]:
             )
 
 
-def _coverage(spec: StudySpec) -> Iterator[str]:
-    count = spec.budget.trials
+def _coverage(spec: StudySpec, horizon: float) -> Iterator[str]:
+    count = expected_trials(spec, horizon)
     pairs = len(spec.space.optimizers) * len(spec.space.schedules)
     if count is not None and count < pairs:
         yield (
-            f"budget.trials = {count} is below the {pairs} pairs of optimizer and schedule; "
+            f"{_trials(spec, count)} is below the {pairs} pairs of optimizer and schedule; "
             f"name fewer in space, or raise it"
         )
 
 
-def _trial_count(spec: StudySpec) -> Iterator[str]:
-    count = spec.budget.trials
+def _trial_count(spec: StudySpec, horizon: float) -> Iterator[str]:
+    count = expected_trials(spec, horizon)
     if count is None or count >= SOME_TRIALS:
         return
     advice, tuned = ("lr only", FIRST) if count < FEW_TRIALS else ("lr and momentum only", SECOND)
     beyond = [name for name in _searched(spec) if name.rpartition(".")[2] not in tuned]
     if beyond:
         named = ", ".join(beyond[:3]) + (f" and {len(beyond) - 3} more" if beyond[3:] else "")
-        yield f"budget.trials = {count}: with so few, tune {advice} and fix {named}"
+        yield f"{_trials(spec, count)}: with so few, tune {advice} and fix {named}"
+
+
+def _trials(spec: StudySpec, count: int) -> str:
+    """The budget, and the number of trials that follows from it where it is in another unit."""
+    budget = spec.budget
+    if budget.trials == count:
+        return f"budget.trials = {count}"
+    written = f"runs = {budget.runs}" if budget.epochs is None else f"epochs = {budget.epochs:g}"
+    return f"budget.{written} (about {count} trials)"
 
 
 def _searched(spec: StudySpec) -> Iterator[str]:
@@ -177,13 +193,20 @@ def _varies(domain: Domain) -> bool:
     return isinstance(domain, Choice) and len(domain.choices) > 1
 
 
-def _budget(spec: StudySpec, scale: Scale) -> Iterator[str]:
-    count, epochs = spec.budget.trials, spec.budget.total_epochs
+def _budget(spec: StudySpec, horizon: float) -> Iterator[str]:
+    count, epochs = spec.budget.trials, spec.budget.epochs
     if spec.confirm is not None and count is not None and count < 4:
         yield f"budget.trials = {count} leaves no run to confirm the winner; 4 leave one"
-    horizon = spec.horizon_epochs(scale.steps_per_epoch)
     if epochs is not None and epochs < horizon:
         yield (
-            f"budget.total_epochs = {epochs:g} has room for no trial of {horizon:g} epochs; at "
+            f"budget.epochs = {epochs:g} has room for no trial of {horizon:g} epochs; at "
             f"least {horizon:g} are needed"
+        )
+        return
+    total = spec.budget.most_epochs(horizon)
+    if spec.confirm is not None and total is not None and not reserved_runs(spec, horizon):
+        unit, each = ("runs", 1.0) if epochs is None else ("epochs", horizon)
+        yield (
+            f"budget.{unit} = {total / horizon * each:g} leaves no run to confirm the winner; "
+            f"{LEAST_RESERVED / CONFIRM_SHARE * each:g} leave {LEAST_RESERVED}"
         )

@@ -4,11 +4,9 @@ What is forbidden, and why, is data of the two registries (`constant_only`, `no_
 `momentum_flag`, `momentum`); the few lines here read it for a recipe and for a space.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.plain_data import Fields
 
 
 def takes_warmup(optimizer: str, schedule: str) -> bool:
@@ -36,7 +34,7 @@ def illegal_pair(optimizer: str, schedule: str) -> str | None:
     return None if schedule == "constant" else _constant_only(optimizer)
 
 
-def illegal(optimizer: str, schedule: Mapping[str, Any], warmup: float) -> str | None:
+def illegal(optimizer: str, schedule: Fields, warmup: float) -> str | None:
     """Why a recipe may not have these together, or None."""
     name = schedule["name"]
     if reason := illegal_pair(optimizer, name):

@@ -1,11 +1,12 @@
 """What a field of a search space may be: one value, some choices, or a range."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Fields, Unchecked
 from lrsearch.user_input import as_number, is_number
 
 #: A value as it stands in a recipe: a number, word, flag, or a list of numbers (betas, milestones).
@@ -50,7 +51,7 @@ def first_value(domain: Domain) -> Value:
     return domain.choices[0]
 
 
-def _scalar(value: object, where: str) -> Value:
+def _scalar(value: Unchecked, where: str) -> Value:
     value = as_number(value)
     if isinstance(value, list | tuple):
         numbers = tuple(as_number(item) for item in value)
@@ -64,7 +65,7 @@ def _scalar(value: object, where: str) -> Value:
     raise SpecError(f"{where} = {value!r}, but a number, word, flag or list of numbers is accepted")
 
 
-def parse(value: object, where: str, *, is_list: bool = False) -> Domain:
+def parse(value: Unchecked, where: str, *, is_list: bool = False) -> Domain:
     """Read what a user wrote at `where`: a scalar is fixed, a list is choices, a mapping a range.
 
     `is_list` marks fields whose single value is itself a list (betas, milestones): there a list
@@ -82,7 +83,7 @@ def parse(value: object, where: str, *, is_list: bool = False) -> Domain:
     return _choices(value, where)
 
 
-def _choices(items: "list[Any] | tuple[Any, ...]", where: str) -> Choice:
+def _choices(items: Sequence[Unchecked], where: str) -> Choice:
     choices = tuple(_scalar(item, f"{where}[{i}]") for i, item in enumerate(items))
     if not choices:
         raise SpecError(f"{where} is an empty list; give at least one choice")
@@ -91,31 +92,35 @@ def _choices(items: "list[Any] | tuple[Any, ...]", where: str) -> Choice:
     return Choice(choices=choices)
 
 
-def _parse_mapping(value: Mapping[str, Any], where: str, *, is_list: bool) -> Domain:
-    if set(value) == {"choices"} and isinstance(value["choices"], list):
-        return _choices(value["choices"], where)
+def _parse_mapping(value: Mapping[str, Unchecked], where: str, *, is_list: bool) -> Domain:
+    choices = value.get("choices")
+    if set(value) == {"choices"} and isinstance(choices, list):
+        return _choices(choices, where)
     for key in value:
         if key not in ("low", "high", "log", "step"):
             hint = near_miss(key, ("low", "high", "log", "step", "choices"))
             raise SpecError(f"{where}.{key} is not a field of a range{hint}")
     if is_list:
         raise SpecError(f"{where} is a list of numbers; a range cannot stand here, choices can")
-    for key in ("low", "high"):
-        if key not in value:
-            raise SpecError(f"{where} has no `{key}`; a range is {{low, high, log, step}}")
-    low, high = as_number(value["low"]), as_number(value["high"])
-    for key, number in (("low", low), ("high", high)):
-        if not is_number(number):
-            raise SpecError(f"{where}.{key} = {value[key]!r}, but a finite number is needed")
-    return _range(value, low, high, where)  # type: ignore[arg-type]
+    low, high = (_end(value, key, where) for key in ("low", "high"))
+    return _range(low, high, value.get("log", False), value.get("step"), where)
 
 
-def _range(value: Mapping[str, Any], low: float, high: float, where: str) -> Range:
-    log, step = value.get("log", False), as_number(value.get("step"))
+def _end(value: Mapping[str, Unchecked], key: str, where: str) -> float:
+    if key not in value:
+        raise SpecError(f"{where} has no `{key}`; a range is {{low, high, log, step}}")
+    number = as_number(value[key])
+    if not is_number(number):
+        raise SpecError(f"{where}.{key} = {value[key]!r}, but a finite number is needed")
+    return number
+
+
+def _range(low: float, high: float, log: Unchecked, written: Unchecked, where: str) -> Range:
+    step = as_number(written)
     if not isinstance(log, bool):
         raise SpecError(f"{where}.log = {log!r}, but true or false is accepted")
-    if step is not None and (not is_number(step) or step <= 0):  # type: ignore[operator]
-        raise SpecError(f"{where}.step = {value['step']!r}, but a positive number is needed")
+    if step is not None and (not is_number(step) or step <= 0):
+        raise SpecError(f"{where}.step = {written!r}, but a positive number is needed")
     if low > high:
         raise SpecError(f"{where}.low = {low:g} is above {where}.high = {high:g}; swap them")
     if log and low <= 0:
@@ -125,16 +130,17 @@ def _range(value: Mapping[str, Any], low: float, high: float, where: str) -> Ran
     integer = (
         isinstance(low, int) and isinstance(high, int) and (step is None or isinstance(step, int))
     )
-    return Range(low=low, high=high, log=log, step=step, integer=integer)  # type: ignore[arg-type]
+    return Range(low=low, high=high, log=log, step=step, integer=integer)
 
 
-def read_stored(plain: object, where: str) -> Domain:
+def read_stored(plain: Unchecked, where: str) -> Domain:
     """The domain that `dataclasses.asdict` gave. Raises SpecError for anything else."""
-    content = plain if isinstance(plain, Mapping) else {}
+    content: Fields = plain if isinstance(plain, Mapping) else {}
+    choices = content.get("choices")
     if set(content) == {"value"}:
-        return Fixed(value=_scalar(content["value"], where))
-    if set(content) == {"choices"} and isinstance(content["choices"], list | tuple):
-        return _choices(content["choices"], where)
+        return Fixed(value=_scalar(content.get("value"), where))
+    if set(content) == {"choices"} and isinstance(choices, list | tuple):
+        return _choices(choices, where)
     if not {"low", "high"} <= set(content) <= set(Range.__dataclass_fields__):
         raise SpecError(f"{where} is no range, choice or value")
     domain = Range(**content)

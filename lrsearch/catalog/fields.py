@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Unchecked
 from lrsearch.user_input import is_number
 
 
@@ -23,11 +24,10 @@ class Limit:
     #: Whether it is the share that an average keeps (momentum, beta, alpha): sampled as 1 - value.
     decay_rate: bool = False
 
-    def check(self, value: object, where: str) -> None:
+    def check(self, value: Unchecked, where: str) -> None:
         """Raises SpecError unless `value` is allowed."""
         if not is_number(value):
             raise SpecError(f"{where} = {value!r}, but a finite number is needed")
-        assert isinstance(value, int | float)
         too_low = value <= self.low if self.low_open else value < self.low
         too_high = value >= self.high if self.high_open else value > self.high
         if too_low or too_high or (self.integer and value != int(value)):
@@ -47,7 +47,7 @@ class Limit:
 class Flag:
     listed: ClassVar[bool] = False
 
-    def check(self, value: object, where: str) -> None:
+    def check(self, value: Unchecked, where: str) -> None:
         if not isinstance(value, bool):
             raise SpecError(f"{where} = {value!r}, but true or false is accepted")
 
@@ -57,7 +57,7 @@ class Word:
     listed: ClassVar[bool] = False
     words: tuple[str, ...]
 
-    def check(self, value: object, where: str) -> None:
+    def check(self, value: Unchecked, where: str) -> None:
         if value not in self.words:
             raise SpecError(f"{where} = {value!r}{near_miss(value, self.words)}")
 
@@ -70,7 +70,7 @@ class Pair:
     first: Limit
     second: Limit
 
-    def check(self, value: object, where: str) -> None:
+    def check(self, value: Unchecked, where: str) -> None:
         if not isinstance(value, list | tuple) or len(value) != 2:
             raise SpecError(f"{where} = {value!r}, but two numbers are needed")
         self.first.check(value[0], f"{where}[0]")
@@ -84,7 +84,7 @@ class Numbers:
     listed: ClassVar[bool] = True
     length: int
 
-    def check(self, value: object, where: str) -> None:
+    def check(self, value: Unchecked, where: str) -> None:
         if not isinstance(value, list | tuple) or len(value) != self.length:
             raise SpecError(f"{where} = {value!r}, but {self.length} numbers are needed")
         if not all(is_number(item) for item in value):
@@ -97,7 +97,7 @@ class Fractions:
 
     listed: ClassVar[bool] = True
 
-    def check(self, value: object, where: str) -> None:
+    def check(self, value: Unchecked, where: str) -> None:
         if not isinstance(value, list | tuple) or not value:
             raise SpecError(f"{where} = {value!r}, but a list of fractions is needed")
         inside = all(is_number(item) and 0 < item < 1 for item in value)
@@ -111,7 +111,7 @@ class Anything:
 
     listed: ClassVar[bool] = False
 
-    def check(self, value: object, where: str) -> None:
+    def check(self, value: Unchecked, where: str) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise SpecError(f"{where} = {value!r}, but it must be finite")
 

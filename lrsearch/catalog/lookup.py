@@ -1,14 +1,12 @@
 """What a name in a recipe or a space stands for, and whether an optimizer mapping can be built."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from lrsearch.catalog.optimizers import OPTIMIZERS, REFUSED, OptimizerInfo
 from lrsearch.catalog.third_party import third_party_info
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Fields, Unchecked
 
 
-def optimizer_info(name: object, where: str) -> OptimizerInfo:
+def optimizer_info(name: Unchecked, where: str) -> OptimizerInfo:
     """The registry entry for `name`, or what `package.module.Class` says of itself.
 
     Raises SpecError with the near miss, or the reason why it cannot be used.
@@ -26,9 +24,10 @@ def optimizer_info(name: object, where: str) -> OptimizerInfo:
     )
 
 
-def check_optimizer(optimizer: Mapping[str, Any], where: str) -> None:
+def check_optimizer(optimizer: Fields, where: str) -> None:
     """Raises SpecError unless `optimizer` (name, lr, ... as in a recipe) can be built."""
-    info = optimizer_info(optimizer.get("name"), f"{where}.name")
+    name = optimizer.get("name")
+    info = optimizer_info(name, f"{where}.name")
     limits = info.recipe_fields()
     for key in ("lr", *sorted(info.required)):
         if key not in optimizer:
@@ -37,14 +36,12 @@ def check_optimizer(optimizer: Mapping[str, Any], where: str) -> None:
         if key == "name":
             continue
         if key not in limits:
-            raise SpecError(
-                f"{where}.{key} is not a field of {optimizer['name']}{near_miss(key, limits)}"
-            )
+            raise SpecError(f"{where}.{key} is not a field of {name}{near_miss(key, limits)}")
         limits[key].check(value, f"{where}.{key}")
-    if optimizer.get("fused") and not info.fused:
+    if info.taken(optimizer, "fused") and not info.fused:
         raise SpecError(f"{where}.fused = true, but torch has no fused {info.class_name}")
-    if "momentum" in info.fields and optimizer.get("nesterov", info.default("nesterov")):
-        if optimizer.get("momentum", info.default("momentum")) == 0:
+    if "momentum" in info.fields and info.taken(optimizer, "nesterov"):
+        if info.taken(optimizer, "momentum") == 0:
             raise SpecError(f"{where}.nesterov = true needs a momentum above 0")
-        if optimizer.get("dampening"):
+        if info.taken(optimizer, "dampening"):
             raise SpecError(f"{where}.nesterov = true needs dampening 0")

@@ -29,6 +29,7 @@ from lrsearch.catalog.fields import (
     Pair,
     Word,
 )
+from lrsearch.plain_data import Fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class OptimizerInfo:
     #: Types of device on which the class has a fused implementation.
     fused: tuple[str, ...] = ()
     #: What the class takes for fields that a recipe leaves out, where that is not 0 or False.
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Fields = field(default_factory=dict)
     #: Fields that have no default.
     required: frozenset[str] = frozenset()
     #: Why no schedule but `constant` may drive its lr, if so.
@@ -68,6 +69,10 @@ class OptimizerInfo:
         betas = self.defaults.get("betas", [0.9, 0.999])
         halves = {"betas": betas, "beta1": betas[0], "beta2": betas[1]}
         return self.defaults.get(key, halves.get(key, 0.0))
+
+    def taken(self, optimizer: Fields, key: str) -> Any:
+        """What the class takes for the field where a recipe has this optimizer."""
+        return optimizer.get(key, self.default(key))
 
     def recipe_fields(self) -> dict[str, FieldLimit]:
         """What may stand in a recipe beside the name."""

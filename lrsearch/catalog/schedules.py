@@ -1,7 +1,9 @@
 """SCHEDULES: for each name its fields with limits, ranges and legality.
 
 Fractions are of the steps after warm-up, factors are of lr, and lr is the peak of every schedule.
-A new schedule is one entry here and one factory in `schedulers.py`. Sources of the ranges, by key:
+A new schedule is one entry here and one factory in `recipe/build_scheduler.py`.
+
+Sources of the ranges, by key:
 [AP] AlgoPerf (Dahl et al. 2023). [TP] Deep Learning Tuning Playbook (Godbole et al. 2023).
 [PD1] HyperBO / PD1 (Wang et al. 2021). [1C] fastai / torch defaults of the 1cycle policy (Smith &
 Topin 2018). [LR] lrsearch's own 2,450 recorded runs, which drew from these ranges. [K] convention,
@@ -10,7 +12,6 @@ no source.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range
 from lrsearch.catalog.fields import (
@@ -25,6 +26,7 @@ from lrsearch.catalog.fields import (
     Word,
 )
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Fields, Unchecked
 from lrsearch.user_input import is_number
 
 #: Warm-up starts here instead of at 0, which torch's LinearLR refuses.
@@ -35,7 +37,7 @@ WARMUP_START_FACTOR = 1e-8
 class ScheduleInfo:
     fields: Mapping[str, FieldLimit]
     #: What a recipe has when it does not say.
-    defaults: Mapping[str, Any]
+    defaults: Fields
     #: What `{}` searches.
     ranges: Mapping[str, Domain]
     #: Why linear warm-up may not come before it, if so.
@@ -169,29 +171,30 @@ SCHEDULES: dict[str, ScheduleInfo] = {
 }
 
 
-def schedule_info(name: object, where: str) -> ScheduleInfo:
+def schedule_info(name: Unchecked, where: str) -> ScheduleInfo:
     """The registry entry for `name`. Raises SpecError with the near miss."""
     if not isinstance(name, str) or name not in SCHEDULES:
         raise SpecError(f"{where} = {name!r} is not a schedule{near_miss(name, SCHEDULES)}")
     return SCHEDULES[name]
 
 
-def check_schedule(schedule: Mapping[str, Any], where: str) -> None:
+def check_schedule(schedule: Fields, where: str) -> None:
     """Raises SpecError unless `schedule` (name and fields as in a recipe) can be built."""
-    info = schedule_info(schedule.get("name"), f"{where}.name")
+    name = schedule.get("name")
+    info = schedule_info(name, f"{where}.name")
     for key, value in schedule.items():
         if key == "name":
             continue
         if key not in info.fields:
             hint = near_miss(key, info.fields) if info.fields else "; it has none"
-            raise SpecError(f"{where}.{key} is not a field of {schedule['name']}{hint}")
+            raise SpecError(f"{where}.{key} is not a field of {name}{hint}")
         info.fields[key].check(value, f"{where}.{key}")
     fields = {**info.defaults, **schedule}
-    if reason := beyond_horizon(schedule["name"], {k: fields[k] for k in info.shares}):
+    if reason := beyond_horizon(str(name), {k: fields[k] for k in info.shares}):
         raise SpecError(f"{where}.{reason}")
 
 
-def beyond_horizon(name: str, values: Mapping[str, Any]) -> str | None:
+def beyond_horizon(name: str, values: Fields) -> str | None:
     """Why the fractions of `name` do not fit into the horizon, or None."""
     shares = SCHEDULES[name].shares
     total = sum(shares[key] * value for key, value in values.items() if is_number(value))

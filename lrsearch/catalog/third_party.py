@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from lrsearch.catalog.fields import BETAS, DECAY_RATE, FLAG, Anything, FieldLimit, Limit, Numbers
 from lrsearch.catalog.optimizers import EXCLUDE_1D, OPTIMIZERS, REFUSED, OptimizerInfo
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Unchecked
 from lrsearch.user_input import is_number
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 #: Arguments of a constructor that no recipe sets.
 _NOT_FIELDS = ("self", "params", "lr", "fused", "foreach", "capturable", "differentiable")
@@ -139,16 +140,13 @@ def _refuse(name: str, found: Any) -> None:
     arguments = inspect.signature(found).parameters
     if "lr" not in arguments:
         raise SpecError("its constructor takes no lr, which a schedule drives")
-    closure = inspect.signature(_undecorated_step(found)).parameters.get("closure")
+    step = inspect.unwrap(found.step)
+    closure = inspect.signature(step).parameters.get("closure")
     if closure is not None and closure.default is closure.empty:
         raise SpecError("its step() needs a closure, so one batch would be evaluated repeatedly")
 
 
-def _undecorated_step(found: "type[torch.optim.Optimizer]") -> Any:
-    return inspect.unwrap(found.step)
-
-
-def _limit(key: str, default: Any) -> FieldLimit:
+def _limit(key: str, default: Unchecked) -> FieldLimit:
     if isinstance(default, bool):
         return FLAG
     if key == "betas" and isinstance(default, tuple) and len(default) == 2:
@@ -162,7 +160,7 @@ def _limit(key: str, default: Any) -> FieldLimit:
     return Anything()
 
 
-def _is_count(key: str, default: Any) -> bool:
+def _is_count(key: str, default: Unchecked) -> bool:
     """Whether a number is one of steps and the like; 0 and 1 often stand for 0.0 and 1.0."""
     if not isinstance(default, int):
         return False

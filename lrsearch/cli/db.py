@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import click
 
+from lrsearch.cli.listing import Group
 from lrsearch.cli.options import Command, announce, common, json_option, print_json
 from lrsearch.version import __version__
 
 
-@click.group()
+@click.group(cls=Group)
 def db() -> None:
-    """The database's schema.
+    """Make, upgrade and check the tables of a database.
 
     \b
     Example:
@@ -21,7 +22,9 @@ def db() -> None:
 @db.command()
 @common
 def init(storage: str | None) -> None:
-    """Make the tables, once; safe when many processes start at the same time.
+    """Make the tables of a new database.
+
+    Many processes may do so at the same time; one of them makes the tables.
 
     \b
     Example:
@@ -33,7 +36,7 @@ def init(storage: str | None) -> None:
 @db.command()
 @common
 def upgrade(storage: str | None) -> None:
-    """Bring the tables of an older version up to this one; studies are kept.
+    """Bring the tables of an older version to this version, and keep the studies.
 
     \b
     Example:
@@ -57,7 +60,7 @@ def _prepare(storage: str | None) -> None:
 @json_option
 @common
 def check(as_json: bool, storage: str | None) -> None:
-    """Tell whether the database can be reached and its schema is this version's.
+    """Check that the database answers and that its tables are this version's.
 
     \b
     Example:
@@ -84,7 +87,9 @@ def _role(name: str, does: str) -> Callable[[Command], Command]:
 @_role("worker", "Works on studies; deletes nothing, makes no tables.")
 @_role("reader", "Reads: reports, lists, exports.")
 def grants(admin: str, worker: str, reader: str) -> None:
-    """Print SQL that gives three PostgreSQL roles their rights; nothing is executed.
+    """Print the SQL that gives three PostgreSQL roles their rights.
+
+    The command executes none of it.
 
     \b
     Example:

@@ -5,7 +5,8 @@ import sys
 
 import click
 
-from lrsearch.cli import db, range_test, run, study, trial, workers
+from lrsearch.cli import db, results, run, study, trial, worker
+from lrsearch.cli.listing import Group
 from lrsearch.errors import LrsearchError
 from lrsearch.version import __version__
 
@@ -13,10 +14,15 @@ from lrsearch.version import __version__
 INTERRUPTED = 130
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="lrsearch")
 def cli() -> None:
     """Find the optimizer, learning rate and schedule for your PyTorch model.
+
+    A study is one such search: a study FILE describes it, and the database keeps it under its NAME.
+    A trial is the training of one recipe: an optimizer, a learning rate, a schedule.
 
     \b
     Example:
@@ -24,7 +30,7 @@ def cli() -> None:
     """
 
 
-for module in (run, range_test, study, trial, workers, db):
+for module in (run, worker, results, study, trial, db):
     for command in module.COMMANDS:
         cli.add_command(command)
 

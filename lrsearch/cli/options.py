@@ -1,51 +1,57 @@
 """Options and output that commands share."""
 
+import functools
 import json
-import logging
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lrsearch.cli.logs import on_log_file, on_verbose
+from lrsearch.cli.renamed import renamed_option
+
 if TYPE_CHECKING:
+    from lrsearch.preflight import Checked
     from lrsearch.storage.database import Database
     from lrsearch.study.open_study import OpenStudy
+    from lrsearch.study.stored_study import StoredStudy
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _configure(verbose: int, log_file: Path | None) -> None:
-    log = logging.getLogger("lrsearch")
-    log.setLevel({0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG))
-    log.handlers.clear()
-    log.addHandler(logging.StreamHandler())
-    if log_file is None:
-        return
-    from lrsearch.errors import SpecError
-
-    try:
-        handler = logging.FileHandler(log_file)
-    except OSError as error:
-        raise SpecError(f"--log-file {log_file}: {error.strerror}") from error
-    log.setLevel(min(log.level, logging.INFO))
-    log.handlers[0].setLevel(logging.WARNING if verbose == 0 else logging.DEBUG)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(levelname)s %(message)s"))
-    log.addHandler(handler)
+device_option = click.option(
+    "--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True
+)
+fuse_option = click.option(
+    "--fuse",
+    default="auto",
+    show_default=True,
+    metavar="auto|off|K",
+    help="Trials that train at once as one program: K, or one by one (off), or what is measured "
+    "to be quicker (auto).",
+)
 
 
-def _on_verbose(context: click.Context, parameter: click.Parameter, value: int) -> int:
-    context.meta["verbose"] = value
-    _configure(value, context.meta.get("log_file"))
-    return value
+def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--workers`, `--device` and `--fuse`, which become one argument, `resources`."""
 
+    @functools.wraps(command)
+    def parsed(*arguments: Any, workers: int | None, device: str, fuse: str, **options: Any) -> Any:
+        from lrsearch.worker.resources import Resources
 
-def _on_log_file(
-    context: click.Context, parameter: click.Parameter, value: Path | None
-) -> Path | None:
-    context.meta["log_file"] = value
-    _configure(context.meta.get("verbose", 0), value)
-    return value
+        resources = Resources.parse(workers=workers, device=device, fuse=fuse)
+        return command(*arguments, resources=resources, **options)
+
+    workers_option = click.option(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="Worker processes on this machine; default one per GPU, else one per core.",
+    )
+    return workers_option(device_option(fuse_option(parsed)))
 
 
 def common(command: Command) -> Command:
@@ -53,51 +59,114 @@ def common(command: Command) -> Command:
     storage = click.option(
         "--storage",
         metavar="URL",
-        help="sqlite:///FILE or postgresql://USER@HOST/DATABASE; else LRSEARCH_STORAGE, "
-        "lrsearch.toml, or ./lrsearch.db.",
+        help="Database: sqlite:///FILE or postgresql://USER@HOST/DATABASE; default "
+        "LRSEARCH_STORAGE, else lrsearch.toml, else ./lrsearch.db.",
     )
     verbose = click.option(
         "-v",
         "--verbose",
         count=True,
         expose_value=False,
-        callback=_on_verbose,
-        help="Log more on stderr.",
+        callback=on_verbose,
+        help="Log what happens on stderr; -vv logs more.",
     )
     log_file = click.option(
         "--log-file",
         type=click.Path(dir_okay=False, path_type=Path),
+        metavar="PATH",
         expose_value=False,
-        callback=_on_log_file,
-        help="Log to this file as well.",
+        callback=on_log_file,
+        help="Append the log to this file, that of worker processes included.",
     )
     return storage(verbose(log_file(command)))
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-fuse_option = click.option(
-    "--fuse",
-    default="auto",
-    show_default=True,
-    metavar="auto|off|K",
-    help="Trials trained at once as one program: K, one by one, or what is measured to be quicker.",
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated rows.")
+new_name_option = click.option(
+    "--name", help="Name of the study in the database; default the name in the file."
+)
+report_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the report; default ./NAME-report/.",
+)
+task_dir_option = renamed_option(
+    "--task-dir",
+    "--studies",
+    envvar="LRSEARCH_TASK_DIR",
+    old_envvar="LRSEARCH_STUDIES",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder with the study's task file, looked at before . and ./studies; default "
+    "LRSEARCH_TASK_DIR.",
 )
 file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 name_argument = click.argument("name", metavar="NAME")
+silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
 
 
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-def open_named_study(storage: str | None, name: str, *, quiet: bool = False) -> "OpenStudy":
+def say_loading() -> None:
+    """Tell people that PyTorch is being loaded, which takes seconds; once, and not if it is."""
+    started_by_another = "LRSEARCH_PARENT" in os.environ
+    if "torch" not in sys.modules and not started_by_another:
+        click.echo("loading PyTorch ...", err=True)
+
+
+def checked_file(
+    file: Path,
+    *,
+    name: str | None = None,
+    totals: Mapping[str, int] | None = None,
+    device: str = "auto",
+) -> "Checked":
+    """The study of a file, whose task has trained one batch.
+
+    `name` and `totals`, of the budget by its fields, replace the file's own.
+
+    What needs no PyTorch is checked before that is loaded.
+    """
+    from lrsearch import preflight
+
+    spec = preflight.read_study_file(file, name=name, totals=totals)
+    say_loading()
+    return preflight.check_spec(spec, file, device=device)
+
+
+def at_least_one(counts: Mapping[str, int | None]) -> None:
+    """Raises SpecError for an option, by its name, that was given with less than 1."""
+    from lrsearch.errors import SpecError
+
+    for option, value in counts.items():
+        if value is not None and value < 1:
+            raise SpecError(f"{option} {value}: at least 1 is needed")
+
+
+def open_stored_study(storage: str | None, name: str, *, quiet: bool = False) -> "StoredStudy":
     """The study in the database that the options name; says which database on the first line."""
+    from lrsearch.study.stored_study import StoredStudy
+
+    return StoredStudy.open(_open_database(storage, quiet=quiet), name)
+
+
+def open_named_study(storage: str | None, name: str, *, quiet: bool = False) -> "OpenStudy":
+    """As `open_stored_study`, but with Optuna, which loads for a second: it may ask for trials."""
     from lrsearch.study.open_study import OpenStudy
+
+    return OpenStudy.open(_open_database(storage, quiet=quiet), name)
+
+
+def _open_database(storage: str | None, *, quiet: bool) -> "Database":
     from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     announce(database, quiet=quiet)
-    return OpenStudy.open(database, name)
+    return database
 
 
 def announce(database: "Database", *, quiet: bool = False) -> None:

@@ -1,102 +1,74 @@
-"""Commands that train: run, check, worker, confirm; and what comes of it: report, export."""
+"""Commands on a study file: run, check, range-test."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.options import (
-    announce,
-    common,
-    file_argument,
-    fuse_option,
-    json_option,
-    name_argument,
-    open_named_study,
-    print_json,
-)
+from lrsearch.cli import options
+from lrsearch.cli.options import common, file_argument, json_option, print_json, silent_verbose
+
+if TYPE_CHECKING:
+    from lrsearch.preflight import Checked
+    from lrsearch.run_study import Outcome
+    from lrsearch.worker.resources import Resources
 
 #: Recipes that `check --plot` draws.
 PREVIEWED = 12
 
-studies_option = click.option(
-    "--studies",
-    type=click.Path(path_type=Path),
-    envvar="LRSEARCH_STUDIES",
-    help="Folder with the study's task file; looked at before . and ./studies.",
-)
-
 
 @click.command()
 @file_argument
-@click.option("--workers", type=int, help="Local workers; default one per GPU, else per core.")
-@click.option("--trials", type=int, help="The study's total of trials, in place of the file's.")
-@click.option("--name", help="Another name for the study, in place of the file's.")
-@click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
-@fuse_option
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder of the report; default ./NAME-report/."
-)
+@options.resources_options
+@click.option("--runs", type=int, metavar="N", help="Budget in full trainings, all included.")
+@click.option("--trials", type=int, metavar="N", help="Trials in all, in place of the file's.")
+@options.new_name_option
+@options.report_option
 @json_option
 @common
 def run(
     file: Path,
-    workers: int | None,
+    resources: "Resources",
+    runs: int | None,
     trials: int | None,
     name: str | None,
-    device: str,
-    fuse: str,
     out: Path | None,
     as_json: bool,
     storage: str | None,
 ) -> None:
-    """Search, confirm, report: the main job. The same command again goes on.
+    """Search, confirm the best recipes with fresh seeds, and write a report.
+
+    The command creates the study of FILE and prints its answer. The same command again goes on
+    where it was interrupted; a larger --runs or --trials adds to the budget.
 
     \b
     Example:
       lrsearch run studies/digits.yaml --workers 2
     """
-    from lrsearch.advice.cost import cost_plan
-    from lrsearch.errors import SpecError
-    from lrsearch.fusing import fuse_option as fusing_fuse_option
-    from lrsearch.preflight import check_file
+    given = {"runs": runs, "trials": trials}
+    totals = {field: total for field, total in given.items() if total is not None}
+    checked = options.checked_file(file, name=name, totals=totals, device=resources.device)
+    from lrsearch.cli.terminal import Terminal
     from lrsearch.report import files
-    from lrsearch.report.summary import reviewed
-    from lrsearch.report.text import answer
-    from lrsearch.report.text import plan as text_plan
-    from lrsearch.report.text.origin import origin_text
-    from lrsearch.study.create import create_study
-    from lrsearch.study.prepare_database import open_database
-    from lrsearch.worker import processes
+    from lrsearch.run_study import run_study
 
-    if workers is not None and workers < 1:
-        raise SpecError(f"--workers {workers}: at least one is needed")
-    engine = fusing_fuse_option.parse(fuse)
-    checked = check_file(file, name=name, trials=trials, device=device)
-    fusing_fuse_option.check(checked.spec, engine)
-    files.report_folder(checked.spec.name, out)
-    database = open_database(storage, create=True)
-    announce(database, quiet=as_json)
-    search, new = create_study(
-        database,
-        checked.spec,
-        checked.loaded,
-        steps_per_epoch=checked.steps_per_epoch,
-        batch_size=checked.task.batch_size,
-        exist_ok=True,
-    )
-    plan = cost_plan(checked.spec, checked.steps_per_epoch)
-    origin = origin_text(search.origin) if new else []
-    if not as_json:
-        click.echo("\n".join([text_plan.plan_text(checked.spec, plan), *origin]))
-    seconds = processes.run_local(
-        search, checked.folder, workers=workers, device=device, fuse=engine
-    )
-    study = reviewed(search)
-    folder = files.write_files(search, study, out)
+    report_to, terminal = files.report_folder(checked.spec.name, out), Terminal(quiet=as_json)
+    outcome = run_study(checked, storage, resources, report_to=report_to, progress=terminal)
+    print_outcome(outcome, as_json=as_json)
+
+
+def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    from lrsearch.report.documents import reviewed_document
+    from lrsearch.report.text import answer
+
+    assert outcome.folder is not None  # a report was asked for
     if as_json:
-        print_json({**study, "report": str(folder / "report.html")})
-    else:
-        click.echo(answer.answer_text(study, plan, folder=folder, wall_seconds=seconds))
+        document = reviewed_document(outcome.report)
+        print_json({**document, "report": str(outcome.folder / "report.html")})
+        return
+    click.echo(
+        answer.answer_text(outcome.report, folder=outcome.folder, wall_seconds=outcome.wall_seconds)
+    )
 
 
 @click.command()
@@ -104,163 +76,123 @@ def run(
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw learning rate and momentum of 12 sampled recipes into this file.",
+    metavar="PNG",
+    help="Draw the learning rate and momentum of 12 sampled recipes into this file.",
 )
 @click.option("--time", "timed", is_flag=True, help="Train one timed epoch and tell the hours.")
-@click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
+@options.device_option
 @json_option
-@click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
+@silent_verbose
 def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool) -> None:
-    """Lint a study file and tell what it will cost; trains one batch, or one epoch with --time.
+    """Check a study file and tell what the study will cost.
+
+    The command trains one batch, or one epoch with --time, and writes no database. It warns of
+    ranges, budgets and pairs that rarely do well.
 
     \b
     Example:
       lrsearch check studies/digits.yaml --plot digits.png --time
     """
-    from lrsearch.advice.cost import cost_plan
-    from lrsearch.advice.lint import Scale, lint
-    from lrsearch.preflight import check_file, seconds_per_epoch
+    checked = options.checked_file(file, device=device)
+    from lrsearch.preflight import seconds_per_epoch
+
+    if plot is not None:
+        _draw(checked, plot)
+    seconds = seconds_per_epoch(checked, device) if timed else None
+    warnings = _print_plan(checked, seconds, as_json=as_json)
+    if as_json:
+        return
+    if plot is not None:
+        click.echo(f"picture: {plot}")
+    click.echo(f"{file}: {warnings or 'no'} warning{'' if warnings == 1 else 's'}")
+
+
+def _draw(checked: "Checked", plot: Path) -> None:
     from lrsearch.report.plots.sampled_schedules import save_preview
-    from lrsearch.report.text import plan as text_plan
     from lrsearch.spec.sample_recipes import sample
 
-    checked = check_file(file, device=device)
+    recipes = sample(checked.spec, PREVIEWED, checked.task.batch_size)
+    save_preview(recipes, checked.steps_per_epoch, plot)
+
+
+def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> int:
+    """Print the plan and the warnings; how many warnings there are."""
+    from lrsearch.advice.cost import cost_plan
+    from lrsearch.advice.lint import Scale, lint
+    from lrsearch.report.text import plan as text_plan
+
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
     step_samples = checked.task.batch_size * checked.spec.accumulate
     scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=step_samples)
     warnings = lint(checked.spec, scale)
-    if plot is not None:
-        recipes = sample(checked.spec, PREVIEWED, checked.task.batch_size)
-        save_preview(recipes, checked.steps_per_epoch, plot)
-    seconds = seconds_per_epoch(checked, device) if timed else None
     if as_json:
         print_json(text_plan.plan_json(checked.spec, plan, warnings, seconds))
-        return
+        return len(warnings)
     click.echo(text_plan.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
     for warning in warnings:
         click.echo(f"warning: {warning}")
-    if plot is not None:
-        click.echo(f"picture: {plot}")
-    count = len(warnings)
-    click.echo(f"{file}: {count or 'no'} warning{'' if count == 1 else 's'}")
+    return len(warnings)
 
 
-@click.command()
-@name_argument
-@click.option("--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True)
-@fuse_option
-@studies_option
-@click.option("--threads", type=int, default=1, show_default=True, help="Intra-op CPU threads.")
-@common
-def worker(
-    name: str, device: str, fuse: str, studies: Path | None, threads: int, storage: str | None
-) -> None:
-    """Train trials of a study until its budget is used; any number, anywhere, share the database.
-
-    \b
-    Example:
-      lrsearch worker digits --studies studies --fuse 8
-    """
-    from lrsearch.fusing import fuse_option as fusing_fuse_option
-    from lrsearch.worker import processes
-
-    engine = fusing_fuse_option.parse(fuse)
-    search = open_named_study(storage, name)
-    processes.work(search, device=device, studies=studies, threads=threads, fuse=engine)
-
-
-@click.command()
-@name_argument
-@click.option("--top", type=int, help="Candidates at most; default by the number of runs.")
-@click.option("--runs", type=int, help="Runs in all; default and most a quarter of the trials.")
-@click.option("--workers", type=int, help="Local workers; default one per GPU, else per core.")
-@fuse_option
-@studies_option
+@click.command(name="range-test")
+@file_argument
+@click.option("--optimizer", metavar="NAME", help="Only this one of the space's optimizers.")
+@click.option(
+    "--seeds", type=int, metavar="N", help="Ramps of each; default one, more where they disagree."
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PNG",
+    help="Draw the ramps into this file.",
+)
+@options.device_option
 @json_option
-@common
-def confirm(
-    name: str,
-    top: int | None,
-    runs: int | None,
-    workers: int | None,
-    fuse: str,
-    studies: Path | None,
+@silent_verbose
+def range_test(
+    file: Path,
+    optimizer: str | None,
+    seeds: int | None,
+    plot: Path | None,
+    device: str,
     as_json: bool,
-    storage: str | None,
 ) -> None:
-    """Re-run the best recipes with fresh seeds, and report the winner's mean with its interval.
+    """Find the window of learning rates in which each optimizer trains.
+
+    A range test raises the learning rate in one short training, the ramp, until the loss explodes.
+    The window holds the rates around the lowest loss, below the edge where training explodes. A
+    study searches in it. No database is needed.
 
     \b
     Example:
-      lrsearch confirm digits --top 3 --runs 15
+      lrsearch range-test studies/digits.yaml --plot range-test.png
     """
-    from lrsearch.errors import SpecError
-    from lrsearch.fusing import fuse_option as fusing_fuse_option
-    from lrsearch.report.summary import reviewed
-    from lrsearch.report.text import answer
-    from lrsearch.study.confirmation import request
-    from lrsearch.worker import processes
+    _check_range_test(seeds, plot)
+    checked = options.checked_file(file, device=device)
+    from lrsearch import preflight
+    from lrsearch.report.plots import figures
+    from lrsearch.report.text.range_test import range_test_text
 
-    for option, value in (("--top", top), ("--runs", runs), ("--workers", workers)):
-        if value is not None and value < 1:
-            raise SpecError(f"{option} {value}: at least 1 is needed")
-    engine = fusing_fuse_option.parse(fuse)
-    search = open_named_study(storage, name, quiet=as_json)
-    fusing_fuse_option.check(search.spec, engine)
-    request(search, top=top, runs=runs)
-    processes.run_local(search, studies, workers=workers, device="auto", fuse=engine)
-    study = reviewed(search)
+    results = []
+    for name in preflight.tested_optimizers(checked, optimizer):
+        click.echo(f"range test of {name}", err=True)
+        results.append(preflight.range_test(checked, name, seeds=seeds, device=device))
     if as_json:
-        print_json(study["confirmed"])
+        print_json([result.to_dict() for result in results])
     else:
-        click.echo(answer.recipe_text(study))
+        click.echo(range_test_text(results))
+    if plot is not None:
+        figures.draw_range_tests(results, plot)
+        click.echo(f"wrote {plot}", err=True)
 
 
-@click.command()
-@name_argument
-@click.option("--out", type=click.Path(path_type=Path), help="Folder; default ./NAME-report/.")
-@common
-def report(name: str, out: Path | None, storage: str | None) -> None:
-    """Write report.html (one file), report.md and the plots as PNG.
-
-    \b
-    Example:
-      lrsearch report digits --out digits-report
-    """
-    from lrsearch.report import files
-    from lrsearch.report.summary import reviewed
-
-    search = open_named_study(storage, name)
-    folder = files.write_files(search, reviewed(search), out)
-    click.echo(f"report: {folder / 'report.html'}")
-
-
-@click.command()
-@name_argument
-@click.option("--trial", type=int, help="This trial's recipe; default the confirmed, else best.")
-@click.option("--format", "form", default="yaml", show_default=True, help="yaml, json or torch.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File; else stdout.")
-@common
-def export(name: str, trial: int | None, form: str, out: Path | None, storage: str | None) -> None:
-    """Write the confirmed (else best) recipe as config or as plain PyTorch code.
-
-    \b
-    Example:
-      lrsearch export digits --format torch --out best.py
-    """
+def _check_range_test(seeds: int | None, plot: Path | None) -> None:
     from lrsearch.errors import SpecError
-    from lrsearch.report import files
 
-    search = open_named_study(storage, name, quiet=True)
-    text = files.export_text(search, trial=trial, form=form)
-    if out is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"--out {out}: {error.strerror}") from error
-    click.echo(f"wrote {out}", err=True)
+    if seeds is not None and seeds < 1:
+        raise SpecError(f"--seeds {seeds}: at least 1 is needed")
+    if plot is not None and not plot.absolute().parent.is_dir():
+        raise SpecError(f"--plot {plot}: the folder {plot.parent} does not exist")
 
 
-COMMANDS = (run, check, worker, confirm, report, export)
+COMMANDS = (run, check, range_test)

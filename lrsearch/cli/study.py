@@ -1,29 +1,32 @@
-"""Commands on studies in the shared database."""
+"""Commands on studies in the database: create, extend, and what reads them."""
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from lrsearch.cli import options, study_state
+from lrsearch.cli.listing import Group
 from lrsearch.cli.options import (
     announce,
     common,
+    csv_option,
     file_argument,
     json_option,
     name_argument,
     open_named_study,
+    open_stored_study,
     print_json,
 )
 
-csv_option = click.option("--csv", "as_csv", is_flag=True, help="Comma-separated rows on stdout.")
 
-
-@click.group()
+@click.group(cls=Group)
 def study() -> None:
-    """Studies in the shared database.
+    """Create, read, change and delete studies.
 
     \b
     Example:
@@ -31,10 +34,14 @@ def study() -> None:
     """
 
 
+for command in study_state.COMMANDS:
+    study.add_command(command)
+
+
 @study.command()
 @file_argument
-@click.option("--name", help="Another name for the study, in place of the file's.")
-@click.option("--exist-ok", is_flag=True, help="Go on when the same study exists already.")
+@options.new_name_option
+@click.option("--exist-ok", is_flag=True, help="Accept that the same study exists already.")
 @common
 def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) -> None:
     """Create a study and print the command that starts a worker on it.
@@ -43,26 +50,17 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
     Example:
       lrsearch study create studies/digits.yaml --name digits-2
     """
-    from lrsearch.preflight import check_file
+    checked = options.checked_file(file, name=name)
+    from lrsearch.cli.terminal import Terminal
     from lrsearch.report.text.origin import origin_text
-    from lrsearch.study.create import create_study
-    from lrsearch.study.prepare_database import open_database
+    from lrsearch.run_study import create as create_it
 
-    checked = check_file(file, name=name)
-    database = open_database(storage, create=True)
-    announce(database)
-    search, new = create_study(
-        database,
-        checked.spec,
-        checked.loaded,
-        steps_per_epoch=checked.steps_per_epoch,
-        batch_size=checked.task.batch_size,
-        exist_ok=exist_ok,
-    )
-    for line in origin_text(search.origin) if new else []:
+    created = create_it(checked, storage, exist_ok=exist_ok, progress=Terminal())
+    for line in origin_text(created.study.origin) if created.is_new else []:
         click.echo(line)
-    click.echo(f"study {search.name} {'created' if new else 'exists'}; start workers with")
-    click.echo(f"  lrsearch worker {search.name} --studies {file.parent}")
+    name = created.study.name
+    click.echo(f"study {name} {'created' if created.is_new else 'exists'}; start workers with")
+    click.echo(f"  lrsearch worker {name} --task-dir {file.parent}")
 
 
 @study.command()
@@ -71,38 +69,31 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
 @json_option
 @common
 def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
-    """Give a study the space and budget of FILE; its trials stay as far as they lie in it.
+    """Give a study the space and budget of FILE, and keep its trials.
 
     FILE may add optimizers and schedules, change ranges, and differ in budget, baseline, enqueue,
-    warm_start and confirm; whatever else makes a trial must be as in the study. Under the same name
-    the study goes on and the old one stays as NAME.1, closed; a FILE with another name makes a
-    study beside it. Trials taken over count in FILE's budget, which is a total; a time budget
-    begins anew. The best recipes are confirmed anew.
+    warm_start and confirm. Everything else must be as in the study. Trials outside the new space
+    are left behind. The study goes on under its name, and the old one stays as NAME.1, closed. A
+    FILE with another name makes a second study. Trials that are taken over count in FILE's budget,
+    which is a total; a time budget begins anew. The best recipes are confirmed anew.
 
     \b
     Example:
       lrsearch study extend digits studies/digits.yaml
     """
-    from lrsearch.preflight import check_file
-    from lrsearch.report.summary import summarize
+    study = open_named_study(storage, name, quiet=as_json)
+    checked = options.checked_file(file)
+    from lrsearch.report.documents import study_document
+    from lrsearch.report.load import load_report
     from lrsearch.report.text.origin import extension_text
-    from lrsearch.study.checkpoint_cleanup import sweep_closed
-    from lrsearch.study.extend import extend_study
-    from lrsearch.study.open_study import OpenStudy
-    from lrsearch.study.status import reap
+    from lrsearch.run_study import extend as extend_it
 
-    search = open_named_study(storage, name, quiet=as_json)
-    checked = check_file(file)
-    reap(search)
-    done = extend_study(
-        search, checked.spec, checked.loaded, steps_per_epoch=checked.steps_per_epoch
-    )
-    sweep_closed(search)
-    study = summarize(OpenStudy.open(search.database, done.name))
+    done = extend_it(study, checked)
+    report = load_report(study.database, done.name)
     if as_json:
-        print_json({**done.to_dict(), "budget": study["budget"]})
+        print_json({**done.to_dict(), "budget": study_document(report)["budget"]})
     else:
-        click.echo(extension_text(done, study, file))
+        click.echo(extension_text(done, report.budget, file))
 
 
 @study.command(name="list")
@@ -115,24 +106,19 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study list --json
     """
-    from lrsearch.report.summary import summarize
-    from lrsearch.storage import studies
-    from lrsearch.study.open_study import OpenStudy
+    from lrsearch.report.documents import study_document
+    from lrsearch.report.load import reports
+    from lrsearch.report.text.answer import study_line
     from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     announce(database, quiet=as_json)
-    with database.read() as connection:
-        rows = studies.everything(connection)
-    found = [summarize(OpenStudy(database, row)) for row in rows]
+    found = reports(database)
     if as_json:
-        print_json(found)
+        print_json([study_document(report) for report in found])
         return
-    for item in found:
-        best = "-" if item["best"] is None else f"{item['best']['value']:.4g}"
-        ended = sum(item["counts"].values()) - item["counts"]["running"]
-        metric = item["objective"]["metric"]
-        click.echo(f"{item['name']}  {item['state']}  {ended} trials  best {metric} {best}")
+    for report in found:
+        click.echo(study_line(report))
 
 
 @study.command()
@@ -146,15 +132,15 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study show digits --json
     """
-    from lrsearch.report.summary import reviewed
+    from lrsearch.report.documents import reviewed_document
+    from lrsearch.report.load import report_of
     from lrsearch.report.text import answer
 
-    search = open_named_study(storage, name, quiet=as_json)
-    summary = reviewed(search)
+    report = report_of(open_stored_study(storage, name, quiet=as_json))
     if as_json:
-        print_json(summary)
+        print_json(reviewed_document(report))
     else:
-        click.echo(answer.study_text(summary))
+        click.echo(answer.study_text(report))
 
 
 @study.command()
@@ -163,7 +149,7 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
 @csv_option
 @common
 def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
-    """List every trial of a study with its state, value and recipe.
+    """List the trials of a study with state, value and recipe.
 
     \b
     Example:
@@ -172,8 +158,7 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
     from lrsearch.recipe.recipe import Recipe
     from lrsearch.report.summary import trial_rows
 
-    search = open_named_study(storage, name, quiet=as_json or as_csv)
-    rows = trial_rows(search)
+    rows = trial_rows(open_stored_study(storage, name, quiet=as_json or as_csv))
     if as_json:
         print_json(rows)
     elif as_csv:
@@ -189,8 +174,8 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
 
 @study.command()
 @name_argument
-@click.option("--trial", type=int, help="Only this trial.")
-@click.option("--all-attempts", is_flag=True, help="Also rows that a later attempt replaced.")
+@click.option("--trial", type=int, metavar="N", help="Print this trial alone.")
+@click.option("--all-attempts", is_flag=True, help="Print what a later attempt replaced as well.")
 @json_option
 @csv_option
 @common
@@ -210,87 +195,15 @@ def curves(
     """
     from lrsearch.report.summary import curve_rows
 
-    search = open_named_study(storage, name, quiet=as_json or as_csv)
-    rows, keys = curve_rows(search, number=trial, all_attempts=all_attempts)
+    study = open_stored_study(storage, name, quiet=as_json or as_csv)
+    rows, keys = curve_rows(study, number=trial, all_attempts=all_attempts)
     if as_json:
         print_json(rows)
     else:
         _print_csv(keys, rows)
 
 
-def _state_command(verb: str, state: str, text: str) -> click.Command:
-    @click.command(name=verb, help=f"{text}\n\n\b\nExample:\n  lrsearch study {verb} digits")
-    @name_argument
-    @common
-    def command(name: str, storage: str | None) -> None:
-        from lrsearch.storage import studies
-        from lrsearch.trial.states import StudyState
-
-        search = open_named_study(storage, name)
-        with search.database.begin() as connection:
-            studies.set_state(connection, search.study_id, StudyState(state))
-        click.echo(f"study {name} is {state}")
-
-    return command
-
-
-study.add_command(
-    _state_command("stop", "stopped", "End the search now; workers finish what runs and confirm.")
-)
-study.add_command(_state_command("pause", "paused", "Start no new trials until `study resume`."))
-study.add_command(_state_command("resume", "open", "Let a paused or stopped study go on."))
-
-
-@study.command()
-@name_argument
-@json_option
-@common
-def repair(name: str, as_json: bool, storage: str | None) -> None:
-    """Free what dead workers held, recount the budget, check every trial; safe beside workers.
-
-    \b
-    Example:
-      lrsearch study repair digits
-    """
-    from lrsearch.errors import StudyError
-    from lrsearch.study.repair import repair as look_over
-
-    search = open_named_study(storage, name, quiet=as_json)
-    found = look_over(search)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        for line in found.done:
-            click.echo(line)
-        click.echo(f"study {name}: {'mended' if found.done else 'nothing to mend'}")
-    if found.wrong:
-        raise StudyError(f"study {name!r}: {'; '.join(found.wrong)}")
-
-
-@study.command()
-@name_argument
-@click.option("--yes", is_flag=True, help="Needed: what is deleted cannot be restored.")
-@common
-def delete(name: str, yes: bool, storage: str | None) -> None:
-    """Delete a study with its trials, curves and confirmations.
-
-    \b
-    Example:
-      lrsearch study delete digits --yes
-    """
-    from lrsearch.errors import StudyError
-    from lrsearch.study.checkpoint_cleanup import delete_study
-
-    search = open_named_study(storage, name)
-    if not yes:
-        raise StudyError(f"deleting study {name!r} cannot be undone; add --yes to do it")
-    delete_study(search)
-    click.echo(f"study {name} deleted")
-
-
 def _compact(value: Any) -> str:
-    import json
-
     return json.dumps(value, separators=(",", ":"))
 
 

@@ -5,21 +5,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.options import common, json_option, name_argument, open_named_study, print_json
+from lrsearch.cli.listing import Group
+from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
+from lrsearch.cli.renamed import say_renamed
 
 if TYPE_CHECKING:
-    from lrsearch.study.open_study import OpenStudy
+    from lrsearch.study.stored_study import StoredStudy
 
 number_argument = click.argument("number", metavar="N", type=int)
 
 
-@click.group()
+@click.group(cls=Group)
 def trial() -> None:
-    """One trial of a study.
+    """Show, stop and add single trials of a study.
 
     \b
     Example:
-      lrsearch trial enqueue digits recipe.yaml
+      lrsearch trial show digits 3
     """
 
 
@@ -29,19 +31,22 @@ def trial() -> None:
 @json_option
 @common
 def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
-    """Show a trial: state, recipe, attempts, who trains it, checkpoints.
+    """Show a trial: state, recipe, attempts, its worker, checkpoints.
+
+    An attempt is one worker's part in a trial. The lease is the time in which that worker has to
+    report; when it ends, another worker goes on with the trial.
 
     \b
     Example:
       lrsearch trial show digits 3
     """
-    from lrsearch.report.one_trial import details
+    from lrsearch.report.one_trial import details, details_document
     from lrsearch.report.text.trial import details_text
 
-    search = open_named_study(storage, name, quiet=as_json)
-    found = details(search, number)
+    study = open_stored_study(storage, name, quiet=as_json)
+    found = details(study, number)
     if as_json:
-        print_json(found)
+        print_json(details_document(found))
     else:
         click.echo(details_text(name, found))
 
@@ -59,54 +64,87 @@ def stop(name: str, number: int, storage: str | None) -> None:
     """
     from lrsearch.study.trial_commands import stop as stop_trial
 
-    click.echo(stop_trial(open_named_study(storage, name), number))
+    click.echo(stop_trial(open_stored_study(storage, name), number))
 
 
 @trial.command()
 @name_argument
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="YAML or JSON file with the recipe.",
+)
+@click.option("--like", type=int, metavar="N", help="Trial whose recipe is trained once more.")
+@common
+def add(name: str, recipe: Path | None, like: int | None, storage: str | None) -> None:
+    """Add a trial with a given recipe, which the next free worker trains.
+
+    The trial counts in the budget.
+
+    \b
+    Example:
+      lrsearch trial add digits --recipe recipe.yaml
+    """
+    _add(name, recipe, like, storage)
+
+
+def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) -> None:
+    from lrsearch.errors import SpecError
+    from lrsearch.study.enqueue import enqueue
+    from lrsearch.study.trial_commands import rerun
+    from lrsearch.user_input import read_yaml
+
+    if (recipe is None) == (like is None):
+        raise SpecError("trial add takes one of --recipe FILE and --like N")
+    if recipe is None:
+        assert like is not None
+        study = open_stored_study(storage, name)
+        added = rerun(study, like)
+    else:
+        content = read_yaml(recipe, "recipe")
+        study = open_stored_study(storage, name)
+        added = enqueue(study, content, where=str(recipe))
+    _say_added(study, added.title())
+
+
+def _say_added(study: "StoredStudy", title: str) -> None:
+    click.echo(f"added to {study.name}: {title}")
+    with study.database.read() as connection:
+        if not study.may_start(connection):
+            click.echo(
+                "the budget is used: the trial starts when `lrsearch run FILE --trials N` adds some"
+            )
+
+
+@trial.command(hidden=True)
+@name_argument
 @number_argument
 @common
 def rerun(name: str, number: int, storage: str | None) -> None:
-    """Enqueue a trial's recipe as a new trial; it counts in the budget.
+    """The earlier name of `trial add NAME --like N`.
 
     \b
     Example:
       lrsearch trial rerun digits 3
     """
-    from lrsearch.study.trial_commands import rerun as enqueue_again
-
-    search = open_named_study(storage, name)
-    recipe = enqueue_again(search, number)
-    _say_enqueued(search, recipe.title())
+    say_renamed("lrsearch trial rerun", f"lrsearch trial add {name} --like {number}")
+    _add(name, None, number, storage)
 
 
-@trial.command()
+@trial.command(hidden=True)
 @name_argument
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", metavar="FILE", type=click.Path(path_type=Path))
 @common
 def enqueue(name: str, recipe: Path, storage: str | None) -> None:
-    """Let the next free worker train the recipe in a YAML or JSON file.
+    """The earlier name of `trial add NAME --recipe FILE`.
 
     \b
     Example:
       lrsearch trial enqueue digits recipe.yaml
     """
-    from lrsearch.study import create
-    from lrsearch.user_input import read_yaml
-
-    content = read_yaml(recipe, "recipe")
-    search = open_named_study(storage, name)
-    full = create.enqueue(search, content, where=str(recipe))
-    _say_enqueued(search, full.title())
-
-
-def _say_enqueued(search: "OpenStudy", title: str) -> None:
-    click.echo(f"enqueued in {search.name}: {title}")
-    with search.database.read() as connection:
-        if not search.may_start(connection):
-            click.echo(
-                "the budget is used: it starts once `lrsearch run FILE --trials N` adds some"
-            )
+    say_renamed("lrsearch trial enqueue", f"lrsearch trial add {name} --recipe {recipe}")
+    _add(name, recipe, None, storage)
 
 
 COMMANDS = (trial,)

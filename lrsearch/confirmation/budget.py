@@ -1,6 +1,9 @@
-"""What search leaves to confirmation of a budget that both are paid from."""
+"""What a budget of epochs leaves to search and to confirmation, which are both paid from it."""
+
+import math
 
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.trial import expected_trials as expected
 from lrsearch.trial.rounding import floor
 
 #: Share of the search's epochs that confirmation may spend at most.
@@ -15,20 +18,51 @@ LEAST_RESERVED = 3
 
 
 def reserved_runs(spec: StudySpec, horizon: float) -> int:
-    """How many runs of `horizon` epochs are kept for confirmation out of `total_epochs`."""
-    if spec.confirm is None or spec.budget.total_epochs is None:
+    """How many runs of `horizon` epochs are kept for confirmation out of the budget's epochs."""
+    total = spec.budget.most_epochs(horizon)
+    if spec.confirm is None or total is None:
         return 0
-    most = floor(CONFIRM_SHARE * spec.budget.total_epochs / horizon)
+    most = floor(CONFIRM_SHARE * total / horizon)
     if spec.confirm.runs is not None:
         return min(spec.confirm.runs, most)
     return min(MOST_RUNS, most) if most >= LEAST_RESERVED else 0
 
 
 def reserved_share(spec: StudySpec, horizon: float) -> float:
-    """The same as a share of `total_epochs`."""
-    if spec.budget.total_epochs is None:
-        return 0.0
-    return reserved_runs(spec, horizon) * horizon / spec.budget.total_epochs
+    """The same as a share of the budget's epochs."""
+    total = spec.budget.most_epochs(horizon)
+    return 0.0 if total is None else reserved_runs(spec, horizon) * horizon / total
+
+
+def search_epochs(spec: StudySpec, horizon: float) -> float:
+    """What the budget leaves to range tests and trials; infinite where it does not count epochs."""
+    total = spec.budget.most_epochs(horizon)
+    return math.inf if total is None else total * (1 - reserved_share(spec, horizon))
+
+
+def paid_runs(spec: StudySpec, horizon: float) -> float | None:
+    """How many full trials the budget pays for at least; None where it counts neither."""
+    if spec.budget.trials is not None:
+        return spec.budget.trials
+    total = spec.budget.most_epochs(horizon)
+    return None if total is None else total / horizon
+
+
+def expected_trials(spec: StudySpec, horizon: float) -> int | None:
+    """About how many trials the study will have; None where time alone ends it."""
+    bounds = [] if spec.budget.trials is None else [spec.budget.trials]
+    epochs = search_epochs(spec, horizon)
+    if epochs < math.inf:
+        pruning = spec.pruning
+        bounds.append(
+            expected.expected_trials(
+                epochs / horizon,
+                rungs=() if pruning is None else pruning.rungs,
+                eta=math.inf if pruning is None else pruning.eta,
+                min_peers=0 if pruning is None else pruning.min_peers,
+            )
+        )
+    return min(bounds, default=None)
 
 
 def allowed_runs(
@@ -38,10 +72,8 @@ def allowed_runs(
 
     Where epochs are its budget, so many full trials count as those pay for.
     """
-    trials: float | None = spec.budget.trials
-    if trials is None and spec.budget.total_epochs is not None:
-        trials = spec.budget.total_epochs / horizon
-    runs = floor(CONFIRM_SHARE * (started if trials is None else trials))
+    paid = paid_runs(spec, horizon)
+    runs = floor(CONFIRM_SHARE * (started if paid is None else paid))
     if epochs_left is not None:
         runs = min(runs, floor(epochs_left / horizon))
     return max(0, runs)

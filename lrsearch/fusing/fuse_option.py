@@ -29,10 +29,11 @@ def check(spec: StudySpec, fuse: FuseOption) -> None:
     """Raises SpecError if a study cannot train so many trials at once, whatever its task is."""
     if not isinstance(fuse, int):
         return
-    trials = spec.budget.trials
+    trials = spec.budget.trials or spec.budget.runs
     if trials is not None and fuse > trials:
+        unit = "trials" if spec.budget.trials else "runs"
         raise SpecError(
-            f"--fuse {fuse}: study {spec.name} has {trials} trials in all, give at most that"
+            f"--fuse {fuse}: study {spec.name} has {trials} {unit} in all, give at most that"
         )
     if reason := not_shared(spec):
         raise SpecError(f"--fuse {fuse}: {reason}; leave --fuse out")

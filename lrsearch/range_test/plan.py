@@ -6,12 +6,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lrsearch.catalog.domains import Domain, Fixed, Range, first_value
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.confirmation.budget import reserved_share
+from lrsearch.confirmation.budget import search_epochs
 from lrsearch.errors import SpecError
+from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.range_test.analysis import SEED_COUNTS, grid
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence, parameter_name
@@ -31,7 +31,7 @@ class RampPlan:
     """The range test of one optimizer: what its ramps train."""
 
     #: As in a recipe, without lr: what the space fixes, else textbook values.
-    optimizer: Mapping[str, Any]
+    optimizer: Fields
     #: Rising, in torch's units; a step each.
     lrs: tuple[float, ...]
 
@@ -77,7 +77,7 @@ def ramp_plan(spec: StudySpec, name: str) -> RampPlan:
         raise SpecError(f"range test of {name!r}, which is no optimizer of the study")
     domains = spec.space.optimizers[name]
     info = optimizer_info(name, "optimizer")
-    fixed: dict[str, Any] = {
+    fixed: Document = {
         key: list(domain.value) if isinstance(domain.value, tuple) else domain.value
         for key, domain in domains.items()
         if isinstance(domain, Fixed) and key != "lr"
@@ -85,12 +85,13 @@ def ramp_plan(spec: StudySpec, name: str) -> RampPlan:
     if "beta1" in fixed or "beta2" in fixed:
         fixed["betas"] = [fixed.pop(key, info.default(key)) for key in ("beta1", "beta2")]
     # The momentum at which momentum-equivalent lr is lr itself; the rest is torch's default.
-    equivalent = isinstance(domains["lr"], Range) and domains["lr"].unit == "momentum_equivalent"
+    lr = domains["lr"]
+    equivalent = isinstance(lr, Range) and lr.unit == "momentum_equivalent"
     momentum = {"momentum": REFERENCE_MOMENTUM} if equivalent else {}
     optimizer = {"name": name, **momentum, **fixed}
-    if not optimizer.get("momentum", info.default("momentum")):
+    if not info.taken(optimizer, "momentum"):
         optimizer.pop("nesterov", None)
-    ends = [end for domain in (domains["lr"], info.ranges.get("lr")) for end in _ends(domain)]
+    ends = [end for domain in (lr, info.ranges.get("lr")) for end in _ends(domain)]
     return RampPlan(optimizer=optimizer, lrs=grid(min(ends) / BELOW, max(ends) * ABOVE))
 
 
@@ -130,7 +131,7 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
         seeds=1 if most == math.inf else max(n for n in SEED_COUNTS if n * once <= most),
         steps_per_epoch=steps_per_epoch,
     )
-    if plan.epochs > _search_epochs(spec, horizon) - horizon:
+    if plan.epochs > search_epochs(spec, horizon) - horizon:
         return none("it leaves no trial")
     return plan
 
@@ -140,13 +141,6 @@ def most_seconds(spec: StudySpec) -> float:
     if spec.budget.time is None:
         return math.inf
     return MOST_SHARE * spec.budget.time / len(spec.space.optimizers)
-
-
-def _search_epochs(spec: StudySpec, horizon: float) -> float:
-    """What the budget leaves to range tests and trials."""
-    if spec.budget.total_epochs is None:
-        return math.inf
-    return spec.budget.total_epochs * (1 - reserved_share(spec, horizon))
 
 
 def _is_continuous(domain: Domain) -> bool:
@@ -161,45 +155,41 @@ def _is_continuous(domain: Domain) -> bool:
 
 def _most_epochs(spec: StudySpec, horizon: float) -> float:
     """What range tests may cost; anything where the budget is in seconds alone."""
-    budget, bounds = spec.budget, [math.inf]
-    if budget.trials is not None:
-        bounds.append(MOST_SHARE * budget.trials * horizon)
-    if budget.total_epochs is not None:
-        bounds.append(MOST_SHARE * budget.total_epochs)
+    bounds, total = [math.inf], spec.budget.most_epochs(horizon)
+    if spec.budget.trials is not None:
+        bounds.append(MOST_SHARE * spec.budget.trials * horizon)
+    if total is not None:
+        bounds.append(MOST_SHARE * total)
     return min(bounds)
 
 
 def sampler_windows(
-    space: SearchSpace, results: Sequence[object]
+    space: SearchSpace, results: Sequence[Unchecked]
 ) -> dict[str, tuple[float, float]]:
     """The windows that range tests found, as the sampler's parameters and their bounds.
 
     A result without a window, or that is none of a range test of the space, is left out.
     """
-    return dict(
-        sampler_window(
-            space.optimizers[result["optimizer"]["name"]],
-            result["optimizer"],
-            result["window"],
-            result["batch_size"],
-        )
-        for result in results
-        if isinstance(result, Mapping) and _has_window(space, result)
-    )
+    found = (_window_of(space, result) for result in results if isinstance(result, Mapping))
+    return dict(window for window in found if window is not None)
 
 
-def _has_window(space: SearchSpace, result: Mapping[str, Any]) -> bool:
+def _window_of(space: SearchSpace, result: Fields) -> tuple[str, tuple[float, float]] | None:
+    """The window of a stored result; None where it has none, or is not what a range test stored."""
     window, optimizer = result.get("window"), result.get("optimizer")
+    size = result.get("batch_size")
     if not isinstance(window, list | tuple) or not isinstance(optimizer, Mapping):
-        return False
-    own = optimizer.get("name") in list(space.optimizers)
-    numbers = [*window, optimizer.get("momentum", 0.0), result.get("batch_size") or 1]
-    return own and len(window) == 2 and all(map(is_number, numbers))
+        return None
+    name = optimizer.get("name")
+    numbers = [*window, optimizer.get("momentum", 0.0), size or 1]
+    if name not in list(space.optimizers) or len(window) != 2 or not all(map(is_number, numbers)):
+        return None
+    return sampler_window(space.optimizers[name], optimizer, (window[0], window[1]), size)
 
 
 def sampler_window(
     domains: Mapping[str, Domain],
-    optimizer: Mapping[str, Any],
+    optimizer: Fields,
     window: tuple[float, float],
     batch_size: int | None,
 ) -> tuple[str, tuple[float, float]]:
@@ -209,8 +199,9 @@ def sampler_window(
     step.
     """
     lr = domains["lr"]
-    info = optimizer_info(optimizer["name"], "optimizer")
-    momentum = float(optimizer.get("momentum", info.default("momentum")))
+    owner = optimizer["name"]
+    info = optimizer_info(owner, "optimizer")
+    momentum = float(info.taken(optimizer, "momentum"))
     tested = 1 - momentum
     low, high = 1.0, 1.0
     if isinstance(lr, Range) and lr.unit == "momentum_equivalent":
@@ -219,7 +210,7 @@ def sampler_window(
         # One window for every momentum.
         left = [1 - momentum for momentum in _momenta(domains["momentum"])]
         low, high = min(1.0, min(left) / tested), max(1.0, max(left) / tested)
-    name = parameter_name(f"{optimizer['name']}.lr", lr)
+    name = parameter_name(f"{owner}.lr", lr)
     return name, (window[0] * low, window[1] * high)
 
 

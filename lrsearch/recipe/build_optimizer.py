@@ -1,8 +1,7 @@
 """From a checked optimizer mapping and a model to the real optimizer with its parameter groups."""
 
 import importlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -10,38 +9,39 @@ from torch import nn
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.optimizers import OptimizerInfo
 from lrsearch.errors import TaskError
+from lrsearch.plain_data import Document, Fields
 
+#: Parameters, or groups of them as torch takes them.
+Parameters = Sequence[nn.Parameter] | Sequence[Document]
 #: Keys of an optimizer mapping that are no argument of its class.
 NOT_ARGUMENTS = ("name", "fused", "weight_decay_exclude_1d")
 
 
-def build_optimizer(optimizer: Mapping[str, Any], model: nn.Module) -> torch.optim.Optimizer:
+def build_optimizer(optimizer: Fields, model: nn.Module) -> torch.optim.Optimizer:
     """The real optimizer over the parameters of `model` that are trained.
 
     Raises TaskError where the model has no parameter that the optimizer can take.
     """
     optimizer = fused_where_it_can(optimizer, model)
-    exclude = bool(optimizer.get("weight_decay_exclude_1d"))
+    info = optimizer_info(optimizer["name"], "optimizer.name")
+    exclude = bool(info.taken(optimizer, "weight_decay_exclude_1d"))
     if optimizer["name"] == "muon":
-        info = optimizer_info("muon", "optimizer.name")
         arguments = {**info.defaults, **optimizer_arguments(optimizer)}
         return _muon(model, arguments, exclude=exclude)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    return make_optimizer(optimizer, _groups(parameters, exclude=exclude))
+    return make_optimizer(optimizer, _groups(parameters) if exclude else parameters)
 
 
-def make_optimizer(
-    optimizer: Mapping[str, Any], parameters: Sequence[Any]
-) -> torch.optim.Optimizer:
+def make_optimizer(optimizer: Fields, parameters: Parameters) -> torch.optim.Optimizer:
     """The real optimizer, of one class, over these parameters or groups of them."""
     info = optimizer_info(optimizer["name"], "optimizer.name")
-    made: torch.optim.Optimizer = _class(info)(parameters, **optimizer_arguments(optimizer))
+    made = _class(info)(parameters, **optimizer_arguments(optimizer))
     if info.switches:
         made.train()  # type: ignore[attr-defined]
     return made
 
 
-def fused_where_it_can(optimizer: Mapping[str, Any], model: nn.Module) -> Mapping[str, Any]:
+def fused_where_it_can(optimizer: Fields, model: nn.Module) -> Fields:
     """The optimizer, its `fused` off where its class has no fused kernel for the model.
 
     There is one for some types of device only, and none for complex parameters or sparse gradients.
@@ -59,7 +59,7 @@ def fused_where_it_can(optimizer: Mapping[str, Any], model: nn.Module) -> Mappin
     return optimizer if fits and not sparse else {**optimizer, "fused": False}
 
 
-def optimizer_arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+def optimizer_arguments(optimizer: Fields) -> Document:
     """Keyword arguments of the class, lists as the tuples that torch takes."""
     arguments = {
         key: tuple(value) if isinstance(value, list) else value
@@ -69,26 +69,24 @@ def optimizer_arguments(optimizer: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, "fused": True} if optimizer.get("fused") else arguments
 
 
-def _class(info: OptimizerInfo) -> Any:
+def _class(info: OptimizerInfo) -> Callable[..., torch.optim.Optimizer]:
     module, _, name = info.path.rpartition(".")
-    found = getattr(importlib.import_module(module), name, None)
+    found: type[torch.optim.Optimizer] | None = getattr(importlib.import_module(module), name, None)
     if found is None:
         raise TaskError(f"{info.path} is not in torch {torch.__version__}; a newer one has it")
     return found
 
 
-def _groups(parameters: list[nn.Parameter], *, exclude: bool) -> list[Any]:
-    """The parameters, or two groups of them: those of one dimension without weight decay."""
-    if not exclude:
-        return [*parameters]
-    groups: list[dict[str, Any]] = [
+def _groups(parameters: list[nn.Parameter]) -> list[Document]:
+    """Two groups of the parameters, or one: those of one dimension have no weight decay."""
+    groups: list[Document] = [
         {"params": [p for p in parameters if p.ndim > 1]},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 
 
-def _muon(model: nn.Module, arguments: dict[str, Any], *, exclude: bool) -> torch.optim.Optimizer:
+def _muon(model: nn.Module, arguments: Document, *, exclude: bool) -> torch.optim.Optimizer:
     """Muon takes the weights of two dimensions but for embeddings, as torch's docstring advises."""
     if not hasattr(torch.optim, "Muon"):
         raise TaskError(f"muon is not in torch {torch.__version__}; 2.9 and later have it")
@@ -102,5 +100,7 @@ def _muon(model: nn.Module, arguments: dict[str, Any], *, exclude: bool) -> torc
     others = [p for p in parameters if p.ndim != 2 or id(p) in embeddings]
     if not matrices:
         raise TaskError("muon needs a weight of two dimensions, and the model has none; use adamw")
-    groups = _groups(others, exclude=True) if exclude else [{"params": others}] if others else []
+    groups: list[Document] = [{"params": others}] if others else []
+    if exclude:
+        groups = _groups(others)
     return MuonWithAdamW(matrices, groups, **arguments)

@@ -1,14 +1,13 @@
 """From a schedule's checked fields to the real torch scheduler over a given number of steps.
 
-Each factory takes the optimizer, whose lr is the peak, the fields with their defaults filled in,
-and the clock.
+Each factory takes the optimizer, whose lr is the peak, the clock, and all fields of its schedule.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
@@ -28,11 +27,12 @@ from torch.optim.lr_scheduler import (
 )
 
 from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
+from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe import schedule_shapes
 from lrsearch.recipe.plateau import Plateau
 from lrsearch.trial.rounding import ceil
 
-Fields = Mapping[str, Any]
+CyclicMode = Literal["triangular", "triangular2", "exp_range"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,55 +49,64 @@ def _peak(optimizer: Optimizer) -> float:
     return float(optimizer.param_groups[0]["lr"])
 
 
-def constant(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+def constant(o: Optimizer, h: Horizon) -> LRScheduler:
     return ConstantLR(o, factor=1.0)  # torch's default factor is 1/3
 
 
-def step(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return StepLR(o, step_size=max(1, round(f["step_size"] * h.steps)), gamma=f["gamma"])
+def step(o: Optimizer, h: Horizon, *, step_size: float, gamma: float) -> LRScheduler:
+    return StepLR(o, step_size=max(1, round(step_size * h.steps)), gamma=gamma)
 
 
-def multistep(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return MultiStepLR(
-        o, milestones=[round(m * h.steps) for m in f["milestones"]], gamma=f["gamma"]
-    )
+def multistep(
+    o: Optimizer, h: Horizon, *, milestones: Sequence[float], gamma: float
+) -> LRScheduler:
+    return MultiStepLR(o, milestones=[round(m * h.steps) for m in milestones], gamma=gamma)
 
 
-def exponential(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return ExponentialLR(o, gamma=f["final"] ** (1 / h.steps))
+def exponential(o: Optimizer, h: Horizon, *, final: float) -> LRScheduler:
+    return ExponentialLR(o, gamma=final ** (1 / h.steps))
 
 
-def cosine(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+def cosine(o: Optimizer, h: Horizon, *, eta_min: float) -> LRScheduler:
     # T_max is the last step of the run: beyond it torch's formula would rise again.
-    return CosineAnnealingLR(o, T_max=h.steps, eta_min=f["eta_min"] * _peak(o))
+    return CosineAnnealingLR(o, T_max=h.steps, eta_min=eta_min * _peak(o))
 
 
-def linear(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return LinearLR(o, start_factor=1.0, end_factor=f["end_factor"], total_iters=h.steps)
+def linear(o: Optimizer, h: Horizon, *, end_factor: float) -> LRScheduler:
+    return LinearLR(o, start_factor=1.0, end_factor=end_factor, total_iters=h.steps)
 
 
-def plateau(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return Plateau(o, factor=f["factor"], patience=round(f["patience"] * h.validations))
+def plateau(o: Optimizer, h: Horizon, *, factor: float, patience: float) -> LRScheduler:
+    return Plateau(o, factor=factor, patience=round(patience * h.validations))
 
 
-def cyclic(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+def cyclic(
+    o: Optimizer, h: Horizon, *, base_factor: float, step_size_up: float, mode: CyclicMode
+) -> LRScheduler:
     # cycle_momentum's default would overwrite the recipe's momentum at construction.
     return CyclicLR(
         o,
-        base_lr=f["base_factor"] * _peak(o),
+        base_lr=base_factor * _peak(o),
         max_lr=_peak(o),
-        step_size_up=max(1, round(f["step_size_up"] * h.steps)),
-        mode=f["mode"],
+        step_size_up=max(1, round(step_size_up * h.steps)),
+        mode=mode,
         cycle_momentum=False,
     )
 
 
-def one_cycle(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    pct_start = float(f["pct_start"])
+def one_cycle(
+    o: Optimizer,
+    h: Horizon,
+    *,
+    pct_start: float,
+    cycle_momentum: bool,
+    div_factor: float,
+    final_div_factor: float,
+) -> LRScheduler:
     while pct_start * h.steps == 1:  # once is not always enough: 1/3 of 3 steps rounds to 1 again
         pct_start = math.nextafter(pct_start, 1)  # torch divides by pct_start * total_steps - 1
-    arguments: dict[str, Any] = {"cycle_momentum": False}
-    if f["cycle_momentum"]:
+    arguments: Document = {"cycle_momentum": False}
+    if cycle_momentum:
         # The recipe's momentum is the largest, as its lr is; torch's .85 to .95 if it has none.
         group = o.param_groups[0]
         top = group["betas"][0] if "betas" in group else (group["momentum"] or 0.95)
@@ -107,40 +116,38 @@ def one_cycle(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
         max_lr=_peak(o),
         total_steps=h.steps,
         pct_start=pct_start,
-        div_factor=f["div_factor"],
-        final_div_factor=f["final_div_factor"],
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
         **arguments,
     )
 
 
-def cosine_restarts(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
+def cosine_restarts(
+    o: Optimizer, h: Horizon, *, T_0: float, eta_min: float, T_mult: int
+) -> LRScheduler:
     # Rounded up: rounded down, a last cycle of a few steps would end the run at the peak.
-    first = max(1, ceil(f["T_0"] * h.steps))
-    eta_min = f["eta_min"] * _peak(o)
-    return CosineAnnealingWarmRestarts(o, T_0=first, T_mult=int(f["T_mult"]), eta_min=eta_min)
+    first = max(1, ceil(T_0 * h.steps))
+    eta_min = eta_min * _peak(o)
+    return CosineAnnealingWarmRestarts(o, T_0=first, T_mult=int(T_mult), eta_min=eta_min)
 
 
-def polynomial(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return PolynomialLR(o, total_iters=h.steps, power=f["power"])
+def polynomial(o: Optimizer, h: Horizon, *, power: float) -> LRScheduler:
+    return PolynomialLR(o, total_iters=h.steps, power=power)
 
 
-def wsd(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return LambdaLR(
-        o, partial(schedule_shapes.wsd, steps=h.steps, decay=f["decay"], shape=f["shape"])
-    )
+def wsd(o: Optimizer, h: Horizon, *, decay: float, shape: str) -> LRScheduler:
+    return LambdaLR(o, partial(schedule_shapes.wsd, steps=h.steps, decay=decay, shape=shape))
 
 
-def rex(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return LambdaLR(o, partial(schedule_shapes.rex, steps=h.steps, beta=f["beta"]))
+def rex(o: Optimizer, h: Horizon, *, beta: float) -> LRScheduler:
+    return LambdaLR(o, partial(schedule_shapes.rex, steps=h.steps, beta=beta))
 
 
-def inverse_sqrt(o: Optimizer, f: Fields, h: Horizon) -> LRScheduler:
-    return LambdaLR(
-        o, partial(schedule_shapes.inverse_sqrt, steps=h.steps, timescale=f["timescale"])
-    )
+def inverse_sqrt(o: Optimizer, h: Horizon, *, timescale: float) -> LRScheduler:
+    return LambdaLR(o, partial(schedule_shapes.inverse_sqrt, steps=h.steps, timescale=timescale))
 
 
-FACTORIES = {
+FACTORIES: Mapping[str, Callable[..., LRScheduler]] = {
     "constant": constant,
     "step": step,
     "multistep": multistep,
@@ -170,14 +177,15 @@ def build_schedule(
 
     `warmup` is the fraction of `total_steps` that LinearLR takes first, joined by SequentialLR.
     """
-    make = FACTORIES[schedule["name"]]
-    fields = {**SCHEDULES[schedule["name"]].defaults, **schedule}
+    name = schedule["name"]
+    own = {key: value for key, value in schedule.items() if key != "name"}
+    make = partial(FACTORIES[name], **{**SCHEDULES[name].defaults, **own})
     warmup_steps = min(round(warmup * total_steps), total_steps - 1)
     horizon = Horizon(steps=total_steps - warmup_steps, validations=validations)
     if not warmup_steps:
-        return make(optimizer, fields, horizon)
+        return make(optimizer, horizon)
     warm = LinearLR(optimizer, start_factor=WARMUP_START_FACTOR, total_iters=warmup_steps)
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"]  # LinearLR has already scaled lr; the peak is wanted next
-    main = make(optimizer, fields, horizon)
+    main = make(optimizer, horizon)
     return SequentialLR(optimizer, [warm, main], milestones=[warmup_steps])

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -11,12 +11,12 @@ from lrsearch.catalog.compatibility import illegal
 from lrsearch.catalog.lookup import check_optimizer
 from lrsearch.catalog.schedules import check_schedule
 from lrsearch.errors import SpecError
+from lrsearch.plain_data import Document, Fields, Unchecked
+from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
 
 if TYPE_CHECKING:
     import torch
     from torch.optim.lr_scheduler import LRScheduler
-
-from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
 
 Precision = Literal["fp32", "bf16", "fp16"]
 #: torch 2.13: `_fused_sgd` gets an empty momentum buffer at the first step, and keeps it as it is
@@ -37,9 +37,9 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     #: `{name, lr, momentum | betas, weight_decay, ..., fused}` in torch's names.
-    optimizer: dict[str, Any]
+    optimizer: Document
     #: `{name, ...}`; fractions are of the steps after warm-up, factors of lr, the peak.
-    schedule: dict[str, Any] = Field(default_factory=lambda: {"name": "constant"})
+    schedule: Document = Field(default_factory=lambda: {"name": "constant"})
     #: Fraction of all optimizer steps that linear warm-up takes.
     warmup: float = Field(default=0.0, ge=0, lt=1)
     #: Horizon in epochs; None when `steps` gives it.
@@ -57,13 +57,13 @@ class Recipe(BaseModel):
     #: Which weights are deployed and give the value.
     weights: Literal["raw", "ema"] = "raw"
     #: Keyword arguments of the task function.
-    params: dict[str, Any] = Field(default_factory=dict)
+    params: Document = Field(default_factory=dict)
     #: Seeds initial weights, data order and dropout.
     seed: int = 0
 
     @field_validator("optimizer", "schedule", mode="before")
     @classmethod
-    def _numbers(cls, value: Any) -> Any:
+    def _numbers(cls, value: Unchecked) -> Unchecked:
         if isinstance(value, str):
             return {"name": value}
         return plain_numbers(value)
@@ -72,7 +72,7 @@ class Recipe(BaseModel):
     def _legal(self) -> "Recipe":
         check_optimizer(self.optimizer, "optimizer")
         check_schedule(self.schedule, "schedule")
-        if reason := illegal(self.optimizer["name"], self.schedule, self.warmup):
+        if reason := illegal(self.optimizer_name, self.schedule, self.warmup):
             raise SpecError(reason)
         if self.epochs is not None and self.steps is not None:
             raise SpecError("epochs and steps are both given; leave one of them out")
@@ -99,7 +99,7 @@ class Recipe(BaseModel):
         return str(self.schedule["name"])
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], where: str = "recipe") -> "Recipe":
+    def from_dict(cls, content: Fields, where: str = "recipe") -> "Recipe":
         """Raises SpecError, one line that begins with `where`, unless `content` is a recipe."""
         if not isinstance(content, Mapping):
             raise SpecError(f"{where} = {content!r}, but a mapping with `optimizer` is needed")
@@ -112,16 +112,16 @@ class Recipe(BaseModel):
         except RecursionError as error:
             raise SpecError(f"{where} is nested too deep") from error
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """A mapping of plain JSON values; `from_dict` turns it back into an equal recipe."""
         return self.model_dump(mode="json")
 
     @classmethod
-    def load(cls, path: "str | Path") -> "Recipe":
+    def load(cls, path: str | Path) -> "Recipe":
         """Read a recipe that `save` or `lrsearch export` wrote, YAML or JSON."""
         return cls.from_dict(read_yaml(Path(path), "recipe"), where=str(path))
 
-    def save(self, path: "str | Path") -> None:
+    def save(self, path: str | Path) -> None:
         """Write the recipe as JSON if the name ends so, else YAML."""
         path = Path(path)
         content = self.to_dict()
@@ -177,21 +177,21 @@ class Recipe(BaseModel):
         schedule = ", ".join(
             f"{key} {_short(value)}" for key, value in self.schedule.items() if key != "name"
         )
-        parts = [f"{self.optimizer['name']} lr {_short(self.optimizer['lr'])}"]
+        parts = [f"{self.optimizer_name} lr {_short(self.optimizer['lr'])}"]
         parts[0] += f" ({rest})" if rest else ""
-        parts.append(self.schedule["name"] + (f" ({schedule})" if schedule else ""))
+        parts.append(self.schedule_name + (f" ({schedule})" if schedule else ""))
         if self.warmup:
             parts.append(f"warmup {100 * self.warmup:g} %")
         parts += [f"{key} {_short(value)}" for key, value in self.params.items()]
         return " · ".join(parts)
 
 
-def without_fused(optimizer: Mapping[str, Any]) -> dict[str, Any]:
+def without_fused(optimizer: Fields) -> Document:
     """What an optimizer does, whichever kernel does it."""
     return {key: value for key, value in optimizer.items() if key != "fused"}
 
 
-def _short(value: Any) -> str:
+def _short(value: Unchecked) -> str:
     if isinstance(value, list | tuple):
         return "/".join(_short(item) for item in value)
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,10 +1,9 @@
 """Which optimizers, schedules and warm-ups of a space go together."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from lrsearch.catalog.compatibility import illegal_pair, why_no_warmup
-from lrsearch.catalog.domains import Domain, Fixed, Range
+from lrsearch.catalog.domains import Domain, Fixed, Range, Value
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES, beyond_horizon
 from lrsearch.errors import SpecError
@@ -55,7 +54,7 @@ def _horizon(name: str, fields: Mapping[str, Domain], where: str) -> Iterator[st
         yield f"{where}.schedules.{reason}"
 
 
-def _largest(domain: Domain) -> Any:
+def _largest(domain: Domain) -> Value:
     if isinstance(domain, Range):
         return domain.high
     return domain.value if isinstance(domain, Fixed) else max(domain.choices)  # type: ignore[type-var]

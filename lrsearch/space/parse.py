@@ -1,8 +1,7 @@
 """A space as a study file writes it: a preset's name, or optimizers, schedules, warm-up, params."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from lrsearch.catalog.domains import Domain, Fixed, Range, parse
 from lrsearch.catalog.fields import FieldLimit, Limit
@@ -10,14 +9,15 @@ from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.optimizers import OptimizerInfo
 from lrsearch.catalog.schedules import schedule_info
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Unchecked
 from lrsearch.space.check import check_space
-from lrsearch.space.presets import PRESETS, Preset
+from lrsearch.space.presets import PRESETS, Domains, Preset
 from lrsearch.space.search_space import SearchSpace
 
 BATCH_SIZE = Limit(low=1, integer=True)
 
 
-def parse_space(content: object, where: str = "space") -> SearchSpace:
+def parse_space(content: Unchecked, where: str = "space") -> SearchSpace:
     """A preset's name or a mapping as in a study file. Raises SpecError naming the field.
 
     A mapping is an edit of its `preset`, the default one if it names none: what it leaves out is
@@ -33,44 +33,39 @@ def parse_space(content: object, where: str = "space") -> SearchSpace:
             raise SpecError(f"{where}.{key} is not a field of a space{near_miss(key, known)}")
     preset = _preset(content.get("preset", "default"), where)
     space = SearchSpace(
-        optimizers=_optimizers(content, preset, f"{where}.optimizers"),
-        schedules=_schedules(content, preset, f"{where}.schedules"),
+        optimizers=_domains(content, "optimizers", preset.optimizers, _optimizer_domains, where),
+        schedules=_domains(content, "schedules", preset.schedules, _schedule_domains, where),
         warmup=_warmup(content, preset, f"{where}.warmup"),
-        params=_params(content, f"{where}.params"),
+        params=_params(content.get("params"), f"{where}.params"),
     )
     check_space(space.optimizers, space.schedules, space.warmup, where)
     return space
 
 
-def _preset(name: object, where: str) -> Preset:
+def _preset(name: Unchecked, where: str) -> Preset:
     if not isinstance(name, str) or name not in PRESETS:
         raise SpecError(f"{where} = {name!r} is not a preset{near_miss(name, PRESETS)}")
     return PRESETS[name]
 
 
-def _optimizers(
-    content: Mapping[str, Any], preset: Preset, where: str
+def _domains(
+    content: Mapping[str, Unchecked],
+    kind: str,
+    preset: Domains,
+    read: Callable[[str, Unchecked, Domains, str], dict[str, Domain]],
+    where: str,
 ) -> dict[str, dict[str, Domain]]:
-    if "optimizers" not in content:
-        return {name: dict(domains) for name, domains in preset.optimizers.items()}
+    """The domains of each optimizer or schedule; all of the preset's where none is named."""
+    if kind not in content:
+        return {name: dict(domains) for name, domains in preset.items()}
+    place = f"{where}.{kind}"
     return {
-        name: _optimizer_domains(name, fields, preset, f"{where}.{name}")
-        for name, fields in _named(content["optimizers"], where).items()
+        name: read(name, fields, preset, f"{place}.{name}")
+        for name, fields in _named(content[kind], place).items()
     }
 
 
-def _schedules(
-    content: Mapping[str, Any], preset: Preset, where: str
-) -> dict[str, dict[str, Domain]]:
-    if "schedules" not in content:
-        return {name: dict(domains) for name, domains in preset.schedules.items()}
-    return {
-        name: _schedule_domains(name, fields, preset, f"{where}.{name}")
-        for name, fields in _named(content["schedules"], where).items()
-    }
-
-
-def _warmup(content: Mapping[str, Any], preset: Preset, where: str) -> Domain:
+def _warmup(content: Mapping[str, Unchecked], preset: Preset, where: str) -> Domain:
     if "warmup" not in content:
         return preset.warmup
     warmup = parse(content["warmup"], where)
@@ -78,8 +73,8 @@ def _warmup(content: Mapping[str, Any], preset: Preset, where: str) -> Domain:
     return warmup
 
 
-def _params(content: Mapping[str, Any], where: str) -> dict[str, Domain]:
-    params = content.get("params") or {}
+def _params(content: Unchecked, where: str) -> dict[str, Domain]:
+    params = content or {}
     if not isinstance(params, Mapping):
         raise SpecError(f"{where} = {params!r}, but a mapping of names to values is needed")
     domains = {key: parse(value, f"{where}.{key}") for key, value in params.items()}
@@ -88,7 +83,7 @@ def _params(content: Mapping[str, Any], where: str) -> dict[str, Domain]:
     return domains
 
 
-def _named(content: object, where: str) -> Mapping[str, Any]:
+def _named(content: Unchecked, where: str) -> Mapping[str, Unchecked]:
     if isinstance(content, str):
         content = [content]
     if isinstance(content, list):
@@ -101,16 +96,18 @@ def _named(content: object, where: str) -> Mapping[str, Any]:
     return content
 
 
-def _fields(content: object, where: str) -> Mapping[str, Any]:
+def _fields(content: Unchecked, where: str) -> Mapping[str, Unchecked]:
     if content is not None and not isinstance(content, Mapping):
         raise SpecError(f"{where} = {content!r}, but a mapping of fields is needed; {{}} = preset")
     return content or {}
 
 
-def _optimizer_domains(name: str, content: object, preset: Preset, where: str) -> dict[str, Domain]:
+def _optimizer_domains(
+    name: str, content: Unchecked, preset: Domains, where: str
+) -> dict[str, Domain]:
     info = optimizer_info(name, where)
     limits = info.searchable()
-    ranges = preset.optimizers.get(name, info.ranges)
+    ranges = preset.get(name, info.ranges)
     domains = dict(ranges)
     written = _fields(content, where)
     if "betas" in written:
@@ -152,9 +149,11 @@ def _in_unit(domain: Domain, limit: FieldLimit, preset: Domain | None) -> Domain
     return replace(domain, unit=preset.unit) if isinstance(preset, Range) else domain
 
 
-def _schedule_domains(name: str, content: object, preset: Preset, where: str) -> dict[str, Domain]:
+def _schedule_domains(
+    name: str, content: Unchecked, preset: Domains, where: str
+) -> dict[str, Domain]:
     info = schedule_info(name, where)
-    domains = dict(preset.schedules.get(name, info.ranges))
+    domains = dict(preset.get(name, info.ranges))
     for key, value in _fields(content, where).items():
         place = f"{where}.{key}"
         if key not in info.fields:
@@ -168,7 +167,7 @@ def _schedule_domains(name: str, content: object, preset: Preset, where: str) ->
     return domains
 
 
-def _refuse_pair(value: object, where: str, *, ranged: bool) -> None:
+def _refuse_pair(value: Unchecked, where: str, *, ranged: bool) -> None:
     """Two numbers for a field that is usually a range may be meant as one: never guess."""
     if ranged and isinstance(value, list) and len(value) == 2:
         raise SpecError(

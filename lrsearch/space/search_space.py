@@ -6,12 +6,12 @@ Ranges that a user writes are in torch's own units.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from lrsearch.catalog.compatibility import takes_warmup
-from lrsearch.catalog.domains import Choice, Domain, Fixed, read_stored
+from lrsearch.catalog.domains import Choice, Domain, Fixed, Value, read_stored
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES, schedule_info
+from lrsearch.plain_data import Document, Fields
 from lrsearch.space.sampling_units import (
     Suggester,
     contains,
@@ -22,7 +22,7 @@ from lrsearch.space.sampling_units import (
 )
 
 #: The task's batch size for given params; None where it has none of its own.
-BatchSize = Callable[[Mapping[str, Any]], int | None]
+BatchSize = Callable[[Fields], int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class SearchSpace:
 
     def suggest(
         self, trial: Suggester, batch_size: BatchSize | None = None, *, accumulate: int = 1
-    ) -> dict[str, Any]:
+    ) -> Document:
         """Ask `trial` for the fields of one recipe: optimizer, schedule, warmup, params.
 
         `batch_size` tells the task's own for given params, of which an optimizer step takes
@@ -63,60 +63,45 @@ class SearchSpace:
             "params": params,
         }
 
-    def _suggest_optimizer(self, trial: Suggester, name: str, size: int | None) -> dict[str, Any]:
+    def _suggest_optimizer(self, trial: Suggester, name: str, size: int | None) -> Document:
         info, domains = optimizer_info(name, "optimizer"), self.optimizers[name]
-        values: dict[str, Any] = {}
+        values: Document = {}
         for key, domain in domains.items():
             if key != "lr":
                 values[key] = suggest(trial, f"{name}.{key}", domain)
-        momentum = values.get("momentum", info.default("momentum"))
+        momentum = info.taken(values, "momentum")
         scale = equivalence(momentum or 0.0, size)
         lr = suggest(trial, f"{name}.lr", domains["lr"], scale)
-        if momentum == 0 and values.get("nesterov", info.default("nesterov")):
+        if momentum == 0 and info.taken(values, "nesterov"):
             values["nesterov"] = False
         if "beta1" in values or "beta2" in values:
             halves = ("beta1", "beta2")
             values["betas"] = [values.pop(half, info.default(half)) for half in halves]
         return {"name": name, "lr": lr, **values}
 
-    def params_of(
-        self, recipe: Mapping[str, Any], batch_size: int | None = None
-    ) -> dict[str, Any] | None:
+    def params_of(self, recipe: Fields, batch_size: int | None = None) -> Document | None:
         """The sampler's parameters that would give `recipe`, or None if it lies outside.
 
         `batch_size` is the task's own, for a recipe that has none. Whether the optimizer is fused
         matters only where the space has a choice of that.
         """
-        optimizer, schedule = dict(recipe["optimizer"]), dict(recipe["schedule"])
-        o, s = optimizer.pop("name"), schedule.pop("name")
+        o, s = pair_of(recipe)
+        given: Fields = recipe["params"]
         if o not in self.optimizers or s not in self.schedules:
             return None
-        info = optimizer_info(o, "optimizer")
-        domains = dict(self.optimizers[o])
-        if not isinstance(domains.get("fused"), Choice):
-            optimizer.pop("fused", None)
-            domains.pop("fused", None)
-        if any(name not in self.params for name in recipe["params"]):
+        if any(name not in self.params for name in given):
             return None  # the task is another one than the space's
-        if "beta1" in info.searchable() and "betas" in optimizer.keys() - domains.keys():
-            optimizer["beta1"], optimizer["beta2"] = optimizer.pop("betas")
-        schedule = {**SCHEDULES[s].defaults, **schedule}
-        momentum = optimizer.get("momentum", info.default("momentum"))
-        scale = equivalence(momentum or 0.0, samples_of_step(recipe, batch_size))
-        if momentum == 0 and not optimizer.pop("nesterov", False):
-            # `suggest` turns nesterov off here, whatever was sampled.
-            nesterov = domains.get("nesterov")
-            optimizer |= {} if nesterov is None else {"nesterov": contains(nesterov, True)}
-        wanted = [(f"{o}.{k}", d, optimizer.pop(k, info.default(k))) for k, d in domains.items()]
-        wanted += [(f"{s}.{k}", d, schedule.pop(k)) for k, d in self.schedules[s].items()]
-        wanted += [(f"params.{k}", d, recipe["params"].get(k)) for k, d in self.params.items()]
+        scale = self._scale(recipe, batch_size)
+        optimizer = self._optimizer_values(recipe["optimizer"])
+        schedule = self._schedule_values(recipe["schedule"])
+        if optimizer is None or schedule is None:
+            return None
+        wanted = [(f"{o}.{key}", domain, value) for key, (domain, value) in optimizer.items()]
+        wanted += [(f"{s}.{key}", domain, value) for key, (domain, value) in schedule.items()]
+        wanted += [(f"params.{key}", d, given.get(key)) for key, d in self.params.items()]
         if takes_warmup(o, s):
             wanted.append(("warmup", self.warmup, recipe["warmup"]))
-        if any(value != info.default(key) for key, value in optimizer.items()):
-            return None  # a field that the space leaves to torch
-        if any(value != SCHEDULES[s].defaults[key] for key, value in schedule.items()):
-            return None  # a field that the space leaves out
-        params: dict[str, Any] = {"optimizer": o, "schedule": s}
+        params: Document = {"optimizer": o, "schedule": s}
         for name, domain, value in wanted:
             if not contains(domain, value, scale):
                 return None
@@ -124,10 +109,41 @@ class SearchSpace:
                 params[parameter_name(name, domain)] = encode(domain, value, scale)
         return params
 
-    def to_dict(self) -> dict[str, Any]:
+    def _scale(self, recipe: Fields, batch_size: int | None) -> float:
+        """What momentum-equivalent lr is as a multiple of the recipe's."""
+        optimizer: Fields = recipe["optimizer"]
+        info = optimizer_info(optimizer["name"], "optimizer")
+        momentum = info.taken(optimizer, "momentum")
+        return equivalence(momentum or 0.0, samples_of_step(recipe, batch_size))
+
+    def _optimizer_values(self, optimizer: Fields) -> "dict[str, tuple[Domain, Value]] | None":
+        """Each domain of the optimizer with its value; None if another field is not torch's."""
+        name = optimizer["name"]
+        info, domains = optimizer_info(name, "optimizer"), dict(self.optimizers[name])
+        left = {key: value for key, value in optimizer.items() if key != "name"}
+        if not isinstance(domains.get("fused"), Choice):
+            left.pop("fused", None)
+            domains.pop("fused", None)
+        if "beta1" in info.searchable() and "betas" in left.keys() - domains.keys():
+            left["beta1"], left["beta2"] = left.pop("betas")
+        if info.taken(left, "momentum") == 0 and not left.pop("nesterov", False):
+            # `suggest` turns nesterov off here, whatever was sampled.
+            nesterov = domains.get("nesterov")
+            left |= {} if nesterov is None else {"nesterov": contains(nesterov, True)}
+        found = {key: (d, left.pop(key, info.default(key))) for key, d in domains.items()}
+        return None if any(value != info.default(key) for key, value in left.items()) else found
+
+    def _schedule_values(self, schedule: Fields) -> "dict[str, tuple[Domain, Value]] | None":
+        """Each domain of the schedule with its value; None if another field is not its default."""
+        name, defaults = schedule["name"], SCHEDULES[schedule["name"]].defaults
+        left = {**defaults, **{key: value for key, value in schedule.items() if key != "name"}}
+        found = {key: (domain, left.pop(key)) for key, domain in self.schedules[name].items()}
+        return None if any(value != defaults[key] for key, value in left.items()) else found
+
+    def to_dict(self) -> Document:
         """Plain JSON values with every range written out; `from_dict` gives an equal space."""
 
-        def plain(fields: Mapping[str, Domain]) -> dict[str, Any]:
+        def plain(fields: Mapping[str, Domain]) -> Document:
             return {key: asdict(domain) for key, domain in fields.items()}
 
         return {
@@ -138,10 +154,10 @@ class SearchSpace:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "SearchSpace":
+    def from_dict(cls, content: Fields) -> "SearchSpace":
         """Raises SpecError for what `to_dict` never gave."""
 
-        def fields(where: str, plain: Mapping[str, Any]) -> dict[str, Domain]:
+        def fields(where: str, plain: Fields) -> dict[str, Domain]:
             return {key: read_stored(domain, f"{where}.{key}") for key, domain in plain.items()}
 
         for name in content["schedules"]:
@@ -154,7 +170,12 @@ class SearchSpace:
         )
 
 
-def samples_of_step(recipe: Mapping[str, Any], own: int | None) -> int | None:
+def pair_of(recipe: Fields) -> tuple[str, str]:
+    """The names of a recipe's optimizer and schedule."""
+    return recipe["optimizer"]["name"], recipe["schedule"]["name"]
+
+
+def samples_of_step(recipe: Fields, own: int | None) -> int | None:
     """How many samples an optimizer step of the recipe takes, where it is known."""
     size: int | None = recipe["params"].get("batch_size") or recipe.get("batch_size") or own
     return size and size * int(recipe.get("accumulate", 1))

@@ -16,8 +16,10 @@ from itertools import product
 from typing import Any
 
 from lrsearch.catalog.schedules import SCHEDULES
-from lrsearch.space.search_space import SearchSpace
+from lrsearch.plain_data import Document, Fields
+from lrsearch.space.search_space import SearchSpace, pair_of
 from lrsearch.trial.rounding import floor
+from lrsearch.user_input import is_number
 
 #: Optimizer and schedule of the first recipes.
 FIRST = (("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle"))
@@ -25,7 +27,7 @@ FIRST = (("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle"))
 FURTHER_SCHEDULES = ("cosine", "one_cycle", "linear")
 #: What the fields are, in torch's units but for `sgd.lr`, which is momentum-equivalent; a field
 #: that is not here or in the schedules' defaults takes the middle of its domain.
-VALUES: dict[str, Any] = {
+VALUES: Fields = {
     "sgd.lr": 0.05,  # [WRN] 0.1 at batch 128; this is at 64
     "sgd.momentum": 0.9,  # [WRN]
     "sgd.dampening": 0.0,  # [WRN]
@@ -43,7 +45,7 @@ VALUES: dict[str, Any] = {
 
 def textbook_recipes(
     space: SearchSpace, count: int, batch_size: int | None = None, *, accumulate: int = 1
-) -> list[dict[str, Any]]:
+) -> list[Document]:
     """At most `count` recipes (optimizer, schedule, warmup, params), each inside the space.
 
     First those of `FIRST` that the space holds, then its other optimizers with the usual schedules;
@@ -51,16 +53,15 @@ def textbook_recipes(
     is moved to the nearest that the domain holds, a fixed one is taken as it is. `sgd.lr` follows
     `batch_size`, the task's own, and how many batches an optimizer step takes.
     """
-    recipes: list[dict[str, Any]] = []
+    recipes: list[Document] = []
     for pair in _pairs(space):
         if len(recipes) >= count:
             break
         recipe = space.suggest(_Textbook(*pair), lambda params: batch_size, accumulate=accumulate)
         # A space that moves a pair to a legal one may come to a pair that is there already.
-        known = [(r["optimizer"]["name"], r["schedule"]["name"]) for r in recipes]
-        found = (recipe["optimizer"]["name"], recipe["schedule"]["name"])
         whole = {**recipe, "accumulate": accumulate}
-        if found not in known and space.params_of(whole, batch_size) is not None:
+        is_new = pair_of(recipe) not in map(pair_of, recipes)
+        if is_new and space.params_of(whole, batch_size) is not None:
             recipes.append(recipe)
     return recipes
 
@@ -108,11 +109,7 @@ class _Textbook:
             wish = json.dumps(wish)  # lists are chosen by their text
         if wish in choices:
             return choices[choices.index(wish)]
-        numbers = [choice for choice in choices if _is_number(choice)]
-        if _is_number(wish) and numbers:
+        numbers = [choice for choice in choices if is_number(choice)]
+        if is_number(wish) and numbers:
             return min(numbers, key=lambda choice: abs(choice - wish))
         return choices[0]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,7 +1,6 @@
 """EarlierStudy: one entry of `warm_start`, an lrsearch study or a plain Optuna study."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Container, Mapping
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -10,6 +9,7 @@ from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.user_input import first_error, plain_numbers
 
 #: How many of an earlier study's best recipes are trained first.
@@ -34,7 +34,7 @@ class EarlierStudy(BaseModel):
     #: share names several places: `lr: [sgd.lr, adamw.lr]`.
     map: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     #: Places in a recipe to the value that all its trials had there.
-    fixed: dict[str, Any] = Field(default_factory=dict)
+    fixed: Document = Field(default_factory=dict)
     #: What its failed trials were: Optuna keeps no trace of whether it was NaN or a crash.
     failed: str = "ignore"
     #: How many of its best recipes are enqueued.
@@ -42,7 +42,7 @@ class EarlierStudy(BaseModel):
 
     @field_validator("map", mode="before")
     @classmethod
-    def _several(cls, value: Any) -> Any:
+    def _several(cls, value: Unchecked) -> Unchecked:
         if not isinstance(value, Mapping):
             return value
         return {key: (item,) if isinstance(item, str) else item for key, item in value.items()}
@@ -59,43 +59,50 @@ class EarlierStudy(BaseModel):
         if (self.study is None) == (self.optuna is None):
             raise ValueError("name one study: `study` for lrsearch's, `optuna` for a plain one")
         if self.study is not None:
-            for key in ("storage", "map", "fixed", "failed"):
-                if getattr(self, key) != type(self).model_fields[key].get_default(
-                    call_default_factory=True
-                ):
-                    raise ValueError(f"`{key}` is for a plain Optuna study, named by `optuna`")
-            return self
+            self._refuse_plain_fields()
+        else:
+            self._check_storage()
+            self._check_places()
+        return self
+
+    def _refuse_plain_fields(self) -> None:
+        for key in ("storage", "map", "fixed", "failed"):
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
+            if getattr(self, key) != default:
+                raise ValueError(f"`{key}` is for a plain Optuna study, named by `optuna`")
+
+    def _check_storage(self) -> None:
         parts = urlsplit(self.storage or "")
         if parts.password or "password=" in parts.query:
             raise SpecError("storage must not hold a password, others can read it; use PGPASSFILE")
-        places = [(f"map.{key}", place) for key, found in self.map.items() for place in found]
-        places += [(f"fixed.{place}", place) for place in self.fixed]
-        for where, place in places:
+
+    def _check_places(self) -> None:
+        """Each place is one of a recipe's, none is given twice, and together they give a recipe."""
+        mapped = [(f"map.{key}", place) for key, found in self.map.items() for place in found]
+        for where, place in (*mapped, *((f"fixed.{place}", place) for place in self.fixed)):
             check_place(place, where)
-        targets = {place for _, place in places}
-        if twice := sorted(set(self.fixed) & {p for found in self.map.values() for p in found}):
+        targets = {place for _, place in mapped}
+        if twice := sorted(targets & set(self.fixed)):
             raise SpecError(f"{twice[0]} is both mapped and fixed; leave one out")
-        for needed in ("optimizer", "schedule"):
+        targets |= set(self.fixed)
+        for needed, example in (("optimizer", "adamw"), ("schedule", "cosine")):
             if needed not in targets:
                 raise SpecError(
                     f"neither map nor fixed gives the {needed}; write fixed: "
-                    f"{{{needed}: {'adamw' if needed == 'optimizer' else 'cosine'}}} or map it"
+                    f"{{{needed}: {example}}} or map it"
                 )
         self._check_names(targets)
-        return self
 
     def _check_names(self, targets: set[str]) -> None:
         """What is fixed must be known, and the optimizer's lr be told."""
-        if "schedule" in self.fixed and self.fixed["schedule"] not in SCHEDULES:
-            name = self.fixed["schedule"]
-            raise SpecError(f"fixed.schedule = {name!r}{near_miss(name, SCHEDULES)}")
-        lrs = {place for place in targets if place.endswith(".lr")}
+        schedule, optimizer = self.fixed.get("schedule"), self.fixed.get("optimizer")
+        if "schedule" in self.fixed and schedule not in SCHEDULES:
+            raise SpecError(f"fixed.schedule = {schedule!r}{near_miss(schedule, SCHEDULES)}")
         if "optimizer" in self.fixed:
-            name = self.fixed["optimizer"]
-            optimizer_info(name, "fixed.optimizer")
-            if f"{name}.lr" not in lrs:
-                raise SpecError(f"neither map nor fixed gives {name}.lr")
-        elif not lrs:
+            optimizer_info(optimizer, "fixed.optimizer")
+            if f"{optimizer}.lr" not in targets:
+                raise SpecError(f"neither map nor fixed gives {optimizer}.lr")
+        elif not any(place.endswith(".lr") for place in targets):
             raise SpecError("neither map nor fixed gives an lr; write e.g. map: {lr: adamw.lr}")
 
     @property
@@ -103,7 +110,7 @@ class EarlierStudy(BaseModel):
         return str(self.study or self.optuna)
 
     @classmethod
-    def parse(cls, content: object, where: str) -> "EarlierStudy":
+    def parse(cls, content: "Unchecked | EarlierStudy", where: str) -> "EarlierStudy":
         """Read an entry: a study's name, or a mapping. Raises SpecError, one line with `where`."""
         if isinstance(content, EarlierStudy):
             return content
@@ -123,7 +130,7 @@ class EarlierStudy(BaseModel):
             line = first_error(error, cls, "an entry of warm_start")
             raise SpecError(f"{where}: {line}") from error
 
-    def fields(self, theirs: Mapping[str, Any]) -> dict[str, Any] | None:
+    def fields(self, theirs: Fields) -> Document | None:
         """The recipe's fields for a plain study's parameters; None if they give no recipe."""
         values = dict(self.fixed)
         for name, places in self.map.items():
@@ -145,14 +152,14 @@ class EarlierStudy(BaseModel):
         }
 
 
-def _name(value: Any, known: Mapping[str, Any]) -> str | None:
+def _name(value: Unchecked, known: Container[str]) -> str | None:
     """The registry's name for `AdamW`, `SGD` and the like, which studies often write as torch."""
     if not isinstance(value, str):
         return None
     return value if value in known or "." in value else value.lower()
 
 
-def _owned(values: Mapping[str, Any], owner: str, *, with_betas: bool = False) -> dict[str, Any]:
+def _owned(values: Fields, owner: str, *, with_betas: bool = False) -> Document:
     fields = {
         place.removeprefix(f"{owner}."): value
         for place, value in values.items()

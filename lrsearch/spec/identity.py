@@ -1,8 +1,14 @@
-"""Whether two specs are the same study: which fields may change, and a diff of the others."""
+"""What makes two studies the same: all fields of a spec but those that may change.
 
+The functions take a spec as `StudySpec.to_dict` writes it.
+"""
+
+import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+import re
+from collections.abc import Iterable, Mapping
+
+from lrsearch.plain_data import Document, Unchecked
 
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = (
@@ -12,7 +18,7 @@ MUTABLE = (
     "notes",
     "tags",
     "project",
-    "code",
+    "on_code_change",
     "checkpoints",
     "lease",
     "max_trial_time",
@@ -29,23 +35,45 @@ EXTENDABLE = (
     "pruning",
 )
 #: Fields that are younger than stored studies, and what these were trained with.
-YOUNGER: Mapping[str, Any] = {
+YOUNGER: Mapping[str, Unchecked] = {
     "accumulate": 1,
     "objective.at": "best",
     "validate_every.rungs": False,
 }
 
 
-def as_floats(value: Any) -> Any:
+def fixed_fields(spec: Document) -> Document:
+    """The fields of the spec that may not change."""
+    fixed = {key: value for key, value in spec.items() if key not in MUTABLE}
+    pruning = fixed.get("pruning")
+    if pruning is not None:
+        fixed["pruning"] = {key: value for key, value in pruning.items() if key != "audit"}
+    return fixed
+
+
+def fingerprint(spec: Document) -> str:
+    """SHA-256 of the identity, the same for 1 and 1.0, and whether younger fields are there."""
+    fixed = fixed_fields(spec)
+    for path, earlier in YOUNGER.items():
+        owner, _, key = path.rpartition(".")
+        place = fixed[owner] if owner else fixed
+        if place[key] == earlier:
+            del place[key]
+    text = json.dumps(_as_floats(fixed), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _as_floats(value: Unchecked) -> Unchecked:
     if isinstance(value, dict):
-        return {key: as_floats(item) for key, item in value.items()}
+        return {key: _as_floats(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [as_floats(item) for item in value]
+        return [_as_floats(item) for item in value]
     return float(value) if type(value) is int else value
 
 
-def differences(mine: Any, theirs: Any, where: str) -> list[str]:
-    if not isinstance(mine, dict) or not isinstance(theirs, dict):
+def differences(mine: Unchecked, theirs: Unchecked, where: str = "") -> list[str]:
+    """`field: mine -> theirs` for everything in which two identities differ."""
+    if not isinstance(mine, Mapping) or not isinstance(theirs, Mapping):
         return [] if mine == theirs else [f"{where}: {_brief(mine)} -> {_brief(theirs)}"]
     lines = []
     for key in sorted(set(mine) | set(theirs)):
@@ -54,6 +82,18 @@ def differences(mine: Any, theirs: Any, where: str) -> list[str]:
     return lines
 
 
-def _brief(value: Any) -> str:
+def obstacles(changes: Iterable[str]) -> list[str]:
+    """Those of the differences that change what a trial is, so that no extension bridges them.
+
+    Rungs are among them: where they differ, signals at them cannot be compared.
+    """
+    return [
+        line
+        for line in changes
+        if line.startswith("pruning.rungs") or re.split(r"[.:]", line)[0] not in EXTENDABLE
+    ]
+
+
+def _brief(value: Unchecked) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,16 +1,19 @@
 """The parts of a study file that are mappings of their own."""
 
 import re
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from lrsearch.plain_data import Unchecked
+from lrsearch.user_input import plain_numbers
 
 
 class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def duration(value: Any) -> Any:
+def duration(value: Unchecked) -> Unchecked:
     """Seconds of a duration as people write it; anything but text is left as it is."""
     if not isinstance(value, str):
         return value
@@ -26,7 +29,7 @@ _UNITS = {"": 1} | {f"{letter}B": 1000**n for n, letter in enumerate("kMGT", sta
 _UNITS |= {f"{letter}iB": 1024**n for n, letter in enumerate("KMGT", start=1)}
 
 
-def size(value: Any) -> Any:
+def size(value: Unchecked) -> Unchecked:
     """Bytes of a size as people write it; anything but text is left as it is."""
     if not isinstance(value, str):
         return value
@@ -37,26 +40,49 @@ def size(value: Any) -> Any:
     return int(float(parts[1]) * units[parts[2]])
 
 
+def as_count(value: Unchecked) -> Unchecked:
+    """A number of recipes; pydantic's own words for another word do not say that."""
+    if isinstance(value, str):
+        raise ValueError("a number of recipes, or none, is accepted")
+    return value
+
+
 class Budget(Part):
-    """Totals over all workers; at least one is given."""
+    """Totals over all workers; at least one is given, and the first that is used up ends the study.
+
+    `epochs` and `runs` count everything: range test, search, audit and confirmation.
+    """
 
     #: Started search trials.
     trials: int | None = Field(default=None, ge=1)
-    #: Epochs of search and confirmation together.
-    total_epochs: float | None = Field(default=None, gt=0)
+    #: Epochs.
+    epochs: float | None = Field(default=None, gt=0)
+    #: Epochs of so many full trainings.
+    runs: int | None = Field(default=None, ge=1)
     #: Seconds of wall clock since the first trial, by the database's clock.
     time: float | None = Field(default=None, gt=0)
 
     @field_validator("time", mode="before")
     @classmethod
-    def _seconds(cls, value: Any) -> Any:
+    def _seconds(cls, value: Unchecked) -> Unchecked:
         return duration(value)
 
     @model_validator(mode="after")
     def _some(self) -> "Budget":
-        if self.trials is None and self.total_epochs is None and self.time is None:
-            raise ValueError("give trials, total_epochs or time")
+        if self.trials is None and not self.counts_epochs and self.time is None:
+            raise ValueError("give trials, runs, epochs or time")
         return self
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether it bounds the epochs of everything together."""
+        return self.epochs is not None or self.runs is not None
+
+    def most_epochs(self, horizon: float) -> float | None:
+        """Epochs of everything together, where a run has `horizon` of them; None if unbounded."""
+        bounds = [] if self.epochs is None else [self.epochs]
+        bounds += [] if self.runs is None else [self.runs * horizon]
+        return min(bounds, default=None)
 
 
 #: The objective that every task with a cross-entropy has, besides `val_loss`.
@@ -91,6 +117,18 @@ class Objective(Part):
         return value if self.direction == "minimize" else -value
 
 
+VAL_LOSS = Objective(metric="val_loss", direction="minimize")
+
+
+def as_objective(value: Unchecked) -> Unchecked:
+    """A loss by its name alone as a mapping."""
+    if not isinstance(value, str):
+        return value
+    if value not in LOSSES:
+        raise ValueError(f"a metric needs its direction: {{metric: {value}, direction: maximize}}")
+    return {"metric": value, "direction": "minimize"}
+
+
 class ValidateEvery(Part):
     """After so many optimizer steps, or after this fraction of the horizon; None: each epoch."""
 
@@ -104,6 +142,19 @@ class ValidateEvery(Part):
         if self.steps is not None and self.fraction is not None:
             raise ValueError("give steps or fraction, not both")
         return self
+
+
+#: `validate_every: auto`: each epoch, and at rungs that no epoch ends near.
+AUTO = ValidateEvery(rungs=True)
+
+
+def as_validate_every(value: Unchecked | ValidateEvery) -> Unchecked | ValidateEvery:
+    """The words `auto` and `epoch` as what they mean."""
+    if value in ("auto", "epoch"):
+        return AUTO if value == "auto" else ValidateEvery()
+    if not isinstance(value, dict | ValidateEvery):
+        raise ValueError("auto, epoch, {steps: n} or {fraction: f} is accepted")
+    return value
 
 
 class Pruning(Part):
@@ -135,9 +186,14 @@ class Pruning(Part):
 class Confirm(Part):
     """How many candidates are re-run, and runs in all (at most a quarter of the study)."""
 
-    #: Candidates at most; None leaves it to the number of runs, see `confirm_plan.shape`.
-    top: int | None = Field(default=None, ge=1)
+    #: Candidates at most; None leaves it to the number of runs, see `confirmation.plan.shape`.
+    candidates: int | None = Field(default=None, ge=1)
     runs: int | None = Field(default=None, ge=1)
+
+
+def as_confirm(value: Unchecked) -> Unchecked:
+    """The word `auto` as what it means."""
+    return {} if value == "auto" else value
 
 
 class Ema(Part):
@@ -149,10 +205,10 @@ class Ema(Part):
 
 
 class Lease(Part):
-    """How long a worker holds a trial without a word, and what a word is worth.
+    """How long a worker that is silent keeps its trial.
 
-    A dead worker is noticed within two leases. The default, with renewals three times as often, is
-    30 s; Optuna's heartbeat has 60 s.
+    A lease is a worker's claim on a trial; the worker renews it three times before it ends. A dead
+    worker is noticed within two leases.
     """
 
     #: Until a lease ends unless it is renewed.
@@ -162,7 +218,7 @@ class Lease(Part):
 
     @field_validator("seconds", "stall", mode="before")
     @classmethod
-    def _seconds(cls, value: Any) -> Any:
+    def _seconds(cls, value: Unchecked) -> Unchecked:
         return duration(value)
 
 
@@ -179,10 +235,21 @@ class Checkpointing(Part):
 
     @field_validator("every", mode="before")
     @classmethod
-    def _seconds(cls, value: Any) -> Any:
+    def _seconds(cls, value: Unchecked) -> Unchecked:
         return duration(value)
 
     @field_validator("at_most", mode="before")
     @classmethod
-    def _bytes(cls, value: Any) -> Any:
+    def _bytes(cls, value: Unchecked) -> Unchecked:
         return size(value)
+
+
+def as_checkpointing(value: Unchecked | Checkpointing) -> Unchecked | Checkpointing:
+    """A place alone as a mapping."""
+    if isinstance(value, Checkpointing):
+        return value
+    if value is None or isinstance(value, str):
+        return {"to": value}
+    if not isinstance(value, dict):
+        raise ValueError("a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted")
+    return {k: v if k == "to" else plain_numbers(v) for k, v in value.items()}

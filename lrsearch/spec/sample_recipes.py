@@ -2,9 +2,10 @@
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial.rounding import floor
@@ -13,7 +14,7 @@ from lrsearch.trial.rounding import floor
 class RandomTrial:
     """Draws each parameter at random, with a seed; some may be given."""
 
-    def __init__(self, seed: int, given: Mapping[str, Any]) -> None:
+    def __init__(self, seed: int, given: Fields) -> None:
         self._random = random.Random(seed)
         self._given = given
 

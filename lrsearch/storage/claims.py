@@ -39,7 +39,7 @@ def claim(
     *,
     deaths_below: int | None = None,
 ) -> R | None:
-    """The next row that nobody holds, now held by `worker`. The caller takes its lease, last.
+    """Claim the next row that no worker holds for `worker`. The caller takes its lease, last.
 
     `deaths_below` leaves out what has cost so many workers, or more.
     """

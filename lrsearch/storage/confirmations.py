@@ -63,7 +63,10 @@ def add(connection: Connection, study_id: int, runs: Sequence[Planned]) -> None:
 
 
 def lock(connection: Connection, study_id: int) -> None:
-    """Hold all runs until the transaction ends: before their study, as whoever ends one does."""
+    """Lock all runs until the transaction ends.
+
+    Runs are locked before their study, as by a worker that ends one: then neither waits for ever.
+    """
     c = confirmations.c
     query = select(c.id).where(c.study_id == study_id).order_by(c.id).with_for_update()
     connection.execute(query).all()
@@ -82,7 +85,7 @@ def claim(
     *,
     deaths_below: int | None = None,
 ) -> ConfirmationRecord | None:
-    """The next run that nobody trains, leased for `lease` seconds; see `claims.claim`."""
+    """Claim the next run that no worker trains, for `lease` seconds; see `claims.claim`."""
     kind = Kind.CONFIRMATION
     run = claims.claim(
         connection, kind, ConfirmationRecord, study_id, worker, deaths_below=deaths_below

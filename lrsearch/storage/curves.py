@@ -27,7 +27,7 @@ def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> boo
     """Append validations of a trial's attempt; those that are there already stay as they are.
 
     False, and nothing written, if the claim is lost. The trial stays locked until the transaction
-    ends, so that nobody takes it over before.
+    ends, so that no worker takes it over before.
     """
     query = select(trials.c.id).where(held(claim)).with_for_update(key_share=True)
     if connection.execute(query).first() is None:

@@ -39,7 +39,7 @@ class Claim:
     kind: Kind = Kind.TRIAL
     id: int
     attempt: int
-    #: None: nobody holds it.
+    #: None: no worker holds it.
     worker: str | None
 
 
@@ -177,7 +177,7 @@ def release(connection: Connection, study_id: int, workers: Sequence[str]) -> in
 
 
 def ask_to_stop(connection: Connection, kind: Kind, item: int) -> bool:
-    """Ask whoever holds it to end it; False if nobody does."""
+    """Ask the worker that holds it to end it; False if none does."""
     c = leases.c
     query = update(leases).where(c.kind == kind, c.item == item, c.expires_at.is_not(None))
     return bool(connection.execute(query.values(stop=True)).rowcount)
@@ -212,7 +212,7 @@ def of_item(connection: Connection, kind: Kind, item: int) -> LeaseRecord | None
 def take_free(
     connection: Connection, kind: Kind, item: int, worker: str, seconds: float
 ) -> Claim | None:
-    """Claim this very row, if it runs and nobody holds it."""
+    """Claim this row, if it runs and no worker holds it; None otherwise."""
     table = TABLES[kind]
     c = table.c
     query = (

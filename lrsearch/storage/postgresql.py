@@ -26,7 +26,7 @@ SCHEMA = "lrsearch"
 #: An unreachable server is reported within 5 seconds at start, name resolution included.
 CONNECT_TIMEOUT_SECONDS = 3
 #: What the server may take for a statement, waiting for locks included. A worker's take
-#: milliseconds; a minute is one in which somebody else holds the study.
+#: milliseconds; a minute means that another transaction holds the study.
 STATEMENT_SECONDS = 60
 #: A worker that was stopped within a transaction, by SIGSTOP or with its machine, holds the study's
 #: row no longer than that. Workers' transactions compute nothing between their statements.
@@ -90,7 +90,7 @@ class Session(psycopg.Connection[TupleRow]):
                 ready = yield state
                 # psycopg comes by with NONE every 0.1 s while nothing happens.
                 if ready == Ready.NONE and time.monotonic() > deadline:
-                    self.pgconn.finish()  # else whoever rolls back waits once more
+                    self.pgconn.finish()  # else the rollback waits once more
                     raise psycopg.OperationalError(f"no answer within {seconds:g} s")
                 state = steps.send(ready)
         except StopIteration as end:
@@ -155,7 +155,7 @@ def unhurried(connection: Connection) -> Iterator[None]:
 
 
 def end(connection: Connection, earlier: Identity) -> None:
-    """End an earlier session that the server may still have, with whatever it was about.
+    """End an earlier session that the server may still have, and its open transaction.
 
     Then it is settled whether that was committed, and it holds no locks. Raises OperationalError
     if it does not end.

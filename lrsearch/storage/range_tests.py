@@ -47,7 +47,10 @@ def add(connection: Connection, study_id: int, tests: Sequence[PlannedTest]) -> 
 def claim(
     connection: Connection, study_id: int, worker: str, lease: float
 ) -> RangeTestRecord | None:
-    """The next range test that nobody trains, leased for `lease` seconds; it starts the clock."""
+    """Claim the next range test that no worker trains, for `lease` seconds.
+
+    The first claim starts the clock of a budget in time.
+    """
     row = claims.claim(connection, Kind.RANGE_TEST, RangeTestRecord, study_id, worker)
     if row is not None:
         clock = func.coalesce(studies.c.first_ask_at, db_now())

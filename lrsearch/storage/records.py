@@ -1,8 +1,8 @@
 """Rows of our tables as values: what `storage` returns, column by column (see `tables`)."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection, Executable
 
@@ -12,24 +12,8 @@ from lrsearch.trial.curve import Scores, Validation
 R = TypeVar("R")
 
 
-class _Subscript:
-    """Transitional: a record read as a mapping. Goes when the last reader uses attributes."""
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return getattr(self, name, default)
-
-    def keys(self) -> Iterator[str]:
-        return (field.name for field in fields(self))  # type: ignore[arg-type]
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        return ((name, getattr(self, name)) for name in self.keys())
-
-
 @dataclass(frozen=True, kw_only=True)
-class StudyRecord(_Subscript):
+class StudyRecord:
     """A study: its definition, its budget, and how much of that is used."""
 
     study_id: int
@@ -61,7 +45,7 @@ class StudyRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRecord(_Subscript):
+class TrialRecord:
     """A started search trial."""
 
     id: int
@@ -112,7 +96,7 @@ class BegunTrial(TrialRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurveRecord(Validation, _Subscript):
+class CurveRecord(Validation):
     """A validation of a trial's attempt; losses that are not finite are None."""
 
     trial: int
@@ -122,7 +106,7 @@ class CurveRecord(Validation, _Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmationRecord(_Subscript):
+class ConfirmationRecord:
     """A confirmation run: a trial's recipe with a fresh seed."""
 
     id: int
@@ -149,7 +133,7 @@ class ConfirmationRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangeTestRecord(_Subscript):
+class RangeTestRecord:
     """A planned, running or ended LR range test of one optimizer."""
 
     id: int
@@ -175,7 +159,7 @@ Held = TrialRecord | ConfirmationRecord | RangeTestRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueuedRecord(_Subscript):
+class QueuedRecord:
     """An enqueued recipe."""
 
     id: int
@@ -188,7 +172,7 @@ class QueuedRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerRecord(_Subscript):
+class WorkerRecord:
     """A worker that works, or once worked, on a study."""
 
     id: int
@@ -208,7 +192,7 @@ class WorkerRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventRecord(_Subscript):
+class EventRecord:
     """A line about a fault and what was done."""
 
     id: int
@@ -219,7 +203,7 @@ class EventRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineRecord(_Subscript):
+class EngineRecord:
     """What workers on a kind of hardware train with, and what was measured for it."""
 
     id: int
@@ -248,7 +232,7 @@ class EngineRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointRecord(_Subscript):
+class CheckpointRecord:
     """A checkpoint's file, and what it must hold."""
 
     kind: str
@@ -267,7 +251,7 @@ class CheckpointRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeaseRecord(_Subscript):
+class LeaseRecord:
     """A worker's hold on a trial, range test or confirmation run."""
 
     #: A `leases.Kind`, and the id of what is held.
@@ -278,14 +262,14 @@ class LeaseRecord(_Subscript):
     attempt: int
     #: None once it was let go.
     expires_at: float | None
-    #: Whether somebody asked for the end of what is held.
+    #: Whether the end of what is held was asked for.
     stop: bool
     #: Seconds until it expires, below 0 where it has.
     left: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowRecord(_Subscript):
+class WindowRecord:
     """What a range test has found so far."""
 
     optimizer: str

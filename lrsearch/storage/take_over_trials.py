@@ -36,7 +36,7 @@ class Taken:
 
 
 def hold_running(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
-    """Running trials, which nobody takes over until the transaction ends.
+    """Running trials, locked: no worker takes them over until the transaction ends.
 
     Range tests and confirmation runs are locked too, and all before their study: in the order in
     which workers lock them.

@@ -84,7 +84,7 @@ def start(
     """Take a ticket and a new trial, leased for `lease` seconds; None when the budget is used.
 
     Ticket, reservation of `horizon` epochs and trial are one transaction: the budget is exact
-    whatever dies. `keep` is the share of `total_epochs` that search leaves for confirmation.
+    whatever dies. `keep` is the share of the budget's epochs that search leaves for confirmation.
     """
     s = studies.c
     query = (

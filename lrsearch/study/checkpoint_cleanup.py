@@ -51,10 +51,10 @@ def sweep_closed(search: StoredStudy) -> None:
 def delete_study(search: StoredStudy) -> None:
     """Delete a study, and its checkpoints where they can be reached from here."""
     store = _reachable(search)
-    from lrsearch.study.optuna import rows  # Optuna: not for who only reads
+    from lrsearch.study.optuna import gate  # Optuna: not for who only reads
 
     with search.database.begin() as connection:
-        rows.delete_study(connection, search.study_id)
+        gate.writer(connection).delete_study(search.study_id)
     if store is not None:
         sweep(search, store)
 

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from lrsearch.confirmation.budget import paid_runs
 from lrsearch.errors import StudyError
+from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import range_plan
 from lrsearch.recipe.recipe import without_fused
 from lrsearch.space.textbook import textbook_recipes
@@ -19,7 +20,7 @@ from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.task.task import LoadedTask
 
 
@@ -54,7 +55,7 @@ def create_study(
     with explained(database), database.begin() as connection:
         if studies.lock(connection, row.study_id).name != spec.name:
             raise StudyError(f"study {spec.name!r} was extended just now; run the same again")
-        continue_with(connection, row.study_id, spec)
+        continue_with(connection, row.study_id, spec, row.steps_per_epoch)
     return OpenStudy.open(database, spec.name), False
 
 
@@ -63,17 +64,20 @@ def _stored(database: Database, name: str) -> StudyRecord | None:
         return studies.by_name(connection, name)
 
 
-def _budget(spec: StudySpec) -> dict[str, Any]:
+def _budget(spec: StudySpec, steps_per_epoch: int) -> Document:
     return {
         "trials_total": spec.budget.trials,
-        "epochs_total": spec.budget.total_epochs,
+        "epochs_total": spec.budget.most_epochs(spec.horizon_epochs(steps_per_epoch)),
         "seconds_total": spec.budget.time,
     }
 
 
-def continue_with(connection: Connection, study_id: int, spec: StudySpec) -> None:
+def continue_with(
+    connection: Connection, study_id: int, spec: StudySpec, steps_per_epoch: int
+) -> None:
     """Let budget, confirmation and notes of a study follow `spec`, whose identity is the same."""
-    studies.change(connection, study_id, definition=spec.to_dict(), **_budget(spec))
+    budget = _budget(spec, steps_per_epoch)
+    studies.change(connection, study_id, definition=spec.to_dict(), **budget)
 
 
 def _make_study(
@@ -115,7 +119,7 @@ def insert_study(
         raise StudyError(
             f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
         )
-    study_id = rows.insert_study(connection, spec.name, spec.objective.direction)
+    study_id = gate.writer(connection).insert_study(spec.name, spec.objective.direction)
     values = {
         "study_id": study_id,
         "name": spec.name,
@@ -124,15 +128,15 @@ def insert_study(
         "code": dict(loaded.code),
         "versions": {name: version(name) for name in ("lrsearch", "torch", "optuna")},
         "steps_per_epoch": steps_per_epoch,
-        **_budget(spec),
+        **_budget(spec, steps_per_epoch),
     }
     studies.create(connection, values)
     return study_id
 
 
 def enqueue_given(
-    connection: Connection, study_id: int, spec: StudySpec, present: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    connection: Connection, study_id: int, spec: StudySpec, present: Sequence[Fields]
+) -> list[Document]:
     """Enqueue the file's own recipes that are not `present` already; all that then are."""
     found = [dict(recipe) for recipe in present]
     for where, recipe in spec.given_recipes():
@@ -144,7 +148,7 @@ def enqueue_given(
     return found
 
 
-def is_same(given: Mapping[str, Any], trained: Mapping[str, Any]) -> bool:
+def is_same(given: Fields, trained: Fields) -> bool:
     """Whether a recipe that was trained is the given one; the task's batch size fills a gap.
 
     The same with a fused kernel is the same, to rounding.
@@ -160,14 +164,14 @@ def record_origin(
     connection: Connection,
     study_id: int,
     lessons: Sequence[warm_start.Lesson],
-    extended: Mapping[str, Any] | None,
+    extended: Fields | None,
 ) -> None:
     """Keep what a new study took over: counts for people, and how many trials only Optuna has."""
     if not lessons and extended is None:
         return
     ours = studies.counts(connection, study_id)
     origin = {
-        "known": rows.count_trials(connection, study_id) - sum(ours.values()),
+        "known": gate.writer(connection).count_trials(study_id) - sum(ours.values()),
         "extended": extended,
         "warm_start": [lesson.counts() for lesson in lessons],
     }
@@ -188,11 +192,9 @@ def _enqueue_textbook(
 
 
 def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
-    """As many as the spec says, but at most a quarter of the trials, rounded up."""
-    trials: float | None = spec.budget.trials
-    if trials is None and spec.budget.total_epochs is not None:
-        trials = spec.budget.total_epochs // spec.horizon_epochs(steps_per_epoch)
-    return spec.textbook if trials is None else min(spec.textbook, math.ceil(trials / 4))
+    """As many as the spec says, but at most a quarter of the trials or runs, rounded up."""
+    paid = paid_runs(spec, spec.horizon_epochs(steps_per_epoch))
+    return spec.textbook if paid is None else min(spec.textbook, math.ceil(math.floor(paid) / 4))
 
 
 def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[PlannedTest]:
@@ -226,6 +228,6 @@ def changed_code(spec: StudySpec, loaded: LoadedTask, code: Mapping[str, str]) -
     """A line about task files that are not those of the study, where the spec refuses that."""
     names = {*code, *loaded.code}
     changed = sorted(name for name in names if code.get(name) != loaded.code.get(name))
-    if not changed or spec.code != "refuse":
+    if not changed or spec.on_code_change != "refuse":
         return []
-    return [f"code of {', '.join(changed)} (code: warn in the file goes on)"]
+    return [f"code of {', '.join(changed)} (on_code_change: warn in the file goes on)"]

@@ -42,7 +42,7 @@ def extend_study(
                 held = take_over_trials.hold_running(connection, search.study_id)
                 row = _hold(connection, search, spec)
                 if spec.name == row.name and not search.spec.differences(spec):
-                    continue_with(connection, search.study_id, spec)
+                    continue_with(connection, search.study_id, spec, search.steps_per_epoch)
                     return Extension(name=spec.name, old=None)
                 move = TakeOver(connection, search, spec, loaded, row)
                 move.refuse_running({trial.id for trial in held})

@@ -1,15 +1,13 @@
 """The transaction of `study extend`: a successor takes over the trials of a study."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import reserved_share
 from lrsearch.errors import StudyError
+from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, range_tests, studies, take_over_trials, trials
@@ -26,9 +24,11 @@ from lrsearch.study.create import (
 )
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding as optuna_encoding
-from lrsearch.study.optuna import rows as optuna_rows
-from lrsearch.study.optuna.encoding import RECIPE_ATTRIBUTE, Encoding
-from lrsearch.study.optuna.rows import TICKET_ATTRIBUTE
+from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.attributes import FROM, RECIPE, TICKET
+from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding
+from lrsearch.study.optuna.storage import OptunaTrial
+from lrsearch.study.optuna.writer import FAILED
 from lrsearch.task.task import LoadedTask
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -54,7 +54,7 @@ class Extension:
     #: Other studies' trials that the sampler knows.
     known: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         return asdict(self)
 
 
@@ -72,7 +72,8 @@ class TakeOver:
         self.connection, self.search, self.spec, self.old = connection, search, spec, old
         self.defaults = loaded.defaults()
         self.beside = spec.name != old.name
-        self.optunas = {trial._trial_id: trial for trial in search.all_trials()}
+        #: By number: those of other studies first.
+        self.optunas = search.all_trials()
         rows = trials.everything(connection, search.study_id)
         #: In the order of their tickets; without those whose worker died with a ticket alone.
         self.ended = [
@@ -100,7 +101,7 @@ class TakeOver:
         )
 
     @property
-    def interrupted(self) -> list[tuple[str, Mapping[str, Any]]]:
+    def interrupted(self) -> list[tuple[str, Fields]]:
         """Kind and recipe of each trial to begin anew.
 
         One that was sampled outside the new space is given up.
@@ -147,9 +148,7 @@ class TakeOver:
         take_over_trials.end_interrupted(self.connection, self.search.study_id, reason)
         for row in self.running:
             if row.trial_id is not None:
-                optuna_rows.end_trial(
-                    self.connection, row.trial_id, OptunaState.FAIL, value=None, violation=0.0
-                )
+                gate.writer(self.connection).end_trial(row.trial_id, FAILED)
         return name
 
     def _free_name(self) -> str:
@@ -158,18 +157,20 @@ class TakeOver:
             number += 1
         return f"{self.old.name}.{number}"
 
-    def _encode(self, recipe: Mapping[str, Any]) -> Encoding | None:
+    def _encode(self, recipe: Fields) -> Encoding | None:
         return optuna_encoding.encode(self.spec.space, recipe, self.defaults)
 
     def _retell_known(self, study_id: int) -> None:
         """What other studies taught the old one's sampler, as far as it is in the new space."""
-        retold: list[FrozenTrial] = []
-        for trial in sorted(self.optunas.values(), key=lambda trial: trial.number):
-            recipe = trial.user_attrs.get(RECIPE_ATTRIBUTE)
-            encoding = None if recipe is None else self._encode(recipe)
+        retold: list[OptunaTrial] = []
+        for trial in self.optunas:
+            recipe = trial.user_attrs.get(RECIPE)
+            if recipe is None or FROM not in trial.user_attrs:
+                continue
+            encoding = self._encode(recipe)
             if encoding is not None:
                 retold.append(optuna_encoding.retold(trial, encoding, trial.user_attrs))
-        optuna_rows.insert_trials(self.connection, study_id, retold)
+        gate.writer(self.connection).insert_trials(study_id, retold)
 
     def _take_trials(self, study_id: int) -> list[Taken]:
         """Ended trials whose recipe lies in the new space, or that the user asked for."""
@@ -177,21 +178,20 @@ class TakeOver:
         for row in self.ended:
             encoding = self._encode(row.recipe)
             if encoding is None and row.kind in GIVEN:
-                encoding = optuna_encoding.OUTSIDE
+                encoding = OUTSIDE
             if encoding is not None:
                 kept.append((row, encoding))
         tickets = {row.id: ticket for ticket, (row, _) in enumerate(kept, start=1)}
         kept.sort(key=lambda item: item[0].number)
-        ids = optuna_rows.insert_trials(
-            self.connection,
-            study_id,
-            [
-                optuna_encoding.retold(
-                    self.optunas[row.trial_id], encoding, {TICKET_ATTRIBUTE: tickets[row.id]}
-                )
-                for row, encoding in kept
-            ],
-        )
+        retold = [
+            optuna_encoding.retold(
+                self.optunas[self.search.known + row.number],
+                encoding,
+                {TICKET: tickets[row.id], RECIPE: dict(row.recipe)},
+            )
+            for row, encoding in kept
+        ]
+        ids = gate.writer(self.connection).insert_trials(study_id, retold)
         taken = [
             Taken(
                 row=row,
@@ -231,7 +231,7 @@ class TakeOver:
         keep = reserved_share(self.spec, horizon)
         return bool(row.epochs_used + cost <= row.epochs_total * (1 - keep))
 
-    def _kind(self, kind: str, recipe: Mapping[str, Any]) -> str:
+    def _kind(self, kind: str, recipe: Fields) -> str:
         """A baseline is one only while the file says so."""
         if kind != "baseline":
             return kind

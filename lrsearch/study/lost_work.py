@@ -100,6 +100,6 @@ def fail_trial(connection: Connection, row: TrialRecord, horizon: float, reason:
     claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
     ended = trials.record(connection, claim, end, horizon=horizon)
     if ended and row.trial_id is not None:
-        from lrsearch.study.optuna import rows  # Optuna: not for who only reads
+        from lrsearch.study.optuna import gate, writer  # Optuna: not for who only reads
 
-        rows.fail_trial(connection, row.trial_id)
+        gate.writer(connection).end_trial(row.trial_id, writer.FAILED)

@@ -1,19 +1,18 @@
 """A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
 import logging
-import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
 
-import optuna
 from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError
 from lrsearch.range_test.plan import sampler_windows
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.search_space import BatchSize
-from lrsearch.storage import audited_trials, claims, curves, range_tests, rungs, studies, trials
+from lrsearch.storage import claims, curves, range_tests, studies, trials
 from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
@@ -21,15 +20,16 @@ from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.history import News, View
 from lrsearch.study.optuna.sampler import WindowedTPESampler, Windows, new_trial
-from lrsearch.study.optuna.storage import optuna_storage
+from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding, stored
+from lrsearch.study.optuna.storage import OptunaStudy, OptunaTrial, load_study
+from lrsearch.study.optuna.trial_end import optunas_end
+from lrsearch.study.rung_decisions import pass_rungs
 from lrsearch.study.stored_study import StoredStudy
-from lrsearch.study.trial_end import optunas_end, our_end
-from lrsearch.trial import pruning_audit
+from lrsearch.study.trial_end import our_end
 from lrsearch.trial.curve import Validation
-from lrsearch.trial.pruning import survives
 
 __all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
 
@@ -48,26 +48,23 @@ class OpenStudy(StoredStudy):
 
     def __init__(self, database: Database, record: StudyRecord) -> None:
         super().__init__(database, record)
-        #: Trials of other studies, which come first in Optuna and have no number here.
-        self._known: int = self.origin["known"] if self.origin else 0
         #: Where range tests found learning rates that train, as far as they have ended.
         self.windows: Windows = {}
         self._range_tests_open = True
         minimize = self.spec.objective.direction == "minimize"
-        self._view = View(self.study_id, minimize=minimize, known=self._known)
+        reader = gate.history_reader(self.study_id, minimize=minimize, known=self.known)
+        self._view = View(reader, minimize=minimize)
 
     @cached_property
-    def study(self) -> optuna.Study:
+    def study(self) -> OptunaStudy:
         """Optuna's own view of the study, which reads all of it; workers do without."""
-        storage = optuna_storage(self.database)
-        name = storage.get_study_name_from_id(self.study_id)
-        return optuna.load_study(study_name=name, storage=storage)
+        return load_study(self.database, self.study_id)
 
-    def _sampler(self, ticket: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, ticket: int) -> WindowedTPESampler:
         # Seeded by the ticket: a study resumed, or worked on by several, never draws twice the
         # same, and one worker draws the same study again.
         seed = (self.spec.seed * 1_000_003 + ticket) % 2**32
-        return WindowedTPESampler(seed=seed, windows=self.windows)
+        return gate.sampler(seed=seed, windows=self.windows)
 
     def ask(
         self,
@@ -131,8 +128,8 @@ class OpenStudy(StoredStudy):
         if row.trial_id is None:
             if row.attempt > 1:  # an older version left a ticket without a trial
                 studies.lock(connection, self.study_id)
-            trial_id, number = optuna_rows.start_trial(connection, self.study_id, row.ticket)
-            number -= self._known
+            trial_id, number = gate.writer(connection).start_trial(self.study_id, row.ticket)
+            number -= self.known
             row = replace(row, trial_id=trial_id, number=number)
             trials.attach(connection, _claim_of(row), trial_id=trial_id, number=number)
         self._look_at_range_tests(connection)
@@ -182,29 +179,14 @@ class OpenStudy(StoredStudy):
         trial_id, number = row.trial_id, row.number
         assert trial_id is not None
         assert number is not None
-        claim, given, fixed = _claim_of(row), row.recipe, None
-        if given is not None:
-            given = self.spec.recipe(given, batch_size=None).to_dict()
-            own = given.get("batch_size") or batch_size(given["params"])
-            fixed = self.spec.space.params_of(given, own)
-        trial = new_trial(
-            self._view.trials(but=trial_id),
-            self._sampler(row.ticket),
-            direction=self.spec.objective.direction,
-            fixed=fixed,
-        )
-        if given is None or fixed is not None:
-            accumulate = self.spec.accumulate
-            sampled = self.spec.space.suggest(trial, batch_size, accumulate=accumulate)
-        fields = sampled if given is None else given
-        size = fields.get("batch_size") or batch_size(fields["params"])
-        recipe = self.spec.recipe(fields, batch_size=size)
+        claim = _claim_of(row)
+        recipe, encoding = self._draw(row, trial_id, batch_size)
+        content = recipe.to_dict()
 
         def link(connection: Connection) -> bool:
-            if not trials.link(connection, claim, recipe.to_dict()):
+            if not trials.link(connection, claim, content):
                 return False
-            params, distributions = trial.params, trial.distributions
-            optuna_rows.add_params(connection, trial_id, params, distributions)
+            gate.writer(connection).add_recipe(trial_id, content, encoding)
             return True
 
         if not self.database.run(link):
@@ -218,63 +200,41 @@ class OpenStudy(StoredStudy):
             deaths=row.deaths,
         )
 
+    def _draw(
+        self, row: TrialRecord, trial_id: int, batch_size: BatchSize
+    ) -> tuple[Recipe, Encoding]:
+        """A trial's recipe, and what Optuna gets of it: nothing if it is given and outside."""
+        given, fixed = row.recipe, None
+        if given is not None:
+            given = self.spec.recipe(given, batch_size=None).to_dict()
+            own = given.get("batch_size") or batch_size(given["params"])
+            fixed = self.spec.space.params_of(given, own)
+        trial = new_trial(
+            self._view.trials(but=trial_id),
+            self._sampler(row.ticket),
+            direction=self.spec.objective.direction,
+            fixed=fixed,
+        )
+        fields = given
+        if given is None or fixed is not None:
+            accumulate = self.spec.accumulate
+            sampled = self.spec.space.suggest(trial, batch_size, accumulate=accumulate)
+            fields = sampled if given is None else given
+        assert fields is not None
+        size = fields.get("batch_size") or batch_size(fields["params"])
+        recipe = self.spec.recipe(fields, batch_size=size)
+        if given is not None and fixed is None:
+            return recipe, OUTSIDE
+        space = self.spec.space
+        return recipe, stored(space, recipe.to_dict(), trial.params, trial.distributions)
+
     def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Record the signals of trials at rungs, then decide of each whether it goes on.
 
         Those of one call are all there when the first is judged. None: its claim is lost. A
         baseline always goes on.
         """
-
-        def decide(connection: Connection) -> list[bool | None]:
-            held = [self._mark(connection, arrival) for arrival in arrivals]
-            return [
-                self._goes_on(connection, arrival) if is_held else None
-                for arrival, is_held in zip(arrivals, held, strict=True)
-            ]
-
-        return self.database.run(decide)
-
-    def _mark(self, connection: Connection, arrival: Arrival) -> bool:
-        """Record that it is at its rung; False if its claim is lost."""
-        claim, value = arrival.assignment.claim, arrival.value
-        if not curves.add(connection, claim, arrival.rows):
-            return False
-        if not rungs.mark(connection, self.study_id, claim, arrival.rung, arrival.signal):
-            return False
-        if math.isfinite(value):
-            trial = arrival.assignment.trial_id
-            optuna_rows.report(connection, trial, arrival.validation, value)
-        return True
-
-    def _goes_on(self, connection: Connection, arrival: Arrival) -> bool:
-        """Whether it goes on, among all that are at its rung by now."""
-        pruning, trial = self.spec.pruning, arrival.assignment.claim.id
-        assert pruning is not None
-        # What was decided stands: its marks beyond would be those of a trial that ended here.
-        if arrival.assignment.kind == "baseline" or rungs.went_past(
-            connection, trial, arrival.rung
-        ):
-            return True
-        peers = rungs.peers(connection, self.study_id, trial, arrival.rung)
-        passes = survives(
-            better=peers.better,
-            others=peers.others,
-            eta=pruning.eta,
-            min_peers=pruning.min_peers,
-        )
-        return passes or self._audits(connection, arrival, pruning.audit)
-
-    def _audits(self, connection: Connection, arrival: Arrival, share: float) -> bool:
-        """Whether a trial that would be stopped is audited: from here on every rung lets it by."""
-        trial = arrival.assignment.claim.id
-        ticket, total = audited_trials.count_of(connection, trial)
-        planned = pruning_audit.planned_trials(total, ticket)
-        if not pruning_audit.is_audited(
-            seed=self.spec.seed, ticket=ticket, planned=planned, share=share
-        ):
-            return False
-        audited_trials.begin(connection, trial, arrival.rung, arrival.validation)
-        return True
+        return self.database.run(lambda connection: pass_rungs(connection, self, arrivals))
 
     def tell(
         self, assignment: Assignment, outcome: Outcome, rows: Sequence[Validation] = ()
@@ -291,8 +251,8 @@ class OpenStudy(StoredStudy):
             ending = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
             if not trials.record(connection, claim, ending, horizon=self.horizon):
                 return False
-            state, rest = optunas_end(outcome, ending.value, self.spec.objective)
-            optuna_rows.end_trial(connection, assignment.trial_id, state, **rest)
+            theirs = optunas_end(outcome, ending.value, self.spec.objective)
+            gate.writer(connection).end_trial(assignment.trial_id, theirs)
             return True
 
         return self.database.run(
@@ -308,14 +268,14 @@ class OpenStudy(StoredStudy):
         """
         return lost_work.reap_study(self, dead, answer_seconds=answer_seconds)
 
-    def all_trials(self) -> list[optuna.trial.FrozenTrial]:
+    def all_trials(self) -> list[OptunaTrial]:
         """Optuna's trials by number: those of other studies first, then this one's."""
         return self.study.get_trials(deepcopy=False)
 
     def delete(self) -> None:
         """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
         with self.database.begin() as connection:
-            optuna_rows.delete_study(connection, self.study_id)
+            gate.writer(connection).delete_study(self.study_id)
 
 
 def _claim_of(row: TrialRecord) -> Claim:

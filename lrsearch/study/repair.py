@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from sqlalchemy import Connection
 
+from lrsearch.plain_data import Document
 from lrsearch.storage import consistency, leases, studies
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.status import reap
 
 
@@ -23,7 +23,7 @@ class Repair:
     #: What is wrong and was left: nothing here can tell what is right.
     wrong: list[str]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         return asdict(self)
 
 
@@ -63,9 +63,10 @@ def _equal(a: float, b: float) -> bool:
 
 
 def _wrong(connection: Connection, study_id: int) -> Iterator[str]:
+    differing = gate.writer(connection).differing(study_id)
     found: Mapping[str, list[int]] = {
         "tickets missing before the last: {}": consistency.missing_tickets(connection, study_id),
-        "trials whose end in Optuna differs from ours: {}": rows.differing(connection, study_id),
+        "trials whose end in Optuna differs from ours: {}": differing,
         "trials whose curve has a gap: {}": consistency.gaps(connection, study_id),
     }
     for text, numbers in found.items():

@@ -63,6 +63,14 @@ class StoredStudy:
         return self.record.origin
 
     @property
+    def known(self) -> int:
+        """How many trials of other studies its sampler was given.
+
+        They come first in Optuna, and have no number here.
+        """
+        return int(self.origin["known"]) if self.origin else 0
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps."""
         return self.record.steps_per_epoch

@@ -4,25 +4,26 @@ Recipes are trained as the study's own trials. Trials that others have run becom
 they are in no budget, ranking, rung or report of the study.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
 
-from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError, StudyError, near_miss
+from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.recipe import Recipe, without_fused
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.records import BegunTrial
-from lrsearch.study import plain_optuna
-from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding as optuna_encoding
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.attributes import FROM, RECIPE
+from lrsearch.study.optuna.plain_study import read_trials
+from lrsearch.study.optuna.storage import OptunaTrial, load_study
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.task.task import LoadedTask
 from lrsearch.trial.states import TrialState
 
@@ -40,7 +41,7 @@ class Lesson:
     #: Its best recipes, as this study trains them.
     recipes: list[Recipe] = field(default_factory=list)
     #: Its trials in this study's parameters.
-    known: list[FrozenTrial] = field(default_factory=list)
+    known: list[OptunaTrial] = field(default_factory=list)
     #: Ended trials that lie outside this study's space.
     outside: int = 0
     #: Trials that tell nothing here: not ended, pruned by other rules, or no recipe of torch's.
@@ -48,7 +49,7 @@ class Lesson:
     #: Why its values mean nothing here; "" where they do.
     other: str = ""
 
-    def counts(self) -> dict[str, Any]:
+    def counts(self) -> Document:
         """For people and machines, without the recipes."""
         return {
             "study": self.study,
@@ -84,7 +85,7 @@ def apply(
     connection: Connection,
     study_id: int,
     lessons: Sequence[Lesson],
-    present: Sequence[Mapping[str, Any]],
+    present: Sequence[Fields],
 ) -> None:
     """Enqueue the recipes that are not `present` yet, each once, and tell Optuna the trials."""
     seen = [essence(recipe) for recipe in present]
@@ -97,10 +98,10 @@ def apply(
                 fresh.append(recipe)
                 studies.enqueue(connection, study_id, KIND, content)
         lesson.recipes = fresh
-        optuna_rows.insert_trials(connection, study_id, lesson.known)
+        gate.writer(connection).insert_trials(study_id, lesson.known)
 
 
-def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def essence(recipe: Fields) -> Document:
     """What tells two recipes of a study apart; its settings are the same in all of them."""
     content = {key: recipe[key] for key in (*FIELDS, "clip_norm")}
     return {**content, "optimizer": without_fused(recipe["optimizer"])}
@@ -128,7 +129,8 @@ def _from_ours(
     lesson.recipes = _best_recipes(spec, theirs, ended, winner, entry.top)
     if lesson.other:
         return lesson
-    optunas = {trial._trial_id: trial for trial in OpenStudy(database, study).all_trials()}
+    optunas = load_study(database, study.study_id).get_trials(deepcopy=False)
+    known = StoredStudy(database, study).known
     # Of other code the defaults may have been others.
     defaults = loaded.defaults() if study.code == loaded.code else {}
     for row in ended:
@@ -138,7 +140,9 @@ def _from_ours(
         else:
             origin = f"{entry.study} trial {row.number}"
             attributes = _attributes(origin, row.recipe)
-            lesson.known.append(optuna_encoding.retold(optunas[row.trial_id], encoding, attributes))
+            lesson.known.append(
+                optuna_encoding.retold(optunas[known + row.number], encoding, attributes)
+            )
     lesson.unusable += len(rows) - len(ended)
     return lesson
 
@@ -193,7 +197,7 @@ def _best_recipes(
 def _from_plain(
     database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedTask, where: str
 ) -> Lesson:
-    found, others = plain_optuna.read_trials(database, entry, spec.objective, where)
+    found, others = read_trials(database, entry, spec.objective, where)
     lesson = Lesson(study=entry.title, unusable=others)
     scored: list[tuple[float, Recipe]] = []
     size: int | None = None
@@ -223,12 +227,12 @@ def _from_plain(
     return lesson
 
 
-def _legal(spec: StudySpec, fields: Mapping[str, Any]) -> Recipe | None:
+def _legal(spec: StudySpec, fields: Fields) -> Recipe | None:
     try:
         return spec.recipe(fields, batch_size=None)
     except SpecError:
         return None  # such as momentum 1.0, which torch takes and we refuse
 
 
-def _attributes(origin: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {optuna_encoding.FROM_ATTRIBUTE: origin, optuna_encoding.RECIPE_ATTRIBUTE: dict(recipe)}
+def _attributes(origin: str, recipe: Fields) -> Document:
+    return {FROM: origin, RECIPE: dict(recipe)}

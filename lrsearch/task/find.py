@@ -7,22 +7,13 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
-from lrsearch.errors import TaskError, near_miss
-
-if TYPE_CHECKING:
-    import torch
-
-    #: A tensor that a loss or metric gives: one number.
-    Score = Callable[[Any, Any], torch.Tensor]
-
-from lrsearch.errors import describe
+from lrsearch.errors import TaskError, describe, near_miss
 from lrsearch.task.task import LoadedTask, Task
 
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrsearch.errors import TaskError
+from lrsearch.errors import TaskError, describe
+from lrsearch.plain_data import Document, Fields
 
 if TYPE_CHECKING:
     import torch
 
-    #: A tensor that a loss or metric gives: one number.
+    #: A loss or a metric, which gives one number.
     Score = Callable[[Any, Any], torch.Tensor]
 
-from lrsearch.errors import describe
+#: Two tensors, a Dataset, or a function that returns a DataLoader.
+Data = Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +30,9 @@ class Task:
     model: "Callable[[], torch.nn.Module]"
     #: `(inputs, targets)` tensors, a map-style Dataset of `(input, target)`, or a function that
     #: returns a DataLoader.
-    train: Any
+    train: Data
     #: As `train`.
-    validation: Any
+    validation: Data
     #: `(output, target) -> scalar tensor`, a mean over the batch.
     loss: "Score"
     #: Name to `(output, target) -> scalar`, averaged over validation by sample count.
@@ -38,7 +40,7 @@ class Task:
     #: Training batch; a DataLoader brings its own.
     batch_size: int = 64
     #: As `validation`; used once, for the confirmed recipe. None: there is none.
-    test: Any = None
+    test: Data = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +50,11 @@ class LoadedTask:
     reference: str
     source: Path
     #: A Task, or a function that returns one for `params`.
-    target: Any
+    target: "Task | Callable[..., Task]"
     #: File, relative to its root, to SHA-256 of the task file and the local modules it imports.
     code: Mapping[str, str]
 
-    def make(self, params: Mapping[str, Any] | None = None) -> Task:
+    def make(self, params: Fields | None = None) -> Task:
         """The Task for these params. Raises TaskError in one line, whatever the user's code did."""
         if isinstance(self.target, Task):
             if params:
@@ -71,7 +73,7 @@ class LoadedTask:
             )
         return task
 
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Document:
         """What the task function takes for params that it is not given."""
         if isinstance(self.target, Task):
             return {}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lrsearch.catalog.optimizers import OPTIMIZERS
-from lrsearch.plain_data import Fields
+from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.build_optimizer import make_optimizer
 from lrsearch.training.flat_weights import Layout, WeightsRow
 
@@ -48,7 +48,7 @@ def flat_optimizer(optimizer: Fields, row: WeightsRow) -> torch.optim.Optimizer:
         parameters.append(parameter)
     if not is_apart(optimizer):
         return make_optimizer(optimizer, parameters)
-    groups: list[ParamGroup] = [{"params": [parameter]} for parameter in parameters]
+    groups: list[Document] = [{"params": [parameter]} for parameter in parameters]
     if len(groups) > 1 or not row.layout.vectors:
         groups[-1] = {**groups[-1], "weight_decay": 0.0}
     return make_optimizer(optimizer, groups)

@@ -56,14 +56,14 @@ def choose(
     or its task does not allow, StudyError if the study was deleted.
     """
     fuse_option.check(search.spec, fuse)
-    case = _Case(search, cache, device, started_together)
-    study, key, budget, option = search.study_id, case.key, case.budget, str(fuse)
+    chooser = _EngineChooser(search, cache, device, started_together)
+    study, key, budget, option = search.study_id, chooser.key, chooser.budget, str(fuse)
     found = None
     row = search.database.look(
         lambda c: engines.recorded(c, study, key, fuse=option, budget=budget)
     )
     if row is None:
-        found = case.choice(fuse)
+        found = chooser.choice(fuse)
         content = found.to_row()
         row = search.database.run(
             lambda c: engines.record(c, study, key, content, fuse=option, budget=budget)
@@ -72,17 +72,17 @@ def choose(
     # What stands is the first that was recorded, of whichever worker.
     standing = Choice.from_row(row)
     if found is None or found.size != standing.size:
-        log.info("%s, as chosen before", _free(standing).line)
+        log.info("%s, as chosen before", _without_costs(standing).line)
     return standing
 
 
-def _free(choice: Choice) -> Choice:
-    """One that was made before takes no time."""
+def _without_costs(choice: Choice) -> Choice:
+    """The same as this worker states it, which measured nothing."""
     return replace(choice, probe_seconds=0.0, calibration_seconds=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Now:
+class _Snapshot:
     """A study at one moment."""
 
     study: StudyRecord
@@ -92,8 +92,8 @@ class _Now:
     workers: int
 
 
-class _Case:
-    """One worker's case: its study, task and device."""
+class _EngineChooser:
+    """Chooses for one worker: for its study, task and device."""
 
     def __init__(
         self, search: OpenStudy, cache: TaskCache, device: "torch.device", started_together: int
@@ -110,7 +110,7 @@ class _Case:
 
     @cached_property
     def key(self) -> MeasurementKey:
-        """What a measurement of this case holds for."""
+        """What a measurement holds for."""
         spec, loaded = self.spec, self.cache.loaded
         setting = {
             "task": loaded.reference,
@@ -131,10 +131,10 @@ class _Case:
         )
 
     @cached_property
-    def now(self) -> "_Now":
+    def now(self) -> "_Snapshot":
         """The study as it is when this is asked first."""
 
-        def look(connection: Connection) -> _Now:
+        def look(connection: Connection) -> _Snapshot:
             study = studies.by_id(connection, self.search.study_id)
             if study is None:
                 raise StudyError(f"study {self.search.name!r} was deleted")
@@ -142,7 +142,9 @@ class _Case:
             lease = self.spec.lease.seconds
             names = workers.alive(connection, self.search.study_id, lease)
             alive = sum(not worker_identity.is_dead(name) for name in names)
-            return _Now(study=study, elapsed=elapsed, workers=max(1, alive, self.started_together))
+            return _Snapshot(
+                study=study, elapsed=elapsed, workers=max(1, alive, self.started_together)
+            )
 
         return self.search.database.look(look)
 

@@ -36,7 +36,7 @@ class LeasedJob:
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
-    def goes_alone(self) -> bool:
+    def is_suspect(self) -> bool:
         """Whether it was in training when workers died so often that it may be the cause."""
         return self.job.deaths >= ALONE_FROM
 
@@ -143,7 +143,7 @@ class LeasedJob:
         self.checkpoints.forget(self.job.claim)
 
     def close(self) -> None:
-        """Renew and write no more; whoever holds it by now goes on with it."""
+        """Renew its lease and write its rows no more."""
         self.context.renewer.drop(self._held)
         self.rows.close()
 

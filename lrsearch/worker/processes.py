@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.status import is_finished, reap
+from lrsearch.study.status import is_finished
 from lrsearch.study.versions import check_versions
-from lrsearch.worker.progress_bar import Progress
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
 
@@ -37,7 +37,12 @@ STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 
 def work(
-    search: OpenStudy, *, device: str, studies: Path | None, threads: int, fuse: FuseOption = "auto"
+    search: OpenStudy,
+    *,
+    device: str,
+    task_dir: Path | None,
+    threads: int,
+    fuse: FuseOption = "auto",
 ) -> None:
     """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
     fused as asked for.
@@ -52,12 +57,12 @@ def work(
     check_versions(search.name, search.versions)
     chosen = pick_device(device)
     torch.set_num_threads(threads)
-    places = [studies] if studies is not None else []
+    places = [task_dir] if task_dir is not None else []
     loaded = find_task(
         search.spec.task,
         search.code,
         [*places, Path(), Path("studies")],
-        strict=search.spec.code == "refuse",
+        strict=search.spec.on_code_change == "refuse",
     )
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
     with stop.on_signals():
@@ -67,45 +72,45 @@ def work(
 
 def run_local(
     search: OpenStudy,
-    studies: Path | None,
+    task_dir: Path | None,
     *,
     workers: int | None,
     device: str,
     fuse: FuseOption = "auto",
-) -> float:
-    """Work on a study with local processes until it is finished; seconds it took.
+) -> None:
+    """Work on a study with local processes until it is finished.
 
     Raises KeyboardInterrupt after the workers have ended in order, StudyError when they failed.
     """
     from lrsearch.training.devices import local_workers
 
-    started = time.monotonic()
     check_versions(search.name, search.versions)
-    reap(search)
-    if is_finished(search):
-        return 0.0
     # It answers: from now on, trouble with it is waited for, as the workers do.
     search.database.patience = Patience(seconds=WINDOW_SECONDS)
     devices = local_workers() if device == "auto" else [device]
     count = workers or len(devices)
-    if search.spec.budget.trials is not None:
-        count = min(count, search.spec.budget.trials)
+    expected = expected_trials(search.spec, search.horizon)
+    if expected is not None:
+        count = min(count, max(1, expected))
     with LocalWorkers(
-        search, studies, [devices[i % len(devices)] for i in range(count)], fuse
-    ) as fleet:
-        fleet.wait()
+        search, task_dir, [devices[i % len(devices)] for i in range(count)], fuse
+    ) as started:
+        started.wait()
     if not is_finished(search):
-        raise StudyError(f"study {search.name!r} is not finished; {fleet.trouble}")
-    return time.monotonic() - started
+        raise StudyError(f"study {search.name!r} is not finished; {started.trouble}")
 
 
 class LocalWorkers:
     """Local worker processes of one study."""
 
     def __init__(
-        self, search: OpenStudy, studies: Path | None, devices: list[str], fuse: FuseOption = "auto"
+        self,
+        search: OpenStudy,
+        task_dir: Path | None,
+        devices: list[str],
+        fuse: FuseOption = "auto",
     ) -> None:
-        self.search, self.studies, self.devices, self.fuse = search, studies, devices, fuse
+        self.search, self.task_dir, self.devices, self.fuse = search, task_dir, devices, fuse
         self.processes: list[subprocess.Popen[bytes]] = []
         self.logs: list[Path] = []
         #: Why workers ended, once they have.
@@ -120,10 +125,10 @@ class LocalWorkers:
     def _start(self, index: int, device: str) -> None:
         command = [sys.executable, "-m", "lrsearch", "worker", self.search.name]
         command += ["--device", device, "--fuse", str(self.fuse)]
-        if self.studies is not None:
-            command += ["--studies", str(self.studies)]
-        verbose = log.isEnabledFor(logging.INFO)
-        command += ["-v"] if verbose else []
+        if self.task_dir is not None:
+            command += ["--task-dir", str(self.task_dir)]
+        logs = _log_options()
+        command += logs
         location = self.search.database.location
         environment = {
             **os.environ,
@@ -140,25 +145,23 @@ class LocalWorkers:
                 command,
                 env=environment,
                 stdout=subprocess.DEVNULL,
-                stderr=None if verbose else output,
+                stderr=None if "-v" in logs else output,
                 # Ctrl-C reaches this process alone, which then asks each worker once.
                 start_new_session=True,
             )
         self.processes.append(process)
 
     def wait(self) -> None:
-        """Until every worker has ended, showing progress meanwhile."""
+        """Until every worker has ended."""
         over = None
-        with _sigterm_as_interrupt(), Progress(self.search) as progress:
+        with _sigterm_as_interrupt():
             while any(process.poll() is None for process in self.processes):
-                progress.update()
                 time.sleep(POLL_SECONDS)
                 ended = [process for process in self.processes if process.poll() is not None]
                 if over is None and ended and is_finished(self.search):
                     over = time.monotonic()
                 if over is not None and time.monotonic() - over > LINGER_SECONDS:
                     self._stop()
-            progress.update()
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None:
@@ -185,6 +188,17 @@ class LocalWorkers:
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 process.kill()
                 process.wait()
+
+
+def _log_options() -> list[str]:
+    """Options that make a worker log as this process does: as much, and to the same file."""
+    options = []
+    for handler in log.handlers:
+        if isinstance(handler, logging.FileHandler):
+            options += ["--log-file", handler.baseFilename]
+        elif handler.level <= logging.INFO:
+            options += ["-v"] * (2 if handler.level <= logging.DEBUG else 1)
+    return options
 
 
 @contextmanager

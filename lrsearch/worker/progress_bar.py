@@ -4,122 +4,178 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
 
 from lrsearch.storage import confirmations, range_tests, studies, trials
 from lrsearch.storage.outages import passes
+from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
+    from rich.progress import Progress as Bars
 
 #: How often the database is asked.
 LOOK_SECONDS = 0.5
 
 
-class Progress:
-    """Trials done, pruned, diverged, best so far, time left; then confirmation runs."""
+@dataclass(frozen=True, kw_only=True)
+class Confirmed:
+    """How far the confirmation of a study is, in runs."""
 
-    def __init__(self, search: OpenStudy) -> None:
-        self.search = search
-        self._bars: RichProgress | None = None
-        if not sys.stderr.isatty():
-            return
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as Bars
+    done: int
+    planned: int
+    #: What its runs are for: to choose, to report, to test.
+    round: str
 
-        self._bars = Bars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=Console(stderr=True),
-            refresh_per_second=4,
-        )
-        self._search_bar = self._bars.add_task("search", total=None, note="")
-        self._confirm_bar = self._bars.add_task("confirm", total=None, note="", visible=False)
 
-    def __enter__(self) -> "Progress":
-        if self._bars is not None:
-            self._bars.start()
-        return self
+@dataclass(frozen=True, kw_only=True)
+class StudyProgress:
+    """How far a study is, in the unit of its budget."""
 
-    def __exit__(self, *rest: object) -> None:
-        if self._bars is not None:
-            self._bars.stop()
-
-    def update(self) -> None:
-        """Look at the study and draw; while the database does not answer, what it last said."""
-        if self._bars is None:
-            return
-        try:
-            self._draw(self._bars)
-        except Exception as error:
-            if not passes(error):
-                raise
-
-    def _draw(self, bars: "RichProgress") -> None:
-        minimize = self.search.spec.objective.direction == "minimize"
-        with self.search.database.read() as connection:
-            study = studies.by_id(connection, self.search.study_id)
-            counts = studies.counts(connection, self.search.study_id)
-            best = trials.ranked(connection, self.search.study_id, minimize=minimize, limit=1)
-            runs = confirmations.everything(connection, self.search.study_id)
-            tests = range_tests.everything(connection, self.search.study_id)
-        if study is None:
-            return
-        ended = sum(counts.values()) - counts[TrialState.RUNNING]
-        notes = [
-            f"range test of {test.optimizer}" for test in tests if test.state == TrialState.RUNNING
-        ]
-        notes += [
-            f"{counts[state]} {state}"
-            for state in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
-            if counts[state]
-        ]
-        if best:
-            notes.append(f"best {self.search.spec.objective.metric} {best[0]['value']:.4g}")
-        bars.update(
-            self._search_bar, completed=ended, total=study.trials_total, note=", ".join(notes)
-        )
-        if runs:
-            done = sum(run.state not in states.OPEN for run in runs)
-            bars.update(
-                self._confirm_bar,
-                completed=done,
-                total=len(runs),
-                visible=True,
-                note=runs[-1].round,
-            )
+    #: `trials`, `epochs` or `seconds`.
+    unit: str
+    used: float
+    total: float
+    #: What runs, how trials ended, and the best value so far.
+    note: str
+    #: None before the first run that confirms.
+    confirmed: Confirmed | None
 
 
 @contextmanager
-def shown(search: OpenStudy) -> Iterator[None]:
-    """Show the progress of a study while this process works on it."""
+def progress_bar(study: OpenStudy) -> Iterator[None]:
+    """Show how far the study is, for as long as it is worked on."""
+    if not sys.stderr.isatty():
+        yield
+        return
     ended = threading.Event()
-
-    def draw() -> None:
-        with Progress(search) as progress:
-            while not ended.wait(LOOK_SECONDS):
-                progress.update()
-            progress.update()
-
-    thread = threading.Thread(target=draw, name="lrsearch-progress", daemon=True)
+    thread = threading.Thread(
+        target=_draw_until, args=(study, ended), name="lrsearch-progress", daemon=True
+    )
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join()
+
+
+def _draw_until(study: OpenStudy, ended: threading.Event) -> None:
+    """Look at the study and draw; while the database does not answer, what it last said."""
+    with _bars() as bars:
+        search = bars.add_task("search", total=None, note="")
+        confirm = bars.add_task("confirm", total=None, note="", visible=False)
+        is_last = False
+        while not is_last:
+            is_last = ended.wait(LOOK_SECONDS)
+            found = _look(study)
+            if found is None:
+                continue
+            described = "search" if found.unit == "trials" else f"search ({found.unit})"
+            bars.update(
+                search,
+                description=described,
+                completed=found.used,
+                total=found.total,
+                note=found.note,
+            )
+            if (runs := found.confirmed) is not None:
+                bars.update(
+                    confirm, completed=runs.done, total=runs.planned, visible=True, note=runs.round
+                )
+
+
+def _bars() -> "Bars":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+    )
+
+
+def _look(study: OpenStudy) -> StudyProgress | None:
+    """None while the database does not answer, or when the study was deleted."""
+    try:
+        with study.database.read() as connection:
+            return study_progress(connection, study)
+    except Exception as error:
+        if not passes(error):
+            raise
+        return None
+
+
+def study_progress(connection: Connection, study: OpenStudy) -> StudyProgress | None:
+    """How far the study is; None when it was deleted."""
+    record = studies.by_id(connection, study.study_id)
+    if record is None:
+        return None
+    counts = studies.counts(connection, study.study_id)
+    unit, used, total = _used(connection, record, counts)
+    return StudyProgress(
+        unit=unit,
+        used=used,
+        total=total,
+        note=", ".join(_notes(connection, study, counts)),
+        confirmed=_confirmed(connection, study),
+    )
+
+
+def _used(
+    connection: Connection, record: StudyRecord, counts: dict[str, int]
+) -> tuple[str, float, float]:
+    """The budget's unit, what is used of it and its total; trials where several are given."""
+    if record.trials_total is not None:
+        ended = sum(counts.values()) - counts[TrialState.RUNNING]
+        return "trials", ended, record.trials_total
+    if record.epochs_total is not None:
+        return "epochs", record.epochs_used, record.epochs_total
+    assert record.seconds_total is not None  # a budget has one of the three
+    elapsed = studies.elapsed(connection, record.study_id)
+    return "seconds", min(elapsed, record.seconds_total), record.seconds_total
+
+
+def _notes(connection: Connection, study: OpenStudy, counts: dict[str, int]) -> list[str]:
+    minimize = study.spec.objective.direction == "minimize"
+    best = trials.ranked(connection, study.study_id, minimize=minimize, limit=1)
+    notes = [
+        f"range test of {test.optimizer}"
+        for test in range_tests.everything(connection, study.study_id)
+        if test.state == TrialState.RUNNING
+    ]
+    notes += [
+        f"{counts[state]} {state}"
+        for state in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
+        if counts[state]
+    ]
+    if best:
+        notes.append(f"best {study.spec.objective.metric} {best[0].value:.4g}")
+    return notes
+
+
+def _confirmed(connection: Connection, study: OpenStudy) -> Confirmed | None:
+    runs = confirmations.everything(connection, study.study_id)
+    if not runs:
+        return None
+    done = sum(run.state not in states.OPEN for run in runs)
+    return Confirmed(done=done, planned=len(runs), round=runs[-1].round)

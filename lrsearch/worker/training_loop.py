@@ -38,7 +38,7 @@ class TrainingLoop:
         self, context: WorkerContext, engine: Engine, source: Source | None, choice: Choice
     ) -> None:
         self.context, self.engine, self.choice = context, engine, choice
-        #: None: nobody joins any more.
+        #: None: no more jobs join.
         self._source = source
         self.leased_jobs: list[LeasedJob] = []
         #: Claimed, and not taken by the engine. If that was before the first step, it is tried once
@@ -50,7 +50,7 @@ class TrainingLoop:
         self._steps = STEPS_PER_LOOK
 
     def run(self, first: LeasedJob) -> list[LeasedJob]:
-        """Train `first` and whoever joins; who is to be trained alone next, still held.
+        """Train `first` and the jobs that join it; those to be trained alone next, still leased.
 
         Raises CohortError when this engine cannot go on. Then, and when the worker is to stop,
         everything is let go of, with a checkpoint.
@@ -62,14 +62,14 @@ class TrainingLoop:
                 self._join()
                 self._look()
                 self._train()
-                self._disperse()
+                self._take_out_the_last()
             if self.context.stop():
                 self._leave()
             alone, self._alone, self.unplaced = self._all(), [], None
         return alone
 
     def _close(self) -> None:
-        """Renew nothing any more that is still held, whatever ended the loop."""
+        """Renew no more leases; called however the loop ends."""
         with ExitStack() as stack:
             for leased in self._all():
                 stack.callback(leased.close)
@@ -81,7 +81,7 @@ class TrainingLoop:
             *([] if self.unplaced is None else [self.unplaced]),
         ]
 
-    # Who joins.
+    # Jobs that join.
 
     def _join(self) -> None:
         """Fill the free places if this is the moment."""
@@ -109,7 +109,7 @@ class TrainingLoop:
 
     def _place(self, leased: LeasedJob) -> None:
         """Give it a place in the engine; without one it is `unplaced`."""
-        with self._minding(leased):
+        with self._ending_on_error(leased):
             if self._takes_place(leased):
                 self.leased_jobs.append(leased)
                 self._settle(leased)
@@ -124,14 +124,14 @@ class TrainingLoop:
         except TrialFailedError:
             if self.engine.size == 1:
                 raise
-            return False  # alone it will be seen whose fault that was
+            return False  # trained alone, it fails if the fault is its own
 
     # Training.
 
     def _look(self) -> None:
         """End what may not go on, and save what is due."""
         for leased in list(self.leased_jobs):
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 leased.look()
                 if leased.is_due_for_saving(among=len(self.leased_jobs)):
                     leased.save()
@@ -160,7 +160,7 @@ class TrainingLoop:
         """Take the validations; of those at rungs, end what does not pass."""
         at_rungs = []
         for leased, row in validated:
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 arrival = leased.take(row)
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
@@ -168,7 +168,7 @@ class TrainingLoop:
             return
         verdicts = self.context.search.pass_rungs([arrival for _, arrival in at_rungs])
         for (leased, arrival), verdict in zip(at_rungs, verdicts, strict=True):
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 if not leased.passes(arrival, verdict):
                     self._end(leased, TrialState.PRUNED)
 
@@ -179,11 +179,11 @@ class TrainingLoop:
         share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
         self._steps = max(1, min(STEPS_PER_LOOK, int((training.step - before) * share)))
 
-    # Who goes.
+    # Jobs that leave.
 
     @contextmanager
-    def _minding(self, leased: LeasedJob) -> Iterator[None]:
-        """Ends the job for what is raised on its account."""
+    def _ending_on_error(self, leased: LeasedJob) -> Iterator[None]:
+        """Ends the job, or drops it, for what is raised inside on its account."""
         try:
             yield
         except LostTrialError as lost:
@@ -240,7 +240,7 @@ class TrainingLoop:
             log.info("%s is saved, and released for other workers", name)
         self.leased_jobs, self._alone, self.unplaced = [], [], None
 
-    def _disperse(self) -> None:
+    def _take_out_the_last(self) -> None:
         """Take the last few trials out of the engine where they train faster one at a time."""
         if self.engine.size == 1 or not self.leased_jobs:
             return

@@ -136,7 +136,7 @@ def test_a_folder_as_the_study_file(folder):
     [
         pytest.param({"epoch": 3}, ["epoch is not a field", "'epochs'"], id="unknown field"),
         pytest.param({"budget": {"trails": 3}}, ["budget.trails", "'trials'"], id="nested field"),
-        pytest.param({"budget": {}}, ["budget", "trials, total_epochs or time"], id="no budget"),
+        pytest.param({"budget": {}}, ["budget", "trials, runs, epochs or time"], id="no budget"),
         pytest.param({"budget": 60}, ["budget", "60"], id="budget no mapping"),
         pytest.param({"budget": {"trials": 0}}, ["budget.trials", "0", "1"], id="no trials"),
         pytest.param({"budget": {"time": "soon"}}, ["budget.time", "soon", "20m"], id="time"),
@@ -173,7 +173,9 @@ def test_a_folder_as_the_study_file(folder):
             id="warm start map",
         ),
         pytest.param({"range_test": "once"}, ["range_test", "once", "auto"], id="range test"),
-        pytest.param({"code": "ignore"}, ["code", "ignore", "refuse"], id="code"),
+        pytest.param(
+            {"on_code_change": "ignore"}, ["on_code_change", "ignore", "refuse"], id="code"
+        ),
         pytest.param({"baseline": {"optimizer": "sgd"}}, ["baseline", "lr"], id="baseline"),
         pytest.param(
             {"enqueue": [{"optimizer": {"name": "adamm", "lr": 0.1}}]},
@@ -626,7 +628,12 @@ def test_a_file_that_extends_is_told_how_and_does(created):
 
 def test_a_study_that_exists_with_other_code(created):
     (created / "task.py").write_text(TASK + "\n# another one\n")
-    parts = ["study 'small' exists with another spec", "code of task.py", "code: warn", "--name"]
+    parts = [
+        "study 'small' exists with another spec",
+        "code of task.py",
+        "on_code_change: warn",
+        "--name",
+    ]
     refused_unchanged(created, "run", "study.yaml", parts=parts)
     parts = ["task.py:task", "task.py: ", "--studies"]
     refused_unchanged(created, "worker", "small", parts=parts)

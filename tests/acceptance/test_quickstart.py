@@ -52,14 +52,16 @@ def test_the_quickstart_finds_a_recipe_of_97_percent_and_confirms_it(quickstart)
     folder, output = quickstart
     study = json.loads(lrsearch(folder, "study", "show", "digits", "--json"))
     assert study["state"] == "finished"
-    assert study["budget"]["trials"] == {"total": 60, "used": 60}
+    runs = study["budget"]["runs"]
+    assert runs["total"] - 1 < runs["used"] <= runs["total"] == 25
+    assert sum(study["counts"].values()) > 25
     assert study["best"]["metrics"]["accuracy"] >= 0.97
     winner = study["confirmed"][0]
     assert winner["n"] >= 5
     assert winner["ci95"][0] <= winner["mean"] <= winner["ci95"][1]
     assert winner["metrics"]["accuracy"] >= 0.97
     assert "Best recipe, confirmed with fresh seeds:" in output
-    assert study["epochs"]["confirm"] <= 60 * 30 / 4
+    assert study["epochs"]["confirm"] <= 25 * 30 / 2
 
 
 def test_the_quickstart_leaves_a_report_and_an_export(quickstart):

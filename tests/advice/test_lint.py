@@ -75,23 +75,23 @@ def test_the_file_may_ask_for_fewer_runs(confirm, runs):
 
 
 def test_total_epochs_bound_search_and_confirmation_together():
-    plan = plan_of(budget={"trials": 60, "total_epochs": 900})
+    plan = plan_of(budget={"trials": 60, "epochs": 900})
     assert plan.search == 690  # 7 runs are kept for confirmation, a quarter would be 7.5
     assert plan.confirm == 15 * 30  # when pruning leaves it so much
     assert plan.total == 900
-    assert plan_of(budget={"total_epochs": 900}, confirm="none").search == 900
+    assert plan_of(budget={"epochs": 900}, confirm="none").search == 900
 
 
 def test_the_lower_bound_counts():
-    assert plan_of(budget={"trials": 2, "total_epochs": 9000}).search == 60
-    assert plan_of(budget={"trials": 600, "total_epochs": 90}).search == 90
+    assert plan_of(budget={"trials": 2, "epochs": 9000}).search == 60
+    assert plan_of(budget={"trials": 600, "epochs": 90}).search == 90
 
 
 def test_without_a_number_of_trials_30_runs_confirm_at_most():
     plan = plan_of(budget={"time": "20m"})
     assert (plan.trials, plan.search, plan.total) == (None, None, None)
     assert plan.confirm == 30 * 30
-    plan = plan_of(budget={"total_epochs": 9000})
+    plan = plan_of(budget={"epochs": 9000})
     assert (plan.trials, plan.search, plan.confirm, plan.total) == (None, 8100, 900, 9000)
 
 
@@ -101,13 +101,23 @@ def test_without_a_number_of_trials_30_runs_confirm_at_most():
     ids=["too few", "three", "asked for", "more than a quarter"],
 )
 def test_epochs_are_kept_for_whole_runs_that_give_an_interval(total, confirm, runs):
-    plan = plan_of(budget={"total_epochs": total}, confirm=confirm)
+    plan = plan_of(budget={"epochs": total}, confirm=confirm)
     assert (plan.confirm_runs, plan.search) == (runs, total - 30 * runs)
 
 
 def test_a_study_of_few_trials_has_no_run_to_confirm_with():
     assert plan_of(budget={"trials": 3}).confirm_runs == 0
     assert plan_of(budget={"trials": 4}).confirm_runs == 1
+
+
+def test_runs_are_the_epochs_of_so_many_full_trials():
+    runs, epochs = plan_of(budget={"runs": 20}), plan_of(budget={"epochs": 600})
+    assert runs.most_epochs == epochs.most_epochs == 600
+    assert (runs.search, runs.confirm_runs) == (epochs.search, epochs.confirm_runs) == (450, 5)
+    assert (runs.trials, runs.runs, epochs.runs) == (None, 20, None)
+    assert runs.expected_trials == epochs.expected_trials > 60
+    assert plan_of(budget={"runs": 20}, pruning="none").expected_trials == 15
+    assert plan_of(budget={"time": 60}).expected_trials is None
 
 
 # Warnings
@@ -257,9 +267,32 @@ def test_a_quick_study_needs_few_trials():
 
 
 def test_epochs_for_no_trial():
-    found = warnings(budget={"total_epochs": 29})
-    assert only(found, "total_epochs = 29", "no trial of 30 epochs", "at least 30")
-    assert warnings(budget={"total_epochs": 30}) == []
+    quick = {"space": "quick", "confirm": "none"}
+    found = warnings(budget={"epochs": 29}, **quick)
+    assert only(found[-1:], "budget.epochs = 29", "no trial of 30 epochs", "at least 30")
+    assert "no trial" not in "".join(warnings(budget={"epochs": 30}, **quick))
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [({"runs": 2}, "runs = 2 (about 2 trials)"), ({"epochs": 70}, "epochs = 70 (about 2 trials)")],
+)
+def test_runs_and_epochs_that_pay_for_few_trials(budget, words):
+    found = warnings(space=sgd(), budget=budget, confirm="none")
+    assert only(found, f"budget.{words}: with so few, tune lr only")
+
+
+def test_a_budget_in_runs_is_expected_to_pay_for_more_trials_than_runs():
+    assert warnings(space=sgd(), budget={"runs": 12}) == []
+    assert only(warnings(space=sgd(), budget={"runs": 12}, pruning="none"), "about 9 trials")
+    assert only(warnings(budget={"runs": 3}, confirm="none")[:1], "runs = 3 (about", "pairs")
+
+
+def test_runs_that_leave_none_to_confirm_with():
+    found = warnings(space=sgd(), budget={"runs": 11})
+    assert only(found, "budget.runs = 11", "12 leave 3")
+    found = warnings(space=sgd(), budget={"epochs": 330})
+    assert only(found, "budget.epochs = 330", "360 leave 3")
 
 
 def test_an_optimizer_that_averages_by_itself_needs_no_schedule():

@@ -57,16 +57,16 @@ def test_seeds_are_as_many_as_3_percent_of_the_budget_pay_for(trials):
 
 
 def test_the_lower_bound_of_a_budget_counts_and_time_pays_for_one_seed():
-    assert plan_of(budget={"trials": 1000, "total_epochs": 10}).skipped
-    assert plan_of(budget={"trials": 2, "total_epochs": 10_000}).skipped
-    assert plan_of(budget={"total_epochs": 10_000}).seeds == 5
+    assert plan_of(budget={"trials": 1000, "epochs": 10}).skipped
+    assert plan_of(budget={"trials": 2, "epochs": 10_000}).skipped
+    assert plan_of(budget={"epochs": 10_000}).seeds == 5
     assert plan_of(budget={"time": "1m"}).seeds == 1
 
 
 def test_a_range_test_leaves_room_for_a_trial():
     one = {"steps_per_epoch": 4000}
-    assert plan_of(budget={"total_epochs": 30.01}, **one).skipped == "it leaves no trial"
-    assert plan_of(budget={"total_epochs": 31}, **one).skipped == ""
+    assert plan_of(budget={"epochs": 30.01}, **one).skipped == "it leaves no trial"
+    assert plan_of(budget={"epochs": 31}, **one).skipped == ""
 
 
 # What is trained

@@ -19,10 +19,10 @@ from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import page as report_page
 from lrsearch.report.load import load_report
-from lrsearch.report.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.model import Curve
 from lrsearch.report.page import write_report
 from lrsearch.report.plots import figures, plots, range_test
+from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.summary import reviewed
 from lrsearch.report.text import format
 from lrsearch.report.text import page as text_page
@@ -156,7 +156,7 @@ def test_the_plan_can_be_given(database):
 
 
 def test_a_budget_in_epochs_is_the_plan(database):
-    assert load(make_study(database, budget={"total_epochs": 20})).cost.planned == {"search": 20.0}
+    assert load(make_study(database, budget={"epochs": 20})).cost.planned == {"search": 20.0}
 
 
 def test_a_budget_in_time_plans_no_epochs(database):

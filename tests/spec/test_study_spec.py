@@ -28,18 +28,19 @@ from lrsearch.spec.study_spec import StudySpec
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 MINIMAL = {"name": "tiny", "task": "tiny.py:task", "epochs": 10, "budget": {"trials": 5}}
 BASELINE = {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": "cosine"}
+BATCHES = {"params": {"batch_size": [16, 32]}}
 #: A value for every field, none of them the default.
 FULL = {
     "name": "full-1.2_b",
     "task": "package.module:task",
     "steps": 500,
-    "budget": {"trials": 5, "total_epochs": 40.5, "time": "1h30m"},
+    "budget": {"trials": 5, "epochs": 40.5, "runs": 9, "time": "1h30m"},
     "objective": {"metric": "accuracy", "direction": "maximize"},
     "space": {"optimizers": {"sgd": {"lr": [1e-3, 1e-2, 1e-1]}}, "params": {"width": [8, 16]}},
     "seed": 7,
     "validate_every": {"steps": 50},
     "pruning": {"eta": 2, "rungs": [0.1, 0.5], "min_peers": 4},
-    "confirm": {"top": 2, "runs": 8},
+    "confirm": {"candidates": 2, "runs": 8},
     "range_test": "none",
     "baseline": BASELINE,
     "enqueue": [{"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}, "clip_norm": 2.0}],
@@ -61,7 +62,7 @@ FULL = {
     "lease": {"seconds": "20s", "stall": "1h"},
     "max_trial_time": "2h",
     "tolerance": 0.02,
-    "code": "warn",
+    "on_code_change": "warn",
     "notes": "the one with\ntwo lines",
     "tags": ["a", "b"],
     "project": "p",
@@ -96,25 +97,25 @@ def test_what_a_file_leaves_out_has_its_default():
     assert spec.seed == 0
     assert spec.validate_every == ValidateEvery(rungs=True)
     assert spec.pruning == Pruning(eta=3, rungs=(0.04, 0.11, 0.33), min_peers=3)
-    assert spec.confirm == Confirm(top=None, runs=None)
+    assert spec.confirm == Confirm(candidates=None, runs=None)
     assert spec.ema == Ema(epochs=1.0, deploy=False)
     assert spec.textbook == 3
     assert spec.range_test == "auto"
     assert (spec.precision, spec.clip_norm, spec.baseline, spec.enqueue) == ("fp32", None, None, ())
     assert spec.checkpoints == Checkpointing(to=None, every=60, at_most=20 * 2**30)
-    assert spec.code == "refuse"
+    assert spec.on_code_change == "refuse"
     assert (spec.notes, spec.tags, spec.project) == ("", (), "")
 
 
 def test_every_field_of_a_file_is_read():
     assert FULL.keys() | {"epochs"} == StudySpec.model_fields.keys()
     spec = StudySpec.from_dict(FULL)
-    assert spec.budget == Budget(trials=5, total_epochs=40.5, time=5400)
+    assert spec.budget == Budget(trials=5, epochs=40.5, runs=9, time=5400)
     assert spec.objective == Objective(metric="accuracy", direction="maximize")
     assert spec.space == parse_space(FULL["space"])
     assert spec.validate_every == ValidateEvery(steps=50)
     assert spec.pruning == Pruning(eta=2, rungs=(0.1, 0.5), min_peers=4)
-    assert spec.confirm == Confirm(top=2, runs=8)
+    assert spec.confirm == Confirm(candidates=2, runs=8)
     assert spec.ema == Ema(epochs=0.5, deploy=True)
     plain = ("name", "task", "steps", "seed", "baseline", "textbook", "precision", "clip_norm")
     for key in (*plain, "accumulate", "notes"):
@@ -135,6 +136,15 @@ def test_every_field_of_a_file_is_read():
         ("baseline", "none", None),
         ("clip_norm", "none", None),
         ("textbook", "none", 0),
+        ("textbook", 0, 0),
+        ("textbook", False, 0),
+        ("enqueue", "none", ()),
+        ("tolerance", "none", 0.0),
+        ("max_trial_time", "none", None),
+        ("tags", "none", ()),
+        ("project", "none", ""),
+        ("notes", "none", ""),
+        ("range_test", "none", "none"),
         ("pruning", None, None),
         ("confirm", None, None),
         ("range_test", None, "none"),
@@ -249,15 +259,34 @@ def test_a_spec_cannot_be_changed():
         ({"epochs": ...}, "give the horizon once: epochs or steps"),
         ({"steps": 100}, "give the horizon once: epochs or steps"),
         ({"epochs": ..., "steps": 0}, "steps = 0: Input should be greater than or equal to 1"),
-        ({"budget": {}}, "budget = {}: give trials, total_epochs or time"),
+        ({"budget": {}}, "budget = {}: give trials, runs, epochs or time"),
         ({"budget": 60}, "budget = 60: Input should be a mapping"),
         (
             {"budget": {"trials": 0}},
             "budget.trials = 0: Input should be greater than or equal to 1",
         ),
         (
-            {"budget": {"total_epochs": 0}},
-            "budget.total_epochs = 0: Input should be greater than 0",
+            {"budget": {"epochs": 0}},
+            "budget.epochs = 0: Input should be greater than 0",
+        ),
+        (
+            {"budget": {"runs": 0}},
+            "budget.runs = 0: Input should be greater than or equal to 1",
+        ),
+        (
+            {"budget": {"total_epochs": 9, "epochs": 9}},
+            "budget.total_epochs and budget.epochs are the same field; leave budget.total_epochs",
+        ),
+        ({"pruning": False}, "pruning = False; write none to turn it off"),
+        ({"enqueue": False}, "enqueue = False; write none to turn it off"),
+        (
+            {"checkpoints": "none"},
+            "checkpoints = 'none', but they cannot be turned off; write {every: 24h}",
+        ),
+        (
+            {"epochs": ..., "steps": 9, "budget": {"runs": 3}, "space": BATCHES},
+            "steps with a searched params.batch_size has no fixed number of epochs, which "
+            "budget.runs needs",
         ),
         (
             {"budget": {"time": "20 minutes"}},
@@ -299,7 +328,10 @@ def test_a_spec_cannot_be_changed():
         ),
         ({"pruning": {"rungs": []}}, "pruning.rungs = []: rising fractions between 0 and 1 are"),
         ({"pruning": {"rungs": [4, 11]}}, "pruning.rungs = [4, 11]: rising fractions between 0"),
-        ({"confirm": {"top": 0}}, "confirm.top = 0: Input should be greater than or equal to 1"),
+        (
+            {"confirm": {"candidates": 0}},
+            "confirm.candidates = 0: Input should be greater than or equal to 1",
+        ),
         ({"ema": {"epochs": 0}}, "ema.epochs = 0: Input should be greater than 0"),
         ({"ema": "yes"}, "ema = 'yes': Input should be a mapping"),
         ({"precision": "fp8"}, "precision = 'fp8': Input should be 'fp32', 'bf16' or 'fp16'"),
@@ -310,7 +342,10 @@ def test_a_spec_cannot_be_changed():
         ({"accumulate": 0}, "accumulate = 0: Input should be greater than or equal to 1"),
         ({"accumulate": 1.5}, "accumulate = 1.5: Input should be a valid integer"),
         ({"clip_norm": 0}, "clip_norm = 0: Input should be greater than 0"),
-        ({"code": "ignore"}, "code = 'ignore': Input should be 'refuse' or 'warn'"),
+        (
+            {"on_code_change": "ignore"},
+            "on_code_change = 'ignore': Input should be 'refuse' or 'warn'",
+        ),
         (
             {"checkpoints": 3},
             "checkpoints = 3: a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted",
@@ -485,7 +520,7 @@ CHANGED = {
     "notes": "x",
     "tags": ["x"],
     "project": "x",
-    "code": "warn",
+    "on_code_change": "warn",
     "checkpoints": "x",
     "lease": {"seconds": 10},
     "max_trial_time": "2h",
@@ -494,8 +529,8 @@ CHANGED = {
 
 
 #: What a study may go on with after a change.
-MAY_CHANGE = {"name", "budget", "confirm", "notes", "tags", "project", "code", "checkpoints"}
-MAY_CHANGE |= {"lease", "max_trial_time", "tolerance"}
+MAY_CHANGE = {"name", "budget", "confirm", "notes", "tags", "project", "on_code_change"}
+MAY_CHANGE |= {"checkpoints", "lease", "max_trial_time", "tolerance"}
 
 
 @pytest.mark.parametrize("field", CHANGED)
@@ -553,6 +588,68 @@ def test_how_a_number_is_written_does_not_matter():
     assert mine == theirs
     assert mine.differences(theirs) == []
     assert mine.hash() == theirs.hash()
+
+
+# Budgets in runs, and names of earlier versions
+
+
+def test_a_run_is_one_full_training():
+    assert spec_of(budget={"runs": 20}).budget.most_epochs(10) == 200
+    assert spec_of(budget={"runs": 20, "epochs": 150}).budget.most_epochs(10) == 150
+    assert spec_of(budget={"runs": 20, "epochs": 250}).budget.most_epochs(10) == 200
+    assert spec_of(budget={"trials": 20, "time": 60}).budget.most_epochs(10) is None
+
+
+def test_parts_of_a_part_are_off_by_none():
+    spec = spec_of(budget={"trials": 5, "runs": "none"}, pruning={"audit": "none"})
+    assert spec.budget == Budget(trials=5)
+    assert spec.pruning == spec_of(pruning={"audit": 0}).pruning == Pruning(audit=0.0)
+
+
+OLD = {"budget": {"total_epochs": 40}, "code": "warn", "confirm": {"top": 2, "runs": 3}}
+NEW = {
+    "budget": {"epochs": 40},
+    "on_code_change": "warn",
+    "confirm": {"candidates": 2, "runs": 3},
+}
+
+
+def test_earlier_names_of_fields_are_read():
+    assert spec_of(**OLD) == spec_of(**NEW)
+
+
+def test_a_file_with_earlier_names_says_the_new_ones_once(tmp_path, caplog):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**MINIMAL, **OLD}))
+    spec = StudySpec.load(path)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: budget.total_epochs is now budget.epochs",
+        f"{path}: code is now on_code_change",
+        f"{path}: confirm.top is now confirm.candidates",
+    ]
+    caplog.clear()
+    StudySpec.from_stored(spec.to_dict())
+    path.write_text(yaml.safe_dump({**MINIMAL, **NEW}))
+    assert StudySpec.load(path) == spec
+    assert not caplog.records
+
+
+def test_a_study_stored_with_earlier_names_is_the_same_study(caplog):
+    spec = spec_of(**NEW)
+    stored = spec.to_dict()
+    stored["code"] = stored.pop("on_code_change")
+    stored["budget"] = {"trials": None, "total_epochs": 40.0, "time": None}
+    stored["confirm"] = {"top": 2, "runs": 3}
+    again = StudySpec.from_stored(stored)
+    assert again == spec
+    assert again.hash() == spec.hash()
+    assert again.differences(spec) == []
+    assert not caplog.records
+
+
+def test_a_spec_is_made_of_keyword_arguments_as_a_file_writes_them():
+    fields = {**FULL, "clip_norm": "1e0", "budget": {"trials": 5, "time": "20m"}, "confirm": "none"}
+    assert StudySpec(**fields) == StudySpec.from_dict(fields)
 
 
 # The recipes of a study

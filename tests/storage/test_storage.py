@@ -45,7 +45,7 @@ from lrsearch.storage.tables import metadata, optuna_studies
 from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import open_database, prepare
 from lrsearch.trial.states import StudyState, TrialState
@@ -424,7 +424,7 @@ def test_a_trial_ends_once(database, study):
         assert leases.release(connection, study, [OLD]) == 0
         assert trials.take_over(connection, study, NEW, LEASE) is None
     assert (trial_row(database, row), study_row(database, study)) == after
-    assert (after[0]["state"], after[0]["value"], after[0]["metrics"]) == (
+    assert (after[0].state, after[0].value, after[0].metrics) == (
         "complete",
         0.25,
         {"mae": 1.0},
@@ -444,7 +444,7 @@ def test_eight_threads_that_end_a_trial_are_one(database, study):
 def test_a_link_records_optunas_trial_and_the_recipe(database, study):
     row = start(database, study)
     with database.begin() as connection:
-        trial_id, number = optuna_rows.start_trial(connection, study, row.ticket)
+        trial_id, number = gate.writer(connection).start_trial(study, row.ticket)
         assert trials.attach(connection, claim_of(row), trial_id=trial_id, number=number)
         assert trials.link(connection, claim_of(row), {"optimizer": {"lr": 1}})
     with database.read() as connection:

@@ -21,7 +21,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study import confirmation
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import is_finished
 from lrsearch.training.solo import SoloTraining
@@ -75,7 +75,7 @@ def searched(database, values, *, kinds=(), running=0, stop=False, **changes):
             if row is None:
                 break
             claim = Claim(id=row.id, attempt=1, worker="host:1:1")
-            trial_id, _ = optuna_rows.start_trial(connection, search.study_id, row.ticket)
+            trial_id, _ = gate.writer(connection).start_trial(search.study_id, row.ticket)
             trials.attach(connection, claim, trial_id=trial_id, number=number)
             trials.link(connection, claim, RECIPE)
             if number >= len(values) - running:
@@ -197,7 +197,7 @@ def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database
         pruned = update(tables.trials).where(tables.trials.c.id == rows[2])
         connection.execute(pruned.values(state=TrialState.PRUNED, value=0.5))
     confirmation.advance(search)
-    assert {r["number"] for r in runs_of(search)} == {2, 6}
+    assert {r.number for r in runs_of(search)} == {2, 6}
 
 
 def test_a_baseline_runs_on_the_winners_seeds(database):
@@ -299,7 +299,7 @@ def test_eight_threads_plan_a_round_once(database):
 
 @pytest.mark.parametrize("total", [16, 63, 100, 101.5, 240])
 def test_search_and_confirmation_together_stay_within_total_epochs(database, total):
-    search = searched(database, VALUES, budget={"total_epochs": total})
+    search = searched(database, VALUES, budget={"epochs": total})
     with database.read() as connection:
         assert not search.may_start(connection)
         used = studies.by_id(connection, search.study_id).epochs_used
@@ -315,7 +315,7 @@ def test_search_and_confirmation_together_stay_within_total_epochs(database, tot
 
 def test_a_share_that_is_no_round_number_costs_no_trial(database):
     """39 x (1 - 9 / 39) is less than 30."""
-    search = searched(database, [1.0] * 39, epochs=1, budget={"total_epochs": 39})
+    search = searched(database, [1.0] * 39, epochs=1, budget={"epochs": 39})
     with database.read() as connection:
         assert len(trials.everything(connection, search.study_id)) == 30
 
@@ -341,12 +341,12 @@ def test_a_confirmation_of_another_size_is_planned_anew(database):
 
 
 def test_a_confirmation_is_not_given_up_for_one_that_its_epochs_do_not_pay_for(database):
-    search = searched(database, VALUES, budget={"total_epochs": 160})
+    search = searched(database, VALUES, budget={"epochs": 160})
     while confirmation.advance(search):
         end_runs(search, jitter)
     before = runs_of(search)
     assert len(before) == 10
-    with pytest.raises(StudyError, match=r"--runs 5: .*total_epochs is enough for 0"):
+    with pytest.raises(StudyError, match=r"--runs 5: .*budget's epochs is enough for 0"):
         confirmation.request(search, top=None, runs=5)
     assert runs_of(search) == before
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 import pytest
 from processes import finish, in_process
+from sampler_params import sampler_params
 from sqlalchemy import select, update
 from tiny_studies import (
     LEASE,
@@ -40,7 +41,7 @@ from lrsearch.study.enqueue import enqueue
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna.private.table_writer import TableWriter
 from lrsearch.study.prepare_database import prepare
 from lrsearch.task.find import load_task
 from lrsearch.trial.states import StudyState, TrialState
@@ -179,7 +180,7 @@ def test_a_wider_space_loses_nothing_of_a_study(search):
     assert told(new) == known
     assert (done.name, done.old, done.taken, done.left) == ("tiny", "tiny.1", 8, 0)
     for row, trial in zip(trial_rows(new), new.all_trials(), strict=True):
-        assert trial.params == new.spec.space.params_of(row["recipe"])
+        assert sampler_params(trial) == new.spec.space.params_of(row["recipe"])
         optimizer = trial.distributions["optimizer"]
         assert optimizer.choices == ("sgd", "adamw", "adagrad")
     # The old one stays for whoever wants to look, and is closed.
@@ -375,7 +376,7 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     assert {trial.params["params.dropout"] for trial in new.all_trials()} == {0.1}
     for mine, theirs in zip(new.all_trials(), search.all_trials(), strict=True):
         assert mine.params.keys() == {*theirs.params, "params.dropout"}
-    files.write_files(new, summarize(new), tmp_path / "report")
+    files.write_files(new, tmp_path / "report")
     other = spec_of({"batch_size": [8, 16], "dropout": {**dropout, "low": 0.2}})
     assert extend_study(new, other, loaded, steps_per_epoch=6).left == 3
 
@@ -498,7 +499,7 @@ def die(*arguments, **keywords):
 POINTS = {
     "nothing written": (studies, "lock"),
     "old study renamed": (studies, "set_state"),
-    "study made": (optuna_rows, "insert_trials"),
+    "study made": (TableWriter, "insert_trials"),
     "trials copied": (take_over_trials, "_copy"),
     "all but the end": (studies, "queued"),
 }
@@ -609,7 +610,7 @@ def test_a_trial_of_a_ticket_alone_is_no_obstacle(lone):
 
 def test_range_tests_of_an_extension_leave_its_last_trial(lone):
     train(lone, 4)  # 10 epochs
-    budget = {"total_epochs": 8000}
+    budget = {"epochs": 8000}
     done = extend(lone, range_test="auto", budget=budget, confirm="none")
     assert done.taken == 4
     with lone.database.read() as connection:

@@ -14,7 +14,7 @@ from tiny_studies import (
     STEPS_PER_EPOCH,
     ask,
     ended,
-    make_desk,
+    make_context,
     make_study,
     opened,
     tiny_spec,
@@ -88,7 +88,7 @@ def loaded(loss):
 
 def train(search, row, loss=cross_entropy):
     """Be the worker of a claimed range test."""
-    range_test.train(make_desk(search, loaded(loss), worker=row.worker), row)
+    range_test.train(make_context(search, loaded(loss), worker=row.worker), row)
 
 
 # Planned and paid for
@@ -124,7 +124,7 @@ def test_its_epochs_move_from_reserved_to_used(search):
 
 def test_total_epochs_are_not_exceeded(database):
     total = 1600.0
-    search = make_study(database, range_test="auto", budget={"total_epochs": total})
+    search = make_study(database, range_test="auto", budget={"epochs": total})
     planned = study_of(search).epochs_reserved
     assert 0 < planned <= 0.03 * total
     rows = [search.claim_range_test("a:1:1") for _ in range(2)]
@@ -212,7 +212,7 @@ def test_a_range_test_of_a_dead_worker_is_taken_over(search, monkeypatch):
 
 def test_a_range_test_that_is_stopped_is_let_go_of(search):
     row = search.claim_range_test("a:1:1")
-    range_test.train(make_desk(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
+    range_test.train(make_context(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
     assert (rows_of(search)[0].state, rows_of(search)[0].worker) == ("running", None)
     assert search.claim_range_test("b:1:1").id == row.id
 
@@ -326,7 +326,7 @@ def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
         inside = [low <= row["recipe"]["optimizer"]["lr"] <= high for row in first]
         assert sum(inside) >= 7
         study = study_of(one)
-        spent = sum(row.epochs for row in first) + test.epochs
+        spent = sum(row["epochs"] for row in first) + test.epochs
         assert study.epochs_used == pytest.approx(spent)
         assert study.epochs_reserved == pytest.approx(0, abs=1e-9)
 

@@ -172,7 +172,10 @@ def test_the_trials_of_an_earlier_study_are_known_to_the_sampler_alone(old):
         rows = trials.everything(connection, search.study_id)
     by_id = {trial._trial_id: trial for trial in search.all_trials()}
     for row in rows:
-        assert by_id[row.trial_id].user_attrs == {"lrsearch:ticket": row.ticket}
+        assert by_id[row.trial_id].user_attrs == {
+            "lrsearch:ticket": row.ticket,
+            "recipe": row.recipe,
+        }
 
 
 def test_the_confirmed_winner_comes_first(old):

@@ -101,7 +101,7 @@ def test_the_newest_two_are_kept(search, claim):
     assert total(search) == 32
     row = newest(search, claim)[0]
     assert vars(row).items() >= vars(saved_at(20, size=20)).items()
-    assert (row["kind"], row["item"], row["attempt"]) == ("trial", claim.id, 1)
+    assert (row.kind, row.item, row.attempt) == ("trial", claim.id, 1)
 
 
 def test_what_another_has_ended_is_not_counted(search, claim):
@@ -295,7 +295,7 @@ def test_what_cannot_be_read_gives_way_to_the_one_before(
 ):
     save(search, claim, 9, 15)
     for row in newest(search, claim)[:count]:
-        (path,) = folder.rglob(row["file"])
+        (path,) = folder.rglob(row.file)
         harm(path)
     loads = []
     load = checkpoint_state.unpack
@@ -325,7 +325,7 @@ def test_a_trial_whose_facts_have_changed_starts_anew(search, claim, whole, capl
 
 def test_only_the_newest_two_files_stay(search, claim, folder):
     save(search, claim, 3, 6, 9, 12)
-    assert {path.name for path in files(folder)} == {row["file"] for row in newest(search, claim)}
+    assert {path.name for path in files(folder)} == {row.file for row in newest(search, claim)}
     assert total(search) == sum(path.stat().st_size for path in files(folder))
 
 

@@ -148,7 +148,7 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     work(study, test_set)
     (run,) = runs_of(study)
     (first, *_) = confirmation.confirmed(study)
-    assert (run.number, run.state) == (first["trial"], "complete")
+    assert (run.number, run.state) == (first.trial, "complete")
     assert first.test == run.test is not None
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
 
@@ -163,7 +163,7 @@ def test_a_confirmation_ends_with_the_test_set(database, test_set, tmp_path):
     (run,) = runs_of(study)
     assert len(runs_of(study, "report")) == 2
     first = summarize(study)["confirmed"][0]
-    assert (first["trial"], first.test) == (run.number, run.test)
+    assert (first["trial"], first["test"]) == (run.number, run.test)
     assert run.test.keys() == {"loss", "accuracy", "entropy"}
 
 

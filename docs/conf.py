@@ -1,0 +1,22 @@
+"""The documentation site: sphinx-build -W --keep-going docs build/docs."""
+
+import lrsearch
+
+project = "lrsearch"
+author = "The lrsearch authors"
+release = version = lrsearch.__version__
+html_title = f"lrsearch {release}"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_click"]
+html_theme = "furo"
+# Source links need a public repository; the pages stand by themselves.
+html_copy_source = html_show_sourcelink = False
+
+# Headings are link targets, as on code hosting sites: glossary.md#lease.
+myst_heading_anchors = 3
+
+# Docstrings mark code with single backquotes.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"

@@ -1,0 +1,52 @@
+"""Where log records go: stderr with `-v`, and the file of `--log-file`."""
+
+import logging
+from pathlib import Path
+
+import click
+
+#: What `-v`, `-vv` show; a file gets INFO at least.
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
+
+
+def on_verbose(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    context.meta["verbose"] = value
+    configure(value, context.meta.get("log_file"))
+    return value
+
+
+def on_log_file(
+    context: click.Context, parameter: click.Parameter, value: Path | None
+) -> Path | None:
+    context.meta["log_file"] = value
+    configure(context.meta.get("verbose", 0), value)
+    return value
+
+
+def configure(verbose: int, log_file: Path | None) -> None:
+    """Raises SpecError if the file cannot be written."""
+    log = logging.getLogger("lrsearch")
+    level = LEVELS[min(verbose, len(LEVELS) - 1)]
+    for handler in log.handlers[:]:
+        log.removeHandler(handler)
+        handler.close()
+    terminal = logging.StreamHandler()
+    terminal.setLevel(level)
+    log.addHandler(terminal)
+    log.setLevel(level)
+    if log_file is not None:
+        log.addHandler(_file_handler(log_file))
+        log.setLevel(min(level, logging.INFO))
+
+
+def _file_handler(path: Path) -> logging.FileHandler:
+    from lrsearch.errors import SpecError
+
+    try:
+        # It appends: workers are processes of their own and write to the same file.
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"--log-file {path}: {error.strerror}; name a file to write") from error
+    handler.setFormatter(logging.Formatter(FORMAT))
+    return handler

@@ -1,0 +1,148 @@
+"""Commands that work on a study, and show who does: worker, confirm, status."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lrsearch.cli import options
+from lrsearch.cli.options import (
+    common,
+    json_option,
+    name_argument,
+    open_named_study,
+    open_stored_study,
+    print_json,
+)
+from lrsearch.cli.renamed import earlier_name, renamed_option
+
+if TYPE_CHECKING:
+    from lrsearch.worker.resources import Resources
+
+
+@click.command()
+@name_argument
+@options.device_option
+@options.fuse_option
+@options.task_dir_option
+@click.option(
+    "--threads", type=int, default=1, show_default=True, metavar="N", help="CPU threads of torch."
+)
+@common
+def worker(
+    name: str, device: str, fuse: str, task_dir: Path | None, threads: int, storage: str | None
+) -> None:
+    """Train trials of a study until its budget is used.
+
+    One worker is one process on one device. Any number of workers, on any machines that reach the
+    database, share a study. A worker holds a trial by a lease, which it renews; the trial of a
+    worker that died goes on at another one when the lease ends.
+
+    \b
+    Example:
+      lrsearch worker digits --task-dir studies --fuse 8
+    """
+    from lrsearch.fusing import fuse_option
+
+    engine = fuse_option.parse(fuse)
+    options.say_loading()
+    from lrsearch.worker import processes
+
+    study = open_named_study(storage, name)
+    processes.work(study, device=device, task_dir=task_dir, threads=threads, fuse=engine)
+
+
+@click.command()
+@name_argument
+@renamed_option(
+    "--candidates",
+    "--top",
+    type=int,
+    metavar="N",
+    help="Recipes at most that are trained again; default by the number of runs.",
+)
+@click.option(
+    "--runs",
+    type=int,
+    metavar="N",
+    help="Full trainings in all; default and most a quarter of the trials.",
+)
+@options.resources_options
+@options.task_dir_option
+@json_option
+@common
+def confirm(
+    name: str,
+    candidates: int | None,
+    runs: int | None,
+    resources: "Resources",
+    task_dir: Path | None,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Train the best recipes again with fresh seeds, and print the winner's mean.
+
+    The mean has a 95 % confidence interval. Recipes are tied when the seeds do not tell them apart.
+
+    \b
+    Example:
+      lrsearch confirm digits --candidates 3 --runs 15
+    """
+    options.at_least_one({"--candidates": candidates, "--runs": runs})
+    options.say_loading()
+    from lrsearch import run_study
+    from lrsearch.report.documents import confirmed_documents
+    from lrsearch.report.text import answer
+
+    study = open_named_study(storage, name, quiet=as_json)
+    report = run_study.confirm(
+        study,
+        resources,
+        candidates=candidates,
+        runs=runs,
+        task_dir=task_dir,
+        progress=run_study.ProgressBar(),
+    )
+    if as_json:
+        print_json(confirmed_documents(report))
+    else:
+        click.echo(answer.recipe_text(report))
+
+
+@click.command()
+@name_argument
+@click.option("--all", "everyone", is_flag=True, help="Show the workers that have ended as well.")
+@json_option
+@common
+def status(name: str, everyone: bool, as_json: bool, storage: str | None) -> None:
+    """Show the workers of a study: where each is, what it does, when it was last seen.
+
+    \b
+    Example:
+      lrsearch status digits
+    """
+    from lrsearch.report.workers import last_notes, worker_rows
+
+    study = open_stored_study(storage, name, quiet=as_json)
+    rows = worker_rows(study, everyone=everyone)
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        click.echo(_line(row))
+    if not rows:
+        click.echo(f"nobody works on {name}; start workers with\n  lrsearch worker {name}")
+    for note in last_notes(study):
+        click.echo(f"  {note}")
+
+
+def _line(row: dict[str, Any]) -> str:
+    doing = row["doing"] or "looks for work"
+    state = doing if row["state"] == "working" else row["state"]
+    where = f"{row['host']}  pid {row['pid']}  {row['device']}"
+    return f"{where}  {state}  seen {row['seen_seconds_ago']:.0f} s ago"
+
+
+workers = earlier_name(status, "workers", old="lrsearch workers", new="lrsearch status")
+
+COMMANDS = (worker, confirm, status, workers)

@@ -1,0 +1,26 @@
+"""What a study is trained with on this machine."""
+
+from dataclasses import dataclass
+
+from lrsearch.errors import SpecError
+from lrsearch.fusing import fuse_option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a study is trained with on this machine."""
+
+    #: Worker processes; None: one per accelerator, else one per core.
+    workers: int | None = None
+    #: `auto`, `cpu`, `mps` or `cuda:N`.
+    device: str = "auto"
+    fuse: fuse_option.FuseOption = "auto"
+
+    @classmethod
+    def parse(
+        cls, *, workers: int | None = None, device: str = "auto", fuse: int | str = "auto"
+    ) -> "Resources":
+        """Raises SpecError for a number of workers or a `fuse` that there is not."""
+        if workers is not None and workers < 1:
+            raise SpecError(f"--workers {workers}: at least 1 is needed")
+        return cls(workers=workers, device=device, fuse=fuse_option.parse(str(fuse)))

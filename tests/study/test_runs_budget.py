@@ -1,0 +1,90 @@
+"""A study whose budget is in runs: it is the study of as many epochs, and shows both."""
+
+import pytest
+
+from lrsearch.report.summary import summarize, trial_rows
+from lrsearch.storage import studies
+from lrsearch.study.create import create_study
+from lrsearch.study.prepare_database import prepare
+from tests.tiny_studies import (
+    EPOCHS,
+    STEPS_PER_EPOCH,
+    make_study,
+    opened,
+    tiny_spec,
+    tiny_task,
+    work,
+)
+
+RUNS = 12
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Two finished studies: one of so many runs, one of their epochs."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('runs')}/study.db"
+    with opened(url) as database:
+        prepare(database)
+        found = []
+        for name, budget in (("runs", {"runs": RUNS}), ("epochs", {"epochs": RUNS * EPOCHS})):
+            study = make_study(database, name=name, budget=budget, confirm="auto", seed=1)
+            work(study)
+            found.append(study)
+        yield found
+
+
+def test_it_trains_what_a_study_of_as_many_epochs_trains(both):
+    mine, theirs = (
+        [(row["trial"], row["state"], row["value"], row["recipe"]) for row in trial_rows(study)]
+        for study in both
+    )
+    assert mine == theirs
+
+
+def test_it_shows_runs_and_epochs(both):
+    runs, epochs = (summarize(study)["budget"] for study in both)
+    assert runs.keys() == {"runs", "epochs"}
+    assert epochs == {"epochs": runs["epochs"]}
+    assert (runs["runs"]["total"], runs["epochs"]["total"]) == (RUNS, RUNS * EPOCHS)
+    assert runs["runs"]["used"] == pytest.approx(runs["epochs"]["used"] / EPOCHS)
+
+
+def test_its_budget_is_everything_and_is_not_exceeded(both):
+    shown = summarize(both[0])
+    used = shown["budget"]["runs"]["used"]
+    assert RUNS - 1 < used <= RUNS
+    assert used == pytest.approx(sum(shown["epochs"].values()) / EPOCHS)
+    assert shown["epochs"]["confirm"] == 3 * EPOCHS  # a quarter of the runs
+    assert sum(shown["counts"].values()) > RUNS  # pruning makes a trial cheaper than a run
+
+
+@pytest.mark.parametrize(
+    ("budget", "epochs"),
+    [({"runs": 15}, 60.0), ({"runs": 15, "epochs": 50}, 50.0), ({"trials": 9}, None)],
+    ids=str,
+)
+def test_a_study_goes_on_with_another_number_of_runs(tmp_path, budget, epochs):
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        study = make_study(database, budget={"runs": 2})
+        create_study(
+            database,
+            tiny_spec(budget=budget),
+            tiny_task(),
+            steps_per_epoch=STEPS_PER_EPOCH,
+            exist_ok=True,
+        )
+        with database.read() as connection:
+            row = studies.by_id(connection, study.study_id)
+    assert row.epochs_total == epochs
+    assert row.trials_total == budget.get("trials")
+
+
+def test_runs_of_a_horizon_in_steps_are_its_share_of_epochs(tmp_path):
+    steps = {"epochs": None, "steps": 9, "budget": {"runs": 4}}
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        study = make_study(database, **steps)
+        with database.read() as connection:
+            row = studies.by_id(connection, study.study_id)
+    assert row.epochs_total == 4 * 9 / STEPS_PER_EPOCH
