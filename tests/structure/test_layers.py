@@ -25,13 +25,13 @@ HOMES = {
     "rich": {"worker.progress_bar"},
     "matplotlib": {"report.plots"},
     "jinja2": {"report.page", "export"},
-    "scipy": {"trial.pruning_audit", "confirmation.statistics", "training.calibrated_loss"},
+    "scipy": {"training.calibrated_loss"},
     "torch": {"training", "recipe", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
 HANDLE = "sqlalchemy.Connection"
 #: Modules that import torch inside a function, so that reading a spec does not wait for it.
-LATE_TORCH = {"catalog.third_party", "preflight", "report.lr_sequences"}
+LATE_TORCH = {"catalog.third_party", "preflight", "report.plots.lr_sequences"}
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
