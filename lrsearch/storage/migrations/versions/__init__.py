@@ -1,1 +1,1 @@
-"""One module per version of the schema, in order; a released one is never edited."""
+"""The revisions of the schema, in their order."""
