@@ -8,11 +8,11 @@ from typing import Literal, Protocol
 from lrsearch.fusing.fuse_option import MOST_AT_ONCE
 from lrsearch.plain_data import Document
 
-#: Fused training is taken from this gain over one by one: beneath it lies what is lost where trials
-#: do not fill all places, and the noise of a calibration (a tenth, measured).
+#: Trials are fused if a trial-step is so many times faster than one by one. A smaller gain is lost
+#: to places that stand empty, or is the noise of a calibration (a tenth, measured).
 LEAST_GAIN = 1.15
-#: The fewest trials at once whose time is within so much of the best are taken: the fewer train at
-#: once, the more of them learn from those before.
+#: The smallest size whose time is within this factor of the best is taken: the fewer trials train
+#: at once, the more trials begin with what earlier ones taught the sampler.
 CLOSE = 1.10
 #: Share of a study's trials that may be in training at once, over all its workers.
 LARGEST_SHARE = 0.25
@@ -21,8 +21,8 @@ SIZES = (2, 4, 8, 16, 32, 64)
 #: Share of a search's steps that is trained where pruning is on: 616 of 1800 epochs in the
 #: quickstart.
 PRUNED_SHARE = 0.34
-#: Share of the time that fusing is expected to save before it was measured: between none, and the
-#: two thirds that the smallest models save.
+#: Share of the time that fusing is expected to save, before it is measured. It saves between
+#: nothing and two thirds (the smallest models).
 EXPECTED_SAVING = 0.33
 #: What a probe takes, in seconds, where the model is small.
 PROBE_SECONDS = 0.1
@@ -93,6 +93,11 @@ class Choice:
     precision: str = "fp32"
     #: Name of the hardware, not its number on a machine.
     device: str = ""
+
+    @classmethod
+    def solo(cls, reason: str, *, fits: bool | None = None, probe_seconds: float = 0.0) -> "Choice":
+        """One trial at a time, for this reason."""
+        return cls(engine="solo", size=1, reason=reason, fits=fits, probe_seconds=probe_seconds)
 
     @classmethod
     def from_row(cls, row: Recorded) -> "Choice":
@@ -214,9 +219,10 @@ def best_size(timings: Mapping[int, float], most: int) -> int:
 
 
 def covers(timings: Mapping[int, float], tried: int, most: int) -> bool:
-    """Whether timings, of a calibration up to the size `tried`, tell all that one up to `most` can.
+    """Whether timings of a calibration up to `tried` also answer for one up to `most`.
 
-    Beyond its last size they do if it ended before the largest: more was no quicker.
+    They do if they have every size that it would time. They also do if the calibration stopped
+    before its largest size: it stops when a larger cohort is no faster.
     """
     last = max(timings)
     missing = [size for size in sizes_to_try(most) if size not in timings]
@@ -225,9 +231,9 @@ def covers(timings: Mapping[int, float], tried: int, most: int) -> bool:
 
 
 def calibration_budget(seconds: float) -> float | None:
-    """Seconds that a calibration may take before so many seconds of training; None: it cannot pay.
+    """How many seconds a calibration may take before so many seconds of training.
 
-    It pays if what fusing is expected to save is more than what probe and calibration take.
+    None if fusing is expected to save less time than probe and calibration take.
     """
     budget = min(max(CALIBRATION_SHARE * seconds, LEAST_SECONDS), MOST_SECONDS)
     return budget if EXPECTED_SAVING * seconds > PROBE_SECONDS + budget else None
@@ -247,5 +253,5 @@ def decide(timings: Mapping[int, float], most: int) -> tuple[Literal["solo", "fu
 
 
 def gains(timings: Sequence[float]) -> bool:
-    """Whether the last doubling of the size was worth a tenth; so that the next may be, too."""
+    """Whether the last doubling of the size saved a tenth, so that the next one may, too."""
     return len(timings) < 2 or timings[-2] >= CLOSE * timings[-1]

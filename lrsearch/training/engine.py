@@ -1,4 +1,4 @@
-"""What trains trials: an engine with places. The solo one has one place and takes any model."""
+"""Engines train trials. Each trial has a place; the solo engine has one place, for any model."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from lrsearch.trial.curve import Validation
 
 
 class Engine(Protocol):
-    """Trains the trials in its places; what the task's code raises comes through as it is."""
+    """Trains the trials in its places. Exceptions of the task's code pass through unchanged."""
 
     #: Places; 1 for the solo engine.
     size: int
@@ -28,7 +28,8 @@ class Engine(Protocol):
     def takes(self, recipe: Recipe) -> bool:
         """Whether there is a free place, and its task and batch size are those of the others.
 
-        A cohort of a model that draws random numbers takes one seed, and nobody once it has begun.
+        A cohort of a model that draws random numbers takes trials of one seed, and only before its
+        first step.
         """
         ...
 
@@ -40,7 +41,7 @@ class Engine(Protocol):
         ...
 
     def may_join_later(self) -> bool:
-        """Whether anybody can join those who are in it."""
+        """Whether a trial can still join."""
         ...
 
     def admit(self, recipe: Recipe) -> TrialTraining:
@@ -63,7 +64,7 @@ class Engine(Protocol):
         ...
 
     def due(self) -> Sequence[TrialTraining]:
-        """Whose validation is due now."""
+        """Trials whose validation is due now."""
         ...
 
     def validate(
@@ -80,7 +81,7 @@ class Engine(Protocol):
         ...
 
     def shrink(self) -> None:
-        """Nobody will join any more: halve the places while at least half of them are free.
+        """Halve the places while at least half of them are free: no trial will join any more.
 
         Never below 2.
         """

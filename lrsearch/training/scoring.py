@@ -40,9 +40,9 @@ def score_raw(training: TrialTraining, data: Data) -> Evaluation:
 
 
 def score_average(training: TrialTraining, *, with_ema: bool) -> Evaluation | None:
-    """Evaluate the averaged weights on the validation data; None if nobody asks for them.
+    """Evaluate the averaged weights on the validation data. Adds to the trial's seconds.
 
-    With `with_ema`, and where the recipe deploys them, somebody does. Adds to the trial's seconds.
+    None if there are none, or if neither `with_ema` nor the recipe, which may deploy them, asks.
     """
     if training.ema is None or not (with_ema or training.recipe.weights == "ema"):
         return None

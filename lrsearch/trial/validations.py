@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from lrsearch.errors import SpecError
 from lrsearch.trial.rounding import EPSILON
 
-#: A rung has a validation of its own unless one is so near, as a share of the way to the rung. A
-#: third is what an epoch's end can be away from any progress beyond three quarters of an epoch:
-#: rungs from 4 % on have no validations of their own in runs of 19 epochs and more.
+#: A rung shares the nearest validation if their distance is at most this share of the rung's step;
+#: else it has a validation of its own. With a validation at every epoch's end, rungs from 4 % on
+#: share one in runs of 19 epochs and more.
 NEAR = (1 + EPSILON) / 3
 #: A curve's rows are read whole, and drawn.
 MOST_VALIDATIONS = 100_000

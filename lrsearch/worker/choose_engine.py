@@ -198,10 +198,10 @@ class _EngineChooser:
     def _given(self, fuse: FuseOption) -> Choice:
         """As was asked for. Raises TaskError if the task does not allow it."""
         if not isinstance(fuse, int):
-            return measuring.solo("--fuse off")
+            return Choice.solo("--fuse off")
         try:
             with failures():
-                reason, seconds = measuring.refusal(self.cache, self.recipes[0])
+                reason, seconds = measuring.obstacle(self.cache, self.recipes[0])
         except TrialFailedError as failure:
             reason, seconds = str(failure), 0.0
         if reason is not None:
@@ -216,9 +216,9 @@ class _EngineChooser:
 
     def _chosen(self) -> Choice:
         if reason := fuse_option.not_shared(self.spec):
-            return measuring.solo(reason)
+            return Choice.solo(reason)
         if self.device.type == "mps":
-            return measuring.solo("on mps it is not measured; --fuse K takes K trials at once")
+            return Choice.solo("on mps it is not measured; --fuse K takes K trials at once")
         try:
             with failures():
                 known = self._known()
@@ -226,7 +226,7 @@ class _EngineChooser:
                     self.spec, self.cache, self.recipes, self.workload
                 )
         except TrialFailedError as failure:  # its trials will say so, too
-            return measuring.solo(f"it cannot be tried: {failure}")
+            return Choice.solo(f"it cannot be tried: {failure}")
 
     def _measured(self) -> Choice:
         return measuring.measure(self.spec, self.cache, self.recipes, self.workload)
@@ -235,7 +235,7 @@ class _EngineChooser:
         """What follows from what was measured before, for any study of the database."""
         for row in self.search.database.look(lambda c: engines.measured(c, self.key)):
             if not row.fits:
-                return measuring.solo(row.reason, fits=False)
+                return Choice.solo(row.reason, fits=False)
             timings = Choice.from_row(row).timings
             most = self.workload.most_at_once(timings.get(1, 0.0))
             if 1 in timings and rules.covers(timings, row.most, most):

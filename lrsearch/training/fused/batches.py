@@ -31,11 +31,11 @@ class CohortBatches:
         return next(self.data.train(seed, 0, 0))
 
     def forget(self) -> None:
-        """Somebody has come or moved."""
+        """A trial has come or moved."""
         self._orders = self._batches = None
 
     def next(self, places: Sequence[TrialTraining | None], count: int) -> list[Batch]:
-        """The next `count` batches of every place, those of one step; free ones get somebody's."""
+        """The next `count` batches of every place, those of one step; free places get another's."""
         trainings = [training for training in places if training is not None]
         if trainings[0].position == 0:
             self.forget()
@@ -43,13 +43,13 @@ class CohortBatches:
         return [self._batch(places, trainings[0], first + i) for i in range(count)]
 
     def _batch(
-        self, places: Sequence[TrialTraining | None], somebody: TrialTraining, number: int
+        self, places: Sequence[TrialTraining | None], any_training: TrialTraining, number: int
     ) -> Batch:
         if isinstance(self.data, TensorData):
-            return self._pick(self.data, places, somebody, number)
+            return self._pick(self.data, places, any_training, number)
         if self._batches is None:
-            epoch = _epoch(somebody)
-            self._batches = self.data.train(somebody.recipe.seed, epoch, number)
+            epoch = _epoch(any_training)
+            self._batches = self.data.train(any_training.recipe.seed, epoch, number)
         batch = next(self._batches)
         return _shared(batch[0], len(places)), _shared(batch[1], len(places))
 
@@ -57,11 +57,11 @@ class CohortBatches:
         self,
         data: TensorData,
         places: Sequence[TrialTraining | None],
-        somebody: TrialTraining,
+        any_training: TrialTraining,
         number: int,
     ) -> Batch:
         if self._orders is None:
-            self._orders = _orders(data, [training or somebody for training in places])
+            self._orders = _orders(data, [training or any_training for training in places])
         index = self._orders[..., number * data.batch_size : (number + 1) * data.batch_size]
         if index.ndim == 1:
             inputs, targets = data.pick(index)

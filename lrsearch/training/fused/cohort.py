@@ -67,10 +67,10 @@ class Cohort:
         )
         self._places: list[CohortTraining | None] = [None] * size
         self._steppers: list[JointOptimizer] | None = None
-        #: Who came last, until the next step, and the random state of the others.
+        #: The trial that came last, until the next step, and the random state of the others.
         self._newest: tuple[TrialTraining, list[Tensor] | None] | None = None
 
-    # Who is in it.
+    # Its trials.
 
     @property
     def trainings(self) -> list[CohortTraining]:
@@ -78,7 +78,7 @@ class Cohort:
         return [training for training in self._places if training is not None]
 
     def _changed(self) -> None:
-        """Somebody has come, gone or moved."""
+        """A trial has come, gone or moved."""
         self.batches.forget()
         self._steppers = None
 
@@ -99,7 +99,7 @@ class Cohort:
         return None in self._places and not any(map(self._moment, self.trainings))
 
     def may_join_later(self) -> bool:
-        """Whether anybody can join those who are in it."""
+        """Whether a trial can still join."""
         return not self.lock_step or not any(training.step for training in self.trainings)
 
     def _moment(self, training: TrialTraining) -> int:
@@ -124,7 +124,7 @@ class Cohort:
         return training
 
     def _back_to(self, state: list[Tensor] | None) -> None:
-        """Let those who stay draw what they would have drawn: one who came has set the stream."""
+        """Restore the random state that a new trial has set, for the trials that stay."""
         if state is not None:
             set_random_state(state, self.device)
 
@@ -147,7 +147,7 @@ class Cohort:
             self.shrink()
 
     def shrink(self) -> None:
-        """Nobody will join any more: halve the places while at least half of them are free.
+        """Halve the places while at least half of them are free: no trial will join any more.
 
         Never below 2.
         """
@@ -236,7 +236,7 @@ class Cohort:
     # Validation.
 
     def due(self) -> list[TrialTraining]:
-        """Whose validation is due now."""
+        """Trials whose validation is due now."""
         return [training for training in self.trainings if training.is_due]
 
     def validate(

@@ -204,7 +204,7 @@ def _activations(work: Callable[[], None], parameters: Sequence[torch.Tensor]) -
 
 def used_bytes(device: torch.device) -> int | None:
     """Memory in use: at most since this was last asked, of a device that tells it; else of this
-    process, now; None where nobody tells.
+    process, now; None where that is not known.
     """
     if device.type != "cpu":
         most = int(torch.accelerator.max_memory_allocated(device))
@@ -214,7 +214,7 @@ def used_bytes(device: torch.device) -> int | None:
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that is left, on the device or in this machine; None where nobody tells."""
+    """Memory that is left, on the device or in this machine; None where that is not known."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return _kibibytes("/proc/meminfo", "MemAvailable") if device.type == "cpu" else None

@@ -29,19 +29,19 @@ def measure(
     Little is tried before a study that could not pay for it. Raises what the task's code does.
     """
     if workload.most_at_once(0.0) < 2:
-        return solo("a quarter of the study's trials is fewer than two for each worker")
+        return Choice.solo("a quarter of the study's trials is fewer than two for each worker")
     if workload.steps_left < rules.LEAST_STEPS:
-        return solo(f"{workload.steps_left:.0f} steps are too few to try")
+        return Choice.solo(f"{workload.steps_left:.0f} steps are too few to try")
     tame = [_tame(recipe) for recipe in recipes]
     calibrator = Calibrator(lambda size: _engine(spec, cache, tame[0], size), tame, cache.device)
     step = calibrator.solo_seconds
     most, seconds = workload.most_at_once(step), workload.training_seconds(step)
     budget = rules.calibration_budget(seconds)
     if most < 2 or budget is None:
-        return solo(f"{seconds:.2g} s of training are too few to try")
-    reason, probe_seconds = refusal(cache, recipes[0])
+        return Choice.solo(f"{seconds:.2g} s of training are too few to try")
+    reason, probe_seconds = obstacle(cache, recipes[0])
     if reason is not None:
-        return solo(reason, fits=False, probe_seconds=probe_seconds)
+        return Choice.solo(reason, fits=False, probe_seconds=probe_seconds)
     with cache.recordings(tame[0]).at_once():
         timings = calibrator.run(rules.sizes_to_try(most), budget)
     engine, size, reason = rules.decide(timings, most)
@@ -57,12 +57,7 @@ def measure(
     )
 
 
-def solo(reason: str, *, fits: bool | None = None, probe_seconds: float = 0.0) -> Choice:
-    """One by one, for this reason."""
-    return Choice(engine="solo", size=1, reason=reason, fits=fits, probe_seconds=probe_seconds)
-
-
-def refusal(cache: TaskCache, recipe: Recipe) -> tuple[str | None, float]:
+def obstacle(cache: TaskCache, recipe: Recipe) -> tuple[str | None, float]:
     """Why the task cannot be fused, if so, and the seconds that it took to find out."""
     clock = Clock(device=cache.device)
     started = clock.now()

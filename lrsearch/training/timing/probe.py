@@ -84,24 +84,24 @@ def _probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.
     state = random_state(device)
     dtype = torch.float32 if device.type == "mps" else torch.float64
     try:
-        trial = _Trial(task, models, batches, dtype)
-        alone = trial.alone(state, device)
+        pair = _Pair(task, models, batches, dtype)
+        alone = pair.alone(state, device)
     except Exception:  # a model that is written for float32
-        trial = _Trial(task, models, batches, torch.float32)
-        alone = trial.alone(state, device)
+        pair = _Pair(task, models, batches, torch.float32)
+        alone = pair.alone(state, device)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         set_random_state(state, device)
-        together = trial.together(draws=draws)
+        together = pair.together(draws=draws)
     error = max(map(_difference, alone, together))
-    if not error <= TOLERANCE[trial.dtype]:
+    if not error <= TOLERANCE[pair.dtype]:
         raise _Unfit(
             f"a cohort of two differs by {error:.1g} from the same trials alone; does the model "
             f"replace a buffer in place of writing into it?"
         )
     if recipe.precision != "fp32":
         set_random_state(state, device)
-        _Trial(task, models, batches, torch.float32).together(
+        _Pair(task, models, batches, torch.float32).together(
             draws=draws, autocast=autocast(recipe.precision, device)
         )
     found = (_SLOW.search(str(warning.message)) for warning in caught)
@@ -126,7 +126,7 @@ def _keeps_no_account(model: nn.Module, batches: Sequence[Batch], device: torch.
         raise _Unfit(f"the model cannot be copied: {_short(error)}") from error
     state, drawn = random_state(device), random.getstate()
     accounts = [_account(model)]
-    # An activation that is kept for somebody to look at is the same after the same batch.
+    # An activation that is kept to be looked at is the same after the same batch.
     for i in (0, 1, 0):
         set_random_state(state, device)
         with torch.no_grad():
@@ -169,7 +169,7 @@ def _equal(some: list[Leaf], others: list[Leaf] | None) -> bool:
     return len(some) == len(others) and all(map(alike, some, others))
 
 
-class _Trial:
+class _Pair:
     """Two models and a batch of each."""
 
     def __init__(
