@@ -14,12 +14,12 @@ import torch
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import select
 
+from lrsearch import Recipe
 from lrsearch.range_test.plan import ramp_plan
-from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import best_validation, objective_value, signal
 from lrsearch.storage import curves as storage_curves
 from lrsearch.storage import tables
-from lrsearch.storage.rows import Row, fetch
+from lrsearch.storage.records import CurveRecord
 from lrsearch.study import lost_work
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna.storage import optuna_storage
@@ -28,6 +28,7 @@ from lrsearch.training.range_test import RangeTraining
 from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import plan_of, start_training
 from lrsearch.training.task_cache import TaskCache
+from lrsearch.trial.curve import Validation
 
 OPTUNAS = {
     "complete": OptunaState.COMPLETE,
@@ -35,6 +36,8 @@ OPTUNAS = {
     "diverged": OptunaState.PRUNED,
 }
 ENDS = set(OPTUNAS)
+#: Columns of a row that was read past what the workers use.
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ class Found:
     leases: list[Row]
     marks: dict[int, dict[int, float]]
     #: By trial, of the highest attempt, in order.
-    curves: dict[int, list[Row]]
+    curves: dict[int, list[CurveRecord]]
     optuna: list[optuna.trial.FrozenTrial]
 
 
@@ -67,15 +70,15 @@ def look(search: OpenStudy) -> Found:
 
     def rows(table: Any, *order: Any) -> list[Row]:
         query = select(table).where(table.c.study_id == search.study_id)
-        return fetch(connection, query.order_by(*order))
+        return list(connection.execute(query.order_by(*order)).mappings())
 
     with search.database.read() as connection:
         marks: dict[int, dict[int, float]] = defaultdict(dict)
         for row in rows(tables.rungs):
             marks[row["trial"]][row["rung"]] = row["value"]
-        by_trial = defaultdict(list)
+        by_trial: dict[int, list[CurveRecord]] = defaultdict(list)
         for row in storage_curves.of_study(connection, search.study_id):
-            by_trial[row["trial"]].append(row)
+            by_trial[row.trial].append(row)
         return Found(
             search=search,
             study=rows(tables.studies)[0],
@@ -118,9 +121,9 @@ def budget(found: Found, total: int) -> Check:
         "trials_ended": (found.study["trials_ended"], total),
         "ends": (sorted(row["ended"] or 0 for row in found.trials), list(range(1, total + 1))),
     }
-    for name, (seen, wanted) in expected.items():
-        if seen != wanted:
-            broken.append(f"{name} are {seen}, not {wanted}")
+    for name, (seen, right) in expected.items():
+        if seen != right:
+            broken.append(f"{name} are {seen}, not {right}")
     return Check(what="trials of the budget, each once", count=len(found.trials), broken=broken)
 
 
@@ -185,13 +188,13 @@ def optunas_half(found: Found) -> Check:
             broken.append(f"trial {row['number']} has {row['value']}, in Optuna {trial.value}")
         told, passed = trial.intermediate_values, _plan(found, row).rungs
         reports = {step: value for step, value in told.items() if step in passed}
-        wanted = {
-            point["validation"]: objective_value(point, found.search.spec)
+        expected = {
+            point.validation: objective_value(point, found.search.spec)
             for point in found.curves[row["id"]]
-            if point["validation"] in (reports if row["state"] == "diverged" else passed)
+            if point.validation in (reports if row["state"] == "diverged" else passed)
         }
-        if reports != wanted:
-            broken.append(f"trial {row['number']} reported {reports} to Optuna, not {wanted}")
+        if reports != expected:
+            broken.append(f"trial {row['number']} reported {reports} to Optuna, not {expected}")
     return Check(what="trials that Optuna knows the same", count=len(theirs), broken=broken)
 
 
@@ -200,7 +203,7 @@ def whole_curves(found: Found) -> Check:
     broken = []
     for row in found.trials:
         name, seen = f"trial {row['number']}", found.curves[row["id"]]
-        numbers = [point["validation"] for point in seen]
+        numbers = [point.validation for point in seen]
         if numbers != list(range(1, len(numbers) + 1)):
             broken.append(f"{name} has validations {numbers}")
         plan = _plan(found, row)
@@ -222,16 +225,16 @@ def rungs(found: Found) -> Check:
     broken = []
     for row in found.trials:
         plan, seen = _plan(found, row), found.curves[row["id"]]
-        wanted = {
-            plan.rungs[point["validation"]]: signal(point, found.search.spec)
+        expected = {
+            plan.rungs[point.validation]: signal(point, found.search.spec)
             for point in seen
-            if point["validation"] in plan.rungs and point["val_loss"] is not None
+            if point.validation in plan.rungs and point.val_loss is not None
         }
         marks = found.marks[row["id"]]
         if row["state"] == "diverged":  # the validation that found it leaves no mark
-            wanted = {rung: value for rung, value in wanted.items() if rung in marks}
-        if marks != wanted:
-            broken.append(f"trial {row['number']} has marks {marks}, its curve says {wanted}")
+            expected = {rung: value for rung, value in expected.items() if rung in marks}
+        if marks != expected:
+            broken.append(f"trial {row['number']} has marks {marks}, its curve says {expected}")
     count = sum(len(marks) for marks in found.marks.values())
     return Check(what="rung marks, one for each rung passed", count=count, broken=broken)
 
@@ -244,9 +247,9 @@ def _plan(found: Found, row: Row) -> Any:
 def confirmed(found: Found, total: int) -> Check:
     """As many confirmation runs as the budget allows, no seed twice for a recipe."""
     broken = []
-    wanted = total // 4 if any(row["state"] == "complete" for row in found.trials) else 0
-    if len(found.runs) != wanted:
-        broken.append(f"{len(found.runs)} confirmation runs, not {wanted}")
+    expected = total // 4 if any(row["state"] == "complete" for row in found.trials) else 0
+    if len(found.runs) != expected:
+        broken.append(f"{len(found.runs)} confirmation runs, not {expected}")
     keys = [(run["number"], run["seed"]) for run in found.runs]
     if len(set(keys)) != len(keys):
         broken.append(f"seeds were used twice: {sorted(keys)}")
@@ -291,7 +294,7 @@ def _plain(result: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(result))
 
 
-def _validations(training: SoloTraining) -> Iterator[Row]:
+def _validations(training: SoloTraining) -> Iterator[Validation]:
     """An undisturbed run, row by row as the database would hold it."""
     plan = training.plan
     while not training.done:
@@ -299,14 +302,7 @@ def _validations(training: SoloTraining) -> Iterator[Row]:
         if training.diverged is None:
             number = training.validated + 1
             with_ema = number in plan.rungs or number == len(plan.validations)
-            row = vars(training.validate(with_ema=with_ema))
-            yield {
-                **row,
-                **{key: storage_curves.finite(row[key]) for key in storage_curves.MAY_BE_INFINITE},
-                "metrics": {
-                    key: storage_curves.finite(value) for key, value in row["metrics"].items()
-                },
-            }
+            yield training.validate(with_ema=with_ema).stored()
 
 
 def _same(ours: Any, theirs: Any, tolerance: float) -> bool:
@@ -322,12 +318,12 @@ def _trial_differs(found: Found, row: Row, cache: TaskCache, tolerance: float) -
     for point in seen:
         undisturbed = next(course, None)
         if undisturbed is None:
-            yield f"{name} ends before validation {point['validation']} when undisturbed"
+            yield f"{name} ends before validation {point.validation} when undisturbed"
             return
-        if differing := [k for k in COMPARED if not _same(point[k], undisturbed[k], tolerance)]:
-            yield _difference(
-                f"{name}, validation {point['validation']}", point, undisturbed, differing
-            )
+        ours, theirs = vars(point), vars(undisturbed)
+        if differing := [k for k in COMPARED if not _same(ours[k], theirs[k], tolerance)]:
+            where = f"{name}, validation {point.validation} (attempt {point.attempt})"
+            yield _difference(where, ours, theirs, differing)
             return
     if row["state"] == "diverged" and (list(course) or training.diverged != row["reason"]):
         yield f"{name} diverged ({row['reason']}), undisturbed: {training.diverged}"
@@ -337,7 +333,7 @@ def _difference(
     where: str, point: Mapping[str, Any], undisturbed: Mapping[str, Any], keys: Sequence[str]
 ) -> str:
     parts = [f"{key} {point[key]} instead of {undisturbed[key]}" for key in keys]
-    return f"{where} (attempt {point['attempt']}): {', '.join(parts)}"
+    return f"{where}: {', '.join(parts)}"
 
 
 def _run_differs(found: Found, run: Row, cache: TaskCache, tolerance: float) -> Iterator[str]:
@@ -348,6 +344,6 @@ def _run_differs(found: Found, run: Row, cache: TaskCache, tolerance: float) -> 
     if training.diverged is not None:
         best = None
     value = None if best is None else objective_value(best, found.search.spec)
-    metrics = None if best is None else best["metrics"]
+    metrics = None if best is None else best.metrics
     if not _same(run["value"], value, tolerance) or run["metrics"] != metrics:
         yield f"run {run['id']} of trial {run['number']}: {run['value']} instead of {value}"

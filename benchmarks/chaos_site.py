@@ -17,7 +17,7 @@ from chaos_fleet import Fleet
 from sqlalchemy import Connection, func, make_url, select
 from sqlalchemy.exc import OperationalError
 
-from lrsearch.spec.study_spec import StudySpec
+from lrsearch import StudySpec
 from lrsearch.storage import tables
 from lrsearch.storage.database import Database, Location
 from lrsearch.study.create import create_study

@@ -26,8 +26,7 @@ from overhead import STUDIES, log, processor, ratio, shown
 from plain_loops import recipes
 
 import lrsearch
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.spec.study_spec import StudySpec
+from lrsearch import Recipe, StudySpec
 from lrsearch.task.find import load_task
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.engine import Engine, SoloEngine

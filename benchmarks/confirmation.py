@@ -20,10 +20,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from lrsearch import StudySpec
 from lrsearch.confirmation.plan import Setting, next_runs
 from lrsearch.confirmation.recommendation import summary
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.confirmation.statistics import interval
-from lrsearch.spec.study_spec import StudySpec
 
 POOL = Path(__file__).resolve().parent / "data" / "digits_confirmation.json.gz"
 RUNS = (6, 10, 15, 30)
@@ -108,13 +109,10 @@ def confirmed(study: Study, runs: int) -> Outcome:
     )
     order = study.scores if setting.shape.rounds else study.values
     candidates = [int(n) for n in np.argsort(order, kind="stable")]
-    ended: list[dict[str, Any]] = []
+    ended: list[Ended] = []
     while due := next_runs(setting, candidates, ended):
         ended += [_ended(study, run) for run in due]
-    trials = {
-        number: {"recipe": None, "value": value, "state": "complete"}
-        for number, value in enumerate(study.values)
-    }
+    trials = {number: Trial(value=value) for number, value in enumerate(study.values)}
     first = summary(ended, trials, SPEC)[0]
     rival = first["runner_up"]
     return Outcome(
@@ -128,10 +126,28 @@ def confirmed(study: Study, runs: int) -> Outcome:
     )
 
 
-def _ended(study: Study, run: Mapping[str, Any]) -> dict[str, Any]:
-    value = study.run(run["number"], run["seed"])
-    ended = {"state": "complete", "metrics": None, "test": None, "epochs": 1.0, "seconds": 1.0}
-    return {**ended, **run, "value": value}
+@dataclass(frozen=True, kw_only=True)
+class Ended(PlannedRun):
+    """A confirmation run that has ended, as a summary reads it."""
+
+    value: float
+    state: str = "complete"
+    metrics: None = None
+    epochs: float = 1.0
+    seconds: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A complete search trial, as a summary reads it."""
+
+    value: float
+    state: str = "complete"
+    recipe: None = None
+
+
+def _ended(study: Study, run: PlannedRun) -> Ended:
+    return Ended(**vars(run), value=study.run(run.number, run.seed))
 
 
 def search_alone(study: Study) -> Outcome:

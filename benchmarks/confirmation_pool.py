@@ -8,16 +8,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from share import STUDIES, run_study
 
+from lrsearch import Recipe, StudySpec
 from lrsearch.confirmation.candidates import Candidate, ranked, smoothed_score
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import best_validation, objective_value
 from lrsearch.storage import curves, trials
 from lrsearch.study.open_study import OpenStudy
@@ -25,6 +23,7 @@ from lrsearch.study.prepare_database import open_database
 from lrsearch.task.find import load_task
 from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache
+from lrsearch.trial.curve import Validation
 
 #: Seeds of the runs begin here, far from the search's.
 FIRST_SEED = 1000
@@ -42,13 +41,15 @@ def good_recipes(spec: StudySpec, count: int) -> list[dict[str, Any]]:
         search = OpenStudy.open(database, spec.name)
         with database.read() as connection:
             rows = trials.everything(connection, search.study_id)
-            complete = {row["number"]: row for row in rows if row["state"] == "complete"}
+            begun = [trial for row in rows if (trial := row.begun()) is not None]
+            complete = {row.number: row for row in begun if row.state == "complete"}
             found = [
-                Candidate(number=n, value=r["value"], rows=curves.of_trial(connection, r["id"]))
-                for n, r in complete.items()
+                Candidate(number=n, value=row.value, rows=curves.of_trial(connection, row.id))
+                for n, row in complete.items()
+                if row.value is not None
             ]
         database.close()
-    return [complete[number]["recipe"] for number in ranked(found, spec)[:count]]
+    return [dict(complete[number].recipe) for number in ranked(found, spec)[:count]]
 
 
 def run_all(
@@ -58,13 +59,13 @@ def run_all(
     made = [Recipe.from_dict({**recipe, "seed": seed}) for recipe in recipes]
     cohort = Cohort(spec, cache, made[0], len(made))
     trainings = [cohort.admit(recipe) for recipe in made]
-    rows: list[list[dict[str, Any]]] = [[] for _ in trainings]
+    rows: list[list[Validation]] = [[] for _ in trainings]
     while cohort.trainings:
         cohort.advance(STEPS)
         due = cohort.due()
         found = cohort.validate(due, with_ema=lambda training: False) if due else []
         for training, row in zip(due, found, strict=True):
-            rows[trainings.index(training)].append(asdict(row))
+            rows[trainings.index(training)].append(row)
         for training in [
             training for training in cohort.trainings if training.done or training.diverged
         ]:
@@ -75,7 +76,7 @@ def run_all(
     ]
 
 
-def _scores(rows: list[dict[str, Any]], spec: StudySpec) -> list[float | None]:
+def _scores(rows: list[Validation], spec: StudySpec) -> list[float | None]:
     best = best_validation(rows, spec)
     value = None if best is None else objective_value(best, spec)
     return [

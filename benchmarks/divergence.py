@@ -19,14 +19,15 @@ from typing import Any
 
 import optuna
 
+from lrsearch import StudySpec
 from lrsearch.space.parse import parse_space
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Assignment, OpenStudy, Outcome
 from lrsearch.study.prepare_database import open_database
 from lrsearch.task.task import LoadedTask
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 
 #: Learning rate above which trials diverge: the top two decades of six.
@@ -127,19 +128,20 @@ def tell(search: OpenStudy, assignment: Assignment, problem: Problem) -> float |
     return loss
 
 
-def last_row(loss: float) -> dict[str, Any]:
-    return {
-        "validation": 1,
-        "step": 10 * EPOCHS,
-        "epoch": float(EPOCHS),
-        "lr": 0.1,
-        "train_loss": loss,
-        "val_loss": loss,
-        "val_loss_ema": None,
-        "metrics": {},
-        "grad_norm": 1.0,
-        "seconds": 1.0,
-    }
+def last_row(loss: float) -> Validation:
+    return Validation(
+        validation=1,
+        step=10 * EPOCHS,
+        epoch=float(EPOCHS),
+        lr=0.1,
+        train_loss=loss,
+        val_loss=loss,
+        val_loss_ema=None,
+        metrics={},
+        metrics_ema=None,
+        grad_norm=1.0,
+        seconds=1.0,
+    )
 
 
 # Default Optuna

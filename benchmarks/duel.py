@@ -27,7 +27,7 @@ from duel_rivals import absent, ray_asha, syne_asha
 from duel_summary import hardship_summary, hardship_text, summary, text
 from duel_training import JUDGES, Problem
 
-from lrsearch.errors import LrsearchError
+from lrsearch import LrsearchError
 
 EXAMPLE = """\
 Example:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from duel_methods import Found, Method, default_spec, recommended, run_study
 from duel_training import Problem
 
+from lrsearch import LrsearchError
 from lrsearch.catalog.domains import Range
-from lrsearch.errors import LrsearchError
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.space.textbook import textbook_recipes
 from lrsearch.storage import range_tests
+from lrsearch.storage.ends import RangeTestEnd
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.trial.states import TrialState
@@ -65,20 +66,20 @@ def _record_wrong(problem: Problem, search: OpenStudy, factor: float) -> None:
     """
     found = 0
     while (row := search.claim_range_test("duel")) is not None:
-        plan = ramp_plan(search.spec, row["optimizer"])
+        plan = ramp_plan(search.spec, row.optimizer)
         training = RangeTraining(search.spec, plan, problem.cache, lambda: False)
-        test = training.run(row["seeds"])
+        test = training.run(row.seeds)
         assert test is not None
         window = None if test.window is None else tuple(lr * factor for lr in test.window)
-        values = {
-            "state": TrialState.COMPLETE,
-            "result": replace(test, window=window).to_dict(),
-            "reason": test.reason,
-            "epochs": training.epochs,
-            "seconds": training.seconds,
-        }
+        end = RangeTestEnd(
+            state=TrialState.COMPLETE,
+            result=replace(test, window=window).to_dict(),
+            reason=test.reason,
+            epochs=training.epochs,
+            seconds=training.seconds,
+        )
         with search.database.begin() as connection:
-            range_tests.record(connection, row, values)
+            range_tests.record(connection, row, end)
         found += 1
     if not found:
         raise HardshipError(

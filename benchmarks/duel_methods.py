@@ -11,9 +11,8 @@ import optuna
 import torch
 from duel_training import Problem
 
-from lrsearch.errors import StudyError
+from lrsearch import StudyError, StudySpec
 from lrsearch.report.summary import summarize
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database

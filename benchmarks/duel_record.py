@@ -10,7 +10,7 @@ from typing import Any
 from duel_methods import Found
 from duel_training import Verdict
 
-from lrsearch.errors import LrsearchError
+from lrsearch import LrsearchError
 
 
 class RecordError(LrsearchError):

@@ -10,8 +10,7 @@ from typing import Any
 
 import torch
 
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.spec.study_spec import StudySpec
+from lrsearch import Recipe, StudySpec
 from lrsearch.task.find import load_task
 from lrsearch.training.start import start_training, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache

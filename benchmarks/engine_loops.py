@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 from plain_loops import recipes
 
+from lrsearch import Recipe, StudySpec
 from lrsearch.fusing import choice as rules
-from lrsearch.fusing.choice import Choice, Extent
-from lrsearch.recipe.recipe import Recipe
+from lrsearch.fusing.choice import Choice, Workload
 from lrsearch.spec.parts import ValidateEvery
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache
@@ -72,8 +71,8 @@ def choose(spec: StudySpec, cache: TaskCache, trials: Sequence[Recipe], steps: i
 
     `steps` are those of a trial.
     """
-    extent = Extent(steps=steps, trials=len(trials) / rules.LARGEST_SHARE)
-    return measure(spec, cache, trials[:TIMED], extent)
+    workload = Workload(trial_steps=steps, trials=len(trials) / rules.LARGEST_SHARE)
+    return measure(spec, cache, trials[:TIMED], workload)
 
 
 def trial_bytes(spec: StudySpec, cache: TaskCache) -> int:

@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -60,7 +60,7 @@ TITLES = {
     "epoch_decision_ms": "a decision, ms",
     "cold_start_s": "opening the study and a first trial, s",
     "worker_rss_mb": "memory of a worker, MB",
-    "telemetry_ms_per_row": "an epoch's row, ms",
+    "curve_row_ms": "an epoch's row, ms",
 }
 Pair = dict[str, float]
 
@@ -227,8 +227,8 @@ def measure(place: Place, options: argparse.Namespace) -> dict[str, Pair]:
     for side in serve:
         result["overhead_ms_per_trial"][side] = 1000 * median(times[side].wall)
         log(f"  {side}: {1000 * median(times[side].cpu):.1f} ms of this process's CPU")
-    log("telemetry")
-    result["telemetry_ms_per_row"] = buffer(place, options.rounds)
+    log("rows of a curve")
+    result["curve_row_ms"] = buffer(place, options.rounds)
     for side in ("lrsearch", "optuna"):
         log(f"{options.workers} workers: {side}")
         rates = in_processes(work, options.workers, place, side, BARRIER, options.seconds)
@@ -244,7 +244,7 @@ def buffer(place: Place, rounds: int) -> Pair:
     assignment = search.ask("benchmark:0:0", lambda params: 32)
     assert assignment is not None
     trial = study.ask()
-    rows = [asdict(made_up(i, 0.5, STEPS_PER_EPOCH)) for i in range(BATCH * (rounds + 1))]
+    rows = [made_up(i, 0.5, STEPS_PER_EPOCH) for i in range(BATCH * (rounds + 1))]
 
     def ours(number: int) -> None:
         batch = rows[BATCH * number : BATCH * (number + 1)]
@@ -269,7 +269,7 @@ def decisions(place: Place, options: argparse.Namespace) -> Pair:
     assert assignment is not None
     trial = study.ask()
     trial.report(0.5, 1)
-    rows = [asdict(made_up(i, 0.5, STEPS_PER_EPOCH)) for i in range(1, options.rounds + 2)]
+    rows = [made_up(i, 0.5, STEPS_PER_EPOCH) for i in range(1, options.rounds + 2)]
 
     def ours(number: int) -> None:
         arrival = Arrival(

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.storage import studies
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
-from lrsearch.study.optuna.encoding import VIOLATION
+from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.attributes import CONSTRAINTS
 
 #: Of each trial; what is pruned ends at its third rung.
 EPOCHS, PRUNED_AT = 20, 7
@@ -48,15 +48,15 @@ def made_up_trials(space: SearchSpace, count: int) -> list[FrozenTrial]:
 
 def fill_stock(connection: Connection, trials: Sequence[FrozenTrial]) -> None:
     """Optuna's study as its own workers leave it: a report at every epoch."""
-    rows.insert_trials(connection, STOCK_ID, trials)
+    gate.writer(connection).insert_trials(STOCK_ID, trials)
     reports(connection, STOCK_ID, "generate_series(1, 20)")
 
 
 def fill_ours(connection: Connection, search: OpenStudy, trials: Sequence[FrozenTrial]) -> None:
     """lrsearch's study as its own workers leave it: both halves, curves, rungs."""
     for trial in trials:
-        trial.system_attrs = {VIOLATION: 0.0}
-    rows.insert_trials(connection, search.study_id, trials)
+        trial.system_attrs = {CONSTRAINTS: [0.0]}
+    gate.writer(connection).insert_trials(search.study_id, trials)
     study = {"study": search.study_id}
     steps = ", ".join(f"({step})" for step in RUNGS)
     reports(connection, search.study_id, f"(VALUES {steps})")
@@ -95,7 +95,7 @@ def add_running(
 ) -> None:
     """Trials that run beside the one that is measured, with so many epochs behind them each."""
     for ticket in range(count):
-        rows.start_trial(ours, search.study_id, 10_000_000 + ticket)
+        gate.writer(ours).start_trial(search.study_id, 10_000_000 + ticket)
     run(
         ours,
         "INSERT INTO lr_trial (study_id, ticket, trial_id, number, kind, state, worker, attempt,"
@@ -105,7 +105,7 @@ def add_running(
         {"study": search.study_id},
     )
     curves(ours, search.study_id, epochs, "ticket >= 10000000")
-    ids = [rows.start_trial(stock, STOCK_ID, ticket)[0] for ticket in range(count)]
+    ids = [gate.writer(stock).start_trial(STOCK_ID, ticket)[0] for ticket in range(count)]
     reports(stock, STOCK_ID, f"generate_series(1, {epochs})", first=ids[0])
 
 

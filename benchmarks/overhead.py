@@ -35,10 +35,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader, TensorDataset
 
 import lrsearch
-from lrsearch.errors import TaskError
+from lrsearch import StudySpec, TaskError
 from lrsearch.report.summary import summarize
 from lrsearch.space.search_space import SearchSpace
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, OpenStudy, Outcome
@@ -47,7 +46,7 @@ from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
 from lrsearch.training.start import plan_of
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
@@ -322,9 +321,9 @@ def serve_trial(
     assignment = search.ask(worker, lambda params: 32)
     assert assignment is not None
     plan = plan_of(search.spec, assignment.recipe, search.steps_per_epoch)
-    rows: list[dict[str, Any]] = []
+    rows: list[Validation] = []
     for validation, loss in enumerate(losses_of(assignment.number, validations), start=1):
-        rows.append(asdict(made_up(validation, loss, search.steps_per_epoch)))
+        rows.append(made_up(validation, loss, search.steps_per_epoch))
         if validation in plan.rungs:
             arrival = Arrival(
                 assignment=assignment,

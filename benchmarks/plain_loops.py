@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 import lrsearch
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.spec.study_spec import StudySpec
+from lrsearch import Recipe, StudySpec
 from lrsearch.training.data import VALIDATION_FACTOR, epoch_order
 
 #: Learning rates of the recipes, lowest and highest: high enough to learn, low enough that none of

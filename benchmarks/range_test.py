@@ -28,9 +28,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import lrsearch
+from lrsearch import StudySpec
 from lrsearch.range_test.analysis import SEED_COUNTS, RangeTest
 from lrsearch.range_test.plan import ramp_plan
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.training.task_cache import TaskCache

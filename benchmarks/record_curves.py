@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import lrsearch
-from lrsearch.recipe.recipe import Recipe
+from lrsearch import Recipe
 from lrsearch.spec.parts import CALIBRATED
 from lrsearch.training.calibrated_loss import CalibratedLoss
 from lrsearch.training.data import make_splits

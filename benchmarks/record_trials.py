@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import lrsearch
-from lrsearch.recipe.recipe import Recipe
+from lrsearch import Recipe
 from lrsearch.training.data import make_splits
 from lrsearch.training.solo import SoloTraining
 from lrsearch.trial.validations import make_plan

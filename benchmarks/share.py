@@ -20,9 +20,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from overhead import STUDIES, log
 
-from lrsearch.recipe.recipe import Recipe
+from lrsearch import Recipe, StudySpec
 from lrsearch.report.summary import summarize
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.create import create_study
 from lrsearch.study.prepare_database import open_database
 from lrsearch.task.find import load_task

@@ -42,7 +42,7 @@ from throughput_rounds import (
     warm_up,
 )
 
-from lrsearch.errors import LrsearchError
+from lrsearch import LrsearchError
 from lrsearch.fusing.choice import Choice
 from lrsearch.training.devices import pick_device
 

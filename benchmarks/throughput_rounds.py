@@ -12,8 +12,7 @@ from gpu_busy import busy
 from overhead import log
 from plain_loops import Work, best_solo, recipes, usual
 
-from lrsearch.errors import TaskError
-from lrsearch.spec.study_spec import StudySpec
+from lrsearch import StudySpec, TaskError
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.engine import Engine

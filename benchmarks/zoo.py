@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm as weight_normed
 
 import lrsearch
-from lrsearch.errors import TaskError
+from lrsearch import TaskError
 from lrsearch.task.find import load_task
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"

@@ -167,17 +167,16 @@ def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields)
 
 
 def _result(outcome: Outcome) -> Result:
-    summary = outcome.summary
-    confirmed, best = summary["confirmed"], summary["best"]
-    winner = confirmed[0] if confirmed else None
-    found = winner or best
+    report = outcome.report
+    winner, best = report.winner, report.best
+    recipe = Recipe.from_dict(winner.recipe) if winner else best.parsed if best else None
     return Result(
-        name=outcome.study.name,
-        best=None if found is None else Recipe.from_dict(found["recipe"]),
-        trial=None if found is None else found["trial"],
-        metric=summary["objective"]["metric"],
-        value=winner["mean"] if winner else best and best["value"],
-        interval=None if winner is None or winner["ci95"] is None else tuple(winner["ci95"]),
-        confirmed_runs=winner["n"] if winner else 0,
-        counts=Counts(**summary["counts"]),
+        name=report.name,
+        best=recipe,
+        trial=winner.trial if winner else best.number if best else None,
+        metric=report.metric,
+        value=winner.mean if winner else best.value if best else None,
+        interval=winner.ci95 if winner else None,
+        confirmed_runs=winner.n if winner else 0,
+        counts=Counts(**report.counts),
     )

@@ -1,7 +1,7 @@
 """Everything about a study file that can be wrong, found before a database is touched."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,27 +32,29 @@ class Checked:
 
 
 def read_study_file(
-    path: Path, *, name: str | None = None, trials: int | None = None
+    path: Path, *, name: str | None = None, totals: Mapping[str, int] | None = None
 ) -> StudySpec:
-    """The study in a file; `name` and `trials` replace the file's. Raises SpecError."""
-    if name is None and trials is None:
-        return StudySpec.load(path)
+    """The study in a file. Raises SpecError.
+
+    `name` and `totals`, of the budget by its fields, replace the file's own.
+    """
+    spec = StudySpec.load(path)
+    if name is None and not totals:
+        return spec
     content = read_yaml(path, "study file")
     if name is not None:
         content["name"] = name
-    if trials is not None:
-        content["budget"] = {**content["budget"], "trials": trials}
-    return StudySpec.from_dict(content, where=str(path) if trials is None else "--trials")
+    content["budget"] = {**spec.budget.model_dump(exclude_none=True), **(totals or {})}
+    options = ", ".join(f"--{field}" for field in totals or ())
+    return StudySpec.from_dict(content, where=options or str(path))
 
 
-def check_file(
-    path: Path, *, name: str | None = None, trials: int | None = None, device: str = "auto"
-) -> Checked:
+def check_file(path: Path, *, device: str = "auto") -> Checked:
     """Read a study file, import its task and train one batch of it.
 
     Raises SpecError, TaskError or DeviceError in one line.
     """
-    return check_spec(read_study_file(path, name=name, trials=trials), path, device=device)
+    return check_spec(read_study_file(path), path, device=device)
 
 
 def check_spec(spec: StudySpec, path: Path, *, device: str = "auto") -> Checked:

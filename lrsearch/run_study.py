@@ -5,17 +5,17 @@ they tell meanwhile goes to a `Progress`.
 """
 
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from lrsearch.advice.cost import CostPlan, cost_plan
 from lrsearch.fusing import fuse_option
 from lrsearch.preflight import Checked
 from lrsearch.report.files import write_files
-from lrsearch.report.summary import reviewed
+from lrsearch.report.load import report_of
+from lrsearch.report.model import Report
 from lrsearch.storage.database import Database
 from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import sweep_closed
@@ -49,9 +49,7 @@ class Outcome:
     """What a study has come to."""
 
     study: OpenStudy
-    #: As `lrsearch study show NAME --json`.
-    summary: Mapping[str, Any]
-    plan: CostPlan
+    report: Report
     #: Where the report is; None if none was asked for.
     folder: Path | None
     #: 0 if the study was finished before.
@@ -91,9 +89,7 @@ class ProgressBar(Silent):
         return progress_bar(study)
 
 
-def create(
-    checked: Checked, storage: str | None, *, exist_ok: bool, progress: Progress
-) -> Created:
+def create(checked: Checked, storage: str | None, *, exist_ok: bool, progress: Progress) -> Created:
     """Put a study into the database, or find it there with the same definition.
 
     Raises StudyError for another study of this name, StorageError.
@@ -132,11 +128,11 @@ def run_study(
     study = created.study
     live = checked.loaded if checked.folder is None else None
     seconds = _train(study, checked.folder, resources, progress, live=live)
-    summary = reviewed(study)
-    folder = None if report_to is None else write_files(study, summary, report_to)
-    return Outcome(
-        study=study, summary=summary, plan=created.plan, folder=folder, wall_seconds=seconds
-    )
+    if report_to is None:
+        report, folder = report_of(study), None
+    else:
+        report, folder = write_files(study, report_to)
+    return Outcome(study=study, report=report, folder=folder, wall_seconds=seconds)
 
 
 def extend(study: OpenStudy, checked: Checked) -> Extension:
@@ -160,15 +156,15 @@ def confirm(
     runs: int | None,
     task_dir: Path | None,
     progress: Progress,
-) -> Mapping[str, Any]:
-    """Confirm a study again with so many candidates and runs; its summary afterwards.
+) -> Report:
+    """Confirm a study again with so many candidates and runs; what it is afterwards.
 
     Raises StudyError when nothing can be confirmed or the runs are more than the study's share.
     """
     fuse_option.check(study.spec, resources.fuse)
     confirmation.request(study, top=candidates, runs=runs)
     _train(study, task_dir, resources, progress)
-    return reviewed(study)
+    return report_of(study)
 
 
 def _train(

@@ -1,14 +1,17 @@
 """Confirmation runs without a database: a planner's rounds with made-up values."""
 
-from lrsearch.confirmation.plan import CHOOSE, Setting, next_runs
+from stored import confirmation_record, trial_record
+
+from lrsearch.confirmation.plan import Setting, next_runs
+from lrsearch.confirmation.runs import CHOOSE
 
 SEED = 3  # of the search
 CONSTANT = {"name": "constant"}
 
 
 def run(number, seed, value, round_=CHOOSE, role="candidate", **fields):
-    """An ended run as its row says."""
-    return {
+    """An ended run as it is stored."""
+    known = {
         "number": number,
         "seed": seed,
         "value": value,
@@ -16,11 +19,10 @@ def run(number, seed, value, round_=CHOOSE, role="candidate", **fields):
         "role": role,
         "state": "complete" if value is not None else "diverged",
         "metrics": None if value is None else {"mae": value},
-        "test": None,
         "epochs": 4.0,
         "seconds": 1.0,
-        **fields,
     }
+    return confirmation_record(**{**known, **fields})
 
 
 def setting(**changes):
@@ -43,14 +45,13 @@ def rounds_of(plan, candidates, value, runs=()):
     """
     ended, rounds = list(runs), []
     while due := next_runs(plan, candidates, ended):
-        rows = [run(r["number"], r["seed"], value(r), r["round"], r["role"]) for r in due]
-        rows = [{**row, "test": r.get("test")} for row, r in zip(rows, due, strict=True)]
+        rows = [run(r.number, r.seed, value(r), r.round, r.role, test=r.test) for r in due]
         ended += rows
         rounds.append(rows)
     return rounds
 
 
 def trial(value=None, state="complete", lr=0.1, optimizer="sgd"):
-    """A trial's row, as far as a summary reads it."""
+    """A search trial as it is stored."""
     recipe = {"optimizer": {"name": optimizer, "lr": lr}, "schedule": CONSTANT}
-    return {"recipe": recipe, "value": value, "state": state}
+    return trial_record(recipe=recipe, value=value, state=state)

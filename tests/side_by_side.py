@@ -4,7 +4,7 @@ to the last bit. What drives engines is tested with it; its task draws no random
 import os
 
 import torch
-from tiny_studies import TASKS, make_desk, tiny_task
+from tiny_studies import TASKS, make_context, tiny_task
 from torch import nn
 from torch.nn.functional import mse_loss
 
@@ -93,7 +93,7 @@ def train_together(size, make=engine_for):
 
 
 def make_crew(search, size, loaded=None, **context):
-    return JobTrainer(make_desk(search, loaded or calm_task(), **context), choice_of(size))
+    return JobTrainer(make_context(search, loaded or calm_task(), **context), choice_of(size))
 
 
 def calm_task(loss=mse_loss):

@@ -136,28 +136,28 @@ def assert_exact(search, total=TRIALS):
         study = studies.by_id(connection, search.study_id)
         rows = trials.everything(connection, search.study_id)
         runs = confirmations.everything(connection, search.study_id)
-    assert study["trials_used"] == total
-    assert [row["ticket"] for row in rows] == list(range(1, total + 1))
-    assert sorted(row["number"] for row in rows) == list(range(total))
-    assert {row["state"] for row in rows} <= {"complete", "pruned", "diverged"}
-    assert study["epochs_reserved"] == 0
-    assert study["epochs_used"] == sum(row["epochs"] for row in rows + runs)
-    assert {run["state"] for run in runs} <= {"complete", "diverged"}
+    assert study.trials_used == total
+    assert [row.ticket for row in rows] == list(range(1, total + 1))
+    assert sorted(row.number for row in rows) == list(range(total))
+    assert {row.state for row in rows} <= {"complete", "pruned", "diverged"}
+    assert study.epochs_reserved == 0
+    assert study.epochs_used == sum(row.epochs for row in rows + runs)
+    assert {run.state for run in runs} <= {"complete", "diverged"}
     assert len(runs) == total // 4
     theirs = search.study.get_trials(deepcopy=False)
     assert len(theirs) == total
     for row in rows:
-        trial = theirs[row["number"]]
-        assert (trial.number, trial.state) == (row["number"], OPTUNAS[row["state"]])
-        assert row["state"] != "complete" or trial.value == row["value"]
+        trial = theirs[row.number]
+        assert (trial.number, trial.state) == (row.number, OPTUNAS[row.state])
+        assert row.state != "complete" or trial.value == row.value
     curves = {}
     for point in curve_rows(search, number=None, all_attempts=False)[0]:
         curves.setdefault(point["trial"], []).append(point["validation"])
     for row in rows:
-        seen = curves.get(row["number"], [])
+        seen = curves.get(row.number, [])
         assert seen == list(range(1, len(seen) + 1))
-        assert row["state"] != "complete" or len(seen) == VALIDATIONS
-        assert row["state"] != "pruned" or len(seen) == row["epochs"] * 2
+        assert row.state != "complete" or len(seen) == VALIDATIONS
+        assert row.state != "pruned" or len(seen) == row.epochs * 2
     assert summarize(search)["state"] == "finished"
 
 
@@ -172,5 +172,5 @@ def what_came_out(search):
             {k: v for k, v in row.items() if k not in gone_by} for row in trial_rows(search)
         ],
         "curves": [{k: v for k, v in row.items() if k not in gone_by} for row in curves],
-        "runs": [(run["number"], run["seed"], run["value"], run["metrics"]) for run in runs],
+        "runs": [(run.number, run.seed, run.value, run.metrics) for run in runs],
     }

@@ -12,6 +12,7 @@ from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, Outcome
 from lrsearch.task.find import load_task
 from lrsearch.training.task_cache import TaskCache
+from lrsearch.trial.curve import Validation
 from lrsearch.user_input import read_yaml
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.context import WorkerContext
@@ -79,8 +80,8 @@ def work(search):
     Worker(search, tiny_task(), torch.device("cpu"), Stop()).run()
 
 
-def make_desk(search, loaded, *, worker="host:1:1", stop=lambda: False):
-    """What a worker works with; its keeper's thread is not started."""
+def make_context(search, loaded, *, worker="host:1:1", stop=lambda: False):
+    """What a worker works with; the thread that renews leases is not started."""
     return WorkerContext(
         search=search,
         cache=TaskCache(loaded, torch.device("cpu")),
@@ -105,4 +106,4 @@ def curve_row(validation, **changes):
         "grad_norm": 1.0,
         "seconds": 0.1 * validation,
     }
-    return {**fields, **changes}
+    return Validation(**{**fields, **changes})

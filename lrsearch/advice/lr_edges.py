@@ -4,15 +4,16 @@ Learning rates are in torch's units, for the momentum and batch size of the reci
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lrsearch.catalog.domains import Range
 from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.plain_data import Fields
+from lrsearch.range_test.analysis import RangeTest
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.sampling_units import equivalence
 from lrsearch.space.search_space import SearchSpace, samples_of_step
-from lrsearch.user_input import is_number
 
 #: Nearer than this is near, in decades: about a factor of 2.
 NEAR = 1 / 3
@@ -42,27 +43,39 @@ class StabilityEdge:
     diverged: int
 
 
-def scale_of(recipe: Mapping[str, Any], space: SearchSpace) -> float:
+def scale_of(optimizer: Fields, samples: int | None, space: SearchSpace) -> float:
     """What makes learning rates comparable between recipes of one optimizer, as a multiple of lr.
 
-    Momentum and batch size matter where the space samples a momentum-equivalent lr; 1 elsewhere.
+    Momentum and `samples`, those of an optimizer step, matter where the space samples a
+    momentum-equivalent lr; 1 elsewhere. `optimizer` is as in a recipe.
     """
-    optimizer = recipe["optimizer"]
-    lr = space.optimizers.get(optimizer["name"], {}).get("lr")
-    if not isinstance(lr, Range) or lr.unit != "momentum_equivalent":
+    name = str(optimizer["name"])
+    lr = _searched_lr(name, space)
+    if lr is None or lr.unit != "momentum_equivalent":
         return 1.0
-    info = optimizer_info(optimizer["name"], "optimizer")
-    momentum = optimizer.get("momentum", info.default("momentum")) or 0.0
-    return equivalence(momentum, samples_of_step(recipe, None))
+    default = optimizer_info(name, "optimizer").default("momentum")
+    return equivalence(optimizer.get("momentum", default) or 0.0, samples)
 
 
-def range_edge(recipe: Mapping[str, Any], space: SearchSpace) -> RangeEdge | None:
+def _scale(recipe: Recipe, space: SearchSpace) -> float:
+    sizes = {"params": recipe.params, "batch_size": recipe.batch_size}
+    samples = samples_of_step({**sizes, "accumulate": recipe.accumulate}, None)
+    return scale_of(recipe.optimizer, samples, space)
+
+
+def _searched_lr(optimizer: str, space: SearchSpace) -> Range | None:
+    """The range of its lr; None where it has none."""
+    domain = space.optimizers.get(optimizer, {}).get("lr")
+    return domain if isinstance(domain, Range) else None
+
+
+def range_edge(recipe: Recipe, space: SearchSpace) -> RangeEdge | None:
     """The nearer end of the range that lr was searched in, if that is near or passed."""
-    name, lr = recipe["optimizer"]["name"], float(recipe["optimizer"]["lr"])
-    domain = space.optimizers.get(name, {}).get("lr")
-    if not isinstance(domain, Range):
+    name, lr = recipe.optimizer_name, recipe.lr
+    domain = _searched_lr(name, space)
+    if domain is None:
         return None
-    scale = scale_of(recipe, space) if domain.in_unit else 1.0
+    scale = _scale(recipe, space) if domain.in_unit else 1.0
     low, high = domain.low / scale, domain.high / scale
     margins = {"high": math.log10(high / lr), "low": math.log10(lr / low)}
     side = min(margins, key=lambda side: margins[side])
@@ -91,22 +104,22 @@ def _line(name: str, low: float, high: float, *, log: bool) -> str:
 
 
 def stability_edge(
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     space: SearchSpace,
-    trials: Sequence[tuple[Mapping[str, Any], bool]],
-    tested: Mapping[str, Any] | None = None,
+    trials: Sequence[tuple[Recipe, bool]],
+    tested: RangeTest | None = None,
 ) -> StabilityEdge | None:
     """Where recipes of this one's optimizer begin to diverge, if its lr is near that or above.
 
-    `trials` are the study's, each with whether it diverged. `tested` is the optimizer's range test
-    as stored; its edge counts where no trial says more: none diverged, and none trained above it.
+    `trials` are the study's, each with whether it diverged. The edge of `tested`, the optimizer's
+    range test, counts where no trial says more: none diverged, and none trained above it.
     """
-    name, lr = recipe["optimizer"]["name"], float(recipe["optimizer"]["lr"])
-    scale = scale_of(recipe, space)
+    lr = recipe.lr
+    scale = _scale(recipe, space)
     mine = [
-        (float(other["optimizer"]["lr"]) * scale_of(other, space) / scale, diverged)
+        (other.lr * _scale(other, space) / scale, diverged)
         for other, diverged in trials
-        if other["optimizer"]["name"] == name
+        if other.optimizer_name == recipe.optimizer_name
     ]
     edge = divergence_edge(mine)
     if edge is None:
@@ -137,18 +150,9 @@ def divergence_edge(trials: Iterable[tuple[float, bool]]) -> float | None:
     return edge
 
 
-def _tested_edge(
-    tested: Mapping[str, Any] | None, space: SearchSpace, scale: float
-) -> float | None:
+def _tested_edge(tested: RangeTest | None, space: SearchSpace, scale: float) -> float | None:
     """The edge that a range test read, at the momentum and batch size of `scale`."""
-    if tested is None or not isinstance(tested.get("edge"), Mapping):
+    if tested is None or tested.edge is None:
         return None
-    median = tested["edge"].get("median")
-    if not is_number(median):
-        return None
-    ramp = {
-        "optimizer": tested["optimizer"],
-        "params": {},
-        "batch_size": tested["batch_size"],
-    }
-    return float(median) * scale_of(ramp, space) / scale
+    own = scale_of(tested.optimizer, tested.batch_size, space)
+    return tested.edge.median * own / scale

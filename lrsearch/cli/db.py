@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import click
 
-from lrsearch import __version__
 from lrsearch.cli.listing import Group
 from lrsearch.cli.options import Command, announce, common, json_option, print_json
+from lrsearch.version import __version__
 
 
 @click.group(cls=Group)

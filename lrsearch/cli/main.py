@@ -5,10 +5,10 @@ import sys
 
 import click
 
-from lrsearch import __version__
 from lrsearch.cli import db, results, run, study, trial, worker
 from lrsearch.cli.listing import Group
 from lrsearch.errors import LrsearchError
+from lrsearch.version import __version__
 
 #: 128 + SIGINT, as shells report an interrupted command.
 INTERRUPTED = 130

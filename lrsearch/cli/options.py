@@ -39,9 +39,7 @@ def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """`--workers`, `--device` and `--fuse`, which become one argument, `resources`."""
 
     @functools.wraps(command)
-    def parsed(
-        *arguments: Any, workers: int | None, device: str, fuse: str, **options: Any
-    ) -> Any:
+    def parsed(*arguments: Any, workers: int | None, device: str, fuse: str, **options: Any) -> Any:
         from lrsearch.worker.resources import Resources
 
         resources = Resources.parse(workers=workers, device=device, fuse=fuse)
@@ -121,15 +119,21 @@ def say_loading() -> None:
 
 
 def checked_file(
-    file: Path, *, name: str | None = None, trials: int | None = None, device: str = "auto"
+    file: Path,
+    *,
+    name: str | None = None,
+    totals: Mapping[str, int] | None = None,
+    device: str = "auto",
 ) -> "Checked":
-    """The study of a file, whose task has trained one batch; `name` and `trials` replace its own.
+    """The study of a file, whose task has trained one batch.
+
+    `name` and `totals`, of the budget by its fields, replace the file's own.
 
     What needs no PyTorch is checked before that is loaded.
     """
     from lrsearch import preflight
 
-    spec = preflight.read_study_file(file, name=name, trials=trials)
+    spec = preflight.read_study_file(file, name=name, totals=totals)
     say_loading()
     return preflight.check_spec(spec, file, device=device)
 

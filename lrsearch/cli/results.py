@@ -23,10 +23,9 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
       lrsearch report digits --out digits-report
     """
     from lrsearch.report import files
-    from lrsearch.report.summary import reviewed
 
     study = open_stored_study(storage, name)
-    folder = files.write_files(study, reviewed(study), out)
+    _, folder = files.write_files(study, out)
     click.echo(f"report: {folder / 'report.html'}")
 
 

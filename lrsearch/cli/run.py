@@ -20,6 +20,7 @@ PREVIEWED = 12
 @click.command()
 @file_argument
 @options.resources_options
+@click.option("--runs", type=int, metavar="N", help="Budget in full trainings, all included.")
 @click.option("--trials", type=int, metavar="N", help="Trials in all, in place of the file's.")
 @options.new_name_option
 @options.report_option
@@ -28,6 +29,7 @@ PREVIEWED = 12
 def run(
     file: Path,
     resources: "Resources",
+    runs: int | None,
     trials: int | None,
     name: str | None,
     out: Path | None,
@@ -37,13 +39,15 @@ def run(
     """Search, confirm the best recipes with fresh seeds, and write a report.
 
     The command creates the study of FILE and prints its answer. The same command again goes on
-    where it was interrupted; a larger --trials adds trials.
+    where it was interrupted; a larger --runs or --trials adds to the budget.
 
     \b
     Example:
       lrsearch run studies/digits.yaml --workers 2
     """
-    checked = options.checked_file(file, name=name, trials=trials, device=resources.device)
+    given = {"runs": runs, "trials": trials}
+    totals = {field: total for field, total in given.items() if total is not None}
+    checked = options.checked_file(file, name=name, totals=totals, device=resources.device)
     from lrsearch.cli.terminal import Terminal
     from lrsearch.report import files
     from lrsearch.run_study import run_study
@@ -54,16 +58,16 @@ def run(
 
 
 def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
+    from lrsearch.report.documents import reviewed_document
     from lrsearch.report.text import answer
 
     assert outcome.folder is not None  # a report was asked for
     if as_json:
-        print_json({**outcome.summary, "report": str(outcome.folder / "report.html")})
+        document = reviewed_document(outcome.report)
+        print_json({**document, "report": str(outcome.folder / "report.html")})
         return
     click.echo(
-        answer.answer_text(
-            outcome.summary, outcome.plan, folder=outcome.folder, wall_seconds=outcome.wall_seconds
-        )
+        answer.answer_text(outcome.report, folder=outcome.folder, wall_seconds=outcome.wall_seconds)
     )
 
 

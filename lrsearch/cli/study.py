@@ -83,17 +83,17 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     """
     study = open_named_study(storage, name, quiet=as_json)
     checked = options.checked_file(file)
-    from lrsearch.report.summary import summarize
+    from lrsearch.report.documents import study_document
+    from lrsearch.report.load import load_report
     from lrsearch.report.text.origin import extension_text
     from lrsearch.run_study import extend as extend_it
-    from lrsearch.study.stored_study import StoredStudy
 
     done = extend_it(study, checked)
-    summary = summarize(StoredStudy.open(study.database, done.name))
+    report = load_report(study.database, done.name)
     if as_json:
-        print_json({**done.to_dict(), "budget": summary["budget"]})
+        print_json({**done.to_dict(), "budget": study_document(report)["budget"]})
     else:
-        click.echo(extension_text(done, summary, file))
+        click.echo(extension_text(done, report.budget, file))
 
 
 @study.command(name="list")
@@ -106,24 +106,19 @@ def list_studies(as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study list --json
     """
-    from lrsearch.report.summary import summarize
-    from lrsearch.storage import studies
+    from lrsearch.report.documents import study_document
+    from lrsearch.report.load import reports
+    from lrsearch.report.text.answer import study_line
     from lrsearch.study.prepare_database import open_database
-    from lrsearch.study.stored_study import StoredStudy
 
     database = open_database(storage)
     announce(database, quiet=as_json)
-    with database.read() as connection:
-        records = studies.everything(connection)
-    found = [summarize(StoredStudy(database, record)) for record in records]
+    found = reports(database)
     if as_json:
-        print_json(found)
+        print_json([study_document(report) for report in found])
         return
-    for item in found:
-        best = "-" if item["best"] is None else f"{item['best']['value']:.4g}"
-        ended = sum(item["counts"].values()) - item["counts"]["running"]
-        metric = item["objective"]["metric"]
-        click.echo(f"{item['name']}  {item['state']}  {ended} trials  best {metric} {best}")
+    for report in found:
+        click.echo(study_line(report))
 
 
 @study.command()
@@ -137,14 +132,15 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch study show digits --json
     """
-    from lrsearch.report.summary import reviewed
+    from lrsearch.report.documents import reviewed_document
+    from lrsearch.report.load import report_of
     from lrsearch.report.text import answer
 
-    summary = reviewed(open_stored_study(storage, name, quiet=as_json))
+    report = report_of(open_stored_study(storage, name, quiet=as_json))
     if as_json:
-        print_json(summary)
+        print_json(reviewed_document(report))
     else:
-        click.echo(answer.study_text(summary))
+        click.echo(answer.study_text(report))
 
 
 @study.command()

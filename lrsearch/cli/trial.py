@@ -40,13 +40,13 @@ def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch trial show digits 3
     """
-    from lrsearch.report.one_trial import details
+    from lrsearch.report.one_trial import details, details_document
     from lrsearch.report.text.trial import details_text
 
     study = open_stored_study(storage, name, quiet=as_json)
     found = details(study, number)
     if as_json:
-        print_json(found)
+        print_json(details_document(found))
     else:
         click.echo(details_text(name, found))
 

@@ -91,10 +91,11 @@ def confirm(
     options.at_least_one({"--candidates": candidates, "--runs": runs})
     options.say_loading()
     from lrsearch import run_study
+    from lrsearch.report.documents import confirmed_documents
     from lrsearch.report.text import answer
 
     study = open_named_study(storage, name, quiet=as_json)
-    summary = run_study.confirm(
+    report = run_study.confirm(
         study,
         resources,
         candidates=candidates,
@@ -103,9 +104,9 @@ def confirm(
         progress=run_study.ProgressBar(),
     )
     if as_json:
-        print_json(summary["confirmed"])
+        print_json(confirmed_documents(report))
     else:
-        click.echo(answer.recipe_text(summary))
+        click.echo(answer.recipe_text(report))
 
 
 @click.command()

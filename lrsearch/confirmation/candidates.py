@@ -4,20 +4,20 @@ A trial's own value is the best of its validations, and so partly luck; a mean o
 validations is less so.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
-from typing import Any
 
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import objective_value
+from lrsearch.trial.curve import Validation
 
 #: Validations that are averaged.
 SMOOTHED_OVER = 3
 
 
-def smoothed_score(rows: Sequence[Mapping[str, Any]], spec: StudySpec) -> float | None:
+def smoothed_score(rows: Sequence[Validation], spec: StudySpec) -> float | None:
     """The objective, smoothed over neighbouring validations; None if none is finite.
 
     It is the best moving mean of three, or the mean of the last three where the objective is that
@@ -41,7 +41,7 @@ class Candidate:
     number: int
     #: Its own; it stands for the score where no validation was recorded.
     value: float
-    rows: Sequence[Mapping[str, Any]]
+    rows: Sequence[Validation]
 
 
 def ranked(trials: Sequence[Candidate], spec: StudySpec) -> list[int]:

@@ -9,8 +9,19 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
+from lrsearch.confirmation.runs import (
+    BASELINE,
+    CANDIDATE,
+    CHOOSE,
+    REPORT,
+    RIVAL,
+    TEST,
+    TEST_FOLLOWS,
+    WINNER,
+    PlannedRun,
+    Run,
+)
 from lrsearch.confirmation.statistics import CONFIDENCE, LEAST_PAIRS, interval, pairs
 
 #: Share of the runs that choose; the rest report. 18 of 30 choosing and 12 reporting gave 94-95 %
@@ -30,14 +41,7 @@ LEAST_WITH_TEST = 3
 #: A leader that is ahead of every rival with this confidence, on so many seeds, is not tried on.
 CLEAR_CONFIDENCE, CLEAR_SEEDS = 0.99, 4
 
-CHOOSE, REPORT, TEST = "choose", "report", "test"
-CANDIDATE, WINNER, RIVAL, BASELINE = "candidate", "winner", "rival", "baseline"
-#: In `test` of the reporting runs of a task that has a test set: its run is still to follow.
-TEST_FOLLOWS = {"follows": True}
-
-Row = dict[str, Any]
 Losses = Mapping[int, float | None]
-Run = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +121,13 @@ def _cost(rounds: Sequence[Round]) -> int:
     )
 
 
-def next_runs(setting: Setting, candidates: Sequence[int], runs: Sequence[Run]) -> list[Row]:
+def next_runs(setting: Setting, candidates: Sequence[int], runs: Sequence[Run]) -> list[PlannedRun]:
     """The runs that choose or report which are due, once all of `runs` have ended.
 
     `candidates` are trials by number, the best first; they matter before the first run alone.
     None are due when the winner has been reported, or every candidate has failed a seed.
     """
-    if any(run["round"] != CHOOSE for run in runs) or not (runs or candidates):
+    if any(run.round != CHOOSE for run in runs) or not (runs or candidates):
         return []
     rounds, left = setting.shape.rounds, setting.runs - len(runs)
     if not runs:
@@ -133,7 +137,7 @@ def next_runs(setting: Setting, candidates: Sequence[int], runs: Sequence[Run]) 
     standing = standings(runs, minimize=setting.minimize)
     if not standing:
         return []
-    used = 1 + max(run["seed"] for run in runs) - setting.first_seed
+    used = 1 + max(run.seed for run in runs) - setting.first_seed
     seeds = len(next(iter(standing.values())))
     following = next((each for each in rounds if each.seeds > used), None)
     # Where all who were further on have failed, the best of those they had beaten is taken.
@@ -156,9 +160,9 @@ def losses_of(
     """Loss by seed of a trial's runs in some rounds; None where one gave no value."""
     sign = 1.0 if minimize else -1.0
     return {
-        run["seed"]: None if run["value"] is None else sign * run["value"]
+        run.seed: None if run.value is None else sign * run.value
         for run in runs
-        if run["round"] in rounds and run["number"] == number
+        if run.round in rounds and run.number == number
     }
 
 
@@ -167,7 +171,7 @@ def standings(runs: Sequence[Run], *, minimize: bool) -> dict[int, dict[int, flo
 
     One that failed a seed is out. Of equal means the one comes first that the search ranked first.
     """
-    numbers = dict.fromkeys(run["number"] for run in runs if run["round"] == CHOOSE)
+    numbers = dict.fromkeys(run.number for run in runs if run.round == CHOOSE)
     every = {number: losses_of(runs, number, minimize=minimize) for number in numbers}
     scored: dict[int, dict[int, float]] = {}
     for number, losses in every.items():
@@ -222,11 +226,11 @@ def _leads(standing: Mapping[int, Losses], confidence: float) -> list[tuple[floa
     ]
 
 
-def _choosing(setting: Setting, numbers: Sequence[int], first: int, end: int) -> list[Row]:
+def _choosing(setting: Setting, numbers: Sequence[int], first: int, end: int) -> list[PlannedRun]:
     # Seed by seed: candidates are compared on the same data order and initial weights, and those
     # of a seed train together where trials do.
     return [
-        {"round": CHOOSE, "role": CANDIDATE, "number": number, "seed": setting.first_seed + seed}
+        PlannedRun(round=CHOOSE, role=CANDIDATE, number=number, seed=setting.first_seed + seed)
         for seed in range(first, end)
         for number in numbers
     ]
@@ -234,7 +238,7 @@ def _choosing(setting: Setting, numbers: Sequence[int], first: int, end: int) ->
 
 def _reporting(
     setting: Setting, finalists: Sequence[int], used: int, left: int, most: int | None = None
-) -> list[Row]:
+) -> list[PlannedRun]:
     """The finalists and the baseline on the seeds after the first `used`, `most` at most.
 
     `left` runs are left, for the test set as well.
@@ -254,9 +258,9 @@ def _reporting(
         if rival is not None:
             roles[RIVAL] = rival
     seeds = min(report // shares, most or report)
-    follows = {"test": TEST_FOLLOWS} if setting.tests and left > report else {}
+    test = TEST_FOLLOWS if setting.tests and left > report else None
     return [
-        {"round": REPORT, "role": role, "number": roles[role], "seed": seed, **follows}
+        PlannedRun(round=REPORT, role=role, number=roles[role], seed=seed, test=test)
         for seed in range(setting.first_seed + used, setting.first_seed + used + seeds)
         for role in (WINNER, RIVAL, BASELINE)
         if role in roles
@@ -265,13 +269,13 @@ def _reporting(
 
 def test_is_due(runs: Sequence[Run]) -> bool:
     """Whether the runs that report say that one for the test set follows, and it is not there."""
-    follows = any(run["round"] == REPORT and run["test"] == TEST_FOLLOWS for run in runs)
-    return follows and not any(run["round"] == TEST for run in runs)
+    follows = any(run.round == REPORT and run.test == TEST_FOLLOWS for run in runs)
+    return follows and not any(run.round == TEST for run in runs)
 
 
-def run_for_test(runs: Sequence[Run], recommended: int | None) -> list[Row]:
+def run_for_test(runs: Sequence[Run], recommended: int | None) -> list[PlannedRun]:
     """The run that the test set is used for, if it is due: of the recommended, on a fresh seed."""
     if recommended is None or not test_is_due(runs):
         return []
-    seed = 1 + max(run["seed"] for run in runs if run["round"] == REPORT)
-    return [{"round": TEST, "role": WINNER, "number": recommended, "seed": seed}]
+    seed = 1 + max(run.seed for run in runs if run.round == REPORT)
+    return [PlannedRun(round=TEST, role=WINNER, number=recommended, seed=seed)]

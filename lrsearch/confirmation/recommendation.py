@@ -1,26 +1,18 @@
 """What confirmation runs say: means, ties, and which recipe is recommended, in one phrase why.
 
-Only runs that report are averaged; those that chose are the winner's lucky ones.
+Means are of the runs that report alone. The runs that choose are left out of them: they favour
+whoever won the choice.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import sqrt
 from statistics import fmean, stdev
-from typing import Any
 
-from lrsearch.confirmation.plan import (
-    BASELINE,
-    CHOOSE,
-    REPORT,
-    RIVAL,
-    TEST,
-    WINNER,
-    Row,
-    Run,
-    losses_of,
-    standings,
-)
+from lrsearch.confirmation.basins import Trial, basins_of
+from lrsearch.confirmation.confirmed import Confirmed, Optimism, Reasons, RunnerUp
+from lrsearch.confirmation.plan import losses_of, standings
+from lrsearch.confirmation.runs import BASELINE, CHOOSE, REPORT, RIVAL, TEST, WINNER, Run
 from lrsearch.confirmation.statistics import (
     Difference,
     Verdict,
@@ -31,109 +23,105 @@ from lrsearch.confirmation.statistics import (
 )
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import states
+from lrsearch.trial.states import TrialState
 
 #: A tied recipe is cheaper if it takes at most this share of the other's time: the time of a run
 #: itself differs by a few per cent.
 CHEAPER = 0.9
 
-Entry = dict[str, Any]
 
-
-def summary(
-    runs: Sequence[Run],
-    trials: Mapping[int, Mapping[str, Any]],
-    spec: StudySpec,
-    basins: Mapping[int, float | None] | None = None,
-) -> list[Entry]:
+def summary(runs: Sequence[Run], trials: Iterable[Trial], spec: StudySpec) -> tuple[Confirmed, ...]:
     """The confirmed recipes, the recommended one first; empty until all runs that report ended.
 
-    `trials` are the rows of the search by number, `basins` decades of learning rates by number.
+    `trials` are those of the search.
     """
-    reported = [run for run in runs if run["round"] == REPORT]
-    if not reported or any(run["state"] in states.OPEN for run in reported):
-        return []
+    by_number = {trial.number: trial for trial in trials if trial.number is not None}
+    return judged(runs, by_number, spec, basins_of(runs, by_number, spec))
+
+
+def judged(
+    runs: Sequence[Run],
+    trials: Mapping[int, Trial],
+    spec: StudySpec,
+    basins: Mapping[int, float | None],
+) -> tuple[Confirmed, ...]:
+    """The same with trials, and the decades of learning rate around them, by their numbers."""
+    reported = [run for run in runs if run.round == REPORT]
+    if not reported or any(run.state in states.OPEN for run in reported):
+        return ()
     entries = {
         role: entry
         for role in (WINNER, RIVAL, BASELINE)
-        if (entry := _entry(role, reported, trials, spec, basins or {})) is not None
+        if (entry := _entry(role, reported, trials, spec, basins)) is not None
     }
     if not entries:
-        return []
+        return ()
     first, why = _recommended(entries, runs, spec)
-    others = [entry for entry in entries.values() if entry is not first]
-    for entry in others:
-        beside = _beside(entry, first)
-        entry["difference"] = None if beside is None else asdict(beside)
-        entry["tied"] = _verdict(beside, spec) == "tied"
+    others = [_beside_first(entry, first, spec) for entry in entries.values() if entry is not first]
     runner_up = _runner_up(first, others, runs, spec)
-    compared = others if runner_up is None else [*others, runner_up]
-    tied_with = dict.fromkeys(entry["trial"] for entry in compared if entry["tied"])
-    first |= {"tied": bool(tied_with), "tied_with": list(tied_with)}
-    first |= {"why": why, "runner_up": runner_up}
-    first["test"] = next((run["test"] for run in runs if run["round"] == TEST), None)
-    return [first, *others]
+    compared: list[Confirmed | RunnerUp] = [*others]
+    if runner_up is not None:
+        compared.append(runner_up)
+    tied_with = tuple(dict.fromkeys(entry.trial for entry in compared if entry.tied))
+    test = next((run.test for run in runs if run.round == TEST), None)
+    reasons = Reasons(why=why, tied_with=tied_with, runner_up=runner_up, test=test)
+    return (replace(first, tied=bool(tied_with), reasons=reasons), *others)
 
 
 def _entry(
     role: str,
     reported: Sequence[Run],
-    trials: Mapping[int, Mapping[str, Any]],
+    trials: Mapping[int, Trial],
     spec: StudySpec,
     basins: Mapping[int, float | None],
-) -> Entry | None:
+) -> Confirmed | None:
     """The means of one role's runs; None if none of them gave a value."""
-    mine = [run for run in reported if run["role"] == role]
-    scored = [run for run in mine if run["value"] is not None]
+    mine = [run for run in reported if run.role == role]
+    scored = [(run, run.value) for run in mine if run.value is not None]
     if not scored:
         return None
-    number = mine[0]["number"]
-    values = [run["value"] for run in scored]
-    ci95 = interval(values)
-    return {
-        "trial": number,
-        "mean": fmean(values),
-        "ci95": None if ci95 is None else list(ci95),
-        "n": len(values),
-        "tied": False,
-        "recipe": trials[number]["recipe"],
-        "role": role,
-        "values": values,
-        "seeds": [run["seed"] for run in scored],
-        "failed": len(mine) - len(scored),
-        "metrics": _mean_metrics(scored),
-        "epochs": fmean(run["epochs"] for run in scored),
-        "seconds": fmean(run["seconds"] for run in scored),
-        "basin": basins.get(number),
-        "optimism": _optimism(trials[number], fmean(values), spec),
-    }
+    trial = trials[mine[0].number]
+    values = tuple(value for _, value in scored)
+    return Confirmed(
+        trial=mine[0].number,
+        role=role,
+        mean=fmean(values),
+        ci95=interval(values),
+        failed=len(mine) - len(scored),
+        values=values,
+        seeds=tuple(run.seed for run, _ in scored),
+        metrics=_mean_metrics([run for run, _ in scored]),
+        recipe=trial.recipe or {},
+        epochs=fmean(run.epochs for run, _ in scored),
+        seconds=fmean(run.seconds for run, _ in scored),
+        basin=basins.get(mine[0].number),
+        optimism=_optimism(trial, fmean(values), spec),
+    )
 
 
 def _mean_metrics(runs: Sequence[Run]) -> dict[str, float]:
-    scored = [run["metrics"] for run in runs if run["metrics"]]
-    names = scored[0] if scored else {}
-    return {
-        name: fmean(metrics[name] for metrics in scored)
-        for name in names
-        if all(metrics[name] is not None for metrics in scored)
-    }
+    """Of the metrics that every run has."""
+    scored = [run.metrics for run in runs if run.metrics]
+    means = {}
+    for name in scored[0] if scored else ():
+        values = [metrics[name] for metrics in scored]
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            means[name] = fmean(known)
+    return means
 
 
-def _optimism(trial: Mapping[str, Any], mean: float, spec: StudySpec) -> Row | None:
-    """How much better the search's own value was than the mean; None for one cut short."""
-    value = trial["value"]
-    if value is None or trial["state"] != "complete":
+def _optimism(trial: Trial, mean: float, spec: StudySpec) -> Optimism | None:
+    if trial.value is None or trial.state != TrialState.COMPLETE:
         return None
-    gap = spec.objective.loss(mean) - spec.objective.loss(value)
-    return {"search": value, "gap": gap, "percent": 100 * gap / abs(mean) if mean else None}
+    gap = spec.objective.loss(mean) - spec.objective.loss(trial.value)
+    percent = 100 * gap / abs(mean) if mean else None
+    return Optimism(search=trial.value, gap=gap, percent=percent)
 
 
-def _scores(entry: Entry) -> dict[int, float | None]:
-    return dict(zip(entry["seeds"], entry["values"], strict=True))
-
-
-def _beside(entry: Entry, other: Entry) -> Difference | None:
-    """Values of the first less the second's, on their common seeds."""
-    return difference(_scores(entry), _scores(other))
+def _beside_first(entry: Confirmed, first: Confirmed, spec: StudySpec) -> Confirmed:
+    beside = difference(entry.scores, first.scores)
+    return replace(entry, difference=beside, tied=_verdict(beside, spec) == "tied")
 
 
 def _verdict(found: Difference | None, spec: StudySpec) -> Verdict:
@@ -146,43 +134,42 @@ def _verdict(found: Difference | None, spec: StudySpec) -> Verdict:
 
 
 def _recommended(
-    entries: Mapping[str, Entry], runs: Sequence[Run], spec: StudySpec
-) -> tuple[Entry, str]:
+    entries: Mapping[str, Confirmed], runs: Sequence[Run], spec: StudySpec
+) -> tuple[Confirmed, str]:
     """The winner of the choice, unless fresh seeds or robustness speak for another; and why.
 
     Of the finalists, as in the choice, one that failed more seeds than the other is out.
     """
     finalists = [entry for role, entry in entries.items() if role != BASELINE]
-    lead = min(finalists or entries.values(), key=lambda entry: int(entry["failed"]))
-    others = [entry for entry in entries.values() if entry["failed"] <= lead["failed"]]
-    others.remove(lead)
-    verdicts = {entry["role"]: _verdict(_beside(entry, lead), spec) for entry in others}
-    better = [entry for entry in others if verdicts[entry["role"]] == "better"]
+    lead = min(finalists or entries.values(), key=lambda entry: entry.failed)
+    others = [e for e in entries.values() if e.failed <= lead.failed and e is not lead]
+    verdicts = {e.role: _verdict(difference(e.scores, lead.scores), spec) for e in others}
+    better = [entry for entry in others if verdicts[entry.role] == "better"]
     if better:
-        best = min(better, key=lambda entry: spec.objective.loss(entry["mean"]))
-        return best, f"better than trial {lead['trial']} on fresh seeds"
-    led = next(run for run in runs if run["round"] == REPORT and run["role"] == WINNER)
-    if lead["trial"] != led["number"]:
-        return lead, f"trial {led['number']}, which led the choice, failed on fresh seeds"
-    rival = next((entry for entry in others if entry["role"] == RIVAL), None)
+        best = min(better, key=lambda entry: spec.objective.loss(entry.mean))
+        return best, f"better than trial {lead.trial} on fresh seeds"
+    led = next(run for run in runs if run.round == REPORT and run.role == WINNER)
+    if lead.trial != led.number:
+        return lead, f"trial {led.number}, which led the choice, failed on fresh seeds"
+    rival = next((entry for entry in others if entry.role == RIVAL), None)
     if rival is None:
-        return lead, _why_alone(lead, runs)
+        return lead, _why_alone(runs)
     if verdicts[RIVAL] == "worse":
-        return lead, f"better than trial {rival['trial']}, the runner-up, on fresh seeds"
+        return lead, f"better than trial {rival.trial}, the runner-up, on fresh seeds"
     preferred = _preferred(lead, rival) if _is_near(lead, rival, runs, spec) else None
     if preferred is not None:
         return preferred
-    return lead, f"tied with trial {rival['trial']}, and ahead of it on the seeds that chose"
+    return lead, f"tied with trial {rival.trial}, and ahead of it on the seeds that chose"
 
 
-def _why_alone(lead: Entry, runs: Sequence[Run]) -> str:
-    candidates = len({run["number"] for run in runs if run["round"] == CHOOSE})
+def _why_alone(runs: Sequence[Run]) -> str:
+    candidates = len({run.number for run in runs if run.round == CHOOSE})
     if candidates < 2:
         return "the search's best; too few runs to compare it with others"
     return f"the best of {candidates} candidates on the seeds that chose"
 
 
-def _is_near(lead: Entry, rival: Entry, runs: Sequence[Run], spec: StudySpec) -> bool:
+def _is_near(lead: Confirmed, rival: Confirmed, runs: Sequence[Run], spec: StudySpec) -> bool:
     """Whether the seeds that chose put them within the tolerance, or one standard error.
 
     The rule of one standard error is Breiman's (1984). Taking the more robust of any two that are
@@ -190,59 +177,56 @@ def _is_near(lead: Entry, rival: Entry, runs: Sequence[Run], spec: StudySpec) ->
     with this rule); as the seeds that report have no part in it, it leaves the mean unbiased.
     """
     minimize = spec.objective.direction == "minimize"
-    mine, theirs = (losses_of(runs, e["trial"], minimize=minimize) for e in (lead, rival))
+    mine, theirs = (losses_of(runs, entry.trial, minimize=minimize) for entry in (lead, rival))
     behind = list(pairs(theirs, mine).values())
     if len(behind) < 2:
         return False
     return fmean(behind) <= max(spec.tolerance, stdev(behind) / sqrt(len(behind)))
 
 
-def _preferred(lead: Entry, rival: Entry) -> tuple[Entry, str] | None:
+def _preferred(lead: Confirmed, rival: Confirmed) -> tuple[Confirmed, str] | None:
     """The one of two equals that is more robust, else the cheaper; None if neither is."""
     for mine, other in ((lead, rival), (rival, lead)):
-        wide, narrow = mine["basin"], other["basin"]
-        if wide is not None and narrow is not None and wide > narrow:
+        if mine.basin is not None and other.basin is not None and mine.basin > other.basin:
             return mine, (
-                f"tied with trial {other['trial']}, and good over a wider range of learning "
-                f"rates ({wide:g} against {narrow:g} decades)"
+                f"tied with trial {other.trial}, and good over a wider range of learning "
+                f"rates ({mine.basin:g} against {other.basin:g} decades)"
             )
     for mine, other in ((lead, rival), (rival, lead)):
-        if mine["seconds"] <= CHEAPER * other["seconds"]:
+        if mine.seconds <= CHEAPER * other.seconds:
             return mine, (
-                f"tied with trial {other['trial']}, and cheaper ({mine['seconds']:.3g} against "
-                f"{other['seconds']:.3g} s a run)"
+                f"tied with trial {other.trial}, and cheaper ({mine.seconds:.3g} against "
+                f"{other.seconds:.3g} s a run)"
             )
     return None
 
 
 def _runner_up(
-    first: Entry, others: Sequence[Entry], runs: Sequence[Run], spec: StudySpec
-) -> Row | None:
+    first: Confirmed, others: Sequence[Confirmed], runs: Sequence[Run], spec: StudySpec
+) -> RunnerUp | None:
     """How the recommended compares with the next: on fresh seeds, else on those that chose.
 
     Seeds that chose favour their winner, so a tie there is one, and a lead may be luck.
     """
-    finalist = next((entry for entry in others if entry["role"] != BASELINE), None)
+    finalist = next((entry for entry in others if entry.role != BASELINE), None)
     if finalist is not None:
         return _on_fresh_seeds(finalist)
     minimize = spec.objective.direction == "minimize"
     standing = standings(runs, minimize=minimize)
-    rival = next((number for number in standing if number != first["trial"]), None)
-    reported = next((entry for entry in others if entry["trial"] == rival), None)
+    rival = next((number for number in standing if number != first.trial), None)
+    reported = next((entry for entry in others if entry.trial == rival), None)
     if reported is not None:  # the baseline
         return _on_fresh_seeds(reported)
-    if rival is None or first["trial"] not in standing:
+    if rival is None or first.trial not in standing:
         return None
-    losses = difference(standing[rival], standing[first["trial"]])
-    shown = losses if minimize or losses is None else -losses
-    return {
-        "trial": rival,
-        "round": CHOOSE,
-        "tied": verdict(losses, spec.tolerance) == "tied",
-        "difference": None if shown is None else asdict(shown),
-    }
+    losses = difference(standing[rival], standing[first.trial])
+    return RunnerUp(
+        trial=rival,
+        round=CHOOSE,
+        tied=verdict(losses, spec.tolerance) == "tied",
+        difference=losses if minimize or losses is None else -losses,
+    )
 
 
-def _on_fresh_seeds(entry: Entry) -> Row:
-    shown = {name: entry[name] for name in ("trial", "tied", "difference")}
-    return {**shown, "round": REPORT}
+def _on_fresh_seeds(entry: Confirmed) -> RunnerUp:
+    return RunnerUp(trial=entry.trial, round=REPORT, tied=entry.tied, difference=entry.difference)

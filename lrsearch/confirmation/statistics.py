@@ -1,8 +1,10 @@
 """Means over seeds, and differences between recipes on the same seeds: pure functions."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -35,29 +37,78 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[f
     """The two-sided t-interval of the mean; None for fewer than two values."""
     if len(values) < 2:
         return None
-    from scipy.stats import t
-
-    quantile = float(t.ppf((1 + confidence) / 2, len(values) - 1))
-    half = quantile * stdev(values) / math.sqrt(len(values))
+    half = t_quantile(confidence, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
+
+
+@cache
+def t_quantile(confidence: float, degrees: int) -> float:
+    """The t that holds the share `confidence` of Student's distribution between -t and t.
+
+    `degrees` of freedom are at least 1. It is solved for by bisection in the angle atan(t /
+    sqrt(degrees)), of which the share is a finite sum (Abramowitz and Stegun 1972, 26.7.3 and
+    26.7.4). The tests compare it with scipy, whose import takes longer than all else that `lrsearch
+    study show` does.
+    """
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        if _t_share(middle, degrees) < confidence:
+            low = middle
+        else:
+            high = middle
+    return math.tan(high) * math.sqrt(degrees)
+
+
+def _t_share(angle: float, degrees: int) -> float:
+    """The share of Student's distribution within the t of this angle to both sides."""
+    odd = degrees % 2
+    square = math.cos(angle) ** 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if degrees > 1 else 0.0
+    for j in range(2 if odd else 1, degrees - 2, 2):
+        term *= square * j / (j + 1)
+        total += term
+    share = math.sin(angle) * total
+    return 2 / math.pi * (angle + share) if odd else share
 
 
 def signed_rank(differences: Sequence[float]) -> float | None:
     """Wilcoxon's two-sided p that differences are as often above 0 as below; None for too few.
 
-    Of equal values throughout it is 1. It is exact, but where differences are equal or 0: there it
-    is the normal approximation (scipy's exact way takes 0.8 s), and the ranks of zeros are shared
-    between the signs.
+    If all differences are 0 it is 1. If all sizes differ and none is 0 it is exact. Else it is the
+    normal approximation with the correction for ties, and zeros count half to each sign.
     """
     if len(differences) < LEAST_PAIRS:
         return None
     if not any(differences):
         return 1.0
-    from scipy.stats import wilcoxon
+    sizes = Counter(abs(value) for value in differences)
+    ranks: dict[float, float] = {}
+    below = 0
+    for size in sorted(sizes):
+        ranks[size] = below + (sizes[size] + 1) / 2
+        below += sizes[size]
+    above = (
+        sum(ranks[value] for value in differences if value > 0) + ranks.get(0, 0.0) * sizes[0] / 2
+    )
+    if len(sizes) == len(differences) and not sizes[0.0]:
+        return _exact_p(len(differences), round(above))
+    return _normal_p(len(differences), above, list(sizes.values()))
 
-    sizes = {abs(value) for value in differences}
-    method = "exact" if len(sizes) == len(differences) and 0 not in sizes else "asymptotic"
-    return float(wilcoxon(differences, zero_method="zsplit", method=method).pvalue)
+
+def _exact_p(n: int, above: int) -> float:
+    """Twice the chance that the ranks 1 to n with random signs sum so far out as `above`."""
+    counts = [1] + [0] * (n * (n + 1) // 2)  # by the sum of the positive ranks
+    for rank in range(1, n + 1):
+        for total in range(len(counts) - 1, rank - 1, -1):
+            counts[total] += counts[total - rank]
+    least = min(above, len(counts) - 1 - above)
+    return min(1.0, 2.0 * sum(counts[: least + 1]) / 2.0**n)
+
+
+def _normal_p(n: int, above: float, ties: Sequence[int]) -> float:
+    variance = n * (n + 1) * (2 * n + 1) / 24 - sum(tie**3 - tie for tie in ties) / 48
+    return math.erfc(abs(above - n * (n + 1) / 4) / math.sqrt(2 * variance))
 
 
 def pairs(mine: Mapping[int, float | None], others: Mapping[int, float | None]) -> dict[int, float]:

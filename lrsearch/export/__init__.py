@@ -4,7 +4,6 @@ It may import `spec`, `recipe`, `trial`, `catalog` and below, never `storage` or
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.export import json_file, torch_script, yaml_file
@@ -41,7 +40,7 @@ def export(
     steps_per_epoch: int,
     value: float | None,
     metric: str,
-    versions: Mapping[str, Any],
+    versions: Mapping[str, str],
     validate_every: ValidateEvery | None = None,
     rungs: Sequence[float] = (),
 ) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lrsearch.spec.parts import ValidateEvery
 
@@ -17,7 +16,7 @@ class Origin:
     value: float | None
     metric: str
     #: Package to version, of what trained the study.
-    versions: Mapping[str, Any]
+    versions: Mapping[str, str]
     validate_every: ValidateEvery
     #: Where trials were judged, as fractions of the horizon.
     rungs: Sequence[float] = ()

@@ -1,10 +1,11 @@
 """Python source for plain values."""
 
 import json
-from typing import Any
+
+from lrsearch.plain_data import Unchecked
 
 
-def literal(value: Any) -> str:
+def literal(value: Unchecked) -> str:
     """Python source for a plain value, with the quotes that formatters prefer."""
     if isinstance(value, str):
         return repr(value) if '"' in value else json.dumps(value, ensure_ascii=False)

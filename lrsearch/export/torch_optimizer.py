@@ -1,15 +1,13 @@
 """The source that makes a recipe's optimizer from a model."""
 
 import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.export.source import literal
+from lrsearch.plain_data import Fields
 from lrsearch.recipe.build_optimizer import optimizer_arguments
-from lrsearch.recipe.recipe import without_fused
+from lrsearch.recipe.recipe import Recipe, without_fused
 
 _TRAINED = "parameters = [p for p in model.parameters() if p.requires_grad]"
 
@@ -29,18 +27,19 @@ class OptimizerCode:
     switches: bool = False
 
 
-def optimizer_code(optimizer: Mapping[str, Any]) -> OptimizerCode:
+def optimizer_code(recipe: Recipe) -> OptimizerCode:
     """The lines that `build_optimizer` stands for, for this one recipe."""
-    if optimizer["name"] == "muon":
+    optimizer = recipe.optimizer
+    if recipe.optimizer_name == "muon":
         return _muon(optimizer)
-    info = optimizer_info(optimizer["name"], "optimizer")
+    info = optimizer_info(recipe.optimizer_name, "optimizer")
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
     module = info.path.rpartition(".")[0]
     return OptimizerCode(
         before=(_TRAINED, *(_split("parameters") if exclude else ())),
         call=info.path,
         positional=("groups" if exclude else "parameters",),
-        arguments=(*_keywords(optimizer_arguments(without_fused(optimizer))), *_fused(optimizer)),
+        arguments=(*_keywords(optimizer_arguments(without_fused(optimizer))), *_fused(recipe)),
         imports=() if info.builtin else (f"import {module}",),
         switches=info.switches,
     )
@@ -56,22 +55,22 @@ def _split(parameters: str) -> tuple[str, ...]:
     )
 
 
-def _keywords(arguments: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+def _keywords(arguments: Fields) -> tuple[tuple[str, str], ...]:
     return tuple((key, literal(value)) for key, value in arguments.items() if key != "lr")
 
 
-def _fused(optimizer: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    if not optimizer.get("fused"):
+def _fused(recipe: Recipe) -> tuple[tuple[str, str], ...]:
+    if not recipe.optimizer.get("fused"):
         return ()
-    everywhere = "cuda" in optimizer_info(optimizer["name"], "optimizer").fused
+    everywhere = "cuda" in optimizer_info(recipe.optimizer_name, "optimizer").fused
     return (("fused", "True" if everywhere else 'parameters[0].device.type == "cpu"'),)
 
 
-def _muon(optimizer: Mapping[str, Any]) -> OptimizerCode:
+def _muon(optimizer: Fields) -> OptimizerCode:
     from lrsearch.recipe.muon import MuonWithAdamW
 
-    defaults = OPTIMIZERS["muon"].defaults
-    given = {**optimizer_arguments({**defaults, **optimizer})}
+    muon = optimizer_info("muon", "optimizer")
+    given = optimizer_arguments({**muon.defaults, **optimizer})
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
     groups = _split("others") if exclude else ('groups = [{"params": others}] if others else []',)
     return OptimizerCode(

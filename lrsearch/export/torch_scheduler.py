@@ -1,13 +1,13 @@
 """The source of the call that makes a recipe's scheduler."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.export.source import literal
+from lrsearch.plain_data import Unchecked
 from lrsearch.recipe import schedule_shapes
 from lrsearch.recipe.recipe import Recipe
 
@@ -27,91 +27,98 @@ class SchedulerCode:
     helpers: tuple[str, ...] = ()
 
 
-def _constant(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _constant(recipe: Recipe) -> SchedulerCode:
     return SchedulerCode(torch_class="ConstantLR", arguments={"factor": "1.0"})
 
 
-def _step(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
-    size = f"max(1, round({fields['step_size']!r} * steps))"
-    arguments = {"step_size": size, "gamma": repr(fields["gamma"])}
+def _step(recipe: Recipe, *, step_size: float, gamma: float) -> SchedulerCode:
+    size = f"max(1, round({step_size!r} * steps))"
+    arguments = {"step_size": size, "gamma": repr(gamma)}
     return SchedulerCode(torch_class="StepLR", arguments=arguments)
 
 
-def _multistep(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _multistep(recipe: Recipe, *, milestones: Sequence[float], gamma: float) -> SchedulerCode:
     return SchedulerCode(
         torch_class="MultiStepLR",
         arguments={
             "milestones": "[round(fraction * steps) for fraction in fractions]",
-            "gamma": repr(fields["gamma"]),
+            "gamma": repr(gamma),
         },
-        before=(f"fractions = {list(fields['milestones'])!r}",),
+        before=(f"fractions = {list(milestones)!r}",),
     )
 
 
-def _exponential(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
-    gamma = f"{fields['final']!r} ** (1 / steps)"
+def _exponential(recipe: Recipe, *, final: float) -> SchedulerCode:
+    gamma = f"{final!r} ** (1 / steps)"
     return SchedulerCode(torch_class="ExponentialLR", arguments={"gamma": gamma})
 
 
-def _cosine(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
-    eta_min = f"{fields['eta_min']!r} * LR" if fields["eta_min"] else "0.0"
-    arguments = {"T_max": "steps", "eta_min": eta_min}
+def _cosine(recipe: Recipe, *, eta_min: float) -> SchedulerCode:
+    floor = f"{eta_min!r} * LR" if eta_min else "0.0"
+    arguments = {"T_max": "steps", "eta_min": floor}
     return SchedulerCode(torch_class="CosineAnnealingLR", arguments=arguments)
 
 
-def _linear(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _linear(recipe: Recipe, *, end_factor: float) -> SchedulerCode:
     return SchedulerCode(
         torch_class="LinearLR",
         arguments={
             "start_factor": "1.0",
-            "end_factor": repr(fields["end_factor"]),
+            "end_factor": repr(end_factor),
             "total_iters": "steps",
         },
     )
 
 
-def _plateau(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _plateau(recipe: Recipe, *, factor: float, patience: float) -> SchedulerCode:
     return SchedulerCode(
         torch_class="ReduceLROnPlateau",
         arguments={
-            "factor": repr(fields["factor"]),
-            "patience": f"round({fields['patience']!r} * validations)",
+            "factor": repr(factor),
+            "patience": f"round({patience!r} * validations)",
             "threshold": "0.0",
         },
     )
 
 
-def _cyclic(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _cyclic(recipe: Recipe, *, base_factor: float, step_size_up: float, mode: str) -> SchedulerCode:
     return SchedulerCode(
         torch_class="CyclicLR",
         arguments={
-            "base_lr": f"{fields['base_factor']!r} * LR",
+            "base_lr": f"{base_factor!r} * LR",
             "max_lr": "LR",
-            "step_size_up": f"max(1, round({fields['step_size_up']!r} * steps))",
-            "mode": literal(fields["mode"]),
+            "step_size_up": f"max(1, round({step_size_up!r} * steps))",
+            "mode": literal(mode),
             "cycle_momentum": "False",
         },
     )
 
 
-def _one_cycle(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _one_cycle(
+    recipe: Recipe,
+    *,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+    cycle_momentum: bool,
+) -> SchedulerCode:
     arguments = {
         "max_lr": "LR",
         "total_steps": "steps",
         "pct_start": "pct_start",
-        "div_factor": repr(fields["div_factor"]),
-        "final_div_factor": repr(fields["final_div_factor"]),
+        "div_factor": repr(div_factor),
+        "final_div_factor": repr(final_div_factor),
     }
-    if fields["cycle_momentum"]:
-        top = _largest_momentum(recipe.optimizer)
+    if cycle_momentum:
+        top = _largest_momentum(recipe)
         arguments |= {"base_momentum": repr(max(0.0, top - 0.1)), "max_momentum": repr(top)}
     else:
-        arguments["cycle_momentum"] = "False"
+        arguments |= {"cycle_momentum": "False"}
     return SchedulerCode(
         torch_class="OneCycleLR",
         arguments=arguments,
         before=(
-            f"pct_start = {float(fields['pct_start'])!r}",
+            f"pct_start = {float(pct_start)!r}",
             "while pct_start * steps == 1:  # torch would divide by 0",
             "    pct_start = math.nextafter(pct_start, 1)",
         ),
@@ -119,33 +126,33 @@ def _one_cycle(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
     )
 
 
-def _largest_momentum(optimizer: Mapping[str, Any]) -> float:
-    info = optimizer_info(optimizer["name"], "optimizer")
+def _largest_momentum(recipe: Recipe) -> float:
+    info = optimizer_info(recipe.optimizer_name, "optimizer")
     assert info.momentum is not None
-    value = optimizer.get(info.momentum, info.default(info.momentum))
+    value = recipe.optimizer.get(info.momentum, info.default(info.momentum))
     return float(value[0] if info.momentum == "betas" else value or 0.95)
 
 
-def _cosine_restarts(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _cosine_restarts(recipe: Recipe, *, T_0: float, T_mult: int, eta_min: float) -> SchedulerCode:
     return SchedulerCode(
         torch_class="CosineAnnealingWarmRestarts",
         arguments={
-            "T_0": f"max(1, math.ceil({fields['T_0']!r} * steps - 1e-9))",
-            "T_mult": repr(int(fields["T_mult"])),
-            "eta_min": f"{fields['eta_min']!r} * LR" if fields["eta_min"] else "0.0",
+            "T_0": f"max(1, math.ceil({T_0!r} * steps - 1e-9))",
+            "T_mult": repr(int(T_mult)),
+            "eta_min": f"{eta_min!r} * LR" if eta_min else "0.0",
         },
         imports=("import math",),
     )
 
 
-def _polynomial(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
-    arguments = {"total_iters": "steps", "power": repr(fields["power"])}
+def _polynomial(recipe: Recipe, *, power: float) -> SchedulerCode:
+    arguments = {"total_iters": "steps", "power": repr(power)}
     return SchedulerCode(torch_class="PolynomialLR", arguments=arguments)
 
 
-def _shape(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
+def _shape(recipe: Recipe, **fields: Unchecked) -> SchedulerCode:
     """A shape that torch lacks, with the text of its function."""
-    name = recipe.schedule["name"]
+    name = recipe.schedule_name
     values = "".join(f", {k}={literal(fields[k])}" for k in SCHEDULES[name].defaults)
     source = inspect.getsource(getattr(schedule_shapes, name)).rstrip()
     math = ("import math",) if "math." in source else ()
@@ -157,7 +164,7 @@ def _shape(fields: Mapping[str, Any], recipe: Recipe) -> SchedulerCode:
     )
 
 
-SCHEDULERS: dict[str, Callable[[Mapping[str, Any], Recipe], SchedulerCode]] = {
+_SCHEDULERS: dict[str, Callable[..., SchedulerCode]] = {
     "constant": _constant,
     "step": _step,
     "multistep": _multistep,
@@ -173,3 +180,10 @@ SCHEDULERS: dict[str, Callable[[Mapping[str, Any], Recipe], SchedulerCode]] = {
     "rex": _shape,
     "inverse_sqrt": _shape,
 }
+
+
+def scheduler_code(recipe: Recipe) -> SchedulerCode:
+    """The lines that `build_schedule` stands for, for this one recipe."""
+    given = {key: value for key, value in recipe.schedule.items() if key != "name"}
+    name = recipe.schedule_name
+    return _SCHEDULERS[name](recipe, **{**SCHEDULES[name].defaults, **given})

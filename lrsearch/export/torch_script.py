@@ -6,16 +6,16 @@ The script holds the code of this one recipe, and computes its numbers by the sa
 
 import sys
 import textwrap
-from typing import Any
 
 import jinja2
 
-from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
+from lrsearch.catalog.schedules import WARMUP_START_FACTOR
 from lrsearch.errors import SpecError
 from lrsearch.export.header import Origin
 from lrsearch.export.source import literal
 from lrsearch.export.torch_optimizer import OptimizerCode, optimizer_code
-from lrsearch.export.torch_scheduler import SCHEDULERS, SchedulerCode
+from lrsearch.export.torch_scheduler import SchedulerCode, scheduler_code
+from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.trial.validations import far_rungs, make_plan
 
@@ -26,9 +26,7 @@ def write(recipe: Recipe, origin: Origin) -> str:
     """Raises SpecError for a recipe that a script cannot be written for."""
     if recipe.batch_size is None:
         raise SpecError("batch_size is null, but format torch needs the recipe's batch size")
-    name = recipe.schedule["name"]
-    scheduler = SCHEDULERS[name]({**SCHEDULES[name].defaults, **recipe.schedule}, recipe)
-    optimizer = optimizer_code(recipe.optimizer)
+    scheduler, optimizer = scheduler_code(recipe), optimizer_code(recipe)
     return _template().render(
         **_docstring(recipe, origin, switches=optimizer.switches),
         **_horizon(recipe, origin),
@@ -36,7 +34,7 @@ def write(recipe: Recipe, origin: Origin) -> str:
         helpers=[*optimizer.helpers, *scheduler.helpers],
         seed=recipe.seed,
         batch_size=recipe.batch_size,
-        lr=repr(float(recipe.optimizer["lr"])),
+        lr=repr(recipe.lr),
         warmup=recipe.warmup and repr(recipe.warmup),
         warmup_start_factor=repr(WARMUP_START_FACTOR),
         clip_norm=recipe.clip_norm and repr(recipe.clip_norm),
@@ -46,7 +44,7 @@ def write(recipe: Recipe, origin: Origin) -> str:
         scaled=recipe.precision == "fp16",
         params=[(literal(key), literal(value)) for key, value in recipe.params.items()],
         optimizer=optimizer,
-        plateau=name == "plateau",
+        plateau=recipe.schedule_name == "plateau",
         scheduler=scheduler,
         uses_steps="steps" in " ".join([*scheduler.arguments.values(), *scheduler.before]),
     )
@@ -55,7 +53,7 @@ def write(recipe: Recipe, origin: Origin) -> str:
 def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> dict[str, str]:
     per_epoch = f"{origin.steps_per_epoch} steps an epoch"
     step = "`scheduler.step()` once after every `optimizer.step()`"
-    if recipe.schedule["name"] == "plateau":
+    if recipe.schedule_name == "plateau":
         step = "`scheduler.step(val_loss)` after every validation, and not in between"
     elif recipe.precision == "fp16":
         step += " that a loss scaler does not leave out"
@@ -74,7 +72,7 @@ def _wrapped(text: str) -> str:
     return "\n".join(textwrap.wrap(plain, DOCSTRING_WIDTH - len('"""')))
 
 
-def _horizon(recipe: Recipe, origin: Origin) -> dict[str, Any]:
+def _horizon(recipe: Recipe, origin: Origin) -> Fields:
     total = recipe.total_steps(origin.steps_per_epoch)
     fraction = origin.validate_every.fraction
     return {

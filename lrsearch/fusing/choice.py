@@ -3,9 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 from lrsearch.fusing.fuse_option import MOST_AT_ONCE
+from lrsearch.plain_data import Document
 
 #: Fused training is taken from this gain over one by one: beneath it lies what is lost where trials
 #: do not fill all places, and the noise of a calibration (a tenth, measured).
@@ -47,6 +48,31 @@ RECORDED = (
 )
 
 
+class Recorded(Protocol):
+    """A choice as it was recorded with a study."""
+
+    @property
+    def engine(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def probe_seconds(self) -> float: ...
+    @property
+    def calibration_seconds(self) -> float: ...
+    @property
+    def timings(self) -> Mapping[str, float]: ...
+    @property
+    def most(self) -> int: ...
+    @property
+    def fits(self) -> bool | None: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """An engine and its places. `size` is 1 for `solo`, at least 2 for `fused`."""
@@ -69,12 +95,22 @@ class Choice:
     device: str = ""
 
     @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> "Choice":
+    def from_row(cls, row: Recorded) -> "Choice":
         """As it was recorded with a study."""
-        fields = {name: row[name] for name in RECORDED}
-        return cls(**{**fields, "timings": {int(size): t for size, t in row["timings"].items()}})
+        return cls(
+            engine="fused" if row.engine == "fused" else "solo",
+            size=row.size,
+            reason=row.reason,
+            probe_seconds=row.probe_seconds,
+            calibration_seconds=row.calibration_seconds,
+            timings={int(size): seconds for size, seconds in row.timings.items()},
+            most=row.most,
+            fits=row.fits,
+            precision=row.precision,
+            device=row.device,
+        )
 
-    def to_row(self) -> dict[str, Any]:
+    def to_row(self) -> Document:
         """What is recorded with a study."""
         fields = {name: value for name, value in asdict(self).items() if name in RECORDED}
         return {**fields, "timings": {str(size): t for size, t in self.timings.items()}}
@@ -122,36 +158,36 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Extent:
-    """What a study trains, and what of it is left. Infinite is what its budget does not bound."""
+class Workload:
+    """How much a study trains in all, and how much is left. A field is infinite without a limit."""
 
-    #: Steps of a full trial.
-    steps: float
-    #: Workers that share it.
+    #: Optimizer steps of a full trial.
+    trial_steps: float
+    #: Workers that share the training.
     workers: int = 1
-    #: Trials in all, as far as they are counted or reserved by their full length.
+    #: Full trials that the budget allows in all.
     trials: float = math.inf
-    #: Steps that the search, and what confirms it, have still to train.
+    #: Optimizer steps that search and confirmation have still to train.
     steps_left: float = math.inf
-    #: Of wall clock, in all and to come.
+    #: Wall-clock seconds, in all and still to come.
     seconds: float = math.inf
     seconds_left: float = math.inf
 
-    def most(self, step_seconds: float) -> int:
-        """How many trials each worker may train at once, where a step of one takes so long.
+    def most_at_once(self, step_seconds: float) -> int:
+        """How many trials each worker may train at once, if a step of one trial takes so long.
 
-        A quarter of the trials, over all workers: sampling and pruning have the others to learn
-        from. A budget of time counts as trials of full length, so that those under way when it ends
-        take a quarter of it longer at most.
+        A quarter of the trials, over all workers: sampling and pruning learn from the others. A
+        budget of time is converted to full trials. Trials that run when it ends then exceed it by
+        at most a quarter.
         """
         trials = self.trials
         if step_seconds > 0:
-            trials = min(trials, self.workers * self.seconds / (self.steps * step_seconds))
+            trials = min(trials, self.workers * self.seconds / (self.trial_steps * step_seconds))
         share = LARGEST_SHARE * trials / self.workers
         return math.floor(min(share, MOST_AT_ONCE))
 
-    def training(self, step_seconds: float) -> float:
-        """Seconds that each worker trains one by one, where a step takes so long."""
+    def training_seconds(self, step_seconds: float) -> float:
+        """How long each worker trains one trial at a time, if a step takes so long."""
         return min(self.steps_left * step_seconds / self.workers, self.seconds_left)
 
 

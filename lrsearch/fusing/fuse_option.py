@@ -7,14 +7,14 @@ from lrsearch.catalog.domains import Fixed, Range
 from lrsearch.errors import SpecError
 from lrsearch.spec.study_spec import StudySpec
 
-#: `auto` measures; a number is how many trials train at once.
-Wanted = int | Literal["auto", "off"]
+#: `auto`: the worker measures which engine is faster. A number: so many trials train at once.
+FuseOption = int | Literal["auto", "off"]
 #: More trials at once than this were never tried.
 MOST_AT_ONCE = 1024
 
 
-def parse(text: str) -> Wanted:
-    """The value of `--fuse`. Raises SpecError for what is none."""
+def parse(text: str) -> FuseOption:
+    """The value of `--fuse`. Raises SpecError for any other text."""
     if text in ("auto", "off"):
         return text  # type: ignore[return-value]
     if not re.fullmatch("[0-9]{1,4}", text) or not 2 <= int(text) <= MOST_AT_ONCE:
@@ -25,18 +25,18 @@ def parse(text: str) -> Wanted:
     return int(text)
 
 
-def check(spec: StudySpec, wanted: Wanted) -> None:
+def check(spec: StudySpec, fuse: FuseOption) -> None:
     """Raises SpecError if a study cannot train so many trials at once, whatever its task is."""
-    if not isinstance(wanted, int):
+    if not isinstance(fuse, int):
         return
     trials = spec.budget.trials or spec.budget.runs
-    if trials is not None and wanted > trials:
+    if trials is not None and fuse > trials:
         unit = "trials" if spec.budget.trials else "runs"
         raise SpecError(
-            f"--fuse {wanted}: study {spec.name} has {trials} {unit} in all, give at most that"
+            f"--fuse {fuse}: study {spec.name} has {trials} {unit} in all, give at most that"
         )
     if reason := not_shared(spec):
-        raise SpecError(f"--fuse {wanted}: {reason}; leave --fuse out")
+        raise SpecError(f"--fuse {fuse}: {reason}; leave --fuse out")
 
 
 def not_shared(spec: StudySpec) -> str | None:

@@ -13,12 +13,12 @@ in another. benchmarks/range_test.py measures two of the sets.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from statistics import fmean, median, pstdev
-from typing import Any
 
+from lrsearch.plain_data import Document, Fields
 from lrsearch.trial.divergence import above
 from lrsearch.trial.rounding import ceil
 
@@ -49,6 +49,8 @@ SEED_COUNTS = (1, 3, 5)
 READINGS_APART = 1.0
 #: Seeds whose windows begin or end more decades apart are far apart.
 SEEDS_APART = 0.5
+#: Readings that a range test gives over its seeds.
+READINGS = ("edge", "min_over_10", "valley", "steepest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,15 @@ class Ramp:
     lrs: tuple[float, ...]
     #: Of each batch; the last may be infinite.
     losses: tuple[float, ...]
+
+    def to_dict(self) -> Document:
+        losses = [loss if math.isfinite(loss) else None for loss in self.losses]
+        return {**asdict(self), "losses": losses}
+
+    @classmethod
+    def from_dict(cls, content: Fields) -> "Ramp":
+        losses = tuple(math.inf if loss is None else loss for loss in content["losses"])
+        return cls(**{**content, "lrs": tuple(content["lrs"]), "losses": losses})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +119,7 @@ class RangeTest:
     """The range test of one optimizer."""
 
     #: As in a recipe, without lr: what the ramps trained with.
-    optimizer: Mapping[str, Any]
+    optimizer: Fields
     ramps: tuple[Ramp, ...]
     #: Samples of an optimizer step of the ramps; None where that is not known.
     batch_size: int | None
@@ -125,36 +136,17 @@ class RangeTest:
     def name(self) -> str:
         return str(self.optimizer["name"])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         """Plain JSON values, with null for a loss that is not finite."""
-        content = asdict(self)
-        for ramp in content["ramps"]:
-            ramp["losses"] = [x if math.isfinite(x) else None for x in ramp["losses"]]
-        return content
+        return {**asdict(self), "ramps": [ramp.to_dict() for ramp in self.ramps]}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "RangeTest":
-        spreads = {
-            key: None if content[key] is None else Spread(**content[key])
-            for key in ("edge", "min_over_10", "valley", "steepest")
-        }
-        ramps = tuple(
-            Ramp(
-                seed=ramp["seed"],
-                lrs=tuple(ramp["lrs"]),
-                losses=tuple(math.inf if x is None else x for x in ramp["losses"]),
-            )
-            for ramp in content["ramps"]
-        )
-        window = content["window"]
-        return cls(
-            optimizer=content["optimizer"],
-            ramps=ramps,
-            batch_size=content["batch_size"],
-            window=None if window is None else (window[0], window[1]),
-            reason=content["reason"],
-            **spreads,
-        )
+    def from_dict(cls, content: Fields) -> "RangeTest":
+        """The inverse of `to_dict`. Raises KeyError or TypeError for content of another kind."""
+        spreads = {name: content[name] and Spread(**content[name]) for name in READINGS}
+        ramps = tuple(Ramp.from_dict(ramp) for ramp in content["ramps"])
+        window = content["window"] and tuple(content["window"])
+        return cls(**{**content, **spreads, "ramps": ramps, "window": window})
 
 
 def grid(low: float, high: float) -> tuple[float, ...]:
@@ -186,9 +178,7 @@ def seeds_wanted(ramps: Sequence[Ramp]) -> int:
     return most if len(clear) < len(ramps) or apart > SEEDS_APART else second
 
 
-def judge(
-    optimizer: Mapping[str, Any], ramps: Sequence[Ramp], batch_size: int | None = None
-) -> RangeTest:
+def judge(optimizer: Fields, ramps: Sequence[Ramp], batch_size: int | None = None) -> RangeTest:
     """All seeds' readings and the window; without a window, the reason why."""
     readings = [reading for ramp in ramps if (reading := read(ramp)) is not None]
     clear = [reading for reading in readings if reading.clear]

@@ -1,37 +1,37 @@
 """The files that a study leaves: report, best recipe, plain PyTorch code."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from lrsearch.advice.cost import cost_plan
 from lrsearch.errors import StudyError
+from lrsearch.export import check_format, export
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.study.open_study import OpenStudy
+from lrsearch.report.load import StudyHandle, report_of
+from lrsearch.report.model import Report
+from lrsearch.report.rows import Trial
+from lrsearch.storage import curves
+
+#: Formats of the best recipe that stand beside a report.
+EXPORTED = (("best.yaml", "yaml"), ("best.py", "torch"))
 
 
-def write_files(search: OpenStudy, study: Mapping[str, Any], out: Path | None) -> Path:
-    """The report, and the best recipe as config and code once there is one; their folder."""
-    from lrsearch.report.load import load_report
+def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
+    """The report, and the best recipe as config and code once there is one.
+
+    Returns what was read of the study, and the folder. Raises StudyError if it cannot be written.
+    """
     from lrsearch.report.page import write_report
 
-    folder = report_folder(search.name, out)
-    plan = cost_plan(search.spec, search.steps_per_epoch)
-    planned = {
-        "range_test": plan.range_test,
-        "search": plan.search,
-        "confirm": plan.confirm,
-    }
-    report = load_report(search.database, search.name, study["confirmed"], planned=planned)
+    folder = report_folder(study.name, out)
+    report = report_of(study, with_curves=True)
     try:
         write_report(report, folder)
-        if study["best"] is not None:
-            for name, form in (("best.yaml", "yaml"), ("best.py", "torch")):
-                text = export_text(search, trial=None, form=form)
+        if report.best is not None:
+            for name, form in EXPORTED:
+                text = _exported(study, report, trial=None, form=form)
                 (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StudyError(f"cannot write the report in {folder}: {error.strerror}") from error
-    return folder
+    return report, folder
 
 
 def report_folder(study: str, out: Path | None) -> Path:
@@ -43,44 +43,52 @@ def report_folder(study: str, out: Path | None) -> Path:
     return folder
 
 
-def export_text(search: OpenStudy, *, trial: int | None, form: str) -> str:
+def export_text(study: StudyHandle, *, trial: int | None, form: str) -> str:
     """A trial's recipe (the confirmed one, else the best) as config or code.
 
     Raises StudyError if there is no such trial, SpecError for a format that is not on offer.
     """
-    from lrsearch.export import check_format, export
-    from lrsearch.storage import curves, studies, trials
-    from lrsearch.study.confirmation import confirmed
-
     check_format(form)
-    with search.database.read() as connection:
-        study = studies.by_name(connection, search.name)
-        minimize = search.spec.objective.direction == "minimize"
-        best = trials.ranked(connection, search.study_id, minimize=minimize, limit=1)
-        winners = confirmed(search)
-        chosen = trial
-        if chosen is None and (winners or best):
-            chosen = winners[0]["trial"] if winners else best[0]["number"]
-        row = None if chosen is None else trials.by_number(connection, search.study_id, chosen)
-        rows = [] if row is None else curves.of_trial(connection, row["id"])
-    if trial is not None and (row is None or not row["recipe"]):
-        raise StudyError(f"study {search.name!r} has no trial {trial}")
-    if row is None or study is None:
-        raise StudyError(f"study {search.name!r} has no complete trial to export yet")
+    return _exported(study, report_of(study), trial=trial, form=form)
+
+
+def _exported(study: StudyHandle, report: Report, *, trial: int | None, form: str) -> str:
+    chosen = _chosen(report, trial)
+    if chosen is None:
+        what = "complete trial to export yet" if trial is None else f"trial {trial}"
+        raise StudyError(f"study {report.name!r} has no {what}")
+    found, number, recipe = chosen
+    pruning = report.spec.pruning
     return export(
-        Recipe.from_dict(row["recipe"]),
+        recipe,
         form,
-        study=search.name,
-        trial_number=row["number"],
-        steps_per_epoch=_steps_per_epoch(rows, search.steps_per_epoch),
-        value=row["value"],
-        metric=search.spec.objective.metric,
-        versions=study["versions"],
-        validate_every=search.spec.validate_every,
-        rungs=search.spec.pruning.rungs if search.spec.pruning is not None else (),
+        study=report.name,
+        trial_number=number,
+        steps_per_epoch=_steps_per_epoch(study, report, found),
+        value=found.value,
+        metric=report.metric,
+        versions=report.versions,
+        validate_every=report.spec.validate_every,
+        rungs=() if pruning is None else pruning.rungs,
     )
 
 
-def _steps_per_epoch(rows: Sequence[Mapping[str, Any]], own: int) -> int:
+def _chosen(report: Report, number: int | None) -> tuple[Trial, int, Recipe] | None:
+    """The trial with this number, else the confirmed one, else the best; None if there is none."""
+    found = report.best
+    if number is not None:
+        found = report.trial(number)
+    elif report.winner is not None:
+        found = report.trial(report.winner.trial)
+    if found is None or found.parsed is None or found.number is None:
+        return None
+    return found, found.number, found.parsed
+
+
+def _steps_per_epoch(study: StudyHandle, report: Report, trial: Trial) -> int:
     """The trial's, which a searched batch size changes; the task's own before its first row."""
-    return round(rows[-1]["step"] / rows[-1]["epoch"]) if rows else own
+    rows = report.curves.get(trial.id)
+    if rows is None:
+        with study.database.read() as connection:
+            rows = tuple(curves.of_trial(connection, trial.id))
+    return round(rows[-1].step / rows[-1].epoch) if rows else report.study.steps_per_epoch

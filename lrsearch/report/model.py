@@ -1,187 +1,163 @@
-"""The plain tables of a report."""
+"""A study as it is read: one value, which JSON, text, page and pictures are made of."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
-from lrsearch.range_test.analysis import RangeTest
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.lr_sequences import Sequence
+from lrsearch.advice.cost import CostPlan, cost_plan
+from lrsearch.confirmation.confirmed import Confirmed
+from lrsearch.confirmation.due import Lookup, due
+from lrsearch.confirmation.recommendation import summary
+from lrsearch.confirmation.runs import BASELINE
+from lrsearch.plain_data import Fields
+from lrsearch.report.cost import BudgetPart, Parts, budget_of, epochs_spent, seconds_spent
+from lrsearch.report.review import Advice, Audit, advice_of, audit_of
+from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.spec.study_spec import StudySpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialRow:
-    """One started trial."""
-
-    #: None until its worker has sampled a recipe.
-    trial: int | None
-    ticket: int
-    #: sampled | baseline | enqueued | warm_start | textbook
-    kind: str
-    state: str
-    #: The objective at its best validation; None for diverged, failed and running.
-    value: float | None
-    metrics: Mapping[str, float | None]
-    reason: str | None
-    epochs: float
-    seconds: float
-    attempts: int
-    recipe: Recipe | None
-
-    def label(self) -> str:
-        """`17: sgd lr 0.05 · cosine`: short enough for a legend."""
-        if self.recipe is None:
-            return f"{self.trial}"
-        optimizer = self.recipe.optimizer
-        words = f"{optimizer['name']} lr {optimizer['lr']:.3g} · {self.recipe.schedule['name']}"
-        return f"{self.trial}: {words}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmed:
-    """What fresh seeds say of one recipe."""
-
-    trial: int
-    #: winner | rival | baseline
-    role: str
-    mean: float
-    #: 95 % interval of the mean; None for a single run.
-    ci95: tuple[float, float] | None
-    n: int
-    #: Whether the seeds do not tell it and the recommended one apart; of that, anyone and it.
-    tied: bool
-    #: Runs that gave no value.
-    failed: int
-    values: tuple[float, ...]
-    #: Of the values; empty where they were not kept.
-    seeds: tuple[int, ...]
-    metrics: Mapping[str, float]
-    recipe: Recipe
-    #: Wilcoxon's p beside the recommended one; None for it and for few seeds.
-    p: float | None
-    #: What else is to be said of the recommended one.
-    sentences: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryPoint:
-    """A trial in the order of tickets, and the best complete value until then."""
-
-    ticket: int
-    trial: int | None
-    state: str
-    value: float | None
-    best: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class History:
-    metric: str
-    direction: str
-    points: tuple[HistoryPoint, ...]
-    #: The baseline's value on the search's seed.
-    baseline: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """The objective of one trial at its validations; gaps where it was not finite."""
-
-    trial: int
-    label: str
-    #: Whether it is the search's best.
-    best: bool
-    #: Whether it is the winner that fresh seeds confirmed.
-    confirmed: bool
-    baseline: bool
-    epochs: tuple[float, ...]
-    values: tuple[float | None, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LrPoint:
-    """Peak learning rate and value of one trial."""
-
-    trial: int
-    optimizer: str
-    lr: float
-    state: str
-    value: float | None
-    best: bool
-    #: Whether it is the winner that fresh seeds confirmed.
-    confirmed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class RangeRow:
-    """The LR range test of one optimizer."""
-
-    optimizer: str
-    #: waiting | running | complete | failed
-    state: str
-    #: Why it gave no window.
-    reason: str | None
-    result: RangeTest | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineRow:
-    """What workers on a device trained with."""
-
-    device: str
-    #: `fused, 8 trials at once: 1.9x over one by one`
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What was spent, by part (range_test, search, audit, confirm), against the plan."""
-
-    epochs: Mapping[str, float]
-    #: Epochs at most; a part is absent where nothing bounds it.
-    planned: Mapping[str, float]
-    seconds: Mapping[str, float]
-    trials_used: int
-    trials_total: int | None
+from lrsearch.storage.audited_trials import StudyEnds
+from lrsearch.storage.records import ConfirmationRecord, CurveRecord, EngineRecord, StudyRecord
+from lrsearch.trial import states
+from lrsearch.trial.states import StudyState, TrialState
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Everything a report says."""
+    """Everything that is read of a study, as it stood at one moment.
 
-    name: str
+    What follows from the stored rows is computed when it is asked for, once.
+    """
+
+    study: StudyRecord
     spec: StudySpec
-    #: open | paused | stopped
-    state: str
-    counts: Mapping[str, int]
-    cost: Cost
-    #: The search's best complete trial.
-    best: TrialRow | None
-    baseline: TrialRow | None
-    #: The recommended first; empty until confirmed.
-    confirmed: tuple[Confirmed, ...]
+    #: Seconds since the first trial began, by the database's clock.
+    elapsed: float
+    #: Whether the study is open and its budget has another trial.
+    may_start: bool
     #: By ticket.
-    trials: tuple[TrialRow, ...]
-    #: Complete trials, the best first.
-    ranked: tuple[TrialRow, ...]
-    history: History
-    curves: tuple[Curve, ...]
-    sequences: tuple[Sequence, ...]
-    lr_points: tuple[LrPoint, ...]
+    trials: tuple[Trial, ...]
+    #: Confirmation runs.
+    runs: tuple[ConfirmationRecord, ...]
     #: In the order of the space; empty if the study has none.
-    range_tests: tuple[RangeRow, ...]
+    range_tests: tuple[OptimizerRangeTest, ...]
     #: In the order in which they were chosen.
-    engines: tuple[EngineRow, ...]
-    #: How often pruning erred, and what more trials would bring; see `review`.
-    audit: Mapping[str, Any]
-    advice: Mapping[str, Any]
-    #: Package to version, at the study's creation.
-    versions: Mapping[str, str]
+    engines: tuple[EngineRecord, ...]
+    #: Of this study and others of its project: audited trials, and how all ended, by study.
+    audited: tuple[Trial, ...]
+    ends: Mapping[int, StudyEnds]
+    #: By the id of each trial that is drawn; empty if they were not asked for.
+    curves: Mapping[int, tuple[CurveRecord, ...]]
 
+    @property
+    def name(self) -> str:
+        return self.study.name
+
+    @property
+    def metric(self) -> str:
+        """What the objective measures."""
+        return self.spec.objective.metric
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Package to version, at the study's creation."""
+        return self.study.versions
+
+    @property
+    def origin(self) -> Fields | None:
+        """What it took over when it was created, as stored; None if nothing."""
+        return self.study.origin
+
+    @cached_property
+    def plan(self) -> CostPlan:
+        """Epochs at most."""
+        return cost_plan(self.spec, self.study.steps_per_epoch)
+
+    @cached_property
+    def budget(self) -> tuple[BudgetPart, ...]:
+        return budget_of(self.study, self.spec, self.elapsed)
+
+    @cached_property
+    def epochs(self) -> Parts:
+        """Trained so far."""
+        return epochs_spent(self.trials, self.range_tests, self.runs)
+
+    @cached_property
+    def seconds(self) -> Parts:
+        """Of training so far, summed over workers."""
+        return seconds_spent(self.trials, self.range_tests, self.runs)
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """How many trials are in each state; every state has a number."""
+        found = Counter(trial.state for trial in self.trials)
+        return {state.value: found[state.value] for state in TrialState}
+
+    @cached_property
+    def ranked(self) -> tuple[Trial, ...]:
+        """Complete trials, the best first; of equals the earlier."""
+        scored = [(trial.value, trial) for trial in self.trials if trial.is_scored]
+        known = [(value, trial) for value, trial in scored if value is not None]
+        best_first = sorted(known, key=lambda item: self.spec.objective.loss(item[0]))
+        return tuple(trial for _, trial in best_first)
+
+    @property
+    def best(self) -> Trial | None:
+        """The search's best complete trial."""
+        return self.ranked[0] if self.ranked else None
+
+    @cached_property
+    def baseline(self) -> Trial | None:
+        """The user's own recipe."""
+        return next((trial for trial in self.trials if trial.kind == "baseline"), None)
+
+    def trial(self, number: int) -> Trial | None:
+        return next((trial for trial in self.trials if trial.number == number), None)
+
+    @cached_property
+    def confirmed(self) -> tuple[Confirmed, ...]:
+        """The recommended recipe first; empty until confirmed."""
+        return summary(self.runs, self.trials, self.spec)
+
+    @property
     def winner(self) -> Confirmed | None:
         """The recommended one."""
         return self.confirmed[0] if self.confirmed else None
 
+    @property
     def confirmed_baseline(self) -> Confirmed | None:
-        return next((entry for entry in self.confirmed if entry.role == "baseline"), None)
+        return next((entry for entry in self.confirmed if entry.role == BASELINE), None)
+
+    @cached_property
+    def audit(self) -> Audit:
+        """How often pruning erred."""
+        return audit_of(self.study.study_id, self.audited, self.ends)
+
+    @cached_property
+    def advice(self) -> Advice:
+        """What more trials would bring, and where the answer lies at an edge."""
+        return advice_of(self.spec, self.trials, self.range_tests, self.best, self.confirmed)
+
+    @cached_property
+    def state(self) -> str:
+        """open | paused | finished: nothing of it runs, and nothing more will start."""
+        if self.study.state == StudyState.PAUSED:
+            return "paused"
+        return "finished" if self._is_over() else "open"
+
+    def _is_over(self) -> bool:
+        trains = any(not trial.has_ended for trial in self.trials)
+        confirms = any(run.state in states.OPEN for run in self.runs)
+        tests = any(
+            test.state == TrialState.RUNNING and test.worker is not None
+            for test in self.range_tests
+        )
+        if trains or confirms or tests or self.may_start:
+            return False
+        look_up = Lookup(
+            baseline=lambda: None if self.baseline is None else self.baseline.number,
+            candidates=lambda _: [
+                trial.number for trial in self.ranked if trial.number is not None
+            ],
+            recommended=lambda: None if self.winner is None else self.winner.trial,
+        )
+        return not due(self.spec, self.study, self.runs, look_up, horizon=self.plan.horizon)

@@ -1,34 +1,82 @@
 """What is known of one trial."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from lrsearch.storage import checkpoints, curves, leases
+from lrsearch.errors import StudyError
+from lrsearch.plain_data import Document
+from lrsearch.report.load import StudyHandle
+from lrsearch.report.rows import Trial
+from lrsearch.storage import checkpoints, curves, leases, trials
 from lrsearch.storage.leases import Kind
-from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.trial_commands import trial_row
-from lrsearch.trial.states import TrialState
+from lrsearch.storage.records import CheckpointRecord, CurveRecord
 
 
-def details(search: OpenStudy, number: int) -> dict[str, Any]:
-    """Everything about a trial, as `trial show --json` prints it. Raises StudyError if none."""
-    row = trial_row(search, number)
-    with search.database.read() as connection:
-        curve = curves.of_trial(connection, row["id"])
-        lease = leases.of_item(connection, Kind.TRIAL, row["id"])
-        saved = checkpoints.newest_first(connection, Kind.TRIAL, row["id"])
-    last = curve[-1] if curve else None
-    running = row["state"] == TrialState.RUNNING
-    kept = ("kind", "state", "value", "best_validation", "metrics", "reason", "seconds", "recipe")
+@dataclass(frozen=True, kw_only=True)
+class TrialDetails:
+    """A trial with its curve, its worker's lease and its checkpoints."""
+
+    trial: Trial
+    #: Validations of the highest attempt.
+    curve: Sequence[CurveRecord]
+    #: Seconds until the lease ends; None unless a worker trains it.
+    lease_left: float | None
+    #: The newest first.
+    checkpoints: Sequence[CheckpointRecord]
+
+    @property
+    def last(self) -> CurveRecord | None:
+        """The last validation."""
+        return self.curve[-1] if self.curve else None
+
+    @property
+    def epochs(self) -> float:
+        """Trained so far."""
+        if not self.trial.has_ended and self.last is not None:
+            return self.last.epoch
+        return self.trial.epochs
+
+
+def details(study: StudyHandle, number: int) -> TrialDetails:
+    """Everything about a trial. Raises StudyError if there is none of this number."""
+    with study.database.read() as connection:
+        record = trials.by_number(connection, study.study_id, number)
+        if record is None:
+            raise StudyError(
+                f"study {study.name!r} has no trial {number}; `lrsearch study trials "
+                f"{study.name}` lists them"
+            )
+        trial = Trial.of(record)
+        lease = leases.of_item(connection, Kind.TRIAL, trial.id)
+        held = not trial.has_ended and trial.worker is not None
+        return TrialDetails(
+            trial=trial,
+            curve=curves.of_trial(connection, trial.id),
+            lease_left=lease.left if held and lease is not None else None,
+            checkpoints=checkpoints.newest_first(connection, Kind.TRIAL, trial.id),
+        )
+
+
+def details_document(found: TrialDetails) -> Document:
+    """As `trial show --json` prints it."""
+    trial, last = found.trial, found.last
     return {
-        "trial": number,
-        "ticket": row["ticket"],
-        **{key: row[key] for key in kept},
-        "epochs": last["epoch"] if running and last else row["epochs"],
-        "validations": len(curve),
-        "val_loss": last["val_loss"] if last else None,
-        "attempts": row["attempt"],
-        "deaths": row["deaths"],
-        "worker": row["worker"],
-        "lease_left": lease["left"] if running and lease and row["worker"] else None,
-        "checkpoints": [{"step": item["step"], "bytes": item["bytes"]} for item in saved],
+        "trial": trial.number,
+        "ticket": trial.ticket,
+        "kind": trial.kind,
+        "state": trial.state,
+        "value": trial.value,
+        "best_validation": trial.best_validation,
+        "metrics": trial.metrics,
+        "reason": trial.reason,
+        "seconds": trial.seconds,
+        "recipe": trial.recipe,
+        "epochs": found.epochs,
+        "validations": len(found.curve),
+        "val_loss": None if last is None else last.val_loss,
+        "attempts": trial.attempt,
+        "deaths": trial.deaths,
+        "worker": trial.worker,
+        "lease_left": found.lease_left,
+        "checkpoints": [{"step": item.step, "bytes": item.bytes} for item in found.checkpoints],
     }

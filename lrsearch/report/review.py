@@ -1,150 +1,148 @@
 """What a study says about itself: how often pruning erred, and what more trials would bring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from statistics import stdev
-from typing import Any
-
-from sqlalchemy import Connection
 
 from lrsearch.advice import lr_edges
-from lrsearch.advice.more_trials import LEAST_TRIALS, gain_of_doubling
+from lrsearch.advice.lr_edges import RangeEdge, StabilityEdge
+from lrsearch.advice.more_trials import LEAST_TRIALS, Gain, gain_of_doubling
+from lrsearch.confirmation.confirmed import Confirmed
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import audited_trials, range_tests, trials
-from lrsearch.storage.rows import Row
-from lrsearch.trial.pruning_audit import LEAST_AUDITED, Audited, Rate, falsely_pruned, rates
+from lrsearch.storage.audited_trials import StudyEnds
+from lrsearch.trial.pruning_audit import Audited, Rate, falsely_pruned, rates
 from lrsearch.trial.states import TrialState
 
-#: What tells one trial from another, and is the same in a copy.
-COPIED = ("started_at", "ended_at", "seconds", "value", "recipe")
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """How often pruning would have erred, over the studies of a project."""
+
+    overall: Rate
+    #: By schedule: those with enough audited trials.
+    families: Mapping[str, Rate]
+    #: Audited trials of the study itself.
+    own: int
+    #: Studies with audited trials.
+    studies: int
 
 
-def audit_of(connection: Connection, study: Row) -> dict[str, Any]:
-    """The false-prune rate of a study, pooled over the studies of its project.
+@dataclass(frozen=True, kw_only=True)
+class Warned:
+    """The answer's learning rate lies where a search should not end."""
 
-    `families` has those with enough audited trials. `share` and `ci95` are None for too few.
-    """
-    rows = _each_once(audited_trials.of_project(connection, study), study["study_id"])
-    verdicts, pooled = [], 0
-    for study_id, mine in groupby(rows, key=lambda row: row["study_id"]):
+    trial: int
+    optimizer: str
+    lr: float
+    edge: RangeEdge | StabilityEdge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What twice the trials would gain, and where the answer lies at an edge."""
+
+    #: None for too few trials.
+    gain: Gain | None
+    #: Standard deviation of the confirmed values, of one seed each; None for fewer than two.
+    seed_sd: float | None
+    warnings: tuple[Warned, ...]
+
+
+def audit_of(study_id: int, trials: Sequence[Trial], ends: Mapping[int, StudyEnds]) -> Audit:
+    """`trials` are the audited ones of the project, by study; `ends` are those of its studies."""
+    counted = _each_once(trials, study_id)
+    verdicts: list[tuple[str, bool]] = []
+    pooled = 0
+    for owner, mine in groupby(counted, key=lambda trial: trial.study_id):
         pooled += 1
-        verdicts += _verdicts(connection, study_id, list(mine))
-    own = sum(row["study_id"] == study["study_id"] for row in rows)
+        verdicts += _verdicts(list(mine), ends[owner])
     overall, families = rates(verdicts)
-    return {
-        **_rate(overall),
-        "own": own,
-        "studies": pooled,
-        "least": LEAST_AUDITED,
-        "families": {name: _rate(found) for name, found in families.items()},
-    }
+    own = sum(trial.study_id == study_id for trial in counted)
+    return Audit(overall=overall, families=families, own=own, studies=pooled)
 
 
-def _each_once(rows: Sequence[Row], own: int) -> list[Row]:
+def _each_once(trials: Iterable[Trial], own: int) -> list[Trial]:
     """Without the copies of trials that an extended study shares with its successor.
 
     Where the study `own` has one it is that which counts, else the youngest study's.
     """
-    found: dict[tuple[Any, ...], Row] = {}
-    for row in sorted(rows, key=lambda row: (row["study_id"] == own, row["study_id"])):
-        found[tuple(str(row[name]) for name in COPIED)] = row
-    kept = {row["id"] for row in found.values()}
-    return [row for row in rows if row["id"] in kept]
+    found: dict[tuple[str, ...], Trial] = {}
+    for trial in sorted(trials, key=lambda trial: (trial.study_id == own, trial.study_id)):
+        same = (trial.started_at, trial.ended_at, trial.seconds, trial.value, trial.recipe)
+        found[tuple(str(value) for value in same)] = trial
+    return sorted(found.values(), key=lambda trial: (trial.study_id, trial.ticket))
 
 
-def _verdicts(connection: Connection, study_id: int, rows: Sequence[Row]) -> list[tuple[str, bool]]:
-    sign = 1.0 if audited_trials.direction(connection, study_id) == "minimize" else -1.0
-    started, values = audited_trials.ends(connection, study_id)
+def _verdicts(trials: Iterable[Trial], ends: StudyEnds) -> list[tuple[str, bool]]:
+    sign = 1.0 if ends.direction == "minimize" else -1.0
     audited = [
         Audited(
-            family=row["recipe"]["schedule"]["name"],
-            loss=None if row["value"] is None else sign * row["value"],
+            family=trial.parsed.schedule_name,
+            loss=None if trial.value is None else sign * trial.value,
         )
-        for row in rows
+        for trial in trials
+        if trial.parsed is not None
     ]
-    return falsely_pruned(audited, losses=[sign * value for value in values], started=started)
-
-
-def _rate(found: Rate) -> dict[str, Any]:
-    return {
-        "audited": found.audited,
-        "false": found.false,
-        "share": found.share,
-        "ci95": None if found.ci95 is None else list(found.ci95),
-    }
+    losses = [sign * value for value in ends.values]
+    return falsely_pruned(audited, losses=losses, started=ends.started)
 
 
 def advice_of(
-    connection: Connection,
-    study_id: int,
     spec: StudySpec,
-    confirmed: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """What twice the trials would gain, and where the answer lies at an edge.
+    trials: Iterable[Trial],
+    tests: Iterable[OptimizerRangeTest],
+    best: Trial | None,
+    confirmed: Sequence[Confirmed],
+) -> Advice:
+    """The answer is the winner of `confirmed`, else the search's `best`."""
+    ended = [trial for trial in trials if trial.recipe and trial.has_ended]
+    winner = next((entry for entry in confirmed if entry.role != "baseline"), None)
+    warnings: tuple[Warned, ...] = ()
+    if winner is not None:
+        warnings = _warnings(spec, winner.trial, Recipe.from_dict(winner.recipe), ended, tests)
+    elif best is not None and best.number is not None and best.parsed is not None:
+        warnings = _warnings(spec, best.number, best.parsed, ended, tests)
+    values = () if winner is None else winner.values
+    return Advice(
+        gain=_gain(spec, ended),
+        seed_sd=stdev(values) if len(values) > 1 else None,
+        warnings=warnings,
+    )
 
-    The answer is the winner of `confirmed`, else the search's best. `gain` is None for too few
-    trials, `seed_sd` (of the confirmed values) for fewer than two.
-    """
-    rows = [row for row in trials.everything(connection, study_id) if row["recipe"]]
-    ended = [row for row in rows if row["state"] != TrialState.RUNNING]
-    winner = next((entry for entry in confirmed if entry["role"] != "baseline"), None)
+
+def _gain(spec: StudySpec, ended: Sequence[Trial]) -> Gain | None:
+    if len(ended) < LEAST_TRIALS:
+        return None
     complete, stopped = (
-        [spec.objective.loss(row["value"]) for row in ended if _has_value(row, state)]
+        [spec.objective.loss(t.value) for t in ended if t.state == state and t.value is not None]
         for state in (TrialState.COMPLETE, TrialState.PRUNED)
     )
     without_value = len(ended) - len(complete) - len(stopped)
-    gain = gain_of_doubling(complete, stopped, without_value=without_value)
-    if len(ended) < LEAST_TRIALS:
-        gain = None
-    values = winner["values"] if winner is not None else []
-    best = _best(ended, spec)
-    answer = winner or (best and {"trial": best["number"], "recipe": best["recipe"]})
-    return {
-        "gain": None
-        if gain is None
-        else {"trials": gain.trials, "expected": gain.expected, "ci95": [0.0, gain.high]},
-        "seed_sd": stdev(values) if len(values) > 1 else None,
-        "warnings": _warnings(connection, study_id, spec, answer, ended) if answer else [],
-    }
-
-
-def _has_value(row: Row, state: TrialState) -> bool:
-    return row["state"] == state and row["value"] is not None
-
-
-def _best(rows: Sequence[Row], spec: StudySpec) -> Row | None:
-    complete = [row for row in rows if _has_value(row, TrialState.COMPLETE)]
-    return min(complete, key=lambda row: spec.objective.loss(row["value"]), default=None)
+    return gain_of_doubling(complete, stopped, without_value=without_value)
 
 
 def _warnings(
-    connection: Connection,
-    study_id: int,
     spec: StudySpec,
-    answer: Mapping[str, Any],
-    rows: Sequence[Row],
-) -> list[dict[str, Any]]:
-    recipe = answer["recipe"]
-    name = recipe["optimizer"]["name"]
-    about = {"trial": answer["trial"], "optimizer": name, "lr": recipe["optimizer"]["lr"]}
-    tests = range_tests.everything(connection, study_id)
-    tested = next((test["result"] for test in tests if test["optimizer"] == name), None)
-    cliff = lr_edges.stability_edge(
-        recipe,
-        spec.space,
-        [
-            (row["recipe"], row["state"] == TrialState.DIVERGED)
-            for row in rows
-            if row["state"] != TrialState.FAILED  # for reasons of its own
-        ],
-        tested,
-    )
+    number: int,
+    recipe: Recipe,
+    trials: Iterable[Trial],
+    tests: Iterable[OptimizerRangeTest],
+) -> tuple[Warned, ...]:
+    name = recipe.optimizer_name
+    tested = next((test.parsed for test in tests if test.optimizer == name), None)
+    others = [
+        (trial.parsed, trial.state == TrialState.DIVERGED)
+        for trial in trials
+        if trial.state != TrialState.FAILED and trial.parsed is not None  # for reasons of its own
+    ]
+    cliff = lr_edges.stability_edge(recipe, spec.space, others, tested)
     end = lr_edges.range_edge(recipe, spec.space)
-    found: list[dict[str, Any]] = []
+    found: list[RangeEdge | StabilityEdge] = []
     if end is not None and not (end.side == "high" and cliff is not None):
-        found.append(
-            {"kind": "range", **about, "side": end.side, "edge": end.edge} | {"line": end.line}
-        )
+        found.append(end)
     if cliff is not None:
-        found.append({"kind": "stability", **about, "edge": cliff.edge, "diverged": cliff.diverged})
-    return found
+        found.append(cliff)
+    return tuple(Warned(trial=number, optimizer=name, lr=recipe.lr, edge=edge) for edge in found)

@@ -1,52 +1,62 @@
-"""Who works on a study, as `lrsearch workers` shows it."""
+"""Who works on a study, as `lrsearch status` shows it."""
 
 from datetime import UTC, datetime
-from typing import Any
 
-from lrsearch.storage import workers
-from lrsearch.storage.rows import Row
+from lrsearch.plain_data import Document
+from lrsearch.report.load import StudyHandle
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage import studies, workers
+from lrsearch.storage.records import WorkerRecord
 from lrsearch.storage.worker_identity import place
-from lrsearch.study.open_study import OpenStudy
 
 #: Lines about faults that are shown.
 SHOWN_NOTES = 5
+#: A worker that was not seen for so many leases is silent.
+SILENT_LEASES = 2
 
 
-def worker_rows(search: OpenStudy, *, everyone: bool) -> list[dict[str, Any]]:
+def worker_rows(study: StudyHandle, *, everyone: bool) -> list[Document]:
     """Workers in the order in which they began; `everyone` includes those that have ended.
 
     A worker that was not seen for two leases is `silent`: dead, hung, or cut off.
     """
-    with search.database.read() as connection:
-        rows = workers.everyone(connection, search.study_id)
-    found = [
-        {
-            "worker": row["name"],
-            **dict(zip(("host", "pid"), place(row["name"]), strict=True)),
-            "device": row["device"],
-            "version": row["version"],
-            "state": _state(row, search.spec.lease.seconds),
-            "doing": row["doing"],
-            "seen_seconds_ago": row["since"],
-            "started": _time(row["started_at"]),
-        }
-        for row in rows
-    ]
-    return found if everyone else [row for row in found if row["state"] != "ended"]
+    with study.database.read() as connection:
+        record = studies.by_id(connection, study.study_id)
+        rows = workers.everyone(connection, study.study_id)
+    if record is None:
+        return []
+    lease = StudySpec.from_stored(record.definition).lease.seconds
+    shown = [row for row in rows if everyone or row.ended_at is None]
+    return [_worker(row, lease) for row in shown]
 
 
-def _state(row: Row, lease: float) -> str:
-    if row["ended_at"] is not None:
+def _worker(row: WorkerRecord, lease: float) -> Document:
+    host, pid = place(row.name)
+    return {
+        "worker": row.name,
+        "host": host,
+        "pid": pid,
+        "device": row.device,
+        "version": row.version,
+        "state": _state(row, lease),
+        "doing": row.doing,
+        "seen_seconds_ago": row.since,
+        "started": _time(row.started_at),
+    }
+
+
+def _state(row: WorkerRecord, lease: float) -> str:
+    if row.ended_at is not None:
         return "ended"
-    return "silent" if row["since"] > 2 * lease else "working"
+    return "silent" if row.since > SILENT_LEASES * lease else "working"
 
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def last_notes(search: OpenStudy) -> list[str]:
+def last_notes(study: StudyHandle) -> list[str]:
     """The last faults and what was done about them, the newest first."""
-    with search.database.read() as connection:
-        rows = workers.notes(connection, search.study_id, limit=SHOWN_NOTES)
-    return [f"{_time(row['at'])} {row['what']}" for row in rows]
+    with study.database.read() as connection:
+        rows = workers.notes(connection, study.study_id, limit=SHOWN_NOTES)
+    return [f"{_time(row.at)} {row.what}" for row in rows]

@@ -59,6 +59,17 @@ def _bounds(domain: Range, scale: float) -> tuple[float, float]:
     return domain.low * scale, domain.high * scale
 
 
+def in_torchs_units(
+    domain: Range, low: float, high: float, scale: float = 1.0
+) -> tuple[float, float]:
+    """Bounds in the sampling unit as bounds in torch's; `scale` is the recipe's `equivalence`."""
+    if domain.unit == "complement":
+        return 1 - high, 1 - low
+    if domain.unit == "momentum_equivalent":
+        return low / scale, high / scale
+    return low, high
+
+
 def _to_unit(domain: Range, value: float, scale: float) -> float:
     if domain.unit == "complement":
         return 1 - value

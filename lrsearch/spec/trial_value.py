@@ -1,24 +1,24 @@
 """What a trial is worth: pure functions of its curve."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import pruning
+from lrsearch.trial.curve import Validation
+
+V = TypeVar("V", bound=Validation)
 
 
-def objective_value(row: Mapping[str, Any], spec: StudySpec) -> float | None:
+def objective_value(row: Validation, spec: StudySpec) -> float | None:
     """The objective at one validation, of the deployed weights; None if it was not finite."""
     if spec.objective.metric != "val_loss":
-        value: float | None = row["metrics"].get(spec.objective.metric)
-        return value
-    deployed = "val_loss_ema" if spec.ema is not None and spec.ema.deploy else "val_loss"
-    loss: float | None = row[deployed]
-    return loss
+        return row.metrics.get(spec.objective.metric)
+    return row.val_loss_ema if spec.ema is not None and spec.ema.deploy else row.val_loss
 
 
-def best_validation(rows: list[Any], spec: StudySpec) -> Mapping[str, Any] | None:
+def best_validation(rows: Sequence[V], spec: StudySpec) -> V | None:
     """The validation that gives the value: that with the best objective, the earlier of equals.
 
     With `objective.at: last` the last one. None if its objective, or every one's, is not finite.
@@ -29,11 +29,10 @@ def best_validation(rows: list[Any], spec: StudySpec) -> Mapping[str, Any] | Non
     finite = [(row, value) for row, value in scored if value is not None and math.isfinite(value)]
     if not finite:
         return None
-    best: Mapping[str, Any] = min(finite, key=lambda item: spec.objective.loss(item[1]))[0]
-    return best
+    return min(finite, key=lambda item: spec.objective.loss(item[1]))[0]
 
 
-def signal(row: Mapping[str, Any], spec: StudySpec) -> float:
+def signal(row: Validation, spec: StudySpec) -> float:
     """What a rung compares: the objective itself, turned so that lower is better.
 
     Of the raw and the averaged weights the better one; infinite where neither is finite. (Where
@@ -44,8 +43,8 @@ def signal(row: Mapping[str, Any], spec: StudySpec) -> float:
     """
     name = spec.objective.metric
     if name == "val_loss":
-        both = [row["val_loss"], row["val_loss_ema"]]
+        both = [row.val_loss, row.val_loss_ema]
     else:
-        both = [row["metrics"].get(name), (row["metrics_ema"] or {}).get(name)]
+        both = [row.metrics.get(name), (row.metrics_ema or {}).get(name)]
     raw, averaged = (None if value is None else spec.objective.loss(value) for value in both)
     return pruning.signal(math.inf if raw is None else raw, averaged)

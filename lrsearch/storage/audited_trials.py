@@ -1,10 +1,11 @@
 """What is asked of audited trials: which begin, and how they ended over a project's studies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, update
 
-from lrsearch.storage.records import StudyRecord, TrialRecord, fetch_as
+from lrsearch.storage.records import TrialRecord, fetch_as
 from lrsearch.storage.tables import curves, studies, trials
 from lrsearch.trial.states import TrialState
 
@@ -29,16 +30,10 @@ def begin(connection: Connection, trial: int, rung: int, validation: int) -> Non
     connection.execute(update(trials).where(trials.c.id == trial).values(values))
 
 
-def of_project(connection: Connection, study: StudyRecord) -> Sequence[TrialRecord]:
-    """The audited trials that are complete or diverged of a study and of others of its project.
-
-    A study without a project stands alone.
-    """
+def of_project(connection: Connection, project: str) -> Sequence[TrialRecord]:
+    """The audited trials of a project that are complete or diverged, by study and ticket."""
     ended = (TrialState.COMPLETE, TrialState.DIVERGED)
-    pool = trials.c.study_id == study.study_id
-    project = study.definition.get("project")
-    if project:
-        pool = studies.c.definition["project"].as_string() == project
+    pool = studies.c.definition["project"].as_string() == project
     query = (
         select(trials)
         .join(studies, studies.c.study_id == trials.c.study_id)
@@ -48,18 +43,33 @@ def of_project(connection: Connection, study: StudyRecord) -> Sequence[TrialReco
     return fetch_as(connection, query, TrialRecord)
 
 
-def ends(connection: Connection, study_id: int) -> tuple[int, list[float]]:
-    """How many trials a study has started, and the values of the complete ones."""
+@dataclass(frozen=True, kw_only=True)
+class StudyEnds:
+    """How a study's trials ended, as far as an audited one is compared with them."""
+
+    #: minimize | maximize
+    direction: str
+    #: Trials that were started.
+    started: int
+    #: Of the complete trials.
+    values: tuple[float, ...]
+
+
+def ends(connection: Connection, study_ids: Iterable[int]) -> dict[int, StudyEnds]:
+    """How the trials of these studies ended, by study."""
     t, s = trials.c, studies.c
-    values = select(t.value).where(
-        t.study_id == study_id, t.state == TrialState.COMPLETE, t.value.is_not(None)
+    ids = list(study_ids)
+    complete = select(t.study_id, t.value).where(
+        t.study_id.in_(ids), t.state == TrialState.COMPLETE, t.value.is_not(None)
     )
-    started = select(s.trials_used).where(s.study_id == study_id)
-    found = list(connection.execute(values).scalars())
-    return connection.execute(started).scalar_one(), found
-
-
-def direction(connection: Connection, study_id: int) -> str:
-    """`minimize` or `maximize`."""
-    query = select(studies.c.definition["objective"]["direction"].as_string())
-    return str(connection.execute(query.where(studies.c.study_id == study_id)).scalar_one())
+    values: dict[int, list[float]] = {study_id: [] for study_id in ids}
+    for study_id, value in connection.execute(complete):
+        values[study_id].append(value)
+    direction = s.definition["objective"]["direction"].as_string().label("direction")
+    query = select(s.study_id, s.trials_used, direction).where(s.study_id.in_(ids))
+    return {
+        row.study_id: StudyEnds(
+            direction=row.direction, started=row.trials_used, values=tuple(values[row.study_id])
+        )
+        for row in connection.execute(query)
+    }

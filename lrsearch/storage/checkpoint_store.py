@@ -77,7 +77,7 @@ class CheckpointStore:
     def read(self, file: str, sha256: str) -> bytes | None:
         """The bytes that were written; None, with a line in the log, if they are not there."""
         if not _NAME.fullmatch(file):
-            log.warning("checkpoint %.100r is no file of ours; left alone", file)
+            log.warning("checkpoint %.100r has no name that lrsearch gives; left alone", file)
             return None
         try:
             data: bytes = self._files.cat_file(self._path(file))
@@ -88,7 +88,7 @@ class CheckpointStore:
             log.warning("checkpoint %s cannot be read: %s", file, describe(error))
             return None
         if hashlib.sha256(data).hexdigest() != sha256:
-            log.warning("checkpoint %s is not what was written; left alone", file)
+            log.warning("checkpoint %s has changed since it was written; not used", file)
             return None
         return data
 
@@ -109,7 +109,7 @@ class CheckpointStore:
         count = 0
         for file in files:
             if not _OWNER.fullmatch(file):
-                log.warning("checkpoint %.100r is no file of ours; left alone", file)
+                log.warning("checkpoint %.100r has no name that lrsearch gives; left alone", file)
                 continue
             try:
                 self._files.rm_file(self._path(file))

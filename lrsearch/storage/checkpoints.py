@@ -33,9 +33,10 @@ def record(connection: Connection, claim: Claim, saved: File, step: int) -> bool
     """Make a file the newest checkpoint of what is claimed, in place of the second newest.
 
     False, and nothing written, if the claim is lost. The same file is recorded once, however often
-    this is asked. What made a new checkpoint is not to blame for its worker's earlier deaths.
+    this is asked. Its count of lost workers begins anew: training has got further than where they
+    were lost.
     """
-    study_id = _cleared_of_blame(connection, claim)
+    study_id = _reset_deaths(connection, claim)
     if study_id is None:
         return False
     c = checkpoints.c
@@ -55,8 +56,8 @@ def record(connection: Connection, claim: Claim, saved: File, step: int) -> bool
     return True
 
 
-def _cleared_of_blame(connection: Connection, claim: Claim) -> int | None:
-    """The study of what is claimed, now locked; None if the claim is lost."""
+def _reset_deaths(connection: Connection, claim: Claim) -> int | None:
+    """Count its lost workers anew; its study's id. None if the claim is lost. The row is locked."""
     table: Table = TABLES[claim.kind]
     query = update(table).where(held(claim)).values(deaths=0).returning(table.c.study_id)
     study_id: int | None = connection.execute(query).scalar()

@@ -5,13 +5,15 @@ taken over) and `attempt`.
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection, and_, or_, select, true, update
 
+from lrsearch.storage.ends import End
 from lrsearch.storage.leases import TABLES, Claim, Kind, held, let_go
 from lrsearch.storage.records import (
     ConfirmationRecord,
+    Held,
     RangeTestRecord,
     TrialRecord,
     fetch_as,
@@ -21,7 +23,7 @@ from lrsearch.trial.states import WAITING, TrialState
 
 R = TypeVar("R")
 #: What a row of each table is.
-RECORDS: Mapping[Kind, type[TrialRecord] | type[ConfirmationRecord] | type[RangeTestRecord]] = {
+RECORDS: Mapping[Kind, type[Held]] = {
     Kind.TRIAL: TrialRecord,
     Kind.CONFIRMATION: ConfirmationRecord,
     Kind.RANGE_TEST: RangeTestRecord,
@@ -37,7 +39,7 @@ def claim(
     *,
     deaths_below: int | None = None,
 ) -> R | None:
-    """The next row that nobody holds, now held by `worker`. The caller takes its lease, last.
+    """Claim the next row that no worker holds for `worker`. The caller takes its lease, last.
 
     `deaths_below` leaves out what has cost so many workers, or more.
     """
@@ -63,18 +65,16 @@ def claim(
     return fetch_first_as(connection, query, record)
 
 
-def record(connection: Connection, claim: Claim, values: Mapping[str, Any]) -> bool:
+def record(connection: Connection, claim: Claim, end: End) -> bool:
     """End a row, once; False if another worker has taken it over. The caller ends its lease, last.
 
     Leases are locked after the study, whose counters the caller changes in between.
     """
-    query = update(TABLES[claim.kind]).where(held(claim)).values(**values)
+    query = update(TABLES[claim.kind]).where(held(claim)).values(**end.columns())
     return bool(connection.execute(query).rowcount)
 
 
-def by_id(
-    connection: Connection, kind: Kind, item: int
-) -> TrialRecord | ConfirmationRecord | RangeTestRecord:
+def by_id(connection: Connection, kind: Kind, item: int) -> Held:
     table = TABLES[kind]
     return fetch_as(connection, select(table).where(table.c.id == item), RECORDS[kind])[0]
 

@@ -1,8 +1,7 @@
 """Column types and SQL functions that each database writes in its own way."""
 
-from typing import Any
-
 from sqlalchemy import (
+    Dialect,
     Float,
     String,
     Text,
@@ -28,7 +27,7 @@ class Words(TypeDecorator[str]):
     impl: type[String] = Text
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         most = getattr(self.impl, "length", None) or MOST_WORDS
         return None if value is None else one_line(value, most)
 
@@ -54,21 +53,16 @@ class db_started(FunctionElement[float]):  # noqa: N801
     inherit_cache = True
 
 
-@compiles(db_started, "sqlite")
-def _sqlite_started(element: Any, compiler: Any, **kw: Any) -> str:
-    return "0.0"
+def _write(function: type[FunctionElement[float]], database: str, sql: str) -> None:
+    """Let a function be this text in the SQL of a database."""
+    compiles(function, database)(lambda element, compiler, **options: sql)
 
 
-@compiles(db_started, "postgresql")
-def _postgresql_started(element: Any, compiler: Any, **kw: Any) -> str:
-    return "extract(epoch from pg_postmaster_start_time())::double precision"
-
-
-@compiles(db_now, "sqlite")
-def _sqlite_now(element: Any, compiler: Any, **kw: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(db_now, "postgresql")
-def _postgresql_now(element: Any, compiler: Any, **kw: Any) -> str:
-    return "extract(epoch from clock_timestamp())::double precision"
+_write(db_now, "sqlite", "((julianday('now') - 2440587.5) * 86400.0)")
+_write(db_now, "postgresql", "extract(epoch from clock_timestamp())::double precision")
+_write(db_started, "sqlite", "0.0")
+_write(
+    db_started,
+    "postgresql",
+    "extract(epoch from pg_postmaster_start_time())::double precision",
+)

@@ -1,6 +1,8 @@
 """What must hold of a study's rows, looked up in them."""
 
-from sqlalchemy import Connection, func, not_, select
+from dataclasses import dataclass
+
+from sqlalchemy import Column, ColumnElement, Connection, func, not_, select
 
 from lrsearch.storage import curves as curve_queries
 from lrsearch.storage.records import CurveRecord, fetch_as
@@ -8,27 +10,36 @@ from lrsearch.storage.tables import confirmations, curves, range_tests, trials
 from lrsearch.trial.states import OPEN, TrialState
 
 
-def totals(connection: Connection, study_id: int, horizon: float) -> dict[str, float]:
-    """The counters of a study's row as its other rows add up to."""
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """Counters of a study's budget, as its row keeps them."""
+
+    trials_used: int
+    epochs_used: float
+    epochs_reserved: float
+
+
+def totals(connection: Connection, study_id: int, horizon: float) -> Totals:
+    """The counters of a study's row as its other rows add up to; `horizon` is in epochs."""
     t, c, r = trials.c, confirmations.c, range_tests.c
     running = t.state == TrialState.RUNNING
 
-    def number(query: object) -> float:
-        return connection.execute(query).scalar() or 0  # type: ignore[call-overload]
+    def count(*where: ColumnElement[bool]) -> int:
+        query = select(func.count()).select_from(trials)
+        return connection.execute(query.where(t.study_id == study_id, *where)).scalar_one()
 
-    def total(column: object, *where: object) -> float:
-        return float(number(select(func.sum(column)).where(*where)))  # type: ignore[arg-type]
+    def total(column: Column[float], *where: ColumnElement[bool]) -> float:
+        query = select(func.coalesce(func.sum(column), 0.0))
+        mine = column.table.c.study_id == study_id
+        return float(connection.execute(query.where(mine, *where)).scalar_one())
 
-    mine = t.study_id == study_id
-    count = select(func.count()).select_from(trials)
-    return {
-        "trials_used": int(number(count.where(mine))),
-        "epochs_used": total(t.epochs, mine, not_(running))
-        + total(c.epochs, c.study_id == study_id, c.state.not_in(OPEN))
-        + total(r.epochs, r.study_id == study_id, r.state.not_in(OPEN)),
-        "epochs_reserved": int(number(count.where(mine, running))) * horizon
-        + total(r.epochs_reserved, r.study_id == study_id, r.state.in_(OPEN)),
-    }
+    return Totals(
+        trials_used=count(),
+        epochs_used=total(t.epochs, not_(running))
+        + total(c.epochs, c.state.not_in(OPEN))
+        + total(r.epochs, r.state.not_in(OPEN)),
+        epochs_reserved=count(running) * horizon + total(r.epochs_reserved, r.state.in_(OPEN)),
+    )
 
 
 def missing_tickets(connection: Connection, study_id: int) -> list[int]:

@@ -1,9 +1,7 @@
 """Curves: one row per validation of a trial's attempt, written in batches."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import (
     JSON,
@@ -18,35 +16,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage.leases import Claim, held
 from lrsearch.storage.records import CurveRecord, fetch_as
-from lrsearch.storage.rows import Row
 from lrsearch.storage.tables import curves, trials
-
-MAY_BE_INFINITE = ("train_loss", "val_loss", "val_loss_ema", "grad_norm")
-
-
-def finite(value: float | None) -> float | None:
-    """The number, or None where it is not finite: SQLite and JSON know no NaN."""
-    return value if value is not None and math.isfinite(value) else None
+from lrsearch.trial.curve import Validation
 
 
-def add(connection: Connection, claim: Claim, rows: Sequence[Mapping[str, Any]]) -> bool:
+def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> bool:
     """Append validations of a trial's attempt; those that are there already stay as they are.
 
     False, and nothing written, if the claim is lost. The trial stays locked until the transaction
-    ends, so that nobody takes it over before.
+    ends, so that no worker takes it over before.
     """
     query = select(trials.c.id).where(held(claim)).with_for_update(key_share=True)
     if connection.execute(query).first() is None:
         return False
     if rows:
-        values = [{**_stored(row), "trial": claim.id, "attempt": claim.attempt} for row in rows]
-        _insert(connection, values)
+        _insert(connection, [_columns(claim, row) for row in rows])
     return True
 
 
-def _insert(connection: Connection, values: list[Row]) -> None:
+def _insert(connection: Connection, values: Sequence[Fields]) -> None:
     """What is there already stays: so after a lost acknowledgement, when this is done again."""
     if connection.dialect.name == "sqlite":
         connection.execute(sqlite.insert(curves).on_conflict_do_nothing(), values)
@@ -71,17 +62,9 @@ def _from_json() -> Executable:
 _FROM_JSON = _from_json()
 
 
-def _stored(row: Mapping[str, Any]) -> Row:
-    return {
-        **{name: value for name, value in row.items() if name != "test"},  # confirmations' alone
-        **{name: finite(row[name]) for name in MAY_BE_INFINITE},
-        "metrics": _finite(row["metrics"]),
-        "metrics_ema": _finite(row["metrics_ema"]) if row.get("metrics_ema") else None,
-    }
-
-
-def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: finite(value) for name, value in metrics.items()}
+def _columns(claim: Claim, row: Validation) -> Fields:
+    stored = {name: value for name, value in vars(row.stored()).items() if name != "test"}
+    return {**stored, "trial": claim.id, "attempt": claim.attempt}
 
 
 def latest(rows: Sequence[CurveRecord]) -> list[CurveRecord]:

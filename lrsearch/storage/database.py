@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import psycopg
 import sqlalchemy
@@ -20,6 +20,7 @@ from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from lrsearch.errors import StorageError
+from lrsearch.plain_data import Document
 from lrsearch.storage import postgresql
 from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
 from lrsearch.storage.rows import read_json
@@ -140,7 +141,7 @@ class Database:
         """The SQLite file."""
         return Path(str(self.location.url.database)).absolute() if self.is_sqlite else None
 
-    def _sqlite(self) -> tuple[str, dict[str, Any]]:
+    def _sqlite(self) -> tuple[str, Document]:
         return "sqlite:///lrsearch.db", {"creator": self._open_sqlite}
 
     def _open_sqlite(self) -> sqlite3.Connection:
@@ -151,7 +152,7 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")  # else deleting a study leaves our rows
         return connection
 
-    def _postgresql(self) -> tuple[str, dict[str, Any]]:
+    def _postgresql(self) -> tuple[str, Document]:
         url = self.location.url
         arguments = {"creator": lambda: postgresql.open_session(url), "pool_pre_ping": True}
         return "postgresql+psycopg://", arguments

@@ -11,8 +11,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, tuple_, update
 
 from lrsearch.storage.column_types import db_now, db_started
-from lrsearch.storage.records import FreedRecord
-from lrsearch.storage.rows import Row, fetch, fetch_first
+from lrsearch.storage.records import LeaseRecord, fetch_first_as
 from lrsearch.storage.tables import confirmations, leases, range_tests, trials
 from lrsearch.trial.states import TrialState
 
@@ -40,8 +39,21 @@ class Claim:
     kind: Kind = Kind.TRIAL
     id: int
     attempt: int
-    #: None: nobody holds it.
+    #: None: no worker holds it.
     worker: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freed:
+    """A trial, range test or confirmation run whose worker was lost."""
+
+    kind: Kind
+    id: int
+    attempt: int
+    #: That was lost.
+    worker: str
+    #: Workers lost in it without a new checkpoint, this one included.
+    deaths: int
 
 
 def held(claim: Claim) -> ColumnElement[bool]:
@@ -93,13 +105,13 @@ def let_go(connection: Connection, claim: Claim) -> None:
 
 def reap(
     connection: Connection, study_id: int, seconds: float, *, dead: Collection[str] = ()
-) -> list[FreedRecord]:
+) -> list[Freed]:
     """Free what was not renewed in time, and what workers known to be `dead` held.
 
-    After a server's start
-    nothing expires for the `seconds` of a lease: whoever lives renews first.
+    Nothing expires in the first `seconds` (those of a lease) after the server's start: workers that
+    live renew first.
     """
-    freed: list[FreedRecord] = []
+    freed: list[Freed] = []
     for kind, table in TABLES.items():
         t, c = table.c, leases.c
         lease = and_(c.kind == kind, c.item == t.id, c.attempt == t.attempt)
@@ -115,14 +127,8 @@ def reap(
             )
             .with_for_update(of=table, skip_locked=True)
         )
-        for found in connection.execute(query).all():
-            row = FreedRecord(
-                kind=kind,
-                id=found.id,
-                attempt=found.attempt,
-                worker=found.worker,
-                deaths=found.deaths,
-            )
+        for found in connection.execute(query).mappings().all():
+            row = Freed(kind=kind, **found)
             free = update(table).where(t.id == row.id)
             connection.execute(free.values(worker=None, deaths=row.deaths))
             let_go(connection, Claim(kind=kind, id=row.id, attempt=row.attempt, worker=row.worker))
@@ -130,10 +136,10 @@ def reap(
     return freed
 
 
-def absolve(connection: Connection, claim: Claim) -> None:
-    """Take back the death that was counted when this lease ended: its worker had lost touch, lives.
+def take_back_death(connection: Connection, claim: Claim) -> None:
+    """Count one death less: the lease ended while its worker was out of touch, but it lives.
 
-    Done twice, after a lost acknowledgement, it forgives one too many.
+    Done twice, after a lost acknowledgement, it takes back one too many.
     """
     table = TABLES[claim.kind]
     c = table.c
@@ -164,14 +170,14 @@ def release(connection: Connection, study_id: int, workers: Sequence[str]) -> in
             .values(worker=None)
             .returning(c.id, c.attempt)
         )
-        for row in fetch(connection, query):
-            let_go(connection, Claim(kind=kind, worker="", **row))
+        for item, attempt in connection.execute(query).all():
+            let_go(connection, Claim(kind=kind, id=item, attempt=attempt, worker=None))
             count += 1
     return count
 
 
 def ask_to_stop(connection: Connection, kind: Kind, item: int) -> bool:
-    """Ask whoever holds it to end it; False if nobody does."""
+    """Ask the worker that holds it to end it; False if none does."""
     c = leases.c
     query = update(leases).where(c.kind == kind, c.item == item, c.expires_at.is_not(None))
     return bool(connection.execute(query.values(stop=True)).rowcount)
@@ -195,17 +201,18 @@ def end_stale(connection: Connection, study_id: int) -> int:
     return count
 
 
-def of_item(connection: Connection, kind: Kind, item: int) -> Row | None:
+def of_item(connection: Connection, kind: Kind, item: int) -> LeaseRecord | None:
     """A lease with the seconds that are `left` of it; None if there never was one."""
     c = leases.c
     left = (c.expires_at - db_now()).label("left")
-    return fetch_first(connection, select(leases, left).where(c.kind == kind, c.item == item))
+    query = select(leases, left).where(c.kind == kind, c.item == item)
+    return fetch_first_as(connection, query, LeaseRecord)
 
 
 def take_free(
     connection: Connection, kind: Kind, item: int, worker: str, seconds: float
 ) -> Claim | None:
-    """Claim this very row, if it runs and nobody holds it."""
+    """Claim this row, if it runs and no worker holds it; None otherwise."""
     table = TABLES[kind]
     c = table.c
     query = (
@@ -214,9 +221,9 @@ def take_free(
         .values(worker=worker, attempt=c.attempt + 1)
         .returning(c.study_id, c.attempt)
     )
-    row = fetch_first(connection, query)
+    row = connection.execute(query).first()
     if row is None:
         return None
-    claim = Claim(kind=kind, id=item, attempt=row["attempt"], worker=worker)
-    take(connection, row["study_id"], claim, seconds)
+    claim = Claim(kind=kind, id=item, attempt=row.attempt, worker=worker)
+    take(connection, row.study_id, claim, seconds)
     return claim

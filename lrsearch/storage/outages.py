@@ -23,7 +23,7 @@ LONGEST_PAUSE = 5.0
 LONGEST_ATTEMPT = 100.0
 #: How often it is said that one still waits.
 TELL_SECONDS = 60.0
-#: How often somebody who waits looks whether to give up.
+#: How often a process that waits looks whether to give up.
 LOOK_SECONDS = 0.2
 
 

@@ -3,17 +3,20 @@
 import math
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
+from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 from psycopg.waiting import Ready
 from sqlalchemy import URL, Connection, text
 
+from lrsearch.plain_data import Document, Fields
 from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
@@ -23,7 +26,7 @@ SCHEMA = "lrsearch"
 #: An unreachable server is reported within 5 seconds at start, name resolution included.
 CONNECT_TIMEOUT_SECONDS = 3
 #: What the server may take for a statement, waiting for locks included. A worker's take
-#: milliseconds; a minute is one in which somebody else holds the study.
+#: milliseconds; a minute means that another transaction holds the study.
 STATEMENT_SECONDS = 60
 #: A worker that was stopped within a transaction, by SIGSTOP or with its machine, holds the study's
 #: row no longer than that. Workers' transactions compute nothing between their statements.
@@ -49,7 +52,7 @@ SERVER_SETTINGS = {
 }
 #: Our side, in libpq's terms: the other end is asked after 30 s of silence, and what it has not
 #: acknowledged after 60 s was lost.
-CLIENT_SETTINGS: dict[str, Any] = {
+CLIENT_SETTINGS: Fields = {
     "connect_timeout": CONNECT_TIMEOUT_SECONDS,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -70,16 +73,16 @@ class Identity(NamedTuple):
     started: datetime
 
 
-class Session(psycopg.Connection[Any]):
+class Session(psycopg.Connection[TupleRow]):
     """A connection that waits for no answer longer than `answer_seconds`."""
 
     identity: Identity
 
-    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
+    def wait(self, gen: PQGen[T], *options: Any, **named: Any) -> T:
         """As psycopg's, through which every call goes; raises OperationalError when time is up."""
-        return super().wait(self._limited(gen), *args, **kwargs)
+        return super().wait(self._limited(gen), *options, **named)
 
-    def _limited(self, steps: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
+    def _limited(self, steps: PQGen[T]) -> PQGen[T]:
         deadline = time.monotonic() + (seconds := answer_seconds.get())
         try:
             state = next(steps)
@@ -87,7 +90,7 @@ class Session(psycopg.Connection[Any]):
                 ready = yield state
                 # psycopg comes by with NONE every 0.1 s while nothing happens.
                 if ready == Ready.NONE and time.monotonic() > deadline:
-                    self.pgconn.finish()  # else whoever rolls back waits once more
+                    self.pgconn.finish()  # else the rollback waits once more
                     raise psycopg.OperationalError(f"no answer within {seconds:g} s")
                 state = steps.send(ready)
         except StopIteration as end:
@@ -103,7 +106,7 @@ def open_session(url: URL) -> Session:
     query = dict(url.query)
     given = str(query.pop("options", os.environ.get("PGOPTIONS", "")))
     ours = " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())
-    arguments: dict[str, Any] = {
+    arguments: Document = {
         **CLIENT_SETTINGS,
         # Of two values for a setting the server takes the last.
         "options": f"{ours} {given} -c search_path={SCHEMA}",
@@ -152,7 +155,7 @@ def unhurried(connection: Connection) -> Iterator[None]:
 
 
 def end(connection: Connection, earlier: Identity) -> None:
-    """End an earlier session that the server may still have, with whatever it was about.
+    """End an earlier session that the server may still have, and its open transaction.
 
     Then it is settled whether that was committed, and it holds no locks. Raises OperationalError
     if it does not end.

@@ -1,16 +1,27 @@
 """What is asked of a study's range tests: plan, claim, end, list."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from lrsearch.storage import claims, leases
 from lrsearch.storage.column_types import db_now
+from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import RangeTestRecord, WindowRecord, fetch_as
 from lrsearch.storage.tables import range_tests, studies
 from lrsearch.trial.states import OPEN, WAITING
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTest:
+    """A range test that is to be made."""
+
+    optimizer: str
+    #: Ramps at most.
+    seeds: int
+    epochs_reserved: float
 
 
 def everything(connection: Connection, study_id: int) -> Sequence[RangeTestRecord]:
@@ -19,13 +30,13 @@ def everything(connection: Connection, study_id: int) -> Sequence[RangeTestRecor
     return fetch_as(connection, query, RangeTestRecord)
 
 
-def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]]) -> None:
-    """Plan tests (optimizer, seeds, epochs_reserved) and reserve their epochs."""
+def add(connection: Connection, study_id: int, tests: Sequence[PlannedTest]) -> None:
+    """Plan tests, and reserve their epochs."""
     if not tests:
         return
     start = {"study_id": study_id, "state": WAITING, "attempt": 0, "epochs": 0.0, "seconds": 0.0}
-    connection.execute(insert(range_tests), [{**start, **test} for test in tests])
-    reserved = sum(test["epochs_reserved"] for test in tests)
+    connection.execute(insert(range_tests), [{**start, **vars(test)} for test in tests])
+    reserved = sum(test.epochs_reserved for test in tests)
     connection.execute(
         update(studies)
         .where(studies.c.study_id == study_id)
@@ -36,7 +47,10 @@ def add(connection: Connection, study_id: int, tests: Sequence[Mapping[str, Any]
 def claim(
     connection: Connection, study_id: int, worker: str, lease: float
 ) -> RangeTestRecord | None:
-    """The next range test that nobody trains, leased for `lease` seconds; it starts the clock."""
+    """Claim the next range test that no worker trains, for `lease` seconds.
+
+    The first claim starts the clock of a budget in time.
+    """
     row = claims.claim(connection, Kind.RANGE_TEST, RangeTestRecord, study_id, worker)
     if row is not None:
         clock = func.coalesce(studies.c.first_ask_at, db_now())
@@ -47,30 +61,28 @@ def claim(
     return row
 
 
-def record(connection: Connection, test: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+def record(connection: Connection, test: RangeTestRecord, end: End) -> bool:
     """End a range test, once; False if another worker has taken it over.
 
     The unused part of its reserved epochs returns to the budget.
     """
-    if not claims.record(connection, claim_of(test), values):
+    if not claims.record(connection, claim_of(test), end):
         return False
     connection.execute(
         update(studies)
-        .where(studies.c.study_id == test["study_id"])
+        .where(studies.c.study_id == test.study_id)
         .values(
-            epochs_reserved=studies.c.epochs_reserved - test["epochs_reserved"],
-            epochs_used=studies.c.epochs_used + values["epochs"],
+            epochs_reserved=studies.c.epochs_reserved - test.epochs_reserved,
+            epochs_used=studies.c.epochs_used + end.epochs,
         )
     )
     leases.let_go(connection, claim_of(test))
     return True
 
 
-def claim_of(test: Mapping[str, Any]) -> Claim:
+def claim_of(test: RangeTestRecord) -> Claim:
     """A worker's hold on a range test that it has claimed."""
-    return Claim(
-        kind=Kind.RANGE_TEST, id=test["id"], attempt=test["attempt"], worker=test["worker"]
-    )
+    return Claim(kind=Kind.RANGE_TEST, id=test.id, attempt=test.attempt, worker=test.worker)
 
 
 def workers(connection: Connection, study_id: int) -> list[str]:

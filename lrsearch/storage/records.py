@@ -1,40 +1,25 @@
 """Rows of our tables as values: what `storage` returns, column by column (see `tables`)."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import Connection, Executable
 
-#: What is JSON by nature: a recipe's fields, params, a stored document.
-Document = Mapping[str, Any]
+from lrsearch.plain_data import Fields
+from lrsearch.trial.curve import Scores, Validation
+
 R = TypeVar("R")
 
 
-class _Subscript:
-    """Transitional: a record read as a mapping. Goes when the last reader uses attributes."""
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return getattr(self, name, default)
-
-    def keys(self) -> Iterator[str]:
-        return (field.name for field in fields(self))  # type: ignore[arg-type]
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        return ((name, getattr(self, name)) for name in self.keys())
-
-
 @dataclass(frozen=True, kw_only=True)
-class StudyRecord(_Subscript):
+class StudyRecord:
     """A study: its definition, its budget, and how much of that is used."""
 
     study_id: int
     name: str
     #: `StudySpec.to_dict()`.
-    definition: Document
+    definition: Fields
     spec_hash: str
     #: Task file to SHA-256.
     code: Mapping[str, str]
@@ -55,12 +40,12 @@ class StudyRecord(_Subscript):
     first_ask_at: float | None
     created_at: float
     #: What it took over when it was created.
-    origin: Document | None
+    origin: Fields | None
     trials_ended: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialRecord(_Subscript):
+class TrialRecord:
     """A started search trial."""
 
     id: int
@@ -72,7 +57,7 @@ class TrialRecord(_Subscript):
     number: int | None
     #: `sampled`, or a kind of the queue.
     kind: str
-    recipe: Document | None
+    recipe: Fields | None
     #: A `TrialState`.
     state: str
     #: None while running: free to be taken over.
@@ -80,7 +65,7 @@ class TrialRecord(_Subscript):
     attempt: int
     value: float | None
     best_validation: int | None
-    metrics: Mapping[str, float | None] | None
+    metrics: Scores | None
     reason: str | None
     epochs: float
     seconds: float
@@ -94,31 +79,34 @@ class TrialRecord(_Subscript):
     #: Workers that died in it without a new checkpoint.
     deaths: int
 
+    def begun(self) -> "BegunTrial | None":
+        """The same where it has a recipe and Optuna's trial; None if its worker died before."""
+        if not self.recipe or self.trial_id is None or self.number is None:
+            return None
+        return BegunTrial(**vars(self))
+
 
 @dataclass(frozen=True, kw_only=True)
-class CurveRecord(_Subscript):
+class BegunTrial(TrialRecord):
+    """A search trial that has a recipe and Optuna's trial."""
+
+    trial_id: int
+    number: int
+    recipe: Fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRecord(Validation):
     """A validation of a trial's attempt; losses that are not finite are None."""
 
     trial: int
     attempt: int
-    #: 1-based.
-    validation: int
-    epoch: float
-    step: int
-    lr: float
-    train_loss: float | None
-    val_loss: float | None
-    val_loss_ema: float | None
-    metrics: Mapping[str, float | None]
-    metrics_ema: Mapping[str, float | None] | None
-    grad_norm: float | None
-    seconds: float
     #: Optuna's number of the trial, where it was asked for.
     number: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfirmationRecord(_Subscript):
+class ConfirmationRecord:
     """A confirmation run: a trial's recipe with a fresh seed."""
 
     id: int
@@ -135,9 +123,9 @@ class ConfirmationRecord(_Subscript):
     worker: str | None
     attempt: int
     value: float | None
-    metrics: Mapping[str, float | None] | None
+    metrics: Scores | None
     #: Loss and metrics on the task's test set.
-    test: Mapping[str, float | None] | None
+    test: Scores | None
     reason: str | None
     epochs: float
     seconds: float
@@ -145,7 +133,7 @@ class ConfirmationRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangeTestRecord(_Subscript):
+class RangeTestRecord:
     """A planned, running or ended LR range test of one optimizer."""
 
     id: int
@@ -159,28 +147,32 @@ class RangeTestRecord(_Subscript):
     worker: str | None
     attempt: int
     #: `RangeTest.to_dict()`.
-    result: Document | None
+    result: Fields | None
     reason: str | None
     epochs: float
     seconds: float
     deaths: int
 
 
+#: What a worker holds under a lease.
+Held = TrialRecord | ConfirmationRecord | RangeTestRecord
+
+
 @dataclass(frozen=True, kw_only=True)
-class QueuedRecord(_Subscript):
+class QueuedRecord:
     """An enqueued recipe."""
 
     id: int
     study_id: int
     #: `baseline`, `enqueued`, `warm_start` or `textbook`.
     kind: str
-    recipe: Document
+    recipe: Fields
     #: Of the trial that took it.
     ticket: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerRecord(_Subscript):
+class WorkerRecord:
     """A worker that works, or once worked, on a study."""
 
     id: int
@@ -200,7 +192,7 @@ class WorkerRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventRecord(_Subscript):
+class EventRecord:
     """A line about a fault and what was done."""
 
     id: int
@@ -211,7 +203,7 @@ class EventRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineRecord(_Subscript):
+class EngineRecord:
     """What workers on a kind of hardware train with, and what was measured for it."""
 
     id: int
@@ -240,7 +232,7 @@ class EngineRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckpointRecord(_Subscript):
+class CheckpointRecord:
     """A checkpoint's file, and what it must hold."""
 
     kind: str
@@ -259,26 +251,31 @@ class CheckpointRecord(_Subscript):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FreedRecord(_Subscript):
-    """A trial, range test or confirmation run whose worker was lost."""
+class LeaseRecord:
+    """A worker's hold on a trial, range test or confirmation run."""
 
-    #: A `leases.Kind`.
+    #: A `leases.Kind`, and the id of what is held.
     kind: str
-    id: int
-    attempt: int
+    item: int
+    study_id: int
     worker: str
-    #: This one included.
-    deaths: int
+    attempt: int
+    #: None once it was let go.
+    expires_at: float | None
+    #: Whether the end of what is held was asked for.
+    stop: bool
+    #: Seconds until it expires, below 0 where it has.
+    left: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class WindowRecord(_Subscript):
+class WindowRecord:
     """What a range test has found so far."""
 
     optimizer: str
     #: Whether it is still to end.
     open: bool
-    result: Document | None
+    result: Fields | None
 
 
 def fetch_as(connection: Connection, query: Executable, record: type[R]) -> Sequence[R]:

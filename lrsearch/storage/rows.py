@@ -1,13 +1,11 @@
-"""Query results as plain dicts, whatever stands in the rows."""
+"""Rows: inserted where they may be there already, and JSON of them read with care."""
 
 import json
 import math
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Table
+from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
-
-Row = dict[str, Any]
 
 
 def insert_or(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
@@ -15,15 +13,6 @@ def insert_or(connection: Connection, table: Table) -> "postgresql.Insert | sqli
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
-
-
-def fetch(connection: Connection, query: Executable) -> list[Row]:
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def fetch_first(connection: Connection, query: Executable) -> Row | None:
-    row = connection.execute(query).mappings().first()
-    return None if row is None else dict(row)
 
 
 #: Longest JSON text that is read, in characters; a study's definition has some ten thousand.

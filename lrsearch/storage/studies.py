@@ -1,10 +1,10 @@
 """What is asked of studies: find, list, create, budget, state."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import QueuedRecord, StudyRecord, fetch_as, fetch_first_as
 from lrsearch.storage.tables import (
@@ -27,7 +27,7 @@ def everything(connection: Connection) -> Sequence[StudyRecord]:
     return fetch_as(connection, select(studies).order_by(studies.c.study_id), StudyRecord)
 
 
-def create(connection: Connection, values: Mapping[str, Any]) -> None:
+def create(connection: Connection, values: Fields) -> None:
     """Our half of a study; Optuna's exists already."""
     start = {
         "state": StudyState.OPEN,
@@ -45,7 +45,7 @@ def optuna_id(connection: Connection, name: str) -> int | None:
     return connection.execute(query).scalar()
 
 
-def rename(connection: Connection, study_id: int, definition: Mapping[str, Any]) -> None:
+def rename(connection: Connection, study_id: int, definition: Fields) -> None:
     """Give a study the name that its new definition has, here and in Optuna."""
     name = definition["name"]
     change(connection, study_id, name=name, definition=definition)
@@ -53,7 +53,8 @@ def rename(connection: Connection, study_id: int, definition: Mapping[str, Any])
     connection.execute(update(optuna_studies).where(theirs).values(study_name=name))
 
 
-def change(connection: Connection, study_id: int, **values: Any) -> None:
+def change(connection: Connection, study_id: int, **values: object) -> None:
+    """Set columns of a study by their names."""
     connection.execute(update(studies).where(studies.c.study_id == study_id).values(**values))
 
 
@@ -111,13 +112,15 @@ def seconds(connection: Connection, study_id: int) -> dict[str, float]:
     }
 
 
-def _total(connection: Connection, study_id: int, table: Table, each: ColumnElement[Any]) -> float:
+def _total(
+    connection: Connection, study_id: int, table: Table, each: ColumnElement[float]
+) -> float:
     """The sum over the study's rows of a table; NULL counts nothing."""
     query = select(func.coalesce(func.sum(each), 0.0)).where(table.c.study_id == study_id)
     return float(connection.execute(query).scalar_one())
 
 
-def enqueue(connection: Connection, study_id: int, kind: str, recipe: Mapping[str, Any]) -> None:
+def enqueue(connection: Connection, study_id: int, kind: str, recipe: Fields) -> None:
     connection.execute(insert(queue).values(study_id=study_id, kind=kind, recipe=dict(recipe)))
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -16,9 +15,9 @@ from sqlalchemy import (
     update,
 )
 
+from lrsearch.plain_data import Document
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.records import TrialRecord, fetch_as
-from lrsearch.storage.rows import fetch
+from lrsearch.storage.records import BegunTrial, RangeTestRecord, TrialRecord, fetch_as
 from lrsearch.storage.tables import confirmations, curves, range_tests, rungs, studies, trials
 from lrsearch.trial import states
 from lrsearch.trial.states import TrialState
@@ -28,7 +27,7 @@ from lrsearch.trial.states import TrialState
 class Taken:
     """A trial of the old study, and what it is in the new one."""
 
-    row: TrialRecord
+    row: BegunTrial
     ticket: int
     number: int
     #: Optuna's trial in the new study.
@@ -37,7 +36,7 @@ class Taken:
 
 
 def hold_running(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
-    """Running trials, which nobody takes over until the transaction ends.
+    """Running trials, locked: no worker takes them over until the transaction ends.
 
     Range tests and confirmation runs are locked too, and all before their study: in the order in
     which workers lock them.
@@ -83,7 +82,7 @@ def take_over(
     places = {item.ticket: place for place, item in enumerate(by_end, start=1)}
     rows = [
         {
-            **{key: value for key, value in item.row.items() if key != "id"},
+            **_without_id(item.row),
             "study_id": study_id,
             "ended": places[item.ticket],
             "ticket": item.ticket,
@@ -95,7 +94,7 @@ def take_over(
     ]
     connection.execute(insert(trials), rows)
     query = select(trials.c.ticket, trials.c.id).where(trials.c.study_id == study_id)
-    ids = {row["ticket"]: row["id"] for row in fetch(connection, query)}
+    ids = dict(connection.execute(query).tuples().all())
     pairs = [{"old": item.row.id, "new": ids[item.ticket]} for item in taken]
     _copy(connection, curves, pairs, {})
     if with_rungs:
@@ -106,6 +105,11 @@ def take_over(
     _count(connection, study_id, used)
 
 
+def _without_id(record: TrialRecord | RangeTestRecord) -> Document:
+    """The columns of a row that is to be inserted once more."""
+    return {name: value for name, value in vars(record).items() if name != "id"}
+
+
 def _copy(
     connection: Connection,
     table: Table,
@@ -114,7 +118,7 @@ def _copy(
 ) -> None:
     """The rows of each pair's old trial once more, for its new one."""
     names = [column.name for column in table.c]
-    values: dict[str, ColumnElement[Any]] = {
+    values: dict[str, ColumnElement[int]] = {
         "trial": bindparam("new"),
         **{name: literal(value) for name, value in changed.items()},
     }
@@ -133,13 +137,12 @@ def copy_range_tests(
         range_tests.c.optimizer.in_(optimizers),
         range_tests.c.state == TrialState.COMPLETE,
     )
-    rows = [{**row, "study_id": new} for row in fetch(connection, query)]
-    for row in rows:
-        del row["id"]
-    if rows:
+    tests = fetch_as(connection, query, RangeTestRecord)
+    if tests:
+        rows = [{**_without_id(test), "study_id": new} for test in tests]
         connection.execute(insert(range_tests), rows)
-        _count(connection, new, {"epochs_used": sum(row["epochs"] for row in rows)})
-    return [row["optimizer"] for row in rows]
+        _count(connection, new, {"epochs_used": sum(test.epochs for test in tests)})
+    return [test.optimizer for test in tests]
 
 
 def _count(connection: Connection, study_id: int, used: Mapping[str, float]) -> None:

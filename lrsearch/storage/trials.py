@@ -4,9 +4,7 @@ Every write to a running trial names the attempt that made it: a worker that los
 nothing.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,21 +20,15 @@ from sqlalchemy import (
     update,
 )
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage import leases
 from lrsearch.storage.column_types import db_now
+from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import QueuedRecord, TrialRecord, fetch_as, fetch_first_as
-from lrsearch.storage.rows import insert_or
-from lrsearch.storage.tables import queue, rungs, studies, trials
+from lrsearch.storage.tables import queue, studies, trials
 from lrsearch.trial.rounding import EPSILON
 from lrsearch.trial.states import StudyState, TrialState
-
-
-class Peers(NamedTuple):
-    """The other trials that have reached a rung, and how many of them are strictly better."""
-
-    others: int
-    better: int
 
 
 def take_over(
@@ -92,7 +84,7 @@ def start(
     """Take a ticket and a new trial, leased for `lease` seconds; None when the budget is used.
 
     Ticket, reservation of `horizon` epochs and trial are one transaction: the budget is exact
-    whatever dies. `keep` is the share of `total_epochs` that search leaves for confirmation.
+    whatever dies. `keep` is the share of the budget's epochs that search leaves for confirmation.
     """
     s = studies.c
     query = (
@@ -108,23 +100,25 @@ def start(
     ticket = connection.execute(query).scalar()
     if ticket is None:
         return None
+    return _leased(connection, _insert(connection, study_id, ticket, worker), lease)
+
+
+def _insert(connection: Connection, study_id: int, ticket: int, worker: str) -> TrialRecord:
+    """The new trial of a ticket: that of an enqueued recipe, if one waits."""
     given = _pop_queue(connection, study_id, ticket)
-    values = {
-        "study_id": study_id,
-        "ticket": ticket,
-        "kind": given.kind if given else "sampled",
-        "recipe": given.recipe if given else None,
-        "state": TrialState.RUNNING,
-        "worker": worker,
-        "attempt": 1,
-        "epochs": 0.0,
-        "seconds": 0.0,
-        "started_at": db_now(),
-    }
-    row = fetch_first_as(
-        connection, insert(trials).values(**values).returning(*trials.c), TrialRecord
+    new = insert(trials).values(
+        study_id=study_id,
+        ticket=ticket,
+        kind=given.kind if given else "sampled",
+        recipe=given.recipe if given else None,
+        state=TrialState.RUNNING,
+        worker=worker,
+        attempt=1,
+        epochs=0.0,
+        seconds=0.0,
+        started_at=db_now(),
     )
-    return _leased(connection, row, lease)
+    return fetch_as(connection, new.returning(*trials.c), TrialRecord)[0]
 
 
 def _budget_left(study_id: int, *, horizon: float, keep: float) -> ColumnElement[bool]:
@@ -172,24 +166,23 @@ def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) 
     )
 
 
-def link(connection: Connection, claim: Claim, recipe: Mapping[str, Any]) -> bool:
+def link(connection: Connection, claim: Claim, recipe: Fields) -> bool:
     """Record the recipe; False if the claim is lost."""
     query = update(trials).where(leases.held(claim)).values(recipe=dict(recipe))
     return bool(connection.execute(query).rowcount)
 
 
-def record(
-    connection: Connection, claim: Claim, *, horizon: float, values: Mapping[str, Any]
-) -> bool:
-    """End a trial, once: state, value, metrics, reason, epochs, seconds. False if lost.
+def record(connection: Connection, claim: Claim, end: End, *, horizon: float) -> bool:
+    """End a trial, once; False if the claim is lost.
 
-    The unused part of the reserved epochs returns to the budget. The trial gets its place in the
-    order of ends, which is counted in the study's row: ends are committed in that order.
+    The unused part of the reserved `horizon` (in epochs) returns to the budget. The trial gets its
+    place in the order of ends, which is counted in the study's row: ends are committed in that
+    order.
     """
     query = (
         update(trials)
         .where(leases.held(claim))
-        .values(**values, ended_at=db_now())
+        .values(**end.columns(), ended_at=db_now())
         .returning(trials.c.study_id)
     )
     study_id = connection.execute(query).scalar()
@@ -200,7 +193,7 @@ def record(
         .where(studies.c.study_id == study_id)
         .values(
             epochs_reserved=studies.c.epochs_reserved - horizon,
-            epochs_used=studies.c.epochs_used + values["epochs"],
+            epochs_used=studies.c.epochs_used + end.epochs,
             trials_ended=studies.c.trials_ended + 1,
         )
         .returning(studies.c.trials_ended)
@@ -228,9 +221,7 @@ def by_number(connection: Connection, study_id: int, number: int) -> TrialRecord
     return fetch_first_as(connection, query, TrialRecord)
 
 
-def recipes(
-    connection: Connection, study_id: int, numbers: Sequence[int]
-) -> dict[int, dict[str, Any]]:
+def recipes(connection: Connection, study_id: int, numbers: Sequence[int]) -> dict[int, Fields]:
     """The recipes of these trials, by number."""
     query = select(trials.c.number, trials.c.recipe).where(
         trials.c.study_id == study_id, trials.c.number.in_(numbers)
@@ -264,46 +255,3 @@ def ranked(
 def baseline(connection: Connection, study_id: int) -> TrialRecord | None:
     query = select(trials).where(trials.c.study_id == study_id, trials.c.kind == "baseline")
     return fetch_first_as(connection, query.limit(1), TrialRecord)
-
-
-def went_past(connection: Connection, trial: int, rung: int) -> bool:
-    """Whether an earlier attempt has a mark at a later rung, or the trial is audited by here."""
-    later = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung)
-    audited = select(trials.c.id).where(trials.c.id == trial, trials.c.audited_at <= rung)
-    return bool(connection.execute(select(or_(later.exists(), audited.exists()))).scalar())
-
-
-def mark_rung(connection: Connection, study_id: int, claim: Claim, rung: int, value: float) -> bool:
-    """Record a trial's signal at a rung, once however often it gets there; False if it is lost.
-
-    A signal that is not finite is the worst. An audited trial leaves no mark beyond the rung that
-    would have stopped it: others are compared with what pruning lets pass.
-    """
-    query = select(trials.c.audited_at).where(leases.held(claim)).with_for_update()
-    held = connection.execute(query).first()
-    if held is None:
-        return False
-    if held.audited_at is not None and held.audited_at < rung:
-        return True
-    signal = value if math.isfinite(value) else math.inf
-    row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": signal}
-    mark = insert_or(connection, rungs).values(row)
-    connection.execute(
-        mark.on_conflict_do_update(index_elements=["trial", "rung"], set_={"value": signal})
-    )
-    return True
-
-
-def peers(connection: Connection, study_id: int, trial: int, rung: int) -> Peers:
-    """The others at the rung that this trial has a mark at; those that are not finite are none.
-
-    Diverged trials as peers let more of the bad ones pass: counted at the rung that they did not
-    reach, they raised the regret at 20 trials' epochs from 0.61 to 0.68 error points (512 AlexNet
-    runs, of which 147 diverged, benchmarks/replay.py).
-    """
-    c, own = rungs.c, rungs.alias().c
-    signal = select(own.value).where(own.trial == trial, own.rung == rung).scalar_subquery()
-    query = select(func.count(), func.count(case((c.value < signal, 1)))).where(
-        c.study_id == study_id, c.rung == rung, c.trial != trial, c.value < math.inf
-    )
-    return Peers(*connection.execute(query).one())

@@ -1,11 +1,11 @@
 """A trial in a worker's hands: what it is given, and what it tells in the end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 
 
@@ -35,7 +35,7 @@ class Arrival:
     #: Number of the validation.
     validation: int
     #: Of its curve, as far as they are not in the database yet.
-    rows: Sequence[Mapping[str, Any]] = ()
+    rows: Sequence[Validation] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ def store_of(search: StoredStudy) -> CheckpointStore:
     when that was (UTC), and a mark. A study's name is no part of it: `study extend` changes that.
     """
     study = search.database.look(lambda connection: studies.by_id(connection, search.study_id))
-    created = 0.0 if study is None else study["created_at"]
+    created = 0.0 if study is None else study.created_at
     made = repr(search.study_id if study is None else created)
     mark = hashlib.sha256(made.encode()).hexdigest()[:8]
     day = datetime.fromtimestamp(created, UTC).strftime("%Y%m%d-%H%M%S")
@@ -51,10 +51,10 @@ def sweep_closed(search: StoredStudy) -> None:
 def delete_study(search: StoredStudy) -> None:
     """Delete a study, and its checkpoints where they can be reached from here."""
     store = _reachable(search)
-    from lrsearch.study.optuna import rows  # Optuna: not for who only reads
+    from lrsearch.study.optuna import gate  # Optuna: not for who only reads
 
     with search.database.begin() as connection:
-        rows.delete_study(connection, search.study_id)
+        gate.writer(connection).delete_study(search.study_id)
     if store is not None:
         sweep(search, store)
 

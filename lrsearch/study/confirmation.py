@@ -6,62 +6,58 @@ run on further seeds that had no part in choosing it, and only those give the re
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from lrsearch.confirmation import lr_tolerance
-from lrsearch.confirmation import plan as confirmation_plan
-from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs
+from lrsearch.confirmation.budget import allowed_runs
 from lrsearch.confirmation.candidates import Candidate, ranked
-from lrsearch.confirmation.lr_tolerance import LrTrial
+from lrsearch.confirmation.confirmed import Confirmed
+from lrsearch.confirmation.due import Lookup, due
 from lrsearch.confirmation.plan import Setting
 from lrsearch.confirmation.recommendation import summary
-from lrsearch.confirmation.statistics import pooled_spread
+from lrsearch.confirmation.runs import REPORT, PlannedRun
 from lrsearch.errors import StudyError
 from lrsearch.spec.parts import Confirm
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, curves, studies, trials
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import ConfirmationRecord, StudyRecord
 from lrsearch.study.stored_study import StoredStudy
-from lrsearch.trial import states as trial_states
 from lrsearch.trial.rounding import floor
-from lrsearch.trial.states import StudyState, TrialState
+from lrsearch.trial.states import TrialState
 
 #: Trials, by their own value, whose curves are looked at for candidates.
 LOOKED_AT = 50
-#: A learning rate does well where the best value is within so many standard deviations of a seed
-#: of the study's best.
-BASIN_SPREADS = 2.0
 
 
 def next_round(
-    connection: Connection, search: StoredStudy, study: Row, *, has_test: bool = False
-) -> list[dict[str, Any]]:
+    connection: Connection, search: StoredStudy, study: StudyRecord, *, has_test: bool = False
+) -> list[PlannedRun]:
     """The runs that are due now: those that choose, then those that report, then the test's.
 
     None are due while a search trial or an earlier run is still to end. `has_test` is whether the
     task has a test set; it is not asked for once the runs that report are there.
     """
+    if trials.any_running(connection, search.study_id):
+        return []
     runs = confirmations.everything(connection, search.study_id)
-    waiting = any(run["state"] in trial_states.OPEN for run in runs)
-    paused = study["state"] == StudyState.PAUSED
-    if waiting or paused or trials.any_running(connection, search.study_id):
-        return []
-    spec = StudySpec.from_stored(study["definition"])
-    if spec.confirm is None:
-        return []
-    if any(run["round"] == confirmation_plan.REPORT for run in runs):
-        if not confirmation_plan.test_is_due(runs):
-            return []
+    spec = StudySpec.from_stored(study.definition)
+
+    def baseline() -> int | None:
+        found = trials.baseline(connection, search.study_id)
+        return found.number if found else None
+
+    def recommended() -> int | None:
         found = _summary(connection, search, spec, runs)
-        return confirmation_plan.run_for_test(runs, found[0]["trial"] if found else None)
-    setting = _setting(connection, search, study, spec, runs, has_test=has_test)
-    if setting.runs == 0:
-        return []
-    first = [] if runs else _candidates(connection, search, spec, setting)
-    return confirmation_plan.next_runs(setting, first, runs)
+        return found[0].trial if found else None
+
+    look_up = Lookup(
+        baseline=baseline,
+        candidates=lambda setting: _candidates(connection, search, spec, setting),
+        recommended=recommended,
+    )
+    horizon = spec.horizon_epochs(search.steps_per_epoch)
+    return due(spec, study, runs, look_up, horizon=horizon, has_test=has_test)
 
 
 def advance(search: StoredStudy, *, has_test: bool = False) -> bool:
@@ -99,103 +95,36 @@ def _candidates(
     minimize = setting.minimize
     best = trials.ranked(connection, search.study_id, minimize=minimize, limit=1)
     if not best or not setting.shape.rounds:
-        return [row["number"] for row in best]
+        return [row.number for row in best if row.number is not None]
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     rows = trials.ranked(
         connection, search.study_id, minimize=minimize, limit=LOOKED_AT, states=states
     )
-    lines = curves.of_trials(connection, [row["id"] for row in rows])
+    lines = curves.of_trials(connection, [row.id for row in rows])
     found = [
-        Candidate(number=row["number"], value=row["value"], rows=lines[row["id"]]) for row in rows
+        Candidate(number=row.number, value=row.value, rows=lines[row.id])
+        for row in rows
+        if row.number is not None and row.value is not None
     ]
     return ranked(found, spec)
 
 
-def _setting(
-    connection: Connection,
-    search: StoredStudy,
-    study: Row,
-    spec: StudySpec,
-    runs: Sequence[Row],
-    *,
-    has_test: bool,
-) -> Setting:
-    """The same shape in all rounds: epochs that earlier ones have used count as left."""
-    assert spec.confirm is not None
-    left = None
-    if study["epochs_total"] is not None:
-        own = sum(run["epochs"] for run in runs)
-        left = study["epochs_total"] - study["epochs_used"] + own
-    allowed = allowed_runs(
-        spec,
-        started=study["trials_used"],
-        epochs_left=left,
-        horizon=spec.horizon_epochs(search.steps_per_epoch),
-    )
-    baseline = trials.baseline(connection, search.study_id)
-    return Setting(
-        runs=min(spec.confirm.runs or MOST_RUNS, allowed),
-        top=spec.confirm.candidates,
-        baseline=baseline["number"] if baseline else None,
-        has_test=has_test,
-        tolerance=spec.tolerance,
-        minimize=spec.objective.direction == "minimize",
-        first_seed=spec.seed + 1,
-    )
-
-
-def confirmed(search: StoredStudy) -> list[dict[str, Any]]:
-    """The study's confirmed recipes, see `confirm_summary.summary`; empty until they are."""
+def confirmed(search: StoredStudy) -> tuple[Confirmed, ...]:
+    """The study's confirmed recipes, the recommended one first; empty until they are."""
     with search.database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
-        if not any(run["round"] == confirmation_plan.REPORT for run in runs):
-            return []
+        if not any(run.round == REPORT for run in runs):
+            return ()
         study = studies.by_id(connection, search.study_id)
         assert study is not None
-        spec = StudySpec.from_stored(study["definition"])
+        spec = StudySpec.from_stored(study.definition)
         return _summary(connection, search, spec, runs)
 
 
 def _summary(
-    connection: Connection, search: StoredStudy, spec: StudySpec, runs: Sequence[Row]
-) -> list[dict[str, Any]]:
-    rows = trials.everything(connection, search.study_id)
-    by_number = {row["number"]: row for row in rows if row["number"] is not None}
-    return summary(runs, by_number, spec, _basins(runs, by_number, spec))
-
-
-def _basins(
-    runs: Sequence[Row], by_number: Mapping[int, Row], spec: StudySpec
-) -> dict[int, float | None]:
-    """Of each trial with runs that report, how wide the learning rates around it do well."""
-    reported = [run for run in runs if run["round"] == confirmation_plan.REPORT]
-    values: dict[int, list[float]] = {}
-    for run in runs:
-        if run["value"] is not None:
-            values.setdefault(run["number"], []).append(run["value"])
-    known = [row for row in by_number.values() if row["recipe"] and row["ended_at"] is not None]
-    losses = {row["number"]: _final_loss(row, spec) for row in known}
-    best = min((loss for loss in losses.values() if loss is not None), default=None)
-    if best is None:
-        return {}
-    within = max(spec.tolerance, BASIN_SPREADS * (pooled_spread(list(values.values())) or 0.0))
-    basins: dict[int, float | None] = {}
-    for number in dict.fromkeys(run["number"] for run in reported):
-        optimizer = by_number[number]["recipe"]["optimizer"]
-        mine = [
-            LrTrial(lr=row["recipe"]["optimizer"]["lr"], loss=losses[row["number"]])
-            for row in known
-            if row["recipe"]["optimizer"]["name"] == optimizer["name"]
-        ]
-        basins[number] = lr_tolerance.width(optimizer["lr"], mine, best + within)
-    return basins
-
-
-def _final_loss(row: Row, spec: StudySpec) -> float | None:
-    """What a trial reached at its end; None for one that did not get there."""
-    if row["state"] != TrialState.COMPLETE or row["value"] is None:
-        return None
-    return spec.objective.loss(row["value"])
+    connection: Connection, search: StoredStudy, spec: StudySpec, runs: Sequence[ConfirmationRecord]
+) -> tuple[Confirmed, ...]:
+    return summary(runs, trials.everything(connection, search.study_id), spec)
 
 
 def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
@@ -207,7 +136,7 @@ def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
     with search.database.begin() as connection:
         confirmations.lock(connection, search.study_id)
         study = studies.lock(connection, search.study_id)
-        spec = StudySpec.from_stored(study["definition"])
+        spec = StudySpec.from_stored(study.definition)
         counts = studies.counts(connection, search.study_id)
         if not counts[TrialState.COMPLETE]:
             raise StudyError(f"study {search.name!r} has no complete trial to confirm yet")
@@ -234,9 +163,9 @@ def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
             studies.change(connection, search.study_id, definition=definition)
 
 
-def _runs_left(study: Row, horizon: float) -> float:
+def _runs_left(study: StudyRecord, horizon: float) -> float:
     """How many more runs the study's epochs pay for; those used by runs before do not come back."""
-    if study["epochs_total"] is None:
+    if study.epochs_total is None:
         return math.inf
-    left: float = study["epochs_total"] - study["epochs_used"]
+    left: float = study.epochs_total - study.epochs_used
     return floor(left / horizon)

@@ -16,10 +16,11 @@ from lrsearch.space.textbook import textbook_recipes
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import range_tests, studies
 from lrsearch.storage.database import Database, explained
-from lrsearch.storage.rows import Row
+from lrsearch.storage.range_tests import PlannedTest
+from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.task.task import LoadedTask
 
 
@@ -48,17 +49,17 @@ def create_study(
         raise StudyError(
             f"study {spec.name!r} exists already; add --exist-ok, or --name for another one"
         )
-    stored = StudySpec.from_stored(row["definition"])
+    stored = StudySpec.from_stored(row.definition)
     spec = spec.continuing(stored)
-    _refuse_other(spec, stored, loaded, row["code"])
+    _refuse_other(spec, stored, loaded, row.code)
     with explained(database), database.begin() as connection:
-        if studies.lock(connection, row["study_id"])["name"] != spec.name:
+        if studies.lock(connection, row.study_id).name != spec.name:
             raise StudyError(f"study {spec.name!r} was extended just now; run the same again")
-        continue_with(connection, row["study_id"], spec, row["steps_per_epoch"])
+        continue_with(connection, row.study_id, spec, row.steps_per_epoch)
     return OpenStudy.open(database, spec.name), False
 
 
-def _stored(database: Database, name: str) -> Row | None:
+def _stored(database: Database, name: str) -> StudyRecord | None:
     with explained(database), database.read() as connection:
         return studies.by_name(connection, name)
 
@@ -118,7 +119,7 @@ def insert_study(
         raise StudyError(
             f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
         )
-    study_id = rows.insert_study(connection, spec.name, spec.objective.direction)
+    study_id = gate.writer(connection).insert_study(spec.name, spec.objective.direction)
     values = {
         "study_id": study_id,
         "name": spec.name,
@@ -170,7 +171,7 @@ def record_origin(
         return
     ours = studies.counts(connection, study_id)
     origin = {
-        "known": rows.count_trials(connection, study_id) - sum(ours.values()),
+        "known": gate.writer(connection).count_trials(study_id) - sum(ours.values()),
         "extended": extended,
         "warm_start": [lesson.counts() for lesson in lessons],
     }
@@ -196,11 +197,11 @@ def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
     return spec.textbook if paid is None else min(spec.textbook, math.ceil(math.floor(paid) / 4))
 
 
-def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[dict[str, Any]]:
-    """The range tests that a study of this spec begins with, as they are stored."""
+def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[PlannedTest]:
+    """The range tests that a study of this spec begins with."""
     plan = range_plan(spec, steps_per_epoch)
     return [
-        {"optimizer": test.name, "seeds": plan.seeds, "epochs_reserved": plan.epochs_of(test)}
+        PlannedTest(optimizer=test.name, seeds=plan.seeds, epochs_reserved=plan.epochs_of(test))
         for test in plan.tests
     ]
 

@@ -12,7 +12,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import studies, take_over_trials
 from lrsearch.storage.database import explained
 from lrsearch.storage.postgresql import unhurried
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.create import changed_code, continue_with
 from lrsearch.study.extend_transaction import Extension, TakeOver
@@ -41,11 +41,11 @@ def extend_study(
                 # Trials before their study, as workers lock them when a trial ends.
                 held = take_over_trials.hold_running(connection, search.study_id)
                 row = _hold(connection, search, spec)
-                if spec.name == row["name"] and not search.spec.differences(spec):
+                if spec.name == row.name and not search.spec.differences(spec):
                     continue_with(connection, search.study_id, spec, search.steps_per_epoch)
                     return Extension(name=spec.name, old=None)
                 move = TakeOver(connection, search, spec, loaded, row)
-                move.refuse_running({trial["id"] for trial in held})
+                move.refuse_running({trial.id for trial in held})
                 return move.make(loaded, steps_per_epoch, lessons)
         except IntegrityError as error:
             raise StudyError(
@@ -63,13 +63,13 @@ def _refuse_other_trials(search: OpenStudy, spec: StudySpec, loaded: LoadedTask)
         )
 
 
-def _hold(connection: Connection, search: OpenStudy, spec: StudySpec) -> Row:
+def _hold(connection: Connection, search: OpenStudy, spec: StudySpec) -> StudyRecord:
     """The old study's row, in which nothing starts until the transaction ends."""
     row = studies.by_id(connection, search.study_id)
     if row is not None:
         row = studies.lock(connection, search.study_id)
-    if row is None or row["name"] != search.name:
-        now = "deleted" if row is None else f"extended, and is {row['name']!r} now"
+    if row is None or row.name != search.name:
+        now = "deleted" if row is None else f"extended, and is {row.name!r} now"
         raise StudyError(f"study {search.name!r} was {now}: another process was quicker")
     if spec.name != search.name and studies.by_name(connection, spec.name) is not None:
         raise StudyError(

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from optuna.trial import FrozenTrial
-from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import reserved_share
@@ -13,7 +11,8 @@ from lrsearch.errors import StudyError
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, range_tests, studies, take_over_trials, trials
-from lrsearch.storage.rows import Row
+from lrsearch.storage.range_tests import PlannedTest
+from lrsearch.storage.records import BegunTrial, StudyRecord
 from lrsearch.storage.take_over_trials import Taken
 from lrsearch.study import warm_start
 from lrsearch.study.create import (
@@ -25,9 +24,11 @@ from lrsearch.study.create import (
 )
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding as optuna_encoding
-from lrsearch.study.optuna import rows as optuna_rows
-from lrsearch.study.optuna.encoding import RECIPE_ATTRIBUTE, Encoding
-from lrsearch.study.optuna.rows import TICKET_ATTRIBUTE
+from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.attributes import FROM, RECIPE, TICKET
+from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding
+from lrsearch.study.optuna.storage import OptunaTrial
+from lrsearch.study.optuna.writer import FAILED
 from lrsearch.task.task import LoadedTask
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -66,24 +67,25 @@ class TakeOver:
         search: OpenStudy,
         spec: StudySpec,
         loaded: LoadedTask,
-        old: Row,
+        old: StudyRecord,
     ) -> None:
         self.connection, self.search, self.spec, self.old = connection, search, spec, old
         self.defaults = loaded.defaults()
-        self.beside = spec.name != old["name"]
-        self.optunas = {trial._trial_id: trial for trial in search.all_trials()}
+        self.beside = spec.name != old.name
+        #: By number: those of other studies first.
+        self.optunas = search.all_trials()
         rows = trials.everything(connection, search.study_id)
         #: In the order of their tickets; without those whose worker died with a ticket alone.
         self.ended = [
-            row
+            begun
             for row in rows
-            if row["state"] != TrialState.RUNNING and row["recipe"] and row["trial_id"] is not None
+            if row.state != TrialState.RUNNING and (begun := row.begun()) is not None
         ]
-        self.running = [row for row in rows if row["state"] == TrialState.RUNNING]
+        self.running = [row for row in rows if row.state == TrialState.RUNNING]
 
     def refuse_running(self, held: Set[int]) -> None:
         """Raises StudyError while a worker trains. `held` are trials that none can take now."""
-        busy = sum(row["worker"] is not None or row["id"] not in held for row in self.running)
+        busy = sum(row.worker is not None or row.id not in held for row in self.running)
         runs = len(confirmations.workers(self.connection, self.search.study_id))
         tests = len(range_tests.workers(self.connection, self.search.study_id))
         counts = {"trial": busy, "confirmation run": runs, "range test": tests}
@@ -99,18 +101,21 @@ class TakeOver:
         )
 
     @property
-    def interrupted(self) -> list[Row]:
-        """Trials to begin anew; one that was sampled outside the new space is given up."""
+    def interrupted(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """Kind and recipe of each trial to begin anew.
+
+        One that was sampled outside the new space is given up.
+        """
         return [
-            row
+            (row.kind, row.recipe)
             for row in self.running
-            if row["recipe"] and (row["kind"] in GIVEN or self._encode(row["recipe"]))
+            if row.recipe and (row.kind in GIVEN or self._encode(row.recipe))
         ]
 
     def make(
         self, loaded: LoadedTask, steps_per_epoch: int, lessons: Sequence[warm_start.Lesson]
     ) -> Extension:
-        old_name = self.old["name"] if self.beside else self._close()
+        old_name = self.old.name if self.beside else self._close()
         study_id = insert_study(self.connection, self.spec, loaded, steps_per_epoch)
         self._retell_known(study_id)
         taken = self._take_trials(study_id)
@@ -128,73 +133,72 @@ class TakeOver:
             left=left,
             interrupted=0 if self.beside else len(self.interrupted),
             waiting=studies.queued(self.connection, study_id),
-            known=row["origin"]["known"],
+            known=row.origin["known"] if row.origin else 0,
         )
 
     def _close(self) -> str:
         """Rename the old study and end it; its new name."""
         name = self._free_name()
         # Idle workers of it end now: nothing more starts, and nothing is confirmed.
-        spec = StudySpec.from_stored(self.old["definition"])
+        spec = StudySpec.from_stored(self.old.definition)
         closed = spec.model_copy(update={"name": name, "confirm": None})
         studies.rename(self.connection, self.search.study_id, closed.to_dict())
         studies.set_state(self.connection, self.search.study_id, StudyState.STOPPED)
         reason = f"interrupted; starts anew in study {self.spec.name}, which extends this one"
         take_over_trials.end_interrupted(self.connection, self.search.study_id, reason)
         for row in self.running:
-            if row["trial_id"] is not None:
-                optuna_rows.end_trial(
-                    self.connection, row["trial_id"], OptunaState.FAIL, value=None, violation=0.0
-                )
+            if row.trial_id is not None:
+                gate.writer(self.connection).end_trial(row.trial_id, FAILED)
         return name
 
     def _free_name(self) -> str:
         number = 1
-        while studies.optuna_id(self.connection, f"{self.old['name']}.{number}") is not None:
+        while studies.optuna_id(self.connection, f"{self.old.name}.{number}") is not None:
             number += 1
-        return f"{self.old['name']}.{number}"
+        return f"{self.old.name}.{number}"
 
     def _encode(self, recipe: Mapping[str, Any]) -> Encoding | None:
         return optuna_encoding.encode(self.spec.space, recipe, self.defaults)
 
     def _retell_known(self, study_id: int) -> None:
         """What other studies taught the old one's sampler, as far as it is in the new space."""
-        retold: list[FrozenTrial] = []
-        for trial in sorted(self.optunas.values(), key=lambda trial: trial.number):
-            recipe = trial.user_attrs.get(RECIPE_ATTRIBUTE)
-            encoding = None if recipe is None else self._encode(recipe)
+        retold: list[OptunaTrial] = []
+        for trial in self.optunas:
+            recipe = trial.user_attrs.get(RECIPE)
+            if recipe is None or FROM not in trial.user_attrs:
+                continue
+            encoding = self._encode(recipe)
             if encoding is not None:
                 retold.append(optuna_encoding.retold(trial, encoding, trial.user_attrs))
-        optuna_rows.insert_trials(self.connection, study_id, retold)
+        gate.writer(self.connection).insert_trials(study_id, retold)
 
     def _take_trials(self, study_id: int) -> list[Taken]:
         """Ended trials whose recipe lies in the new space, or that the user asked for."""
-        kept: list[tuple[Row, Encoding]] = []
+        kept: list[tuple[BegunTrial, Encoding]] = []
         for row in self.ended:
-            encoding = self._encode(row["recipe"])
-            if encoding is None and row["kind"] in GIVEN:
-                encoding = optuna_encoding.OUTSIDE
+            encoding = self._encode(row.recipe)
+            if encoding is None and row.kind in GIVEN:
+                encoding = OUTSIDE
             if encoding is not None:
                 kept.append((row, encoding))
-        tickets = {row["id"]: ticket for ticket, (row, _) in enumerate(kept, start=1)}
-        kept.sort(key=lambda item: item[0]["number"])
-        ids = optuna_rows.insert_trials(
-            self.connection,
-            study_id,
-            [
-                optuna_encoding.retold(
-                    self.optunas[row["trial_id"]], encoding, {TICKET_ATTRIBUTE: tickets[row["id"]]}
-                )
-                for row, encoding in kept
-            ],
-        )
+        tickets = {row.id: ticket for ticket, (row, _) in enumerate(kept, start=1)}
+        kept.sort(key=lambda item: item[0].number)
+        retold = [
+            optuna_encoding.retold(
+                self.optunas[self.search.known + row.number],
+                encoding,
+                {TICKET: tickets[row.id], RECIPE: dict(row.recipe)},
+            )
+            for row, encoding in kept
+        ]
+        ids = gate.writer(self.connection).insert_trials(study_id, retold)
         taken = [
             Taken(
                 row=row,
-                ticket=tickets[row["id"]],
+                ticket=tickets[row.id],
                 number=number,
                 trial_id=trial_id,
-                kind=self._kind(row["kind"], row["recipe"]),
+                kind=self._kind(row.kind, row.recipe),
             )
             for number, ((row, _), trial_id) in enumerate(zip(kept, ids, strict=True))
         ]
@@ -205,27 +209,27 @@ class TakeOver:
     def _take_range_tests(self, study_id: int, steps_per_epoch: int) -> None:
         """Keep the range tests that would be the same in the new space, and plan the others."""
         planned = planned_range_tests(self.spec, steps_per_epoch)
-        names = [test["optimizer"] for test in planned]
+        names = [test.optimizer for test in planned]
         same = [name for name in names if _is_same_test(self.search.spec, self.spec, name)]
         kept = take_over_trials.copy_range_tests(
             self.connection, self.search.study_id, study_id, same
         )
-        new = [test for test in planned if test["optimizer"] not in kept]
+        new = [test for test in planned if test.optimizer not in kept]
         if self._leave_a_trial(study_id, new, steps_per_epoch):
             range_tests.add(self.connection, study_id, new)
 
     def _leave_a_trial(
-        self, study_id: int, tests: Sequence[Mapping[str, Any]], steps_per_epoch: int
+        self, study_id: int, tests: Sequence[PlannedTest], steps_per_epoch: int
     ) -> bool:
         """Whether the epochs that are left pay for these range tests and a trial."""
         row = studies.by_id(self.connection, study_id)
         assert row is not None
-        if row["epochs_total"] is None:
+        if row.epochs_total is None:
             return True
         horizon = self.spec.horizon_epochs(steps_per_epoch)
-        cost = horizon + sum(test["epochs_reserved"] for test in tests)
+        cost = horizon + sum(test.epochs_reserved for test in tests)
         keep = reserved_share(self.spec, horizon)
-        return bool(row["epochs_used"] + cost <= row["epochs_total"] * (1 - keep))
+        return bool(row.epochs_used + cost <= row.epochs_total * (1 - keep))
 
     def _kind(self, kind: str, recipe: Mapping[str, Any]) -> str:
         """A baseline is one only while the file says so."""
@@ -240,14 +244,14 @@ class TakeOver:
     ) -> None:
         """Recipes that wait: interrupted ones first, then the old queue, then the file's new."""
         queue = [] if self.beside else self.interrupted
-        queue += studies.waiting(self.connection, self.search.study_id)
-        present = [item.row["recipe"] for item in taken]
-        for row in queue:
-            kind = self._kind(row["kind"], row["recipe"])
-            studies.enqueue(self.connection, study_id, kind, row["recipe"])
-            present.append(row["recipe"])
-        present = enqueue_given(self.connection, study_id, self.spec, present)
-        warm_start.apply(self.connection, study_id, lessons, present)
+        waiting = studies.waiting(self.connection, self.search.study_id)
+        queue += [(row.kind, row.recipe) for row in waiting]
+        present = [item.row.recipe for item in taken]
+        for kind, recipe in queue:
+            studies.enqueue(self.connection, study_id, self._kind(kind, recipe), recipe)
+            present.append(recipe)
+        given = enqueue_given(self.connection, study_id, self.spec, present)
+        warm_start.apply(self.connection, study_id, lessons, given)
 
 
 def _is_same_test(old: StudySpec, new: StudySpec, optimizer: str) -> bool:

@@ -1,14 +1,14 @@
 """What becomes of work whose worker was lost: it is free again, unless it is to blame."""
 
 from collections.abc import Collection
-from typing import Any
 
 from sqlalchemy import Connection
 
 from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials, workers
-from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.ends import End
+from lrsearch.storage.leases import Claim, Freed
 from lrsearch.storage.postgresql import ANSWER_SECONDS
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import ConfirmationRecord, Held, RangeTestRecord, TrialRecord
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.states import TrialState
 
@@ -57,45 +57,49 @@ def reap(
     lines = []
     for item in leases.reap(connection, study_id, lease, dead=dead):
         lines.append(_settle(connection, item, horizon))
-        workers.note(connection, study_id, item["worker"], lines[-1])
+        workers.note(connection, study_id, item.worker, lines[-1])
     return lines
 
 
-def _settle(connection: Connection, item: Row, horizon: float) -> str:
-    row = claims.by_id(connection, item["kind"], item["id"])
-    name = _name(item["kind"], row)
-    if item["deaths"] < MOST_DEATHS:
-        return f"{name} is free again: worker {item['worker']} was lost"
-    if item["kind"] == Kind.TRIAL:
+def _settle(connection: Connection, freed: Freed, horizon: float) -> str:
+    row = claims.by_id(connection, freed.kind, freed.id)
+    if freed.deaths < MOST_DEATHS:
+        return f"{_name(row)} is free again: worker {freed.worker} was lost"
+    _fail(connection, row, horizon)
+    return f"{_name(row)} failed: {REASON}"
+
+
+def _fail(connection: Connection, row: Held, horizon: float) -> None:
+    if isinstance(row, TrialRecord):
         fail_trial(connection, row, horizon, REASON)
+        return
+    end = End(state=TrialState.FAILED, reason=REASON, epochs=row.epochs, seconds=row.seconds)
+    if isinstance(row, RangeTestRecord):
+        range_tests.record(connection, row, end)
     else:
-        kept = {key: row[key] for key in ("epochs", "seconds")}
-        values = {"state": TrialState.FAILED, "reason": REASON, **kept}
-        record = range_tests.record if item["kind"] == Kind.RANGE_TEST else confirmations.record
-        record(connection, row, values)
-    return f"{name} failed: {REASON}"
+        confirmations.record(connection, row, end)
 
 
-def _name(kind: Kind, row: Row) -> str:
-    if kind == Kind.RANGE_TEST:
-        return f"range test of {row['optimizer']}"
-    if kind == Kind.CONFIRMATION:
-        return f"confirmation of trial {row['number']} with seed {row['seed']}"
-    return f"trial {row['number']}"
+def _name(row: Held) -> str:
+    if isinstance(row, RangeTestRecord):
+        return f"range test of {row.optimizer}"
+    if isinstance(row, ConfirmationRecord):
+        return f"confirmation of trial {row.number} with seed {row.seed}"
+    return f"trial {row.number}"
 
 
-def fail_trial(connection: Connection, row: Row, horizon: float, reason: str) -> None:
+def fail_trial(connection: Connection, row: TrialRecord, horizon: float, reason: str) -> None:
     """End it in both halves; it has used the epochs that its curve shows."""
-    seen = curves.of_trial(connection, row["id"])
-    values: dict[str, Any] = {
-        "state": TrialState.FAILED,
-        "reason": reason,
-        "epochs": seen[-1]["epoch"] if seen else 0.0,
-        "seconds": seen[-1]["seconds"] if seen else 0.0,
-    }
-    claim = Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
-    ended = trials.record(connection, claim, horizon=horizon, values=values)
-    if ended and row["trial_id"] is not None:
-        from lrsearch.study.optuna import rows  # Optuna: not for who only reads
+    seen = curves.of_trial(connection, row.id)
+    end = End(
+        state=TrialState.FAILED,
+        reason=reason,
+        epochs=seen[-1].epoch if seen else 0.0,
+        seconds=seen[-1].seconds if seen else 0.0,
+    )
+    claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
+    ended = trials.record(connection, claim, end, horizon=horizon)
+    if ended and row.trial_id is not None:
+        from lrsearch.study.optuna import gate, writer  # Optuna: not for who only reads
 
-        rows.fail_trial(connection, row["trial_id"])
+        gate.writer(connection).end_trial(row.trial_id, writer.FAILED)

@@ -1,36 +1,35 @@
 """A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
 import logging
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
-import optuna
 from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError
 from lrsearch.range_test.plan import sampler_windows
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.search_space import BatchSize
-from lrsearch.storage import audited_trials, claims, curves, range_tests, studies, trials
+from lrsearch.storage import claims, curves, range_tests, studies, trials
 from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
-from lrsearch.storage.rows import Row
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.history import News, View
 from lrsearch.study.optuna.sampler import WindowedTPESampler, Windows, new_trial
-from lrsearch.study.optuna.storage import optuna_storage
+from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding, stored
+from lrsearch.study.optuna.storage import OptunaStudy, OptunaTrial, load_study
+from lrsearch.study.optuna.trial_end import optunas_end
+from lrsearch.study.rung_decisions import pass_rungs
 from lrsearch.study.stored_study import StoredStudy
-from lrsearch.study.trial_end import optunas_end, our_end
-from lrsearch.trial import pruning_audit
-from lrsearch.trial.pruning import survives
+from lrsearch.study.trial_end import our_end
+from lrsearch.trial.curve import Validation
 
 __all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
 
@@ -49,26 +48,23 @@ class OpenStudy(StoredStudy):
 
     def __init__(self, database: Database, record: StudyRecord) -> None:
         super().__init__(database, record)
-        #: Trials of other studies, which come first in Optuna and have no number here.
-        self._known: int = self.origin["known"] if self.origin else 0
         #: Where range tests found learning rates that train, as far as they have ended.
         self.windows: Windows = {}
         self._range_tests_open = True
         minimize = self.spec.objective.direction == "minimize"
-        self._view = View(self.study_id, minimize=minimize, known=self._known)
+        reader = gate.history_reader(self.study_id, minimize=minimize, known=self.known)
+        self._view = View(reader, minimize=minimize)
 
     @cached_property
-    def study(self) -> optuna.Study:
+    def study(self) -> OptunaStudy:
         """Optuna's own view of the study, which reads all of it; workers do without."""
-        storage = optuna_storage(self.database)
-        name = storage.get_study_name_from_id(self.study_id)
-        return optuna.load_study(study_name=name, storage=storage)
+        return load_study(self.database, self.study_id)
 
-    def _sampler(self, ticket: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, ticket: int) -> WindowedTPESampler:
         # Seeded by the ticket: a study resumed, or worked on by several, never draws twice the
         # same, and one worker draws the same study again.
         seed = (self.spec.seed * 1_000_003 + ticket) % 2**32
-        return WindowedTPESampler(seed=seed, windows=self.windows)
+        return gate.sampler(seed=seed, windows=self.windows)
 
     def ask(
         self,
@@ -101,7 +97,7 @@ class OpenStudy(StoredStudy):
             row, news = found
             self._view.take_in(news)
             try:
-                with holding(_claim_of(row), f"drawing trial {row['number']}"):
+                with holding(_claim_of(row), f"drawing trial {row.number}"):
                     assignment = self._begin(row, batch_size)
             except SpecError as error:
                 self._refuse(row, str(error))
@@ -109,16 +105,16 @@ class OpenStudy(StoredStudy):
             if assignment is not None:
                 return assignment
 
-    def _refuse(self, row: Row, reason: str) -> None:
+    def _refuse(self, row: TrialRecord, reason: str) -> None:
         """End a claimed trial whose row gives nothing that could be trained."""
-        log.warning("trial %d failed: %s", row["number"], one_line(reason))
+        log.warning("trial %d failed: %s", row.number, one_line(reason))
         self.database.run(
             lambda connection: lost_work.fail_trial(connection, row, self.horizon, reason)
         )
 
     def _claim(
         self, connection: Connection, worker: str, *, alone: bool = True
-    ) -> tuple[Row, News] | None:
+    ) -> tuple[TrialRecord, News] | None:
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
         study, lease = self.study_id, self.spec.lease.seconds
         below = None if alone else lost_work.ALONE_FROM
@@ -129,30 +125,31 @@ class OpenStudy(StoredStudy):
             )
         if row is None:
             return None
-        if row["trial_id"] is None:
-            if row["attempt"] > 1:  # an older version left a ticket without a trial
+        if row.trial_id is None:
+            if row.attempt > 1:  # an older version left a ticket without a trial
                 studies.lock(connection, self.study_id)
-            trial_id, number = optuna_rows.start_trial(connection, self.study_id, row["ticket"])
-            row = replace(row, trial_id=trial_id, number=number - self._known)
-            trials.attach(connection, _claim_of(row), trial_id=trial_id, number=row["number"])
+            trial_id, number = gate.writer(connection).start_trial(self.study_id, row.ticket)
+            number -= self.known
+            row = replace(row, trial_id=trial_id, number=number)
+            trials.attach(connection, _claim_of(row), trial_id=trial_id, number=number)
         self._look_at_range_tests(connection)
         return row, news
 
     def _claimed_before(
         self, connection: Connection, worker: str, known: Collection[Claim]
-    ) -> tuple[Row, News] | None:
+    ) -> tuple[TrialRecord, News] | None:
         """What a transaction has claimed whose acknowledgement was lost."""
         row = claims.held_by(
             connection, Kind.TRIAL, TrialRecord, self.study_id, worker, known=known
         )
         return None if row is None else (row, self._view.read(connection))
 
-    def claim_range_test(self, worker: str) -> Row | None:
+    def claim_range_test(self, worker: str) -> RangeTestRecord | None:
         """Claim a range test that nobody trains, while the study may still start a trial."""
         if not self._range_tests_open:
             return None
 
-        def claim(connection: Connection) -> Row | None:
+        def claim(connection: Connection) -> RangeTestRecord | None:
             self._look_at_range_tests(connection)
             if not self._range_tests_open or not self.may_start(connection):
                 return None
@@ -170,50 +167,66 @@ class OpenStudy(StoredStudy):
         if not self._range_tests_open:
             return
         rows = range_tests.windows_so_far(connection, self.study_id)
-        self._range_tests_open = any(row["open"] for row in rows)
-        self.windows = sampler_windows(self.spec.space, [row["result"] for row in rows])
+        self._range_tests_open = any(row.open for row in rows)
+        self.windows = sampler_windows(self.spec.space, [row.result for row in rows])
 
-    def _begin(self, row: Row, batch_size: BatchSize) -> Assignment | None:
+    def _begin(self, row: TrialRecord, batch_size: BatchSize) -> Assignment | None:
         """Draw a claimed trial's recipe and record it; None if the claim was lost meanwhile.
 
         A recipe that it has already stays as it is: given, or drawn by a worker before. Raises
         SpecError if what the row has is none of this study's.
         """
-        claim, given, fixed = _claim_of(row), row["recipe"], None
-        if given is not None:
-            given = self.spec.recipe(given, batch_size=None).to_dict()
-            own = given.get("batch_size") or batch_size(given["params"])
-            fixed = self.spec.space.params_of(given, own)
-        trial = new_trial(
-            self._view.trials(but=row["trial_id"]),
-            self._sampler(row["ticket"]),
-            direction=self.spec.objective.direction,
-            fixed=fixed,
-        )
-        if given is None or fixed is not None:
-            accumulate = self.spec.accumulate
-            sampled = self.spec.space.suggest(trial, batch_size, accumulate=accumulate)
-        fields = sampled if given is None else given
-        size = fields.get("batch_size") or batch_size(fields["params"])
-        recipe = self.spec.recipe(fields, batch_size=size)
+        trial_id, number = row.trial_id, row.number
+        assert trial_id is not None
+        assert number is not None
+        claim = _claim_of(row)
+        recipe, encoding = self._draw(row, trial_id, batch_size)
+        content = recipe.to_dict()
 
         def link(connection: Connection) -> bool:
-            if not trials.link(connection, claim, recipe.to_dict()):
+            if not trials.link(connection, claim, content):
                 return False
-            params, distributions = trial.params, trial.distributions
-            optuna_rows.add_params(connection, row["trial_id"], params, distributions)
+            gate.writer(connection).add_recipe(trial_id, content, encoding)
             return True
 
         if not self.database.run(link):
             return None
         return Assignment(
             claim=claim,
-            trial_id=row["trial_id"],
-            number=row["number"],
-            kind=row["kind"],
+            trial_id=trial_id,
+            number=number,
+            kind=row.kind,
             recipe=recipe,
-            deaths=row["deaths"],
+            deaths=row.deaths,
         )
+
+    def _draw(
+        self, row: TrialRecord, trial_id: int, batch_size: BatchSize
+    ) -> tuple[Recipe, Encoding]:
+        """A trial's recipe, and what Optuna gets of it: nothing if it is given and outside."""
+        given, fixed = row.recipe, None
+        if given is not None:
+            given = self.spec.recipe(given, batch_size=None).to_dict()
+            own = given.get("batch_size") or batch_size(given["params"])
+            fixed = self.spec.space.params_of(given, own)
+        trial = new_trial(
+            self._view.trials(but=trial_id),
+            self._sampler(row.ticket),
+            direction=self.spec.objective.direction,
+            fixed=fixed,
+        )
+        fields = given
+        if given is None or fixed is not None:
+            accumulate = self.spec.accumulate
+            sampled = self.spec.space.suggest(trial, batch_size, accumulate=accumulate)
+            fields = sampled if given is None else given
+        assert fields is not None
+        size = fields.get("batch_size") or batch_size(fields["params"])
+        recipe = self.spec.recipe(fields, batch_size=size)
+        if given is not None and fixed is None:
+            return recipe, OUTSIDE
+        space = self.spec.space
+        return recipe, stored(space, recipe.to_dict(), trial.params, trial.distributions)
 
     def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Record the signals of trials at rungs, then decide of each whether it goes on.
@@ -221,60 +234,10 @@ class OpenStudy(StoredStudy):
         Those of one call are all there when the first is judged. None: its claim is lost. A
         baseline always goes on.
         """
-
-        def decide(connection: Connection) -> list[bool | None]:
-            held = [self._mark(connection, arrival) for arrival in arrivals]
-            return [
-                self._goes_on(connection, arrival) if is_held else None
-                for arrival, is_held in zip(arrivals, held, strict=True)
-            ]
-
-        return self.database.run(decide)
-
-    def _mark(self, connection: Connection, arrival: Arrival) -> bool:
-        """Record that it is at its rung; False if its claim is lost."""
-        claim, value = arrival.assignment.claim, arrival.value
-        if not curves.add(connection, claim, arrival.rows):
-            return False
-        if not trials.mark_rung(connection, self.study_id, claim, arrival.rung, arrival.signal):
-            return False
-        if math.isfinite(value):
-            trial = arrival.assignment.trial_id
-            optuna_rows.report(connection, trial, arrival.validation, value)
-        return True
-
-    def _goes_on(self, connection: Connection, arrival: Arrival) -> bool:
-        """Whether it goes on, among all that are at its rung by now."""
-        pruning, trial = self.spec.pruning, arrival.assignment.claim.id
-        assert pruning is not None
-        # What was decided stands: its marks beyond would be those of a trial that ended here.
-        if arrival.assignment.kind == "baseline" or trials.went_past(
-            connection, trial, arrival.rung
-        ):
-            return True
-        peers = trials.peers(connection, self.study_id, trial, arrival.rung)
-        passes = survives(
-            better=peers.better,
-            others=peers.others,
-            eta=pruning.eta,
-            min_peers=pruning.min_peers,
-        )
-        return passes or self._audits(connection, arrival, pruning.audit)
-
-    def _audits(self, connection: Connection, arrival: Arrival, share: float) -> bool:
-        """Whether a trial that would be stopped is audited: from here on every rung lets it by."""
-        trial = arrival.assignment.claim.id
-        ticket, total = audited_trials.count_of(connection, trial)
-        planned = pruning_audit.planned_trials(total, ticket)
-        if not pruning_audit.is_audited(
-            seed=self.spec.seed, ticket=ticket, planned=planned, share=share
-        ):
-            return False
-        audited_trials.begin(connection, trial, arrival.rung, arrival.validation)
-        return True
+        return self.database.run(lambda connection: pass_rungs(connection, self, arrivals))
 
     def tell(
-        self, assignment: Assignment, outcome: Outcome, rows: Sequence[Mapping[str, Any]] = ()
+        self, assignment: Assignment, outcome: Outcome, rows: Sequence[Validation] = ()
     ) -> bool:
         """End a trial here and in Optuna; False if another worker has taken it over.
 
@@ -285,11 +248,11 @@ class OpenStudy(StoredStudy):
         def end(connection: Connection) -> bool:
             if not curves.add(connection, claim, rows):
                 return False
-            values = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
-            if not trials.record(connection, claim, horizon=self.horizon, values=values):
+            ending = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
+            if not trials.record(connection, claim, ending, horizon=self.horizon):
                 return False
-            state, rest = optunas_end(outcome, values["value"], self.spec.objective)
-            optuna_rows.end_trial(connection, assignment.trial_id, state, **rest)
+            theirs = optunas_end(outcome, ending.value, self.spec.objective)
+            gate.writer(connection).end_trial(assignment.trial_id, theirs)
             return True
 
         return self.database.run(
@@ -305,15 +268,15 @@ class OpenStudy(StoredStudy):
         """
         return lost_work.reap_study(self, dead, answer_seconds=answer_seconds)
 
-    def all_trials(self) -> list[optuna.trial.FrozenTrial]:
+    def all_trials(self) -> list[OptunaTrial]:
         """Optuna's trials by number: those of other studies first, then this one's."""
         return self.study.get_trials(deepcopy=False)
 
     def delete(self) -> None:
         """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
         with self.database.begin() as connection:
-            optuna_rows.delete_study(connection, self.study_id)
+            gate.writer(connection).delete_study(self.study_id)
 
 
-def _claim_of(row: Row) -> Claim:
-    return Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+def _claim_of(row: TrialRecord) -> Claim:
+    return Claim(id=row.id, attempt=row.attempt, worker=row.worker)

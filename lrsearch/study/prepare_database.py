@@ -4,6 +4,23 @@ from lrsearch.errors import StorageError
 from lrsearch.storage import grants, schema
 from lrsearch.storage.database import Database, explained, locate
 
+#: Optuna's tables, and the one that says their version.
+OPTUNAS_TABLES = (
+    "studies",
+    "version_info",
+    "study_directions",
+    "study_user_attributes",
+    "study_system_attributes",
+    "trials",
+    "trial_user_attributes",
+    "trial_system_attributes",
+    "trial_params",
+    "trial_values",
+    "trial_intermediate_values",
+    "trial_heartbeats",
+    "alembic_version",
+)
+
 
 def prepare(database: Database) -> bool:
     """Make the schema or bring it up to date; safe when many processes start at once.
@@ -51,10 +68,7 @@ def _create_tables(database: Database) -> None:
 
 def grant_statements(admin: str, worker: str, reader: str) -> list[str]:
     """SQL that gives three PostgreSQL roles their rights on Optuna's tables and ours."""
-    from lrsearch.study.optuna import tables  # Optuna: not for who only reads
-
-    optunas = [*tables.NAMES, "alembic_version"]
-    return list(grants.statements(admin, worker, reader, optunas))
+    return list(grants.statements(admin, worker, reader, OPTUNAS_TABLES))
 
 
 def _remove_file(database: Database) -> None:

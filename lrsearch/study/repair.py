@@ -1,15 +1,15 @@
 """Looking a study over: what is wrong in its rows, what of it was mended, what was not."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from lrsearch.storage import consistency, leases, studies
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.status import reap
 
 
@@ -42,18 +42,19 @@ def repair(search: OpenStudy) -> Repair:
     return Repair(study=search.name, done=done, wrong=wrong)
 
 
-def _recount(connection: Connection, study: Row, horizon: float) -> list[str]:
+def _recount(connection: Connection, study: StudyRecord, horizon: float) -> list[str]:
     """Set the counters of the budget to what the rows say.
 
     Epochs that were used are never given back: confirmation runs that were planned anew have
     trained, and their rows are gone.
     """
-    found = consistency.totals(connection, study["study_id"], horizon)
-    found["epochs_used"] = max(found["epochs_used"], study["epochs_used"])
-    off = {key: value for key, value in found.items() if not _equal(study[key], value)}
+    found = consistency.totals(connection, study.study_id, horizon)
+    found = replace(found, epochs_used=max(found.epochs_used, study.epochs_used))
+    pairs = {name: (getattr(study, name), value) for name, value in vars(found).items()}
+    off = {name: (was, now) for name, (was, now) in pairs.items() if not _equal(was, now)}
     if off:
-        studies.change(connection, study["study_id"], **off)
-    return [f"{key} {study[key]:g} is {value:g} now" for key, value in off.items()]
+        studies.change(connection, study.study_id, **{name: now for name, (_, now) in off.items()})
+    return [f"{name} {was:g} is {now:g} now" for name, (was, now) in off.items()]
 
 
 def _equal(a: float, b: float) -> bool:
@@ -62,9 +63,10 @@ def _equal(a: float, b: float) -> bool:
 
 
 def _wrong(connection: Connection, study_id: int) -> Iterator[str]:
+    differing = gate.writer(connection).differing(study_id)
     found: Mapping[str, list[int]] = {
         "tickets missing before the last: {}": consistency.missing_tickets(connection, study_id),
-        "trials whose end in Optuna differs from ours: {}": rows.differing(connection, study_id),
+        "trials whose end in Optuna differs from ours: {}": differing,
         "trials whose curve has a gap: {}": consistency.gaps(connection, study_id),
     }
     for text, numbers in found.items():

@@ -37,11 +37,11 @@ def is_finished(search: StoredStudy) -> bool:
         if trials.any_running(connection, search.study_id):
             return False
         runs = confirmations.everything(connection, search.study_id)
-        if any(run["state"] in states.OPEN for run in runs):
+        if any(run.state in states.OPEN for run in runs):
             return False
         if range_tests.workers(connection, search.study_id):
             return False
-        if study["state"] == StudyState.PAUSED or search.may_start(connection):
+        if study.state == StudyState.PAUSED or search.may_start(connection):
             return False
         return not confirmation.next_round(connection, search, study)
 

@@ -7,10 +7,11 @@ from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import reserved_share
 from lrsearch.errors import StudyError, near_miss
+from lrsearch.plain_data import Fields
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import studies, trials
 from lrsearch.storage.database import Database, explained
-from lrsearch.storage.records import Document, StudyRecord
+from lrsearch.storage.records import StudyRecord
 
 
 class StoredStudy:
@@ -57,9 +58,17 @@ class StoredStudy:
         return self.record.versions
 
     @property
-    def origin(self) -> Document | None:
+    def origin(self) -> Fields | None:
         """What it took over when it was created; None if nothing."""
         return self.record.origin
+
+    @property
+    def known(self) -> int:
+        """How many trials of other studies its sampler was given.
+
+        They come first in Optuna, and have no number here.
+        """
+        return int(self.origin["known"]) if self.origin else 0
 
     @property
     def steps_per_epoch(self) -> int:

@@ -4,7 +4,7 @@ from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage import curves, leases, trials, worker_identity
 from lrsearch.storage.leases import Kind
-from lrsearch.storage.rows import Row
+from lrsearch.storage.records import TrialRecord
 from lrsearch.study.assignment import Assignment, Outcome
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.stored_study import StoredStudy
@@ -13,7 +13,7 @@ from lrsearch.trial.states import TrialState
 STOPPED = "stopped by lrsearch trial stop"
 
 
-def trial_row(search: StoredStudy, number: int) -> Row:
+def trial_row(search: StoredStudy, number: int) -> TrialRecord:
     with search.database.read() as connection:
         row = trials.by_number(connection, search.study_id, number)
     if row is None:
@@ -30,36 +30,35 @@ def stop(search: StoredStudy, number: int) -> str:
     Its worker hears of it when it renews the lease; a trial that nobody holds ends now.
     """
     row = trial_row(search, number)
-    if row["state"] != TrialState.RUNNING:
-        raise StudyError(f"trial {number} of {search.name!r} has ended already: {row['state']}")
+    if row.state != TrialState.RUNNING:
+        raise StudyError(f"trial {number} of {search.name!r} has ended already: {row.state}")
     again = f"another worker begins trial {number} of {search.name!r} just now; try again"
     lease = search.spec.lease.seconds
     with search.database.begin() as connection:
-        if leases.ask_to_stop(connection, Kind.TRIAL, row["id"]):
+        if leases.ask_to_stop(connection, Kind.TRIAL, row.id):
             return (
                 f"trial {number} is asked to stop; its worker ends it within {lease / 3:g} s, or "
                 f"whoever takes it over from a dead one"
             )
-        if row["recipe"] is None:
+        begun = row.begun()
+        if begun is None:
             raise StudyError(again)
-        claim = leases.take_free(
-            connection, Kind.TRIAL, row["id"], worker_identity.identity(), lease
-        )
-        curve = curves.of_trial(connection, row["id"])
+        claim = leases.take_free(connection, Kind.TRIAL, row.id, worker_identity.identity(), lease)
+        curve = curves.of_trial(connection, row.id)
     if claim is None:
         raise StudyError(again)
     assignment = Assignment(
         claim=claim,
-        trial_id=row["trial_id"],
+        trial_id=begun.trial_id,
         number=number,
-        kind=row["kind"],
-        recipe=Recipe.from_dict(row["recipe"]),
+        kind=begun.kind,
+        recipe=Recipe.from_dict(begun.recipe),
     )
     outcome = Outcome(
         state=TrialState.PRUNED,
         reason=STOPPED,
-        epochs=curve[-1]["epoch"] if curve else 0.0,
-        seconds=curve[-1]["seconds"] if curve else 0.0,
+        epochs=curve[-1].epoch if curve else 0.0,
+        seconds=curve[-1].seconds if curve else 0.0,
         progress=0.0,
         start_loss=0.0,
     )
@@ -73,6 +72,6 @@ def stop(search: StoredStudy, number: int) -> str:
 def rerun(search: StoredStudy, number: int) -> Recipe:
     """Enqueue a trial's recipe as a new trial. Raises StudyError if it has none yet."""
     row = trial_row(search, number)
-    if row["recipe"] is None:
+    if row.recipe is None:
         raise StudyError(f"trial {number} of {search.name!r} has no recipe yet; try again")
-    return enqueue(search, row["recipe"], where=f"trial {number}")
+    return enqueue(search, row.recipe, where=f"trial {number}")

@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from lrsearch import __version__
 from lrsearch.errors import StudyError
+from lrsearch.version import __version__
 
 log = logging.getLogger("lrsearch")
 

@@ -6,9 +6,9 @@ they are in no budget, ranking, rung or report of the study.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
-from optuna.trial import FrozenTrial
 from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError, StudyError, near_miss
@@ -17,11 +17,13 @@ from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, studies, trials
 from lrsearch.storage.database import Database, explained
-from lrsearch.storage.rows import Row
-from lrsearch.study import plain_optuna
-from lrsearch.study.open_study import OpenStudy
+from lrsearch.storage.records import BegunTrial
 from lrsearch.study.optuna import encoding as optuna_encoding
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.attributes import FROM, RECIPE
+from lrsearch.study.optuna.plain_study import read_trials
+from lrsearch.study.optuna.storage import OptunaTrial, load_study
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.task.task import LoadedTask
 from lrsearch.trial.states import TrialState
 
@@ -39,7 +41,7 @@ class Lesson:
     #: Its best recipes, as this study trains them.
     recipes: list[Recipe] = field(default_factory=list)
     #: Its trials in this study's parameters.
-    known: list[FrozenTrial] = field(default_factory=list)
+    known: list[OptunaTrial] = field(default_factory=list)
     #: Ended trials that lie outside this study's space.
     outside: int = 0
     #: Trials that tell nothing here: not ended, pruned by other rules, or no recipe of torch's.
@@ -96,7 +98,7 @@ def apply(
                 fresh.append(recipe)
                 studies.enqueue(connection, study_id, KIND, content)
         lesson.recipes = fresh
-        optuna_rows.insert_trials(connection, study_id, lesson.known)
+        gate.writer(connection).insert_trials(study_id, lesson.known)
 
 
 def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,35 +112,37 @@ def _from_ours(
 ) -> Lesson:
     with explained(database), database.read() as connection:
         study = studies.by_name(connection, str(entry.study))
-        names = [row["name"] for row in studies.everything(connection)]
+        names = [row.name for row in studies.everything(connection)]
         if study is None:
             hint = near_miss(entry.study, names) if names else "; there are none yet"
             raise StudyError(
                 f"{where}: no study {entry.study!r} in {database.location}{hint} (a plain Optuna "
                 f"study is written {{optuna: NAME, map: ...}})"
             )
-        rows = trials.everything(connection, study["study_id"])
-        winner = confirmations.winner(connection, study["study_id"])
-    theirs = StudySpec.from_stored(study["definition"])
+        rows = trials.everything(connection, study.study_id)
+        winner = confirmations.winner(connection, study.study_id)
+    theirs = StudySpec.from_stored(study.definition)
     lesson = Lesson(study=entry.title, other=_other_problem(spec, theirs))
     # A worker that died with a ticket alone has left neither a recipe nor a trial of Optuna's.
-    begun = [row for row in rows if row["recipe"] and row["trial_id"] is not None]
-    ended = [row for row in begun if row["state"] != TrialState.RUNNING]
+    begun = [trial for row in rows if (trial := row.begun()) is not None]
+    ended = [row for row in begun if row.state != TrialState.RUNNING]
     lesson.recipes = _best_recipes(spec, theirs, ended, winner, entry.top)
     if lesson.other:
         return lesson
-    optunas = {trial._trial_id: trial for trial in OpenStudy(database, study).all_trials()}
+    optunas = load_study(database, study.study_id).get_trials(deepcopy=False)
+    known = StoredStudy(database, study).known
     # Of other code the defaults may have been others.
-    defaults = loaded.defaults() if study["code"] == loaded.code else {}
+    defaults = loaded.defaults() if study.code == loaded.code else {}
     for row in ended:
-        trial = optunas[row["trial_id"]]
-        encoding = optuna_encoding.encode(spec.space, row["recipe"], defaults)
+        encoding = optuna_encoding.encode(spec.space, row.recipe, defaults)
         if encoding is None:
             lesson.outside += 1
         else:
-            origin = f"{entry.study} trial {row['number']}"
-            attributes = _attributes(origin, row["recipe"])
-            lesson.known.append(optuna_encoding.retold(trial, encoding, attributes))
+            origin = f"{entry.study} trial {row.number}"
+            attributes = _attributes(origin, row.recipe)
+            lesson.known.append(
+                optuna_encoding.retold(optunas[known + row.number], encoding, attributes)
+            )
     lesson.unusable += len(rows) - len(ended)
     return lesson
 
@@ -161,29 +165,30 @@ def _deployed(spec: StudySpec) -> object:
 
 
 def _best_recipes(
-    spec: StudySpec, theirs: StudySpec, ended: Sequence[Row], winner: int | None, top: int
+    spec: StudySpec, theirs: StudySpec, ended: Sequence[BegunTrial], winner: int | None, top: int
 ) -> list[Recipe]:
     """The confirmed winner, then the best complete trials, as this study trains them."""
     scored = [
-        row for row in ended if row["state"] == TrialState.COMPLETE and row["value"] is not None
+        (row.number != winner, theirs.objective.loss(row.value), row)
+        for row in ended
+        if row.state == TrialState.COMPLETE and row.value is not None
     ]
-    scored.sort(key=lambda row: (row["number"] != winner, theirs.objective.loss(row["value"])))
     found: list[Recipe] = []
-    for row in scored:
+    for _, _, row in sorted(scored, key=itemgetter(0, 1)):
         if len(found) == top:
             break
-        if not spec.declares(row["recipe"]):
+        if not spec.declares(row.recipe):
             continue
-        fields = {key: row["recipe"][key] for key in FIELDS}
+        fields = {key: row.recipe[key] for key in FIELDS}
         fields["optimizer"] = without_fused(fields["optimizer"])  # as this study says
-        if row["recipe"]["clip_norm"] != theirs.clip_norm:
-            fields["clip_norm"] = row["recipe"]["clip_norm"]  # the recipe's own
+        if row.recipe["clip_norm"] != theirs.clip_norm:
+            fields["clip_norm"] = row.recipe["clip_norm"]  # the recipe's own
         if theirs.task != spec.task:  # whose task takes other arguments
             known = spec.space.params
             fields["params"] = {k: v for k, v in fields["params"].items() if k in known}
-        elif row["kind"] != "sampled" and "batch_size" not in fields["params"]:
-            fields["batch_size"] = row["recipe"]["batch_size"]  # it may have named its own
-        recipe = spec.recipe(fields, batch_size=None, where=f"trial {row['number']}")
+        elif row.kind != "sampled" and "batch_size" not in fields["params"]:
+            fields["batch_size"] = row.recipe["batch_size"]  # it may have named its own
+        recipe = spec.recipe(fields, batch_size=None, where=f"trial {row.number}")
         if recipe not in found:
             found.append(recipe)
     return found
@@ -192,7 +197,7 @@ def _best_recipes(
 def _from_plain(
     database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedTask, where: str
 ) -> Lesson:
-    found, others = plain_optuna.read_trials(database, entry, spec.objective, where)
+    found, others = read_trials(database, entry, spec.objective, where)
     lesson = Lesson(study=entry.title, unusable=others)
     scored: list[tuple[float, Recipe]] = []
     size: int | None = None
@@ -230,4 +235,4 @@ def _legal(spec: StudySpec, fields: Mapping[str, Any]) -> Recipe | None:
 
 
 def _attributes(origin: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {optuna_encoding.FROM_ATTRIBUTE: origin, optuna_encoding.RECIPE_ATTRIBUTE: dict(recipe)}
+    return {FROM: origin, RECIPE: dict(recipe)}

@@ -9,15 +9,18 @@ choices still get better; the temperature takes that part out.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils._pytree import PyTree
 
 from lrsearch.errors import TaskError
 from lrsearch.spec.parts import CALIBRATED
+from lrsearch.training.precision import widest_float
 
+#: `(output, target) -> scalar`: the loss, or a metric, of a batch.
+Score = Callable[[PyTree, PyTree], Tensor]
 #: Inverse temperatures at which batches are added up, two to a doubling. Between two of them the
 #: mean is interpolated: of 300 random sets the result was off by 2e-8 of itself in the median, by
 #: 5e-7 at most. None beyond: a set that the network sorts without error has no best temperature.
@@ -40,7 +43,7 @@ class CalibratedLoss:
         self.weight, self.ignore_index = weight, ignore_index
 
     @classmethod
-    def of(cls, loss: Callable[[Any, Any], Tensor]) -> "CalibratedLoss":
+    def of(cls, loss: Score) -> "CalibratedLoss":
         """With the class weights of a cross-entropy, and without its label smoothing.
 
         Smoothing is a means of training; what the search compares is the likelihood of the labels.
@@ -91,7 +94,7 @@ class Pool:
     def _add(self, logits_NC: Tensor, classes_N: Tensor, nodes_K: Tensor) -> None:
         weights_N = self._weights(classes_N, logits_NC)
         sums = [moment_KN @ weights_N for moment_KN in _moments(logits_NC, classes_N, nodes_K)]
-        sums_3K, weight = torch.stack(sums).to(_wide(logits_NC)), weights_N.sum()
+        sums_3K, weight = torch.stack(sums).to(widest_float(logits_NC.device)), weights_N.sum()
         self._sums = sums_3K if self._sums is None else self._sums + sums_3K
         self._weight = weight if self._weight is None else self._weight + weight
 
@@ -116,10 +119,6 @@ def _rows(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         output = output.movedim(-1, 1)
     logits = output.movedim(1, -1).flatten(0, -2)
     return logits if logits.dtype == torch.float64 else logits.float(), target.flatten()
-
-
-def _wide(values: Tensor) -> torch.dtype:
-    return torch.float32 if values.device.type == "mps" else torch.float64
 
 
 def _moments(
@@ -162,7 +161,7 @@ def _least(means_3K: Tensor) -> float:
     return float(between(brentq(between.derivative(), *ends)))
 
 
-def check_cross_entropy(loss: Callable[[Any, Any], Tensor], output: Any, target: Any) -> None:
+def check_cross_entropy(loss: Score, output: PyTree, target: PyTree) -> None:
     """Raises TaskError unless the loss is a cross-entropy of classes, as this batch shows."""
     obstacle = _obstacle(loss, output, target)
     if obstacle is not None:
@@ -172,7 +171,7 @@ def check_cross_entropy(loss: Callable[[Any, Any], Tensor], output: Any, target:
         )
 
 
-def _obstacle(loss: Callable[[Any, Any], Tensor], output: Any, target: Any) -> str | None:
+def _obstacle(loss: Score, output: PyTree, target: PyTree) -> str | None:
     if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim < 2:
         return f"the model's output is {_words(output)}"
     if not isinstance(target, Tensor) or target.dtype != torch.int64:
@@ -192,7 +191,7 @@ def _obstacle(loss: Callable[[Any, Any], Tensor], output: Any, target: Any) -> s
     return f"the loss of a batch is {theirs:.6g}, where its cross-entropy is {ours:.6g}"
 
 
-def _words(value: Any) -> str:
+def _words(value: PyTree) -> str:
     if not isinstance(value, Tensor):
         return type(value).__name__
     return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

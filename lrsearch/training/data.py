@@ -4,11 +4,12 @@ The order of epoch e is `randperm(n, generator=Generator().manual_seed(seed * 1_
 the same for every trial of a study, so that their losses are paired.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
+from torch.utils._pytree import PyTree
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from lrsearch.errors import TaskError, describe
@@ -17,7 +18,13 @@ from lrsearch.task.task import Task
 #: Validation keeps no activations for a backward pass, so it takes larger batches.
 VALIDATION_FACTOR = 8
 
-Batch = tuple[Any, Any]
+#: Inputs and targets, whose tensors may lie in tuples, lists and mappings.
+Batch = tuple[PyTree, PyTree]
+#: What a loader gives: batches, or whatever else a user's code makes.
+Loader = DataLoader[PyTree]
+Samples = Dataset[PyTree]
+#: One split of a task, as its author gives it.
+Source = tuple[torch.Tensor, torch.Tensor] | Samples | Callable[[], Loader]
 
 
 class Data(Protocol):
@@ -44,7 +51,7 @@ def epoch_order(n: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(epoch_seed(seed, epoch)))
 
 
-def to_device(value: Any, device: torch.device) -> Any:
+def to_device(value: PyTree, device: torch.device) -> PyTree:
     """Tensors inside tuples, lists and mappings moved to the device."""
     if isinstance(value, torch.Tensor):
         return value.to(device, non_blocking=True)
@@ -56,7 +63,7 @@ def to_device(value: Any, device: torch.device) -> Any:
     return value
 
 
-def _samples(batch: Any) -> int:
+def _samples(batch: PyTree) -> int:
     """How many samples a batch has, whose tensors may lie in tuples, lists and mappings."""
     while not isinstance(batch, torch.Tensor):
         batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
@@ -101,7 +108,7 @@ def _picker(values: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
 class DatasetData:
     """A map-style dataset, collated as torch's DataLoader does, in the same order as tensors."""
 
-    def __init__(self, dataset: "Dataset[Any]", batch_size: int, device: torch.device) -> None:
+    def __init__(self, dataset: Samples, batch_size: int, device: torch.device) -> None:
         self.dataset, self.batch_size, self.device = dataset, batch_size, device
         self.length = len(dataset)  # type: ignore[arg-type]
         self.batches = self.length // batch_size
@@ -115,9 +122,14 @@ class DatasetData:
         for inputs, targets in self._loader(batch_sampler=batches):
             yield to_device(inputs, self.device), to_device(targets, self.device)
 
-    def _loader(self, **arguments: Any) -> "DataLoader[Any]":
+    def _loader(
+        self, *, batch_size: int = 1, batch_sampler: Iterable[list[int]] | None = None
+    ) -> Loader:
         # A generator of its own: else every pass would draw from the model's random stream.
-        return DataLoader(self.dataset, generator=torch.Generator(), **arguments)
+        generator = torch.Generator()
+        return DataLoader(
+            self.dataset, batch_size, batch_sampler=batch_sampler, generator=generator
+        )
 
     def validation(self) -> Iterator[tuple[Batch, int]]:
         size = self.batch_size * VALIDATION_FACTOR
@@ -129,7 +141,7 @@ class DatasetData:
 class LoaderData:
     """A DataLoader of the user's own; its generators and workers are seeded from (seed, epoch)."""
 
-    def __init__(self, loader: "DataLoader[Any]", device: torch.device) -> None:
+    def __init__(self, loader: Loader, device: torch.device) -> None:
         self.loader, self.device = loader, device
         self.batches = _full_batches(loader)
 
@@ -167,19 +179,19 @@ class LoaderData:
             torch.set_rng_state(model_state)
 
 
-def _generators(loader: "DataLoader[Any]") -> list[torch.Generator]:
+def _generators(loader: Loader) -> list[torch.Generator]:
     holders = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
     found = [getattr(holder, "generator", None) for holder in holders]
     return list({id(generator): generator for generator in found if generator is not None}.values())
 
 
-def _full_batches(loader: "DataLoader[Any]") -> int:
+def _full_batches(loader: Loader) -> int:
     if loader.batch_sampler is None or loader.drop_last or loader.batch_size is None:
         return len(loader)
     return len(loader.sampler) // loader.batch_size  # type: ignore[arg-type]
 
 
-def make_data(source: Any, batch_size: int, device: torch.device, which: str) -> Data:
+def make_data(source: Source, batch_size: int, device: torch.device, which: str) -> Data:
     """The split `which` (train, validation or test) of a task. Raises TaskError if unusable."""
     if isinstance(source, TensorDataset) and len(source.tensors) == 2:
         source = source.tensors
@@ -196,7 +208,7 @@ def make_data(source: Any, batch_size: int, device: torch.device, which: str) ->
     return LoaderData(loader, device)
 
 
-def _check_map_style(dataset: Any, which: str) -> None:
+def _check_map_style(dataset: Samples, which: str) -> None:
     if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
         raise TaskError(
             f"{which} is {type(dataset).__name__}, which cannot be read in any order; a map-style "
@@ -204,11 +216,11 @@ def _check_map_style(dataset: Any, which: str) -> None:
         )
 
 
-def _are_tensors(values: "tuple[Any, ...] | list[Any]") -> bool:
+def _are_tensors(values: Iterable[PyTree]) -> bool:
     return all(isinstance(value, torch.Tensor) for value in values)
 
 
-def _loader(source: "Callable[[], DataLoader[Any]] | Any", which: str) -> "DataLoader[Any]":
+def _loader(source: Source, which: str) -> Loader:
     if not callable(source):
         raise TaskError(
             f"{which} is {type(source).__name__}, but (inputs, targets) tensors, a Dataset or a "

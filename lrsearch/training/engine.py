@@ -10,7 +10,7 @@ from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 
 __all__ = ["CohortError", "Engine", "SoloEngine", "epoch_end"]
 

@@ -30,4 +30,4 @@ def out_of_memory(error: BaseException | None) -> bool:
 
 
 class CohortError(Exception):
-    """A fused engine cannot go on; its slots are intact at their last whole step."""
+    """A fused engine cannot go on; its trials are intact at their last whole step."""

@@ -6,7 +6,6 @@ then has the same, and a task's file may choose otherwise for all its workers.
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
 
@@ -18,10 +17,15 @@ _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 MIN_SCALE = 1e-4
 
 
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
     """What forward passes and losses of this precision run in."""
     dtype = _DTYPES.get(precision)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def widest_float(device: torch.device) -> torch.dtype:
+    """The widest type of floats on a device, for sums."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def make_scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler | None:
@@ -33,9 +37,9 @@ def tf32(device: torch.device) -> str:
     """What float32 products and convolutions use on the device; "" where it has no choice."""
     if device.type != "cuda":
         return ""
-    matmul: Any = torch.backends.cuda.matmul
-    cudnn: Any = torch.backends.cudnn
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     # From torch 2.9 on, reading the old switches raises where the new ones were set.
     if hasattr(matmul, "fp32_precision"):
-        return f"{matmul.fp32_precision}, {cudnn.conv.fp32_precision}"
+        conv = cudnn.conv  # type: ignore[attr-defined]
+        return f"{matmul.fp32_precision}, {conv.fp32_precision}"
     return f"{matmul.allow_tf32}, {cudnn.allow_tf32}"

@@ -3,27 +3,21 @@
 vmap decides anew in every step what each call of the model becomes: about 0.8 ms a step for an MLP
 of three layers, whatever the number of trials, of which repeating the operations saves two thirds
 (8 trials: 215 to 155 us each). They give the same bits when repeated. That is true of models in
-which nothing but tensors changes from step to step, so only those are recorded; see `is_static`.
+which nothing but tensors changes from step to step, so only those are recorded (see `static_code`),
+and each recording is kept only after it has given the same bits as the model itself.
 """
 
-import builtins
-import dis
-import inspect
 import logging
-import math
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from types import CodeType, FunctionType, ModuleType
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import PyTree, tree_leaves
 
 from lrsearch.errors import describe
 from lrsearch.training.randomness import random_state, set_random_state
@@ -33,6 +27,8 @@ log = logging.getLogger("lrsearch")
 #: Recording takes 0.2 to 1 s, what 500 to 2,000 repeated steps save: so many come before.
 RECORD_AFTER = 500
 
+#: Weights, buffers by name, inputs, targets, factors of the losses.
+Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, PyTree, Tensor]
 #: Losses [k], and the gradient of each parameter.
 Result = tuple[Tensor, list[Tensor]]
 
@@ -52,9 +48,7 @@ class Recordings:
         yield
         self._after = RECORD_AFTER
 
-    def call(
-        self, key: Hashable, function: Callable[..., Result], arguments: Sequence[Any]
-    ) -> Result:
+    def call(self, key: Hashable, function: Callable[..., Result], arguments: Arguments) -> Result:
         """What the function gives for (weights, buffers, inputs, targets, factors).
 
         By repeating what was recorded for `key`, which names all that its operations depend on.
@@ -69,10 +63,10 @@ class Recordings:
         return function(*arguments)
 
     def _record(
-        self, key: Hashable, function: Callable[..., Result], arguments: Sequence[Any]
+        self, key: Hashable, function: Callable[..., Result], arguments: Arguments
     ) -> Result:
         """Record this call. It is kept only if repeating it gives the same bits."""
-        buffers: dict[str, Tensor] = arguments[1]
+        buffers = arguments[1]
         device = arguments[-1].device
         before = {name: value.clone() for name, value in buffers.items()}
         state, started = random_state(device), time.monotonic()
@@ -103,7 +97,7 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
-def record(function: Callable[..., Any], arguments: Sequence[Any]) -> GraphModule:
+def record(function: Callable[..., Result], arguments: Arguments) -> GraphModule:
     """The operations of a call over arguments like these; it runs once, for real.
 
     Views that change nothing are left out: repeated without gradients they are their source.
@@ -135,81 +129,3 @@ def _source(node: Node) -> Node | None:
     if node.target not in _VIEWS or before is None or after is None:
         return None
     return source if (before.shape, before.stride) == (after.shape, after.stride) else None
-
-
-#: Opcodes by which a function changes what outlives it, or runs what cannot be seen here.
-_CHANGES = {"STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF", "STORE_SUBSCR", "IMPORT_NAME"}
-_CHANGES |= {"DELETE_ATTR", "DELETE_GLOBAL", "DELETE_SUBSCR"}
-
-
-#: Of Python's own functions, those that a forward may make use of.
-_BUILTINS = {"abs", "enumerate", "float", "int", "len", "list", "max", "min", "range", "reversed"}
-_BUILTINS |= {"round", "sum", "super", "tuple", "zip"}
-
-
-def is_static(model: nn.Module, loss: Callable[..., Any]) -> bool:
-    """Whether every step runs the same operations, as far as the code of model and loss shows.
-
-    Each `forward`, and the loss, is torch's own, or reads nothing but its arguments, its module,
-    constants and torch, and changes nothing but locals. With a hook, a closure, random numbers of
-    Python or numpy, a counter, or whatever cannot be seen through, it is not.
-    """
-    return all(map(_is_static_module, model.modules())) and _is_static_loss(loss)
-
-
-def _is_static_module(module: nn.Module) -> bool:
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
-    if any(vars(module).get(name) for name in hooks) or "forward" in vars(module):
-        return False
-    forward = type(module).forward
-    return _is_torchs(forward) or _is_static_function(forward, type(module), set())
-
-
-def _is_static_loss(loss: Callable[..., Any]) -> bool:
-    if isinstance(loss, nn.Module):
-        return all(map(_is_static_module, loss.modules()))
-    if isinstance(loss, partial):
-        given = [*loss.args, *loss.keywords.values()]
-        return all(map(_is_constant, given)) and _is_static_loss(loss.func)
-    return _is_torchs(loss) or _is_static_function(loss, None, set())
-
-
-def _is_torchs(value: object) -> bool:
-    """A module, function or class of torch."""
-    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-    return str(name).split(".")[0] == "torch"
-
-
-def _is_constant(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | str | torch.dtype)
-
-
-def _is_static_function(function: object, owner: type | None, seen: set[CodeType]) -> bool:
-    """Whether a function of the user's, a method of `owner` if any, is as `is_static` says."""
-    if not isinstance(function, FunctionType) or function.__closure__:
-        return False
-    if function.__code__ in seen:
-        return True
-    seen.add(function.__code__)
-    for step in dis.get_instructions(function):
-        if step.opname in _CHANGES or inspect.iscode(step.argval):
-            return False
-        if step.opname == "LOAD_GLOBAL" and not _may_be_read(function, step.argval, seen):
-            return False
-        if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and owner is not None:
-            member = inspect.getattr_static(owner, step.argval, None)
-            if isinstance(member, property):
-                return False
-            own = isinstance(member, FunctionType) and not _is_torchs(member)
-            if own and not _is_static_function(member, owner, seen):
-                return False
-    return True
-
-
-def _may_be_read(function: FunctionType, name: str, seen: set[CodeType]) -> bool:
-    value = function.__globals__.get(name, vars(builtins).get(name))
-    if _is_constant(value) or _is_torchs(value) or value is math:
-        return True
-    if isinstance(value, FunctionType):
-        return _is_static_function(value, None, seen)
-    return name in _BUILTINS and value is vars(builtins)[name]

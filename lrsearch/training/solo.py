@@ -1,19 +1,20 @@
-"""The training loop: one trial, from any step to any later one."""
+"""One trial, trained by itself from any step to any later one."""
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch.nn.parameter import is_lazy
+from torch.utils._pytree import PyTree
 
 from lrsearch.errors import TaskError, describe
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import Layout
+from lrsearch.training.scoring import score_average, score_raw
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.validations import Plan
 
 
@@ -58,8 +59,8 @@ class SoloTraining(TrialTraining):
             self._train_step()
             if self.position == 0:  # what is left of the epoch makes no whole step
                 self._batches = None
-            if self.looks():
-                self.look(float(self.loss_sum))
+            if self.is_check_due():
+                self.check_losses(float(self.loss_sum))
         self.seconds += time.monotonic() - started
 
     def _epoch(self) -> Iterator[Batch]:
@@ -83,7 +84,7 @@ class SoloTraining(TrialTraining):
         for loss in losses:
             self.loss_sum += loss
 
-    def _backward(self, inputs: Any, targets: Any) -> torch.Tensor:
+    def _backward(self, inputs: PyTree, targets: PyTree) -> torch.Tensor:
         """Add a micro-batch's part of the gradients; its part of the step's loss."""
         with self.autocast():
             loss = self.task.loss(self.model(inputs), targets)
@@ -93,7 +94,7 @@ class SoloTraining(TrialTraining):
         self.beat()
         return loss.detach()
 
-    def gather(self) -> None:
+    def gather_gradients(self) -> None:
         if not self.is_flat:
             return
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
@@ -105,11 +106,8 @@ class SoloTraining(TrialTraining):
 
     def validate(self, *, with_ema: bool) -> Validation:
         """Validate raw weights, averaged ones too if asked or deployed, and step the plateau."""
-        started = time.monotonic()
-        with self.averaged():
-            scores = self.scores()
-        self.seconds += time.monotonic() - started
-        return self.conclude(scores, self.average_scores(with_ema=with_ema))
+        raw = score_raw(self, self.validation_data)
+        return self.conclude_validation(raw, score_average(self, with_ema=with_ema))
 
 
 def _in_order(model: torch.nn.Module, views: dict[str, torch.Tensor]) -> list[torch.Tensor]:

@@ -1,17 +1,19 @@
 """The tasks that a process has made, by their params, so that trials share model and data."""
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 import torch
 
 from lrsearch.errors import TaskError
+from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.training.data import Data, make_splits, make_test
 from lrsearch.training.recorded_step import Recordings
 
+K = TypeVar("K")
+V = TypeVar("V")
 #: Params whose task and data a worker keeps.
 MOST_TASKS = 4
 
@@ -34,12 +36,12 @@ class TaskCache:
             self._recordings[key] = Recordings()
         return self._recordings[key]
 
-    def _forget(self, cache: dict[Any, Any]) -> None:
+    def _forget(self, cache: dict[K, V]) -> None:
         """Make room: with a searched dropout every trial has params, and data, of its own."""
         while len(cache) >= MOST_TASKS:
             del cache[next(iter(cache))]
 
-    def task(self, params: Mapping[str, Any]) -> Task:
+    def task(self, params: Fields) -> Task:
         """Raises TaskError if the task function does not give a Task for these params."""
         key = json.dumps(dict(params), sort_keys=True)
         if key not in self._tasks:
@@ -47,7 +49,7 @@ class TaskCache:
             self._tasks[key] = self.loaded.make(params)
         return self._tasks[key]
 
-    def batch_size(self, params: Mapping[str, Any]) -> int | None:
+    def batch_size(self, params: Fields) -> int | None:
         """The task's own for these params; None if it refuses them, as training will then say."""
         try:
             return self.task(params).batch_size

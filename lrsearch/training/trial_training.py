@@ -2,15 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
-from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.recipe.build_optimizer import build_optimizer, fused_where_it_can
 from lrsearch.recipe.build_scheduler import build_schedule
 from lrsearch.recipe.plateau import Plateau
@@ -18,16 +16,18 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import Data
 from lrsearch.training.ema import Ema
-from lrsearch.training.flat_weights import (
+from lrsearch.training.evaluate import Evaluation
+from lrsearch.training.flat_optimizer import (
     ELEMENTWISE,
-    WeightsRow,
+    OptimizerState,
     flat_optimizer,
     is_apart,
     move_flat,
     spread_state,
 )
-from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler
-from lrsearch.training.validation import Scores, Validation, evaluate
+from lrsearch.training.flat_weights import WeightsRow
+from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler, widest_float
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
 from lrsearch.trial.validations import Plan
 
@@ -70,7 +70,7 @@ class TrialTraining:
         #: What is trained.
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         #: Whether the optimizer's parameter is the row.
-        self.is_flat = flat and row is not None and recipe.optimizer["name"] in ELEMENTWISE
+        self.is_flat = flat and row is not None and recipe.optimizer_name in ELEMENTWISE
         self.optimizer = (
             flat_optimizer(fused_where_it_can(recipe.optimizer, model), row)
             if self.is_flat and row is not None
@@ -88,6 +88,9 @@ class TrialTraining:
         self.ema: Ema | None = None
         if recipe.ema is not None:
             self.ema = Ema(model, row, span=recipe.ema["epochs"] * plan.steps_per_epoch)
+        self._begin_count()
+
+    def _begin_count(self) -> None:
         self.step = 0
         #: How many validations are done.
         self.validated = 0
@@ -97,7 +100,7 @@ class TrialTraining:
         #: Why the trial diverged, once it has.
         self.diverged: str | None = None
         #: Sum of the losses since the last validation; stays on the device.
-        self.loss_sum = torch.zeros((), dtype=wide(self.device), device=self.device)
+        self.loss_sum = torch.zeros((), dtype=widest_float(self.device), device=self.device)
         #: How many losses `loss_sum` holds.
         self.loss_steps = 0
         #: Both when they were last read.
@@ -146,14 +149,14 @@ class TrialTraining:
             return
         self.is_flat = False
         plain = build_optimizer(self.recipe.optimizer, self.model)
-        state = spread_state(self.optimizer.state_dict(), self.groups(), self.row.layout)
-        plain.load_state_dict(state)
+        flat = OptimizerState(**self.optimizer.state_dict())
+        plain.load_state_dict(vars(spread_state(flat, self.grouped_names(), self.row.layout)))
         # The scheduler holds the optimizer: that one stays, with the other's parameters and state.
         self.optimizer.state = plain.state
         for mine, other in zip(self.optimizer.param_groups, plain.param_groups, strict=True):
             mine["params"] = other["params"]
 
-    def groups(self) -> list[list[str]]:
+    def grouped_names(self) -> list[list[str]]:
         """Names of the parameters in each group of an elementwise optimizer over them."""
         trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
         if not is_apart(self.recipe.optimizer):
@@ -167,10 +170,10 @@ class TrialTraining:
 
         Those of a scaled loss are unscaled first; where they overflow, neither steps.
         """
-        self.prepare()
+        self.prepare_gradients()
         self.conclude_step(stepped=self._step_optimizer())
 
-    def prepare(self) -> None:
+    def prepare_gradients(self) -> None:
         """Make the gradients ready for the optimizer."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
@@ -183,7 +186,7 @@ class TrialTraining:
         if validates:
             self.grad_norm = float(norm)
             self.lr = float(self.optimizer.param_groups[0]["lr"])
-        self.gather()
+        self.gather_gradients()
 
     def conclude_step(self, *, stepped: bool) -> None:
         """What follows the optimizer's step, or its omission."""
@@ -202,14 +205,14 @@ class TrialTraining:
         self.scaler.update()
         return self.scaler.get_scale() >= scale
 
-    def gather(self) -> None:
+    def gather_gradients(self) -> None:
         """Bring the gradients to where the optimizer reads them."""
 
-    def looks(self) -> bool:
-        """Whether the losses are to be read now."""
+    def is_check_due(self) -> bool:
+        """Whether the losses are read from the device now."""
         return self.step % CHECK_EVERY == 0 or self.step == self.next_validation
 
-    def look(self, total: float) -> None:
+    def check_losses(self, total: float) -> None:
         """Notice a divergence; `total` is the sum of the losses since the last validation."""
         mean = (total - self.loss_seen) / (self.loss_steps - self.steps_seen)
         self.loss_seen, self.steps_seen = total, self.loss_steps
@@ -221,52 +224,16 @@ class TrialTraining:
         elif self.scaler is not None and self.scaler.get_scale() < MIN_SCALE:
             self.diverged = f"gradients overflow fp16 at any scale of the loss by step {self.step}"
 
-    def scores(
-        self, weights: dict[str, Tensor] | None = None, *, data: Data | None = None
-    ) -> Scores:
-        """Validate the model by itself, with these weights and on this data instead if given."""
-        self.model.eval()
-
-        def outputs(inputs: Any) -> list[Any]:
-            if weights is None:
-                return [self.model(inputs)]
-            return [torch.func.functional_call(self.model, weights, (inputs,))]
-
-        [scores] = evaluate(
-            self.task, data or self.validation_data, outputs, autocast=self.autocast, beat=self.beat
-        )
-        return scores
-
-    def test_scores(self, data: Data) -> Scores:
-        """Of the weights that would be deployed now, on the task's test set."""
+    def conclude_validation(self, raw: Evaluation, averaged: Evaluation | None) -> Validation:
+        """What a validation of raw and averaged weights has measured; steps a plateau schedule."""
         started = time.monotonic()
-        if self.ema is not None and self.recipe.weights == "ema":
-            scores = self.scores(self.ema.weights(), data=data)
-        else:
-            with self.averaged():
-                scores = self.scores(data=data)
-        self.seconds += time.monotonic() - started
-        return scores
-
-    def average_scores(self, *, with_ema: bool) -> Scores | None:
-        """Validate the averaged weights if asked or deployed."""
-        if self.ema is None or not (with_ema or self.recipe.weights == "ema"):
-            return None
-        started = time.monotonic()
-        scores = self.scores(self.ema.weights())
-        self.seconds += time.monotonic() - started
-        return scores
-
-    def conclude(self, scores: Scores, averaged: Scores | None) -> Validation:
-        """The row of a validation of raw and averaged weights; steps the plateau."""
-        started = time.monotonic()
-        deployed = averaged if averaged is not None and self.recipe.weights == "ema" else scores
-        if not math.isfinite(scores.loss):
+        deployed = averaged if averaged is not None and self.recipe.weights == "ema" else raw
+        if not math.isfinite(raw.loss):
             self.diverged = f"validation loss is not finite at step {self.step}"
         elif not self._weights_finite():
             self.diverged = f"weights are not finite at step {self.step}"
         elif isinstance(self.scheduler, Plateau):
-            self.scheduler.step(scores.loss)
+            self.scheduler.step(raw.loss)
         train_loss = float(self.loss_sum) / max(1, self.loss_steps)
         self.loss_sum.zero_()
         self.loss_seen, self.loss_steps, self.steps_seen = 0.0, 0, 0
@@ -278,7 +245,7 @@ class TrialTraining:
             epoch=self.epochs,
             lr=self.lr,
             train_loss=train_loss,
-            val_loss=scores.loss,
+            val_loss=raw.loss,
             val_loss_ema=None if averaged is None else averaged.loss,
             metrics=deployed.metrics,
             metrics_ema=None if averaged is None else averaged.metrics,
@@ -291,23 +258,6 @@ class TrialTraining:
             return math.isfinite(float(self.row.weights.norm()))
         return math.isfinite(float(get_total_norm(p.detach() for p in self.parameters)))
 
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The weights that an optimizer which averages by itself would deploy, for a while."""
-        switch = optimizer_info(self.recipe.optimizer["name"], "optimizer").switches
-        if switch:
-            self.optimizer.eval()  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
-            if switch:
-                self.optimizer.train()  # type: ignore[attr-defined]
-
-    def autocast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for forward passes."""
         return autocast(self.recipe.precision, self.device)
-
-
-def wide(device: torch.device) -> torch.dtype:
-    """The widest type of floats on a device."""
-    return torch.float32 if device.type == "mps" else torch.float64

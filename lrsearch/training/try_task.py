@@ -1,9 +1,10 @@
 """A first look at whether a task can train, before a study is made."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import torch
+from torch.utils._pytree import PyTree
 
 from lrsearch.errors import LrsearchError, TaskError, describe
 from lrsearch.spec.parts import CALIBRATED
@@ -14,6 +15,8 @@ from lrsearch.training.data import make_splits, make_test
 from lrsearch.training.precision import autocast
 from lrsearch.training.solo import make_model
 from lrsearch.training.start import steps_per_epoch
+
+T = TypeVar("T")
 
 
 def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
@@ -74,7 +77,7 @@ def _check_fields(task: Task) -> None:
         raise TaskError(f"batch_size = {task.batch_size!r}, but a whole number from 1 is needed")
 
 
-def _run(call: Any, what: str) -> Any:
+def _run(call: Callable[[], T], what: str) -> T:
     try:
         return call()
     except LrsearchError:
@@ -83,7 +86,7 @@ def _run(call: Any, what: str) -> Any:
         raise TaskError(f"{what} raised {describe(error)}") from error
 
 
-def _check_scalar(value: Any, what: str) -> None:
+def _check_scalar(value: PyTree, what: str) -> None:
     if not isinstance(value, torch.Tensor):
         raise TaskError(f"{what} gave {type(value).__name__}, but a scalar tensor is needed")
     if value.numel() != 1 or value.dim() != 0:

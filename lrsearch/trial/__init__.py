@@ -1,4 +1,4 @@
-"""The course of one trial as pure functions: states, validations, pruning, divergence.
+"""The course of one trial as values and pure functions: states, curve, pruning, divergence.
 
-It may import `errors` alone.
+It may import `errors` and `plain_data` alone.
 """

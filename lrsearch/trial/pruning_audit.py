@@ -84,10 +84,33 @@ def rate(verdicts: Sequence[bool]) -> Rate:
     false, audited = sum(verdicts), len(verdicts)
     if audited < LEAST_AUDITED:
         return Rate(audited=audited, false=false, ci95=None)
-    from scipy.stats import binomtest
+    return Rate(audited=audited, false=false, ci95=exact_interval(false, audited))
 
-    interval = binomtest(false, audited).proportion_ci(0.95, method="exact")
-    return Rate(audited=audited, false=false, ci95=(float(interval.low), float(interval.high)))
+
+def exact_interval(count: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Clopper and Pearson's interval of the share that `count` of `n` draws estimate.
+
+    Each end is the share at which so few, or so many, have half of the chance that is left out.
+    """
+    chance = (1 - confidence) / 2
+    low = 0.0 if count == 0 else 1 - _share_with(chance, n - count, n)
+    return low, 1.0 if count == n else _share_with(chance, count, n)
+
+
+def _share_with(chance: float, count: int, n: int) -> float:
+    """The share at which at most `count` of `n` draws, fewer than all, have this chance."""
+    ways = [
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(count + 1)
+    ]
+    low, high = 0.0, 1.0
+    while low < (share := (low + high) / 2) < high:
+        logs = math.log(share), math.log1p(-share)
+        at_most = sum(math.exp(w + k * logs[0] + (n - k) * logs[1]) for k, w in enumerate(ways))
+        if at_most > chance:
+            low = share
+        else:
+            high = share
+    return low
 
 
 def rates(verdicts: Sequence[tuple[str, bool]]) -> tuple[Rate, dict[str, Rate]]:

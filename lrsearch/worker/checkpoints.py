@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lrsearch.errors import describe
 from lrsearch.spec.parts import Checkpointing
@@ -16,6 +15,7 @@ from lrsearch.study.checkpoint_cleanup import store_of
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training import checkpoint_state
 from lrsearch.training.trial_training import TrialTraining
+from lrsearch.trial.curve import Validation
 
 log = logging.getLogger("lrsearch")
 
@@ -78,7 +78,7 @@ class Checkpoints:
         #: Whether there may be files of the trial.
         self._leaves_files = False
 
-    def resume(self, claim: Claim, training: TrialTraining) -> list[dict[str, Any]] | None:
+    def resume(self, claim: Claim, training: TrialTraining) -> list[Validation] | None:
         """Put a fresh `training` where its newest checkpoint stands that can be used here.
 
         Returns the rows that the database did not have then; None if there is no such checkpoint,
@@ -91,15 +91,15 @@ class Checkpoints:
         self._stands(training)
         return pending
 
-    def _resume(self, claim: Claim, training: TrialTraining) -> list[dict[str, Any]] | None:
+    def _resume(self, claim: Claim, training: TrialTraining) -> list[Validation] | None:
         rows = self.database.look(
             lambda connection: checkpoints.newest_first(connection, claim.kind, claim.id)
         )
         for row in rows:
-            data = self.store.read(row["file"], row["sha256"])
+            data = self.store.read(row.file, row.sha256)
             pending = None if data is None else checkpoint_state.unpack(training, data)
             if pending is not None:
-                log.info("going on from checkpoint %s", row["file"])
+                log.info("going on from checkpoint %s", row.file)
                 return pending
         return None
 
@@ -117,7 +117,7 @@ class Checkpoints:
         return lost >= max(enough / among, COST_FACTOR * self._cost)
 
     def save(
-        self, claim: Claim, training: TrialTraining, pending: Sequence[Mapping[str, Any]] = ()
+        self, claim: Claim, training: TrialTraining, pending: Sequence[Validation] = ()
     ) -> bool:
         """Keep the trial as it stands, with the rows that are not in the database yet.
 
@@ -140,9 +140,7 @@ class Checkpoints:
             self._stands(training)
         return done
 
-    def _save(
-        self, claim: Claim, training: TrialTraining, pending: Sequence[Mapping[str, Any]]
-    ) -> bool:
+    def _save(self, claim: Claim, training: TrialTraining, pending: Sequence[Validation]) -> bool:
         # First: while the database is away, nothing is written.
         kept, total = self.database.look(
             lambda connection: (
@@ -154,7 +152,7 @@ class Checkpoints:
         )
         replaced = kept[1:]
         data = checkpoint_state.pack(training, pending)
-        if self.study_checkpoints.is_full(total, len(data) - sum(row["bytes"] for row in replaced)):
+        if self.study_checkpoints.is_full(total, len(data) - sum(row.bytes for row in replaced)):
             return False
         self._leaves_files = True
         saved = self.store.write(claim.kind, claim.id, training.step, data)
@@ -163,8 +161,8 @@ class Checkpoints:
             answer_seconds=ANSWER_SECONDS,
             patience=NO_PATIENCE,
         )
-        useless = {row["file"] for row in replaced} if done else {saved.file}
-        useless -= {saved.file} if done else {row["file"] for row in kept}
+        useless = {row.file for row in replaced} if done else {saved.file}
+        useless -= {saved.file} if done else {row.file for row in kept}
         self.store.remove(useless)
         return done
 
@@ -178,7 +176,9 @@ class Checkpoints:
 
     def _warn(self, claim: Claim, reason: str) -> None:
         if not self._warned:
-            log.warning("no checkpoint of %s with id %d: %s", claim.kind, claim.id, reason)
+            log.warning(
+                "no checkpoint of %s with id %d can be kept: %s", claim.kind, claim.id, reason
+            )
         self._warned = True
 
 

@@ -1,33 +1,31 @@
 """A confirmation run as a worker trains it: claimed, trained to its end, recorded."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from lrsearch.confirmation.runs import TEST
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import best_validation, objective_value
-from lrsearch.storage import claims, confirmations, curves, trials
+from lrsearch.storage import claims, confirmations, trials
+from lrsearch.storage.ends import ConfirmationEnd, End
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import ConfirmationRecord
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation, finite_scores
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.curve_buffer import CurveBuffer
 
 log = logging.getLogger("lrsearch")
 
-#: The round whose runs score the task's test set.
-TEST = "test"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmationJob:
-    """A winner's recipe with a fresh seed; see `leased.Job`.
+    """A winner's recipe with a fresh seed; see `job.Job`.
 
     Its rows stay with the worker, and in its checkpoints: the database keeps its end alone.
     """
@@ -43,17 +41,17 @@ class ConfirmationJob:
 
     @property
     def deaths(self) -> int:
-        deaths: int = self.run["deaths"]
+        deaths: int = self.run.deaths
         return deaths
 
     @property
     def name(self) -> str:
-        return f"confirmation of trial {self.run['number']}, seed {self.run['seed']}"
+        return f"confirmation of trial {self.run.number}, seed {self.run.seed}"
 
-    def is_tested(self, row: Mapping[str, Any], rows: CurveBuffer, *, last: bool) -> bool:
+    def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         """In the test round, at each validation that is its best so far: the last of them stays."""
         spec = self.search.spec
-        if self.run["round"] != TEST or (spec.objective.at == "last" and not last):
+        if self.run.round != TEST or (spec.objective.at == "last" and not last):
             return False
         return best_validation([*rows.pending(), row], spec) is row
 
@@ -65,32 +63,26 @@ class ConfirmationJob:
         training: TrialTraining | None,
         state: TrialState,
         reason: str | None,
-        rows: list[dict[str, Any]],
+        rows: Sequence[Validation],
     ) -> bool:
         # One that did not get to its end has no value: it would stand beside whole runs.
         best = best_validation(rows, self.search.spec) if state == TrialState.COMPLETE else None
         value = None if best is None else objective_value(best, self.search.spec)
-        values = {
-            "state": state,
-            "reason": reason,
-            "value": value,
-            "metrics": None if best is None else _finite(best["metrics"]),
-            "epochs": 0.0 if training is None else training.epochs,
-            "seconds": 0.0 if training is None else training.seconds,
-        }
-        if self.run["round"] == TEST:  # those that report keep their word that it follows
-            values["test"] = None if best is None else _finite(best.get("test"))
-        done = _record(self.search, self.run, values)
+        test = None if best is None else best.test
+        end = ConfirmationEnd(
+            state=state,
+            reason=reason,
+            value=value,
+            metrics=None if best is None else finite_scores(best.metrics),
+            test=None if test is None else finite_scores(test),
+            epochs=0.0 if training is None else training.epochs,
+            seconds=0.0 if training is None else training.seconds,
+        )
+        done = _record(self.search, self.run, end)
         if done:
-            number, seed = self.run["number"], self.run["seed"]
+            number, seed = self.run.number, self.run.seed
             log.info("trial %d confirmed with seed %d: %s", number, seed, value)
         return done
-
-
-def _finite(scores: Mapping[str, float] | None) -> dict[str, float | None] | None:
-    if scores is None:
-        return None
-    return {name: curves.finite(value) for name, value in scores.items()}
 
 
 def next_run(context: WorkerContext, known: Collection[Claim]) -> ConfirmationJob | None:
@@ -99,8 +91,7 @@ def next_run(context: WorkerContext, known: Collection[Claim]) -> ConfirmationJo
         try:
             recipe = _recipe_of(context.search, run)
         except SpecError as error:
-            nothing = {"value": None, "metrics": None, "epochs": 0.0, "seconds": 0.0}
-            failed = {"state": TrialState.FAILED, "reason": str(error), **nothing}
+            failed = End(state=TrialState.FAILED, reason=str(error), epochs=0.0, seconds=0.0)
             _record(context.search, run, failed)
         else:
             return ConfirmationJob(search=context.search, run=run, recipe=recipe)
@@ -122,19 +113,19 @@ def _claim(context: WorkerContext, known: Collection[Claim]) -> ConfirmationReco
 
 def _recipe_of(search: OpenStudy, run: ConfirmationRecord) -> Recipe:
     """What a confirmation run trains. Raises SpecError if its trial's row gives nothing."""
-    number = run["number"]
+    number = run.number
     trial = search.database.look(
         lambda connection: trials.by_number(connection, search.study_id, number)
     )
-    if trial is None:
-        raise SpecError(f"there is no trial {number}")
-    recipe = search.spec.recipe(trial["recipe"], batch_size=None)
-    return recipe.model_copy(update={"seed": run["seed"]})
+    if trial is None or trial.recipe is None:
+        raise SpecError(f"there is no trial {number} with a recipe")
+    recipe = search.spec.recipe(trial.recipe, batch_size=None)
+    return recipe.model_copy(update={"seed": run.seed})
 
 
-def _record(search: OpenStudy, run: ConfirmationRecord, values: dict[str, Any]) -> bool:
+def _record(search: OpenStudy, run: ConfirmationRecord, end: End) -> bool:
     claim = confirmations.claim_of(run)
     return search.database.run(
-        lambda connection: confirmations.record(connection, run, values),
+        lambda connection: confirmations.record(connection, run, end),
         recall=lambda connection: claims.has_ended(connection, claim) or None,
     )

@@ -3,19 +3,17 @@
 import json
 import logging
 import tempfile
-from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from threading import Lock
-from typing import Any
+
+from lrsearch.trial.curve import Validation
 
 log = logging.getLogger("lrsearch")
 
 #: So many rows stay in memory, about 1 MB; an outage of 10 minutes at 100 validations a second
 #: makes 60 times as many.
 MOST_ROWS = 1000
-
-Row = dict[str, Any]
 
 
 class CurveBuffer:
@@ -34,19 +32,19 @@ class CurveBuffer:
         self._file: FileIO | None = None
         self._size = self._spilled = 0
         self._spilled_through = 0
-        self._rows: list[Row] = []
+        self._rows: list[Validation] = []
         self._most = MOST_ROWS
         self._through = 0
         self._warned = False
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Take a row, as `dataclasses.asdict(Validation)` gives it."""
+    def add(self, row: Validation) -> None:
+        """Take a row."""
         with self._lock:
-            self._rows.append(dict(row))
+            self._rows.append(row)
             if len(self._rows) > self._most:
                 self._spill()
 
-    def pending(self) -> list[Row]:
+    def pending(self) -> list[Validation]:
         """All rows that were not acknowledged, in order.
 
         Raises OSError if spilled rows cannot be read back: the trial's last checkpoint has them.
@@ -72,13 +70,12 @@ class CurveBuffer:
         with self._lock:
             self._close_file()
 
-    def _waits(self, row: Row) -> bool:
-        number: int = row["validation"]
-        return number > self._through
+    def _waits(self, row: Validation) -> bool:
+        return row.validation > self._through
 
     def _spill(self) -> None:
         """Move the rows in memory to the end of the file; they stay here if the disk is full."""
-        lines = b"".join(json.dumps(row).encode() + b"\n" for row in self._rows)
+        lines = b"".join(json.dumps(row.to_dict()).encode() + b"\n" for row in self._rows)
         try:
             if self._file is None:
                 self._file = self._new_file()
@@ -89,12 +86,12 @@ class CurveBuffer:
         except OSError as error:
             self._most += MOST_ROWS  # try again when there is as much once more
             if not self._warned:
-                log.warning("rows of a curve stay in memory, the disk takes none: %s", error)
+                log.warning("curve rows stay in memory, as the disk takes none: %s", error)
             self._warned = True
             return
         self._size += len(lines)
         self._spilled += len(self._rows)
-        self._spilled_through = self._rows[-1]["validation"]
+        self._spilled_through = self._rows[-1].validation
         self._rows, self._most = [], MOST_ROWS
 
     def _new_file(self) -> FileIO:
@@ -103,11 +100,12 @@ class CurveBuffer:
         # Unbuffered: a buffer would keep what a full disk refused, and fail again at each use.
         return tempfile.TemporaryFile("w+b", buffering=0, dir=self._folder)
 
-    def _read(self) -> list[Row]:
+    def _read(self) -> list[Validation]:
         if self._file is None:
             return []
         self._file.seek(0)
-        return [json.loads(line) for line in self._file.read()[: self._size].splitlines()]
+        lines = self._file.read()[: self._size].splitlines()
+        return [Validation.from_dict(json.loads(line)) for line in lines]
 
     def _close_file(self) -> None:
         if self._file is not None:

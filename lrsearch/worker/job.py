@@ -1,13 +1,13 @@
 """What a worker claims and trains: a search trial or a confirmation run."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.curve_buffer import CurveBuffer
 
@@ -24,7 +24,7 @@ class Job(Protocol):
     @property
     def deaths(self) -> int: ...
 
-    #: As `lrsearch workers` and the log show it.
+    #: As `lrsearch status` and the log show it.
     @property
     def name(self) -> str: ...
 
@@ -32,7 +32,7 @@ class Job(Protocol):
     @property
     def has_curve(self) -> bool: ...
 
-    def is_tested(self, row: Mapping[str, Any], rows: CurveBuffer, *, last: bool) -> bool:
+    def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         """Whether the test set is scored at this validation, which is not in `rows` yet."""
         ...
 
@@ -45,7 +45,7 @@ class Job(Protocol):
         training: TrialTraining | None,
         state: TrialState,
         reason: str | None,
-        rows: list[dict[str, Any]],
+        rows: Sequence[Validation],
     ) -> bool:
         """Record how it ended, with the rows that wait; False if another has taken it over.
 

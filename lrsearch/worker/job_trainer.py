@@ -27,17 +27,17 @@ class JobTrainer:
         self.context, self.choice = context, choice
 
     def train(self, source: Source) -> bool:
-        """Train the next job, and whoever joins, to their ends; False if there is none."""
+        """Train the next job, and those that join it, to their ends; False if there is none."""
         job = source(self.context, ())
         if job is None:
             return False
         leased = LeasedJob(self.context, job)
-        for other in self._train_together(leased, None if leased.goes_alone else source):
+        for other in self._train_together(leased, None if leased.is_suspect else source):
             self._train_together(other, None)
         return True
 
     def _train_together(self, leased: LeasedJob, source: Source | None) -> list[LeasedJob]:
-        """Train it, alone if there is no source of others; who has to be trained alone next."""
+        """Train it, alone if there is no source of others; the jobs to be trained alone next."""
         engine = self._engine(leased, alone=source is None)
         loop = TrainingLoop(self.context, engine, source, self.choice)
         try:
@@ -57,4 +57,7 @@ class JobTrainer:
 
     def _go_solo(self, reason: str) -> None:
         self.choice = Choice(engine="solo", size=1, reason=reason)
-        log.warning("training together failed (%s); this worker goes on one by one", reason)
+        log.warning(
+            "training several trials at once failed (%s); this worker trains one at a time now",
+            reason,
+        )

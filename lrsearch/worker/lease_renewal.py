@@ -1,8 +1,8 @@
-"""A worker's second thread: renews its leases, writes its curve rows, frees what the dead held.
+"""A worker's second thread: renews its leases, writes its curve rows, frees what dead workers held.
 
-It has a database connection of its own, so that neither waits for the other. Leases are renewed
-only while training makes progress: a hung step loses them, as a dead process does. What a worker
-trains at the same time gets on together or not at all.
+It has a database connection of its own, so that neither thread waits for the other. Leases are
+renewed only while training makes progress: a step that hangs loses them, as a dead process does.
+Trials that a worker trains together make progress together.
 """
 
 import logging
@@ -30,14 +30,14 @@ RENEWALS = 3
 #: Curve rows are written when so many are waiting or so many seconds have passed.
 BATCH_ROWS, BATCH_SECONDS = 50, 2.0
 #: A thread that waits for a silent database is not waited for any longer.
-PARTING_SECONDS = 5.0
+JOIN_SECONDS = 5.0
 #: How often the thread looks at what is due.
 TICK_SECONDS = 0.25
 #: Of many trials so many are shown by number.
 SHOWN = 3
 
 
-class StopTrial(Exception):  # noqa: N818 - no error: somebody asked for it
+class StopTrial(Exception):  # noqa: N818 - no error: it was asked for
     """`lrsearch trial stop` was asked for the trial in training."""
 
 
@@ -48,7 +48,7 @@ class HeldLease:
         self, renewer: "LeaseRenewer", claim: Claim, doing: str, buffer: CurveBuffer | None
     ) -> None:
         self.renewer, self.claim, self.doing, self.buffer = renewer, claim, doing, buffer
-        #: Whether the lease is gone, somebody asked for the end, and training once hung.
+        #: Whether the lease is gone; the end was asked for; training once hung.
         self.lost = self.stop = self.hung = False
         self.beats = -1
         self.progress = self.written = time.monotonic()
@@ -84,7 +84,7 @@ class LeaseRenewer:
         self.worker, self.device, self.version = worker, device, version
         self.lease = search.spec.lease
         self.database = Database(search.database.location)
-        self._theirs = search
+        self._workers_study = search
         self._search: OpenStudy | None = None
         #: Replaced, never changed: both threads look at it.
         self._held: tuple[HeldLease, ...] = ()
@@ -93,7 +93,7 @@ class LeaseRenewer:
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
         #: Since when this process and the database have been in touch without a gap, and when it
-        #: last was: whoever was out of touch itself cannot tell who else is dead.
+        #: last was: a process that was out of touch itself cannot tell which workers are dead.
         self._in_touch_since: float | None = None
         self._touched = self._stamp = 0.0
         self._reaped = 0.0
@@ -105,7 +105,7 @@ class LeaseRenewer:
     def __exit__(self, *rest: object) -> None:
         self._ended.set()
         if self._thread is not None:
-            self._thread.join(PARTING_SECONDS)
+            self._thread.join(JOIN_SECONDS)
         self.database.close()
 
     def _start(self) -> None:
@@ -130,7 +130,9 @@ class LeaseRenewer:
             return
         self._held = tuple(other for other in self._held if other is not held)
         if held.lost and not held.hung:
-            self._theirs.database.run(lambda connection: leases.absolve(connection, held.claim))
+            self._workers_study.database.run(
+                lambda connection: leases.take_back_death(connection, held.claim)
+            )
 
     @contextmanager
     def holding(
@@ -144,7 +146,7 @@ class LeaseRenewer:
             self.drop(held)
 
     def beat(self) -> None:
-        """Training got on by a step."""
+        """A batch was trained or validated."""
         self._beats += 1
 
     def check(self) -> None:
@@ -179,7 +181,7 @@ class LeaseRenewer:
 
     @property
     def _patience(self) -> float:
-        # Whoever waited for a silent server as long as a lease lasts could not renew it.
+        # After waiting for a silent server as long as a lease lasts, it could not be renewed.
         return self.lease.seconds / RENEWALS
 
     def _run(self, work: Callable[[Connection], T]) -> T:
@@ -195,18 +197,18 @@ class LeaseRenewer:
         if not rows:
             return  # a decision on the other thread has just taken them along
         if self._run(lambda connection: curves.add(connection, held.claim, rows)):
-            buffer.acknowledge(rows[-1]["validation"])
+            buffer.acknowledge(rows[-1].validation)
         else:
             held.lost = True
 
     def _renew(self, holds: Sequence[HeldLease], now: float) -> None:
         """Say that this worker lives, and hold on to what it trains if that gets on."""
-        due = [held for held in holds if self._gets_on(held, now) and not held.lost]
+        due = [held for held in holds if self._makes_progress(held, now) and not held.lost]
         claims = [held.claim for held in due]
 
         def renew(connection: Connection) -> tuple[float, dict[Claim, bool]]:
             doing = together([held.doing for held in holds])
-            stamp = workers.seen(connection, self._theirs.study_id, self.worker, doing)
+            stamp = workers.seen(connection, self._workers_study.study_id, self.worker, doing)
             if not claims:
                 return stamp, {}
             return stamp, leases.renew(connection, claims, self.lease.seconds)
@@ -223,9 +225,9 @@ class LeaseRenewer:
         # From before the transaction: after a slow commit the lease is renewed again, not reaped.
         self._touched, self._stamp = now, stamp
 
-    def _gets_on(self, held: HeldLease, now: float) -> bool:
+    def _makes_progress(self, held: HeldLease, now: float) -> bool:
         # Waiting for the database is no hung step.
-        beats = self._beats + self._theirs.database.tries
+        beats = self._beats + self._workers_study.database.tries
         if beats != held.beats:
             held.beats, held.progress = beats, now
         hung = now - held.progress > self.lease.stall
@@ -241,7 +243,7 @@ class LeaseRenewer:
     def _reap(self) -> None:
         self._reaped = time.monotonic()
         if self._search is None:
-            study = self._theirs.study_id
+            study = self._workers_study.study_id
             row = self._run(lambda connection: studies.by_id(connection, study))
             if row is None:
                 return  # the study was deleted

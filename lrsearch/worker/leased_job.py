@@ -1,8 +1,7 @@
 """A trial or confirmation run in a worker's hands: its lease, rows, checkpoints and place."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 from lrsearch.errors import TaskError
 from lrsearch.storage import claims
@@ -11,8 +10,9 @@ from lrsearch.study.open_study import Arrival, LostTrialError
 from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
+from lrsearch.training.scoring import score_test_set
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.checkpoints import Checkpoints
 from lrsearch.worker.context import WorkerContext
@@ -29,15 +29,15 @@ class LeasedJob:
         self.checkpoints = Checkpoints(context.study_checkpoints)
         #: Its place in an engine; None outside of any.
         self.training: TrialTraining | None = None
-        #: Where it stood in the place that it left, packed.
-        self._carried: bytes | None = None
+        #: Its state, packed, when it left its place in an engine.
+        self._packed: bytes | None = None
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
 
     @property
-    def goes_alone(self) -> bool:
-        """Whether it may be to blame for its workers' deaths: then nothing else dies with it."""
+    def is_suspect(self) -> bool:
+        """Whether it was in training when workers died so often that it may be the cause."""
         return self.job.deaths >= ALONE_FROM
 
     def take_place(self, engine: Engine) -> bool:
@@ -63,19 +63,19 @@ class LeasedJob:
         self.training, self._seen = training, training.validated
         return True
 
-    def _stand(self, training: TrialTraining) -> list[dict[str, Any]] | None:
+    def _stand(self, training: TrialTraining) -> list[Validation] | None:
         """Stand where another engine left it, or at the last checkpoint; rows to be added."""
-        if self._carried is None:
+        if self._packed is None:
             return self.checkpoints.resume(self.job.claim, training)
-        carried, self._carried = self._carried, None
-        if checkpoint_state.unpack(training, carried, says_where=False) is None:
+        state, self._packed = self._packed, None
+        if checkpoint_state.unpack(training, state, says_where=False) is None:
             raise TrialFailedError("it cannot go on in another engine; see the log")
         return None
 
     def leave(self, engine: Engine) -> None:
         """Free the place; the next one that is taken begins where this one ended."""
         assert self.training is not None
-        self._carried = checkpoint_state.pack(self.training)
+        self._packed = checkpoint_state.pack(self.training)
         engine.drop(self.training)
         self.training = None
 
@@ -96,10 +96,10 @@ class LeasedJob:
         Raises TrialFailedError if the test set is to be scored, and the task's code fails.
         """
         assert self.training is not None
-        fields, last = asdict(row), row.validation == len(self.training.plan.validations)
-        if self.training.diverged is None and self.job.is_tested(fields, self.rows, last=last):
-            fields["test"] = self._test(self.training)
-        self.rows.add(fields)
+        last = row.validation == len(self.training.plan.validations)
+        if self.training.diverged is None and self.job.is_tested(row, self.rows, last=last):
+            row = replace(row, test=self._test(self.training))
+        self.rows.add(row)
         self._seen = row.validation
         rung = self.training.plan.rungs.get(row.validation)
         if rung is None or self.training.diverged is not None:
@@ -108,7 +108,7 @@ class LeasedJob:
 
     def _test(self, training: TrialTraining) -> dict[str, float]:
         with failures():
-            scores = training.test_scores(self.context.cache.test(self.job.recipe))
+            scores = score_test_set(training, self.context.cache.test(self.job.recipe))
         return {**scores.metrics, "loss": scores.loss}
 
     def passes(self, arrival: Arrival, verdict: bool | None) -> bool:
@@ -143,7 +143,7 @@ class LeasedJob:
         self.checkpoints.forget(self.job.claim)
 
     def close(self) -> None:
-        """Renew and write no more; whoever holds it by now goes on with it."""
+        """Renew its lease and write its rows no more."""
         self.context.renewer.drop(self._held)
         self.rows.close()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
-from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
@@ -37,7 +37,12 @@ STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 
 def work(
-    search: OpenStudy, *, device: str, task_dir: Path | None, threads: int, fuse: Wanted = "auto"
+    search: OpenStudy,
+    *,
+    device: str,
+    task_dir: Path | None,
+    threads: int,
+    fuse: FuseOption = "auto",
 ) -> None:
     """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
     fused as asked for.
@@ -71,7 +76,7 @@ def run_local(
     *,
     workers: int | None,
     device: str,
-    fuse: Wanted = "auto",
+    fuse: FuseOption = "auto",
 ) -> None:
     """Work on a study with local processes until it is finished.
 
@@ -99,7 +104,11 @@ class LocalWorkers:
     """Local worker processes of one study."""
 
     def __init__(
-        self, search: OpenStudy, task_dir: Path | None, devices: list[str], fuse: Wanted = "auto"
+        self,
+        search: OpenStudy,
+        task_dir: Path | None,
+        devices: list[str],
+        fuse: FuseOption = "auto",
     ) -> None:
         self.search, self.task_dir, self.devices, self.fuse = search, task_dir, devices, fuse
         self.processes: list[subprocess.Popen[bytes]] = []

@@ -2,12 +2,12 @@
 
 import logging
 import time
-from typing import Any
 
 from lrsearch.errors import SpecError
 from lrsearch.range_test.plan import most_seconds, ramp_plan
 from lrsearch.storage import claims, range_tests
-from lrsearch.storage.rows import Row
+from lrsearch.storage.ends import End, RangeTestEnd
+from lrsearch.storage.records import RangeTestRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.range_test import RangeTraining
@@ -17,7 +17,7 @@ from lrsearch.worker.context import WorkerContext
 log = logging.getLogger("lrsearch")
 
 
-def train(context: WorkerContext, row: Row) -> None:
+def train(context: WorkerContext, row: RangeTestRecord) -> None:
     """Train a range test that was claimed and record it; one that is stopped is let go of.
 
     Whatever goes wrong leaves the optimizer without a window, and the study goes on.
@@ -26,50 +26,60 @@ def train(context: WorkerContext, row: Row) -> None:
     deadline = time.monotonic() + most_seconds(search.spec)
 
     try:
-        plan = ramp_plan(search.spec, row["optimizer"])
+        plan = ramp_plan(search.spec, row.optimizer)
     except SpecError as error:
-        nothing = {"epochs": 0.0, "seconds": 0.0}
-        _record(search, row, {"state": TrialState.FAILED, "reason": str(error), **nothing})
+        failed = End(state=TrialState.FAILED, reason=str(error), epochs=0.0, seconds=0.0)
+        _record(search, row, failed)
         return
-    with renewer.holding(claim, f"range test of {row['optimizer']}") as held:
+    with renewer.holding(claim, f"range test of {row.optimizer}") as held:
 
         def stop() -> bool:
             renewer.beat()
             return context.stop() or held.lost or time.monotonic() > deadline
 
         training = RangeTraining(search.spec, plan, context.cache, stop)
-        values = _result(training, row["seeds"])
+        end = _end(training, row.seeds)
     renewer.check()  # for a defect in its thread
-    if values is None and context.stop():
+    if end is None and context.stop():
         search.database.run(lambda connection: claims.release(connection, claim))
         return
-    if values is None:
-        reason = "it took longer than 3 % of the budget's time"
-        values = {"state": TrialState.FAILED, "reason": reason}
-    values |= {"epochs": training.epochs, "seconds": training.seconds}
-    if held.lost or not _record(search, row, values):
-        log.warning("range test of %s was taken over by another; dropped", row["optimizer"])
-    elif values["reason"]:
-        log.warning("range test of %s found no window: %s", row["optimizer"], values["reason"])
-    else:
-        low, high = values["result"]["window"]
-        log.info("range test of %s: lr %.3g to %.3g", row["optimizer"], low, high)
+    end = end or _failed(training, "it took longer than 3 % of the budget's time")
+    if held.lost or not _record(search, row, end):
+        log.warning(
+            "range test of %s was taken over by another worker; this one drops it", row.optimizer
+        )
+    elif end.reason:
+        log.warning("range test of %s found no window: %s", row.optimizer, end.reason)
+    elif end.result is not None:
+        log.info("range test of %s: lr %.3g to %.3g", row.optimizer, *end.result["window"])
 
 
-def _record(search: OpenStudy, row: Row, values: dict[str, Any]) -> bool:
+def _record(search: OpenStudy, row: RangeTestRecord, end: End) -> bool:
     claim = range_tests.claim_of(row)
     return search.database.run(
-        lambda connection: range_tests.record(connection, row, values),
+        lambda connection: range_tests.record(connection, row, end),
         recall=lambda connection: claims.has_ended(connection, claim) or None,
     )
 
 
-def _result(training: RangeTraining, seeds: int) -> dict[str, Any] | None:
-    """State, result and reason; None when it was stopped."""
+def _end(training: RangeTraining, seeds: int) -> RangeTestEnd | None:
+    """Train it and say how it ended; None when it was stopped."""
     try:
         result = training.run(seeds)
     except TrialFailedError as failure:
-        return {"state": TrialState.FAILED, "reason": str(failure)}
+        return _failed(training, str(failure))
     if result is None:
         return None
-    return {"state": TrialState.COMPLETE, "result": result.to_dict(), "reason": result.reason}
+    return RangeTestEnd(
+        state=TrialState.COMPLETE,
+        reason=result.reason,
+        epochs=training.epochs,
+        seconds=training.seconds,
+        result=result.to_dict(),
+    )
+
+
+def _failed(training: RangeTraining, reason: str) -> RangeTestEnd:
+    return RangeTestEnd(
+        state=TrialState.FAILED, reason=reason, epochs=training.epochs, seconds=training.seconds
+    )

@@ -14,7 +14,7 @@ class Resources:
     workers: int | None = None
     #: `auto`, `cpu`, `mps` or `cuda:N`.
     device: str = "auto"
-    fuse: fuse_option.Wanted = "auto"
+    fuse: fuse_option.FuseOption = "auto"
 
     @classmethod
     def parse(

@@ -1,17 +1,16 @@
 """A search trial as a worker trains it: asked for, judged at rungs, told."""
 
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from math import nan
-from typing import Any
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival, Assignment, OpenStudy, Outcome
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.curve_buffer import CurveBuffer
@@ -21,7 +20,7 @@ log = logging.getLogger("lrsearch")
 
 @dataclass(frozen=True, kw_only=True)
 class TrialJob:
-    """A trial of the search; see `leased.Job`."""
+    """A trial of the search; see `job.Job`."""
 
     search: OpenStudy
     assignment: Assignment
@@ -43,16 +42,15 @@ class TrialJob:
     def name(self) -> str:
         return f"trial {self.assignment.number}"
 
-    def is_tested(self, row: Mapping[str, Any], rows: CurveBuffer, *, last: bool) -> bool:
+    def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         return False
 
     def arrival(self, row: Validation, rung: int, rows: CurveBuffer) -> Arrival:
-        seen = asdict(row)
-        value = objective_value(seen, self.search.spec)
+        value = objective_value(row, self.search.spec)
         return Arrival(
             assignment=self.assignment,
             rung=rung,
-            signal=signal(seen, self.search.spec),
+            signal=signal(row, self.search.spec),
             value=nan if value is None else value,
             validation=row.validation,
             rows=rows.pending(),
@@ -63,7 +61,7 @@ class TrialJob:
         training: TrialTraining | None,
         state: TrialState,
         reason: str | None,
-        rows: list[dict[str, Any]],
+        rows: Sequence[Validation],
     ) -> bool:
         done = self.search.tell(self.assignment, _outcome(training, state, reason), rows)
         if done:

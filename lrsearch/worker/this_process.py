@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.devices import pick_device
@@ -13,7 +13,7 @@ from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
 
 
-def work_here(study: OpenStudy, loaded: LoadedTask, *, device: str, fuse: Wanted) -> None:
+def work_here(study: OpenStudy, loaded: LoadedTask, *, device: str, fuse: FuseOption) -> None:
     """Work on a study until it is finished. Raises DeviceError."""
     chosen = pick_device(device)
     with own_random_stream():

@@ -14,7 +14,7 @@ from lrsearch.study.open_study import LostTrialError
 from lrsearch.training.engine import CohortError, Engine
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.job import Job
@@ -38,19 +38,19 @@ class TrainingLoop:
         self, context: WorkerContext, engine: Engine, source: Source | None, choice: Choice
     ) -> None:
         self.context, self.engine, self.choice = context, engine, choice
-        #: None: nobody joins any more.
+        #: None: no more jobs join.
         self._source = source
         self.leased_jobs: list[LeasedJob] = []
         #: Claimed, and not taken by the engine. If that was before the first step, it is tried once
-        #: more where an epoch ends; nobody else is asked for meanwhile.
-        self.parked: LeasedJob | None = None
+        #: more where an epoch ends; no other job is claimed meanwhile.
+        self.unplaced: LeasedJob | None = None
         #: Taken out of the engine, to be trained one after the other.
         self._alone: list[LeasedJob] = []
         self._begun = False
         self._steps = STEPS_PER_LOOK
 
     def run(self, first: LeasedJob) -> list[LeasedJob]:
-        """Train `first` and whoever joins; who is to be trained alone next, still held.
+        """Train `first` and the jobs that join it; those to be trained alone next, still leased.
 
         Raises CohortError when this engine cannot go on. Then, and when the worker is to stop,
         everything is let go of, with a checkpoint.
@@ -62,27 +62,31 @@ class TrainingLoop:
                 self._join()
                 self._look()
                 self._train()
-                self._disperse()
+                self._take_out_the_last()
             if self.context.stop():
                 self._leave()
-            alone, self._alone, self.parked = self._all(), [], None
+            alone, self._alone, self.unplaced = self._all(), [], None
         return alone
 
     def _close(self) -> None:
-        """Renew nothing any more that is still held, whatever ended the loop."""
+        """Renew no more leases; called however the loop ends."""
         with ExitStack() as stack:
             for leased in self._all():
                 stack.callback(leased.close)
 
     def _all(self) -> list[LeasedJob]:
-        return [*self.leased_jobs, *self._alone, *([] if self.parked is None else [self.parked])]
+        return [
+            *self.leased_jobs,
+            *self._alone,
+            *([] if self.unplaced is None else [self.unplaced]),
+        ]
 
-    # Who joins.
+    # Jobs that join.
 
     def _join(self) -> None:
         """Fill the free places if this is the moment."""
         while self._source is not None and self._may_join():
-            leased, self.parked = self.parked, None
+            leased, self.unplaced = self.unplaced, None
             if leased is None:
                 job = self._source(self.context, [leased.job.claim for leased in self.leased_jobs])
                 if job is None:
@@ -96,21 +100,21 @@ class TrainingLoop:
             return False
         if self._begun:
             return self.engine.may_join()
-        # Orphans of one cohort may all stand at the same step within an epoch.
-        return self.parked is None and len(self.engine.trainings) < self.engine.size
+        # Trials of one cohort that are taken over may all stand at the same step within an epoch.
+        return self.unplaced is None and len(self.engine.trainings) < self.engine.size
 
     def _close_source(self) -> None:
         self._source = None
         self.engine.shrink()
 
     def _place(self, leased: LeasedJob) -> None:
-        """Give it a place, or park it."""
-        with self._minding(leased):
+        """Give it a place in the engine; without one it is `unplaced`."""
+        with self._ending_on_error(leased):
             if self._takes_place(leased):
                 self.leased_jobs.append(leased)
                 self._settle(leased)
                 return
-            self.parked = leased
+            self.unplaced = leased
             if self._begun:
                 self._close_source()
 
@@ -120,14 +124,14 @@ class TrainingLoop:
         except TrialFailedError:
             if self.engine.size == 1:
                 raise
-            return False  # alone it will be seen whose fault that was
+            return False  # trained alone, it fails if the fault is its own
 
     # Training.
 
     def _look(self) -> None:
         """End what may not go on, and save what is due."""
         for leased in list(self.leased_jobs):
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 leased.look()
                 if leased.is_due_for_saving(among=len(self.leased_jobs)):
                     leased.save()
@@ -156,7 +160,7 @@ class TrainingLoop:
         """Take the validations; of those at rungs, end what does not pass."""
         at_rungs = []
         for leased, row in validated:
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 arrival = leased.take(row)
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
@@ -164,7 +168,7 @@ class TrainingLoop:
             return
         verdicts = self.context.search.pass_rungs([arrival for _, arrival in at_rungs])
         for (leased, arrival), verdict in zip(at_rungs, verdicts, strict=True):
-            with self._minding(leased):
+            with self._ending_on_error(leased):
                 if not leased.passes(arrival, verdict):
                     self._end(leased, TrialState.PRUNED)
 
@@ -175,11 +179,11 @@ class TrainingLoop:
         share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
         self._steps = max(1, min(STEPS_PER_LOOK, int((training.step - before) * share)))
 
-    # Who goes.
+    # Jobs that leave.
 
     @contextmanager
-    def _minding(self, leased: LeasedJob) -> Iterator[None]:
-        """Ends the job for what is raised on its account."""
+    def _ending_on_error(self, leased: LeasedJob) -> Iterator[None]:
+        """Ends the job, or drops it, for what is raised inside on its account."""
         try:
             yield
         except LostTrialError as lost:
@@ -207,7 +211,7 @@ class TrainingLoop:
             self._remove(leased)
 
     def _drop(self, leased: LeasedJob, lost: LostTrialError) -> None:
-        log.warning("%s; dropped", lost)
+        log.warning("%s; this worker drops it", lost)
         self._remove(leased)
 
     def _remove(self, leased: LeasedJob) -> None:
@@ -218,7 +222,10 @@ class TrainingLoop:
             self.engine.drop(leased.training)
 
     def _fail(self, failure: TrialFailedError) -> None:
-        """End the trial whose code failed; where it may be anyone's, let go of all."""
+        """End the trial whose code failed; release all where any of several may have failed.
+
+        Raises CohortError then.
+        """
         if self.engine.size == 1:
             self._end(self.leased_jobs[0], TrialState.FAILED, str(failure))
             return
@@ -226,15 +233,15 @@ class TrainingLoop:
         raise CohortError(why_failed(failure)) from failure
 
     def _leave(self) -> None:
-        """Let go of everything, with a checkpoint."""
+        """Save and release everything, so that other workers take it over."""
         for leased in self.leased_jobs:
             leased.save()
         for name in release(self.context, self._all()):
-            log.info("%s released at a checkpoint", name)
-        self.leased_jobs, self._alone, self.parked = [], [], None
+            log.info("%s is saved, and released for other workers", name)
+        self.leased_jobs, self._alone, self.unplaced = [], [], None
 
-    def _disperse(self) -> None:
-        """Take the last few out, where one after the other is faster than a program half empty."""
+    def _take_out_the_last(self) -> None:
+        """Take the last few trials out of the engine where they train faster one at a time."""
         if self.engine.size == 1 or not self.leased_jobs:
             return
         if self._source is None:
@@ -245,7 +252,7 @@ class TrainingLoop:
         if not self.choice.is_faster_alone(count, size):
             return
         names = ", ".join(leased.job.name for leased in self.leased_jobs)
-        log.info("the last of a cohort go on one by one, equal to rounding: %s", names)
+        log.info("the last trials of a cohort train one at a time, equal to rounding: %s", names)
         for leased in self.leased_jobs:
             leased.leave(self.engine)
         self._alone, self.leased_jobs = self.leased_jobs, []

@@ -9,7 +9,7 @@ import torch
 
 from lrsearch.catalog.domains import first_value
 from lrsearch.errors import StorageError, TaskError
-from lrsearch.fusing.fuse_option import Wanted
+from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.storage import (
     leases,
     worker_identity,
@@ -47,7 +47,7 @@ class Worker:
         device: torch.device,
         stop: Stop,
         *,
-        fuse: Wanted = "auto",
+        fuse: FuseOption = "auto",
         started_together: int = 1,
     ) -> None:
         """`started_together` are the workers that start together, this one included."""

@@ -146,7 +146,7 @@ def test_a_worker_killed_while_it_confirms_is_replaced(sqlite_site):
     assert_exact(search, total=4)
     with sqlite_site.database.read() as connection:
         (run,) = confirmations.everything(connection, search.study_id)
-    assert run["attempt"] == 2
+    assert run.attempt == 2
 
 
 def die_after_the_checkpoint(url, folder):
@@ -157,7 +157,7 @@ def die_after_the_checkpoint(url, folder):
 
     def add_and_stop(rows, row):
         add(rows, row)
-        stop.signalled = row["validation"] == 2
+        stop.signalled = row.validation == 2
 
     def save_and_die(checkpoints, claim, training, pending=()):
         assert save(checkpoints, claim, training, pending)

@@ -26,9 +26,7 @@ def attempts(search):
 
 def notes(site, search):
     with site.database.read() as connection:
-        return [
-            row["what"] for row in storage_workers.notes(connection, search.study_id, limit=100)
-        ]
+        return [row.what for row in storage_workers.notes(connection, search.study_id, limit=100)]
 
 
 def worker_of(site, search):

@@ -195,5 +195,5 @@ def test_a_killed_range_test_is_taken_over(folder, tmp_path):
         search = OpenStudy.open(database, "small")
         with database.read() as connection:
             (test,) = range_tests.everything(connection, search.study_id)
-        assert (test["state"], test["attempt"]) == ("complete", 2)
+        assert (test.state, test.attempt) == ("complete", 2)
         assert summarize(search)["state"] == "finished"

@@ -104,7 +104,7 @@ def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
         "epoch_decision_ms",
         "cold_start_s",
         "worker_rss_mb",
-        "telemetry_ms_per_row",
+        "curve_row_ms",
     }
     for pair in result.values():
         assert set(pair) == {"lrsearch", "optuna"}

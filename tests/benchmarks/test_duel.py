@@ -94,16 +94,16 @@ def test_windows_are_recorded_one_and_a_half_decades_off(duel):
     def look(search):
         hardships._record_wrong(problem, search, 10**1.5)
         with search.database.read() as connection:
-            found.update({r["optimizer"]: r for r in range_tests.everything(connection, 1)})
+            found.update({r.optimizer: r for r in range_tests.everything(connection, 1)})
         raise StopIteration
 
     with pytest.raises(StopIteration):
         methods.run_study(problem, spec, look)
     for name, row in found.items():
         right = RangeTraining(spec, ramp_plan(spec, name), problem.cache, lambda: False)
-        window = right.run(row["seeds"]).window
-        assert row["result"]["window"] == pytest.approx([lr * 10**1.5 for lr in window])
-        assert row["epochs"] == pytest.approx(right.epochs)
+        window = right.run(row.seeds).window
+        assert row.result["window"] == pytest.approx([lr * 10**1.5 for lr in window])
+        assert row.epochs == pytest.approx(right.epochs)
 
 
 def test_a_contender_that_is_not_installed_is_left_out(duel, monkeypatch, capsys):

@@ -32,6 +32,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.parse import parse_space
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.training import checkpoint_state
+from lrsearch.training.evaluate import evaluate
 
 SCHEDULE_FREE = {
     "name": "schedulefree.AdamWScheduleFree",
@@ -110,7 +111,15 @@ def test_the_switch_changes_what_is_validated():
     training = make_training(recipe_of("schedulefree"))
     row = run(training)[-1]
     assert training.optimizer.param_groups[0]["train_mode"]
-    assert training.scores().loss != row.val_loss
+    training.model.eval()
+    in_training = evaluate(
+        training.task,
+        training.validation_data,
+        lambda inputs: [training.model(inputs)],
+        autocast=training.autocast,
+        beat=training.beat,
+    )
+    assert in_training[0].loss != row.val_loss
 
 
 @every_recipe

@@ -7,7 +7,8 @@ from confirmed_runs import SEED, rounds_of, run, setting
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsearch.confirmation.plan import CHOOSE, REPORT, TEST_FOLLOWS, Round, run_for_test, shape
+from lrsearch.confirmation.plan import Round, run_for_test, shape
+from lrsearch.confirmation.runs import CHOOSE, REPORT, TEST_FOLLOWS, PlannedRun
 
 CANDIDATES = [11, 12, 13, 14, 15, 16, 17, 18]
 
@@ -74,24 +75,24 @@ def test_a_confirmation_keeps_its_promises(runs, count, top, baseline, has_test,
         plan, CANDIDATES[:count], lambda r: None if draw.random() < fails else draw.gauss(1, 0.1)
     )
     rows = [row for rows in found for row in rows]
-    chose = {row["seed"] for row in rows if row["round"] == CHOOSE}
-    reported = {row["seed"] for row in rows if row["round"] == REPORT}
+    chose = {row.seed for row in rows if row.round == CHOOSE}
+    reported = {row.seed for row in rows if row.round == REPORT}
     assert len(rows) + plan.tests <= runs
     assert chose.isdisjoint(reported)
     assert min(chose | reported, default=SEED + 1) == SEED + 1
-    assert len({(row["round"], row["number"], row["seed"]) for row in rows}) == len(rows)
+    assert len({(row.round, row.number, row.seed) for row in rows}) == len(rows)
     for together in found:  # all of a round on the same seeds, seed by seed
-        numbers = dict.fromkeys(row["number"] for row in together)
-        seeds = dict.fromkeys(row["seed"] for row in together)
-        assert [(r["seed"], r["number"]) for r in together] == [
+        numbers = dict.fromkeys(row.number for row in together)
+        seeds = dict.fromkeys(row.seed for row in together)
+        assert [(r.seed, r.number) for r in together] == [
             (seed, number) for seed in seeds for number in numbers
         ]
-    failed = {row["number"] for row in rows if row["round"] == CHOOSE and row["value"] is None}
-    alive = {row["number"] for row in rows if row["round"] == CHOOSE} - failed or not chose
+    failed = {row.number for row in rows if row.round == CHOOSE and row.value is None}
+    alive = {row.number for row in rows if row.round == CHOOSE} - failed or not chose
     assert bool(reported) == bool(alive)
     if reported:
-        assert found[-1][0]["role"] == "winner"
-        assert (found[-1][0]["test"] == TEST_FOLLOWS) == bool(plan.tests)
+        assert found[-1][0].role == "winner"
+        assert (found[-1][0].test == TEST_FOLLOWS) == bool(plan.tests)
 
 
 def test_the_better_half_goes_on_and_the_best_two_report():
@@ -99,16 +100,16 @@ def test_the_better_half_goes_on_and_the_best_two_report():
     means = {13: 1.0, 15: 1.05, 11: 1.3, 12: 1.6, 14: 1.7}
     jitter = random.Random(0)
     found = rounds_of(
-        setting(), CANDIDATES, lambda r: means[r["number"]] + r["seed"] + jitter.gauss(0, 0.06)
+        setting(), CANDIDATES, lambda r: means[r.number] + r.seed + jitter.gauss(0, 0.06)
     )
-    numbers = [sorted({row["number"] for row in rows}) for rows in found]
+    numbers = [sorted({row.number for row in rows}) for rows in found]
     assert numbers == [[11, 12, 13, 14, 15], [11, 13, 15], [13, 15], [13, 15]]
-    assert {row["role"]: row["number"] for row in found[-1]} == {"winner": 13, "rival": 15}
+    assert {row.role: row.number for row in found[-1]} == {"winner": 13, "rival": 15}
 
 
 def test_more_is_better_where_the_study_says_so():
-    found = rounds_of(setting(runs=7, minimize=False), [11, 12], lambda r: r["number"])
-    assert {row["number"] for row in found[-1]} == {12}
+    found = rounds_of(setting(runs=7, minimize=False), [11, 12], lambda r: r.number)
+    assert {row.number for row in found[-1]} == {12}
 
 
 @pytest.mark.parametrize(
@@ -123,24 +124,24 @@ def test_more_is_better_where_the_study_says_so():
 def test_a_baseline_takes_seeds_of_the_report(runs, roles, seeds):
     noise = random.Random(1)
     plan = setting(runs=runs, baseline=99)
-    found = rounds_of(plan, CANDIDATES[:3], lambda r: -r["number"] / 100 + noise.gauss(0, 2e-2))
-    assert {row["role"]: row["number"] for row in found[-1]} == roles
-    assert len({row["seed"] for row in found[-1]}) == seeds
+    found = rounds_of(plan, CANDIDATES[:3], lambda r: -r.number / 100 + noise.gauss(0, 2e-2))
+    assert {row.role: row.number for row in found[-1]} == roles
+    assert len({row.seed for row in found[-1]}) == seeds
 
 
 def test_a_candidate_that_failed_a_seed_is_out():
-    found = rounds_of(setting(), CANDIDATES, lambda r: None if r["number"] == 11 else 1.0)
-    assert found[1][0]["number"] == 12
+    found = rounds_of(setting(), CANDIDATES, lambda r: None if r.number == 11 else 1.0)
+    assert found[1][0].number == 12
     assert len(rounds_of(setting(), CANDIDATES, lambda r: None)) == 1
 
 
 def test_where_those_who_were_ahead_fail_the_next_best_reports():
     def value(r):
-        late = r["round"] == CHOOSE and r["seed"] > SEED + 3
-        return None if late else r["number"] + r["seed"] / 100
+        late = r.round == CHOOSE and r.seed > SEED + 3
+        return None if late else r.number + r.seed / 100
 
     found = rounds_of(setting(), CANDIDATES, value)
-    assert [sorted({row["number"] for row in rows}) for rows in found] == [
+    assert [sorted({row.number for row in rows}) for rows in found] == [
         [11, 12, 13, 14, 15],
         [11, 12, 13],
         [11, 12],
@@ -153,20 +154,20 @@ def test_where_those_who_were_ahead_fail_the_next_best_reports():
 
 def noisy(gap, spread, noise):
     draw = random.Random(noise)
-    return lambda r: gap * (r["number"] - 11) + draw.gauss(0, spread)
+    return lambda r: gap * (r.number - 11) + draw.gauss(0, spread)
 
 
 def test_recipes_that_do_not_depend_on_the_seed_are_run_twice():
-    found = rounds_of(setting(), CANDIDATES, lambda r: float(r["number"]))
+    found = rounds_of(setting(), CANDIDATES, lambda r: float(r.number))
     assert [len(rows) for rows in found] == [5, 6, 4]
-    assert {row["number"] for row in found[-1]} == {11, 12}
+    assert {row.number for row in found[-1]} == {11, 12}
 
 
 def test_a_leader_that_is_clear_of_the_rest_reports_alone_and_the_rest_is_not_spent():
     found = rounds_of(setting(runs=60), CANDIDATES, noisy(1.0, 0.05, 0))
     whole = rounds_of(setting(runs=60), CANDIDATES, noisy(0.0, 1.0, 0))
-    assert {row["role"] for row in found[-1]} == {"winner"}
-    assert {row["role"] for row in whole[-1]} == {"winner", "rival"}
+    assert {row.role for row in found[-1]} == {"winner"}
+    assert {row.role for row in whole[-1]} == {"winner", "rival"}
     assert 2 * len(found[-1]) == len(whole[-1])
     assert sum(map(len, found)) < 0.8 * sum(map(len, whole))
 
@@ -179,9 +180,9 @@ def test_candidates_within_the_tolerance_are_not_told_apart_further():
 
 
 def test_the_last_candidate_left_reports_alone():
-    found = rounds_of(setting(), CANDIDATES, lambda r: 1.0 if r["number"] == 14 else None)
+    found = rounds_of(setting(), CANDIDATES, lambda r: 1.0 if r.number == 14 else None)
     assert [len(rows) for rows in found] == [5, 6]
-    assert {(row["number"], row["role"]) for row in found[-1]} == {(14, "winner")}
+    assert {(row.number, row.role) for row in found[-1]} == {(14, "winner")}
 
 
 # What older versions began
@@ -190,13 +191,11 @@ def test_the_last_candidate_left_reports_alone():
 @pytest.mark.parametrize("has_test", [False, True])
 @pytest.mark.parametrize("runs", range(1, 20))
 def test_a_confirmation_that_is_made_smaller_stays_within_its_runs(runs, has_test):
-    [first, second, *_] = rounds_of(setting(runs=30), CANDIDATES, lambda r: r["number"])
+    [first, second, *_] = rounds_of(setting(runs=30), CANDIDATES, lambda r: r.number)
     begun = [*first, *second]
-    after = rounds_of(
-        setting(runs=runs, has_test=has_test), CANDIDATES, lambda r: r["number"], begun
-    )
+    after = rounds_of(setting(runs=runs, has_test=has_test), CANDIDATES, lambda r: r.number, begun)
     rows = [row for rows in after for row in rows]
-    tests = any(row["test"] == TEST_FOLLOWS for row in rows)
+    tests = any(row.test == TEST_FOLLOWS for row in rows)
     assert len(begun) + len(rows) + tests <= max(runs, len(begun))
     assert bool(rows) == (runs > len(begun))
 
@@ -204,8 +203,8 @@ def test_a_confirmation_that_is_made_smaller_stays_within_its_runs(runs, has_tes
 def test_a_choice_that_an_older_version_made_is_reported():
     rows = [run(n, SEED + 1 + i, n + i / 10) for i in range(6) for n in (11, 12, 13)]
     (found,) = rounds_of(setting(top=3), [], lambda r: 1.0, rows)
-    assert {row["round"] for row in found} == {REPORT}
-    assert min(row["seed"] for row in found) == SEED + 7
+    assert {row.round for row in found} == {REPORT}
+    assert min(row.seed for row in found) == SEED + 7
 
 
 def test_a_report_that_an_older_version_made_is_complete():
@@ -220,6 +219,6 @@ def test_the_test_set_is_used_once_for_the_recommended_on_a_fresh_seed():
         for n, role in ((11, "winner"), (12, "rival"))
     ]
     (due,) = run_for_test(rows, 12)
-    assert due == {"round": "test", "role": "winner", "number": 12, "seed": 8}
+    assert due == PlannedRun(round="test", role="winner", number=12, seed=8)
     assert run_for_test(rows, None) == []
     assert run_for_test([*rows, run(12, 8, 1.0, "test", "winner")], 12) == []

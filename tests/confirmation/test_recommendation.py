@@ -1,5 +1,6 @@
 """What confirmation runs say: means, intervals, ties, and which recipe is recommended."""
 
+from dataclasses import replace
 from statistics import stdev
 
 import numpy as np
@@ -8,12 +9,13 @@ from confirmed_runs import run, trial
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from stored import curve_record
 from tiny_studies import tiny_spec
 
 from lrsearch.confirmation.candidates import Candidate, ranked, smoothed_score
 from lrsearch.confirmation.lr_tolerance import LrTrial, width
-from lrsearch.confirmation.plan import REPORT
 from lrsearch.confirmation.recommendation import summary
+from lrsearch.confirmation.runs import REPORT
 from lrsearch.confirmation.statistics import (
     difference,
     interval,
@@ -101,7 +103,7 @@ def test_the_mean_is_of_the_reporting_runs_alone():
     assert winner["mean"] == pytest.approx(7 / 3)
     assert winner["ci95"] == list(interval([1.0, 2.0, 4.0]))
     assert (winner["trial"], winner["n"], winner["failed"]) == (7, 3, 0)
-    assert winner["recipe"] == TRIALS[7]["recipe"]
+    assert winner["recipe"] == TRIALS[7].recipe
     assert winner["metrics"]["mae"] == pytest.approx(7 / 3)
 
 
@@ -174,7 +176,7 @@ def test_a_baseline_that_is_the_runner_up_is_compared_on_the_fresh_seeds():
 @pytest.mark.parametrize("state", ["waiting", "running"])
 def test_nothing_is_reported_before_the_last_run_has_ended(state):
     runs = reported([1.0, 2.0])
-    runs[1] = {**runs[1], "value": None, "state": state}
+    runs[1] = replace(runs[1], value=None, state=state)
     assert summary(runs, TRIALS, MINIMIZE) == []
     assert summary([run(7, 1, 0.5)], TRIALS, MINIMIZE) == []
 
@@ -217,7 +219,9 @@ EVEN = ([1.0, 2.0, 3.0], [1.2, 1.9, 3.0])
 def test_of_equals_the_more_robust_then_the_cheaper_is_recommended(
     chose, basins, seconds, first, why
 ):
-    runs = [{**r, "seconds": seconds.get(r["number"], 1.0)} for r in reported(*EVEN, chose=chose)]
+    runs = [
+        replace(run, seconds=seconds.get(run.number, 1.0)) for run in reported(*EVEN, chose=chose)
+    ]
     found = summary(runs, TRIALS, MINIMIZE, basins)
     assert found[0]["trial"] == first
     assert why in found[0]["why"]
@@ -244,7 +248,7 @@ def test_the_test_set_speaks_for_the_recommended():
 
 
 def rows(*losses):
-    return [{"val_loss": loss, "metrics": {}} for loss in losses]
+    return [curve_record(val_loss=loss) for loss in losses]
 
 
 def test_a_score_is_the_best_mean_of_three_validations():
@@ -317,7 +321,7 @@ def test_means_are_pooled_within_recipes():
 def test_a_baseline_that_is_recommended_is_the_answer(role):
     led = [] if role == "winner" else [run(7, 0, None, REPORT, "winner")]
     runs = [*led, *(run(0, i, v, REPORT, role) for i, v in enumerate([1.0, 1.1, 1.2]))]
-    baseline = {"trial": 0, "value": 1.0, "recipe": TRIALS[0]["recipe"], "metrics": {}}
+    baseline = {"trial": 0, "value": 1.0, "recipe": TRIALS[0].recipe, "metrics": {}}
     study = {
         "objective": {"metric": "val_loss"},
         "best": baseline,

@@ -12,7 +12,7 @@ from tiny_studies import tiny_spec
 from lrsearch.errors import SpecError
 from lrsearch.fusing import choice as fusing_choice
 from lrsearch.fusing import fuse_option
-from lrsearch.fusing.choice import Choice, Extent
+from lrsearch.fusing.choice import Choice, Workload
 from lrsearch.training.devices import hardware
 from lrsearch.training.timing import calibrator as timing_calibrator
 from lrsearch.training.timing.calibrator import Calibrator
@@ -59,7 +59,7 @@ def test_fused_is_never_taken_without_its_gain(timings, solo, most):
 
 
 @pytest.mark.parametrize(
-    ("extent", "step", "most"),
+    ("workload", "step", "most"),
     [
         ({"trials": 60}, 0.0, 15),
         ({"trials": 60, "workers": 2}, 0.0, 7),
@@ -72,8 +72,8 @@ def test_fused_is_never_taken_without_its_gain(timings, solo, most):
         ({"seconds": 100.0, "trials": 4}, 0.01, 1),
     ],
 )
-def test_at_most_a_quarter_of_the_study_trains_at_once(extent, step, most):
-    assert Extent(steps=1000, **extent).most(step) == most
+def test_at_most_a_quarter_of_the_study_trains_at_once(workload, step, most):
+    assert Workload(trial_steps=1000, **workload).most_at_once(step) == most
 
 
 def test_a_calibration_costs_little_of_what_it_may_save():
@@ -85,9 +85,9 @@ def test_a_calibration_costs_little_of_what_it_may_save():
 
 
 def test_training_is_what_is_left_for_each_worker():
-    extent = Extent(steps=100, workers=2, steps_left=1000, seconds=60.0, seconds_left=4.0)
-    assert extent.training(0.001) == 0.5
-    assert extent.training(1.0) == 4.0
+    workload = Workload(trial_steps=100, workers=2, steps_left=1000, seconds=60.0, seconds_left=4.0)
+    assert workload.training_seconds(0.001) == 0.5
+    assert workload.training_seconds(1.0) == 4.0
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_choice_in_a_line_and_in_a_row():
     assert fused.line == (
         "fuse=on engine=fused K=8 speedup=1.9x over one by one (probe 0.4 s, calibration 1.1 s)"
     )
-    assert Choice.from_row(fused.to_row()) == fused
+    assert Choice.from_row(SimpleNamespace(**fused.to_row())) == fused
     solo = Choice(engine="solo", size=1, reason="aten::lstm.input has no batching rule")
     assert solo.line == 'fuse=off engine=solo reason="aten::lstm.input has no batching rule"'
     given = Choice(engine="fused", size=8, reason="--fuse 8")

@@ -19,16 +19,18 @@ from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import page as report_page
 from lrsearch.report.load import load_report
-from lrsearch.report.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.model import Curve
 from lrsearch.report.page import write_report
 from lrsearch.report.plots import figures, plots, range_test
+from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.summary import reviewed
 from lrsearch.report.text import format
 from lrsearch.report.text import page as text_page
 from lrsearch.report.text.answer import study_text
 from lrsearch.report.text.hindsight import hindsight
 from lrsearch.storage import curves, range_tests
+from lrsearch.storage.ends import RangeTestEnd
+from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study.prepare_database import open_database
 from lrsearch.trial.states import TrialState
 
@@ -693,19 +695,19 @@ def test_mean_and_interval_have_the_same_decimals(mean, half, text, database):
 def with_range_tests(database, **rows):
     """A study with these range tests: a result, a reason why it failed, or None while it waits."""
     search = make_study(database)
-    plan = [{"optimizer": name, "seeds": 5, "epochs_reserved": 20.0} for name in rows]
+    plan = [PlannedTest(optimizer=name, seeds=5, epochs_reserved=20.0) for name in rows]
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, plan)
         for result in rows.values():
             if result is None:
                 break
             row = range_tests.claim(connection, search.study_id, "a:1:1", LEASE)
-            values = {"state": TrialState.COMPLETE, "epochs": 16.0, "seconds": 2.0}
+            end = RangeTestEnd(state=TrialState.COMPLETE, epochs=16.0, seconds=2.0)
             if isinstance(result, str):
-                values |= {"state": TrialState.FAILED, "reason": result}
+                end = replace(end, state=TrialState.FAILED, reason=result)
             else:
-                values |= {"result": result.to_dict(), "reason": result.reason}
-            range_tests.record(connection, row, values)
+                end = replace(end, result=result.to_dict(), reason=result.reason)
+            range_tests.record(connection, row, end)
     return search
 
 

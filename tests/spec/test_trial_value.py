@@ -29,7 +29,7 @@ def test_the_best_validation_is_the_first_that_none_is_better_than(values, direc
     assert (best is None) == (not finite)
     if best is not None:
         most = min(finite) if direction == "minimize" else max(finite)
-        assert best["validation"] == 1 + values.index(most)
+        assert best.validation == 1 + values.index(most)
         assert objective_value(best, spec) == most
 
 
@@ -38,7 +38,7 @@ def test_the_best_validation_is_the_first_that_none_is_better_than(values, direc
 )
 def test_at_last_it_is_the_last_one_if_that_has_a_value(values, last):
     best = best_validation(rows_of(values), spec_of({**ACCURACY, "at": "last"}))
-    assert (best and best["validation"]) == last
+    assert (best and best.validation) == last
 
 
 @pytest.mark.parametrize(

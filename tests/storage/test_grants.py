@@ -70,7 +70,7 @@ def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
     assert study["confirmed"]
     assert len(trial_rows(search)) == 12
     assert curve_rows(search, number=None, all_attempts=False)[0]
-    assert (files.write_files(search, study, tmp_path / "report") / "report.html").is_file()
+    assert (files.write_files(search, tmp_path / "report")[1] / "report.html").is_file()
     search.database.close()
     with opened(admin) as database:
         search = OpenStudy.open(database, "tiny")

@@ -4,16 +4,18 @@ import pytest
 from sqlalchemy import select, update
 from tiny_studies import ask, ended, make_study
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.storage import confirmations, leases, range_tests, trials
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.leases import TABLES, Claim, Kind
+from lrsearch.storage.leases import TABLES, Claim, Freed, Kind
+from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.tables import leases as lease_table
 from lrsearch.trial.states import TrialState
 
 #: So short that a server which began to answer before the test has long been up.
 BRIEF = 0.001
-SEEDS = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 2.0}
-RUN = {"round": "choose", "role": "candidate", "number": 0, "seed": 5}
+SEEDS = PlannedTest(optimizer="adamw", seeds=1, epochs_reserved=2.0)
+RUN = PlannedRun(round="choose", role="candidate", number=0, seed=5)
 
 
 @pytest.fixture
@@ -63,13 +65,7 @@ def test_what_is_not_renewed_in_time_is_freed_once_and_its_death_counted(search,
     assert reap(search) == []
     let_expire(search)
     (freed,) = reap(search)
-    assert freed == {
-        "kind": kind,
-        "id": claim.id,
-        "attempt": 1,
-        "worker": "a:1:1",
-        "deaths": 1,
-    }
+    assert freed == Freed(kind=kind, id=claim.id, attempt=1, worker="a:1:1", deaths=1)
     assert reap(search) == []
     row = row_of(search, claim)
     assert (row["worker"], row["deaths"], row["state"]) == (None, 1, "running")
@@ -89,7 +85,7 @@ def test_whoever_takes_over_counts_on_and_the_first_holder_writes_nothing_more(s
     assert renew(search, new) is False
     assert reap(search) == []
     let_expire(search)
-    assert [row["deaths"] for row in reap(search)] == [2]
+    assert [freed.deaths for freed in reap(search)] == [2]
 
 
 def test_a_lease_is_held_as_long_as_it_is_renewed(search):
@@ -101,14 +97,14 @@ def test_a_lease_is_held_as_long_as_it_is_renewed(search):
 def test_the_dead_are_freed_before_their_lease_ends(search):
     claim = hold(search, Kind.TRIAL, worker="dead:1:1")
     hold(search, Kind.TRIAL, worker="alive:1:1")
-    assert [row["id"] for row in reap(search, dead=["dead:1:1"])] == [claim.id]
+    assert [freed.id for freed in reap(search, dead=["dead:1:1"])] == [claim.id]
 
 
 def test_a_claim_without_a_lease_is_nobodys(search):
     claim = hold(search, Kind.TRIAL)
     with search.database.begin() as connection:
         connection.execute(lease_table.delete())
-    assert [row["id"] for row in reap(search)] == [claim.id]
+    assert [freed.id for freed in reap(search)] == [claim.id]
 
 
 def test_after_a_servers_start_nothing_expires_for_the_time_of_a_lease(search):
@@ -145,5 +141,5 @@ def test_a_stop_is_heard_at_the_next_renewal_by_whoever_holds_it(search):
     reap(search)
     with search.database.begin() as connection:
         row = trials.take_over(connection, search.study_id, "b:2:2", 600.0)
-    taken = Claim(id=row["id"], attempt=row["attempt"], worker="b:2:2")
+    taken = Claim(id=row.id, attempt=row.attempt, worker="b:2:2")
     assert renew(search, taken) is True

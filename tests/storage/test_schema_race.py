@@ -53,7 +53,7 @@ def test_four_processes_create_one_study(tmp_path, storage_url, prepared):
     assert sum("study tiny created" in output for output in outputs) == 1
     assert sum("study tiny exists" in output for output in outputs) == CREATORS - 1
     with opened(storage_url) as database, database.read() as connection:
-        assert [row["name"] for row in studies.everything(connection)] == ["tiny"]
+        assert [row.name for row in studies.everything(connection)] == ["tiny"]
         (names,) = connection.execute(text("SELECT count(*) FROM studies")).one()
     assert names == 1
 

@@ -7,6 +7,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -18,6 +19,7 @@ from sqlalchemy import MetaData, create_engine, func, insert, inspect, select, t
 from sqlalchemy.exc import IntegrityError
 from tiny_studies import LEASE, ask, curve_row, ended, make_study, opened, work
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StorageError
 from lrsearch.report.summary import trial_rows
 from lrsearch.storage import (
@@ -26,6 +28,7 @@ from lrsearch.storage import (
     curves,
     leases,
     range_tests,
+    rungs,
     schema,
     studies,
     trials,
@@ -33,13 +36,16 @@ from lrsearch.storage import (
 )
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.database import Database, explained, locate
+from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.range_tests import PlannedTest
+from lrsearch.storage.records import CurveRecord, TrialRecord, fetch_as
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import metadata, optuna_studies
 from lrsearch.storage.tables import queue as queue_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import open_database, prepare
 from lrsearch.trial.states import StudyState, TrialState
@@ -85,15 +91,14 @@ def start(database, study, worker=OLD, *, keep=0.0):
 
 
 def claim_of(row):
-    return Claim(id=row["id"], attempt=row["attempt"], worker=row["worker"])
+    return Claim(id=row.id, attempt=row.attempt, worker=row.worker)
 
 
 def end(database, row, state=TrialState.COMPLETE, **values):
-    fields = {"state": state, "epochs": HORIZON, "seconds": 1.0, "value": 1.0}
+    fields = {"epochs": HORIZON, "seconds": 1.0, "value": 1.0}
+    how = TrialEnd(state=state, **{**fields, **values})
     with database.begin() as connection:
-        return trials.record(
-            connection, claim_of(row), horizon=HORIZON, values={**fields, **values}
-        )
+        return trials.record(connection, claim_of(row), how, horizon=HORIZON)
 
 
 def hand_over(database, study, row):
@@ -110,8 +115,8 @@ def study_row(database, study):
 
 def trial_row(database, row):
     with database.read() as connection:
-        query = select(trial_table).where(trial_table.c.id == row["id"])
-        return dict(connection.execute(query).mappings().one())
+        query = select(trial_table).where(trial_table.c.id == row.id)
+        return fetch_as(connection, query, TrialRecord)[0]
 
 
 def change(database, study, **values):
@@ -134,14 +139,14 @@ def test_eight_processes_take_exactly_the_budgets_tickets(database, prepared_url
     assert finish(*processes) == [0] * 8
     with database.read() as connection:
         rows = trials.everything(connection, study)
-    assert [row["ticket"] for row in rows] == list(range(1, 61))
-    assert study_row(database, study)["trials_used"] == 60
+    assert [row.ticket for row in rows] == list(range(1, 61))
+    assert study_row(database, study).trials_used == 60
 
 
 def test_eight_threads_take_exactly_the_budgets_tickets(database, study):
     with ThreadPoolExecutor(8) as threads:
         rows = list(threads.map(lambda i: start(database, study, f"w{i}"), range(40)))
-    tickets = [row["ticket"] for row in rows if row is not None]
+    tickets = [row.ticket for row in rows if row is not None]
     assert sorted(tickets) == list(range(1, 13))
 
 
@@ -156,17 +161,15 @@ def test_eight_threads_take_no_trial_over_twice(database, study):
 
     with ThreadPoolExecutor(8) as threads:
         taken = [row for row in threads.map(take, range(24)) if row is not None]
-    assert sorted(row["id"] for row in taken) == [row["id"] for row in first]
-    assert {row["attempt"] for row in taken} == {2}
+    assert sorted(row.id for row in taken) == [row.id for row in first]
+    assert {row.attempt for row in taken} == {2}
 
 
 def test_a_new_trial_is_running_in_its_workers_hands(database, study):
     row = start(database, study)
-    assert row["ticket"] == 1
-    assert (row["state"], row["worker"], row["attempt"]) == (RUNNING, OLD, 1)
-    assert (row["kind"], row["recipe"], row["trial_id"], row["number"]) == ("sampled",) + (
-        None,
-    ) * 3
+    assert row.ticket == 1
+    assert (row.state, row.worker, row.attempt) == (RUNNING, OLD, 1)
+    assert (row.kind, row.recipe, row.trial_id, row.number) == ("sampled",) + (None,) * 3
     assert row == trial_row(database, row)
 
 
@@ -180,9 +183,9 @@ def test_a_ticket_is_gone_only_with_its_trial(database, study):
 
     with pytest.raises(ZeroDivisionError):
         die()
-    assert study_row(database, study)["trials_used"] == 0
-    assert study_row(database, study)["first_ask_at"] is None
-    assert start(database, study)["ticket"] == 1
+    assert study_row(database, study).trials_used == 0
+    assert study_row(database, study).first_ask_at is None
+    assert start(database, study).ticket == 1
 
 
 @pytest.mark.parametrize("state", [StudyState.PAUSED, StudyState.STOPPED])
@@ -192,12 +195,12 @@ def test_a_paused_or_stopped_study_starts_no_trial(database, study, state):
     assert start(database, study) is None
     with database.begin() as connection:
         studies.set_state(connection, study, StudyState.OPEN)
-    assert start(database, study)["ticket"] == 1
+    assert start(database, study).ticket == 1
 
 
 def test_a_study_without_a_total_of_trials_goes_on(database):
     study = insert_study(database, budget={"total_epochs": 1000})
-    assert [start(database, study)["ticket"] for _ in range(20)] == list(range(1, 21))
+    assert [start(database, study).ticket for _ in range(20)] == list(range(1, 21))
 
 
 def test_total_epochs_are_never_exceeded_whatever_ends_when(database):
@@ -207,8 +210,8 @@ def test_total_epochs_are_never_exceeded_whatever_ends_when(database):
         row = start(database, study, keep=0.25)
         running += [] if row is None else [row]
         now = study_row(database, study)
-        assert now["epochs_reserved"] == HORIZON * len(running)
-        assert now["epochs_used"] + now["epochs_reserved"] <= 75
+        assert now.epochs_reserved == HORIZON * len(running)
+        assert now.epochs_used + now.epochs_reserved <= 75
         if row is None and not running:
             break
         if row is None or chance.random() < 0.4:
@@ -219,7 +222,7 @@ def test_total_epochs_are_never_exceeded_whatever_ends_when(database):
                 epochs=chance.choice([0.5, 1.0, HORIZON]),
             )
             ended_trials += 1
-    assert 75 - HORIZON < now["epochs_used"] <= 75  # and all of it was used
+    assert 75 - HORIZON < now.epochs_used <= 75  # and all of it was used
     assert ended_trials > 75 / HORIZON  # the unused part of pruned trials came back
 
 
@@ -228,15 +231,15 @@ def test_eight_threads_reserve_no_more_epochs_than_there_are(database):
     with ThreadPoolExecutor(8) as threads:
         rows = list(threads.map(lambda i: start(database, study, f"w{i}"), range(24)))
     assert sum(row is not None for row in rows) == 10
-    assert study_row(database, study)["epochs_reserved"] == 40
+    assert study_row(database, study).epochs_reserved == 40
 
 
 def test_no_trial_starts_after_the_time(database):
     study = insert_study(database, budget={"time": 3600})
-    assert start(database, study)["ticket"] == 1
-    first = study_row(database, study)["first_ask_at"]
-    assert start(database, study)["ticket"] == 2
-    assert study_row(database, study)["first_ask_at"] == first
+    assert start(database, study).ticket == 1
+    first = study_row(database, study).first_ask_at
+    assert start(database, study).ticket == 2
+    assert study_row(database, study).first_ask_at == first
     change(database, study, first_ask_at=first - 3600)
     assert start(database, study) is None
     with database.read() as connection:
@@ -261,21 +264,21 @@ def test_may_start_says_what_start_does(database, budget):
         with database.read() as connection:
             expected = trials.may_start(connection, study, horizon=HORIZON, keep=0.0)
         assert (start(database, study) is not None) == expected
-    assert study_row(database, study)["trials_used"] == 3
+    assert study_row(database, study).trials_used == 3
 
 
 def test_times_are_the_databases(database, study, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1e9)
     row = start(database, study)
     assert end(database, row)
-    ended_at = trial_row(database, row)["ended_at"]
+    ended_at = trial_row(database, row).ended_at
     with database.read() as connection:
         now = connection.execute(select(db_now())).scalar_one()
         if database.is_sqlite:
             other = connection.execute(text("SELECT strftime('%s', 'now')")).scalar_one()
         else:
             other = connection.execute(text("SELECT extract(epoch FROM now())")).scalar_one()
-    assert float(other) - 60 < row["started_at"] <= ended_at <= now < float(other) + 60
+    assert float(other) - 60 < row.started_at <= ended_at <= now < float(other) + 60
     assert now > 1.7e9
 
 
@@ -309,7 +312,7 @@ def test_a_lease_lasts_as_long_wherever_its_worker_is(
     monkeypatch.setenv("TZ", theirs)
     time.tzset()
     with opened(url) as there, there.begin() as connection:
-        assert [row["worker"] for row in leases.reap(connection, study, 0.0)] == ["w-1"]
+        assert [freed.worker for freed in leases.reap(connection, study, 0.0)] == ["w-1"]
     monkeypatch.undo()
     time.tzset()
 
@@ -324,14 +327,14 @@ def test_a_baseline_comes_first_then_recipes_in_their_order_then_the_textbooks(d
             studies.enqueue(connection, study, kind, {"optimizer": {"name": "sgd", "lr": lr}})
         assert studies.queued(connection, study) == 5
     rows = [start(database, study) for _ in range(6)]
-    given = [(row["kind"], row["recipe"] and row["recipe"]["optimizer"]["lr"]) for row in rows]
+    given = [(row.kind, row.recipe and row.recipe["optimizer"]["lr"]) for row in rows]
     own = [("baseline", 4), ("enqueued", 2), ("enqueued", 3)]
     assert given == [*own, ("textbook", 0), ("textbook", 1), ("sampled", None)]
     with database.read() as connection:
         assert studies.queued(connection, study) == 0
         taken = connection.execute(select(queue_table.c.ticket).order_by(queue_table.c.id))
         assert list(taken.scalars()) == [4, 5, 2, 3, 1]
-        assert trials.baseline(connection, study)["ticket"] == 1
+        assert trials.baseline(connection, study).ticket == 1
 
 
 def test_each_enqueued_recipe_is_taken_once_by_eight_threads(database, study):
@@ -340,15 +343,15 @@ def test_each_enqueued_recipe_is_taken_once_by_eight_threads(database, study):
             studies.enqueue(connection, study, "enqueued", {"lr": i})
     with ThreadPoolExecutor(8) as threads:
         rows = list(threads.map(lambda i: start(database, study, f"w{i}"), range(8)))
-    assert sorted(row["recipe"]["lr"] for row in rows) == list(range(8))
+    assert sorted(row.recipe["lr"] for row in rows) == list(range(8))
 
 
 def test_what_is_enqueued_in_one_study_stays_there(database, study):
     other = insert_study(database, name="other")
     with database.begin() as connection:
         studies.enqueue(connection, other, "enqueued", {"lr": 1})
-    assert start(database, study)["kind"] == "sampled"
-    assert start(database, other)["kind"] == "enqueued"
+    assert start(database, study).kind == "sampled"
+    assert start(database, other).kind == "enqueued"
 
 
 # Takeover and fencing
@@ -364,9 +367,9 @@ def test_a_takeover_keeps_the_ticket_and_raises_the_attempt(database, study):
         assert claims.release(connection, claim_of(rows[1]))
         taken = trials.take_over(connection, study, NEW, LEASE)
     changes = {"attempt": 2, "worker": NEW}
-    assert taken == {**rows[1], **changes}  # the oldest first
-    assert trial_row(database, rows[2]) == {**rows[2], "worker": None}
-    assert study_row(database, study)["trials_used"] == 3
+    assert taken == replace(rows[1], **changes)  # the oldest first
+    assert trial_row(database, rows[2]) == replace(rows[2], worker=None)
+    assert study_row(database, study).trials_used == 3
 
 
 def test_only_the_trials_of_dead_workers_are_released(database, study):
@@ -378,8 +381,8 @@ def test_only_the_trials_of_dead_workers_are_released(database, study):
         assert sorted(leases.holders(connection, study)) == ["a", "b", "c"]
         assert leases.release(connection, study, ["a", "c"]) == 2
         assert leases.holders(connection, study) == ["b"]
-    assert trial_row(database, elsewhere)["worker"] == "a"
-    assert trial_row(database, rows[3])["worker"] == "a"  # an ended one keeps who ended it
+    assert trial_row(database, elsewhere).worker == "a"
+    assert trial_row(database, rows[3]).worker == "a"  # an ended one keeps who ended it
 
 
 def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
@@ -391,9 +394,9 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
         assert not trials.attach(connection, lost, trial_id=1, number=7)
         assert not trials.link(connection, lost, {"lr": 1})
         assert not claims.release(connection, lost)
-        assert not trials.mark_rung(connection, study, lost, 0, 0.5)
-        values = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0, "reason": "late"}
-        assert not trials.record(connection, lost, horizon=HORIZON, values=values)
+        assert not rungs.mark(connection, study, lost, 0, 0.5)
+        late = End(state=TrialState.FAILED, epochs=1.0, seconds=1.0, reason="late")
+        assert not trials.record(connection, lost, late, horizon=HORIZON)
     assert (trial_row(database, kept), study_row(database, study)) == before
     with database.read() as connection:
         assert connection.execute(select(func.count()).select_from(rung_table)).scalar_one() == 0
@@ -403,12 +406,12 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
 def test_a_claim_needs_the_worker_and_the_attempt(database, study):
     row = start(database, study)
     wrong = [
-        Claim(id=row["id"], attempt=1, worker=NEW),
-        Claim(id=row["id"], attempt=2, worker=OLD),
+        Claim(id=row.id, attempt=1, worker=NEW),
+        Claim(id=row.id, attempt=2, worker=OLD),
     ]
     with database.begin() as connection:
         assert [claims.release(connection, claim) for claim in wrong] == [False, False]
-    assert trial_row(database, row)["worker"] == OLD
+    assert trial_row(database, row).worker == OLD
 
 
 def test_a_trial_ends_once(database, study):
@@ -421,12 +424,12 @@ def test_a_trial_ends_once(database, study):
         assert leases.release(connection, study, [OLD]) == 0
         assert trials.take_over(connection, study, NEW, LEASE) is None
     assert (trial_row(database, row), study_row(database, study)) == after
-    assert (after[0]["state"], after[0]["value"], after[0]["metrics"]) == (
+    assert (after[0].state, after[0].value, after[0].metrics) == (
         "complete",
         0.25,
         {"mae": 1.0},
     )
-    assert (after[1]["epochs_used"], after[1]["epochs_reserved"]) == (HORIZON, 0)
+    assert (after[1].epochs_used, after[1].epochs_reserved) == (HORIZON, 0)
 
 
 def test_eight_threads_that_end_a_trial_are_one(database, study):
@@ -434,22 +437,22 @@ def test_eight_threads_that_end_a_trial_are_one(database, study):
     with ThreadPoolExecutor(8) as threads:
         won = list(threads.map(lambda i: end(database, row, value=float(i)), range(8)))
     assert sum(won) == 1
-    assert trial_row(database, row)["value"] == won.index(True)
-    assert study_row(database, study)["epochs_used"] == HORIZON
+    assert trial_row(database, row).value == won.index(True)
+    assert study_row(database, study).epochs_used == HORIZON
 
 
 def test_a_link_records_optunas_trial_and_the_recipe(database, study):
     row = start(database, study)
     with database.begin() as connection:
-        trial_id, number = optuna_rows.start_trial(connection, study, row["ticket"])
+        trial_id, number = gate.writer(connection).start_trial(study, row.ticket)
         assert trials.attach(connection, claim_of(row), trial_id=trial_id, number=number)
         assert trials.link(connection, claim_of(row), {"optimizer": {"lr": 1}})
     with database.read() as connection:
         found = trials.by_number(connection, study, 0)
         assert trials.by_number(connection, study, 1) is None
-        assert trials.recipes(connection, study, [0, 1]) == {0: found["recipe"]}
-    assert (found["id"], found["trial_id"]) == (row["id"], trial_id)
-    assert found["recipe"] == {"optimizer": {"lr": 1}}
+        assert trials.recipes(connection, study, [0, 1]) == {0: found.recipe}
+    assert (found.id, found.trial_id) == (row.id, trial_id)
+    assert found.recipe == {"optimizer": {"lr": 1}}
 
 
 def test_ends_are_numbered_in_their_order(database, study):
@@ -457,15 +460,15 @@ def test_ends_are_numbered_in_their_order(database, study):
     for row in (rows[2], rows[0], rows[3]):
         assert end(database, row)
     assert not end(database, rows[0])
-    assert [trial_row(database, row)["ended"] for row in rows] == [2, None, 1, 3]
-    assert study_row(database, study)["trials_ended"] == 3
+    assert [trial_row(database, row).ended for row in rows] == [2, None, 1, 3]
+    assert study_row(database, study).trials_ended == 3
 
 
 def test_ends_of_eight_threads_have_numbers_without_gaps(database, study):
     rows = [start(database, study) for _ in range(12)]
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(lambda row: end(database, row), rows))
-    places = sorted(trial_row(database, row)["ended"] for row in rows)
+    places = sorted(trial_row(database, row).ended for row in rows)
     assert places == list(range(1, 13))
 
 
@@ -474,8 +477,8 @@ def test_ends_of_eight_threads_have_numbers_without_gaps(database, study):
 
 def marked(connection, study, row, value, rung=0):
     """The trial's peers at a rung that it has just marked."""
-    assert trials.mark_rung(connection, study, claim_of(row), rung, value)
-    return trials.peers(connection, study, row["id"], rung)
+    assert rungs.mark(connection, study, claim_of(row), rung, value)
+    return rungs.peers(connection, study, row.id, rung)
 
 
 def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database, study):
@@ -502,7 +505,7 @@ def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database
 def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, value):
     rows = [start(database, study) for _ in range(3)]
     with database.begin() as connection:
-        trials.mark_rung(connection, study, claim_of(rows[0]), 0, 1e308)
+        rungs.mark(connection, study, claim_of(rows[0]), 0, 1e308)
         assert marked(connection, study, rows[1], value) == (1, 1)
         assert marked(connection, study, rows[2], 2.0) == (1, 0)
 
@@ -510,7 +513,7 @@ def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, v
 def test_a_trial_taken_over_marks_its_rung_anew(database, study):
     stale = start(database, study)
     with database.begin() as connection:
-        trials.mark_rung(connection, study, claim_of(stale), 0, 3.0)
+        rungs.mark(connection, study, claim_of(stale), 0, 3.0)
     taken = hand_over(database, study, stale)
     with database.begin() as connection:
         assert marked(connection, study, taken, 2.0) == (0, 0)
@@ -528,6 +531,8 @@ def test_the_rungs_of_another_study_do_not_count(database, study):
 
 # Curves
 
+MAY_BE_INFINITE = ("train_loss", "val_loss", "val_loss_ema", "grad_norm")
+
 
 def add_rows(database, row, validations, **changes):
     rows = [curve_row(number, **changes) for number in validations]
@@ -537,8 +542,8 @@ def add_rows(database, row, validations, **changes):
 
 def curve(database, row):
     with database.read() as connection:
-        found = curves.of_trial(connection, row["id"])
-    return [(r["attempt"], r["validation"]) for r in found]
+        found = curves.of_trial(connection, row.id)
+    return [(r.attempt, r.validation) for r in found]
 
 
 def test_a_curve_comes_back_as_it_was_written(database, study):
@@ -549,8 +554,8 @@ def test_a_curve_comes_back_as_it_was_written(database, study):
         curves.add(connection, claim_of(row), [])
         curves.add(connection, claim_of(row), written[2:])
     with database.read() as connection:
-        found = curves.of_trial(connection, row["id"])
-    assert found == [{**r, "trial": row["id"], "attempt": 1} for r in written]
+        found = curves.of_trial(connection, row.id)
+    assert found == [CurveRecord(**vars(r), trial=row.id, attempt=1) for r in written]
 
 
 def test_a_resumed_attempt_goes_on_with_the_rows_before_its_checkpoint(database, study):
@@ -582,30 +587,30 @@ def test_a_worker_that_lost_its_trial_writes_no_rows(database, study):
     assert add_rows(database, first, [1, 2])
     second = hand_over(database, study, first)
     assert add_rows(database, second, [3])
-    for lost in (first, {**second, "worker": OLD}, {**first, "attempt": second["attempt"]}):
+    for lost in (first, replace(second, worker=OLD), replace(first, attempt=second.attempt)):
         assert not add_rows(database, lost, [3, 4, 5])
     assert end(database, second)
     assert not add_rows(database, second, [4])
     with database.read() as connection:
         everything = curves.of_study(connection, study, all_attempts=True)
-    assert [(r["attempt"], r["validation"]) for r in everything] == [(1, 1), (1, 2), (2, 3)]
+    assert [(r.attempt, r.validation) for r in everything] == [(1, 1), (1, 2), (2, 3)]
 
 
 def test_losses_and_metrics_that_are_not_finite_are_null(database, study):
     row = start(database, study)
     bad = [math.nan, math.inf, -math.inf]
     for number, value in enumerate(bad, start=1):
-        fields = dict.fromkeys(curves.MAY_BE_INFINITE, value)
+        fields = dict.fromkeys(MAY_BE_INFINITE, value)
         add_rows(database, row, [number], **fields, metrics={"mae": value, "accuracy": 0.5})
     with database.read() as connection:
-        found = curves.of_trial(connection, row["id"])
+        found = curves.of_trial(connection, row.id)
         empty = select(func.count()).where(curve_table.c.val_loss.is_(None))
         assert connection.execute(empty).scalar_one() == 3
     assert len(found) == 3
     for r in found:
-        assert [r[name] for name in curves.MAY_BE_INFINITE] == [None] * 4
-        assert r["metrics"] == {"mae": None, "accuracy": 0.5}
-        json.dumps(r, allow_nan=False)
+        assert [getattr(r, name) for name in MAY_BE_INFINITE] == [None] * 4
+        assert r.metrics == {"mae": None, "accuracy": 0.5}
+        json.dumps(vars(r), allow_nan=False)
 
 
 def test_extreme_but_finite_losses_are_exact(database, study):
@@ -614,8 +619,8 @@ def test_extreme_but_finite_losses_are_exact(database, study):
     for number, value in enumerate(values, start=1):
         add_rows(database, row, [number], val_loss=value, lr=value)
     with database.read() as connection:
-        found = curves.of_trial(connection, row["id"])
-    assert [r["val_loss"] for r in found] == [r["lr"] for r in found] == values
+        found = curves.of_trial(connection, row.id)
+    assert [r.val_loss for r in found] == [r.lr for r in found] == values
 
 
 def test_curves_of_a_study_carry_the_trials_numbers(database):
@@ -629,8 +634,8 @@ def test_curves_of_a_study_carry_the_trials_numbers(database):
         rows = curves.of_study(connection, search.study_id)
         one = curves.of_study(connection, search.study_id, number=1)
         none = curves.of_study(connection, search.study_id, number=2)
-    assert [(r["number"], r["validation"]) for r in rows] == [(0, 1), (0, 2), (1, 1), (1, 2)]
-    assert [(r["number"], r["validation"]) for r in one] == [(1, 1), (1, 2)]
+    assert [(r.number, r.validation) for r in rows] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert [(r.number, r.validation) for r in one] == [(1, 1), (1, 2)]
     assert none == []
 
 
@@ -639,8 +644,8 @@ def test_a_validation_is_written_once(database, study):
     assert add_rows(database, row, [1, 2])
     assert add_rows(database, row, [1, 2, 3], val_loss=9.0)
     with database.read() as connection:
-        found = curves.of_trial(connection, row["id"])
-    assert [(r["validation"], r["val_loss"]) for r in found] == [(1, 2.0), (2, 1.0), (3, 9.0)]
+        found = curves.of_trial(connection, row.id)
+    assert [(r.validation, r.val_loss) for r in found] == [(1, 2.0), (2, 1.0), (3, 9.0)]
 
 
 # Studies
@@ -650,7 +655,7 @@ def test_a_study_is_found_by_name_and_by_id(database, study):
     insert_study(database, "other")
     with database.read() as connection:
         assert studies.by_name(connection, "tiny") == studies.by_id(connection, study)
-        names = [row["name"] for row in studies.everything(connection)]
+        names = [row.name for row in studies.everything(connection)]
         assert studies.by_name(connection, "none") is None
         assert studies.by_id(connection, 99) is None
     assert names == ["tiny", "other"]  # oldest first
@@ -683,7 +688,7 @@ def test_cost_is_summed_over_search_and_confirmation(database, study):
     assert len(runs) == 2
     assert epochs == {"range_test": 0.0, "search": 5.5, "audit": 0.0, "confirm": 2.0}
     assert seconds == {"range_test": 0.0, "search": 55.0, "audit": 0.0, "confirm": 3.0}
-    assert study_row(database, study)["epochs_used"] == 7.5
+    assert study_row(database, study).epochs_used == 7.5
 
 
 def test_the_best_trials_are_ranked_and_equals_by_ticket(database, study):
@@ -695,8 +700,8 @@ def test_the_best_trials_are_ranked_and_equals_by_ticket(database, study):
     with database.read() as connection:
         low = trials.ranked(connection, study, minimize=True, limit=3)
         high = trials.ranked(connection, study, minimize=False, limit=9)
-    assert [row["ticket"] for row in low] == [2, 1, 3]
-    assert [row["ticket"] for row in high] == [5, 1, 3, 2]
+    assert [row.ticket for row in low] == [2, 1, 3]
+    assert [row.ticket for row in high] == [5, 1, 3, 2]
 
 
 def contents(database):
@@ -718,7 +723,7 @@ def worked(database):
     before = contents(database)
     baseline = {"optimizer": {"name": "sgd", "lr": 0.1}}
     search = make_study(database, budget={"trials": 8}, baseline=baseline)
-    test = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 20.0}
+    test = PlannedTest(optimizer="adamw", seeds=1, epochs_reserved=20.0)
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, [test])
     work(search)
@@ -744,7 +749,7 @@ def test_a_deleted_study_leaves_no_row_of_optunas(database, worked):
 
 def confirmation_runs(database, study, count):
     runs = [
-        {"round": "choose", "role": "candidate", "number": i % 2, "seed": 1 + i // 2}
+        PlannedRun(round="choose", role="candidate", number=i % 2, seed=1 + i // 2)
         for i in range(count)
     ]
     with database.begin() as connection:
@@ -760,15 +765,15 @@ def claim_run(database, study, worker=OLD):
 def end_run(database, run, **values):
     fields = {"state": TrialState.COMPLETE, "value": 1.0, "epochs": HORIZON, "seconds": 1.0}
     with database.begin() as connection:
-        return confirmations.record(connection, run, {**fields, **values})
+        return confirmations.record(connection, run, ConfirmationEnd(**{**fields, **values}))
 
 
 def test_planned_runs_wait_in_their_order(database, study):
     runs = confirmation_runs(database, study, 4)
-    assert [(run["seed"], run["number"]) for run in runs] == [(1, 0), (1, 1), (2, 0), (2, 1)]
-    assert {(run["state"], run["attempt"], run["worker"]) for run in runs} == {("waiting", 0, None)}
+    assert [(run.seed, run.number) for run in runs] == [(1, 0), (1, 1), (2, 0), (2, 1)]
+    assert {(run.state, run.attempt, run.worker) for run in runs} == {("waiting", 0, None)}
     claimed = claim_run(database, study)
-    assert claimed == {**runs[0], "state": RUNNING, "attempt": 1, "worker": OLD}
+    assert claimed == replace(runs[0], state=RUNNING, attempt=1, worker=OLD)
     with database.read() as connection:
         assert confirmations.workers(connection, study) == [OLD]
 
@@ -777,8 +782,8 @@ def test_eight_threads_claim_each_run_once(database, study):
     runs = confirmation_runs(database, study, 10)
     with ThreadPoolExecutor(8) as threads:
         claimed = list(threads.map(lambda i: claim_run(database, study, f"w{i}"), range(20)))
-    ids = [run["id"] for run in claimed if run is not None]
-    assert sorted(ids) == [run["id"] for run in runs]
+    ids = [run.id for run in claimed if run is not None]
+    assert sorted(ids) == [run.id for run in runs]
 
 
 def test_a_run_is_planned_once(database, study):
@@ -795,15 +800,15 @@ def test_a_released_run_is_claimed_again_and_fences_the_first(database, study):
         assert leases.release(connection, study, ["nobody"]) == 0
         assert leases.release(connection, study, [OLD]) == 1
     taken = claim_run(database, study, NEW)
-    assert (taken["id"], taken["attempt"]) == (stale["id"], 2)
+    assert (taken.id, taken.attempt) == (stale.id, 2)
     assert not end_run(database, stale, value=9.0)
-    assert study_row(database, study)["epochs_used"] == 0
+    assert study_row(database, study).epochs_used == 0
     assert end_run(database, taken, value=0.5)
     assert not end_run(database, taken, value=0.7)
     with database.read() as connection:
         (run,) = confirmations.everything(connection, study)
-    assert (run["state"], run["value"]) == ("complete", 0.5)
-    assert study_row(database, study)["epochs_used"] == HORIZON
+    assert (run.state, run.value) == ("complete", 0.5)
+    assert study_row(database, study).epochs_used == HORIZON
 
 
 def test_a_cleared_confirmation_leaves_other_studies_alone(database, study):
@@ -872,18 +877,18 @@ def test_a_unit_of_work_is_all_or_nothing(database, study):
 
     with pytest.raises(ZeroDivisionError):
         die()
-    assert study_row(database, study)["trials_used"] == 0
+    assert study_row(database, study).trials_used == 0
     with database.read() as connection:
         assert studies.queued(connection, study) == 0
 
 
 def test_a_reader_sees_one_moment_and_holds_up_no_writer(database, study):
     with database.read() as connection:
-        assert studies.by_id(connection, study)["trials_used"] == 0
-        assert start(database, study)["ticket"] == 1  # in another connection, at once
-        assert studies.by_id(connection, study)["trials_used"] == 0
+        assert studies.by_id(connection, study).trials_used == 0
+        assert start(database, study).ticket == 1  # in another connection, at once
+        assert studies.by_id(connection, study).trials_used == 0
         assert studies.counts(connection, study)[RUNNING] == 0
-    assert study_row(database, study)["trials_used"] == 1
+    assert study_row(database, study).trials_used == 1
 
 
 def test_a_writer_that_read_first_waits_for_another(database, study):
@@ -893,11 +898,11 @@ def test_a_writer_that_read_first_waits_for_another(database, study):
         with database.begin() as connection:
             row = studies.lock(connection, study)
             time.sleep(0.002)
-            studies.change(connection, study, epochs_used=row["epochs_used"] + 1)
+            studies.change(connection, study, epochs_used=row.epochs_used + 1)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(read_then_write, range(40)))
-    assert study_row(database, study)["epochs_used"] == 40
+    assert study_row(database, study).epochs_used == 40
 
 
 # The schema

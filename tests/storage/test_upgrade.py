@@ -8,7 +8,7 @@ from sqlalchemy import text
 from tiny_studies import opened
 
 from lrsearch.storage import engines, schema
-from lrsearch.study.optuna import rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import prepare
 
@@ -65,15 +65,14 @@ def test_trials_that_a_dying_worker_did_not_tell_end_as_they_ended_here(storage_
         theirs.engine.dispose()
         assert prepare(database)
         found = optuna.load_study(study_name="old", storage=optuna_storage(database)).trials
-        failed, running = (OptunaState.FAIL, None, 0.0), (OptunaState.RUNNING, None, None)
-        infeasible = (OptunaState.PRUNED, None, 2.0)
+        failed, running = (OptunaState.FAIL, None, [0.0]), (OptunaState.RUNNING, None, None)
+        infeasible = (OptunaState.PRUNED, None, [2.0])
         assert [
-            (trial.state, trial.value, trial.system_attrs.get("constraints:diverged"))
-            for trial in found
+            (trial.state, trial.value, trial.system_attrs.get("constraints")) for trial in found
         ] == [
-            (OptunaState.COMPLETE, 0.25, 0.0),
+            (OptunaState.COMPLETE, 0.25, [0.0]),
             failed,
-            (OptunaState.PRUNED, 0.6, 0.0),
+            (OptunaState.PRUNED, 0.6, [0.0]),
             infeasible,
             infeasible,
             failed,
@@ -82,5 +81,5 @@ def test_trials_that_a_dying_worker_did_not_tell_end_as_they_ended_here(storage_
         ]
         assert found[0].datetime_complete.timestamp() == pytest.approx(86400.5)
         with database.read() as connection:
-            assert rows.differing(connection, study._study_id) == []
+            assert gate.writer(connection).differing(study._study_id) == []
             assert engines.of_study(connection, study._study_id) == []

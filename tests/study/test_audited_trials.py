@@ -17,7 +17,7 @@ from tiny_studies import (
 )
 
 from lrsearch.report.summary import reviewed
-from lrsearch.storage import curves, leases, studies, trials
+from lrsearch.storage import curves, leases, rungs, studies, trials
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
@@ -74,12 +74,12 @@ def test_an_audited_trial_passes_every_rung_and_is_no_peer_beyond_the_first(data
     for trial in audited:
         assert arrives(search, trial, WORST, rung=1)
         row = row_of(search, trial)
-        assert (row["audited_at"], row["audit_from"]) == (0, 0.5)
-    assert {row_of(search, trial)["audited_at"] for trial in stopped} == {None}
+        assert (row.audited_at, row.audit_from) == (0, 0.5)
+    assert {row_of(search, trial).audited_at for trial in stopped} == {None}
     with database.read() as connection:
         newcomer = audited[0].claim.id
-        assert trials.peers(connection, search.study_id, newcomer, 1).others == PEERS
-        assert trials.peers(connection, search.study_id, newcomer, 0).others == PEERS + OTHERS - 1
+        assert rungs.peers(connection, search.study_id, newcomer, 1).others == PEERS
+        assert rungs.peers(connection, search.study_id, newcomer, 0).others == PEERS + OTHERS - 1
 
 
 def test_the_same_trials_are_audited_in_any_order_and_by_any_worker(database):
@@ -88,7 +88,7 @@ def test_the_same_trials_are_audited_in_any_order_and_by_any_worker(database):
         asked = [ask(search, worker) for _ in range(OTHERS)]
         for i in order:
             arrives(search, asked[i], WORST, rung=0)
-        return {t.number for t in asked if row_of(search, t)["audited_at"] == 0}
+        return {t.number for t in asked if row_of(search, t).audited_at == 0}
 
     forth = audited_tickets("forth", range(OTHERS), "host:1:1")
     assert 0 < len(forth) < OTHERS
@@ -109,9 +109,9 @@ def test_an_audit_outlives_its_worker(database):
     assert arrives(other, again, WORST, rung=0)  # from a checkpoint before the rung
     assert arrives(other, again, WORST, rung=1)
     row = row_of(other, again)
-    assert (row["audited_at"], row["audit_from"]) == (0, 0.5)
+    assert (row.audited_at, row.audit_from) == (0, 0.5)
     with database.read() as connection:
-        assert trials.peers(connection, search.study_id, again.claim.id, 1).others == PEERS
+        assert rungs.peers(connection, search.study_id, again.claim.id, 1).others == PEERS
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_epochs_beyond_the_rung_are_the_audits(database):
     assert summary["seconds"] == {"range_test": 0, "search": 3.0, "audit": 8.0, "confirm": 0}
     assert summary["counts"]["complete"] == 1
     with database.read() as connection:
-        assert studies.by_id(connection, search.study_id)["epochs_used"] == 5.5
+        assert studies.by_id(connection, search.study_id).epochs_used == 5.5
     assert search.study.trials[audited[0].number].value == WORST
 
 
@@ -151,14 +151,14 @@ def test_workers_train_audited_trials_to_their_ends(database):
     work(search)
     with database.read() as connection:
         rows = trials.everything(connection, search.study_id)
-        lengths = {row["id"]: len(curves.of_trial(connection, row["id"])) for row in rows}
-    audited = [row for row in rows if row["audited_at"] is not None]
-    assert {row["state"] for row in audited} <= {"complete", "diverged"}
-    whole = [row for row in audited if row["state"] == "complete"]
+        lengths = {row.id: len(curves.of_trial(connection, row.id)) for row in rows}
+    audited = [row for row in rows if row.audited_at is not None]
+    assert {row.state for row in audited} <= {"complete", "diverged"}
+    whole = [row for row in audited if row.state == "complete"]
     assert whole
     for row in whole:
-        assert (lengths[row["id"]], row["epochs"]) == (VALIDATIONS, EPOCHS)
-        assert row["audit_from"] in (0.5, 1.5)
+        assert (lengths[row.id], row.epochs) == (VALIDATIONS, EPOCHS)
+        assert row.audit_from in (0.5, 1.5)
 
 
 def study_with_audits(database, name, values, **changes):
@@ -202,7 +202,7 @@ def test_a_maximized_objective_is_audited_the_other_way_round(database):
     search = study_with_audits(database, "maximized", [2.0], objective=objective)
     with database.begin() as connection:
         rows = trials.everything(connection, search.study_id)
-        top = rows[-1]["id"]
+        top = rows[-1].id
         connection.execute(update(trial_table).where(trial_table.c.id == top).values(value=9.0))
     assert reviewed(search)["audit"]["false"] == 1
 

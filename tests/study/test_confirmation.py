@@ -16,10 +16,12 @@ from lrsearch.confirmation.plan import CHOOSE, REPORT
 from lrsearch.errors import StudyError
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, range_tests, studies, tables, trials
+from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study import confirmation
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import is_finished
 from lrsearch.training.solo import SoloTraining
@@ -72,15 +74,15 @@ def searched(database, values, *, kinds=(), running=0, stop=False, **changes):
             )
             if row is None:
                 break
-            claim = Claim(id=row["id"], attempt=1, worker="host:1:1")
-            trial_id, _ = optuna_rows.start_trial(connection, search.study_id, row["ticket"])
+            claim = Claim(id=row.id, attempt=1, worker="host:1:1")
+            trial_id, _ = gate.writer(connection).start_trial(search.study_id, row.ticket)
             trials.attach(connection, claim, trial_id=trial_id, number=number)
             trials.link(connection, claim, RECIPE)
             if number >= len(values) - running:
                 continue
             state = TrialState.COMPLETE if value is not None else TrialState.DIVERGED
-            end = {"state": state, "value": value, "epochs": search.horizon, "seconds": 1.0}
-            assert trials.record(connection, claim, horizon=search.horizon, values=end)
+            end = TrialEnd(state=state, value=value, epochs=search.horizon, seconds=1.0)
+            assert trials.record(connection, claim, end, horizon=search.horizon)
         if stop:
             studies.set_state(connection, search.study_id, StudyState.STOPPED)
     return search
@@ -101,7 +103,7 @@ def end_runs(search, value=lambda run: 1.0):
                 return count
             scored = value(claimed)
             state = TrialState.COMPLETE if scored is not None else TrialState.DIVERGED
-            end = {"state": state, "value": scored, "epochs": search.horizon, "seconds": 1.0}
+            end = ConfirmationEnd(state=state, value=scored, epochs=search.horizon, seconds=1.0)
             assert confirmations.record(connection, claimed, end)
         count += 1
 
@@ -111,29 +113,29 @@ VALUES = [5.0, 1.0, None, 2.0, 4.0, 3.0] * 10  # the best are trials 1, 7, 13, .
 
 def jitter(run):
     """Noise of a run's seed and trial, the same each time."""
-    return 0.1 * (hash((run["seed"], run["number"])) % 97 / 97 - 0.5)
+    return 0.1 * (hash((run.seed, run.number)) % 97 / 97 - 0.5)
 
 
 def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(database):
     search = searched(database, VALUES, budget={"trials": 80}, confirm={"runs": 20}, stop=True)
     assert confirmation.advance(search)
     first = runs_of(search)
-    assert {(r["round"], r["role"]) for r in first} == {("choose", "candidate")}
+    assert {(r.round, r.role) for r in first} == {("choose", "candidate")}
     # Seed by seed: the candidates are compared on the same ones.
-    assert [(r["seed"], r["number"]) for r in first] == [(SEED + 1, n) for n in (1, 7, 13, 19, 25)]
+    assert [(r.seed, r.number) for r in first] == [(SEED + 1, n) for n in (1, 7, 13, 19, 25)]
     assert not confirmation.advance(search)
     score = {1: 2.0, 7: 1.0, 13: 1.02, 19: 2.1, 25: 2.2}
     spent = []
-    while not any(r["round"] == "report" for r in runs_of(search)):
-        spent.append(end_runs(search, lambda r: score[r["number"]] + jitter(r)))
+    while not any(r.round == "report" for r in runs_of(search)):
+        spent.append(end_runs(search, lambda r: score[r.number] + jitter(r)))
         assert confirmation.advance(search)
     assert spent == [5, 3, 4]
-    report = [r for r in runs_of(search) if r["round"] == "report"]
-    assert {r["number"] for r in report} == {7, 13}
-    assert {r["role"] for r in report} == {"winner", "rival"}
-    assert sorted({r["seed"] for r in report}) == list(range(SEED + 5, SEED + 9))
+    report = [r for r in runs_of(search) if r.round == "report"]
+    assert {r.number for r in report} == {7, 13}
+    assert {r.role for r in report} == {"winner", "rival"}
+    assert sorted({r.seed for r in report}) == list(range(SEED + 5, SEED + 9))
     assert not is_finished(search)
-    assert end_runs(search, lambda r: score[r["number"]] + jitter(r)) == 8
+    assert end_runs(search, lambda r: score[r.number] + jitter(r)) == 8
     assert not confirmation.advance(search)
     assert is_finished(search)
     winner, rival = confirmation.confirmed(search)
@@ -150,31 +152,33 @@ def test_no_seed_both_chooses_and_reports_nor_is_the_searchs(database, count, ba
     while confirmation.advance(search, has_test=has_test):
         end_runs(search, lambda r: 1.0 + jitter(r))
     runs = runs_of(search)
-    seeds = {name: {r["seed"] for r in runs if r["round"] == name} for name in (CHOOSE, REPORT)}
+    seeds = {name: {r.seed for r in runs if r.round == name} for name in (CHOOSE, REPORT)}
     assert seeds[REPORT]
     assert seeds[CHOOSE].isdisjoint(seeds[REPORT])
     assert SEED not in seeds[CHOOSE] | seeds[REPORT]
     assert len(runs) <= count / 4
     assert len(runs) > count / 4 - 2  # an odd one is left where a baseline takes half
-    tests = [r for r in runs if r["round"] == "test"]
+    tests = [r for r in runs if r.round == "test"]
     assert len(tests) == (has_test and count > 4)
-    assert {r["seed"] for r in tests}.isdisjoint(seeds[CHOOSE] | seeds[REPORT])
+    assert {r.seed for r in tests}.isdisjoint(seeds[CHOOSE] | seeds[REPORT])
 
 
 def test_a_study_whose_test_run_is_due_is_not_finished(database):
     """Also for whoever does not know the task: the rows that report say that it follows."""
     search = searched(database, VALUES)
-    while not any(r["round"] == REPORT for r in runs_of(search)):
+    while not any(r.round == REPORT for r in runs_of(search)):
         assert confirmation.advance(search, has_test=True)
-        end_runs(search, lambda r: r["number"] + jitter(r))
+        end_runs(search, lambda r: r.number + jitter(r))
     assert not is_finished(search)
     assert confirmation.confirmed(search)[0]["test"] is None
     assert confirmation.advance(search)
     with database.begin() as connection:
         claimed = confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
-        assert (claimed["round"], claimed["role"], claimed["number"]) == ("test", "winner", 1)
-        end = {"state": TrialState.COMPLETE, "value": 1.0, "epochs": 4.0, "seconds": 1.0}
-        assert confirmations.record(connection, claimed, {**end, "test": {"val_loss": 0.3}})
+        assert (claimed.round, claimed.role, claimed.number) == ("test", "winner", 1)
+        end = ConfirmationEnd(
+            state=TrialState.COMPLETE, value=1.0, epochs=4.0, seconds=1.0, test={"val_loss": 0.3}
+        )
+        assert confirmations.record(connection, claimed, end)
     assert is_finished(search)
     assert confirmation.confirmed(search)[0]["test"] == {"val_loss": 0.3}
 
@@ -183,24 +187,26 @@ def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database
     search = searched(database, [5.0, 1.0, 4.0, 2.0, 3.0] * 8)
     lucky, steady = [9.0, 9.0, 0.1, 9.0], [0.6, 0.5, 0.5, 0.5]
     with database.begin() as connection:
-        rows = {r["number"]: r["id"] for r in trials.everything(connection, search.study_id)}
+        rows = {r.number: r.id for r in trials.everything(connection, search.study_id)}
         for number, losses in ((1, lucky), (2, steady)):
-            lines = [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
+            lines = [vars(curve_row(i + 1, val_loss=loss)) for i, loss in enumerate(losses)]
             values = [{**line, "trial": rows[number], "attempt": 1} for line in lines]
+            for row in values:
+                del row["test"]  # of confirmation runs alone
             connection.execute(insert(tables.curves), values)
         pruned = update(tables.trials).where(tables.trials.c.id == rows[2])
         connection.execute(pruned.values(state=TrialState.PRUNED, value=0.5))
     confirmation.advance(search)
-    assert {r["number"] for r in runs_of(search)} == {2, 6}
+    assert {r.number for r in runs_of(search)} == {2, 6}
 
 
 def test_a_baseline_runs_on_the_winners_seeds(database):
     search = searched(database, VALUES, kinds=["baseline"])
     while confirmation.advance(search):
-        end_runs(search, lambda r: -r["number"] + r["seed"] / 1000)
-    last = [r for r in runs_of(search) if r["round"] == "report"]
+        end_runs(search, lambda r: -r.number + r.seed / 1000)
+    last = [r for r in runs_of(search) if r.round == "report"]
     by_role = {
-        role: [(r["number"], r["seed"]) for r in last if r["role"] == role]
+        role: [(r.number, r.seed) for r in last if r.role == role]
         for role in ("winner", "baseline")
     }
     assert [seed for _, seed in by_role["winner"]] == [seed for _, seed in by_role["baseline"]]
@@ -212,17 +218,17 @@ def test_a_baseline_runs_on_the_winners_seeds(database):
 def test_where_the_baseline_itself_wins_it_runs_once(database):
     search = searched(database, [0.5, *VALUES[1:]], kinds=["baseline"])
     while confirmation.advance(search):
-        end_runs(search, lambda r: float(r["number"]))
-    assert {r["number"] for r in runs_of(search) if r["round"] == "report"} == {0}
+        end_runs(search, lambda r: float(r.number))
+    assert {r.number for r in runs_of(search) if r.round == "report"} == {0}
     assert [item["role"] for item in confirmation.confirmed(search)] == ["winner"]
 
 
 def test_a_winner_that_failed_gives_way_to_the_next(database):
     search = searched(database, VALUES)
     confirmation.advance(search)
-    end_runs(search, lambda r: None if r["number"] == 1 and r["seed"] == SEED + 2 else 1.0)
+    end_runs(search, lambda r: None if r.number == 1 and r.seed == SEED + 2 else 1.0)
     confirmation.advance(search)
-    assert {r["number"] for r in runs_of(search) if r["round"] == "report"} == {7}
+    assert {r.number for r in runs_of(search) if r.round == "report"} == {7}
 
 
 def test_where_all_candidates_fail_confirmation_ends(database):
@@ -238,7 +244,7 @@ def test_more_is_better_where_the_study_says_so(database):
     objective = {"metric": "mae", "direction": "maximize"}
     search = searched(database, VALUES, objective=objective)
     confirmation.advance(search)
-    assert {r["number"] for r in runs_of(search)} == {0, 6}
+    assert {r.number for r in runs_of(search)} == {0, 6}
 
 
 @pytest.mark.parametrize("blocked", ["running trial", "budget left", "paused", "none wanted"])
@@ -296,14 +302,14 @@ def test_search_and_confirmation_together_stay_within_total_epochs(database, tot
     search = searched(database, VALUES, budget={"epochs": total})
     with database.read() as connection:
         assert not search.may_start(connection)
-        used = studies.by_id(connection, search.study_id)["epochs_used"]
+        used = studies.by_id(connection, search.study_id).epochs_used
     kept = EPOCHS * reserved_runs(search.spec, EPOCHS)
     assert total - kept - EPOCHS < used <= total - kept
     while confirmation.advance(search):
         end_runs(search)
     with database.read() as connection:
         row = studies.by_id(connection, search.study_id)
-    assert row["epochs_used"] == used + EPOCHS * len(runs_of(search)) <= total
+    assert row.epochs_used == used + EPOCHS * len(runs_of(search)) <= total
     assert len(runs_of(search)) * EPOCHS <= kept <= 0.25 * total
 
 
@@ -329,7 +335,7 @@ def test_a_confirmation_of_another_size_is_planned_anew(database):
         end_runs(again, jitter)
     runs = runs_of(again)
     assert (len(before), len(runs)) == (15, 12)
-    assert len({r["number"] for r in runs if r["round"] == "choose"}) == 4
+    assert len({r.number for r in runs if r.round == "choose"}) == 4
     confirmation.request(again, top=5, runs=12)  # the same again is there already
     assert runs_of(again) == runs
 
@@ -367,8 +373,8 @@ def locked_tables(database):
 
 def test_rows_are_locked_in_one_order(database):
     search = searched(database, VALUES)
-    test = {"optimizer": "adamw", "seeds": 1, "epochs_reserved": 2.0}
-    end = {"state": TrialState.FAILED, "epochs": 1.0, "seconds": 1.0}
+    test = PlannedTest(optimizer="adamw", seeds=1, epochs_reserved=2.0)
+    end = End(state=TrialState.FAILED, epochs=1.0, seconds=1.0)
     with database.begin() as connection:
         range_tests.add(connection, search.study_id, [test])
     assert confirmation.advance(search)
@@ -413,17 +419,17 @@ def test_a_worker_confirms_what_it_has_searched(tmp_path):
         result, runs = summarize(search), runs_of(search)
     assert result["state"] == "finished"
     assert result["counts"]["running"] == 0
-    assert {r["state"] for r in runs} <= {"complete", "diverged"}
+    assert {r.state for r in runs} <= {"complete", "diverged"}
     assert len(runs) == 8  # of 9 allowed; the report's 5 are 2 for each and 1 left
-    assert result["epochs"]["confirm"] == sum(r["epochs"] for r in runs)
+    assert result.epochs["confirm"] == sum(r.epochs for r in runs)
     assert result["epochs"]["confirm"] <= 0.25 * 36
     winner, second = result["confirmed"]
     assert (second["role"], second["trial"]) == ("baseline", 0)
-    values = [r["value"] for r in runs if r["role"] == "winner"]
+    values = [r.value for r in runs if r.role == "winner"]
     assert winner["mean"] == pytest.approx(fmean(values))
     assert winner["mean"] < second["mean"]
     # Other seeds, other values: they were trained, not copied.
-    assert len({r["value"] for r in runs}) == len(runs)
+    assert len({r.value for r in runs}) == len(runs)
     assert result["best"]["value"] not in values
 
 
@@ -435,25 +441,25 @@ def test_a_confirmation_on_a_seed_is_the_run_that_a_study_with_that_seed_makes(t
         work(search)
         (only,) = runs_of(search)
         with database.read() as connection:
-            recipe = trials.by_number(connection, search.study_id, only["number"])["recipe"]
+            recipe = trials.by_number(connection, search.study_id, only.number).recipe
         fields = {key: recipe[key] for key in ("optimizer", "schedule", "warmup")}
         other = make_study(
             database,
             name="other",
-            seed=only["seed"],
+            seed=only.seed,
             budget={"trials": 1},
             confirm="none",
             enqueue=[fields],
         )
         work(other)
-        assert summarize(other)["best"]["value"] == only["value"]
+        assert summarize(other)["best"].value == only.value
 
 
 def test_the_confirmed_is_what_the_study_is_asked_for(database):
     """`study show` puts the confirmed first, also where the search ranked another one best."""
     search = searched(database, VALUES)
     while confirmation.advance(search):
-        end_runs(search, lambda r: 1.0 + (r["number"] != 7))
+        end_runs(search, lambda r: 1.0 + (r.number != 7))
     result = summarize(search)
     assert result["best"]["trial"] == 1
     assert [item["trial"] for item in result["confirmed"]] == [7]
@@ -464,7 +470,7 @@ def test_a_run_that_breaks_midway_or_takes_too_long_has_no_value(database, monke
     work(search)
     with database.begin() as connection:
         runs = confirmations.everything(connection, search.study_id)
-        numbers = {run["number"] for run in runs}
+        numbers = {run.number for run in runs}
         confirmations.clear(connection, search.study_id)
     validate, seen = SoloTraining.validate, []
 
@@ -478,10 +484,10 @@ def test_a_run_that_breaks_midway_or_takes_too_long_has_no_value(database, monke
     work(search)
     with database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
-    assert {run["number"] for run in runs} == numbers
-    (run,) = (run for run in runs if run["state"] == "failed")
-    assert (run["value"], run["metrics"]) == (None, None)
-    assert run["reason"] == "RuntimeError: metric broke"
+    assert {run.number for run in runs} == numbers
+    (run,) = (run for run in runs if run.state == "failed")
+    assert (run.value, run.metrics) == (None, None)
+    assert run.reason == "RuntimeError: metric broke"
 
 
 def test_a_trial_that_trains_longer_than_max_trial_time_has_failed(database):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 import pytest
 from processes import finish, in_process
+from sampler_params import sampler_params
 from sqlalchemy import select, update
 from tiny_studies import (
     LEASE,
@@ -29,6 +30,7 @@ from lrsearch.report import files
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.storage import claims, curves, range_tests, studies, take_over_trials, trials
+from lrsearch.storage.ends import End, RangeTestEnd
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import queue as queue_table
@@ -39,7 +41,7 @@ from lrsearch.study.enqueue import enqueue
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna.private.table_writer import TableWriter
 from lrsearch.study.prepare_database import prepare
 from lrsearch.task.find import load_task
 from lrsearch.trial.states import StudyState, TrialState
@@ -98,7 +100,7 @@ def study_row(search, name="tiny"):
 
 def names(database):
     with database.read() as connection:
-        return [row["name"] for row in studies.everything(connection)]
+        return [row.name for row in studies.everything(connection)]
 
 
 def seen(search):
@@ -106,14 +108,14 @@ def seen(search):
     search = OpenStudy.open(search.database, search.name)
     with search.database.read() as connection:
         mine = trials.everything(connection, search.study_id)
-        numbers = {row["id"]: row["number"] for row in mine}
+        numbers = {row.id: row.number for row in mine}
         query = select(rung_table).where(rung_table.c.study_id == search.study_id)
         signals = sorted(
             (numbers[row.trial], row.rung, row.value) for row in connection.execute(query)
         )
     rows, _ = curve_rows(search, number=None, all_attempts=True)
     keep = ("ticket", "worker", "started_at", "ended_at", "best_validation", "attempt")
-    columns = [{key: row[key] for key in keep} for row in mine]
+    columns = [{key: getattr(row, key) for key in keep} for row in mine]
     return trial_rows(search), columns, rows, signals
 
 
@@ -178,7 +180,7 @@ def test_a_wider_space_loses_nothing_of_a_study(search):
     assert told(new) == known
     assert (done.name, done.old, done.taken, done.left) == ("tiny", "tiny.1", 8, 0)
     for row, trial in zip(trial_rows(new), new.all_trials(), strict=True):
-        assert trial.params == new.spec.space.params_of(row["recipe"])
+        assert sampler_params(trial) == new.spec.space.params_of(row["recipe"])
         optimizer = trial.distributions["optimizer"]
         assert optimizer.choices == ("sgd", "adamw", "adagrad")
     # The old one stays for whoever wants to look, and is closed.
@@ -194,11 +196,11 @@ def test_an_extended_study_goes_on_to_its_exact_budget(search):
     train(search, 4)
     extend(search, budget={"trials": 7})
     new = OpenStudy.open(search.database, "tiny")
-    assert study_row(new)["epochs_used"] == sum(1.0 + i for i in range(4))
+    assert study_row(new).epochs_used == sum(1.0 + i for i in range(4))
     assignments = [ask(new) for _ in range(4)]
     assert [a and a.number for a in assignments] == [4, 5, 6, None]
     with new.database.read() as connection:
-        tickets = [row["ticket"] for row in trials.everything(connection, new.study_id)]
+        tickets = [row.ticket for row in trials.everything(connection, new.study_id)]
     assert tickets == list(range(1, 8))
     assert [trial.number for trial in new.all_trials()] == list(range(7))
     assert [trial.user_attrs["lrsearch:ticket"] for trial in new.all_trials()] == tickets
@@ -258,8 +260,8 @@ def test_a_narrower_space_leaves_the_rest_behind_and_closes_the_gaps(search):
     assert [{**row, "trial": 0} for row in kept] == [{**row, "trial": 0} for row in inside]
     assert [row["trial"] for row in kept] == list(range(len(inside)))
     row = study_row(new)
-    assert row["trials_used"] == len(inside)
-    assert row["epochs_used"] == sum(row["epochs"] for row in inside)
+    assert row.trials_used == len(inside)
+    assert row.epochs_used == sum(row["epochs"] for row in inside)
     assert new.origin["extended"] == {"study": "tiny.1", "taken": done.taken, "left": done.left}
     assert len([a for a in (ask(new) for _ in range(6)) if a]) == 6 - len(inside)
     assert len(trial_rows(OpenStudy.open(search.database, "tiny.1"))) == 8
@@ -290,7 +292,7 @@ def test_a_study_of_the_last_version_goes_on_and_is_extended(lone):
     enqueue(search, ODD, where="recipe")
     with search.database.begin() as connection:
         row = studies.by_name(connection, "old")
-        definition = {k: v for k, v in row["definition"].items() if k != "accumulate"}
+        definition = {k: v for k, v in row.definition.items() if k != "accumulate"}
         definition["validate_every"] = {"steps": None, "fraction": None}
         studies.change(connection, search.study_id, definition=definition)
         for table in (trial_table, queue_table):
@@ -304,7 +306,7 @@ def test_a_study_of_the_last_version_goes_on_and_is_extended(lone):
         search.database, spec, task, steps_per_epoch=STEPS_PER_EPOCH, exist_ok=True
     )
     assert not new
-    assert study_row(again, "old")["spec_hash"] == again.spec.hash()
+    assert study_row(again, "old").spec_hash == again.spec.hash()
     train(again, 2)
     assert trial_rows(again)[4]["recipe"]["optimizer"]["fused"] is True
     done = extend(again, name="old", baseline=mine["baseline"], validate_every="auto")
@@ -338,7 +340,7 @@ def test_an_interrupted_trial_starts_anew_and_costs_nothing(search):
     old = OpenStudy.open(search.database, "tiny.1")
     assert "starts anew in study tiny" in trial_rows(old)[3]["reason"]
     row = study_row(old, "tiny.1")
-    assert (row["epochs_reserved"], row["state"]) == (0.0, StudyState.STOPPED)
+    assert (row.epochs_reserved, row.state) == (0.0, StudyState.STOPPED)
 
 
 def test_a_file_of_another_name_makes_a_study_beside_the_old_one(search):
@@ -374,7 +376,7 @@ def test_a_param_that_is_searched_from_now_on_had_its_default_before(lone, tmp_p
     assert {trial.params["params.dropout"] for trial in new.all_trials()} == {0.1}
     for mine, theirs in zip(new.all_trials(), search.all_trials(), strict=True):
         assert mine.params.keys() == {*theirs.params, "params.dropout"}
-    files.write_files(new, summarize(new), tmp_path / "report")
+    files.write_files(new, tmp_path / "report")
     other = spec_of({"batch_size": [8, 16], "dropout": {**dropout, "low": 0.2}})
     assert extend_study(new, other, loaded, steps_per_epoch=6).left == 3
 
@@ -388,30 +390,30 @@ def test_a_range_test_is_kept_where_it_would_be_the_same(search):
     def tests_of(study):
         with study.database.read() as connection:
             rows = range_tests.everything(connection, study.study_id)
-        return {row["optimizer"]: (row["state"], row["epochs"]) for row in rows}
+        return {row.optimizer: (row.state, row.epochs) for row in rows}
 
     sgd, wide = SPACE["optimizers"]["sgd"], WIDER["optimizers"]["sgd"]
     first = extend_to(search, {"sgd": sgd, "adamw": {}})
     assert tests_of(first) == {"sgd": ("waiting", 0.0), "adamw": ("waiting", 0.0)}
-    assert study_row(first)["epochs_reserved"] > 0
+    assert study_row(first).epochs_reserved > 0
     for name in ("sgd", "adamw"):
         with first.database.begin() as connection:
             test = range_tests.claim(connection, first.study_id, "host:1:1", LEASE)
-            assert test["optimizer"] == name
+            assert test.optimizer == name
         with pytest.raises(StudyError, match="while 1 range test runs"):
             extend_to(first, {"sgd": wide, "adamw": {}})
         with first.database.begin() as connection:
-            ending = {"state": TrialState.COMPLETE, "epochs": 3.0, "result": {}}
+            ending = RangeTestEnd(state=TrialState.COMPLETE, epochs=3.0, seconds=0.0, result={})
             assert range_tests.record(connection, test, ending)
     second = extend_to(first, {"sgd": wide, "adamw": {}, "adagrad": {}})
     waiting = ("waiting", 0.0)
     assert tests_of(second) == {"adamw": ("complete", 3.0), "sgd": waiting, "adagrad": waiting}
     row = study_row(second)
-    assert row["epochs_used"] == 3.0
+    assert row.epochs_used == 3.0
     with search.database.read() as connection:
         rows = range_tests.everything(connection, second.study_id)
-    planned = [row["epochs_reserved"] for row in rows if row["state"] == "waiting"]
-    assert row["epochs_reserved"] == pytest.approx(sum(planned))
+    planned = [row.epochs_reserved for row in rows if row.state == "waiting"]
+    assert row.epochs_reserved == pytest.approx(sum(planned))
     assert tests_of(OpenStudy.open(search.database, "tiny.2"))["sgd"] == ("complete", 3.0)
 
 
@@ -420,7 +422,7 @@ def test_another_budget_alone_needs_no_successor(lone):
     done = extend(lone, space=SPACE, budget={"trials": 20})
     assert done.old is None
     assert names(lone.database) == ["tiny"]
-    assert study_row(lone)["trials_total"] == 20
+    assert study_row(lone).trials_total == 20
 
 
 # Refusing
@@ -497,7 +499,7 @@ def die(*arguments, **keywords):
 POINTS = {
     "nothing written": (studies, "lock"),
     "old study renamed": (studies, "set_state"),
-    "study made": (optuna_rows, "insert_trials"),
+    "study made": (TableWriter, "insert_trials"),
     "trials copied": (take_over_trials, "_copy"),
     "all but the end": (studies, "queued"),
 }
@@ -595,9 +597,9 @@ def test_a_trial_of_a_ticket_alone_is_no_obstacle(lone):
     train(lone, 2)
     with lone.database.begin() as connection:
         row = trials.start(connection, lone.study_id, "host:9:9", LEASE, horizon=4.0, keep=0.0)
-        claim = Claim(id=row["id"], attempt=1, worker="host:9:9")
-        values = {"state": TrialState.FAILED, "reason": "gone", "epochs": 0.0, "seconds": 0.0}
-        assert trials.record(connection, claim, horizon=4.0, values=values)
+        claim = Claim(id=row.id, attempt=1, worker="host:9:9")
+        gone = End(state=TrialState.FAILED, reason="gone", epochs=0.0, seconds=0.0)
+        assert trials.record(connection, claim, gone, horizon=4.0)
     assert extend(lone).taken == 2
     closed = OpenStudy.open(lone.database, "tiny.1")
     spec = tiny_spec(name="another", space=WIDER, warm_start=["tiny.1"])

@@ -115,7 +115,7 @@ def test_a_hostile_recipe_in_the_queue_is_a_failed_trial(database, trap, recipe)
 
 
 @pytest.mark.parametrize("kind", ["a script of the folder", "too deep", "words", "too many epochs"])
-def test_a_hostile_recipe_of_an_orphan_is_a_failed_trial(database, trap, kind):
+def test_a_hostile_recipe_that_is_taken_over_is_a_failed_trial(database, trap, kind):
     search = make_study(database, budget={"trials": 2}, confirm="none")
     assert search.ask("host:1:1", lambda params: 16) is not None
     cast = ":recipe" if database.is_sqlite else "CAST(:recipe AS json)"
@@ -198,7 +198,7 @@ def test_hostile_confirmation_runs_end(database, statement):
     work(search)
     with database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
-    assert {run["state"] for run in runs} <= {"complete", "diverged", "failed"}
+    assert {run.state for run in runs} <= {"complete", "diverged", "failed"}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_hostile_range_tests_are_passed_over(database, trap, field, value):
 def change_definition(search, **changes):
     with search.database.begin() as connection:
         row = studies.by_id(connection, search.study_id)
-        definition = {**row["definition"], **changes}
+        definition = {**row.definition, **changes}
         studies.change(connection, search.study_id, definition=definition)
 
 

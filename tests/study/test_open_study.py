@@ -14,6 +14,7 @@ import tenacity
 import torch
 from optuna.trial import TrialState as OptunaState
 from processes import finish, in_process
+from sampler_params import sampler_params
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from tiny_studies import (
@@ -21,7 +22,7 @@ from tiny_studies import (
     ask,
     curve_row,
     ended,
-    make_desk,
+    make_context,
     make_study,
     opened,
     passes_rung,
@@ -29,6 +30,7 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StudyError
 from lrsearch.report.summary import trial_rows
 from lrsearch.storage import (
@@ -37,15 +39,17 @@ from lrsearch.storage import (
     curves,
     leases,
     range_tests,
+    rungs,
     studies,
     trials,
     worker_identity,
 )
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience
+from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.open_study import Arrival, OpenStudy
-from lrsearch.study.optuna import rows as optuna_rows
+from lrsearch.study.optuna import gate
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import reap
 from lrsearch.task.task import LoadedTask, Task
@@ -104,12 +108,12 @@ def optunas(search, number=0):
 def test_an_assignment_is_a_sampled_recipe_that_both_sides_know(search):
     assignment = ask(search)
     row, theirs = ours(search, assignment), optunas(search)
-    assert (assignment.number, row["ticket"], theirs.number) == (0, 1, 0)
-    assert (row["trial_id"], row["recipe"]) == (assignment.trial_id, assignment.recipe.to_dict())
+    assert (assignment.number, row.ticket, theirs.number) == (0, 1, 0)
+    assert (row.trial_id, row.recipe) == (assignment.trial_id, assignment.recipe.to_dict())
     assert theirs.state == OptunaState.RUNNING
     assert theirs.params["optimizer"] == assignment.recipe.optimizer["name"]
     assert theirs.params["schedule"] == assignment.recipe.schedule["name"]
-    assert search.spec.space.params_of(row["recipe"]).keys() == theirs.params.keys()
+    assert search.spec.space.params_of(row.recipe).keys() == sampler_params(theirs).keys()
     recipe = assignment.recipe
     assert (recipe.epochs, recipe.seed, recipe.batch_size) == (4, search.spec.seed, 16)
 
@@ -157,7 +161,8 @@ def test_a_recipe_inside_the_space_becomes_the_samplers_fixed_params(search):
     assert theirs.params["optimizer"] == "sgd"
     assert theirs.params["sgd.nesterov"] is True
     assert theirs.params["warmup"] == 0.05
-    lr = next(value for name, value in theirs.params.items() if name.endswith("lr"))
+    assert theirs.params["sgd.lr"] == 0.1
+    lr = sampler_params(theirs)["sgd.lr"]
     assert lr == pytest.approx(0.1 * 64 / 16)  # at momentum 0.9 and batch 64 it is torch's
 
 
@@ -241,7 +246,7 @@ def test_tickets_that_an_older_version_left_without_a_trial_get_a_number_each(da
             first, _ = search._claim(connection, "host:1:3")
             later = thread.submit(ask, other, "host:1:4")
             wait([later], timeout=0.5)
-        assert {first["number"], later.result().number} == {2, 3}
+        assert {first.number, later.result().number} == {2, 3}
 
 
 def test_a_rung_lets_the_best_third_pass(search):
@@ -293,7 +298,7 @@ def test_a_rung_reached_again_counts_once(search):
     pass_rung(search, second, 0.6)
     assert optunas(search).intermediate_values == {1: 0.5}
     with search.database.begin() as connection:
-        peers = trials.peers(connection, search.study_id, second.claim.id, 0)
+        peers = rungs.peers(connection, search.study_id, second.claim.id, 0)
     assert peers == (1, 1)
 
 
@@ -311,8 +316,8 @@ def test_a_complete_trial_has_the_value_of_its_best_validation(search):
     write_curve(search, assignment, [3.0, 1.0, 2.0])
     assert search.tell(assignment, ended(TrialState.COMPLETE, seconds=7.0))
     row, theirs = ours(search, assignment), optunas(search)
-    assert (row["state"], row["value"], row["best_validation"]) == ("complete", 1.0, 2)
-    assert (row["metrics"], row["epochs"], row["seconds"]) == ({"mae": 0.5}, 4.0, 7.0)
+    assert (row.state, row.value, row.best_validation) == ("complete", 1.0, 2)
+    assert (row.metrics, row.epochs, row.seconds) == ({"mae": 0.5}, 4.0, 7.0)
     assert (theirs.state, theirs.value) == (OptunaState.COMPLETE, 1.0)
     assert all(value <= 0 for value in theirs.constraints.values())
 
@@ -324,7 +329,7 @@ def test_a_metric_is_the_value_where_it_is_the_objective(database):
     with database.begin() as connection:
         assert curves.add(connection, assignment.claim, rows)
     search.tell(assignment, ended(TrialState.COMPLETE))
-    assert ours(search, assignment)["value"] == optunas(search).value == 0.9
+    assert ours(search, assignment).value == optunas(search).value == 0.9
     assert search.study.best_value == 0.9
 
 
@@ -334,7 +339,7 @@ def test_a_pruned_trial_keeps_what_it_reached(search):
     pass_rung(search, assignment, 2.5, validation=2)
     assert search.tell(assignment, ended(TrialState.PRUNED, epochs=1.0))
     row, theirs = ours(search, assignment), optunas(search)
-    assert (row["state"], row["value"], row["epochs"]) == ("pruned", 2.0, 1.0)
+    assert (row.state, row.value, row.epochs) == ("pruned", 2.0, 1.0)
     assert (theirs.state, theirs.intermediate_values) == (OptunaState.PRUNED, {2: 2.5})
     assert all(value <= 0 for value in theirs.constraints.values())
 
@@ -349,8 +354,8 @@ def test_what_diverged_or_ran_out_of_memory_is_infeasible(search, state, reporte
     reason = "oom" if state == TrialState.FAILED else "training loss is not finite by step 4"
     assert search.tell(assignment, ended(state, reason=reason, epochs=0.5, progress=0.125))
     row, theirs = ours(search, assignment), optunas(search)
-    assert (row["state"], row["value"], row["reason"]) == (state.value, None, reason)
-    assert (row["metrics"], row["best_validation"]) == (None, None)
+    assert (row.state, row.value, row.reason) == (state.value, None, reason)
+    assert (row.metrics, row.best_validation) == (None, None)
     assert theirs.state == OptunaState.PRUNED
     assert max(theirs.constraints.values()) > 0
     last = theirs.intermediate_values[max(theirs.intermediate_values)]
@@ -384,7 +389,7 @@ def test_a_failed_trial_fails_in_optuna_too(search):
     write_curve(search, assignment, [0.5])
     assert search.tell(assignment, ended(TrialState.FAILED, reason="ValueError: no"))
     row, theirs = ours(search, assignment), optunas(search)
-    assert (row["state"], row["value"], row["reason"]) == ("failed", None, "ValueError: no")
+    assert (row.state, row.value, row.reason) == ("failed", None, "ValueError: no")
     assert theirs.state == OptunaState.FAIL
     assert all(value <= 0 for value in theirs.constraints.values())
 
@@ -507,18 +512,23 @@ def test_a_worker_drops_a_trial_that_it_lost_and_goes_on(database, call, caplog)
 # A worker that dies in between
 
 
+def place(owner, name):
+    """Where to die; `writer` is what writes into Optuna's tables."""
+    return (gate._parts().writer if owner == "writer" else owner), name
+
+
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 #: Where a worker is killed while it asks, and what it was about to do there.
 POINTS = {
-    "ticket taken": (optuna_rows, "start_trial"),
+    "ticket taken": ("writer", "start_trial"),
     "Optuna's trial made": (trials, "attach"),
     "claim committed": (OpenStudy, "_begin"),
     "half of the recipe drawn": (optuna.Trial, "suggest_float"),
     "recipe drawn": (trials, "link"),
-    "recipe written": (optuna_rows, "add_params"),
+    "recipe written": ("writer", "add_recipe"),
 }
 
 
@@ -526,7 +536,7 @@ def ask_and_die(url, point):
     """Be a worker that is killed at this point of `ask`."""
     with opened(url) as database:
         search = OpenStudy.open(database, "tiny")
-        owner, name = POINTS[point]
+        owner, name = place(*POINTS[point])
         setattr(owner, name, lambda *arguments, **keywords: die())
         ask(search, worker_identity.identity())
 
@@ -560,20 +570,20 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
     with database.read() as connection:
         rows = trials.everything(connection, search.study_id)
         assert studies.counts(connection, search.study_id)["running"] == 3
-    assert [(row["ticket"], row["number"]) for row in rows] == [(1, 0), (2, 1), (3, 2)]
+    assert [(row.ticket, row.number) for row in rows] == [(1, 0), (2, 1), (3, 2)]
 
 
 #: Where a worker is killed while it tells, and what it was about to do there.
 TELLING = {
     "rows written": (curves, "of_trial"),
     "our half written": (leases, "let_go"),
-    "Optuna's half to come": (optuna_rows, "end_trial"),
+    "Optuna's half to come": ("writer", "end_trial"),
 }
 
 
 def tell_and_die(url, point):
     """Be a worker that is killed at this point of `tell`."""
-    owner, name = TELLING[point]
+    owner, name = place(*TELLING[point])
     with opened(url) as database:
         search = OpenStudy.open(database, "tiny")
         assignment = ask(search, worker_identity.identity())
@@ -589,8 +599,8 @@ def test_a_worker_that_dies_while_it_tells_leaves_the_trial_as_it_was(
     assert optunas(search).state == OptunaState.RUNNING
     with database.read() as connection:
         (row,) = trials.everything(connection, search.study_id)
-        assert curves.of_trial(connection, row["id"]) == []
-    assert (row["state"], row["ended"]) == ("running", None)
+        assert curves.of_trial(connection, row.id) == []
+    assert (row.state, row.ended) == ("running", None)
     assert len(reap(search)) == 1
     assert search.tell(ask(search), ended(TrialState.COMPLETE), [curve_row(1)])
     assert (optunas(search).state, optunas(search).value) == (OptunaState.COMPLETE, 2.0)
@@ -629,9 +639,9 @@ def test_a_lost_acknowledgement_changes_nothing(database, which, monkeypatch):
     with database.read() as connection:
         (row,) = trials.everything(connection, search.study_id)
         study = studies.by_id(connection, search.study_id)
-        assert len(curves.of_trial(connection, row["id"])) == 1
-    assert (row["state"], row["attempt"], row["ended"]) == ("complete", 1, 1)
-    assert (study["trials_used"], study["trials_ended"], study["epochs_reserved"]) == (1, 1, 0)
+        assert len(curves.of_trial(connection, row.id)) == 1
+    assert (row.state, row.attempt, row.ended) == ("complete", 1, 1)
+    assert (study.trials_used, study.trials_ended, study.epochs_reserved) == (1, 1, 0)
     (theirs,) = search.study.trials
     assert (theirs.value, theirs.intermediate_values) == (2.0, {1: 0.5})
 
@@ -639,29 +649,30 @@ def test_a_lost_acknowledgement_changes_nothing(database, which, monkeypatch):
 def test_what_a_worker_knows_that_it_holds_is_not_recalled(database, monkeypatch):
     monkeypatch.setattr(tenacity.nap.time, "sleep", lambda seconds: None)
     search = make_study(database)
-    context = make_desk(search, tiny_task())
+    context = make_context(search, tiny_task())
     first = next_trial(context, ())
     loses = LosesAnAnswer(database, 1)
     second = next_trial(context, [first.claim])
     assert loses.count == 3  # the claim, what it was, the recipe
     assert (second.assignment.number, second.claim.attempt) == (1, 1)
     with database.begin() as connection:
-        assert studies.by_id(connection, search.study_id)["trials_used"] == 2
-        candidate = {"round": "choose", "role": "candidate", "number": 0}
-        runs = [{**candidate, "seed": seed} for seed in (7, 8)]
+        assert studies.by_id(connection, search.study_id).trials_used == 2
+        runs = [
+            PlannedRun(round="choose", role="candidate", number=0, seed=seed) for seed in (7, 8)
+        ]
         confirmations.add(connection, search.study_id, runs)
     run = next_run(context, [first.claim])
     loses.count = 0
     other = next_run(context, [first.claim, run.claim])
     assert loses.count == 2
-    assert (run.run["seed"], other.run["seed"], other.claim.attempt) == (7, 8, 1)
+    assert (run.run.seed, other.run.seed, other.claim.attempt) == (7, 8, 1)
 
 
 def test_what_may_be_to_blame_is_left_to_who_trains_it_alone(search):
     with search.database.begin() as connection:
-        runs = [{"round": "choose", "role": "candidate", "number": 0, "seed": 7}]
+        runs = [PlannedRun(round="choose", role="candidate", number=0, seed=7)]
         confirmations.add(connection, search.study_id, runs)
-    context = make_desk(search, tiny_task())
+    context = make_context(search, tiny_task())
     others = [Claim(id=99, attempt=1, worker="host:1:1")]
     for deaths in range(2):
         trial, run = next_trial(context, others), next_run(context, others)
@@ -692,12 +703,12 @@ def test_what_a_dead_worker_held_is_free_again_and_is_not_blamed_twice(search):
     reason = "its worker died three times in it without a new checkpoint"
     assert line == f"trial 0 failed: {reason}"
     row, theirs = ours(search, assignment), optunas(search)
-    assert (row["state"], row["reason"], row["value"]) == ("failed", reason, None)
-    assert (row["epochs"], row["ended"]) == (1.0, 1)  # what its curve shows
+    assert (row.state, row.reason, row.value) == ("failed", reason, None)
+    assert (row.epochs, row.ended) == (1.0, 1)  # what its curve shows
     assert theirs.state == OptunaState.FAIL
     with search.database.read() as connection:
         study = studies.by_id(connection, search.study_id)
-    assert (study["epochs_used"], study["epochs_reserved"]) == (1.0, 0)
+    assert (study.epochs_used, study.epochs_reserved) == (1.0, 0)
     assert not search.tell(again, ended(TrialState.COMPLETE))
     assert ask(search).number == 1
 
@@ -705,9 +716,9 @@ def test_what_a_dead_worker_held_is_free_again_and_is_not_blamed_twice(search):
 def test_a_range_test_and_a_confirmation_are_blamed_too(database):
     search = make_study(database)
     with database.begin() as connection:
-        test = {"optimizer": "sgd", "seeds": 1, "epochs_reserved": 2.0}
+        test = PlannedTest(optimizer="sgd", seeds=1, epochs_reserved=2.0)
         range_tests.add(connection, search.study_id, [test])
-        run = {"round": "choose", "role": "candidate", "number": 0, "seed": 7}
+        run = PlannedRun(round="choose", role="candidate", number=0, seed=7)
         confirmations.add(connection, search.study_id, [run])
     for _ in range(3):
         with database.begin() as connection:
@@ -723,9 +734,9 @@ def test_a_range_test_and_a_confirmation_are_blamed_too(database):
         study = studies.by_id(connection, search.study_id)
         (test,) = range_tests.everything(connection, search.study_id)
         (run,) = confirmations.everything(connection, search.study_id)
-    assert (test["state"], test["reason"], test["result"]) == ("failed", reason, None)
-    assert (run["state"], run["reason"], run["value"]) == ("failed", reason, None)
-    assert (study["epochs_used"], study["epochs_reserved"]) == (0, 0)
+    assert (test.state, test.reason, test.result) == ("failed", reason, None)
+    assert (run.state, run.reason, run.value) == ("failed", reason, None)
+    assert (study.epochs_used, study.epochs_reserved) == (0, 0)
 
 
 # A whole study

@@ -8,9 +8,13 @@ from optuna.trial import TrialState as OptunaState
 from optuna.trial import create_trial
 from tiny_studies import ask, curve_row, ended, make_study, opened, passes_rung
 
+from lrsearch.storage import studies
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.study.optuna import encoding, history, rows
+from lrsearch.study.optuna import gate, history
+from lrsearch.study.optuna.attributes import CONSTRAINTS
 from lrsearch.study.optuna.history import View
+from lrsearch.study.optuna.public.history import seen_trial
+from lrsearch.study.optuna.sampler import WindowedTPESampler
 from lrsearch.study.prepare_database import prepare
 from lrsearch.trial.states import TrialState
 
@@ -58,18 +62,38 @@ def run(search, count):
 
 
 class Stock(OpenStudy):
-    """Draws from Optuna's own storage, which reads everything, as one would without a view."""
+    """Draws as one would by Optuna alone: from all that its storage has, by its own sampler."""
 
     def _begin(self, row, batch_size):
-        study = optuna.load_study(
-            study_name=self.name, storage=self.study._storage, sampler=self._sampler(row["ticket"])
+        trials = [
+            sampled(seen_trial(trial, 0))
+            for trial in self.all_trials()
+            if trial.number != row.number
+        ]
+        seed = (self.spec.seed * 1_000_003 + row.ticket) % 2**32
+        study = optuna.create_study(
+            sampler=WindowedTPESampler(seed=seed, windows=LR),
+            direction=self.spec.objective.direction,
         )
-        trial = optuna.Trial(study, row["trial_id"])
-        fields = self.spec.space.suggest(trial, batch_size)
+        study.add_trials(trials)
+        fields = self.spec.space.suggest(study.ask(), batch_size)
         self.drawn.append(self.spec.recipe(fields, batch_size=16))
         return super()._begin(row, batch_size)
 
 
+def sampled(seen):
+    """A trial in the sampler's units as an ordinary one of Optuna's."""
+    return create_trial(
+        state=seen.state,
+        value=seen.value,
+        params=seen.params,
+        distributions=seen.distributions,
+        intermediate_values=seen.intermediate_values,
+        system_attrs={CONSTRAINTS: list(seen.constraints.values())},
+    )
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_the_view_gives_the_recipes_that_optunas_own_storage_gives(sqlite, direction):
     """With pruned, diverged, failed and running trials, and windows."""
@@ -83,10 +107,19 @@ def test_the_view_gives_the_recipes_that_optunas_own_storage_gives(sqlite, direc
     assert run(search, 25) == search.drawn
 
 
+def test_a_recipe_is_drawn_from_the_same_numbers_by_the_public_api(sqlite, monkeypatch):
+    """Two studies of one seed, one worker each; one knows nothing of Optuna's private parts."""
+    changes = {"space": "default", "budget": {"trials": 40}}
+    quick = run(make_study(sqlite, name="quick", **changes), 25)
+    monkeypatch.setenv("LRSEARCH_OPTUNA", "public")
+    assert run(make_study(sqlite, name="public", **changes), 25) == quick
+
+
 def look(search, seen=None):
     """A view after a look at the database; a new one, or one that has seen the study before."""
     minimize = search.spec.objective.direction == "minimize"
-    seen = seen or View(search.study_id, minimize=minimize, known=search._known)
+    reader = gate.history_reader(search.study_id, minimize=minimize, known=search.known)
+    seen = seen or View(reader, minimize=minimize)
     with search.database.read() as connection:
         news = seen.read(connection)
     seen.take_in(news)
@@ -106,22 +139,28 @@ def tell_known(search, values):
             value=value,
             params={"lr": index / len(values)},
             distributions=space,
-            system_attrs={encoding.VIOLATION: 0.0 if value is not None else 2.0},
+            system_attrs={CONSTRAINTS: [0.0 if value is not None else 2.0]},
         )
         for index, value in enumerate(values)
     ]
     with search.database.begin() as connection:
-        rows.insert_trials(connection, search.study_id, known)
-    search._known = len(values)
+        gate.writer(connection).insert_trials(search.study_id, known)
+    origin = {"known": len(values), "extended": None, "warm_start": []}
+    with search.database.begin() as connection:
+        studies.change(connection, search.study_id, origin=origin)
+    search = OpenStudy.open(search.database, search.name)
+    assert search.known == len(values)
+    return search
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("known", [0, 3, 12])
 def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, monkeypatch, known):
     monkeypatch.setattr(history, "BEST", 3)
     monkeypatch.setattr(history, "LATEST", 5)
     search = make_study(database, textbook=0, budget={"trials": 40})
     chance = random.Random(known)
-    tell_known(search, [[0.01, None, 0.5][i % 3] for i in range(known)])
+    search = tell_known(search, [[0.01, None, 0.5][i % 3] for i in range(known)])
     grown = look(search)
     best = {trial["_number"] for trial in contents(grown) if trial["_values"] == [0.01]}
     assert (best != set()) == (known > 0)
@@ -145,6 +184,7 @@ def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, 
     assert running == {assignment.number + known for assignment in held}
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
     search = make_study(database, textbook=0, budget={"trials": 40})
     run(search, 16)
@@ -155,8 +195,14 @@ def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
     }
     for trial in seen:
         theirs = told[trial.number - 1]
-        assert (trial.state, trial.params) == (theirs.state, theirs.params)
-        assert trial.distributions == theirs.distributions
+        read = seen_trial(theirs, 0)
+        assert (trial.state, trial.params) == (theirs.state, read.params)
+        assert trial.distributions == read.distributions
+        recipe = theirs.user_attrs["recipe"]
+        rounded = search.spec.space.params_of(recipe)
+        assert trial.params.keys() == rounded.keys()
+        numbers = {k: v for k, v in rounded.items() if isinstance(v, float)}
+        assert {k: trial.params[k] for k in numbers} == pytest.approx(numbers, rel=1e-12)
         infeasible = max(theirs.constraints.values(), default=0) > 0
         assert trial.constraints == (theirs.constraints if infeasible else {})
         last = list(theirs.intermediate_values.items())[-1:]
@@ -165,6 +211,7 @@ def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
         )
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_trial_does_not_see_itself(sqlite):
     search = make_study(sqlite, textbook=0)
     first, second = ask(search), ask(search)

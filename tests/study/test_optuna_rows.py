@@ -1,7 +1,7 @@
 """Optuna's tables as lrsearch reads and writes them without Optuna, on SQLite and on PostgreSQL.
 
 If a test of this file fails after an update of Optuna, its tables have changed: adapt
-lrsearch/study/optuna_tables.py, optuna_rows.py and view.py, and keep the older version's too.
+lrsearch/study/optuna/private. Until then the gate is shut, and the public API is used.
 """
 
 import math
@@ -18,8 +18,12 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import inspect
 from tiny_studies import curve_row, ended, make_study, passes_rung
 
-from lrsearch.study.optuna import rows, tables
+from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
+from lrsearch.study.optuna.private import tables
+from lrsearch.study.optuna.sampler_units import Encoding, SamplerUnit
 from lrsearch.study.optuna.storage import optuna_storage
+from lrsearch.study.optuna.writer import OptunaEnd
 from lrsearch.trial.states import TrialState
 
 #: The columns that are named anywhere in lrsearch, with their types in both databases.
@@ -74,6 +78,9 @@ DISTRIBUTIONS = {
     "name": CategoricalDistribution(("adamw", "sgd")),
     "on": CategoricalDistribution((True, False)),
 }
+RECIPES = {"optimizer": {"name": "sgd", "lr": 0.1}}
+UNIT = SamplerUnit(name="1-lr", number=0.9, distribution=FloatDistribution(0.1, 1.0))
+ENCODING = Encoding(params=PARAMS, distributions=DISTRIBUTIONS, units={"lr": UNIT})
 
 
 def kind(column, is_sqlite):
@@ -106,21 +113,16 @@ def write(connection, study_id):
     """The trials that `tell` writes through Optuna's own door, in our way; each by one ticket."""
     ids = []
     for ticket, (state, end) in enumerate(ENDS, start=1):
-        trial_id, number = rows.start_trial(connection, study_id, ticket)
+        writer = gate.writer(connection)
+        trial_id, number = writer.start_trial(study_id, ticket)
         assert number == ticket - 1
         for _ in range(2):  # twice is the same as once
-            rows.add_params(connection, trial_id, PARAMS, DISTRIBUTIONS)
+            writer.add_recipe(trial_id, RECIPES, ENCODING)
             for step, value in end["reports"].items():
-                rows.report(connection, trial_id, step, value)
+                writer.report(trial_id, step, value)
         if state != OptunaState.RUNNING:
-            rows.end_trial(
-                connection,
-                trial_id,
-                state,
-                value=end.get("value"),
-                violation=end.get("violation", 0.0),
-                bad=end.get("bad"),
-            )
+            content = {k: v for k, v in end.items() if k != "reports"}
+            writer.end_trial(trial_id, OptunaEnd(state=state, **content))
         ids.append(trial_id)
     return ids
 
@@ -148,14 +150,18 @@ class Fixed(optuna.samplers.RandomSampler):
 def tell(study, ticket, state, end):
     """One trial by Optuna's own methods."""
     trial = study.ask()
-    trial.set_user_attr(rows.TICKET_ATTRIBUTE, ticket)
+    trial.set_user_attr(TICKET, ticket)
+    trial.set_user_attr(RECIPE, RECIPES)
+    for key, value in ENCODING.attributes().items():
+        study._storage.set_trial_system_attr(trial._trial_id, key, value)
     for name, distribution in DISTRIBUTIONS.items():
         assert trial._suggest(name, distribution) == PARAMS[name]
     for step, value in end["reports"].items():
         trial.report(value, step)
     if state == OptunaState.RUNNING:
         return
-    trial.set_constraint("diverged", end.get("violation", 0.0))
+    violation = [end.get("violation", 0.0)]
+    study._storage.set_trial_system_attr(trial._trial_id, CONSTRAINTS, violation)
     if "bad" in end:
         trial.report(end["bad"], 1 + max(end["reports"], default=0))
     study.tell(trial, end.get("value"), state=state)
@@ -169,6 +175,7 @@ def essence(trial):
     return seen
 
 
+@pytest.mark.usefixtures("either_way")
 def test_stock_optuna_reads_what_it_would_have_written(database):
     search = make_study(database)
     storage = optuna_storage(database)
@@ -197,28 +204,30 @@ def test_stock_optuna_reads_what_it_would_have_written(database):
         assert mine.constraints == other.constraints
 
 
+@pytest.mark.usefixtures("either_way")
 def test_optuna_goes_on_where_we_stopped(database):
     """Also a trial that Optuna creates in a study of ours is counted."""
     search = make_study(database)
     with database.begin() as connection:
-        rows.start_trial(connection, search.study_id, 1)
+        gate.writer(connection).start_trial(search.study_id, 1)
     storage = optuna_storage(database)
     made = storage.create_new_trial(search.study_id)
     assert storage.get_trial_number_from_id(made) == 1
     with database.begin() as connection:
-        assert rows.start_trial(connection, search.study_id, 2)[1] == 2
+        assert gate.writer(connection).start_trial(search.study_id, 2)[1] == 2
 
 
 def test_optunas_times_are_utc_by_the_databases_clock(database, monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     search = make_study(database)
     with database.begin() as connection:
-        trial_id, _ = rows.start_trial(connection, search.study_id, 1)
+        trial_id, _ = gate.writer(connection).start_trial(search.study_id, 1)
         query = tables.trials.select().where(tables.trials.c.trial_id == trial_id)
         stored = connection.execute(query).mappings().one()["datetime_start"]
     assert abs(stored - datetime.now(UTC).replace(tzinfo=None)) < timedelta(minutes=10)
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(
     ("state", "reason", "theirs"),
     [
@@ -237,4 +246,4 @@ def test_a_told_trial_is_valid_to_optuna(database, state, reason, theirs):
     (trial,) = optuna.load_study(study_name="tiny", storage=optuna_storage(database)).trials
     assert trial.state == theirs
     trial._validate()
-    assert trial.user_attrs == {"lrsearch:ticket": 1}
+    assert trial.user_attrs == {"lrsearch:ticket": 1, "recipe": assignment.recipe.to_dict()}

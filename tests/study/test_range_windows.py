@@ -14,7 +14,7 @@ from tiny_studies import (
     STEPS_PER_EPOCH,
     ask,
     ended,
-    make_desk,
+    make_context,
     make_study,
     opened,
     tiny_spec,
@@ -25,6 +25,7 @@ from torch.nn.functional import cross_entropy
 from lrsearch.range_test.plan import range_plan
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import leases, range_tests, studies, trials
+from lrsearch.storage.ends import RangeTestEnd
 from lrsearch.storage.tables import studies as study_table
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
@@ -58,10 +59,10 @@ def study_of(search):
 
 
 def record(search, row, **values):
-    result = make_result(optimizer=row["optimizer"]).to_dict()
+    result = make_result(optimizer=row.optimizer).to_dict()
     fields = {"state": TrialState.COMPLETE, "result": result, "epochs": 16.0, "seconds": 1.0}
     with search.database.begin() as connection:
-        return range_tests.record(connection, row, {**fields, **values})
+        return range_tests.record(connection, row, RangeTestEnd(**{**fields, **values}))
 
 
 def release(search, worker):
@@ -87,7 +88,7 @@ def loaded(loss):
 
 def train(search, row, loss=cross_entropy):
     """Be the worker of a claimed range test."""
-    range_test.train(make_desk(search, loaded(loss), worker=row["worker"]), row)
+    range_test.train(make_context(search, loaded(loss), worker=row.worker), row)
 
 
 # Planned and paid for
@@ -96,24 +97,24 @@ def train(search, row, loss=cross_entropy):
 def test_a_study_is_created_with_a_range_test_for_each_optimizer(search):
     plan = range_plan(search.spec, STEPS_PER_EPOCH)
     rows = rows_of(search)
-    assert [row["optimizer"] for row in rows] == ["sgd", "adamw"]
-    assert {(row["state"], row["attempt"], row["worker"]) for row in rows} == {("waiting", 0, None)}
-    assert [row["epochs_reserved"] for row in rows] == [plan.epochs_of(test) for test in plan.tests]
-    assert study_of(search)["epochs_reserved"] == pytest.approx(plan.epochs)
+    assert [row.optimizer for row in rows] == ["sgd", "adamw"]
+    assert {(row.state, row.attempt, row.worker) for row in rows} == {("waiting", 0, None)}
+    assert [row.epochs_reserved for row in rows] == [plan.epochs_of(test) for test in plan.tests]
+    assert study_of(search).epochs_reserved == pytest.approx(plan.epochs)
     assert plan.epochs <= 0.03 * 400 * 4
 
 
 def test_its_epochs_move_from_reserved_to_used(search):
     first, second = search.claim_range_test("a:1:1"), search.claim_range_test("b:1:1")
-    reserved = study_of(search)["epochs_reserved"]
+    reserved = study_of(search).epochs_reserved
     assert record(search, first)
     assert not record(search, first)  # an end is final
     study = study_of(search)
-    assert study["epochs_used"] == 16
-    assert study["epochs_reserved"] == pytest.approx(reserved - first["epochs_reserved"])
+    assert study.epochs_used == 16
+    assert study.epochs_reserved == pytest.approx(reserved - first.epochs_reserved)
     assert record(search, second, state=TrialState.FAILED, result=None, reason="no", epochs=0.5)
     study = study_of(search)
-    assert (study["epochs_used"], study["epochs_reserved"]) == (16.5, pytest.approx(0, abs=1e-9))
+    assert (study.epochs_used, study.epochs_reserved) == (16.5, pytest.approx(0, abs=1e-9))
     summary = summarize(search)
     assert summary["epochs"]["range_test"] == 16.5
     assert [test["state"] for test in summary["range_tests"]] == ["complete", "failed"]
@@ -124,7 +125,7 @@ def test_its_epochs_move_from_reserved_to_used(search):
 def test_total_epochs_are_not_exceeded(database):
     total = 1600.0
     search = make_study(database, range_test="auto", budget={"epochs": total})
-    planned = study_of(search)["epochs_reserved"]
+    planned = study_of(search).epochs_reserved
     assert 0 < planned <= 0.03 * total
     rows = [search.claim_range_test("a:1:1") for _ in range(2)]
     started = 0
@@ -133,18 +134,18 @@ def test_total_epochs_are_not_exceeded(database):
             started += 1
     assert started == (0.75 * total - planned) // 4
     for row in rows:
-        assert record(search, row, epochs=row["epochs_reserved"])
-    assert study_of(search)["epochs_used"] == pytest.approx(planned)
+        assert record(search, row, epochs=row.epochs_reserved)
+    assert study_of(search).epochs_used == pytest.approx(planned)
 
 
 def test_the_clock_of_the_study_starts_with_its_range_test(database):
     search = make_study(database, range_test="auto", budget={"time": 3600})
-    assert study_of(search)["first_ask_at"] is None
+    assert study_of(search).first_ask_at is None
     assert search.claim_range_test("a:1:1")
-    started = study_of(search)["first_ask_at"]
+    started = study_of(search).first_ask_at
     assert started is not None
     assert search.claim_range_test("a:1:1")
-    assert study_of(search)["first_ask_at"] == started
+    assert study_of(search).first_ask_at == started
 
 
 # Claimed once
@@ -153,9 +154,9 @@ def test_the_clock_of_the_study_starts_with_its_range_test(database):
 def test_eight_threads_claim_each_range_test_once(search):
     with ThreadPoolExecutor(8) as threads:
         claimed = list(threads.map(lambda i: search.claim_range_test(f"w:{i}:1"), range(16)))
-    ids = [row["id"] for row in claimed if row is not None]
-    assert sorted(ids) == [row["id"] for row in rows_of(search)]
-    assert {row["state"] for row in rows_of(search)} == {"running"}
+    ids = [row.id for row in claimed if row is not None]
+    assert sorted(ids) == [row.id for row in rows_of(search)]
+    assert {row.state for row in rows_of(search)} == {"running"}
 
 
 def test_trials_go_on_beside_a_range_test(search):
@@ -195,9 +196,9 @@ def test_a_released_range_test_is_claimed_again_and_fences_the_first(search):
     assert release(search, "other:1:1") == 0
     assert release(search, "old:1:1") == 1
     fresh = search.claim_range_test("new:1:1")
-    assert (fresh["id"], fresh["attempt"]) == (stale["id"], 2)
+    assert (fresh.id, fresh.attempt) == (stale.id, 2)
     assert not record(search, stale)
-    assert study_of(search)["epochs_used"] == 0
+    assert study_of(search).epochs_used == 0
     assert record(search, fresh)
 
 
@@ -206,14 +207,14 @@ def test_a_range_test_of_a_dead_worker_is_taken_over(search, monkeypatch):
     monkeypatch.setattr("lrsearch.storage.worker_identity._host", lambda: "nowhere")
     monkeypatch.setattr("lrsearch.storage.worker_identity._started", lambda pid: "2")
     assert len(reap(search)) == 1
-    assert search.claim_range_test("new:1:1")["attempt"] == 2
+    assert search.claim_range_test("new:1:1").attempt == 2
 
 
 def test_a_range_test_that_is_stopped_is_let_go_of(search):
     row = search.claim_range_test("a:1:1")
-    range_test.train(make_desk(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
-    assert (rows_of(search)[0]["state"], rows_of(search)[0]["worker"]) == ("running", None)
-    assert search.claim_range_test("b:1:1")["id"] == row["id"]
+    range_test.train(make_context(search, tiny_task(), worker="a:1:1", stop=lambda: True), row)
+    assert (rows_of(search)[0].state, rows_of(search)[0].worker) == ("running", None)
+    assert search.claim_range_test("b:1:1").id == row.id
 
 
 # What they find
@@ -260,12 +261,12 @@ def test_finished_range_tests_are_not_asked_for_again(search, monkeypatch):
 def test_a_trained_range_test_is_recorded_with_its_ramps(search):
     train(search, search.claim_range_test("a:1:1"))
     row, waiting = rows_of(search)
-    assert (row["state"], row["reason"], waiting["state"]) == ("complete", None, "waiting")
-    steps = sum(len(ramp["lrs"]) for ramp in row["result"]["ramps"])
-    assert row["epochs"] == pytest.approx(steps / STEPS_PER_EPOCH)
-    assert 0 < row["epochs"] <= row["epochs_reserved"]
-    assert row["seconds"] > 0
-    assert row["result"]["window"][0] < row["result"]["window"][1]
+    assert (row.state, row.reason, waiting.state) == ("complete", None, "waiting")
+    steps = sum(len(ramp["lrs"]) for ramp in row.result["ramps"])
+    assert row.epochs == pytest.approx(steps / STEPS_PER_EPOCH)
+    assert 0 < row.epochs <= row.epochs_reserved
+    assert row.seconds > 0
+    assert row.result["window"][0] < row.result["window"][1]
 
 
 def raises(output, target):
@@ -286,7 +287,7 @@ def flat(output, target):
 def test_a_range_test_that_fails_or_finds_nothing_leaves_no_window(search, loss, state, reason):
     train(search, search.claim_range_test("a:1:1"), loss)
     row = rows_of(search)[0]
-    assert (row["state"], row["reason"]) == (state, reason)
+    assert (row.state, row.reason) == (state, reason)
     assert ask(search)
     assert search.windows == {}
     assert not is_finished(search)
@@ -319,15 +320,15 @@ def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
         first, second = trial_rows(one), trial_rows(two)
         assert [row["recipe"] for row in first] == [row["recipe"] for row in second]
         assert [row["value"] for row in first] == [row["value"] for row in second]
-        assert [rows_of(search)[0]["attempt"] for search in (one, two)] == [1, 2]
+        assert [rows_of(search)[0].attempt for search in (one, two)] == [1, 2]
         test = rows_of(one)[0]
-        low, high = test["result"]["window"]
+        low, high = test.result["window"]
         inside = [low <= row["recipe"]["optimizer"]["lr"] <= high for row in first]
         assert sum(inside) >= 7
         study = study_of(one)
-        spent = sum(row["epochs"] for row in first) + test["epochs"]
-        assert study["epochs_used"] == pytest.approx(spent)
-        assert study["epochs_reserved"] == pytest.approx(0, abs=1e-9)
+        spent = sum(row["epochs"] for row in first) + test.epochs
+        assert study.epochs_used == pytest.approx(spent)
+        assert study.epochs_reserved == pytest.approx(0, abs=1e-9)
 
 
 def test_a_study_stored_without_the_field_still_opens(database):
@@ -365,9 +366,9 @@ def test_a_time_budget_is_not_eaten_by_range_tests(tmp_path):
         prepare(database)
         search = make_study(database, range_test="auto", budget={"time": 200})
         row = search.claim_range_test("a:1:1")
-        assert row["seeds"] == 1
+        assert row.seeds == 1
         train(search, row, slow)
         test = summarize(search)["range_tests"][0]
         assert test["state"] == "failed"
         assert "3 % of the budget" in test["reason"]
-        assert 0 < study_of(search)["epochs_used"] < 10
+        assert 0 < study_of(search).epochs_used < 10

@@ -45,21 +45,21 @@ def test_counters_that_are_off_are_recounted(finished):
     assert "trials_used 9 is 4 now" in found.done
     with finished.database.read() as connection:
         after = studies.by_id(connection, finished.study_id)
-    assert after["epochs_used"] == pytest.approx(before["epochs_used"])
-    assert (after["trials_used"], after["epochs_reserved"]) == (4, 0)
+    assert after.epochs_used == pytest.approx(before.epochs_used)
+    assert (after.trials_used, after.epochs_reserved) == (4, 0)
     assert repair(finished).done == []
 
 
 def test_epochs_of_confirmation_runs_that_were_planned_anew_stay_used(finished):
     with finished.database.read() as connection:
-        before = studies.by_id(connection, finished.study_id)["epochs_used"]
-        spent = sum(r["epochs"] for r in confirmations.everything(connection, finished.study_id))
+        before = studies.by_id(connection, finished.study_id).epochs_used
+        spent = sum(r.epochs for r in confirmations.everything(connection, finished.study_id))
     assert spent > 0
     confirmation.request(finished, top=1, runs=1)
     assert repair(finished).done == []
     with finished.database.read() as connection:
         assert confirmations.everything(connection, finished.study_id) == []
-        assert studies.by_id(connection, finished.study_id)["epochs_used"] == before
+        assert studies.by_id(connection, finished.study_id).epochs_used == before
 
 
 def test_a_running_trial_keeps_its_reservation(database):

@@ -62,5 +62,5 @@ def test_it_says_what_the_study_is(database):
 
 def test_a_name_that_is_not_there_is_answered_with_the_nearest(database):
     make_study(database)
-    with pytest.raises(StudyError, match="no study 'tyny' in .*did you mean 'tiny'"):
+    with pytest.raises(StudyError, match=r"no study 'tyny' in .*did you mean 'tiny'"):
         StoredStudy.open(database, "tyny")

@@ -17,6 +17,7 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import SpecError, StorageError, StudyError, TaskError
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, curves, studies, trials
@@ -87,7 +88,7 @@ def entry(**changes):
 
 def origin(search):
     with search.database.read() as connection:
-        return studies.by_name(connection, search.name)["origin"]
+        return studies.by_name(connection, search.name).origin
 
 
 def kinds(search):
@@ -171,14 +172,17 @@ def test_the_trials_of_an_earlier_study_are_known_to_the_sampler_alone(old):
         rows = trials.everything(connection, search.study_id)
     by_id = {trial._trial_id: trial for trial in search.all_trials()}
     for row in rows:
-        assert by_id[row["trial_id"]].user_attrs == {"lrsearch:ticket": row["ticket"]}
+        assert by_id[row.trial_id].user_attrs == {
+            "lrsearch:ticket": row.ticket,
+            "recipe": row.recipe,
+        }
 
 
 def test_the_confirmed_winner_comes_first(old):
     ranked = sorted(
         (row for row in trial_rows(old) if row["state"] == "complete"), key=lambda r: r["value"]
     )
-    run = {"round": "report", "role": "winner", "number": ranked[4]["trial"], "seed": 1}
+    run = PlannedRun(round="report", role="winner", number=ranked[4]["trial"], seed=1)
     with old.database.begin() as connection:
         confirmations.add(connection, old.study_id, [run])
     search = make_study(

@@ -5,7 +5,7 @@ import functools
 import io
 import math
 import random
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -573,7 +573,7 @@ def everything(training):
             "optimizer": training.optimizer.state_dict(),
             "scheduler": training.scheduler.state_dict(),
             "ema": training.ema.average,
-            "position": {name: getattr(training, name) for name in checkpoint_state._POSITION},
+            "position": vars(checkpoint_state.Position.of(training)),
             "loss_sum": training.loss_sum,
             "rng": torch.get_rng_state(),
         }
@@ -646,12 +646,14 @@ UNUSABLE = {
     ),
     "a list": (lambda training: saved_value([1]), "cannot be read, starting anew: TypeError"),
     "facts alone": (
-        lambda training: saved_value({"facts": checkpoint_state.facts(training)}),
-        "cannot be read, starting anew: KeyError",
+        lambda training: saved_value({"facts": vars(checkpoint_state.Facts.of(training))}),
+        "cannot be read, starting anew: TypeError",
     ),
     "no weights": (
-        lambda training: saved_value({"facts": checkpoint_state.facts(training), "rows": "[]"}),
-        "does not fit, starting anew: KeyError",
+        lambda training: saved_value(
+            {"facts": vars(checkpoint_state.Facts.of(training)), "rows": "[]"}
+        ),
+        "cannot be read, starting anew: TypeError",
     ),
 }
 
@@ -700,9 +702,9 @@ def test_a_diverged_trial_stays_diverged(store):
 
 def test_rows_travel_with_a_checkpoint_whatever_they_hold(store):
     training = make_training()
-    rows = [asdict(row) for row in run(training, until=9)]
+    rows = run(training, until=9)
     wild = {"val_loss": math.inf, "val_loss_ema": None, "train_loss": 5e-324, "metrics": {"ü": 1.0}}
-    pass_on(training, store, make_training, rows=[*rows, {**rows[0], **wild}])
+    pass_on(training, store, make_training, rows=[*rows, replace(rows[0], **wild)])
 
 
 def test_a_checkpoint_holds_nothing_but_tensors_and_plain_values():

@@ -4,7 +4,7 @@ to an equal end without one; on SQLite and on PostgreSQL."""
 import json
 import random
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -26,6 +26,7 @@ from lrsearch.storage.tables import confirmations, studies, trials
 from lrsearch.study.checkpoint_cleanup import delete_study, store_of, sweep
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training import checkpoint_state
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.user_input import read_yaml
 from lrsearch.worker.checkpoints import Checkpoints, StudyCheckpoints
@@ -64,7 +65,7 @@ def newest(search, claim):
 
 
 def steps(search, claim):
-    return [row["step"] for row in newest(search, claim)]
+    return [row.step for row in newest(search, claim)]
 
 
 def total(search):
@@ -99,8 +100,8 @@ def test_the_newest_two_are_kept(search, claim):
     assert steps(search, claim) == [20, 12]
     assert total(search) == 32
     row = newest(search, claim)[0]
-    assert row.items() >= asdict(saved_at(20, size=20)).items()
-    assert (row["kind"], row["item"], row["attempt"]) == ("trial", claim.id, 1)
+    assert vars(row).items() >= vars(saved_at(20, size=20)).items()
+    assert (row.kind, row.item, row.attempt) == ("trial", claim.id, 1)
 
 
 def test_what_another_has_ended_is_not_counted(search, claim):
@@ -125,7 +126,7 @@ def test_an_attempt_that_starts_anew_is_newer_than_the_one_before(search, claim)
         record(search, claim, step)
     second = take_over(search, claim)
     assert record(search, second, 5)
-    assert [(row["attempt"], row["step"]) for row in newest(search, second)] == [(2, 5), (1, 20)]
+    assert [(row.attempt, row.step) for row in newest(search, second)] == [(2, 5), (1, 20)]
 
 
 def test_a_worker_that_lost_its_trial_records_nothing(search, claim):
@@ -186,18 +187,14 @@ def training_of():
 
 
 def plain(rows):
-    return [{**row, "seconds": 0.0} for row in rows]
-
-
-def dicts(rows):
-    return [asdict(row) for row in rows]
+    return [replace(row, seconds=0.0) for row in rows]
 
 
 @pytest.fixture(scope="module")
 def whole():
     """Weights, optimizer and rows of a trial that nothing interrupts."""
     training = training_of()
-    rows = plain(dicts(run(training)))
+    rows = plain(run(training))
     return training.model.state_dict(), training.optimizer.state_dict(), rows
 
 
@@ -225,7 +222,7 @@ def save(search, claim, *until):
     training, rows = training_of(), []
     assert worker.resume(claim, training) is None
     for step in until:
-        rows += dicts(run(training, until=step))
+        rows += run(training, until=step)
         assert worker.save(claim, training, rows)
     return worker
 
@@ -235,7 +232,7 @@ def go_on(search, claim):
     training = training_of()
     rows = Checkpoints(StudyCheckpoints.of(search)).resume(claim, training)
     step = training.step
-    return step, training, (rows or []) + dicts(run(training))
+    return step, training, (rows or []) + run(training)
 
 
 @pytest.mark.parametrize("where", ["folder", "memory://checkpoints"])
@@ -268,7 +265,7 @@ def finish_it(url, file):
             leases.release(connection, search.study_id, ["host:1:1"])
         resumed, training, rows = go_on(search, ask(search, OTHER).claim)
         state = [training.model.state_dict(), training.optimizer.state_dict()]
-        torch.save([resumed, *state, rows], file)
+        torch.save([resumed, *state, [row.to_dict() for row in rows]], file)
 
 
 def test_another_process_goes_on_to_the_same_bits(prepared_url, folder, tmp_path, whole):
@@ -276,7 +273,7 @@ def test_another_process_goes_on_to_the_same_bits(prepared_url, folder, tmp_path
     assert finish(in_process(finish_it, prepared_url, str(tmp_path / "end"))) == [0]
     resumed, weights, optimizer, rows = torch.load(tmp_path / "end", weights_only=True)
     assert resumed == 17
-    assert plain(rows) == whole[2]
+    assert plain(Validation.from_dict(row) for row in rows) == whole[2]
     assert same(weights, whole[0])
     assert same(optimizer, whole[1])
 
@@ -298,7 +295,7 @@ def test_what_cannot_be_read_gives_way_to_the_one_before(
 ):
     save(search, claim, 9, 15)
     for row in newest(search, claim)[:count]:
-        (path,) = folder.rglob(row["file"])
+        (path,) = folder.rglob(row.file)
         harm(path)
     loads = []
     load = checkpoint_state.unpack
@@ -323,12 +320,12 @@ def test_a_trial_whose_facts_have_changed_starts_anew(search, claim, whole, capl
         torch.set_num_threads(1)
     assert training.step == 0
     assert caplog.messages == ["a checkpoint was made with another threads; starting anew"] * 2
-    assert_whole(training, dicts(run(training)), whole)
+    assert_whole(training, run(training), whole)
 
 
 def test_only_the_newest_two_files_stay(search, claim, folder):
     save(search, claim, 3, 6, 9, 12)
-    assert {path.name for path in files(folder)} == {row["file"] for row in newest(search, claim)}
+    assert {path.name for path in files(folder)} == {row.file for row in newest(search, claim)}
     assert total(search) == sum(path.stat().st_size for path in files(folder))
 
 
@@ -419,17 +416,18 @@ def test_a_trial_that_cannot_be_saved_trains_on(search, claim, trouble, monkeypa
     places["database"] = (search.database, "look")
     monkeypatch.setattr(*places[trouble], fail)
     for step in (6, 9):
-        rows += dicts(run(training, until=step))
+        rows += run(training, until=step)
         assert not worker.save(claim, training, rows)
         assert not worker.due(training)
     assert caplog.messages == [
-        f"no checkpoint of trial with id {claim.id}: OSError: [Errno 28] No space left on device"
+        f"no checkpoint of trial with id {claim.id} can be kept: "
+        "OSError: [Errno 28] No space left on device"
     ]
     monkeypatch.undo()
-    rows += dicts(run(training, until=15))
+    rows += run(training, until=15)
     assert worker.save(claim, training, rows)
     assert steps(search, claim) == [15]
-    assert_whole(training, rows + dicts(run(training)), whole)
+    assert_whole(training, rows + run(training), whole)
 
 
 # What is left

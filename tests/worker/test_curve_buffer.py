@@ -19,7 +19,7 @@ def _spill_soon(monkeypatch):
 
 
 def numbers(rows):
-    return [row["validation"] for row in rows]
+    return [row.validation for row in rows]
 
 
 def full_disk(waiting):
@@ -64,9 +64,9 @@ def test_any_order_of_things_loses_nothing_doubles_nothing_and_keeps_the_order(s
                 expected.append(row)
                 number += 1
         elif what == "acknowledge" and expected:
-            through = expected[int(value * (len(expected) - 1))]["validation"]
+            through = expected[int(value * (len(expected) - 1))].validation
             waiting.acknowledge(through)
-            while expected and expected[0]["validation"] <= through:
+            while expected and expected[0].validation <= through:
                 expected.popleft()
         elif what == "full":
             full_disk(waiting)
@@ -132,7 +132,7 @@ def test_rows_stay_in_memory_when_the_disk_is_full_and_one_line_says_so(caplog):
         waiting.add(curve_row(number))
     assert numbers(waiting.pending()) == list(range(1, 41))
     assert caplog.messages == [
-        "rows of a curve stay in memory, the disk takes none: [Errno 28] No space left on device"
+        "curve rows stay in memory, as the disk takes none: [Errno 28] No space left on device"
     ]
 
 
@@ -155,8 +155,8 @@ def test_threads_that_add_and_write_at_once_lose_nothing():
     def keep():
         while not written or max(written) < 2000:
             if rows := waiting.pending():
-                written.update({row["validation"]: row for row in rows})
-                waiting.acknowledge(rows[-1]["validation"])
+                written.update({row.validation: row for row in rows})
+                waiting.acknowledge(rows[-1].validation)
 
     threads = [Thread(target=train), *(Thread(target=keep) for _ in range(2))]
     for thread in threads:

@@ -10,6 +10,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 from tiny_studies import ask, curve_row, make_study
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.storage import confirmations, curves, leases, trials, workers
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Kind
@@ -43,7 +44,7 @@ def expires(search, claim):
 def seen(search):
     with search.database.read() as connection:
         (row,) = workers.everyone(connection, search.study_id)
-    return row["seen_at"], row["doing"]
+    return row.seen_at, row.doing
 
 
 def test_a_lease_is_renewed_while_training_gets_on_and_no_longer(search, renewer):
@@ -162,7 +163,7 @@ def test_curve_rows_are_written_while_training_goes_on(search, renewer):
 
         until(written)
     with search.database.read() as connection:
-        assert [row["validation"] for row in curves.of_trial(connection, claim.id)] == [1]
+        assert [row.validation for row in curves.of_trial(connection, claim.id)] == [1]
     rows.close()
 
 
@@ -283,13 +284,10 @@ def test_a_slow_draw_keeps_its_lease(database):
 
 def test_only_a_trial_is_ended_on_request(search, renewer):
     with search.database.begin() as connection:
-        confirmations.add(
-            connection,
-            search.study_id,
-            [{"round": "choose", "role": "candidate", "number": 0, "seed": 5}],
-        )
+        planned = PlannedRun(round="choose", role="candidate", number=0, seed=5)
+        confirmations.add(connection, search.study_id, [planned])
         run = confirmations.claim(connection, search.study_id, ME, 600.0)
-        leases.ask_to_stop(connection, Kind.CONFIRMATION, run["id"])
+        leases.ask_to_stop(connection, Kind.CONFIRMATION, run.id)
     with renewer.holding(confirmations.claim_of(run), "confirmation") as held:
         before = seen(search)[0]
         until(lambda: seen(search)[0] > before + 0.3)
@@ -306,7 +304,7 @@ def test_a_lease_that_a_living_worker_lost_counts_as_a_death_only_if_it_hung(dat
     with LeaseRenewer(search, ME, "cpu", "0") as renewer, renewer.holding(claim, "trial 0") as held:
         with database.begin() as connection:
             connection.execute(update(lease_table).values(expires_at=db_now() - 100))
-            assert leases.reap(connection, search.study_id, 0.001)[0]["deaths"] == 1
+            assert leases.reap(connection, search.study_id, 0.001)[0].deaths == 1
         if hung:
             until(lambda: held.hung)
             renewer.beat()

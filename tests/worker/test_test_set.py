@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
 
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import TaskError
 from lrsearch.report.summary import summarize
 from lrsearch.spec.study_spec import StudySpec
@@ -98,7 +99,7 @@ def work(study, test_set, stop=None, fuse="off"):
 
 
 def add_runs(study, *seeds, round_="test"):
-    runs = [{"number": 0, "seed": s, "round": round_, "role": "winner"} for s in seeds]
+    runs = [PlannedRun(number=0, seed=s, round=round_, role="winner") for s in seeds]
     with study.database.begin() as connection:
         confirmations.add(connection, study.study_id, runs)
 
@@ -106,7 +107,7 @@ def add_runs(study, *seeds, round_="test"):
 def runs_of(study, round_="test"):
     with study.database.read() as connection:
         found = confirmations.everything(connection, study.study_id)
-    return [run for run in found if run["round"] == round_]
+    return [run for run in found if run.round == round_]
 
 
 def by_hand(study, test_set, seed):
@@ -116,14 +117,14 @@ def by_hand(study, test_set, seed):
     rows, scores = [], []
     while not training.done:
         training.advance(training.next_validation)
-        rows.append(vars(training.validate(with_ema=training.validated == 3)))
+        rows.append(training.validate(with_ema=training.validated == 3))
         with torch.no_grad():
             output = training.model.eval()(INPUTS)
         scores.append(
             {"loss": cross_entropy(output, TARGETS), "accuracy": accuracy(output, TARGETS)}
         )
     best = best_validation(rows, study.spec)
-    return best["validation"], {k: float(v) for k, v in scores[best["validation"] - 1].items()}
+    return best.validation, {k: float(v) for k, v in scores[best.validation - 1].items()}
 
 
 def test_nothing_but_the_test_round_looks_at_the_test_set(database, test_set, tmp_path):
@@ -134,8 +135,8 @@ def test_nothing_but_the_test_round_looks_at_the_test_set(database, test_set, tm
     add_runs(study, 11, 12, round_="choose")
     add_runs(study, 13, round_="report")
     work(study, test_set)
-    assert {run["state"] for run in runs_of(study, "report")} == {"complete"}
-    assert {run["test"] for run in runs_of(study, "choose") + runs_of(study, "report")} == {None}
+    assert {run.state for run in runs_of(study, "report")} == {"complete"}
+    assert {run.test for run in runs_of(study, "choose") + runs_of(study, "report")} == {None}
     assert test_set.looks == 0
 
 
@@ -147,8 +148,8 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     work(study, test_set)
     (run,) = runs_of(study)
     (first, *_) = confirmation.confirmed(study)
-    assert (run["number"], run["state"]) == (first["trial"], "complete")
-    assert first["test"] == run["test"] is not None
+    assert (run.number, run.state) == (first.trial, "complete")
+    assert first.test == run.test is not None
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))
 
 
@@ -162,8 +163,8 @@ def test_a_confirmation_ends_with_the_test_set(database, test_set, tmp_path):
     (run,) = runs_of(study)
     assert len(runs_of(study, "report")) == 2
     first = summarize(study)["confirmed"][0]
-    assert (first["trial"], first["test"]) == (run["number"], run["test"])
-    assert run["test"].keys() == {"loss", "accuracy", "entropy"}
+    assert (first["trial"], first["test"]) == (run.number, run.test)
+    assert run.test.keys() == {"loss", "accuracy", "entropy"}
 
 
 def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, tmp_path):
@@ -175,8 +176,8 @@ def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, t
     loaded = LoadedTask(reference="live:task", source=Path(), target=task, code={})
     Worker(study, loaded, CPU, Stop(), fuse="off").run()
     (run,) = runs_of(study, "report")
-    assert run["value"] is not None
-    assert run["metrics"]["accuracy"] is None
+    assert run.value is not None
+    assert run.metrics["accuracy"] is None
     assert summarize(study)["confirmed"][0]["metrics"].keys() == {"entropy"}
 
 
@@ -193,11 +194,11 @@ def test_a_run_keeps_the_test_scores_of_its_best_validation(
     work(study, test_set, fuse=fuse)
     looks = test_set.looks
     for run in runs_of(study):
-        best, expected = by_hand(study, test_set, run["seed"])
-        assert run["state"] == "complete"
-        assert run["test"].keys() == run["metrics"].keys() | {"loss"}
+        best, expected = by_hand(study, test_set, run.seed)
+        assert run.state == "complete"
+        assert run.test.keys() == run.metrics.keys() | {"loss"}
         for name, value in expected.items():
-            assert run["test"][name] == pytest.approx(value, rel=1e-5)
+            assert run.test[name] == pytest.approx(value, rel=1e-5)
     once = len(INPUTS)
     if objective is FALLING:
         assert (best, looks) == (1, 2 * once)
@@ -213,12 +214,12 @@ def test_the_scores_survive_a_worker(database, test_set, tmp_path):
     stop = Stop()
     test_set.then = lambda: setattr(stop, "signalled", True)
     work(study, test_set, stop)
-    assert [run["state"] for run in runs_of(study)] == ["running"]
+    assert [run.state for run in runs_of(study)] == ["running"]
     work(study, test_set)
     (run,) = runs_of(study)
     _, expected = by_hand(study, test_set, 31)
-    assert (run["attempt"], test_set.looks) == (2, len(INPUTS))
-    assert run["test"]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert (run.attempt, test_set.looks) == (2, len(INPUTS))
+    assert run.test["loss"] == pytest.approx(expected["loss"], rel=1e-5)
 
 
 def test_a_test_set_that_fails_fails_the_run_alone(database, test_set, tmp_path):
@@ -233,8 +234,8 @@ def test_a_test_set_that_fails_fails_the_run_alone(database, test_set, tmp_path)
     add_runs(study, 42, round_="report")
     work(study, test_set, fuse=2)
     (tested,), (reported,) = runs_of(study), runs_of(study, "report")
-    assert (tested["state"], reported["state"]) == ("failed", "complete")
-    assert "the disk with the test set is gone" in tested["reason"]
+    assert (tested.state, reported.state) == ("failed", "complete")
+    assert "the disk with the test set is gone" in tested.reason
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,14 @@ def rows_of(search):
 
 
 def states(search):
-    return Counter(row["state"] for row in rows_of(search))
+    return Counter(row.state for row in rows_of(search))
 
 
 def steps_saved(search):
     """The step of each running trial's newest checkpoint."""
     with search.database.read() as connection:
-        newest = [saved.newest_first(connection, "trial", row["id"]) for row in rows_of(search)]
-    return [kept[0]["step"] for kept in newest if kept]
+        newest = [saved.newest_first(connection, "trial", row.id) for row in rows_of(search)]
+    return [kept[0].step for kept in newest if kept]
 
 
 def holders(search):
@@ -126,7 +126,7 @@ def test_trials_trained_together_give_what_each_alone_gives(study, engines):
     assert steps_saved(together) == [9, 9, 9]
     work(together, 4)
     assert_exact(together, total=8)
-    assert [row["attempt"] for row in rows_of(together)] == [2] * 3 + [1] * 5
+    assert [row.attempt for row in rows_of(together)] == [2] * 3 + [1] * 5
     # The fourth is new, and waits for the end of the epoch; others come where some have ended.
     assert engines[1].joined[:5] == [[], [9], [9, 9], [9, 9, 9], [12, 12, 12]]
     assert engines[1].joined[5:] == [[12], [12, 0], [12, 0, 0], [12, 12, 12]]
@@ -156,7 +156,7 @@ def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(st
     Worker(together, calm_task(), CPU, Stop(), fuse=3).run()
     Worker(alone, calm_task(), CPU, Stop(), fuse="off").run()
     assert_exact(together, total=8)
-    assert [row["attempt"] for row in rows_of(together)] == [2] * 3 + [1] * 5
+    assert [row.attempt for row in rows_of(together)] == [2] * 3 + [1] * 5
     ours, theirs = what_came_out(together), what_came_out(alone)
     for name in ("lr", "train_loss", "val_loss"):
         expected = [row[name] for row in theirs["curves"]]
@@ -181,7 +181,7 @@ def test_the_last_of_a_cohort_go_on_alone_where_that_is_faster(study, engines, c
     caplog.set_level("INFO", logger="lrsearch")
     assert trainer.train(next_trial)
     assert engines[0].joined == [[], [0], [6]]
-    line = "the last of a cohort go on one by one, equal to rounding: trial 2"
+    line = "the last trials of a cohort train one at a time, equal to rounding: trial 2"
     assert [message for message in caplog.messages if "rounding" in message] == [line]
     assert states(together) == {"diverged": 1, "complete": 2}
     work(alone, 1)
@@ -197,7 +197,7 @@ def test_a_trial_that_does_not_fit_is_trained_alone_right_after(study, engines):
     # It is tried where an epoch ends, once; then it waits for the end, and nobody else is asked.
     assert [engine.joined for engine in engines[2:]] == [[[], [12], [18]], [[]]]
     assert states(search) == {"complete": 3}
-    assert [row["attempt"] for row in rows_of(search)] == [3, 2, 1]
+    assert [row.attempt for row in rows_of(search)] == [3, 2, 1]
 
 
 def test_params_that_differ_do_not_train_together(study, engines):
@@ -229,10 +229,10 @@ def test_one_that_is_stopped_or_lost_leaves_the_others_alone(study, engines, cap
     trainer.context = replace(trainer.context, stop=meanwhile)
     trainer.train(next_trial)
     first, second, *others = rows_of(search)
-    assert (first["state"], first["reason"]) == ("pruned", "stopped by lrsearch trial stop")
-    assert (second["state"], second["worker"], second["attempt"]) == ("running", "thief:1:1", 2)
-    assert [row["state"] for row in others] == ["complete"] * 2
-    assert caplog.messages == ["trial 1 was taken over: its lease had ended; dropped"]
+    assert (first.state, first.reason) == ("pruned", "stopped by lrsearch trial stop")
+    assert (second.state, second.worker, second.attempt) == ("running", "thief:1:1", 2)
+    assert [row.state for row in others] == ["complete"] * 2
+    assert caplog.messages == ["trial 1 was taken over: its lease had ended; this worker drops it"]
     assert trainer.context.renewer._held == ()
 
 
@@ -242,13 +242,13 @@ def test_where_it_may_be_anyones_fault_each_goes_on_alone(study, engines, caplog
     work(search, 3, raising_loss)
     assert states(search) == {"complete": 3, "failed": 1}
     first, second, guilty, last = rows_of(search)
-    assert guilty["reason"] == "ValueError: the output is huge"
-    assert [row["attempt"] for row in (first, second, guilty, last)] == [2, 2, 2, 1]
+    assert guilty.reason == "ValueError: the output is huge"
+    assert [row.attempt for row in (first, second, guilty, last)] == [2, 2, 2, 1]
     assert [engine.joined for engine in engines] == [[[], [0], [0, 0]]]
     (line,) = caplog.messages
-    assert line.startswith("training together failed (ValueError: the output is huge)")
+    assert line.startswith("training several trials at once failed (ValueError: ")
     work(alone, 1)
-    assert [row["value"] for row in rows_of(alone)] == [first["value"], second["value"]]
+    assert [row.value for row in rows_of(alone)] == [first.value, second.value]
 
 
 def be_killed(url):
@@ -265,10 +265,10 @@ def test_what_kills_its_worker_ends_alone(study, engines, prepared_url):
     assert [finish(in_process(be_killed, prepared_url)) for _ in range(3)] == [[9]] * 3
     work(search, 3, killing_loss)
     rows = rows_of(search)
-    assert [row["state"] for row in rows] == ["complete", "failed", "complete"]
-    assert "died three times" in rows[1]["reason"]
+    assert [row.state for row in rows] == ["complete", "failed", "complete"]
+    assert "died three times" in rows[1].reason
     # The third death was its alone.
-    assert [row["deaths"] for row in rows] == [2, 3, 2]
+    assert [row.deaths for row in rows] == [2, 3, 2]
 
 
 # Checkpoints

@@ -6,18 +6,14 @@ from itertools import pairwise
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from lrsearch.report.model import Confirmed
+from lrsearch.confirmation.confirmed import Confirmed
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.plots.plots import BLUE, GREY, ORANGE, draw_legend
-
-
-def drawable(entries: Sequence[Confirmed]) -> bool:
-    """Whether there is anything to see: somebody has several seeds."""
-    return any(len(entry.seeds) > 1 for entry in entries)
 
 
 def plot_seeds(entries: Sequence[Confirmed], ax: Axes, *, metric: str, direction: str) -> None:
     """A column for each recipe; lines join the runs of one seed, bars are the 95 % intervals."""
-    scores = [dict(zip(entry.seeds, entry.values, strict=True)) for entry in entries]
+    scores = [entry.scores for entry in entries]
     for at, (left, right) in enumerate(pairwise(scores)):
         for seed in left.keys() & right.keys():
             ax.plot([at, at + 1], [left[seed], right[seed]], color=GREY, lw=1, alpha=0.6, zorder=1)
@@ -43,5 +39,5 @@ def plot_seeds(entries: Sequence[Confirmed], ax: Axes, *, metric: str, direction
 
 def _name(entry: Confirmed, place: int) -> str:
     role = "recommended" if place == 0 else entry.role
-    optimizer = entry.recipe.optimizer
-    return f"trial {entry.trial} ({role})\n{optimizer['name']} lr {optimizer['lr']:.3g}"
+    recipe = Recipe.from_dict(entry.recipe)
+    return f"trial {entry.trial} ({role})\n{recipe.optimizer_name} lr {recipe.lr:.3g}"

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from lrsearch.report import lr_sequences
-from lrsearch.report.model import Curve, History, LrPoint
+from lrsearch.report.plots import lr_sequences
+from lrsearch.report.plots.series import Curve, History, LrPoint
 
 BLUE, ORANGE, GREEN, PINK, SKY, RED = (
     "#0072B2",

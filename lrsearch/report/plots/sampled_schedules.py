@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report import lr_sequences
-from lrsearch.report.plots.figures import DOTS_PER_INCH, THEMES
+from lrsearch.report.plots import lr_sequences
+from lrsearch.report.plots.figures import DOTS_PER_INCH, STYLE
 from lrsearch.report.plots.plots import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES, short_name
 
 
@@ -44,11 +44,11 @@ def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
 
 def _styles(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
     """A colour for each optimizer; lines of one colour differ in their style."""
-    names = list(dict.fromkeys(recipe.optimizer["name"] for recipe in recipes))
+    names = list(dict.fromkeys(recipe.optimizer_name for recipe in recipes))
     seen = dict.fromkeys(TRIAL_COLOURS, 0)
     styles = []
     for recipe in recipes:
-        colour = TRIAL_COLOURS[names.index(recipe.optimizer["name"]) % len(TRIAL_COLOURS)]
+        colour = TRIAL_COLOURS[names.index(recipe.optimizer_name) % len(TRIAL_COLOURS)]
         style = TRIAL_STYLES[seen[colour] % len(TRIAL_STYLES)]
         styles.append({"color": colour, "ls": style, "lw": 1.6})
         seen[colour] += 1
@@ -71,16 +71,16 @@ def _draw(
 
 
 def _label(recipe: Recipe) -> str:
-    schedule = recipe.schedule["name"]
+    schedule = recipe.schedule_name
     warmup = f", warm-up {100 * recipe.warmup:.3g} %" if recipe.warmup else ""
     until = ", if the loss only falls" if SCHEDULES[schedule].needs_metric else ""
-    optimizer = f"{short_name(recipe.optimizer['name'])} {recipe.optimizer['lr']:.2g}"
+    optimizer = f"{short_name(recipe.optimizer_name)} {recipe.lr:.2g}"
     return f"{optimizer} · {schedule}{warmup}{until}"
 
 
 def save_preview(recipes: Sequence[Recipe], steps_per_epoch: int, path: Path) -> None:
     """Write the picture. Raises SpecError for a name or place that cannot hold one."""
-    with matplotlib.rc_context(THEMES["light"]):
+    with matplotlib.rc_context(STYLE):
         figure = preview_figure(recipes, steps_per_epoch)
         try:
             figure.savefig(path, dpi=DOTS_PER_INCH)

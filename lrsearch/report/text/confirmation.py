@@ -1,51 +1,63 @@
-"""What a confirmation says of the recommended recipe, in sentences."""
+"""What a confirmation says of the recommended recipe, a sentence each."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+from lrsearch.confirmation.confirmed import Confirmed, Optimism, RunnerUp
+from lrsearch.confirmation.runs import REPORT
+from lrsearch.report.text.format import number, signed
+from lrsearch.spec.parts import Objective
 
 
-def sentences(first: Mapping[str, Any]) -> list[str]:
-    """Why it is recommended, who is tied with it, what the search promised, and its test score."""
-    return list(_sentences(first))
-
-
-def _sentences(first: Mapping[str, Any]) -> Iterator[str]:
-    if first.get("why"):
-        yield f"Recommended: {first['why']}."
-    if first.get("runner_up"):
-        yield _compared(first["runner_up"])
-    optimism = first.get("optimism")
-    if optimism is not None and optimism["percent"] is not None:
-        percent = optimism["percent"]
-        size, word = f"{abs(percent):.0f} %", "better" if percent > 0 else "worse"
-        by = "within 1 % of" if size == "0 %" else f"{size} {word} than"
-        yield f"Its value in the search, {optimism['search']:.4g}, was {by} the mean of these runs."
-    if first.get("basin"):
+def sentences(first: Confirmed, objective: Objective) -> Iterator[str]:
+    """Why it is recommended, how it compares, how sure its learning rate is, and its test score."""
+    reasons = first.reasons
+    if reasons is None:
+        return
+    yield f"Recommended: {reasons.why}."
+    if reasons.runner_up is not None:
+        yield _compared(reasons.runner_up, objective)
+    if first.basin:
         yield (
-            f"Over {first['basin']:g} decades of learning rate around it, the best trials do as "
-            f"well to within the noise of seeds."
+            f"Learning rates over {first.basin:g} decades around it do as well, as far as the "
+            f"noise of seeds can tell."
         )
-    if first.get("test"):
-        yield f"On the test set, in one more run: {_scores(first['test'])}."
+    if reasons.test:
+        yield f"On the test set, in one more run: {_scores(reasons.test)}."
 
 
-def _compared(runner_up: Mapping[str, Any]) -> str:
-    found = runner_up["difference"]
-    seeds = "fresh seeds" if runner_up["round"] == "report" else "seeds that chose"
-    text = f"Runner-up, trial {runner_up['trial']}: "
+def promised(optimism: Optimism | None) -> str:
+    """How the value of the search compares with the mean: the end of a sentence, or nothing."""
+    if optimism is None or optimism.percent is None:
+        return ""
+    size = f"{abs(optimism.percent):.0f}"
+    if size == "0":
+        return ", within 1 % of this mean"
+    return f", {size} % {'better' if optimism.percent > 0 else 'worse'} than this mean"
+
+
+def _compared(runner_up: RunnerUp, objective: Objective) -> str:
+    name = f"The runner-up, trial {runner_up.trial},"
+    found = runner_up.difference
     if found is None:
-        return f"{text}no seed in common."
-    text += f"{found['mean']:+.3g}"
-    if found["ci95"] is not None:
-        low, high = found["ci95"]
-        text += f" (95 % CI {low:+.3g} .. {high:+.3g})"
-    if found["p"] is not None:
-        text += f", Wilcoxon p = {found['p']:.2g}"
-    verdict = "tied" if runner_up["tied"] else "told apart"
-    return f"{text} on {found['n']} {seeds}; {verdict}."
+        return f"{name} has no seed in common with it."
+    seeds = "fresh seeds" if runner_up.round == REPORT else "seeds that chose"
+    parts = []
+    if found.ci95 is not None:
+        parts.append(f"95 % interval {' to '.join(signed(end) for end in found.ci95)}")
+    if found.p is not None:
+        parts.append(f"Wilcoxon p = {found.p:.2g}")
+    within = f" ({'; '.join(parts)})" if parts else ""
+    by = f"{objective.metric} {signed(found.mean)}{within} on {found.n} {seeds}"
+    if runner_up.tied:
+        return f"{name} is tied with it, its seeds do not tell the two apart: {by}."
+    verdict = "worse" if objective.loss(found.mean) > 0 else "better"
+    return f"{name} is {verdict}: {by}."
 
 
-def _scores(test: Mapping[str, Any]) -> str:
-    flat = {**test, **test["metrics"]} if isinstance(test.get("metrics"), Mapping) else test
-    numbers = {name: value for name, value in flat.items() if isinstance(value, int | float)}
-    return ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+def _scores(test: Mapping[str, float | None]) -> str:
+    """`loss 0.31, accuracy 0.97`; metrics may stand in a mapping of their own."""
+    flat: dict[str, float] = {}
+    for name, value in test.items():
+        known = value.items() if isinstance(value, Mapping) else [(name, value)]
+        flat |= {key: each for key, each in known if isinstance(each, int | float)}
+    return ", ".join(f"{name} {number(value)}" for name, value in flat.items())

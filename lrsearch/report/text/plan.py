@@ -1,10 +1,10 @@
 """The plan before a study: what it will cost, in words and as JSON."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from lrsearch.advice.cost import CostPlan
-from lrsearch.report.text.format import number, rough_duration
+from lrsearch.plain_data import Document
+from lrsearch.report.text.format import amount, duration
 from lrsearch.spec.study_spec import StudySpec
 
 
@@ -15,7 +15,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     if plan.trials is None and plan.expected_trials is not None:
         trials = f"about {plan.expected_trials} trials"
     lines = [
-        f"study {spec.name}: {trials} of {number(plan.horizon)} epochs over "
+        f"study {spec.name}: {trials} of {amount(plan.horizon)} epochs over "
         f"{', '.join(space.optimizers)} x {', '.join(space.schedules)}",
         f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
         f"{_epochs(plan.confirm)} of confirmation, {_range_test(plan)}",
@@ -27,7 +27,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     if seconds_per_epoch is not None:
         line = f"time: {seconds_per_epoch:.3g} s an epoch on one worker"
         if plan.total is not None:
-            line += f", at most {rough_duration(plan.total * seconds_per_epoch)} of training in all"
+            line += f", at most {duration(plan.total * seconds_per_epoch)} of training in all"
         lines.append(line)
     return "\n".join(lines)
 
@@ -40,10 +40,12 @@ def _range_test(plan: CostPlan) -> str:
 
 def plan_json(
     spec: StudySpec, plan: CostPlan, warnings: Sequence[str], seconds_per_epoch: float | None
-) -> dict[str, Any]:
+) -> Document:
     """The plan for machines; None is unknown or unbounded."""
     total = plan.total
-    timed = seconds_per_epoch is not None and total is not None
+    hours = None
+    if seconds_per_epoch is not None and total is not None:
+        hours = total * seconds_per_epoch / 3600
     return {
         "name": spec.name,
         "trials": plan.trials,
@@ -55,10 +57,10 @@ def plan_json(
             "total": total,
         },
         "seconds_per_epoch": seconds_per_epoch,
-        "hours": total * seconds_per_epoch / 3600 if timed else None,  # type: ignore[operator]
+        "hours": hours,
         "warnings": list(warnings),
     }
 
 
 def _epochs(value: float | None) -> str:
-    return "any number of epochs" if value is None else f"{number(value)} epochs"
+    return "any number of epochs" if value is None else f"{amount(value)} epochs"

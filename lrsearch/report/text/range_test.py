@@ -1,31 +1,55 @@
-"""What people read and see of LR range tests."""
+"""What people read of LR range tests."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from lrsearch.range_test.analysis import RangeTest
-from lrsearch.report.model import RangeRow
-from lrsearch.report.text import page
+from lrsearch.range_test.analysis import RangeTest, Spread
+from lrsearch.report.rows import OptimizerRangeTest
+from lrsearch.report.text.format import EMPTY, learning_rate, number
+from lrsearch.report.text.grid import Grid
+
+COLUMNS = ("optimizer", "window", "edge", "lowest / 10", "valley", "steepest", "seeds")
 
 
 def range_test_text(results: Sequence[RangeTest]) -> str:
     """`lrsearch range-test` for people: a row for each optimizer, in lr of torch's units."""
-    grid = page.range_tests(
-        [
-            RangeRow(optimizer=result.name, state="complete", reason=result.reason, result=result)
-            for result in results
-        ]
-    )
-    cells = [grid.columns, *grid.rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(grid.columns))]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
-    return "\n".join(lines)
+    grid = Grid(columns=COLUMNS, rows=tuple(_row(r.name, r, f"none: {r.reason}") for r in results))
+    return grid.text()
 
 
-def window_line(test: Mapping[str, Any]) -> str:
-    """A range test of a study, as `summarize` tells it."""
-    name = f"range test of {test['optimizer']}"
-    if test["window"] is not None:
-        low, high = test["window"]
-        return f"{name}: lr {low:.3g} to {high:.3g}"
-    return f"{name}: no window, {test['reason'] or test['state']}"
+def range_test_table(tests: Sequence[OptimizerRangeTest]) -> Grid:
+    """Of each optimizer the window, and what was read from its ramps."""
+    rows = tuple(_row(test.optimizer, test.parsed, _no_window(test)) for test in tests)
+    return Grid(columns=COLUMNS, rows=rows)
+
+
+def window_line(test: OptimizerRangeTest) -> str:
+    """A range test of a study in one line."""
+    name = f"range test of {test.optimizer}"
+    window = None if test.parsed is None else test.parsed.window
+    if window is not None:
+        low, high = (learning_rate(lr) for lr in window)
+        return f"{name}: lr {low} to {high}"
+    return f"{name}: no window, {test.reason or test.state}"
+
+
+def _row(optimizer: str, result: RangeTest | None, no_window: str) -> tuple[str, ...]:
+    if result is None:
+        return (optimizer, no_window, *[EMPTY] * 5)
+    window = " to ".join(number(lr, 2) for lr in result.window or ())
+    readings = (result.edge, result.min_over_10, result.valley, result.steepest)
+    seeds = str(len(result.ramps))
+    return (optimizer, window or no_window, *(_spread(each) for each in readings), seeds)
+
+
+def _no_window(test: OptimizerRangeTest) -> str:
+    return f"none: {test.reason}" if test.reason else test.state
+
+
+def _spread(spread: Spread | None) -> str:
+    """`0.05 (0.04 to 0.07)`: the median, and the lowest and highest seed."""
+    if spread is None:
+        return EMPTY
+    middle = number(spread.median, 2)
+    if spread.low == spread.high:
+        return middle
+    return f"{middle} ({number(spread.low, 2)} to {number(spread.high, 2)})"

@@ -1,78 +1,74 @@
-"""A study's review in words: lines that the answer and the report share."""
+"""A study's review in sentences, which the answer and the page share."""
 
-from collections.abc import Mapping
-from typing import Any
+from lrsearch.advice.lr_edges import RangeEdge, StabilityEdge
+from lrsearch.report.review import Advice, Audit, Warned
+from lrsearch.report.text.format import counted, learning_rate, number, percent
+from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
 
 
-def audit_line(audit: Mapping[str, Any]) -> str | None:
+def audit_line(audit: Audit) -> str | None:
     """How often pruning erred; None if no trial was audited."""
-    if not audit["audited"]:
+    found = audit.overall
+    if not found.audited:
         return None
-    pool = f" (in {audit['studies']} studies of the project)" if audit["studies"] > 1 else ""
-    trials = "1 trial" if audit["audited"] == 1 else f"{audit['audited']} trials"
-    stopped = f"Audit: of {trials} that pruning would have stopped{pool}"
-    if audit["share"] is None:
-        return (
-            f"{stopped}, {audit['false']} ended among the best 5 %: too few to tell how often "
-            f"pruning errs, {audit['least']} are needed."
-        )
-    return f"{stopped}, {audit['false']} ended among the best 5 %: {share_text(audit)}."
+    pool = f", in {audit.studies} studies of the project," if audit.studies > 1 else ""
+    text = (
+        f"Audit: {counted(found.audited, 'trial')}{pool} went on to the end although pruning would "
+        f"have stopped {'it' if found.audited == 1 else 'them'}. "
+        f"{found.false} ended among the best 5 %"
+    )
+    if found.share is None:
+        return f"{text}; at least {LEAST_AUDITED} are needed to tell how often pruning errs."
+    return f"{text}: pruning errs in {share_text(found)}."
 
 
-def share_text(rate: Mapping[str, Any]) -> str:
-    """`8 % (95 %: 0 to 38 %)`."""
-    low, high = rate["ci95"]
-    return f"{_percent(rate['share'])} % (95 %: {_percent(low)} to {_percent(high)} %)"
+def share_text(rate: Rate) -> str:
+    """`8.3 % (95 % interval 0 to 38 %)`; of too few trials nothing is said."""
+    if rate.share is None or rate.ci95 is None:
+        return ""
+    low, high = (percent(end) for end in rate.ci95)
+    return f"{percent(rate.share)} % (95 % interval {low} to {high} %)"
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g}" if share < 0.995 else "100"
-
-
-def gain_line(advice: Mapping[str, Any], metric: str) -> str | None:
+def gain_line(advice: Advice, metric: str) -> str | None:
     """What twice the trials would gain, against the noise of a seed; None if nothing is known."""
-    gain, noise = advice["gain"], advice["seed_sd"]
+    gain, noise = advice.gain, advice.seed_sd
     if gain is None:
         return None
-    expected, high = gain["expected"], gain["ci95"][1]
     line = (
-        f"Twice the trials would be expected to gain {expected:.2g} in {metric} "
-        f"(95 %: 0 to {high:.2g})"
+        f"Twice as many trials are expected to improve {metric} by {number(gain.expected, 2)} "
+        f"(95 % interval 0 to {number(gain.high, 2)})"
     )
     if not noise:  # unknown, or all seeds gave the same
         return line + "."
-    than = "less" if expected < noise else "more"
-    return line + f", {than} than the noise of a seed (standard deviation {noise:.2g})."
+    than = "less" if gain.expected < noise else "more"
+    return f"{line}, {than} than the noise of a seed (standard deviation {number(noise, 2)})."
 
 
-def warning_lines(advice: Mapping[str, Any]) -> list[str]:
+def warning_lines(advice: Advice) -> list[str]:
     """Where the answer lies at an edge, what that means and what to do."""
-    return [_LINES[warning["kind"]](warning) for warning in advice["warnings"]]
+    return [_warning(warned, warned.edge) for warned in advice.warnings]
 
 
-def _range_line(warning: Mapping[str, Any]) -> str:
-    place, edge = ("lower", "low") if warning["side"] == "low" else ("upper", "high")
-    better = "below" if edge == "low" else "above"
+def _warning(warned: Warned, edge: RangeEdge | StabilityEdge) -> str:
+    name = f"lr {learning_rate(warned.lr)} of {warned.optimizer}"
+    if isinstance(edge, RangeEdge):
+        end, beyond = ("lower", "below") if edge.side == "low" else ("upper", "above")
+        return (
+            f"{name} lies at the {end} end of the range that was searched, "
+            f"{number(edge.edge, 2)}. A better lr may lie {beyond} it. To search there, write this "
+            f"under space.optimizers of the study file and run `lrsearch study extend`: {edge.line}"
+        )
+    where = "the loss of the range test climbs"
+    if edge.diverged:
+        where = f"{counted(edge.diverged, 'trial')} diverged"
     return (
-        f"lr {warning['lr']:.3g} of {warning['optimizer']} is at the {place} end of the range that "
-        f"was searched ({warning['edge']:.2g}); a better one may lie {better}. To go on there "
-        f"(lrsearch study extend), under space.optimizers of the study file: {warning['line']}"
+        f"{name} is near the edge of stability: from {number(edge.edge, 2)} on {where}. With "
+        f"another seed or more steps it may diverge. A lower lr, warm-up or clip_norm is safer."
     )
 
 
-def _stability_line(warning: Mapping[str, Any]) -> str:
-    where = "the range test's loss climbs"
-    if warning["diverged"]:
-        where = f"{_trials(warning['diverged'])} diverged"
-    return (
-        f"lr {warning['lr']:.3g} of {warning['optimizer']} is near the edge of stability: from "
-        f"{warning['edge']:.2g} on {where}. Another seed or more steps may diverge; a lower lr, "
-        f"warm-up or clip_norm is safer."
-    )
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
-
-
-_LINES = {"range": _range_line, "stability": _stability_line}
+def review_lines(advice: Advice, audit: Audit, metric: str) -> list[str]:
+    """What more trials would gain, and how often pruning erred, as far as that is known."""
+    lines = (gain_line(advice, metric), audit_line(audit))
+    return [line for line in lines if line is not None]

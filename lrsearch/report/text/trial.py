@@ -1,34 +1,28 @@
 """One trial in words, as `lrsearch trial show` prints it."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.trial.states import TrialState
+from lrsearch.report.one_trial import TrialDetails
+from lrsearch.report.text.format import amount, counted, duration, number
 
 
-def details_text(study: str, trial: Mapping[str, Any]) -> str:
-    """The same for people."""
-    recipe = trial["recipe"]
+def details_text(study: str, found: TrialDetails) -> str:
+    """State, recipe, scores, worker and checkpoints."""
+    trial, last = found.trial, found.last
+    reason = f" ({trial.reason})" if trial.reason else ""
+    loss = None if last is None else last.val_loss
     lines = [
-        f"trial {trial['trial']} of {study}: {trial['state']}"
-        + (f" ({trial['reason']})" if trial["reason"] else ""),
-        f"  {Recipe.from_dict(recipe).title()}" if recipe else "  no recipe yet",
-        f"  value {_number(trial['value'])}, last validation loss {_number(trial['val_loss'])}",
-        f"  {trial['epochs']:g} epochs, {trial['validations']} validations, "
-        f"attempt {trial['attempts']}",
+        f"trial {trial.number} of {study}: {trial.state}{reason}",
+        "  no recipe yet" if trial.parsed is None else f"  {trial.parsed.title()}",
+        f"  value {number(trial.value)}, last validation loss {number(loss)}",
+        f"  {amount(found.epochs)} epochs, {counted(len(found.curve), 'validation')}, "
+        f"attempt {trial.attempt}",
     ]
-    if trial["deaths"]:
-        lines.append(f"  lost with its worker {trial['deaths']} times since its last checkpoint")
-    if trial["worker"]:
-        left = trial["lease_left"]
-        lines.append(f"  worker {trial['worker']}" + (f", lease for {left:.0f} s" if left else ""))
-    elif trial["state"] == TrialState.RUNNING:
-        lines.append("  no worker holds it; the next free one goes on with it")
-    for item in trial["checkpoints"]:
-        lines.append(f"  checkpoint at step {item['step']}, {item['bytes'] / 1e6:.1f} MB")
+    if trial.deaths:
+        lines.append(f"  {counted(trial.deaths, 'worker')} lost with it since its last checkpoint")
+    if trial.worker:
+        left = f", lease ends in {duration(found.lease_left)}" if found.lease_left else ""
+        lines.append(f"  worker {trial.worker}{left}")
+    elif not trial.has_ended:
+        lines.append("  no worker trains it; the next free one takes it over")
+    for item in found.checkpoints:
+        lines.append(f"  checkpoint at step {item.step}, {item.bytes / 1e6:.1f} MB")
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"

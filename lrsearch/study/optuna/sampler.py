@@ -6,12 +6,10 @@ from typing import Any, Literal
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-
-from lrsearch.study.optuna.quick_tpe import best_sampler
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 #: Share of the trials that a window confines; the rest keep the whole range, outside the window, as
 #: insurance against a range test that was wrong.
@@ -21,7 +19,7 @@ INSIDE_SHARE = 0.9
 Windows = Mapping[str, tuple[float, float]]
 
 
-class WindowedTPESampler(best_sampler()):  # type: ignore[misc]  # chosen by Optuna's version
+class WindowedTPESampler(TPESampler):
     """TPE that draws each windowed parameter inside its window nine times of ten, else outside.
 
     Only the draw is confined: the distribution that the study stores stays the whole range, so
@@ -94,8 +92,8 @@ def new_trial(
     """
     storage = _OneNewTrial(history)
     study = optuna.create_study(storage=storage, sampler=sampler, direction=direction)
-    template = create_trial(
-        state=TrialState.RUNNING,
-        system_attrs={} if fixed is None else {"fixed_params": dict(fixed)},
-    )
-    return Trial(study, storage.create_new_trial(study._study_id, template))
+    if fixed is not None:
+        study.enqueue_trial(dict(fixed))
+        return study.ask()
+    study_id = storage.get_study_id_from_name(study.study_name)
+    return Trial(study, storage.create_new_trial(study_id))

@@ -1,11 +1,10 @@
 """Batches for a cohort: one for each place, shared where trials stand at the same epoch."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import PyTree, tree_map
 
 from lrsearch.training.data import Batch, Data, TensorData, epoch_order
 from lrsearch.training.trial_training import TrialTraining
@@ -86,5 +85,5 @@ def _epoch(training: TrialTraining) -> int:
     return training.step // training.plan.steps_per_epoch
 
 
-def _shared(batch: Any, places: int) -> Any:
+def _shared(batch: PyTree, places: int) -> PyTree:
     return tree_map(lambda value: value.expand(places, *value.shape), batch)

@@ -13,62 +13,23 @@ from torch import Tensor
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.training.evaluate import evaluate
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights, Layout
 from lrsearch.training.fused.batches import CohortBatches
+from lrsearch.training.fused.cohort_training import CohortTraining
 from lrsearch.training.fused.joint_optimizer import JointOptimizer, joint_optimizers
 from lrsearch.training.fused.program import Program
 from lrsearch.training.randomness import drew, random_state, set_random_state
+from lrsearch.training.scoring import deployed_weights, score_average
 from lrsearch.training.solo import make_model
 from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.training.validation import Validation, evaluate
+from lrsearch.trial.curve import Validation
 
 #: What trials of one cohort have in common besides the study's own fields.
 COMMON = ("params", "batch_size", "accumulate", "precision", "ema", "weights")
-
-
-class CohortTraining(TrialTraining):
-    """A trial in a place of a cohort."""
-
-    engine = "fused"
-
-    def __init__(self, home: "Cohort", place: int, recipe: Recipe) -> None:
-        plan = plan_of(home.spec, recipe, home.steps_per_epoch)
-        super().__init__(home.task, recipe, plan, home.data[1], home.device)
-        self.home, self.place = home, place
-        self.restart()
-
-    @property
-    def cohort(self) -> int:  # type: ignore[override]
-        """How many places the cohort has."""
-        return self.home.size
-
-    @torch.no_grad()
-    def restart(self) -> None:
-        program = self.home.program
-        torch.manual_seed(self.recipe.seed)
-        model = make_model(self.task, self.device)
-        self.begin(model, program.flat_weights.put(self.place, model), flat=True)
-        if self.ema is not None:
-            for stacked, value in zip(program.averages, self.ema.average, strict=True):
-                stacked[self.place].copy_(value)
-        self.bind(program)
-        self.loss_sum.zero_()
-
-    def bind(self, program: Program) -> None:
-        """Let loss and average be those of its place."""
-        self.loss_sum = program.loss_sums[self.place]
-        if self.ema is not None:
-            self.ema.average = [stacked[self.place] for stacked in program.averages]
-
-    def change(self, program: Program, place: int) -> None:
-        """Go on in a place of another program, which holds the same numbers."""
-        self.place = place
-        program.flat_weights.bind(place, self.model)
-        self.move(program.flat_weights.row(place))
-        self.bind(program)
 
 
 class Cohort:
@@ -142,7 +103,7 @@ class Cohort:
         return not self.lock_step or not any(training.step for training in self.trainings)
 
     def _moment(self, training: TrialTraining) -> int:
-        """What all slots have in common."""
+        """What all places have in common: the step in lock-step, else the position in the epoch."""
         return training.step if self.lock_step else training.position
 
     def admit(self, recipe: Recipe) -> CohortTraining:
@@ -150,7 +111,10 @@ class Cohort:
         place = self._places.index(None)
         others = random_state(self.device) if self.trainings else None
         try:
-            training = CohortTraining(self, place, recipe)
+            plan = plan_of(self.spec, recipe, self.steps_per_epoch)
+            training = CohortTraining(
+                self.task, recipe, plan, self.data[1], program=self.program, place=place
+            )
         except BaseException:
             self._back_to(others)
             raise
@@ -195,7 +159,7 @@ class Cohort:
         self.program = self.program.taken([training.place for training in trainings], size)
         self.size, self._places = size, [*trainings, *[None] * (size - len(trainings))]
         for place, training in enumerate(trainings):
-            training.change(self.program, place)
+            training.move_to(self.program, place)
         self._changed()
 
     # Training.
@@ -237,11 +201,11 @@ class Cohort:
             program.average(trainings[0].ema.weight)
         for loss in losses:
             program.loss_sums += loss
-        if any(training.looks() for training in trainings):
+        if any(training.is_check_due() for training in trainings):
             totals = program.loss_sums.tolist()
             for training in trainings:
-                if training.looks():
-                    training.look(totals[training.place])
+                if training.is_check_due():
+                    training.check_losses(totals[training.place])
         trainings[0].beat()
 
     def _update(self, trainings: Sequence[CohortTraining]) -> None:
@@ -251,7 +215,7 @@ class Cohort:
         together = {id(training) for joint in self._steppers for training in joint.trainings}
         for training in trainings:
             if id(training) in together:
-                training.prepare()
+                training.prepare_gradients()
             else:
                 training.update()
         for joint in self._steppers:
@@ -287,7 +251,7 @@ class Cohort:
         places = [training.place for training in trainings if isinstance(training, CohortTraining)]
         with ExitStack() as stack:
             for training in trainings:
-                stack.enter_context(training.averaged())
+                stack.enter_context(deployed_weights(training))
             scores = evaluate(
                 self.task,
                 self.data[1],
@@ -297,8 +261,8 @@ class Cohort:
             )
         self._charge(trainings, started)
         # Averages one by one: at a rung there are few, and not the same ones each time.
-        averages = [training.average_scores(with_ema=with_ema(training)) for training in trainings]
+        averages = [score_average(training, with_ema=with_ema(training)) for training in trainings]
         return [
-            training.conclude(score, average)
+            training.conclude_validation(score, average)
             for training, score, average in zip(trainings, scores, averages, strict=True)
         ]

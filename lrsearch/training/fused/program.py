@@ -3,20 +3,19 @@
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import PyTree, tree_map
 
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch
 from lrsearch.training.failures import CohortError, out_of_memory
 from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.fused.stacked import Part, Stacked, rows_of
+from lrsearch.training.precision import widest_float
 from lrsearch.training.randomness import random_state, set_random_state
 from lrsearch.training.recorded_step import Recordings
-from lrsearch.training.trial_training import wide
 
 log = logging.getLogger("lrsearch")
 
@@ -42,7 +41,9 @@ class Program:
         self.device = flat_weights.weights.device
         self.stacked = Stacked(task, base, draws=draws, recordings=recordings)
         #: Sum of each place's losses since its last validation, [K].
-        self.loss_sums = torch.zeros(flat_weights.size, dtype=wide(self.device), device=self.device)
+        self.loss_sums = torch.zeros(
+            flat_weights.size, dtype=widest_float(self.device), device=self.device
+        )
         floats = [name for name, value in base.named_buffers() if value.is_floating_point()]
         #: What is averaged, stacked: weights, then float buffers; and the averages.
         self._live = [flat_weights.weights, *(flat_weights.others[name] for name in floats)]
@@ -68,7 +69,10 @@ class Program:
         return new
 
     def gradients(
-        self, batches: Sequence[Batch], scales: Tensor | None, autocast: AbstractContextManager[Any]
+        self,
+        batches: Sequence[Batch],
+        scales: Tensor | None,
+        autocast: AbstractContextManager[None],
     ) -> list[Tensor]:
         """Each place's part of the loss of a step, [K] for each micro-batch.
 
@@ -98,7 +102,7 @@ class Program:
         self,
         batch: Batch,
         scales: Tensor | None,
-        autocast: AbstractContextManager[Any],
+        autocast: AbstractContextManager[None],
         count: int,
         *,
         first: bool,
@@ -130,7 +134,7 @@ class Program:
         """Step every place's weight average."""
         torch._foreach_lerp_(self.averages, self._live, weight)
 
-    def outputs(self, inputs: Any, places: Sequence[int]) -> list[Any]:
+    def outputs(self, inputs: PyTree, places: Sequence[int]) -> list[PyTree]:
         """What the models in these places give for the same inputs.
 
         Raises CohortError as `gradients` does.

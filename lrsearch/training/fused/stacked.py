@@ -3,17 +3,21 @@
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import PyTree, tree_leaves, tree_map
 
 from lrsearch.task.task import Task
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights
-from lrsearch.training.recorded_step import Recordings, is_static
+from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.static_code import is_static
+
+#: Where a module keeps its parameters or its buffers.
+Store = dict[str, Tensor | None]
 
 
 class Part:
@@ -53,11 +57,11 @@ class Stacked:
     def gradients(
         self,
         part: Part,
-        inputs: Any,
-        targets: Any,
+        inputs: PyTree,
+        targets: PyTree,
         scales: Tensor | None = None,
         *,
-        autocast: AbstractContextManager[Any] | None = None,
+        autocast: AbstractContextManager[None] | None = None,
         count: int = 1,
         add: bool = False,
     ) -> Tensor:
@@ -84,12 +88,12 @@ class Stacked:
     def _losses_and_gradients(
         self,
         names: Sequence[str],
-        autocast: AbstractContextManager[Any],
+        autocast: AbstractContextManager[None],
         count: int,
         weights: list[Tensor],
         others: Mapping[str, Tensor],
-        inputs: Any,
-        targets: Any,
+        inputs: PyTree,
+        targets: PyTree,
         scales: Tensor,
     ) -> tuple[Tensor, list[Tensor]]:
         mapped = vmap(self._loss, randomness=self._randomness)
@@ -104,13 +108,17 @@ class Stacked:
         return losses.detach(), [grad for grad in grads if grad is not None]
 
     def _loss(
-        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any, targets: Any
+        self,
+        weights: Mapping[str, Tensor],
+        others: Mapping[str, Tensor],
+        inputs: PyTree,
+        targets: PyTree,
     ) -> Tensor:
         return self.task.loss(self._output(weights, others, inputs), targets)
 
     def _output(
-        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: Any
-    ) -> Any:
+        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: PyTree
+    ) -> PyTree:
         # As torch.func.functional_call, which looks all names up in each call.
         for values in (weights, others):
             for name, value in values.items():
@@ -119,33 +127,33 @@ class Stacked:
         try:
             return self.base(inputs)
         finally:
-            for store, key, value in self._own:
-                store[key] = value
+            for store, key, own in self._own:
+                store[key] = own
 
-    def outputs(self, part: Part, inputs: Any) -> Any:
+    def outputs(self, part: Part, inputs: PyTree) -> PyTree:
         """The output of each row for the same inputs, stacked."""
         mapped = vmap(self._output, in_dims=(0, 0, None), randomness=self._randomness)
         return mapped(part.weights, part.others, inputs)
 
 
-def _stores(model: nn.Module) -> dict[str, list[tuple[dict[str, Any], str]]]:
+def _stores(model: nn.Module) -> dict[str, list[tuple[Store, str]]]:
     """For each parameter and buffer the dictionaries of modules that hold it, and its key there."""
     names = {id(value): name for name, value in model.named_parameters()}
     names |= {id(value): name for name, value in model.named_buffers()}
-    stores: dict[str, list[tuple[dict[str, Any], str]]] = {name: [] for name in names.values()}
+    stores: dict[str, list[tuple[Store, str]]] = {name: [] for name in names.values()}
     for module in model.modules():
-        for store in (module._parameters, module._buffers):
+        for store in cast("tuple[Store, Store]", (module._parameters, module._buffers)):
             for key, value in store.items():
                 if value is not None:
                     stores[names[id(value)]].append((store, key))
     return stores
 
 
-def rows_of(batch: Any, rows: slice) -> Any:
+def rows_of(batch: PyTree, rows: slice) -> PyTree:
     """Part of a batch that has a leading dimension of places."""
     return tree_map(lambda value: value[rows], batch)
 
 
-def _kinds(batch: Any) -> list[Hashable]:
+def _kinds(batch: PyTree) -> list[Hashable]:
     """Types and shapes in a batch."""
     return [(v.dtype, v.shape) if isinstance(v, Tensor) else v for v in tree_leaves(batch)]

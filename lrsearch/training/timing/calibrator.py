@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
 
 import torch
 
@@ -182,7 +181,7 @@ def _advance(engine: Engine, steps: int) -> None:
 @contextmanager
 def _own_random_stream(device: torch.device) -> Iterator[None]:
     """Leaves torch's random state as it was."""
-    devices: list[Any] = [] if device.type == "cpu" else [device]
+    devices: list[int | torch.device | str] = [] if device.type == "cpu" else [device]
     kind = "cuda" if device.type == "cpu" else device.type
     with torch.random.fork_rng(devices=devices, device_type=kind):
         yield

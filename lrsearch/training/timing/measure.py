@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from lrsearch.fusing import choice as rules
-from lrsearch.fusing.choice import Choice, Extent
+from lrsearch.fusing.choice import Choice, Workload
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.spec.study_spec import StudySpec
@@ -21,19 +21,21 @@ log = logging.getLogger("lrsearch")
 LONG_STEPS, TAME_LR = 1_000_000, 1e-8
 
 
-def measure(spec: StudySpec, cache: TaskCache, recipes: Sequence[Recipe], extent: Extent) -> Choice:
+def measure(
+    spec: StudySpec, cache: TaskCache, recipes: Sequence[Recipe], workload: Workload
+) -> Choice:
     """The engine for so much training; `recipes` stand for what will be trained.
 
     Little is tried before a study that could not pay for it. Raises what the task's code does.
     """
-    if extent.most(0.0) < 2:
+    if workload.most_at_once(0.0) < 2:
         return solo("a quarter of the study's trials is fewer than two for each worker")
-    if extent.steps_left < rules.LEAST_STEPS:
-        return solo(f"{extent.steps_left:.0f} steps are too few to try")
+    if workload.steps_left < rules.LEAST_STEPS:
+        return solo(f"{workload.steps_left:.0f} steps are too few to try")
     tame = [_tame(recipe) for recipe in recipes]
     calibrator = Calibrator(lambda size: _engine(spec, cache, tame[0], size), tame, cache.device)
     step = calibrator.solo_seconds
-    most, seconds = extent.most(step), extent.training(step)
+    most, seconds = workload.most_at_once(step), workload.training_seconds(step)
     budget = rules.calibration_budget(seconds)
     if most < 2 or budget is None:
         return solo(f"{seconds:.2g} s of training are too few to try")

@@ -13,11 +13,10 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import PyTree, tree_leaves, tree_map
 
 from lrsearch.errors import describe
 from lrsearch.recipe.recipe import Recipe
@@ -37,7 +36,8 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-3}
 _OF_ALL_MODULES = frozenset(vars(nn.Module()))
 _SLOW = re.compile(r"batching rule for (\S+?)\.?(?:\s|$)")
 
-
+#: What is compared of an attribute.
+Leaf = int | float | str | Tensor
 #: The second step sees what a model kept of the first outside of its buffers.
 STEPS = 2
 
@@ -142,7 +142,7 @@ def _keeps_no_account(model: nn.Module, batches: Sequence[Batch], device: torch.
         raise _Unfit(f"the model changes its attribute {changed[0]}, which trials would share")
 
 
-def _account(model: nn.Module) -> dict[str, list[Any]]:
+def _account(model: nn.Module) -> dict[str, list[Leaf]]:
     """Copies of the numbers, words and tensors in each attribute of a module, by dotted name."""
     return {
         f"{name}.{key}".removeprefix("."): [
@@ -156,12 +156,12 @@ def _account(model: nn.Module) -> dict[str, list[Any]]:
     }
 
 
-def _equal(some: list[Any], others: list[Any] | None) -> bool:
+def _equal(some: list[Leaf], others: list[Leaf] | None) -> bool:
     """Whether nothing has changed; tensors may come where there was nothing."""
     if not others:
         return all(isinstance(value, Tensor) for value in some)
 
-    def alike(a: Any, b: Any) -> bool:
+    def alike(a: Leaf, b: Leaf) -> bool:
         if isinstance(a, Tensor) and isinstance(b, Tensor):
             return torch.equal(a, b)
         return type(a) is type(b) and bool(a == b)
@@ -211,7 +211,7 @@ class _Trial:
         return [losses, grads, buffers, outputs]
 
     def together(
-        self, *, draws: bool, autocast: AbstractContextManager[Any] | None = None
+        self, *, draws: bool, autocast: AbstractContextManager[None] | None = None
     ) -> list[list[Tensor]]:
         """The same of both at once. Raises _Unfit where that cannot be."""
         layout = Layout.of(self.models[0])
@@ -246,14 +246,14 @@ def _converted(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     return converted
 
 
-def _stack(*values: Any) -> Any:
+def _stack(*values: PyTree) -> PyTree:
     return torch.stack(values) if isinstance(values[0], Tensor) else values[0]
 
 
-def _as(batch: Any, dtype: torch.dtype) -> Any:
+def _as(batch: PyTree, dtype: torch.dtype) -> PyTree:
     """The batch with its floats of this type."""
 
-    def convert(value: Any) -> Any:
+    def convert(value: PyTree) -> PyTree:
         is_float = isinstance(value, Tensor) and value.is_floating_point()
         return value.to(dtype) if is_float else value
 

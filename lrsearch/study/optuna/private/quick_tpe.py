@@ -9,39 +9,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-#: Minor versions of Optuna whose private parts are those that are used here; with any other the
-#: sampler is Optuna's own.
-KNOWN_VERSIONS = ("5.0.",)
+from lrsearch.study.optuna.attributes import CONSTRAINTS
+from lrsearch.study.optuna.sampler import WindowedTPESampler
+from lrsearch.study.optuna.seen_trial import SeenTrial
+
+#: Trials of the study on which the quick sampler is tried: more than TPE draws at random.
+STARTUP = 12
+CHOICES = ("a", "b")
 
 Groups = tuple[list[FrozenTrial], list[FrozenTrial]]
-
-
-class SeenTrial(FrozenTrial):
-    """A trial as a view holds it, with its parameters in the numbers that TPE computes with."""
-
-    def __init__(self, *, violation: float, **fields: Any) -> None:
-        super().__init__(
-            **fields, datetime_start=None, datetime_complete=None, user_attrs={}, system_attrs={}
-        )
-        self.internal: dict[str, float] = {}
-        self._violations = {"diverged": violation} if violation > 0 else {}
-
-    @property
-    def constraints(self) -> dict[str, float]:
-        """What is above 0 alone."""
-        return self._violations
-
-    def add(self, name: str, number: float, distribution: BaseDistribution) -> None:
-        """Add a parameter by its number; the distribution is not copied."""
-        self.internal[name] = number
-        self.distributions[name] = distribution
-        self.params[name] = distribution.to_external_repr(number)
 
 
 class QuickTPESampler(TPESampler):
@@ -109,7 +91,40 @@ def common_space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
     return space
 
 
-def best_sampler() -> type[TPESampler]:
-    """The quick one where it is known to draw as Optuna's own does."""
-    known = optuna.__version__.startswith(KNOWN_VERSIONS)
-    return QuickTPESampler if known else TPESampler
+class QuickWindowedTPESampler(WindowedTPESampler, QuickTPESampler):
+    """`WindowedTPESampler` that draws the quick way."""
+
+
+def draws_alike() -> bool:
+    """Whether the quick sampler draws what Optuna's own draws, tried on a small study."""
+    return all(
+        _drawn(TPESampler(seed=seed)) == _drawn(QuickTPESampler(seed=seed)) for seed in range(3)
+    )
+
+
+def _drawn(sampler: TPESampler) -> tuple[float, str, float]:
+    study = optuna.create_study(sampler=sampler)
+    for number in range(STARTUP):
+        study.add_trial(_ended(number))
+    trial = study.ask()
+    return (
+        trial.suggest_float("x", 1e-3, 1.0, log=True),
+        trial.suggest_categorical("choice", CHOICES),
+        trial.suggest_float("new", 0.0, 1.0),
+    )
+
+
+def _ended(number: int) -> FrozenTrial:
+    """A trial of the small study: complete, pruned or infeasible in turn."""
+    kind = number % 3
+    return create_trial(
+        state=TrialState.COMPLETE if kind == 0 else TrialState.PRUNED,
+        value=1 / (1 + number) if kind == 0 else None,
+        params={"x": 1 / (1 + number), "choice": CHOICES[number % 2]},
+        distributions={
+            "x": FloatDistribution(1e-3, 1.0, log=True),
+            "choice": CategoricalDistribution(CHOICES),
+        },
+        intermediate_values={1: 0.5 + number} if kind == 1 else {},
+        system_attrs={CONSTRAINTS: [2.0 if kind == 2 else 0.0]},
+    )

@@ -1,0 +1,223 @@
+"""Optuna's studies and trials, written into its tables directly."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import (
+    Connection,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    not_,
+    or_,
+    select,
+    update,
+)
+
+from lrsearch.plain_data import Fields
+from lrsearch.storage.rows import insert_or
+from lrsearch.storage.tables import trials
+from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
+from lrsearch.study.optuna.private import tables as t
+from lrsearch.study.optuna.sampler_units import Encoding
+from lrsearch.study.optuna.writer import OptunaEnd
+from lrsearch.trial.states import TrialState
+
+#: A row to insert.
+Values = Mapping[str, object]
+
+
+class TableWriter:
+    """`OptunaWriter` by plain SQL."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def insert_study(self, name: str, direction: str) -> int:
+        query = insert(t.studies).values(study_name=name).returning(t.studies.c.study_id)
+        study_id = int(self._connection.execute(query).scalar_one())
+        values = {
+            "study_id": study_id,
+            "objective": 0,
+            "direction": StudyDirection[direction.upper()],
+        }
+        self._connection.execute(insert(t.directions).values(values))
+        return study_id
+
+    def delete_study(self, study_id: int) -> None:
+        # Optuna's own way takes six statements a trial.
+        mine = select(t.trials.c.trial_id).where(t.trials.c.study_id == study_id)
+        for table in t.BELONGING:
+            of_study = table.c.get("study_id")
+            rows = table.c.trial_id.in_(mine) if of_study is None else of_study == study_id
+            self._connection.execute(delete(table).where(rows))
+
+    def count_trials(self, study_id: int) -> int:
+        query = select(func.count()).select_from(t.trials).where(t.trials.c.study_id == study_id)
+        return int(self._connection.execute(query).scalar_one())
+
+    def insert_trials(self, study_id: int, trials: Sequence[FrozenTrial]) -> list[int]:
+        c = t.trials.c
+        first = self.count_trials(study_id)
+        rows = [
+            {
+                "study_id": study_id,
+                "number": number,
+                "state": trial.state,
+                **t.time_columns(trial.datetime_start, trial.datetime_complete),
+            }
+            for number, trial in enumerate(trials, start=first)
+        ]
+        self._insert(t.trials, rows)
+        query = select(c.trial_id).where(c.study_id == study_id, c.number >= first)
+        ids = [int(i) for i in self._connection.execute(query.order_by(c.number)).scalars()]
+        self._insert_parts(list(zip(ids, trials, strict=True)))
+        return ids
+
+    def _insert_parts(self, trials: Sequence[tuple[int, FrozenTrial]]) -> None:
+        """Values, parameters, attributes and reports of trials that have their ids."""
+        values = [
+            {"trial_id": i, "objective": 0, **t.value_columns(trial.value)}
+            for i, trial in trials
+            if trial.value is not None
+        ]
+        params = [
+            row for i, trial in trials for row in _params(i, trial.params, trial.distributions)
+        ]
+        reports = [
+            {"trial_id": i, "step": step, **t.report_columns(value)}
+            for i, trial in trials
+            for step, value in trial.intermediate_values.items()
+        ]
+        self._insert(t.values, values)
+        self._insert(t.params, params)
+        self._insert(t.reports, reports)
+        users = [row for i, trial in trials for row in _attributes(i, trial.user_attrs)]
+        systems = [row for i, trial in trials for row in _attributes(i, trial.system_attrs)]
+        self._insert(t.user_attributes, users)
+        self._insert(t.system_attributes, systems)
+
+    def _insert(self, table: Table, rows: Sequence[Values]) -> None:
+        if rows:
+            self._connection.execute(insert(table), rows)
+
+    def _insert_new(self, table: Table, rows: Sequence[Values]) -> None:
+        """Insert rows, but for those that are there."""
+        if rows:
+            query = insert_or(self._connection, table).on_conflict_do_nothing()
+            self._connection.execute(query, rows)
+
+    def start_trial(self, study_id: int, ticket: int) -> tuple[int, int]:
+        # Optuna counts a trial's predecessors for its number, which takes the longer the more there
+        # are. Within a study ids rise, so the newest trial's number plus one is the same.
+        c = t.trials.c
+        newest = (
+            select(c.number + 1).where(c.study_id == study_id).order_by(c.trial_id.desc()).limit(1)
+        )
+        query = (
+            insert(t.trials)
+            .values(
+                study_id=study_id,
+                number=func.coalesce(newest.scalar_subquery(), 0),
+                state=OptunaState.RUNNING,
+                datetime_start=t.utc_now(),
+            )
+            .returning(c.trial_id, c.number)
+        )
+        trial_id, number = self._connection.execute(query).one()
+        self._insert(t.user_attributes, _attributes(trial_id, {TICKET: ticket}))
+        return trial_id, number
+
+    def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
+        params = _params(trial_id, encoding.params, encoding.distributions)
+        self._insert_new(t.params, params)
+        self._insert_new(t.user_attributes, _attributes(trial_id, {RECIPE: recipe}))
+        self._insert_new(t.system_attributes, _attributes(trial_id, encoding.attributes()))
+
+    def report(self, trial_id: int, step: int, value: float) -> None:
+        content = t.report_columns(value)
+        query = insert_or(self._connection, t.reports)
+        change = query.values(trial_id=trial_id, step=step, **content)
+        same = ["trial_id", "step"]
+        self._connection.execute(
+            change.on_conflict_do_update(index_elements=same, set_=dict(content))
+        )
+
+    def end_trial(self, trial_id: int, end: OptunaEnd) -> None:
+        constraint = _attributes(trial_id, {CONSTRAINTS: [end.violation]})
+        self._insert_new(t.system_attributes, constraint)
+        if end.bad is not None:
+            self._report_last(trial_id, end.bad)
+        if end.value is not None:
+            row = {"trial_id": trial_id, "objective": 0, **t.value_columns(end.value)}
+            self._connection.execute(insert(t.values).values(row))
+        elif end.state == OptunaState.PRUNED:
+            self._value_by_report(trial_id)
+        change = update(t.trials).where(t.trials.c.trial_id == trial_id)
+        self._connection.execute(change.values(state=end.state, datetime_complete=t.utc_now()))
+
+    def _report_last(self, trial_id: int, value: float) -> None:
+        c = t.reports.c
+        step = select(func.coalesce(func.max(c.step), 0) + 1).where(c.trial_id == trial_id)
+        row = {"trial_id": trial_id, "step": step.scalar_subquery(), **t.report_columns(value)}
+        self._connection.execute(insert(t.reports).values(row))
+
+    def _value_by_report(self, trial_id: int) -> None:
+        c = t.reports.c
+        kind = literal(t.FINITE, t.values.c.value_type.type)  # only finite values are reported
+        last = (
+            select(c.trial_id, literal(0), c.intermediate_value, kind)
+            .where(c.trial_id == trial_id)
+            .order_by(c.step.desc())
+            .limit(1)
+        )
+        columns = ["trial_id", "objective", "value", "value_type"]
+        self._connection.execute(insert(t.values).from_select(columns, last))
+
+    def differing(self, study_id: int) -> list[int]:
+        theirs, mine = t.trials.c.state, trials.c
+        complete = and_(mine.state == TrialState.COMPLETE, mine.value.is_not(None))
+        agree = or_(
+            and_(mine.state == TrialState.RUNNING, theirs == OptunaState.RUNNING),
+            and_(complete, theirs == OptunaState.COMPLETE),
+            and_(
+                mine.state != TrialState.RUNNING,
+                not_(complete),
+                theirs.in_((OptunaState.PRUNED, OptunaState.FAIL)),
+            ),
+        )
+        query = (
+            select(mine.number)
+            .join(t.trials, t.trials.c.trial_id == mine.trial_id)
+            .where(mine.study_id == study_id, not_(agree))
+            .order_by(mine.number)
+        )
+        return list(self._connection.execute(query).scalars())
+
+
+def _params(
+    trial_id: int, params: Mapping[str, object], distributions: Mapping[str, BaseDistribution]
+) -> list[Values]:
+    return [
+        {
+            "trial_id": trial_id,
+            "param_name": name,
+            "param_value": distribution.to_internal_repr(params[name]),
+            "distribution_json": distribution_to_json(distribution),
+        }
+        for name, distribution in distributions.items()
+    ]
+
+
+def _attributes(trial_id: int, attributes: Mapping[str, object]) -> list[Values]:
+    return [
+        {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+        for key, value in attributes.items()
+    ]

@@ -1,0 +1,87 @@
+"""A study's trials, read by Optuna's own storage: all of them at each look."""
+
+from collections.abc import Mapping
+
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import Connection, select
+
+from lrsearch.storage.tables import trials as ours
+from lrsearch.study.optuna import history
+from lrsearch.study.optuna.history import TELLING, News, best_places
+from lrsearch.study.optuna.public.joined_storage import JoinedStorage
+from lrsearch.study.optuna.sampler_units import units_of
+from lrsearch.study.optuna.seen_trial import SeenTrial
+
+
+class StorageHistory:
+    """`HistoryReader` by Optuna's public API."""
+
+    def __init__(self, study_id: int, *, minimize: bool, known: int) -> None:
+        self._study_id = study_id
+        self._minimize = minimize
+        self._known = known
+
+    def read_first(self, connection: Connection) -> News:
+        return self.read_since(connection, 0)
+
+    def read_since(self, connection: Connection, last: int) -> News:
+        """All that there is, within the cap: what Optuna's storage reads is read anew."""
+        c = ours.c
+        rows = connection.execute(
+            select(c.number, c.trial_id, c.ended).where(
+                c.study_id == self._study_id, c.trial_id.is_not(None)
+            )
+        ).all()
+        if not rows and last:
+            return News(ended={}, running=[], last=last)  # the study was deleted
+        found = JoinedStorage(connection).get_all_trials(self._study_id, deepcopy=False)
+        known = self._known
+        ids = {known + row.number: row.trial_id for row in rows}
+        places = {known + row.number: row.ended for row in rows}
+        places |= {number: number + 1 - known for number in range(known)}
+        places = {number: place for number, place in places.items() if number < len(found)}
+        seen = {trial.number: seen_trial(trial, ids.get(trial.number, 0)) for trial in found}
+        ended = {
+            place: seen[number]
+            for number, place in places.items()
+            if place is not None and seen[number].state in TELLING
+        }
+        running = [
+            seen[number] for number, place in places.items() if place is None and number in seen
+        ]
+        last = max((place for place in places.values() if place is not None), default=last)
+        return News(ended=self._capped(ended, last), running=running, last=last)
+
+    def _capped(self, ended: Mapping[int, SeenTrial], last: int) -> dict[int, SeenTrial]:
+        complete = (
+            (trial.value, place)
+            for place, trial in ended.items()
+            if trial.state == OptunaState.COMPLETE and trial.value is not None
+        )
+        best = best_places(complete, minimize=self._minimize)
+        oldest = last - history.LATEST
+        return {p: trial for p, trial in ended.items() if p > oldest or p in best}
+
+
+def seen_trial(trial: FrozenTrial, optuna_id: int) -> SeenTrial:
+    """A stored trial as the sampler sees it, in its units."""
+    pruned = trial.state == OptunaState.PRUNED
+    reports = sorted(trial.intermediate_values.items())[-1:] if pruned else []
+    violations = list(trial.constraints.values())[:1] if pruned else []
+    seen = SeenTrial(
+        optuna_id=optuna_id,
+        optuna_number=trial.number,
+        state=trial.state,
+        value=trial.value,
+        reports=dict(reports),
+        violation=next(iter(violations), 0.0),
+    )
+    units = units_of(trial)
+    for name, distribution in trial.distributions.items():
+        unit = units.get(name)
+        if unit is not None:
+            seen.add(unit.name, unit.number, unit.distribution)
+        else:
+            seen.add(name, distribution.to_internal_repr(trial.params[name]), distribution)
+    return seen

@@ -1,0 +1,67 @@
+"""Trials at rungs: their signals are recorded, and each goes on or not."""
+
+import math
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from lrsearch.storage import audited_trials, curves, rungs
+from lrsearch.study.assignment import Arrival
+from lrsearch.study.optuna import gate
+from lrsearch.study.stored_study import StoredStudy
+from lrsearch.trial import pruning_audit
+from lrsearch.trial.pruning import survives
+
+
+def pass_rungs(
+    connection: Connection, study: StoredStudy, arrivals: Sequence[Arrival]
+) -> list[bool | None]:
+    """Of each arrival whether its trial goes on; None where its claim is lost."""
+    held = [_mark(connection, study, arrival) for arrival in arrivals]
+    return [
+        _goes_on(connection, study, arrival) if is_held else None
+        for arrival, is_held in zip(arrivals, held, strict=True)
+    ]
+
+
+def _mark(connection: Connection, study: StoredStudy, arrival: Arrival) -> bool:
+    """Record that it is at its rung; False if its claim is lost."""
+    claim, value = arrival.assignment.claim, arrival.value
+    if not curves.add(connection, claim, arrival.rows):
+        return False
+    if not rungs.mark(connection, study.study_id, claim, arrival.rung, arrival.signal):
+        return False
+    if math.isfinite(value):
+        trial = arrival.assignment.trial_id
+        gate.writer(connection).report(trial, arrival.validation, value)
+    return True
+
+
+def _goes_on(connection: Connection, study: StoredStudy, arrival: Arrival) -> bool:
+    """Whether it goes on, among all that are at its rung by now."""
+    pruning, trial = study.spec.pruning, arrival.assignment.claim.id
+    assert pruning is not None
+    # What was decided stands: its marks beyond would be those of a trial that ended here.
+    if arrival.assignment.kind == "baseline" or rungs.went_past(connection, trial, arrival.rung):
+        return True
+    peers = rungs.peers(connection, study.study_id, trial, arrival.rung)
+    passes = survives(
+        better=peers.better,
+        others=peers.others,
+        eta=pruning.eta,
+        min_peers=pruning.min_peers,
+    )
+    return passes or _audits(connection, study, arrival, pruning.audit)
+
+
+def _audits(connection: Connection, study: StoredStudy, arrival: Arrival, share: float) -> bool:
+    """Whether a trial that would be stopped is audited: from here on every rung lets it by."""
+    trial = arrival.assignment.claim.id
+    ticket, total = audited_trials.count_of(connection, trial)
+    planned = pruning_audit.planned_trials(total, ticket)
+    if not pruning_audit.is_audited(
+        seed=study.spec.seed, ticket=ticket, planned=planned, share=share
+    ):
+        return False
+    audited_trials.begin(connection, trial, arrival.rung, arrival.validation)
+    return True
