@@ -3,13 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from lrsearch.confirmation.budget import paid_runs
 from lrsearch.errors import StudyError
+from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import range_plan
 from lrsearch.recipe.recipe import without_fused
 from lrsearch.space.textbook import textbook_recipes
@@ -64,7 +64,7 @@ def _stored(database: Database, name: str) -> StudyRecord | None:
         return studies.by_name(connection, name)
 
 
-def _budget(spec: StudySpec, steps_per_epoch: int) -> dict[str, Any]:
+def _budget(spec: StudySpec, steps_per_epoch: int) -> Document:
     return {
         "trials_total": spec.budget.trials,
         "epochs_total": spec.budget.most_epochs(spec.horizon_epochs(steps_per_epoch)),
@@ -135,8 +135,8 @@ def insert_study(
 
 
 def enqueue_given(
-    connection: Connection, study_id: int, spec: StudySpec, present: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    connection: Connection, study_id: int, spec: StudySpec, present: Sequence[Fields]
+) -> list[Document]:
     """Enqueue the file's own recipes that are not `present` already; all that then are."""
     found = [dict(recipe) for recipe in present]
     for where, recipe in spec.given_recipes():
@@ -148,7 +148,7 @@ def enqueue_given(
     return found
 
 
-def is_same(given: Mapping[str, Any], trained: Mapping[str, Any]) -> bool:
+def is_same(given: Fields, trained: Fields) -> bool:
     """Whether a recipe that was trained is the given one; the task's batch size fills a gap.
 
     The same with a fused kernel is the same, to rounding.
@@ -164,7 +164,7 @@ def record_origin(
     connection: Connection,
     study_id: int,
     lessons: Sequence[warm_start.Lesson],
-    extended: Mapping[str, Any] | None,
+    extended: Fields | None,
 ) -> None:
     """Keep what a new study took over: counts for people, and how many trials only Optuna has."""
     if not lessons and extended is None:

@@ -1,13 +1,13 @@
 """The transaction of `study extend`: a successor takes over the trials of a study."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import reserved_share
 from lrsearch.errors import StudyError
+from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, range_tests, studies, take_over_trials, trials
@@ -54,7 +54,7 @@ class Extension:
     #: Other studies' trials that the sampler knows.
     known: int = 0
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         return asdict(self)
 
 
@@ -101,7 +101,7 @@ class TakeOver:
         )
 
     @property
-    def interrupted(self) -> list[tuple[str, Mapping[str, Any]]]:
+    def interrupted(self) -> list[tuple[str, Fields]]:
         """Kind and recipe of each trial to begin anew.
 
         One that was sampled outside the new space is given up.
@@ -157,7 +157,7 @@ class TakeOver:
             number += 1
         return f"{self.old.name}.{number}"
 
-    def _encode(self, recipe: Mapping[str, Any]) -> Encoding | None:
+    def _encode(self, recipe: Fields) -> Encoding | None:
         return optuna_encoding.encode(self.spec.space, recipe, self.defaults)
 
     def _retell_known(self, study_id: int) -> None:
@@ -231,7 +231,7 @@ class TakeOver:
         keep = reserved_share(self.spec, horizon)
         return bool(row.epochs_used + cost <= row.epochs_total * (1 - keep))
 
-    def _kind(self, kind: str, recipe: Mapping[str, Any]) -> str:
+    def _kind(self, kind: str, recipe: Fields) -> str:
         """A baseline is one only while the file says so."""
         if kind != "baseline":
             return kind

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from sqlalchemy import Connection
 
+from lrsearch.plain_data import Document
 from lrsearch.storage import consistency, leases, studies
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
@@ -23,7 +23,7 @@ class Repair:
     #: What is wrong and was left: nothing here can tell what is right.
     wrong: list[str]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Document:
         return asdict(self)
 
 

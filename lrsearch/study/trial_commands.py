@@ -1,13 +1,16 @@
 """One trial: what is known of it, its end before its time, and the same once more."""
 
+from collections.abc import Sequence
+
 from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage import curves, leases, trials, worker_identity
-from lrsearch.storage.leases import Kind
-from lrsearch.storage.records import TrialRecord
+from lrsearch.storage.leases import Claim, Kind
+from lrsearch.storage.records import BegunTrial, TrialRecord
 from lrsearch.study.assignment import Assignment, Outcome
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.stored_study import StoredStudy
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 
 STOPPED = "stopped by lrsearch trial stop"
@@ -45,14 +48,21 @@ def stop(search: StoredStudy, number: int) -> str:
             raise StudyError(again)
         claim = leases.take_free(connection, Kind.TRIAL, row.id, worker_identity.identity(), lease)
         curve = curves.of_trial(connection, row.id)
-    if claim is None:
+    if claim is None or not _end(search, begun, claim, curve):
         raise StudyError(again)
+    return f"trial {number} is stopped"
+
+
+def _end(search: StoredStudy, trial: BegunTrial, claim: Claim, curve: Sequence[Validation]) -> bool:
+    """End a trial that was claimed for this alone; False if the claim is lost."""
+    from lrsearch.study.open_study import OpenStudy  # Optuna: not for who only reads
+
     assignment = Assignment(
         claim=claim,
-        trial_id=begun.trial_id,
-        number=number,
-        kind=begun.kind,
-        recipe=Recipe.from_dict(begun.recipe),
+        trial_id=trial.trial_id,
+        number=trial.number,
+        kind=trial.kind,
+        recipe=Recipe.from_dict(trial.recipe),
     )
     outcome = Outcome(
         state=TrialState.PRUNED,
@@ -62,11 +72,7 @@ def stop(search: StoredStudy, number: int) -> str:
         progress=0.0,
         start_loss=0.0,
     )
-    from lrsearch.study.open_study import OpenStudy  # Optuna: not for who only reads
-
-    if not OpenStudy(search.database, search.record).tell(assignment, outcome):
-        raise StudyError(again)
-    return f"trial {number} is stopped"
+    return OpenStudy(search.database, search.record).tell(assignment, outcome)
 
 
 def rerun(search: StoredStudy, number: int) -> Recipe:

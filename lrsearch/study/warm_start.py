@@ -4,14 +4,14 @@ Recipes are trained as the study's own trials. Trials that others have run becom
 they are in no budget, ranking, rung or report of the study.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any
 
 from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError, StudyError, near_miss
+from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.recipe import Recipe, without_fused
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.study_spec import StudySpec
@@ -49,7 +49,7 @@ class Lesson:
     #: Why its values mean nothing here; "" where they do.
     other: str = ""
 
-    def counts(self) -> dict[str, Any]:
+    def counts(self) -> Document:
         """For people and machines, without the recipes."""
         return {
             "study": self.study,
@@ -85,7 +85,7 @@ def apply(
     connection: Connection,
     study_id: int,
     lessons: Sequence[Lesson],
-    present: Sequence[Mapping[str, Any]],
+    present: Sequence[Fields],
 ) -> None:
     """Enqueue the recipes that are not `present` yet, each once, and tell Optuna the trials."""
     seen = [essence(recipe) for recipe in present]
@@ -101,7 +101,7 @@ def apply(
         gate.writer(connection).insert_trials(study_id, lesson.known)
 
 
-def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def essence(recipe: Fields) -> Document:
     """What tells two recipes of a study apart; its settings are the same in all of them."""
     content = {key: recipe[key] for key in (*FIELDS, "clip_norm")}
     return {**content, "optimizer": without_fused(recipe["optimizer"])}
@@ -227,12 +227,12 @@ def _from_plain(
     return lesson
 
 
-def _legal(spec: StudySpec, fields: Mapping[str, Any]) -> Recipe | None:
+def _legal(spec: StudySpec, fields: Fields) -> Recipe | None:
     try:
         return spec.recipe(fields, batch_size=None)
     except SpecError:
         return None  # such as momentum 1.0, which torch takes and we refuse
 
 
-def _attributes(origin: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+def _attributes(origin: str, recipe: Fields) -> Document:
     return {FROM: origin, RECIPE: dict(recipe)}

@@ -1,11 +1,10 @@
 """Plain Optuna studies, whose trials someone else's code has run: opening and reading them."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -14,6 +13,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from lrsearch.errors import StorageError, StudyError, near_miss
+from lrsearch.plain_data import Fields
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.parts import Objective
 from lrsearch.storage import studies
@@ -28,7 +28,7 @@ class PlainTrial:
     """An ended trial of a plain study; its value is None where it diverged."""
 
     number: int
-    params: Mapping[str, Any]
+    params: Fields
     value: float | None
 
 

@@ -11,6 +11,8 @@ from optuna.storages import InMemoryStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from lrsearch.plain_data import Fields
+
 #: Share of the trials that a window confines; the rest keep the whole range, outside the window, as
 #: insurance against a range test that was wrong.
 INSIDE_SHARE = 0.9
@@ -84,7 +86,7 @@ def new_trial(
     sampler: BaseSampler,
     *,
     direction: Literal["minimize", "maximize"],
-    fixed: Mapping[str, Any] | None,
+    fixed: Fields | None,
 ) -> Trial:
     """A trial to draw parameters from, in memory alone; those that are `fixed` are not drawn.
 
