@@ -1,6 +1,6 @@
 """Every block of code in README and docs does what the page says, in the order of the page.
 
-Studies are made short: two epochs for each run, three trials. What they say is checked as written.
+Studies are made short: two epochs for each run, four trials. What they say is checked as written.
 """
 
 import re
@@ -28,10 +28,10 @@ named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 
 def shortened(text):
-    """The study file with two epochs for a run, and three trials."""
+    """The study file with two epochs for a run, and four trials."""
     content = yaml.safe_load(text)
     length = {} if "steps" in content else {"epochs": 2}
-    return yaml.safe_dump({**content, **length, "budget": {"trials": 3}}, sort_keys=False)
+    return yaml.safe_dump({**content, **length, "budget": {"trials": 4}}, sort_keys=False)
 
 
 def lrsearch(folder, *words):
