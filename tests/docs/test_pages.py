@@ -19,7 +19,7 @@ from lrsearch.spec.study_spec import StudySpec
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 #: What a fragment of a study file is completed with.
-STUDY = {"name": "fragment", "task": "task.py:task", "epochs": 3, "budget": {"trials": 3}}
+STUDY = {"name": "fragment", "task": "task.py:task", "budget": {"trials": 3}}
 #: Studies that a page finds finished: the file, and the tutorial's or the shipped task.
 PREPARED = {"mine": "mine.yaml", "digits": "studies/digits.yaml"}
 #: A file of this repository in a sentence.
@@ -97,7 +97,8 @@ class Reader:
     def yaml(self, step):
         content = yaml.safe_load(step.text)
         if step.file is None:
-            StudySpec.from_dict({**STUDY, **content}, where=step.place)
+            length = {} if "steps" in content else {"epochs": 3}
+            StudySpec.from_dict({**STUDY, **length, **content}, where=step.place)
         elif "task" in content:
             self._write(step.file, step.text)
             check_file(self.folder / step.file, device="cpu")
