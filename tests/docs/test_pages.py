@@ -180,6 +180,7 @@ def _own_imports(monkeypatch):
 
 
 @named
+@pytest.mark.timeout(900)  # a page runs several studies, one after another
 @pytest.mark.usefixtures("_own_imports")
 def test_every_block_of_a_page_works(page, tmp_path, prepared):
     folder = tmp_path / "reader"
