@@ -7,7 +7,8 @@ ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY lrsearch lrsearch
-RUN pip install --no-cache-dir -c constraints.txt .
+# With what the example studies import; a study of your own may need packages beside these.
+RUN pip install --no-cache-dir -c constraints.txt '.[examples]'
 
 RUN useradd --create-home --uid 1000 lrsearch \
     && install --directory --mode=1777 /data /data/lrsearch-checkpoints

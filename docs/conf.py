@@ -1,6 +1,7 @@
 """The documentation site: sphinx-build -W --keep-going docs build/docs."""
 
 import lrsearch
+from lrsearch.cli import cli
 
 project = "lrsearch"
 author = "The lrsearch authors"
@@ -20,3 +21,13 @@ default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+
+
+def leave_out_old_names(command):
+    """sphinx-click would list the environment variables of hidden options."""
+    command.params = [p for p in command.params if not getattr(p, "hidden", False)]
+    for below in getattr(command, "commands", {}).values():
+        leave_out_old_names(below)
+
+
+leave_out_old_names(cli)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,3 +99,13 @@ def test_a_finished_study_says_so_and_prints_the_answer_again(quickstart):
     assert "study digits is finished" in again
     recipe = output.split("confirmed with fresh seeds:")[1].splitlines()[1]
     assert recipe in again
+
+
+def test_readme_shows_what_it_prints(quickstart):
+    """Up to the first figure of a line; the sentences in between depend on the trials."""
+    _, output = quickstart
+    readme = (STUDIES.parent / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```text\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    always = re.findall(r"^(?!Twice)[A-Za-z][^\d\n]*", shown, re.MULTILINE)
+    assert len(always) >= 8
+    assert [line for line in always if line not in output] == []

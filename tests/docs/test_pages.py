@@ -1,6 +1,6 @@
 """Every block of code in README and docs does what the page says, in the order of the page.
 
-Studies are made short: two epochs for each run, three trials. What they say is checked as written.
+Studies are made short: two epochs for each run, four trials. What they say is checked as written.
 """
 
 import re
@@ -19,7 +19,7 @@ from lrsearch.spec.study_spec import StudySpec
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 #: What a fragment of a study file is completed with.
-STUDY = {"name": "fragment", "task": "task.py:task", "epochs": 3, "budget": {"trials": 3}}
+STUDY = {"name": "fragment", "task": "task.py:task", "budget": {"trials": 3}}
 #: Studies that a page finds finished: the file, and the tutorial's or the shipped task.
 PREPARED = {"mine": "mine.yaml", "digits": "studies/digits.yaml"}
 #: A file of this repository in a sentence.
@@ -28,10 +28,10 @@ named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 
 def shortened(text):
-    """The study file with two epochs for a run, and three trials."""
+    """The study file with two epochs for a run, and four trials."""
     content = yaml.safe_load(text)
     length = {} if "steps" in content else {"epochs": 2}
-    return yaml.safe_dump({**content, **length, "budget": {"trials": 3}}, sort_keys=False)
+    return yaml.safe_dump({**content, **length, "budget": {"trials": 4}}, sort_keys=False)
 
 
 def lrsearch(folder, *words):
@@ -97,7 +97,8 @@ class Reader:
     def yaml(self, step):
         content = yaml.safe_load(step.text)
         if step.file is None:
-            StudySpec.from_dict({**STUDY, **content}, where=step.place)
+            length = {} if "steps" in content else {"epochs": 3}
+            StudySpec.from_dict({**STUDY, **length, **content}, where=step.place)
         elif "task" in content:
             self._write(step.file, step.text)
             check_file(self.folder / step.file, device="cpu")
@@ -179,6 +180,7 @@ def _own_imports(monkeypatch):
 
 
 @named
+@pytest.mark.timeout(900)  # a page runs several studies, one after another
 @pytest.mark.usefixtures("_own_imports")
 def test_every_block_of_a_page_works(page, tmp_path, prepared):
     folder = tmp_path / "reader"
