@@ -1,4 +1,7 @@
-"""Muon for matrices with AdamW for the rest, as one optimizer that one scheduler drives."""
+"""Muon for matrices with AdamW for the rest, as one optimizer that one scheduler drives.
+
+An exported script holds the class as text, with these imports: it uses nothing else.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -6,8 +9,6 @@ from typing import Any
 
 import torch
 from torch.optim import AdamW, Muon, Optimizer
-
-from lrsearch.plain_data import Document
 
 
 class MuonWithAdamW(Optimizer):
@@ -20,7 +21,7 @@ class MuonWithAdamW(Optimizer):
     def __init__(
         self,
         matrices: Sequence[torch.Tensor],
-        others: list[Document],
+        others: list[dict[str, Any]],
         *,
         lr: float,
         momentum: float,
@@ -31,7 +32,7 @@ class MuonWithAdamW(Optimizer):
         **muon: Any,
     ) -> None:
         self.adamw_lr_factor = adamw_lr_factor
-        both: Document = {"lr": lr, "weight_decay": weight_decay}
+        both: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
         self.muon = Muon(matrices, momentum=momentum, **both, **muon)
         self.adamw = None
         groups = list(self.muon.param_groups)
@@ -49,7 +50,7 @@ class MuonWithAdamW(Optimizer):
             self.adamw.param_groups = self.param_groups[1:]
             self.adamw.state = self.state
 
-    def load_state_dict(self, state_dict: Document) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.state = defaultdict(dict, self.state)
         self._share()
