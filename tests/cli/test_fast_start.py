@@ -2,15 +2,10 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from command import run_command
-
-TASKS = Path(__file__).parents[1] / "tasks"
 
 #: The command line in a fresh interpreter; the modules that it has loaded at its end go to a file.
 RUNNER = """
@@ -56,22 +51,12 @@ FORBIDDEN = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A folder with the database of a small study that is finished."""
-    folder = tmp_path_factory.mktemp("finished") / "work"
-    shutil.copytree(TASKS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    ended = run_command("run", "tiny.yaml", "--workers", "1", folder=folder)
-    assert ended.code == 0, ended.err
-    return folder
-
-
 @pytest.mark.parametrize("words", FORBIDDEN)
-def test_a_command_loads_only_what_it_needs(words, folder, tmp_path):
+def test_a_command_loads_only_what_it_needs(words, finished, tmp_path):
     file = tmp_path / "modules.json"
     ended = subprocess.run(
         [sys.executable, "-c", RUNNER, file, *words.split()],
-        cwd=folder,
+        cwd=finished,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
