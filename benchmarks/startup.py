@@ -50,6 +50,8 @@ COMMANDS = (
     Command(words="db check"),
     Command(words="report digits"),
 )
+#: What `--quick` runs.
+QUICK = tuple(command for command in COMMANDS if command.earlier or "list" in command.words)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +74,13 @@ def main() -> None:
     arguments = parse()
     with tempfile.TemporaryDirectory(prefix="lrsearch-startup-") as name:
         try:
-            sides = [opened("here", ROOT, Path(name), arguments)]
+            installs = {"here": find_install(ROOT, Path(name))}
             if arguments.against is not None:
-                sides.append(opened("against", arguments.against, Path(name), arguments))
-            rows = measure(sides, arguments.rounds)
+                installs["against"] = find_install(arguments.against, Path(name))
+            sides = [
+                opened(side, install, Path(name), arguments) for side, install in installs.items()
+            ]
+            rows = measure(sides, QUICK if arguments.quick else COMMANDS, arguments.rounds)
         except CommandError as error:
             sys.exit(f"Error: {error}")
     if arguments.json:
@@ -105,19 +110,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--epochs", type=int, default=30, metavar="N", help="of a trial (%(default)s)"
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="does it run at all; two trials, two commands"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
     for option in ("rounds", "trials", "epochs"):
         if (value := getattr(arguments, option)) < 1:
             parser.error(f"--{option} {value}: at least 1 is needed")
+    if arguments.quick:
+        arguments.trials, arguments.epochs, arguments.rounds = 2, 1, 1
     return arguments
 
 
-def opened(name: str, where: Path, above: Path, arguments: argparse.Namespace) -> Side:
+def opened(name: str, install: Install, above: Path, arguments: argparse.Namespace) -> Side:
     """An install with a finished study of its own. Raises CommandError."""
     folder = above / name
     folder.mkdir()
-    side = Side(name=name, install=find_install(where, folder), folder=folder)
+    side = Side(name=name, install=install, folder=folder)
     shutil.copy(ROOT / "studies" / "digits.py", folder)
     text = STUDY.format(trials=arguments.trials, epochs=arguments.epochs)
     (folder / "digits.yaml").write_text(text, encoding="utf-8")
@@ -125,9 +135,11 @@ def opened(name: str, where: Path, above: Path, arguments: argparse.Namespace) -
     return side
 
 
-def measure(sides: Sequence[Side], rounds: int) -> dict[str, list[Cost]]:
+def measure(
+    sides: Sequence[Side], commands: Sequence[Command], rounds: int
+) -> dict[str, list[Cost]]:
     """The cost of each command at each side; the sides take turns. Raises CommandError."""
-    return {command.words: _costs(command, sides, rounds) for command in COMMANDS}
+    return {command.words: _costs(command, sides, rounds) for command in commands}
 
 
 def _costs(command: Command, sides: Sequence[Side], rounds: int) -> list[Cost]:

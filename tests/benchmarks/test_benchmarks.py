@@ -128,9 +128,10 @@ def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
             ("--data", "absent.gz"),
             "--data absent.gz: no such file; give the recorded digits runs",
         ),
+        ("startup.py", ("--rounds", "0"), "--rounds 0: at least 1 is needed"),
         ("chaos.py", ("--workers", "1"), "--workers 1: at least 2 is needed"),
     ],
-    ids=["rounds", "storage", "existing", "data", "workers"],
+    ids=["rounds", "storage", "existing", "data", "startup", "workers"],
 )
 def test_an_option_that_cannot_be_measured_is_refused(script, options, message, tmp_path):
     done = run_script(script, *options, cwd=tmp_path)
@@ -217,6 +218,27 @@ def test_objectives_are_compared_by_the_test_error_of_what_they_choose(tmp_path)
         assert 0 < row["test_error"]["mean"] < 1
         if (row["metric"], row["at"], row["weights"]) == ("val_loss", "best", "raw"):
             assert row["difference"] == {"mean": 0.0, "se": 0.0}
+
+
+def test_startup_sets_two_installs_side_by_side(tmp_path):
+    options = ("--quick", "--json", "--against", sys.executable)
+    done = run_script("startup.py", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {"trials", "rows"}
+    assert [row["command"] for row in result["rows"]] == ["study list", "status digits"]
+    for row in result["rows"]:
+        for side in ("here", "against"):
+            assert set(row[side]) == {"cpu_seconds", "peak_memory"}
+            assert min(row[side].values()) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_startup_says_in_one_line_what_it_cannot_measure(tmp_path):
+    done = run_script("startup.py", "--against", "absent", cwd=tmp_path)
+    assert done.returncode == 1
+    message = "Error: absent is no checkout, virtual environment or interpreter"
+    assert done.stderr.strip() == message
 
 
 TINY_TASK = """
