@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from torch.optim import AdamW, Muon, Optimizer
 
-from lrsearch.plain_data import Document
-
 
 class MuonWithAdamW(Optimizer):
     """`torch.optim.Muon` and `torch.optim.AdamW` behind one list of parameter groups.
@@ -20,7 +18,7 @@ class MuonWithAdamW(Optimizer):
     def __init__(
         self,
         matrices: Sequence[torch.Tensor],
-        others: list[Document],
+        others: list[dict[str, Any]],
         *,
         lr: float,
         momentum: float,
@@ -31,7 +29,7 @@ class MuonWithAdamW(Optimizer):
         **muon: Any,
     ) -> None:
         self.adamw_lr_factor = adamw_lr_factor
-        both: Document = {"lr": lr, "weight_decay": weight_decay}
+        both: dict[str, float] = {"lr": lr, "weight_decay": weight_decay}
         self.muon = Muon(matrices, momentum=momentum, **both, **muon)
         self.adamw = None
         groups = list(self.muon.param_groups)
@@ -49,7 +47,7 @@ class MuonWithAdamW(Optimizer):
             self.adamw.param_groups = self.param_groups[1:]
             self.adamw.state = self.state
 
-    def load_state_dict(self, state_dict: Document) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.state = defaultdict(dict, self.state)
         self._share()
