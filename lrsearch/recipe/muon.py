@@ -29,7 +29,7 @@ class MuonWithAdamW(Optimizer):
         **muon: Any,
     ) -> None:
         self.adamw_lr_factor = adamw_lr_factor
-        both: dict[str, float] = {"lr": lr, "weight_decay": weight_decay}
+        both: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
         self.muon = Muon(matrices, momentum=momentum, **both, **muon)
         self.adamw = None
         groups = list(self.muon.param_groups)
