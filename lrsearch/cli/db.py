@@ -47,13 +47,13 @@ def upgrade(storage: str | None) -> None:
 
 def _prepare(storage: str | None) -> None:
     from lrsearch.storage.database import Database, locate
-    from lrsearch.storage.schema import head
+    from lrsearch.storage.schema import HEAD
     from lrsearch.study.prepare_database import prepare
 
     database = Database(locate(storage))
     announce(database)
     done = prepare(database)
-    click.echo(f"schema {head()}: {'made' if done else 'up to date'}")
+    click.echo(f"schema {HEAD}: {'made' if done else 'up to date'}")
 
 
 @db.command()
@@ -66,15 +66,15 @@ def check(as_json: bool, storage: str | None) -> None:
     Example:
       lrsearch db check
     """
-    from lrsearch.storage.schema import head
+    from lrsearch.storage.schema import HEAD
     from lrsearch.study.prepare_database import open_database
 
     database = open_database(storage)
     if as_json:
-        print_json({"storage": str(database.location), "schema": head(), "ok": True})
+        print_json({"storage": str(database.location), "schema": HEAD, "ok": True})
         return
     announce(database)
-    click.echo(f"schema {head()}: up to date")
+    click.echo(f"schema {HEAD}: up to date")
 
 
 def _role(name: str, does: str) -> Callable[[Command], Command]:

@@ -1,6 +1,8 @@
-"""Python source for plain values."""
+"""Python source: of plain values, and of a class without importing it."""
 
+import ast
 import json
+from importlib import resources
 
 from lrsearch.plain_data import Unchecked
 
@@ -10,3 +12,12 @@ def literal(value: Unchecked) -> str:
     if isinstance(value, str):
         return repr(value) if '"' in value else json.dumps(value, ensure_ascii=False)
     return repr(value)
+
+
+def class_source(package: str, file: str, name: str) -> str:
+    """The source of a class in a module that would load torch if it were imported."""
+    text = (resources.files(package) / file).read_text(encoding="utf-8")
+    classes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+    source = ast.get_source_segment(text, classes[name])
+    assert source is not None  # it was parsed from this very text
+    return source

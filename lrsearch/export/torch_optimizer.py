@@ -1,12 +1,11 @@
 """The source that makes a recipe's optimizer from a model."""
 
-import inspect
 from dataclasses import dataclass
 
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.export.source import literal
+from lrsearch.export.source import class_source, literal
 from lrsearch.plain_data import Fields
-from lrsearch.recipe.build_optimizer import optimizer_arguments
+from lrsearch.recipe.optimizer_arguments import optimizer_arguments
 from lrsearch.recipe.recipe import Recipe, without_fused
 
 _TRAINED = "parameters = [p for p in model.parameters() if p.requires_grad]"
@@ -67,8 +66,6 @@ def _fused(recipe: Recipe) -> tuple[tuple[str, str], ...]:
 
 
 def _muon(optimizer: Fields) -> OptimizerCode:
-    from lrsearch.recipe.muon import MuonWithAdamW
-
     muon = optimizer_info("muon", "optimizer")
     given = optimizer_arguments({**muon.defaults, **optimizer})
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
@@ -91,5 +88,5 @@ def _muon(optimizer: Fields) -> OptimizerCode:
             "from typing import Any",
             "from torch.optim import AdamW, Muon, Optimizer",
         ),
-        helpers=(inspect.getsource(MuonWithAdamW).rstrip(),),
+        helpers=(class_source("lrsearch.recipe", "muon.py", "MuonWithAdamW"),),
     )

@@ -10,11 +10,10 @@ from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.optimizers import OptimizerInfo
 from lrsearch.errors import TaskError
 from lrsearch.plain_data import Document, Fields
+from lrsearch.recipe.optimizer_arguments import optimizer_arguments
 
 #: Parameters, or groups of them as torch takes them.
 Parameters = Sequence[nn.Parameter] | Sequence[Document]
-#: Keys of an optimizer mapping that are no argument of its class.
-NOT_ARGUMENTS = ("name", "fused", "weight_decay_exclude_1d")
 
 
 def build_optimizer(optimizer: Fields, model: nn.Module) -> torch.optim.Optimizer:
@@ -57,16 +56,6 @@ def fused_where_it_can(optimizer: Fields, model: nn.Module) -> Fields:
         if isinstance(module, nn.Embedding | nn.EmbeddingBag)
     )
     return optimizer if fits and not sparse else {**optimizer, "fused": False}
-
-
-def optimizer_arguments(optimizer: Fields) -> Document:
-    """Keyword arguments of the class, lists as the tuples that torch takes."""
-    arguments = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in optimizer.items()
-        if key not in NOT_ARGUMENTS
-    }
-    return {**arguments, "fused": True} if optimizer.get("fused") else arguments
 
 
 def _class(info: OptimizerInfo) -> Callable[..., torch.optim.Optimizer]:

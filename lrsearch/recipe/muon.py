@@ -1,4 +1,7 @@
-"""Muon for matrices with AdamW for the rest, as one optimizer that one scheduler drives."""
+"""Muon for matrices with AdamW for the rest, as one optimizer that one scheduler drives.
+
+An exported script holds the class as text, with these imports: it uses nothing else.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -47,7 +47,7 @@ def export_text(study: StudyHandle, *, trial: int | None, form: str) -> str:
 
     Raises StudyError if there is no such trial, SpecError for a format that is not on offer.
     """
-    from lrsearch.export import check_format  # it loads torch
+    from lrsearch.export import check_format
 
     check_format(form)
     return _exported(study, report_of(study), trial=trial, form=form)

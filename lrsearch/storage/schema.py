@@ -3,64 +3,66 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from filelock import FileLock
 from sqlalchemy import Connection, inspect, text
 
 from lrsearch.errors import StorageError
 from lrsearch.storage.database import Database
 from lrsearch.storage.postgresql import SCHEMA, unhurried
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "lr_alembic_version"
+#: The newest revision of `migrations/` and so of this version; Alembic is loaded to go there only.
+HEAD = "007"
 #: Key of the PostgreSQL advisory lock under which the schema is made: "lrsearch" as a number.
 LOCK_KEY = int.from_bytes(b"lrsearch"[:7])
 LOCK_SECONDS = 60
 
 
-def _config() -> Config:
+def _config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
     return config
 
 
-def head() -> str:
-    """The newest revision that this version knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None
-    return revision
+def revisions() -> set[str]:
+    """Every revision that this version knows."""
+    from alembic.script import ScriptDirectory
+
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def revision(connection: Connection) -> str | None:
     """The revision of the database's lrsearch tables; None where there are none."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    found: str | None = connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}"))
+    return found
 
 
 def is_current(connection: Connection) -> bool:
     """Whether the tables are as this version needs them. Raises StorageError if they are newer."""
     found = revision(connection)
-    if found is None:
-        return False
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if found not in known:
+    if found is not None and found != HEAD and found not in revisions():
         raise StorageError(
-            f"the database has lrsearch schema {found}, newer than this version's {head()}; "
+            f"the database has lrsearch schema {found}, newer than this version's {HEAD}; "
             f"update lrsearch on this machine"
         )
-    return found == head()
+    return found == HEAD
 
 
 @contextmanager
 def creation_lock(database: Database) -> Iterator[None]:
     """Held by one process at a time while it makes or upgrades the schema."""
     if database.path is not None:
+        from filelock import FileLock
+
         lock = FileLock(f"{database.path}.lock", timeout=LOCK_SECONDS)
         try:
             with lock:
@@ -90,6 +92,8 @@ def creation_lock(database: Database) -> Iterator[None]:
 
 def upgrade(connection: Connection) -> None:
     """Bring our tables to this version's revision; Optuna's must be there already."""
+    from alembic import command
+
     config = _config()
     config.attributes["connection"] = connection
     with unhurried(connection):

@@ -19,7 +19,7 @@ def test_eight_processes_make_one_schema(storage_url, tmp_path):
         for _ in range(PROCESSES)
     ]
     outputs = [command.succeed() for command in commands]
-    made = [f"schema {schema.head()}: made" in output for output in outputs]
+    made = [f"schema {schema.HEAD}: made" in output for output in outputs]
     assert sorted(made) == [False] * (PROCESSES - 1) + [True]
     assert [command.err for command in commands] == [""] * PROCESSES
     with opened(storage_url) as database:

@@ -965,8 +965,12 @@ def test_preparing_again_changes_nothing(storage_url):
         assert prepare(database)
         assert not prepare(database)
         with database.read() as connection:
-            assert schema.revision(connection) == schema.head()
+            assert schema.revision(connection) == schema.HEAD
             assert schema.is_current(connection)
+
+
+def test_the_newest_migration_is_the_one_that_databases_are_checked_for():
+    assert max(schema.revisions()) == schema.HEAD
 
 
 def test_an_interrupted_preparation_is_finished_by_the_next(storage_url, monkeypatch):
