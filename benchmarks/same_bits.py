@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from same_bits_side import ENGINES, CommandError, Engine, Result, Side
+from installs import CommandError
+from same_bits_side import ENGINES, Engine, Result, Side
 from same_bits_studies import Study
 
 OF_TRIALS = ("recipe", "kind", "state", "value", "epochs", "reason", "metrics")

@@ -1,14 +1,13 @@
 """One side of same_bits.py: an install of lrsearch, and what its command line trains."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from installs import CommandError, find_install, last_line
 from same_bits_studies import HERE, NOISY, PLAIN, SEARCH, Study
 
 SHELL = HERE / "same_bits_shell.py"
@@ -65,10 +64,6 @@ class Result:
     troubles: list[str] = field(default_factory=list)
 
 
-class CommandError(Exception):
-    pass
-
-
 class Side:
     """An install, and a folder for its studies."""
 
@@ -79,30 +74,17 @@ class Side:
         """
         self.name, self.folder, self.log = name, folder, log
         folder.mkdir()
-        python, checkout = _found(where)
-        environment = _environment(checkout)
-        code = "import lrsearch; print(lrsearch.__file__)"
-        file = self._once([python, "-c", code], environment)
-        self.package = Path(file.strip()).resolve().parent
-        if checkout is not None and self.package.parent != checkout:
-            raise CommandError(f"{where}: lrsearch is imported from {self.package}")
+        install = find_install(where, folder)
+        self.package = install.package
         self._shell = subprocess.Popen(
-            [python, "-P", str(SHELL)],
+            [install.python, "-P", str(SHELL)],
             cwd=folder,
-            env=environment,
+            env=install.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         self.torch = self._answer()
-
-    def _once(self, command: Sequence[str], environment: Mapping[str, str]) -> str:
-        ended = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True
-        )
-        if ended.returncode:
-            raise CommandError(f"{command[0]}: {_last_line(ended.stderr)}")
-        return ended.stdout
 
     def close(self) -> None:
         if self._shell.stdin is not None:
@@ -167,7 +149,7 @@ class Side:
         self._shell.stdin.write(json.dumps(order) + "\n")
         self._shell.stdin.flush()
         if (code := self._answer()) != 0:
-            last = _last_line(output[1].read_text(errors="replace"))
+            last = last_line(output[1].read_text(errors="replace"))
             raise CommandError(f"{self.name}: lrsearch {words[0]} {words[1]}: {code}: {last}")
         return output[0].read_text(encoding="utf-8")
 
@@ -177,28 +159,6 @@ class Side:
         if not line:
             raise CommandError(f"{self.name}: {SHELL.name} has ended")
         return json.loads(line)
-
-
-def _found(where: Path) -> tuple[str, Path | None]:
-    """An interpreter, and the checkout that it is to import from, if it is one."""
-    if where.is_file():
-        return str(where.absolute()), None  # not resolved: a link leads out of its environment
-    if (where / "lrsearch" / "__init__.py").is_file():
-        return sys.executable, where.resolve()
-    if (where / "bin" / "python").is_file():
-        return str((where / "bin" / "python").absolute()), None
-    raise CommandError(f"{where} is no checkout, virtual environment or interpreter")
-
-
-def _environment(checkout: Path | None) -> dict[str, str]:
-    """This one's, without what could lead a command elsewhere."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LRSEARCH_", "PYTHONPATH"))}
-    found = {**kept, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return found if checkout is None else {**found, "PYTHONPATH": str(checkout)}
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
 def _not_resumed(engine: Engine, study: Study, result: Result, computed: int) -> list[str]:

@@ -51,7 +51,7 @@ class StudyFields(TypedDict, total=False):
     checkpoints: str | Fields | None
     lease: Fields
     max_trial_time: float | str | None
-    code: str
+    on_code_change: str
     notes: str
     tags: Sequence[str]
     project: str

@@ -45,6 +45,7 @@ def run(
     Example:
       lrsearch run studies/digits.yaml --workers 2
     """
+    options.at_least_one({"--runs": runs, "--trials": trials})
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
     checked = options.checked_file(file, name=name, totals=totals, device=resources.device)
