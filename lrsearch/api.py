@@ -137,12 +137,22 @@ def search(
     spec = _spec(task, trials, fields)
     folder: Path | None = Path(task_dir)
     if isinstance(task, Task):
+        _check_live(workers)
         folder, loaded = None, LoadedTask(reference=LIVE, source=Path(), target=task, code={})
     else:
         loaded = load_task(spec.task, Path(task_dir))
     with own_random_stream():
         checked = check_study(spec, loaded, folder=folder, device=devices)
     return _result(run_study(checked, storage, resources, report_to=None, progress=ProgressBar()))
+
+
+def _check_live(workers: int | None) -> None:
+    """Raises SpecError for worker processes, which cannot have an object of this process."""
+    if workers is not None and workers > 1:
+        raise SpecError(
+            f"search(): workers = {workers} beside a Task object, which this process trains by "
+            f"itself; give the task as 'FILE.py:attribute' for worker processes"
+        )
 
 
 def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields) -> StudySpec:
@@ -162,7 +172,12 @@ def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields)
         "name": fields.get("name") or f"search-{secrets.token_hex(4)}",
     }
     if trials is not None:
-        content["budget"] = {**fields.get("budget", {}), "trials": trials}
+        budget = fields.get("budget", {})
+        if not isinstance(budget, Mapping):
+            raise SpecError(
+                f"search(): budget = {budget!r}: a mapping, as {{'runs': 20}}, is needed"
+            )
+        content["budget"] = {**budget, "trials": trials}
     return StudySpec.from_dict(content, where="search()")
 
 

@@ -144,15 +144,18 @@ def study_progress(connection: Connection, study: OpenStudy) -> StudyProgress | 
 def _used(
     connection: Connection, record: StudyRecord, counts: dict[str, int]
 ) -> tuple[str, float, float]:
-    """The budget's unit, what is used of it and its total; trials where several are given."""
+    """A budget's unit, what is used of it and its total: the one of which the most is used."""
+    budgets: list[tuple[str, float, float]] = []
     if record.trials_total is not None:
         ended = sum(counts.values()) - counts[TrialState.RUNNING]
-        return "trials", ended, record.trials_total
+        budgets.append(("trials", ended, record.trials_total))
     if record.epochs_total is not None:
-        return "epochs", record.epochs_used, record.epochs_total
-    assert record.seconds_total is not None  # a budget has one of the three
-    elapsed = studies.elapsed(connection, record.study_id)
-    return "seconds", min(elapsed, record.seconds_total), record.seconds_total
+        budgets.append(("epochs", record.epochs_used, record.epochs_total))
+    if record.seconds_total is not None:
+        elapsed = studies.elapsed(connection, record.study_id)
+        budgets.append(("seconds", elapsed, record.seconds_total))
+    unit, used, total = max(budgets, key=lambda budget: budget[1] / budget[2])
+    return unit, min(used, total), total
 
 
 def _notes(connection: Connection, study: OpenStudy, counts: dict[str, int]) -> list[str]:
