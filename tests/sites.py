@@ -87,7 +87,7 @@ class Site:
 
     def counts(self):
         with self.database.read() as connection:
-            return studies.counts(connection, self.row()["study_id"])
+            return studies.counts(connection, self.row().study_id)
 
     def ended(self):
         counts = self.counts()
@@ -95,7 +95,7 @@ class Site:
 
     def holders(self):
         """The workers that have a trial or a run in their hands."""
-        study = self.row()["study_id"]
+        study = self.row().study_id
         with self.database.read() as connection:
             return leases.holders(connection, study)
 

@@ -36,7 +36,9 @@ def init(storage: str | None) -> None:
 @db.command()
 @common
 def upgrade(storage: str | None) -> None:
-    """Bring the tables of an older version to this version, and keep the studies.
+    """Bring the tables of an older version to this version.
+
+    The studies stay.
 
     \b
     Example:
@@ -60,7 +62,7 @@ def _prepare(storage: str | None) -> None:
 @json_option
 @common
 def check(as_json: bool, storage: str | None) -> None:
-    """Check that the database answers and that its tables are this version's.
+    """Check that the database answers and its tables are up to date.
 
     \b
     Example:

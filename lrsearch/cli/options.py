@@ -30,8 +30,8 @@ fuse_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|off|K",
-    help="Trials that train at once as one program: K, or one by one (off), or what is measured "
-    "to be quicker (auto).",
+    help="How many trials train at once as one program: K, one (off), or as many as are measured "
+    "to be quickest (auto).",
 )
 
 

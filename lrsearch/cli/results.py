@@ -46,7 +46,7 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
 )
 @common
 def export(name: str, trial: int | None, form: str, out: Path | None, storage: str | None) -> None:
-    """Write a study's recipe as a config file or as plain PyTorch code.
+    """Write a study's recipe as config or plain PyTorch code.
 
     \b
     Example:

@@ -20,8 +20,12 @@ PREVIEWED = 12
 @click.command()
 @file_argument
 @options.resources_options
-@click.option("--runs", type=int, metavar="N", help="Budget in full trainings, all included.")
-@click.option("--trials", type=int, metavar="N", help="Trials in all, in place of the file's.")
+@click.option(
+    "--runs", type=int, metavar="N", help="Budget: the epochs of N full trainings, all included."
+)
+@click.option(
+    "--trials", type=int, metavar="N", help="Budget: N trials in all, in place of the file's."
+)
 @options.new_name_option
 @options.report_option
 @json_option
@@ -36,10 +40,11 @@ def run(
     as_json: bool,
     storage: str | None,
 ) -> None:
-    """Search, confirm the best recipes with fresh seeds, and write a report.
+    """Search, confirm the best recipes, and write a report.
 
-    The command creates the study of FILE and prints its answer. The same command again goes on
-    where it was interrupted; a larger --runs or --trials adds to the budget.
+    The command creates the study of FILE, trains the best recipes again with fresh seeds, and
+    prints the answer. The same command goes on where it was interrupted; a larger --runs or
+    --trials adds to the budget.
 
     \b
     Example:
@@ -80,7 +85,9 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     metavar="PNG",
     help="Draw the learning rate and momentum of 12 sampled recipes into this file.",
 )
-@click.option("--time", "timed", is_flag=True, help="Train one timed epoch and tell the hours.")
+@click.option(
+    "--time", "timed", is_flag=True, help="Time one epoch, and tell how long the study takes."
+)
 @options.device_option
 @json_option
 @silent_verbose
@@ -88,7 +95,7 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
     """Check a study file and tell what the study will cost.
 
     The command trains one batch, or one epoch with --time, and writes no database. It warns of
-    ranges, budgets and pairs that rarely do well.
+    ranges, budgets and pairs of optimizer and schedule that rarely do well.
 
     \b
     Example:
@@ -139,7 +146,10 @@ def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> 
 @file_argument
 @click.option("--optimizer", metavar="NAME", help="Only this one of the space's optimizers.")
 @click.option(
-    "--seeds", type=int, metavar="N", help="Ramps of each; default one, more where they disagree."
+    "--seeds",
+    type=int,
+    metavar="N",
+    help="Ramps of each optimizer; default one, more where they differ.",
 )
 @click.option(
     "--plot",
@@ -158,11 +168,11 @@ def range_test(
     device: str,
     as_json: bool,
 ) -> None:
-    """Find the window of learning rates in which each optimizer trains.
+    """Find the learning rates at which each optimizer trains.
 
     A range test raises the learning rate in one short training, the ramp, until the loss explodes.
-    The window holds the rates around the lowest loss, below the edge where training explodes. A
-    study searches in it. No database is needed.
+    The rates around the lowest loss, below the edge where training explodes, are the optimizer's
+    window. A study searches in it. No database is needed.
 
     \b
     Example:

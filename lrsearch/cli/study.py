@@ -44,7 +44,9 @@ for command in study_state.COMMANDS:
 @click.option("--exist-ok", is_flag=True, help="Accept that the same study exists already.")
 @common
 def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) -> None:
-    """Create a study and print the command that starts a worker on it.
+    """Create a study that workers can train.
+
+    The command prints the one that starts a worker.
 
     \b
     Example:
@@ -66,13 +68,13 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
 @json_option
 @common
 def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
-    """Give a study the space and budget of FILE, and keep its trials.
+    """Change a study's space and budget, and keep its trials.
 
-    FILE may add optimizers and schedules, change ranges, and differ in budget, baseline, enqueue,
-    warm_start and confirm. Everything else must be as in the study. Trials outside the new space
-    are left behind. The study goes on under its name, and the old one stays as NAME.1, closed. A
-    FILE with another name makes a second study. Trials that are taken over count in FILE's budget,
-    which is a total; a time budget begins anew. The best recipes are confirmed anew.
+    The study gets those of FILE, which may add optimizers and schedules, change ranges, and differ
+    in budget, baseline, enqueue, warm_start and confirm. Everything else must be as in the study.
+    The study goes on under its name, and the old one stays as NAME.1, closed; a FILE with another
+    name makes a second study. Trials outside the new space stay behind. The others count in FILE's
+    budget, which is a total; a time budget begins anew. The best recipes are confirmed anew.
 
     \b
     Example:
@@ -123,7 +125,7 @@ def list_studies(as_json: bool, storage: str | None) -> None:
 @json_option
 @common
 def show(name: str, as_json: bool, storage: str | None) -> None:
-    """Show a study: state, budget, cost, best and confirmed recipes.
+    """Show a study: state, budget, cost and best recipes.
 
     \b
     Example:
@@ -172,7 +174,9 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
 @study.command()
 @name_argument
 @click.option("--trial", type=int, metavar="N", help="Print this trial alone.")
-@click.option("--all-attempts", is_flag=True, help="Print what a later attempt replaced as well.")
+@click.option(
+    "--all-attempts", is_flag=True, help="Print also the rows that a later attempt replaced."
+)
 @json_option
 @csv_option
 @common

@@ -60,7 +60,9 @@ def pause(name: str, storage: str | None) -> None:
 @name_argument
 @common
 def resume(name: str, storage: str | None) -> None:
-    """Let a paused or finished study go on, as far as its budget reaches.
+    """Let a paused or finished study go on.
+
+    It ends when its budget is used; `lrsearch run FILE --trials N` gives it more.
 
     \b
     Example:
@@ -75,9 +77,9 @@ def resume(name: str, storage: str | None) -> None:
 @json_option
 @common
 def repair(name: str, as_json: bool, storage: str | None) -> None:
-    """Free what dead workers held, count the budget again, and check every trial.
+    """Release the trials of dead workers, and check every trial.
 
-    Workers may go on meanwhile.
+    The budget is counted again. Workers may go on meanwhile.
 
     \b
     Example:
@@ -99,10 +101,12 @@ def repair(name: str, as_json: bool, storage: str | None) -> None:
 
 @click.command()
 @name_argument
-@click.option("--yes", is_flag=True, help="Confirm it: what is deleted cannot be restored.")
+@click.option("--yes", is_flag=True, help="Needed, since what is deleted cannot be restored.")
 @common
 def delete(name: str, yes: bool, storage: str | None) -> None:
-    """Delete a study with its trials, curves, confirmations and checkpoints.
+    """Delete a study and all that belongs to it.
+
+    That is its trials, curves, confirmation runs and checkpoints.
 
     \b
     Example:

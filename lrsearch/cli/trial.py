@@ -31,7 +31,7 @@ def trial() -> None:
 @json_option
 @common
 def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
-    """Show a trial: state, recipe, attempts, its worker, checkpoints.
+    """Show a trial: state, recipe, worker, attempts, checkpoints.
 
     An attempt is one worker's part in a trial. The lease is the time in which that worker has to
     report; when it ends, another worker goes on with the trial.
@@ -56,7 +56,9 @@ def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
 @number_argument
 @common
 def stop(name: str, number: int, storage: str | None) -> None:
-    """End a running trial as pruned, with the validations that it has.
+    """End a running trial early.
+
+    It ends as pruned, as if it had fallen behind, and keeps its validations.
 
     \b
     Example:
@@ -78,9 +80,9 @@ def stop(name: str, number: int, storage: str | None) -> None:
 @click.option("--like", type=int, metavar="N", help="Trial whose recipe is trained once more.")
 @common
 def add(name: str, recipe: Path | None, like: int | None, storage: str | None) -> None:
-    """Add a trial with a given recipe, which the next free worker trains.
+    """Add a trial with a given recipe.
 
-    The trial counts in the budget.
+    The next free worker trains it. The trial counts in the budget.
 
     \b
     Example:

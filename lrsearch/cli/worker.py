@@ -59,13 +59,13 @@ def worker(
     "--top",
     type=int,
     metavar="N",
-    help="Recipes at most that are trained again; default by the number of runs.",
+    help="Most recipes that are trained again; the default follows from the runs.",
 )
 @click.option(
     "--runs",
     type=int,
     metavar="N",
-    help="Full trainings in all; default and most: the share of the study's budget.",
+    help="Full trainings in all. Default, and most: what the budget keeps for confirmation.",
 )
 @options.resources_options
 @options.task_dir_option
@@ -80,9 +80,10 @@ def confirm(
     as_json: bool,
     storage: str | None,
 ) -> None:
-    """Train the best recipes again with fresh seeds, and print the winner's mean.
+    """Train the best recipes again with fresh seeds.
 
-    The mean has a 95 % confidence interval. Recipes are tied when the seeds do not tell them apart.
+    The command prints the winner's mean with its 95 % confidence interval. Recipes are tied when
+    their seeds do not tell them apart.
 
     \b
     Example:
@@ -115,7 +116,9 @@ def confirm(
 @json_option
 @common
 def status(name: str, everyone: bool, as_json: bool, storage: str | None) -> None:
-    """Show the workers of a study: where each is, what it does, when it was last seen.
+    """Show the workers of a study and what each does.
+
+    A line says where a worker runs, its trial or run, and when it last reported.
 
     \b
     Example:

@@ -43,7 +43,7 @@ def test_any_number_of_workers_share_one_exact_budget(site, workers):
     for found, owner in zip(by_ticket, (search, alone), strict=True):
         with site.database.read() as connection:
             for row in trials.everything(connection, owner.study_id)[:10]:
-                found.append((row["recipe"], row["state"], row["value"]))
+                found.append((row.recipe, row.state, row.value))
     assert by_ticket[0] == by_ticket[1]
 
 
@@ -252,15 +252,15 @@ def test_a_finished_run_says_so_again_and_a_larger_total_goes_on(sqlite_site):
     assert after["trials"] == what_came_out(undisturbed)["trials"]
 
 
-def test_a_stopped_study_ends_what_runs_and_confirms(sqlite_site):
+def test_a_finished_study_ends_what_runs_and_confirms(sqlite_site):
     search = make_study(sqlite_site.database, pruning="none")
     sqlite_site.say("slow")
     command = sqlite_site.worker()
     until(lambda: sqlite_site.ended() >= 4)
     sqlite_site.say("hold")
     sqlite_site.held(1)
-    out = sqlite_site.command("study", "stop", "tiny").succeed()
-    assert "study tiny is stopped" in out
+    out = sqlite_site.command("study", "finish", "tiny").succeed()
+    assert "study tiny starts no more trials" in out
     started = sum(sqlite_site.counts().values())
     assert started < TRIALS
     sqlite_site.say("")
