@@ -4,6 +4,7 @@ import lrsearch
 from lrsearch.cli import cli
 
 project = "lrsearch"
+copyright = "the lrsearch authors"
 author = "The lrsearch authors"
 release = version = lrsearch.__version__
 html_title = f"lrsearch {release}"

@@ -19,16 +19,21 @@ class Group(click.Group):
         found = [self.get_command(context, name) for name in self.list_commands(context)]
         shown = [command for command in found if command is not None and not command.hidden]
         width = max((len(_usage(command)) for command in shown), default=0)
-        limit = formatter.width - 6 - width
         for heading in (*HEADINGS.values(), GROUPS):
             rows = [
-                (_usage(command).ljust(width), command.get_short_help_str(limit))
+                (_usage(command).ljust(width), _first_sentence(command))
                 for command in shown
                 if _heading(command) == heading
             ]
             if rows:
                 with formatter.section(heading):
                     formatter.write_dl(rows)
+
+
+def _first_sentence(command: click.Command) -> str:
+    """What a command does, whole: where the line is too short for it, it goes on in the next."""
+    paragraph = " ".join((command.help or "").split("\n\n")[0].split())
+    return paragraph.split(". ")[0].rstrip(".")
 
 
 def _arguments(command: click.Command) -> list[str]:

@@ -54,12 +54,9 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
     """
     checked = options.checked_file(file, name=name)
     from lrsearch.cli.terminal import Terminal
-    from lrsearch.report.text.origin import origin_text
     from lrsearch.run_study import create as create_it
 
     created = create_it(checked, storage, exist_ok=exist_ok, progress=Terminal())
-    for line in origin_text(created.study.origin) if created.is_new else []:
-        click.echo(line)
     name = created.study.name
     click.echo(f"study {name} {'created' if created.is_new else 'exists'}; start workers with")
     click.echo(f"  lrsearch worker {name} --task-dir {file.parent}")

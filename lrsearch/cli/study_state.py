@@ -37,7 +37,7 @@ def finish(name: str, storage: str | None) -> None:
     """
     _set_state(storage, name, "stopped")
     click.echo(f"study {name} starts no more trials; its workers confirm the best recipes and end")
-    click.echo(f"without a worker: lrsearch worker {name}")
+    click.echo(f"if no worker runs, start one: lrsearch worker {name}")
 
 
 @click.command()

@@ -3,11 +3,11 @@
 import typing
 
 import pytest
+from tiny_studies import EPOCHS, TASKS, opened, tiny_spec, tiny_task
 
 import lrsearch
 from lrsearch.api import StudyFields
 from lrsearch.storage import studies
-from tests.tiny_studies import EPOCHS, TASKS, opened, tiny_spec, tiny_task
 
 #: What makes a study of some milliseconds.
 QUICK = {"epochs": EPOCHS, "space": "default", "textbook": "none", "range_test": "none"}

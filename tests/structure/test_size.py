@@ -3,8 +3,7 @@
 from pathlib import Path
 
 import pytest
-
-from tests.structure.sizes import measure, modules, per_thousand
+from sizes import measure, modules, per_thousand
 
 PACKAGE = Path(__file__).parents[2] / "lrsearch"
 MOST_MODULE_LINES = 300

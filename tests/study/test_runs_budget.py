@@ -1,12 +1,7 @@
 """A study whose budget is in runs: it has the epochs of as many, and shows both."""
 
 import pytest
-
-from lrsearch.report.summary import summarize, trial_rows
-from lrsearch.storage import studies
-from lrsearch.study.create import create_study
-from lrsearch.study.prepare_database import prepare
-from tests.tiny_studies import (
+from tiny_studies import (
     EPOCHS,
     STEPS_PER_EPOCH,
     make_study,
@@ -15,6 +10,11 @@ from tests.tiny_studies import (
     tiny_task,
     work,
 )
+
+from lrsearch.report.summary import summarize, trial_rows
+from lrsearch.storage import studies
+from lrsearch.study.create import create_study
+from lrsearch.study.prepare_database import prepare
 
 RUNS = 12
 

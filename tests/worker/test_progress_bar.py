@@ -1,11 +1,11 @@
 """What the progress bar shows of a study: the budget of which the most is used."""
 
 import pytest
+from tiny_studies import EPOCHS, TRIALS, make_study, work
 
 from lrsearch.storage import studies
 from lrsearch.study.checkpoint_cleanup import delete_study
 from lrsearch.worker import progress_bar
-from tests.tiny_studies import EPOCHS, TRIALS, make_study, work
 
 #: How a study's budget is written, and what is shown of it before the first trial.
 BUDGETS = [
