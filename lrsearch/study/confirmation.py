@@ -148,7 +148,7 @@ def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
         )
         if (runs or 1) > most:
             raise StudyError(
-                f"--runs {runs or 1} is beyond the share of the study's budget; at most {most}"
+                f"--runs {runs or 1}: the budget allows at most {most} runs of confirmation"
             )
         old = spec.confirm or Confirm()
         new = Confirm(candidates=top or old.candidates, runs=runs or old.runs)

@@ -681,7 +681,7 @@ def test_what_a_trained_study_does_not_allow(created):
         ("export small --format lightning", ["lightning", "yaml", "json", "torch"]),
         ("export small --format yml", ["'yml'", "'yaml'"]),
         ("export small --out no/such/folder.py", ["--out no/such/folder.py", "No such file"]),
-        ("confirm small --runs 9", ["--runs 9", "quarter", "at most 1"]),
+        ("confirm small --runs 9", ["--runs 9", "budget", "at most 1"]),
     ]:
         refused_unchanged(created, *arguments.split(), parts=parts)
 
