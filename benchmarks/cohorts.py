@@ -106,7 +106,7 @@ class Reversed:
         for inputs, targets in self.data.train(seed, epoch, skip):
             yield inputs.flip(0), targets.flip(0)
 
-    def validation(self) -> Iterator[tuple[Batch, int]]:
+    def validation(self) -> Iterator[Batch]:
         return self.data.validation()
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 from torch.optim.optimizer import StateDict
-from torch.utils._pytree import PyTree
+from torch.utils._pytree import PyTree, tree_map
 
 from lrsearch.errors import describe
 from lrsearch.plain_data import Fields
+from lrsearch.training.data import to_device
 from lrsearch.training.flat_optimizer import OptimizerState, gather_state, spread_state
 from lrsearch.training.precision import tf32
 from lrsearch.training.trial_training import TrialTraining
@@ -21,7 +22,7 @@ from lrsearch.trial.curve import Validation
 log = logging.getLogger("lrsearch")
 
 #: Changes when an older checkpoint can no longer be read.
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +106,8 @@ class _State:
     accelerator_rng: Tensor | None
     position: Fields
     loss_sum: Tensor
+    #: What is carried from batch to batch.
+    carried: PyTree
     #: As JSON: the unpickler that runs no code takes 10 us a value.
     rows: str
 
@@ -125,6 +128,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         accelerator_rng=_accelerator_rng(training.device),
         position=vars(Position.of(training)),
         loss_sum=_copy(training.loss_sum),
+        carried=tree_map(_copy, training.carried),
         rows=json.dumps([row.to_dict() for row in pending]),
     )
     buffer = io.BytesIO()
@@ -185,6 +189,7 @@ def _apply(training: TrialTraining, state: _State) -> None:
             mine.copy_(saved)
     Position(**state.position).put(training)
     training.loss_sum.copy_(state.loss_sum)
+    training.carried = to_device(state.carried, training.device)
     torch.set_rng_state(state.rng)
     if state.accelerator_rng is not None:
         torch.get_device_module(training.device).set_rng_state(state.accelerator_rng)

@@ -4,7 +4,7 @@ The order of epoch e is `randperm(n, generator=Generator().manual_seed(seed * 1_
 the same for every trial of a study, so that their losses are paired.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -18,8 +18,8 @@ from lrsearch.task.task import Task
 #: Validation keeps no activations for a backward pass, so it takes larger batches.
 VALIDATION_FACTOR = 8
 
-#: Inputs and targets, whose tensors may lie in tuples, lists and mappings.
-Batch = tuple[PyTree, PyTree]
+#: What the data give for a batch: inputs and targets, or anything that the task's `step` takes.
+Batch = PyTree
 #: What a loader gives: batches, or whatever else a user's code makes.
 Loader = DataLoader[PyTree]
 Samples = Dataset[PyTree]
@@ -37,8 +37,8 @@ class Data(Protocol):
         """The training batches of one epoch on the device, without the first `skip`."""
         ...
 
-    def validation(self) -> Iterator[tuple[Batch, int]]:
-        """Every sample once, in order, with the size of each batch."""
+    def validation(self) -> Iterator[Batch]:
+        """Every sample once, in order."""
         ...
 
 
@@ -60,14 +60,43 @@ def to_device(value: PyTree, device: torch.device) -> PyTree:
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     if isinstance(value, dict):
         return {key: to_device(item, device) for key, item in value.items()}
+    if callable(getattr(value, "to", None)):
+        return value.to(device)
     return value
 
 
-def _samples(batch: PyTree) -> int:
-    """How many samples a batch has, whose tensors may lie in tuples, lists and mappings."""
-    while not isinstance(batch, torch.Tensor):
-        batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
-    return len(batch)
+def samples_of(batch: PyTree) -> int:
+    """How many samples a batch, or its targets, have: the length of the first tensor in it.
+
+    Tensors may lie in tuples, lists and mappings. Raises TaskError where there is none.
+    """
+    for tensor in tensors_in(batch):
+        if tensor.ndim:
+            return len(tensor)
+    raise TaskError(
+        f"no tensor is in {type(batch).__name__}, so how many samples it has is unknown"
+    )
+
+
+def told_size(batch: PyTree) -> int | None:
+    """How many samples a batch of any kind has: the leading dimension that all its tensors share.
+
+    None where they differ, or where there is no tensor.
+    """
+    lengths = {len(tensor) for tensor in tensors_in(batch) if tensor.ndim}
+    return lengths.pop() if len(lengths) == 1 else None
+
+
+def tensors_in(value: PyTree) -> Iterator[torch.Tensor]:
+    """The tensors inside tuples, lists and mappings, in their order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_in(item)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
 
 
 class TensorData:
@@ -78,7 +107,7 @@ class TensorData:
     ) -> None:
         self.inputs, self.targets = inputs.to(device), targets.to(device)
         self._pick_inputs, self._pick_targets = _picker(self.inputs), _picker(self.targets)
-        self.batch_size = batch_size
+        self.batch_size, self.length, self.device = batch_size, len(inputs), device
         self.batches = len(inputs) // batch_size
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
@@ -90,11 +119,10 @@ class TensorData:
         """The samples that a vector on the device names."""
         return self._pick_inputs(index), self._pick_targets(index)
 
-    def validation(self) -> Iterator[tuple[Batch, int]]:
+    def validation(self) -> Iterator[Batch]:
         size = self.batch_size * VALIDATION_FACTOR
         for start in range(0, len(self.inputs), size):
-            inputs, targets = self.inputs[start : start + size], self.targets[start : start + size]
-            yield (inputs, targets), len(inputs)
+            yield self.inputs[start : start + size], self.targets[start : start + size]
 
 
 def _picker(values: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -119,8 +147,8 @@ class DatasetData:
             order[step * self.batch_size : (step + 1) * self.batch_size]
             for step in range(skip, self.batches)
         ]
-        for inputs, targets in self._loader(batch_sampler=batches):
-            yield to_device(inputs, self.device), to_device(targets, self.device)
+        for batch in self._loader(batch_sampler=batches):
+            yield to_device(batch, self.device)
 
     def _loader(
         self, *, batch_size: int = 1, batch_sampler: Iterable[list[int]] | None = None
@@ -131,11 +159,10 @@ class DatasetData:
             self.dataset, batch_size, batch_sampler=batch_sampler, generator=generator
         )
 
-    def validation(self) -> Iterator[tuple[Batch, int]]:
+    def validation(self) -> Iterator[Batch]:
         size = self.batch_size * VALIDATION_FACTOR
-        for inputs, targets in self._loader(batch_size=size):
-            batch = to_device(inputs, self.device), to_device(targets, self.device)
-            yield batch, _samples(targets)
+        for batch in self._loader(batch_size=size):
+            yield to_device(batch, self.device)
 
 
 class LoaderData:
@@ -151,11 +178,11 @@ class LoaderData:
         model_state = torch.get_rng_state()
         batches = self._iterate(epoch_seed(seed, epoch))
         for step in range(self.batches):
-            inputs, targets = next(batches)
+            batch = next(batches)
             stream = torch.get_rng_state()
             torch.set_rng_state(model_state)
             if step >= skip:
-                yield to_device(inputs, self.device), to_device(targets, self.device)
+                yield to_device(batch, self.device)
             model_state = torch.get_rng_state()
             torch.set_rng_state(stream)
         torch.set_rng_state(model_state)
@@ -169,12 +196,11 @@ class LoaderData:
         self.loader._iterator = None
         return iter(self.loader)
 
-    def validation(self) -> Iterator[tuple[Batch, int]]:
+    def validation(self) -> Iterator[Batch]:
         model_state = torch.get_rng_state()
         try:
-            for inputs, targets in self._iterate(0):
-                batch = to_device(inputs, self.device), to_device(targets, self.device)
-                yield batch, _samples(targets)
+            for batch in self._iterate(0):
+                yield to_device(batch, self.device)
         finally:
             torch.set_rng_state(model_state)
 

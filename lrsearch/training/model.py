@@ -1,7 +1,11 @@
 """A task's model, new and checked."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from lrsearch.errors import TaskError, describe
@@ -28,3 +32,41 @@ def make_model(task: Task, device: torch.device) -> nn.Module:
             f"batch in model()"
         )
     return model.to(device)
+
+
+#: Where a module keeps its parameters or its buffers.
+Store = dict[str, Tensor | None]
+
+
+def stores_of(model: nn.Module) -> dict[str, list[tuple[Store, str]]]:
+    """For each parameter and buffer the dictionaries of modules that hold it, and its key there.
+
+    Tied ones are in several places.
+    """
+    names = {id(value): name for name, value in model.named_parameters()}
+    names |= {id(value): name for name, value in model.named_buffers()}
+    stores: dict[str, list[tuple[Store, str]]] = {name: [] for name in names.values()}
+    for module in model.modules():
+        for store in cast("tuple[Store, Store]", (module._parameters, module._buffers)):
+            for key, value in store.items():
+                if value is not None:
+                    stores[names[id(value)]].append((store, key))
+    return stores
+
+
+@contextmanager
+def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Let the model have these parameters and buffers, by name, for a while.
+
+    As `torch.func.functional_call`, for calls that take the model itself.
+    """
+    stores = stores_of(model)
+    own = [(store, key, store[key]) for name in weights for store, key in stores[name]]
+    for name, value in weights.items():
+        for store, key in stores[name]:
+            store[key] = value
+    try:
+        yield
+    finally:
+        for store, key, mine in own:
+            store[key] = mine

@@ -1,6 +1,7 @@
 """torch's random numbers: their state, and whether a call draws any."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +21,21 @@ def set_random_state(states: Sequence[Tensor], device: torch.device) -> None:
     torch.set_rng_state(states[0])
     if device.type != "cpu":
         torch.get_device_module(device).set_rng_state(states[1], device)
+
+
+#: Seeds what a model draws while it is validated.
+VALIDATION_SEED = 0
+
+
+@contextmanager
+def validation_numbers(device: torch.device) -> Iterator[None]:
+    """Random numbers that are the same each time; afterwards it is as if none had been drawn."""
+    before = random_state(device)
+    torch.manual_seed(VALIDATION_SEED)
+    try:
+        yield
+    finally:
+        set_random_state(before, device)
 
 
 def drew(call: Callable[[], Any], device: torch.device) -> bool:

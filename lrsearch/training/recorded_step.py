@@ -27,8 +27,8 @@ log = logging.getLogger("lrsearch")
 #: Recording takes 0.2 to 1 s, what 500 to 2,000 repeated steps save: so many come before.
 RECORD_AFTER = 500
 
-#: Weights, buffers by name, inputs, targets, factors of the losses.
-Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, PyTree, Tensor]
+#: Weights, buffers by name, batch, factors of the losses.
+Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, Tensor]
 #: Losses [k], and the gradient of each parameter.
 Result = tuple[Tensor, list[Tensor]]
 
@@ -49,7 +49,7 @@ class Recordings:
         self._after = RECORD_AFTER
 
     def call(self, key: Hashable, function: Callable[..., Result], arguments: Arguments) -> Result:
-        """What the function gives for (weights, buffers, inputs, targets, factors).
+        """What the function gives for (weights, buffers, batch, factors).
 
         By repeating what was recorded for `key`, which names all that its operations depend on.
         """

@@ -1,17 +1,20 @@
 """A trial's weights, raw or averaged, evaluated on its validation data or on the test set."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import PyTree
 
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.training.data import Data
 from lrsearch.training.evaluate import Evaluation, evaluate
+from lrsearch.training.model import with_weights
 from lrsearch.training.trial_training import TrialTraining
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -62,16 +65,30 @@ def score_test_set(training: TrialTraining, data: Data) -> Evaluation:
     return scores
 
 
+class OneModel:
+    """A trial's model by itself, with these weights in place of its own if there are any."""
+
+    def __init__(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> None:
+        self.model, self.weights = model.eval(), weights
+
+    def outputs(self, inputs: PyTree) -> list[PyTree]:
+        return self.each(lambda model: model(inputs))
+
+    def each(self, call: Callable[[nn.Module], T]) -> list[T]:
+        if self.weights is None:
+            return [call(self.model)]
+        with with_weights(self.model, self.weights):
+            return [call(self.model)]
+
+
 def _score(training: TrialTraining, data: Data, weights: Mapping[str, Tensor] | None) -> Evaluation:
     """Evaluate the model by itself, with these weights in place of its own if there are any."""
-    model = training.model.eval()
-
-    def outputs(inputs: PyTree) -> list[PyTree]:
-        if weights is None:
-            return [model(inputs)]
-        return [torch.func.functional_call(model, dict(weights), (inputs,))]
-
     [scores] = evaluate(
-        training.task, data, outputs, autocast=training.autocast, beat=training.beat
+        training.task,
+        data,
+        OneModel(training.model, weights),
+        autocast=training.autocast,
+        beat=training.beat,
+        device=training.device,
     )
     return scores

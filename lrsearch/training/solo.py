@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterator
 
 import torch
-from torch.utils._pytree import PyTree
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
+from lrsearch.training.batch_loss import initial_state, training_loss
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import Layout
 from lrsearch.training.model import make_model
@@ -49,6 +49,7 @@ class SoloTraining(TrialTraining):
         self.begin(model, row, flat=plain)
         self._grads = [] if row is None else _in_order(self.model, row.layout.views(row.grads))
         self._batches: Iterator[Batch] | None = None
+        self.carried = initial_state(self.task, model)
 
     def advance(self, until: int) -> None:
         """Train up to the step `until`, or until the trial has diverged."""
@@ -58,6 +59,7 @@ class SoloTraining(TrialTraining):
             self._train_step()
             if self.position == 0:  # what is left of the epoch makes no whole step
                 self._batches = None
+                self.carried = initial_state(self.task, self.model)
             if self.is_check_due():
                 self.check_losses(float(self.loss_sum))
         self.seconds += time.monotonic() - started
@@ -74,7 +76,7 @@ class SoloTraining(TrialTraining):
         for parameter in self.parameters:  # optimizer.zero_grad(), without 7 us for its profiler
             parameter.grad = None
         batches = self._epoch()
-        losses = [self._backward(*next(batches)) for _ in range(self.recipe.accumulate)]
+        losses = [self._backward(next(batches)) for _ in range(self.recipe.accumulate)]
         if self.step == 0:
             self.start_loss = sum(float(loss) for loss in losses)
         self.update()
@@ -83,10 +85,10 @@ class SoloTraining(TrialTraining):
         for loss in losses:
             self.loss_sum += loss
 
-    def _backward(self, inputs: PyTree, targets: PyTree) -> torch.Tensor:
+    def _backward(self, batch: Batch) -> torch.Tensor:
         """Add a micro-batch's part of the gradients; its part of the step's loss."""
         with self.autocast():
-            loss = self.task.loss(self.model(inputs), targets)
+            loss, self.carried = training_loss(self.task, self.model, batch, self.carried)
             if self.recipe.accumulate > 1:
                 loss = loss / self.recipe.accumulate
         (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]

@@ -18,6 +18,11 @@ def scored(task: Task, spec: StudySpec) -> Task:
     """The task with what its validations have to compute for the study's objective."""
     if spec.objective.metric != CALIBRATED:
         return task
+    if task.loss is None:
+        raise TaskError(
+            f"objective = {CALIBRATED!r} is computed from outputs and targets; give the task a "
+            f"loss, or take val_loss or a value of score"
+        )
     return replace(task, metrics={**task.metrics, CALIBRATED: CalibratedLoss.of(task.loss)})
 
 

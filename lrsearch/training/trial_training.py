@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.utils._pytree import PyTree
 
 from lrsearch.recipe.build_optimizer import build_optimizer, fused_where_it_can
 from lrsearch.recipe.build_scheduler import build_schedule
@@ -88,6 +89,8 @@ class TrialTraining:
         self.ema: Ema | None = None
         if recipe.ema is not None:
             self.ema = Ema(model, row, span=recipe.ema["epochs"] * plan.steps_per_epoch)
+        #: What the task's `carry` hands from batch to batch; None without it.
+        self.carried: PyTree = None
         self._begin_count()
 
     def _begin_count(self) -> None:

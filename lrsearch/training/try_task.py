@@ -10,6 +10,7 @@ from lrsearch.errors import LrsearchError, TaskError, describe
 from lrsearch.spec.parts import CALIBRATED
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
+from lrsearch.training.batch_loss import initial_state, scores, training_loss
 from lrsearch.training.calibrated_loss import check_cross_entropy
 from lrsearch.training.data import make_splits, make_test
 from lrsearch.training.model import make_model
@@ -31,28 +32,45 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
     train, validation = make_splits(task, task.batch_size, device)
     model = make_model(task, device)
     steps = steps_per_epoch(train, spec.accumulate)
-    inputs, targets = next(iter(train.train(0, 0, 0)))
+    batch = next(iter(train.train(0, 0, 0)))
     with autocast(spec.precision, device):
-        output = _run(lambda: model(inputs), "the model")
-        loss = _run(lambda: task.loss(output, targets), "the loss")
+        loss = _training_loss(task, model, batch)
     _check_scalar(loss, "the loss")
     if not loss.requires_grad:
         raise TaskError("the loss does not depend on the model's weights; is it detached?")
     _run(loss.backward, "the backward pass")
     model.eval()
-    (inputs, targets), _ = next(iter(validation.validation()))
+    batch = next(iter(validation.validation()))
     with torch.no_grad(), autocast(spec.precision, device):
-        output = _run(lambda: model(inputs), "the model on validation data")
-        for name, metric in task.metrics.items():
-            score = _run(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
-            if not isinstance(score, int | float):
-                _check_scalar(score, f"metric {name}")
-        if spec.objective.metric == CALIBRATED:
-            _run(
-                lambda: check_cross_entropy(task.loss, output, targets),
-                "the loss on validation data",
-            )
+        _check_values(task, spec, model, batch)
     return steps
+
+
+def _training_loss(task: Task, model: torch.nn.Module, batch: PyTree) -> torch.Tensor:
+    """The loss of a batch. Raises TaskError that says which part of the task failed."""
+    if task.loss is None:
+        what = "the task's model" if task.step is None else "step"
+        return _run(lambda: training_loss(task, model, batch, initial_state(task, model))[0], what)
+    inputs, targets = batch
+    output = _run(lambda: model(inputs), "the model")
+    return _run(lambda: task.loss(output, targets), "the loss")  # type: ignore[misc]
+
+
+def _check_values(task: Task, spec: StudySpec, model: torch.nn.Module, batch: PyTree) -> None:
+    """What is measured of a validation batch. Raises TaskError."""
+    if task.loss is None:
+        what = "step" if task.score is None else "score"
+        _run(lambda: scores(task, model, batch, initial_state(task, model)), what)
+        return
+    inputs, targets = batch
+    output = _run(lambda: model(inputs), "the model on validation data")
+    for name, metric in task.metrics.items():
+        score = _run(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
+        if not isinstance(score, int | float):
+            _check_scalar(score, f"metric {name}")
+    if spec.objective.metric == CALIBRATED:
+        loss = task.loss
+        _run(lambda: check_cross_entropy(loss, output, targets), "the loss on validation data")
 
 
 def _check_fields(task: Task) -> None:
@@ -69,8 +87,12 @@ def _check_fields(task: Task) -> None:
         raise TaskError(
             f"metrics has {CALIBRATED!r}, which lrsearch computes itself; give yours another name"
         )
-    functions = {f"metric {name}": metric for name, metric in task.metrics.items()}
-    for name, value in {"model": task.model, "loss": task.loss, **functions}.items():
+    functions: dict[str, Callable[..., object]] = {
+        f"metric {name}": metric for name, metric in task.metrics.items()
+    }
+    own = {"loss": task.loss, "step": task.step, "score": task.score, "carry": task.carry}
+    functions |= {name: value for name, value in own.items() if value is not None}
+    for name, value in {"model": task.model, **functions}.items():
         if not callable(value):
             raise TaskError(f"{name} is {type(value).__name__}, but a function is needed")
     if not isinstance(task.batch_size, int) or task.batch_size < 1:

@@ -11,7 +11,7 @@ from lrsearch.training.trial_training import TrialTraining
 
 
 class CohortBatches:
-    """Inputs and targets with a leading dimension of places.
+    """Batches whose tensors have a leading dimension of places.
 
     Trials with one seed at one epoch see one batch, which is not copied.
     """
@@ -51,7 +51,7 @@ class CohortBatches:
             epoch = _epoch(any_training)
             self._batches = self.data.train(any_training.recipe.seed, epoch, number)
         batch = next(self._batches)
-        return _shared(batch[0], len(places)), _shared(batch[1], len(places))
+        return _shared(batch, len(places))
 
     def _pick(
         self,
@@ -64,18 +64,16 @@ class CohortBatches:
             self._orders = _orders(data, [training or any_training for training in places])
         index = self._orders[..., number * data.batch_size : (number + 1) * data.batch_size]
         if index.ndim == 1:
-            inputs, targets = data.pick(index)
-            return _shared(inputs, len(places)), _shared(targets, len(places))
-        inputs, targets = data.pick(index.flatten())
+            return _shared(data.pick(index), len(places))
         shape = (len(places), data.batch_size)
-        return inputs.unflatten(0, shape), targets.unflatten(0, shape)
+        return tree_map(lambda values: values.unflatten(0, shape), data.pick(index.flatten()))
 
 
 def _orders(data: TensorData, trainings: Sequence[TrialTraining]) -> Tensor:
     """[n] where all see the same order of the samples, else [places, n]."""
     keys = [(training.recipe.seed, _epoch(training)) for training in trainings]
-    orders = {key: epoch_order(len(data.inputs), *key) for key in dict.fromkeys(keys)}
-    device = data.inputs.device
+    orders = {key: epoch_order(data.length, *key) for key in dict.fromkeys(keys)}
+    device = data.device
     if len(orders) == 1:
         return orders[keys[0]].to(device)
     return torch.stack([orders[key] for key in keys]).to(device)

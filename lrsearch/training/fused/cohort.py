@@ -13,11 +13,12 @@ from torch import Tensor
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.training.batch_loss import forward_pass
 from lrsearch.training.evaluate import evaluate
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights, Layout
 from lrsearch.training.fused.batches import CohortBatches
-from lrsearch.training.fused.cohort_training import CohortTraining
+from lrsearch.training.fused.cohort_training import CohortModels, CohortTraining
 from lrsearch.training.fused.joint_optimizer import JointOptimizer, joint_optimizers
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
@@ -54,9 +55,8 @@ class Cohort:
         layout = Layout.of(base)
         if layout is None:
             raise CohortError("the model's parameters are of several types or layouts")
-        inputs, _ = self.batches.first(recipe.seed)
-        with torch.no_grad():
-            draws = drew(lambda: base.train()(inputs), self.device)
+        first = self.batches.first(recipe.seed)
+        draws = drew(lambda: forward_pass(self.task, base.train(), first), self.device)
         self.lock_step = draws or not self.batches.is_tensors
         self.program = Program(
             self.task,
@@ -248,16 +248,16 @@ class Cohort:
         """
         started = time.monotonic()
         self.program.base.eval()
-        places = [training.place for training in trainings if isinstance(training, CohortTraining)]
         with ExitStack() as stack:
             for training in trainings:
                 stack.enter_context(deployed_weights(training))
             scores = evaluate(
                 self.task,
                 self.data[1],
-                lambda inputs: self.program.outputs(inputs, places),
+                CohortModels(self.program, [t for t in trainings if isinstance(t, CohortTraining)]),
                 autocast=trainings[0].autocast,
                 beat=trainings[0].beat,
+                device=self.device,
             )
         self._charge(trainings, started)
         # Averages one by one: at a rung there are few, and not the same ones each time.

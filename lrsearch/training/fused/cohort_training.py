@@ -1,6 +1,11 @@
 """A trial in a place of a cohort."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import torch
+from torch import nn
+from torch.utils._pytree import PyTree
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
@@ -9,6 +14,8 @@ from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.validations import Plan
+
+T = TypeVar("T")
 
 
 class CohortTraining(TrialTraining):
@@ -58,3 +65,18 @@ class CohortTraining(TrialTraining):
         program.flat_weights.bind(place, self.model)
         self.move(program.flat_weights.row(place))
         self._bind()
+
+
+class CohortModels:
+    """Models of a cohort that are evaluated together."""
+
+    def __init__(self, program: Program, trainings: Sequence[CohortTraining]) -> None:
+        self.program, self.trainings = program, trainings
+
+    def outputs(self, inputs: PyTree) -> list[PyTree]:
+        """What each gives, computed for all at once. Raises CohortError."""
+        return self.program.outputs(inputs, [training.place for training in self.trainings])
+
+    def each(self, call: Callable[[nn.Module], T]) -> list[T]:
+        """What a call gives for each, by its own module: the call may do what vmap cannot."""
+        return [call(training.model.eval()) for training in self.trainings]

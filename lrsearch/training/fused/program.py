@@ -112,11 +112,15 @@ class Program:
         for part in self._parts:
             if state:
                 set_random_state(state, self.device)  # each part draws what a trial alone would
-            inputs, targets = rows_of(batch, part.rows)
             scale = None if scales is None else scales[part.rows]
             losses.append(
                 self.stacked.gradients(
-                    part, inputs, targets, scale, autocast=autocast, count=count, add=not first
+                    part,
+                    rows_of(batch, part.rows),
+                    scale,
+                    autocast=autocast,
+                    count=count,
+                    add=not first,
                 )
             )
         return losses[0] if len(losses) == 1 else torch.cat(losses)

@@ -1,9 +1,8 @@
 """One model over stacked weights: the losses, gradients and outputs of several trials at once."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,12 @@ from torch.func import vmap
 from torch.utils._pytree import PyTree, tree_leaves, tree_map
 
 from lrsearch.task.task import Task
+from lrsearch.training.batch_loss import training_loss
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights
+from lrsearch.training.model import stores_of
 from lrsearch.training.recorded_step import Recordings
 from lrsearch.training.static_code import is_static
-
-#: Where a module keeps its parameters or its buffers.
-Store = dict[str, Tensor | None]
 
 
 class Part:
@@ -45,11 +43,12 @@ class Stacked:
         `draws`: whether it draws random numbers in training. `recordings` are those of the task.
         """
         self.task, self.base = task, base
-        self._recordings = recordings if is_static(base, task.loss) else None
+        is_recorded = task.loss is not None and is_static(base, task.loss)
+        self._recordings = recordings if is_recorded else None
         # "same": one mask for all, which is what each of them alone would draw.
         self._randomness = "same" if draws else "error"
         #: Where modules keep each of their tensors, tied ones in several places; and what is there.
-        self._stores = _stores(base)
+        self._stores = stores_of(base)
         self._own = [
             (store, key, store[key]) for places in self._stores.values() for store, key in places
         ]
@@ -57,8 +56,7 @@ class Stacked:
     def gradients(
         self,
         part: Part,
-        inputs: PyTree,
-        targets: PyTree,
+        batch: PyTree,
         scales: Tensor | None = None,
         *,
         autocast: AbstractContextManager[None] | None = None,
@@ -67,19 +65,18 @@ class Stacked:
     ) -> Tensor:
         """The loss of each row, [k], over `count`; its gradient, times `scales`, is in the weights.
 
-        `inputs` and `targets` have a leading dimension of rows; `autocast` is for the forward pass
-        and the loss; with `add` the gradients come on top of those that are there. Raises what the
+        Tensors in `batch` have a leading dimension of rows; `autocast` is for the forward pass and
+        the loss; with `add` the gradients come on top of those that are there. Raises what the
         task's code or vmap raises, and CohortError where a parameter has no gradient.
         """
         autocast = autocast or nullcontext()
         scales = part.ones if scales is None else scales
-        arguments = (part.leaves, part.others, inputs, targets, scales)
+        arguments = (part.leaves, part.others, batch, scales)
         step = partial(self._losses_and_gradients, tuple(part.weights), autocast, count)
         if self._recordings is None:
             losses, grads = step(*arguments)
         else:
-            kinds = (*_kinds(inputs), *_kinds(targets))
-            key = (getattr(autocast, "fast_dtype", None), count, scales.shape, *kinds)
+            key = (getattr(autocast, "fast_dtype", None), count, scales.shape, *_kinds(batch))
             losses, grads = self._recordings.call(key, step, arguments)
         put = torch._foreach_add_ if add else torch._foreach_copy_
         put(part.grads, grads)
@@ -92,13 +89,12 @@ class Stacked:
         count: int,
         weights: list[Tensor],
         others: Mapping[str, Tensor],
-        inputs: PyTree,
-        targets: PyTree,
+        batch: PyTree,
         scales: Tensor,
     ) -> tuple[Tensor, list[Tensor]]:
         mapped = vmap(self._loss, randomness=self._randomness)
         with autocast:
-            losses: Tensor = mapped(dict(zip(names, weights, strict=True)), others, inputs, targets)
+            losses: Tensor = mapped(dict(zip(names, weights, strict=True)), others, batch)
             if count > 1:
                 losses = losses / count
         grads = torch.autograd.grad(losses, weights, scales.to(losses.dtype), allow_unused=True)
@@ -108,24 +104,28 @@ class Stacked:
         return losses.detach(), [grad for grad in grads if grad is not None]
 
     def _loss(
-        self,
-        weights: Mapping[str, Tensor],
-        others: Mapping[str, Tensor],
-        inputs: PyTree,
-        targets: PyTree,
+        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], batch: PyTree
     ) -> Tensor:
-        return self.task.loss(self._output(weights, others, inputs), targets)
+        with self._holding(weights, others):
+            return training_loss(self.task, self.base, batch)[0]
 
     def _output(
         self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: PyTree
     ) -> PyTree:
-        # As torch.func.functional_call, which looks all names up in each call.
+        with self._holding(weights, others):
+            return self.base(inputs)
+
+    @contextmanager
+    def _holding(
+        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor]
+    ) -> Iterator[None]:
+        """Let the model have these, as `functional_call`, which looks names up in each call."""
         for values in (weights, others):
             for name, value in values.items():
                 for store, key in self._stores[name]:
                     store[key] = value
         try:
-            return self.base(inputs)
+            yield
         finally:
             for store, key, own in self._own:
                 store[key] = own
@@ -134,19 +134,6 @@ class Stacked:
         """The output of each row for the same inputs, stacked."""
         mapped = vmap(self._output, in_dims=(0, 0, None), randomness=self._randomness)
         return mapped(part.weights, part.others, inputs)
-
-
-def _stores(model: nn.Module) -> dict[str, list[tuple[Store, str]]]:
-    """For each parameter and buffer the dictionaries of modules that hold it, and its key there."""
-    names = {id(value): name for name, value in model.named_parameters()}
-    names |= {id(value): name for name, value in model.named_buffers()}
-    stores: dict[str, list[tuple[Store, str]]] = {name: [] for name in names.values()}
-    for module in model.modules():
-        for store in cast("tuple[Store, Store]", (module._parameters, module._buffers)):
-            for key, value in store.items():
-                if value is not None:
-                    stores[names[id(value)]].append((store, key))
-    return stores
 
 
 def rows_of(batch: PyTree, rows: slice) -> PyTree:

@@ -21,6 +21,7 @@ from torch.utils._pytree import PyTree, tree_leaves, tree_map
 from lrsearch.errors import describe
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
+from lrsearch.training.batch_loss import forward_pass, training_loss
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import FlatWeights, Layout, others
 from lrsearch.training.fused.stacked import Part, Stacked
@@ -78,9 +79,11 @@ def probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.d
 def _probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.device) -> Probe:
     torch.manual_seed(recipe.seed)
     models = [make_model(task, device) for _ in range(2)]
+    if task.carry is not None:
+        raise _Unfit("the task carries a state from batch to batch")
     _suits(models[0])
     batches = [next(splits[0].train(recipe.seed + i, 0, 0)) for i in range(2)]
-    draws = drew(lambda: _keeps_no_account(models[0], batches, device), device)
+    draws = drew(lambda: _keeps_no_account(task, models[0], batches, device), device)
     state = random_state(device)
     dtype = torch.float32 if device.type == "mps" else torch.float64
     try:
@@ -118,7 +121,9 @@ def _suits(model: nn.Module) -> None:
             raise _Unfit(f"parameter {name} has a hook, which a cohort would not call")
 
 
-def _keeps_no_account(model: nn.Module, batches: Sequence[Batch], device: torch.device) -> None:
+def _keeps_no_account(
+    task: Task, model: nn.Module, batches: Sequence[Batch], device: torch.device
+) -> None:
     """Run a copy of the model; raises _Unfit if it carries something over beside its buffers."""
     try:
         model = copy.deepcopy(model).train()
@@ -129,8 +134,7 @@ def _keeps_no_account(model: nn.Module, batches: Sequence[Batch], device: torch.
     # An activation that is kept to be looked at is the same after the same batch.
     for i in (0, 1, 0):
         set_random_state(state, device)
-        with torch.no_grad():
-            model(batches[i][0])
+        forward_pass(task, model, batches[i])
         accounts.append(_account(model))
     if random.getstate() != drawn:
         random.setstate(drawn)
@@ -189,13 +193,13 @@ class _Pair:
 
     def _one(self, i: int, state: list[Tensor], device: torch.device) -> list[list[Tensor]]:
         model = copy.deepcopy(self.models[i]).train()
-        inputs, targets = self.batches[i]
+        batch = self.batches[i]
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         set_random_state(state, device)
         losses = []
         for _ in range(STEPS):
             model.zero_grad()
-            loss = self.task.loss(model(inputs), targets)
+            loss, _ = training_loss(self.task, model, batch)
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
             for name, p in trained.items():
@@ -205,6 +209,8 @@ class _Pair:
         if others(model).keys() != others(self.models[i]).keys():
             raise _Unfit("the model makes a buffer while it runs")
         buffers = [value.clone() for _, value in sorted(others(model).items())]
+        if self.task.loss is None:  # validated by its own module
+            return [losses, grads, buffers, []]
         model.eval()
         with torch.no_grad():
             outputs = tree_leaves(model(self.batches[0][0]))
@@ -222,14 +228,14 @@ class _Pair:
                 flat_weights.put(place, copy.deepcopy(model))
             stacked = Stacked(self.task, copy.deepcopy(self.models[0]).train(), draws=draws)
             part = Part(flat_weights, slice(0, 2))
-            inputs, targets = (tree_map(_stack, *pair) for pair in zip(*self.batches, strict=True))
-            losses = [
-                stacked.gradients(part, inputs, targets, autocast=autocast) for _ in range(STEPS)
-            ]
+            batch = tree_map(_stack, *self.batches)
+            losses = [stacked.gradients(part, batch, autocast=autocast) for _ in range(STEPS)]
             buffers = [value.clone() for _, value in sorted(flat_weights.others.items())]
-            stacked.base.eval()
-            with torch.no_grad(), autocast or nullcontext():
-                outputs = tree_leaves(stacked.outputs(part, self.batches[0][0]))
+            outputs = []
+            if self.task.loss is not None:
+                stacked.base.eval()
+                with torch.no_grad(), autocast or nullcontext():
+                    outputs = tree_leaves(stacked.outputs(part, self.batches[0][0]))
         except Exception as error:
             raise _Unfit(_short(error)) from error
         views = layout.views(flat_weights.grads)
