@@ -12,6 +12,7 @@ import pytest
 import small
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
@@ -265,6 +266,42 @@ def test_one_cycle_whose_peak_is_the_second_step_can_be_built():
     optimizer, _ = module["build"](nn.Linear(1, 1), 2)
     expected, _ = recipe.build(nn.Linear(1, 1), steps_per_epoch=2, epochs=1)
     assert optimizer.param_groups[0]["lr"] == expected.param_groups[0]["lr"]
+
+
+def noisy_step(model, batch):
+    """It draws in training and in evaluation."""
+    inputs, targets = batch
+    return cross_entropy(model(inputs + 0.1 * torch.randn_like(inputs)), targets)
+
+
+def noisy_score(model, batch):
+    return {"val_loss": (noisy_step(model, batch) * len(batch[1]), len(batch[1]))}
+
+
+@pytest.mark.parametrize("weights", ["raw", "ema"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_script_trains_a_step_task_on_batches_of_any_kind(weights, accumulate):
+    recipe = small.make_recipe(batch_size=small.BATCH_SIZE, weights=weights, accumulate=accumulate)
+    task = small.make_task(loss=None, metrics={}, step=noisy_step, score=noisy_score)
+    training = small.make_training(recipe, task)
+    expected = small.run(training)
+    module = {}
+    exec(compile(write(recipe), "exported", "exec"), module)
+    train, validation = make_splits(task, small.BATCH_SIZE, small.CPU)
+    model, rows = module["train_batches"](
+        small.make_model,
+        lambda epoch: train.train(recipe.seed, epoch, 0),
+        validation.validation,
+        train.batches,
+        noisy_step,
+        noisy_score,
+    )
+    assert [row["val_loss"] for row in rows] == [row.val_loss for row in expected]
+    if weights == "ema":
+        assert [row["val_loss_ema"] for row in rows] == [row.val_loss_ema for row in expected]
+    kept = training.ema.weights() if weights == "ema" else {}
+    for name, value in model.named_parameters():
+        assert torch.equal(value, kept.get(name, training.model.get_parameter(name)))
 
 
 @pytest.mark.parametrize("line_length", [88, 100])
