@@ -33,6 +33,7 @@ from lrsearch.space.parse import parse_space
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.training import checkpoint_state
 from lrsearch.training.evaluate import evaluate
+from lrsearch.training.scoring import OneModel
 
 SCHEDULE_FREE = {
     "name": "schedulefree.AdamWScheduleFree",
@@ -111,13 +112,13 @@ def test_the_switch_changes_what_is_validated():
     training = make_training(recipe_of("schedulefree"))
     row = run(training)[-1]
     assert training.optimizer.param_groups[0]["train_mode"]
-    training.model.eval()
     in_training = evaluate(
         training.task,
         training.validation_data,
-        lambda inputs: [training.model(inputs)],
+        OneModel(training.model),
         autocast=training.autocast,
         beat=training.beat,
+        device=training.device,
     )
     assert in_training[0].loss != row.val_loss
 
