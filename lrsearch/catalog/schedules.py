@@ -104,8 +104,17 @@ SCHEDULES: dict[str, ScheduleInfo] = {
         ranges={"power": Range(low=0.5, high=2.0, log=True)},  # [PD1] 0.1..2, its flat end cut
     ),
     "plateau": ScheduleInfo(
-        fields={"factor": OPEN_FACTOR, "patience": FACTOR},
-        defaults={"factor": 0.1, "patience": 0.1},
+        fields={
+            "factor": OPEN_FACTOR,
+            "patience": FACTOR,
+            # What it follows. The default is the loss: it falls a little where a model still
+            # learns, while an accuracy of few samples stands still or jumps, and looks like a
+            # plateau. So a metric is to be asked for, where loss and metric part.
+            "metric": Word(words=("val_loss", "objective")),
+            # Whether the objective is better the lower or the higher; the study says it.
+            "mode": Word(words=("min", "max")),
+        },
+        defaults={"factor": 0.1, "patience": 0.1, "metric": "val_loss", "mode": "min"},
         ranges={
             "factor": Range(low=0.1, high=0.7, log=True),  # [K]
             "patience": Range(low=0.02, high=0.1),  # [K]
