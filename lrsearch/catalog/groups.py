@@ -22,8 +22,17 @@ KINDS = ("norm", "bias", "embedding")
 OF_TASK = "task"
 #: A rule's factors of the recipe's lr, and what they take.
 FACTORS: Mapping[str, FieldLimit] = {"lr_scale": POSITIVE, "layer_decay": FRACTION}
-#: Fields of an optimizer that hold for all of its groups.
-_WHOLE = ("weight_decay_exclude_1d", "adamw_lr_factor")
+#: Fields of optimizers that hold for all groups. Of Muon's, each group has weight decay and
+#: momentum: its other arguments are those of one of its two parts.
+_WHOLE = (
+    "weight_decay_exclude_1d",
+    "nesterov",
+    "ns_steps",
+    "adjust_lr_fn",
+    "adamw_lr_factor",
+    "adamw_betas",
+    "adamw_eps",
+)
 _ABOUT = ("name", "match", "kind")
 
 
@@ -44,6 +53,11 @@ class GroupRule:
     layer_decay: float | None = None
     #: Arguments of the optimizer, in torch's names, in place of the recipe's.
     arguments: Fields = field(default_factory=dict)
+
+    @property
+    def scales(self) -> bool:
+        """Whether its learning rate may be another than the recipe's."""
+        return self.lr_scale != 1 or self.layer_decay is not None
 
     @property
     def lr_title(self) -> str:
@@ -108,8 +122,8 @@ def check_selector(rule: Unchecked, where: str) -> None:
     name = rule.get("name")
     if name is not None and (not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name)):
         raise SpecError(f"{where}.name = {name!r}, but letters, digits, '.', '-' and '_' are taken")
-    if "layer_decay" in rule and not patterns:
-        raise SpecError(rf"{where}.layer_decay needs match, such as 'layers\.(\d+)\.'")
+    if "layer_decay" in rule and len(patterns) != 1:
+        raise SpecError(rf"{where}.layer_decay needs one match, such as 'layers\.(\d+)\.'")
 
 
 def _check_pattern(pattern: Unchecked, where: str, *, layered: bool) -> None:
@@ -156,7 +170,7 @@ def rule_name(rule: Fields) -> str:
         return str(rule["name"])
     given = [*_listed(rule.get("match")), *_listed(rule.get("kind"))]
     words = [re.sub(r"\\[A-Za-z]", "", str(word)) for word in given]
-    return re.sub(r"\W+", "_", "_".join(words)).strip("_") or "group"
+    return re.sub(r"[\W_]+", "_", "_".join(words)).strip("_") or "group"
 
 
 def short_rule(match: str, written: Unchecked) -> Unchecked:

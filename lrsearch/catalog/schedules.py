@@ -46,6 +46,8 @@ class ScheduleInfo:
     momentum_flag: str | None = None
     #: Whether it takes the validation loss, and so has no sequence before the run.
     needs_metric: bool = False
+    #: Fields that a recipe has from its study, and no space.
+    of_study: frozenset[str] = frozenset()
     #: Fields whose fractions share the horizon, with how many times each takes its own; together
     #: they are at most 1.
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -121,6 +123,7 @@ SCHEDULES: dict[str, ScheduleInfo] = {
         },
         no_warmup="torch's SequentialLR refuses ReduceLROnPlateau",
         needs_metric=True,
+        of_study=frozenset({"mode"}),
     ),
     "cyclic": ScheduleInfo(
         fields={

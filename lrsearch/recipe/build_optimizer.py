@@ -2,7 +2,6 @@
 
 import importlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -80,10 +79,6 @@ def _class(info: OptimizerInfo) -> Callable[..., torch.optim.Optimizer]:
     return found
 
 
-#: What the AdamW part of Muon calls the arguments that a recipe has for it.
-_ADAMW = {"adamw_betas": "betas", "adamw_eps": "eps", "weight_decay": "weight_decay"}
-
-
 def _muon(
     optimizer: Fields, model: nn.Module, groups: Sequence[ParameterGroup]
 ) -> torch.optim.Optimizer:
@@ -103,19 +98,8 @@ def _muon(
         mine = [parameters[name] for name in group.names]
         of_muon = [p for p in mine if p.ndim == 2 and id(p) not in embeddings]
         rest = [p for p in mine if p.ndim != 2 or id(p) in embeddings]
-        if of_muon:
-            own = {k: v for k, v in group.arguments.items() if not k.startswith("adamw_")}
-            matrices.append(_part(group, own, of_muon, optimizer))
-        if rest:
-            own = {_ADAMW[k]: v for k, v in group.arguments.items() if k in _ADAMW}
-            others.append(_part(group, own, rest, optimizer))
+        matrices += [group.torch_group(of_muon, optimizer["lr"])] if of_muon else []
+        others += [group.torch_group(rest, optimizer["lr"])] if rest else []
     if not matrices:
         raise TaskError("muon needs a weight of two dimensions, and the model has none; use adamw")
     return MuonWithAdamW(matrices, others, **arguments)
-
-
-def _part(
-    group: ParameterGroup, arguments: Fields, parameters: Sequence[nn.Parameter], optimizer: Fields
-) -> Document:
-    """The parameters of a group that one of Muon's two optimizers takes."""
-    return replace(group, arguments=arguments).torch_group(parameters, optimizer["lr"])

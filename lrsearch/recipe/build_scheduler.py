@@ -53,9 +53,10 @@ def _peaks(optimizer: Optimizer) -> list[float]:
 
 
 def _peak(optimizer: Optimizer) -> float | None:
-    """The peak, where all groups have the same."""
-    first, *others = set(_peaks(optimizer))
-    return None if others else first
+    """The peak of all groups; None where groups have learning rates of their own."""
+    if any("lr_scale" in group for group in optimizer.param_groups):
+        return None
+    return _peaks(optimizer)[0]
 
 
 def constant(o: Optimizer, h: Horizon) -> LRScheduler:

@@ -24,16 +24,18 @@ class ParameterGroup:
 
     #: Of the trained parameters, as the model names them and in its order.
     names: tuple[str, ...]
-    #: Factor of the recipe's lr.
-    lr_scale: float = 1.0
+    #: Factor of the recipe's lr; None where nothing scales it.
+    lr_scale: float | None = None
     #: Arguments of the optimizer in place of the recipe's.
     arguments: Fields = field(default_factory=dict)
 
     def torch_group(self, parameters: Sequence[torch.Tensor], lr: float) -> Document:
         """The group as torch takes it. Its lr is the recipe's, `lr`, times `lr_scale`."""
         arguments = {k: tuple(v) if isinstance(v, list) else v for k, v in self.arguments.items()}
-        scaled = {"lr": lr * self.lr_scale, "lr_scale": self.lr_scale}
-        return {"params": list(parameters), **(scaled if self.lr_scale != 1 else {}), **arguments}
+        group = {"params": list(parameters), **arguments}
+        if self.lr_scale is None:
+            return group
+        return {**group, "lr": lr * self.lr_scale, "lr_scale": self.lr_scale}
 
 
 def recipe_lr(optimizer: torch.optim.Optimizer) -> float:
@@ -77,8 +79,8 @@ def _halves(group: ParameterGroup, trained: Mapping[str, nn.Parameter]) -> Itera
 
 def _by_rules(rules: Sequence[GroupRule], model: nn.Module) -> list[ParameterGroup]:
     trained = [name for name, p in model.named_parameters() if p.requires_grad]
-    kinds = _kinds(model)
-    left, groups = list(trained), []
+    kinds = kinds_of(model)
+    left, groups = list(trained), list[ParameterGroup]()
     for i, rule in enumerate(rules):
         taken = [name for name in left if _takes(rule, name, kinds)]
         if not taken:
@@ -97,13 +99,17 @@ def _takes(rule: GroupRule, name: str, kinds: Mapping[str, set[str]]) -> bool:
 def _scaled(rule: GroupRule, names: Sequence[str], model: nn.Module) -> Iterator[ParameterGroup]:
     """One group, or with `layer_decay` one for each layer, the deepest first."""
     if rule.layer_decay is None:
-        yield ParameterGroup(names=tuple(names), lr_scale=rule.lr_scale, arguments=rule.arguments)
+        scale = rule.lr_scale if rule.scales else None
+        yield ParameterGroup(names=tuple(names), lr_scale=scale, arguments=rule.arguments)
         return
-    layers = {name: _layer(rule, name) for name in names}
     # The model's depth, whatever is frozen or taken by rules before.
-    found = [name for name, _ in model.named_parameters() if _found(rule, name)]
-    deepest = max(_layer(rule, name) for name in found)
-    for layer in sorted(set(layers.values()), reverse=True):
+    layers = {
+        name: _layer(rule, name)
+        for name, _ in model.named_parameters()
+        if re.search(rule.match[0], name)
+    }
+    deepest = max(layers.values())
+    for layer in sorted({layers[name] for name in names}, reverse=True):
         yield ParameterGroup(
             names=tuple(name for name in names if layers[name] == layer),
             lr_scale=rule.lr_scale * rule.layer_decay ** (deepest - layer),
@@ -111,13 +117,9 @@ def _scaled(rule: GroupRule, names: Sequence[str], model: nn.Module) -> Iterator
         )
 
 
-def _found(rule: GroupRule, name: str) -> "re.Match[str] | None":
-    return next(filter(None, (re.search(pattern, name) for pattern in rule.match)), None)
-
-
 def _layer(rule: GroupRule, name: str) -> int:
     """The layer's number, which is the first group of the expression."""
-    found = _found(rule, name)
+    found = re.search(rule.match[0], name)
     number = found[1] if found else None
     if number is None or not number.isdecimal():
         raise TaskError(
@@ -154,23 +156,22 @@ def _prefixes(names: Sequence[str]) -> list[str]:
     return sorted(found, key=lambda name: found[name])
 
 
-#: Words in the names of classes of other packages, such as LlamaRMSNorm and BertEmbeddings.
-_NORM, _EMBEDDING = "norm", "embedding"
+def kinds_of(model: nn.Module) -> dict[str, set[str]]:
+    """What each parameter is, by its name; a tied one is all that it is in any of its places.
 
-
-def _kinds(model: nn.Module) -> dict[str, set[str]]:
-    """What each parameter is; a tied one is all that it is in any of its places."""
+    Classes of other packages are known by their names, such as LlamaRMSNorm and BertEmbeddings.
+    """
     names = {id(p): name for name, p in model.named_parameters()}
     kinds: dict[str, set[str]] = {name: set() for name in names.values()}
     for module in model.modules():
         title = type(module).__name__.lower()
         for own, parameter in module.named_parameters(recurse=False):
             kind = kinds[names[id(parameter)]]
-            if _NORM in title:
+            if "norm" in title:
                 kind.add("norm")
-            if "bias" in own:  # nn.LSTM has bias_ih_l0, nn.MultiheadAttention in_proj_bias
+            if "bias" in own:  # nn.LSTM has bias_ih_l0
                 kind.add("bias")
-            if _EMBEDDING in title or "embed" in own:
+            if "embedding" in title or "embed" in own:
                 kind.add("embedding")
     return kinds
 

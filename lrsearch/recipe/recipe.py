@@ -22,6 +22,7 @@ from lrsearch.catalog.groups import (
     GroupRule,
     RecipeGroups,
     check_rules,
+    check_selector,
     read_rules,
     short_rule,
 )
@@ -33,9 +34,9 @@ from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
 
 if TYPE_CHECKING:
     import torch
+    from torch.optim.lr_scheduler import LRScheduler
 
     from lrsearch.recipe.parameter_groups import Groups
-    from torch.optim.lr_scheduler import LRScheduler
 
 Precision = Literal["fp32", "bf16", "fp16"]
 #: torch 2.13: `_fused_sgd` gets an empty momentum buffer at the first step, and keeps it as it is
@@ -100,6 +101,8 @@ class Recipe(BaseModel):
             return plain_numbers([short_rule(key, item) for key, item in value.items()])
         if not isinstance(value, list | tuple):
             raise ValueError("a list of rules such as {match: backbone, lr_scale: 0.1} is accepted")
+        for i, rule in enumerate(value):
+            check_selector(rule, f"groups[{i}]")
         return plain_numbers(value)
 
     @model_serializer(mode="wrap")
@@ -152,7 +155,7 @@ class Recipe(BaseModel):
 
         Raises TaskError where the recipe's groups are the task's, and this is no function.
         """
-        if self.groups != OF_TASK:
+        if not isinstance(self.groups, str):
             return self.groups
         if not callable(function):
             raise TaskError(

@@ -42,7 +42,8 @@ def inverse_sqrt(step: int, *, steps: int, timescale: float) -> float:
 
 def cosine(step: int, *, steps: int, eta_min: float) -> float:
     """Half a cosine (Loshchilov & Hutter 2017) from 1 down to `eta_min`, a factor of lr."""
-    return eta_min + (1 - eta_min) * (1 + math.cos(math.pi * min(step, steps) / steps)) / 2
+    done = min(step, steps) / steps
+    return eta_min + (1 - eta_min) * (1 + math.cos(math.pi * done)) / 2
 
 
 def cosine_restarts(step: int, *, first: int, growth: int, eta_min: float) -> float:

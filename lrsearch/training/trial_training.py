@@ -234,7 +234,7 @@ class TrialTraining:
         elif not self._weights_finite():
             self.diverged = f"weights are not finite at step {self.step}"
         elif isinstance(self.scheduler, Plateau):
-            self.scheduler.step(raw.loss)
+            self.scheduler.step(self._followed(raw, deployed))
         train_loss = float(self.loss_sum) / max(1, self.loss_steps)
         self.loss_sum.zero_()
         self.loss_seen, self.loss_steps, self.steps_seen = 0.0, 0, 0
@@ -253,6 +253,13 @@ class TrialTraining:
             grad_norm=self.grad_norm,
             seconds=self.seconds,
         )
+
+    def _followed(self, raw: Evaluation, deployed: Evaluation) -> float | None:
+        """What a plateau schedule looks at; None where it was not measured."""
+        if self.recipe.schedule.get("metric") != "objective":
+            return raw.loss
+        name = self.plan.objective
+        return deployed.loss if name == "val_loss" else deployed.metrics.get(name)
 
     def _weights_finite(self) -> bool:
         if self.row is not None:
