@@ -46,6 +46,8 @@ class ScheduleInfo:
     momentum_flag: str | None = None
     #: Whether it takes the validation loss, and so has no sequence before the run.
     needs_metric: bool = False
+    #: Fields that a recipe has from its study, and no space.
+    of_study: frozenset[str] = frozenset()
     #: Fields whose fractions share the horizon, with how many times each takes its own; together
     #: they are at most 1.
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -104,14 +106,24 @@ SCHEDULES: dict[str, ScheduleInfo] = {
         ranges={"power": Range(low=0.5, high=2.0, log=True)},  # [PD1] 0.1..2, its flat end cut
     ),
     "plateau": ScheduleInfo(
-        fields={"factor": OPEN_FACTOR, "patience": FACTOR},
-        defaults={"factor": 0.1, "patience": 0.1},
+        fields={
+            "factor": OPEN_FACTOR,
+            "patience": FACTOR,
+            # What it follows. The default is the loss: it falls a little where a model still
+            # learns, while an accuracy of few samples stands still or jumps, and looks like a
+            # plateau. So a metric is to be asked for, where loss and metric part.
+            "metric": Word(words=("val_loss", "objective")),
+            # Whether the objective is better the lower or the higher; the study says it.
+            "mode": Word(words=("min", "max")),
+        },
+        defaults={"factor": 0.1, "patience": 0.1, "metric": "val_loss", "mode": "min"},
         ranges={
             "factor": Range(low=0.1, high=0.7, log=True),  # [K]
             "patience": Range(low=0.02, high=0.1),  # [K]
         },
         no_warmup="torch's SequentialLR refuses ReduceLROnPlateau",
         needs_metric=True,
+        of_study=frozenset({"mode"}),
     ),
     "cyclic": ScheduleInfo(
         fields={

@@ -1,4 +1,4 @@
-"""Python source: of plain values, and of a class without importing it."""
+"""Python source: of plain values, and of a class or function without importing it."""
 
 import ast
 import json
@@ -14,10 +14,14 @@ def literal(value: Unchecked) -> str:
     return repr(value)
 
 
-def class_source(package: str, file: str, name: str) -> str:
-    """The source of a class in a module that would load torch if it were imported."""
+def source_of(package: str, file: str, name: str) -> str:
+    """The source of a class or function in a module that would load torch if it were imported."""
     text = (resources.files(package) / file).read_text(encoding="utf-8")
-    classes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
-    source = ast.get_source_segment(text, classes[name])
+    found = {
+        node.name: node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+    }
+    source = ast.get_source_segment(text, found[name])
     assert source is not None  # it was parsed from this very text
     return source

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.export.source import class_source, literal
+from lrsearch.export.source import literal, source_of
+from lrsearch.export.torch_groups import group_helpers, group_imports, group_lines, has_groups
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.optimizer_arguments import optimizer_arguments
 from lrsearch.recipe.recipe import Recipe, without_fused
@@ -30,16 +31,18 @@ def optimizer_code(recipe: Recipe) -> OptimizerCode:
     """The lines that `build_optimizer` stands for, for this one recipe."""
     optimizer = recipe.optimizer
     if recipe.optimizer_name == "muon":
-        return _muon(optimizer)
+        return _muon(recipe)
     info = optimizer_info(recipe.optimizer_name, "optimizer")
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
     module = info.path.rpartition(".")[0]
+    before = [_TRAINED, *(_split("parameters") if exclude else ())]
     return OptimizerCode(
-        before=(_TRAINED, *(_split("parameters") if exclude else ())),
+        before=tuple(group_lines(recipe) if has_groups(recipe) else before),
         call=info.path,
-        positional=("groups" if exclude else "parameters",),
+        positional=("groups" if exclude or has_groups(recipe) else "parameters",),
         arguments=(*_keywords(optimizer_arguments(without_fused(optimizer))), *_fused(recipe)),
-        imports=() if info.builtin else (f"import {module}",),
+        imports=(*group_imports(recipe), *(() if info.builtin else (f"import {module}",))),
+        helpers=group_helpers(recipe),
         switches=info.switches,
     )
 
@@ -65,19 +68,14 @@ def _fused(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     return (("fused", "True" if everywhere else 'parameters[0].device.type == "cpu"'),)
 
 
-def _muon(optimizer: Fields) -> OptimizerCode:
+def _muon(recipe: Recipe) -> OptimizerCode:
     muon = optimizer_info("muon", "optimizer")
-    given = optimizer_arguments({**muon.defaults, **optimizer})
-    exclude = bool(optimizer.get("weight_decay_exclude_1d"))
-    groups = _split("others") if exclude else ('groups = [{"params": others}] if others else []',)
+    given = optimizer_arguments({**muon.defaults, **recipe.optimizer})
     return OptimizerCode(
         before=(
             "layers = (m for m in model.modules() if isinstance(m, torch.nn.Embedding))",
             "embeddings = {id(layer.weight) for layer in layers}",
-            _TRAINED,
-            "matrices = [p for p in parameters if p.ndim == 2 and id(p) not in embeddings]",
-            "others = [p for p in parameters if p.ndim != 2 or id(p) in embeddings]",
-            *groups,
+            *_muon_groups(recipe),
         ),
         call="MuonWithAdamW",
         positional=("matrices", "groups"),
@@ -87,6 +85,34 @@ def _muon(optimizer: Fields) -> OptimizerCode:
             "from collections.abc import Callable, Sequence",
             "from typing import Any",
             "from torch.optim import AdamW, Muon, Optimizer",
+            *group_imports(recipe),
         ),
-        helpers=(class_source("lrsearch.recipe", "muon.py", "MuonWithAdamW"),),
+        helpers=(
+            source_of("lrsearch.recipe", "muon.py", "MuonWithAdamW"),
+            *group_helpers(recipe),
+        ),
+    )
+
+
+def _muon_groups(recipe: Recipe) -> tuple[str, ...]:
+    """Lines that set `matrices`, Muon's part of the parameters, and `groups`, AdamW's."""
+    if has_groups(recipe):
+        return (
+            *group_lines(recipe),
+            "matrices, others = [], []",
+            "for group in groups:",
+            "    parts = {True: [], False: []}",
+            '    for p in group["params"]:',
+            "        parts[p.ndim == 2 and id(p) not in embeddings].append(p)",
+            '    matrices += [{**group, "params": parts[True]}] if parts[True] else []',
+            '    others += [{**group, "params": parts[False]}] if parts[False] else []',
+            "groups = others",
+        )
+    exclude = bool(recipe.optimizer.get("weight_decay_exclude_1d"))
+    groups = _split("others") if exclude else ('groups = [{"params": others}] if others else []',)
+    return (
+        _TRAINED,
+        "matrices = [p for p in parameters if p.ndim == 2 and id(p) not in embeddings]",
+        "others = [p for p in parameters if p.ndim != 2 or id(p) in embeddings]",
+        *groups,
     )

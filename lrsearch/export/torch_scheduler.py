@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.export.source import literal
+from lrsearch.export.torch_groups import has_groups, scales_groups
 from lrsearch.plain_data import Unchecked
 from lrsearch.recipe import schedule_shapes
 from lrsearch.recipe.recipe import Recipe
+
+#: The peak of each group, before anything has lowered it.
+_PEAKS = '[g["lr"] for g in optimizer.param_groups]'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ def _multistep(recipe: Recipe, *, milestones: Sequence[float], gamma: float) -> 
     return SchedulerCode(
         torch_class="MultiStepLR",
         arguments={
-            "milestones": "[round(fraction * steps) for fraction in fractions]",
+            "milestones": "[max(1, round(fraction * steps)) for fraction in fractions]",
             "gamma": repr(gamma),
         },
         before=(f"fractions = {list(milestones)!r}",),
@@ -54,6 +58,8 @@ def _exponential(recipe: Recipe, *, final: float) -> SchedulerCode:
 
 
 def _cosine(recipe: Recipe, *, eta_min: float) -> SchedulerCode:
+    if eta_min and scales_groups(recipe):
+        return _lambda("cosine", f"steps=steps, eta_min={eta_min!r}")
     floor = f"{eta_min!r} * LR" if eta_min else "0.0"
     arguments = {"T_max": "steps", "eta_min": floor}
     return SchedulerCode(torch_class="CosineAnnealingLR", arguments=arguments)
@@ -70,13 +76,17 @@ def _linear(recipe: Recipe, *, end_factor: float) -> SchedulerCode:
     )
 
 
-def _plateau(recipe: Recipe, *, factor: float, patience: float) -> SchedulerCode:
+def _plateau(
+    recipe: Recipe, *, factor: float, patience: float, metric: str, mode: str
+) -> SchedulerCode:
     return SchedulerCode(
         torch_class="ReduceLROnPlateau",
         arguments={
+            **({"mode": literal(mode)} if metric == "objective" else {}),
             "factor": repr(factor),
             "patience": f"round({patience!r} * validations)",
             "threshold": "0.0",
+            **({"eps": "0.0"} if scales_groups(recipe) else {}),
         },
     )
 
@@ -85,13 +95,19 @@ def _cyclic(recipe: Recipe, *, base_factor: float, step_size_up: float, mode: st
     return SchedulerCode(
         torch_class="CyclicLR",
         arguments={
-            "base_lr": f"{base_factor!r} * LR",
-            "max_lr": "LR",
+            **_cyclic_ends(recipe, base_factor),
             "step_size_up": f"max(1, round({step_size_up!r} * steps))",
             "mode": literal(mode),
             "cycle_momentum": "False",
         },
     )
+
+
+def _cyclic_ends(recipe: Recipe, base_factor: float) -> dict[str, str]:
+    if not scales_groups(recipe):
+        return {"base_lr": f"{base_factor!r} * LR", "max_lr": "LR"}
+    each = "for g in optimizer.param_groups]"
+    return {"base_lr": f'[{base_factor!r} * g["lr"] {each}', "max_lr": f'[g["lr"] {each}'}
 
 
 def _one_cycle(
@@ -103,13 +119,18 @@ def _one_cycle(
     cycle_momentum: bool,
 ) -> SchedulerCode:
     arguments = {
-        "max_lr": "LR",
+        "max_lr": _PEAKS if scales_groups(recipe) else "LR",
         "total_steps": "steps",
         "pct_start": "pct_start",
         "div_factor": repr(div_factor),
         "final_div_factor": repr(final_div_factor),
     }
-    if cycle_momentum:
+    if cycle_momentum and has_groups(recipe):
+        arguments |= {
+            "base_momentum": "[max(0.0, top - 0.1) for top in tops]",
+            "max_momentum": "tops",
+        }
+    elif cycle_momentum:
         top = _largest_momentum(recipe)
         arguments |= {"base_momentum": repr(max(0.0, top - 0.1)), "max_momentum": repr(top)}
     else:
@@ -118,12 +139,20 @@ def _one_cycle(
         torch_class="OneCycleLR",
         arguments=arguments,
         before=(
+            *(_group_momenta(recipe) if cycle_momentum and has_groups(recipe) else ()),
             f"pct_start = {float(pct_start)!r}",
             "while pct_start * steps == 1:  # torch would divide by 0",
             "    pct_start = math.nextafter(pct_start, 1)",
         ),
         imports=("import math",),
     )
+
+
+def _group_momenta(recipe: Recipe) -> tuple[str, ...]:
+    """A line that sets `tops`, the largest momentum of each group."""
+    betas = optimizer_info(recipe.optimizer_name, "optimizer").momentum == "betas"
+    own = 'g["betas"][0]' if betas else 'g["momentum"] or 0.95'
+    return (f"tops = [{own} for g in optimizer.param_groups]",)
 
 
 def _largest_momentum(recipe: Recipe) -> float:
@@ -134,10 +163,14 @@ def _largest_momentum(recipe: Recipe) -> float:
 
 
 def _cosine_restarts(recipe: Recipe, *, T_0: float, T_mult: int, eta_min: float) -> SchedulerCode:
+    first = f"max(1, math.ceil({T_0!r} * steps - 1e-9))"
+    if eta_min and scales_groups(recipe):
+        own = f"first=first, growth={int(T_mult)!r}, eta_min={eta_min!r}"
+        return _lambda("cosine_restarts", own, before=(f"first = {first}",))
     return SchedulerCode(
         torch_class="CosineAnnealingWarmRestarts",
         arguments={
-            "T_0": f"max(1, math.ceil({T_0!r} * steps - 1e-9))",
+            "T_0": first,
             "T_mult": repr(int(T_mult)),
             "eta_min": f"{eta_min!r} * LR" if eta_min else "0.0",
         },
@@ -154,11 +187,17 @@ def _shape(recipe: Recipe, **fields: Unchecked) -> SchedulerCode:
     """A shape that torch lacks, with the text of its function."""
     name = recipe.schedule_name
     values = "".join(f", {k}={literal(fields[k])}" for k in SCHEDULES[name].defaults)
+    return _lambda(name, f"steps=steps{values}")
+
+
+def _lambda(name: str, arguments: str, before: tuple[str, ...] = ()) -> SchedulerCode:
+    """LambdaLR over a function of `schedule_shapes`, whose text the script holds."""
     source = inspect.getsource(getattr(schedule_shapes, name)).rstrip()
     math = ("import math",) if "math." in source else ()
     return SchedulerCode(
         torch_class="LambdaLR",
-        arguments={"lr_lambda": f"partial({name}, steps=steps{values})"},
+        arguments={"lr_lambda": f"partial({name}, {arguments})"},
+        before=before,
         imports=(*math, "from functools import partial"),
         helpers=(source,),
     )

@@ -9,10 +9,12 @@ import textwrap
 
 import jinja2
 
+from lrsearch.catalog.groups import OF_TASK
 from lrsearch.catalog.schedules import WARMUP_START_FACTOR
 from lrsearch.errors import SpecError
 from lrsearch.export.header import Origin
 from lrsearch.export.source import literal
+from lrsearch.export.torch_groups import scales_groups
 from lrsearch.export.torch_optimizer import OptimizerCode, optimizer_code
 from lrsearch.export.torch_scheduler import SchedulerCode, scheduler_code
 from lrsearch.plain_data import Fields
@@ -45,6 +47,9 @@ def write(recipe: Recipe, origin: Origin) -> str:
         params=[(literal(key), literal(value)) for key, value in recipe.params.items()],
         optimizer=optimizer,
         plateau=recipe.schedule_name == "plateau",
+        followed=literal(_followed(recipe, origin)),
+        scaled_groups=scales_groups(recipe),
+        group_function=recipe.groups == OF_TASK,
         scheduler=scheduler,
         uses_steps="steps" in " ".join([*scheduler.arguments.values(), *scheduler.before]),
     )
@@ -54,7 +59,8 @@ def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> dict[str, s
     per_epoch = f"{origin.steps_per_epoch} steps an epoch"
     step = "`scheduler.step()` once after every `optimizer.step()`"
     if recipe.schedule_name == "plateau":
-        step = "`scheduler.step(val_loss)` after every validation, and not in between"
+        followed = _followed(recipe, origin)
+        step = f"`scheduler.step({followed})` after every validation, and not in between"
     elif recipe.precision == "fp16":
         step += " that a loss scaler does not leave out"
     if switches:
@@ -64,6 +70,17 @@ def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> dict[str, s
         "origin": _wrapped(f"{origin.trial()} ({per_epoch}; {origin.software()})."),
         "usage": _wrapped(f"In a training loop of your own use `build`, and call {step}:"),
     }
+
+
+def _followed(recipe: Recipe, origin: Origin) -> str:
+    """What a plateau schedule looks at, as a validation's row calls it."""
+    if recipe.schedule.get("metric") != "objective":
+        return "val_loss"
+    return (
+        f"{origin.metric}_ema"
+        if origin.metric == "val_loss" and recipe.weights == "ema"
+        else origin.metric
+    )
 
 
 def _wrapped(text: str) -> str:

@@ -14,6 +14,7 @@ from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.range_test.analysis import SEED_COUNTS, grid
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.groups import middle_groups
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence, parameter_name
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
@@ -45,6 +46,7 @@ class RampPlan:
             "optimizer": {**self.optimizer, "lr": self.lrs[0]},
             "schedule": {"name": "constant"},
             "params": {key: first_value(domain) for key, domain in spec.space.params.items()},
+            **middle_groups(spec.space.groups),
         }
         study = spec.recipe(fields, batch_size=None).to_dict()
         ramp = {"epochs": None, "steps": len(self.lrs), "ema": None, "weights": "raw", "seed": seed}

@@ -11,30 +11,43 @@ from lrsearch.catalog.optimizers import OptimizerInfo
 from lrsearch.errors import TaskError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.optimizer_arguments import optimizer_arguments
-
-#: Parameters, or groups of them as torch takes them.
-Parameters = Sequence[nn.Parameter] | Sequence[Document]
+from lrsearch.recipe.parameter_groups import Groups, ParameterGroup, parameter_groups
 
 
-def build_optimizer(optimizer: Fields, model: nn.Module) -> torch.optim.Optimizer:
-    """The real optimizer over the parameters of `model` that are trained.
+def build_optimizer(
+    optimizer: Fields, model: nn.Module, groups: Groups = None
+) -> torch.optim.Optimizer:
+    """The real optimizer over the parameters of `model` that are trained, in their groups.
 
-    Raises TaskError where the model has no parameter that the optimizer can take.
+    Raises TaskError where the model has no parameter that the optimizer can take, where `groups`
+    do not fit the model, and where a class of another package does not keep them.
     """
     optimizer = fused_where_it_can(optimizer, model)
-    info = optimizer_info(optimizer["name"], "optimizer.name")
-    exclude = bool(info.taken(optimizer, "weight_decay_exclude_1d"))
+    parted = parameter_groups(optimizer, model, groups)
+    parameters = dict(model.named_parameters())
     if optimizer["name"] == "muon":
-        arguments = {**info.defaults, **optimizer_arguments(optimizer)}
-        return _muon(model, arguments, exclude=exclude)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return make_optimizer(optimizer, _groups(parameters) if exclude else parameters)
+        return _muon(optimizer, model, parted)
+    lr = optimizer["lr"]
+    return make_optimizer(
+        optimizer, [group.torch_group([parameters[n] for n in group.names], lr) for group in parted]
+    )
 
 
-def make_optimizer(optimizer: Fields, parameters: Parameters) -> torch.optim.Optimizer:
-    """The real optimizer, of one class, over these parameters or groups of them."""
+def make_optimizer(optimizer: Fields, groups: Sequence[Document]) -> torch.optim.Optimizer:
+    """The real optimizer, of one class, over these groups of parameters.
+
+    Raises TaskError where its class has other groups, or other learning rates, than it was given.
+    """
     info = optimizer_info(optimizer["name"], "optimizer.name")
-    made = _class(info)(parameters, **optimizer_arguments(optimizer))
+    wanted = [group.get("lr", optimizer["lr"]) for group in groups]
+    alone = len(groups) == 1 and groups[0].keys() == {"params"}
+    given = groups[0]["params"] if alone else groups  # a class may know nothing of groups
+    made = _class(info)(given, **optimizer_arguments(optimizer))
+    if not info.builtin and [group.get("lr") for group in made.param_groups] != wanted:
+        raise TaskError(
+            f"{info.path} does not take {len(wanted)} parameter groups with learning rates of "
+            f"their own; use another optimizer, or no groups"
+        )
     if info.switches:
         made.train()  # type: ignore[attr-defined]
     return made
@@ -66,30 +79,27 @@ def _class(info: OptimizerInfo) -> Callable[..., torch.optim.Optimizer]:
     return found
 
 
-def _groups(parameters: list[nn.Parameter]) -> list[Document]:
-    """Two groups of the parameters, or one: those of one dimension have no weight decay."""
-    groups: list[Document] = [
-        {"params": [p for p in parameters if p.ndim > 1]},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
-
-
-def _muon(model: nn.Module, arguments: Document, *, exclude: bool) -> torch.optim.Optimizer:
+def _muon(
+    optimizer: Fields, model: nn.Module, groups: Sequence[ParameterGroup]
+) -> torch.optim.Optimizer:
     """Muon takes the weights of two dimensions but for embeddings, as torch's docstring advises."""
     if not hasattr(torch.optim, "Muon"):
         raise TaskError(f"muon is not in torch {torch.__version__}; 2.9 and later have it")
     from lrsearch.recipe.muon import MuonWithAdamW
 
+    info = optimizer_info("muon", "optimizer.name")
+    arguments = {**info.defaults, **optimizer_arguments(optimizer)}
     embeddings = {
         id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)
     }
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in parameters if p.ndim == 2 and id(p) not in embeddings]
-    others = [p for p in parameters if p.ndim != 2 or id(p) in embeddings]
+    parameters = dict(model.named_parameters())
+    matrices, others = list[Document](), list[Document]()
+    for group in groups:
+        mine = [parameters[name] for name in group.names]
+        of_muon = [p for p in mine if p.ndim == 2 and id(p) not in embeddings]
+        rest = [p for p in mine if p.ndim != 2 or id(p) in embeddings]
+        matrices += [group.torch_group(of_muon, optimizer["lr"])] if of_muon else []
+        others += [group.torch_group(rest, optimizer["lr"])] if rest else []
     if not matrices:
         raise TaskError("muon needs a weight of two dimensions, and the model has none; use adamw")
-    groups: list[Document] = [{"params": others}] if others else []
-    if exclude:
-        groups = _groups(others)
-    return MuonWithAdamW(matrices, groups, **arguments)
+    return MuonWithAdamW(matrices, others, **arguments)

@@ -1,6 +1,7 @@
 """From a schedule's checked fields to the real torch scheduler over a given number of steps.
 
-Each factory takes the optimizer, whose lr is the peak, the clock, and all fields of its schedule.
+Each factory takes the optimizer, the clock, and all fields of its schedule. The lr of a parameter
+group is the peak of that group: every schedule keeps the ratios between groups in every step.
 """
 
 import math
@@ -33,6 +34,7 @@ from lrsearch.recipe.plateau import Plateau
 from lrsearch.trial.rounding import ceil
 
 CyclicMode = Literal["triangular", "triangular2", "exp_range"]
+PlateauMode = Literal["min", "max"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +47,16 @@ class Horizon:
     validations: int
 
 
-def _peak(optimizer: Optimizer) -> float:
-    return float(optimizer.param_groups[0]["lr"])
+def _peaks(optimizer: Optimizer) -> list[float]:
+    """The peak of each parameter group."""
+    return [float(group["lr"]) for group in optimizer.param_groups]
+
+
+def _peak(optimizer: Optimizer) -> float | None:
+    """The peak of all groups; None where groups have learning rates of their own."""
+    if any("lr_scale" in group for group in optimizer.param_groups):
+        return None
+    return _peaks(optimizer)[0]
 
 
 def constant(o: Optimizer, h: Horizon) -> LRScheduler:
@@ -60,7 +70,8 @@ def step(o: Optimizer, h: Horizon, *, step_size: float, gamma: float) -> LRSched
 def multistep(
     o: Optimizer, h: Horizon, *, milestones: Sequence[float], gamma: float
 ) -> LRScheduler:
-    return MultiStepLR(o, milestones=[round(m * h.steps) for m in milestones], gamma=gamma)
+    # At least one step is at the peak, however short the run is.
+    return MultiStepLR(o, milestones=[max(1, round(m * h.steps)) for m in milestones], gamma=gamma)
 
 
 def exponential(o: Optimizer, h: Horizon, *, final: float) -> LRScheduler:
@@ -68,16 +79,29 @@ def exponential(o: Optimizer, h: Horizon, *, final: float) -> LRScheduler:
 
 
 def cosine(o: Optimizer, h: Horizon, *, eta_min: float) -> LRScheduler:
-    # T_max is the last step of the run: beyond it torch's formula would rise again.
-    return CosineAnnealingLR(o, T_max=h.steps, eta_min=eta_min * _peak(o))
+    peak = _peak(o)
+    if peak is not None or not eta_min:
+        # T_max is the last step of the run: beyond it torch's formula would rise again.
+        return CosineAnnealingLR(o, T_max=h.steps, eta_min=eta_min * (peak or 0.0))
+    # torch's eta_min is one number for all groups.
+    return LambdaLR(o, partial(schedule_shapes.cosine, steps=h.steps, eta_min=eta_min))
 
 
 def linear(o: Optimizer, h: Horizon, *, end_factor: float) -> LRScheduler:
     return LinearLR(o, start_factor=1.0, end_factor=end_factor, total_iters=h.steps)
 
 
-def plateau(o: Optimizer, h: Horizon, *, factor: float, patience: float) -> LRScheduler:
-    return Plateau(o, factor=factor, patience=round(patience * h.validations))
+def plateau(
+    o: Optimizer, h: Horizon, *, factor: float, patience: float, metric: str, mode: PlateauMode
+) -> LRScheduler:
+    return Plateau(
+        o,
+        factor=factor,
+        patience=round(patience * h.validations),
+        mode=mode if metric == "objective" else "min",
+        # torch leaves out a cut by less than eps, which a group of small lr would miss alone.
+        eps=1e-8 if _peak(o) is not None else 0.0,
+    )
 
 
 def cyclic(
@@ -86,8 +110,8 @@ def cyclic(
     # cycle_momentum's default would overwrite the recipe's momentum at construction.
     return CyclicLR(
         o,
-        base_lr=base_factor * _peak(o),
-        max_lr=_peak(o),
+        base_lr=[base_factor * peak for peak in _peaks(o)],
+        max_lr=_peaks(o),
         step_size_up=max(1, round(step_size_up * h.steps)),
         mode=mode,
         cycle_momentum=False,
@@ -107,13 +131,13 @@ def one_cycle(
         pct_start = math.nextafter(pct_start, 1)  # torch divides by pct_start * total_steps - 1
     arguments: Document = {"cycle_momentum": False}
     if cycle_momentum:
-        # The recipe's momentum is the largest, as its lr is; torch's .85 to .95 if it has none.
-        group = o.param_groups[0]
-        top = group["betas"][0] if "betas" in group else (group["momentum"] or 0.95)
-        arguments = {"max_momentum": top, "base_momentum": max(0.0, top - 0.1)}
+        # A group's momentum is its largest, as its lr is; torch's .85 to .95 if it has none.
+        tops = [_momentum(group) for group in o.param_groups]
+        lowest = [max(0.0, top - 0.1) for top in tops]
+        arguments = {"max_momentum": tops, "base_momentum": lowest}
     return OneCycleLR(
         o,
-        max_lr=_peak(o),
+        max_lr=_peaks(o),
         total_steps=h.steps,
         pct_start=pct_start,
         div_factor=div_factor,
@@ -122,13 +146,24 @@ def one_cycle(
     )
 
 
+def _momentum(group: Fields) -> float:
+    """The share of the first moment that a group keeps; that of torch's OneCycleLR for none."""
+    return float(group["betas"][0] if "betas" in group else (group["momentum"] or 0.95))
+
+
 def cosine_restarts(
     o: Optimizer, h: Horizon, *, T_0: float, eta_min: float, T_mult: int
 ) -> LRScheduler:
     # Rounded up: rounded down, a last cycle of a few steps would end the run at the peak.
     first = max(1, ceil(T_0 * h.steps))
-    eta_min = eta_min * _peak(o)
-    return CosineAnnealingWarmRestarts(o, T_0=first, T_mult=int(T_mult), eta_min=eta_min)
+    peak = _peak(o)
+    if peak is not None or not eta_min:
+        lowest = eta_min * (peak or 0.0)
+        return CosineAnnealingWarmRestarts(o, T_0=first, T_mult=int(T_mult), eta_min=lowest)
+    shape = partial(
+        schedule_shapes.cosine_restarts, first=first, growth=int(T_mult), eta_min=eta_min
+    )
+    return LambdaLR(o, shape)
 
 
 def polynomial(o: Optimizer, h: Horizon, *, power: float) -> LRScheduler:

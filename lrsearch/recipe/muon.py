@@ -14,13 +14,14 @@ from torch.optim import AdamW, Muon, Optimizer
 class MuonWithAdamW(Optimizer):
     """`torch.optim.Muon` and `torch.optim.AdamW` behind one list of parameter groups.
 
-    The first group is Muon's, the others AdamW's. All show the same `lr`, so that a scheduler
-    scales both parts by one factor; the AdamW part takes `lr * adamw_lr_factor`.
+    The groups of `matrices` are Muon's, those of `others` AdamW's. Both show the `lr` that is
+    Muon's, so that a scheduler scales both parts by one factor; the AdamW part takes
+    `lr * adamw_lr_factor`.
     """
 
     def __init__(
         self,
-        matrices: Sequence[torch.Tensor],
+        matrices: Sequence[torch.Tensor] | list[dict[str, Any]],
         others: list[dict[str, Any]],
         *,
         lr: float,
@@ -36,6 +37,7 @@ class MuonWithAdamW(Optimizer):
         self.muon = Muon(matrices, momentum=momentum, **both, **muon)
         self.adamw = None
         groups = list(self.muon.param_groups)
+        self.muon_groups = len(groups)
         if others:
             self.adamw = AdamW(others, betas=adamw_betas, eps=adamw_eps, **both)
             groups += self.adamw.param_groups
@@ -44,10 +46,10 @@ class MuonWithAdamW(Optimizer):
 
     def _share(self) -> None:
         """Let both parts work on this object's groups and state."""
-        self.muon.param_groups = self.param_groups[:1]
+        self.muon.param_groups = self.param_groups[: self.muon_groups]
         self.muon.state = self.state
         if self.adamw is not None:
-            self.adamw.param_groups = self.param_groups[1:]
+            self.adamw.param_groups = self.param_groups[self.muon_groups :]
             self.adamw.state = self.state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

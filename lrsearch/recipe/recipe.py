@@ -5,18 +5,38 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from lrsearch.catalog.compatibility import illegal
+from lrsearch.catalog.groups import (
+    OF_TASK,
+    GroupRule,
+    RecipeGroups,
+    check_rules,
+    check_selector,
+    read_rules,
+    short_rule,
+)
 from lrsearch.catalog.lookup import check_optimizer
 from lrsearch.catalog.schedules import check_schedule
-from lrsearch.errors import SpecError
+from lrsearch.errors import SpecError, TaskError
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
 
 if TYPE_CHECKING:
     import torch
     from torch.optim.lr_scheduler import LRScheduler
+
+    from lrsearch.recipe.parameter_groups import Groups
 
 Precision = Literal["fp32", "bf16", "fp16"]
 #: torch 2.13: `_fused_sgd` gets an empty momentum buffer at the first step, and keeps it as it is
@@ -60,6 +80,10 @@ class Recipe(BaseModel):
     params: Document = Field(default_factory=dict)
     #: Seeds initial weights, data order and dropout.
     seed: int = 0
+    #: Rules `{match | kind, lr_scale, layer_decay, weight_decay, ...}` of parameter groups: the
+    #: first that takes a parameter has it, the rest is the default group. `task`: the groups of
+    #: the task's own function. None: all parameters are one group.
+    groups: RecipeGroups = None
 
     @field_validator("optimizer", "schedule", mode="before")
     @classmethod
@@ -68,10 +92,33 @@ class Recipe(BaseModel):
             return {"name": value}
         return plain_numbers(value)
 
+    @field_validator("groups", mode="before")
+    @classmethod
+    def _rules(cls, value: Unchecked) -> Unchecked:
+        if value == OF_TASK or value is None:
+            return value
+        if isinstance(value, Mapping):
+            return plain_numbers([short_rule(key, item) for key, item in value.items()])
+        if not isinstance(value, list | tuple):
+            raise ValueError("a list of rules such as {match: backbone, lr_scale: 0.1} is accepted")
+        for i, rule in enumerate(value):
+            check_selector(rule, f"groups[{i}]")
+        return plain_numbers(value)
+
+    @model_serializer(mode="wrap")
+    def _without_absent_groups(self, handler: SerializerFunctionWrapHandler) -> Document:
+        """A recipe without groups is written as before there were any."""
+        content: Document = handler(self)
+        if self.groups is None:
+            content.pop("groups", None)
+        return content
+
     @model_validator(mode="after")
     def _legal(self) -> "Recipe":
         check_optimizer(self.optimizer, "optimizer")
         check_schedule(self.schedule, "schedule")
+        if isinstance(self.groups, tuple):
+            check_rules(self.groups, self.optimizer, "groups")
         if reason := illegal(self.optimizer_name, self.schedule, self.warmup):
             raise SpecError(reason)
         if self.epochs is not None and self.steps is not None:
@@ -97,6 +144,25 @@ class Recipe(BaseModel):
     @property
     def schedule_name(self) -> str:
         return str(self.schedule["name"])
+
+    @property
+    def group_rules(self) -> tuple[GroupRule, ...]:
+        """Its own rules; none where it has no groups, and where they are the task's."""
+        return read_rules(self.groups) if isinstance(self.groups, tuple) else ()
+
+    def groups_for(self, function: "Groups") -> "Groups":
+        """What groups a model's parameters: the recipe's rules, or this function of the task's.
+
+        Raises TaskError where the recipe's groups are the task's, and this is no function.
+        """
+        if not isinstance(self.groups, str):
+            return self.groups
+        if not callable(function):
+            raise TaskError(
+                "the recipe's groups are those of its task's function, which is not here; give it: "
+                "recipe.build(model, ..., groups=FUNCTION)"
+            )
+        return function
 
     @classmethod
     def from_dict(cls, content: Fields, where: str = "recipe") -> "Recipe":
@@ -145,19 +211,21 @@ class Recipe(BaseModel):
         steps_per_epoch: int,
         epochs: int | None = None,
         validations: int | None = None,
+        groups: "Groups" = None,
     ) -> "tuple[torch.optim.Optimizer, LRScheduler]":
         """The torch optimizer and scheduler for `model`, over the recipe's horizon or `epochs`.
 
         `steps_per_epoch` counts optimizer steps, of `accumulate` batches each. Call
         `scheduler.step()` once after every `optimizer.step()`; a plateau schedule also takes
         `scheduler.step(val_loss)` after each validation, of which the run has `validations` (one
-        an epoch by default). Raises TaskError where the model has nothing for the optimizer.
+        an epoch by default). `groups` is the task's function for a recipe whose groups are its.
+        Raises TaskError where the model has nothing for the optimizer, or for one of its groups.
         """
         from lrsearch.recipe.build_optimizer import build_optimizer
         from lrsearch.recipe.build_scheduler import build_schedule
 
         total = self.total_steps(steps_per_epoch, epochs)
-        optimizer = build_optimizer(self.optimizer, model)
+        optimizer = build_optimizer(self.optimizer, model, self.groups_for(groups))
         scheduler = build_schedule(
             optimizer,
             self.schedule,
@@ -182,6 +250,9 @@ class Recipe(BaseModel):
         parts.append(self.schedule_name + (f" ({schedule})" if schedule else ""))
         if self.warmup:
             parts.append(f"warmup {100 * self.warmup:g} %")
+        if self.groups == OF_TASK:
+            parts.append("groups of the task")
+        parts += [rule.title() for rule in self.group_rules]
         parts += [f"{key} {_short(value)}" for key, value in self.params.items()]
         return " · ".join(parts)
 

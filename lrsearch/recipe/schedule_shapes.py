@@ -1,5 +1,7 @@
 """Schedule shapes that torch lacks, as factors of lr for `torch.optim.lr_scheduler.LambdaLR`.
 
+torch has the two cosines, but with a floor that is one learning rate for all parameter groups.
+
 Each is a function of the step, counted from 0 after warm-up, that is 1 at step 0. They depend on
 nothing but `math`: the exported script holds their text.
 """
@@ -36,3 +38,17 @@ def inverse_sqrt(step: int, *, steps: int, timescale: float) -> float:
     """
     scale = timescale * steps
     return math.sqrt(scale / (scale + step))
+
+
+def cosine(step: int, *, steps: int, eta_min: float) -> float:
+    """Half a cosine (Loshchilov & Hutter 2017) from 1 down to `eta_min`, a factor of lr."""
+    done = min(step, steps) / steps
+    return eta_min + (1 - eta_min) * (1 + math.cos(math.pi * done)) / 2
+
+
+def cosine_restarts(step: int, *, first: int, growth: int, eta_min: float) -> float:
+    """Half cosines from 1 towards `eta_min`, the first of `first` steps, each `growth` x longer."""
+    length = first
+    while step >= length:
+        step, length = step - length, length * growth
+    return eta_min + (1 - eta_min) * (1 + math.cos(math.pi * step / length)) / 2

@@ -11,6 +11,7 @@ from lrsearch.catalog.schedules import schedule_info
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.plain_data import Unchecked
 from lrsearch.space.check import check_space
+from lrsearch.space.groups import parse_groups
 from lrsearch.space.presets import PRESETS, Domains, Preset
 from lrsearch.space.search_space import SearchSpace
 
@@ -27,16 +28,18 @@ def parse_space(content: Unchecked, where: str = "space") -> SearchSpace:
         content = {"preset": content}
     if not isinstance(content, Mapping):
         raise SpecError(f"{where} = {content!r}, but a preset's name or a mapping is accepted")
-    known = ("preset", "optimizers", "schedules", "warmup", "params")
+    known = ("preset", "optimizers", "schedules", "warmup", "params", "groups")
     for key in content:
         if key not in known:
             raise SpecError(f"{where}.{key} is not a field of a space{near_miss(key, known)}")
     preset = _preset(content.get("preset", "default"), where)
+    optimizers = _domains(content, "optimizers", preset.optimizers, _optimizer_domains, where)
     space = SearchSpace(
-        optimizers=_domains(content, "optimizers", preset.optimizers, _optimizer_domains, where),
+        optimizers=optimizers,
         schedules=_domains(content, "schedules", preset.schedules, _schedule_domains, where),
         warmup=_warmup(content, preset, f"{where}.warmup"),
         params=_params(content.get("params"), f"{where}.params"),
+        groups=parse_groups(content.get("groups"), optimizers, f"{where}.groups"),
     )
     check_space(space.optimizers, space.schedules, space.warmup, where)
     return space
@@ -159,6 +162,8 @@ def _schedule_domains(
         if key not in info.fields:
             hint = near_miss(key, info.fields) if info.fields else "; it has none"
             raise SpecError(f"{place} is not a field of {name}{hint}")
+        if key in info.of_study:
+            raise SpecError(f"{place} is not searched: the study's objective says it; leave it out")
         limit = info.fields[key]
         _refuse_pair(value, place, ranged=isinstance(info.ranges.get(key), Range))
         domain = parse(value, place, is_list=limit.listed)

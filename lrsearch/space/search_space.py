@@ -12,6 +12,13 @@ from lrsearch.catalog.domains import Choice, Domain, Fixed, Value, read_stored
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES, schedule_info
 from lrsearch.plain_data import Document, Fields
+from lrsearch.space.groups import (
+    SpaceGroups,
+    group_values,
+    plain_groups,
+    read_groups,
+    suggest_groups,
+)
 from lrsearch.space.sampling_units import (
     Suggester,
     contains,
@@ -35,11 +42,13 @@ class SearchSpace:
     warmup: Domain
     #: Keyword arguments of the task function.
     params: Mapping[str, Domain]
+    #: Parameter groups; None: all parameters of a model are one group.
+    groups: SpaceGroups = None
 
     def suggest(
         self, trial: Suggester, batch_size: BatchSize | None = None, *, accumulate: int = 1
     ) -> Document:
-        """Ask `trial` for the fields of one recipe: optimizer, schedule, warmup, params.
+        """Ask `trial` for the fields of one recipe: optimizer, schedule, warmup, params, groups.
 
         `batch_size` tells the task's own for given params, of which an optimizer step takes
         `accumulate`: momentum-equivalent lr depends on their product.
@@ -61,6 +70,7 @@ class SearchSpace:
             "schedule": {"name": schedule, **fields},
             "warmup": warmup,
             "params": params,
+            **suggest_groups(self.groups, trial),
         }
 
     def _suggest_optimizer(self, trial: Suggester, name: str, size: int | None) -> Document:
@@ -94,11 +104,13 @@ class SearchSpace:
         scale = self._scale(recipe, batch_size)
         optimizer = self._optimizer_values(recipe["optimizer"])
         schedule = self._schedule_values(recipe["schedule"])
-        if optimizer is None or schedule is None:
+        groups = group_values(self.groups, recipe)
+        if optimizer is None or schedule is None or groups is None:
             return None
         wanted = [(f"{o}.{key}", domain, value) for key, (domain, value) in optimizer.items()]
         wanted += [(f"{s}.{key}", domain, value) for key, (domain, value) in schedule.items()]
         wanted += [(f"params.{key}", d, given.get(key)) for key, d in self.params.items()]
+        wanted += groups
         if takes_warmup(o, s):
             wanted.append(("warmup", self.warmup, recipe["warmup"]))
         params: Document = {"optimizer": o, "schedule": s}
@@ -138,6 +150,7 @@ class SearchSpace:
         name, defaults = schedule["name"], SCHEDULES[schedule["name"]].defaults
         left = {**defaults, **{key: value for key, value in schedule.items() if key != "name"}}
         found = {key: (domain, left.pop(key)) for key, domain in self.schedules[name].items()}
+        left = {key: value for key, value in left.items() if key not in SCHEDULES[name].of_study}
         return None if any(value != defaults[key] for key, value in left.items()) else found
 
     def to_dict(self) -> Document:
@@ -151,6 +164,7 @@ class SearchSpace:
             "schedules": {name: plain(fields) for name, fields in self.schedules.items()},
             "warmup": asdict(self.warmup),
             "params": plain(self.params),
+            **({} if self.groups is None else {"groups": plain_groups(self.groups)}),
         }
 
     @classmethod
@@ -168,6 +182,7 @@ class SearchSpace:
             schedules={name: fields(name, plain) for name, plain in schedules.items()},
             warmup=read_stored(content["warmup"], "warmup"),
             params=fields("params", content["params"]),
+            groups=read_groups(content.get("groups")),
         )
 
 

@@ -24,6 +24,7 @@ from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.as_written import as_read, with_new_names
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.identity import differences, fingerprint, fixed_fields, obstacles
+from lrsearch.spec.of_study import completed
 from lrsearch.spec.parts import (
     AUTO,
     VAL_LOSS,
@@ -182,6 +183,7 @@ class StudySpec(Part):
                 )
         if "fused" not in recipe.optimizer and self._runs_fused(recipe.optimizer_name):
             given["optimizer"] = {**recipe.optimizer, "fused": True}
+        given |= completed(recipe, self.space, self.objective, where)
         return Recipe.from_dict({**free, **given, **study}, where)
 
     def _own_fields(self) -> Document:

@@ -30,7 +30,7 @@ from lrsearch.trial.states import TrialState
 #: The kind of a trial whose recipe an earlier study found.
 KIND = "warm_start"
 #: What a recipe brings to any study; the rest are a study's settings.
-FIELDS = ("optimizer", "schedule", "warmup", "params")
+FIELDS = ("optimizer", "schedule", "warmup", "params", "groups")
 
 
 @dataclass(kw_only=True)
@@ -103,7 +103,7 @@ def apply(
 
 def essence(recipe: Fields) -> Document:
     """What tells two recipes of a study apart; its settings are the same in all of them."""
-    content = {key: recipe[key] for key in (*FIELDS, "clip_norm")}
+    content = {key: recipe.get(key) for key in (*FIELDS, "clip_norm")}
     return {**content, "optimizer": without_fused(recipe["optimizer"])}
 
 
@@ -197,6 +197,8 @@ def _fields_here(spec: StudySpec, theirs: StudySpec, trial: BegunTrial) -> Field
         params = {k: v for k, v in params.items() if k in spec.space.params}
     elif trial.kind != "sampled" and "batch_size" not in params:
         own |= {"batch_size": recipe.batch_size}  # it may have named its own
+    if recipe.group_rules:  # a task's own function is of that task
+        own |= {"groups": recipe.groups}
     optimizer = without_fused(recipe.optimizer)  # fused or not, as this study says
     return {
         "optimizer": optimizer,

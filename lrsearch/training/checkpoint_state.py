@@ -205,10 +205,10 @@ def _optimizer_state(training: TrialTraining, state: _State) -> StateDict:
     """The saved state for the parameters that the optimizer here has, flat or one by one."""
     if state.flat == training.is_flat or training.row is None:
         return state.optimizer
-    saved, names = OptimizerState(**state.optimizer), training.grouped_names()
+    saved, groups = OptimizerState(**state.optimizer), training.groups
     if state.flat:
-        return vars(spread_state(saved, names, training.row.layout))
-    gathered = gather_state(saved, names, training.row.layout)
+        return vars(spread_state(saved, groups, training.row.layout))
+    gathered = gather_state(saved, groups, training.row.layout)
     if gathered is None:
         training.spread()
         return state.optimizer

@@ -4,7 +4,7 @@ A trial's module works on views of a row, and its optimizer on the row as a whol
 same (see `flat_optimizer`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +12,24 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True)
+class Run:
+    """Neighbours in a row that belong to one parameter group."""
+
+    names: tuple[str, ...]
+    #: Where they begin and end.
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Where each trained parameter of a model lies in a row: matrices first, then vectors."""
+    """Where each trained parameter of a model lies in a row: matrices first, then vectors.
+
+    So that the vectors, which some recipes decay less, lie together.
+    """
 
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
-    #: Where the vectors begin, which some recipes decay less.
-    vectors: int
     #: Numbers in a row.
     size: int
     dtype: torch.dtype
@@ -41,10 +52,21 @@ class Layout:
         return cls(
             names=tuple(name for name, _ in ordered),
             shapes=tuple(p.shape for _, p in ordered),
-            vectors=sum(p.numel() for _, p in matrices),
             size=sum(p.numel() for _, p in trained),
             dtype=trained[0][1].dtype,
         )
+
+    def runs(self, names: Collection[str]) -> list[Run]:
+        """Where these parameters lie: as few pieces as there are, in the order of the row."""
+        wanted, runs, start, beside = set(names), list[Run](), 0, False
+        for name, shape in zip(self.names, self.shapes, strict=True):
+            stop = start + shape.numel()
+            if name in wanted and beside:
+                runs[-1] = Run(names=(*runs[-1].names, name), start=runs[-1].start, stop=stop)
+            elif name in wanted:
+                runs.append(Run(names=(name,), start=start, stop=stop))
+            start, beside = stop, name in wanted
+        return runs
 
     def views(self, rows: Tensor) -> dict[str, Tensor]:
         """Each parameter by name: [..., *its shape] views of rows [..., P]."""
@@ -72,13 +94,12 @@ class WeightsRow:
     weights: Tensor
     grads: Tensor
 
-    def parts(self, *, apart: bool) -> list[tuple[Tensor, Tensor]]:
-        """Weights and gradients, whole, or matrices and vectors apart as far as there are any."""
-        if not apart:
-            return [(self.weights, self.grads)]
-        cut = self.layout.vectors
-        halves = [(self.weights[:cut], self.grads[:cut]), (self.weights[cut:], self.grads[cut:])]
-        return [half for half in halves if len(half[0])]
+    def parts(self, names: Collection[str]) -> list[tuple[Tensor, Tensor]]:
+        """Weights and gradients of these parameters, a pair for each of their runs."""
+        return [
+            (self.weights[run.start : run.stop], self.grads[run.start : run.stop])
+            for run in self.layout.runs(names)
+        ]
 
 
 class FlatWeights:

@@ -8,6 +8,7 @@ from torch.optim.lr_scheduler import ExponentialLR
 
 from lrsearch.range_test.analysis import FACTOR, Ramp, RangeTest, has_ended, judge, seeds_wanted
 from lrsearch.range_test.plan import RampPlan
+from lrsearch.recipe.parameter_groups import recipe_lr
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import failures
 from lrsearch.training.solo import SoloTraining
@@ -81,7 +82,7 @@ def _train(training: SoloTraining, stop: Callable[[], bool]) -> Ramp | None:
     while not training.done and not has_ended(losses):
         if stop():
             return None
-        lrs.append(float(training.optimizer.param_groups[0]["lr"]))
+        lrs.append(recipe_lr(training.optimizer))
         training.advance(training.step + 1)
         before, total = total, float(training.loss_sum)
         losses.append(total - before if math.isfinite(total) else math.inf)

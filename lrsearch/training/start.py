@@ -42,7 +42,7 @@ def steps_per_epoch(train: Data, accumulate: int) -> int:
 
 def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
     """When a trial of the study is validated and judged."""
-    return make_plan(
+    plan = make_plan(
         steps_per_epoch=steps_per_epoch,
         total_steps=recipe.total_steps(steps_per_epoch),
         validate_steps=spec.validate_every.steps,
@@ -50,6 +50,7 @@ def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
         validate_rungs=spec.validate_every.rungs,
         rungs=spec.pruning.rungs if spec.pruning is not None else (),
     )
+    return replace(plan, objective=spec.objective.metric)
 
 
 def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> SoloTraining:

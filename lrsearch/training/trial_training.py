@@ -12,6 +12,7 @@ from torch.utils._pytree import PyTree
 
 from lrsearch.recipe.build_optimizer import build_optimizer, fused_where_it_can
 from lrsearch.recipe.build_scheduler import build_schedule
+from lrsearch.recipe.parameter_groups import Groups, parameter_groups, recipe_lr
 from lrsearch.recipe.plateau import Plateau
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
@@ -22,7 +23,6 @@ from lrsearch.training.flat_optimizer import (
     ELEMENTWISE,
     OptimizerState,
     flat_optimizer,
-    is_apart,
     move_flat,
     spread_state,
 )
@@ -72,10 +72,12 @@ class TrialTraining:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         #: Whether the optimizer's parameter is the row.
         self.is_flat = flat and row is not None and recipe.optimizer_name in ELEMENTWISE
+        #: Its parameters by group, one group where the recipe and the task have none.
+        self.groups = parameter_groups(recipe.optimizer, model, self._given_groups)
         self.optimizer = (
-            flat_optimizer(fused_where_it_can(recipe.optimizer, model), row)
+            flat_optimizer(fused_where_it_can(recipe.optimizer, model), self.groups, row)
             if self.is_flat and row is not None
-            else build_optimizer(recipe.optimizer, model)
+            else build_optimizer(recipe.optimizer, model, self._given_groups)
         )
         self.scheduler = build_schedule(
             self.optimizer,
@@ -139,7 +141,7 @@ class TrialTraining:
         """Go on in another row, which holds the same numbers."""
         self.row = row
         if self.is_flat:
-            move_flat(self.optimizer, self.recipe.optimizer, row)
+            move_flat(self.optimizer, self.groups, row)
         if self.ema is not None:
             self.ema.row = row
 
@@ -151,22 +153,18 @@ class TrialTraining:
         if not self.is_flat or self.row is None:
             return
         self.is_flat = False
-        plain = build_optimizer(self.recipe.optimizer, self.model)
+        plain = build_optimizer(self.recipe.optimizer, self.model, self._given_groups)
         flat = OptimizerState(**self.optimizer.state_dict())
-        plain.load_state_dict(vars(spread_state(flat, self.grouped_names(), self.row.layout)))
+        plain.load_state_dict(vars(spread_state(flat, self.groups, self.row.layout)))
         # The scheduler holds the optimizer: that one stays, with the other's parameters and state.
         self.optimizer.state = plain.state
         for mine, other in zip(self.optimizer.param_groups, plain.param_groups, strict=True):
             mine["params"] = other["params"]
 
-    def grouped_names(self) -> list[list[str]]:
-        """Names of the parameters in each group of an elementwise optimizer over them."""
-        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        if not is_apart(self.recipe.optimizer):
-            return [[name for name, _ in trained]]
-        matrices = [name for name, p in trained if p.ndim > 1]
-        vectors = [name for name, p in trained if p.ndim <= 1]
-        return [group for group in (matrices, vectors) if group]
+    @property
+    def _given_groups(self) -> Groups:
+        """What groups the parameters: the recipe's rules, or the task's function."""
+        return self.recipe.groups_for(self.task.groups)
 
     def update(self) -> None:
         """Clip the gradients that lie in the parameters, and step optimizer and scheduler.
@@ -188,7 +186,7 @@ class TrialTraining:
             norm = get_total_norm(g.coalesce().values() if g.is_sparse else g for g in grads)
         if validates:
             self.grad_norm = float(norm)
-            self.lr = float(self.optimizer.param_groups[0]["lr"])
+            self.lr = recipe_lr(self.optimizer)
         self.gather_gradients()
 
     def conclude_step(self, *, stepped: bool) -> None:
@@ -236,7 +234,7 @@ class TrialTraining:
         elif not self._weights_finite():
             self.diverged = f"weights are not finite at step {self.step}"
         elif isinstance(self.scheduler, Plateau):
-            self.scheduler.step(raw.loss)
+            self.scheduler.step(self._followed(raw, deployed))
         train_loss = float(self.loss_sum) / max(1, self.loss_steps)
         self.loss_sum.zero_()
         self.loss_seen, self.loss_steps, self.steps_seen = 0.0, 0, 0
@@ -255,6 +253,13 @@ class TrialTraining:
             grad_norm=self.grad_norm,
             seconds=self.seconds,
         )
+
+    def _followed(self, raw: Evaluation, deployed: Evaluation) -> float | None:
+        """What a plateau schedule looks at; None where it was not measured."""
+        if self.recipe.schedule.get("metric") != "objective":
+            return raw.loss
+        name = self.plan.objective
+        return deployed.loss if name == "val_loss" else deployed.metrics.get(name)
 
     def _weights_finite(self) -> bool:
         if self.row is not None:

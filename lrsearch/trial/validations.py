@@ -25,6 +25,8 @@ class Plan:
     validations: tuple[int, ...]
     #: 1-based number of a validation to the rung decided there.
     rungs: Mapping[int, int]
+    #: What a plateau schedule that follows the objective looks at: `val_loss`, or a metric.
+    objective: str = "val_loss"
 
 
 def make_plan(

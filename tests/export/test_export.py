@@ -104,8 +104,36 @@ def special_recipes():
         (small.make_recipe(**base, precision="fp16", schedule="plateau"), ValidateEvery()),
         (small.make_recipe(**base, precision="fp16", accumulate=3, clip_norm=0.2), by_steps),
         (OVERFLOWING, ValidateEvery()),
+        *((small.make_recipe(**{**base, **fields}), ValidateEvery()) for fields in GROUPED),
         (small.make_recipe(**base, params={"act": 'a "b"', "width": [8, 0.5]}), ValidateEvery()),
     ]
+
+
+HALVED = {"match": "weight", "lr_scale": 0.5}
+UNDECAYED = {"kind": ["norm", "bias"], "weight_decay": 0.0}
+#: Recipes with parameter groups, for the small model and for nn.Linear.
+GROUPED = [
+    {"groups": [HALVED], "schedule": FIELDS["cosine"] | {"name": "cosine"}, "warmup": 0.2},
+    {"groups": [UNDECAYED | {"lr_scale": 2.0}, HALVED], "schedule": "linear"},
+    {"groups": [HALVED], "schedule": FIELDS["cosine_restarts"] | {"name": "cosine_restarts"}},
+    {"groups": [HALVED], "schedule": FIELDS["cyclic"] | {"name": "cyclic"}},
+    {
+        "groups": [{"match": ["never", "weight"], "momentum": 0.8, "lr_scale": 0.1}],
+        "schedule": {"name": "one_cycle", "cycle_momentum": True},
+    },
+    {
+        "groups": [{"match": "", "kind": "bias", "lr_scale": 3.0} | {"match": "bi.s"}],
+        "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay_exclude_1d": True},
+        "schedule": {"name": "plateau", "patience": 0.0, "metric": "objective"},
+    },
+    {"groups": [UNDECAYED], "optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.3}},
+    {
+        "groups": [{"match": "weight", "betas": [0.7, 0.9]}],
+        "optimizer": {"name": "adam", "lr": 0.01},
+        "schedule": {"name": "one_cycle", "cycle_momentum": True},
+    },
+    {"groups": [], "schedule": "wsd"},
+]
 
 
 #: Its lr is so high that gradients leave fp16.

@@ -669,5 +669,7 @@ def test_a_bad_field_is_refused_with_place_value_and_what_is_accepted(schedule, 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_defaults_of_a_schedule_are_legal_and_complete(name):
     info = SCHEDULES[name]
-    assert info.defaults.keys() == info.fields.keys() == info.ranges.keys()
+    assert info.defaults.keys() == info.fields.keys()
+    fixed = {"metric", "mode"} if name == "plateau" else set()  # what it follows is not searched
+    assert info.ranges.keys() == info.fields.keys() - fixed
     check_schedule({"name": name, **info.defaults}, "defaults")
