@@ -12,6 +12,7 @@ from lrsearch.task.task import Task
 from lrsearch.training.data import Data
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
+from lrsearch.training.randomness import random_state, set_random_state
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.validations import Plan
 
@@ -78,5 +79,12 @@ class CohortModels:
         return self.program.outputs(inputs, [training.place for training in self.trainings])
 
     def each(self, call: Callable[[nn.Module], T]) -> list[T]:
-        """What a call gives for each, by its own module: the call may do what vmap cannot."""
-        return [call(training.model.eval()) for training in self.trainings]
+        """What a call gives for each, by its own module: the call may do what vmap cannot.
+
+        All draw the same random numbers, which are those that each would draw alone.
+        """
+        state, given = random_state(self.program.device), []
+        for training in self.trainings:
+            set_random_state(state, self.program.device)
+            given.append(call(training.model.eval()))
+        return given
