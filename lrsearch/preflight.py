@@ -77,12 +77,14 @@ def check_study(
     """
     from lrsearch.storage.checkpoint_store import CheckpointStore
     from lrsearch.training.devices import pick_device
+    from lrsearch.training.initial_weights import with_weights_beside
     from lrsearch.training.task_groups import check_groups, with_task_groups
     from lrsearch.training.try_task import try_task
 
     chosen = pick_device(device)
     with _located(where):
         CheckpointStore(spec.checkpoints.to, spec.name)
+        spec, loaded = with_weights_beside(spec, loaded, folder or Path())
         task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)
         spec = with_task_groups(spec, task)

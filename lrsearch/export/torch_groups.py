@@ -23,11 +23,9 @@ _OF_TASK = (
     '    {**group, "params": [p for p in group["params"] if p.requires_grad]}',
     "    for group in groups(model)",
     "]",
-    "groups = [",
-    '    {**group, "lr": LR * group.get("lr_scale", 1.0)}',
-    "    for group in groups",
-    '    if group["params"]',
-    "]",
+    'groups = [group for group in groups if group["params"]]',
+    "for group in groups:",
+    '    group["lr"] = LR * group.get("lr_scale", 1.0)',
 )
 
 
