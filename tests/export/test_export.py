@@ -134,6 +134,7 @@ GROUPED = [
         "schedule": {"name": "one_cycle", "cycle_momentum": True},
     },
     {"groups": [], "schedule": "wsd"},
+    {"groups": [HALVED], "optimizer": {"name": "adagrad", "lr": 0.01, "fused": True}},
 ]
 
 
