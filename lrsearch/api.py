@@ -29,6 +29,7 @@ class StudyFields(TypedDict, total=False):
     """The fields of a study file besides its task; docs/ and `StudySpec` say what they mean."""
 
     name: str
+    init: str | Fields | None
     epochs: int
     steps: int
     budget: Fields

@@ -77,15 +77,20 @@ def check_study(
     """
     from lrsearch.storage.checkpoint_store import CheckpointStore
     from lrsearch.training.devices import pick_device
+    from lrsearch.training.initial_weights import with_weights_beside
+    from lrsearch.training.task_groups import check_groups, with_task_groups
     from lrsearch.training.try_task import try_task
 
     chosen = pick_device(device)
     with _located(where):
         CheckpointStore(spec.checkpoints.to, spec.name)
+        spec, loaded = with_weights_beside(spec, loaded, folder or Path())
         task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)
+        spec = with_task_groups(spec, task)
     with _located(where and f"{where}: {spec.task}"):
         steps_per_epoch = try_task(task, spec, chosen)
+        check_groups(spec, task)
         try_optimizers(spec, task, steps_per_epoch)
     return Checked(
         spec=spec, loaded=loaded, task=task, folder=folder, steps_per_epoch=steps_per_epoch
@@ -105,7 +110,7 @@ def try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
             continue
         model = task.model()
         try:
-            optimizer, _ = recipe.build(model, steps_per_epoch=steps_per_epoch)
+            optimizer, _ = recipe.build(model, steps_per_epoch=steps_per_epoch, groups=task.groups)
             for parameter in model.parameters():
                 parameter.grad = torch.zeros_like(parameter)
             optimizer.step()

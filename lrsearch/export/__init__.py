@@ -9,6 +9,7 @@ from lrsearch.errors import SpecError, near_miss
 from lrsearch.export import json_file, torch_script, yaml_file
 from lrsearch.export.header import Origin
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.initial_weights import InitialWeights
 from lrsearch.spec.parts import ValidateEvery
 
 _WRITERS: dict[str, Callable[[Recipe, Origin], str]] = {
@@ -43,11 +44,12 @@ def export(
     versions: Mapping[str, str],
     validate_every: ValidateEvery | None = None,
     rungs: Sequence[float] = (),
+    init: InitialWeights | None = None,
 ) -> str:
     """The text of the file. `value` is the trial's `metric`, `versions` what trained the study.
 
-    `validate_every` and `rungs` say when the trial was validated. Raises SpecError for a format
-    that there is not.
+    `validate_every` and `rungs` say when the trial was validated, `init` which weights it started
+    from. Raises SpecError for a format that there is not.
     """
     check_format(format)
     origin = Origin(
@@ -59,5 +61,6 @@ def export(
         versions=versions,
         validate_every=validate_every or ValidateEvery(),
         rungs=rungs,
+        init=init,
     )
     return _WRITERS[format](recipe, origin)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lrsearch.spec.initial_weights import InitialWeights
 from lrsearch.spec.parts import ValidateEvery
 
 
@@ -20,6 +21,8 @@ class Origin:
     validate_every: ValidateEvery
     #: Where trials were judged, as fractions of the horizon.
     rungs: Sequence[float] = ()
+    #: The weights that the trial started from; None for those of its model.
+    init: InitialWeights | None = None
 
     def trial(self) -> str:
         """`Study digits, trial 17: val_loss 0.0612`, on one line whatever the names hold."""

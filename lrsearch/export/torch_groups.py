@@ -18,16 +18,13 @@ _SPLIT = (
     "]",
 )
 _OF_TASK = (
-    "parameters = [p for p in model.parameters() if p.requires_grad]",
     "groups = [",
     '    {**group, "params": [p for p in group["params"] if p.requires_grad]}',
     "    for group in groups(model)",
     "]",
-    "groups = [",
-    '    {**group, "lr": LR * group.get("lr_scale", 1.0)}',
-    "    for group in groups",
-    '    if group["params"]',
-    "]",
+    'groups = [group for group in groups if group["params"]]',
+    "for group in groups:",
+    '    group["lr"] = LR * group.get("lr_scale", 1.0)',
 )
 
 
@@ -42,7 +39,7 @@ def scales_groups(recipe: Recipe) -> bool:
 
 
 def group_lines(recipe: Recipe) -> list[str]:
-    """Lines that set `parameters` and `groups`, the lists of parameters and of their groups."""
+    """Lines that set `groups`, the list of groups as torch takes them."""
     lines = list(_OF_TASK) if recipe.groups == OF_TASK else list(_by_rules(recipe))
     return lines + (list(_SPLIT) if recipe.optimizer.get("weight_decay_exclude_1d") else [])
 
@@ -62,7 +59,6 @@ def group_helpers(recipe: Recipe) -> tuple[str, ...]:
 def _by_rules(recipe: Recipe) -> Iterator[str]:
     rules = recipe.group_rules
     yield "left = {k: p for k, p in model.named_parameters() if p.requires_grad}"
-    yield "parameters = list(left.values())"
     if any(rule.kind for rule in rules):
         yield "kinds = kinds_of(model)"
     yield "groups = []"

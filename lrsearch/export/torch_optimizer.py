@@ -36,8 +36,11 @@ def optimizer_code(recipe: Recipe) -> OptimizerCode:
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
     module = info.path.rpartition(".")[0]
     before = [_TRAINED, *(_split("parameters") if exclude else ())]
+    if has_groups(recipe):
+        fused = any("parameters" in value for _, value in _fused(recipe))
+        before = [*([_TRAINED] if fused else []), *group_lines(recipe)]
     return OptimizerCode(
-        before=tuple(group_lines(recipe) if has_groups(recipe) else before),
+        before=tuple(before),
         call=info.path,
         positional=("groups" if exclude or has_groups(recipe) else "parameters",),
         arguments=(*_keywords(optimizer_arguments(without_fused(optimizer))), *_fused(recipe)),

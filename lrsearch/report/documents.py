@@ -7,6 +7,7 @@ from lrsearch.advice.lr_edges import RangeEdge
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.fusing.choice import Choice
 from lrsearch.plain_data import Document
+from lrsearch.report.groups import rates_document
 from lrsearch.report.model import Report
 from lrsearch.report.review import Advice, Audit, Warned
 from lrsearch.report.rows import OptimizerRangeTest, Trial
@@ -79,6 +80,7 @@ def _scored(trial: Trial) -> Document:
         "value": trial.value,
         "recipe": trial.recipe,
         "metrics": trial.metrics,
+        **rates_document(trial.recipe),
     }
 
 
@@ -144,6 +146,7 @@ def _confirmed(entry: Confirmed) -> Document:
         "seconds": entry.seconds,
         "basin": entry.basin,
         "optimism": None if entry.optimism is None else asdict(entry.optimism),
+        **rates_document(entry.recipe),
     }
     if entry.reasons is None:
         difference = None if entry.difference is None else asdict(entry.difference)

@@ -73,6 +73,7 @@ def _exported(study: StudyHandle, report: Report, *, trial: int | None, form: st
         versions=report.versions,
         validate_every=report.spec.validate_every,
         rungs=() if pruning is None else pruning.rungs,
+        init=report.spec.init,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document
+from lrsearch.report.groups import rates_document
 from lrsearch.report.load import StudyHandle
 from lrsearch.report.rows import Trial
 from lrsearch.storage import checkpoints, curves, leases, trials
@@ -71,6 +72,7 @@ def details_document(found: TrialDetails) -> Document:
         "reason": trial.reason,
         "seconds": trial.seconds,
         "recipe": trial.recipe,
+        **rates_document(trial.recipe),
         "epochs": found.epochs,
         "validations": len(found.curve),
         "val_loss": None if last is None else last.val_loss,

@@ -37,6 +37,7 @@ EXTENDABLE = (
 #: Fields that are younger than stored studies, and what these were trained with.
 YOUNGER: Mapping[str, Unchecked] = {
     "accumulate": 1,
+    "init": None,
     "objective.at": "best",
     "validate_every.rungs": False,
 }

@@ -24,6 +24,7 @@ from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.as_written import as_read, with_new_names
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.identity import differences, fingerprint, fixed_fields, obstacles
+from lrsearch.spec.initial_weights import InitialWeights, as_initial_weights
 from lrsearch.spec.of_study import completed
 from lrsearch.spec.parts import (
     AUTO,
@@ -63,6 +64,8 @@ class StudySpec(Part):
     name: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     #: `FILE.py:attribute` beside the study file, or `package.module:attribute`.
     task: str
+    #: Weights that every trial starts from: a file beside the study file. None: those of `model()`.
+    init: Annotated[InitialWeights | None, BeforeValidator(as_initial_weights)] = None
     #: Horizon: how long a full trial is.
     epochs: int | None = Field(default=None, ge=1)
     #: Horizon in optimizer steps, in place of epochs.

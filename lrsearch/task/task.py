@@ -79,9 +79,15 @@ class LoadedTask:
     target: "Task | Callable[..., Task]"
     #: File, relative to its root, to SHA-256 of the task file and the local modules it imports.
     code: Mapping[str, str]
+    #: What is done to each task that it makes, such as giving its models initial weights.
+    prepare: "Callable[[Task], Task] | None" = None
 
     def make(self, params: Fields | None = None) -> Task:
         """The Task for these params. Raises TaskError in one line, whatever the user's code did."""
+        task = self._make(params)
+        return task if self.prepare is None else self.prepare(task)
+
+    def _make(self, params: Fields | None) -> Task:
         if isinstance(self.target, Task):
             if params:
                 raise TaskError(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from lrsearch.errors import TaskError, describe
+from lrsearch.errors import LrsearchError, TaskError, describe
 from lrsearch.task.task import Task
 
 
@@ -19,6 +19,8 @@ def make_model(task: Task, device: torch.device) -> nn.Module:
     """
     try:
         model = task.model()
+    except LrsearchError:
+        raise
     except Exception as error:
         raise TaskError(f"the task's model() raised {describe(error)}") from error
     if not isinstance(model, nn.Module):

@@ -51,19 +51,21 @@ def work(
 
     from lrsearch.task.find import find_task
     from lrsearch.training.devices import pick_device
+    from lrsearch.training.initial_weights import with_weights_of
 
     if threads < 1:
         raise SpecError(f"--threads {threads}: at least 1 is needed")
     check_versions(search.name, search.versions)
     chosen = pick_device(device)
     torch.set_num_threads(threads)
-    places = [task_dir] if task_dir is not None else []
+    places = [*([] if task_dir is None else [task_dir]), Path(), Path("studies")]
     loaded = find_task(
         search.spec.task,
         search.code,
-        [*places, Path(), Path("studies")],
+        places,
         strict=search.spec.on_code_change == "refuse",
     )
+    loaded = with_weights_of(search.spec, loaded, places)
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
     with stop.on_signals():
         started_together = int(os.environ.get(STARTED_TOGETHER, "1"))

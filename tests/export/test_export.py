@@ -18,6 +18,7 @@ from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.export import FORMATS, export
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.initial_weights import InitialWeights
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.training.data import make_splits
 from lrsearch.training.solo import SoloTraining
@@ -133,6 +134,7 @@ GROUPED = [
         "schedule": {"name": "one_cycle", "cycle_momentum": True},
     },
     {"groups": [], "schedule": "wsd"},
+    {"groups": [HALVED], "optimizer": {"name": "adagrad", "lr": 0.01, "fused": True}},
 ]
 
 
@@ -146,6 +148,27 @@ OVERFLOWING = small.make_recipe(
     batch_size=small.BATCH_SIZE,
 )
 CASES = [*((recipe, ValidateEvery()) for recipe in recipes()), *special_recipes()]
+
+
+INIT = InitialWeights(file="weights.pt", sha256="0" * 64)
+LAYERS = {"match": r"layers\.(\d+)\.", "layer_decay": 0.8}
+#: Recipes, and what else they are exported with, that the model here is not made for.
+FORMATTED = [
+    (small.make_recipe(batch_size=8), {"init": INIT}),
+    (
+        small.make_recipe(batch_size=8, groups="task", schedule="plateau"),
+        {"init": INIT.model_copy(update={"strict": False})},
+    ),
+    (
+        small.make_recipe(
+            batch_size=8,
+            groups=[{**LAYERS, "kind": ["norm", "bias", "embedding"], "weight_decay": 0}, LAYERS],
+            optimizer={"name": "muon", "lr": 0.01, "weight_decay_exclude_1d": True},
+            schedule={"name": "cosine", "eta_min": 0.1},
+        ),
+        {},
+    ),
+]
 
 
 def write(recipe, format="torch", **changes):
@@ -212,6 +235,9 @@ def folder(tmp_path_factory):
     for i, (recipe, validate_every) in enumerate(CASES):
         text = write(recipe, validate_every=validate_every)
         (folder / f"recipe_{i:03}.py").write_text(text, encoding="utf-8")
+    (folder / "formatted").mkdir()  # what the tests train with elsewhere
+    for i, (recipe, changes) in enumerate(FORMATTED):
+        (folder / "formatted" / f"{i}.py").write_text(write(recipe, **changes), encoding="utf-8")
     torch.save((small.TRAIN, small.VALIDATION, horizons()), folder / "data.pt")
     command = [sys.executable, "-W", "error", "-c", RUNNER, str(folder)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=folder)

@@ -33,6 +33,7 @@ BATCHES = {"params": {"batch_size": [16, 32]}}
 FULL = {
     "name": "full-1.2_b",
     "task": "package.module:task",
+    "init": {"file": "weights.pt", "strict": False},
     "steps": 500,
     "budget": {"trials": 5, "epochs": 40.5, "runs": 9, "time": "1h30m"},
     "objective": {"metric": "accuracy", "direction": "maximize"},
@@ -499,6 +500,7 @@ def test_a_study_stored_before_there_were_textbook_recipes_goes_on():
 #: For every field another value, and what the difference says.
 CHANGED = {
     "task": "other.py:task",
+    "init": "weights.pt",
     "epochs": 11,
     "objective": {"metric": "val_loss", "direction": "maximize"},
     "space": {"optimizers": {"adam": {}}},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.plain_data import Unchecked
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.groups import group_rows
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.report.text.confirmation import promised, sentences
@@ -136,6 +137,7 @@ def fields(recipe: Recipe) -> tuple[tuple[str, str], ...]:
         "gradient clipped to norm": recipe.clip_norm,
         "precision": recipe.precision,
         "weights": "averaged (EMA)" if recipe.weights == "ema" else None,
+        **dict(group_rows(recipe)),
         **{f"params: {key}": value for key, value in recipe.params.items()},
     }
     return tuple((name, _cell(value)) for name, value in rows.items() if value is not None)

@@ -1,5 +1,6 @@
 """One trial in words, as `lrsearch trial show` prints it."""
 
+from lrsearch.report.groups import group_rows
 from lrsearch.report.one_trial import TrialDetails
 from lrsearch.report.text.format import amount, counted, duration, number
 
@@ -16,6 +17,8 @@ def details_text(study: str, found: TrialDetails) -> str:
         f"  {amount(found.epochs)} epochs, {counted(len(found.curve), 'validation')}, "
         f"attempt {trial.attempt}",
     ]
+    if trial.parsed is not None:
+        lines += [f"  {name}: {title}" for name, title in group_rows(trial.parsed)]
     if trial.deaths:
         lines.append(f"  {counted(trial.deaths, 'worker')} lost with it since its last checkpoint")
     if trial.worker:
