@@ -16,6 +16,7 @@ from lrsearch.plain_data import Fields
 from lrsearch.training.data import to_device
 from lrsearch.training.flat_optimizer import OptimizerState, gather_state, spread_state
 from lrsearch.training.precision import tf32
+from lrsearch.training.randomness import other_random_state, set_other_random_state
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 
@@ -103,6 +104,8 @@ class _State:
     scaler: StateDict | None
     ema: Sequence[Tensor] | None
     rng: Tensor
+    #: Of `random` and `numpy.random`.
+    other_rng: Tensor
     accelerator_rng: Tensor | None
     position: Fields
     loss_sum: Tensor
@@ -125,6 +128,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         scaler=None if training.scaler is None else training.scaler.state_dict(),
         ema=None if training.ema is None else [_copy(part) for part in training.ema.average],
         rng=torch.get_rng_state(),
+        other_rng=other_random_state(),
         accelerator_rng=_accelerator_rng(training.device),
         position=vars(Position.of(training)),
         loss_sum=_copy(training.loss_sum),
@@ -191,6 +195,7 @@ def _apply(training: TrialTraining, state: _State) -> None:
     training.loss_sum.copy_(state.loss_sum)
     training.carried = to_device(state.carried, training.device)
     torch.set_rng_state(state.rng)
+    set_other_random_state(state.other_rng)
     if state.accelerator_rng is not None:
         torch.get_device_module(training.device).set_rng_state(state.accelerator_rng)
 

@@ -1,11 +1,98 @@
-"""torch's random numbers: their state, and whether a call draws any."""
+"""The random streams of a process, and whose turn it is to draw from them.
 
+Torch's generators, Python's `random` and numpy's `numpy.random` each have one stream for the whole
+process. A trial's model goes on with it from the trial's seed. Data and validations get streams of
+their own for as long as they run, so that nothing of them moves the model's.
+"""
+
+import math
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from torch import Tensor
+
+
+def mixed(*parts: int | str) -> int:
+    """A seed of 63 bits that all the parts decide."""
+    digest = blake2b(repr(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def seed_model(seed: int) -> None:
+    """Seed torch, `random` and `numpy.random`, as a script does before it makes its model."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    set_bit_generator(_MODELS)
+    np.random.seed(seed % 2**32)
+
+
+#: What the models of this process draw from by `numpy.random`.
+_MODELS = np.random.MT19937(0)
+
+
+def seed_host(seed: int) -> None:
+    """Seed torch's generator of the processor, `random` and `numpy.random`."""
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+class Streams:
+    """Streams beside the model's: of torch on the processor, `random` and `numpy.random`.
+
+    numpy draws normal numbers in pairs and keeps the second for the next call: what was kept when
+    others draw is lost.
+    """
+
+    def __init__(self) -> None:
+        self._numpy = np.random.MT19937(0)
+        self._torch = torch.get_rng_state()
+        self._python = random.getstate()
+
+    @contextmanager
+    def seeded(self, seed: int) -> Iterator[None]:
+        """Draw from them as the seed makes them; afterwards it is as if nothing had been drawn."""
+        with self._aside():
+            seed_host(seed)
+            yield
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Draw from where `keep` or the last of these calls has left them."""
+        with self._aside():
+            torch.set_rng_state(self._torch)
+            random.setstate(self._python)
+            try:
+                yield
+            finally:
+                self.keep()
+
+    def keep(self) -> None:
+        """Let `going_on` begin where the process's streams, these at the moment, stand."""
+        self._torch, self._python = torch.get_rng_state(), random.getstate()
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        of_torch, of_python = torch.get_rng_state(), random.getstate()
+        of_numpy = get_bit_generator()
+        set_bit_generator(self._numpy)
+        try:
+            yield
+        finally:
+            torch.set_rng_state(of_torch)
+            random.setstate(of_python)
+            set_bit_generator(of_numpy)
+
+
+def drop_spare_normal() -> None:
+    """Let numpy forget the second of two normal numbers, as `Streams` makes it."""
+    set_bit_generator(get_bit_generator())
 
 
 def random_state(device: torch.device) -> list[Tensor]:
@@ -23,23 +110,52 @@ def set_random_state(states: Sequence[Tensor], device: torch.device) -> None:
         torch.get_device_module(device).set_rng_state(states[1], device)
 
 
+#: Stands for no number in a state: none that is drawn is infinite.
+_NONE = math.inf
+
+
+def other_random_state() -> Tensor:
+    """The states of `random` and `numpy.random`, exactly, as numbers: float64, [1253]."""
+    _, words, normal = random.getstate()
+    numbers: list[float] = [*words, _NONE if normal is None else normal]
+    _, *of_numpy = np.random.get_state(legacy=True)
+    for part in of_numpy:
+        numbers += np.atleast_1d(np.asarray(part, dtype=np.float64)).tolist()
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def set_other_random_state(state: Tensor) -> None:
+    """Go on from where `other_random_state` was asked."""
+    numbers = state.tolist()
+    words, normal = numbers[:625], numbers[625]
+    keys, position, has_normal, other = numbers[626:1250], *numbers[1250:]
+    random.setstate((3, tuple(map(int, words)), None if normal == _NONE else normal))
+    set_bit_generator(_MODELS)
+    words_of_numpy = np.array(keys, dtype=np.uint32)
+    np.random.set_state(("MT19937", words_of_numpy, int(position), int(has_normal), other))
+
+
 #: Seeds what a model draws while it is validated.
 VALIDATION_SEED = 0
+_OF_VALIDATION = Streams()
 
 
 @contextmanager
 def validation_numbers(device: torch.device) -> Iterator[None]:
     """Random numbers that are the same each time; afterwards it is as if none had been drawn."""
-    before = random_state(device)
-    torch.manual_seed(VALIDATION_SEED)
+    before, of_numpy = random_state(device), np.random.get_state()
+    if device.type != "cpu":
+        torch.manual_seed(VALIDATION_SEED)
     try:
-        yield
+        with _OF_VALIDATION.seeded(VALIDATION_SEED):
+            yield
     finally:
         set_random_state(before, device)
+        np.random.set_state(of_numpy)  # the second of two normal numbers too
 
 
 def drew(call: Callable[[], Any], device: torch.device) -> bool:
-    """Whether a call draws random numbers; it is as if it had not."""
+    """Whether a call draws random numbers of torch's; it is as if it had not."""
     before = random_state(device)
     call()
     after = random_state(device)

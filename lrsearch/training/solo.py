@@ -11,6 +11,7 @@ from lrsearch.training.batch_loss import initial_state, training_loss
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import Layout
 from lrsearch.training.model import make_model
+from lrsearch.training.randomness import seed_model
 from lrsearch.training.scoring import score_average, score_raw
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
@@ -20,8 +21,9 @@ from lrsearch.trial.validations import Plan
 class SoloTraining(TrialTraining):
     """One trial, its gradients computed by its own module: the engine for every model.
 
-    Weights come from `torch.manual_seed(recipe.seed)` and training goes on with that random
-    stream, so one process trains one trial at a time. Raises TaskError if the task's code fails.
+    Weights come from `torch.manual_seed(recipe.seed)` (`random` and `numpy.random` are seeded too)
+    and training goes on with these streams, so one process trains one trial at a time. Raises
+    TaskError if the task's code fails.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class SoloTraining(TrialTraining):
 
     def restart(self) -> None:
         """Stand at step 0, whatever was trained before."""
-        torch.manual_seed(self.recipe.seed)
+        seed_model(self.recipe.seed)
         model = make_model(self.task, self.device)
         layout = Layout.of(model)
         row = None if layout is None else layout.row(model)

@@ -62,7 +62,7 @@ class TaskCache:
         key = (json.dumps(recipe.params, sort_keys=True), size)
         if key not in self._splits:
             self._forget(self._splits)
-            self._splits[key] = make_splits(task, size, self.device)
+            self._splits[key] = make_splits(task, size, self.device, recipe.accumulate)
         return task, self._splits[key]
 
     def test(self, recipe: Recipe) -> Data:

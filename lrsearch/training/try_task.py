@@ -12,7 +12,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, scores, training_loss
 from lrsearch.training.calibrated_loss import check_cross_entropy
-from lrsearch.training.data import make_splits, make_test
+from lrsearch.training.data import check_repeats, make_splits, make_test
 from lrsearch.training.model import make_model
 from lrsearch.training.precision import autocast
 from lrsearch.training.start import steps_per_epoch
@@ -29,7 +29,8 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
     _check_fields(task)
     if task.test is not None:
         make_test(task, task.batch_size, torch.device("cpu"))
-    train, validation = make_splits(task, task.batch_size, device)
+    train, validation = make_splits(task, task.batch_size, device, spec.accumulate)
+    check_repeats(train, validation)
     model = make_model(task, device)
     steps = steps_per_epoch(train, spec.accumulate)
     batch = next(iter(train.train(0, 0, 0)))

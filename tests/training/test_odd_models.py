@@ -5,6 +5,7 @@ import random
 import threading
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import reference
 import torch
@@ -194,6 +195,11 @@ class Draws(Plain):
         return super().forward(x) * random.uniform(0.9, 1.1)
 
 
+class DrawsByNumpy(Plain):
+    def forward(self, x):
+        return super().forward(x) * np.random.uniform(0.9, 1.1)
+
+
 class TwoTypes(Plain):
     def __init__(self):
         super().__init__()
@@ -272,7 +278,8 @@ def test_what_a_cohort_computes_right_fits(model):
         (Replaces, "does the model replace a buffer"),
         (MakesABuffer, "makes a buffer while it runs"),
         (Locked, "cannot be copied: TypeError"),
-        (Draws, "draws from Python's random numbers"),
+        (Draws, "draws from random or numpy.random"),
+        (DrawsByNumpy, "draws from random or numpy.random"),
         (TwoTypes, "of several types or layouts"),
         (SharedMemory, "share memory"),
         (SparseBuffer, "SparseCPU"),

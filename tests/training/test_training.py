@@ -642,7 +642,7 @@ def raising():
 
 
 EMPTY = torch.zeros(0, 6), torch.zeros(0, dtype=torch.int64)
-ITERABLE = "which cannot be read in any order; a map-style dataset, with __getitem__ and __len__"
+ENDLESS = "whose length is unknown; say how many optimizer steps an epoch has: Task(steps_per_epoch"
 
 
 @pytest.mark.parametrize(
@@ -660,11 +660,21 @@ ITERABLE = "which cannot be read in any order; a map-style dataset, with __getit
         ({"train": TensorDataset(*make_tensors(15, seed=0))}, "train has 15 samples, fewer than"),
         ({"train": (TRAIN[0], TRAIN[1][:-1])}, "train has 99 inputs, but 98 targets"),
         ({"validation": (VALIDATION[0][1:], VALIDATION[1])}, "validation has 149 inputs, but 150"),
-        ({"train": Stream()}, f"train is Stream, {ITERABLE}"),
-        ({"train": StreamWithLength()}, f"train is StreamWithLength, {ITERABLE}"),
-        ({"train": NoLength()}, f"train is NoLength, {ITERABLE}"),
-        ({"train": lambda: DataLoader(Stream())}, f"train is Stream, {ITERABLE}"),
-        ({"validation": lambda: DataLoader(Stream())}, f"validation is Stream, {ITERABLE}"),
+        ({"train": Stream()}, f"train is Stream, {ENDLESS}"),
+        ({"train": StreamWithLength()}, f"train is StreamWithLength, {ENDLESS}"),
+        (
+            {"train": NoLength()},
+            "train is NoLength, whose length is unknown; give it __len__, or make it an "
+            "IterableDataset",
+        ),
+        ({"train": lambda: DataLoader(Stream())}, f"train is Stream, {ENDLESS}"),
+        (
+            {"validation": lambda: DataLoader(Stream())},
+            "validation is Stream, whose length is unknown; say how many batches a validation "
+            "takes: Task(validation_batches",
+        ),
+        ({"steps_per_epoch": 0}, "steps_per_epoch = 0, but a whole number from 1 is needed"),
+        ({"validation_batches": 1.5}, "validation_batches = 1.5, but a whole number from 1"),
         (
             {"train": 5},
             "train is int, but (inputs, targets) tensors, a Dataset or a function that returns a "

@@ -84,4 +84,4 @@ def _epoch(training: TrialTraining) -> int:
 
 
 def _shared(batch: PyTree, places: int) -> PyTree:
-    return tree_map(lambda value: value.expand(places, *value.shape), batch)
+    return tree_map(lambda x: x.expand(places, *x.shape) if isinstance(x, Tensor) else x, batch)

@@ -12,7 +12,7 @@ from lrsearch.task.task import Task
 from lrsearch.training.data import Data
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
-from lrsearch.training.randomness import random_state, set_random_state
+from lrsearch.training.randomness import random_state, seed_model, set_random_state
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.validations import Plan
 
@@ -45,7 +45,7 @@ class CohortTraining(TrialTraining):
 
     @torch.no_grad()
     def restart(self) -> None:
-        torch.manual_seed(self.recipe.seed)
+        seed_model(self.recipe.seed)
         model = make_model(self.task, self.device)
         self.begin(model, self.program.flat_weights.put(self.place, model), flat=True)
         if self.ema is not None:

@@ -7,7 +7,6 @@ buffers, outputs in evaluation.
 """
 
 import copy
-import random
 import re
 import warnings
 from collections.abc import Sequence
@@ -27,7 +26,14 @@ from lrsearch.training.flat_weights import FlatWeights, Layout, others
 from lrsearch.training.fused.stacked import Part, Stacked
 from lrsearch.training.model import make_model
 from lrsearch.training.precision import autocast
-from lrsearch.training.randomness import drew, random_state, set_random_state
+from lrsearch.training.randomness import (
+    drew,
+    other_random_state,
+    random_state,
+    seed_model,
+    set_other_random_state,
+    set_random_state,
+)
 
 #: Largest difference, relative to the largest number compared, that is still rounding: in float64
 #: 1e-16 to 1e-12 was measured for models with batch normalisation, where float32 has 1e-7 to 1e-4.
@@ -65,19 +71,20 @@ class _Unfit(Exception):  # noqa: N818 - no error: the model trains alone
 def probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.device) -> Probe:
     """Step two models alone and together, in float64 where model and device can.
 
-    Leaves torch's random state as it was. Raises TaskError where even one model alone fails.
+    Leaves random states as they were. Raises TaskError where even one model alone fails.
     """
-    before = random_state(device)
+    before, others = random_state(device), other_random_state()
     try:
         return _probe(task, recipe, splits, device)
     except _Unfit as unfit:
         return Probe(fits=False, reason=str(unfit))
     finally:
         set_random_state(before, device)
+        set_other_random_state(others)
 
 
 def _probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.device) -> Probe:
-    torch.manual_seed(recipe.seed)
+    seed_model(recipe.seed)
     models = [make_model(task, device) for _ in range(2)]
     if task.carry is not None:
         raise _Unfit("the task carries a state from batch to batch")
@@ -129,16 +136,15 @@ def _keeps_no_account(
         model = copy.deepcopy(model).train()
     except Exception as error:
         raise _Unfit(f"the model cannot be copied: {_short(error)}") from error
-    state, drawn = random_state(device), random.getstate()
+    state, untouched = random_state(device), other_random_state()
     accounts = [_account(model)]
     # An activation that is kept to be looked at is the same after the same batch.
     for i in (0, 1, 0):
         set_random_state(state, device)
         forward_pass(task, model, batches[i])
         accounts.append(_account(model))
-    if random.getstate() != drawn:
-        random.setstate(drawn)
-        raise _Unfit("the model draws from Python's random numbers, which trials would share")
+    if not torch.equal(other_random_state(), untouched):
+        raise _Unfit("the model draws from random or numpy.random, which trials would share")
     before, first, _, last = accounts
     changed = [name for name in last if not _equal(last[name], first.get(name))]
     changed += [name for name in first if not _equal(first[name], before.get(name))]

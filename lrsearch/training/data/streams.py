@@ -1,0 +1,201 @@
+"""Data that can only be read from their beginning, and epochs of a stated number of steps."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from lrsearch.errors import TaskError
+from lrsearch.training.data.batches import Batch, to_device
+from lrsearch.training.data.generators import generators_in, seed_generators
+from lrsearch.training.data.order import Loader, epoch_seed, seed_order
+from lrsearch.training.data.protocol import Data
+from lrsearch.training.data.reading import loader_with
+from lrsearch.training.randomness import VALIDATION_SEED, Streams, mixed, seed_host
+
+#: What starts a pass over data: its seed and its number, to what gives the batches.
+Begin = Callable[[int, int], AbstractContextManager[Iterable[Batch]]]
+_END = object()
+
+
+class SeededStream(IterableDataset[Any]):
+    """A user's iterable dataset, its random numbers seeded for each pass and each worker."""
+
+    def __init__(self, dataset: IterableDataset[Any]) -> None:
+        self.dataset = dataset
+        #: Seed and number of the pass.
+        self.told = torch.zeros(2, dtype=torch.int64)
+
+    def __iter__(self) -> Iterator[Any]:
+        seed, number = self.told.tolist()
+        worker = get_worker_info()
+        own = mixed(seed, 0 if worker is None else worker.id)
+        seed_host(own)
+        seed_generators(generators_in(self.dataset), own)
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(number)
+        return iter(self.dataset)
+
+
+def stream_passes(loader: Loader) -> Begin:
+    """Passes over an iterable dataset, by workers as the loader's, which stay."""
+    idle: list[Loader] = []
+
+    @contextmanager
+    def begin(seed: int, number: int) -> Iterator[Iterable[Batch]]:
+        mine = idle.pop() if idle else _stream_loader(loader)
+        assert isinstance(mine.dataset, SeededStream)
+        mine.dataset.told.copy_(torch.tensor([seed, number]))
+        try:
+            yield mine
+        finally:
+            idle.append(mine)
+
+    return begin
+
+
+def _stream_loader(like: Loader) -> Loader:
+    assert isinstance(like.dataset, IterableDataset)
+    stream = SeededStream(like.dataset)
+    if like.num_workers:
+        stream.told.share_memory_()  # type: ignore[no-untyped-call]  # so that workers that stay can read it
+    return loader_with(
+        stream,
+        like,
+        batch_size=like.batch_size,
+        drop_last=like.drop_last,
+        collate_fn=like.collate_fn,
+    )
+
+
+def own_passes(loader: Iterable[Batch], again: Callable[[], Iterable[Batch]]) -> Begin:
+    """Passes over what iterates by itself; `again` gives it anew where that works only once."""
+    first: list[Iterable[Batch]] = [loader]
+    is_once = iter(loader) is loader
+
+    @contextmanager
+    def begin(seed: int, number: int) -> Iterator[Iterable[Batch]]:
+        seed_generators(generators_in(loader), mixed(seed))
+        if isinstance(loader, DataLoader):
+            seed_order(loader, seed)
+            # Persistent workers would go on with the random streams of the pass before.
+            loader._iterator = None
+        yield (first.pop() if first else again()) if is_once else loader
+
+    return begin
+
+
+def read_pass(begin: Begin, seed: int, number: int, device: torch.device) -> Iterator[Batch]:
+    """The batches of a pass on the device, drawn from random streams of their own."""
+    streams = Streams()
+    with ExitStack() as stack:
+        with streams.seeded(seed):
+            batches = iter(stack.enter_context(begin(seed, number)))
+            streams.keep()
+        while True:
+            with streams.going_on():
+                batch = next(batches, _END)
+            if batch is _END:
+                return
+            yield to_device(batch, device)
+
+
+class OwnLoaderData:
+    """Something of a known length that iterates by itself: each epoch is one pass."""
+
+    def __init__(
+        self, begin: Begin, batches: int, device: torch.device, most: int | None = None
+    ) -> None:
+        """An epoch has so many batches, a validation `most` or all."""
+        self.begin, self.batches, self.device, self.most = begin, batches, device, most
+
+    def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
+        batches = read_pass(self.begin, epoch_seed(seed, epoch) % 2**63, epoch, self.device)
+        return islice(batches, skip, self.batches)
+
+    def validation(self) -> Iterator[Batch]:
+        return islice(read_pass(self.begin, VALIDATION_SEED, 0, self.device), self.most)
+
+
+@dataclass
+class _Reading:
+    """Where a stream is being read."""
+
+    seed: int
+    batches: Iterator[Batch]
+    #: How many were read.
+    number: int = 0
+
+
+class StreamData:
+    """Data without a known length: an epoch is a stated number of batches, and the next goes on.
+
+    Where the data end, another pass begins, seeded by (seed, pass). A resumed trial reads again up
+    to its place.
+    """
+
+    def __init__(
+        self,
+        begin: Begin,
+        batches: int,
+        device: torch.device,
+        which: str,
+        most: int | None = None,
+    ) -> None:
+        """An epoch has so many batches, a validation `most`."""
+        self.begin, self.batches, self.device = begin, batches, device
+        self.which, self.most = which, most
+        self._reading: _Reading | None = None
+
+    def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
+        first = epoch * self.batches + skip
+        # Taken while it is read, so that nobody else reads on.
+        reading, self._reading = self._reading, None
+        if reading is None or reading.seed != seed or reading.number > first:
+            reading = _Reading(seed, self._passes(seed))
+        try:
+            while reading.number < (epoch + 1) * self.batches:
+                batch = next(reading.batches)
+                reading.number += 1
+                if reading.number > first:
+                    yield batch
+        finally:
+            self._reading = reading
+
+    def _passes(self, seed: int) -> Iterator[Batch]:
+        number = 0
+        while True:
+            pass_seed, batch = mixed("train", seed, number), None
+            for batch in read_pass(self.begin, pass_seed, number, self.device):
+                yield batch
+            if batch is None:
+                raise TaskError(
+                    f"{self.which} gave no batch in pass {number + 1} over it; its __iter__ has to "
+                    f"begin anew at each call, and to give a batch at least"
+                )
+            number += 1
+
+    def validation(self) -> Iterator[Batch]:
+        return islice(read_pass(self.begin, VALIDATION_SEED, 0, self.device), self.most)
+
+
+class StatedEpochs:
+    """Data of a known length in epochs of a stated number of batches, which go on through it."""
+
+    def __init__(self, data: Data, batches: int) -> None:
+        self.data, self.batches = data, batches
+
+    def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
+        number, end = epoch * self.batches + skip, (epoch + 1) * self.batches
+        while number < end:
+            passed, offset = divmod(number, self.data.batches)
+            for batch in islice(self.data.train(seed, passed, offset), end - number):
+                yield batch
+                number += 1
+
+    def validation(self) -> Iterator[Batch]:
+        return self.data.validation()
