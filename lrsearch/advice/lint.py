@@ -47,6 +47,7 @@ def lint(spec: StudySpec, scale: Scale) -> list[str]:
         *_warmup(spec),
         *_plateau(spec, scale),
         *_averaging(spec),
+        *_partners(spec),
         *_coverage(spec, horizon),
         *_trial_count(spec, horizon),
         *_budget(spec, horizon),
@@ -148,6 +149,20 @@ def _averaging(spec: StudySpec) -> Iterator[str]:
                 f"space.optimizers.{name} averages its weights in place of a schedule; "
                 f"{', '.join(schedules)} would decay its lr as well"
             )
+
+
+def _partners(spec: StudySpec) -> Iterator[str]:
+    """Schedules and warm-ups that an optimizer's authors advise against."""
+    for name, fields in spec.space.optimizers.items():
+        known = optimizer_info(name, "optimizer").known
+        for schedule in known.unadvised.keys() & spec.space.schedules.keys():
+            yield (
+                f"space.optimizers.{name} goes badly with {schedule}: {known.unadvised[schedule]}; "
+                f"leave one of them out"
+            )
+        flag = known.warmup_flag
+        if flag and _largest(spec.space.warmup) > 0 and fields.get(flag) != Fixed(value=True):
+            yield f"space.optimizers.{name} has warm-up; its authors advise {flag}: true with it"
 
 
 def _coverage(spec: StudySpec, horizon: float) -> Iterator[str]:

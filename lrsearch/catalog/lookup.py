@@ -1,5 +1,6 @@
 """What a name in a recipe or a space stands for, and whether an optimizer mapping can be built."""
 
+from lrsearch.catalog.known_classes import PACKAGES, full_name
 from lrsearch.catalog.optimizers import OPTIMIZERS, REFUSED, OptimizerInfo
 from lrsearch.catalog.third_party import third_party_info
 from lrsearch.errors import SpecError, near_miss
@@ -18,6 +19,9 @@ def optimizer_info(name: Unchecked, where: str) -> OptimizerInfo:
             raise SpecError(f"{where} = {name!r} is refused: {REFUSED[name]}")
         if "." in name:
             return third_party_info(name, where)
+        if (known := full_name(name)) is not None:
+            package = PACKAGES[known.partition(".")[0]]
+            raise SpecError(f"{where} = {name!r} is written {known}; install {package} for it")
     raise SpecError(
         f"{where} = {name!r} is not an optimizer{near_miss(name, OPTIMIZERS)}; any other class is "
         f"written package.module.Class"

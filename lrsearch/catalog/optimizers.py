@@ -29,6 +29,7 @@ from lrsearch.catalog.fields import (
     Pair,
     Word,
 )
+from lrsearch.catalog.known_classes import KnownClass
 from lrsearch.plain_data import Fields
 
 
@@ -54,6 +55,8 @@ class OptimizerInfo:
     constant_only: str | None = None
     #: Whether it has `train()` and `eval()`, as those that average weights themselves do.
     switches: bool = False
+    #: What its signature does not say, of a class of another package.
+    known: KnownClass = field(default_factory=KnownClass)
 
     @property
     def class_name(self) -> str:

@@ -10,21 +10,23 @@ import sys
 import sysconfig
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from lrsearch.catalog.fields import BETAS, DECAY_RATE, FLAG, Anything, FieldLimit, Limit, Numbers
+from lrsearch.catalog.known_classes import KNOWN_CLASSES, NEED_CLOSURE, PACKAGES, KnownClass
 from lrsearch.catalog.optimizers import EXCLUDE_1D, OPTIMIZERS, REFUSED, OptimizerInfo
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.plain_data import Unchecked
 from lrsearch.user_input import is_number
 
-if TYPE_CHECKING:
-    pass
-
 #: Arguments of a constructor that no recipe sets.
 _NOT_FIELDS = ("self", "params", "lr", "fused", "foreach", "capturable", "differentiable")
 #: Where a class with a `fused` argument is taken to have what it says.
 _FUSED_ON = ("cpu", "cuda", "mps", "xpu")
+#: What some constructors take first in place of parameters.
+_FIRST_ARGUMENTS = {"model": "the model", "optimizer": "another optimizer"}
+_EMPTY = inspect.Parameter.empty
+Momentum = Literal["momentum", "betas"] | None
 #: Numbers that are the share an average keeps, by the names that packages give them.
 _DECAY_RATES = ("momentum", "rho")
 
@@ -41,35 +43,41 @@ def third_party_info(name: str, where: str) -> OptimizerInfo:
 def _inspected(name: str) -> OptimizerInfo:
     found = _import(name)
     _refuse(name, found)
-    arguments = inspect.signature(found).parameters
-    fields: dict[str, FieldLimit] = {
-        key: _limit(key, argument.default)
-        for key, argument in arguments.items()
-        if key not in _NOT_FIELDS
-        and argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
+    return class_info(name, found, KNOWN_CLASSES.get(name, KnownClass()))
+
+
+def class_info(name: str, found: Any, known: KnownClass) -> OptimizerInfo:
+    """What the signature of an optimizer's class says, and what is known of it beside that."""
+    arguments = {
+        key: argument
+        for key, argument in inspect.signature(found).parameters.items()
+        if argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
     }
+    own = {key: a.default for key, a in arguments.items() if _is_field(key, a.default)}
+    given = {key: default for key, default in own.items() if default is not _EMPTY}
+    fields = {**{key: _limit(key, default) for key, default in own.items()}, **known.limits}
     if "weight_decay" in fields:
         fields |= EXCLUDE_1D
+    momentum: Momentum = (
+        "momentum" if "momentum" in fields else "betas" if "betas" in fields else None
+    )
     return OptimizerInfo(
         path=name,
         fields=fields,
-        ranges={},
-        momentum="momentum" if "momentum" in fields else "betas" if "betas" in fields else None,
+        ranges=known.ranges,
+        momentum=None if known.momentum == "none" else momentum,
         fused=_FUSED_ON if "fused" in arguments else (),
-        defaults={
-            key: list(arguments[key].default)
-            if isinstance(arguments[key].default, tuple)
-            else arguments[key].default
-            for key in fields
-            if key in arguments and arguments[key].default is not inspect.Parameter.empty
-        },
-        required=frozenset(
-            key
-            for key in fields
-            if key in arguments and arguments[key].default is inspect.Parameter.empty
-        ),
+        defaults={key: list(v) if isinstance(v, tuple) else v for key, v in given.items()},
+        required=frozenset(own.keys() - given.keys()),
         switches=callable(getattr(found, "train", None)) and callable(getattr(found, "eval", None)),
+        known=known,
     )
+
+
+def _is_field(key: str, default: Any) -> bool:
+    """Whether a recipe may set the argument: no function, and nothing else that JSON lacks."""
+    plain = default is _EMPTY or isinstance(default, bool | int | float | str | list | tuple | None)
+    return key not in _NOT_FIELDS and plain
 
 
 def _import(name: str) -> Any:
@@ -79,7 +87,8 @@ def _import(name: str) -> Any:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         raise SpecError(
-            f"there is no module {error.name!r} here; install its package for every worker"
+            f"there is no module {error.name!r} here; install "
+            f"{PACKAGES.get(module_name, 'its package')} for every worker"
         ) from error
     except Exception as error:
         raise SpecError(
@@ -138,12 +147,17 @@ def _refuse(name: str, found: Any) -> None:
         if issubclass(found, getattr(torch.optim, theirs)):
             raise SpecError(REFUSED["lbfgs" if theirs == "LBFGS" else "sparse_adam"])
     arguments = inspect.signature(found).parameters
-    if "lr" not in arguments:
-        raise SpecError("its constructor takes no lr, which a schedule drives")
     step = inspect.unwrap(found.step)
     closure = inspect.signature(step).parameters.get("closure")
-    if closure is not None and closure.default is closure.empty:
-        raise SpecError("its step() needs a closure, so one batch would be evaluated repeatedly")
+    if name in NEED_CLOSURE or (closure is not None and closure.default is closure.empty):
+        raise SpecError(
+            "its step() needs a closure, so one batch would be evaluated repeatedly; use an "
+            "optimizer that takes one gradient a step"
+        )
+    if first := _FIRST_ARGUMENTS.get(next(iter(arguments), "")):
+        raise SpecError(f"its constructor takes {first}, and lrsearch has parameters for it")
+    if "lr" not in arguments:
+        raise SpecError("its constructor takes no lr, which a schedule drives")
 
 
 def _limit(key: str, default: Unchecked) -> FieldLimit:

@@ -25,6 +25,8 @@ class OptimizerCode:
     helpers: tuple[str, ...] = ()
     #: Whether it has `train()` and `eval()`.
     switches: bool = False
+    #: Whether it differentiates the gradients.
+    second_order: bool = False
 
 
 def optimizer_code(recipe: Recipe) -> OptimizerCode:
@@ -47,6 +49,7 @@ def optimizer_code(recipe: Recipe) -> OptimizerCode:
         imports=(*group_imports(recipe), *(() if info.builtin else (f"import {module}",))),
         helpers=group_helpers(recipe),
         switches=info.switches,
+        second_order=info.known.second_order,
     )
 
 

@@ -4,6 +4,7 @@ import re
 from typing import Literal
 
 from lrsearch.catalog.domains import Fixed, Range
+from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.errors import SpecError
 from lrsearch.spec.study_spec import StudySpec
 
@@ -40,12 +41,23 @@ def check(spec: StudySpec, fuse: FuseOption) -> None:
 
 
 def not_shared(spec: StudySpec) -> str | None:
-    """Why the study's trials do not share model and data; None if they do."""
+    """Why the study's trials cannot train as one program; None if they can."""
     searched = [
         name
         for name, domain in spec.space.params.items()
         if isinstance(domain, Range) or (not isinstance(domain, Fixed) and len(domain.choices) > 1)
     ]
     if not searched:
-        return None
+        return _draws(spec)
     return f"the space searches params ({', '.join(searched)}), which fused trials must share"
+
+
+def _draws(spec: StudySpec) -> str | None:
+    """Which optimizer keeps the study's trials apart: they would share its random numbers."""
+    for name in spec.named_optimizers():
+        known = optimizer_info(name, "optimizer").known
+        if known.second_order:
+            return f"{name} differentiates the gradients, of one trial at a time"
+        if known.draws:
+            return f"{name} draws random numbers, which each trial needs to itself"
+    return None

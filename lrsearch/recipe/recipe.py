@@ -26,7 +26,7 @@ from lrsearch.catalog.groups import (
     read_rules,
     short_rule,
 )
-from lrsearch.catalog.lookup import check_optimizer
+from lrsearch.catalog.lookup import check_optimizer, optimizer_info
 from lrsearch.catalog.schedules import check_schedule
 from lrsearch.errors import SpecError, TaskError
 from lrsearch.plain_data import Document, Fields, Unchecked
@@ -44,6 +44,9 @@ Precision = Literal["fp32", "bf16", "fp16"]
 NO_FUSED_FP16 = (
     "not with precision fp16, whose loss scaler skips steps: torch's fused SGD would then start "
     "from memory that nothing has written; leave it out"
+)
+NO_SECOND_ORDER_FP16 = (
+    "it differentiates the gradients, which precision fp16 scales; use precision bf16 or fp32"
 )
 
 
@@ -129,6 +132,9 @@ class Recipe(BaseModel):
             raise SpecError("weights = 'ema' needs ema: {epochs: 1.0}")
         if self.optimizer.get("fused") and self.precision == "fp16":
             raise SpecError(f"optimizer.fused = true, but {NO_FUSED_FP16}")
+        info = optimizer_info(self.optimizer_name, "optimizer.name")
+        if info.known.second_order and self.precision == "fp16":
+            raise SpecError(f"optimizer {self.optimizer_name}: {NO_SECOND_ORDER_FP16}")
         return self
 
     @property

@@ -213,8 +213,12 @@ class StudySpec(Part):
         study's definition.
         """
         name = _optimizer_of(fields)
-        declared = [*self.space.optimizers, *(_optimizer_of(r) for _, r in self.given_recipes())]
-        return not (isinstance(name, str) and "." in name) or name in declared
+        return not (isinstance(name, str) and "." in name) or name in self.named_optimizers()
+
+    def named_optimizers(self) -> list[str]:
+        """The optimizers of the space, then those of the user's own recipes."""
+        given = [_optimizer_of(recipe) for _, recipe in self.given_recipes()]
+        return [*self.space.optimizers, *(name for name in given if isinstance(name, str))]
 
     @classmethod
     def from_dict(cls, content: Fields, where: str = "study") -> "StudySpec":

@@ -13,6 +13,7 @@ from lrsearch.training.flat_weights import Layout
 from lrsearch.training.model import make_model
 from lrsearch.training.randomness import seed_model
 from lrsearch.training.scoring import score_average, score_raw
+from lrsearch.training.second_order import backward_with_graph, is_second_order
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.validations import Plan
@@ -36,6 +37,7 @@ class SoloTraining(TrialTraining):
     ) -> None:
         self.train_data, validation = splits
         super().__init__(task, recipe, plan, validation, device)
+        self.is_second_order = is_second_order(recipe.optimizer_name)
         self.restart()
 
     def restart(self) -> None:
@@ -93,7 +95,10 @@ class SoloTraining(TrialTraining):
             loss, self.carried = training_loss(self.task, self.model, batch, self.carried)
             if self.recipe.accumulate > 1:
                 loss = loss / self.recipe.accumulate
-        (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        if self.is_second_order:
+            backward_with_graph(loss)
+        else:
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         self.beat()
         return loss.detach()
 

@@ -231,7 +231,6 @@ def test_what_cannot_be_searched_is_refused_with_the_reason(name, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({}, "lr is missing; prodigyopt.Prodigy has no preset, so write its range"),
         ({"lr": 1.0, "d_coeff": 1}, "d_coeff is not a field of prodigyopt.Prodigy; did you mean"),
         ({"lr": 1.0, "safeguard_warmup": 1}, "safeguard_warmup = 1, but true or false"),
         ({"lr": 1.0, "fused": True}, "fused = true, but torch has no fused Prodigy"),

@@ -9,6 +9,7 @@ import yaml
 from pages import ROOT, parse, steps
 
 from lrsearch.catalog.domains import Fixed, Range
+from lrsearch.catalog.known_classes import KNOWN_CLASSES
 from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.cli import cli
@@ -189,6 +190,19 @@ def test_the_ranges_of_the_docs_are_those_of_the_registry():
         for optimizer, info in OPTIMIZERS.items()
         for field, domain in info.ranges.items()
     }
+
+
+def test_the_table_of_other_packages_is_that_of_the_registry():
+    found = re.findall(r"^\| `(\w+\.\w+)` \| ([^|]*) \| ([^|]*) \|", SPACE, re.MULTILINE)
+    varied = {
+        name: [key for key, domain in known.ranges.items() if not isinstance(domain, Fixed)]
+        for name, known in KNOWN_CLASSES.items()
+        if known.ranges
+    }
+    assert [(name, lr, re.findall(r"`(\w+)`", others)) for name, lr, others in found] == [
+        (name, in_words(KNOWN_CLASSES[name].ranges["lr"]), [key for key in keys if key != "lr"])
+        for name, keys in varied.items()
+    ]
 
 
 def test_the_presets_are_described():
