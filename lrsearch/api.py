@@ -11,6 +11,7 @@ from lrsearch.preflight import check_study
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.run_study import Outcome, ProgressBar, run_study
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task import own_code
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.worker.resources import Resources
@@ -135,13 +136,16 @@ def search(
     as are measured to be quickest. Raises LrsearchError for what the caller can mend.
     """
     resources = Resources.parse(workers=workers, device=devices, fuse=fuse)
+    own_code.load(own_code.own_names(fields), Path(task_dir), where="search(): ")
     spec = _spec(task, trials, fields)
     folder: Path | None = Path(task_dir)
+    own = spec.own_names()
     if isinstance(task, Task):
         _check_live(workers)
-        folder, loaded = None, LoadedTask(reference=LIVE, source=Path(), target=task, code={})
+        code = own_code.own_hashes(own, Path(task_dir), Path(task_dir).resolve())
+        folder, loaded = None, LoadedTask(reference=LIVE, source=Path(), target=task, code=code)
     else:
-        loaded = load_task(spec.task, Path(task_dir))
+        loaded = load_task(spec.task, Path(task_dir), own)
     with own_random_stream():
         checked = check_study(spec, loaded, folder=folder, device=devices)
     return _result(run_study(checked, storage, resources, report_to=None, progress=ProgressBar()))

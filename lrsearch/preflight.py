@@ -63,7 +63,7 @@ def check_spec(spec: StudySpec, path: Path, *, device: str = "auto") -> Checked:
 
     pick_device(device)
     with _located(str(path)):
-        loaded = load_task(spec.task, path.parent)
+        loaded = load_task(spec.task, path.parent, spec.own_names())
     folder = path.resolve().parent
     return check_study(spec, loaded, folder=folder, device=device, where=str(path))
 

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lrsearch.catalog.domains import Choice, Domain, Fixed, Range
+from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, first_value
 from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.own import factors
 from lrsearch.confirmation.budget import (
     LEAST_RESERVED,
     confirm_share,
@@ -15,6 +16,7 @@ from lrsearch.confirmation.budget import (
 from lrsearch.space.presets import PRESETS
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.own_code import is_own
 from lrsearch.trial.rounding import EPSILON
 from lrsearch.trial.validations import make_plan
 
@@ -48,6 +50,7 @@ def lint(spec: StudySpec, scale: Scale) -> list[str]:
         *_plateau(spec, scale),
         *_averaging(spec),
         *_partners(spec),
+        *_factors(spec),
         *_coverage(spec, horizon),
         *_trial_count(spec, horizon),
         *_budget(spec, horizon),
@@ -163,6 +166,20 @@ def _partners(spec: StudySpec) -> Iterator[str]:
         flag = known.warmup_flag
         if flag and _largest(spec.space.warmup) > 0 and fields.get(flag) != Fixed(value=True):
             yield f"space.optimizers.{name} has warm-up; its authors advise {flag}: true with it"
+
+
+def _factors(spec: StudySpec) -> Iterator[str]:
+    """Schedules of the study's own that go above lr, which is the peak of every other."""
+    for name, fields in spec.space.schedules.items():
+        if not is_own(name):
+            continue
+        given = {key: first_value(domain) for key, domain in fields.items()}
+        highest = max(factors(name, given), default=0.0)
+        if highest > 1 + EPSILON:
+            yield (
+                f"space.schedules.{name} reaches {highest:.3g} x lr; lr is the peak of every other "
+                f"schedule, so divide by {highest:.3g}"
+            )
 
 
 def _coverage(spec: StudySpec, horizon: float) -> Iterator[str]:

@@ -4,8 +4,7 @@ What is forbidden, and why, is data of the two registries (`constant_only`, `no_
 `momentum_flag`, `momentum`); the few lines here read it for a recipe and for a space.
 """
 
-from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.catalog.lookup import optimizer_info, schedule_info
 from lrsearch.plain_data import Fields
 
 
@@ -17,7 +16,7 @@ def takes_warmup(optimizer: str, schedule: str) -> bool:
 def why_no_warmup(optimizer: str, schedule: str) -> tuple[str, str] | None:
     """The schedule or optimizer that takes no warm-up, and why; None if both take one."""
     for blamed, reason in (
-        (schedule, SCHEDULES[schedule].no_warmup),
+        (schedule, schedule_info(schedule, "schedule").no_warmup),
         (optimizer, _constant_only(optimizer)),
     ):
         if reason is not None:
@@ -42,7 +41,8 @@ def illegal(optimizer: str, schedule: Fields, warmup: float) -> str | None:
     if warmup and (obstacle := why_no_warmup(optimizer, name)):
         blamed, reason = obstacle
         return f"warmup = {warmup:g} cannot go with {blamed}: {reason}; use warmup 0"
-    flag = SCHEDULES[name].momentum_flag
-    if flag and schedule.get(flag) and optimizer_info(optimizer, "optimizer").momentum is None:
+    flag = schedule_info(name, "schedule").momentum_flag
+    info = optimizer_info(optimizer, "optimizer")
+    if flag and schedule.get(flag) and info.momentum is None and not info.unseen:
         return f"{name}.{flag} = true needs momentum, and {optimizer} has none"
     return None

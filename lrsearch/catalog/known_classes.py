@@ -27,6 +27,7 @@ from typing import Literal
 
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range
 from lrsearch.catalog.fields import FieldLimit, Limit
+from lrsearch.plain_data import Fields
 
 #: Packages whose classes are listed here, and how pip installs them.
 PACKAGES = {
@@ -41,6 +42,8 @@ class KnownClass:
     """What the signature of an optimizer's class does not say."""
 
     ranges: Mapping[str, Domain] = field(default_factory=dict)
+    #: What `{}` means where a class of the study's own says it, as a study file writes it.
+    written: Fields = field(default_factory=dict)
     #: Limits that the names and defaults of arguments would have led to wrongly.
     limits: Mapping[str, FieldLimit] = field(default_factory=dict)
     #: `none` where the field called `momentum` is not one that schedules could cycle.

@@ -57,10 +57,12 @@ class OptimizerInfo:
     switches: bool = False
     #: What its signature does not say, of a class of another package.
     known: KnownClass = field(default_factory=KnownClass)
+    #: Whether it is a class of the study's own that is not loaded here: any field may be right.
+    unseen: bool = False
 
     @property
     def class_name(self) -> str:
-        return self.path.rpartition(".")[2]
+        return self.path.rpartition(".")[2].rpartition(":")[2]
 
     @property
     def builtin(self) -> bool:

@@ -25,9 +25,7 @@ from lrsearch.catalog.fields import (
     Limit,
     Word,
 )
-from lrsearch.errors import SpecError, near_miss
-from lrsearch.plain_data import Fields, Unchecked
-from lrsearch.user_input import is_number
+from lrsearch.plain_data import Fields
 
 #: Warm-up starts here instead of at 0, which torch's LinearLR refuses.
 WARMUP_START_FACTOR = 1e-8
@@ -51,6 +49,10 @@ class ScheduleInfo:
     #: Fields whose fractions share the horizon, with how many times each takes its own; together
     #: they are at most 1.
     shares: Mapping[str, float] = field(default_factory=dict)
+    #: What `{}` means where a function of the study's own says it, as a study file writes it.
+    written: Fields = field(default_factory=dict)
+    #: Whether it is a function of the study's own that is not loaded here.
+    unseen: bool = False
 
 
 SCHEDULES: dict[str, ScheduleInfo] = {
@@ -181,36 +183,3 @@ SCHEDULES: dict[str, ScheduleInfo] = {
         ranges={"timescale": Range(low=1e-2, high=0.3, log=True)},  # [K]
     ),
 }
-
-
-def schedule_info(name: Unchecked, where: str) -> ScheduleInfo:
-    """The registry entry for `name`. Raises SpecError with the near miss."""
-    if not isinstance(name, str) or name not in SCHEDULES:
-        raise SpecError(f"{where} = {name!r} is not a schedule{near_miss(name, SCHEDULES)}")
-    return SCHEDULES[name]
-
-
-def check_schedule(schedule: Fields, where: str) -> None:
-    """Raises SpecError unless `schedule` (name and fields as in a recipe) can be built."""
-    name = schedule.get("name")
-    info = schedule_info(name, f"{where}.name")
-    for key, value in schedule.items():
-        if key == "name":
-            continue
-        if key not in info.fields:
-            hint = near_miss(key, info.fields) if info.fields else "; it has none"
-            raise SpecError(f"{where}.{key} is not a field of {name}{hint}")
-        info.fields[key].check(value, f"{where}.{key}")
-    fields = {**info.defaults, **schedule}
-    if reason := beyond_horizon(str(name), {k: fields[k] for k in info.shares}):
-        raise SpecError(f"{where}.{reason}")
-
-
-def beyond_horizon(name: str, values: Fields) -> str | None:
-    """Why the fractions of `name` do not fit into the horizon, or None."""
-    shares = SCHEDULES[name].shares
-    total = sum(shares[key] * value for key, value in values.items() if is_number(value))
-    if total <= 1:
-        return None
-    parts = " + ".join(f"{shares[key]:g} x {key} {value:g}" for key, value in values.items())
-    return f"{name}: {parts} = {total:g}, but together they are at most 1"

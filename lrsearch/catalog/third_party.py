@@ -42,7 +42,7 @@ def third_party_info(name: str, where: str) -> OptimizerInfo:
 @functools.cache
 def _inspected(name: str) -> OptimizerInfo:
     found = _import(name)
-    _refuse(name, found)
+    refuse_class(name, found)
     return class_info(name, found, KNOWN_CLASSES.get(name, KnownClass()))
 
 
@@ -53,9 +53,9 @@ def class_info(name: str, found: Any, known: KnownClass) -> OptimizerInfo:
         for key, argument in inspect.signature(found).parameters.items()
         if argument.kind in (argument.POSITIONAL_OR_KEYWORD, argument.KEYWORD_ONLY)
     }
-    own = {key: a.default for key, a in arguments.items() if _is_field(key, a.default)}
+    own = {key: a.default for key, a in arguments.items() if is_field(key, a.default)}
     given = {key: default for key, default in own.items() if default is not _EMPTY}
-    fields = {**{key: _limit(key, default) for key, default in own.items()}, **known.limits}
+    fields = {**{key: limit_of(key, default) for key, default in own.items()}, **known.limits}
     if "weight_decay" in fields:
         fields |= EXCLUDE_1D
     momentum: Momentum = (
@@ -74,7 +74,7 @@ def class_info(name: str, found: Any, known: KnownClass) -> OptimizerInfo:
     )
 
 
-def _is_field(key: str, default: Any) -> bool:
+def is_field(key: str, default: Any) -> bool:
     """Whether a recipe may set the argument: no function, and nothing else that JSON lacks."""
     plain = default is _EMPTY or isinstance(default, bool | int | float | str | list | tuple | None)
     return key not in _NOT_FIELDS and plain
@@ -134,7 +134,7 @@ def _is_installed(top: str) -> bool:
     return installed or top in metadata.packages_distributions()  # which takes 0.1 s
 
 
-def _refuse(name: str, found: Any) -> None:
+def refuse_class(name: str, found: Any) -> None:
     """Raise SpecError for what is no optimizer, is ours already, or cannot train on minibatches."""
     import torch
 
@@ -160,7 +160,7 @@ def _refuse(name: str, found: Any) -> None:
         raise SpecError("its constructor takes no lr, which a schedule drives")
 
 
-def _limit(key: str, default: Unchecked) -> FieldLimit:
+def limit_of(key: str, default: Unchecked) -> FieldLimit:
     if isinstance(default, bool):
         return FLAG
     if key == "betas" and isinstance(default, tuple) and len(default) == 2:

@@ -54,8 +54,10 @@ def export(name: str, trial: int | None, form: str, out: Path | None, storage: s
     """
     from lrsearch.errors import SpecError
     from lrsearch.report import files
+    from lrsearch.task.own_code import load_recorded
 
     study = open_stored_study(storage, name, quiet=True)
+    load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
     text = files.export_text(study, trial=trial, form=form)
     if out is None:
         click.echo(text, nl=False)

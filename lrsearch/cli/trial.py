@@ -95,6 +95,7 @@ def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) 
     from lrsearch.errors import SpecError
     from lrsearch.study.enqueue import enqueue
     from lrsearch.study.trial_commands import rerun
+    from lrsearch.task.own_code import load_recorded
     from lrsearch.user_input import read_yaml
 
     if (recipe is None) == (like is None):
@@ -106,6 +107,7 @@ def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) 
     else:
         content = read_yaml(recipe, "recipe")
         study = open_stored_study(storage, name)
+        load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
         added = enqueue(study, content, where=str(recipe))
     _say_added(study, added.title())
 

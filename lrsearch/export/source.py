@@ -5,6 +5,7 @@ import json
 from importlib import resources
 
 from lrsearch.plain_data import Unchecked
+from lrsearch.task.own_code import split
 
 
 def literal(value: Unchecked) -> str:
@@ -12,6 +13,12 @@ def literal(value: Unchecked) -> str:
     if isinstance(value, str):
         return repr(value) if '"' in value else json.dumps(value, ensure_ascii=False)
     return repr(value)
+
+
+def import_of(name: str) -> str:
+    """The line that imports what a name of the study's own stands for."""
+    file, attribute = split(name)
+    return f"from {file.removesuffix('.py')} import {attribute}  # {file} of the study, beside this"
 
 
 def source_of(package: str, file: str, name: str) -> str:

@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.export.source import literal, source_of
+from lrsearch.catalog.optimizers import OptimizerInfo
+from lrsearch.errors import SpecError
+from lrsearch.export.source import import_of, literal, source_of
 from lrsearch.export.torch_groups import group_helpers, group_imports, group_lines, has_groups
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.optimizer_arguments import optimizer_arguments
 from lrsearch.recipe.recipe import Recipe, without_fused
+from lrsearch.task.own_code import is_own, split
 
 _TRAINED = "parameters = [p for p in model.parameters() if p.requires_grad]"
 
@@ -36,21 +39,34 @@ def optimizer_code(recipe: Recipe) -> OptimizerCode:
         return _muon(recipe)
     info = optimizer_info(recipe.optimizer_name, "optimizer")
     exclude = bool(optimizer.get("weight_decay_exclude_1d"))
-    module = info.path.rpartition(".")[0]
+    call, imports = _class(info)
     before = [_TRAINED, *(_split("parameters") if exclude else ())]
     if has_groups(recipe):
         fused = any("parameters" in value for _, value in _fused(recipe))
         before = [*([_TRAINED] if fused else []), *group_lines(recipe)]
     return OptimizerCode(
         before=tuple(before),
-        call=info.path,
+        call=call,
         positional=("groups" if exclude or has_groups(recipe) else "parameters",),
         arguments=(*_keywords(optimizer_arguments(without_fused(optimizer))), *_fused(recipe)),
-        imports=(*group_imports(recipe), *(() if info.builtin else (f"import {module}",))),
+        imports=(*group_imports(recipe), *imports),
         helpers=group_helpers(recipe),
         switches=info.switches,
         second_order=info.known.second_order,
     )
+
+
+def _class(info: OptimizerInfo) -> tuple[str, tuple[str, ...]]:
+    """The class as the script calls it, and the lines that import it."""
+    if not is_own(info.path):
+        module = info.path.rpartition(".")[0]
+        return info.path, () if info.builtin else (f"import {module}",)
+    if info.unseen:
+        raise SpecError(
+            f"format torch needs {info.path}, as the study recorded it, in this folder or in "
+            f"./studies; run the command where its file is, or take format yaml"
+        )
+    return split(info.path)[1], (import_of(info.path),)
 
 
 def _split(parameters: str) -> tuple[str, ...]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES
-from lrsearch.export.source import literal
+from lrsearch.export.source import import_of, literal
 from lrsearch.export.torch_groups import has_groups, scales_groups
 from lrsearch.plain_data import Unchecked
 from lrsearch.recipe import schedule_shapes
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.task.own_code import is_own, split
 
 #: The peak of each group, before anything has lowered it.
 _PEAKS = '[g["lr"] for g in optimizer.param_groups]'
@@ -157,7 +158,7 @@ def _group_momenta(recipe: Recipe) -> tuple[str, ...]:
 
 def _largest_momentum(recipe: Recipe) -> float:
     info = optimizer_info(recipe.optimizer_name, "optimizer")
-    assert info.momentum is not None
+    assert info.momentum is not None  # format torch needs a class of the study's own to be here
     value = recipe.optimizer.get(info.momentum, info.default(info.momentum))
     return float(value[0] if info.momentum == "betas" else value or 0.95)
 
@@ -203,6 +204,17 @@ def _lambda(name: str, arguments: str, before: tuple[str, ...] = ()) -> Schedule
     )
 
 
+def _own(recipe: Recipe, **fields: Unchecked) -> SchedulerCode:
+    """A function of progress of the study's own, imported from its file."""
+    _, function = split(recipe.schedule_name)
+    values = "".join(f", {key}={literal(value)}" for key, value in fields.items())
+    return SchedulerCode(
+        torch_class="LambdaLR",
+        arguments={"lr_lambda": f"lambda step: {function}(min(1.0, step / steps){values})"},
+        imports=(import_of(recipe.schedule_name),),
+    )
+
+
 _SCHEDULERS: dict[str, Callable[..., SchedulerCode]] = {
     "constant": _constant,
     "step": _step,
@@ -225,4 +237,7 @@ def scheduler_code(recipe: Recipe) -> SchedulerCode:
     """The lines that `build_schedule` stands for, for this one recipe."""
     given = {key: value for key, value in recipe.schedule.items() if key != "name"}
     name = recipe.schedule_name
+    if is_own(name):
+        values = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+        return _own(recipe, **values)
     return _SCHEDULERS[name](recipe, **{**SCHEDULES[name].defaults, **given})

@@ -12,6 +12,7 @@ from lrsearch.errors import TaskError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.optimizer_arguments import optimizer_arguments
 from lrsearch.recipe.parameter_groups import Groups, ParameterGroup, parameter_groups
+from lrsearch.task.own_code import is_own, loaded
 
 
 def build_optimizer(
@@ -72,6 +73,11 @@ def fused_where_it_can(optimizer: Fields, model: nn.Module) -> Fields:
 
 
 def _class(info: OptimizerInfo) -> Callable[..., torch.optim.Optimizer]:
+    if is_own(info.path):
+        own = loaded(info.path)
+        if own is None:
+            raise TaskError(f"{info.path} is not loaded; its file is not beside the study's")
+        return own
     module, _, name = info.path.rpartition(".")
     found: type[torch.optim.Optimizer] | None = getattr(importlib.import_module(module), name, None)
     if found is None:

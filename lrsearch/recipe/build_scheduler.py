@@ -28,9 +28,11 @@ from torch.optim.lr_scheduler import (
 )
 
 from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
+from lrsearch.errors import TaskError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe import schedule_shapes
 from lrsearch.recipe.plateau import Plateau
+from lrsearch.task.own_code import is_own, loaded
 from lrsearch.trial.rounding import ceil
 
 CyclicMode = Literal["triangular", "triangular2", "exp_range"]
@@ -182,6 +184,15 @@ def inverse_sqrt(o: Optimizer, h: Horizon, *, timescale: float) -> LRScheduler:
     return LambdaLR(o, partial(schedule_shapes.inverse_sqrt, steps=h.steps, timescale=timescale))
 
 
+def own(o: Optimizer, h: Horizon, *, name: str, fields: Fields) -> LRScheduler:
+    """A function of progress from a file of the study's own. Raises TaskError if not loaded."""
+    shape = loaded(name)
+    if shape is None:
+        raise TaskError(f"{name} is not loaded; its file is not beside the study's")
+    given = {key: tuple(v) if isinstance(v, list) else v for key, v in fields.items()}
+    return LambdaLR(o, partial(schedule_shapes.own, shape=partial(shape, **given), steps=h.steps))
+
+
 FACTORIES: Mapping[str, Callable[..., LRScheduler]] = {
     "constant": constant,
     "step": step,
@@ -213,8 +224,12 @@ def build_schedule(
     `warmup` is the fraction of `total_steps` that LinearLR takes first, joined by SequentialLR.
     """
     name = schedule["name"]
-    own = {key: value for key, value in schedule.items() if key != "name"}
-    make = partial(FACTORIES[name], **{**SCHEDULES[name].defaults, **own})
+    given = {key: value for key, value in schedule.items() if key != "name"}
+    make = (
+        partial(own, name=name, fields=given)
+        if is_own(name)
+        else partial(FACTORIES[name], **{**SCHEDULES[name].defaults, **given})
+    )
     warmup_steps = min(round(warmup * total_steps), total_steps - 1)
     horizon = Horizon(steps=total_steps - warmup_steps, validations=validations)
     if not warmup_steps:

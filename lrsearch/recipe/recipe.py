@@ -26,10 +26,10 @@ from lrsearch.catalog.groups import (
     read_rules,
     short_rule,
 )
-from lrsearch.catalog.lookup import check_optimizer, optimizer_info
-from lrsearch.catalog.schedules import check_schedule
+from lrsearch.catalog.lookup import check_optimizer, check_schedule, optimizer_info
 from lrsearch.errors import SpecError, TaskError
 from lrsearch.plain_data import Document, Fields, Unchecked
+from lrsearch.task.own_code import load, own_names
 from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
 
 if TYPE_CHECKING:
@@ -190,8 +190,14 @@ class Recipe(BaseModel):
 
     @classmethod
     def load(cls, path: str | Path) -> "Recipe":
-        """Read a recipe that `save` or `lrsearch export` wrote, YAML or JSON."""
-        return cls.from_dict(read_yaml(Path(path), "recipe"), where=str(path))
+        """Read a recipe that `save` or `lrsearch export` wrote, YAML or JSON.
+
+        An optimizer or a schedule of the study's own (`my_task.py:MyOptimizer`) is imported from
+        its file, which then lies beside the recipe. Raises SpecError in one line.
+        """
+        content = read_yaml(Path(path), "recipe")
+        load(own_names(content), Path(path).parent, where=f"{path}: ")
+        return cls.from_dict(content, where=str(path))
 
     def save(self, path: str | Path) -> None:
         """Write the recipe as JSON if the name ends so, else YAML."""

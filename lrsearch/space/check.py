@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from lrsearch.catalog.compatibility import illegal_pair, why_no_warmup
 from lrsearch.catalog.domains import Domain, Fixed, Range, Value
-from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.catalog.schedules import SCHEDULES, beyond_horizon
+from lrsearch.catalog.lookup import beyond_horizon, optimizer_info, schedule_info
 from lrsearch.errors import SpecError
 from lrsearch.space.sampling_units import contains
 
@@ -49,7 +48,7 @@ def _reasons(
 
 def _horizon(name: str, fields: Mapping[str, Domain], where: str) -> Iterator[str]:
     """Whether the largest fractions that could be sampled fit into the run."""
-    largest = {key: _largest(fields[key]) for key in SCHEDULES[name].shares}
+    largest = {key: _largest(fields[key]) for key in schedule_info(name, where).shares}
     if reason := beyond_horizon(name, largest):
         yield f"{where}.schedules.{reason}"
 
@@ -68,7 +67,7 @@ def _momentum(
     where: str,
 ) -> Iterator[str]:
     """A schedule that drives momentum needs an optimizer that has one, and does not search it."""
-    flag = SCHEDULES[schedule].momentum_flag
+    flag = schedule_info(schedule, where).momentum_flag
     if not flag or not contains(fields[flag], True):
         return
     place = f"{where}.schedules.{schedule}.{flag} = true"

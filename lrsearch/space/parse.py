@@ -3,17 +3,18 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lrsearch.catalog.domains import Domain, Fixed, Range, parse
+from lrsearch.catalog.domains import Domain, Fixed, Range, Value, first_value, parse
 from lrsearch.catalog.fields import FieldLimit, Limit
-from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.lookup import check_schedule, optimizer_info, schedule_info
 from lrsearch.catalog.optimizers import OptimizerInfo
-from lrsearch.catalog.schedules import schedule_info
+from lrsearch.catalog.schedules import ScheduleInfo
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.plain_data import Unchecked
 from lrsearch.space.check import check_space
 from lrsearch.space.groups import parse_groups
 from lrsearch.space.presets import PRESETS, Domains, Preset
 from lrsearch.space.search_space import SearchSpace
+from lrsearch.task.own_code import is_own
 
 BATCH_SIZE = Limit(low=1, integer=True)
 
@@ -109,10 +110,11 @@ def _optimizer_domains(
     name: str, content: Unchecked, preset: Domains, where: str
 ) -> dict[str, Domain]:
     info = optimizer_info(name, where)
+    _check_seen(info, where)
     limits = info.searchable()
     ranges = preset.get(name, info.ranges)
     domains = dict(ranges)
-    written = _fields(content, where)
+    written = {**info.known.written, **_fields(content, where)}
     if "betas" in written:
         for half in ("beta1", "beta2"):
             if half in written:
@@ -156,8 +158,9 @@ def _schedule_domains(
     name: str, content: Unchecked, preset: Domains, where: str
 ) -> dict[str, Domain]:
     info = schedule_info(name, where)
+    _check_seen(info, where)
     domains = dict(preset.get(name, info.ranges))
-    for key, value in _fields(content, where).items():
+    for key, value in {**info.written, **_fields(content, where)}.items():
         place = f"{where}.{key}"
         if key not in info.fields:
             hint = near_miss(key, info.fields) if info.fields else "; it has none"
@@ -169,7 +172,34 @@ def _schedule_domains(
         domain = parse(value, place, is_list=limit.listed)
         _check_domain(domain, limit, place)
         domains[key] = _in_unit(domain, limit, None)
+    _check_ends(name, domains, where)
     return domains
+
+
+def _check_ends(name: str, domains: Mapping[str, Domain], where: str) -> None:
+    """Raises SpecError where a schedule of the study's own is not one at an end of a range."""
+    if not is_own(name):
+        return
+    first = {key: first_value(domain) for key, domain in domains.items()}
+    for key, domain in domains.items():
+        for value in _ends(domain):
+            check_schedule({"name": name, **first, key: value}, where)
+    check_schedule({"name": name, **first}, where)
+
+
+def _ends(domain: Domain) -> tuple[Value, ...]:
+    if isinstance(domain, Range):
+        low, high = domain.low, domain.high
+        return (int(low), int(high)) if domain.integer else (low, high)
+    return (domain.value,) if isinstance(domain, Fixed) else domain.choices
+
+
+def _check_seen(info: OptimizerInfo | ScheduleInfo, where: str) -> None:
+    if info.unseen:
+        raise SpecError(
+            f"{where}: its file is not loaded; put it beside the study file, or where task_dir of "
+            f"lrsearch.search() says"
+        )
 
 
 def _refuse_pair(value: Unchecked, where: str, *, ranged: bool) -> None:

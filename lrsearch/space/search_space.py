@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 
 from lrsearch.catalog.compatibility import takes_warmup
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Value, read_stored
-from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.catalog.schedules import SCHEDULES, schedule_info
+from lrsearch.catalog.lookup import optimizer_info, schedule_info
 from lrsearch.plain_data import Document, Fields
 from lrsearch.space.groups import (
     SpaceGroups,
@@ -147,11 +146,13 @@ class SearchSpace:
 
     def _schedule_values(self, schedule: Fields) -> "dict[str, tuple[Domain, Value]] | None":
         """Each domain of the schedule with its value; None if another field is not its default."""
-        name, defaults = schedule["name"], SCHEDULES[schedule["name"]].defaults
+        name = schedule["name"]
+        defaults = schedule_info(name, "schedule").defaults
         left = {**defaults, **{key: value for key, value in schedule.items() if key != "name"}}
         found = {key: (domain, left.pop(key)) for key, domain in self.schedules[name].items()}
-        left = {key: value for key, value in left.items() if key not in SCHEDULES[name].of_study}
-        return None if any(value != defaults[key] for key, value in left.items()) else found
+        of_study = schedule_info(name, "schedule").of_study
+        left = {key: value for key, value in left.items() if key not in of_study}
+        return None if any(value != defaults.get(key) for key, value in left.items()) else found
 
     def to_dict(self) -> Document:
         """Plain JSON values with every range written out; `from_dict` gives an equal space."""

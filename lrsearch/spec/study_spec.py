@@ -21,6 +21,7 @@ from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.recipe.recipe import NO_FUSED_FP16, Precision, Recipe
 from lrsearch.space.parse import parse_space
 from lrsearch.space.search_space import SearchSpace
+from lrsearch.spec import named
 from lrsearch.spec.as_written import as_read, with_new_names
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.identity import differences, fingerprint, fixed_fields, obstacles
@@ -45,6 +46,7 @@ from lrsearch.spec.parts import (
     as_validate_every,
     duration,
 )
+from lrsearch.task import own_code
 from lrsearch.user_input import first_error, read_yaml
 
 log = logging.getLogger(__name__)
@@ -171,9 +173,8 @@ class StudySpec(Part):
         """
         study = self._own_fields()
         free = {"clip_norm": self.clip_norm, "batch_size": batch_size}
-        if not self.declares(fields):
-            name = _optimizer_of(fields)
-            raise SpecError(f"{where}.optimizer.name = {name!r} is no optimizer of the study")
+        if foreign := named.foreign(fields, self.space, self.given_recipes()):
+            raise SpecError(f"{where}.{foreign}")
         recipe = Recipe.from_dict(fields, where)
         given = recipe.model_dump(exclude_unset=True)
         if recipe.batch_size is None:
@@ -207,18 +208,20 @@ class StudySpec(Part):
         return info.builtin and bool(info.fused) and self.precision != "fp16"
 
     def declares(self, fields: Unchecked) -> bool:
-        """Whether a recipe's optimizer is in the registry, or is a class that the study names.
+        """Whether a recipe's optimizer and schedule are in the registries, or the study names them.
 
         No other class is imported. Every worker may write recipes into the database, but not the
         study's definition.
         """
-        name = _optimizer_of(fields)
-        return not (isinstance(name, str) and "." in name) or name in self.named_optimizers()
+        return named.foreign(fields, self.space, self.given_recipes()) is None
 
     def named_optimizers(self) -> list[str]:
         """The optimizers of the space, then those of the user's own recipes."""
-        given = [_optimizer_of(recipe) for _, recipe in self.given_recipes()]
-        return [*self.space.optimizers, *(name for name in given if isinstance(name, str))]
+        return named.optimizers(self.space, self.given_recipes())
+
+    def own_names(self) -> list[str]:
+        """The optimizers and schedules that are files beside the study file."""
+        return named.own(self.space, self.given_recipes())
 
     @classmethod
     def from_dict(cls, content: Fields, where: str = "study") -> "StudySpec":
@@ -239,9 +242,11 @@ class StudySpec(Part):
     def load(cls, path: str | Path) -> "StudySpec":
         """Read a study file. Raises SpecError naming file, field, value and what is accepted.
 
-        Logs a warning for each field that has the name of an earlier version.
+        Imports the study's own optimizers and schedules, files beside it. Logs a warning for each
+        field that has the name of an earlier version.
         """
         content = read_yaml(Path(path), "study file")
+        own_code.load(own_code.own_names(content), Path(path).parent, where=f"{path}: ")
         spec = cls.from_dict(content, where=str(path))
         for line in with_new_names(content)[1]:
             log.warning("%s: %s", path, line)
@@ -295,8 +300,3 @@ class StudySpec(Part):
     def horizon_epochs(self, steps_per_epoch: int) -> float:
         """Epochs that one full trial trains."""
         return self.epochs if self.epochs is not None else (self.steps or 0) / steps_per_epoch
-
-
-def _optimizer_of(recipe: Unchecked) -> Unchecked:
-    optimizer = recipe.get("optimizer") if isinstance(recipe, Mapping) else None
-    return optimizer.get("name") if isinstance(optimizer, Mapping) else optimizer

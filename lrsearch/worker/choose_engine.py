@@ -28,7 +28,7 @@ from lrsearch.storage import engines, studies, worker_identity, workers
 from lrsearch.storage.engines import MeasurementKey
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.task.find import code_hash
+from lrsearch.task.code import code_hash
 from lrsearch.training.devices import hardware
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.task_cache import TaskCache

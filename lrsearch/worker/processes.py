@@ -64,6 +64,7 @@ def work(
         search.code,
         places,
         strict=search.spec.on_code_change == "refuse",
+        own=search.spec.own_names(),
     )
     loaded = with_weights_of(search.spec, loaded, places)
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))

@@ -21,8 +21,9 @@ from torch.optim.lr_scheduler import (
 )
 
 from lrsearch.catalog.compatibility import illegal
+from lrsearch.catalog.lookup import check_schedule
 from lrsearch.catalog.optimizers import OPTIMIZERS
-from lrsearch.catalog.schedules import SCHEDULES, check_schedule
+from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.recipe.plateau import Plateau
 from lrsearch.recipe.recipe import Recipe

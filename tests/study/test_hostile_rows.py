@@ -20,7 +20,8 @@ from lrsearch.study import confirmation
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import reap
 from lrsearch.study.versions import check_versions
-from lrsearch.task.find import find_task, task_code
+from lrsearch.task.code import task_code
+from lrsearch.task.find import find_task
 
 GOOD = {
     "optimizer": {"name": "sgd", "lr": 0.1},

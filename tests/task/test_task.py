@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from lrsearch.errors import TaskError
-from lrsearch.task.find import code_hash, find_task, load_task, task_code
+from lrsearch.task.code import code_hash, task_code
+from lrsearch.task.find import find_task, load_task
 
 TASK = """
 import lrsearch

@@ -37,8 +37,8 @@ LOG_LR_FLOOR = 1e-3
 
 
 def short_name(optimizer: str) -> str:
-    """The class alone of an optimizer from another package: pictures have little room."""
-    return optimizer.rpartition(".")[2]
+    """The class alone of an optimizer that is not torch's: pictures have little room."""
+    return optimizer.rpartition(".")[2].rpartition(":")[2]
 
 
 def trial_styles(curves: Sequence[Curve]) -> list[dict[str, Any]]:

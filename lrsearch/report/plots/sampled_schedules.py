@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.catalog.lookup import schedule_info
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.plots import lr_sequences
@@ -73,7 +73,7 @@ def _draw(
 def _label(recipe: Recipe) -> str:
     schedule = recipe.schedule_name
     warmup = f", warm-up {100 * recipe.warmup:.3g} %" if recipe.warmup else ""
-    until = ", if the loss only falls" if SCHEDULES[schedule].needs_metric else ""
+    until = ", if the loss only falls" if schedule_info(schedule, "schedule").needs_metric else ""
     optimizer = f"{short_name(recipe.optimizer_name)} {recipe.lr:.2g}"
     return f"{optimizer} · {schedule}{warmup}{until}"
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lrsearch.catalog.lookup import schedule_info
 from lrsearch.report.model import Report
 from lrsearch.report.plots import lr_sequences
 from lrsearch.report.rows import Trial
@@ -114,7 +115,8 @@ def _sequence(
 ) -> lr_sequences.Sequence:
     assert trial.number is not None
     assert trial.parsed is not None
-    if trial.parsed.schedule_name == "plateau":
+    info = schedule_info(trial.parsed.schedule_name, "schedule")
+    if info.needs_metric or info.unseen:
         return lr_sequences.recorded_sequence(trial.number, [(row.epoch, row.lr) for row in rows])
     if rows:  # a batch size of its own makes epochs of another length
         steps_per_epoch = max(1, round(rows[0].step / rows[0].epoch))
