@@ -113,7 +113,8 @@ def try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
             optimizer, _ = recipe.build(model, steps_per_epoch=steps_per_epoch, groups=task.groups)
             for parameter in model.parameters():
                 parameter.grad = torch.zeros_like(parameter)
-            optimizer.step()
+            if not optimizer_info(name, "space.optimizers").known.second_order:
+                optimizer.step()  # the others need the gradients of a loss
         except Exception as error:
             reason = str(error) if isinstance(error, LrsearchError) else describe(error)
             raise SpecError(f"space.optimizers.{name}: {reason}") from error

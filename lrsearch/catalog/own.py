@@ -21,6 +21,7 @@ from lrsearch.user_input import is_number
 
 #: Class attribute with what `{}` searches, as a study file writes it; a function's too.
 RANGES = "lrsearch_ranges"
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 #: At how many places of a run a schedule's factors are looked at.
 LOOKED_AT = 101
 
@@ -47,7 +48,7 @@ def own_schedule(name: str, where: str) -> ScheduleInfo:
         raise SpecError(f"{where} = {name!r} is a class, but a schedule is a function of progress")
     (_, *arguments) = inspect.signature(found).parameters.values()
     taken = {a.name: a.default for a in arguments if is_field(a.name, a.default)}
-    if len(taken) < len(arguments):
+    if len(taken) < len(arguments) or any(a.kind in _REST for a in arguments):
         raise SpecError(f"{where} = {name!r}: all arguments but progress have names and defaults")
     if without := [a.name for a in arguments if a.default is a.empty]:
         raise SpecError(f"{where} = {name!r}: argument {without[0]} needs a default")

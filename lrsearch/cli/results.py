@@ -23,8 +23,10 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
       lrsearch report digits --out digits-report
     """
     from lrsearch.report import files
+    from lrsearch.task.own_code import load_recorded
 
     study = open_stored_study(storage, name)
+    load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
     _, folder = files.write_files(study, out)
     click.echo(f"report: {folder / 'report.html'}")
 

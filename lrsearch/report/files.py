@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import StudyHandle, report_of
@@ -16,6 +17,8 @@ EXPORTED = (("best.yaml", "yaml"), ("best.py", "torch"))
 def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
     """The report, and the best recipe as config and code once there is one.
 
+    There is no code for an optimizer of the study's own whose file is not here.
+
     Returns what was read of the study, and the folder. Raises StudyError if it cannot be written.
     """
     from lrsearch.report.page import write_report
@@ -26,11 +29,19 @@ def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
         write_report(report, folder)
         if report.best is not None:
             for name, form in EXPORTED:
+                if form == "torch" and not _is_here(report):
+                    continue
                 text = _exported(study, report, trial=None, form=form)
                 (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StudyError(f"cannot write the report in {folder}: {error.strerror}") from error
     return report, folder
+
+
+def _is_here(report: Report) -> bool:
+    """Whether the optimizer to export is known: not a class of a file that lies elsewhere."""
+    chosen = _chosen(report, None)
+    return chosen is None or not optimizer_info(chosen[2].optimizer_name, "optimizer").unseen
 
 
 def report_folder(study: str, out: Path | None) -> Path:

@@ -64,6 +64,8 @@ BAD_RECIPES = {
     "a system call": json.dumps(optimizer("os.system")),
     "a class of processes": json.dumps(optimizer("subprocess.Popen", args="touch sprung")),
     "a script of the folder": json.dumps(optimizer("trap_module.Optimizer")),
+    "a class of a file": json.dumps(optimizer("trap_module.py:Optimizer")),
+    "a schedule of a file": json.dumps({**GOOD, "schedule": {"name": "trap_module.py:task"}}),
     "an installed class": json.dumps(optimizer("schedulefree.AdamWScheduleFree")),
     "a dunder": json.dumps(optimizer("torch.optim.SGD.__reduce__")),
     "another key": json.dumps(optimizer("sgd", __reduce__="os.system")),
