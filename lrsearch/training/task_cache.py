@@ -1,6 +1,7 @@
 """The tasks that a process has made, by their params, so that trials share model and data."""
 
 import json
+from itertools import chain
 from typing import TypeVar
 
 import torch
@@ -9,7 +10,7 @@ from lrsearch.errors import TaskError
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import LoadedTask, Task
-from lrsearch.training.data import Data, make_splits, make_test
+from lrsearch.training.data import Data, end_workers, make_splits, make_test
 from lrsearch.training.recorded_step import Recordings
 
 K = TypeVar("K")
@@ -62,6 +63,8 @@ class TaskCache:
         key = (json.dumps(recipe.params, sort_keys=True), size)
         if key not in self._splits:
             self._forget(self._splits)
+            for split in chain(*self._splits.values()):
+                end_workers(split)  # else those of every params would wait beside each other
             self._splits[key] = make_splits(task, size, self.device, recipe.accumulate)
         return task, self._splits[key]
 
@@ -73,3 +76,8 @@ class TaskCache:
             task = self.task(recipe.params)
             self._tests[key] = make_test(task, task.batch_size, self.device)
         return self._tests[key]
+
+    def close(self) -> None:
+        """Let DataLoader workers end."""
+        for split in chain(*self._splits.values(), self._tests.values()):
+            end_workers(split)

@@ -88,6 +88,7 @@ class Worker:
         finally:
             database.patience = Patience(seconds=0)
             self._leave()
+            self.cache.close()
 
     def _leave(self) -> None:
         """Let go of everything; a database that does not answer lets the lease run out instead."""

@@ -6,7 +6,7 @@ own samplers and workers; streams go on from epoch to epoch. It may import `rand
 """
 
 from lrsearch.training.data.batches import Batch, samples_of, tensors_in, to_device, told_size
-from lrsearch.training.data.make import make_data, make_splits, make_test
+from lrsearch.training.data.make import end_workers, make_data, make_splits, make_test
 from lrsearch.training.data.order import epoch_order, epoch_seed
 from lrsearch.training.data.protocol import Data
 from lrsearch.training.data.repeats import check_repeats
@@ -18,6 +18,7 @@ __all__ = [
     "Data",
     "TensorData",
     "check_repeats",
+    "end_workers",
     "epoch_order",
     "epoch_seed",
     "make_data",

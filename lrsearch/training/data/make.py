@@ -18,8 +18,8 @@ from lrsearch.training.data.streams import (
     OwnLoaderData,
     StatedEpochs,
     StreamData,
+    StreamPasses,
     own_passes,
-    stream_passes,
 )
 from lrsearch.training.data.tensors import TensorData, are_tensors, check_lengths, first_samples
 
@@ -89,6 +89,15 @@ def make_splits(
         common, which="validation", most=task.validation_batches, most_size=task.batch_size
     )
     return train, _make(task.validation, most)
+
+
+def end_workers(data: Data) -> None:
+    """Let the data's DataLoader workers end; they come again when it is read."""
+    inner = data.data if isinstance(data, StatedEpochs) else data
+    if isinstance(inner, LoaderData):
+        inner.reader.close()
+    elif isinstance(inner, StreamData):
+        inner.close()
 
 
 def _check_counts(task: Task) -> None:
@@ -208,7 +217,7 @@ def _of_iterable(
 
 
 def _of_stream(loader: Loader, split: Split) -> Data:
-    return _of_passes(stream_passes(loader), type(loader.dataset).__name__, split)
+    return _of_passes(StreamPasses(loader), type(loader.dataset).__name__, split)
 
 
 def _of_passes(begin: Begin, name: str, split: Split) -> Data:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import torch
@@ -41,21 +41,26 @@ class SeededStream(IterableDataset[Any]):
         return iter(self.dataset)
 
 
-def stream_passes(loader: Loader) -> Begin:
-    """Passes over an iterable dataset, by workers as the loader's, which stay."""
-    idle: list[Loader] = []
+class StreamPasses:
+    """Passes over an iterable dataset, by workers as a loader's, which stay."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+        self._idle: list[Loader] = []
 
     @contextmanager
-    def begin(seed: int, number: int) -> Iterator[Iterable[Batch]]:
-        mine = idle.pop() if idle else _stream_loader(loader)
+    def __call__(self, seed: int, number: int) -> Iterator[Iterable[Batch]]:
+        mine = self._idle.pop() if self._idle else _stream_loader(self.loader)
         assert isinstance(mine.dataset, SeededStream)
         mine.dataset.told.copy_(torch.tensor([seed, number]))
         try:
             yield mine
         finally:
-            idle.append(mine)
+            self._idle.append(mine)
 
-    return begin
+    def close(self) -> None:
+        """Let the workers end that nobody reads from."""
+        self._idle.clear()
 
 
 def _stream_loader(like: Loader) -> Loader:
@@ -131,6 +136,19 @@ class _Reading:
     number: int = 0
 
 
+def _passes(begin: Begin, seed: int, device: torch.device, which: str) -> Iterator[Batch]:
+    """Pass after pass over training data. Raises TaskError where one gives nothing."""
+    for number in count():
+        pass_seed, batch = mixed("train", seed, number), None
+        for batch in read_pass(begin, pass_seed, number, device):
+            yield batch
+        if batch is None:
+            raise TaskError(
+                f"{which} gave no batch in pass {number + 1} over it; its __iter__ has to begin "
+                f"anew at each call, and to give a batch at least"
+            )
+
+
 class StreamData:
     """Data without a known length: an epoch is a stated number of batches, and the next goes on.
 
@@ -156,7 +174,7 @@ class StreamData:
         # Taken while it is read, so that nobody else reads on.
         reading, self._reading = self._reading, None
         if reading is None or reading.seed != seed or reading.number > first:
-            reading = _Reading(seed, self._passes(seed))
+            reading = _Reading(seed, _passes(self.begin, seed, self.device, self.which))
         try:
             while reading.number < (epoch + 1) * self.batches:
                 batch = next(reading.batches)
@@ -166,18 +184,11 @@ class StreamData:
         finally:
             self._reading = reading
 
-    def _passes(self, seed: int) -> Iterator[Batch]:
-        number = 0
-        while True:
-            pass_seed, batch = mixed("train", seed, number), None
-            for batch in read_pass(self.begin, pass_seed, number, self.device):
-                yield batch
-            if batch is None:
-                raise TaskError(
-                    f"{self.which} gave no batch in pass {number + 1} over it; its __iter__ has to "
-                    f"begin anew at each call, and to give a batch at least"
-                )
-            number += 1
+    def close(self) -> None:
+        """Let the workers end; whoever reads on begins anew."""
+        self._reading = None
+        if isinstance(self.begin, StreamPasses):
+            self.begin.close()
 
     def validation(self) -> Iterator[Batch]:
         return islice(read_pass(self.begin, VALIDATION_SEED, 0, self.device), self.most)
