@@ -19,7 +19,7 @@ class Counters(Protocol):
     @property
     def state(self) -> str: ...
     @property
-    def trials_used(self) -> int: ...
+    def trials_counted(self) -> int: ...
     @property
     def epochs_total(self) -> float | None: ...
     @property
@@ -80,4 +80,4 @@ def _most_runs(spec: StudySpec, study: Counters, runs: Sequence[Run], horizon: f
     left = None
     if study.epochs_total is not None:
         left = study.epochs_total - study.epochs_used + sum(run.epochs for run in runs)
-    return allowed_runs(spec, started=study.trials_used, epochs_left=left, horizon=horizon)
+    return allowed_runs(spec, started=study.trials_counted, epochs_left=left, horizon=horizon)

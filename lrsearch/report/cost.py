@@ -71,7 +71,7 @@ def budget_of(study: StudyRecord, spec: StudySpec, elapsed: float) -> tuple[Budg
     """
     horizon = spec.horizon_epochs(study.steps_per_epoch)
     parts: tuple[tuple[str, float | None, float], ...] = (
-        ("trials", study.trials_total, study.trials_used),
+        ("trials", study.trials_total, study.trials_counted),
         ("runs", spec.budget.runs, study.epochs_used / horizon),
         ("epochs", study.epochs_total, study.epochs_used),
         ("time", study.seconds_total, elapsed),

@@ -104,7 +104,9 @@ def _pool(
     """
     audited = tuple(trial for trial in own if trial.is_audited)
     complete = tuple(t.value for t in own if t.is_scored and t.value is not None)
-    ends = StudyEnds(direction=spec.objective.direction, started=study.trials_used, values=complete)
+    ends = StudyEnds(
+        direction=spec.objective.direction, started=study.trials_counted, values=complete
+    )
     if not spec.project:
         return audited, {study.study_id: ends}
     records = audited_trials.of_project(connection, spec.project)

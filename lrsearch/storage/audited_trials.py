@@ -66,10 +66,11 @@ def ends(connection: Connection, study_ids: Iterable[int]) -> dict[int, StudyEnd
     for study_id, value in connection.execute(complete):
         values[study_id].append(value)
     direction = s.definition["objective"]["direction"].as_string().label("direction")
-    query = select(s.study_id, s.trials_used, direction).where(s.study_id.in_(ids))
+    counted = (s.trials_used - s.trials_returned).label("counted")
+    query = select(s.study_id, counted, direction).where(s.study_id.in_(ids))
     return {
         row.study_id: StudyEnds(
-            direction=row.direction, started=row.trials_used, values=tuple(values[row.study_id])
+            direction=row.direction, started=row.counted, values=tuple(values[row.study_id])
         )
         for row in connection.execute(query)
     }

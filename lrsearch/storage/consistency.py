@@ -7,7 +7,7 @@ from sqlalchemy import Column, ColumnElement, Connection, func, not_, select
 from lrsearch.storage import curves as curve_queries
 from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.tables import confirmations, curves, range_tests, trials
-from lrsearch.trial.states import OPEN, TrialState
+from lrsearch.trial.states import MACHINE, OPEN, TrialState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +15,7 @@ class Totals:
     """Counters of a study's budget, as its row keeps them."""
 
     trials_used: int
+    trials_returned: int
     epochs_used: float
     epochs_reserved: float
 
@@ -35,6 +36,7 @@ def totals(connection: Connection, study_id: int, horizon: float) -> Totals:
 
     return Totals(
         trials_used=count(),
+        trials_returned=count(t.kind == MACHINE),
         epochs_used=total(t.epochs, not_(running))
         + total(c.epochs, c.state.not_in(OPEN))
         + total(r.epochs, r.state.not_in(OPEN)),

@@ -16,9 +16,9 @@ from lrsearch.storage.schema import VERSION_TABLE
 #: What a worker may write where it is less than `INSERT, UPDATE`. Each of these tables has rows
 #: that it locks, for which it must be allowed to update one column.
 _LESS = {
-    tables.studies.name: "UPDATE (trials_used, trials_ended, epochs_used, epochs_reserved, "
-    "first_ask_at)",
-    tables.queue.name: "UPDATE (ticket)",
+    tables.studies.name: "UPDATE (trials_used, trials_ended, trials_returned, epochs_used, "
+    "epochs_reserved, first_ask_at, exhausted_at)",
+    tables.queue.name: "INSERT, UPDATE (ticket)",
     tables.optuna_studies.name: "UPDATE (study_id)",
 }
 #: Of a name in PostgreSQL, in bytes.

@@ -42,6 +42,15 @@ class StudyRecord:
     #: What it took over when it was created.
     origin: Fields | None
     trials_ended: int
+    #: Of those used, that failed for their machine and do not count.
+    trials_returned: int
+    #: Since when every recipe of the space has its trial; None while there are others.
+    exhausted_at: float | None
+
+    @property
+    def trials_counted(self) -> int:
+        """Started search trials, as the budget counts them."""
+        return self.trials_used - self.trials_returned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +59,12 @@ class TrialRecord:
 
     id: int
     study_id: int
-    #: 1-based, without gaps: the budget's count.
+    #: 1-based, without gaps.
     ticket: int
     #: Optuna's id and number; None until Optuna has it.
     trial_id: int | None
     number: int | None
-    #: `sampled`, or a kind of the queue.
+    #: `sampled`, a kind of the queue, or `machine`: it failed for its machine, and does not count.
     kind: str
     recipe: Fields | None
     #: A `TrialState`.
@@ -78,6 +87,8 @@ class TrialRecord:
     audit_from: float | None
     #: Workers that died in it without a new checkpoint.
     deaths: int
+    #: Of the recipe; None until it is drawn, and for a trial that does not count.
+    fingerprint: str | None = None
 
     def begun(self) -> "BegunTrial | None":
         """The same where it has a recipe and Optuna's trial; None if its worker died before."""
@@ -164,7 +175,8 @@ class QueuedRecord:
 
     id: int
     study_id: int
-    #: `baseline`, `enqueued`, `warm_start` or `textbook`.
+    #: `baseline`, `enqueued`, `warm_start` or `textbook`; `sampled` where a trial that failed for
+    #: its machine starts anew.
     kind: str
     recipe: Fields
     #: Of the trial that took it.

@@ -64,6 +64,9 @@ studies = Table(
     # {known, extended, warm_start}: what it took over at creation, see study/create.py
     Column("origin", JSON(none_as_null=True)),
     Column("trials_ended", Integer, nullable=False, server_default="0"),
+    # Of those used, that failed for their machine and do not count.
+    Column("trials_returned", Integer, nullable=False, server_default="0"),
+    Column("exhausted_at", Float),  # since when every recipe of the space has its trial
 )
 
 
@@ -80,7 +83,7 @@ trials = Table(
     Column("ticket", Integer, nullable=False),  # 1-based, without gaps: the budget's count
     Column("trial_id", ForeignKey("trials.trial_id", ondelete="CASCADE"), unique=True),  # Optuna's
     Column("number", Integer),  # Optuna's
-    Column("kind", String(16), nullable=False),  # sampled or a kind of the queue
+    Column("kind", String(16), nullable=False),  # sampled, machine or a kind of the queue
     Column("recipe", JSON(none_as_null=True)),
     Column("state", String(16), nullable=False),
     Column("worker", String(200)),  # NULL while running: free to be taken over
@@ -100,9 +103,11 @@ trials = Table(
     Column("audited_at", Integer),
     Column("audit_from", Float),
     _deaths(),
+    Column("fingerprint", String(64)),  # of the recipe: recipe/fingerprint.py
     UniqueConstraint("study_id", "ticket", name="uq_lr_trial_ticket"),
     Index("ix_lr_trial_state", "study_id", "state"),
     Index("ix_lr_trial_ended", "study_id", "ended"),
+    Index("ix_lr_trial_fingerprint", "study_id", "fingerprint"),
 )
 
 
@@ -143,7 +148,9 @@ queue = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     _study(),
-    Column("kind", String(16), nullable=False),  # baseline | enqueued | warm_start | textbook
+    Column(
+        "kind", String(16), nullable=False
+    ),  # baseline | enqueued | warm_start | textbook | sampled
     Column("recipe", JSON, nullable=False),
     Column("ticket", Integer),  # of the trial that took it
 )

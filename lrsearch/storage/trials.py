@@ -11,6 +11,7 @@ from sqlalchemy import (
     Connection,
     and_,
     case,
+    exists,
     func,
     insert,
     not_,
@@ -129,10 +130,17 @@ def _budget_left(study_id: int, *, horizon: float, keep: float) -> ColumnElement
     return and_(
         s.study_id == study_id,
         s.state == StudyState.OPEN,
-        or_(s.trials_total.is_(None), s.trials_used < s.trials_total),
+        or_(s.trials_total.is_(None), s.trials_used - s.trials_returned < s.trials_total),
+        or_(s.exhausted_at.is_(None), _waits(study_id)),
         or_(s.epochs_total.is_(None), reserve <= s.epochs_total * (1 - keep) * rounding),
         or_(s.seconds_total.is_(None), not_(late)),
     )
+
+
+def _waits(study_id: int) -> ColumnElement[bool]:
+    """Whether an enqueued recipe waits: it is trained in an exhausted study too."""
+    waiting = (queue.c.study_id == study_id, queue.c.ticket.is_(None))
+    return exists().where(*waiting)
 
 
 def may_start(connection: Connection, study_id: int, *, horizon: float, keep: float) -> bool:

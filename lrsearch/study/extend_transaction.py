@@ -30,7 +30,7 @@ from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding
 from lrsearch.study.optuna.storage import OptunaTrial
 from lrsearch.study.optuna.writer import FAILED
 from lrsearch.task.task import LoadedTask
-from lrsearch.trial.states import StudyState, TrialState
+from lrsearch.trial.states import MACHINE, StudyState, TrialState
 
 #: Kinds of trials that the user asked for one by one: no space ever bound them.
 GIVEN = ("baseline", "enqueued")
@@ -75,11 +75,14 @@ class TakeOver:
         #: By number: those of other studies first.
         self.optunas = search.all_trials()
         rows = trials.everything(connection, search.study_id)
-        #: In the order of their tickets; without those whose worker died with a ticket alone.
+        #: In the order of their tickets; without those whose worker died with a ticket alone, and
+        #: those that failed for their machine.
         self.ended = [
             begun
             for row in rows
-            if row.state != TrialState.RUNNING and (begun := row.begun()) is not None
+            if row.state != TrialState.RUNNING
+            and row.kind != MACHINE
+            and (begun := row.begun()) is not None
         ]
         self.running = [row for row in rows if row.state == TrialState.RUNNING]
 

@@ -21,6 +21,8 @@ class StudyState(StrEnum):
     STOPPED = "stopped"  #: no new trial starts; running ones end, then confirmation
 
 
+#: The kind of a trial that failed for its machine and not for its recipe: it does not count.
+MACHINE = "machine"
 #: A planned row that no worker has begun.
 WAITING = "waiting"
 #: States of a row that is still to end.

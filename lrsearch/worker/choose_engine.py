@@ -168,7 +168,7 @@ class _EngineChooser:
         if study.trials_total is not None:
             trials.append(study.trials_total)
             share = 1.0 if self.spec.pruning is None else rules.PRUNED_SHARE
-            left.append((study.trials_total - study.trials_used) * steps * share)
+            left.append((study.trials_total - study.trials_counted) * steps * share)
         if study.epochs_total is not None:
             epochs = study.epochs_total * (1 - reserved_share(self.spec, horizon))
             trials.append(epochs / horizon)

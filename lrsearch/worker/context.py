@@ -1,11 +1,12 @@
 """What a worker works with, whatever it trains."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.worker.checkpoints import StudyCheckpoints
+from lrsearch.worker.health import Health
 from lrsearch.worker.lease_renewal import LeaseRenewer
 
 
@@ -19,3 +20,5 @@ class WorkerContext:
     study_checkpoints: StudyCheckpoints
     #: Whether the process was asked to end.
     stop: Callable[[], bool]
+    #: Whether this worker can train at all.
+    health: Health = field(default_factory=Health)

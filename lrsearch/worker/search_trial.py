@@ -14,6 +14,7 @@ from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.curve_buffer import CurveBuffer
+from lrsearch.worker.health import Health
 
 log = logging.getLogger("lrsearch")
 
@@ -24,6 +25,7 @@ class TrialJob:
 
     search: OpenStudy
     assignment: Assignment
+    health: Health
     has_curve = True
 
     @property
@@ -65,6 +67,8 @@ class TrialJob:
     ) -> bool:
         done = self.search.tell(self.assignment, _outcome(training, state, reason), rows)
         if done:
+            validated = training is not None and training.validated > 0
+            self.health.ended(failed=state == TrialState.FAILED, validated=validated)
             because = f" ({reason})" if reason else ""
             log.info("%s %s%s: %s", self.name, state, because, self.recipe.title())
         return done
@@ -92,4 +96,6 @@ def next_trial(context: WorkerContext, known: Collection[Claim]) -> TrialJob | N
         known=known,
         alone=not known,
     )
-    return None if assignment is None else TrialJob(search=context.search, assignment=assignment)
+    if assignment is None:
+        return None
+    return TrialJob(search=context.search, assignment=assignment, health=context.health)

@@ -115,7 +115,8 @@ class Worker:
         trainer = JobTrainer(context, choice)
         while not self.stop.asked:
             context.renewer.check()
-            if self._work(context, trainer):
+            may_train = context.health.may_train(self.search, self.name)
+            if may_train and self._work(context, trainer):
                 continue
             if is_finished(self.search):
                 return

@@ -89,7 +89,6 @@ NOT_FOR_WORKERS = [
     "UPDATE lr_study SET definition = '{}'",
     "UPDATE lr_study SET code = '{}'",
     "UPDATE lr_queue SET recipe = '{}'",
-    "INSERT INTO lr_queue (study_id, kind, recipe) VALUES (1, 'enqueued', '{}')",
     "INSERT INTO studies (study_name) VALUES ('theirs')",
     "UPDATE studies SET study_name = 'theirs'",
     "UPDATE lr_alembic_version SET version_num = '9'",
@@ -97,6 +96,7 @@ NOT_FOR_WORKERS = [
 ]
 NOT_FOR_READERS = [
     *NOT_FOR_WORKERS,
+    "INSERT INTO lr_queue (study_id, kind, recipe) VALUES (1, 'enqueued', '{}')",
     "UPDATE lr_trial SET value = 0",
     "UPDATE lr_study SET trials_used = 0",
     "UPDATE lr_lease SET stop = true",

@@ -17,7 +17,7 @@ TOP_ROWS = 10
 
 def status(report: Report) -> str:
     """How far the study is."""
-    used, total = report.study.trials_used, report.study.trials_total
+    used, total = report.study.trials_counted, report.study.trials_total
     started = f"{used} of {counted(total, 'trial')}" if total else counted(used, "trial")
     counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
     text = f"{started} started" + (f": {counts}." if counts else ".")
