@@ -6,6 +6,7 @@ from typing import Literal
 from lrsearch.catalog.domains import Fixed, Range
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.errors import SpecError
+from lrsearch.spec import named
 from lrsearch.spec.study_spec import StudySpec
 
 #: `auto`: the worker measures which engine is faster. A number: so many trials train at once.
@@ -54,7 +55,7 @@ def not_shared(spec: StudySpec) -> str | None:
 
 def _draws(spec: StudySpec) -> str | None:
     """Which optimizer keeps the study's trials apart: they would share its random numbers."""
-    for name in spec.named_optimizers():
+    for name in named.optimizers(spec.space, spec.given_recipes()):
         known = optimizer_info(name, "optimizer").known
         if known.second_order:
             return f"{name} differentiates the gradients, of one trial at a time"

@@ -215,10 +215,6 @@ class StudySpec(Part):
         """
         return named.foreign(fields, self.space, self.given_recipes()) is None
 
-    def named_optimizers(self) -> list[str]:
-        """The optimizers of the space, then those of the user's own recipes."""
-        return named.optimizers(self.space, self.given_recipes())
-
     def own_names(self) -> list[str]:
         """The optimizers and schedules that are files beside the study file."""
         return named.own(self.space, self.given_recipes())
