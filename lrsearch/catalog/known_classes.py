@@ -52,8 +52,8 @@ class KnownClass:
     unadvised: Mapping[str, str] = field(default_factory=dict)
     #: A flag that its authors advise with warm-up.
     warmup_flag: str | None = None
-    #: Whether its steps draw random numbers, be it only the first.
-    draws: bool = False
+    #: Why its trials are not trained as one program, if so.
+    alone: str | None = None
     #: Whether it differentiates the gradients.
     second_order: bool = False
 
@@ -66,6 +66,7 @@ _ADAMW_LR = _log(1e-4, 1e-1)  # [AW]
 _DECOUPLED = _log(5e-3, 1.0)  # [AW]
 _ONE_MINUS_BETA1 = Range(low=2e-2, high=0.5, log=True, unit="complement", in_unit=True)  # [AW]
 _YES = Fixed(value=True)
+_DRAWS = "draws random numbers, which each trial needs to itself"
 
 _SCHEDULE_FREE_ADAMW = KnownClass(
     ranges={
@@ -112,6 +113,8 @@ KNOWN_CLASSES: dict[str, KnownClass] = {
             "beta1": Range(low=2e-2, high=0.2, log=True, unit="complement", in_unit=True),  # [SOAP]
             "weight_decay": _DECOUPLED,  # [SOAP] .01, decoupled
         },
+        # Of matrices that have not their full rank yet: a last bit turns the rest of the basis.
+        alone="takes eigenvectors, which rounding turns",
     ),
     "pytorch_optimizer.Lion": KnownClass(
         ranges={
@@ -155,7 +158,7 @@ KNOWN_CLASSES: dict[str, KnownClass] = {
             "momentum": Range(low=2e-2, high=0.5, log=True, unit="complement", in_unit=True),
             "weight_decay": _DECOUPLED,  # [KRON]
         },
-        draws=True,
+        alone=_DRAWS,
     ),
     "pytorch_optimizer.ScheduleFreeAdamW": _SCHEDULE_FREE_ADAMW,
     "pytorch_optimizer.ScheduleFreeSGD": _SCHEDULE_FREE_SGD,
@@ -166,7 +169,7 @@ KNOWN_CLASSES: dict[str, KnownClass] = {
             "lr": _log(3e-3, 1.0),  # [SOPHIA] .06
             "weight_decay": _DECOUPLED,
         },
-        draws=True,
+        alone="differentiates the gradients, of one trial at a time",
         second_order=True,
     ),
     "pytorch_optimizer.AdaHessian": KnownClass(
@@ -175,11 +178,11 @@ KNOWN_CLASSES: dict[str, KnownClass] = {
             "beta1": _ONE_MINUS_BETA1,
             "weight_decay": _log(1e-5, 1e-1),  # [ADAHESSIAN] 5e-4 on CIFAR; times lr, as AdamW's
         },
-        draws=True,
+        alone="differentiates the gradients, of one trial at a time",
         second_order=True,
     ),
-    "pytorch_optimizer.DASH": KnownClass(draws=True),
-    "pytorch_optimizer.Gravity": KnownClass(draws=True),
+    "pytorch_optimizer.DASH": KnownClass(alone=_DRAWS),
+    "pytorch_optimizer.Gravity": KnownClass(alone=_DRAWS),
     "schedulefree.AdamWScheduleFree": _SCHEDULE_FREE_ADAMW,
     "schedulefree.SGDScheduleFree": _SCHEDULE_FREE_SGD,
     "schedulefree.RAdamScheduleFree": _SCHEDULE_FREE_RADAM,

@@ -49,16 +49,14 @@ def not_shared(spec: StudySpec) -> str | None:
         if isinstance(domain, Range) or (not isinstance(domain, Fixed) and len(domain.choices) > 1)
     ]
     if not searched:
-        return _draws(spec)
+        return _alone(spec)
     return f"the space searches params ({', '.join(searched)}), which fused trials must share"
 
 
-def _draws(spec: StudySpec) -> str | None:
-    """Which optimizer keeps the study's trials apart: they would share its random numbers."""
+def _alone(spec: StudySpec) -> str | None:
+    """Which optimizer keeps the study's trials apart, and why."""
     for name in named.optimizers(spec.space, spec.given_recipes()):
         known = optimizer_info(name, "optimizer").known
-        if known.second_order:
-            return f"{name} differentiates the gradients, of one trial at a time"
-        if known.draws:
-            return f"{name} draws random numbers, which each trial needs to itself"
+        if known.alone is not None:
+            return f"{name} {known.alone}"
     return None

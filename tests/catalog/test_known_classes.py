@@ -293,6 +293,7 @@ def test_partners_that_the_authors_advise_against_are_named():
     ("name", "reason"),
     [
         ("pytorch_optimizer.Kron", "pytorch_optimizer.Kron draws random numbers"),
+        ("pytorch_optimizer.SOAP", "pytorch_optimizer.SOAP takes eigenvectors"),
         ("pytorch_optimizer.SophiaH", "pytorch_optimizer.SophiaH differentiates the gradients"),
     ],
 )
