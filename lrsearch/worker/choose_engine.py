@@ -33,6 +33,7 @@ from lrsearch.training.devices import hardware
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing import measure as measuring
+from lrsearch.training.timing.drawing import drawing
 from lrsearch.version import __version__
 
 if TYPE_CHECKING:
@@ -201,7 +202,9 @@ class _EngineChooser:
             return Choice.solo("--fuse off")
         try:
             with failures():
-                reason, seconds = measuring.obstacle(self.cache, self.recipes[0])
+                reason, seconds = drawing(self.cache, self.recipes), 0.0
+                if reason is None:
+                    reason, seconds = measuring.obstacle(self.cache, self.recipes[0])
         except TrialFailedError as failure:
             reason, seconds = str(failure), 0.0
         if reason is not None:
@@ -221,6 +224,8 @@ class _EngineChooser:
             return Choice.solo("on mps it is not measured; --fuse K takes K trials at once")
         try:
             with failures():
+                if reason := drawing(self.cache, self.recipes):
+                    return Choice.solo(reason)
                 known = self._known()
                 return known or measuring.measure(
                     self.spec, self.cache, self.recipes, self.workload

@@ -1,12 +1,15 @@
 """Optimizers of other packages, and of a study's own, side by side in a cohort and each alone."""
 
+import numpy
 import pytest
 import torch
-from small import make_recipe
-from trained_together import alone, difference, doubled, drive, make_cohort
+from small import make_recipe, make_task
+from trained_together import alone, difference, doubled, drive, make_cache, make_cohort
 
 from lrsearch.catalog.known_classes import KNOWN_CLASSES
 from lrsearch.task import own_code
+from lrsearch.training.randomness import other_random_state
+from lrsearch.training.timing.drawing import drawing
 
 #: The others are never in a cohort.
 SIDE_BY_SIDE = [name for name, k in KNOWN_CLASSES.items() if k.ranges and k.alone is None]
@@ -49,3 +52,28 @@ def test_each_equals_itself_alone(monkeypatch):
         assert difference(training.kept, other.kept) < ROUNDING, training.recipe.title()
         mine, theirs = ([row.val_loss for row in some] for some in (rows, wanted))
         assert mine == pytest.approx(theirs, rel=100 * ROUNDING)
+
+
+class Noisy(torch.optim.SGD):
+    def step(self, closure=None):
+        super().step(closure)
+        torch.rand(1)
+
+
+class NoisyByNumpy(torch.optim.SGD):
+    def step(self, closure=None):
+        super().step(closure)
+        numpy.random.random()
+
+
+def test_an_optimizer_that_draws_random_numbers_is_found(monkeypatch):
+    classes = {"a.py:Own": OwnSGD, "a.py:Noisy": Noisy, "a.py:NoisyByNumpy": NoisyByNumpy}
+    monkeypatch.setattr(own_code, "_LOADED", classes)
+    cache = make_cache(make_task())
+    quiet, *noisy = [make_recipe(optimizer={"name": name, "lr": 0.1}) for name in classes]
+    before = other_random_state()
+    assert drawing(cache, [make_recipe(), quiet]) is None
+    for recipe in noisy:
+        reason = drawing(cache, [quiet, recipe])
+        assert reason.startswith(f"{recipe.optimizer_name} draws random numbers")
+    assert torch.equal(before, other_random_state())
