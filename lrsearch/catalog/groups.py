@@ -128,7 +128,10 @@ def check_selector(rule: Unchecked, where: str) -> None:
 
 def _check_pattern(pattern: Unchecked, where: str, *, layered: bool) -> None:
     if not isinstance(pattern, str) or not pattern:
-        raise SpecError(f"{where}.match = {pattern!r}, but a regular expression is needed")
+        raise SpecError(
+            rf"{where}.match = {pattern!r}, but a regular expression is needed; write '^4\.' for a "
+            f"number"
+        )
     try:
         groups = re.compile(pattern).groups
     except re.error as error:

@@ -7,7 +7,7 @@ from lrsearch.plain_data import Unchecked
 from lrsearch.user_input import plain_numbers
 
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
-TEXT = ("name", "task", "notes", "tags", "project", "checkpoints", "warm_start")
+TEXT = ("name", "task", "init", "notes", "tags", "project", "checkpoints", "warm_start")
 #: Fields that can be off, by `none` or null, and what they then are.
 OFF: Mapping[str, Unchecked] = {
     "accumulate": 1,
@@ -16,6 +16,7 @@ OFF: Mapping[str, Unchecked] = {
     "confirm": None,
     "ema": None,
     "enqueue": (),
+    "init": None,
     "max_trial_time": None,
     "notes": "",
     "project": "",

@@ -15,7 +15,6 @@ from pydantic import (
 )
 
 from lrsearch.catalog.domains import Choice, Fixed
-from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.recipe.recipe import NO_FUSED_FP16, Precision, Recipe
@@ -185,9 +184,7 @@ class StudySpec(Part):
                     f"{where}.{key} = {given[key]!r}, but the study trains with {value!r}; "
                     f"leave it out"
                 )
-        if "fused" not in recipe.optimizer and self._runs_fused(recipe.optimizer_name):
-            given["optimizer"] = {**recipe.optimizer, "fused": True}
-        given |= completed(recipe, self.space, self.objective, where)
+        given |= completed(recipe, self.space, self.objective, self.precision, where)
         return Recipe.from_dict({**free, **given, **study}, where)
 
     def _own_fields(self) -> Document:
@@ -201,11 +198,6 @@ class StudySpec(Part):
             "weights": "ema" if self.ema is not None and self.ema.deploy else "raw",
             "seed": self.seed,
         }
-
-    def _runs_fused(self, optimizer: str) -> bool:
-        """Whether the optimizer is fused where neither its recipe nor the space says so."""
-        info = optimizer_info(optimizer, "optimizer.name")
-        return info.builtin and bool(info.fused) and self.precision != "fp16"
 
     def declares(self, fields: Unchecked) -> bool:
         """Whether a recipe's optimizer and schedule are in the registries, or the study names them.

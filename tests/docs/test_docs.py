@@ -14,6 +14,7 @@ from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.cli import cli
 from lrsearch.space.presets import PRESETS
+from lrsearch.spec.initial_weights import InitialWeights
 from lrsearch.spec.parts import (
     Budget,
     Checkpointing,
@@ -36,6 +37,7 @@ PARTS = {
     "ema": Ema,
     "checkpoints": Checkpointing,
     "lease": Lease,
+    "init": InitialWeights,
 }
 
 

@@ -3,8 +3,10 @@ ratio between groups in every step."""
 
 import copy
 import math
+from itertools import pairwise
 
 import pytest
+import schedulefree
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -426,3 +428,48 @@ def test_a_milestone_is_never_at_the_first_step(steps, warmup):
     for number in range(first):
         step(optimizer, scheduler, number)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("warmup", "steps"),
+    [(0.05, 8), (0.05, 10), (0.05, 11), (0.5, 10), (0.99, 10), (0.1, 1), (0.3, 2)],
+)
+@pytest.mark.parametrize("name", [name for name, warmup in WARMED if warmup])
+def test_a_warm_up_of_few_steps_rises_to_the_peak_and_then_falls(name, warmup, steps):
+    recipe = recipe_of(schedule={"name": name}, warmup=warmup)
+    optimizer, scheduler = recipe.build(nn.Linear(1, 1), steps_per_epoch=steps)
+    lrs = []
+    for number in range(steps):
+        lrs.append(optimizer.param_groups[0]["lr"])
+        step(optimizer, scheduler, number)
+    first = min(round(warmup * steps), steps - 1)
+    assert lrs[first] == pytest.approx(0.5, rel=1e-9)
+    assert lrs[:first] == sorted(lrs[:first])
+    if name != "cosine_restarts":
+        assert all(b <= a * (1 + 1e-9) for a, b in pairwise(lrs[first:]))
+
+
+# Optimizers of other packages.
+
+LAYERED = [{"match": "head", "lr_scale": 0.1}]
+
+
+def test_an_optimizer_of_another_package_takes_groups():
+    optimizer = {"name": "schedulefree.AdamWScheduleFree", "lr": 0.5, "warmup_steps": 0}
+    built, _ = recipe_of(LAYERED, optimizer).build(Deep(), steps_per_epoch=3)
+    assert [group["lr"] for group in built.param_groups] == [0.5, 0.05]
+
+
+def test_one_that_loses_them_is_refused(monkeypatch):
+    class Forgetful(torch.optim.SGD):
+        def __init__(self, params, lr=0.1):
+            super().__init__([p for group in params for p in group["params"]], lr=lr)
+
+    monkeypatch.setattr(schedulefree, "Forgetful", Forgetful, raising=False)
+    recipe = recipe_of(LAYERED, {"name": "schedulefree.Forgetful", "lr": 0.5})
+    with pytest.raises(TaskError) as error:
+        recipe.build(Deep(), steps_per_epoch=3)
+    assert str(error.value) == (
+        "schedulefree.Forgetful does not take 2 parameter groups with learning rates of their own; "
+        "use another optimizer, or no groups"
+    )

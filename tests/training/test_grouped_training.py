@@ -7,7 +7,9 @@ import torch
 from reference import LR
 from small import (
     BATCH_SIZE,
+    CLASSES,
     EPOCHS,
+    FEATURES,
     TRAIN,
     VALIDATION,
     make_model,
@@ -17,13 +19,16 @@ from small import (
     run,
 )
 from test_exactness import OPTIMIZERS, SCHEDULES, SEED, assert_same_bits, run_interrupted
+from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW, Muon
 from trained_together import alone, difference, doubled, drive, make_cohort
 
 from lrsearch.recipe.parameter_groups import recipe_lr
+from lrsearch.spec.initial_weights import InitialWeights
 from lrsearch.storage.checkpoint_store import CheckpointStore
 from lrsearch.training import checkpoint_state
+from lrsearch.training.initial_weights import find_weights
 
 #: Of the small model: 0 and 4 are linear, 1 is a batch norm.
 GROUPS = [{"match": "^4", "lr_scale": 0.1}, {"kind": "norm", "lr_scale": 2.0}]
@@ -75,7 +80,7 @@ def recipe_of(optimizer, schedule="cosine", **fields):
     return make_recipe(optimizer=own, schedule={"name": schedule, **given}, **fields)
 
 
-def plain(make_optimizer, schedule="cosine"):
+def plain(make_optimizer, schedule="cosine", make_model=make_model):
     def scheduler(optimizer, steps):
         if schedule == "cosine":
             return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
@@ -196,6 +201,63 @@ def test_a_frozen_trunk_is_not_trained_and_the_rest_is():
     after = dict(training.model.named_parameters())
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved == set(NAMES) - {"0.weight", "0.bias"}
+
+
+class Deep(nn.Module):
+    """A stem, three layers, a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Linear(FEATURES, 8)
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(3))
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        x = self.stem(x).relu()
+        for layer in self.layers:
+            x = x + layer(x).relu()
+        return self.head(self.norm(x))
+
+
+def pretrained(path):
+    """A model to fine-tune: trained weights, the stem frozen."""
+    model = Deep()
+    model.load_state_dict(torch.load(path))
+    model.stem.requires_grad_(False)
+    return model
+
+
+def test_a_fine_tune_equals_the_plain_loop(tmp_path, store):
+    """Trained weights, a frozen stem, layer-wise decay, no weight decay on norms and biases."""
+    path = tmp_path / "trunk.pt"
+    torch.manual_seed(99)
+    torch.save(Deep().state_dict(), path)
+
+    def optimizer(parameters):
+        model_names = [name for name, _ in Deep().named_parameters()]
+        named = dict(zip(model_names, parameters, strict=True))
+        scale = {"layers.2": 1.0, "layers.1": 0.8, "layers.0": 0.8**2}
+        groups = [
+            {"params": [p], "lr": LR * scale.get(name[:8], 1.0), "weight_decay": 0.1 * (p.ndim > 1)}
+            for name, p in named.items()
+            if p.requires_grad
+        ]
+        return AdamW(groups)
+
+    def frozen():
+        model = Deep()
+        model.stem.requires_grad_(False)
+        return model
+
+    weights, val_losses, _ = plain(optimizer, make_model=lambda: pretrained(path))
+    found = find_weights(InitialWeights(file="trunk.pt"), [tmp_path])
+    task = found.prepare(make_task(model=frozen))
+    rules = [{"match": r"layers\.(\d+)\.", "layer_decay": 0.8}]
+    recipe = recipe_of("adamw undecayed vectors", groups=rules)
+    training, rows = run_interrupted(lambda: make_training(recipe, task), [5, 14], store)
+    assert [row.val_loss for row in rows] == val_losses
+    assert_same_bits(training.model.state_dict(), weights)
 
 
 # In a cohort.
