@@ -102,6 +102,9 @@ def _be(main, words, folder, output, environment):
     sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
     os.chdir(folder)
     os.environ.update(environment)
+    # A command of a shell may start processes, as a DataLoader does.
+    multiprocessing.current_process().daemon = False
+    multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
     code = 0
     try:

@@ -5,7 +5,7 @@ from itertools import islice
 import torch
 from torch.utils._pytree import PyTree, tree_leaves
 
-from lrsearch.errors import TaskError
+from lrsearch.errors import LrsearchError, TaskError, describe
 from lrsearch.training.data.batches import Batch, tensors_in
 from lrsearch.training.data.protocol import Data
 from lrsearch.training.data.streams import StatedEpochs
@@ -18,7 +18,8 @@ COMPARED = 2
 def check_repeats(train: Data, validation: Data) -> None:
     """Read the first batches of each twice, in fresh passes.
 
-    Raises TaskError if they differ: trials would not be compared on equal terms.
+    Raises TaskError if they differ: trials would not be compared on equal terms. Raises it too for
+    what the data raise.
     """
     for which, data in (("train", train), ("validation", validation)):
         if isinstance(data.data if isinstance(data, StatedEpochs) else data, TensorData):
@@ -36,7 +37,12 @@ def check_repeats(train: Data, validation: Data) -> None:
 
 def _first_batches(data: Data, which: str) -> list[Batch]:
     batches = data.train(0, 0, 0) if which == "train" else data.validation()
-    return list(islice(batches, COMPARED))
+    try:
+        return list(islice(batches, COMPARED))
+    except LrsearchError:
+        raise
+    except Exception as error:
+        raise TaskError(f"{which} raised {describe(error)}") from error
 
 
 def same_batch(one: Batch, other: Batch) -> bool:
