@@ -41,7 +41,7 @@ def unmarked(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
     return fetch_as(connection, query, TrialRecord)
 
 
-def mark(connection: Connection, trial: int, fingerprint: str) -> None:
+def mark(connection: Connection, trial: int, fingerprint: str | None) -> None:
     """Record the fingerprint of a trial's recipe."""
     query = update(trials).where(trials.c.id == trial).values(fingerprint=fingerprint)
     connection.execute(query)

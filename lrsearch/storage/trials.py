@@ -174,8 +174,10 @@ def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) 
     )
 
 
-def link(connection: Connection, claim: Claim, recipe: Fields, fingerprint: str) -> bool:
-    """Record the recipe; False if the claim is lost."""
+def link(
+    connection: Connection, claim: Claim, recipe: Fields, fingerprint: str | None = None
+) -> bool:
+    """Record the recipe, and what tells it from others; False if the claim is lost."""
     values = {"recipe": dict(recipe), "fingerprint": fingerprint}
     query = update(trials).where(leases.held(claim)).values(**values)
     return bool(connection.execute(query).rowcount)
