@@ -1,6 +1,6 @@
 """Which recipes of a study have a trial, by their fingerprints."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, func, select, update
 
@@ -41,10 +41,11 @@ def unmarked(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
     return fetch_as(connection, query, TrialRecord)
 
 
-def mark(connection: Connection, trial: int, fingerprint: str | None) -> None:
-    """Record the fingerprint of a trial's recipe."""
-    query = update(trials).where(trials.c.id == trial).values(fingerprint=fingerprint)
-    connection.execute(query)
+def mark(connection: Connection, fingerprints: Mapping[int, str | None]) -> None:
+    """Record the fingerprints of recipes, by the id of their trial."""
+    for trial, fingerprint in fingerprints.items():
+        query = update(trials).where(trials.c.id == trial).values(fingerprint=fingerprint)
+        connection.execute(query)
 
 
 def exhausted(connection: Connection, study_id: int) -> None:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
+from lrsearch.errors import SpecError
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.fingerprint import fingerprint
 from lrsearch.spec.study_spec import StudySpec
@@ -59,8 +60,14 @@ def is_exhausted(connection: Connection, search: Drawing) -> bool:
     return True
 
 
-def mark_old_trials(connection: Connection, study_id: int) -> None:
-    """Give the trials of an earlier version their fingerprints."""
-    for row in repeats.unmarked(connection, study_id):
-        if row.recipe:
-            repeats.mark(connection, row.id, fingerprint(row.recipe))
+def mark_old_trials(database: Database, study_id: int, spec: StudySpec) -> None:
+    """Give the trials of an earlier version their fingerprints, where they have a recipe of it."""
+    marks: dict[int, str | None] = {}
+    for row in database.look(lambda connection: repeats.unmarked(connection, study_id)):
+        try:
+            recipe = spec.recipe(row.recipe or {}, batch_size=None)
+        except SpecError:  # a trial that was refused for that
+            continue
+        marks[row.id] = fingerprint(recipe.to_dict())
+    if marks:
+        database.run(lambda connection: repeats.mark(connection, marks))

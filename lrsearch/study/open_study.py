@@ -90,7 +90,7 @@ class OpenStudy(StoredStudy):
         """
         if self._view.is_blank:
             self._view.take_in(self.database.look(self._view.read))
-            self.database.run(lambda connection: mark_old_trials(connection, self.study_id))
+            mark_old_trials(self.database, self.study_id, self.spec)
             self.finite  # noqa: B018 - listed here, where no transaction waits for it
         while True:
             found = self.database.run(

@@ -3,12 +3,14 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import update
 from tiny_studies import ask, curve_row, ended, make_study, opened, work
 
 from lrsearch.recipe.fingerprint import fingerprint
 from lrsearch.report.load import report_of
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import curves, machine_failures, repeats, studies
+from lrsearch.storage.tables import queue
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
@@ -145,8 +147,7 @@ def test_trials_of_an_earlier_version_are_not_repeated(database):
     for _ in range(3):
         train(search, ask(search))
     with database.begin() as connection:
-        for row in report_of(search).trials:
-            repeats.mark(connection, row.id, None)
+        repeats.mark(connection, {row.id: None for row in report_of(search).trials})
     later = OpenStudy.open(database, "tiny")
     work(later)
     assert len(set(marks(later))) == len(marks(later)) == 6
@@ -167,3 +168,16 @@ def test_the_answer_says_that_the_space_is_exhausted(database):
     work(search)
     text = study_text(report_of(search))
     assert "every recipe of the space has its trial (6 of 40 trials)" in text
+
+
+@pytest.mark.parametrize("recipe", [{"optimizer": {"name": "os.path"}}, {"optimizer": 3}, [1]])
+def test_a_refused_trial_stops_no_later_worker(database, recipe):
+    """Its row keeps what was no recipe."""
+    search = make(database, SIX)
+    with database.begin() as connection:
+        studies.enqueue(connection, search.study_id, "enqueued", {"any": 1})
+        connection.execute(update(queue).values(recipe=recipe))
+    train(search, ask(search))
+    later = OpenStudy.open(database, "tiny")
+    assert ask(later) is not None
+    assert [row["state"] for row in trial_rows(later)] == ["failed", "complete", "running"]
