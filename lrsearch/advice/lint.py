@@ -15,6 +15,7 @@ from lrsearch.confirmation.budget import (
 )
 from lrsearch.space.presets import PRESETS
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence
+from lrsearch.spec.distinct_recipes import distinct_recipes
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.own_code import is_own
 from lrsearch.trial.rounding import EPSILON
@@ -53,6 +54,7 @@ def lint(spec: StudySpec, scale: Scale) -> list[str]:
         *_factors(spec),
         *_coverage(spec, horizon),
         *_trial_count(spec, horizon),
+        *_distinct(spec, horizon),
         *_budget(spec, horizon),
     ]
 
@@ -224,6 +226,19 @@ def _varies(domain: Domain) -> bool:
     if isinstance(domain, Range):
         return domain.low < domain.high
     return isinstance(domain, Choice) and len(domain.choices) > 1
+
+
+def _distinct(spec: StudySpec, horizon: float) -> Iterator[str]:
+    """A space with fewer recipes than the budget has trials."""
+    expected, found = expected_trials(spec, horizon), distinct_recipes(spec)
+    if expected is None or found is None or len(found) >= expected:
+        return
+    count = len(found)
+    yield (
+        f"space has {count} distinct recipe{'' if count == 1 else 's'}, fewer than the "
+        f"{expected} trials of the budget; each is trained once, then the search ends: widen the "
+        f"space, or set budget: {{trials: {count}}}"
+    )
 
 
 def _budget(spec: StudySpec, horizon: float) -> Iterator[str]:

@@ -36,6 +36,7 @@ def study_document(report: Report) -> Document:
     return {
         "name": report.name,
         "state": report.state,
+        "reason": report.reason,
         "objective": report.spec.objective.model_dump(),
         "budget": {part.name: {"total": part.total, "used": part.used} for part in report.budget},
         "epochs": asdict(report.epochs),

@@ -144,6 +144,15 @@ class Report:
             return "paused"
         return "finished" if self._is_over() else "open"
 
+    @property
+    def reason(self) -> str | None:
+        """Why it is finished: budget | stopped | exhausted, where every recipe has its trial."""
+        if self.state != "finished":
+            return None
+        if self.study.state == StudyState.STOPPED:
+            return "stopped"
+        return "budget" if self.study.exhausted_at is None else "exhausted"
+
     def _is_over(self) -> bool:
         trains = any(not trial.has_ended for trial in self.trials)
         confirms = any(run.state in states.OPEN for run in self.runs)

@@ -174,10 +174,26 @@ def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) 
     )
 
 
-def link(connection: Connection, claim: Claim, recipe: Fields) -> bool:
-    """Record the recipe; False if the claim is lost."""
-    query = update(trials).where(leases.held(claim)).values(recipe=dict(recipe))
+def link(
+    connection: Connection, claim: Claim, recipe: Fields, fingerprint: str | None = None
+) -> bool:
+    """Record the recipe, and what tells it from others; False if the claim is lost."""
+    values = {"recipe": dict(recipe), "fingerprint": fingerprint}
+    query = update(trials).where(leases.held(claim)).values(**values)
     return bool(connection.execute(query).rowcount)
+
+
+def is_repeat(connection: Connection, trial: int) -> bool:
+    """Whether another trial of the study has the recipe of this one, by id.
+
+    The caller holds the study's row: of two trials that ask, one is told.
+    """
+    mine, other = trials.alias("mine"), trials.c
+    query = select(other.id).join(
+        mine, and_(mine.c.study_id == other.study_id, mine.c.fingerprint == other.fingerprint)
+    )
+    query = query.where(mine.c.id == trial, other.id != trial).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def record(connection: Connection, claim: Claim, end: End, *, horizon: float) -> bool:

@@ -185,10 +185,13 @@ def _enqueue_textbook(
     steps_per_epoch: int,
     batch_size: int | None,
 ) -> None:
+    """Enqueue recipes of the textbook, but none that waits already."""
     count = _textbook_count(spec, steps_per_epoch)
+    waiting = [row.recipe for row in studies.waiting(connection, study_id)]
     for recipe in textbook_recipes(spec.space, count, batch_size, accumulate=spec.accumulate):
         fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
-        studies.enqueue(connection, study_id, "textbook", fields)
+        if not any(is_same(other, fields) for other in waiting):
+            studies.enqueue(connection, study_id, "textbook", fields)
 
 
 def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:

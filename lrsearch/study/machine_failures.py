@@ -56,7 +56,7 @@ def judge(attempts: Sequence[Attempt], worker: str) -> Verdict:
     failed = _last_failures(mine)
     if not failed:
         return Verdict(blame=Blame.RECIPE)
-    reason = failed[-1].reason or ""
+    reason = (failed[-1].reason or "").removeprefix(f"{MACHINE}: ")
     others = [one for one in attempts if one.worker not in (worker, None)]
     returned = tuple(one.id for one in failed if one.kind != MACHINE)
     verdict = Verdict(blame=Blame.RECIPE, reason=reason, failures=len(failed), trials=returned)

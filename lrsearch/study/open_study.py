@@ -1,7 +1,7 @@
 """A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cached_property
@@ -9,9 +9,10 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError
+from lrsearch.plain_data import Fields
 from lrsearch.range_test.plan import sampler_windows
-from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.search_space import BatchSize
+from lrsearch.spec.distinct_recipes import distinct_recipes
 from lrsearch.storage import claims, curves, range_tests, studies, trials
 from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database
@@ -20,10 +21,11 @@ from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
+from lrsearch.study.draw import Draw, Drawn, Linked, RepeatError
+from lrsearch.study.exhaustion import is_exhausted, mark_old_trials
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.history import News, View
-from lrsearch.study.optuna.sampler import WindowedTPESampler, Windows, new_trial
-from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding, stored
+from lrsearch.study.optuna.sampler import Windows
 from lrsearch.study.optuna.storage import OptunaStudy, OptunaTrial, load_study
 from lrsearch.study.optuna.trial_end import optunas_end
 from lrsearch.study.rung_decisions import pass_rungs
@@ -56,15 +58,14 @@ class OpenStudy(StoredStudy):
         self._view = View(reader, minimize=minimize)
 
     @cached_property
+    def finite(self) -> Mapping[str, Fields] | None:
+        """The recipes of its space by their fingerprints; None where they cannot be listed."""
+        return distinct_recipes(self.spec)
+
+    @cached_property
     def study(self) -> OptunaStudy:
         """Optuna's own view of the study, which reads all of it; workers do without."""
         return load_study(self.database, self.study_id)
-
-    def _sampler(self, ticket: int) -> WindowedTPESampler:
-        # Seeded by the ticket: a study resumed, or worked on by several, never draws twice the
-        # same, and one worker draws the same study again.
-        seed = (self.spec.seed * 1_000_003 + ticket) % 2**32
-        return gate.sampler(seed=seed, windows=self.windows)
 
     def ask(
         self,
@@ -75,7 +76,9 @@ class OpenStudy(StoredStudy):
         known: Collection[Claim] = (),
         alone: bool = True,
     ) -> Assignment | None:
-        """Claim a trial: an orphan if there is one, else a new one; None if the budget is used.
+        """Claim a trial: an orphan if there is one, else a new one.
+
+        None if the budget is used, or every recipe of the space has its trial.
 
         `known` is what this worker holds already. Unless it is to train the trial `alone`, orphans
         that may be to blame for their workers' deaths are left to others.
@@ -87,6 +90,8 @@ class OpenStudy(StoredStudy):
         """
         if self._view.is_blank:
             self._view.take_in(self.database.look(self._view.read))
+            mark_old_trials(self.database, self.study_id, self.spec)
+            self.finite  # noqa: B018 - listed here, where no transaction waits for it
         while True:
             found = self.database.run(
                 lambda connection: self._claim(connection, worker, alone=alone),
@@ -119,7 +124,7 @@ class OpenStudy(StoredStudy):
         study, lease = self.study_id, self.spec.lease.seconds
         below = None if alone else lost_work.ALONE_FROM
         row = trials.take_over(connection, study, worker, lease, deaths_below=below)
-        if row is None:
+        if row is None and not is_exhausted(connection, self):
             row = trials.start(
                 connection, study, worker, lease, horizon=self.horizon, keep=self.reserved_share
             )
@@ -173,60 +178,51 @@ class OpenStudy(StoredStudy):
     def _begin(self, row: TrialRecord, batch_size: BatchSize) -> Assignment | None:
         """Draw a claimed trial's recipe and record it; None if the claim was lost meanwhile.
 
-        A recipe that it has already stays as it is: given, or drawn by a worker before. Raises
+        A recipe that it has already stays as it is: given, or drawn by a worker before. One that is
+        drawn is no other trial's; the study's row is held while that is looked at. Raises
         SpecError if what the row has is none of this study's.
         """
         trial_id, number = row.trial_id, row.number
         assert trial_id is not None
         assert number is not None
         claim = _claim_of(row)
-        recipe, encoding = self._draw(row, trial_id, batch_size)
-        content = recipe.to_dict()
-
-        def link(connection: Connection) -> bool:
-            if not trials.link(connection, claim, content):
-                return False
-            gate.writer(connection).add_recipe(trial_id, content, encoding)
-            return True
-
-        if not self.database.run(link):
-            return None
-        return Assignment(
-            claim=claim,
-            trial_id=trial_id,
-            number=number,
-            kind=row.kind,
-            recipe=recipe,
-            deaths=row.deaths,
+        draw = Draw(
+            search=self, row=row, history=self._view.trials(but=trial_id), batch_size=batch_size
         )
+        for drawn in draw.proposals():
+            linked = self._link(claim, trial_id, drawn)
+            if linked == Linked.REPEAT:
+                continue
+            if linked == Linked.LOST:
+                return None
+            return Assignment(
+                claim=claim,
+                trial_id=trial_id,
+                number=number,
+                kind=row.kind,
+                recipe=drawn.recipe,
+                deaths=row.deaths,
+            )
+        raise AssertionError("the last proposal may repeat another trial's recipe")
 
-    def _draw(
-        self, row: TrialRecord, trial_id: int, batch_size: BatchSize
-    ) -> tuple[Recipe, Encoding]:
-        """A trial's recipe, and what Optuna gets of it: nothing if it is given and outside."""
-        given, fixed = row.recipe, None
-        if given is not None:
-            given = self.spec.recipe(given, batch_size=None).to_dict()
-            own = given.get("batch_size") or batch_size(given["params"])
-            fixed = self.spec.space.params_of(given, own)
-        trial = new_trial(
-            self._view.trials(but=trial_id),
-            self._sampler(row.ticket),
-            direction=self.spec.objective.direction,
-            fixed=fixed,
-        )
-        fields = given
-        if given is None or fixed is not None:
-            accumulate = self.spec.accumulate
-            sampled = self.spec.space.suggest(trial, batch_size, accumulate=accumulate)
-            fields = sampled if given is None else given
-        assert fields is not None
-        size = fields.get("batch_size") or batch_size(fields["params"])
-        recipe = self.spec.recipe(fields, batch_size=size)
-        if given is not None and fixed is None:
-            return recipe, OUTSIDE
-        space = self.spec.space
-        return recipe, stored(space, recipe.to_dict(), trial.params, trial.distributions)
+    def _link(self, claim: Claim, trial_id: int, drawn: Drawn) -> Linked:
+        """Record what a trial trains, unless it may not repeat another trial's recipe and does."""
+        content = drawn.recipe.to_dict()
+
+        def link(connection: Connection) -> Linked:
+            if not trials.link(connection, claim, content, drawn.fingerprint):
+                return Linked.LOST
+            if not drawn.may_repeat:
+                studies.lock(connection, self.study_id)
+                if trials.is_repeat(connection, claim.id):
+                    raise RepeatError
+            gate.writer(connection).add_recipe(trial_id, content, drawn.encoding)
+            return Linked.DONE
+
+        try:
+            return self.database.run(link)
+        except RepeatError:  # nothing of the transaction stays
+            return Linked.REPEAT
 
     def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
         """Record the signals of trials at rungs, then decide of each whether it goes on.

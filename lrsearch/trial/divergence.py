@@ -6,6 +6,12 @@ import math
 #: diverged.
 DIVERGENCE_MULTIPLE = 10.0
 
+#: Why a trial ended whose very first loss was NaN or infinite.
+NOT_FINITE_AT_START = (
+    "the loss of the first batch is not finite, before any step: the data or the model, not the "
+    "learning rate"
+)
+
 
 def divergence_limit(start_loss: float) -> float:
     """The mean training loss above which a run has diverged; works for losses below 0 as well."""

@@ -310,3 +310,23 @@ def test_no_run_left_to_confirm_with():
     assert only([line for line in found if "confirm" in line], "3", "4 leave one")
     without = warnings(space=sgd(), budget={"trials": 3}, confirm="none")
     assert not [line for line in without if "confirm" in line]
+
+
+def discrete(count):
+    """A space of so many recipes."""
+    values = [0.01 * n for n in range(1, count + 1)]
+    fixed = {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
+    lrs = {"choices": values} if count > 1 else values[0]
+    return {"optimizers": {"sgd": {"lr": lrs, **fixed}}, "schedules": {"constant": {}}, "warmup": 0}
+
+
+def test_a_space_of_fewer_recipes_than_trials_ends_the_search_early():
+    found = warnings(space=discrete(6), budget={"trials": 40})
+    assert only(found, "6 distinct recipes", "40 trials", "{trials: 6}")
+    assert any("1 distinct recipe," in line for line in warnings(space=discrete(1)))
+
+
+@pytest.mark.parametrize("trials", [5, 6])
+def test_a_space_of_as_many_recipes_as_trials_is_large_enough(trials):
+    found = warnings(space=discrete(6), budget={"trials": trials})
+    assert not any("distinct" in line for line in found)

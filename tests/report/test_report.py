@@ -714,8 +714,7 @@ def test_the_objective_is_said_once_and_other_metrics_beside_it(database):
     [
         (nothing, "No trial has ended yet."),
         (only_running, "No trial has ended yet."),
-        (only_diverged, "All 5 ended trials diverged. Lower the learning rates of the space."),
-        (only_failed, "All 1 ended trial failed; the table of trials says why."),
+        (only_failed, "All 1 ended trial failed, each with: oom"),
         (only_pruned, "No trial has been trained to its end yet."),
     ],
 )

@@ -7,6 +7,7 @@ from lrsearch.fusing.choice import Choice
 from lrsearch.report.cost import Parts
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import amount, duration, number
+from lrsearch.report.text.no_answer import exhausted_lines
 from lrsearch.report.text.origin import budget_text, origin_text
 from lrsearch.report.text.range_test import window_line
 from lrsearch.report.text.result import answer
@@ -57,7 +58,7 @@ def answer_text(report: Report, *, folder: Path, wall_seconds: float) -> str:
     name = report.name
     lines = [] if wall_seconds else [f"study {name} is {report.state}; nothing is left to do"]
     cost = cost_text(report, wall_seconds=wall_seconds)
-    lines += ["", recipe_text(report), *_review(report), "", cost]
+    lines += ["", recipe_text(report), *_review(report), *exhausted_lines(report), "", cost]
     lines += [window_line(test) for test in report.range_tests if test.reason]
     lines.append(f"Report: {folder / 'report.html'}")
     if report.best is not None:
@@ -73,7 +74,8 @@ def study_text(report: Report) -> str:
     lines += [f"trials: {counts}", *origin_text(report.origin)]
     lines += [window_line(test) for test in report.range_tests]
     lines += [f"engine: {Choice.from_row(each).title} ({each.device})" for each in report.engines]
-    lines += ["", recipe_text(report), *_review(report), "", cost_text(report)]
+    lines += ["", recipe_text(report), *_review(report), *exhausted_lines(report), ""]
+    lines.append(cost_text(report))
     return "\n".join(lines)
 
 

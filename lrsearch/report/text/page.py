@@ -9,6 +9,7 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text.answer import part_names, planned_epochs
 from lrsearch.report.text.format import EMPTY, amount, counted, duration, number
 from lrsearch.report.text.grid import Grid
+from lrsearch.report.text.no_answer import exhausted_lines
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Rows of the first table of trials.
@@ -23,6 +24,7 @@ def status(report: Report) -> str:
     text = f"{started} started" + (f": {counts}." if counts else ".")
     if report.study.state != StudyState.OPEN:
         text += f" The study is {report.study.state}."
+    text += "".join(f" {line}" for line in exhausted_lines(report))
     if report.counts[TrialState.RUNNING]:
         text += " Trials are still running; this is how the study stands."
     return text

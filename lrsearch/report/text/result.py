@@ -11,6 +11,7 @@ from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.report.text.confirmation import promised, sentences
 from lrsearch.report.text.format import counted, mean, number
+from lrsearch.report.text.no_answer import why_none
 from lrsearch.trial.states import TrialState
 
 
@@ -47,7 +48,7 @@ def answer(report: Report) -> Answer:
                 *_baseline_lines(report),
             ),
         )
-    return Answer(heading="No answer yet", recipe=None, fields=(), lines=(_why_none(report),))
+    return Answer(heading="No answer yet", recipe=None, fields=(), lines=(why_none(report),))
 
 
 def score(report: Report, value: str, metrics: Mapping[str, float | None] | None) -> str:
@@ -104,20 +105,6 @@ def _verdict(report: Report, winner: Confirmed, baseline: Confirmed) -> str:
     if report.spec.objective.better(winner.mean, baseline.mean):
         return "the recipe above is better"
     return "the baseline is better: keep it"
-
-
-def _why_none(report: Report) -> str:
-    counts = report.counts
-    ended = sum(1 for trial in report.trials if trial.has_ended)
-    if not ended:
-        return "No trial has ended yet."
-    if counts[TrialState.DIVERGED] == ended:
-        return (
-            f"All {counted(ended, 'ended trial')} diverged. Lower the learning rates of the space."
-        )
-    if counts[TrialState.FAILED] == ended:
-        return f"All {counted(ended, 'ended trial')} failed; the table of trials says why."
-    return "No trial has been trained to its end yet."
 
 
 def fields(recipe: Recipe) -> tuple[tuple[str, str], ...]:
