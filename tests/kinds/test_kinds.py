@@ -2,11 +2,15 @@
 
 import math
 
+import finetune
 import graph
+import language
+import masked
 import pytest
 import segmentation
 import siamese
 import small
+import stream
 import torch
 import vae
 from trained_together import alone, difference, drive, make_cohort
@@ -16,18 +20,36 @@ from lrsearch.training.data import make_splits
 from lrsearch.training.timing.probe import probe
 
 EPOCHS, LR = 3, 0.02
-KINDS = {"vae": vae, "graph": graph, "siamese": siamese, "segmentation": segmentation}
+KINDS = {
+    "vae": vae,
+    "graph": graph,
+    "siamese": siamese,
+    "masked": masked,
+    "language": language,
+    "finetune": finetune,
+    "segmentation": segmentation,
+    "stream": stream,
+}
 #: Kinds that a cohort cannot train, and what the probe says of them.
-ALONE = {"graph": "sparse"}
+ALONE = {
+    "graph": "sparse",
+    "masked": "differs",
+    "language": "the task carries a state from batch to batch",
+}
 each_kind = pytest.mark.parametrize("name", KINDS)
 
 
-def make_recipe(lr=LR):
-    return small.make_recipe(optimizer={"name": "sgd", "lr": lr}, epochs=EPOCHS, batch_size=None)
+def make_recipe(task, lr=LR):
+    """As a study makes it, which takes the task's rules for parameter groups over."""
+    groups = {} if task.groups is None else {"groups": task.groups}
+    return small.make_recipe(
+        optimizer={"name": "sgd", "lr": lr}, epochs=EPOCHS, batch_size=None, **groups
+    )
 
 
 def make_training(name):
-    return small.make_training(make_recipe(), KINDS[name].task())
+    task = KINDS[name].task()
+    return small.make_training(make_recipe(task), task)
 
 
 @each_kind
@@ -63,13 +85,13 @@ def test_interrupted_in_an_epoch_and_resumed_it_is_the_same(name):
 def test_a_cohort_gives_the_same_or_says_why_not(name):
     task = KINDS[name].task()
     splits = make_splits(task, task.batch_size, small.CPU)
-    found = probe(task, make_recipe(), splits, small.CPU)
+    found = probe(task, make_recipe(task), splits, small.CPU)
     if name in ALONE:
         assert not found.fits
         assert ALONE[name] in found.reason.lower()
         return
     assert found.fits, found.reason
-    recipes = [make_recipe(lr) for lr in (LR, LR / 2, LR / 4)]
+    recipes = [make_recipe(task, lr) for lr in (LR, LR / 2, LR / 4)]
     together = drive(make_cohort(3, task=task, recipe=recipes[0]), recipes)
     for (mine, rows), (theirs, expected) in zip(together, alone(recipes, task=task), strict=True):
         assert difference(mine.kept, theirs.kept) < 1e-4  # in float32

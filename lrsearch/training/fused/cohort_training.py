@@ -43,7 +43,6 @@ class CohortTraining(TrialTraining):
         """How many places the cohort has."""
         return self.program.flat_weights.size
 
-    @torch.no_grad()
     def restart(self) -> None:
         seed_model(self.recipe.seed)
         model = make_model(self.task, self.device)
