@@ -9,11 +9,14 @@ import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from lrsearch.errors import TaskError, describe
+
+#: Begins the names of modules that are files of the user's.
+FILE_MODULES = "lrsearch_task_"
 
 
 def code_hash(code: Mapping[str, str]) -> str:
@@ -27,7 +30,7 @@ def import_file(path: Path, root: Path, name: str | None) -> ModuleType:
             return importlib.import_module(name)
         if str(root) not in sys.path:
             sys.path.insert(0, str(root))  # modules beside the task file
-        spec = importlib.util.spec_from_file_location(f"lrsearch_task_{path.stem}", path)
+        spec = importlib.util.spec_from_file_location(f"{FILE_MODULES}{path.stem}", path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -36,6 +39,24 @@ def import_file(path: Path, root: Path, name: str | None) -> ModuleType:
     except (Exception, SystemExit) as error:  # a script may parse its own arguments, and exit
         raise TaskError(f"{path.name}: importing the task raised {describe(error)}") from error
     return module
+
+
+class TaskFiles:
+    """Stands in a pickle before objects of the user's files, which another process has to import.
+
+    A DataLoader's workers are such processes where they are started anew rather than forked.
+    """
+
+    def __reduce__(self) -> tuple[Callable[..., "TaskFiles"], tuple[list[str]]]:
+        modules = (m for name, m in sys.modules.items() if name.startswith(FILE_MODULES))
+        return _import_files, ([module.__file__ for module in modules if module.__file__],)
+
+
+def _import_files(files: Sequence[str]) -> TaskFiles:
+    for file in map(Path, files):
+        if f"{FILE_MODULES}{file.stem}" not in sys.modules:
+            import_file(file, file.parent, None)
+    return TaskFiles()
 
 
 def task_code(path: Path, root: Path) -> dict[str, str]:

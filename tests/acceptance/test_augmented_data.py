@@ -43,11 +43,11 @@ class Augmented(Dataset):
         return x, Y[self.rows[index]]
 
 
-def task(mark=0, workers=0, pause=0.0):
+def task(mark=0, workers=0, pause=0.0, **arguments):
     train = Augmented(range(120), True, pause)
     return lrsearch.Task(
         model=lambda: nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.2), nn.Linear(8, 3)),
-        train=lambda: DataLoader(train, batch_size=16, shuffle=True, num_workers=workers),
+        train=lambda: DataLoader(train, 16, shuffle=True, num_workers=workers, **arguments),
         validation=Augmented(range(120, 160), True),
         loss=nn.functional.cross_entropy,
     )
@@ -55,6 +55,10 @@ def task(mark=0, workers=0, pause=0.0):
 
 def with_workers(mark=0):
     return task(workers=2)
+
+
+def started_anew(mark=0):
+    return task(workers=1, multiprocessing_context="spawn")
 
 
 def slow_with_workers(mark=0):
@@ -168,6 +172,13 @@ def test_trials_of_one_seed_are_equal_with_and_without_workers_interrupted_or_no
     assert here == [here[0]] * TRIALS
     assert there == here
     assert curves("slow", folder) == here
+
+
+@pytest.mark.slow  # each worker imports torch
+def test_workers_may_be_started_anew_rather_than_forked(folder):
+    common = {"budget": {"trials": 1}, "enqueue": [], "epochs": 1}
+    here = run_study("here", "task", folder, **common)
+    assert run_study("anew", "started_anew", folder, **common) == here
 
 
 def test_how_often_a_model_that_draws_is_validated_does_not_change_its_training(folder):

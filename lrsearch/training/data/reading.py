@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
+from lrsearch.task.code import TaskFiles
 from lrsearch.training.data.batches import Batch, to_device
 from lrsearch.training.data.generators import Generator, generators_in, seed_generators
 from lrsearch.training.data.order import Index, Loader
@@ -44,6 +45,7 @@ class Fetch(Dataset[Batch]):
         self, dataset: Dataset[Sample], collate: Callable[..., Batch], *, batched: bool
     ) -> None:
         """With `batched` a ticket has a list of indices, else one that gives a whole batch."""
+        self.files = TaskFiles()  # before all that may be of one of them
         self.dataset, self.collate, self.batched = dataset, collate, batched
         self._streams = Streams()
         self._generators: list[Generator] | None = None

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from lrsearch.errors import TaskError
+from lrsearch.task.code import TaskFiles
 from lrsearch.training.data.batches import Batch, to_device
 from lrsearch.training.data.generators import generators_in, seed_generators
 from lrsearch.training.data.order import Loader, epoch_seed, seed_order
@@ -26,6 +27,7 @@ class SeededStream(IterableDataset[Any]):
     """A user's iterable dataset, its random numbers seeded for each pass and each worker."""
 
     def __init__(self, dataset: IterableDataset[Any]) -> None:
+        self.files = TaskFiles()  # before all that may be of one of them
         self.dataset = dataset
         #: Seed and number of the pass.
         self.told = torch.zeros(2, dtype=torch.int64)
