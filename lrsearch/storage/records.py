@@ -175,8 +175,7 @@ class QueuedRecord:
 
     id: int
     study_id: int
-    #: `baseline`, `enqueued`, `warm_start` or `textbook`; `sampled` where a trial that failed for
-    #: its machine starts anew.
+    #: `baseline`, `enqueued`, `warm_start`, `textbook`; `sampled`: one that failed for its machine.
     kind: str
     recipe: Fields
     #: Of the trial that took it.

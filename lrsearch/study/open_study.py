@@ -89,9 +89,7 @@ class OpenStudy(StoredStudy):
         whose worker dies there is drawn by whoever takes it over.
         """
         if self._view.is_blank:
-            self._view.take_in(self.database.look(self._view.read))
-            mark_old_trials(self.database, self.study_id, self.spec)
-            self.finite  # noqa: B018 - listed here, where no transaction waits for it
+            self._look_first()
         while True:
             found = self.database.run(
                 lambda connection: self._claim(connection, worker, alone=alone),
@@ -109,6 +107,12 @@ class OpenStudy(StoredStudy):
                 continue
             if assignment is not None:
                 return assignment
+
+    def _look_first(self) -> None:
+        """What takes longest, before any transaction waits for it."""
+        self._view.take_in(self.database.look(self._view.read))
+        mark_old_trials(self.database, self.study_id, self.spec)
+        self.finite  # noqa: B018 - it is cached
 
     def _refuse(self, row: TrialRecord, reason: str) -> None:
         """End a claimed trial whose row gives nothing that could be trained."""
