@@ -3,8 +3,7 @@
 import hashlib
 import json
 
-from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.catalog.lookup import optimizer_info, schedule_info
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.recipe.recipe import without_fused
 
@@ -17,12 +16,12 @@ def fingerprint(recipe: Fields, *, own_batch_size: bool = True) -> str:
 
     A field at its default is as one that is left out, and a fused kernel as the plain one. What all
     recipes of a study have alike (horizon, seed, precision) does not count, and `batch_size` only
-    where it is not the task's own for the recipe's params. Raises SpecError for an optimizer that
-    cannot be found.
+    where it is not the task's own for the recipe's params. Raises SpecError for an optimizer or a
+    schedule that cannot be found.
     """
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
     info = optimizer_info(optimizer["name"], "optimizer.name")
-    defaults = SCHEDULES[schedule["name"]].defaults
+    defaults = schedule_info(schedule["name"], "schedule.name").defaults
     taken = {key: info.default(key) for key in optimizer if key not in ("name", "lr")}
     content: Document = {
         "optimizer": _without(without_fused(optimizer), taken),

@@ -29,7 +29,7 @@ def completed(
         )
     if recipe.groups is None and space.groups is not None:
         found["groups"] = fixed_groups(space.groups)
-    if recipe.schedule.get("metric") == "objective":
+    if recipe.schedule_name == "plateau" and recipe.schedule.get("metric") == "objective":
         mode = "max" if objective.direction == "maximize" else "min"
         if recipe.schedule.get("mode", mode) != mode:
             raise SpecError(

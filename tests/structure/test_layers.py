@@ -26,6 +26,7 @@ HOMES = {
     "matplotlib": {"report.plots"},
     "jinja2": {"report.page", "export"},
     "scipy": {"training.calibrated_loss"},
+    "numpy": {"training"},
     "torch": {"training", "recipe", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
 from torch import nn
 from torch.utils._pytree import PyTree
 
