@@ -25,6 +25,7 @@ HOMES = {
     "rich": {"worker.progress_bar"},
     "matplotlib": {"report.plots"},
     "jinja2": {"report.page", "export"},
+    "numpy": {"training.randomness", "training.data.generators"},
     "scipy": {"training.calibrated_loss"},
     "numpy": {"training"},
     "torch": {"training", "recipe", "worker", "api"},

@@ -14,6 +14,7 @@ from small import make_training as make_solo
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
+from trained_together import alone, difference, drive, make_cohort
 
 from lrsearch.errors import TaskError
 from lrsearch.training import checkpoint_state
@@ -358,6 +359,34 @@ def test_a_trial_on_a_stream_resumes_to_the_same_bits(workers, accumulate):
         assert checkpoint_state.unpack(second, saved) is not None
         after = run(second)
         assert [row.val_loss for row in before + after] == [row.val_loss for row in rows]
+
+
+TOGETHER = {
+    "stated epochs of tensors": lambda: make_task(steps_per_epoch=4),
+    "stated epochs of a dataset": lambda: make_task(
+        train=TensorDataset(*TRAIN), steps_per_epoch=10
+    ),
+    "stream": lambda: stream_task(Stream(noise=0.3), validation_batches=3),
+}
+
+
+@pytest.mark.parametrize("kind", TOGETHER)
+def test_a_cohort_sees_the_batches_that_its_trials_see_alone(kind):
+    doubles = {"model": lambda: make_task().model().double()}
+    task = replace(TOGETHER[kind](), **doubles, loss=None, metrics={}, step=in_doubles)
+    recipes = [make_recipe(optimizer={"name": "sgd", "lr": lr}) for lr in (0.02, 0.1)]
+    cohort = make_cohort(2, task=task)
+    together, by_themselves = drive(cohort, recipes), alone(recipes, task=task)
+    for (mine, rows), (theirs, expected) in zip(together, by_themselves, strict=True):
+        assert difference(mine.kept, theirs.kept) < 1e-12
+        assert [row.step for row in rows] == [row.step for row in expected]
+        losses = [row.val_loss for row in expected]
+        assert [row.val_loss for row in rows] == pytest.approx(losses, rel=1e-12)
+
+
+def in_doubles(model, batch):
+    inputs, targets = batch
+    return cross_entropy(model(inputs.double()), targets)
 
 
 # Validation on a stated number of batches
