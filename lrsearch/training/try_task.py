@@ -90,10 +90,11 @@ class _Trial:
                 ".item() and torch.no_grad() out of it"
             )
         attempt(loss.backward, "the backward pass", lambda: loss_calls.integer_targets(calls))
-        if not math.isfinite(float(loss)):
+        value = float(loss.detach())
+        if not math.isfinite(value):
             where = next((line for _, line in batches.not_finite([batch], "train")), None)
             raise TaskError(
-                f"the loss of the first batch is {float(loss)}: {where or 'its data are finite'}; "
+                f"the loss of the first batch is {value}: {where or 'its data are finite'}; "
                 + ("mend the data or leave these samples out" if where else "mend the loss")
             )
         return list(dict.fromkeys(doubts))

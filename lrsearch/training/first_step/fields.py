@@ -69,7 +69,8 @@ def _check_functions(task: Task) -> None:
             )
         if not callable(value):
             raise TaskError(
-                f"{name} is {type(value).__name__}, but a function of {takes} is needed{_such(name)}"
+                f"{name} is {type(value).__name__}, but a function of {takes} is needed"
+                f"{_such(name)}"
             )
 
 
@@ -83,5 +84,3 @@ def _functions(task: Task) -> Iterator[tuple[str, Callable[..., object]]]:
 
 def _such(name: str) -> str:
     return ", such as torch.nn.functional.cross_entropy" if name == "loss" else ""
-
-

@@ -99,7 +99,9 @@ def _class_numbers(call: LossCall, output: Tensor, target: Tensor) -> str | None
     if target.shape == output.shape and output.ndim > 1 and not target.is_floating_point():
         return f"{got}; class numbers are accepted: write target.argmax(1), or .float() for one-hot"
     if target.ndim == len(wanted) + 1 and target.shape[-1] == 1:
-        return f"{got}; class numbers of shape {list(wanted)} are accepted: write target.squeeze(-1)"
+        return (
+            f"{got}; class numbers of shape {list(wanted)} are accepted: write target.squeeze(-1)"
+        )
     if target.shape == wanted and target.dtype != torch.int64:
         return f"{got}; class numbers are int64: write target.long()"
     if output.shape[-1:] != target.shape[-1:] and target.shape == output.shape[:-1]:
@@ -163,14 +165,14 @@ def doubts(calls: Sequence[LossCall]) -> Iterator[str]:
             continue
         made_by = "" if output.grad_fn is None else output.grad_fn.name()
         if call.name == "cross_entropy" and made_by == SOFTMAX:
-            yield "cross_entropy gets probabilities (a softmax), but takes logits; leave softmax out"
+            yield "cross_entropy gets probabilities, but takes logits; leave the softmax out"
         if call.name == "nll_loss" and output.numel() and float(output.max()) > 0:
             yield (
                 "nll_loss gets outputs above 0, but takes log-probabilities; write cross_entropy, "
                 "or put a log_softmax before it"
             )
         if call.name == "binary_cross_entropy_with_logits" and made_by == SIGMOID:
-            yield f"{call.name} gets probabilities (a sigmoid), but takes logits; leave sigmoid out"
+            yield f"{call.name} gets probabilities, but takes logits; leave the sigmoid out"
         if call.name in ELEMENT_LOSSES and output.shape != target.shape:
             yield (
                 f"{call.name} gets outputs {words(output)} and targets {words(target)}, and "

@@ -99,8 +99,8 @@ def check_scalar(value: PyTree, what: str) -> None:
     """Raises TaskError unless it is a tensor of one number."""
     if not isinstance(value, torch.Tensor):
         raise TaskError(
-            f"{what} gave {words(value)}, but a scalar tensor is needed; return what torch computes, "
-            f"without .item()"
+            f"{what} gave {type(value).__name__}, but a scalar tensor is needed; "
+            f"return what torch computes, without .item()"
         )
     if value.numel() != 1 or value.dim() != 0:
         raise TaskError(
