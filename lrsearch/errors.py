@@ -10,6 +10,7 @@ LrsearchError
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 from lrsearch.plain_data import Unchecked
 
@@ -48,6 +49,10 @@ def near_miss(name: Unchecked, known: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: message` on one line."""
+    """`ValueError: message` on one line; of a relative path that is missing, where it was sought."""
     text = " ".join(str(error).split())
+    if isinstance(error, FileNotFoundError) and isinstance(error.filename, str | Path):
+        path = Path(error.filename)
+        if not path.is_absolute():
+            text += f" in the current folder; write Path(__file__).parent / {str(path)!r}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from lrsearch.catalog.domains import first_value
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.errors import LrsearchError, SpecError, TaskError, describe, near_miss
+from lrsearch.errors import SpecError, TaskError, near_miss
 from lrsearch.range_test.analysis import SEED_COUNTS, RangeTest
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.spec.parts import LOSSES
-from lrsearch.spec.sample_recipes import sample
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask, Task
@@ -29,6 +28,10 @@ class Checked:
     #: Where workers look for the task's file; None for a task that is an object of this process.
     folder: Path | None
     steps_per_epoch: int
+    #: What trains, but hardly as it was meant, one line each.
+    warnings: tuple[str, ...] = ()
+    #: What was assumed of the task, one line each.
+    notes: tuple[str, ...] = ()
 
 
 def read_study_file(
@@ -79,6 +82,7 @@ def check_study(
     from lrsearch.training.devices import pick_device
     from lrsearch.training.initial_weights import with_weights_beside
     from lrsearch.training.task_groups import check_groups, with_task_groups
+    from lrsearch.training.try_optimizers import try_optimizers
     from lrsearch.training.try_task import try_task
 
     chosen = pick_device(device)
@@ -89,35 +93,18 @@ def check_study(
         check_objective(spec, task)
         spec = with_task_groups(spec, task)
     with _located(where and f"{where}: {spec.task}"):
-        steps_per_epoch = try_task(task, spec, chosen)
+        look = try_task(task, spec, chosen)
         check_groups(spec, task)
-        try_optimizers(spec, task, steps_per_epoch)
+        try_optimizers(spec, task, chosen)
     return Checked(
-        spec=spec, loaded=loaded, task=task, folder=folder, steps_per_epoch=steps_per_epoch
+        spec=spec,
+        loaded=loaded,
+        task=task,
+        folder=folder,
+        steps_per_epoch=look.steps_per_epoch,
+        warnings=look.warnings,
+        notes=look.notes,
     )
-
-
-def try_optimizers(spec: StudySpec, task: Task, steps_per_epoch: int) -> None:
-    """Build and step what depends on the model or on another package. Raises SpecError.
-
-    torch's own optimizers take any model, and building the first of them takes two seconds.
-    """
-    import torch
-
-    for recipe in sample(spec, len(spec.space.optimizers), task.batch_size):
-        name = recipe.optimizer["name"]
-        if name != "muon" and optimizer_info(name, "space.optimizers").builtin:
-            continue
-        model = task.model()
-        try:
-            optimizer, _ = recipe.build(model, steps_per_epoch=steps_per_epoch, groups=task.groups)
-            for parameter in model.parameters():
-                parameter.grad = torch.zeros_like(parameter)
-            if not optimizer_info(name, "space.optimizers").known.second_order:
-                optimizer.step()  # the others need the gradients of a loss
-        except Exception as error:
-            reason = str(error) if isinstance(error, LrsearchError) else describe(error)
-            raise SpecError(f"space.optimizers.{name}: {reason}") from error
 
 
 @contextmanager
@@ -197,6 +184,8 @@ def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
 def check_objective(spec: StudySpec, task: Task) -> None:
     """Raises SpecError if the objective is no metric of the task."""
     metric = spec.objective.metric
+    if task.loss is None:  # its values are known when a batch was scored
+        return
     known = [*LOSSES, *task.metrics]
     if metric not in known:
         raise SpecError(

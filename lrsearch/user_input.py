@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.other_names import FIELDS
 from lrsearch.plain_data import Fields, Unchecked
 
 
@@ -73,13 +74,23 @@ def first_error(error: ValidationError, model: type[BaseModel], kind: str) -> st
             model = _part(model, str(owner))
         owner_name = ".".join(str(owner) for owner in owners) or kind
         place = ".".join(str(part) for part in parts)
+        if not owners and (advice := FIELDS.get(str(key))):
+            return f"{place} is not a field of {owner_name}; {advice}"
         return f"{place} is not a field of {owner_name}{near_miss(key, model.model_fields)}"
     if detail["type"] == "missing":
         return f"{place} is missing"
+    if place == "name" and detail["type"] == "string_pattern_mismatch":
+        return f"name = {detail['input']!r}: {_plain_name(str(detail['input']))}"
     message = detail["msg"].removeprefix("Value error, ")
     for theirs, ours in _WORDING.items():
         message = re.sub(theirs, ours, message)
     return f"{place} = {detail['input']!r}: {message}" if place else message
+
+
+def _plain_name(name: str) -> str:
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")
+    hint = f"; write {plain}" if plain else ""
+    return f"letters, digits, '.', '_' and '-' are accepted, a letter or digit first{hint}"
 
 
 _UNKNOWN_FIELD = ("extra_forbidden", "invalid_key")

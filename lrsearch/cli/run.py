@@ -132,11 +132,13 @@ def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> 
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
     step_samples = checked.task.batch_size * checked.spec.accumulate
     scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=step_samples)
-    warnings = lint(checked.spec, scale)
+    warnings = [*checked.warnings, *lint(checked.spec, scale)]
     if as_json:
         print_json(text_plan.plan_json(checked.spec, plan, warnings, seconds))
         return len(warnings)
     click.echo(text_plan.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
+    for note in checked.notes:
+        click.echo(f"note: {note}")
     for warning in warnings:
         click.echo(f"warning: {warning}")
     return len(warnings)

@@ -91,6 +91,16 @@ CALIBRATED = "calibrated_loss"
 LOSSES = ("val_loss", CALIBRATED)
 
 
+def as_budget(value: Unchecked) -> Unchecked:
+    """Raises ValueError for a number alone, which could count trials or trainings."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(
+            f"a mapping is accepted: {{runs: {value}}} for the epochs of {value} full trainings, "
+            f"{{trials: {value}}} for so many trials"
+        )
+    return value
+
+
 class Objective(Part):
     """What a trial is worth: `val_loss`, `calibrated_loss` or one of the task's metrics.
 

@@ -38,6 +38,7 @@ from lrsearch.spec.parts import (
     Part,
     Pruning,
     ValidateEvery,
+    as_budget,
     as_checkpointing,
     as_confirm,
     as_count,
@@ -71,7 +72,7 @@ class StudySpec(Part):
     epochs: int | None = Field(default=None, ge=1)
     #: Horizon in optimizer steps, in place of epochs.
     steps: int | None = Field(default=None, ge=1, lt=2**31)
-    budget: Budget
+    budget: Annotated[Budget, BeforeValidator(as_budget)]
     objective: Annotated[Objective, BeforeValidator(as_objective)] = VAL_LOSS
     space: SearchSpace = Field(default_factory=lambda: parse_space("default"))
     seed: int = Field(default=0, ge=0, lt=2**31)

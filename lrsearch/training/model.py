@@ -33,6 +33,12 @@ def make_model(task: Task, device: torch.device) -> nn.Module:
             f"the task's model() gave a lazy module, {lazy[0]} has no shape; run the model on a "
             f"batch in model()"
         )
+    meta = [name for name, p in model.named_parameters() if p.is_meta]
+    if meta:
+        raise TaskError(
+            f"the task's model() gave a model on the device meta, {meta[0]} has no numbers; build "
+            f"it without torch.device('meta'), or call to_empty(device='cpu') and initialise it"
+        )
     return model.to(device)
 
 

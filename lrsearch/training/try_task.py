@@ -1,119 +1,174 @@
 """A first look at whether a task can train, before a study is made."""
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 from torch.utils._pytree import PyTree
 
-from lrsearch.errors import LrsearchError, TaskError, describe
-from lrsearch.spec.parts import CALIBRATED
+from lrsearch.errors import TaskError
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
-from lrsearch.training.batch_loss import initial_state, scores, training_loss
-from lrsearch.training.calibrated_loss import check_cross_entropy
-from lrsearch.training.data import check_repeats, make_splits, make_test
+from lrsearch.training.batch_loss import initial_state, training_loss
+from lrsearch.training.data import Data, check_repeats, make_splits, make_test, to_device
+from lrsearch.training.first_step import batches, layers, loss_calls
+from lrsearch.training.first_step.fields import check_fields
+from lrsearch.training.first_step.loss_calls import LossCall, LossCalls
+from lrsearch.training.first_step.models import check_new, check_only_read
+from lrsearch.training.first_step.values import attempt, check_scalar, check_values
+from lrsearch.training.first_step.words import words
 from lrsearch.training.model import make_model
 from lrsearch.training.precision import autocast
 from lrsearch.training.start import steps_per_epoch
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, kw_only=True)
+class FirstLook:
+    """What the first batches of a task have shown."""
+
+    #: Optimizer steps of an epoch.
+    steps_per_epoch: int
+    #: What trains, but hardly as it was meant, one line each.
+    warnings: tuple[str, ...]
+    #: What was assumed, one line each.
+    notes: tuple[str, ...]
 
 
-def try_task(task: Task, spec: StudySpec, device: torch.device) -> int:
-    """One batch forward and backward, and every metric; returns the optimizer steps of an epoch.
+def try_task(task: Task, spec: StudySpec, device: torch.device) -> FirstLook:
+    """One batch forward and backward, every metric, and a look at the first batches.
 
-    The test set is made, and no sample of it looked at. All else is computed in the study's
-    precision. Raises TaskError in one line for what would make every trial fail.
+    The model is made twice, and the two may share no weights. The test set is made, and no sample
+    of it looked at. All else is computed in the study's precision. Raises TaskError in one line for
+    what would make every trial fail, or its comparison with others worthless.
     """
-    _check_fields(task)
+    check_fields(task)
+    batches.check_sources(task)
     if task.test is not None:
         make_test(task, task.batch_size, torch.device("cpu"))
     train, validation = make_splits(task, task.batch_size, device, spec.accumulate)
+    steps = steps_per_epoch(train, spec.accumulate)
+    seen = {which: batches.first_batches(data, which) for which, data in _splits(train, validation)}
+    for which, found in seen.items():
+        batches.check_batch(task, found[0], which)
     check_repeats(train, validation)
     model = make_model(task, device)
-    steps = steps_per_epoch(train, spec.accumulate)
-    batch = next(iter(train.train(0, 0, 0)))
-    with autocast(spec.precision, device):
-        loss = _training_loss(task, model, batch)
-    _check_scalar(loss, "the loss")
-    if not loss.requires_grad:
-        raise TaskError("the loss does not depend on the model's weights; is it detached?")
-    _run(loss.backward, "the backward pass")
+    shared = check_new(task, model)
+    trial = _Trial(task, model, spec, device)
+    warnings = [*trial.train(seen["train"][0]), *trial.doubts(seen)]
+    check_only_read(shared)
     model.eval()
-    batch = next(iter(validation.validation()))
     with torch.no_grad(), autocast(spec.precision, device):
-        _check_values(task, spec, model, batch)
-    return steps
+        notes = check_values(task, spec, model, seen["validation"][0])
+    return FirstLook(steps_per_epoch=steps, warnings=tuple(warnings), notes=tuple(notes))
 
 
-def _training_loss(task: Task, model: torch.nn.Module, batch: PyTree) -> torch.Tensor:
-    """The loss of a batch. Raises TaskError that says which part of the task failed."""
-    if task.loss is None:
-        what = "the task's model" if task.step is None else "step"
-        return _run(lambda: training_loss(task, model, batch, initial_state(task, model))[0], what)
-    inputs, targets = batch
-    output = _run(lambda: model(inputs), "the model")
-    return _run(lambda: task.loss(output, targets), "the loss")  # type: ignore[misc]
+def _splits(train: Data, validation: Data) -> Iterator[tuple[str, Data]]:
+    yield from (("train", train), ("validation", validation))
 
 
-def _check_values(task: Task, spec: StudySpec, model: torch.nn.Module, batch: PyTree) -> None:
-    """What is measured of a validation batch. Raises TaskError."""
-    if task.loss is None:
-        what = "step" if task.score is None else "score"
-        _run(lambda: scores(task, model, batch, initial_state(task, model)), what)
-        return
-    inputs, targets = batch
-    output = _run(lambda: model(inputs), "the model on validation data")
-    for name, metric in task.metrics.items():
-        score = _run(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
-        if not isinstance(score, int | float):
-            _check_scalar(score, f"metric {name}")
-    if spec.objective.metric == CALIBRATED:
-        loss = task.loss
-        _run(lambda: check_cross_entropy(loss, output, targets), "the loss on validation data")
+@dataclass(frozen=True)
+class _Trial:
+    """A model in its first training step, and what is seen of it."""
 
+    task: Task
+    model: nn.Module
+    spec: StudySpec
+    device: torch.device
 
-def _check_fields(task: Task) -> None:
-    if isinstance(task.model, torch.nn.Module):
-        raise TaskError(
-            f"model is {type(task.model).__name__}, but a function that returns a new one is needed"
+    def train(self, batch: PyTree) -> list[str]:
+        """A step forward and backward; doubts about the loss. Raises TaskError."""
+        with autocast(self.spec.precision, self.device):
+            loss, calls = self._loss(batch)
+            doubts = list(loss_calls.doubts(calls))
+            doubts += self._labels(calls) + self._shapes(batch, calls)
+        check_scalar(loss, "the loss")
+        if not loss.requires_grad:
+            raise TaskError(
+                "the loss does not depend on the model's weights; is it detached? Leave .detach(), "
+                ".item() and torch.no_grad() out of it"
+            )
+        attempt(loss.backward, "the backward pass", lambda: loss_calls.integer_targets(calls))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            where = next((line for _, line in batches.not_finite([batch], "train")), None)
+            raise TaskError(
+                f"the loss of the first batch is {value}: {where or 'its data are finite'}; "
+                + ("mend the data or leave these samples out" if where else "mend the loss")
+            )
+        return list(dict.fromkeys(doubts))
+
+    def _loss(self, batch: PyTree) -> tuple[Tensor, list[LossCall]]:
+        """The loss of a batch. Raises TaskError that says which part of the task failed."""
+        task, model = self.task, self.model
+        watch = LossCalls()
+        if task.loss is None:
+            what = "the task's model" if task.step is None else "step"
+
+            def step() -> Tensor:
+                return training_loss(task, model, batch, initial_state(task, model))[0]
+
+            def found() -> str | None:
+                failed = loss_calls.remedy(watch.calls[-1]) if watch.calls else None
+                return failed or layers.remedy(model, step) or f"the batch is {words(batch)}"
+
+            with watch:
+                loss = attempt(step, what, found)
+            return loss, watch.calls
+        inputs, targets = batch
+        output = attempt(
+            lambda: model(inputs), "the model", lambda: layers.remedy(model, lambda: model(inputs))
         )
-    if not isinstance(task.metrics, Mapping):
-        raise TaskError(
-            f"metrics is {type(task.metrics).__name__}, but a mapping of names to functions is "
-            f"needed"
-        )
-    if CALIBRATED in task.metrics:
-        raise TaskError(
-            f"metrics has {CALIBRATED!r}, which lrsearch computes itself; give yours another name"
-        )
-    functions: dict[str, Callable[..., object]] = {
-        f"metric {name}": metric for name, metric in task.metrics.items()
-    }
-    own = {"loss": task.loss, "step": task.step, "score": task.score, "carry": task.carry}
-    functions |= {name: value for name, value in own.items() if value is not None}
-    for name, value in {"model": task.model, **functions}.items():
-        if not callable(value):
-            raise TaskError(f"{name} is {type(value).__name__}, but a function is needed")
-    if not isinstance(task.batch_size, int) or task.batch_size < 1:
-        raise TaskError(f"batch_size = {task.batch_size!r}, but a whole number from 1 is needed")
+        with watch:
+            loss = attempt(
+                lambda: task.loss(output, targets),  # type: ignore[misc]
+                "the loss",
+                lambda: self._of_loss(watch.calls, output, targets),
+            )
+        return loss, watch.calls
 
+    def _of_loss(self, calls: list[LossCall], output: PyTree, targets: PyTree) -> str:
+        found = loss_calls.remedy(calls[-1]) if calls else None
+        return found or f"it got outputs {words(output)} and targets {words(targets)}"
 
-def _run(call: Callable[[], T], what: str) -> T:
-    try:
-        return call()
-    except LrsearchError:
-        raise
-    except Exception as error:
-        raise TaskError(f"{what} raised {describe(error)}") from error
+    def _labels(self, calls: list[LossCall]) -> list[str]:
+        """Raises TaskError for a label that the first batch does not have, and is no class."""
+        tensors = batches.tensors_of(self.task.train) + batches.tensors_of(self.task.validation)
+        for call in calls:
+            classes = call.classes()
+            if self.task.loss is None or call.name not in loss_calls.CLASS_LOSSES or not classes:
+                continue
+            for target in tensors[1::2]:
+                if target.is_floating_point():
+                    continue
+                fault = loss_calls.labels_out_of_range(target, classes, call.ignore_index)
+                if fault is not None:
+                    raise TaskError(f"{call.name}: {fault}")
+        return []
 
+    def _shapes(self, batch: PyTree, calls: list[LossCall]) -> list[str]:
+        if self.task.loss is None or calls:
+            return []
+        with torch.no_grad():
+            doubt = loss_calls.broadcasts(self.task.loss, self.model(batch[0]), batch[1])
+        return [] if doubt is None else [doubt]
 
-def _check_scalar(value: PyTree, what: str) -> None:
-    if not isinstance(value, torch.Tensor):
-        raise TaskError(f"{what} gave {type(value).__name__}, but a scalar tensor is needed")
-    if value.numel() != 1 or value.dim() != 0:
-        raise TaskError(
-            f"{what} gave a tensor of shape {tuple(value.shape)}, but a scalar is needed; "
-            f"take its mean"
-        )
+    def doubts(self, seen: dict[str, list[PyTree]]) -> list[str]:
+        """Doubts about the data. Raises TaskError where a loss is not finite because of them."""
+        found = []
+        for which, some in seen.items():
+            bad = [(some[number], line) for number, line in batches.not_finite(some, which)]
+            if (row := batches.batch_with_bad_row(self.task, which)) is not None:
+                bad = [row]
+            for batch, line in bad[:1]:
+                with torch.no_grad(), autocast(self.spec.precision, self.device):
+                    loss, _ = self._loss(to_device(batch, self.device))
+                if not math.isfinite(float(loss)):
+                    raise TaskError(
+                        f"{line}, and the loss is {float(loss)} there; mend the data or leave "
+                        f"these samples out"
+                    )
+                found.append(f"{line}; the loss is finite all the same")
+        same = batches.overlap(self.task)
+        return found if same is None else [*found, same]
