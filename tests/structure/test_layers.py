@@ -27,7 +27,6 @@ HOMES = {
     "jinja2": {"report.page", "export"},
     "numpy": {"training.randomness", "training.data.generators"},
     "scipy": {"training.calibrated_loss"},
-    "numpy": {"training"},
     "torch": {"training", "recipe", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.

@@ -1,0 +1,67 @@
+"""Tasks of several kinds as whole studies, through the command line: search, confirmation, export."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command import run_command
+
+HERE = Path(__file__).parent
+STUDY = """
+name: {name}
+task: {name}.py:task
+epochs: 6
+budget: {{trials: 4}}
+confirm: {{candidates: 2, runs: 4}}
+textbook: none
+space:
+  optimizers: {{sgd: {{lr: {{low: 1e-3, high: 0.1, log: true}}, momentum: 0.9}}, adamw: {{}}}}
+  schedules: {{constant: {{}}, cosine: {{}}}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, request):
+    name = request.param
+    shutil.copy(HERE / f"{name}.py", tmp_path)
+    (tmp_path / "study.yaml").write_text(STUDY.format(name=name))
+    return tmp_path
+
+
+def succeeded(*arguments, folder):
+    ended = run_command(*arguments, folder=folder, seconds=120)
+    assert ended.code == 0, ended.out + ended.err
+    return ended.out
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "vae",
+        "finetune",
+        pytest.param("language", marks=pytest.mark.slow),
+        pytest.param("stream", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
+def test_a_study_of_it_is_searched_confirmed_and_exported(folder):
+    name = next(folder.glob("*.py")).stem
+    succeeded("run", "study.yaml", "--workers", 1, folder=folder)
+    shown = json.loads(succeeded("study", "show", name, "--json", folder=folder))
+    assert shown["state"] == "finished"
+    assert shown["confirmed"][0]["runs"]
+    recipe = json.loads(succeeded("export", name, "--format", "json", folder=folder))
+    assert ("groups" in recipe) == (name == "finetune")
+    script = succeeded("export", name, "--format", "torch", folder=folder)
+    compile(script, "best.py", "exec")
+    assert ("layers" in script) == (name == "finetune")
+
+
+@pytest.mark.parametrize("folder", ["vae", "finetune"], indirect=True)
+def test_the_range_test_trains_it(folder):
+    found = json.loads(
+        succeeded("range-test", "study.yaml", "--optimizer", "sgd", "--json", folder=folder)
+    )
+    [result] = found if isinstance(found, list) else [found]
+    assert result["window"] is not None
