@@ -104,8 +104,8 @@ class _State:
     scaler: StateDict | None
     ema: Sequence[Tensor] | None
     rng: Tensor
-    #: Of `random` and `numpy.random`.
-    other_rng: Tensor
+    #: Of `random` and `numpy.random`; None if they stand where they stood at the trial's start.
+    other_rng: Tensor | None
     accelerator_rng: Tensor | None
     position: Fields
     loss_sum: Tensor
@@ -117,6 +117,7 @@ class _State:
 
 def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
     """The trial's state, and the rows of its curve that are not in the database yet."""
+    other_rng = other_random_state()
     state = _State(
         facts=vars(Facts.of(training)),
         # Copies: what is saved of a view is all that it is a view of.
@@ -128,7 +129,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         scaler=None if training.scaler is None else training.scaler.state_dict(),
         ema=None if training.ema is None else [_copy(part) for part in training.ema.average],
         rng=torch.get_rng_state(),
-        other_rng=other_random_state(),
+        other_rng=None if torch.equal(other_rng, training.random_at_start) else other_rng,
         accelerator_rng=_accelerator_rng(training.device),
         position=vars(Position.of(training)),
         loss_sum=_copy(training.loss_sum),
@@ -195,7 +196,8 @@ def _apply(training: TrialTraining, state: _State) -> None:
     training.loss_sum.copy_(state.loss_sum)
     training.carried = to_device(state.carried, training.device)
     torch.set_rng_state(state.rng)
-    set_other_random_state(state.other_rng)
+    other_rng = state.other_rng
+    set_other_random_state(training.random_at_start if other_rng is None else other_rng)
     if state.accelerator_rng is not None:
         torch.get_device_module(training.device).set_rng_state(state.accelerator_rng)
 

@@ -117,11 +117,9 @@ _NONE = math.inf
 def other_random_state() -> Tensor:
     """The states of `random` and `numpy.random`, exactly, as numbers: float64, [1253]."""
     _, words, normal = random.getstate()
-    numbers: list[float] = [*words, _NONE if normal is None else normal]
     _, *of_numpy = np.random.get_state(legacy=True)
-    for part in of_numpy:
-        numbers += np.atleast_1d(np.asarray(part, dtype=np.float64)).tolist()
-    return torch.tensor(numbers, dtype=torch.float64)
+    parts = [np.array(words), _NONE if normal is None else normal, *map(np.asarray, of_numpy)]
+    return torch.from_numpy(np.hstack(parts).astype(np.float64))
 
 
 def set_other_random_state(state: Tensor) -> None:
