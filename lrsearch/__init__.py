@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from lrsearch.recipe.recipe import Recipe
     from lrsearch.spec.study_spec import StudySpec
+    from lrsearch.task.pooled import pooled
     from lrsearch.task.task import Task
 
 from lrsearch.version import __version__
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "TaskError",
     "__version__",
+    "pooled",
     "search",
 ]
 
@@ -39,6 +41,7 @@ _MODULES = {
     "Result": "api",
     "StudySpec": "spec.study_spec",
     "Task": "task.task",
+    "pooled": "task.pooled",
     "search": "api",
 }
 

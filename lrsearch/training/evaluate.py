@@ -1,19 +1,20 @@
 """Evaluation: loss and metrics over every sample, of one trial or of several at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import nn
 from torch.utils._pytree import PyTree
 
-from lrsearch.errors import TaskError
 from lrsearch.task.task import Task
-from lrsearch.training.batch_loss import initial_state, scores
-from lrsearch.training.calibrated_loss import CalibratedLoss, Score
-from lrsearch.training.data import Data, samples_of, told_size
+from lrsearch.training.batch_loss import LABELS, initial_state
+from lrsearch.training.data import Data, samples_of
+from lrsearch.training.pooling.batch_values import Scored, batch_values, size_of
+from lrsearch.training.pooling.means import LOSS, pair_size
+from lrsearch.training.pooling.totals import Totals
 from lrsearch.training.randomness import validation_numbers
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the samples; the calibrated loss over all of them, where it is a metric."""
+    """Loss and metrics over all samples."""
 
     loss: float
     metrics: dict[str, float]
@@ -56,99 +57,46 @@ def evaluate(
     """
     with validation_numbers(device):
         measure = _of_outputs if task.loss is not None else _of_models
-        values = measure(task, data, models, autocast, beat)
+        values = list(measure(task, data, models, autocast, beat))
     return [Evaluation(loss=each.pop(LOSS), metrics=each) for each in values]
 
 
-#: What a validation's loss is called among its values.
-LOSS = "val_loss"
 Autocast = Callable[[], AbstractContextManager[None]]
 
 
 def _of_outputs(
     task: Task, data: Data, models: Models, autocast: Autocast, beat: Callable[[], None]
-) -> list[dict[str, float]]:
+) -> Iterator[dict[str, float]]:
     """Values that are functions of outputs and targets."""
-    assert task.loss is not None
+    totals: list[Totals] = []
     functions = {LOSS: task.loss, **task.metrics}
-    totals: list[dict[str, _Total]] = []
     for inputs, targets in data.validation():
-        size = samples_of(targets)
+        size = pair_size(targets, samples_of(targets))
         with autocast():
             of_each = models.outputs(inputs)
-            totals = totals or [
-                {name: _total(score) for name, score in functions.items()} for _ in of_each
-            ]
+            totals = totals or [Totals(functions) for _ in of_each]
             for total, output in zip(totals, of_each, strict=True):
-                for one in total.values():
-                    one.add(output, targets, size)
+                total.add(output, targets, size)
         beat()
-    return [{name: total.value() for name, total in each.items()} for each in totals]
+    return (total.values() for total in totals)
 
 
 def _of_models(
     task: Task, data: Data, models: Models, autocast: Autocast, beat: Callable[[], None]
-) -> list[dict[str, float]]:
+) -> Iterator[dict[str, float]]:
     """Values that are functions of a model and a batch."""
     states = models.each(lambda model: initial_state(task, model))
-    totals: list[dict[str, _Pairs]] = [{} for _ in states]
+    scored, totals = [Scored() for _ in states], [Totals(task.metrics) for _ in states]
     for batch in data.validation():
-        size = told_size(batch)
-        waiting = iter(states)
+        size, waiting = size_of(task, batch), iter(states)
         with autocast():
-            of_each = models.each(lambda model: scores(task, model, batch, next(waiting)))  # noqa: B023
-        states = [state for _, state in of_each]
-        for total, (values, _) in zip(totals, of_each, strict=True):
-            for name, value in values.items():
-                total.setdefault(name, _Pairs()).add(value, size, name)
-        beat()
-    return [{name: total.value() for name, total in each.items()} for each in totals]
-
-
-class _Total(Protocol):
-    """A score of the samples seen so far."""
-
-    def add(self, output: PyTree, target: PyTree, size: int) -> None: ...
-    def value(self) -> float: ...
-
-
-class _Mean:
-    """The mean of a score over batches, by their sizes."""
-
-    def __init__(self, score: Score) -> None:
-        self.score, self.total, self.samples = score, 0.0, 0
-
-    def add(self, output: PyTree, target: PyTree, size: int) -> None:
-        self.total += float(self.score(output, target)) * size
-        self.samples += size
-
-    def value(self) -> float:
-        return self.total / self.samples
-
-
-def _total(score: Score) -> _Total:
-    return score.pool() if isinstance(score, CalibratedLoss) else _Mean(score)
-
-
-class _Pairs:
-    """The mean of what comes as sums and counts, or as means over batches."""
-
-    def __init__(self) -> None:
-        self.total, self.count = 0.0, 0.0
-
-    def add(self, value: Any, size: int | None, name: str) -> None:
-        """Raises TaskError for a number where the size of the batch cannot be told."""
-        if isinstance(value, tuple):
-            total, count = map(float, value)
-        elif size is None:
-            raise TaskError(
-                f"{name} is a number, but how many samples a batch has cannot be told from it; "
-                f"return (sum, count)"
+            of_each = models.each(
+                lambda model: batch_values(task, model, batch, size, next(waiting))  # noqa: B023
             )
-        else:
-            total, count = float(value) * size, size
-        if count:  # a batch without a valid label counts for nothing
-            self.total, self.count = self.total + total, self.count + count
-
-    def value(self) -> float:
-        return self.total / self.count if self.count else float("nan")
+            states = [measured.state for measured in of_each]
+            for score, total, measured in zip(scored, totals, of_each, strict=True):
+                score.add(measured, size)
+                if task.metrics:
+                    total.add(measured.logits, batch[LABELS], size)
+        beat()
+    return (s.values() | t.values() for s, t in zip(scored, totals, strict=True))

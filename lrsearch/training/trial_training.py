@@ -93,7 +93,8 @@ class TrialTraining:
         self.scaler = make_scaler(recipe.precision, self.device)
         self.ema: Ema | None = None
         if recipe.ema is not None:
-            self.ema = Ema(model, row, span=recipe.ema["epochs"] * plan.steps_per_epoch)
+            span = recipe.ema["epochs"] * plan.steps_per_epoch
+            self.ema = Ema(model, row, span=span, patterns=self.task.averaged_buffers)
         #: What the task's `carry` hands from batch to batch; None without it.
         self.carried: PyTree = None
         self._begin_count()

@@ -14,8 +14,8 @@ from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, scores
 from lrsearch.training.calibrated_loss import check_cross_entropy
 from lrsearch.training.data import told_size
-from lrsearch.training.evaluate import LOSS
 from lrsearch.training.first_step.words import words
+from lrsearch.training.pooling.means import LOSS
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ from torch.utils._pytree import PyTree, tree_map
 
 from lrsearch.task.task import Task
 from lrsearch.training.data import Batch
+from lrsearch.training.ema import averaged_buffers
 from lrsearch.training.failures import CohortError, out_of_memory
 from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.fused.stacked import Part, Stacked, rows_of
@@ -44,9 +45,9 @@ class Program:
         self.loss_sums = torch.zeros(
             flat_weights.size, dtype=widest_float(self.device), device=self.device
         )
-        floats = [name for name, value in base.named_buffers() if value.is_floating_point()]
-        #: What is averaged, stacked: weights, then float buffers; and the averages.
-        self._live = [flat_weights.weights, *(flat_weights.others[name] for name in floats)]
+        statistics = averaged_buffers(base, task.averaged_buffers)
+        #: What is averaged, stacked: weights, then buffers; and the averages.
+        self._live = [flat_weights.weights, *(flat_weights.others[name] for name in statistics)]
         self.averages = [torch.zeros_like(value) for value in self._live]
         self._spare = [torch.empty_like(value) for value in flat_weights.others.values()]
         self._others = list(flat_weights.others.values())

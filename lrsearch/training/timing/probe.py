@@ -123,6 +123,9 @@ def _suits(model: nn.Module) -> None:
     """Raises _Unfit for what can be seen without a step."""
     if Layout.of(model) is None:
         raise _Unfit("the model's parameters are of several types or layouts, or share memory")
+    for name, value in others(model).items():
+        if value.layout is not torch.strided:
+            raise _Unfit(f"{name} is a sparse tensor, which a cohort cannot stack")
     for name, p in model.named_parameters():
         if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
             raise _Unfit(f"parameter {name} has a hook, which a cohort would not call")
