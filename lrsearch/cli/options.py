@@ -81,7 +81,31 @@ def common(command: Command) -> Command:
     return storage(verbose(log_file(command)))
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+#: Where a command's JSON goes while its stdout takes what a task's code prints.
+DOCUMENTS = "documents"
+
+
+def _on_json(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """With `--json`, whatever else is printed here or in workers goes to stderr."""
+    if value and sys.stdout is sys.__stdout__:
+        sys.stdout.flush()
+        own = os.dup(sys.stdout.fileno())
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        context.meta[DOCUMENTS] = own
+        context.call_on_close(functools.partial(_give_back, own))
+    return value
+
+
+def _give_back(own: int) -> None:
+    """stdout as it was before `--json`."""
+    sys.stdout.flush()
+    os.dup2(own, sys.stdout.fileno())
+    os.close(own)
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_on_json, help="Print one JSON document."
+)
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated rows.")
 new_name_option = click.option(
     "--name", help="Name of the study in the database; default the name in the file."
@@ -108,7 +132,13 @@ silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+    text = json.dumps(value, indent=2, allow_nan=False)
+    own = click.get_current_context().meta.get(DOCUMENTS)
+    if own is None:
+        click.echo(text)
+        return
+    with os.fdopen(os.dup(own), "w", encoding="utf-8") as documents:
+        documents.write(f"{text}\n")
 
 
 def say_loading() -> None:

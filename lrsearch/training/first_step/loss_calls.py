@@ -104,7 +104,7 @@ def _class_numbers(call: LossCall, output: Tensor, target: Tensor) -> str | None
         )
     if target.shape == wanted and target.dtype != torch.int64:
         return f"{got}; class numbers are int64: write target.long()"
-    if output.shape[-1:] != target.shape[-1:] and target.shape == output.shape[:-1]:
+    if output.ndim > 2 and target.shape == output.shape[:-1]:
         last = output.ndim - 1
         return f"{got}; the classes stand in dimension 1: write output.movedim({last}, 1)"
     if target.shape == wanted and classes is not None:
