@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -87,10 +87,10 @@ DOCUMENTS = "documents"
 
 def _on_json(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
     """With `--json`, whatever else is printed here or in workers goes to stderr."""
-    if value and sys.stdout is sys.__stdout__:
+    if value and _is_of_process(sys.stdout, 1) and _is_of_process(sys.stderr, 2):
         sys.stdout.flush()
-        own = os.dup(sys.stdout.fileno())
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        own = os.dup(1)
+        os.dup2(2, 1)
         context.meta[DOCUMENTS] = own
         context.call_on_close(functools.partial(_give_back, own))
     return value
@@ -99,8 +99,16 @@ def _on_json(context: click.Context, parameter: click.Parameter, value: bool) ->
 def _give_back(own: int) -> None:
     """stdout as it was before `--json`."""
     sys.stdout.flush()
-    os.dup2(own, sys.stdout.fileno())
+    os.dup2(own, 1)
     os.close(own)
+
+
+def _is_of_process(stream: TextIO, number: int) -> bool:
+    """Whether it writes to this file of the process, and not into the memory of a test."""
+    try:
+        return stream.fileno() == number
+    except (OSError, ValueError):
+        return False
 
 
 json_option = click.option(

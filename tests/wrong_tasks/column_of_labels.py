@@ -1,4 +1,3 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_task, pairs, x, y
 
 task = make_task(**pairs(x, y[:, None]))

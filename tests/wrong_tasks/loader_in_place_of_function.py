@@ -1,4 +1,3 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_task, torch, x, y
 
 task = make_task(train=torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y)))

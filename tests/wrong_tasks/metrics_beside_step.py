@@ -1,4 +1,4 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
+from good import F, make_task
 
 
 def step(model, batch):

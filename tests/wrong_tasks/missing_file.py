@@ -1,6 +1,6 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
+from good import make_task
 
 
 def task():
-    with open("data/rows.csv") as rows:
+    with open("data/rows.csv") as rows:  # noqa: PTH123
         return make_task(train=rows)

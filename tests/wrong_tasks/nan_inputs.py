@@ -1,5 +1,4 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_task, pairs, x, y
 
 inputs = x.clone()
 inputs[40, 2] = float("nan")

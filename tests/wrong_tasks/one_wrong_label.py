@@ -1,5 +1,4 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_task, pairs, x, y
 
 labels = y.clone()
 labels[50] = 7  # in no batch that is looked at first

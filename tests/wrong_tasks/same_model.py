@@ -1,5 +1,4 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_model, make_task
 
 model = make_model()
 task = make_task(model=lambda: model)

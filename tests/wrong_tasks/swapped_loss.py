@@ -1,4 +1,3 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import F, make_task
 
 task = make_task(loss=lambda target, output: F.cross_entropy(output, target))

@@ -1,5 +1,4 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_task, torch, x, y
 
 names = ["cat", "dog", "owl"]
 rows = torch.utils.data.Subset([(x[i], names[y[i]]) for i in range(96)], range(96))

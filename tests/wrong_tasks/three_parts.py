@@ -1,5 +1,4 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_task, torch, x, y
 
 rows = [(x[i], y[i], torch.tensor(1.0)) for i in range(96)]
 task = make_task(

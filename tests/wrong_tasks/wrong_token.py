@@ -1,5 +1,4 @@
-from good import F, lrsearch, make_model, make_task, nn, pairs, torch, x, y
-
+from good import make_task, nn, pairs, torch, y
 
 tokens = torch.arange(96).reshape(96, 1).expand(96, 4).contiguous()
 task = make_task(

@@ -151,9 +151,11 @@ def _alike(output: Tensor, target: Tensor) -> str:
 def integer_targets(calls: Sequence[LossCall]) -> str | None:
     """What to do about a backward pass that fails because targets are integers."""
     for call in calls:
-        if call.name not in CLASS_LOSSES and isinstance(call.target, Tensor):
-            if not call.target.is_floating_point():
-                return f"{call.name} got targets {words(call.target)}; write target.float()"
+        target = call.target
+        if call.name in CLASS_LOSSES or not isinstance(target, Tensor):
+            continue
+        if not target.is_floating_point():
+            return f"{call.name} got targets {words(target)}; write target.float()"
     return None
 
 
