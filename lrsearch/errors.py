@@ -49,7 +49,7 @@ def near_miss(name: Unchecked, known: Iterable[str]) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """`ValueError: message` on one line; of a relative path that is missing, where it was sought."""
+    """`ValueError: message` on one line; of a missing relative path also where it was sought."""
     text = " ".join(str(error).split())
     if isinstance(error, FileNotFoundError) and isinstance(error.filename, str | Path):
         path = Path(error.filename)

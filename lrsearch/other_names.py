@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from lrsearch.plain_data import Unchecked
+
 #: Names of torch, Keras, transformers and timm for schedules, and the names here.
 SCHEDULES: Mapping[str, str] = {
     "CosineAnnealingLR": "cosine",
@@ -52,7 +54,7 @@ FIELDS: Mapping[str, str] = {
 }
 
 
-def schedule_of(name: object) -> str | None:
+def schedule_of(name: Unchecked) -> str | None:
     """Our name of a schedule that another tool calls so, whatever its case and separators."""
     if not isinstance(name, str):
         return None

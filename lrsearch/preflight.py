@@ -1,5 +1,6 @@
 """Everything about a study file that can be wrong, found before a database is touched."""
 
+import inspect
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -89,6 +90,7 @@ def check_study(
     with _located(where):
         CheckpointStore(spec.checkpoints.to, spec.name)
         spec, loaded = with_weights_beside(spec, loaded, folder or Path())
+        check_params(spec, loaded)
         task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)
         spec = with_task_groups(spec, task)
@@ -179,6 +181,19 @@ def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
     training.advance(epoch)
     training.validate(with_ema=False)
     return (time.monotonic() - started) * epoch / max(1, epoch - 1)
+
+
+def check_params(spec: StudySpec, loaded: LoadedTask) -> None:
+    """Raises SpecError for a param of the space that the task's function does not take."""
+    if isinstance(loaded.target, Task):
+        return
+    arguments = inspect.signature(loaded.target).parameters
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
+        return
+    for name in spec.space.params:
+        if name not in arguments:
+            known = near_miss(name, arguments) if arguments else "; it takes none"
+            raise SpecError(f"space.params.{name} is no argument of {spec.task}{known}")
 
 
 def check_objective(spec: StudySpec, task: Task) -> None:

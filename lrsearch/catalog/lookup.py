@@ -6,6 +6,7 @@ from lrsearch.catalog.own import factors, own_optimizer, own_schedule
 from lrsearch.catalog.schedules import SCHEDULES, ScheduleInfo
 from lrsearch.catalog.third_party import third_party_info
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.other_names import schedule_of
 from lrsearch.plain_data import Fields, Unchecked
 from lrsearch.task import own_code
 from lrsearch.user_input import is_number
@@ -67,7 +68,9 @@ def schedule_info(name: Unchecked, where: str) -> ScheduleInfo:
     if own_code.is_own(name):
         return own_schedule(name, where)
     if not isinstance(name, str) or name not in SCHEDULES:
-        raise SpecError(f"{where} = {name!r} is not a schedule{near_miss(name, SCHEDULES)}")
+        ours = schedule_of(name)
+        hint = near_miss(name, SCHEDULES) if ours is None else f"; it is {ours!r} here"
+        raise SpecError(f"{where} = {name!r} is not a schedule{hint}")
     return SCHEDULES[name]
 
 

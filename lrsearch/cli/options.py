@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -81,7 +81,39 @@ def common(command: Command) -> Command:
     return storage(verbose(log_file(command)))
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+#: Where a command's JSON goes while its stdout takes what a task's code prints.
+DOCUMENTS = "documents"
+
+
+def _on_json(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
+    """With `--json`, whatever else is printed here or in workers goes to stderr."""
+    if value and _is_of_process(sys.stdout, 1) and _is_of_process(sys.stderr, 2):
+        sys.stdout.flush()
+        own = os.dup(1)
+        os.dup2(2, 1)
+        context.meta[DOCUMENTS] = own
+        context.call_on_close(functools.partial(_give_back, own))
+    return value
+
+
+def _give_back(own: int) -> None:
+    """stdout as it was before `--json`."""
+    sys.stdout.flush()
+    os.dup2(own, 1)
+    os.close(own)
+
+
+def _is_of_process(stream: TextIO, number: int) -> bool:
+    """Whether it writes to this file of the process, and not into the memory of a test."""
+    try:
+        return stream.fileno() == number
+    except (OSError, ValueError):
+        return False
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, callback=_on_json, help="Print one JSON document."
+)
 csv_option = click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated rows.")
 new_name_option = click.option(
     "--name", help="Name of the study in the database; default the name in the file."
@@ -108,7 +140,13 @@ silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
+    text = json.dumps(value, indent=2, allow_nan=False)
+    own = click.get_current_context().meta.get(DOCUMENTS)
+    if own is None:
+        click.echo(text)
+        return
+    with os.fdopen(os.dup(own), "w", encoding="utf-8") as documents:
+        documents.write(f"{text}\n")
 
 
 def say_loading() -> None:

@@ -143,7 +143,10 @@ def test_a_folder_as_the_study_file(folder):
         pytest.param({"epoch": 3}, ["epoch is not a field", "'epochs'"], id="unknown field"),
         pytest.param({"budget": {"trails": 3}}, ["budget.trails", "'trials'"], id="nested field"),
         pytest.param({"budget": {}}, ["budget", "trials, runs, epochs or time"], id="no budget"),
-        pytest.param({"budget": 60}, ["budget", "60"], id="budget no mapping"),
+        pytest.param({"budget": 60}, ["budget = 60", "{runs: 60}"], id="budget no mapping"),
+        pytest.param({"name": "my study!"}, ["name = 'my study!'", "write my-study"], id="spaces"),
+        pytest.param({"batch_size": 8}, ["batch_size", "in the Task", "params"], id="batch size"),
+        pytest.param({"lr": 0.1}, ["lr is not a field", "space: {optimizers"], id="lr"),
         pytest.param({"budget": {"trials": 0}}, ["budget.trials", "0", "1"], id="no trials"),
         pytest.param({"budget": {"time": "soon"}}, ["budget.time", "soon", "20m"], id="time"),
         pytest.param({"epochs": 0}, ["epochs", "0", "1"], id="no epochs"),
@@ -221,6 +224,17 @@ def sgd(**fields):
             {"schedules": {"cosin": {}}}, ["space.schedules.cosin", "'cosine'"], id="schedule"
         ),
         pytest.param(
+            {"schedules": ["CosineAnnealingLR"]},
+            ["'CosineAnnealingLR'", "it is 'cosine' here"],
+            id="torch's schedule",
+        ),
+        pytest.param(
+            {"schedules": {"cosine_annealing": {}}},
+            ["space.schedules.cosine_annealing", "it is 'cosine' here"],
+            id="another name of a schedule",
+        ),
+        pytest.param(optimizers(AdamW={}), ["'AdamW'", "did you mean 'adamw'"], id="torch's class"),
+        pytest.param(
             {"schedules": ["cosine", "wrong"]}, ["wrong", "accepted", "cosine"], id="no near miss"
         ),
         pytest.param(optimizers(), ["space.optimizers is empty", "adamw"], id="none"),
@@ -295,6 +309,21 @@ def sgd(**fields):
 def test_a_wrong_space(folder, space, parts):
     write_study(folder, space=space)
     refused_alike(folder, "study.yaml", *parts)
+
+
+def test_a_param_that_the_task_does_not_take(folder):
+    (folder / "task.py").write_text(f"{TASK}\ndef made(width=3):\n    return task\n")
+    write_study(folder, task="task.py:made", space={"params": {"widht": 4}})
+    parts = ["space.params.widht is no argument of task.py:made", "did you mean 'width'"]
+    refused_alike(folder, "study.yaml", *parts)
+
+
+def test_json_is_alone_on_stdout_where_the_task_prints(folder):
+    says = "import os\nprint('epoch 1')\nos.system('echo from a program')\n"
+    (folder / "task.py").write_text(f"{says}{TASK}")
+    ended = run_command("check", "study.yaml", "--json", folder=folder)
+    assert json.loads(ended.out)["name"] == "small"
+    assert {"epoch 1", "from a program"} <= set(ended.err.splitlines())
 
 
 def test_a_number_as_a_reference(folder):

@@ -19,5 +19,5 @@ class Scale(nn.Module):
 def task():
     x = torch.arange(192.0).reshape(64, 3)
     return lrsearch.Task(
-        model=Scale, train=(x, 2 * x), validation=(x, 2 * x), loss=mse_loss, batch_size=16
+        model=Scale, train=(x, 2 * x), validation=(-x, -2 * x), loss=mse_loss, batch_size=16
     )

@@ -104,7 +104,7 @@ def _class_numbers(call: LossCall, output: Tensor, target: Tensor) -> str | None
         )
     if target.shape == wanted and target.dtype != torch.int64:
         return f"{got}; class numbers are int64: write target.long()"
-    if output.shape[-1:] != target.shape[-1:] and target.shape == output.shape[:-1]:
+    if output.ndim > 2 and target.shape == output.shape[:-1]:
         last = output.ndim - 1
         return f"{got}; the classes stand in dimension 1: write output.movedim({last}, 1)"
     if target.shape == wanted and classes is not None:
@@ -151,9 +151,11 @@ def _alike(output: Tensor, target: Tensor) -> str:
 def integer_targets(calls: Sequence[LossCall]) -> str | None:
     """What to do about a backward pass that fails because targets are integers."""
     for call in calls:
-        if call.name not in CLASS_LOSSES and isinstance(call.target, Tensor):
-            if not call.target.is_floating_point():
-                return f"{call.name} got targets {words(call.target)}; write target.float()"
+        target = call.target
+        if call.name in CLASS_LOSSES or not isinstance(target, Tensor):
+            continue
+        if not target.is_floating_point():
+            return f"{call.name} got targets {words(target)}; write target.float()"
     return None
 
 

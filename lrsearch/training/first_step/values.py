@@ -58,7 +58,7 @@ def _check_names(values: Mapping[str, Any], spec: StudySpec, what: str) -> None:
     if LOSS not in values:
         raise TaskError(
             f"{what} gave {', '.join(map(str, values)) or 'nothing'}, but {LOSS!r} has to be "
-            f"among them{near_miss(LOSS, map(str, values)) if values else ''}"
+            f"among them: the mean loss, or (sum, count)"
         )
     metric = spec.objective.metric
     if metric not in values and metric != CALIBRATED:

@@ -1,0 +1,3 @@
+from good import make_task, pairs, x, y
+
+task = make_task(**pairs(x, y[:, None]))

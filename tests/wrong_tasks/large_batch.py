@@ -1,0 +1,3 @@
+from good import make_task
+
+task = make_task(batch_size=128)

@@ -1,0 +1,3 @@
+from good import make_task, nn
+
+task = make_task(loss=nn.CrossEntropyLoss)
