@@ -1,8 +1,9 @@
 """A trial in training, whatever computes its gradients: optimizer, schedule, average, progress."""
 
+import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 import torch
@@ -32,6 +33,8 @@ from lrsearch.training.randomness import other_random_state
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
 from lrsearch.trial.validations import Plan
+
+log = logging.getLogger("lrsearch")
 
 #: Losses are read from the device, and looked at for divergence, every so many steps.
 CHECK_EVERY = 16
@@ -100,6 +103,8 @@ class TrialTraining:
         self._begin_count()
 
     def _begin_count(self) -> None:
+        #: Metrics of which the log says that they were not finite.
+        self._not_finite: set[str] = set()
         self.step = 0
         #: How many validations are done.
         self.validated = 0
@@ -239,6 +244,7 @@ class TrialTraining:
             self.diverged = f"weights are not finite at step {self.step}"
         elif isinstance(self.scheduler, Plateau):
             self.scheduler.step(self._followed(raw, deployed))
+        self._say_not_finite(deployed.metrics)
         train_loss = float(self.loss_sum) / max(1, self.loss_steps)
         self.loss_sum.zero_()
         self.loss_seen, self.loss_steps, self.steps_seen = 0.0, 0, 0
@@ -264,6 +270,13 @@ class TrialTraining:
             return raw.loss
         name = self.plan.objective
         return deployed.loss if name == "val_loss" else deployed.metrics.get(name)
+
+    def _say_not_finite(self, metrics: Mapping[str, float]) -> None:
+        """Log a metric that is no finite number, once for each trial."""
+        for name, value in metrics.items():
+            if not math.isfinite(value) and name not in self._not_finite:
+                self._not_finite.add(name)
+                log.warning("metric %s is %s in the validation at step %d", name, value, self.step)
 
     def _weights_finite(self) -> bool:
         if self.row is not None:

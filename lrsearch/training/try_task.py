@@ -14,6 +14,7 @@ from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, training_loss
 from lrsearch.training.data import Data, check_repeats, make_splits, make_test, to_device
 from lrsearch.training.first_step import batches, layers, loss_calls
+from lrsearch.training.first_step.batch_dependence import batch_dependence
 from lrsearch.training.first_step.fields import check_fields
 from lrsearch.training.first_step.loss_calls import LossCall, LossCalls
 from lrsearch.training.first_step.models import check_new, check_only_read
@@ -21,7 +22,7 @@ from lrsearch.training.first_step.values import attempt, check_scalar, check_val
 from lrsearch.training.first_step.words import words
 from lrsearch.training.model import make_model
 from lrsearch.training.precision import autocast
-from lrsearch.training.start import steps_per_epoch
+from lrsearch.training.start import scored, steps_per_epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,9 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> FirstLook:
     model.eval()
     with torch.no_grad(), autocast(spec.precision, device):
         notes = check_values(task, spec, model, seen["validation"][0])
+    warnings += batch_dependence(
+        scored(task, spec), validation, model, device, lambda: autocast(spec.precision, device)
+    )
     return FirstLook(steps_per_epoch=steps, warnings=tuple(warnings), notes=tuple(notes))
 
 

@@ -16,6 +16,7 @@ from lrsearch.training.calibrated_loss import check_cross_entropy
 from lrsearch.training.data import told_size
 from lrsearch.training.first_step.words import words
 from lrsearch.training.pooling.means import LOSS
+from lrsearch.training.pooling.whole_set import whole_set_metric
 
 T = TypeVar("T")
 
@@ -40,6 +41,8 @@ def _check_metrics(task: Task, spec: StudySpec, model: nn.Module, batch: PyTree)
     inputs, targets = batch
     output = attempt(lambda: model(inputs), "the model on validation data")
     for name, metric in task.metrics.items():
+        if whole_set_metric(metric) is not None:
+            continue  # a batch may be too few for it; all of the set is looked at later
         score = attempt(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
         if not isinstance(score, int | float):
             check_scalar(score, f"metric {name}")
