@@ -86,7 +86,8 @@ class _Trial:
         with autocast(self.spec.precision, self.device):
             loss, calls = self._loss(batch)
             doubts = list(loss_calls.doubts(calls))
-            doubts += self._labels(calls) + self._shapes(batch, calls)
+            doubts += self._shapes(batch, calls)
+        self._check_labels(calls)
         check_scalar(loss, "the loss")
         if not loss.requires_grad:
             raise TaskError(
@@ -136,20 +137,19 @@ class _Trial:
         found = loss_calls.remedy(calls[-1]) if calls else None
         return found or f"it got outputs {words(output)} and targets {words(targets)}"
 
-    def _labels(self, calls: list[LossCall]) -> list[str]:
-        """Raises TaskError for a label that the first batch does not have, and is no class."""
-        tensors = batches.tensors_of(self.task.train) + batches.tensors_of(self.task.validation)
-        for call in calls:
+    def _check_labels(self, calls: list[LossCall]) -> None:
+        """Raises TaskError for a label, in any of the tensors, that is no class of the model."""
+        sources = {"train": self.task.train, "validation": self.task.validation}
+        of_classes = [call for call in calls if call.name in loss_calls.CLASS_LOSSES]
+        for call in of_classes if self.task.loss is not None else []:
             classes = call.classes()
-            if self.task.loss is None or call.name not in loss_calls.CLASS_LOSSES or not classes:
-                continue
-            for target in tensors[1::2]:
-                if target.is_floating_point():
+            for which, source in sources.items():
+                tensors = batches.tensors_of(source)
+                if classes is None or len(tensors) != 2 or tensors[1].is_floating_point():
                     continue
-                fault = loss_calls.labels_out_of_range(target, classes, call.ignore_index)
+                fault = loss_calls.labels_out_of_range(tensors[1], classes, call.ignore_index)
                 if fault is not None:
-                    raise TaskError(f"{call.name}: {fault}")
-        return []
+                    raise TaskError(f"{which}: {call.name} {fault}")
 
     def _shapes(self, batch: PyTree, calls: list[LossCall]) -> list[str]:
         if self.task.loss is None or calls:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
+from torch.utils.data import Subset
 from trained_together import alone, drive, make_cohort, make_spec
 
 from lrsearch.errors import SpecError, TaskError
@@ -197,8 +198,9 @@ def test_a_cross_entropy_of_ones_own_is_accepted_and_another_name_asked_for():
 
 def test_a_loss_that_raises_on_validation_data_is_said_in_one_line():
     inputs, targets = small.make_tensors(16, seed=2)
+    rows = Subset(list(zip(inputs, targets + 99, strict=True)), range(16))
     task = small.make_task(
-        validation=(inputs, targets + 99), loss=lambda output, target: cross_entropy(output, target)
+        validation=rows, loss=lambda output, target: cross_entropy(output, target)
     )
     with pytest.raises(TaskError, match="the loss on validation data raised IndexError"):
         try_task(task, make_spec(**CALIBRATED), small.CPU)
