@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import small
 import torch
+import torchmetrics
 from sklearn.metrics import f1_score, log_loss, r2_score, roc_auc_score
 from small import CPU, VALIDATION, make_recipe, make_task, make_training
 from torch import nn
