@@ -57,14 +57,16 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> FirstLook:
     model = make_model(task, device)
     shared = check_new(task, model)
     trial = _Trial(task, model, spec, device)
-    warnings = [*trial.train(seen["train"][0]), *trial.doubts(seen)]
+    of_loss = trial.train(seen["train"][0])
+    warnings = [*of_loss, *trial.doubts(seen)]
     check_only_read(shared)
     model.eval()
     with torch.no_grad(), autocast(spec.precision, device):
         notes = check_values(task, spec, model, seen["validation"][0])
-    warnings += batch_dependence(
-        scored(task, spec), validation, model, device, lambda: autocast(spec.precision, device)
-    )
+    if not of_loss:  # else it may depend on the batches for the reason that was found
+        warnings += batch_dependence(
+            scored(task, spec), validation, model, device, lambda: autocast(spec.precision, device)
+        )
     return FirstLook(steps_per_epoch=steps, warnings=tuple(warnings), notes=tuple(notes))
 
 

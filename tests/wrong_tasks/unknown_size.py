@@ -1,9 +1,10 @@
-from good import F, make_task, torch, x, y
+from good import make_task, torch, x, y
 
 
 def step(model, batch):
     inputs, targets, scale = batch
-    return F.cross_entropy(model(inputs) * scale.mean(), targets)
+    logits = model(inputs) * scale.mean()
+    return -logits.log_softmax(1)[range(len(targets)), targets].median()
 
 
 def collate(rows):

@@ -11,10 +11,10 @@ from lrsearch.errors import LrsearchError, SpecError, TaskError, describe, near_
 from lrsearch.spec.parts import CALIBRATED
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
-from lrsearch.training.batch_loss import initial_state, scores
+from lrsearch.training.batch_loss import initial_state
 from lrsearch.training.calibrated_loss import check_cross_entropy
-from lrsearch.training.data import told_size
 from lrsearch.training.first_step.words import words
+from lrsearch.training.pooling.batch_values import batch_values, size_of, weighing
 from lrsearch.training.pooling.means import LOSS
 from lrsearch.training.pooling.whole_set import whole_set_metric
 
@@ -31,10 +31,15 @@ def check_values(task: Task, spec: StudySpec, model: nn.Module, batch: PyTree) -
         return []
     what = "step" if task.score is None else "score"
     what = "the model" if task.score is None and task.step is None else what
-    values, _ = attempt(lambda: scores(task, model, batch, initial_state(task, model)), what)
-    _check_names(values, spec, what)
-    notes = [_weighed(name, value, batch, what) for name, value in values.items()]
-    return [note for note in notes if note and what != "the model"]
+    size = size_of(task, batch)
+    state = initial_state(task, model)
+    measured = attempt(lambda: batch_values(task, model, batch, size, state), what)
+    if what != "the model":
+        _check_names(measured.values, spec, what)
+        for name, value in measured.values.items():
+            known = measured.noted[name] is not None
+            _check_value(f"{name} of {what}", value, batch, known or size.samples is not None)
+    return weighing(task, batch, measured)
 
 
 def _check_metrics(task: Task, spec: StudySpec, model: nn.Module, batch: PyTree) -> None:
@@ -46,9 +51,10 @@ def _check_metrics(task: Task, spec: StudySpec, model: nn.Module, batch: PyTree)
         score = attempt(lambda: metric(output, targets), f"metric {name}")  # noqa: B023
         if not isinstance(score, int | float):
             check_scalar(score, f"metric {name}")
+    assert task.loss is not None
+    loss = task.loss
+    attempt(lambda: loss(output, targets), "the loss on validation data")
     if spec.objective.metric == CALIBRATED:
-        assert task.loss is not None
-        loss = task.loss
         attempt(lambda: check_cross_entropy(loss, output, targets), "the loss on validation data")
 
 
@@ -71,27 +77,20 @@ def _check_names(values: Mapping[str, Any], spec: StudySpec, what: str) -> None:
         )
 
 
-def _weighed(name: str, value: Any, batch: PyTree, what: str) -> str | None:
-    """How a plain number is weighed; None for a sum with its count."""
-    place = f"{name} of {what}"
+def _check_value(place: str, value: Any, batch: PyTree, is_weighed: bool) -> None:
     if isinstance(value, tuple):
         if len(value) != 2 or not all(map(_is_number, value)):
             raise TaskError(f"{place} is {words(value)}, but (sum, count) or a number is accepted")
-        return None
+        return
     if not _is_number(value):
         raise TaskError(
             f"{place} is {words(value)}, but (sum, count) or one number is accepted; take its mean"
         )
-    size = told_size(batch)
-    if size is None:
+    if not is_weighed:
         raise TaskError(
             f"{place} is a number, but how many samples a batch {words(batch)} has cannot be told; "
             f"return (sum, count)"
         )
-    return (
-        f"{place} is a number: it counts for the {size} samples of its batch, the length that all "
-        f"tensors in the batch have; return (sum, count) for another weight"
-    )
 
 
 def _is_number(value: PyTree) -> bool:
