@@ -33,7 +33,7 @@ KINDS = {
 #: Kinds that a cohort cannot train, and what the probe says of them.
 ALONE = {
     "graph": "sparse",
-    "masked": "differs",
+    "masked": "padding_idx",
     "language": "the task carries a state from batch to batch",
 }
 each_kind = pytest.mark.parametrize("name", KINDS)

@@ -165,7 +165,6 @@ def test_a_regression_metric_gets_the_outputs():
 
 
 def test_a_metric_of_torchmetrics_starts_anew_in_each_validation():
-    torchmetrics = pytest.importorskip("torchmetrics")
     metric = torchmetrics.classification.MulticlassF1Score(num_classes=3, average="macro")
     _, output = logits()
     expected = float(metric(output, VALIDATION[1]))

@@ -47,8 +47,7 @@ def batch_dependence(
     started = time.monotonic()
     if drew(lambda: _look(task, model, first, autocast), device):
         return []
-    seconds = time.monotonic() - started
-    count = max(1, min(MOST_BATCHES, int(SECONDS / max(seconds, 1e-9))))
+    count = max(1, min(MOST_BATCHES, int(SECONDS / (time.monotonic() - started))))
 
     def values(some: Data) -> Evaluation:
         [value] = evaluate(
@@ -62,13 +61,15 @@ def batch_dependence(
         if sum(1 for _ in itertools.islice(data.validation(), count + 1)) <= count:
             raise
         return []  # a metric over the whole set may need all of it
+    return list(_differences(whole, parts, size))
+
+
+def _differences(whole: Evaluation, parts: Evaluation, size: int) -> Iterator[str]:
     named = {LOSS: (whole.loss, parts.loss)}
     named |= {name: (value, parts.metrics[name]) for name, value in whole.metrics.items()}
-    return [
-        _sentence(name, a, b, size)
-        for name, (a, b) in named.items()
-        if math.isfinite(a) and not math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
-    ]
+    for name, (a, b) in named.items():
+        if math.isfinite(a) and not math.isclose(a, b, rel_tol=RELATIVE, abs_tol=ABSOLUTE):
+            yield _sentence(name, a, b, size)
 
 
 def _sentence(name: str, whole: float, parts: float, size: int) -> str:

@@ -64,6 +64,13 @@ class Probe:
     error: float = 0.0
 
 
+#: What is compared, and the usual cause of a difference.
+_COMPARED = dict.fromkeys(
+    ("losses", "gradients", "buffers", "outputs"),
+    "does the model replace a buffer in place of writing into it?",
+) | {"gradients": "torch.func.vmap leaves out the padding_idx of an Embedding, for one"}
+
+
 class _Unfit(Exception):  # noqa: N818 - no error: the model trains alone
     """The model cannot be trained in a cohort; the message says why."""
 
@@ -103,11 +110,13 @@ def _probe(task: Task, recipe: Recipe, splits: tuple[Data, Data], device: torch.
         warnings.simplefilter("always")
         set_random_state(state, device)
         together = pair.together(draws=draws)
-    error = max(map(_difference, alone, together))
+    errors = dict(zip(_COMPARED, map(_difference, alone, together), strict=True))
+    error = max(errors.values())
     if not error <= TOLERANCE[pair.dtype]:
+        part = max(errors, key=errors.__getitem__)
         raise _Unfit(
-            f"a cohort of two differs by {error:.1g} from the same trials alone; does the model "
-            f"replace a buffer in place of writing into it?"
+            f"a cohort of two differs by {error:.1g} from the same trials alone, in their {part}; "
+            f"{_COMPARED[part]}"
         )
     if recipe.precision != "fp32":
         set_random_state(state, device)
