@@ -351,7 +351,7 @@ class ReplacesBuffer(nn.Module):
 
 def test_a_buffer_that_the_model_replaces_is_averaged_too():
     model = ReplacesBuffer()
-    ema = Ema(model, span=2)
+    ema = Ema(model, span=2, patterns=["level"])
     for level in (4.0, 8.0):
         model.level = torch.tensor(level)
         ema.update()
