@@ -47,6 +47,7 @@ FIELDS: Mapping[str, str] = {
     "schedule": "write space: {schedules: {NAME: {}}}",
     "scheduler": "write space: {schedules: {NAME: {}}}",
     "schedules": "write it under space",
+    "tokens": "write steps: so many tokens divided by those of a batch (and by accumulate)",
     "trials": "write budget: {trials: N}",
     "warmup": "write it under space",
     "weight_decay": "write it under space.optimizers.NAME",

@@ -176,6 +176,20 @@ def checked_file(
     return preflight.check_spec(spec, file, device=device)
 
 
+def trained_file(
+    file: Path,
+    *,
+    name: str | None = None,
+    totals: Mapping[str, int] | None = None,
+    device: str = "auto",
+) -> "Checked":
+    """As `checked_file`, for a study that will be trained: doubts about its task go to stderr."""
+    checked = checked_file(file, name=name, totals=totals, device=device)
+    for warning in checked.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return checked
+
+
 def at_least_one(counts: Mapping[str, int | None]) -> None:
     """Raises SpecError for an option, by its name, that was given with less than 1."""
     from lrsearch.errors import SpecError

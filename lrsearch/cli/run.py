@@ -53,7 +53,7 @@ def run(
     options.at_least_one({"--runs": runs, "--trials": trials})
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
-    checked = options.checked_file(file, name=name, totals=totals, device=resources.device)
+    checked = options.trained_file(file, name=name, totals=totals, device=resources.device)
     from lrsearch.cli.terminal import Terminal
     from lrsearch.report import files
     from lrsearch.run_study import run_study

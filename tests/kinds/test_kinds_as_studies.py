@@ -65,3 +65,27 @@ def test_the_range_test_trains_it(folder):
     )
     [result] = found if isinstance(found, list) else [found]
     assert result["window"] is not None
+
+
+DOUBTFUL = """
+import torch
+from torch import nn
+import lrsearch
+
+x = torch.randn(64, 4)
+task = lrsearch.Task(
+    model=lambda: nn.Linear(4, 1),
+    train=(x[:32], x[:32, 0]),
+    validation=(x[32:], x[32:, 0]),
+    loss=nn.functional.mse_loss,
+    batch_size=16,
+)
+"""
+
+
+def test_who_creates_a_study_hears_of_doubts_about_its_task(tmp_path):
+    (tmp_path / "doubtful.py").write_text(DOUBTFUL)
+    (tmp_path / "study.yaml").write_text(STUDY.format(name="doubtful"))
+    ended = run_command("study", "create", "study.yaml", folder=tmp_path)
+    assert ended.code == 0
+    assert "warning: mse_loss gets outputs float32 [16, 1] and targets float32 [16]" in ended.err
