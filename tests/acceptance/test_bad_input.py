@@ -40,7 +40,7 @@ inputs, targets = torch.zeros(64, 4), torch.zeros(64, dtype=torch.int64)
 task = lrsearch.Task(
     model=make_model,
     train=(inputs, targets),
-    validation=(inputs, targets),
+    validation=(inputs + 1, targets.clone()),
     loss=cross_entropy,
     metrics={"accuracy": accuracy},
     batch_size=16,
