@@ -45,8 +45,8 @@ class Observed(TorchFunctionMode):
         self.size, self.entries = size, entries
         #: By identity, beside the value, which is so kept alive.
         self._noted: dict[int, tuple[Value, Noted]] = {}
-        #: Sums of any tensor, a mask's for one.
-        self._sums: dict[int, tuple[Value, int]] = {}
+        #: Sums of any tensor, a mask's for one: how many numbers, and what is divided by for it.
+        self._sums: dict[int, tuple[Value, int, Tensor]] = {}
         #: What a mask has picked.
         self._picked: dict[int, Value] = {}
 
@@ -79,8 +79,8 @@ class Observed(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in ("mean", "sum"):
             return self._reduction(name, args, kwargs, result)
-        if name in _CLAMPS and args and id(args[0]) in self._sums:
-            self._sums[id(result)] = (result, self._sums[id(args[0])][1])
+        if name in (_CLAMPS | _ADDITIONS) and args and id(args[0]) in self._sums:
+            self._keep_from_zero(name, args, result)
         if name in _MASKED and _has_mask(args):
             self._picked[id(result)] = result
         if name in _DIVISIONS and len(args) == 2:
@@ -94,10 +94,19 @@ class Observed(TorchFunctionMode):
             return None
         numbers = args[0].numel()
         if name == "sum":
-            self._sums[id(result)] = (result, numbers)
+            self._sums[id(result)] = (result, numbers, result)
         if not self._has_terms(args[0]):
             return None
         return Noted(numbers if name == "mean" else None, numbers)
+
+    def _keep_from_zero(self, name: str, args: Any, result: Value) -> None:
+        """`sum.clamp(min=1)` and `sum + 1e-8` are divisors; where the sum is 0, nothing counts."""
+        is_moved = name in _ADDITIONS and any(isinstance(other, Tensor) for other in args[1:])
+        if is_moved or result is args[0]:
+            self._sums.pop(id(result), None)
+            return
+        _, numbers, count = self._sums[id(args[0])]
+        self._sums[id(result)] = (result, numbers, torch.where(count == 0, 0, result))
 
     def _has_terms(self, terms: Tensor) -> bool:
         """Whether a tensor has an entry for each sample, for each target, or what a mask picked."""
@@ -110,8 +119,9 @@ class Observed(TorchFunctionMode):
         if before is None:
             return None
         if isinstance(divisor, Tensor):
-            is_count = self._sums.get(id(divisor), (None, None))[1] == before.numbers
-            return Noted(divisor, before.numbers) if before.count is None and is_count else None
+            _, numbers, count = self._sums.get(id(divisor), (None, None, divisor))
+            is_count = before.count is None and numbers == before.numbers
+            return Noted(count, before.numbers) if is_count else None
         if before.count is None and divisor in (before.numbers, self.size):
             return Noted(divisor, before.numbers)
         return before
