@@ -1,23 +1,11 @@
 """Trains the next job of a worker, together with others where that was chosen."""
 
 from lrsearch.fusing.choice import Choice
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.training.engine import Engine, SoloEngine
+from lrsearch.training.engine import Engine
 from lrsearch.training.failures import CohortError, TrialFailedError, failures
-from lrsearch.training.fused.cohort import Cohort
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.leased_job import LeasedJob
 from lrsearch.worker.training_loop import Source, TrainingLoop, log, why_failed
-
-
-def engine_for(context: WorkerContext, choice: Choice, recipe: Recipe) -> Engine:
-    """An engine for this recipe and others like it.
-
-    For several places it raises CohortError, and what the task's code raises.
-    """
-    if choice.engine == "fused":
-        return Cohort(context.search.spec, context.cache, recipe, choice.size)
-    return SoloEngine(context.search.spec, context.cache)
 
 
 class JobTrainer:
@@ -50,10 +38,10 @@ class JobTrainer:
         if not alone:
             try:
                 with failures():
-                    return engine_for(self.context, self.choice, leased.job.recipe)
+                    return self.context.program.engine(self.choice, leased.job.recipe)
             except TrialFailedError as failure:
                 self._go_solo(why_failed(failure))
-        return SoloEngine(self.context.search.spec, self.context.cache)
+        return self.context.program.solo()
 
     def _go_solo(self, reason: str) -> None:
         self.choice = Choice(engine="solo", size=1, reason=reason)
