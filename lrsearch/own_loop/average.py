@@ -24,13 +24,22 @@ class Average:
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Inside, the model holds the average; afterwards, to the bit, what it held before."""
-        live = [_value(self._model, name) for name in self._ema.names]
-        before = [value.detach().clone() for value in live]
-        _copy(live, self._ema.average)
+        buffers = [name for name, _ in self._model.named_buffers()]
+        names = list(dict.fromkeys([*self._ema.names, *buffers]))
+        before = [value.detach().clone() for value in self._values(names)]
+        _copy(self._values(self._ema.names), self._ema.average)
         try:
             yield
         finally:
-            _copy([_value(self._model, name) for name in self._ema.names], before)
+            _copy(self._values(names), before)
+
+    def _values(self, names: Sequence[str]) -> list[Tensor]:
+        # Anew each time: a module may replace a buffer instead of writing into it.
+        found = []
+        for name in names:
+            path, _, attribute = name.rpartition(".")
+            found.append(getattr(self._model.get_submodule(path), attribute))
+        return found
 
     def state_dict(self) -> dict[str, Tensor]:
         return dict(zip(self._ema.names, self._ema.average, strict=True))
@@ -43,10 +52,3 @@ class Average:
 def _copy(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     for target, value in zip(targets, values, strict=True):
         target.copy_(value)
-
-
-def _value(model: nn.Module, name: str) -> Tensor:
-    # Anew each time: a module may replace a buffer instead of writing into it.
-    path, _, attribute = name.rpartition(".")
-    value: Tensor = getattr(model.get_submodule(path), attribute)
-    return value

@@ -27,14 +27,13 @@ class Parts(nn.Module):
         super().__init__()
         for name, root in roots.items():
             self.add_module(name, root)
-        ids = {id(tensor) for tensor in wanted}
-        named = {n: p for n, p in super().named_parameters() if id(p) in ids}
-        known = {id(p) for p in named.values()}
+        names = {id(p): name for name, p in super().named_parameters()}
+        named = {names.get(id(p), f"parameter_{i}"): p for i, p in enumerate(wanted)}
         #: Of no module that was found.
-        loose = {f"parameter_{i}": p for i, p in enumerate(wanted) if id(p) not in known}
-        for name, tensor in loose.items():
+        self._loose = {name: p for name, p in named.items() if id(p) not in names}
+        for name, tensor in self._loose.items():
             setattr(self, name, tensor)
-        self._loose, self._named = loose, {**named, **loose}
+        self._named = named
 
     def named_parameters(  # type: ignore[override]
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -64,7 +63,7 @@ def named_module(given: Given) -> tuple[nn.Module, Groups]:
     tensors = _tensors(items, "run.build's list")
     owners = _owners(tensors)
     for owner in owners.values():
-        if {id(p) for p in owner.parameters()} == {id(p) for p in tensors}:
+        if [id(p) for p in owner.parameters()] == [id(p) for p in tensors]:
             return owner, None
     return Parts(owners, tensors), None
 
