@@ -16,9 +16,8 @@ _INSTALLED = tuple({sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "
 _TORCH = str(Path(torch.__file__).parent)
 
 
-def is_users(frame: FrameType) -> bool:
-    """Whether a frame runs the user's code: none of ours, of torch's or of a package's."""
-    file = frame.f_code.co_filename
+def is_users_file(file: str) -> bool:
+    """Whether a file is the user's code: none of ours, of torch's or of an installed package."""
     return not file.startswith(("<", _OURS, _TORCH, *_INSTALLED))
 
 
@@ -26,7 +25,7 @@ def users_frames() -> Iterator[FrameType]:
     """The frames of the user's code, the innermost first."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if is_users(frame):
+        if is_users_file(frame.f_code.co_filename):
             yield frame
         frame = frame.f_back
 

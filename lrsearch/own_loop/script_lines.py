@@ -1,14 +1,14 @@
 """Lines of a user's script that write a learning rate, step a scheduler, or seed torch."""
 
 import ast
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from lrsearch.own_loop.frames import users_frames, variables
+from lrsearch.own_loop.frames import is_users_file, users_frames, variables
 
 #: Functions that seed torch: its own, and those of Lightning, transformers and accelerate.
 SEEDERS = ("manual_seed", "seed_everything", "set_seed")
@@ -66,18 +66,21 @@ def _is_seeding(node: ast.AST) -> bool:
 
 
 def _found(wanted: Callable[[ast.AST], bool]) -> str:
-    """The places of such nodes in the files of the running code, the first three."""
-    places = [
-        f"{path.name}:{node.lineno}"
-        for path in dict.fromkeys(map(_file, users_frames()))
-        for node in _nodes(path)
-        if wanted(node)
-    ]
-    return ", ".join(dict.fromkeys(places[:3]))
+    """The places of such nodes, three at most, in the first of the script's files that has any."""
+    for path in _files():
+        places = [f"{path.name}:{node.lineno}" for node in _nodes(path) if wanted(node)]
+        if places:
+            return ", ".join(list(dict.fromkeys(places))[:3])
+    return ""
 
 
-def _file(frame: FrameType) -> Path:
-    return Path(frame.f_code.co_filename)
+def _files() -> list[Path]:
+    """Those of the running code, the innermost first, then modules that lie beside them."""
+    running = list(dict.fromkeys(Path(f.f_code.co_filename) for f in users_frames()))
+    loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    folders = {path.parent for path in running}
+    beside = [Path(file) for file in loaded if file and not folders.isdisjoint(Path(file).parents)]
+    return list(dict.fromkeys([*running, *(path for path in beside if is_users_file(str(path)))]))
 
 
 def _nodes(path: Path) -> Iterator[ast.stmt | ast.expr]:
