@@ -13,6 +13,8 @@ if TYPE_CHECKING:
         StudyError,
         TaskError,
     )
+    from lrsearch.own_loop.ended import Ended
+    from lrsearch.own_loop.run import run
     from lrsearch.recipe.recipe import Recipe
     from lrsearch.spec.study_spec import StudySpec
     from lrsearch.task.pooled import pooled
@@ -22,6 +24,7 @@ from lrsearch.version import __version__
 
 __all__ = [
     "DeviceError",
+    "Ended",
     "LrsearchError",
     "Recipe",
     "Result",
@@ -33,15 +36,18 @@ __all__ = [
     "TaskError",
     "__version__",
     "pooled",
+    "run",
     "search",
 ]
 
 _MODULES = {
+    "Ended": "own_loop.ended",
     "Recipe": "recipe.recipe",
     "Result": "api",
     "StudySpec": "spec.study_spec",
     "Task": "task.task",
     "pooled": "task.pooled",
+    "run": "own_loop.run",
     "search": "api",
 }
 

@@ -18,6 +18,18 @@ GroupFunction = Callable[[nn.Module], Sequence[Fields]]
 Groups = Sequence[Fields] | GroupFunction | None
 
 
+@dataclass(frozen=True)
+class ListedGroups:
+    """Groups that are there already, as a task's function would return them."""
+
+    groups: Sequence[Fields]
+    #: What errors call them.
+    title: str
+
+    def __call__(self, model: nn.Module) -> Sequence[Fields]:
+        return self.groups
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParameterGroup:
     """Parameters for which the same arguments hold."""
@@ -166,6 +178,8 @@ def kinds_of(model: nn.Module) -> dict[str, set[str]]:
     for module in model.modules():
         title = type(module).__name__.lower()
         for own, parameter in module.named_parameters(recurse=False):
+            if id(parameter) not in names:  # of a module of which some parameters are given
+                continue
             kind = kinds[names[id(parameter)]]
             if "norm" in title:
                 kind.add("norm")
@@ -177,16 +191,17 @@ def kinds_of(model: nn.Module) -> dict[str, set[str]]:
 
 
 def _by_function(function: GroupFunction, model: nn.Module, optimizer: str) -> list[ParameterGroup]:
+    title = function.title if isinstance(function, ListedGroups) else "the task's groups()"
     try:
         given = list(function(model))
     except LrsearchError:
         raise
     except Exception as error:
-        raise TaskError(f"the task's groups() raised {describe(error)}") from error
+        raise TaskError(f"{title} raised {describe(error)}") from error
     names = {id(p): name for name, p in model.named_parameters()}
     limits, seen, groups = group_fields(optimizer), set[str](), []
     for i, group in enumerate(given):
-        place = f"the task's groups()[{i}]"
+        place = f"{title}[{i}]"
         if not isinstance(group, Mapping) or "params" not in group:
             raise TaskError(f"{place} is no mapping with `params`, as torch's optimizers take it")
         members = list(_members(group["params"], names, place))
@@ -200,7 +215,7 @@ def _by_function(function: GroupFunction, model: nn.Module, optimizer: str) -> l
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and name not in seen:
             raise TaskError(
-                f"the task's groups() leaves {name} out, which is trained; put it into a group, or "
+                f"{title} leaves {name} out, which is trained; put it into a group, or "
                 f"freeze it in model() with requires_grad_(False)"
             )
     return groups

@@ -23,7 +23,11 @@ def test_each_public_name_can_be_imported(name):
     assert getattr(lrsearch, name) is not None
 
 
-@pytest.mark.parametrize("name", sorted(set(lrsearch.__all__) - {"__version__"}))
+#: Public names that are neither a class nor a function.
+VALUES = {"__version__", "run"}
+
+
+@pytest.mark.parametrize("name", sorted(set(lrsearch.__all__) - VALUES))
 def test_each_public_name_is_that_of_its_module(name):
     value = getattr(lrsearch, name)
     assert value.__name__ == name

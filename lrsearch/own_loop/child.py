@@ -1,0 +1,146 @@
+"""The process that runs a user's script for one trial: `python -m lrsearch.own_loop.child SCRIPT`.
+
+SCRIPT is `FILE.py:function`, `package.module:function`, or `FILE.py`, a script that is run whole.
+"""
+
+import importlib.util
+import inspect
+import os
+import runpy
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from lrsearch.errors import LrsearchError, TaskError, describe, near_miss
+from lrsearch.own_loop.ended import Ended
+from lrsearch.own_loop.line import Ranks
+from lrsearch.own_loop.loop import Loop
+from lrsearch.own_loop.messages import Failed
+from lrsearch.own_loop.run import Run, run
+from lrsearch.own_loop.session import Session
+from lrsearch.plain_data import Fields
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.task import own_code
+from lrsearch.training.failures import out_of_memory
+from lrsearch.training.randomness import seed_host
+
+#: The folder of the study file, in which the script is; the current one without it.
+FOLDER = "LRSEARCH_SCRIPT_DIR"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the script that `argv` names for the worker whose socket the environment names.
+
+    The exit status: 0 where the script came to its end or the run was ended, else 1.
+    """
+    [reference] = argv
+    folder = Path(os.environ.get(FOLDER, ".")).resolve()
+    ranks = Ranks()
+    line, start = ranks.connect()
+    own_code.load(own_code.own_names(start.recipe), folder)
+    session = Session(start, Recipe.from_dict(start.recipe), line, ranks)
+    loop = run.bind(session)
+    torch.set_num_threads(start.threads)
+    torch.manual_seed(session.seed)
+    seed_host(session.seed)
+    _end_on_sigterm(session)
+    return _watched(lambda: _execute(reference, folder, run), loop, folder)
+
+
+def _end_on_sigterm(session: Session) -> None:
+    """Let SIGTERM end the run as a worker's answer does, so that `finally` blocks run."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if session.is_here:
+            session.close("stopped")
+        signal.signal(number, signal.SIG_DFL)  # a process that the script forked
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def _watched(execute: Callable[[], None], loop: Loop, folder: Path) -> int:
+    """Run a script to its end, and tell the worker how it ended."""
+    session = loop.session
+    try:
+        try:
+            execute()
+        except SystemExit as error:
+            if error.code not in (None, 0):
+                raise TaskError(f"the script ended with status {error.code}") from error
+        if session.is_here and session.reason is None:
+            loop.finish()
+    except Ended:
+        pass
+    except BaseException as error:
+        if session.is_here:
+            _tell_failure(error, loop, folder)
+        return 1
+    return 0
+
+
+def _tell_failure(error: BaseException, loop: Loop, folder: Path) -> None:
+    traceback.print_exception(error)
+    if loop.session.reason is None:
+        reason = "oom" if out_of_memory(error) else _in_one_line(error, folder)
+        step, seconds = loop.step, loop.progress.seconds
+        loop.session.say(Failed(error=reason, step=step, seconds=seconds))
+
+
+def _in_one_line(error: BaseException, folder: Path) -> str:
+    """`ValueError: message (train.py:41)`: the last line of the user's own that was running."""
+    text = str(error) if isinstance(error, LrsearchError) else describe(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(folder)]
+    return f"{text} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else text
+
+
+def _execute(reference: str, folder: Path, run: Run) -> None:
+    """Raises whatever the script does, TaskError where it is not there."""
+    place, _, name = reference.rpartition(":") if ":" in reference else (reference, "", "")
+    if not place.endswith(".py"):
+        function = getattr(importlib.import_module(place), name, None)
+    else:
+        path = folder / place
+        if not path.is_file():
+            raise TaskError(f"train = {reference!r}: {path} does not exist")
+        sys.path.insert(0, str(path.parent))
+        if not name:
+            sys.argv = [str(path)]
+            runpy.run_path(str(path), run_name="__main__")
+            return
+        function = _from_file(path, name, reference)
+    if not callable(function):
+        raise TaskError(f"train = {reference!r} is no function; write `def {name}(run):`")
+    function(run, **_taken(function, run.params))
+
+
+def _from_file(path: Path, name: str, reference: str) -> object:
+    sys.argv = [str(path)]
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # what the script pickles names it
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise TaskError(f"train = {reference!r}: no {name!r} in it{near_miss(name, public)}")
+    return getattr(module, name)
+
+
+def _taken(function: Callable[..., object], params: Fields) -> Fields:
+    """Those of the recipe's params that the function has arguments for, beside `run`."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return params
+    return {p.name: params[p.name] for p in parameters if p.name in params}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

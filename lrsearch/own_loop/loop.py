@@ -1,0 +1,296 @@
+"""A run in training: what happens at a step, a loss, a report and the top of an epoch."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from lrsearch.errors import LrsearchError, TaskError
+from lrsearch.own_loop.hints import Hints
+from lrsearch.own_loop.losses import Losses, RampReadings
+from lrsearch.own_loop.messages import (
+    Beat,
+    Boundary,
+    Built,
+    Diverged,
+    Finished,
+    Readings,
+    Report,
+    Save,
+    Saved,
+)
+from lrsearch.own_loop.parameters import Given
+from lrsearch.own_loop.progress import Progress
+from lrsearch.own_loop.role import Role, make_role, untrained
+from lrsearch.own_loop.session import Session
+from lrsearch.plain_data import Fields
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.training.randomness import validation_numbers
+
+
+class Loop:
+    """What a script's calls of `run` do, for one run of it."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.roles: dict[str, Role] = {}
+        self.progress = Progress()
+        self.losses = Losses(session.device)
+        #: Of a range test; None else.
+        self.ramp = None if session.start.lrs is None else RampReadings(len(session.start.lrs))
+        self.hints = Hints(session)
+        #: What was reported inside `with run.average()` since the last report.
+        self._averaged: dict[str, float] | None = None
+        self._inside_average = self._used_average = False
+        self._reports = 0
+
+    @property
+    def main(self) -> Role | None:
+        """The first role built: its steps are those of the run."""
+        return next(iter(self.roles.values()), None)
+
+    @property
+    def step(self) -> int:
+        return 0 if self.main is None else self.main.step
+
+    @property
+    def epochs(self) -> float:
+        """Epochs trained so far."""
+        if self.main is None:
+            return float(self.progress.epoch + 1)
+        return self.main.step / self.main.horizon.steps_per_epoch
+
+    def recipe(self) -> Recipe:
+        """Raises TaskError where the script is run alone and has none."""
+        if self.session.recipe is None:
+            raise TaskError(
+                "no recipe for this run; give it --recipe FILE, or LRSEARCH_RECIPE=FILE, or put a "
+                "study file beside the script whose `train:` names it and that has a `baseline:`"
+            )
+        return self.session.recipe
+
+    def build(self, given: Given, steps_per_epoch: int, name: str) -> torch.optim.Optimizer:
+        self.session.check()
+        if name in self.roles:
+            raise TaskError(
+                f"run.build was called twice for role {name!r}; give the second optimizer another "
+                f"role, such as role='D'"
+            )
+        role = make_role(name, given, self.recipe(), steps_per_epoch)
+        role.follow(self.recipe(), self.session.start.lrs)
+        role.listen(self._before_step, self._after_step)
+        self.roles[name] = role
+        if len(self.roles) == 1:
+            horizon = role.horizon
+            self.session.say(
+                Built(steps_per_epoch=horizon.steps_per_epoch, total_steps=horizon.total_steps)
+            )
+        return role.optimizer
+
+    def begin(self) -> None:
+        """The loop begins: `run.epochs` or `run.steps` is entered."""
+        self.hints.at_start()
+        self._require_all_trained()
+        self.progress.go_on()
+
+    def _require_all_trained(self) -> None:
+        """`lrsearch check` refuses a script that leaves parameters out."""
+        names = untrained(self.roles.values())
+        if names and self.session.start.kind == "check":
+            shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
+            self.fail(
+                TaskError(
+                    f"{shown} require a gradient, but are in no group of run.build; put them into "
+                    f"a group, or freeze them with requires_grad_(False)"
+                )
+            )
+
+    def _before_step(self, role: Role) -> None:
+        self.session.check()
+        self.hints.before_step(role)
+
+    def _after_step(self, role: Role) -> None:
+        role.advance()
+        if role is not self.main:
+            return
+        self.progress.go_on()
+        self.beat()
+        if self.ramp is not None:
+            self._after_ramp_step(role, self.ramp)
+
+    def _after_ramp_step(self, role: Role, ramp: RampReadings) -> None:
+        try:
+            is_over = ramp.stepped(role.lr)
+        except TaskError as error:
+            self.fail(error)
+        if self.session.ranks.share(is_over):
+            self.end_ramp()
+            self.session.close("range_test")
+
+    def end_ramp(self) -> None:
+        """Hand over the readings of a range test."""
+        if self.ramp is not None:
+            self.session.say(Readings(lrs=tuple(self.ramp.lrs), losses=tuple(self.ramp.losses)))
+
+    def beat(self) -> None:
+        """Say, once a second, that the run gets on."""
+        if self.progress.is_beat_due():
+            self.session.say(Beat(step=self.step, seconds=self.progress.seconds))
+
+    def loss(self, value: Tensor | float) -> None:
+        self.session.check()
+        if self.ramp is not None:
+            self.ramp.add(value)
+        self.losses.add(value)
+        if self.ramp is None and self.losses.is_look_due:
+            self._look()
+        self.beat()
+
+    def _look(self) -> None:
+        """End the run if its training loss has diverged, on rank 0."""
+        reason = self.session.ranks.share(self.losses.look(self.step))
+        if reason is None:
+            return
+        if self.session.alone:
+            self.session.hint("diverged", reason)
+            return
+        self.session.say(Diverged(step=self.step, reason=reason))
+        self.session.close("diverged")
+
+    def report(self, metrics: Fields) -> None:
+        self.session.check()
+        values = {name: _number(name, value) for name, value in metrics.items()}
+        if self._inside_average:
+            self._averaged = values
+            return
+        if self.ramp is not None:
+            return
+        self._reports += 1
+        self.begin()
+        self._look()
+        self._require_objective(values)
+        self.hints.at_report(self.roles, self._reports)
+        self._tell_plateaus(values)
+        main, averaged = self.main, self._averaged
+        self._averaged = None
+        report = Report(
+            step=self.step,
+            epoch=self.epochs,
+            lr=main.lr if main is not None and main.step else None,
+            train_loss=self.losses.take_mean(),
+            metrics=values,
+            metrics_ema=averaged,
+            seconds=self.progress.seconds,
+            start_loss=self.losses.start,
+        )
+        self._ask(report)
+
+    def _require_objective(self, values: Mapping[str, float]) -> None:
+        metric = self.session.start.metric
+        if not values or (metric not in values and not self.session.alone):
+            names = ", ".join(values) or "nothing"
+            self.fail(
+                TaskError(
+                    f"{self.hints.place()}: run.report gave {names}, but the study's objective is "
+                    f"{metric}; write run.report({metric}=...)"
+                )
+            )
+
+    def _tell_plateaus(self, values: Mapping[str, float]) -> None:
+        """A plateau schedule follows val_loss or the objective, as its `metric` says.
+
+        Where no val_loss is reported it follows the objective, turned so that less is better.
+        """
+        start, recipe = self.session.start, self.session.recipe
+        if recipe is None:
+            return
+        objective = values.get(start.metric)
+        if recipe.weights == "ema" and self._averaged is not None:
+            objective = self._averaged.get(start.metric)
+        if recipe.schedule.get("metric") == "objective":
+            value = objective
+        elif (value := values.get("val_loss")) is None and objective is not None:
+            value = objective if start.direction == "minimize" else -objective
+        for role in self.roles.values():
+            role.see(value)
+
+    def boundary(self, epoch: float) -> None:
+        """The run can be interrupted here: ask the worker, and write the state if it wants it."""
+        self.session.check()
+        self._ask(Boundary(step=self.step, epoch=epoch, seconds=self.progress.seconds))
+
+    def save_wanted(self) -> bool:
+        """Whether the worker wants a boundary soon; of several ranks none hears of it."""
+        line = self.session.line
+        return line is not None and self.session.ranks.count == 1 and line.save_wanted()
+
+    def _ask(self, message: Report | Boundary) -> None:
+        self.progress.stand()
+        answer = self.session.ask(message)
+        while isinstance(answer, Save):
+            size = self._save(Path(answer.path))
+            answer = self.session.ask(Saved(step=self.step, bytes=size))
+        self.progress.go_on()
+
+    def _save(self, path: Path) -> int:
+        """Write the state of all ranks; its bytes."""
+        raise NotImplementedError
+
+    @contextmanager
+    def average(self) -> Iterator[bool]:
+        """Inside, the models hold their averages; whether there are any."""
+        self.session.check()
+        averages = [role.average for role in self.roles.values() if role.average is not None]
+        self._used_average = True
+        self._inside_average = True
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(validation_numbers(self.session.device))
+                for average in averages:
+                    stack.enter_context(average.in_place())
+                yield bool(averages)
+        finally:
+            self._inside_average = False
+            if not averages:
+                self._averaged = None
+
+    def fail(self, error: LrsearchError) -> NoReturn:
+        """The run has failed; outside a study the error is the script's."""
+        if self.session.alone:
+            raise error
+        self.session.fail(str(error), step=self.step, seconds=self.progress.seconds)
+
+    def finish(self) -> None:
+        """The script has come to its end. Raises TaskError where it has told nothing."""
+        if self.ramp is not None and self.ramp.losses:
+            self.end_ramp()
+            return
+        if self.ramp is None and not self._reports:
+            raise TaskError("the script came to its end and never called run.report(...)")
+        if self.ramp is not None:
+            raise TaskError(
+                "the range test needs the training loss; write run.loss(loss) before "
+                "optimizer.step()"
+            )
+        self.hints.at_end(self.roles)
+        self.session.say(
+            Finished(
+                step=self.step,
+                epoch=self.epochs,
+                seconds=self.progress.seconds,
+                averages=self._used_average,
+                reads_loss=self.losses.start is not None,
+            )
+        )
+
+
+def _number(name: str, value: object) -> float:
+    """A metric as a float. Raises TaskError for what is none."""
+    try:
+        return float(value.detach() if isinstance(value, Tensor) else value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, RuntimeError) as error:
+        shown = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else value
+        raise TaskError(f"run.report: {name} = {shown!r}, but one number is needed") from error

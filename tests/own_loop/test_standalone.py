@@ -1,0 +1,85 @@
+"""A ported script without a study: a plain run of a recipe."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from fake_worker import RECIPE
+
+from lrsearch.own_loop.standalone import take_option
+from lrsearch.recipe.recipe import Recipe
+
+SCRIPT = """
+import argparse
+import torch
+from torch import nn
+from lrsearch import run
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--batch-size", type=int, default=4)
+arguments = parser.parse_args()
+torch.manual_seed(run.seed)
+model = nn.Linear(3, 1)
+optimizer = run.build(model, steps_per_epoch=2)
+for epoch in run.epochs():
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = model(torch.randn(arguments.batch_size, 3)).square().mean()
+        loss.backward()
+        run.loss(loss)
+        optimizer.step()
+    with run.average() as averaged:
+        if averaged:
+            run.report(val_loss=0.25)
+    run.report(val_loss=0.5)
+print(run.kind, run.seed, run.device, run.params, run.folder, arguments.batch_size)
+"""
+
+
+def play(folder, *arguments, **environment):
+    (folder / "train.py").write_text(SCRIPT)
+    return subprocess.run(
+        [sys.executable, str(folder / "train.py"), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_it_runs_the_recipe_that_it_is_given(tmp_path):
+    path = tmp_path / "best.yaml"
+    Recipe.from_dict({**RECIPE, "ema": {"epochs": 1.0}, "params": {"width": 3}}).save(path)
+    ended = play(tmp_path, "--recipe", str(path), "--batch-size", "8")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "plain 7 cpu {'width': 3} . 8\n"
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 4
+    title = "sgd lr 0.1 (momentum 0.9) · cosine"
+    assert lines[0].startswith(f"lrsearch: a plain run outside a study, recipe {path}: {title}")
+    assert lines[1].startswith("lrsearch: epoch 1 · step 2 · lr 0.0933 · train_loss ")
+    assert lines[1].endswith(" · val_loss 0.5 · val_loss (average) 0.25")
+
+
+def test_without_a_recipe_it_says_where_to_put_one(tmp_path):
+    ended = play(tmp_path)
+    assert ended.returncode == 1
+    last = ended.stderr.splitlines()[-1]
+    assert "no recipe for this run; give it --recipe FILE, or LRSEARCH_RECIPE=FILE, or" in last
+
+
+@pytest.mark.parametrize(
+    ("given", "left", "found"),
+    [
+        (["t.py", "--recipe", "a.yaml", "--lr", "1"], ["t.py", "--lr", "1"], "a.yaml"),
+        (["t.py", "x", "--recipe=b.json"], ["t.py", "x"], "b.json"),
+        (["t.py", "--recipe"], ["t.py", "--recipe"], None),
+        (["--recipe", "x"], ["--recipe", "x"], None),
+        ([], [], None),
+    ],
+)
+def test_the_option_is_taken_out_of_the_arguments(given, left, found):
+    arguments = list(given)
+    assert take_option(arguments) == found
+    assert arguments == left
