@@ -14,6 +14,7 @@ from typing import NoReturn
 from lrsearch.child_process.linux import die_with
 from lrsearch.child_process.protocol import Request
 from lrsearch.child_process.signals import defaults
+from lrsearch.child_process.warm import set_by_imports
 
 #: What a new interpreter runs to call an entry; it looks for modules where the worker does.
 NEW_INTERPRETER = """\
@@ -78,8 +79,9 @@ def _run_program(argv: list[str], env: dict[str, str]) -> NoReturn:
 def _as_a_new_interpreter(request: Request) -> None:
     """What an interpreter sets when it starts, and numpy when it is imported."""
     defaults(python=True)
+    env = {**set_by_imports(), **request.env}
     os.environ.clear()
-    os.environ.update(request.env)
+    os.environ.update(env)
     path = request.env.get("PYTHONPATH", "")
     first = [request.cwd, *(part for part in path.split(os.pathsep) if part)]
     sys.path[:] = list(dict.fromkeys([*first, *sys.path]))

@@ -47,7 +47,7 @@ def table() -> Iterator[Entry]:
             if path.name.isdigit() and (entry := _of_proc(path)) is not None:
                 yield entry
     else:
-        yield from _of_ps()
+        yield from table_of_ps()
 
 
 def _of_proc(path: Path) -> Entry | None:
@@ -60,7 +60,7 @@ def _of_proc(path: Path) -> Entry | None:
     return Entry(int(path.name), int(parent), int(group), state in "ZX")
 
 
-def _of_ps() -> Iterator[Entry]:
+def table_of_ps() -> Iterator[Entry]:
     words = ["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="]
     for line in subprocess.run(
         words, capture_output=True, text=True, check=True

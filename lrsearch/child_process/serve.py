@@ -57,10 +57,10 @@ class Server:
 
     def _accept(self) -> socket.socket | None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
+            _, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
         except OSError:
-            data, descriptors = b"", []
-        if not data:
+            descriptors = []
+        if not descriptors:  # it said farewell, or died
             self._abandon()
             return None
         return socket.socket(fileno=descriptors[0])

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from lrsearch.child_process.linux import LINUX, threads
 
-#: Libraries whose import starts no thread that outlives a fork and opens no device, tried one by
-#: one in `tests/child_process/test_warm.py`; what a script imports of them is imported beforehand.
+#: Libraries whose import starts no thread that outlives a fork and opens no device, as
+#: `tests/child_process/test_warm.py` tries; what a script imports of them is imported beforehand.
 LIBRARIES = frozenset(
     {
         "accelerate", "datasets", "lightning", "numpy", "pandas", "pytorch_lightning", "sklearn",
@@ -37,27 +37,41 @@ FOLLOWED = "PYTHONPATH"
 #: Makes `torch.cuda.is_available` ask the driver's library in place of CUDA, which a fork could
 #: not use afterwards.
 ASK_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
+#: torch, and what it imports when the first optimizer is made, which takes as long again.
+FIRST_USES = ("torch", "torch._dynamo")
+
+
+def _environment_at_start() -> dict[str, str]:
+    """What this process was given; Python itself may have set LC_CTYPE since."""
+    if not LINUX:
+        return dict(os.environ)
+    lines = Path("/proc/self/environ").read_bytes().split(b"\0")
+    pairs = (os.fsdecode(line).partition("=") for line in lines if line)
+    return {name: value for name, _, value in pairs}
+
+
+_AT_START = _environment_at_start()
 
 
 def warm_modules(source: Path, *, folders: Sequence[Path] = ()) -> list[str]:
-    """What to import before a script is forked: torch, and what it imports of `LIBRARIES`.
+    """What to import before a script is forked: `FIRST_USES`, and what it imports of `LIBRARIES`.
 
     Names as `pkgutil.resolve_name` takes them: `transformers:Trainer` where a name is taken out of
     a library, since some load their parts on first use. A library whose name a module beside the
     script has, or one in `folders`, is left out: the script means that one. Raises OSError for a
-    file that cannot be read; one that is no Python has torch alone, and fails when it is run.
+    file that cannot be read. One that is no Python has `FIRST_USES` alone, and fails when it runs.
     """
     try:
         tree = ast.parse(source.read_bytes())
     except (SyntaxError, ValueError):
-        return ["torch"]
+        return list(FIRST_USES)
     names = [
         name
         for name in _imported(tree.body)
         if (library := name.split(":")[0].split(".")[0]) in LIBRARIES
         and not any(_holds(folder, library) for folder in (source.parent, *folders))
     ]
-    return list(dict.fromkeys(["torch", *names]))
+    return list(dict.fromkeys([*FIRST_USES, *names]))
 
 
 def _imported(statements: Sequence[ast.stmt]) -> Iterator[str]:
@@ -95,7 +109,10 @@ def import_before_forks(names: Sequence[str]) -> str | None:
     finally:
         del os.environ[ASK_NVML]
     gc.collect()
-    gc.freeze()  # what is imported by now is no garbage: no child need look for any in it
+    # What is imported by now is no garbage: no child need look for any in it, which took as long as
+    # its end. Thus what a library keeps in its own globals is not taken down either, as a new
+    # interpreter would; its atexit handlers run.
+    gc.freeze()
     return why_not_fork()
 
 
@@ -117,8 +134,13 @@ def _cuda_is_lost() -> bool:
 
 def why_not_with(env: Mapping[str, str]) -> str | None:
     """Why a fork cannot have this environment; None if it can."""
-    for name in sorted({*env, *os.environ}):
-        same = env.get(name) == os.environ.get(name)
+    for name in sorted({*env, *_AT_START}):
+        same = env.get(name) == _AT_START.get(name)
         if name.startswith(READ_AT_START) and name != FOLLOWED and not same:
             return f"{name} is read when an interpreter starts, and differs from the worker's"
     return None
+
+
+def set_by_imports() -> dict[str, str]:
+    """Environment variables that the imported libraries have set."""
+    return {name: value for name, value in os.environ.items() if _AT_START.get(name) != value}
