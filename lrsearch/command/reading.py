@@ -32,7 +32,7 @@ class Reading:
     step: int | None = None
 
 
-class MetricReader(Protocol):
+class Reader(Protocol):
     """Reports as a command writes them."""
 
     def poll(self, *, ended: bool = False) -> list[Reading]:

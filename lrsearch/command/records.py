@@ -3,11 +3,11 @@
 import ast
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from lrsearch.command.lines import Lines
-from lrsearch.command.reading import Delivered, Reading, Record, as_number
+from lrsearch.command.reading import Delivered, Reader, Reading, Record, as_number
 from lrsearch.plain_data import Unchecked
 
 #: What stands between the cells of a CSV.
@@ -61,6 +61,29 @@ class RecordReader:
 
     def _records(self, lines: list[str]) -> Iterator[Mapping[str, Unchecked]]:
         raise NotImplementedError
+
+
+class EachFile:
+    """Reports from each file in a folder that fits a pattern, such as `version_*/metrics.csv`."""
+
+    def __init__(self, folder: Path, pattern: str, make: Callable[[Path], Reader]) -> None:
+        self._folder, self._pattern, self._make = folder, pattern, make
+        self._readers: dict[Path, Reader] = {}
+
+    def poll(self, *, ended: bool = False) -> list[Reading]:
+        for path in sorted(self._folder.glob(self._pattern)):
+            if path not in self._readers:
+                self._readers[path] = self._make(path)
+        found = (reader.poll(ended=ended) for reader in self._readers.values())
+        return [reading for readings in found for reading in readings]
+
+    def skip(self) -> None:
+        self.poll()
+
+    def explain(self) -> str:
+        if not self._readers:
+            return f"no file fits {self._folder / self._pattern}"
+        return "; ".join(reader.explain() for reader in self._readers.values())
 
 
 class JsonLinesReader(RecordReader):

@@ -7,7 +7,6 @@ and `}}` stand for the braces themselves.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.plain_data import Fields, Unchecked
@@ -60,9 +59,9 @@ class TemplateValues:
     epochs: float | None
     steps: int | None
     #: The trial's own folder.
-    dir: Path
+    dir: str
     #: A JSON file with the whole recipe.
-    recipe: Path
+    recipe: str
 
 
 @dataclass(frozen=True)
@@ -201,10 +200,8 @@ def _value(field: str, values: TemplateValues) -> Unchecked:
         case "params":
             return _of(values.params, name)
         case "epochs":
-            whole = values.epochs is not None and values.epochs == int(values.epochs)
-            return int(values.epochs) if whole and values.epochs is not None else values.epochs
-        case "dir" | "recipe":
-            return str(getattr(values, owner))
+            epochs = values.epochs
+            return epochs if epochs is None or epochs != int(epochs) else int(epochs)
         case _:
             found: Unchecked = getattr(values, owner)
             return found

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from lrsearch.command.arguments import arguments_of
-from lrsearch.command.report import read_report
+from lrsearch.command.metrics import read_report
 from lrsearch.command.template import OF_RUN, long_form, no_value, placeholders, written
 from lrsearch.command.tune_lines import Decided, lines_of
 from lrsearch.command.tune_options import DEFAULT_LR, DEFAULT_RUNS, OPTIONS, SCRIPT, TuneOptions
@@ -36,6 +36,7 @@ Takes = Callable[[str, str], bool]
 class Tuned:
     """A study, and what to tell of it before it begins."""
 
+    name: str
     #: As a study file has it.
     document: Document
     #: What was decided, and which of it by default, a line each.
@@ -67,8 +68,9 @@ def tuned(options: TuneOptions, takes: Takes = lambda optimizer, field: True) ->
         "seed": options.seed or 0,
         "space": space,
     }
+    name = options.name or _name(argv, made)
     document = {
-        "name": options.name or _name(argv, made),
+        "name": name,
         **made,
         "budget": {"runs": DEFAULT_RUNS if options.runs is None else options.runs},
         "confirm": options.confirm or ("auto" if seeded else "none"),
@@ -76,7 +78,7 @@ def tuned(options: TuneOptions, takes: Takes = lambda optimizer, field: True) ->
     decided = Decided(
         metric=metric, direction=direction, report=report, fields=fields, told=told, seeded=seeded
     )
-    return Tuned(document=document, lines=lines_of(options, decided))
+    return Tuned(name=name, document=document, lines=lines_of(options, decided))
 
 
 def _check_horizon(options: TuneOptions, told: list[str]) -> None:

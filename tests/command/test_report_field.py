@@ -2,9 +2,9 @@
 
 import pytest
 
+from lrsearch.command.metrics import Patterns, Records, read_report, reader_for
 from lrsearch.command.patterns import PatternReader
 from lrsearch.command.records import CsvReader, JsonLinesReader
-from lrsearch.command.report import Patterns, Records, read_report, reader_for
 from lrsearch.command.tensorboard import TensorboardReader
 from lrsearch.errors import SpecError
 
@@ -33,6 +33,22 @@ def test_the_folder_of_the_trial_stands_for_dir(tmp_path):
     (tmp_path / "m.csv").write_text("v\n3\n")
     (reading,) = reader_for(report, tmp_path / "output", tmp_path, metric="v").poll()
     assert reading.metrics == {"v": 3.0}
+
+
+def test_each_file_that_fits_is_read(tmp_path):
+    folder = tmp_path / "trial [1]"
+    report = read_report({"csv": "{dir}/version_*/m.csv"}, "v")
+    reader = reader_for(report, tmp_path / "output", folder, metric="v")
+    assert reader.poll() == []
+    assert reader.explain().startswith("no file fits ")
+    found = []
+    for version in range(3):
+        (folder / f"version_{version}").mkdir(parents=True)
+        (folder / f"version_{version}" / "m.csv").write_text(f"v\n{version}\n")
+        if version == 0:
+            reader.skip()
+        found += reader.poll()
+    assert [reading.metrics["v"] for reading in found] == [1, 2]
 
 
 def test_stdout_is_the_output_of_the_trial(tmp_path):

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -32,8 +31,8 @@ VALUES = TemplateValues(
     seed=7,
     epochs=8,
     steps=None,
-    dir=Path("trials/3"),
-    recipe=Path("trials/3/recipe.json"),
+    dir="trials/3",
+    recipe="trials/3/recipe.json",
 )
 
 

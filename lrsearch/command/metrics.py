@@ -3,11 +3,12 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from lrsearch.command.patterns import COUNTS, Pattern, PatternReader
-from lrsearch.command.reading import MetricReader
-from lrsearch.command.records import CsvReader, JsonLinesReader
+from lrsearch.command.reading import Reader
+from lrsearch.command.records import CsvReader, EachFile, JsonLinesReader
 from lrsearch.command.tensorboard import TensorboardReader
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Unchecked
@@ -36,7 +37,7 @@ class Records:
 
     #: `json_lines`, `csv` or `tensorboard`.
     kind: str
-    #: May hold `{dir}`, the folder of the trial.
+    #: May hold `{dir}`, the folder of the trial; `*` in a file's stands for any text.
     place: str
     #: Our name of a metric: the file's.
     words: Mapping[str, str]
@@ -84,7 +85,7 @@ def _records(content: Mapping[str, Unchecked], kind: str, where: str) -> Records
     return Records(kind=kind, place=place, words=words)
 
 
-def reader_for(report: Report, output: Path, folder: Path, *, metric: str) -> MetricReader:
+def reader_for(report: Report, output: Path, folder: Path, *, metric: str) -> Reader:
     """What reads the reports of a trial.
 
     `output` is where its stdout goes, `folder` its `{dir}`, `metric` the objective. A relative
@@ -93,8 +94,12 @@ def reader_for(report: Report, output: Path, folder: Path, *, metric: str) -> Me
     """
     if isinstance(report, Patterns):
         return PatternReader(output, report.by_metric)
-    place = Path(report.place.replace("{dir}", str(folder)))
+    place = report.place.replace("{dir}", str(folder))
     if report.kind == "tensorboard":
-        return TensorboardReader(place, metric, report.words)
-    reader = CsvReader if report.kind == "csv" else JsonLinesReader
-    return reader(output if report.place == STDOUT else place, metric, report.words)
+        return TensorboardReader(Path(place), metric, report.words)
+    kind = CsvReader if report.kind == "csv" else JsonLinesReader
+    if "*" in report.place:
+        fixed = list(takewhile(lambda part: "*" not in part, Path(place).parts))
+        pattern = Path(*Path(place).parts[len(fixed) :])
+        return EachFile(Path(*fixed), str(pattern), lambda path: kind(path, metric, report.words))
+    return kind(output if report.place == STDOUT else Path(place), metric, report.words)
