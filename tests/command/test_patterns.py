@@ -178,3 +178,31 @@ def test_however_the_bytes_come_the_reports_are_the_same(lines, end, cuts):
             found += growing.poll()
         found += growing.poll(ended=True)
     assert found == whole
+
+
+#: Lines of public scripts, and the report that the page on commands gives for each.
+PUBLIC = [
+    (WORD_MODEL, r"end of epoch +(?P<epoch>\d+).*valid loss +(\S+)", [5.71, 5.32]),
+    (
+        "\nTest set: Average loss: 0.0486, Accuracy: 9842/10000 (98%)\n",
+        r"Test set: Average loss: (\S+)",
+        [0.0486],
+    ),
+    (
+        "step 250: train loss 1.9601, val loss 2.0666\niter 250: loss 1.9, time 9.1ms, mfu 1.2%\n",
+        r"step (?P<step>\d+): .*val loss (\S+)",
+        [2.0666],
+    ),
+    (
+        "07/28/2026 - INFO - __main__ - epoch 1: {'accuracy': 0.8578, 'f1': 0.9}\n"
+        "07/28/2026 - INFO - __main__ - epoch 2: {'accuracy': 0.8603}\n",
+        r"epoch (?P<epoch>\d+): .*'accuracy': (\S+)",
+        [0.8578, 0.8603],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "pattern", "values"), PUBLIC)
+def test_patterns_of_public_scripts(tmp_path, text, pattern, values):
+    readings = read(tmp_path, text, v=pattern)
+    assert [reading.metrics["v"] for reading in readings] == values
