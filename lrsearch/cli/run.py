@@ -54,6 +54,18 @@ def run(
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
     checked = options.trained_file(file, name=name, totals=totals, device=resources.device)
+    search(checked, resources, out=out, as_json=as_json, storage=storage)
+
+
+def search(
+    checked: "Checked",
+    resources: "Resources",
+    *,
+    out: Path | None,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Train a study until its budget is used, and print the answer."""
     from lrsearch.cli.terminal import Terminal
     from lrsearch.report import files
     from lrsearch.run_study import run_study
