@@ -43,7 +43,7 @@ YOUNGER: Mapping[str, Unchecked] = {
     "launch": [],
     "names": {},
     "objective.at": "best",
-    "report": None,
+    "report": {},
     "resume_args": [],
     "train": None,
     "validate_every.rungs": False,

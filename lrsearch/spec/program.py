@@ -1,13 +1,19 @@
 """What a study trains: a task, a training script with a loop of its own, or a command."""
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from lrsearch.plain_data import Unchecked
+from lrsearch.catalog.script import uses_script
+from lrsearch.command.arguments import arguments_of, names_of
+from lrsearch.command.metrics import Report, read_report
+from lrsearch.command.template import ABSENT, Names, placeholders
+from lrsearch.errors import SpecError
+from lrsearch.plain_data import Document, Unchecked
+from lrsearch.space.placeholders import space_from_placeholders
+from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.parts import AUTO, CALIBRATED, Part, duration
 
 if TYPE_CHECKING:
@@ -19,76 +25,21 @@ PROGRAMS = ("task", "train", "command")
 OF_COMMANDS = ("report", "names", "resume_args")
 
 
-class Reports(Part):
-    """Where a command's metrics are read: exactly one of the four."""
-
-    #: Metric to regular expression over the lines of its output, with one group.
-    patterns: Mapping[str, str] | None = None
-    #: `stdout`, or a file with a JSON object a line.
-    json_lines: str | None = None
-    #: A file with a header that grows.
-    csv: str | None = None
-    #: A folder with TensorBoard's event files.
-    tensorboard: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        given = [name for name, value in vars(self).items() if value is not None]
-        if len(given) != 1:
-            raise ValueError("give exactly one of patterns, json_lines, csv, tensorboard")
-        for metric, pattern in (self.patterns or {}).items():
-            _check_pattern(metric, pattern)
-        return self
-
-
-def _check_pattern(metric: str, pattern: str) -> None:
-    try:
-        groups = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{metric}: {pattern!r} is no regular expression: {error}") from error
-    if groups.groups - len(groups.groupindex.keys() & {"epoch", "step"}) != 1:
-        raise ValueError(
-            f"{metric}: {pattern!r} needs one group around the number, such as "
-            r"'valid loss +(\S+)'; (?P<epoch>...) and (?P<step>...) may stand beside it"
-        )
-
-
-def as_reports(value: Unchecked | Reports) -> Unchecked | Reports:
-    """A mapping of metrics to patterns as the patterns that it means."""
-    if isinstance(value, Mapping) and not value.keys() & set(Reports.model_fields):
-        return {"patterns": value}
-    return value
-
-
 class End(Part):
     """How a script's process is ended: SIGTERM to its process group, then SIGKILL."""
 
     #: Seconds between the two.
     grace: float = Field(default=10.0, ge=0)
 
-    @model_validator(mode="before")
+    @field_validator("grace", mode="before")
     @classmethod
     def _seconds(cls, value: Unchecked) -> Unchecked:
-        if isinstance(value, Mapping) and "grace" in value:
-            return {**value, "grace": duration(value["grace"])}
-        return value
+        return duration(value)
 
 
-def as_words(value: Unchecked) -> Unchecked:
-    """A command line without shell syntax as its words."""
-    if isinstance(value, list | tuple):
-        return [word if isinstance(word, str) else str(word) for word in value]
-    if not isinstance(value, str):
-        return value
-    if found := re.search(r"[|<>;&$*`'\"\\]", value):
-        raise ValueError(
-            f"it is run without a shell, so {found[0]!r} means nothing; write a list of words, "
-            f"such as [python, train.py, --lr, '{{lr}}']"
-        )
-    return shlex.split(value)
-
-
-Words = Annotated[tuple[str, ...], BeforeValidator(as_words)]
+def _arguments(field: str) -> BeforeValidator:
+    """Words of a command line, none for an empty list."""
+    return BeforeValidator(lambda value: arguments_of(value, field) if value else ())
 
 
 class ProgramFields(Part):
@@ -99,15 +50,16 @@ class ProgramFields(Part):
     #: A training loop of the user's own: `FILE.py:function`, or `FILE.py`, a whole script.
     train: str | None = None
     #: What starts a `train` script in place of Python, such as `torchrun --nproc_per_node 2`.
-    launch: Words = ()
+    launch: Annotated[tuple[str, ...], _arguments("launch")] = ()
     #: A command as a list of words with placeholders such as `{lr}`.
-    command: Words = ()
-    #: Where the command's metrics are.
-    report: Annotated[Reports | None, BeforeValidator(as_reports)] = None
-    #: The command's own words for values: `{"optimizer.name": {"adamw": "AdamW"}}`.
-    names: Mapping[str, Mapping[str, str]] = Field(default_factory=dict)
+    command: Annotated[tuple[str, ...], _arguments("command")] = ()
+    #: Where the command's metrics are: `{val_loss: 'valid loss +(\\S+)'}`, or `json_lines`, `csv`
+    #: or `tensorboard` with a place.
+    report: Document = Field(default_factory=dict)
+    #: The command's own words for values: `{optimizer.name: {adamw: AdamW}}`.
+    names: Annotated[Names, BeforeValidator(names_of)] = Field(default_factory=dict)
     #: Words that are added to the command when a trial goes on after an interruption.
-    resume_args: Words = ()
+    resume_args: Annotated[tuple[str, ...], _arguments("resume_args")] = ()
     end: End = End()
 
     @property
@@ -120,6 +72,10 @@ class ProgramFields(Part):
         """The program as the study file has it, in one line."""
         return self.task or self.train or shlex.join(self.command)
 
+    def reports(self, metric: str) -> Report:
+        """Where a command's metrics are, its objective among them. Raises SpecError."""
+        return read_report(self.report, metric)
+
     @model_validator(mode="after")
     def _one_program(self) -> Self:
         given = [name for name in PROGRAMS if getattr(self, name)]
@@ -131,16 +87,31 @@ class ProgramFields(Part):
             raise ValueError(f"{foreign[0]} is of a command; leave it out beside {given[0]}")
         if self.launch and self.program != "train":
             raise ValueError(f"launch is of train; leave it out beside {given[0]}")
-        if self.program == "command" and self.report is None:
-            raise ValueError(
-                "a command needs report: where its metrics are, such as "
-                r"report: {val_loss: 'valid loss +(\S+)'}"
-            )
         return self
 
 
+def with_command_defaults(content: Mapping[str, Unchecked]) -> Document:
+    """The fields of a study file; those of a command with what follows from its placeholders.
+
+    Raises SpecError where command and space contradict each other.
+    """
+    fields: Document = dict(content)
+    command, space = content.get("command"), content.get("space")
+    if not command or isinstance(space, SearchSpace):
+        return fields
+    names = names_of(content.get("names", {}))
+    may_lack = [field for field, words in names.items() if ABSENT in words]
+    told = placeholders(arguments_of(command))
+    fields["space"] = space_from_placeholders(told, space, may_lack=may_lack)
+    return {"ema": None, "range_test": "none", **fields}
+
+
 def refused(study: "StudySpec") -> str | None:
-    """A field of the study that a script of the user's leaves no room for, in words."""
+    """What of a study contradicts its program, in words; None if nothing does."""
+    if study.program != "command":
+        reason = uses_script(study.space.optimizers, study.space.schedules)
+        if reason is not None or study.program == "task":
+            return reason
     own = {
         "precision": ("fp32", "the script has its own"),
         "accumulate": (1, "the script accumulates gradients itself"),
@@ -148,9 +119,32 @@ def refused(study: "StudySpec") -> str | None:
         "init": (None, "the script loads weights itself"),
         "validate_every": (AUTO, "the script validates where it does"),
     }
+    if study.program == "command":
+        own |= {"ema": (None, "the script averages weights itself")}
+        own |= {"range_test": ("none", "a command has no range test")}
+        study.reports(study.objective.metric)
     for field, (default, why) in own.items():
         if getattr(study, field) != default:
             return f"{field} is of task: {why}; leave it out beside {study.program}"
     if study.objective.metric == CALIBRATED:
         return f"objective = {CALIBRATED!r} needs a task; take a metric that the script reports"
     return None
+
+
+def after_first_run(study: "StudySpec", *, averages: bool, reads_loss: bool) -> "StudySpec":
+    """The study without what its script was seen not to do.
+
+    `averages`: it validates the weight average. `reads_loss`: it says its losses, without which
+    there is no range test. Raises SpecError where averaged weights are to be deployed.
+    """
+    changes: Document = {}
+    if study.ema is not None and not averages:
+        if study.ema.deploy:
+            raise SpecError(
+                "ema.deploy = true, but the script does not validate averaged weights; add "
+                "`with run.average():` around a validation, or leave it out"
+            )
+        changes["ema"] = None
+    if not reads_loss:
+        changes["range_test"] = "none"
+    return study.model_copy(update=changes)

@@ -14,7 +14,7 @@ from lrsearch.trial.validations import Plan
 class Purpose:
     """What a training is for."""
 
-    kind: Literal["search", "confirm"] = "search"
+    kind: Literal["search", "confirm", "check"] = "search"
     #: Name of a folder that is its own, such as `trial-3`; it stays when another worker goes on.
     folder: str = "trial"
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lrsearch.child_process.supervisor import Child, Supervisor
-from lrsearch.command.metrics import Reader, Reading, reader_for
+from lrsearch.command.metrics import reader_for
+from lrsearch.command.reading import Reader, Reading
 from lrsearch.command.template import TemplateValues, fill
 from lrsearch.errors import describe
 from lrsearch.recipe.recipe import Recipe
@@ -53,6 +54,8 @@ class CommandTraining(ProcessTraining):
         self._readings: list[Reading] = []
         self._spent_before, self._started = 0.0, 0.0
         self._goes_on = False
+        #: What the command calls its first epoch: 0 or 1.
+        self._first_epoch = 1
 
     @property
     def counts_reports(self) -> bool:
@@ -75,12 +78,13 @@ class CommandTraining(ProcessTraining):
     def go_on(self, seconds: float) -> None:
         """Wait for the next report, for the end, or so long. Raises TrialFailedError."""
         if self.child is None:
-            self._begin()
+            self.begin()
         deadline = time.monotonic() + seconds
         while not self._look() and time.monotonic() < deadline:
             time.sleep(LOOK_SECONDS)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Start the command. Raises TrialFailedError where it cannot be run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / RECIPE).write_text(json.dumps(self.recipe.to_dict(), indent=2))
         output = self.folder / OUTPUT
@@ -89,9 +93,17 @@ class CommandTraining(ProcessTraining):
             file.write(f"$ {' '.join(words)}\n")
         environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
         environment |= {"PYTHONUNBUFFERED": "1", **_visible(self.device)}
-        self._reader = reader_for(self.spec.report, output, self.folder)
+        metric = self.spec.objective.metric
+        self._reader = reader_for(self.spec.reports(metric), output, self.folder, metric=metric)
+        if self._goes_on:
+            self._reader.skip()
         self._started = time.monotonic()
-        self.child = self.supervisor.start(words, env=environment, cwd=Path.cwd(), output=output)
+        try:
+            self.child = self.supervisor.start(
+                words, env=environment, cwd=Path.cwd(), output=output
+            )
+        except OSError as error:
+            raise TrialFailedError(f"{error.filename} cannot be run: {error.strerror}") from error
 
     def words(self) -> list[str]:
         """The command with its placeholders filled in."""
@@ -117,10 +129,7 @@ class CommandTraining(ProcessTraining):
         self.beat()
         self.seconds = self._spent_before + time.monotonic() - self._started
         status = self.child.poll()  # before its output is read: the last lines are there then
-        try:
-            self._readings += self._reader.poll()
-        except ValueError as error:
-            raise TrialFailedError(str(error)) from error
+        self._readings += self._reader.poll(ended=status is not None)
         if self._readings:
             self.waiting = self._reported(self._readings.pop(0))
             return True
@@ -133,10 +142,9 @@ class CommandTraining(ProcessTraining):
             how = f"signal {-status}" if status < 0 else f"status {status}"
             said = last_line(self.folder / OUTPUT)
             raise TrialFailedError(f"the command ended with {how}" + (f": {said}" if said else ""))
+        assert self._reader is not None
         if self.validated == 0:
-            raise TrialFailedError(
-                "the command ended without a report; `lrsearch check` says what its output has"
-            )
+            raise TrialFailedError(f"the command ended without a report: {self._reader.explain()}")
         self.finished = True
         if not self.counts_reports and self.progress < 1.0:
             whole = self.recipe.epochs or self.recipe.steps
@@ -147,7 +155,9 @@ class CommandTraining(ProcessTraining):
     def _reported(self, reading: Reading) -> Reported:
         """A reading with its place: as the command says it, else the number of the report."""
         count = self.validated + 1
-        epoch = float(count) if reading.epoch is None else reading.epoch
+        if count == 1 and reading.epoch == 0:
+            self._first_epoch = 0
+        epoch = float(count) if reading.epoch is None else reading.epoch + 1 - self._first_epoch
         step = reading.step if reading.step is not None else math.ceil(epoch)
         return Reported(step=step, epoch=epoch, metrics=reading.metrics)
 

@@ -1,11 +1,20 @@
 """Trains the next job of a worker, together with others where that was chosen."""
 
 from lrsearch.fusing.choice import Choice
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import CohortError, TrialFailedError, failures
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.leased_job import LeasedJob
 from lrsearch.worker.training_loop import Source, TrainingLoop, log, why_failed
+
+
+def engine_for(context: WorkerContext, choice: Choice, recipe: Recipe) -> Engine:
+    """An engine for this recipe and others like it.
+
+    For several places it raises CohortError, and what the program's code raises.
+    """
+    return context.program.engine(choice, recipe)
 
 
 class JobTrainer:
@@ -38,7 +47,7 @@ class JobTrainer:
         if not alone:
             try:
                 with failures():
-                    return self.context.program.engine(self.choice, leased.job.recipe)
+                    return engine_for(self.context, self.choice, leased.job.recipe)
             except TrialFailedError as failure:
                 self._go_solo(why_failed(failure))
         return self.context.program.solo()

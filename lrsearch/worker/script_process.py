@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrsearch.child_process.supervisor import Child, Supervisor, SupervisorLostError
+from lrsearch.child_process.supervisor import Child, Supervisor, SupervisorError
 from lrsearch.own_loop.channel import SOCKET, Channel, ChannelClosedError, Listener
 from lrsearch.own_loop.messages import End, Hello, Message, Start
 from lrsearch.task.code import ENVIRONMENT_DIR
@@ -115,7 +115,7 @@ class ScriptProcess:
         """How the process ended, and the last line that it printed."""
         try:
             status = self._child.wait(self.launch.grace)
-        except SupervisorLostError as error:
+        except SupervisorError as error:
             return str(error)
         how = "does not answer"
         if status is not None:
