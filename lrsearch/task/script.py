@@ -1,5 +1,6 @@
 """Finding a training script of the user's own, and hashing it; it is not imported here."""
 
+import ast
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -32,18 +33,29 @@ def split_script(reference: str) -> tuple[str, str | None]:
 
 def load_script(reference: str, folder: Path) -> LoadedCode:
     """The script that `reference` names, relative to `folder`. Raises TaskError."""
-    place, _ = split_script(reference)
+    place, function = split_script(reference)
     found = source_of(place, folder)
     if found is None:
         raise TaskError(f"train = {reference!r}: {folder / place} does not exist")
     path, root = found
-    parsed(path.read_bytes(), path.name)
-    if not names_us(path, root):
+    tree = parsed(path.read_bytes(), path.name)
+    if not names_us(path, root) and not _takes_run(tree, function):
         raise TaskError(
             f"train = {reference!r}: {path.name} does not use lrsearch; give it a function "
             f"train(run), or `from lrsearch import run`, or name it as command: to run it as it is"
         )
     return LoadedCode(reference=reference, source=path, code=task_code(path, root))
+
+
+def _takes_run(tree: ast.AST, function: str | None) -> bool:
+    """Whether the function was written for us, though the file does not name lrsearch.
+
+    References come from a database, whose writers could name any function that is here.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return [argument.arg for argument in node.args.args[:1]] == ["run"]
+    return False
 
 
 def find_script(
