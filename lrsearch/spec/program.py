@@ -103,7 +103,8 @@ def with_command_defaults(content: Mapping[str, Unchecked]) -> Document:
     may_lack = [field for field, words in names.items() if ABSENT in words]
     told = placeholders(arguments_of(command))
     fields["space"] = space_from_placeholders(told, space, may_lack=may_lack)
-    return {"ema": None, "range_test": "none", **fields}
+    confirm = {} if "seed" in told else {"confirm": None}  # every seed would train the same
+    return {"ema": None, "range_test": "none", **confirm, **fields}
 
 
 def refused(study: "StudySpec") -> str | None:
@@ -123,6 +124,8 @@ def refused(study: "StudySpec") -> str | None:
         own |= {"ema": (None, "the script averages weights itself")}
         own |= {"range_test": ("none", "a command has no range test")}
         study.reports(study.objective.metric)
+        if study.confirm is not None and "seed" not in placeholders(study.command):
+            return "confirm needs fresh seeds; add {seed} to the command, or write confirm: none"
     for field, (default, why) in own.items():
         if getattr(study, field) != default:
             return f"{field} is of task: {why}; leave it out beside {study.program}"

@@ -25,7 +25,8 @@ HOMES = {
     "rich": {"worker.progress_bar"},
     "matplotlib": {"report.plots"},
     "jinja2": {"report.page", "export"},
-    "numpy": {"training.randomness", "training.data.generators"},
+    "numpy": {"training.randomness", "training.data.generators", "own_loop"},
+    "tensorboard": {"command.tensorboard"},
     "scipy": {"training.calibrated_loss"},
     "torch": {"training", "recipe", "own_loop", "worker", "api"},
 }
