@@ -145,6 +145,7 @@ def search(
         code = own_code.own_hashes(own, Path(task_dir), Path(task_dir).resolve())
         folder, loaded = None, LoadedTask(reference=LIVE, source=Path(), target=task, code=code)
     else:
+        assert spec.task is not None
         loaded = load_task(spec.task, Path(task_dir), own)
     with own_random_stream():
         checked = check_study(spec, loaded, folder=folder, device=devices)

@@ -13,19 +13,21 @@ from lrsearch.errors import SpecError, TaskError, near_miss
 from lrsearch.range_test.analysis import SEED_COUNTS, RangeTest
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.spec.parts import LOSSES
+from lrsearch.spec.program import after_first_run
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.find import load_task
-from lrsearch.task.task import LoadedTask, Task
+from lrsearch.task.task import LoadedCode, LoadedTask, Task
 from lrsearch.user_input import read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A study whose task trains."""
+    """A study whose program trains."""
 
     spec: StudySpec
-    loaded: LoadedTask
-    task: Task
+    loaded: LoadedCode
+    #: None where the program is a script or a command.
+    task: Task | None
     #: Where workers look for the task's file; None for a task that is an object of this process.
     folder: Path | None
     steps_per_epoch: int
@@ -33,6 +35,13 @@ class Checked:
     warnings: tuple[str, ...] = ()
     #: What was assumed of the task, one line each.
     notes: tuple[str, ...] = ()
+    #: How long an epoch takes, where a first run has shown it.
+    seconds_per_epoch: float | None = None
+
+    @property
+    def batch_size(self) -> int | None:
+        """The task's own."""
+        return None if self.task is None else self.task.batch_size
 
 
 def read_study_file(
@@ -66,10 +75,45 @@ def check_spec(spec: StudySpec, path: Path, *, device: str = "auto") -> Checked:
     from lrsearch.training.devices import pick_device
 
     pick_device(device)
+    folder = path.resolve().parent
+    if spec.task is None:
+        with _located(str(path)):
+            return check_program(spec, path, device=device)
     with _located(str(path)):
         loaded = load_task(spec.task, path.parent, spec.own_names())
-    folder = path.resolve().parent
     return check_study(spec, loaded, folder=folder, device=device, where=str(path))
+
+
+def check_program(spec: StudySpec, path: Path, *, device: str) -> Checked:
+    """Run a study's training script or command until its first report.
+
+    `path` is the study file, or stands for one in its folder. Raises SpecError, TaskError or
+    DeviceError in one line.
+    """
+    from lrsearch.spec.command_code import load_command
+    from lrsearch.storage.checkpoint_store import CheckpointStore
+    from lrsearch.task.script import load_script
+    from lrsearch.training.devices import pick_device
+    from lrsearch.worker.try_script import try_command, try_script
+
+    CheckpointStore(spec.checkpoints.to, spec.name)
+    chosen = pick_device(device)
+    if spec.train is not None:
+        loaded = load_script(spec.train, path.parent)
+        found = try_script(spec, loaded, chosen)
+    else:
+        loaded = load_command(spec, path)
+        found = try_command(spec, str(chosen))
+    return Checked(
+        spec=after_first_run(spec, averages=found.averages, reads_loss=found.reads_loss),
+        loaded=loaded,
+        task=None,
+        folder=path.resolve().parent,
+        steps_per_epoch=found.steps_per_epoch,
+        warnings=found.warnings,
+        notes=found.notes,
+        seconds_per_epoch=found.seconds / max(found.epoch, 1e-9),
+    )
 
 
 def check_study(
@@ -139,7 +183,7 @@ def range_test(
 ) -> RangeTest:
     """The LR range test of an optimizer of the space, with so many seeds or as many as it asks for.
 
-    Raises TaskError if the task's code fails.
+    Raises TaskError if the task's code fails, or there is no task.
     """
     import torch
 
@@ -149,19 +193,24 @@ def range_test(
     from lrsearch.training.task_cache import TaskCache
 
     torch.set_num_threads(1)
-    cache = TaskCache(checked.loaded, pick_device(device))
+    loaded = _loaded_task(checked)
+    cache = TaskCache(loaded, pick_device(device))
     plan = ramp_plan(checked.spec, optimizer)
     training = RangeTraining(checked.spec, plan, cache, lambda: False)
     try:
         result = training.run(seeds or SEED_COUNTS[-1], exactly=seeds is not None)
     except TrialFailedError as failure:
-        raise TaskError(f"{checked.spec.task}: range test of {optimizer}: {failure}") from failure
+        raise TaskError(
+            f"{checked.spec.reference}: range test of {optimizer}: {failure}"
+        ) from failure
     assert result is not None  # nothing stops it
     return result
 
 
 def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
     """Time one epoch of training and one validation on this machine."""
+    if checked.seconds_per_epoch is not None:
+        return checked.seconds_per_epoch
     import torch
 
     from lrsearch.training.devices import pick_device
@@ -172,15 +221,27 @@ def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
     params = {key: first_value(domain) for key, domain in checked.spec.space.params.items()}
     optimizer = {"name": "sgd", "lr": 1e-6, "momentum": 0.9}
     recipe = checked.spec.recipe(
-        {"optimizer": optimizer, "params": params}, batch_size=checked.task.batch_size
+        {"optimizer": optimizer, "params": params}, batch_size=checked.batch_size
     )
-    training = start_training(checked.spec, recipe, TaskCache(checked.loaded, pick_device(device)))
+    training = start_training(
+        checked.spec, recipe, TaskCache(_loaded_task(checked), pick_device(device))
+    )
     epoch = min(training.plan.steps_per_epoch, training.plan.total_steps)
     training.advance(1)  # the first step allocates
     started = time.monotonic()
     training.advance(epoch)
     training.validate(with_ema=False)
     return (time.monotonic() - started) * epoch / max(1, epoch - 1)
+
+
+def _loaded_task(checked: Checked) -> LoadedTask:
+    """Raises TaskError where the program is no task."""
+    if not isinstance(checked.loaded, LoadedTask):
+        raise TaskError(
+            f"{checked.spec.reference}: this needs a task; a study runs the range test of a train "
+            f"script itself, where the script calls run.loss"
+        )
+    return checked.loaded
 
 
 def check_params(spec: StudySpec, loaded: LoadedTask) -> None:

@@ -101,7 +101,7 @@ def create(checked: Checked, storage: str | None, *, exist_ok: bool, progress: P
         checked.spec,
         checked.loaded,
         steps_per_epoch=checked.steps_per_epoch,
-        batch_size=checked.task.batch_size,
+        batch_size=checked.batch_size,
         exist_ok=exist_ok,
     )
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
@@ -126,7 +126,8 @@ def run_study(
     fuse_option.check(checked.spec, resources.fuse)
     created = create(checked, storage, exist_ok=True, progress=progress)
     study = created.study
-    live = checked.loaded if checked.folder is None else None
+    live = checked.loaded if isinstance(checked.loaded, LoadedTask) else None
+    live = live if checked.folder is None else None
     seconds = _train(study, checked.folder, resources, progress, live=live)
     if report_to is None:
         report, folder = report_of(study), None

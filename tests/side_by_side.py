@@ -43,7 +43,7 @@ class SideBySide:
     def may_join_later(self):
         return True
 
-    def admit(self, recipe):
+    def admit(self, recipe, purpose=None):
         self.joined.append([training.step for training in self.trainings])
         self.trainings.append(start_training(self.spec, recipe, self.cache))
         return self.trainings[-1]
@@ -72,11 +72,14 @@ class SideBySide:
     def shrink(self):
         self.size = max(2, len(self.trainings))
 
+    def close(self):
+        pass
+
 
 def engine_for(context, choice, recipe):
     if choice.engine == "solo":
-        return SoloEngine(context.search.spec, context.cache)
-    return SideBySide(context.search.spec, context.cache, recipe, choice.size)
+        return SoloEngine(context.search.spec, context.program.cache)
+    return SideBySide(context.search.spec, context.program.cache, recipe, choice.size)
 
 
 def choice_of(size):

@@ -11,13 +11,13 @@ from lrsearch.storage.database import Database, Location
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, Outcome
 from lrsearch.task.find import load_task
-from lrsearch.training.task_cache import TaskCache
 from lrsearch.trial.curve import Validation
 from lrsearch.user_input import read_yaml
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.lease_renewal import LeaseRenewer
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.task_program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 TASKS = Path(__file__).parent / "tasks"
@@ -75,16 +75,22 @@ def ended(state, **changes):
     return Outcome(state=state, **{**fields, **changes})
 
 
+def worker_of(search, loaded, stop=None, **how):
+    """A worker of the study in this process, on the CPU."""
+    device = torch.device("cpu")
+    return Worker(search, TaskProgram(search.spec, loaded, device), device, stop or Stop(), **how)
+
+
 def work(search):
     """Be the study's only worker, in this process, until it is finished."""
-    Worker(search, tiny_task(), torch.device("cpu"), Stop()).run()
+    worker_of(search, tiny_task()).run()
 
 
 def make_context(search, loaded, *, worker="host:1:1", stop=lambda: False):
     """What a worker works with; the thread that renews leases is not started."""
     return WorkerContext(
         search=search,
-        cache=TaskCache(loaded, torch.device("cpu")),
+        program=TaskProgram(search.spec, loaded, torch.device("cpu")),
         renewer=LeaseRenewer(search, worker, "cpu", "0"),
         study_checkpoints=StudyCheckpoints.of(search),
         stop=stop,

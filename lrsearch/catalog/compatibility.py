@@ -5,6 +5,7 @@ What is forbidden, and why, is data of the two registries (`constant_only`, `no_
 """
 
 from lrsearch.catalog.lookup import optimizer_info, schedule_info
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.plain_data import Fields
 
 
@@ -30,7 +31,7 @@ def _constant_only(optimizer: str) -> str | None:
 
 def illegal_pair(optimizer: str, schedule: str) -> str | None:
     """Why this schedule may never drive this optimizer, or None."""
-    return None if schedule == "constant" else _constant_only(optimizer)
+    return None if schedule in ("constant", SCRIPT) else _constant_only(optimizer)
 
 
 def illegal(optimizer: str, schedule: Fields, warmup: float) -> str | None:
@@ -42,6 +43,8 @@ def illegal(optimizer: str, schedule: Fields, warmup: float) -> str | None:
         blamed, reason = obstacle
         return f"warmup = {warmup:g} cannot go with {blamed}: {reason}; use warmup 0"
     flag = schedule_info(name, "schedule").momentum_flag
+    if optimizer == SCRIPT:
+        return None  # it may have momentum
     info = optimizer_info(optimizer, "optimizer")
     if flag and schedule.get(flag) and info.momentum is None and not info.unseen:
         return f"{name}.{flag} = true needs momentum, and {optimizer} has none"

@@ -4,6 +4,7 @@ from lrsearch.catalog.known_classes import PACKAGES, full_name
 from lrsearch.catalog.optimizers import OPTIMIZERS, REFUSED, OptimizerInfo
 from lrsearch.catalog.own import factors, own_optimizer, own_schedule
 from lrsearch.catalog.schedules import SCHEDULES, ScheduleInfo
+from lrsearch.catalog.script import SCRIPT, SCRIPT_OPTIMIZER, SCRIPT_SCHEDULE
 from lrsearch.catalog.third_party import third_party_info
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.other_names import schedule_of
@@ -20,6 +21,8 @@ def optimizer_info(name: Unchecked, where: str) -> OptimizerInfo:
     if isinstance(name, str):
         if name in OPTIMIZERS:
             return OPTIMIZERS[name]
+        if name == SCRIPT:
+            return SCRIPT_OPTIMIZER
         if own_code.is_own(name):
             return own_optimizer(name, where)
         if name in REFUSED:
@@ -67,6 +70,8 @@ def schedule_info(name: Unchecked, where: str) -> ScheduleInfo:
     """
     if own_code.is_own(name):
         return own_schedule(name, where)
+    if name == SCRIPT:
+        return SCRIPT_SCHEDULE
     if not isinstance(name, str) or name not in SCHEDULES:
         ours = schedule_of(name)
         hint = near_miss(name, SCHEDULES) if ours is None else f"; it is {ours!r} here"

@@ -6,6 +6,7 @@ import click
 HEADINGS = {
     "FILE": "Commands that take a study FILE",
     "NAME": "Commands that take the NAME of a study",
+    "COMMAND": "Commands that take a training COMMAND",
     "": "Other commands",
 }
 #: The heading of commands that hold others.

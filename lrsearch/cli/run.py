@@ -54,6 +54,18 @@ def run(
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
     checked = options.trained_file(file, name=name, totals=totals, device=resources.device)
+    search(checked, resources, out=out, as_json=as_json, storage=storage)
+
+
+def search(
+    checked: "Checked",
+    resources: "Resources",
+    *,
+    out: Path | None,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Train a study until its budget is used, and print the answer."""
     from lrsearch.cli.terminal import Terminal
     from lrsearch.report import files
     from lrsearch.run_study import run_study
@@ -119,7 +131,7 @@ def _draw(checked: "Checked", plot: Path) -> None:
     from lrsearch.report.plots.sampled_schedules import save_preview
     from lrsearch.spec.sample_recipes import sample
 
-    recipes = sample(checked.spec, PREVIEWED, checked.task.batch_size)
+    recipes = sample(checked.spec, PREVIEWED, checked.batch_size)
     save_preview(recipes, checked.steps_per_epoch, plot)
 
 
@@ -130,7 +142,7 @@ def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> 
     from lrsearch.report.text import plan as text_plan
 
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
-    step_samples = checked.task.batch_size * checked.spec.accumulate
+    step_samples = (checked.batch_size or 0) * checked.spec.accumulate or None
     scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=step_samples)
     warnings = [*checked.warnings, *lint(checked.spec, scale)]
     if as_json:

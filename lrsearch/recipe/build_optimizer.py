@@ -8,6 +8,7 @@ from torch import nn
 
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.optimizers import OptimizerInfo
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.errors import TaskError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.optimizer_arguments import optimizer_arguments
@@ -21,8 +22,10 @@ def build_optimizer(
     """The real optimizer over the parameters of `model` that are trained, in their groups.
 
     Raises TaskError where the model has no parameter that the optimizer can take, where `groups`
-    do not fit the model, and where a class of another package does not keep them.
+    do not fit the model, where a class of another package does not keep them, and for `script`.
     """
+    if optimizer["name"] == SCRIPT:
+        raise TaskError("the optimizer is the script's own; run the script with these values")
     optimizer = fused_where_it_can(optimizer, model)
     parted = parameter_groups(optimizer, model, groups)
     parameters = dict(model.named_parameters())

@@ -28,6 +28,7 @@ from torch.optim.lr_scheduler import (
 )
 
 from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.errors import TaskError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe import schedule_shapes
@@ -222,8 +223,11 @@ def build_schedule(
     """The real torch scheduler for a checked schedule over `total_steps` optimizer steps.
 
     `warmup` is the fraction of `total_steps` that LinearLR takes first, joined by SequentialLR.
+    Raises TaskError for `script`, and for a schedule of a file that is not loaded.
     """
     name = schedule["name"]
+    if name == SCRIPT:
+        raise TaskError("the schedule is the script's own; run the script with these values")
     given = {key: value for key, value in schedule.items() if key != "name"}
     make = (
         partial(own, name=name, fields=given)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from lrsearch.catalog.compatibility import illegal_pair, why_no_warmup
 from lrsearch.catalog.domains import Domain, Fixed, Range, Value
 from lrsearch.catalog.lookup import beyond_horizon, optimizer_info, schedule_info
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.errors import SpecError
 from lrsearch.space.sampling_units import contains
 
@@ -48,7 +49,7 @@ def _reasons(
 
 def _horizon(name: str, fields: Mapping[str, Domain], where: str) -> Iterator[str]:
     """Whether the largest fractions that could be sampled fit into the run."""
-    largest = {key: _largest(fields[key]) for key in schedule_info(name, where).shares}
+    largest = {k: _largest(fields[k]) for k in schedule_info(name, where).shares if k in fields}
     if reason := beyond_horizon(name, largest):
         yield f"{where}.schedules.{reason}"
 
@@ -68,9 +69,11 @@ def _momentum(
 ) -> Iterator[str]:
     """A schedule that drives momentum needs an optimizer that has one, and does not search it."""
     flag = schedule_info(schedule, where).momentum_flag
-    if not flag or not contains(fields[flag], True):
+    if not flag or not contains(fields.get(flag, _OFF), True):
         return
     place = f"{where}.schedules.{schedule}.{flag} = true"
+    if optimizer == SCRIPT:
+        return  # it may have momentum
     momentum = optimizer_info(optimizer, "optimizer").momentum
     if momentum is None:
         yield f"{place} needs momentum, and {optimizer} has none"

@@ -25,6 +25,13 @@ def parse_space(content: Unchecked, where: str = "space") -> SearchSpace:
     A mapping is an edit of its `preset`, the default one if it names none: what it leaves out is
     the preset's.
     """
+    space = unchecked_space(content, where)
+    check_space(space.optimizers, space.schedules, space.warmup, where)
+    return space
+
+
+def unchecked_space(content: Unchecked, where: str) -> SearchSpace:
+    """The same, but what goes together in it is not looked at."""
     if isinstance(content, str):
         content = {"preset": content}
     if not isinstance(content, Mapping):
@@ -35,15 +42,13 @@ def parse_space(content: Unchecked, where: str = "space") -> SearchSpace:
             raise SpecError(f"{where}.{key} is not a field of a space{near_miss(key, known)}")
     preset = _preset(content.get("preset", "default"), where)
     optimizers = _domains(content, "optimizers", preset.optimizers, _optimizer_domains, where)
-    space = SearchSpace(
+    return SearchSpace(
         optimizers=optimizers,
         schedules=_domains(content, "schedules", preset.schedules, _schedule_domains, where),
         warmup=_warmup(content, preset, f"{where}.warmup"),
         params=_params(content.get("params"), f"{where}.params"),
         groups=parse_groups(content.get("groups"), optimizers, f"{where}.groups"),
     )
-    check_space(space.optimizers, space.schedules, space.warmup, where)
-    return space
 
 
 def _preset(name: Unchecked, where: str) -> Preset:

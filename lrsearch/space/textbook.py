@@ -16,6 +16,7 @@ from itertools import product
 from typing import Any
 
 from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.plain_data import Document, Fields
 from lrsearch.space.search_space import SearchSpace, pair_of
 from lrsearch.trial.rounding import floor
@@ -70,7 +71,8 @@ def _pairs(space: SearchSpace) -> Iterator[tuple[str, str]]:
     schedules = dict.fromkeys([*FURTHER_SCHEDULES, *list(space.schedules)[:1]])
     further = [(o, s) for s, o in product(schedules, space.optimizers)]
     for optimizer, schedule in dict.fromkeys([*FIRST, *further]):
-        if optimizer in space.optimizers and schedule in space.schedules:
+        known = optimizer != SCRIPT  # of which no textbook says anything
+        if known and optimizer in space.optimizers and schedule in space.schedules:
             yield optimizer, schedule
 
 

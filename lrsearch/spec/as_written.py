@@ -7,7 +7,10 @@ from lrsearch.plain_data import Unchecked
 from lrsearch.user_input import plain_numbers
 
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
-TEXT = ("name", "task", "init", "notes", "tags", "project", "checkpoints", "warm_start")
+TEXT = frozenset(
+    {"name", "task", "init", "notes", "tags", "project", "checkpoints", "warm_start"}
+    | {"train", "launch", "command", "report", "names", "resume_args"}
+)
 #: Fields that can be off, by `none` or null, and what they then are.
 OFF: Mapping[str, Unchecked] = {
     "accumulate": 1,

@@ -22,6 +22,7 @@ MUTABLE = (
     "checkpoints",
     "lease",
     "max_trial_time",
+    "end",
     "tolerance",
 )
 #: What `study extend` may change besides: none of it alters what a trial is.
@@ -37,8 +38,14 @@ EXTENDABLE = (
 #: Fields that are younger than stored studies, and what these were trained with.
 YOUNGER: Mapping[str, Unchecked] = {
     "accumulate": 1,
+    "command": [],
     "init": None,
+    "launch": [],
+    "names": {},
     "objective.at": "best",
+    "report": {},
+    "resume_args": [],
+    "train": None,
     "validate_every.rungs": False,
 }
 

@@ -39,10 +39,10 @@ class RandomTrial:
         return self._given[name] if name in self._given else self._random.choice(choices)
 
 
-def sample(spec: StudySpec, count: int, batch_size: int) -> list[Recipe]:
+def sample(spec: StudySpec, count: int, batch_size: int | None) -> list[Recipe]:
     """`count` recipes of the study's space that between them show its optimizers and schedules.
 
-    `batch_size` is the task's own, where it is not searched.
+    `batch_size` is the task's own, where it is not searched; None where it is not known.
     """
     optimizers, schedules = list(spec.space.optimizers), list(spec.space.schedules)
     recipes = []

@@ -35,7 +35,6 @@ from lrsearch.spec.parts import (
     Ema,
     Lease,
     Objective,
-    Part,
     Pruning,
     ValidateEvery,
     as_budget,
@@ -46,26 +45,24 @@ from lrsearch.spec.parts import (
     as_validate_every,
     duration,
 )
+from lrsearch.spec.program import ProgramFields, refused, with_command_defaults
 from lrsearch.task import own_code
 from lrsearch.user_input import first_error, read_yaml
 
 log = logging.getLogger(__name__)
 
 
-class StudySpec(Part):
-    """A study: task, horizon, budget, objective, space and how trials are run.
+class StudySpec(ProgramFields):
+    """A study: program, horizon, budget, objective, space and how trials are run.
 
     `load` reads a study file, `from_dict` its fields as a mapping, `StudySpec(name=..., ...)` its
-    fields as keyword arguments. All take values as a study file has them: `budget={"runs": 20}`,
-    `space="default"`, `confirm="none"`. `load` and `from_dict` raise SpecError in one line, the
-    constructor pydantic's ValidationError or SpecError.
+    fields as keyword arguments. All take values as a study file has them: `budget={"runs": 20}`.
+    The first two raise SpecError in one line, the constructor pydantic's ValidationError or that.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     name: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    #: `FILE.py:attribute` beside the study file, or `package.module:attribute`.
-    task: str
     #: Weights that every trial starts from: a file beside the study file. None: those of `model()`.
     init: Annotated[InitialWeights | None, BeforeValidator(as_initial_weights)] = None
     #: Horizon: how long a full trial is.
@@ -112,7 +109,9 @@ class StudySpec(Part):
     @model_validator(mode="before")
     @classmethod
     def _as_written(cls, content: Unchecked) -> Unchecked:
-        return as_read(with_new_names(content)[0]) if isinstance(content, Mapping) else content
+        if not isinstance(content, Mapping):
+            return content
+        return with_command_defaults(as_read(with_new_names(content)[0]))
 
     @field_validator("space", mode="before")
     @classmethod
@@ -129,6 +128,8 @@ class StudySpec(Part):
     @model_validator(mode="after")
     def _consistent(self) -> "StudySpec":
         self._check_horizon()
+        if reason := refused(self):
+            raise ValueError(reason)
         self._check_fused()
         for where, recipe in self.given_recipes():
             self.recipe(recipe, batch_size=None, where=where)
@@ -140,7 +141,8 @@ class StudySpec(Part):
         return self
 
     def _check_horizon(self) -> None:
-        if (self.epochs is None) == (self.steps is None):
+        given = [length for length in (self.epochs, self.steps) if length is not None]
+        if len(given) != 1 and not (self.command and not given):
             raise ValueError("give the horizon once: epochs or steps")
         if self.steps and self.budget.counts_epochs and "batch_size" in self.space.params:
             unit = "runs" if self.budget.epochs is None else "epochs"
@@ -286,6 +288,13 @@ class StudySpec(Part):
             return self.model_copy(update={"validate_every": stored.validate_every})
         return self
 
+    @property
+    def knows_length(self) -> bool:
+        """Whether it is said how long a full trial is; of a command it may not be."""
+        return self.epochs is not None or self.steps is not None
+
     def horizon_epochs(self, steps_per_epoch: int) -> float:
-        """Epochs that one full trial trains."""
+        """Epochs that one full trial trains; 1 of a command whose length is not said."""
+        if not self.knows_length:
+            return 1.0
         return self.epochs if self.epochs is not None else (self.steps or 0) / steps_per_epoch

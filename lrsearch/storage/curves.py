@@ -21,6 +21,7 @@ from lrsearch.storage.leases import Claim, held
 from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.tables import curves, trials
 from lrsearch.trial.curve import Validation
+from lrsearch.trial.states import TrialState
 
 
 def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> bool:
@@ -118,4 +119,15 @@ def of_trials(connection: Connection, ids: Sequence[int]) -> dict[int, list[Curv
     found: dict[int, list[CurveRecord]] = {trial: [] for trial in ids}
     for row in latest(fetch_as(connection, query, CurveRecord)):
         found[row.trial].append(row)
+    return found
+
+
+def most_validations(connection: Connection, study_id: int) -> int | None:
+    """Of the study's complete trials, the most validations of one; None before there is one."""
+    query = (
+        select(func.max(curves.c.validation))
+        .join(trials, trials.c.id == curves.c.trial)
+        .where(trials.c.study_id == study_id, trials.c.state == TrialState.COMPLETE)
+    )
+    found: int | None = connection.execute(query).scalar()
     return found

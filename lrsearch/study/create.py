@@ -21,13 +21,13 @@ from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate
-from lrsearch.task.task import LoadedTask
+from lrsearch.task.task import LoadedCode
 
 
 def create_study(
     database: Database,
     spec: StudySpec,
-    loaded: LoadedTask,
+    loaded: LoadedCode,
     *,
     steps_per_epoch: int,
     exist_ok: bool,
@@ -83,7 +83,7 @@ def continue_with(
 def _make_study(
     database: Database,
     spec: StudySpec,
-    loaded: LoadedTask,
+    loaded: LoadedCode,
     steps_per_epoch: int,
     batch_size: int | None,
 ) -> bool:
@@ -107,7 +107,7 @@ def _make_study(
 
 
 def insert_study(
-    connection: Connection, spec: StudySpec, loaded: LoadedTask, steps_per_epoch: int
+    connection: Connection, spec: StudySpec, loaded: LoadedCode, steps_per_epoch: int
 ) -> int:
     """Both halves of a study without trials, Optuna's and ours; its id.
 
@@ -210,7 +210,7 @@ def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[PlannedTe
 
 
 def _refuse_other(
-    spec: StudySpec, stored: StudySpec, loaded: LoadedTask, code: Mapping[str, str]
+    spec: StudySpec, stored: StudySpec, loaded: LoadedCode, code: Mapping[str, str]
 ) -> None:
     obstacles = stored.obstacles(spec) + changed_code(spec, loaded, code)
     changes = stored.differences(spec) + changed_code(spec, loaded, code)
@@ -227,7 +227,7 @@ def _refuse_other(
     )
 
 
-def changed_code(spec: StudySpec, loaded: LoadedTask, code: Mapping[str, str]) -> list[str]:
+def changed_code(spec: StudySpec, loaded: LoadedCode, code: Mapping[str, str]) -> list[str]:
     """A line about task files that are not those of the study, where the spec refuses that."""
     names = {*code, *loaded.code}
     changed = sorted(name for name in names if code.get(name) != loaded.code.get(name))

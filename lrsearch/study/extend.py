@@ -17,11 +17,11 @@ from lrsearch.study import warm_start
 from lrsearch.study.create import changed_code, continue_with
 from lrsearch.study.extend_transaction import Extension, TakeOver
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.task.task import LoadedTask
+from lrsearch.task.task import LoadedCode
 
 
 def extend_study(
-    search: OpenStudy, spec: StudySpec, loaded: LoadedTask, *, steps_per_epoch: int
+    search: OpenStudy, spec: StudySpec, loaded: LoadedCode, *, steps_per_epoch: int
 ) -> Extension:
     """Apply a spec with another space, budget, baseline or queue to a study, keeping its trials.
 
@@ -53,7 +53,7 @@ def extend_study(
             ) from error
 
 
-def _refuse_other_trials(search: OpenStudy, spec: StudySpec, loaded: LoadedTask) -> None:
+def _refuse_other_trials(search: OpenStudy, spec: StudySpec, loaded: LoadedCode) -> None:
     obstacles = search.spec.obstacles(spec) + changed_code(spec, loaded, search.code)
     if obstacles:
         raise StudyError(

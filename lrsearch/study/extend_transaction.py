@@ -29,7 +29,7 @@ from lrsearch.study.optuna.attributes import FROM, RECIPE, TICKET
 from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding
 from lrsearch.study.optuna.storage import OptunaTrial
 from lrsearch.study.optuna.writer import FAILED
-from lrsearch.task.task import LoadedTask
+from lrsearch.task.task import LoadedCode
 from lrsearch.trial.states import MACHINE, StudyState, TrialState
 
 #: Kinds of trials that the user asked for one by one: no space ever bound them.
@@ -66,7 +66,7 @@ class TakeOver:
         connection: Connection,
         search: OpenStudy,
         spec: StudySpec,
-        loaded: LoadedTask,
+        loaded: LoadedCode,
         old: StudyRecord,
     ) -> None:
         self.connection, self.search, self.spec, self.old = connection, search, spec, old
@@ -116,7 +116,7 @@ class TakeOver:
         ]
 
     def make(
-        self, loaded: LoadedTask, steps_per_epoch: int, lessons: Sequence[warm_start.Lesson]
+        self, loaded: LoadedCode, steps_per_epoch: int, lessons: Sequence[warm_start.Lesson]
     ) -> Extension:
         old_name = self.old.name if self.beside else self._close()
         study_id = insert_study(self.connection, self.spec, loaded, steps_per_epoch)

@@ -24,7 +24,7 @@ from lrsearch.study.optuna.attributes import FROM, RECIPE
 from lrsearch.study.optuna.plain_study import read_trials
 from lrsearch.study.optuna.storage import OptunaTrial, load_study
 from lrsearch.study.stored_study import StoredStudy
-from lrsearch.task.task import LoadedTask
+from lrsearch.task.task import LoadedCode
 from lrsearch.trial.states import TrialState
 
 #: The kind of a trial whose recipe an earlier study found.
@@ -65,7 +65,7 @@ def gather(
     database: Database,
     spec: StudySpec,
     entries: Sequence[EarlierStudy],
-    loaded: LoadedTask,
+    loaded: LoadedCode,
 ) -> list[Lesson]:
     """Read what the entries give to a study of this spec; nothing is written.
 
@@ -108,7 +108,7 @@ def essence(recipe: Fields) -> Document:
 
 
 def _from_ours(
-    database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedTask, where: str
+    database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedCode, where: str
 ) -> Lesson:
     with explained(database), database.read() as connection:
         study = studies.by_name(connection, str(entry.study))
@@ -150,7 +150,7 @@ def _from_ours(
 def _other_problem(spec: StudySpec, theirs: StudySpec) -> str:
     """Why a value of `theirs` means nothing in a study of `spec`; "" where it does."""
     pairs = {
-        "task": (spec.task, theirs.task),
+        "program": (spec.reference, theirs.reference),
         "objective": (spec.objective, theirs.objective),
         "horizon": ((spec.epochs, spec.steps), (theirs.epochs, theirs.steps)),
         "accumulate": (spec.accumulate, theirs.accumulate),
@@ -193,7 +193,7 @@ def _fields_here(spec: StudySpec, theirs: StudySpec, trial: BegunTrial) -> Field
     own: Document = {}
     if recipe.clip_norm != theirs.clip_norm:
         own |= {"clip_norm": recipe.clip_norm}
-    if theirs.task != spec.task:  # whose task takes other arguments
+    if theirs.reference != spec.reference:  # whose program takes other arguments
         params = {k: v for k, v in params.items() if k in spec.space.params}
     elif trial.kind != "sampled" and "batch_size" not in params:
         own |= {"batch_size": recipe.batch_size}  # it may have named its own
@@ -210,7 +210,7 @@ def _fields_here(spec: StudySpec, theirs: StudySpec, trial: BegunTrial) -> Field
 
 
 def _from_plain(
-    database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedTask, where: str
+    database: Database, spec: StudySpec, entry: EarlierStudy, loaded: LoadedCode, where: str
 ) -> Lesson:
     found, others = read_trials(database, entry, spec.objective, where)
     lesson = Lesson(study=entry.title, unusable=others)
@@ -223,7 +223,7 @@ def _from_plain(
             lesson.unusable += 1
             continue
         if size is None:
-            size = loaded.make(recipe.params).batch_size  # or the task takes no such params
+            size = loaded.batch_size(recipe.params)  # or the task takes no such params
         if trial.value is not None:
             scored.append((spec.objective.loss(trial.value), recipe))
         content = {**recipe.to_dict(), "batch_size": recipe.params.get("batch_size", size)}

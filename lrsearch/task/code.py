@@ -15,6 +15,8 @@ from types import ModuleType
 
 from lrsearch.errors import TaskError, describe
 
+#: Names the folder of a `train` script to its process.
+ENVIRONMENT_DIR = "LRSEARCH_SCRIPT_DIR"
 #: Begins the names of modules that are files of the user's.
 FILE_MODULES = "lrsearch_task_"
 

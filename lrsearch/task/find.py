@@ -37,7 +37,7 @@ def _split(reference: str) -> tuple[str, str]:
     return place, attribute
 
 
-def _source(place: str, folder: Path) -> tuple[Path, Path] | None:
+def source_of(place: str, folder: Path) -> tuple[Path, Path] | None:
     """The task's file and the folder that its local imports are resolved in, if it is there.
 
     Nothing is imported, the packages that a module is in neither.
@@ -71,7 +71,7 @@ def load_task(reference: str, folder: Path, own: Sequence[str] = ()) -> LoadedTa
     Raises TaskError, or SpecError where something of `own` is not there.
     """
     place, attribute = _split(reference)
-    found = _source(place, folder)
+    found = source_of(place, folder)
     if found is None:
         what = f"{folder / place} does not exist" if place.endswith(".py") else "no such module"
         raise TaskError(f"task = {reference!r}: {what}")
@@ -119,7 +119,7 @@ def find_task(
     wanted = code_hash(code)
     seen = []
     for folder in folders if place.endswith(".py") or own else [Path()]:
-        found = _source(place, folder)
+        found = source_of(place, folder)
         missing = [] if found else [folder / place]
         missing += [path for path in own_code.files(own, folder) if not path.is_file()]
         if found is None or missing:

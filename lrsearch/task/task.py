@@ -70,15 +70,29 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LoadedTask:
-    """A task as it was found: the attribute, where, and the hash of its code."""
+class LoadedCode:
+    """What a study trains as it was found: where, and the hash of its code."""
 
     reference: str
     source: Path
+    #: File, relative to its root, to SHA-256 of it and of the local modules it imports.
+    code: Mapping[str, str]
+
+    def defaults(self) -> Document:
+        """What it takes for params that it is not given."""
+        return {}
+
+    def batch_size(self, params: Fields) -> int | None:
+        """Samples of a batch for these params, where the code says so. Raises TaskError."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedTask(LoadedCode):
+    """A task: the attribute that is one, or makes one."""
+
     #: A Task, or a function that returns one for `params`.
     target: "Task | Callable[..., Task]"
-    #: File, relative to its root, to SHA-256 of the task file and the local modules it imports.
-    code: Mapping[str, str]
     #: What is done to each task that it makes, such as giving its models initial weights.
     prepare: "Callable[[Task], Task] | None" = None
 
@@ -106,8 +120,10 @@ class LoadedTask:
         return task
 
     def defaults(self) -> Document:
-        """What the task function takes for params that it is not given."""
         if isinstance(self.target, Task):
             return {}
         arguments = inspect.signature(self.target).parameters.values()
         return {a.name: a.default for a in arguments if a.default is not a.empty}
+
+    def batch_size(self, params: Fields) -> int | None:
+        return self.make(params).batch_size

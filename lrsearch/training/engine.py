@@ -8,6 +8,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.training import SEARCH, Purpose, Training
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 
@@ -21,7 +22,7 @@ class Engine(Protocol):
     name: str
 
     @property
-    def trainings(self) -> Sequence[TrialTraining]:
+    def trainings(self) -> Sequence[Training]:
         """In training now, in the order of their places."""
         ...
 
@@ -44,11 +45,11 @@ class Engine(Protocol):
         """Whether a trial can still join."""
         ...
 
-    def admit(self, recipe: Recipe) -> TrialTraining:
+    def admit(self, recipe: Recipe, purpose: Purpose = ...) -> Training:
         """A trial at step 0 in a free place. Raises TaskError."""
         ...
 
-    def fits(self, training: TrialTraining) -> bool:
+    def fits(self, training: Training) -> bool:
         """Whether it stands at the same position of an epoch as the others.
 
         Asked after a checkpoint was loaded into it; one that does not fit is to be dropped.
@@ -63,12 +64,12 @@ class Engine(Protocol):
         """
         ...
 
-    def due(self) -> Sequence[TrialTraining]:
+    def due(self) -> Sequence[Training]:
         """Trials whose validation is due now."""
         ...
 
     def validate(
-        self, trainings: Sequence[TrialTraining], *, with_ema: Callable[[TrialTraining], bool]
+        self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
     ) -> list[Validation]:
         """Validate these, averaged weights too where asked; in the order given.
 
@@ -76,7 +77,7 @@ class Engine(Protocol):
         """
         ...
 
-    def drop(self, training: TrialTraining) -> None:
+    def drop(self, training: Training) -> None:
         """Free its place; the others are untouched to the last bit."""
         ...
 
@@ -85,6 +86,10 @@ class Engine(Protocol):
 
         Never below 2.
         """
+        ...
+
+    def close(self) -> None:
+        """Nothing is trained here any more, whatever ended it."""
         ...
 
 
@@ -107,14 +112,14 @@ class SoloEngine:
     def may_join_later(self) -> bool:
         return False
 
-    def admit(self, recipe: Recipe) -> TrialTraining:
+    def admit(self, recipe: Recipe, purpose: Purpose = SEARCH) -> TrialTraining:
         """A trial at step 0. Raises TaskError, and whatever the task's data raise."""
         assert not self.trainings, "the place is taken"
         training = start_training(self.spec, recipe, self.cache)
         self.trainings.append(training)
         return training
 
-    def fits(self, training: TrialTraining) -> bool:
+    def fits(self, training: Training) -> bool:
         return True
 
     def advance(self, steps: int) -> None:
@@ -126,7 +131,7 @@ class SoloEngine:
         return [training for training in self.trainings if training.is_due]
 
     def validate(
-        self, trainings: Sequence[TrialTraining], *, with_ema: Callable[[TrialTraining], bool]
+        self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
     ) -> list[Validation]:
         return [
             training.validate(with_ema=with_ema(training))
@@ -134,11 +139,14 @@ class SoloEngine:
             if isinstance(training, SoloTraining)
         ]
 
-    def drop(self, training: TrialTraining) -> None:
+    def drop(self, training: Training) -> None:
         self.trainings = [kept for kept in self.trainings if kept is not training]
 
     def shrink(self) -> None:
         """It has one place."""
+
+    def close(self) -> None:
+        """It holds nothing outside of this process."""
 
 
 def epoch_end(training: TrialTraining) -> int:

@@ -17,6 +17,8 @@ def failures() -> Iterator[None]:
     """Turns whatever a task's code raises inside into TrialFailedError."""
     try:
         yield
+    except TrialFailedError:
+        raise
     except Exception as error:
         raise TrialFailedError("oom" if out_of_memory(error) else describe(error)) from error
 

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -30,6 +30,7 @@ from lrsearch.training.flat_optimizer import (
 from lrsearch.training.flat_weights import WeightsRow
 from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler, widest_float
 from lrsearch.training.randomness import other_random_state
+from lrsearch.training.training import PlannedTraining
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
 from lrsearch.trial.validations import Plan
@@ -40,7 +41,7 @@ log = logging.getLogger("lrsearch")
 CHECK_EVERY = 16
 
 
-class TrialTraining:
+class TrialTraining(PlannedTraining):
     """A trial in training: model, optimizer, scheduler, weight average, and where it stands.
 
     An engine puts gradients into the model's parameters and calls `update`, then counts the loss.
@@ -55,7 +56,6 @@ class TrialTraining:
     ) -> None:
         self.task, self.recipe, self.plan, self.device = task, recipe, plan, device
         self.validation_data = validation
-        #: Called after every batch, trained or validated: the trial gets on.
         self.beat: Callable[[], None] = lambda: None
 
     def restart(self) -> None:
@@ -121,30 +121,18 @@ class TrialTraining:
         self.loss_seen, self.steps_seen = 0.0, 0
         self.lr = self.grad_norm = math.nan
 
-    @property
-    def done(self) -> bool:
-        return self.step >= self.plan.total_steps or self.diverged is not None
+    def may_save(self) -> bool:
+        return True
 
-    @property
-    def epochs(self) -> float:
-        """Epochs trained so far."""
-        return self.step / self.plan.steps_per_epoch
+    def pack(self, pending: Sequence[Validation] = ()) -> bytes:
+        from lrsearch.training import checkpoint_state
 
-    @property
-    def position(self) -> int:
-        """Steps since the last epoch ended."""
-        return self.step % self.plan.steps_per_epoch
+        return checkpoint_state.pack(self, pending)
 
-    @property
-    def next_validation(self) -> int:
-        """The step of the validation to come."""
-        return self.plan.validations[self.validated]
+    def unpack(self, data: bytes, *, says_where: bool = True) -> list[Validation] | None:
+        from lrsearch.training import checkpoint_state
 
-    @property
-    def is_due(self) -> bool:
-        """Whether the validation to come is that of this step."""
-        left = self.validated < len(self.plan.validations)
-        return left and self.diverged is None and self.step >= self.next_validation
+        return checkpoint_state.unpack(self, data, says_where=says_where)
 
     def move(self, row: WeightsRow) -> None:
         """Go on in another row, which holds the same numbers."""

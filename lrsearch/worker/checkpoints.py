@@ -13,8 +13,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience, complaint, passes
 from lrsearch.study.checkpoint_cleanup import store_of
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.training import checkpoint_state
-from lrsearch.training.trial_training import TrialTraining
+from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
 
 log = logging.getLogger("lrsearch")
@@ -78,7 +77,7 @@ class Checkpoints:
         #: Whether there may be files of the trial.
         self._leaves_files = False
 
-    def resume(self, claim: Claim, training: TrialTraining) -> list[Validation] | None:
+    def resume(self, claim: Claim, training: Training) -> list[Validation] | None:
         """Put a fresh `training` where its newest checkpoint stands that can be used here.
 
         Returns the rows that the database did not have then; None if there is no such checkpoint,
@@ -91,34 +90,32 @@ class Checkpoints:
         self._stands(training)
         return pending
 
-    def _resume(self, claim: Claim, training: TrialTraining) -> list[Validation] | None:
+    def _resume(self, claim: Claim, training: Training) -> list[Validation] | None:
         rows = self.database.look(
             lambda connection: checkpoints.newest_first(connection, claim.kind, claim.id)
         )
         for row in rows:
             data = self.store.read(row.file, row.sha256)
-            pending = None if data is None else checkpoint_state.unpack(training, data)
+            pending = None if data is None else training.unpack(data)
             if pending is not None:
                 log.info("going on from checkpoint %s", row.file)
                 return pending
         return None
 
-    def _stands(self, training: TrialTraining) -> None:
+    def _stands(self, training: Training) -> None:
         self._saved_at = training.seconds
         self._position = (training.step, training.validated)
 
-    def due(self, training: TrialTraining, among: int = 1) -> bool:
+    def due(self, training: Training, among: int = 1) -> bool:
         """Whether so much would be lost that a checkpoint is worth its time.
 
         `among` trials are in training together: each takes its share of the time, all are lost.
         """
         lost = training.seconds - self._saved_at
-        enough = RUNG_SECONDS if _at_rung(training) else self.study_checkpoints.settings.every
+        enough = RUNG_SECONDS if training.at_rung else self.study_checkpoints.settings.every
         return lost >= max(enough / among, COST_FACTOR * self._cost)
 
-    def save(
-        self, claim: Claim, training: TrialTraining, pending: Sequence[Validation] = ()
-    ) -> bool:
+    def save(self, claim: Claim, training: Training, pending: Sequence[Validation] = ()) -> bool:
         """Keep the trial as it stands, with the rows that are not in the database yet.
 
         False if the claim is lost, or if it cannot be kept: then one line per trial is logged.
@@ -140,7 +137,7 @@ class Checkpoints:
             self._stands(training)
         return done
 
-    def _save(self, claim: Claim, training: TrialTraining, pending: Sequence[Validation]) -> bool:
+    def _save(self, claim: Claim, training: Training, pending: Sequence[Validation]) -> bool:
         # First: while the database is away, nothing is written.
         kept, total = self.database.look(
             lambda connection: (
@@ -151,7 +148,7 @@ class Checkpoints:
             patience=NO_PATIENCE,
         )
         replaced = kept[1:]
-        data = checkpoint_state.pack(training, pending)
+        data = training.pack(pending)
         if self.study_checkpoints.is_full(total, len(data) - sum(row.bytes for row in replaced)):
             return False
         self._leaves_files = True
@@ -180,11 +177,3 @@ class Checkpoints:
                 "no checkpoint of %s with id %d can be kept: %s", claim.kind, claim.id, reason
             )
         self._warned = True
-
-
-def _at_rung(training: TrialTraining) -> bool:
-    """Whether the last validation was at this step, and at a rung."""
-    done = training.validated
-    return training.plan.rungs.get(done) is not None and (
-        training.plan.validations[done - 1] == training.step
-    )

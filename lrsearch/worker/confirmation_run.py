@@ -14,7 +14,7 @@ from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import ConfirmationRecord
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.training.trial_training import TrialTraining
+from lrsearch.training.training import Purpose, Training
 from lrsearch.trial.curve import Validation, finite_scores
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
@@ -48,6 +48,10 @@ class ConfirmationJob:
     def name(self) -> str:
         return f"confirmation of trial {self.run.number}, seed {self.run.seed}"
 
+    @property
+    def purpose(self) -> Purpose:
+        return Purpose(kind="confirm", folder=f"confirm-{self.run.number}-seed-{self.run.seed}")
+
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         """In the test round, at each validation that is its best so far: the last of them stays."""
         spec = self.search.spec
@@ -60,7 +64,7 @@ class ConfirmationJob:
 
     def end(
         self,
-        training: TrialTraining | None,
+        training: Training | None,
         state: TrialState,
         reason: str | None,
         rows: Sequence[Validation],

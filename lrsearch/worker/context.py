@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.training.task_cache import TaskCache
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.health import Health
 from lrsearch.worker.lease_renewal import LeaseRenewer
+from lrsearch.worker.program import Program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class WorkerContext:
     """The study and what serves a worker to train for it."""
 
     search: OpenStudy
-    cache: TaskCache
+    program: Program
     renewer: LeaseRenewer
     study_checkpoints: StudyCheckpoints
     #: Whether the process was asked to end.

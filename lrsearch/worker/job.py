@@ -6,7 +6,7 @@ from typing import Protocol
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival
-from lrsearch.training.trial_training import TrialTraining
+from lrsearch.training.training import Purpose, Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.curve_buffer import CurveBuffer
@@ -28,6 +28,10 @@ class Job(Protocol):
     @property
     def name(self) -> str: ...
 
+    #: What it is trained for.
+    @property
+    def purpose(self) -> Purpose: ...
+
     #: Whether the database takes its curve, or its end alone.
     @property
     def has_curve(self) -> bool: ...
@@ -42,7 +46,7 @@ class Job(Protocol):
 
     def end(
         self,
-        training: TrialTraining | None,
+        training: Training | None,
         state: TrialState,
         reason: str | None,
         rows: Sequence[Validation],

@@ -2,9 +2,8 @@
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.training.engine import Engine, SoloEngine
+from lrsearch.training.engine import Engine
 from lrsearch.training.failures import CohortError, TrialFailedError, failures
-from lrsearch.training.fused.cohort import Cohort
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.leased_job import LeasedJob
 from lrsearch.worker.training_loop import Source, TrainingLoop, log, why_failed
@@ -13,11 +12,9 @@ from lrsearch.worker.training_loop import Source, TrainingLoop, log, why_failed
 def engine_for(context: WorkerContext, choice: Choice, recipe: Recipe) -> Engine:
     """An engine for this recipe and others like it.
 
-    For several places it raises CohortError, and what the task's code raises.
+    For several places it raises CohortError, and what the program's code raises.
     """
-    if choice.engine == "fused":
-        return Cohort(context.search.spec, context.cache, recipe, choice.size)
-    return SoloEngine(context.search.spec, context.cache)
+    return context.program.engine(choice, recipe)
 
 
 class JobTrainer:
@@ -53,7 +50,7 @@ class JobTrainer:
                     return engine_for(self.context, self.choice, leased.job.recipe)
             except TrialFailedError as failure:
                 self._go_solo(why_failed(failure))
-        return SoloEngine(self.context.search.spec, self.context.cache)
+        return self.context.program.solo()
 
     def _go_solo(self, reason: str) -> None:
         self.choice = Choice(engine="solo", size=1, reason=reason)

@@ -7,11 +7,9 @@ from lrsearch.errors import TaskError
 from lrsearch.storage import claims
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import Arrival, LostTrialError
-from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
-from lrsearch.training.scoring import score_test_set
-from lrsearch.training.trial_training import TrialTraining
+from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.checkpoints import Checkpoints
@@ -28,7 +26,7 @@ class LeasedJob:
         self.rows = CurveBuffer()
         self.checkpoints = Checkpoints(context.study_checkpoints)
         #: Its place in an engine; None outside of any.
-        self.training: TrialTraining | None = None
+        self.training: Training | None = None
         #: Its state, packed, when it left its place in an engine.
         self._packed: bytes | None = None
         #: Number of the last validation whose row is here or in the database.
@@ -47,7 +45,7 @@ class LeasedJob:
         Raises TrialFailedError if the task's code fails.
         """
         with failures():
-            training = engine.admit(self.job.recipe)
+            training = engine.admit(self.job.recipe, self.job.purpose)
         try:
             waiting = self._stand(training)
             fits = engine.fits(training)
@@ -63,19 +61,19 @@ class LeasedJob:
         self.training, self._seen = training, training.validated
         return True
 
-    def _stand(self, training: TrialTraining) -> list[Validation] | None:
+    def _stand(self, training: Training) -> list[Validation] | None:
         """Stand where another engine left it, or at the last checkpoint; rows to be added."""
         if self._packed is None:
             return self.checkpoints.resume(self.job.claim, training)
         state, self._packed = self._packed, None
-        if checkpoint_state.unpack(training, state, says_where=False) is None:
+        if training.unpack(state, says_where=False) is None:
             raise TrialFailedError("it cannot go on in another engine; see the log")
         return None
 
     def leave(self, engine: Engine) -> None:
         """Free the place; the next one that is taken begins where this one ended."""
         assert self.training is not None
-        self._packed = checkpoint_state.pack(self.training)
+        self._packed = self.training.pack()
         engine.drop(self.training)
         self.training = None
 
@@ -96,20 +94,16 @@ class LeasedJob:
         Raises TrialFailedError if the test set is to be scored, and the task's code fails.
         """
         assert self.training is not None
-        last = row.validation == len(self.training.plan.validations)
+        last = self.training.is_last(row.validation)
         if self.training.diverged is None and self.job.is_tested(row, self.rows, last=last):
-            row = replace(row, test=self._test(self.training))
+            scores = self.context.program.test_scores(self.training, self.job.recipe)
+            row = replace(row, test=scores)
         self.rows.add(row)
         self._seen = row.validation
-        rung = self.training.plan.rungs.get(row.validation)
+        rung = self.training.rung_of(row.validation)
         if rung is None or self.training.diverged is not None:
             return None
         return self.job.arrival(row, rung, self.rows)
-
-    def _test(self, training: TrialTraining) -> dict[str, float]:
-        with failures():
-            scores = score_test_set(training, self.context.cache.test(self.job.recipe))
-        return {**scores.metrics, "loss": scores.loss}
 
     def passes(self, arrival: Arrival, verdict: bool | None) -> bool:
         """Whether it goes on after what the database said. Raises LostTrialError."""
@@ -132,8 +126,9 @@ class LeasedJob:
 
         None if an error among several has cost the row of a validation: it is done again.
         """
-        if self.training is not None and self.training.validated == self._seen:
-            self.checkpoints.save(self.job.claim, self.training, self.rows.pending())
+        training = self.training
+        if training is not None and training.validated == self._seen and training.may_save():
+            self.checkpoints.save(self.job.claim, training, self.rows.pending())
 
     def end(self, state: TrialState, reason: str | None = None) -> None:
         """Record how it ended. Raises LostTrialError if another has taken it over."""

@@ -18,6 +18,7 @@ from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
 from lrsearch.study.versions import check_versions
+from lrsearch.worker.find_program import find_program
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
 
@@ -49,9 +50,7 @@ def work(
     """
     import torch
 
-    from lrsearch.task.find import find_task
     from lrsearch.training.devices import pick_device
-    from lrsearch.training.initial_weights import with_weights_of
 
     if threads < 1:
         raise SpecError(f"--threads {threads}: at least 1 is needed")
@@ -59,18 +58,11 @@ def work(
     chosen = pick_device(device)
     torch.set_num_threads(threads)
     places = [*([] if task_dir is None else [task_dir]), Path(), Path("studies")]
-    loaded = find_task(
-        search.spec.task,
-        search.code,
-        places,
-        strict=search.spec.on_code_change == "refuse",
-        own=search.spec.own_names(),
-    )
-    loaded = with_weights_of(search.spec, loaded, places)
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
+    program = find_program(search, places, chosen, stop)
     with stop.on_signals():
         started_together = int(os.environ.get(STARTED_TOGETHER, "1"))
-        Worker(search, loaded, chosen, stop, fuse=fuse, started_together=started_together).run()
+        Worker(search, program, chosen, stop, fuse=fuse, started_together=started_together).run()
 
 
 def run_local(

@@ -10,9 +10,9 @@ from lrsearch.storage.ends import End, RangeTestEnd
 from lrsearch.storage.records import RangeTestRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.failures import TrialFailedError
-from lrsearch.training.range_test import RangeTraining
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
+from lrsearch.worker.program import RangeTrainer
 
 log = logging.getLogger("lrsearch")
 
@@ -37,7 +37,7 @@ def train(context: WorkerContext, row: RangeTestRecord) -> None:
             renewer.beat()
             return context.stop() or held.lost or time.monotonic() > deadline
 
-        training = RangeTraining(search.spec, plan, context.cache, stop)
+        training = context.program.range_trainer(plan, stop)
         end = _end(training, row.seeds)
     renewer.check()  # for a defect in its thread
     if end is None and context.stop():
@@ -62,7 +62,7 @@ def _record(search: OpenStudy, row: RangeTestRecord, end: End) -> bool:
     )
 
 
-def _end(training: RangeTraining, seeds: int) -> RangeTestEnd | None:
+def _end(training: RangeTrainer, seeds: int) -> RangeTestEnd | None:
     """Train it and say how it ended; None when it was stopped."""
     try:
         result = training.run(seeds)
@@ -79,7 +79,7 @@ def _end(training: RangeTraining, seeds: int) -> RangeTestEnd | None:
     )
 
 
-def _failed(training: RangeTraining, reason: str) -> RangeTestEnd:
+def _failed(training: RangeTrainer, reason: str) -> RangeTestEnd:
     return RangeTestEnd(
         state=TrialState.FAILED, reason=reason, epochs=training.epochs, seconds=training.seconds
     )

@@ -9,7 +9,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival, Assignment, OpenStudy, Outcome
-from lrsearch.training.trial_training import TrialTraining
+from lrsearch.training.training import Purpose, Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
@@ -44,6 +44,10 @@ class TrialJob:
     def name(self) -> str:
         return f"trial {self.assignment.number}"
 
+    @property
+    def purpose(self) -> Purpose:
+        return Purpose(kind="search", folder=f"trial-{self.assignment.number}")
+
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         return False
 
@@ -60,7 +64,7 @@ class TrialJob:
 
     def end(
         self,
-        training: TrialTraining | None,
+        training: Training | None,
         state: TrialState,
         reason: str | None,
         rows: Sequence[Validation],
@@ -74,7 +78,7 @@ class TrialJob:
         return done
 
 
-def _outcome(training: TrialTraining | None, state: TrialState, reason: str | None) -> Outcome:
+def _outcome(training: Training | None, state: TrialState, reason: str | None) -> Outcome:
     if training is None:
         return Outcome(state=state, reason=reason, epochs=0, seconds=0, progress=0, start_loss=0)
     return Outcome(
@@ -82,7 +86,7 @@ def _outcome(training: TrialTraining | None, state: TrialState, reason: str | No
         reason=reason,
         epochs=training.epochs,
         seconds=training.seconds,
-        progress=training.step / training.plan.total_steps,
+        progress=training.progress,
         start_loss=training.start_loss,
     )
 
@@ -91,7 +95,7 @@ def next_trial(context: WorkerContext, known: Collection[Claim]) -> TrialJob | N
     """Claim a trial beside those that the worker holds; None if the budget is used."""
     assignment = context.search.ask(
         context.renewer.worker,
-        context.cache.batch_size,
+        context.program.batch_size,
         context.renewer.holding,
         known=known,
         alone=not known,

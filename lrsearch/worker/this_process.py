@@ -10,6 +10,7 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.devices import pick_device
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.task_program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 
@@ -17,7 +18,8 @@ def work_here(study: OpenStudy, loaded: LoadedTask, *, device: str, fuse: FuseOp
     """Work on a study until it is finished. Raises DeviceError."""
     chosen = pick_device(device)
     with own_random_stream():
-        Worker(study, loaded, chosen, Stop(), fuse=fuse).run()
+        program = TaskProgram(study.spec, loaded, chosen)
+        Worker(study, program, chosen, Stop(), fuse=fuse).run()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import LostTrialError
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import CohortError, TrialFailedError, failures
-from lrsearch.training.trial_training import TrialTraining
+from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
@@ -56,6 +56,7 @@ class TrainingLoop:
         everything is let go of, with a checkpoint.
         """
         with ExitStack() as stack:
+            stack.callback(self.engine.close)
             stack.callback(self._close)
             self._place(first)
             while self.leased_jobs and not self.context.stop():
@@ -200,7 +201,7 @@ class TrainingLoop:
         if training.diverged is not None:
             self._end(leased, TrialState.DIVERGED, training.diverged)
         elif training.done and not training.is_due:
-            self._end(leased, TrialState.COMPLETE)
+            self._end(leased, TrialState.COMPLETE, training.end_reason)
 
     def _end(self, leased: LeasedJob, state: TrialState, reason: str | None = None) -> None:
         try:
@@ -258,10 +259,10 @@ class TrainingLoop:
         self._alone, self.leased_jobs = self.leased_jobs, []
 
 
-def _wants_ema(training: TrialTraining) -> bool:
+def _wants_ema(training: Training) -> bool:
     """Whether averaged weights are validated too: at rungs and at the end."""
     number = training.validated + 1
-    return number == len(training.plan.validations) or number in training.plan.rungs
+    return training.is_last(number) or training.rung_of(number) is not None
 
 
 def why_failed(failure: TrialFailedError) -> str:

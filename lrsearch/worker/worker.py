@@ -2,13 +2,11 @@
 
 import logging
 import time
-from functools import cached_property
 from importlib.metadata import version
 
 import torch
 
-from lrsearch.catalog.domains import first_value
-from lrsearch.errors import StorageError, TaskError
+from lrsearch.errors import StorageError
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.storage import (
     leases,
@@ -20,14 +18,13 @@ from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import sweep
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import dead_holders, is_finished, reap
-from lrsearch.task.task import LoadedTask
-from lrsearch.training.task_cache import TaskCache
-from lrsearch.worker import choose_engine, range_test
+from lrsearch.worker import range_test
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.confirmation_run import next_run
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.job_trainer import JobTrainer
 from lrsearch.worker.lease_renewal import LeaseRenewer
+from lrsearch.worker.program import Program
 from lrsearch.worker.search_trial import next_trial
 from lrsearch.worker.stop_signal import Stop
 
@@ -43,7 +40,7 @@ class Worker:
     def __init__(
         self,
         search: OpenStudy,
-        loaded: LoadedTask,
+        program: Program,
         device: torch.device,
         stop: Stop,
         *,
@@ -51,9 +48,8 @@ class Worker:
         started_together: int = 1,
     ) -> None:
         """`started_together` are the workers that start together, this one included."""
-        self.search, self.stop, self.device = search, stop, device
+        self.search, self.program, self.stop, self.device = search, program, stop, device
         self.fuse, self.started_together = fuse, started_together
-        self.cache = TaskCache(loaded, device)
         self.name = worker_identity.identity()
 
     def run(self) -> None:
@@ -75,7 +71,7 @@ class Worker:
             with renewer:
                 context = WorkerContext(
                     search=self.search,
-                    cache=self.cache,
+                    program=self.program,
                     renewer=renewer,
                     study_checkpoints=StudyCheckpoints.of(self.search),
                     stop=lambda: self.stop.asked,
@@ -88,7 +84,7 @@ class Worker:
         finally:
             database.patience = Patience(seconds=0)
             self._leave()
-            self.cache.close()
+            self.program.close()
 
     def _leave(self) -> None:
         """Let go of everything; a database that does not answer lets the lease run out instead."""
@@ -109,9 +105,7 @@ class Worker:
         sweep(self.search, context.study_checkpoints.store)
         if self.stop.asked or is_finished(self.search):
             return
-        choice = choose_engine.choose(
-            self.search, self.cache, self.device, self.fuse, started_together=self.started_together
-        )
+        choice = self.program.choice(self.search, self.fuse, started_together=self.started_together)
         trainer = JobTrainer(context, choice)
         while not self.stop.asked:
             context.renewer.check()
@@ -132,14 +126,4 @@ class Worker:
             return True
         if trainer.train(next_trial) or trainer.train(next_run):
             return True
-        return confirmation.advance(self.search, has_test=self._has_test)
-
-    @cached_property
-    def _has_test(self) -> bool:
-        """Whether the task has a test set, whatever its params."""
-        params = self.search.spec.space.params
-        try:
-            task = self.cache.task({key: first_value(domain) for key, domain in params.items()})
-        except TaskError:  # trials that were given these params have said so
-            return False
-        return task.test is not None
+        return confirmation.advance(self.search, has_test=self.program.has_test)

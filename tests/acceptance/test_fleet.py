@@ -10,13 +10,12 @@ import pytest
 import torch
 from processes import finish, in_process, until
 from sites import assert_exact, gone, what_came_out
-from tiny_studies import TRIALS, make_study, opened, tiny_task, work
+from tiny_studies import TRIALS, make_study, opened, tiny_task, work, worker_of
 
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.storage import confirmations, trials
 from lrsearch.study import status
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.worker import worker
 from lrsearch.worker.checkpoints import Checkpoints
 from lrsearch.worker.curve_buffer import CurveBuffer
 from lrsearch.worker.stop_signal import Stop
@@ -166,7 +165,7 @@ def die_after_the_checkpoint(url, folder):
     CurveBuffer.add, Checkpoints.save = add_and_stop, save_and_die
     with opened(url) as database:
         search = OpenStudy.open(database, "tiny")
-        worker.Worker(search, tiny_task(), torch.device("cpu"), stop).run()
+        worker_of(search, tiny_task(), stop).run()
 
 
 def test_a_worker_that_dies_right_after_its_checkpoint_leaves_no_gap(sqlite_site, monkeypatch):

@@ -6,15 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from sqlalchemy import delete, update
-from tiny_studies import opened
+from tiny_studies import opened, worker_of
 
 from lrsearch.storage import tables
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import load_task
-from lrsearch.worker.worker import Stop, Worker
+from lrsearch.worker.worker import Stop
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -36,7 +35,7 @@ def calm(_sqlite_template, tmp_path_factory):
         loaded = load_task(spec.task, BENCHMARKS)
         steps = chaos_site.STEPS_PER_EPOCH
         search, _ = create_study(database, spec, loaded, steps_per_epoch=steps, exist_ok=False)
-        Worker(search, loaded, torch.device("cpu"), Stop()).run()
+        worker_of(search, loaded, Stop()).run()
     return folder
 
 

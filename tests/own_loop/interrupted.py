@@ -98,7 +98,9 @@ def assert_goes_on_exactly(train, *, stops=None, **options):
         data = interrupted(train, stop, **options)
         torch.rand(stop + 1)  # a fresh process is somewhere else
         resumed, after = undisturbed(train, data=data, **options)
-        assert resumed.seen == straight.seen[len(straight.seen) - len(resumed.seen) :], f"place {stop}"
+        assert resumed.seen == straight.seen[len(straight.seen) - len(resumed.seen) :], (
+            f"place {stop}"
+        )
         differs = [name for name in digests if after.get(name) != digests[name]]
         assert not differs, f"place {stop}: {differs}"
     return straight

@@ -1,9 +1,8 @@
 """Parameters of the task function are searched, reported and confirmed like the rest."""
 
 import pytest
-import torch
 from sampler_params import sampler_params
-from tiny_studies import TASKS, tiny_spec
+from tiny_studies import TASKS, tiny_spec, worker_of
 
 import lrsearch
 from lrsearch.errors import TaskError
@@ -18,7 +17,6 @@ from lrsearch.task.find import load_task
 from lrsearch.training.devices import pick_device
 from lrsearch.training.task_cache import MOST_TASKS, TaskCache
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.worker import Worker
 
 PARAMS = {"batch_size": [8, 16, 64], "dropout": {"low": 0.0, "high": 0.3}}
 SPACE = {
@@ -38,7 +36,7 @@ def search(database):
         task="sized.py:task", space=SPACE, budget={"trials": TRIALS}, validate_every="epoch"
     )
     search, _ = create_study(database, spec, loaded, steps_per_epoch=6, exist_ok=False)
-    Worker(search, loaded, torch.device("cpu"), Stop()).run()
+    worker_of(search, loaded, Stop()).run()
     return search
 
 

@@ -299,7 +299,9 @@ def test_what_cannot_be_read_gives_way_to_the_one_before(
         harm(path)
     loads = []
     load = checkpoint_state.unpack
-    monkeypatch.setattr(checkpoint_state, "unpack", lambda *given: loads.append(1) or load(*given))
+    monkeypatch.setattr(
+        checkpoint_state, "unpack", lambda *given, **how: loads.append(1) or load(*given, **how)
+    )
     resumed, training, rows = go_on(search, take_over(search, claim))
     assert resumed == (9 if count == 1 else 0)
     assert len(loads) == 2 - count  # nothing reaches torch.load that was not written so

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small import CLASSES, CPU, FEATURES, accuracy, make_tensors
 from small import make_task as make_small_task
-from tiny_studies import opened
+from tiny_studies import opened, worker_of
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset
@@ -25,7 +25,6 @@ from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.try_task import try_task
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.worker import Worker
 
 INPUTS, TARGETS = make_tensors(70, seed=5)
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.2}, "schedule": {"name": "constant"}}
@@ -95,7 +94,7 @@ def make_study(database, test_set, folder, **changes):
 
 
 def work(study, test_set, stop=None, fuse="off"):
-    Worker(study, load(test_set), CPU, stop or Stop(), fuse=fuse).run()
+    worker_of(study, load(test_set), stop or Stop(), fuse=fuse).run()
 
 
 def add_runs(study, *seeds, round_="test"):
@@ -174,7 +173,7 @@ def test_a_metric_that_is_no_number_leaves_a_run_its_value(database, test_set, t
     task = make_task(test_set)
     task.metrics["accuracy"] = lambda output, target: float("nan")
     loaded = LoadedTask(reference="live:task", source=Path(), target=task, code={})
-    Worker(study, loaded, CPU, Stop(), fuse="off").run()
+    worker_of(study, loaded, Stop(), fuse="off").run()
     (run,) = runs_of(study, "report")
     assert run.value is not None
     assert run.metrics["accuracy"] is None

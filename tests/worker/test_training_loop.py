@@ -18,7 +18,7 @@ from side_by_side import (
     train_together,
 )
 from sites import assert_exact, what_came_out
-from tiny_studies import LEASE, STEPS_PER_EPOCH, make_study, opened
+from tiny_studies import LEASE, STEPS_PER_EPOCH, make_study, opened, worker_of
 
 from lrsearch.storage import checkpoints as saved
 from lrsearch.storage import claims, leases, trials
@@ -27,7 +27,6 @@ from lrsearch.worker import checkpoints as worker_checkpoints
 from lrsearch.worker import choose_engine, job_trainer, training_loop
 from lrsearch.worker.search_trial import next_trial
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.worker import Worker
 
 CPU = torch.device("cpu")
 
@@ -65,7 +64,7 @@ def work(search, size, loss=None):
     """Be a worker that trains so many trials at once, until the study is finished."""
     train_together(size, job_trainer.engine_for)
     loaded = calm_task() if loss is None else calm_task(loss)
-    Worker(search, loaded, CPU, Stop()).run()
+    worker_of(search, loaded, Stop()).run()
 
 
 def rows_of(search):
@@ -153,8 +152,8 @@ def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(st
     make_crew(together, 3, stop=within_the_second_epoch).train(next_trial)
     (step,) = set(steps_saved(together))
     assert step % STEPS_PER_EPOCH
-    Worker(together, calm_task(), CPU, Stop(), fuse=3).run()
-    Worker(alone, calm_task(), CPU, Stop(), fuse="off").run()
+    worker_of(together, calm_task(), Stop(), fuse=3).run()
+    worker_of(alone, calm_task(), Stop(), fuse="off").run()
     assert_exact(together, total=8)
     assert [row.attempt for row in rows_of(together)] == [2] * 3 + [1] * 5
     ours, theirs = what_came_out(together), what_came_out(alone)
@@ -257,7 +256,7 @@ def be_killed(url):
     train_together(3)
     with opened(url) as database:
         search = OpenStudy.open(database, "tiny")
-        Worker(search, calm_task(killing_loss), CPU, Stop()).run()
+        worker_of(search, calm_task(killing_loss), Stop()).run()
 
 
 def test_what_kills_its_worker_ends_alone(study, engines, prepared_url):

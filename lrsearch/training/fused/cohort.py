@@ -26,6 +26,7 @@ from lrsearch.training.randomness import drew, random_state, set_random_state
 from lrsearch.training.scoring import deployed_weights, score_average
 from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.training import SEARCH, Purpose, Training
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 
@@ -106,7 +107,7 @@ class Cohort:
         """What all places have in common: the step in lock-step, else the position in the epoch."""
         return training.step if self.lock_step else training.position
 
-    def admit(self, recipe: Recipe) -> CohortTraining:
+    def admit(self, recipe: Recipe, purpose: Purpose = SEARCH) -> CohortTraining:
         """A trial at step 0 in a free place. Raises TaskError."""
         place = self._places.index(None)
         others = random_state(self.device) if self.trainings else None
@@ -128,7 +129,7 @@ class Cohort:
         if state is not None:
             set_random_state(state, self.device)
 
-    def fits(self, training: TrialTraining) -> bool:
+    def fits(self, training: Training) -> bool:
         """Whether it stands at the same position of an epoch as the others.
 
         Asked after a checkpoint was loaded into it; one that does not fit is to be dropped.
@@ -136,7 +137,7 @@ class Cohort:
         self._changed()
         return len(set(map(self._moment, self.trainings))) == 1
 
-    def drop(self, training: TrialTraining) -> None:
+    def drop(self, training: Training) -> None:
         """Free its place; the others are untouched to the last bit."""
         self._places = [None if other is training else other for other in self._places]
         if self._newest is not None and self._newest[0] is training:
@@ -240,29 +241,36 @@ class Cohort:
         return [training for training in self.trainings if training.is_due]
 
     def validate(
-        self, trainings: Sequence[TrialTraining], *, with_ema: Callable[[TrialTraining], bool]
+        self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
     ) -> list[Validation]:
         """Validate these, averaged weights too where asked; in the order given.
 
         What raises leaves every trial before its validation.
         """
-        started = time.monotonic()
+        started, validated = time.monotonic(), _of_cohort(trainings)
         self.program.base.eval()
         with ExitStack() as stack:
-            for training in trainings:
+            for training in validated:
                 stack.enter_context(deployed_weights(training))
             scores = evaluate(
                 self.task,
                 self.data[1],
-                CohortModels(self.program, [t for t in trainings if isinstance(t, CohortTraining)]),
-                autocast=trainings[0].autocast,
-                beat=trainings[0].beat,
+                CohortModels(self.program, validated),
+                autocast=validated[0].autocast,
+                beat=validated[0].beat,
                 device=self.device,
             )
-        self._charge(trainings, started)
+        self._charge(validated, started)
         # Averages one by one: at a rung there are few, and not the same ones each time.
-        averages = [score_average(training, with_ema=with_ema(training)) for training in trainings]
+        averages = [score_average(training, with_ema=with_ema(training)) for training in validated]
         return [
             training.conclude_validation(score, average)
-            for training, score, average in zip(trainings, scores, averages, strict=True)
+            for training, score, average in zip(validated, scores, averages, strict=True)
         ]
+
+    def close(self) -> None:
+        """It holds nothing outside of this process."""
+
+
+def _of_cohort(trainings: Sequence[Training]) -> list[CohortTraining]:
+    return [training for training in trainings if isinstance(training, CohortTraining)]

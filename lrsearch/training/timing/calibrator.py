@@ -17,6 +17,7 @@ import torch
 from lrsearch.fusing.choice import gains
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.engine import Engine
+from lrsearch.training.trial_training import TrialTraining
 
 log = logging.getLogger("lrsearch")
 
@@ -74,6 +75,7 @@ class Calibrator:
             #: One by one, an engine for each recipe.
             self._solos = [self._filled([recipe]) for recipe in recipes]
             (training,) = self._solos[0].trainings
+            assert isinstance(training, TrialTraining)
             #: Bytes that a trial in a cohort is expected to take.
             self.trial_bytes = ROWS * sum(p.nbytes for p in training.parameters)
             self.trial_bytes += _activations(

@@ -1,0 +1,150 @@
+"""What a study trains: a task, a training script with a loop of its own, or a command."""
+
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from lrsearch.catalog.script import uses_script
+from lrsearch.command.arguments import arguments_of, names_of
+from lrsearch.command.metrics import Report, read_report
+from lrsearch.command.template import ABSENT, Names, placeholders
+from lrsearch.errors import SpecError
+from lrsearch.plain_data import Document, Unchecked
+from lrsearch.space.placeholders import space_from_placeholders
+from lrsearch.space.search_space import SearchSpace
+from lrsearch.spec.parts import AUTO, CALIBRATED, Part, duration
+
+if TYPE_CHECKING:
+    from lrsearch.spec.study_spec import StudySpec
+
+#: What a study file names one of.
+PROGRAMS = ("task", "train", "command")
+#: Fields that are of a command alone.
+OF_COMMANDS = ("report", "names", "resume_args")
+
+
+class End(Part):
+    """How a script's process is ended: SIGTERM to its process group, then SIGKILL."""
+
+    #: Seconds between the two.
+    grace: float = Field(default=10.0, ge=0)
+
+    @field_validator("grace", mode="before")
+    @classmethod
+    def _seconds(cls, value: Unchecked) -> Unchecked:
+        return duration(value)
+
+
+def _arguments(field: str) -> BeforeValidator:
+    """Words of a command line, none for an empty list."""
+    return BeforeValidator(lambda value: arguments_of(value, field) if value else ())
+
+
+class ProgramFields(Part):
+    """The fields of a study that name its program, and how that is run."""
+
+    #: `FILE.py:attribute` beside the study file, or `package.module:attribute`.
+    task: str | None = None
+    #: A training loop of the user's own: `FILE.py:function`, or `FILE.py`, a whole script.
+    train: str | None = None
+    #: What starts a `train` script in place of Python, such as `torchrun --nproc_per_node 2`.
+    launch: Annotated[tuple[str, ...], _arguments("launch")] = ()
+    #: A command as a list of words with placeholders such as `{lr}`.
+    command: Annotated[tuple[str, ...], _arguments("command")] = ()
+    #: Where the command's metrics are: `{val_loss: 'valid loss +(\\S+)'}`, or `json_lines`, `csv`
+    #: or `tensorboard` with a place.
+    report: Document = Field(default_factory=dict)
+    #: The command's own words for values: `{optimizer.name: {adamw: AdamW}}`.
+    names: Annotated[Names, BeforeValidator(names_of)] = Field(default_factory=dict)
+    #: Words that are added to the command when a trial goes on after an interruption.
+    resume_args: Annotated[tuple[str, ...], _arguments("resume_args")] = ()
+    end: End = End()
+
+    @property
+    def program(self) -> Literal["task", "train", "command"]:
+        """Which of the three the study trains."""
+        return "task" if self.task else "train" if self.train else "command"
+
+    @property
+    def reference(self) -> str:
+        """The program as the study file has it, in one line."""
+        return self.task or self.train or shlex.join(self.command)
+
+    def reports(self, metric: str) -> Report:
+        """Where a command's metrics are, its objective among them. Raises SpecError."""
+        return read_report(self.report, metric)
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        given = [name for name in PROGRAMS if getattr(self, name)]
+        if len(given) != 1:
+            names = " and ".join(given) or "none of them"
+            raise ValueError(f"give one of task, train and command; {names} is given")
+        foreign = [name for name in OF_COMMANDS if getattr(self, name)]
+        if foreign and self.program != "command":
+            raise ValueError(f"{foreign[0]} is of a command; leave it out beside {given[0]}")
+        if self.launch and self.program != "train":
+            raise ValueError(f"launch is of train; leave it out beside {given[0]}")
+        return self
+
+
+def with_command_defaults(content: Mapping[str, Unchecked]) -> Document:
+    """The fields of a study file; those of a command with what follows from its placeholders.
+
+    Raises SpecError where command and space contradict each other.
+    """
+    fields: Document = dict(content)
+    command, space = content.get("command"), content.get("space")
+    if not command or isinstance(space, SearchSpace):
+        return fields
+    names = names_of(content.get("names", {}))
+    may_lack = [field for field, words in names.items() if ABSENT in words]
+    told = placeholders(arguments_of(command))
+    fields["space"] = space_from_placeholders(told, space, may_lack=may_lack)
+    return {"ema": None, "range_test": "none", **fields}
+
+
+def refused(study: "StudySpec") -> str | None:
+    """What of a study contradicts its program, in words; None if nothing does."""
+    if study.program != "command":
+        reason = uses_script(study.space.optimizers, study.space.schedules)
+        if reason is not None or study.program == "task":
+            return reason
+    own = {
+        "precision": ("fp32", "the script has its own"),
+        "accumulate": (1, "the script accumulates gradients itself"),
+        "clip_norm": (None, "the script clips gradients itself"),
+        "init": (None, "the script loads weights itself"),
+        "validate_every": (AUTO, "the script validates where it does"),
+    }
+    if study.program == "command":
+        own |= {"ema": (None, "the script averages weights itself")}
+        own |= {"range_test": ("none", "a command has no range test")}
+        study.reports(study.objective.metric)
+    for field, (default, why) in own.items():
+        if getattr(study, field) != default:
+            return f"{field} is of task: {why}; leave it out beside {study.program}"
+    if study.objective.metric == CALIBRATED:
+        return f"objective = {CALIBRATED!r} needs a task; take a metric that the script reports"
+    return None
+
+
+def after_first_run(study: "StudySpec", *, averages: bool, reads_loss: bool) -> "StudySpec":
+    """The study without what its script was seen not to do.
+
+    `averages`: it validates the weight average. `reads_loss`: it says its losses, without which
+    there is no range test. Raises SpecError where averaged weights are to be deployed.
+    """
+    changes: Document = {}
+    if study.ema is not None and not averages:
+        if study.ema.deploy:
+            raise SpecError(
+                "ema.deploy = true, but the script does not validate averaged weights; add "
+                "`with run.average():` around a validation, or leave it out"
+            )
+        changes["ema"] = None
+    if not reads_loss:
+        changes["range_test"] = "none"
+    return study.model_copy(update=changes)

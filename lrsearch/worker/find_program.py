@@ -1,0 +1,36 @@
+"""The code of a study on this machine, as what a worker trains."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from lrsearch.spec.command_code import find_command
+from lrsearch.study.open_study import OpenStudy
+from lrsearch.task.find import find_task
+from lrsearch.task.script import find_script
+from lrsearch.training.initial_weights import with_weights_of
+from lrsearch.worker.command_program import CommandProgram
+from lrsearch.worker.program import Program
+from lrsearch.worker.script_program import ScriptProgram
+from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.task_program import TaskProgram
+
+
+def find_program(
+    search: OpenStudy, places: Iterable[Path], device: torch.device, stop: Stop
+) -> Program:
+    """The program of the study, in the first of the places that has its code.
+
+    Raises TaskError that lists every place looked at.
+    """
+    spec, strict, folders = search.spec, search.spec.on_code_change == "refuse", list(places)
+    if spec.task is not None:
+        own = spec.own_names()
+        task = find_task(spec.task, search.code, folders, strict=strict, own=own)
+        return TaskProgram(spec, with_weights_of(spec, task, folders), device)
+    if spec.train is not None:
+        script = find_script(spec.train, search.code, folders, strict=strict)
+        return ScriptProgram(spec, script, device, lambda: stop.asked)
+    find_command(spec, search.code, folders, strict=strict)
+    return CommandProgram(spec, str(device), search)

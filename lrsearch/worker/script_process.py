@@ -1,0 +1,165 @@
+"""A training script of the user's own as a process: started, spoken with, and ended."""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrsearch.child_process.supervisor import Child, Supervisor, SupervisorError
+from lrsearch.own_loop.channel import SOCKET, Channel, ChannelClosedError, Listener
+from lrsearch.own_loop.messages import End, Hello, Message, Start
+from lrsearch.task.code import ENVIRONMENT_DIR
+from lrsearch.training.failures import TrialFailedError
+
+log = logging.getLogger("lrsearch")
+
+#: How long a child may take to import its libraries until it connects.
+CONNECT_SECONDS = 300.0
+#: How often it is looked at meanwhile.
+LOOK_SECONDS = 0.2
+#: What the child's environment has none of: the database is not its business.
+SECRETS = ("LRSEARCH_STORAGE", "PGPASSWORD", "PGPASSFILE")
+#: The function that a fork of the warm process calls.
+ENTRY = "lrsearch.own_loop.child:main"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """How a script is started."""
+
+    #: As in the study file.
+    reference: str
+    #: The folder that the reference is relative to.
+    script_dir: Path
+    #: What starts it in place of Python, such as torchrun.
+    launcher: Sequence[str] = ()
+    #: Seconds between SIGTERM and SIGKILL.
+    grace: float = 10.0
+
+
+class ScriptProcess:
+    """One run of a script, from its start to its end. Its output is added to a file."""
+
+    def __init__(self, supervisor: Supervisor, launch: Launch, start: Start, output: Path) -> None:
+        self.launch, self.output = launch, output
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self._listener = Listener()
+        self._channel: Channel | None = None
+        self._start = start
+        environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
+        environment |= {
+            SOCKET: self._listener.path,
+            ENVIRONMENT_DIR: str(launch.script_dir),
+            "PYTHONUNBUFFERED": "1",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        }
+        words = [launch.reference]
+        if launch.launcher:
+            words = [*launch.launcher, "-m", "lrsearch.own_loop.child", *words]
+            self._child: Child = supervisor.start(
+                words, env=environment, cwd=Path.cwd(), output=output
+            )
+        else:
+            self._child = supervisor.fork(
+                ENTRY, words, env=environment, cwd=Path.cwd(), output=output
+            )
+
+    def connect(self, beat: Callable[[], None], stop: Callable[[], bool]) -> bool:
+        """Wait until it has connected, and tell it what to train; False if `stop` says so.
+
+        Raises TrialFailedError if it ends before, or does not connect.
+        """
+        deadline = time.monotonic() + CONNECT_SECONDS
+        while self._channel is None:
+            self._channel = self._listener.accept(LOOK_SECONDS)
+            beat()
+            if stop():
+                return False
+            if self._channel is None and self._child.poll() is not None:
+                raise TrialFailedError(self.why_ended())
+            if time.monotonic() > deadline:
+                raise TrialFailedError(f"the script has not begun within {CONNECT_SECONDS:.0f} s")
+        hello = self.receive(CONNECT_SECONDS)
+        if not isinstance(hello, Hello):
+            raise TrialFailedError(f"the script's process said {hello!r} before Hello")
+        self.send(self._start)
+        return True
+
+    @property
+    def is_connected(self) -> bool:
+        return self._channel is not None
+
+    def send(self, message: Message) -> None:
+        """Raises TrialFailedError where the script's process has ended."""
+        assert self._channel is not None
+        try:
+            self._channel.send(message)
+        except ChannelClosedError as error:
+            raise TrialFailedError(self.why_ended()) from error
+
+    def receive(self, timeout: float) -> Message | None:
+        """The next message; None if none came in so many seconds.
+
+        Raises TrialFailedError where the script's process has ended without a word.
+        """
+        assert self._channel is not None
+        try:
+            return self._channel.receive(timeout)
+        except ChannelClosedError as error:
+            raise TrialFailedError(self.why_ended()) from error
+
+    def why_ended(self) -> str:
+        """How the process ended, and the last line that it printed."""
+        try:
+            status = self._child.wait(self.launch.grace)
+        except SupervisorError as error:
+            return str(error)
+        how = "does not answer"
+        if status is not None:
+            how = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        said = last_line(self.output)
+        return f"the script's process {how}" + (f": {said}" if said else "")
+
+    def end(self, reason: str | None) -> None:
+        """End it: `run` raises `Ended` in it; after the grace its process group is ended.
+
+        Without a reason it has come to its end by itself.
+        """
+        if reason is not None and self._channel is not None:
+            try:
+                self._channel.send(End(reason=reason))
+                self._drain()
+            except ChannelClosedError:
+                log.debug("the script's process had ended before it was told to")
+        if reason is None or self._channel is not None:
+            self._child.wait(self.launch.grace)
+        self._child.end(self.launch.grace)
+        self.close()
+
+    def _drain(self) -> None:
+        """Read what it still says, so that it never waits for a full socket."""
+        assert self._channel is not None
+        deadline = time.monotonic() + self.launch.grace
+        while self._child.poll() is None and time.monotonic() < deadline:
+            self._channel.receive(LOOK_SECONDS / 4)
+
+    def close(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        self._listener.close()
+
+
+def last_line(output: Path) -> str:
+    """The last line that is not empty of what a process printed, at most 200 characters."""
+    try:
+        with output.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 4096))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")

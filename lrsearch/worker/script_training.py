@@ -1,0 +1,273 @@
+"""A trial that a training script of the user's own trains, in a process of its own."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lrsearch.child_process.supervisor import Supervisor
+from lrsearch.errors import describe
+from lrsearch.own_loop.messages import (
+    Beat,
+    Boundary,
+    Built,
+    Diverged,
+    Failed,
+    Finished,
+    GoOn,
+    Hint,
+    Message,
+    Report,
+    Save,
+    Saved,
+    SaveSoon,
+    Start,
+)
+from lrsearch.plain_data import Fields
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.training.failures import TrialFailedError
+from lrsearch.training.training import Purpose
+from lrsearch.trial.curve import Validation
+from lrsearch.worker.process_training import ProcessTraining, Reported
+from lrsearch.worker.script_process import Launch, ScriptProcess
+
+log = logging.getLogger("lrsearch")
+
+#: Changes when an older checkpoint can no longer be read.
+FORMAT = 1
+#: How long a worker that is to stop waits for the script to come to where it can be saved.
+SAVE_SOON_SECONDS = 10.0
+#: How long a script may take to write its state.
+SAVE_SECONDS = 600.0
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a script's processes have in common on this worker."""
+
+    supervisor: Supervisor
+    launch: Launch
+    #: `cpu`, `cuda:0`, `mps`.
+    device: str
+    threads: int
+    #: Whether the worker is to stop.
+    stop: Callable[[], bool]
+    #: Hints that the log has already.
+    hints: set[str]
+
+
+class ScriptTraining(ProcessTraining):
+    """See `ProcessTraining`. The script waits for an answer at each report and epoch."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        recipe: Recipe,
+        purpose: Purpose,
+        folder: Path,
+        surroundings: Surroundings,
+    ) -> None:
+        super().__init__(spec, recipe, purpose, folder)
+        self.surroundings = surroundings
+        self.process: ScriptProcess | None = None
+        self.steps_per_epoch = 0
+        #: Whether the script waits for an answer, and whether it can be saved meanwhile.
+        self.is_asking = self.at_boundary = False
+        #: A state that the script goes on from.
+        self._resume: Path | None = None
+
+    # Training.
+
+    def go_on(self, seconds: float) -> None:
+        """Let the script train until it reports, comes to an epoch's end, or so long.
+
+        Raises TrialFailedError when it failed.
+        """
+        if self.process is None and not self._begin():
+            return
+        assert self.process is not None
+        if self.is_asking:
+            self.is_asking = self.at_boundary = False
+            self.process.send(GoOn())
+        message = self.process.receive(seconds)
+        if message is not None:
+            self._take(message)
+
+    def _begin(self) -> bool:
+        """Start the process; False if the worker is to stop before it has connected."""
+        here = self.surroundings
+        start = Start(
+            kind=self.purpose.kind,
+            recipe=self.recipe.to_dict(),
+            device=here.device,
+            threads=here.threads,
+            folder=str(self.folder.absolute()),
+            metric=self.spec.objective.metric,
+            direction=self.spec.objective.direction,
+            resume=None if self._resume is None else str(self._resume.absolute()),
+        )
+        self.process = ScriptProcess(
+            here.supervisor, here.launch, start, self.folder / "output.log"
+        )
+        if not self.process.connect(self.beat, here.stop):
+            self.process.end("stopped")
+            self.process = None
+        return self.process is not None
+
+    def _take(self, message: Message) -> None:
+        self.beat()
+        match message:
+            case Report():
+                self._take_report(message)
+            case Boundary():
+                self.is_asking = self.at_boundary = True
+                self._stand(message.step, message.epoch, message.seconds)
+            case Beat():
+                self.step, self.seconds = message.step, message.seconds
+            case Built():
+                self.steps_per_epoch = message.steps_per_epoch
+            case Diverged():
+                self.step, self.diverged = message.step, message.reason
+            case Finished():
+                self._finish(message)
+            case Failed():
+                self.seconds = message.seconds
+                raise TrialFailedError(message.error)
+            case Hint():
+                self._say(message.text)
+            case _:
+                raise TrialFailedError(f"the script's process said {message!r} out of turn")
+
+    def _take_report(self, message: Report) -> None:
+        self.is_asking = True
+        self.seconds = message.seconds
+        if message.start_loss is not None:
+            self.start_loss = message.start_loss
+        self.waiting = Reported(
+            step=message.step,
+            epoch=message.epoch,
+            metrics=message.metrics,
+            metrics_ema=message.metrics_ema,
+            lr=message.lr,
+            train_loss=message.train_loss,
+        )
+
+    def _stand(self, step: int, epoch: float, seconds: float) -> None:
+        self.step, self.epochs_done, self.seconds = step, epoch, seconds
+
+    def _finish(self, message: Finished) -> None:
+        self._stand(message.step, message.epoch, message.seconds)
+        self.finished = True
+        if self.progress < 1.0:
+            at = f"epoch {message.epoch:.4g} of {self.recipe.epochs}"
+            if self.recipe.steps is not None:
+                at = f"step {message.step} of {self.recipe.steps}"
+            self.end_reason = f"ended by the script at {at}"
+
+    def _say(self, hint: str) -> None:
+        if hint not in self.surroundings.hints:
+            self.surroundings.hints.add(hint)
+            log.warning("%s: %s", self.surroundings.launch.reference, hint)
+
+    def end(self, reason: str | None) -> None:
+        """End its process, if there is one; `reason` is None where it has come to its end."""
+        if self.process is not None:
+            self.process.end(reason)
+            self.process = None
+        if self._resume is not None:
+            self._resume.unlink(missing_ok=True)
+
+    # Checkpoints.
+
+    def may_save(self) -> bool:
+        """Whether the script waits where it can be saved; it is asked to come there at a stop."""
+        if self.at_boundary or not self.surroundings.stop() or self.process is None:
+            return self.at_boundary
+        try:
+            self._come_to_boundary(self.process)
+        except TrialFailedError as failure:
+            log.info("the script cannot be saved: %s", failure)
+        return self.at_boundary
+
+    def _come_to_boundary(self, process: ScriptProcess) -> None:
+        if self.is_asking or self.done:
+            return
+        process.send(SaveSoon())
+        for _ in range(int(SAVE_SOON_SECONDS / LOOK_SECONDS)):
+            message = process.receive(LOOK_SECONDS)
+            if message is not None:
+                self._take(message)
+            if self.is_asking or self.done:
+                return
+
+    def pack(self, pending: Sequence[Validation] = ()) -> bytes:
+        """Raises TrialFailedError where the script cannot write its state."""
+        assert self.process is not None
+        path = self.folder / "saving.pt"
+        self.process.send(Save(path=str(path.absolute())))
+        for _ in range(int(SAVE_SECONDS / LOOK_SECONDS)):
+            message = self.process.receive(LOOK_SECONDS)
+            self.beat()
+            if isinstance(message, Saved):
+                break
+            if message is not None:
+                self._take(message)
+        else:
+            raise TrialFailedError(
+                f"the script has not written its state within {SAVE_SECONDS:.0f} s"
+            )
+        state = path.read_bytes()
+        path.unlink()
+        rows = [row.to_dict() for row in pending]
+        head = {"facts": self._facts(), "position": self._position(), "rows": rows}
+        return json.dumps(head).encode() + b"\n" + state
+
+    def _facts(self) -> Fields:
+        """What must be equal for a resumed trial to give the same bits."""
+        here = self.surroundings
+        return {
+            "format": FORMAT,
+            "program": here.launch.reference,
+            "torch": str(torch.__version__),
+            "device": here.device.partition(":")[0],
+            "threads": here.threads,
+            "recipe": self.recipe.to_dict(),
+        }
+
+    def _position(self) -> Fields:
+        return {
+            "step": self.step,
+            "epochs_done": self.epochs_done,
+            "validated": self.validated,
+            "validated_at": self.validated_at,
+            "seconds": self.seconds,
+            "start_loss": self.start_loss,
+            "rungs": sorted(self.rungs.items()),
+        }
+
+    def unpack(self, data: bytes, *, says_where: bool = True) -> list[Validation] | None:
+        head, _, state = data.partition(b"\n")
+        try:
+            found = json.loads(head)
+            rows = [Validation.from_dict(row) for row in found["rows"]]
+            facts, position = found["facts"], dict(found["position"])
+            rungs = {int(number): int(rung) for number, rung in position.pop("rungs")}
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("a checkpoint cannot be read, starting anew: %s", describe(error))
+            return None
+        mine = json.loads(json.dumps(self._facts()))
+        if other := [name for name in mine if facts.get(name) != mine[name]]:
+            log.warning("a checkpoint was made with another %s; starting anew", " and ".join(other))
+            return None
+        for name, value in position.items():
+            setattr(self, name, value)
+        self.rungs = rungs
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume = self.folder / "resume.pt"
+        self._resume.write_bytes(state)
+        return rows

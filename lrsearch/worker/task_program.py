@@ -1,0 +1,71 @@
+"""A task, which lrsearch's own engines train."""
+
+from collections.abc import Callable
+
+import torch
+
+from lrsearch.catalog.domains import first_value
+from lrsearch.errors import TaskError
+from lrsearch.fusing.choice import Choice
+from lrsearch.fusing.fuse_option import FuseOption
+from lrsearch.plain_data import Fields
+from lrsearch.range_test.plan import RampPlan
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.study.open_study import OpenStudy
+from lrsearch.task.task import LoadedTask
+from lrsearch.training.engine import Engine, SoloEngine
+from lrsearch.training.failures import failures
+from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.range_test import RangeTraining
+from lrsearch.training.scoring import score_test_set
+from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.training import Training
+from lrsearch.training.trial_training import TrialTraining
+from lrsearch.worker import choose_engine
+
+
+class TaskProgram:
+    """See `program.Program`."""
+
+    def __init__(self, spec: StudySpec, loaded: LoadedTask, device: torch.device) -> None:
+        self.spec, self.device = spec, device
+        self.cache = TaskCache(loaded, device)
+
+    def batch_size(self, params: Fields) -> int | None:
+        return self.cache.batch_size(params)
+
+    @property
+    def has_test(self) -> bool:
+        params = self.spec.space.params
+        try:
+            task = self.cache.task({key: first_value(domain) for key, domain in params.items()})
+        except TaskError:  # trials that were given these params have said so
+            return False
+        return task.test is not None
+
+    def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:
+        return choose_engine.choose(
+            search, self.cache, self.device, fuse, started_together=started_together
+        )
+
+    def engine(self, choice: Choice, recipe: Recipe) -> Engine:
+        if choice.engine == "fused":
+            return Cohort(self.spec, self.cache, recipe, choice.size)
+        return self.solo()
+
+    def solo(self) -> Engine:
+        return SoloEngine(self.spec, self.cache)
+
+    def range_trainer(self, plan: RampPlan, stop: Callable[[], bool]) -> RangeTraining:
+        return RangeTraining(self.spec, plan, self.cache, stop)
+
+    def test_scores(self, training: Training, recipe: Recipe) -> dict[str, float]:
+        assert isinstance(training, TrialTraining)
+        with failures():
+            scores = score_test_set(training, self.cache.test(recipe))
+        return {**scores.metrics, "loss": scores.loss}
+
+    def close(self) -> None:
+        """Let DataLoader workers end."""
+        self.cache.close()

@@ -1,0 +1,144 @@
+"""A first run of a training script or a command: until it reports, before anything is searched."""
+
+import logging
+import math
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lrsearch.command.first_report import first_report
+from lrsearch.command.metrics import reader_for
+from lrsearch.errors import TaskError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.textbook import textbook_recipes
+from lrsearch.spec.sample_recipes import sample
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.task import LoadedCode
+from lrsearch.training.failures import TrialFailedError
+from lrsearch.training.training import Purpose
+from lrsearch.worker.command_program import CommandProgram
+from lrsearch.worker.script_program import ScriptProgram
+from lrsearch.worker.script_training import ScriptTraining
+from lrsearch.worker.trial_folders import OUTPUT
+
+log = logging.getLogger("lrsearch")
+
+#: How long a script may take to its first report.
+MOST_SECONDS = 3600.0
+LISTEN_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstRun:
+    """What a script has shown until its first report."""
+
+    steps_per_epoch: int
+    #: From its start to its first report.
+    seconds: float
+    #: At the first report.
+    epoch: float
+    #: Whether it validates the weight average, and whether it says its losses.
+    averages: bool
+    reads_loss: bool
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def calm_recipe(spec: StudySpec) -> Recipe:
+    """What a first run trains: the baseline, else a textbook recipe, else one of the space."""
+    given = [recipe for _, recipe in spec.given_recipes()]
+    fields = [*given, *textbook_recipes(spec.space, 1)]
+    return spec.recipe(fields[0], batch_size=None) if fields else sample(spec, 1, None)[0]
+
+
+def try_script(spec: StudySpec, loaded: LoadedCode, device: torch.device) -> FirstRun:
+    """Run a `train` script until its first report. Raises TaskError in one line."""
+    program = ScriptProgram(spec, loaded, device)
+    with tempfile.TemporaryDirectory(prefix="lrsearch-") as folder:
+        training = ScriptTraining(
+            spec,
+            calm_recipe(spec),
+            Purpose(kind="check", folder="check"),
+            Path(folder),
+            program.surroundings,
+        )
+        started = time.monotonic()
+        try:
+            _until_report(training)
+            seconds = time.monotonic() - started
+        except TrialFailedError as failure:
+            raise TaskError(str(failure)) from failure
+        finally:
+            training.end("checked")
+            program.close()
+    return _seen(spec, training, seconds)
+
+
+def _until_report(training: ScriptTraining) -> None:
+    deadline = time.monotonic() + MOST_SECONDS
+    while not training.is_due and not training.done:
+        training.go_on(LISTEN_SECONDS)
+        if time.monotonic() > deadline:
+            raise TrialFailedError(f"no report within {MOST_SECONDS:.0f} s")
+
+
+def _seen(spec: StudySpec, training: ScriptTraining, seconds: float) -> FirstRun:
+    report = training.waiting
+    if report is None:
+        raise TaskError(f"the first run has diverged ({training.diverged}); give a calmer baseline")
+    if training.steps_per_epoch < 1:
+        raise TaskError(
+            "the script reported before `run.build` was called, so nothing would be searched; take "
+            "its optimizer from run.build(model, steps_per_epoch=len(loader))"
+        )
+    shown = ", ".join(f"{name} {value:.6g}" for name, value in report.metrics.items())
+    notes = [f"first report after {seconds:.1f} s, at epoch {report.epoch:.4g}: {shown}"]
+    averages, reads_loss = report.metrics_ema is not None, not math.isnan(training.start_loss)
+    if not averages and spec.ema is not None:
+        notes.append("weight averages are not validated: the script does not use run.average()")
+    if not reads_loss and spec.range_test != "none":
+        notes.append("no LR range test: the script does not call run.loss(loss)")
+    return FirstRun(
+        steps_per_epoch=training.steps_per_epoch,
+        seconds=seconds,
+        epoch=report.epoch,
+        averages=averages,
+        reads_loss=reads_loss,
+        warnings=tuple(sorted(training.surroundings.hints)),
+        notes=tuple(notes),
+    )
+
+
+def try_command(spec: StudySpec, device: str) -> FirstRun:
+    """Run a command until its first report. Raises TaskError in one line."""
+    program = CommandProgram(spec, device)
+    with tempfile.TemporaryDirectory(prefix="lrsearch-") as folder:
+        training = program.training(calm_recipe(spec), Purpose(kind="check", folder="check"))
+        training.folder = Path(folder)
+        output, metric = training.folder / OUTPUT, spec.objective.metric
+        try:
+            training.begin()
+            assert training.child is not None
+            reader = reader_for(spec.reports(metric), output, training.folder, metric=metric)
+            words = training.words()
+            found = first_report(training.child, reader, output, words, timeout=MOST_SECONDS)
+        except TrialFailedError as failure:
+            raise TaskError(str(failure)) from failure
+        finally:
+            training.end("checked")
+            program.close()
+    notes = [str(found), "no LR range test: the space gives the learning rates"]
+    if not spec.resume_args:
+        notes.append("an interrupted trial begins anew: the study has no resume_args")
+    return FirstRun(
+        steps_per_epoch=1,
+        seconds=found.seconds,
+        epoch=1.0,
+        averages=False,
+        reads_loss=False,
+        warnings=() if found.warning is None else (found.warning,),
+        notes=tuple(notes),
+    )

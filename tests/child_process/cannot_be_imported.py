@@ -1,0 +1,3 @@
+"""A module that fails halfway."""
+
+print(1 / 0)
