@@ -1,10 +1,14 @@
 """The child process, with a worker that is a thread of this one."""
 
 import os
+import random
 import subprocess
 import sys
 import threading
 
+import numpy as np
+import pytest
+import torch
 from fake_worker import RECIPE
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
@@ -16,6 +20,7 @@ from lrsearch.own_loop.messages import (
     Finished,
     GoOn,
     Hello,
+    Hint,
     Report,
     Start,
 )
@@ -43,6 +48,7 @@ class Child:
     """A script in a real child process, and what it said."""
 
     def __init__(self, folder, reference="train.py:train", answer=lambda m: GoOn(), **changes):
+        self.terminate_at = changes.pop("terminate_at", None)
         fields = {"kind": "search", "recipe": RECIPE, "device": "cpu", "folder": str(folder)}
         self.said, self.answer = [], answer
         with Listener() as listener:
@@ -69,6 +75,9 @@ class Child:
             while True:
                 message = channel.receive()
                 self.said.append(message)
+                if self.terminate_at is not None and isinstance(message, self.terminate_at):
+                    self._process.terminate()
+                    continue
                 if isinstance(message, Report | Boundary):
                     channel.send(self.answer(message))
         except ChannelClosedError:
@@ -104,11 +113,128 @@ def test_a_pruned_script_runs_its_finally_blocks_and_exit_handlers(tmp_path):
     assert not child.of(Finished) + child.of(Failed)
 
 
-def test_an_exception_is_told_with_its_line(tmp_path):
-    write(tmp_path, "torch.zeros(2) @ torch.zeros(3)")
-    child = Child(tmp_path)
+SWALLOWING = """
+import os, sys, time
+import torch
+from torch import nn
+from lrsearch import run
+
+optimizer = run.build(nn.Linear(1, 1), steps_per_epoch=1)
+for epoch in run.epochs():
+    try:
+        optimizer.step()
+        LINE
+    except:
+        print("swallowed")
+print("after", *sys.argv[1:], sys.argv[0])
+"""
+
+
+def script(folder, line="run.report(val_loss=1.0)", text=SWALLOWING):
+    (folder / "script.py").write_text(text.replace("LINE", line))
+    return "script.py"
+
+
+def test_a_script_is_run_whole_and_a_bare_except_ends_it_one_call_later(tmp_path):
+    child = Child(tmp_path, script(tmp_path), answer=lambda m: End(reason="pruned"))
+    assert child.status == 0, child.stderr
+    assert child.stdout.split() == ["swallowed"]
+    assert not child.of(Finished) + child.of(Failed)
+
+
+def test_a_script_that_is_not_ended_finishes(tmp_path):
+    child = Child(tmp_path, script(tmp_path))
+    assert child.stdout.split() == ["after", str(tmp_path / "script.py")]
+    assert [finished.step for finished in child.of(Finished)] == [3]
+
+
+def exits(folder, line):
+    text = SWALLOWING.replace("except:", "except ZeroDivisionError:")
+    return Child(folder, script(folder, line, text))
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "error"),
+    [
+        ("run.report(val_loss=1.0); sys.exit()", 0, None),
+        ("run.report(val_loss=1.0); sys.exit(3)", 1, "the script ended with status 3"),
+        ("pass", 1, "the script came to its end and never called run.report(...)"),
+        ("raise MemoryError", 1, "oom"),
+        ("torch.zeros(2) @ torch.zeros(3)", 1, "RuntimeError: inconsistent tensor size"),
+        ("run.report(accuracy=1)", 0, "script.py:11: run.report gave accuracy, but"),
+    ],
+)
+def test_how_a_script_ends_is_told(tmp_path, line, status, error):
+    child = exits(tmp_path, line)
+    assert child.status == status, child.stderr
+    assert len(child.of(Finished)) == (error is None)
+    assert [failed.error.startswith(error) for failed in child.of(Failed)] == [True] * bool(error)
+    if "@" in line:
+        assert child.of(Failed)[0].error.endswith(" (script.py:11)")
+        assert "Traceback" in child.stderr
+
+
+@pytest.mark.parametrize(
+    ("reference", "error"),
+    [
+        ("nowhere.py:train", "nowhere.py does not exist"),
+        ("train.py:trian", "no 'trian' in it; did you mean 'train'?"),
+        ("train.py:torch", "is no function; write `def torch(run):`"),
+        ("no_such_module_here:train", "ModuleNotFoundError: No module named"),
+    ],
+)
+def test_a_reference_that_names_no_function_fails(tmp_path, reference, error):
+    write(tmp_path)
+    child = Child(tmp_path, reference)
     assert child.status == 1
     [failed] = child.of(Failed)
-    assert failed.error.startswith("RuntimeError: ")
-    assert failed.error.endswith("(train.py:15)")
-    assert "Traceback" in child.stderr
+    assert error in failed.error
+    assert "\n" not in failed.error
+
+
+def test_sigterm_runs_finally_blocks_and_exit_handlers(tmp_path):
+    line = """
+        import atexit; atexit.register(print, "at exit")
+        try: run.report(val_loss=1.0)
+        finally: print("finally")"""
+    child = Child(tmp_path, script(tmp_path, line), terminate_at=Report)
+    assert child.status == 0, child.stderr
+    assert child.stdout.split("\n") == ["finally", "swallowed", "at exit", ""]
+    assert not child.of(Finished) + child.of(Failed)
+
+
+def test_a_process_that_the_script_forks_says_nothing(tmp_path):
+    line = """
+        if epoch == 0 and os.fork() == 0:
+            try: run.report(val_loss=5.0)
+            except RuntimeError as error: print(error, flush=True)
+            sys.exit()
+        if epoch == 0: os.wait()
+        run.report(val_loss=1.0)"""
+    child = exits(tmp_path, line)
+    assert child.status == 0, child.stderr
+    assert "run is called in a forked process" in child.stdout
+    assert [report.metrics["val_loss"] for report in child.of(Report)] == [1.0] * 3
+    assert len(child.of(Finished)) == 1
+
+
+def test_a_script_whose_worker_is_gone_ends(tmp_path):
+    def die(message):
+        raise ChannelClosedError
+
+    child = Child(tmp_path, script(tmp_path), answer=die)
+    assert child.status == 0
+    assert child.stdout.split() == ["swallowed"]
+
+
+def test_a_script_that_seeds_nothing_has_the_seed_of_its_trial(tmp_path):
+    draws = "random.random(), np.random.rand(), torch.rand(1).item()"
+    text = f"import random, numpy as np, torch\nfrom lrsearch import run\nprint({draws})\n"
+    text += "run.report(val_loss=1.0)"
+    child = Child(tmp_path, script(tmp_path, text=text))
+    random.seed(7)
+    np.random.seed(7)
+    torch.manual_seed(7)
+    expected = (random.random(), np.random.rand(), torch.rand(1).item())
+    assert child.stdout == f"{expected}\n"
+    assert child.of(Hint)[0].text.startswith("script.py:4: run.report came, but")
