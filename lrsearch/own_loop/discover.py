@@ -81,7 +81,7 @@ class Discovery:
         for name, value in visible.items():
             if id(value) in known | inner or holder_of(value) is None:
                 continue
-            if isinstance(value, nn.Module) and _tensors_of([value]) <= covered:
+            if isinstance(value, nn.Module | Tensor) and _tensors_of([value]) <= covered:
                 continue
             if self._answers(name, value):
                 known.add(id(value))
@@ -90,7 +90,7 @@ class Discovery:
 
     def _answers(self, name: str, value: PyTree) -> bool:
         """Whether an object has a state of its own that can be written."""
-        if isinstance(value, nn.Module | torch.Generator) or hasattr(value, "__iter__"):
+        if isinstance(value, nn.Module | Tensor | torch.Generator) or hasattr(value, "__iter__"):
             return True  # asking a loader would let it draw a seed
         try:
             state = digest(encode(read_state(value)))

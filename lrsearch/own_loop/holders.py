@@ -33,6 +33,8 @@ def holder_of(value: PyTree) -> Holder | None:
     for kinds, holder in _HOLDERS:
         if isinstance(value, kinds):
             return holder
+    if isinstance(value, Tensor):
+        return _TRAINED if value.requires_grad and value.is_leaf else None
     if isinstance(value, DataLoader) and not _has_state(value):
         return _LOADER
     if not isinstance(value, type) and _has_state(value):
@@ -128,10 +130,20 @@ class _LoaderState:
     runs: bool
 
 
+def runs(loader: PyTree) -> bool:
+    """Whether a loader's processes have stayed from an earlier epoch."""
+    stays = isinstance(loader, DataLoader) and loader.persistent_workers
+    return stays and loader._iterator is not None
+
+
+def stop(loader: DataLoader[PyTree]) -> None:
+    """End the processes that have stayed."""
+    loader._iterator = None
+
+
 def _read_loader(loader: DataLoader[PyTree]) -> PyTree:
-    runs = loader.persistent_workers and loader._iterator is not None
     generators = [generator.get_state() for generator in generators_of(loader)]
-    return vars(_LoaderState(generators=generators, runs=runs))
+    return vars(_LoaderState(generators=generators, runs=runs(loader)))
 
 
 def _put_loader(loader: DataLoader[PyTree], fields: PyTree) -> None:
@@ -144,16 +156,25 @@ def _put_loader(loader: DataLoader[PyTree], fields: PyTree) -> None:
 
 def _read_stateful_loader(loader: PyTree) -> PyTree:
     # Before its first batch torchdata's would draw a seed in order to answer.
-    if getattr(loader, "_iterator", loader) is None:
-        return {}
-    return loader.state_dict()
+    begun = getattr(loader, "_iterator", loader) is not None
+    return [loader.state_dict() if begun else None, [g.get_state() for g in generators_of(loader)]]
 
 
 def _put_stateful_loader(loader: PyTree, saved: PyTree) -> None:
-    if saved:
-        loader.load_state_dict(saved)
+    own, generators = saved
+    if own is not None:
+        loader.load_state_dict(own)
         # It draws a seed for what it goes on with: now, and not in the loop.
         loader.state_dict()
+    for generator, state in zip(generators_of(loader), generators, strict=True):
+        generator.set_state(state)
+
+
+@torch.no_grad()
+def _put_trained(tensor: Tensor, saved: Tensor) -> None:
+    if tensor.shape != saved.shape:
+        raise ValueError(f"{list(saved.shape)} there, {list(tensor.shape)} here")
+    tensor.copy_(saved)
 
 
 def _items(value: PyTree) -> list[PyTree]:
@@ -185,6 +206,8 @@ def put_state(value: PyTree, saved: PyTree) -> None:
     holder.put(value, saved)
 
 
+#: A tensor that an optimizer trains: others hold it, so it stays the same one.
+_TRAINED = Holder(lambda tensor: tensor.detach(), _put_trained)
 _STATEFUL = Holder(lambda value: value.state_dict(), lambda value, s: value.load_state_dict(s))
 _STATEFUL_LOADER = Holder(_read_stateful_loader, _put_stateful_loader, once=True)
 _LOADER = Holder(_read_loader, _put_loader, once=True)

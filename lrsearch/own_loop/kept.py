@@ -52,6 +52,11 @@ class _Saved:
     is_state: bool
     content: PyTree
 
+    @property
+    def is_value_anew(self) -> bool:
+        """Whether `keep` gives it back as a new value, and nothing is put in place."""
+        return self.rebound and not self.is_state
+
 
 @dataclass(frozen=True, kw_only=True)
 class _File:
@@ -126,7 +131,7 @@ class Kept:
         made_inside = self.inside if inside is None else inside
         self._entries.setdefault(name, _Entry(value, compared, made_inside))
 
-    def keep(self, name: str, value: PyTree) -> PyTree:
+    def keep(self, name: str, value: PyTree, *, compared: bool = True) -> PyTree:
         """Keep a value that may be replaced by a later one; what the script goes on with.
 
         That is the value itself, or, where a run goes on and has not arrived yet, the one in the
@@ -134,7 +139,7 @@ class Kept:
         """
         entry = self._entries.get(name)
         if entry is None:
-            entry = self._entries[name] = _Entry(value, True, self.inside)
+            entry = self._entries[name] = _Entry(value, compared, self.inside)
         saved = (self._saved or {}).get(name)
         if saved is None:
             entry.rebound |= entry.value is not value
@@ -144,11 +149,13 @@ class Kept:
         return entry.value
 
     def _given_back(self, name: str, saved: _Saved, value: PyTree) -> PyTree:
-        if saved.is_state or holder_of(value) is not None:
-            _require_alike(name, saved, value)
+        if saved.is_value_anew:
+            return decode(saved.content, self._device)
+        _require_alike(name, saved, value)
+        if saved.is_state:
             return value  # `restore` puts its state back, once all is set up
         made = decode(saved.content, self._device)
-        return made if saved.rebound or not _refill(name, value, made) else value
+        return value if _refill(name, value, made) else made
 
     def pack(self) -> bytes:
         """All that is kept and the random streams, as a file. Raises StateError."""
@@ -221,11 +228,12 @@ class Kept:
             set_global_streams(self._streams, self._device)
 
     def _restore_one(self, name: str, saved: _Saved, value: PyTree) -> None:
+        if saved.is_value_anew:
+            return
         _require_alike(name, saved, value)
         holder = holder_of(value)
         if holder is None:
-            if not saved.rebound:
-                _refill(name, value, decode(saved.content, self._device))
+            _refill(name, value, decode(saved.content, self._device))
             return
         if holder.once and name in self._put_once:
             return

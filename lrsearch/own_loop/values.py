@@ -60,9 +60,10 @@ def _encode_tensor(value: Tensor) -> PyTree:
     plain = value.detach()
     if plain.layout is torch.strided and _is_view(plain):
         plain = plain.clone()  # what is saved of a view is all that it is a view of
-    if value.device.type == "cpu" and not value.requires_grad:
+    trained = value.requires_grad and value.is_leaf
+    if value.device.type == "cpu" and not trained:
         return plain.as_subclass(Tensor)
-    return ("tensor", plain.as_subclass(Tensor).cpu(), value.device.type, value.requires_grad)
+    return ("tensor", plain.as_subclass(Tensor).cpu(), value.device.type, trained)
 
 
 def _is_view(value: Tensor) -> bool:
