@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 from torch.utils._pytree import PyTree
 from torch.utils.data import IterableDataset
 
-from lrsearch.own_loop.holders import generators_of, holder_of, runs, stop
+from lrsearch.own_loop.holders import LoaderState, has_place
 from lrsearch.own_loop.kept import Kept, StateError
 
 Batch = TypeVar("Batch")
@@ -134,21 +134,17 @@ class Loaders:
         return {
             "given": 0,
             "start": self._kept.streams(),
-            "runs": runs(loader),
-            "generators": [generator.get_state() for generator in generators_of(loader)],
+            "loader": vars(LoaderState.of(loader)),
         }
 
     def _go_on(self, loader: PyTree, place: dict[str, PyTree]) -> Iterator[PyTree]:
-        given, start, ran, generators = place.values()
+        given, start, begun = place.values()
         self._kept.set_streams(start)
-        has_state = _has_state(loader)
+        has_state = has_place(loader)
         if has_state:
             self._kept.restore()  # its own place, if it was not known before
         else:
-            if runs(loader) and not ran:
-                stop(loader)  # it was its first epoch, which draws the processes' seed
-            for generator, state in zip(generators_of(loader), generators, strict=True):
-                generator.set_state(state)
+            LoaderState(**begun).put(loader)
         iterator: Iterator[PyTree] = iter(loader)
         for count in range(0 if has_state else given):
             if next(iterator, self) is self:
@@ -163,17 +159,13 @@ class Loaders:
 
     def _know(self, loader: Iterable[Batch]) -> None:
         """Keep a loader with a state, unless the script or the search for objects has."""
-        if _has_state(loader) and not any(value is loader for value in self._kept.values()):
+        if has_place(loader) and not any(value is loader for value in self._kept.values()):
             self._kept.keep("loader of run.batches", loader, compared=False)
-
-
-def _has_state(loader: PyTree) -> bool:
-    return callable(getattr(loader, "state_dict", None)) and holder_of(loader) is not None
 
 
 def _refusal(loader: PyTree) -> str:
     """Why no checkpoint can lie between two batches of a loader; empty if it can."""
-    if _has_state(loader):
+    if has_place(loader):
         return ""
     if isinstance(loader, Iterator):
         return f"a {type(loader).__name__} gives its batches once, and cannot begin again"

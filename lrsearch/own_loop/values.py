@@ -146,6 +146,32 @@ _MAKE: dict[str, Callable[..., PyTree]] = {
 }
 
 
+@torch.no_grad()
+def refill(mine: PyTree, saved: PyTree) -> bool:
+    """Give an object that can be changed the content of another; whether it can be.
+
+    Raises ValueError for a tensor or an array of another shape.
+    """
+    if type(mine) is not type(saved) and not isinstance(mine, Tensor):
+        return False
+    if isinstance(mine, Tensor | np.ndarray):
+        if tuple(mine.shape) != tuple(saved.shape) or mine.dtype != saved.dtype:
+            raise ValueError(f"{_shape(saved)}, the script {_shape(mine)}")
+        mine[...] = saved
+    elif isinstance(mine, list | bytearray):
+        mine[:] = saved
+    elif isinstance(mine, dict | set | deque):
+        mine.clear()
+        (mine.extend if isinstance(mine, deque) else mine.update)(saved)
+    else:
+        return False
+    return True
+
+
+def _shape(value: PyTree) -> str:
+    return f"{list(value.shape)} {value.dtype}"
+
+
 def digest(encoded: PyTree) -> str:
     """SHA-256 of what `encode` gave: equal for equal bits, wherever they lie."""
     total = hashlib.sha256()

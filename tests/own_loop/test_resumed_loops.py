@@ -259,3 +259,29 @@ def test_a_trainer_object_and_parameters_of_no_module():
 
     run = assert_goes_on_exactly(train)
     assert {"model", "optimizer"} <= set(run.state.kept.names)
+
+
+@pytest.mark.parametrize("follow", [True, False], ids=["batches", "epochs"])
+def test_accelerate_with_accumulation(follow):
+    accelerate = pytest.importorskip("accelerate")
+
+    def train(run):
+        accelerator = accelerate.Accelerator(cpu=True, gradient_accumulation_steps=2)
+        model = net()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+        scheduler = torch.optim.lr_scheduler.LinearLR(optimizer)
+        loader = DataLoader(data(), batch_size=4, shuffle=True)
+        model, optimizer, loader, scheduler = accelerator.prepare(
+            model, optimizer, loader, scheduler
+        )
+        for _ in run.epochs():
+            for x, y in run.batches(loader) if follow else loader:
+                with accelerator.accumulate(model):
+                    loss = nn.functional.cross_entropy(model(x), y)
+                    accelerator.backward(loss)
+                    optimizer.step()
+                    scheduler.step()
+                    optimizer.zero_grad()
+                    run.see([x, loss])
+
+    assert_goes_on_exactly(train)
