@@ -34,7 +34,7 @@ LAST_WORDS_BYTES = 1 << 16
 ADVICE = "look for who killed it (the kernel, out of memory?) and start the worker again"
 
 
-class SupervisorLostError(LrsearchError):
+class SupervisorError(LrsearchError):
     """A helper process that starts and ends trials is dead, or cannot end one."""
 
 
@@ -60,18 +60,18 @@ class Child:
         return self._line.fileno()
 
     def poll(self) -> int | None:
-        """What `wait` returns, without waiting. Raises SupervisorLostError."""
+        """What `wait` returns, without waiting. Raises SupervisorError."""
         return self.wait(0)
 
     def wait(self, timeout: float | None = None) -> int | None:
         """The exit status once it has ended; None if it runs on after so many seconds.
 
-        None as `timeout` waits however long. Raises SupervisorLostError.
+        None as `timeout` waits however long. Raises SupervisorError.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while self._status is None:
             if self._lost is not None:
-                raise SupervisorLostError(self._lost)
+                raise SupervisorError(self._lost)
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if not self._hear(left):
                 return None
@@ -81,7 +81,7 @@ class Child:
         """End it and everything it has started; returns when none of it is left.
 
         SIGTERM to its process group, and once it has ended itself to what else it started; SIGKILL
-        to all that is left after `grace` seconds. Raises SupervisorLostError.
+        to all that is left after `grace` seconds. Raises SupervisorError.
         """
         if self._gone is None:
             # A watcher that has ended by itself left a last word, which is read below.
@@ -90,12 +90,12 @@ class Child:
         deadline = time.monotonic() + grace + KILL_SECONDS + PATIENCE_SECONDS
         while self._gone is None:
             if not self._hear(max(0.0, deadline - time.monotonic())):
-                raise SupervisorLostError(
+                raise SupervisorError(
                     f"trial process {self.pid} was not ended in time: the process that watches it"
                     " hangs; end both and start the worker again"
                 )
         if left := self._gone.left:
-            raise SupervisorLostError(
+            raise SupervisorError(
                 f"processes {', '.join(map(str, left))} do not end, not even by SIGKILL: they hang"
                 " in the kernel (state D in ps); look for a device or network disk that does not"
                 " answer"
@@ -106,7 +106,7 @@ class Child:
         self._line.close()
 
     def _hear(self, timeout: float | None) -> bool:
-        """Whether a message came. Raises SupervisorLostError where there will be none."""
+        """Whether a message came. Raises SupervisorError where there will be none."""
         try:
             message = self._line.receive(timeout)
         except ClosedError as error:
@@ -114,7 +114,7 @@ class Child:
                 f"the process that watches trial process {self.pid} is dead, and the trial with it:"
                 f" {ADVICE}"
             )
-            raise SupervisorLostError(self._lost) from error
+            raise SupervisorError(self._lost) from error
         if isinstance(message, Orphaned):
             self._lost = f"the process that starts trials was killed: {ADVICE}"
         elif isinstance(message, Exited):
@@ -165,7 +165,7 @@ class Supervisor:
         """Start a program. Its standard output and error are appended to the file `output`.
 
         Raises OSError, with its `filename`, where program, folder or output cannot be used, and
-        SupervisorLostError.
+        SupervisorError.
         """
         return self._start(_request(argv, env, cwd, output, None))
 
@@ -181,7 +181,7 @@ class Supervisor:
         return self._start(_request(argv, env, cwd, output, entry))
 
     def close(self) -> None:
-        """End every child within a short grace, and the supervisor. Raises SupervisorLostError."""
+        """End every child within a short grace, and the supervisor. Raises SupervisorError."""
         for child in self._children:
             child.close()
         with contextlib.suppress(OSError):  # where it is dead already
@@ -189,7 +189,7 @@ class Supervisor:
         try:
             self._process.wait(DEAD_WORKER_GRACE_SECONDS + KILL_SECONDS + PATIENCE_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise SupervisorLostError(
+            raise SupervisorError(
                 f"the process that ends trials ({self.pid}) does not end: end it and its children"
             ) from error
         finally:
@@ -217,7 +217,7 @@ class Supervisor:
             message: Message | None = line.receive()
         except (OSError, ClosedError) as error:
             line.close()
-            raise SupervisorLostError(self._why_dead()) from error
+            raise SupervisorError(self._why_dead()) from error
         if isinstance(message, Started):
             child = Child(line, message.pid, message.cold)
             self._children.append(child)

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from processes import until
 
-from lrsearch.child_process.supervisor import Supervisor, SupervisorLostError
+from lrsearch.child_process.supervisor import Supervisor, SupervisorError
 
 ENTRIES = child_entries.__file__
 #: What ends at once has ended by then, on a busy machine too; no grace here is shorter by mistake.
@@ -240,11 +240,11 @@ def test_the_supervisors_death_ends_its_children_and_is_said(supervisor, start, 
     pids = pid_in(tmp_path / "pid"), pid_in(tmp_path / "pid-below")
     os.kill(supervisor.pid, signal.SIGKILL)
     for _ in range(2):
-        with pytest.raises(SupervisorLostError, match="the process that starts trials was killed"):
+        with pytest.raises(SupervisorError, match="the process that starts trials was killed"):
             child.wait()
     child.end(0.1)
     assert not any(map(runs, pids))
-    with pytest.raises(SupervisorLostError, match=rf"\({supervisor.pid}\) was ended by SIGKILL"):
+    with pytest.raises(SupervisorError, match=rf"\({supervisor.pid}\) was ended by SIGKILL"):
         start("sleep", "pid")
 
 
@@ -253,9 +253,7 @@ def test_a_watchers_death_ends_its_child_alone(supervisor, start, tmp_path):
     pids = pid_in(tmp_path / "a"), pid_in(tmp_path / "a-below")
     os.kill(psutil.Process(child.pid).ppid(), signal.SIGKILL)
     for _ in range(2):
-        with pytest.raises(
-            SupervisorLostError, match=rf"watches trial process {child.pid} is dead"
-        ):
+        with pytest.raises(SupervisorError, match=rf"watches trial process {child.pid} is dead"):
             child.wait()
     until_gone(*pids)
     assert runs(pid_in(tmp_path / "b"))
