@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from lrsearch.command.arguments import arguments_of
-from lrsearch.command.metrics import read_report
+from lrsearch.command.metrics import check_told, read_report
 from lrsearch.command.template import OF_RUN, long_form, no_value, placeholders, written
 from lrsearch.command.tune_lines import Decided, lines_of
 from lrsearch.command.tune_options import DEFAULT_LR, DEFAULT_RUNS, OPTIONS, SCRIPT, TuneOptions
@@ -116,7 +116,7 @@ def _report(options: TuneOptions) -> tuple[str, Document]:
             )
     metric = next(iter(named))
     report: Document = {**sources, **words}
-    read_report(report, metric, "--metric")
+    check_told(read_report(report, metric, "--metric"), options.command, "--metric")
     return metric, report
 
 

@@ -106,7 +106,10 @@ def test_the_learning_rate_has_a_range_by_default_that_is_said():
 def test_metrics_may_lie_in_a_file():
     made = tuned(
         options(
-            metrics=("acc=eval/acc", "loss"), sources={"csv": "{dir}/m.csv", "json_lines": None}
+            *COMMAND,
+            "{dir}",
+            metrics=("acc=eval/acc", "loss"),
+            sources={"csv": "{dir}/m.csv", "json_lines": None},
         )
     )
     assert made.document["report"] == {"csv": "{dir}/m.csv", "acc": "eval/acc"}
@@ -153,6 +156,7 @@ REFUSED = [
     ({"metrics": ("val_loss=loss",)}, "--metric.val_loss = 'loss' has no groups for the metric"),
     ({"metrics": ("speed=s=(.*)",)}, "add --direction minimize or --direction maximize"),
     ({"metrics": ("acc_loss=(.*)",)}, "its name does not tell what is better"),
+    ({"sources": {"csv": "{dir}/a"}}, "--metric.csv = '{dir}/a', but the command has no {dir}"),
     ({"sources": {"csv": "a", "json_lines": "b"}}, "one of them is accepted"),
     ({"epochs": None}, "the command has {epochs}; add --epochs N"),
     ({"epochs": 0}, "--epochs 0: at least 1"),
