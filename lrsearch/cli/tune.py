@@ -142,7 +142,9 @@ def _write_new(made: "Tuned", path: Path) -> None:
 
 def _keep(made: "Tuned") -> Path:
     """Where workers find the study file."""
-    path = Path("lrsearch-trials") / made.name / STUDY_FILE
+    from lrsearch.worker.trial_folders import study_folder
+
+    path = study_folder(made.name) / STUDY_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_suffix(".new")
     written.write_text(_text(made), encoding="utf-8")
