@@ -57,6 +57,7 @@ def _values(option: str, of: str) -> Callable[[options.Command], options.Command
 @click.option("--optimizer", metavar="NAMES", help="Optimizers, apart by commas.")
 @click.option("--schedule", metavar="NAMES", help="Schedules, apart by commas.")
 @click.option("--epochs", type=int, metavar="N", help="Length of a full training, in epochs.")
+@click.option("--steps", type=int, metavar="N", help="The same in optimizer steps.")
 @click.option(
     "--runs", type=int, metavar="N", help="Budget: N full trainings, all included; default 20."
 )
