@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,10 @@ import pytest
 import yaml
 from command import run_command
 from processes import Command, finish, until
+from tiny_studies import opened
+
+from lrsearch.storage import curves
+from lrsearch.study.open_study import OpenStudy
 
 SCRIPT = Path(__file__).parent / "foreign_script.py"
 PYTHON = sys.executable
@@ -43,7 +48,7 @@ def output(folder, number, name="tuned"):
 
 
 def test_one_command_tunes_a_script_that_nobody_changed(folder):
-    ended = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD)
+    ended = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.1")
     lines = ended.out.splitlines()
     assert lines[0].startswith("objective: val_loss, minimized by its name (default")
     assert lines[1] == "horizon: 6 epochs, given to the script as {epochs}"
@@ -53,11 +58,12 @@ def test_one_command_tunes_a_script_that_nobody_changed(folder):
     complete = [trial for trial in found if trial["state"] == "complete"]
     best = min(complete, key=lambda trial: trial["value"])
     assert 1e-3 < best["recipe"]["optimizer"]["lr"] < 0.1
-    for trial in found:
-        printed = output(folder, trial["number"])
-        assert ("done" in printed) is (trial["state"] == "complete")
+    done = [trial for trial in found if "done" in output(folder, trial["trial"])]
+    assert {id(trial) for trial in done} >= {id(trial) for trial in complete}
+    assert len(done) < len(found)  # those that were pruned did not train on
     before = len(found)
-    assert lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD).out.splitlines()[:4] == lines[:4]
+    again = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.1")
+    assert again.out.splitlines()[:4] == lines[:4]
     assert len(trials(folder)) == before
 
 
@@ -79,7 +85,6 @@ def study(folder, **changes):
         "epochs": 6,
         "budget": {"trials": 1},
         "confirm": "none",
-        "pruning": "none",
         "end": {"grace": "1s"},
         "lease": {"seconds": 1.5},
         **changes,
@@ -88,8 +93,11 @@ def study(folder, **changes):
 
 
 def curve(folder):
-    shown = lrsearch(folder, "trial", "show", "tuned", "0", "--json").out
-    return [(row["epoch"], row["metrics"]["val_loss"]) for row in json.loads(shown)["curve"]]
+    with opened(f"sqlite:///{folder / 'lrsearch.db'}") as database:
+        search = OpenStudy.open(database, "tuned")
+        with database.read() as connection:
+            rows = curves.of_study(connection, search.study_id, number=0)
+    return [(row.epoch, row.val_loss) for row in rows]
 
 
 def descendants_of(folder):
@@ -112,6 +120,8 @@ def test_a_killed_worker_leaves_no_script_and_the_same_curve(folder, resume):
     command = Command("run", "study.yaml", "--workers", "1", folder=folder)
     log = folder / "lrsearch-trials" / "tuned" / "trial-0" / "output.log"
     until(lambda: log.exists() and "epoch   3" in log.read_text())
+    if resume:  # how far the curve is was kept at a rung
+        until(lambda: any(p.is_file() for p in (folder / "lrsearch-checkpoints").rglob("*")))
     (script,) = descendants_of(folder)
     worker = next(p for p in psutil.Process(command.pid).children() if "worker" in p.cmdline())
     os.kill(worker.pid, signal.SIGKILL)
@@ -123,15 +133,14 @@ def test_a_killed_worker_leaves_no_script_and_the_same_curve(folder, resume):
     lr = trials(folder)[0]["recipe"]["optimizer"]["lr"]
     undisturbed = run_undisturbed(folder, lr)
     assert curve(folder) == undisturbed
-    attempts = log.read_text().count("$ ")
-    assert attempts == 2
-    assert ("--resume" in log.read_text()) is resume
+    printed = log.read_text()
+    assert printed.count("$ ") == 2
+    assert ("--resume" in printed) is resume
+    assert printed.count("epoch   1") == (1 if resume else 2)
     assert descendants_of(folder) == []
 
 
 def run_undisturbed(folder, lr):
-    import subprocess
-
     argv = [PYTHON, "train.py", "--lr", repr(lr), "--seed", "0", "--epochs", "6"]
     printed = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in printed.splitlines() if line.startswith("epoch")]
