@@ -15,7 +15,7 @@ class Continued:
     """
 
     def __init__(self, earlier: Sequence[Reading], taken: int) -> None:
-        """`earlier` are the reports of earlier attempts; the curve has the first `taken` of them."""
+        """`earlier` are reports of earlier attempts; the curve has the first `taken` of them."""
         last = {place: reading for reading in earlier if (place := _place(reading)) is not None}
         self._counts = len(last) > 0
         #: By their place; of a place that several attempts came to, the last one's.
