@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).parent / "foreign_script.py"
 PYTHON = sys.executable
 METRIC = ("--metric", r"val_loss=valid loss +(\S+)")
 TOLD = (PYTHON, "train.py", "--lr", "{lr}", "--seed", "{seed}", "--epochs", "{epochs}")
-TUNE = ("tune", *METRIC, "--lr", "1e-4..1", "--epochs", "6", "--runs", "8", "--name", "tuned")
+TUNE = ("tune", *METRIC, "--lr", "1e-4..1", "--epochs", "6", "--runs", "6", "--name", "tuned")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def output(folder, number, name="tuned"):
 
 
 def test_one_command_tunes_a_script_that_nobody_changed(folder):
-    ended = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.1")
+    ended = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.05")
     lines = ended.out.splitlines()
     assert lines[0].startswith("objective: val_loss, minimized by its name (default")
     assert lines[1] == "horizon: 6 epochs, given to the script as {epochs}"
@@ -62,7 +62,7 @@ def test_one_command_tunes_a_script_that_nobody_changed(folder):
     assert {id(trial) for trial in done} >= {id(trial) for trial in complete}
     assert len(done) < len(found)  # those that were pruned did not train on
     before = len(found)
-    again = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.1")
+    again = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.05")
     assert again.out.splitlines()[:4] == lines[:4]
     assert len(trials(folder)) == before
 
@@ -87,6 +87,7 @@ def study(folder, **changes):
         "confirm": "none",
         "end": {"grace": "1s"},
         "lease": {"seconds": 1.5},
+        "checkpoints": {"every": 0.1},
         **changes,
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(content))
@@ -120,7 +121,7 @@ def test_a_killed_worker_leaves_no_script_and_the_same_curve(folder, resume):
     command = Command("run", "study.yaml", "--workers", "1", folder=folder)
     log = folder / "lrsearch-trials" / "tuned" / "trial-0" / "output.log"
     until(lambda: log.exists() and "epoch   3" in log.read_text())
-    if resume:  # how far the curve is was kept at a rung
+    if resume:  # how far the curve is was kept
         until(lambda: any(p.is_file() for p in (folder / "lrsearch-checkpoints").rglob("*")))
     (script,) = descendants_of(folder)
     worker = next(p for p in psutil.Process(command.pid).children() if "worker" in p.cmdline())
