@@ -57,6 +57,7 @@ def _values(option: str, of: str) -> Callable[[options.Command], options.Command
 @click.option("--optimizer", metavar="NAMES", help="Optimizers, apart by commas.")
 @click.option("--schedule", metavar="NAMES", help="Schedules, apart by commas.")
 @click.option("--epochs", type=int, metavar="N", help="Length of a full training, in epochs.")
+@click.option("--steps", type=int, metavar="N", help="The same in optimizer steps.")
 @click.option(
     "--runs", type=int, metavar="N", help="Budget: N full trainings, all included; default 20."
 )
@@ -142,7 +143,9 @@ def _write_new(made: "Tuned", path: Path) -> None:
 
 def _keep(made: "Tuned") -> Path:
     """Where workers find the study file."""
-    path = Path("lrsearch-trials") / made.name / STUDY_FILE
+    from lrsearch.worker.trial_folders import study_folder
+
+    path = study_folder(made.name) / STUDY_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     written = path.with_suffix(".new")
     written.write_text(_text(made), encoding="utf-8")

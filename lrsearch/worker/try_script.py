@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from lrsearch.command.first_report import first_report
-from lrsearch.command.metrics import reader_for
 from lrsearch.errors import TaskError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.textbook import textbook_recipes
@@ -118,13 +117,15 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
     with tempfile.TemporaryDirectory(prefix="lrsearch-") as folder:
         training = program.training(calm_recipe(spec), Purpose(kind="check", folder="check"))
         training.folder = Path(folder)
-        output, metric = training.folder / OUTPUT, spec.objective.metric
+        output = training.folder / OUTPUT
         try:
             training.begin()
             assert training.child is not None
-            reader = reader_for(spec.reports(metric), output, training.folder, metric=metric)
+            assert training.reader is not None
             words = training.words()
-            found = first_report(training.child, reader, output, words, timeout=MOST_SECONDS)
+            found = first_report(
+                training.child, training.reader, output, words, timeout=MOST_SECONDS
+            )
         except TrialFailedError as failure:
             raise TaskError(str(failure)) from failure
         finally:
