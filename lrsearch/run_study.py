@@ -156,15 +156,17 @@ def confirm(
     candidates: int | None,
     runs: int | None,
     task_dir: Path | None,
+    live: LoadedTask | None = None,
     progress: Progress,
 ) -> Report:
     """Confirm a study again with so many candidates and runs; what it is afterwards.
 
-    Raises StudyError when nothing can be confirmed or the runs are more than the study's share.
+    `live` is its task where that is an object of this process, which then trains. Raises StudyError
+    when nothing can be confirmed or the runs are more than the study's share.
     """
     fuse_option.check(study.spec, resources.fuse)
     confirmation.request(study, top=candidates, runs=runs)
-    _train(study, task_dir, resources, progress)
+    _train(study, task_dir, resources, progress, live=live)
     return report_of(study)
 
 
