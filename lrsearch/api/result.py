@@ -154,6 +154,7 @@ class Result:
             task_dir=training.folder,
             live=training.live,
             progress=run_study.ProgressBar(),
+            where="confirm(): runs =",
         )
         return Result(study, report, training, place=self._place)
 

@@ -13,6 +13,7 @@ from lrsearch.api.study_fields import StudyFields
 from lrsearch.api.temporary_place import TemporaryPlace
 from lrsearch.api.training import LIVE, Training, live_task
 from lrsearch.errors import SpecError, TaskWarning
+from lrsearch.plain_data import Unchecked
 from lrsearch.preflight import Checked, check_study
 from lrsearch.run_study import ProgressBar, run_study
 from lrsearch.spec.study_spec import StudySpec
@@ -45,41 +46,59 @@ def search(
     everything. `fields` are those of a study file, by their names there; `trials` is short for
     `budget={"trials": ...}`. Defaults: 60 trials of 30 epochs.
 
-    With a `name` the study stays in the database, and the same call goes on with it. Without one,
-    and where neither `storage`, LRSEARCH_STORAGE nor an lrsearch.toml names a database, nothing is
-    left in the current folder: the database and the checkpoints are in a temporary folder, which
-    lives as long as the result and what its `confirm` returned, at most until this process ends.
+    With a `name` the study stays in the database of `storage`, and the same call goes on with it.
+    Without both, it is in a temporary folder that lives as long as the result, unless
+    LRSEARCH_STORAGE or an lrsearch.toml names a database.
 
-    `storage` is a database's URL, `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`. `fuse` is
-    how many trials train at once as one program: a number, `"off"`, or `"auto"`, as many as are
-    measured to be quickest.
-
-    What trains, but hardly as it was meant, is told as a `TaskWarning`. Raises LrsearchError for
-    what the caller can mend.
+    `fuse` is how many trials train at once as one program: a number, `"off"`, or `"auto"`, as many
+    as are measured to be quickest. A task that trains, but hardly as it was meant, is a
+    `TaskWarning`. Raises LrsearchError for what the caller can mend.
     """
     resources = Resources.parse(workers=workers, device=devices, fuse=fuse)
-    folder = Path(task_dir)
-    own_code.load(own_code.own_names(fields), folder, where="search(): ")
+    own_code.load(own_code.own_names(fields), Path(task_dir), where="search(): ")
     spec = _spec(task, trials, fields)
-    live = None
-    if isinstance(task, Task):
-        _check_live(workers)
-        live = live_task(task, spec.own_names(), folder)
-    loaded = live or load_task(spec.task, folder, spec.own_names())
-    with own_random_stream():
-        checked = check_study(
-            spec, loaded, folder=None if live is not None else folder, device=devices
-        )
+    training = _training(task, spec, Path(task_dir), resources)
+    checked = _checked(spec, training)
     for warning in checked.warnings:
         warnings.warn(warning, TaskWarning, stacklevel=2)
-    is_named = isinstance(task, StudySpec) or fields.get("name")
-    place = None
-    if not is_named and storage is None and locate(None).is_default:
-        place = TemporaryPlace()
+    is_named = isinstance(task, StudySpec) or fields.get("name") or storage is not None
+    place = None if is_named or not locate(None).is_default else TemporaryPlace()
+    return _found(checked, storage, training, place)
+
+
+def _training(
+    task: Task | str | StudySpec, spec: StudySpec, folder: Path, resources: Resources
+) -> Training:
+    """Raises SpecError for worker processes, which cannot have an object of this process."""
+    if not isinstance(task, Task):
+        return Training(resources=resources, folder=folder)
+    if resources.workers is not None and resources.workers > 1:
+        raise SpecError(
+            f"search(): workers = {resources.workers} beside a Task object, which this process "
+            f"trains by itself; give the task as 'FILE.py:attribute' for worker processes"
+        )
+    live = live_task(task, spec.own_names(), folder)
+    return Training(resources=resources, folder=folder, live=live)
+
+
+def _checked(spec: StudySpec, training: Training) -> Checked:
+    """The study, whose task has trained one batch. Raises SpecError, TaskError, DeviceError."""
+    loaded = training.live or load_task(spec.task, training.folder, spec.own_names())
+    folder = training.folder if training.live is None else None
+    with own_random_stream():
+        return check_study(spec, loaded, folder=folder, device=training.resources.device)
+
+
+def _found(
+    checked: Checked, storage: str | None, training: Training, place: TemporaryPlace | None
+) -> Result:
+    """Train the study in the database of `storage`, or in the temporary place."""
+    if place is not None:
         storage, checked = place.storage, _with_checkpoints(checked, place)
     with _kept_if_interrupted(place, checked.spec.name):
-        outcome = run_study(checked, storage, resources, report_to=None, progress=ProgressBar())
-    training = Training(resources=resources, folder=folder, live=live)
+        outcome = run_study(
+            checked, storage, training.resources, report_to=None, progress=ProgressBar()
+        )
     return Result(outcome.study, outcome.report, training, place=place)
 
 
@@ -107,15 +126,6 @@ def _kept_if_interrupted(place: TemporaryPlace | None, name: str) -> Iterator[No
         raise
 
 
-def _check_live(workers: int | None) -> None:
-    """Raises SpecError for worker processes, which cannot have an object of this process."""
-    if workers is not None and workers > 1:
-        raise SpecError(
-            f"search(): workers = {workers} beside a Task object, which this process trains by "
-            f"itself; give the task as 'FILE.py:attribute' for worker processes"
-        )
-
-
 def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields) -> StudySpec:
     """The study that the arguments of `search` describe. Raises SpecError."""
     if isinstance(task, StudySpec):
@@ -125,6 +135,7 @@ def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields)
                 f"the fields alone, or change the StudySpec"
             )
         return task
+    _check_task(task)
     content: dict[str, Any] = {
         "task": task if isinstance(task, str) else LIVE,
         **({} if "steps" in fields else {"epochs": EPOCHS}),
@@ -140,3 +151,14 @@ def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields)
             )
         content["budget"] = {**budget, "trials": trials}
     return StudySpec.from_dict(content, where="search()")
+
+
+def _check_task(task: Unchecked | Task) -> None:
+    """Raises SpecError for what is no task, such as the function that makes one."""
+    if isinstance(task, Task | str):
+        return
+    accepted = "a Task, 'FILE.py:attribute' or a StudySpec is accepted"
+    name = getattr(task, "__name__", type(task).__name__)
+    if callable(task):
+        raise SpecError(f"search(): task = {name}, a function; {accepted}, such as {name}()")
+    raise SpecError(f"search(): task is a {name}; {accepted}")

@@ -23,6 +23,7 @@ HOMES = {
     "yaml": {"user_input"},
     "click": {"cli"},
     "rich": {"worker.progress_bar"},
+    "IPython": {"worker.notebook_bar"},
     "matplotlib": {"report.plots", "api.plot"},
     "pandas": {"api.frames"},
     "jinja2": {"report.page", "export"},
