@@ -60,5 +60,12 @@ def _frame(
             f"{where.removesuffix('_frame')}"
         ) from error
     rows = list(rows)
-    columns = list(dict.fromkeys([*own, *(name for row in rows for name in row)]))
+    others = dict.fromkeys(name for row in rows for name in row if name not in own)
+    columns = [*own, *sorted(others, key=_part)]
     return pandas.DataFrame(rows, columns=columns)
+
+
+def _part(column: str) -> int:
+    """Columns of one part stand together, in the order of the parts; then what is in none."""
+    part = column.partition(".")[0]
+    return PARTS.index(part) if part in PARTS else len(PARTS)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from lrsearch.api.temporary_place import TemporaryPlace
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.report.load import StudyHandle, with_curves
 from lrsearch.report.model import Report
@@ -23,8 +24,15 @@ class Plot:
     legend then stands below the axes, else inside of them.
     """
 
-    def __init__(self, report: Report, study: StudyHandle) -> None:
-        self._report, self._study = report, study
+    def __init__(
+        self, report: Report, study: StudyHandle, place: TemporaryPlace | None = None
+    ) -> None:
+        """`place` holds the study where nobody named it, and lives as long as this does."""
+        self._report, self._study, self._place = report, study, place
+
+    def __repr__(self) -> str:
+        names = [name for name in vars(Plot) if not name.startswith("_")]
+        return f"Plot of study {self._report.name}: {'(), '.join(names)}()"
 
     def history(self, ax: "Axes | None" = None) -> "Axes":
         """Every trial's value in the order of their starts, and the best so far."""
@@ -107,7 +115,7 @@ class Plot:
             hint = near_miss(name, names) if names else ""
             raise StudyError(f"study {self._report.name!r} has no {what} of {name}{hint}")
         if not names:
-            raise StudyError(f"study {self._report.name!r} has no {what}")
+            raise StudyError(f"study {self._report.name!r} has no {what} that could be drawn")
         best = self._report.best
         if best is not None and best.parsed is not None and best.parsed.optimizer_name in names:
             names.insert(0, best.parsed.optimizer_name)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from lrsearch import run_study
 from lrsearch.api import frames
 from lrsearch.api.html import result_html
 from lrsearch.api.plot import Plot
@@ -15,7 +14,6 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import files
 from lrsearch.report.model import Report
 from lrsearch.storage import curves
-from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.stored_study import StoredStudy
 
 if TYPE_CHECKING:
@@ -99,7 +97,7 @@ class Result:
     @property
     def plot(self) -> Plot:
         """Pictures of the study: `plot.history()`, `plot.curves()` and more."""
-        return Plot(self._report, self._study)
+        return Plot(self._report, self._study, self._place)
 
     def curves(self, trial: int | None = None) -> tuple[CurvePoint, ...]:
         """The validations of one trial, by its number, or of all, in their order.
@@ -139,6 +137,10 @@ class Result:
         for word, count in (("candidates", candidates), ("runs", runs)):
             if count is not None and count < 1:
                 raise SpecError(f"confirm(): {word} = {count}: at least 1 is needed")
+        # torch and Optuna: not for who only reads
+        from lrsearch import run_study
+        from lrsearch.study.open_study import OpenStudy
+
         training = self._training
         if self._study.spec.task == LIVE and training.live is None:
             raise StudyError(

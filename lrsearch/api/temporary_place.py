@@ -17,7 +17,7 @@ class TemporaryPlace:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="lrsearch-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="lrsearch-search-"))
         self.remove = weakref.finalize(self, _remove, self.folder, os.getpid())
 
     @property

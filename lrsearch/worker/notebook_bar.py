@@ -23,16 +23,16 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def notebook_bar() -> Callable[[StudyProgress], None]:
-    """What draws in the cell that runs now, from any thread."""
+def notebook_bar() -> Callable[[StudyProgress, bool], None]:
+    """What draws in the cell that runs now, from any thread; with True the last time."""
     from IPython.display import display
 
     line = _Line()
     handle = display(line.bundle("search", 0.0), raw=True, display_id=True)
 
-    def draw(found: StudyProgress) -> None:
-        share = found.used / found.total if found.total else 0.0
-        handle.update(line.bundle(line.text(found), share), raw=True)
+    def draw(found: StudyProgress, is_last: bool) -> None:
+        share = 1.0 if is_last else found.used / found.total
+        handle.update(line.bundle(line.text(found, is_last=is_last), share), raw=True)
 
     return draw
 
@@ -45,7 +45,7 @@ class _Line:
         #: What an earlier call had used of the budget; None until the first look.
         self._used_before: float | None = None
 
-    def text(self, found: StudyProgress) -> str:
+    def text(self, found: StudyProgress, *, is_last: bool) -> str:
         """`search 12/60 · 3 pruned, best val_loss 0.07 · 0:00:31, about 0:02:04 left`"""
         if self._used_before is None:
             self._used_before = found.used
@@ -56,7 +56,7 @@ class _Line:
         seconds = time.monotonic() - self._started
         done, left = found.used - self._used_before, found.total - found.used
         clock = f"{timedelta(seconds=round(seconds))}"
-        if seconds > LEAST_SECONDS and done > 0 and left > 0:
+        if not is_last and seconds > LEAST_SECONDS and done > 0 and left > 0:
             clock += f", about {timedelta(seconds=round(seconds * left / done))} left"
         return " \u00b7 ".join([*parts, clock])
 

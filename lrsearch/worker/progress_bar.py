@@ -13,8 +13,8 @@ from lrsearch.worker.study_progress import StudyProgress, study_progress
 #: How often the database is asked.
 LOOK_SECONDS = 0.5
 
-#: What draws how far a study is.
-Draw = Callable[[StudyProgress], None]
+#: What draws how far a study is, and whether that is the last time.
+Draw = Callable[[StudyProgress, bool], None]
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def _drawn_meanwhile(study: OpenStudy, draw: Draw) -> Iterator[None]:
             is_last = ended.wait(LOOK_SECONDS)
             found = _look(study)
             if found is not None:
-                draw(found)
+                draw(found, is_last)
 
     thread = threading.Thread(target=draw_until_ended, name="lrsearch-progress", daemon=True)
     thread.start()
@@ -77,7 +77,7 @@ def _terminal_bar() -> Iterator[Draw]:
         search = bars.add_task("search", total=None, note="")
         confirm = bars.add_task("confirm", total=None, note="", visible=False)
 
-        def draw(found: StudyProgress) -> None:
+        def draw(found: StudyProgress, is_last: bool) -> None:
             bars.update(
                 search,
                 description=found.title,
