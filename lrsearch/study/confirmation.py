@@ -158,8 +158,8 @@ def request(
             fit = _runs_left(study, spec.horizon_epochs(search.steps_per_epoch))
             if (runs or 1) > fit:
                 raise StudyError(
-                    f"{where} {runs or 1}: what is left of the budget's epochs is enough for {fit}; "
-                    f"a larger budget of the study pays for more"
+                    f"{where} {runs or 1}: what is left of the budget's epochs is enough for "
+                    f"{fit}; a larger budget of the study pays for more"
                 )
             confirmations.clear(connection, search.study_id)
             definition = spec.model_copy(update={"confirm": new}).to_dict()
