@@ -11,9 +11,10 @@ from typing import Any, Unpack
 from lrsearch.api.result import Result
 from lrsearch.api.study_fields import StudyFields
 from lrsearch.api.temporary_place import TemporaryPlace
+from lrsearch.api.train_function import train_reference
 from lrsearch.api.training import LIVE, Training, live_task
 from lrsearch.errors import SpecError, TaskWarning
-from lrsearch.plain_data import Unchecked
+from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.preflight import Checked, check_study
 from lrsearch.run_study import ProgressBar, run_study
 from lrsearch.spec.study_spec import StudySpec
@@ -29,7 +30,7 @@ TRIALS, EPOCHS = 60, 30
 
 
 def search(
-    task: Task | str | StudySpec,
+    task: Task | str | StudySpec | None = None,
     *,
     trials: int | None = None,
     task_dir: str | Path = ".",
@@ -43,8 +44,9 @@ def search(
 
     `task` is a `Task` object, which this process trains on one device; or `"task.py:task"`, a file
     in `task_dir`, which worker processes train on all devices; or a `StudySpec`, which says
-    everything. `fields` are those of a study file, by their names there; `trials` is short for
-    `budget={"trials": ...}`. Defaults: 60 trials of 30 epochs.
+    everything. In its place `train="train.py:train"` or `command=[...]` name a script. `fields` are
+    those of a study file, by their names there; `trials` is short for `budget={"trials": ...}`.
+    Defaults: 60 trials of 30 epochs.
 
     With a `name` the study stays in the database of `storage`, and the same call goes on with it.
     Without both, it is in a temporary folder that lives as long as the result, unless
@@ -56,7 +58,7 @@ def search(
     """
     resources = Resources.parse(workers=workers, device=devices, fuse=fuse)
     own_code.load(own_code.own_names(fields), Path(task_dir), where="search(): ")
-    spec = _spec(task, trials, fields)
+    spec = _spec(task, trials, fields, Path(task_dir))
     training = _training(task, spec, Path(task_dir), resources)
     checked = _checked(spec, training)
     for warning in checked.warnings:
@@ -67,7 +69,7 @@ def search(
 
 
 def _training(
-    task: Task | str | StudySpec, spec: StudySpec, folder: Path, resources: Resources
+    task: Task | str | StudySpec | None, spec: StudySpec, folder: Path, resources: Resources
 ) -> Training:
     """Raises SpecError for worker processes, which cannot have an object of this process."""
     if not isinstance(task, Task):
@@ -126,7 +128,9 @@ def _kept_if_interrupted(place: TemporaryPlace | None, name: str) -> Iterator[No
         raise
 
 
-def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields) -> StudySpec:
+def _spec(
+    task: Task | str | StudySpec | None, trials: int | None, fields: StudyFields, folder: Path
+) -> StudySpec:
     """The study that the arguments of `search` describe. Raises SpecError."""
     if isinstance(task, StudySpec):
         if given := [*fields, *(["trials"] if trials is not None else [])]:
@@ -135,28 +139,36 @@ def _spec(task: Task | str | StudySpec, trials: int | None, fields: StudyFields)
                 f"the fields alone, or change the StudySpec"
             )
         return task
-    _check_task(task)
     content: dict[str, Any] = {
-        "task": task if isinstance(task, str) else LIVE,
-        **({} if "steps" in fields else {"epochs": EPOCHS}),
+        **_program(task, fields, folder),
         "budget": {"trials": TRIALS},
-        **fields,
+        **{name: value for name, value in fields.items() if name != "train"},
         "name": fields.get("name") or f"search-{secrets.token_hex(4)}",
     }
+    if not fields.keys() & {"epochs", "steps", "command"}:
+        content["epochs"] = EPOCHS
     if trials is not None:
-        budget = fields.get("budget", {})
-        if not isinstance(budget, Mapping):
-            raise SpecError(
-                f"search(): budget = {budget!r}: a mapping, as {{'runs': 20}}, is needed"
-            )
-        content["budget"] = {**budget, "trials": trials}
+        content["budget"] = {**_budget(fields), "trials": trials}
     return StudySpec.from_dict(content, where="search()")
 
 
-def _check_task(task: Unchecked | Task) -> None:
-    """Raises SpecError for what is no task, such as the function that makes one."""
+def _budget(fields: StudyFields) -> Fields:
+    """What was given of the budget beside `trials`. Raises SpecError."""
+    budget = fields.get("budget", {})
+    if not isinstance(budget, Mapping):
+        raise SpecError(f"search(): budget = {budget!r}: a mapping, as {{'runs': 20}}, is needed")
+    return budget
+
+
+def _program(task: Unchecked | Task, fields: StudyFields, folder: Path) -> Document:
+    """What the study trains, but a command. Raises SpecError for what is neither."""
+    content: Document = {}
+    if (train := fields.get("train")) is not None:
+        content["train"] = train_reference(train, folder)
+    if task is None:
+        return content
     if isinstance(task, Task | str):
-        return
+        return {**content, "task": task if isinstance(task, str) else LIVE}
     accepted = "a Task, 'FILE.py:attribute' or a StudySpec is accepted"
     name = getattr(task, "__name__", type(task).__name__)
     if callable(task):

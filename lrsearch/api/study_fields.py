@@ -1,6 +1,6 @@
 """The fields of a study file as keyword arguments of `search`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 #: A part of a study file that is a mapping of its own.
@@ -8,8 +8,18 @@ Fields = Mapping[str, Any]
 
 
 class StudyFields(TypedDict, total=False):
-    """The fields of a study file besides its task; docs/ and `StudySpec` say what they mean."""
+    """The fields of a study file besides its task; docs/ and `StudySpec` say what they mean.
 
+    `train` may also be the function that `FILE.py:function` names.
+    """
+
+    train: str | Callable[..., None]
+    launch: str | Sequence[str]
+    command: str | Sequence[str]
+    report: Fields
+    names: Mapping[str, Mapping[str, str]]
+    resume_args: str | Sequence[str]
+    end: Fields
     name: str
     init: str | Fields | None
     epochs: int
