@@ -11,6 +11,7 @@ from lrsearch.study.stored_study import StoredStudy
 from lrsearch.task import own_code
 from lrsearch.task.task import Task
 from lrsearch.worker.resources import Resources
+from lrsearch.worker.trial_folders import STUDY_FILE, study_folder
 
 
 def open_study(
@@ -43,5 +44,9 @@ def open_study(
             f"open_study(): study {name!r} names its task, {study.spec.task}; give none"
         )
     live = None if task is None else live_task(task, own, folder)
+    # A command is trained from its study file alone, as `search` or `lrsearch tune` kept it.
+    kept = study_folder(name)
+    if study.spec.program == "command" and (kept / STUDY_FILE).exists():
+        folder = kept.absolute()
     training = Training(resources=resources, folder=folder, live=live)
     return Result(study, report_of(study), training)

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 #: Folders that outlive their search, because it did not end: until this process does.
@@ -13,12 +14,15 @@ _kept: list["TemporaryPlace"] = []
 class TemporaryPlace:
     """A new folder, removed when this value is garbage-collected, at the latest at exit.
 
-    A process that was forked from this one leaves it alone.
+    A process that was forked from this one leaves it alone. `beside` is the folder of the study's
+    trials, which goes with it, and with the last one the folder that it is in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Path) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lrsearch-search-"))
-        self.remove = weakref.finalize(self, _remove, self.folder, os.getpid())
+        self.remove = weakref.finalize(
+            self, _remove, self.folder, beside.absolute(), owner=os.getpid()
+        )
 
     @property
     def database(self) -> Path:
@@ -39,6 +43,10 @@ class TemporaryPlace:
         _kept.append(self)
 
 
-def _remove(folder: Path, owner: int) -> None:
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)
+def _remove(folder: Path, beside: Path, *, owner: int) -> None:
+    if os.getpid() != owner:
+        return
+    for path in (folder, beside):
+        shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # not empty, or never made
+        beside.parent.rmdir()

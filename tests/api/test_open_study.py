@@ -68,5 +68,8 @@ def test_wrong_calls_are_told_in_one_line(url, tmp_path):
         make_study(database)
     with pytest.raises(lrsearch.StudyError, match=r"no study 'tinny' in .*did you mean 'tiny'"):
         lrsearch.open_study("tinny", storage=url)
-    with pytest.raises(lrsearch.SpecError, match=r"open_study\(\): study 'tiny' names its task"):
+    with pytest.raises(
+        lrsearch.SpecError,
+        match=r"open_study\(\): study 'tiny' names its task, tiny.py:task; give no task",
+    ):
         lrsearch.open_study("tiny", storage=url, task=tiny_task().make({}))

@@ -13,6 +13,7 @@ import torch
 from tiny_studies import TASKS, search_here
 
 import lrsearch
+from lrsearch.api.temporary_place import TemporaryPlace
 
 #: The budget of a study of a second, whose trials are enough to confirm some.
 QUICK = {"budget": {"trials": 20}, "confirm": "none"}
@@ -135,8 +136,11 @@ def test_without_one_they_lie_in_the_temporary_folder(here, places):
 
 MAKE_PLACE = """
 import os, sys
+from pathlib import Path
 from lrsearch.api.temporary_place import TemporaryPlace
-place = TemporaryPlace()
+beside = Path("lrsearch-trials/search-1")
+beside.mkdir(parents=True)
+place = TemporaryPlace(beside)
 place.database.touch()
 print(place.folder, flush=True)
 """
@@ -159,6 +163,18 @@ def test_the_folder_is_gone_when_the_process_is(end, here, places):
     assert rest == (["True"] if end == "forks" else [])
     assert "AssertionError" not in done.stderr
     assert places() == []
+    assert list(here.iterdir()) == []
+
+
+def test_folders_of_other_studies_stay(here):
+    mine, other = here / "lrsearch-trials" / "mine", here / "lrsearch-trials" / "other"
+    for folder in (mine, other):
+        folder.mkdir(parents=True)
+    place = TemporaryPlace(mine)
+    place.remove()
+    assert not place.folder.exists()
+    assert not mine.exists()
+    assert other.exists()
 
 
 def interrupting(after):
