@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from lrsearch.command.tune_study import Tuned
     from lrsearch.worker.resources import Resources
 
-#: The study file of a study that was given none, in the folder of its trials.
-STUDY_FILE = "study.yaml"
-
 
 def _values(option: str, of: str) -> Callable[[options.Command], options.Command]:
     return click.option(option, metavar="VALUES", help=f"{of}: LOW..HIGH, a,b,c or one value.")
@@ -113,7 +110,10 @@ def tune(
         _write_new(made, write)
         click.echo(f"wrote {write}; train it: lrsearch run {write}", err=as_json)
         return
-    checked = options.trained_file(_keep(made), device=resources.device)
+    from lrsearch.worker.trial_folders import keep_study_file
+
+    path = keep_study_file(made.name, _text(made))
+    checked = options.trained_file(path, device=resources.device)
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 
 
@@ -139,18 +139,6 @@ def _write_new(made: "Tuned", path: Path) -> None:
         raise SpecError(f"--write {path}: the file is there already; name another one") from error
     except OSError as error:
         raise SpecError(f"--write {path}: cannot write it: {error.strerror}") from error
-
-
-def _keep(made: "Tuned") -> Path:
-    """Where workers find the study file."""
-    from lrsearch.worker.trial_folders import study_folder
-
-    path = study_folder(made.name) / STUDY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_suffix(".new")
-    written.write_text(_text(made), encoding="utf-8")
-    written.replace(path)  # a worker that looks meanwhile finds the one or the other
-    return path
 
 
 def _text(made: "Tuned") -> str:

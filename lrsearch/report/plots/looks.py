@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -76,9 +76,7 @@ def note_if_empty(ax: Axes, anything: bool, text: str) -> None:
         ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
 
 
-def draw_legend(
-    figure: Figure | SubFigure, handles: Sequence[Line2D | Patch], columns: int = 4
-) -> None:
+def draw_legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 4) -> None:
     """Below the axes, where it hides nothing."""
     if handles:
         rows = math.ceil(len(handles) / columns)
