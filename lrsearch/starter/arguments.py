@@ -29,7 +29,7 @@ class Argument:
     """One argument of a script."""
 
     name: str
-    #: Its words before and with the value, which stands as `{}`: `--lr {}`, `--lr={}`, `optim.lr={}`.
+    #: Its words, with `{}` where the value stands: `--lr`, `{}`, or `--lr={}`, or `optim.lr={}`.
     words: tuple[str, ...]
     default: Unchecked = None
     choices: tuple[str, ...] = ()
@@ -113,11 +113,13 @@ def _parsed(call: ast.Call, flags: list[str], subcommand: str) -> Iterator[Argum
 
 def _subcommands(source: Source) -> dict[str, str]:
     """Variable of a parser to the subcommand that it reads: `sub.add_parser("train")`."""
-    found = {}
+    found: dict[str, str] = {}
     for node in source.nodes:
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            if called(node.value) == "add_parser" and (names := texts(list(node.value.args))):
-                found |= {ast.unparse(target): names[0] for target in node.targets}
+        match node:
+            case ast.Assign(targets=targets, value=ast.Call() as call) if called(
+                call
+            ) == "add_parser" and (names := texts(list(call.args))):
+                found |= {ast.unparse(target): names[0] for target in targets}
     return found
 
 

@@ -170,7 +170,7 @@ def _space(look: Look) -> Iterator[str]:
     yield "  schedules: [script]"
     if all(is_number(value) for value in fields.values()):
         own = ", ".join(f"{name}: {written(float(str(v)))}" for name, v in fields.items())
-        yield "# What the script uses by itself; it is trained too, so that the answer says the gain."
+        yield "# What the script uses by itself. It is trained too, so the answer says the gain."
         yield f"baseline: {{optimizer: {{name: script, {own}}}, schedule: {{name: script}}}}"
     for role, line in _OTHERS.items():
         if role in look.roles:

@@ -66,13 +66,16 @@ def printed_lines(source: Source) -> list[Line]:
     for call in source.calls():
         is_text = bool(call.args) and not isinstance(call.args[0], ast.Dict)  # wandb.log({...})
         if called(call) in WRITERS and is_text:
-            about = {
-                "number": call.lineno,
-                "function": source.function_of(call),
-                "repeated": source.is_repeated(call),
-                "inner": source.is_inner(call),
-            }
-            found += [Line(parts=parts, **about) for parts in _split(_message(call))]
+            found += [
+                Line(
+                    parts=parts,
+                    number=call.lineno,
+                    function=source.function_of(call),
+                    repeated=source.is_repeated(call),
+                    inner=source.is_inner(call),
+                )
+                for parts in _split(_message(call))
+            ]
     return found
 
 
@@ -170,7 +173,7 @@ def _split(parts: list[Part]) -> Iterator[tuple[Part, ...]]:
     """The lines of a message; pieces of text that touch are joined."""
     line: list[Part] = []
     for part in parts:
-        pieces = part.split("\n") if isinstance(part, str) else [part]
+        pieces: list[Part] = [*part.split("\n")] if isinstance(part, str) else [part]
         for place, piece in enumerate(pieces):
             if place:
                 yield tuple(line)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from lrsearch.starter.messages import Hole, Line
 from lrsearch.starter.roles import words_in
@@ -116,7 +117,7 @@ def _of_line(line: Line, lines: Sequence[Line]) -> Iterator[Metric]:
 
 def _kind(words: Sequence[str]) -> str | None:
     """What the last word of a metric says: `acc@1`, `top-1` and `top1` are the same."""
-    joined = [*words, *(a + b for a, b in zip(words, words[1:], strict=False))]
+    joined = [*words, *(a + b for a, b in pairwise(words))]
     return next((KINDS[word] for word in reversed(joined) if word in KINDS), None)
 
 

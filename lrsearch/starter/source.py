@@ -83,7 +83,7 @@ class Source:
         return False
 
     def is_inner(self, node: ast.AST) -> bool:
-        """Whether a node is executed more often than once each time its function is called again."""
+        """Whether a node is in a loop of a function that a loop calls: as often as batches are."""
         return self._in_loop(node) and self.function_of(node) in self.repeated
 
     def is_repeated(self, node: ast.AST) -> bool:

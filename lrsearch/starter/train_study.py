@@ -47,16 +47,22 @@ def _epochs(source: Source, look: Look) -> int:
     if argument is not None and is_number(argument.default) and argument.default >= 1:
         return int(argument.default)
     for node in source.nodes:
-        if isinstance(node, ast.Assign) and "epoch" in ast.unparse(node.targets[0]).lower():
-            value = constant(node.value)
-            if isinstance(value, int) and value >= 1:
-                return value
-        if isinstance(node, ast.For) and "epoch" in ast.unparse(node.target).lower():
-            if isinstance(node.iter, ast.Call) and called(node.iter) == "range":
-                value = constant(node.iter.args[-1]) if node.iter.args else None
-                if isinstance(value, int) and value >= 1:
-                    return value
+        value = constant(_count_of_epochs(node))
+        if isinstance(value, int) and value >= 1:
+            return value
     return EPOCHS
+
+
+def _count_of_epochs(node: ast.AST) -> ast.expr | None:
+    """What `epochs = 10` assigns, or `for epoch in range(10)` counts to."""
+    match node:
+        case ast.Assign(targets=[target], value=value) if "epoch" in ast.unparse(target).lower():
+            return value
+        case ast.For(target=target, iter=ast.Call(args=[*_, last]) as call) if (
+            called(call) == "range" and "epoch" in ast.unparse(target).lower()
+        ):
+            return last
+    return None
 
 
 def _baseline(calls: list[tuple[ast.Call, OptimizerCall]]) -> Iterator[str]:
@@ -72,7 +78,7 @@ def _baseline(calls: list[tuple[ast.Call, OptimizerCall]]) -> Iterator[str]:
         }
         if "lr" in fields:
             given = ", ".join(f"{name}: {written(value)}" for name, value in fields.items())
-            yield "# What you use today. It is trained too, so that the answer says the gain; and the"
+            yield "# What you use today. It is trained too, so that the answer says the gain. The"
             yield "# script trains it when you start it by itself."
             yield (
                 f"baseline: {{optimizer: {{name: {call.name.lower()}, {given}}}, "
