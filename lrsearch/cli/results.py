@@ -23,10 +23,11 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
       lrsearch report digits --out digits-report
     """
     from lrsearch.report import files
+    from lrsearch.spec.shipped_studies import folders
     from lrsearch.task.own_code import load_recorded
 
     study = open_stored_study(storage, name)
-    load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
+    load_recorded(study.spec.own_names(), study.code, folders())
     _, folder = files.write_files(study, out)
     click.echo(f"report: {folder / 'report.html'}")
 
@@ -56,10 +57,11 @@ def export(name: str, trial: int | None, form: str, out: Path | None, storage: s
     """
     from lrsearch.errors import SpecError
     from lrsearch.report import files
+    from lrsearch.spec.shipped_studies import folders
     from lrsearch.task.own_code import load_recorded
 
     study = open_stored_study(storage, name, quiet=True)
-    load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
+    load_recorded(study.spec.own_names(), study.code, folders())
     text = files.export_text(study, trial=trial, form=form)
     if out is None:
         click.echo(text, nl=False)

@@ -93,6 +93,7 @@ def add(name: str, recipe: Path | None, like: int | None, storage: str | None) -
 
 def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) -> None:
     from lrsearch.errors import SpecError
+    from lrsearch.spec.shipped_studies import folders
     from lrsearch.study.enqueue import enqueue
     from lrsearch.study.trial_commands import rerun
     from lrsearch.task.own_code import load_recorded
@@ -107,7 +108,7 @@ def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) 
     else:
         content = read_yaml(recipe, "recipe")
         study = open_stored_study(storage, name)
-        load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
+        load_recorded(study.spec.own_names(), study.code, folders())
         added = enqueue(study, content, where=str(recipe))
     _say_added(study, added.title())
 
