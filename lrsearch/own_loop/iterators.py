@@ -12,8 +12,6 @@ class Epochs(Iterator[int]):
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._is_entered = False
-        #: Steps of the run when the epoch in training began.
-        self._steps = 0
 
     def __next__(self) -> int:
         loop, progress = self._loop, self._loop.progress
@@ -25,12 +23,13 @@ class Epochs(Iterator[int]):
                 raise StopIteration
         else:
             if loop.main is not None:
-                loop.hints.at_epoch(loop.main, loop.step - self._steps)
+                loop.hints.at_epoch(loop.main, loop.step - progress.steps_at_top)
             progress.epoch += 1
             if progress.epoch >= self._horizon():
                 raise StopIteration
+            progress.steps_at_top = loop.step
+            loop.checkpoint.top(progress.epoch)
             loop.boundary(float(progress.epoch))
-        self._steps = loop.step
         return progress.epoch
 
     def _horizon(self) -> int:
@@ -64,6 +63,8 @@ class Steps(Iterator[int]):
         if progress.iteration >= horizon.total_steps:
             raise StopIteration
         progress.epoch, inside = divmod(progress.iteration, horizon.steps_per_epoch)
+        if entered and inside == 0:
+            loop.checkpoint.top(progress.epoch)
         if entered and (inside == 0 or loop.save_wanted()):
             loop.boundary(progress.iteration / horizon.steps_per_epoch)
         return progress.iteration

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lrsearch.errors import LrsearchError, TaskError
+from lrsearch.own_loop.checkpoint import Checkpoint
 from lrsearch.own_loop.hints import Hints
 from lrsearch.own_loop.losses import Losses, RampReadings
 from lrsearch.own_loop.messages import (
@@ -24,6 +25,7 @@ from lrsearch.own_loop.messages import (
 )
 from lrsearch.own_loop.parameters import Given
 from lrsearch.own_loop.progress import Progress
+from lrsearch.own_loop.reports import Reports, numbers, require_objective
 from lrsearch.own_loop.role import Role, make_role, untrained
 from lrsearch.own_loop.session import Session
 from lrsearch.plain_data import Fields
@@ -42,10 +44,10 @@ class Loop:
         #: Of a range test; None else.
         self.ramp = None if session.start.lrs is None else RampReadings(len(session.start.lrs))
         self.hints = Hints(session)
-        #: What was reported inside `with run.average()` since the last report.
-        self._averaged: dict[str, float] | None = None
-        self._inside_average = self._used_average = False
-        self._reports = 0
+        self.reports = Reports()
+        self.checkpoint = Checkpoint(session)
+        self.checkpoint.keep("run.progress", self.progress, compared=False)
+        self.checkpoint.keep("run.losses", self.losses)
 
     @property
     def main(self) -> Role | None:
@@ -83,6 +85,7 @@ class Loop:
         role.follow(self.recipe(), self.session.start.lrs)
         role.listen(self._before_step, self._after_step)
         self.roles[name] = role
+        self.checkpoint.keep_role(role, "" if role is self.main else f" of role {name}")
         if len(self.roles) == 1:
             horizon = role.horizon
             self.session.say(
@@ -91,14 +94,23 @@ class Loop:
         return role.optimizer
 
     def begin(self) -> None:
-        """The loop begins: `run.epochs` or `run.steps` is entered."""
+        """The loop begins: `run.epochs` or `run.steps` is entered; a state is put back."""
         self.hints.at_start()
         self._require_all_trained()
+        self.checkpoint.enter()
+        for role in self.roles.values():
+            role.restored()
         self.progress.go_on()
+
+    def at_batch(self) -> None:
+        """A batch of `run.batches` is next: a state can be made here, where the worker wants it."""
+        self.session.check()
+        if self.save_wanted():
+            self.boundary(self.epochs)
 
     def _require_all_trained(self) -> None:
         """`lrsearch check` refuses a script that leaves parameters out."""
-        names = untrained(self.roles.values())
+        names = untrained(list(self.roles.values()))
         if names and self.session.start.kind == "check":
             shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if names[4:] else "")
             self.fail(
@@ -162,60 +174,35 @@ class Loop:
 
     def report(self, metrics: Fields) -> None:
         self.session.check()
-        values = {name: _number(name, value) for name, value in metrics.items()}
-        if self._inside_average:
-            self._averaged = values
+        values = numbers(metrics)
+        if not self.reports.take(values) or self.ramp is not None:
             return
-        if self.ramp is not None:
-            return
-        self._reports += 1
-        self.begin()
+        self.progress.go_on()
         self._look()
-        self._require_objective(values)
-        self.hints.at_report(self.roles, self._reports)
-        self._tell_plateaus(values)
-        main, averaged = self.main, self._averaged
-        self._averaged = None
-        report = Report(
+        if not self.session.alone:
+            try:
+                require_objective(values, self.session.start.metric, self.hints.place())
+            except TaskError as error:
+                self.fail(error)
+        self.hints.at_report(self.roles, self.reports.count)
+        if self.session.recipe is not None:
+            value = self.reports.followed(values, self.session.start, self.session.recipe)
+            for role in self.roles.values():
+                role.see(value)
+        self._ask(self._report(values))
+
+    def _report(self, values: Mapping[str, float]) -> Report:
+        main = self.main
+        return Report(
             step=self.step,
             epoch=self.epochs,
             lr=main.lr if main is not None and main.step else None,
             train_loss=self.losses.take_mean(),
             metrics=values,
-            metrics_ema=averaged,
+            metrics_ema=self.reports.take_averaged(),
             seconds=self.progress.seconds,
             start_loss=self.losses.start,
         )
-        self._ask(report)
-
-    def _require_objective(self, values: Mapping[str, float]) -> None:
-        metric = self.session.start.metric
-        if not values or (metric not in values and not self.session.alone):
-            names = ", ".join(values) or "nothing"
-            self.fail(
-                TaskError(
-                    f"{self.hints.place()}: run.report gave {names}, but the study's objective is "
-                    f"{metric}; write run.report({metric}=...)"
-                )
-            )
-
-    def _tell_plateaus(self, values: Mapping[str, float]) -> None:
-        """A plateau schedule follows val_loss or the objective, as its `metric` says.
-
-        Where no val_loss is reported it follows the objective, turned so that less is better.
-        """
-        start, recipe = self.session.start, self.session.recipe
-        if recipe is None:
-            return
-        objective = values.get(start.metric)
-        if recipe.weights == "ema" and self._averaged is not None:
-            objective = self._averaged.get(start.metric)
-        if recipe.schedule.get("metric") == "objective":
-            value = objective
-        elif (value := values.get("val_loss")) is None and objective is not None:
-            value = objective if start.direction == "minimize" else -objective
-        for role in self.roles.values():
-            role.see(value)
 
     def boundary(self, epoch: float) -> None:
         """The run can be interrupted here: ask the worker, and write the state if it wants it."""
@@ -231,31 +218,23 @@ class Loop:
         self.progress.stand()
         answer = self.session.ask(message)
         while isinstance(answer, Save):
-            size = self._save(Path(answer.path))
+            if isinstance(message, Report):
+                raise ValueError("the worker wants a state at a report; it can at a Boundary only")
+            size = self.checkpoint.write(Path(answer.path))
             answer = self.session.ask(Saved(step=self.step, bytes=size))
         self.progress.go_on()
-
-    def _save(self, path: Path) -> int:
-        """Write the state of all ranks; its bytes."""
-        raise NotImplementedError
 
     @contextmanager
     def average(self) -> Iterator[bool]:
         """Inside, the models hold their averages; whether there are any."""
         self.session.check()
         averages = [role.average for role in self.roles.values() if role.average is not None]
-        self._used_average = True
-        self._inside_average = True
-        try:
-            with ExitStack() as stack:
-                stack.enter_context(validation_numbers(self.session.device))
-                for average in averages:
-                    stack.enter_context(average.in_place())
-                yield bool(averages)
-        finally:
-            self._inside_average = False
-            if not averages:
-                self._averaged = None
+        with ExitStack() as stack:
+            stack.enter_context(self.reports.inside_average(wanted=bool(averages)))
+            stack.enter_context(validation_numbers(self.session.device))
+            for average in averages:
+                stack.enter_context(average.in_place())
+            yield bool(averages)
 
     def fail(self, error: LrsearchError) -> NoReturn:
         """The run has failed; outside a study the error is the script's."""
@@ -268,7 +247,7 @@ class Loop:
         if self.ramp is not None and self.ramp.losses:
             self.end_ramp()
             return
-        if self.ramp is None and not self._reports:
+        if self.ramp is None and not self.reports.count:
             raise TaskError("the script came to its end and never called run.report(...)")
         if self.ramp is not None:
             raise TaskError(
@@ -276,21 +255,15 @@ class Loop:
                 "optimizer.step()"
             )
         self.hints.at_end(self.roles)
+        is_check = self.session.start.kind == "check"
+        self.checkpoint.say_unkept()
         self.session.say(
             Finished(
                 step=self.step,
                 epoch=self.epochs,
                 seconds=self.progress.seconds,
-                averages=self._used_average,
+                averages=self.reports.used_average,
                 reads_loss=self.losses.start is not None,
+                digests=self.checkpoint.state.digests() if is_check else None,
             )
         )
-
-
-def _number(name: str, value: object) -> float:
-    """A metric as a float. Raises TaskError for what is none."""
-    try:
-        return float(value.detach() if isinstance(value, Tensor) else value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, RuntimeError) as error:
-        shown = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else value
-        raise TaskError(f"run.report: {name} = {shown!r}, but one number is needed") from error

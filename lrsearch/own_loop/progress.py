@@ -15,7 +15,8 @@ class Progress:
         self.epoch = 0
         #: That of `run.steps()` in training.
         self.iteration = 0
-        self.is_first_report = True
+        #: Steps of the run when its epoch in training began.
+        self.steps_at_top = 0
         self._seconds = 0.0
         #: When the clock last went on; None while it stands.
         self._since: float | None = None
@@ -46,13 +47,13 @@ class Progress:
         return {
             "epoch": self.epoch,
             "iteration": self.iteration,
-            "is_first_report": self.is_first_report,
+            "steps_at_top": self.steps_at_top,
             "seconds": self.seconds,
         }
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         counts = {key: int(value) for key, value in state.items()}
         self.epoch, self.iteration = counts["epoch"], counts["iteration"]
-        self.is_first_report = bool(counts["is_first_report"])
+        self.steps_at_top = counts["steps_at_top"]
         self._seconds = state["seconds"]
         self._since = None

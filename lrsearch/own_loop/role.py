@@ -1,8 +1,7 @@
 """One optimizer of a run, its schedule and its weight average, driven by the optimizer's hooks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import nn
@@ -26,12 +25,6 @@ class Horizon:
     total_steps: int
 
 
-class Schedule(Protocol):
-    """What sets the learning rates: a scheduler of torch's, or a ramp."""
-
-    def step(self) -> None: ...
-
-
 class Ramp:
     """The learning rates of a range test, one a step, in place of a schedule."""
 
@@ -43,6 +36,12 @@ class Ramp:
     def step(self) -> None:
         self._position = min(self._position + 1, len(self._lrs) - 1)
         self._set()
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self._position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        (self._position,) = state.values()
 
     def _set(self) -> None:
         for group in self._optimizer.param_groups:
@@ -57,7 +56,7 @@ class Role:
     ) -> None:
         self.name, self.model, self.optimizer, self.horizon = name, model, optimizer, horizon
         #: None until `follow` gives it.
-        self.schedule: Schedule | LRScheduler
+        self.schedule: LRScheduler | Ramp
         self.average: Average | None = None
         #: Optimizer steps so far; one that a loss scaler skips is none.
         self.step = 0
@@ -110,6 +109,17 @@ class Role:
         if isinstance(self.schedule, Plateau):
             self.schedule.step(value)
             self.set_lrs = self.lrs()
+
+    def state_dict(self) -> dict[str, float]:
+        return {"step": self.step, "lr": self.lr}
+
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
+        step, self.lr = state.values()
+        self.step = int(step)
+
+    def restored(self) -> None:
+        """The optimizer has the learning rates that it had."""
+        self.set_lrs = self.lrs()
 
     def listen(self, before: "Callable[[Role], None]", after: "Callable[[Role], None]") -> None:
         """Call these before and after each step that is done."""
@@ -165,7 +175,7 @@ def _groups(recipe: Recipe, given: Groups) -> Groups:
     return own if given is None else given
 
 
-def untrained(roles: Iterable[Role]) -> list[str]:
+def untrained(roles: Collection[Role]) -> list[str]:
     """Names of parameters that require a gradient, of the roles' modules, that no role trains."""
     trained = {
         id(p) for role in roles for group in role.optimizer.param_groups for p in group["params"]

@@ -2,18 +2,20 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import PyTree
 
 from lrsearch.own_loop import standalone
 from lrsearch.own_loop.channel import SOCKET
 from lrsearch.own_loop.iterators import Epochs, Steps
 from lrsearch.own_loop.line import Ranks
+from lrsearch.own_loop.loaders import Batch, Batches
 from lrsearch.own_loop.loop import Loop
 from lrsearch.own_loop.messages import RunKind
 from lrsearch.own_loop.parameters import Given
@@ -134,6 +136,21 @@ class Run:
         numbers.
         """
         self._loop.loss(loss)
+
+    def keep(self, **objects: PyTree) -> PyTree:
+        """Keep what crosses epochs, so that an interrupted run goes on to the same bits.
+
+        Models, optimizers, schedules and random numbers that the loop can see are kept without it.
+        It returns what it was given, one object or several in a tuple; where a run goes on, what
+        was kept: `best = run.keep(best=best)`, above the loop and where it changes. Raises
+        StateError for what no checkpoint holds.
+        """
+        self._loop.session.check()
+        return self._loop.checkpoint.state.keep(objects)
+
+    def batches(self, loader: Iterable[Batch]) -> Batches[Batch]:
+        """The loader's own batches, between which the run can be interrupted as well."""
+        return self._loop.checkpoint.state.batches(loader, self._loop.at_batch)
 
     def average(self) -> AbstractContextManager[bool]:
         """Let the models hold their weight averages, if the recipe has `ema`, inside a `with`.

@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ SEEDERS = ("manual_seed", "seed_everything", "set_seed")
 
 def lr_writes() -> str:
     """`train.py:17, train.py:40`: where the running code writes `group["lr"]`; empty if not."""
-    return _found(_writes_lr)
+    return _places(_found(_writes_lr))
 
 
 def _writes_lr(node: ast.AST) -> bool:
@@ -49,13 +49,13 @@ def scheduler_steps(optimizer: torch.optim.Optimizer, ours: object) -> str:
         owner = ast.unparse(node.func.value)
         return node.func.attr == "step" and owner.rpartition(".")[2] in names
 
-    return _found(steps) if names else ""
+    return _places(_found(steps)) if names else ""
 
 
 def seed_calls() -> tuple[str, bool]:
-    """Where the running code seeds torch, and whether it does so with `run.seed` anywhere."""
-    with_ours = _found(lambda node: _is_seeding(node) and ".seed" in ast.unparse(node))
-    return _found(_is_seeding), bool(with_ours)
+    """Where the running code seeds torch, and whether any of these calls has `run.seed`."""
+    nodes = _found(_is_seeding)
+    return _places(nodes), any(".seed" in ast.unparse(node) for _, node in nodes)
 
 
 def _is_seeding(node: ast.AST) -> bool:
@@ -65,13 +65,17 @@ def _is_seeding(node: ast.AST) -> bool:
     return name in SEEDERS and bool(node.args or node.keywords)
 
 
-def _found(wanted: Callable[[ast.AST], bool]) -> str:
-    """The places of such nodes, three at most, in the first of the script's files that has any."""
+def _found(wanted: Callable[[ast.AST], bool]) -> list[tuple[Path, ast.stmt | ast.expr]]:
+    """Such nodes in the first of the script's files that has any."""
     for path in _files():
-        places = [f"{path.name}:{node.lineno}" for node in _nodes(path) if wanted(node)]
-        if places:
-            return ", ".join(list(dict.fromkeys(places))[:3])
-    return ""
+        if found := [(path, node) for node in _nodes(path) if wanted(node)]:
+            return found
+    return []
+
+
+def _places(found: Sequence[tuple[Path, ast.stmt | ast.expr]]) -> str:
+    """`train.py:17, train.py:40`, three at most; empty for none."""
+    return ", ".join(list(dict.fromkeys(f"{path.name}:{n.lineno}" for path, n in found))[:3])
 
 
 def _files() -> list[Path]:

@@ -71,7 +71,7 @@ class Session:
             self.say(Hint(text=text))
 
     def ask(self, message: Report | Boundary | Saved) -> Answer:
-        """The worker's answer, the same on all ranks. An `End` closes the run, and raises Ended."""
+        """The worker's answer, the same on all ranks. An `End` closes the run: raises Ended."""
         answer: Answer = GoOn() if self.line is None else self.line.ask(message)
         answer = self.ranks.share(answer)
         if isinstance(answer, End):

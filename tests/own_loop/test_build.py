@@ -63,14 +63,13 @@ def by_hand(recipe, model, groups=None):
 def by_run(content, model, given):
     run, worker = make_run(recipe=content)
     optimizer = run.build(given, steps_per_epoch=STEPS_PER_EPOCH)
-    lrs, step = [], 0
+    lrs = []
     for _ in run.epochs():
         for _ in range(STEPS_PER_EPOCH):
             optimizer.zero_grad()
-            loss_of(model, step).backward()
+            loss_of(model, run.step).backward()
             lrs.append([group["lr"] for group in optimizer.param_groups])
             optimizer.step()
-            step += 1
         run.report(val_loss=loss_of(model, 1000))
     assert worker.hints == []
     return lrs
