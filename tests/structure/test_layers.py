@@ -27,7 +27,9 @@ HOMES = {
     "jinja2": {"report.page", "export"},
     "numpy": {"training.randomness", "training.data.generators"},
     "scipy": {"training.calibrated_loss"},
-    "torch": {"training", "recipe", "own_loop", "worker", "api"},
+    "lightning": {"lightning"},
+    "transformers": {"transformers"},
+    "torch": {"training", "recipe", "own_loop", "lightning", "transformers", "worker", "api"},
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
 HANDLE = "sqlalchemy.Connection"
