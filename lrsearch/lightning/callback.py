@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lrsearch.errors import TaskError
 from lrsearch.lightning.optimizers import Optimizers, require_same_length
+from lrsearch.lightning.progress import FitProgress
 from lrsearch.own_loop.ended import Ended
 from lrsearch.own_loop.run import Run
 
@@ -38,6 +39,7 @@ class Callback(L.Callback):
             return
         require_same_length(trainer, self._run.recipe)
         self._require_same_device(trainer)
+        self._run.keep(lightning_module=pl_module, lightning_trainer=FitProgress(trainer))
         optimizers = Optimizers(self._run, trainer, pl_module, pl_module.configure_optimizers)
         pl_module.configure_optimizers = optimizers
         self._epochs = iter(self._run.epochs())
@@ -54,7 +56,14 @@ class Callback(L.Callback):
             )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Raises TaskError where the trainer goes on from a checkpoint, and the run does not."""
         next(self._epochs, None)
+        if trainer.current_epoch != self._run.epoch:
+            raise TaskError(
+                f"the trainer is in epoch {trainer.current_epoch}, but the run in epoch "
+                f"{self._run.epoch}; leave ckpt_path out, for a study takes interrupted runs up "
+                f"by itself"
+            )
 
     def on_before_backward(
         self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor

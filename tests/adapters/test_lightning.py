@@ -5,7 +5,7 @@ import logging
 import lightning.pytorch as L
 import pytest
 import torch
-from fake_worker import FakeWorker, ends_at, make_run
+from fake_worker import FakeWorker, ends_at, make_run, saved_at
 from lightning.pytorch.plugins import MixedPrecision
 from plain_loops import Net, batches, lrs_of_recipe
 from torch.utils.data import DataLoader
@@ -42,9 +42,11 @@ class Module(L.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=123.0)
 
 
-def fit(run, module=None, callbacks=(), monitor="val_loss", loader=None, **options):
+def fit(run, module=Module, callbacks=(), loader=None, ckpt_path=None, **options):
     L.seed_everything(run.seed)
-    module = Module() if module is None else module
+    # Made after seeding, as users do: a class, or a module that is there already.
+    module = module() if isinstance(module, type) else module
+    monitor = options.pop("monitor", "val_loss")
     options = {"max_epochs": run.recipe.epochs or -1, "accelerator": "cpu", **options}
     trainer = L.Trainer(
         callbacks=None if callbacks is None else [Callback(run, monitor), *callbacks],
@@ -55,7 +57,7 @@ def fit(run, module=None, callbacks=(), monitor="val_loss", loader=None, **optio
         **options,
     )
     loader = loader or DataLoader(batches(), batch_size=4, shuffle=True)
-    trainer.fit(module, loader, DataLoader(batches(), batch_size=16))
+    trainer.fit(module, loader, DataLoader(batches(), batch_size=16), ckpt_path=ckpt_path)
     return module, trainer
 
 
@@ -313,6 +315,7 @@ class Ported(Module):
     """The same module without lrsearch: the recipe's optimizer and schedule as Lightning has it."""
 
     def __init__(self, recipe):
+        L.seed_everything(recipe.seed)
         super().__init__()
         self.recipe = recipe
 
@@ -323,8 +326,89 @@ class Ported(Module):
 
 def test_weights_are_to_the_bit_those_of_a_script_without_lrsearch():
     run, _ = make_run(recipe={"optimizer": {"name": "adamw", "lr": 0.01}})
-    mine, _ = fit(run, Module())
+    mine, _ = fit(run, Ported(run.recipe))
     theirs, _ = fit(run, Ported(run.recipe), callbacks=None)
     assert mine.lrs == theirs.lrs
     for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+class Remembers(L.Callback):
+    """Has a state of its own."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_validation_end(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            self.seen.append(trainer.callback_metrics["val_loss"].item())
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+
+
+class WithState(Module):
+    """Keeps a count in Lightning's own way."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches_seen = 0
+
+    def training_step(self, batch, batch_idx):
+        self.batches_seen += 1
+        return super().training_step(batch, batch_idx)
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["batches_seen"] = self.batches_seen
+
+    def on_load_checkpoint(self, checkpoint):
+        self.batches_seen = checkpoint["batches_seen"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"accumulate_grad_batches": 3}, {"val_check_interval": 0.5}, {"precision": "16-mixed"}],
+    ids=lambda options: next(iter(options), "plain"),
+)
+@pytest.mark.parametrize("interrupted", [0, 1])
+def test_an_interrupted_run_goes_on_to_the_same_bits(interrupted, options, tmp_path):
+    def trained(worker=None, **changes):
+        if "precision" in options:
+            scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30, growth_interval=5)
+            given = {"plugins": [MixedPrecision("16-mixed", "cpu", scaler)]}
+        else:
+            given = options
+        optimizer = {"name": "adamw", "lr": 0.01}
+        run, worker = make_run(worker, recipe={"optimizer": optimizer}, **changes)
+        remembers = Remembers()
+        module, trainer = fit(run, WithState, [remembers], **given)
+        return worker, module, trainer, remembers
+
+    straight, module, trainer, remembers = trained()
+    state = tmp_path / "state"
+    with pytest.raises(Ended):
+        trained(FakeWorker(saved_at(interrupted, state)))
+    torch.rand(interrupted + 3)  # a fresh process is somewhere else
+    resumed, again, trainer_again, remembers_again = trained(resume=str(state))
+    values = [(r.step, r.epoch, r.lr, r.train_loss, r.metrics) for r in straight.of(Report)]
+    values_again = [(r.step, r.epoch, r.lr, r.train_loss, r.metrics) for r in resumed.of(Report)]
+    assert values_again == values[len(values) - len(values_again) :]
+    assert len(values_again) == len(values) * (2 - interrupted) // 3
+    for a, b in zip(module.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert remembers_again.seen == remembers.seen
+    assert again.batches_seen == module.batches_seen
+    assert trainer_again.global_step == trainer.global_step
+    assert trainer_again.current_epoch == trainer.current_epoch
+
+
+def test_a_checkpoint_of_lightnings_own_is_refused(tmp_path):
+    run, _ = make_run()
+    _, trainer = fit(run)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    run, _ = make_run(recipe={"epochs": 5})
+    with pytest.raises(TaskError, match="the trainer is in epoch 3, but the run in epoch 0; leav"):
+        fit(run, ckpt_path=tmp_path / "last.ckpt")
