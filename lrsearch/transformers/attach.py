@@ -9,6 +9,7 @@ from lrsearch.own_loop.run import Run
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.transformers.callback import Callback
 from lrsearch.transformers.optimizers import Optimizers
+from lrsearch.transformers.resume import Resuming
 
 
 def attach(
@@ -20,18 +21,23 @@ def attach(
     the trainer's own optimizer would train. The losses of training steps are told to the run.
     `monitor`: names among the metrics of an evaluation, reported after each one in training. Where
     the run is pruned, training stops on all ranks as the trainer stops by itself, and at its end
-    `train` raises `lrsearch.Ended`.
+    `train` raises `lrsearch.Ended`. An interrupted run goes on at the top of its epoch.
 
     Raises TaskError where the trainer has another horizon or device than the run.
     """
     _require_same_length(trainer.args, run.recipe)
     _require_same_device(trainer, run)
     optimizers = Optimizers(run, trainer)
-    callback = Callback(run, trainer, [monitor] if isinstance(monitor, str) else list(monitor))
+    resuming = Resuming(run, trainer)
+    monitored = [monitor] if isinstance(monitor, str) else list(monitor)
+    callback = Callback(run, trainer, resuming, monitored)
     trainer.set_initial_training_values = optimizers.set_initial_training_values
     trainer.create_optimizer = optimizers.create_optimizer
     trainer.create_scheduler = optimizers.create_scheduler
     trainer.training_step = callback.training_step
+    if resuming.goes_on:
+        trainer.train = resuming.train
+        trainer._load_from_checkpoint = resuming.load_nothing
     trainer.add_callback(callback)
 
 

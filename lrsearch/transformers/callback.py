@@ -10,13 +10,21 @@ from lrsearch.errors import TaskError
 from lrsearch.own_loop.ended import Ended
 from lrsearch.own_loop.run import Run
 from lrsearch.plain_data import Fields
+from lrsearch.transformers.resume import Resuming
 
 
 class Callback(transformers.TrainerCallback):
     """Epochs, losses and evaluations of a trainer, and its end."""
 
-    def __init__(self, run: Run, trainer: transformers.Trainer, monitor: Sequence[str]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        trainer: transformers.Trainer,
+        resuming: Resuming,
+        monitor: Sequence[str],
+    ) -> None:
         self._run, self._trainer, self._monitor = run, trainer, monitor
+        self._resuming = resuming
         self._step = trainer.training_step
         self._epochs: Iterator[int] = iter(run.epochs())
         #: Losses of the batches of the optimizer step to come; their sum is its loss.
@@ -34,7 +42,15 @@ class Callback(transformers.TrainerCallback):
     def on_epoch_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
+        """Raises TaskError where the trainer goes on from a checkpoint, and the run does not."""
+        self._resuming.keep()
         next(self._epochs, None)
+        if int(state.epoch or 0) != self._run.epoch:
+            raise TaskError(
+                f"the trainer is in epoch {int(state.epoch or 0)}, but the run in epoch "
+                f"{self._run.epoch}; leave resume_from_checkpoint out, for a study takes "
+                f"interrupted runs up by itself"
+            )
 
     def on_pre_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object

@@ -58,7 +58,9 @@ class Optimizers:
         built = self._run.optimizers
         if built:
             return next(iter(built.values()))
-        given = self._given(self._trainer.model if model is None else model)
+        model = self._trainer.model if model is None else model
+        self._run.keep(transformers_model=model)
+        given = self._given(model)
         optimizer = self._run.build(given, steps_per_epoch=self._steps_per_epoch)
         self._trainer.optimizer = optimizer
         return optimizer

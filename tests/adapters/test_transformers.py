@@ -4,7 +4,7 @@ import fake_worker
 import pytest
 import torch
 import transformers
-from fake_worker import FakeWorker, ends_at
+from fake_worker import FakeWorker, ends_at, saved_at
 from plain_loops import lrs_of_recipe
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, GPT2Config, GPT2LMHeadModel, TrainingArguments
@@ -244,3 +244,56 @@ def test_a_recipe_that_counts_steps(tmp_path):
     trainer = train(run, tmp_path, num_train_epochs=3, max_steps=10)
     assert trainer.lrs == lrs_of_recipe(run.recipe, steps_per_epoch=STEPS)
     assert worker.of(Built) == [Built(steps_per_epoch=STEPS, total_steps=10)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gradient_accumulation_steps": 3},
+        {"eval_strategy": "steps", "eval_steps": 3},
+        {"callbacks": [EarlyStoppingCallback]},
+    ],
+    ids=lambda options: next(iter(options), "plain"),
+)
+@pytest.mark.parametrize("interrupted", [0, 1])
+def test_an_interrupted_run_goes_on_to_the_same_bits(interrupted, options, tmp_path):
+    recipe = {"optimizer": {"name": "adamw", "lr": 0.01, "weight_decay": 0.1}}
+
+    def trained(worker=None, **changes):
+        run, worker = make_run(worker, recipe=recipe, **changes)
+        given = dict(options)
+        if "callbacks" in options:
+            given["callbacks"] = [EarlyStoppingCallback(2, early_stopping_threshold=9.0)]
+            given.update(metric_for_best_model="eval_loss", save_strategy="epoch")
+            given.update(load_best_model_at_end=True)
+        return train(run, tmp_path, **given), worker
+
+    straight, worker = trained()
+    state = tmp_path / "state"
+    stopped, _ = trained(FakeWorker(saved_at(interrupted, state)))
+    assert stopped.ended == "stopped"
+    torch.rand(interrupted + 3)  # a fresh process is somewhere else
+    resumed, worker_again = trained(resume=str(state))
+    values = [(r.step, r.epoch, r.lr, r.train_loss, r.metrics) for r in worker.of(Report)]
+    again = [(r.step, r.epoch, r.lr, r.train_loss, r.metrics) for r in worker_again.of(Report)]
+    assert again == values[len(values) - len(again) :]
+    assert 0 < len(again) < len(values)
+    for a, b in zip(straight.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert resumed.state.global_step == straight.state.global_step
+    losses = [
+        [log.get("loss", log.get("eval_loss")) for log in trainer.state.log_history[:-1]]
+        for trainer in (straight, resumed)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_checkpoint_of_the_trainers_own_is_refused(tmp_path):
+    run, _ = make_run(recipe={"epochs": 1})
+    trainer = train(run, tmp_path, save_strategy="epoch")
+    run, _ = make_run()
+    trainer = trainer_of(run, tmp_path)
+    attach(trainer, run)
+    with pytest.raises(TaskError, match="the trainer is in epoch 1, but the run in epoch 0; leave"):
+        trainer.train(resume_from_checkpoint=True)
