@@ -30,7 +30,18 @@ HOMES = {
     "numpy": {"training.randomness", "training.data.generators", "own_loop"},
     "tensorboard": {"command.tensorboard"},
     "scipy": {"training.calibrated_loss"},
-    "torch": {"training", "doctor.probe", "recipe", "own_loop", "worker", "api"},
+    "lightning": {"lightning"},
+    "transformers": {"transformers"},
+    "torch": {
+        "training",
+        "doctor.probe",
+        "recipe",
+        "own_loop",
+        "lightning",
+        "transformers",
+        "worker",
+        "api",
+    },
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
 HANDLE = "sqlalchemy.Connection"
