@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lrsearch.child_process.folders import OUTPUT, confirmation_folder, trial_folder
+from lrsearch.child_process.folders import OUTPUT, confirmation_name, search_name, trial_folder
 from lrsearch.errors import StudyError
 from lrsearch.report.load import StudyHandle
 from lrsearch.report.one_trial import no_such_trial
@@ -42,10 +42,11 @@ def output_file(study: StudyHandle, run: Run) -> Path:
     """The file with the output of all attempts. Raises StudyError where it is not here."""
     if isinstance(run, ConfirmationRecord):
         what = f"the confirmation run of trial {run.number} with seed {run.seed}"
-        folder = confirmation_folder(study.name, run.id, run.seed)
+        name = confirmation_name(run.number, run.seed)
     else:
         what = f"trial {run.number}"
-        folder = trial_folder(study.name, run.number or 0)
+        name = search_name(run.number or 0)
+    folder = trial_folder(study.name, name).absolute()
     path = folder / OUTPUT
     if path.is_file():
         return path

@@ -44,10 +44,8 @@ def test_an_unknown_trial_is_refused_in_one_line(finished):
 
 def test_a_confirmation_run_is_named_by_its_seed(finished):
     with sqlite3.connect(finished / "lrsearch.db") as database:
-        (run, number, seed), *_ = database.execute(
-            "select id, number, seed from lr_confirm order by id"
-        )
-    write(finished, f"confirm-{run}-{seed}", b"confirmed\n")
+        (number, seed), *_ = database.execute("select number, seed from lr_confirm order by id")
+    write(finished, f"confirm-{number}-seed-{seed}", b"confirmed\n")
     words = ("trial", "log", "tiny", number, "--seed")
     ended = run_command(*words, seed, folder=finished)
     assert (ended.code, ended.out) == (0, "confirmed\n")

@@ -15,7 +15,9 @@ def test_output_is_followed_until_the_trial_has_ended(tmp_path, monkeypatch, dat
     lines = [f"line {i}\n" for i in range(8)]
     search = make_study(database)
     assignment = ask(search)
-    output = folders.begin_attempt(folders.trial_folder("tiny", 0), 1, "host:1:1")
+    output = folders.begin_attempt(
+        folders.trial_folder("tiny", "trial-0"), 1, "host:1:1", goes_on=False
+    )
     output.write_text(lines[0])
 
     def train():
