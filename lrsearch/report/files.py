@@ -106,4 +106,6 @@ def _steps_per_epoch(study: StudyHandle, report: Report, trial: Trial) -> int:
     if rows is None:
         with study.database.read() as connection:
             rows = tuple(curves.of_trial(connection, trial.id))
-    return round(rows[-1].step / rows[-1].epoch) if rows else report.study.steps_per_epoch
+    if not rows or rows[-1].epoch <= 0:
+        return report.study.steps_per_epoch
+    return max(1, round(rows[-1].step / rows[-1].epoch))
