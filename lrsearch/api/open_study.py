@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lrsearch.api.result import Result
 from lrsearch.api.training import LIVE, Training, live_task
+from lrsearch.child_process.folders import STUDY_FILE, study_folder
 from lrsearch.errors import SpecError
 from lrsearch.report.load import report_of
 from lrsearch.study.prepare_database import open_database
@@ -11,7 +12,6 @@ from lrsearch.study.stored_study import StoredStudy
 from lrsearch.task import own_code
 from lrsearch.task.task import Task
 from lrsearch.worker.resources import Resources
-from lrsearch.worker.trial_folders import STUDY_FILE, study_folder
 
 
 def open_study(

@@ -11,6 +11,7 @@ from lrsearch.api.result import Result
 from lrsearch.api.study_fields import StudyFields
 from lrsearch.api.temporary_place import TemporaryPlace
 from lrsearch.api.wanted import Wanted, wanted_study
+from lrsearch.child_process.folders import STUDY_FILE, keep_study_file, study_folder
 from lrsearch.errors import TaskWarning
 from lrsearch.preflight import Checked, check_program, check_study
 from lrsearch.run_study import ProgressBar, run_study
@@ -22,7 +23,6 @@ from lrsearch.task.task import Task
 from lrsearch.user_input import to_yaml
 from lrsearch.worker.resources import Resources
 from lrsearch.worker.this_process import own_random_stream
-from lrsearch.worker.trial_folders import STUDY_FILE, keep_study_file, study_folder
 
 
 def search(

@@ -8,12 +8,12 @@ from pathlib import Path
 from lrsearch.api.study_fields import StudyFields
 from lrsearch.api.train_function import train_reference
 from lrsearch.api.training import LIVE, Training, live_task
+from lrsearch.child_process.folders import study_folder
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
 from lrsearch.worker.resources import Resources
-from lrsearch.worker.trial_folders import study_folder
 
 #: What a call trains that says neither a budget nor a horizon.
 TRIALS, EPOCHS = 60, 30

@@ -16,7 +16,8 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     """Write the report of a study.
 
     The folder gets report.html (one file, which needs no other), report.md, the plots as PNG, and
-    the best recipe as best.yaml and best.py.
+    the best recipe as best.yaml and best.py; for a script of your own as best.yaml, best.json and
+    best.sh, the command that trains it.
 
     \b
     Example:
@@ -40,7 +41,9 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     metavar="N",
     help="Trial whose recipe is written; default the confirmed one, else the search's best.",
 )
-@click.option("--format", "form", default="yaml", show_default=True, help="yaml, json or torch.")
+@click.option(
+    "--format", "form", default="yaml", show_default=True, help="yaml, json, torch or shell."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -50,6 +53,8 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
 @common
 def export(name: str, trial: int | None, form: str, out: Path | None, storage: str | None) -> None:
     """Write a study's recipe as config or plain PyTorch code.
+
+    Of a study with a script of your own, `--format shell` writes the command that trains it.
 
     \b
     Example:

@@ -110,7 +110,7 @@ def tune(
         _write_new(made, write)
         click.echo(f"wrote {write}; train it: lrsearch run {write}", err=as_json)
         return
-    from lrsearch.worker.trial_folders import keep_study_file
+    from lrsearch.child_process.folders import keep_study_file
 
     path = keep_study_file(made.name, _text(made))
     checked = options.trained_file(path, device=resources.device)

@@ -12,7 +12,7 @@ from lrsearch.command.metrics import Report, read_report
 from lrsearch.command.template import ABSENT, Names, placeholders
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Unchecked
-from lrsearch.space.placeholders import space_from_placeholders
+from lrsearch.space.placeholders import space_from_placeholders, told_recipe
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.parts import AUTO, CALIBRATED, Part, duration
 
@@ -102,7 +102,18 @@ def with_command_defaults(content: Mapping[str, Unchecked]) -> Document:
     names = names_of(content.get("names", {}))
     may_lack = [field for field, words in names.items() if ABSENT in words]
     told = placeholders(arguments_of(command))
-    fields["space"] = space_from_placeholders(told, space, may_lack=may_lack)
+    found = space_from_placeholders(told, space, may_lack=may_lack)
+    fields["space"] = found
+
+    def complete(recipe: Unchecked, where: str) -> Unchecked:
+        if not isinstance(recipe, Mapping):
+            return recipe
+        return told_recipe(recipe, found, told, where, may_lack=may_lack)
+
+    if "baseline" in content:
+        fields["baseline"] = complete(content["baseline"], "baseline")
+    if isinstance(enqueue := content.get("enqueue"), list | tuple):
+        fields["enqueue"] = [complete(each, f"enqueue[{i}]") for i, each in enumerate(enqueue)]
     confirm = {} if "seed" in told else {"confirm": None}  # every seed would train the same
     return {"ema": None, "range_test": "none", **confirm, **fields}
 

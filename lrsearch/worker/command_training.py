@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lrsearch.child_process.folders import OUTPUT
 from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.command.continued import Continued
 from lrsearch.command.metrics import reader_for
@@ -22,7 +23,6 @@ from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.process_training import ProcessTraining, Reported
 from lrsearch.worker.script_process import SECRETS, last_line
-from lrsearch.worker.trial_folders import OUTPUT
 
 log = logging.getLogger("lrsearch")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from lrsearch.child_process.folders import OUTPUT
 from lrsearch.command.first_report import first_report
 from lrsearch.errors import TaskError
 from lrsearch.recipe.recipe import Recipe
@@ -21,7 +22,6 @@ from lrsearch.training.training import Purpose
 from lrsearch.worker.command_program import CommandProgram
 from lrsearch.worker.script_program import ScriptProgram
 from lrsearch.worker.script_training import ScriptTraining
-from lrsearch.worker.trial_folders import OUTPUT
 
 log = logging.getLogger("lrsearch")
 

@@ -1,5 +1,7 @@
 """Real loops, killed at every place where a run can be interrupted, go on to the same bits."""
 
+import copy
+
 import pytest
 import torch
 from interrupted import assert_goes_on_exactly

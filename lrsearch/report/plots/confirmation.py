@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.recipe.title import peak
 from lrsearch.report.plots.looks import BLUE, GREY, ORANGE
 
 
@@ -45,4 +46,4 @@ def plot_seeds(
 def _name(entry: Confirmed, place: int) -> str:
     role = "recommended" if place == 0 else entry.role
     recipe = Recipe.from_dict(entry.recipe)
-    return f"trial {entry.trial} ({role})\n{recipe.optimizer_name} lr {recipe.lr:.3g}"
+    return f"trial {entry.trial} ({role})\n{peak(recipe)}"

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from lrsearch.catalog.script import SCRIPT, in_words
 from lrsearch.report.plots.series import Curve
 
 BLUE, ORANGE, GREEN, PINK, SKY, RED = (
@@ -38,6 +39,8 @@ LOG_LR_FLOOR = 1e-3
 
 def short_name(optimizer: str) -> str:
     """The class alone of an optimizer that is not torch's: pictures have little room."""
+    if optimizer == SCRIPT:
+        return in_words(optimizer)
     return optimizer.rpartition(".")[2].rpartition(":")[2]
 
 
