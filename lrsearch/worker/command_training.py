@@ -4,12 +4,11 @@ import json
 import logging
 import math
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrsearch.child_process.folders import OUTPUT
+from lrsearch.child_process.folders import OUTPUT, begin_attempt
 from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.command.continued import Continued
 from lrsearch.command.metrics import reader_for
@@ -88,11 +87,9 @@ class CommandTraining(ProcessTraining):
 
     def begin(self) -> None:
         """Start the command. Raises TrialFailedError where it cannot be run."""
-        if not self._goes_on:
-            _empty(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        purpose, goes_on = self.purpose, self._goes_on
+        output = begin_attempt(self.folder, purpose.attempt, purpose.worker, goes_on=goes_on)
         (self.folder / RECIPE).write_text(json.dumps(self.recipe.to_dict(), indent=2))
-        output = self.folder / OUTPUT
         with output.open("a") as file:
             words = self.words()
             # What was killed while it printed has left half a line.
@@ -213,15 +210,6 @@ class CommandTraining(ProcessTraining):
             setattr(self, name, value)
         self.rungs, self._goes_on, self._spent_before = rungs, True, self.seconds
         return rows
-
-
-def _empty(folder: Path) -> None:
-    """Remove what an earlier attempt wrote, but for its output: this one begins anew."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        elif path.name != OUTPUT:
-            path.unlink()
 
 
 def _visible(device: str) -> dict[str, str]:

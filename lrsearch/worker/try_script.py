@@ -61,7 +61,7 @@ def try_script(spec: StudySpec, loaded: LoadedCode, device: torch.device) -> Fir
             spec,
             calm_recipe(spec),
             Purpose(kind="check", folder="check"),
-            Path(folder),
+            Path(folder) / "check",
             program.surroundings,
         )
         started = time.monotonic()
@@ -116,7 +116,7 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
     program = CommandProgram(spec, device)
     with tempfile.TemporaryDirectory(prefix="lrsearch-") as folder:
         training = program.training(calm_recipe(spec), Purpose(kind="check", folder="check"))
-        training.folder = Path(folder)
+        training.folder = Path(folder) / "check"
         output = training.folder / OUTPUT
         try:
             training.begin()
