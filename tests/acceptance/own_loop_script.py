@@ -28,6 +28,7 @@ def train(run, fault="none"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     for epoch in run.epochs():
         while epoch == 3 and Path("hold").exists():
+            Path("pid").write_text(str(os.getpid()))
             time.sleep(0.05)
         for inputs, targets in loader:
             optimizer.zero_grad()

@@ -111,12 +111,12 @@ def test_what_was_killed_goes_on_to_the_same_curve(folder, undisturbed, victim):
     command = Command("run", "own.yaml", "--workers", "1", folder=folder)
 
     def waiting():
-        """The processes of the script, once it waits in its fourth epoch."""
-        saved = folder / "lrsearch-checkpoints"
+        """The process of the script, once it waits in its fourth epoch and is saved."""
+        saved, pid = folder / "lrsearch-checkpoints", folder / "pid"
         there = saved.exists() and any(path.is_file() for path in saved.rglob("*"))
-        return there and scripts(command.pid)
+        return there and pid.exists() and pid.read_text() and psutil.Process(int(pid.read_text()))
 
-    (script,) = until(waiting)
+    script = until(waiting)
     worker = next(p for p in psutil.Process(command.pid).children() if "worker" in p.cmdline())
     os.kill(worker.pid if victim == "worker" else script.pid, signal.SIGKILL)
     until(lambda: not script.is_running())
@@ -127,18 +127,6 @@ def test_what_was_killed_goes_on_to_the_same_curve(folder, undisturbed, victim):
     assert (trial["state"], trial["attempts"]) == ("complete", 2)
     assert curve(folder) == undisturbed
     assert left_running(folder) == []
-
-
-def scripts(pid):
-    """The processes below a command that hold the socket of a run: those that train."""
-    found = []
-    for process in psutil.Process(pid).children(recursive=True):
-        try:
-            if "LRSEARCH_RUN" in process.environ() or "train.py:train" in process.cmdline():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 @pytest.mark.parametrize(
