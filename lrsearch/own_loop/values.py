@@ -152,7 +152,9 @@ def refill(mine: PyTree, saved: PyTree) -> bool:
 
     Raises ValueError for a tensor or an array of another shape.
     """
-    if type(mine) is not type(saved) and not isinstance(mine, Tensor):
+    if type(mine) is not type(saved) and not (
+        isinstance(mine, Tensor) and isinstance(saved, Tensor)
+    ):
         return False
     if isinstance(mine, Tensor | np.ndarray):
         if tuple(mine.shape) != tuple(saved.shape) or mine.dtype != saved.dtype:
