@@ -197,9 +197,9 @@ def _feed(update: Callable[[bytes], None], value: PyTree) -> None:
             _feed(update, item)
     elif isinstance(value, dict):
         update(f"dict {len(value)}".encode())
-        for key in sorted(value, key=repr):
+        for key, item in value.items():
             update(repr(key).encode())
-            _feed(update, value[key])
+            _feed(update, item)
     else:
         update(f"{type(value).__name__} {value!r}".encode())
 
