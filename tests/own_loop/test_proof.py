@@ -108,7 +108,8 @@ def test_an_object_that_one_run_lacks_differs(tmp_path, missing):
 
     def run_once(*, save=None, resume=None):
         has_less = (resume is not None) == (missing == "resumed")
-        return Outcome(reports=[], digests=less if has_less else full)
+        reports = [] if save else [{"val_loss": 1.0}]
+        return Outcome(reports=reports, digests=less if has_less else full)
 
     assert prove(run_once, tmp_path).differs == ("scaler",)
 
@@ -116,6 +117,15 @@ def test_an_object_that_one_run_lacks_differs(tmp_path, missing):
 def test_negative_zero_is_another_value(tmp_path):
     def run_once(*, save=None, resume=None):
         reports = [{"val_loss": 0.0}] if save is None else []
-        return Outcome(reports=[{"val_loss": -0.0}] if resume else reports, digests={})
+        return Outcome(reports=[{"val_loss": -0.0}] if resume else reports, digests={"w": "1"})
 
     assert prove(run_once, tmp_path).differs == ("reports",)
+
+
+def test_a_script_that_tells_nothing_proves_nothing(tmp_path):
+    def run_once(*, save=None, resume=None):
+        return Outcome(reports=[], digests={})
+
+    proof = prove(run_once, tmp_path)
+    assert not proof.exact
+    assert "without a report" in proof.line
