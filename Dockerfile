@@ -7,6 +7,7 @@ ARG PIP_EXTRA_INDEX_URL
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY lrsearch lrsearch
+COPY studies studies
 # With what the example studies import; a study of your own may need packages beside these.
 RUN pip install --no-cache-dir -c constraints.txt '.[examples]'
 

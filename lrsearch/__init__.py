@@ -4,7 +4,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lrsearch.api import Result, search
+    from lrsearch.api.open_study import open_study
+    from lrsearch.api.result import Result
+    from lrsearch.api.search import search
     from lrsearch.errors import (
         DeviceError,
         LrsearchError,
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
         StorageError,
         StudyError,
         TaskError,
+        TaskWarning,
     )
     from lrsearch.own_loop.ended import Ended
     from lrsearch.own_loop.run import run
@@ -34,7 +37,9 @@ __all__ = [
     "StudySpec",
     "Task",
     "TaskError",
+    "TaskWarning",
     "__version__",
+    "open_study",
     "pooled",
     "run",
     "search",
@@ -43,12 +48,13 @@ __all__ = [
 _MODULES = {
     "Ended": "own_loop.ended",
     "Recipe": "recipe.recipe",
-    "Result": "api",
+    "Result": "api.result",
     "StudySpec": "spec.study_spec",
     "Task": "task.task",
+    "open_study": "api.open_study",
     "pooled": "task.pooled",
     "run": "own_loop.run",
-    "search": "api",
+    "search": "api.search",
 }
 
 

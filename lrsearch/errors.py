@@ -39,6 +39,10 @@ class DeviceError(LrsearchError):
     """The device asked for is not there."""
 
 
+class TaskWarning(UserWarning):
+    """A task trains, but hardly as it was meant."""
+
+
 def near_miss(name: Unchecked, known: Iterable[str]) -> str:
     """`; did you mean 'adamw'?` when one of `known` is close to `name`, else the names on offer."""
     names = {word.lower(): word for word in sorted(known)}

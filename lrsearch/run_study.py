@@ -156,15 +156,18 @@ def confirm(
     candidates: int | None,
     runs: int | None,
     task_dir: Path | None,
+    live: LoadedTask | None = None,
     progress: Progress,
+    where: str = "--runs",
 ) -> Report:
     """Confirm a study again with so many candidates and runs; what it is afterwards.
 
-    Raises StudyError when nothing can be confirmed or the runs are more than the study's share.
+    `live` is its task where that is an object of this process, which then trains. Raises StudyError
+    when nothing can be confirmed or the runs, given as `where` says, are more than its share.
     """
     fuse_option.check(study.spec, resources.fuse)
-    confirmation.request(study, top=candidates, runs=runs)
-    _train(study, task_dir, resources, progress)
+    confirmation.request(study, top=candidates, runs=runs, where=where)
+    _train(study, task_dir, resources, progress, live=live)
     return report_of(study)
 
 

@@ -1,7 +1,7 @@
 """A worker of own loops without study, database or process: it records what a run says."""
 
 from lrsearch.own_loop.line import Ranks
-from lrsearch.own_loop.messages import End, GoOn, Report, Start
+from lrsearch.own_loop.messages import Boundary, End, GoOn, Report, Save, Saved, Start
 from lrsearch.own_loop.run import Run
 from lrsearch.own_loop.session import Session
 from lrsearch.recipe.recipe import Recipe
@@ -61,5 +61,21 @@ def ends_at(number, reason="pruned"):
         if isinstance(message, Report):
             seen.append(message)
         return End(reason=reason) if len(seen) >= number else GoOn()
+
+    return answer
+
+
+def saved_at(place, path):
+    """An answer that wants the state at this boundary, the first is 0, and then ends the run."""
+    seen = []
+
+    def answer(message):
+        if isinstance(message, Saved):
+            return End(reason="stopped")
+        if isinstance(message, Boundary):
+            seen.append(message)
+            if len(seen) == place + 1:
+                return Save(path=str(path))
+        return GoOn()
 
     return answer

@@ -36,6 +36,15 @@ def tiny_task():
     return load_task("tiny.py:task", TASKS)
 
 
+def search_here(**changes):
+    """`lrsearch.search` of the tiny study, whose task is an object that this process trains."""
+    import lrsearch
+
+    fields = read_yaml(TASKS / "tiny.yaml", "study file")
+    fields = {key: value for key, value in fields.items() if key not in ("task", "name")}
+    return lrsearch.search(tiny_task().make({}), **{**fields, **changes})
+
+
 def make_study(database, **changes):
     """The tiny study with these fields changed, new in the database."""
     spec, loaded = tiny_spec(**changes), tiny_task()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, first_value
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.own import factors
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.confirmation.budget import (
     LEAST_RESERVED,
     confirm_share,
@@ -74,7 +75,12 @@ def _ranges(spec: StudySpec, scale: Scale) -> Iterator[str]:
 
 
 def _published(name: str, key: str) -> tuple[float, float] | None:
-    """The union of what the registry and the presets search, in the sampling unit."""
+    """The union of what the registry and the presets search, in the sampling unit.
+
+    Of a script's own optimizer, which may be any, nothing is published.
+    """
+    if name == SCRIPT:
+        return None
     known = [optimizer_info(name, "optimizer").ranges, *_of_presets(name)]
     found = [domain for domains in known if isinstance(domain := domains.get(key), Range)]
     logarithmic = [domain for domain in found if domain.log]
@@ -124,7 +130,7 @@ def _largest(domain: Domain) -> float:
 
 def _plateau(spec: StudySpec, scale: Scale) -> Iterator[str]:
     fields = spec.space.schedules.get("plateau")
-    if fields is None:
+    if fields is None or "patience" not in fields:  # a command's script has its own
         return
     total = spec.steps or (spec.epochs or 0) * scale.steps_per_epoch
     every = spec.validate_every
@@ -147,7 +153,7 @@ def _plateau(spec: StudySpec, scale: Scale) -> Iterator[str]:
 
 
 def _averaging(spec: StudySpec) -> Iterator[str]:
-    schedules = [name for name in spec.space.schedules if name != "constant"]
+    schedules = [name for name in spec.space.schedules if name not in ("constant", SCRIPT)]
     for name in spec.space.optimizers:
         if schedules and optimizer_info(name, "optimizer").switches:
             yield (

@@ -27,6 +27,11 @@ SCRIPT_OPTIMIZER = OptimizerInfo(
 SCRIPT_SCHEDULE = ScheduleInfo(fields={}, defaults={}, ranges={})
 
 
+def in_words(name: str, kind: str = "optimizer") -> str:
+    """The name of an optimizer or a schedule as people read it."""
+    return f"the script's own {kind}" if name == SCRIPT else name
+
+
 def uses_script(optimizers: Collection[str], schedules: Collection[str]) -> str | None:
     """Why a study that builds its optimizers cannot have these names; None if it can."""
     for kind, names, example in (

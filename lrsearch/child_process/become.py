@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
@@ -9,7 +10,7 @@ import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from lrsearch.child_process.linux import die_with
 from lrsearch.child_process.protocol import Request
@@ -89,12 +90,24 @@ def _as_a_new_interpreter(request: Request) -> None:
     sys.modules["__main__"] = types.ModuleType("__main__")
     if (numpy_random := sys.modules.get("numpy.random")) is not None:
         numpy_random.seed()  # else every child would have the state of the warm process
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def call(entry: str, argv: Sequence[str]) -> NoReturn:
-    """Call `package.module:function` with `argv`; what it returns is the exit status."""
+    """Call `package.module:function` with `argv`; what it returns is the exit status.
+
+    Its output is written line by line.
+    """
+    sys.stdout, sys.stderr = (_as_asked(stream) for stream in (sys.stdout, sys.stderr))
     module, _, name = entry.partition(":")
     sys.exit(getattr(importlib.import_module(module), name)(argv))
+
+
+def _as_asked(stream: TextIO) -> TextIO:
+    """Line by line; every piece at once where PYTHONUNBUFFERED asks for that."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    if not os.environ.get("PYTHONUNBUFFERED"):
+        stream.reconfigure(line_buffering=True)
+        return stream
+    raw = io.FileIO(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(raw, stream.encoding, stream.errors, write_through=True)

@@ -4,6 +4,7 @@
 the worker, and what to import now, so that forks need not.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -14,10 +15,16 @@ from collections.abc import Sequence
 from lrsearch.child_process import linux
 from lrsearch.child_process.become import Call, call
 from lrsearch.child_process.process_table import descendants
-from lrsearch.child_process.protocol import Line
+from lrsearch.child_process.protocol import ClosedError, Line
 from lrsearch.child_process.signals import Signals
 from lrsearch.child_process.warm import import_before_forks
-from lrsearch.child_process.watcher import ABANDONED, KILL_AGAIN_SECONDS, Watcher, send_signal
+from lrsearch.child_process.watcher import (
+    ABANDONED,
+    KILL_AGAIN_SECONDS,
+    Watcher,
+    refusal,
+    send_signal,
+)
 
 
 class Server:
@@ -72,7 +79,12 @@ class Server:
 
     def _watch(self, connection: socket.socket) -> Call | None:
         here = os.getpid()
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            with connection, contextlib.suppress(ClosedError):
+                Line(connection).send(refusal(error))
+            return None
         if pid:
             connection.close()
             self._watchers.add(pid)

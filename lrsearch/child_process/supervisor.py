@@ -35,7 +35,7 @@ ADVICE = "look for who killed it (the kernel, out of memory?) and start the work
 
 
 class SupervisorError(LrsearchError):
-    """A helper process that starts and ends trials is dead, or a process does not end."""
+    """A helper process that starts and ends trials is dead, or cannot end one."""
 
 
 class Child:
@@ -60,7 +60,7 @@ class Child:
         return self._line.fileno()
 
     def poll(self) -> int | None:
-        """The exit status, negative for a signal; None while it runs. Raises SupervisorError."""
+        """What `wait` returns, without waiting. Raises SupervisorError."""
         return self.wait(0)
 
     def wait(self, timeout: float | None = None) -> int | None:

@@ -28,12 +28,12 @@ LIBRARIES = frozenset(
     }
 )  # fmt: skip
 #: Beginnings of variables that an interpreter or a library reads as it starts, before a fork could
-#: set them. PYTHONPATH is not among them: a fork follows it.
+#: set them; but for two that a fork follows.
 READ_AT_START = (
     "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "LD_", "DYLD_", "MALLOC_", "GLIBC_",
     "LC_", "LANG", "TORCH", "PYTORCH_", "HF_", "TRANSFORMERS_", "TQDM_", "TZ",
 )  # fmt: skip
-FOLLOWED = "PYTHONPATH"
+FOLLOWED = ("PYTHONPATH", "PYTHONUNBUFFERED")
 #: Makes `torch.cuda.is_available` ask the driver's library in place of CUDA, which a fork could
 #: not use afterwards.
 ASK_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -53,12 +53,12 @@ def _environment_at_start() -> dict[str, str]:
 _AT_START = _environment_at_start()
 
 
-def warm_modules(source: Path, *, folders: Sequence[Path] = ()) -> list[str]:
+def warm_modules(source: Path) -> list[str]:
     """What to import before a script is forked: `FIRST_USES`, and what it imports of `LIBRARIES`.
 
     Names as `pkgutil.resolve_name` takes them: `transformers:Trainer` where a name is taken out of
     a library, since some load their parts on first use. A library whose name a module beside the
-    script has, or one in `folders`, is left out: the script means that one. Raises OSError for a
+    script or in this folder has, is left out: the script means that one. Raises OSError for a
     file that cannot be read. One that is no Python has `FIRST_USES` alone, and fails when it runs.
     """
     try:
@@ -69,7 +69,7 @@ def warm_modules(source: Path, *, folders: Sequence[Path] = ()) -> list[str]:
         name
         for name in _imported(tree.body)
         if (library := name.split(":")[0].split(".")[0]) in LIBRARIES
-        and not any(_holds(folder, library) for folder in (source.parent, *folders))
+        and not any(_holds(folder, library) for folder in (source.parent, Path.cwd()))
     ]
     return list(dict.fromkeys([*FIRST_USES, *names]))
 
@@ -136,7 +136,7 @@ def why_not_with(env: Mapping[str, str]) -> str | None:
     """Why a fork cannot have this environment; None if it can."""
     for name in sorted({*env, *_AT_START}):
         same = env.get(name) == _AT_START.get(name)
-        if name.startswith(READ_AT_START) and name != FOLLOWED and not same:
+        if name.startswith(READ_AT_START) and name not in FOLLOWED and not same:
             return f"{name} is read when an interpreter starts, and differs from the worker's"
     return None
 

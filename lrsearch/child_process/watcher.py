@@ -69,7 +69,11 @@ class Watcher:
             self._cold = why_not_with(request.env)
         here = os.getpid()
         failed, failing = os.pipe()
-        self._child = os.fork()
+        try:
+            self._child = os.fork()
+        except OSError as error:
+            self._tell(refusal(error))
+            return None
         if self._child == 0:
             os.close(failed)
             return self._be_the_child(request, failing, here)
@@ -91,8 +95,7 @@ class Watcher:
         try:
             call = become(request, parent=parent, fresh=self._cold is not None)
         except OSError as error:
-            said = {"errno": error.errno, "text": error.strerror, "path": error.filename}
-            os.write(failing, json.dumps(said).encode())
+            os.write(failing, json.dumps(vars(refusal(error))).encode())
             os._exit(127)
         os.close(failing)
         return call
@@ -174,6 +177,12 @@ class Watcher:
         if overdue > KILL_SECONDS:
             self._tell(Gone(left=self._left()))
             os._exit(1)
+
+
+def refusal(error: OSError) -> Refused:
+    """What the worker raises again."""
+    path = None if error.filename is None else os.fsdecode(error.filename)
+    return Refused(errno=error.errno or 0, text=error.strerror or str(error), path=path)
 
 
 def send_signal(pids: Iterable[int], number: signal.Signals) -> None:

@@ -12,6 +12,7 @@ import click
 
 from lrsearch.cli.logs import on_log_file, on_verbose
 from lrsearch.cli.renamed import renamed_option
+from lrsearch.cli.study_file import StudyFile, what_it_imports
 
 if TYPE_CHECKING:
     from lrsearch.preflight import Checked
@@ -131,10 +132,10 @@ task_dir_option = renamed_option(
     old_envvar="LRSEARCH_STUDIES",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder with the study's task file, looked at before . and ./studies; default "
-    "LRSEARCH_TASK_DIR.",
+    help="Folder with the study's task file, looked at before ., ./studies and the "
+    "studies that come with lrsearch; default LRSEARCH_TASK_DIR.",
 )
-file_argument = click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+file_argument = click.argument("file", metavar="FILE", type=StudyFile())
 name_argument = click.argument("name", metavar="NAME")
 silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
 
@@ -173,7 +174,8 @@ def checked_file(
 
     spec = preflight.read_study_file(file, name=name, totals=totals)
     say_loading()
-    return preflight.check_spec(spec, file, device=device)
+    with what_it_imports(file):
+        return preflight.check_spec(spec, file, device=device)
 
 
 def trained_file(

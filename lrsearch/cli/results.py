@@ -16,17 +16,19 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     """Write the report of a study.
 
     The folder gets report.html (one file, which needs no other), report.md, the plots as PNG, and
-    the best recipe as best.yaml and best.py.
+    the best recipe as best.yaml and best.py; for a script of your own as best.yaml, best.json and
+    best.sh, the command that trains it.
 
     \b
     Example:
       lrsearch report digits --out digits-report
     """
     from lrsearch.report import files
+    from lrsearch.spec.shipped_studies import folders
     from lrsearch.task.own_code import load_recorded
 
     study = open_stored_study(storage, name)
-    load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
+    load_recorded(study.spec.own_names(), study.code, folders())
     _, folder = files.write_files(study, out)
     click.echo(f"report: {folder / 'report.html'}")
 
@@ -39,7 +41,9 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     metavar="N",
     help="Trial whose recipe is written; default the confirmed one, else the search's best.",
 )
-@click.option("--format", "form", default="yaml", show_default=True, help="yaml, json or torch.")
+@click.option(
+    "--format", "form", default="yaml", show_default=True, help="yaml, json, torch or shell."
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -50,16 +54,19 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
 def export(name: str, trial: int | None, form: str, out: Path | None, storage: str | None) -> None:
     """Write a study's recipe as config or plain PyTorch code.
 
+    Of a study with a script of your own, `--format shell` writes the command that trains it.
+
     \b
     Example:
       lrsearch export digits --format torch --out best.py
     """
     from lrsearch.errors import SpecError
     from lrsearch.report import files
+    from lrsearch.spec.shipped_studies import folders
     from lrsearch.task.own_code import load_recorded
 
     study = open_stored_study(storage, name, quiet=True)
-    load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
+    load_recorded(study.spec.own_names(), study.code, folders())
     text = files.export_text(study, trial=trial, form=form)
     if out is None:
         click.echo(text, nl=False)

@@ -55,11 +55,13 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
     checked = options.trained_file(file, name=name)
     from lrsearch.cli.terminal import Terminal
     from lrsearch.run_study import create as create_it
+    from lrsearch.spec.shipped_studies import SHIPPED
 
     created = create_it(checked, storage, exist_ok=exist_ok, progress=Terminal())
     name = created.study.name
     click.echo(f"study {name} {'created' if created.is_new else 'exists'}; start workers with")
-    click.echo(f"  lrsearch worker {name} --task-dir {file.parent}")
+    beside = "" if file.parent == SHIPPED else f" --task-dir {file.parent}"
+    click.echo(f"  lrsearch worker {name}{beside}")
 
 
 @study.command()

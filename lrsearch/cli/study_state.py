@@ -106,7 +106,8 @@ def repair(name: str, as_json: bool, storage: str | None) -> None:
 def delete(name: str, yes: bool, storage: str | None) -> None:
     """Delete a study and all that belongs to it.
 
-    That is its trials, curves, confirmation runs and checkpoints.
+    That is its trials, curves, confirmation runs and checkpoints, and the folder
+    lrsearch-trials/NAME with the output of its scripts, if it is in this one.
 
     \b
     Example:

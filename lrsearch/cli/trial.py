@@ -54,6 +54,30 @@ def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
 @trial.command()
 @name_argument
 @number_argument
+@click.option(
+    "--seed", type=int, metavar="SEED", help="Print its confirmation run with this seed instead."
+)
+@click.option("--follow", is_flag=True, help="Go on until the trial ends.")
+@common
+def log(name: str, number: int, seed: int | None, follow: bool, storage: str | None) -> None:
+    """Print what the script of a trial wrote to its terminal.
+
+    All attempts follow each other, with a line between them. The output is kept in
+    lrsearch-trials/NAME below the folder that the worker was started in; run this command there.
+
+    \b
+    Example:
+      lrsearch trial log wlm 3 --follow
+    """
+    from lrsearch.report.output import chunks
+
+    for chunk in chunks(open_stored_study(storage, name, quiet=True), number, seed, follow=follow):
+        click.echo(chunk, nl=False)
+
+
+@trial.command()
+@name_argument
+@number_argument
 @common
 def stop(name: str, number: int, storage: str | None) -> None:
     """End a running trial early.
@@ -93,6 +117,7 @@ def add(name: str, recipe: Path | None, like: int | None, storage: str | None) -
 
 def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) -> None:
     from lrsearch.errors import SpecError
+    from lrsearch.spec.shipped_studies import folders
     from lrsearch.study.enqueue import enqueue
     from lrsearch.study.trial_commands import rerun
     from lrsearch.task.own_code import load_recorded
@@ -107,7 +132,7 @@ def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) 
     else:
         content = read_yaml(recipe, "recipe")
         study = open_stored_study(storage, name)
-        load_recorded(study.spec.own_names(), study.code, [Path(), Path("studies")])
+        load_recorded(study.spec.own_names(), study.code, folders())
         added = enqueue(study, content, where=str(recipe))
     _say_added(study, added.title())
 

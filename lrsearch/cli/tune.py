@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from lrsearch.command.tune_study import Tuned
     from lrsearch.worker.resources import Resources
 
-#: The study file of a study that was given none, in the folder of its trials.
-STUDY_FILE = "study.yaml"
-
 
 def _values(option: str, of: str) -> Callable[[options.Command], options.Command]:
     return click.option(option, metavar="VALUES", help=f"{of}: LOW..HIGH, a,b,c or one value.")
@@ -57,6 +54,7 @@ def _values(option: str, of: str) -> Callable[[options.Command], options.Command
 @click.option("--optimizer", metavar="NAMES", help="Optimizers, apart by commas.")
 @click.option("--schedule", metavar="NAMES", help="Schedules, apart by commas.")
 @click.option("--epochs", type=int, metavar="N", help="Length of a full training, in epochs.")
+@click.option("--steps", type=int, metavar="N", help="The same in optimizer steps.")
 @click.option(
     "--runs", type=int, metavar="N", help="Budget: N full trainings, all included; default 20."
 )
@@ -112,7 +110,10 @@ def tune(
         _write_new(made, write)
         click.echo(f"wrote {write}; train it: lrsearch run {write}", err=as_json)
         return
-    checked = options.trained_file(_keep(made), device=resources.device)
+    from lrsearch.child_process.folders import keep_study_file
+
+    path = keep_study_file(made.name, _text(made))
+    checked = options.trained_file(path, device=resources.device)
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 
 
@@ -138,16 +139,6 @@ def _write_new(made: "Tuned", path: Path) -> None:
         raise SpecError(f"--write {path}: the file is there already; name another one") from error
     except OSError as error:
         raise SpecError(f"--write {path}: cannot write it: {error.strerror}") from error
-
-
-def _keep(made: "Tuned") -> Path:
-    """Where workers find the study file."""
-    path = Path("lrsearch-trials") / made.name / STUDY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_suffix(".new")
-    written.write_text(_text(made), encoding="utf-8")
-    written.replace(path)  # a worker that looks meanwhile finds the one or the other
-    return path
 
 
 def _text(made: "Tuned") -> str:

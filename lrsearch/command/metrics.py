@@ -1,7 +1,7 @@
 """The field `report` of a study file: where a command's metrics are."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from lrsearch.command.patterns import COUNTS, Pattern, PatternReader
 from lrsearch.command.reading import Reader
 from lrsearch.command.records import CsvReader, EachFile, JsonLinesReader
+from lrsearch.command.template import placeholders
 from lrsearch.command.tensorboard import TensorboardReader
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Unchecked
@@ -81,16 +82,31 @@ def _records(content: Mapping[str, Unchecked], kind: str, where: str) -> Records
         raise SpecError(f"{where}.{kind} = {place!r}, but {{dir}} is its only placeholder")
     if place == STDOUT and kind != "json_lines":
         raise SpecError(f"{where}.{kind} = {place!r}, but {_SOURCES[kind]} is needed")
+    if place != STDOUT and "{dir}" not in place:
+        raise SpecError(
+            f"{where}.{kind} = {place!r}, but each trial needs its own; write {{dir}}/{place}, and "
+            f"let the command write there"
+        )
     words = {name: str(word) for name, word in content.items() if name != kind}
     return Records(kind=kind, place=place, words=words)
+
+
+def check_told(report: Report, argv: Sequence[str], where: str = "report") -> None:
+    """Raises SpecError where the metrics lie in a folder that the command is never told."""
+    if not isinstance(report, Records) or "{dir}" not in report.place:
+        return
+    if "dir" not in placeholders(argv):
+        raise SpecError(
+            f"{where}.{report.kind} = {report.place!r}, but the command has no {{dir}}; add the "
+            "argument that says where it writes"
+        )
 
 
 def reader_for(report: Report, output: Path, folder: Path, *, metric: str) -> Reader:
     """What reads the reports of a trial.
 
-    `output` is where its stdout goes, `folder` its `{dir}`, `metric` the objective. A relative
-    place is one in the current folder, where the command runs. Raises TaskError where the package
-    that reads it is not installed.
+    `output` is where its stdout goes, `folder` its `{dir}`, `metric` the objective. Raises
+    TaskError where the package that reads it is not installed.
     """
     if isinstance(report, Patterns):
         return PatternReader(output, report.by_metric)

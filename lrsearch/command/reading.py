@@ -43,7 +43,11 @@ class Reader(Protocol):
         """
 
     def skip(self) -> None:
-        """Pass over what is there already, as where a trial goes on after an interruption."""
+        """Pass over what is there already, as where a trial goes on after an interruption.
+
+        Where it begins anew, its folder has to be empty: a file that is written again with the same
+        records gives only those that follow.
+        """
 
     def explain(self) -> str:
         """What was looked for and what there is, in one line: the reason why nothing was read."""

@@ -46,14 +46,18 @@ def _metric_line(options: TuneOptions, decided: Decided) -> str:
 
 
 def _horizon_line(options: TuneOptions, decided: Decided) -> str:
-    if options.epochs is None:
+    lengths = {"epochs": options.epochs, "steps": options.steps}
+    given = {unit: length for unit, length in lengths.items() if length is not None}
+    if not given:
         return (
             "horizon: as long as the script runs; its reports are counted, and nothing is pruned "
-            "before their number is known (default; --epochs N says it)"
+            "before their number is known (default; --epochs N or --steps N says it)"
         )
-    told = "epochs" in decided.told
-    how = "given to the script as {epochs}" if told else "for which the script has to run by itself"
-    return f"horizon: {options.epochs} epochs, {how}"
+    ((unit, length),) = given.items()
+    how = "for which the script has to run by itself"
+    if unit in decided.told:
+        how = f"given to the script as {{{unit}}}"
+    return f"horizon: {length} {unit}, {how}"
 
 
 def _searched_line(options: TuneOptions, decided: Decided) -> str:

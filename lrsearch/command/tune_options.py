@@ -34,7 +34,9 @@ class TuneOptions:
     params: tuple[str, ...] = ()
     optimizer: str | None = None
     schedule: str | None = None
+    #: Length of a full training, in one of the two.
     epochs: int | None = None
+    steps: int | None = None
     runs: int | None = None
     seed: int | None = None
     name: str | None = None

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from lrsearch.command.arguments import arguments_of
-from lrsearch.command.metrics import read_report
+from lrsearch.command.metrics import check_told, read_report
 from lrsearch.command.template import OF_RUN, long_form, no_value, placeholders, written
 from lrsearch.command.tune_lines import Decided, lines_of
 from lrsearch.command.tune_options import DEFAULT_LR, DEFAULT_RUNS, OPTIONS, SCRIPT, TuneOptions
@@ -51,7 +51,6 @@ def tuned(options: TuneOptions, takes: Takes = lambda optimizer, field: True) ->
     """
     argv = arguments_of(list(options.command), "the command after --")
     told = placeholders(argv)
-    _check_horizon(options, told)
     metric, report = _report(options)
     direction = options.direction or _direction(metric)
     fields = _fields(options, told)
@@ -64,7 +63,7 @@ def tuned(options: TuneOptions, takes: Takes = lambda optimizer, field: True) ->
         "command": list(argv),
         "report": report,
         "objective": {"metric": metric, "direction": direction},
-        **({} if options.epochs is None else {"epochs": options.epochs}),
+        **_horizon(options, told),
         "seed": options.seed or 0,
         "space": space,
     }
@@ -81,16 +80,23 @@ def tuned(options: TuneOptions, takes: Takes = lambda optimizer, field: True) ->
     return Tuned(name=name, document=document, lines=lines_of(options, decided))
 
 
-def _check_horizon(options: TuneOptions, told: list[str]) -> None:
-    for option, value in (("--epochs", options.epochs), ("--runs", options.runs)):
+def _horizon(options: TuneOptions, told: list[str]) -> Document:
+    """The length of a full training, by its unit; empty where it is not said."""
+    lengths = {"epochs": options.epochs, "steps": options.steps}
+    for option, value in {**lengths, "runs": options.runs}.items():
         if value is not None and value < 1:
-            raise SpecError(f"{option} {value}: at least 1 is needed")
+            raise SpecError(f"--{option} {value}: at least 1 is needed")
     if options.seed is not None and options.seed < 0:
         raise SpecError(f"--seed {options.seed}: 0 or more is needed")
-    if "epochs" in told and options.epochs is None:
-        raise SpecError("the command has {epochs}; add --epochs N, which it stands for")
-    if "steps" in told:
-        raise SpecError("the command has {steps}, which only a study file with steps: N gives")
+    if None not in lengths.values():
+        raise SpecError(
+            f"--epochs {options.epochs} --steps {options.steps}: the length is given twice; leave "
+            "one out"
+        )
+    for unit, value in lengths.items():
+        if unit in told and value is None:
+            raise SpecError(f"the command has {{{unit}}}; add --{unit} N, which it stands for")
+    return {unit: value for unit, value in lengths.items() if value is not None}
 
 
 def _report(options: TuneOptions) -> tuple[str, Document]:
@@ -116,7 +122,7 @@ def _report(options: TuneOptions) -> tuple[str, Document]:
             )
     metric = next(iter(named))
     report: Document = {**sources, **words}
-    read_report(report, metric, "--metric")
+    check_told(read_report(report, metric, "--metric"), options.command, "--metric")
     return metric, report
 
 

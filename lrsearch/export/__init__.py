@@ -6,7 +6,7 @@ It may import `spec`, `recipe`, `trial`, `catalog` and below, never `storage` or
 from collections.abc import Callable, Mapping, Sequence
 
 from lrsearch.errors import SpecError, near_miss
-from lrsearch.export import json_file, torch_script, yaml_file
+from lrsearch.export import json_file, shell, torch_script, yaml_file
 from lrsearch.export.header import Origin
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.initial_weights import InitialWeights
@@ -16,6 +16,7 @@ _WRITERS: dict[str, Callable[[Recipe, Origin], str]] = {
     "yaml": yaml_file.write,
     "json": json_file.write,
     "torch": torch_script.write,
+    "shell": shell.write,
 }
 FORMATS = tuple(_WRITERS)
 #: Formats that are planned for, so that asking for one gets a better answer than a near miss.
@@ -45,11 +46,13 @@ def export(
     validate_every: ValidateEvery | None = None,
     rungs: Sequence[float] = (),
     init: InitialWeights | None = None,
+    command: str | None = None,
 ) -> str:
     """The text of the file. `value` is the trial's `metric`, `versions` what trained the study.
 
     `validate_every` and `rungs` say when the trial was validated, `init` which weights it started
-    from. Raises SpecError for a format that there is not.
+    from, `command` what trains it with the script of the user's own that the study has. Raises
+    SpecError for a format that there is not, and for one that the study has nothing for.
     """
     check_format(format)
     origin = Origin(
@@ -62,5 +65,6 @@ def export(
         validate_every=validate_every or ValidateEvery(),
         rungs=rungs,
         init=init,
+        command=command,
     )
     return _WRITERS[format](recipe, origin)

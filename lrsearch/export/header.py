@@ -23,6 +23,8 @@ class Origin:
     rungs: Sequence[float] = ()
     #: The weights that the trial started from; None for those of its model.
     init: InitialWeights | None = None
+    #: What trains the recipe with the user's own script, for a shell; None for a task.
+    command: str | None = None
 
     def trial(self) -> str:
         """`Study digits, trial 17: val_loss 0.0612`, on one line whatever the names hold."""

@@ -26,6 +26,11 @@ DOCSTRING_WIDTH = 88
 
 def write(recipe: Recipe, origin: Origin) -> str:
     """Raises SpecError for a recipe that a script cannot be written for."""
+    if origin.command is not None:
+        raise SpecError(
+            f"format torch writes a training loop, and the study's is its script's own; train the "
+            f"recipe by it: {origin.command}"
+        )
     if recipe.batch_size is None:
         raise SpecError("batch_size is null, but format torch needs the recipe's batch size")
     scheduler, optimizer = scheduler_code(recipe), optimizer_code(recipe)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import PyTree
 
+from lrsearch.errors import describe
 from lrsearch.own_loop.holders import holder_of, read_state
 from lrsearch.own_loop.kept import Kept
 from lrsearch.own_loop.values import NotPlainError, digest, encode
@@ -49,7 +50,7 @@ class Discovery:
         self._kept = kept
         self._seen: dict[str, _Seen] = {}
         #: Names of values that were replaced, and why objects are not kept.
-        self._replaced: dict[str, str] = {}
+        self._replaced: set[str] = set()
         self._unkept: dict[str, str] = {}
         self._looks = 0
 
@@ -58,15 +59,26 @@ class Discovery:
         visible = dict(_visible(frames))
         self._keep_holders(visible)
         self._keep_parameters()
-        known = {id(value) for value in self._kept.values()}
-        saved = set(self._kept.saved_names)
+        known = {id(value) for value in self._kept.values() if not _is_fixed(value)}
         for name, value in visible.items():
-            if id(value) in known or name in self._kept.names:
-                continue
-            if name in saved and isinstance(value, _CHANGEABLE):
-                self._kept.add(name, value)  # it has changed before the run was interrupted
-            elif _is_watched(value):
-                self._seen[name] = _Seen(value, _mark(value))
+            if name in self._kept.names:
+                self._require_used(name, value)
+            elif id(value) not in known:
+                self._watch(name, value)
+
+    def _require_used(self, name: str, value: PyTree) -> None:
+        """Say where what `run.keep` gave back is not what the script goes on with."""
+        if name in self._kept.saved_names and value is not self._kept.get(name):
+            self._unkept[name] = (
+                f"{name} is kept, but what run.keep gave back is not used; write "
+                f"{name} = run.keep({name}={name})"
+            )
+
+    def _watch(self, name: str, value: PyTree) -> None:
+        if name in self._kept.saved_names and isinstance(value, _CHANGEABLE):
+            self._kept.add(name, value, found=True)  # changed before the run was interrupted
+        elif _is_fixed(value) or isinstance(value, _CHANGEABLE):
+            self._seen[name] = _Seen(value, _mark(value))
 
     def _keep_holders(self, visible: dict[str, PyTree]) -> None:
         covered = _tensors_of(self._kept.values())
@@ -81,25 +93,30 @@ class Discovery:
         for name, value in visible.items():
             if id(value) in known | inner or holder_of(value) is None:
                 continue
-            if isinstance(value, nn.Module) and _tensors_of([value]) <= covered:
+            if isinstance(value, nn.Module | Tensor) and _tensors_of([value]) <= covered:
                 continue
             if self._answers(name, value):
                 known.add(id(value))
                 covered |= _tensors_of([value])
-                self._kept.add(self._free(name), value)
+                self._kept.add(self._free(name), value, found=True)
 
     def _answers(self, name: str, value: PyTree) -> bool:
-        """Whether an object has a state of its own that can be written."""
-        if isinstance(value, nn.Module | torch.Generator) or hasattr(value, "__iter__"):
+        """Whether an object has a state of its own that can be written.
+
+        One that passes its calls on to something that is kept has none, as accelerate's optimizer.
+        """
+        if isinstance(value, nn.Module | Tensor | torch.Generator) or hasattr(value, "__iter__"):
             return True  # asking a loader would let it draw a seed
         try:
-            state = digest(encode(read_state(value)))
+            state = _state(value)
         except (AttributeError, NotImplementedError):
             return False  # accelerate's have the method, and a state only in some of their uses
-        except NotPlainError as error:
-            self._unkept[name] = f"the state of {name} is not kept: {error}"
+        except Exception as error:  # the script's own state_dict may raise anything
+            self._unkept[name] = f"{name} is not kept: {describe(error)}"
             return False
-        return not _passes_on(value, state)
+        inner = [getattr(value, each, None) for each in ("optimizer", "scheduler")]
+        kept = {id(each) for each in self._kept.values()}
+        return not any(id(each) in kept and _state(each) == state for each in inner)
 
     def _free(self, name: str) -> str:
         return name if name not in self._kept.names else f"{name} of the script"
@@ -123,24 +140,26 @@ class Discovery:
         self._looks += 1
         for name, value in _visible(frames):
             seen = self._seen.get(name)
-            if seen is None or name in self._kept.names:
+            if seen is None:
                 continue
             if value is not seen.value:
                 if _is_replaced(seen.value, value, number):
-                    self._replaced.setdefault(name, type(value).__name__)
+                    self._replaced.add(name)
+            elif name in self._kept.names:
+                continue
             elif isinstance(value, _CHANGEABLE) and _mark(value) != seen.mark:
-                self._kept.add(name, value, inside=False)
+                self._kept.add(name, value, found=True)
         if self._looks == LOOKS:
             self._seen.clear()
 
     def hints(self) -> list[str]:
-        """A line for each value that is set before the loop, replaced in it, and not kept."""
-        return [*self._unkept.values()] + [
+        """A line for each value that is set before the loop, replaced in it, and not kept there."""
+        return [*self._unkept.values(), *self._kept.left_out.values()] + [
             f"{name} is set before the loop and replaced in it, so an interrupted run would begin "
-            f"with the first one again; write {name} = run.keep({name}={name}) above the loop and "
+            f"with the first one again; write {name} = run.keep({name}={name}) above the loop, and "
             f"where it changes"
             for name in self._replaced
-            if name not in self._kept.names
+            if name not in self._kept.names or self._kept.is_made_inside(name)
         ]
 
 
@@ -177,18 +196,13 @@ def _tensors_of(values: Iterable[PyTree]) -> set[int]:
     return found
 
 
-def _passes_on(value: PyTree, state: str) -> bool:
-    """Whether an object's state is that of one inside it, as of accelerate's optimizer."""
-    inner = [getattr(value, name, None) for name in ("optimizer", "scheduler")]
-    return any(
-        digest(encode(read_state(each))) == state for each in inner if holder_of(each) is not None
-    )
+def _state(value: PyTree) -> str:
+    return digest(encode(read_state(value)))
 
 
-def _is_watched(value: PyTree) -> bool:
-    return value is None or isinstance(
-        value, (*_CHANGEABLE, bool, int, float, str, tuple, np.generic)
-    )
+def _is_fixed(value: PyTree) -> bool:
+    """Whether it is a plain value that cannot be changed, only replaced."""
+    return value is None or isinstance(value, bool | int | float | str | tuple | np.generic)
 
 
 def _mark(value: PyTree) -> str | None:

@@ -1,7 +1,7 @@
 """Objects that hold state: what of them is written into a checkpoint, and how it is put back."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,10 +33,14 @@ def holder_of(value: PyTree) -> Holder | None:
     for kinds, holder in _HOLDERS:
         if isinstance(value, kinds):
             return holder
-    if isinstance(value, DataLoader) and not _has_state(value):
+    if isinstance(value, Tensor):
+        return _TRAINED if value.requires_grad and value.is_leaf else None
+    if isinstance(value, DataLoader) and not has_place(value):
         return _LOADER
     if not isinstance(value, type) and _has_state(value):
         return _STATEFUL_LOADER if hasattr(value, "__iter__") else _STATEFUL
+    if type(value).__module__.startswith("accelerate.") and hasattr(value, "gradient_state"):
+        return _ACCELERATOR
     if isinstance(value, list | tuple | dict) and value:
         items = value.values() if isinstance(value, dict) else value
         if all(holder_of(item) is not None for item in items):
@@ -44,13 +48,23 @@ def holder_of(value: PyTree) -> Holder | None:
     return None
 
 
-def generators_of(loader: PyTree) -> Iterator[torch.Generator]:
+def generators_of(loader: PyTree) -> list[torch.Generator]:
     """The private generators of a loader: its own and those of its samplers, each once."""
-    sampler = getattr(loader, "sampler", None)
+    found = [getattr(place, "generator", None) for place in (loader, *_samplers(loader))]
+    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
+
+
+def _samplers(loader: PyTree) -> list[PyTree]:
     batch_sampler = getattr(loader, "batch_sampler", None)
-    places = (loader, sampler, batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = [getattr(place, "generator", None) for place in places]
-    yield from {id(g): g for g in found if isinstance(g, torch.Generator)}.values()
+    found = [getattr(loader, "sampler", None), batch_sampler]
+    found.append(getattr(batch_sampler, "sampler", None))
+    return list({id(sampler): sampler for sampler in found if sampler is not None}.values())
+
+
+def has_place(loader: PyTree) -> bool:
+    """Whether a loader tells and takes up its place inside an epoch."""
+    # accelerate's loaders have the methods of one that they pass calls on to, or may not.
+    return _has_state(getattr(loader, "base_dataloader", loader)) and hasattr(loader, "__iter__")
 
 
 def _has_state(value: PyTree) -> bool:
@@ -120,40 +134,83 @@ def _put_numpy(generator: np.random.Generator, saved: PyTree) -> None:
 
 
 @dataclass(frozen=True)
-class _LoaderState:
+class LoaderState:
     """Of a loader that has no state of its own."""
 
     generators: list[Tensor]
+    #: Epochs begun, as samplers and accelerate's loaders count them.
+    counts: list[int]
     #: Whether its processes live from epoch to epoch, and run: the next epoch draws no seed.
     runs: bool
 
+    @classmethod
+    def of(cls, loader: PyTree) -> "LoaderState":
+        stays = getattr(loader, "persistent_workers", False)
+        return cls(
+            generators=[generator.get_state() for generator in generators_of(loader)],
+            counts=[getattr(place, name) for place, name in _counts_of(loader)],
+            runs=stays and loader._iterator is not None,
+        )
 
-def _read_loader(loader: DataLoader[PyTree]) -> PyTree:
-    runs = loader.persistent_workers and loader._iterator is not None
-    generators = [generator.get_state() for generator in generators_of(loader)]
-    return vars(_LoaderState(generators=generators, runs=runs))
+    def put(self, loader: PyTree) -> None:
+        """Let it begin its next epoch as it would have begun."""
+        runs = LoaderState.of(loader).runs
+        if self.runs and not runs:
+            iter(loader)
+        elif runs and not self.runs:
+            loader._iterator = None
+        for generator, state in zip(generators_of(loader), self.generators, strict=True):
+            generator.set_state(state)
+        for (place, name), count in zip(_counts_of(loader), self.counts, strict=True):
+            setattr(place, name, count)
 
 
-def _put_loader(loader: DataLoader[PyTree], fields: PyTree) -> None:
-    saved = _LoaderState(**fields)
-    if saved.runs and loader._iterator is None:
-        iter(loader)
-    for generator, state in zip(generators_of(loader), saved.generators, strict=True):
-        generator.set_state(state)
+def _counts_of(loader: PyTree) -> list[tuple[PyTree, str]]:
+    """Objects of a loader that count epochs, and the attribute that does."""
+    places = [(loader, "iteration"), *((sampler, "epoch") for sampler in _samplers(loader))]
+    return [(place, name) for place, name in places if type(getattr(place, name, None)) is int]
+
+
+def _read_loader(loader: PyTree) -> PyTree:
+    return vars(LoaderState.of(loader))
+
+
+def _put_loader(loader: PyTree, fields: PyTree) -> None:
+    LoaderState(**fields).put(loader)
 
 
 def _read_stateful_loader(loader: PyTree) -> PyTree:
     # Before its first batch torchdata's would draw a seed in order to answer.
-    if getattr(loader, "_iterator", loader) is None:
-        return {}
-    return loader.state_dict()
+    begun = getattr(loader, "_iterator", loader) is not None
+    return [loader.state_dict() if begun else None, [g.get_state() for g in generators_of(loader)]]
 
 
 def _put_stateful_loader(loader: PyTree, saved: PyTree) -> None:
-    if saved:
-        loader.load_state_dict(saved)
+    own, generators = saved
+    if own is not None:
+        loader.load_state_dict(own)
         # It draws a seed for what it goes on with: now, and not in the loop.
         loader.state_dict()
+    for generator, state in zip(generators_of(loader), generators, strict=True):
+        generator.set_state(state)
+
+
+@torch.no_grad()
+def _put_trained(tensor: Tensor, saved: Tensor) -> None:
+    if tensor.shape != saved.shape:
+        raise ValueError(f"{list(saved.shape)} there, {list(tensor.shape)} here")
+    tensor.copy_(saved)
+
+
+def _read_accelerator(accelerator: PyTree) -> PyTree:
+    scaler = getattr(accelerator, "scaler", None)
+    return [accelerator.step, None if scaler is None else scaler.state_dict()]
+
+
+def _put_accelerator(accelerator: PyTree, saved: PyTree) -> None:
+    accelerator.step, scaler = saved
+    if scaler is not None:
+        accelerator.scaler.load_state_dict(scaler)
 
 
 def _items(value: PyTree) -> list[PyTree]:
@@ -185,7 +242,10 @@ def put_state(value: PyTree, saved: PyTree) -> None:
     holder.put(value, saved)
 
 
+#: A tensor that an optimizer trains: others hold it, so it stays the same one.
+_TRAINED = Holder(lambda tensor: tensor.detach(), _put_trained)
 _STATEFUL = Holder(lambda value: value.state_dict(), lambda value, s: value.load_state_dict(s))
+_ACCELERATOR = Holder(_read_accelerator, _put_accelerator)
 _STATEFUL_LOADER = Holder(_read_stateful_loader, _put_stateful_loader, once=True)
 _LOADER = Holder(_read_loader, _put_loader, once=True)
 _COLLECTION = Holder(_read_items, _put_items)

@@ -1,19 +1,16 @@
 """What of a script is written into its checkpoints, by name, and put back where a run goes on."""
 
 import io
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.utils._pytree import PyTree
 
 from lrsearch.errors import LrsearchError, describe
 from lrsearch.own_loop.holders import holder_of, put_state, read_state
 from lrsearch.own_loop.streams import global_streams, set_global_streams
-from lrsearch.own_loop.values import ACCEPTED, NotPlainError, decode, digest, encode
+from lrsearch.own_loop.values import ACCEPTED, NotPlainError, decode, digest, encode, refill
 
 #: Changes when an older state can no longer be read.
 FORMAT = 1
@@ -32,6 +29,8 @@ class _Entry:
     compared: bool
     #: Whether it was first kept in the loop: code in the loop makes it.
     inside: bool
+    #: Whether nobody asked for it: where its state cannot be written, it is left out.
+    found: bool = False
     #: Whether other objects came under this name: it is given back as a new one.
     rebound: bool = False
 
@@ -51,6 +50,11 @@ class _Saved:
     #: Whether it is the state of an object, and no value of its own.
     is_state: bool
     content: PyTree
+
+    @property
+    def is_value_anew(self) -> bool:
+        """Whether `keep` gives it back as a new value, and nothing is put in place."""
+        return self.rebound and not self.is_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,8 @@ class Kept:
         self._put_once: set[str] = set()
         #: Whether the loop has begun.
         self.inside = False
+        #: Objects that were found and whose state cannot be written, and why.
+        self.left_out: dict[str, str] = {}
 
     @property
     def goes_on(self) -> bool:
@@ -98,6 +104,10 @@ class Kept:
     @property
     def names(self) -> list[str]:
         return list(self._entries)
+
+    def is_made_inside(self, name: str) -> bool:
+        """Whether a name was first kept in the loop."""
+        return name in self._entries and self._entries[name].inside
 
     @property
     def saved_names(self) -> list[str]:
@@ -112,21 +122,24 @@ class Kept:
         """The objects alone."""
         return (entry.value for entry in self._entries.values())
 
-    def add(
-        self, name: str, value: PyTree, *, compared: bool = True, inside: bool | None = None
-    ) -> None:
+    def get(self, name: str) -> PyTree:
+        """What is kept by this name; None if nothing is."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.value
+
+    def add(self, name: str, value: PyTree, *, compared: bool = True, found: bool = False) -> None:
         """Keep an object that stays the same one: its state is put back into it by `restore`.
 
-        `compared`: whether `digests` has it; `inside`: whether the loop makes it anew, by default
-        if the loop has begun. Raises StateError where another object has the name.
+        `compared`: whether `digests` has it. `found`: it was there before the loop, and nobody
+        asked for it. Raises StateError where another object has the name.
         """
         entry = self._entries.get(name)
         if entry is not None and entry.value is not value:
             raise StateError(f"run.keep: two objects are named {name!r}; give one another name")
-        made_inside = self.inside if inside is None else inside
-        self._entries.setdefault(name, _Entry(value, compared, made_inside))
+        inside = self.inside and not found
+        self._entries.setdefault(name, _Entry(value, compared, inside, found))
 
-    def keep(self, name: str, value: PyTree) -> PyTree:
+    def keep(self, name: str, value: PyTree, *, compared: bool = True) -> PyTree:
         """Keep a value that may be replaced by a later one; what the script goes on with.
 
         That is the value itself, or, where a run goes on and has not arrived yet, the one in the
@@ -134,7 +147,7 @@ class Kept:
         """
         entry = self._entries.get(name)
         if entry is None:
-            entry = self._entries[name] = _Entry(value, True, self.inside)
+            entry = self._entries[name] = _Entry(value, compared, self.inside)
         saved = (self._saved or {}).get(name)
         if saved is None:
             entry.rebound |= entry.value is not value
@@ -144,11 +157,13 @@ class Kept:
         return entry.value
 
     def _given_back(self, name: str, saved: _Saved, value: PyTree) -> PyTree:
-        if saved.is_state or holder_of(value) is not None:
-            _require_alike(name, saved, value)
+        if saved.is_value_anew:
+            return decode(saved.content, self._device)
+        _require_alike(name, saved, value)
+        if saved.is_state:
             return value  # `restore` puts its state back, once all is set up
         made = decode(saved.content, self._device)
-        return made if saved.rebound or not _refill(name, value, made) else value
+        return value if _refilled(name, value, made) else made
 
     def pack(self) -> bytes:
         """All that is kept and the random streams, as a file. Raises StateError."""
@@ -176,6 +191,9 @@ class Kept:
                 yield name, entry, encode(value if holder_of(value) is None else read_state(value))
             except (NotPlainError, RecursionError) as error:
                 what = error if isinstance(error, NotPlainError) else "it holds itself"
+                if entry.found:
+                    self.left_out[name] = f"{name} is not kept: {what}"
+                    continue
                 raise StateError(
                     f"run.keep({name}=...): {what}, which no checkpoint holds; keep {ACCEPTED}, "
                     f"or an object with state_dict and load_state_dict"
@@ -221,11 +239,12 @@ class Kept:
             set_global_streams(self._streams, self._device)
 
     def _restore_one(self, name: str, saved: _Saved, value: PyTree) -> None:
+        if saved.is_value_anew:
+            return
         _require_alike(name, saved, value)
         holder = holder_of(value)
         if holder is None:
-            if not saved.rebound:
-                _refill(name, value, decode(saved.content, self._device))
+            _refilled(name, value, decode(saved.content, self._device))
             return
         if holder.once and name in self._put_once:
             return
@@ -272,26 +291,8 @@ def _require_alike(name: str, saved: _Saved, value: PyTree) -> None:
     )
 
 
-@torch.no_grad()
-def _refill(name: str, mine: PyTree, saved: PyTree) -> bool:
-    """Give an object that can be changed the content of another; whether it can be."""
-    if type(mine) is not type(saved) and not isinstance(mine, Tensor):
-        return False
-    if isinstance(mine, Tensor | np.ndarray):
-        if tuple(mine.shape) != tuple(saved.shape) or mine.dtype != saved.dtype:
-            raise StateError(
-                f"run.keep({name}=...): the state has {_shape(saved)}, the script {_shape(mine)}"
-            )
-        mine[...] = saved
-    elif isinstance(mine, list | bytearray):
-        mine[:] = saved
-    elif isinstance(mine, dict | set | deque):
-        mine.clear()
-        (mine.extend if isinstance(mine, deque) else mine.update)(saved)
-    else:
-        return False
-    return True
-
-
-def _shape(value: PyTree) -> str:
-    return f"{list(value.shape)} {value.dtype}"
+def _refilled(name: str, mine: PyTree, saved: PyTree) -> bool:
+    try:
+        return refill(mine, saved)
+    except ValueError as error:
+        raise StateError(f"run.keep({name}=...): the state has {error}") from error

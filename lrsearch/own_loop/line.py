@@ -129,12 +129,19 @@ def _line_of(report: Report) -> str:
 
 
 class Ranks:
-    """This process among those of a distributed run, as torchrun's environment says."""
+    """This process among those of a distributed run, as torchrun's environment says.
+
+    Lightning starts ranks from rank 0, which so learns late that it has others, and gives them no
+    RANK on one machine.
+    """
 
     def __init__(self) -> None:
-        self.rank = int(os.environ.get("RANK", "0"))
         self.local = int(os.environ.get("LOCAL_RANK", "0"))
-        self.count = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", self.local))
+
+    @property
+    def count(self) -> int:
+        return int(os.environ.get("WORLD_SIZE", "1"))
 
     @property
     def is_first(self) -> bool:
@@ -172,10 +179,9 @@ class Ranks:
         if not self.is_first:
             return None, _read_when_there(handed)
         line, start = WorkerLine.connect(socket)
-        if self.count > 1:
-            part = handed.with_suffix(".part")
-            part.write_bytes(encode(start))
-            part.replace(handed)
+        part = handed.with_suffix(".part")
+        part.write_bytes(encode(start))
+        part.replace(handed)
         return line, start
 
 

@@ -1,12 +1,16 @@
 """`run.batches`: a loader whose place inside an epoch is kept, so that a run can go on there."""
 
-from collections.abc import Callable, Iterable, Iterator
+import linecache
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Generic, TypeVar
 
 from torch.utils._pytree import PyTree
 from torch.utils.data import IterableDataset
 
-from lrsearch.own_loop.holders import generators_of, holder_of
+from lrsearch.own_loop.holders import LoaderState, has_place
 from lrsearch.own_loop.kept import Kept, StateError
 
 Batch = TypeVar("Batch")
@@ -21,13 +25,37 @@ class Batches(Generic[Batch]):
         self._loader, self._loaders, self._at_batch = loader, loaders, at_batch
 
     def __iter__(self) -> Iterator[Batch]:
-        return self._loaders.iterate(self._loader, self._at_batch)
+        self._loaders.see_enumerate(sys._getframe(1))
+        return (batch for _, batch in self._loaders.iterate(self._loader, self._at_batch))
 
     def __len__(self) -> int:
         return len(self._loader)  # type: ignore[arg-type]
 
     def __getattr__(self, name: str) -> PyTree:
         return getattr(self._loader, name)
+
+
+class Numbered(Batches[Batch]):
+    """The same, as pairs of a batch's number in its epoch and the batch."""
+
+    def __iter__(self) -> Iterator[tuple[int, Batch]]:  # type: ignore[override]
+        return self._loaders.iterate(self._loader, self._at_batch)
+
+
+class Place:
+    """Where in a loader's batches a run stands."""
+
+    def __init__(self) -> None:
+        #: Batches given, and how it was at the start; None between loaders.
+        self.here: dict[str, PyTree] | None = None
+        #: The same, of a run that goes on there.
+        self.resume: dict[str, PyTree] | None = None
+
+    def state_dict(self) -> dict[str, PyTree]:
+        return {} if self.here is None else dict(self.here)
+
+    def load_state_dict(self, state: dict[str, PyTree]) -> None:
+        self.resume = state or None
 
 
 class Loaders:
@@ -42,32 +70,40 @@ class Loaders:
         self._kept, self._hint = kept, hint
         #: Loaders that were begun in this epoch; None before the first epoch.
         self._begun: int | None = None
-        #: Batches given and the random numbers at the start; None between loaders.
-        self._place: dict[str, PyTree] | None = None
-        self._resume: dict[str, PyTree] | None = None
+        self._place = Place()
+        kept.add("run.batches", self._place, compared=False)
 
     @property
     def resumes_inside(self) -> bool:
         """Whether the run goes on inside an epoch."""
-        return self._resume is not None
+        return self._place.resume is not None
 
     def top(self) -> None:
         """An epoch begins."""
         self._begun = 0
 
-    def state_dict(self) -> dict[str, PyTree]:
-        return {} if self._place is None else dict(self._place)
+    def see_enumerate(self, frame: FrameType) -> None:
+        """Say what becomes of `enumerate(run.batches(loader))`, in the code of this frame."""
+        path, line = frame.f_code.co_filename, frame.f_lineno
+        if self._begun == 0 and "enumerate(" in linecache.getline(path, line):
+            self._hint(
+                "enumerate",
+                f"{Path(path).name}:{line}: enumerate counts from 0 again where an interrupted run "
+                f"goes on inside an epoch; if the number decides anything, write "
+                f"`for i, batch in run.batches(loader, numbered=True)`",
+            )
 
-    def load_state_dict(self, state: dict[str, PyTree]) -> None:
-        self._resume = state or None
-
-    def iterate(self, loader: Iterable[Batch], at_batch: AtBatch) -> Iterator[Batch]:
-        """The loader's batches, those left out that an interrupted run was given."""
+    def iterate(
+        self, loader: Iterable[Batch], at_batch: AtBatch
+    ) -> Generator[tuple[int, Batch], None, None]:
+        """The loader's batches and their numbers, without those that were given before."""
         if not self._is_followed(loader):
-            yield from loader
+            yield from enumerate(loader)
             return
-        resume, self._resume = self._resume, None
-        iterator = self._begin(loader) if resume is None else self._go_on(loader, resume)
+        resume, self._place.resume = self._place.resume, None
+        self._know(loader)
+        place = self._place.here = self._start(loader) if resume is None else dict(resume)
+        iterator = iter(loader) if resume is None else self._go_on(loader, resume)
         try:
             while True:
                 at_batch()
@@ -75,10 +111,11 @@ class Loaders:
                     batch = next(iterator)
                 except StopIteration:
                     return
-                self._give(1)
-                yield batch
+                number = place["given"]
+                place["given"] = number + 1
+                yield number, batch
         finally:
-            self._place = None
+            self._place.here = None
 
     def _is_followed(self, loader: Iterable[Batch]) -> bool:
         """Whether a checkpoint can lie inside this loader: the first one of an epoch alone."""
@@ -92,27 +129,23 @@ class Loaders:
             self._hint("batches", f"run.batches: {reason}; checkpoints lie between epochs only")
         return not reason
 
-    def _begin(self, loader: Iterable[Batch]) -> Iterator[Batch]:
-        self._know(loader)
-        self._place = {
+    def _start(self, loader: PyTree) -> dict[str, PyTree]:
+        """The place before the first batch."""
+        return {
             "given": 0,
             "start": self._kept.streams(),
-            "generators": [generator.get_state() for generator in generators_of(loader)],
+            "loader": vars(LoaderState.of(loader)),
         }
-        return iter(loader)
 
-    def _go_on(self, loader: Iterable[Batch], place: dict[str, PyTree]) -> Iterator[Batch]:
-        self._know(loader)
-        given, start, generators = place.values()
-        self._place = dict(place)
+    def _go_on(self, loader: PyTree, place: dict[str, PyTree]) -> Iterator[PyTree]:
+        given, start, begun = place.values()
         self._kept.set_streams(start)
-        has_state = _has_state(loader)
+        has_state = has_place(loader)
         if has_state:
             self._kept.restore()  # its own place, if it was not known before
         else:
-            for generator, state in zip(generators_of(loader), generators, strict=True):
-                generator.set_state(state)
-        iterator = iter(loader)
+            LoaderState(**begun).put(loader)
+        iterator: Iterator[PyTree] = iter(loader)
         for count in range(0 if has_state else given):
             if next(iterator, self) is self:
                 raise StateError(
@@ -121,27 +154,18 @@ class Loaders:
                 )
         self._kept.restore()
         self._kept.arrive()
-        self._resume = None
+        self._place.resume = None
         return iterator
 
     def _know(self, loader: Iterable[Batch]) -> None:
-        """Keep the loader, unless the script or the search for objects has."""
-        known = any(value is loader for value in self._kept.values())
-        if not known and holder_of(loader) is not None:
-            self._kept.add("loader of run.batches", loader, compared=False)
-
-    def _give(self, count: int) -> None:
-        if self._place is not None:
-            self._place["given"] += count
-
-
-def _has_state(loader: PyTree) -> bool:
-    return callable(getattr(loader, "state_dict", None)) and holder_of(loader) is not None
+        """Keep a loader with a state, unless the script or the search for objects has."""
+        if has_place(loader) and not any(value is loader for value in self._kept.values()):
+            self._kept.keep("loader of run.batches", loader, compared=False)
 
 
 def _refusal(loader: PyTree) -> str:
     """Why no checkpoint can lie between two batches of a loader; empty if it can."""
-    if _has_state(loader):
+    if has_place(loader):
         return ""
     if isinstance(loader, Iterator):
         return f"a {type(loader).__name__} gives its batches once, and cannot begin again"

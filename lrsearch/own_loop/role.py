@@ -1,5 +1,6 @@
 """One optimizer of a run, its schedule and its weight average, driven by the optimizer's hooks."""
 
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -98,7 +99,12 @@ class Role:
         """
         self.lr = recipe_lr(self.optimizer)
         self.step += 1
-        if self.step <= self.horizon.total_steps:
+        if self.step == 1:
+            # Who wraps the optimizer's step, as accelerate does for fp16, hears of it from torch.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Seems like `optimizer.step", UserWarning)
+                self.schedule.step()
+        elif self.step <= self.horizon.total_steps:
             self.schedule.step()
         self.set_lrs = self.lrs()
         if self.average is not None:

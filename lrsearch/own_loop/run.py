@@ -88,6 +88,11 @@ class Run:
         return "plain" if session.alone else session.start.kind
 
     @property
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """Those built so far, by role."""
+        return {name: role.optimizer for name, role in self._loop.roles.items()}
+
+    @property
     def folder(self) -> Path:
         """For files of this trial, the same after an interruption; outside a study the current."""
         return Path(self._loop.session.start.folder)

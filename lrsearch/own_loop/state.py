@@ -8,7 +8,7 @@ from torch.utils._pytree import PyTree
 
 from lrsearch.own_loop.discover import Discovery
 from lrsearch.own_loop.kept import Kept, StateError
-from lrsearch.own_loop.loaders import AtBatch, Batch, Batches, Loaders
+from lrsearch.own_loop.loaders import AtBatch, Batch, Batches, Loaders, Numbered
 
 
 class RunState:
@@ -19,7 +19,6 @@ class RunState:
         self.kept = Kept(device)
         self._loaders = Loaders(self.kept, hint)
         self._discovery = Discovery(self.kept)
-        self.kept.add("run.batches", self._loaders, compared=False)
 
     def load(self, data: bytes) -> None:
         """Go on from this state, once the script has come to its loop. Raises StateError."""
@@ -52,9 +51,12 @@ class RunState:
         given = tuple(self.kept.keep(name, value) for name, value in objects.items())
         return given[0] if len(given) == 1 else given
 
-    def batches(self, loader: Iterable[Batch], at_batch: AtBatch) -> Batches[Batch]:
+    def batches(
+        self, loader: Iterable[Batch], at_batch: AtBatch, *, numbered: bool = False
+    ) -> Batches[Batch]:
         """See `Run.batches`; `at_batch` is called before each batch where a state can be made."""
-        return Batches(loader, self._loaders, at_batch)
+        kind = Numbered if numbered else Batches
+        return kind(loader, self._loaders, at_batch)
 
     def pack(self) -> bytes:
         """The state at the top of an epoch, or inside `at_batch`. Raises StateError."""

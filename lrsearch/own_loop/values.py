@@ -60,9 +60,10 @@ def _encode_tensor(value: Tensor) -> PyTree:
     plain = value.detach()
     if plain.layout is torch.strided and _is_view(plain):
         plain = plain.clone()  # what is saved of a view is all that it is a view of
-    if value.device.type == "cpu" and not value.requires_grad:
+    trained = value.requires_grad and value.is_leaf
+    if value.device.type == "cpu" and not trained:
         return plain.as_subclass(Tensor)
-    return ("tensor", plain.as_subclass(Tensor).cpu(), value.device.type, value.requires_grad)
+    return ("tensor", plain.as_subclass(Tensor).cpu(), value.device.type, trained)
 
 
 def _is_view(value: Tensor) -> bool:
@@ -143,6 +144,32 @@ _MAKE: dict[str, Callable[..., PyTree]] = {
     "Counter": lambda pairs, _: Counter(dict(pairs)),
     "defaultdict": lambda pairs, kind: defaultdict(_FACTORIES.get(kind), pairs),
 }
+
+
+@torch.no_grad()
+def refill(mine: PyTree, saved: PyTree) -> bool:
+    """Give an object that can be changed the content of another; whether it can be.
+
+    Raises ValueError for a tensor or an array of another shape.
+    """
+    if type(mine) is not type(saved) and not isinstance(mine, Tensor):
+        return False
+    if isinstance(mine, Tensor | np.ndarray):
+        if tuple(mine.shape) != tuple(saved.shape) or mine.dtype != saved.dtype:
+            raise ValueError(f"{_shape(saved)}, the script {_shape(mine)}")
+        mine[...] = saved
+    elif isinstance(mine, list | bytearray):
+        mine[:] = saved
+    elif isinstance(mine, dict | set | deque):
+        mine.clear()
+        (mine.extend if isinstance(mine, deque) else mine.update)(saved)
+    else:
+        return False
+    return True
+
+
+def _shape(value: PyTree) -> str:
+    return f"{list(value.shape)} {value.dtype}"
 
 
 def digest(encoded: PyTree) -> str:

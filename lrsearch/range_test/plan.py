@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lrsearch.catalog.domains import Domain, Fixed, Range, first_value
 from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.confirmation.budget import search_epochs
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields, Unchecked
@@ -74,9 +75,11 @@ class RangePlan:
 
 
 def ramp_plan(spec: StudySpec, name: str) -> RampPlan:
-    """The range test of an optimizer of the space. Raises SpecError for another."""
+    """The range test of an optimizer of the space. Raises SpecError for another, and `script`."""
     if name not in spec.space.optimizers:
         raise SpecError(f"range test of {name!r}, which is no optimizer of the study")
+    if name == SCRIPT:
+        raise SpecError("a script's own optimizer has no range test; range_test: none says so")
     domains = spec.space.optimizers[name]
     info = optimizer_info(name, "optimizer")
     fixed: Document = {
@@ -118,7 +121,7 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
     tests = tuple(
         ramp_plan(spec, name)
         for name, domains in spec.space.optimizers.items()
-        if _is_continuous(domains["lr"]) and optimizer_info(name, "space").constant_only is None
+        if _is_continuous(domains["lr"]) and has_ramp(name)
     )
     if not tests:
         return none("no lr is a range")
@@ -136,6 +139,11 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
     if plan.epochs > search_epochs(spec, horizon) - horizon:
         return none("it leaves no trial")
     return plan
+
+
+def has_ramp(optimizer: str) -> bool:
+    """Whether a rising lr can be tried with the optimizer: not where it or a script ignores it."""
+    return optimizer != SCRIPT and optimizer_info(optimizer, "space").constant_only is None
 
 
 def most_seconds(spec: StudySpec) -> float:

@@ -178,7 +178,7 @@ def kinds_of(model: nn.Module) -> dict[str, set[str]]:
     for module in model.modules():
         title = type(module).__name__.lower()
         for own, parameter in module.named_parameters(recurse=False):
-            if id(parameter) not in names:  # of a module of which some parameters are given
+            if id(parameter) not in names:  # it is not among those given
                 continue
             kind = kinds[names[id(parameter)]]
             if "norm" in title:

@@ -27,9 +27,9 @@ from lrsearch.catalog.groups import (
     short_rule,
 )
 from lrsearch.catalog.lookup import check_optimizer, check_schedule, optimizer_info
-from lrsearch.catalog.script import SCRIPT
 from lrsearch.errors import SpecError, TaskError
 from lrsearch.plain_data import Document, Fields, Unchecked
+from lrsearch.recipe.title import title
 from lrsearch.task.own_code import load, own_names
 from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
 
@@ -250,44 +250,9 @@ class Recipe(BaseModel):
 
     def title(self) -> str:
         """`sgd lr 0.05 (momentum 0.9) · cosine · warmup 5 %`: one line for people."""
-        rest = ", ".join(
-            f"{key} {_short(value)}"
-            for key, value in self.optimizer.items()
-            if key not in ("name", "lr", "fused")
-        )
-        schedule = ", ".join(
-            f"{key} {_short(value)}" for key, value in self.schedule.items() if key != "name"
-        )
-        parts = [f"{_named(self.optimizer_name)}lr {_short(self.optimizer['lr'])}"]
-        parts[0] += f" ({rest})" if rest else ""
-        parts.append(_named(self.schedule_name).rstrip() + (f" ({schedule})" if schedule else ""))
-        parts.append(self._of_script())
-        if self.warmup:
-            parts.append(f"warmup {100 * self.warmup:g} %")
-        if self.groups == OF_TASK:
-            parts.append("groups of the task")
-        parts += [rule.title() for rule in self.group_rules]
-        parts += [f"{key} {_short(value)}" for key, value in self.params.items()]
-        return " · ".join(filter(None, parts))
-
-    def _of_script(self) -> str:
-        """What a command's script decides by itself, in words."""
-        kinds = {"optimizer": self.optimizer_name, "schedule": self.schedule_name}
-        own = " and ".join(kind for kind, name in kinds.items() if name == SCRIPT)
-        return own and f"the script's own {own}"
+        return title(self)
 
 
 def without_fused(optimizer: Fields) -> Document:
     """What an optimizer does, whichever kernel does it."""
     return {key: value for key, value in optimizer.items() if key != "fused"}
-
-
-def _named(name: str) -> str:
-    """The name before what belongs to it; nothing for `script`, which is no name."""
-    return "" if name == SCRIPT else f"{name} "
-
-
-def _short(value: Unchecked) -> str:
-    if isinstance(value, list | tuple):
-        return "/".join(_short(item) for item in value)
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -11,6 +11,7 @@ from lrsearch.report.groups import rates_document
 from lrsearch.report.model import Report
 from lrsearch.report.review import Advice, Audit, Warned
 from lrsearch.report.rows import OptimizerRangeTest, Trial
+from lrsearch.spec.command_line import command_line
 from lrsearch.storage.records import CurveRecord, EngineRecord
 from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
 
@@ -32,7 +33,7 @@ CURVE_COLUMNS = (
 
 def study_document(report: Report) -> Document:
     """State, objective, budget, epochs spent, counts, the search's best and what is confirmed."""
-    baseline = report.baseline
+    baseline, best = report.baseline, report.recommended
     return {
         "name": report.name,
         "state": report.state,
@@ -48,6 +49,8 @@ def study_document(report: Report) -> Document:
         "confirmed": confirmed_documents(report),
         "origin": report.origin,
         "engines": [_engine(record) for record in report.engines],
+        "command": None if best is None else command_line(report.spec, best),
+        "resume": report.resume,
     }
 
 

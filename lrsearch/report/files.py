@@ -8,10 +8,12 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import StudyHandle, report_of
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
+from lrsearch.spec.command_line import RECIPE, RECIPE_JSON, command_line
 from lrsearch.storage import curves
 
-#: Formats of the best recipe that stand beside a report.
-EXPORTED = (("best.yaml", "yaml"), ("best.py", "torch"))
+#: Formats of the best recipe that stand beside a report, of a task and of a script.
+OF_TASK = (("best.yaml", "yaml"), ("best.py", "torch"))
+OF_SCRIPT = ((RECIPE, "yaml"), (RECIPE_JSON, "json"), ("best.sh", "shell"))
 
 
 def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
@@ -28,10 +30,10 @@ def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
     try:
         write_report(report, folder)
         if report.best is not None:
-            for name, form in EXPORTED:
+            for name, form in OF_TASK if report.spec.program == "task" else OF_SCRIPT:
                 if form == "torch" and not _is_here(report):
                     continue
-                text = _exported(study, report, trial=None, form=form)
+                text = _exported(study, report, trial=None, form=form, folder=folder)
                 (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StudyError(f"cannot write the report in {folder}: {error.strerror}") from error
@@ -64,7 +66,14 @@ def export_text(study: StudyHandle, *, trial: int | None, form: str) -> str:
     return _exported(study, report_of(study), trial=trial, form=form)
 
 
-def _exported(study: StudyHandle, report: Report, *, trial: int | None, form: str) -> str:
+def _exported(
+    study: StudyHandle,
+    report: Report,
+    *,
+    trial: int | None,
+    form: str,
+    folder: Path | None = None,
+) -> str:
     from lrsearch.export import export
 
     chosen = _chosen(report, trial)
@@ -85,6 +94,7 @@ def _exported(study: StudyHandle, report: Report, *, trial: int | None, form: st
         validate_every=report.spec.validate_every,
         rungs=() if pruning is None else pruning.rungs,
         init=report.spec.init,
+        command=command_line(report.spec, recipe, Path() if folder is None else folder),
     )
 
 
@@ -106,4 +116,6 @@ def _steps_per_epoch(study: StudyHandle, report: Report, trial: Trial) -> int:
     if rows is None:
         with study.database.read() as connection:
             rows = tuple(curves.of_trial(connection, trial.id))
-    return round(rows[-1].step / rows[-1].epoch) if rows else report.study.steps_per_epoch
+    if not rows or rows[-1].epoch <= 0:
+        return report.study.steps_per_epoch
+    return max(1, round(rows[-1].step / rows[-1].epoch))

@@ -89,8 +89,16 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         ends=ends,
         curves={},
     )
-    if not with_curves:
-        return report
+    return _with_curves(connection, report) if with_curves else report
+
+
+def with_curves(study: StudyHandle, report: Report) -> Report:
+    """The same report with the curves of the trials that are drawn one by one."""
+    with study.database.read() as connection:
+        return _with_curves(connection, report)
+
+
+def _with_curves(connection: Connection, report: Report) -> Report:
     found = curves.of_trials(connection, [trial.id for trial in shown_trials(report)])
     return replace(report, curves={trial: tuple(rows) for trial, rows in found.items()})
 

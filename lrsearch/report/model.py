@@ -11,6 +11,7 @@ from lrsearch.confirmation.due import Lookup, due
 from lrsearch.confirmation.recommendation import summary
 from lrsearch.confirmation.runs import BASELINE
 from lrsearch.plain_data import Fields
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts, budget_of, epochs_spent, seconds_spent
 from lrsearch.report.review import Advice, Audit, advice_of, audit_of
 from lrsearch.report.rows import OptimizerRangeTest, Trial
@@ -47,6 +48,9 @@ class Report:
     ends: Mapping[int, StudyEnds]
     #: By the id of each trial that is drawn; empty if they were not asked for.
     curves: Mapping[int, tuple[CurveRecord, ...]]
+    #: How trials of a script go on after an interruption: `exact`, `approximate (NAMES)` or `not
+    #: proven`; None for a task, whose trials always go on exactly.
+    resume: str | None = None
 
     @property
     def name(self) -> str:
@@ -104,6 +108,13 @@ class Report:
     def best(self) -> Trial | None:
         """The search's best complete trial."""
         return self.ranked[0] if self.ranked else None
+
+    @property
+    def recommended(self) -> Recipe | None:
+        """The confirmed recipe, else the search's best; None while there is none."""
+        if self.winner is not None:
+            return Recipe.from_dict(self.winner.recipe)
+        return None if self.best is None else self.best.parsed
 
     @cached_property
     def baseline(self) -> Trial | None:

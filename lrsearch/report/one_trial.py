@@ -38,15 +38,19 @@ class TrialDetails:
         return self.trial.epochs
 
 
+def no_such_trial(study: StudyHandle, number: int) -> StudyError:
+    return StudyError(
+        f"study {study.name!r} has no trial {number}; `lrsearch study trials {study.name}` lists "
+        f"them"
+    )
+
+
 def details(study: StudyHandle, number: int) -> TrialDetails:
     """Everything about a trial. Raises StudyError if there is none of this number."""
     with study.database.read() as connection:
         record = trials.by_number(connection, study.study_id, number)
         if record is None:
-            raise StudyError(
-                f"study {study.name!r} has no trial {number}; `lrsearch study trials "
-                f"{study.name}` lists them"
-            )
+            raise no_such_trial(study, number)
         trial = Trial.of(record)
         lease = leases.of_item(connection, Kind.TRIAL, trial.id)
         held = not trial.has_ended and trial.worker is not None

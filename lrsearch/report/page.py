@@ -16,6 +16,7 @@ from lrsearch.report.text.captions import Caption, captions
 from lrsearch.report.text.hindsight import hindsight
 from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
+from lrsearch.report.text.use import use
 from lrsearch.user_input import to_yaml
 
 #: What a template prints: values of the report and of `text`, whose fields it names.
@@ -63,6 +64,7 @@ def _content(report: Report, pictures: list[Picture]) -> Mapping[str, Content]:
         "report": report,
         "status": tables.status(report),
         "answer": answer(report),
+        "use": use(report),
         "cost": tables.cost(report),
         "engines": tables.engines(report),
         "pictures": pictures,

@@ -4,6 +4,7 @@ from functools import cached_property
 
 from lrsearch.range_test.analysis import RangeTest
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.recipe.title import short_title
 from lrsearch.storage.records import RangeTestRecord, TrialRecord
 from lrsearch.trial.states import TrialState
 
@@ -51,8 +52,7 @@ class Trial(TrialRecord):
         recipe = self.parsed
         if recipe is None:
             return f"{self.number}"
-        words = f"{recipe.optimizer_name} lr {recipe.lr:.3g} · {recipe.schedule_name}"
-        return f"{self.number}: {words}"
+        return f"{self.number}: {short_title(recipe)}"
 
 
 class OptimizerRangeTest(RangeTestRecord):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.catalog.schedules import SCHEDULES
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.user_input import first_error, plain_numbers
@@ -96,7 +97,7 @@ class EarlierStudy(BaseModel):
     def _check_names(self, targets: set[str]) -> None:
         """What is fixed must be known, and the optimizer's lr be told."""
         schedule, optimizer = self.fixed.get("schedule"), self.fixed.get("optimizer")
-        if "schedule" in self.fixed and schedule not in SCHEDULES:
+        if "schedule" in self.fixed and schedule not in (*SCHEDULES, SCRIPT):
             raise SpecError(f"fixed.schedule = {schedule!r}{near_miss(schedule, SCHEDULES)}")
         if "optimizer" in self.fixed:
             optimizer_info(optimizer, "fixed.optimizer")
@@ -142,7 +143,7 @@ class EarlierStudy(BaseModel):
             return None
         return {
             "optimizer": _owned(values, str(optimizer), with_betas=True),
-            "schedule": _owned(values, schedule),
+            "schedule": {"name": SCRIPT} if schedule == SCRIPT else _owned(values, schedule),
             "warmup": values.get("warmup", 0.0),
             "params": {
                 place.removeprefix("params."): value
@@ -178,7 +179,7 @@ def check_place(place: str, where: str) -> None:
         return
     if owner in SCHEDULES:
         fields = SCHEDULES[owner].fields
-    elif owner in OPTIMIZERS or "." in owner:
+    elif owner in (*OPTIMIZERS, SCRIPT) or "." in owner:
         fields = optimizer_info(owner, where).searchable()
     else:
         known = [*WHOLE, *OPTIMIZERS, *SCHEDULES, "params"]

@@ -12,7 +12,7 @@ from lrsearch.command.metrics import Report, read_report
 from lrsearch.command.template import ABSENT, Names, placeholders
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Unchecked
-from lrsearch.space.placeholders import space_from_placeholders
+from lrsearch.space.placeholders import space_from_placeholders, told_recipe
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.parts import AUTO, CALIBRATED, Part, duration
 
@@ -102,8 +102,20 @@ def with_command_defaults(content: Mapping[str, Unchecked]) -> Document:
     names = names_of(content.get("names", {}))
     may_lack = [field for field, words in names.items() if ABSENT in words]
     told = placeholders(arguments_of(command))
-    fields["space"] = space_from_placeholders(told, space, may_lack=may_lack)
-    return {"ema": None, "range_test": "none", **fields}
+    found = space_from_placeholders(told, space, may_lack=may_lack)
+    fields["space"] = found
+
+    def complete(recipe: Unchecked, where: str) -> Unchecked:
+        if not isinstance(recipe, Mapping):
+            return recipe
+        return told_recipe(recipe, found, told, where, may_lack=may_lack)
+
+    if "baseline" in content:
+        fields["baseline"] = complete(content["baseline"], "baseline")
+    if isinstance(enqueue := content.get("enqueue"), list | tuple):
+        fields["enqueue"] = [complete(each, f"enqueue[{i}]") for i, each in enumerate(enqueue)]
+    confirm = {} if "seed" in told else {"confirm": None}  # every seed would train the same
+    return {"ema": None, "range_test": "none", **confirm, **fields}
 
 
 def refused(study: "StudySpec") -> str | None:
@@ -123,6 +135,8 @@ def refused(study: "StudySpec") -> str | None:
         own |= {"ema": (None, "the script averages weights itself")}
         own |= {"range_test": ("none", "a command has no range test")}
         study.reports(study.objective.metric)
+        if study.confirm is not None and "seed" not in placeholders(study.command):
+            return "confirm needs fresh seeds; add {seed} to the command, or write confirm: none"
     for field, (default, why) in own.items():
         if getattr(study, field) != default:
             return f"{field} is of task: {why}; leave it out beside {study.program}"

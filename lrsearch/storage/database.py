@@ -27,7 +27,7 @@ from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
 
-DEFAULT_URL = "sqlite:///lrsearch.db"
+DEFAULT_URL, DEFAULT_SOURCE = "sqlite:///lrsearch.db", "default"
 #: How long SQLite itself waits for another process's transaction.
 BUSY_TIMEOUT_SECONDS = 60.0
 
@@ -42,6 +42,11 @@ class Location:
 
     url: URL
     source: str
+
+    @property
+    def is_default(self) -> bool:
+        """Whether nobody has named it."""
+        return self.source == DEFAULT_SOURCE
 
     def __str__(self) -> str:
         url = self.url.set(drivername=self.url.get_backend_name())
@@ -98,7 +103,7 @@ def _named_url(option: str | None) -> tuple[str, str]:
         path = folder / "lrsearch.toml"
         if path.is_file():
             return _from_toml(path), str(path)
-    return DEFAULT_URL, "default"
+    return DEFAULT_URL, DEFAULT_SOURCE
 
 
 def _from_toml(path: Path) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from datetime import UTC, datetime
 
+from lrsearch.child_process import folders
 from lrsearch.errors import SpecError
 from lrsearch.storage import checkpoints, studies
 from lrsearch.storage.checkpoint_store import CheckpointStore, owner
@@ -49,7 +50,10 @@ def sweep_closed(search: StoredStudy) -> None:
 
 
 def delete_study(search: StoredStudy) -> None:
-    """Delete a study, and its checkpoints where they can be reached from here."""
+    """Delete a study, and its checkpoints and its trials' folders where they are reached from here.
+
+    A study of a script has folders below the current one, see `child_process.folders`.
+    """
     store = _reachable(search)
     from lrsearch.study.optuna import gate  # Optuna: not for who only reads
 
@@ -57,6 +61,10 @@ def delete_study(search: StoredStudy) -> None:
         gate.writer(connection).delete_study(search.study_id)
     if store is not None:
         sweep(search, store)
+    try:
+        folders.remove_study(search.name)
+    except OSError as error:
+        log.warning("%s stays: %s", folders.study_folder(search.name), error.strerror)
 
 
 def _reachable(search: StoredStudy) -> CheckpointStore | None:

@@ -127,11 +127,13 @@ def _summary(
     return summary(runs, trials.everything(connection, search.study_id), spec)
 
 
-def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
+def request(
+    search: StoredStudy, *, top: int | None, runs: int | None, where: str = "--runs"
+) -> None:
     """Ask for a confirmation of this size; one that differs from the last is planned anew.
 
     Raises StudyError when nothing can be confirmed, or `runs` is beyond the study's share or what
-    is left of its epochs: the runs that there are stay as they are then.
+    is left of its epochs, with `where` they were given: the runs that there are stay as they are.
     """
     with search.database.begin() as connection:
         confirmations.lock(connection, search.study_id)
@@ -148,7 +150,7 @@ def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
         )
         if (runs or 1) > most:
             raise StudyError(
-                f"--runs {runs or 1}: the budget allows at most {most} runs of confirmation"
+                f"{where} {runs or 1}: the budget allows at most {most} runs of confirmation"
             )
         old = spec.confirm or Confirm()
         new = Confirm(candidates=top or old.candidates, runs=runs or old.runs)
@@ -156,7 +158,8 @@ def request(search: StoredStudy, *, top: int | None, runs: int | None) -> None:
             fit = _runs_left(study, spec.horizon_epochs(search.steps_per_epoch))
             if (runs or 1) > fit:
                 raise StudyError(
-                    f"--runs {runs or 1}: what is left of the budget's epochs is enough for {fit}"
+                    f"{where} {runs or 1}: what is left of the budget's epochs is enough for "
+                    f"{fit}; a larger budget of the study pays for more"
                 )
             confirmations.clear(connection, search.study_id)
             definition = spec.model_copy(update={"confirm": new}).to_dict()

@@ -17,6 +17,10 @@ class Purpose:
     kind: Literal["search", "confirm", "check"] = "search"
     #: Name of a folder that is its own, such as `trial-3`; it stays when another worker goes on.
     folder: str = "trial"
+    #: From 1 on: one more for each worker that takes it over.
+    attempt: int = 1
+    #: The worker's name.
+    worker: str = ""
 
 
 SEARCH = Purpose()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property
 
+from lrsearch.child_process.folders import trial_folder
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.errors import SpecError
 from lrsearch.fusing.choice import Choice
@@ -18,7 +19,6 @@ from lrsearch.training.training import Purpose, Training
 from lrsearch.worker.command_training import CommandTraining
 from lrsearch.worker.process_engine import ProcessEngine
 from lrsearch.worker.program import RangeTrainer
-from lrsearch.worker.trial_folders import trial_folder
 
 ONE_BY_ONE = "a command trains one trial in each process"
 

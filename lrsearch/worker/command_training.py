@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from lrsearch.child_process.folders import OUTPUT, begin_attempt
 from lrsearch.child_process.supervisor import Child, Supervisor
+from lrsearch.command.continued import Continued
 from lrsearch.command.metrics import reader_for
 from lrsearch.command.reading import Reader, Reading
 from lrsearch.command.template import TemplateValues, fill
@@ -20,7 +22,6 @@ from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.process_training import ProcessTraining, Reported
 from lrsearch.worker.script_process import SECRETS, last_line
-from lrsearch.worker.trial_folders import OUTPUT
 
 log = logging.getLogger("lrsearch")
 
@@ -50,8 +51,9 @@ class CommandTraining(ProcessTraining):
         super().__init__(spec, recipe, purpose, folder)
         self.supervisor, self.device, self.reports = supervisor, device, reports
         self.child: Child | None = None
-        self._reader: Reader | None = None
+        self.reader: Reader | None = None
         self._readings: list[Reading] = []
+        self._continued = Continued((), 0)
         self._spent_before, self._started = 0.0, 0.0
         self._goes_on = False
         #: What the command calls its first epoch: 0 or 1.
@@ -85,18 +87,22 @@ class CommandTraining(ProcessTraining):
 
     def begin(self) -> None:
         """Start the command. Raises TrialFailedError where it cannot be run."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        purpose, goes_on = self.purpose, self._goes_on
+        output = begin_attempt(self.folder, purpose.attempt, purpose.worker, goes_on=goes_on)
         (self.folder / RECIPE).write_text(json.dumps(self.recipe.to_dict(), indent=2))
-        output = self.folder / OUTPUT
         with output.open("a") as file:
             words = self.words()
-            file.write(f"$ {' '.join(words)}\n")
+            # What was killed while it printed has left half a line.
+            file.write(f"{chr(10) if file.tell() else ''}$ {' '.join(words)}\n")
         environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
         environment |= {"PYTHONUNBUFFERED": "1", **_visible(self.device)}
         metric = self.spec.objective.metric
-        self._reader = reader_for(self.spec.reports(metric), output, self.folder, metric=metric)
-        if self._goes_on:
-            self._reader.skip()
+        self.reader = reader_for(self.spec.reports(metric), output, self.folder, metric=metric)
+        earlier = self.reader.poll(ended=True)
+        self._continued = Continued(earlier if self._goes_on else (), self.validated)
+        first = self._continued.first
+        if first is not None and first.epoch == 0:
+            self._first_epoch = 0
         self._started = time.monotonic()
         try:
             self.child = self.supervisor.start(
@@ -125,11 +131,11 @@ class CommandTraining(ProcessTraining):
     def _look(self) -> bool:
         """Whether there is a report, or the command has ended."""
         assert self.child is not None
-        assert self._reader is not None
+        assert self.reader is not None
         self.beat()
         self.seconds = self._spent_before + time.monotonic() - self._started
         status = self.child.poll()  # before its output is read: the last lines are there then
-        self._readings += self._reader.poll(ended=status is not None)
+        self._readings += self._continued.join(self.reader.poll(ended=status is not None))
         if self._readings:
             self.waiting = self._reported(self._readings.pop(0))
             return True
@@ -142,9 +148,9 @@ class CommandTraining(ProcessTraining):
             how = f"signal {-status}" if status < 0 else f"status {status}"
             said = last_line(self.folder / OUTPUT)
             raise TrialFailedError(f"the command ended with {how}" + (f": {said}" if said else ""))
-        assert self._reader is not None
+        assert self.reader is not None
         if self.validated == 0:
-            raise TrialFailedError(f"the command ended without a report: {self._reader.explain()}")
+            raise TrialFailedError(f"the command ended without a report: {self.reader.explain()}")
         self.finished = True
         if not self.counts_reports and self.progress < 1.0:
             whole = self.recipe.epochs or self.recipe.steps

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from lrsearch.child_process.folders import confirmation_name
 from lrsearch.confirmation.runs import TEST
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
@@ -50,7 +51,12 @@ class ConfirmationJob:
 
     @property
     def purpose(self) -> Purpose:
-        return Purpose(kind="confirm", folder=f"confirm-{self.run.number}-seed-{self.run.seed}")
+        return Purpose(
+            kind="confirm",
+            folder=confirmation_name(self.run.number, self.run.seed),
+            attempt=self.claim.attempt,
+            worker=self.claim.worker or "",
+        )
 
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         """In the test round, at each validation that is its best so far: the last of them stays."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.fuse_option import FuseOption
+from lrsearch.spec.shipped_studies import folders
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
@@ -57,7 +58,7 @@ def work(
     check_versions(search.name, search.versions)
     chosen = pick_device(device)
     torch.set_num_threads(threads)
-    places = [*([] if task_dir is None else [task_dir]), Path(), Path("studies")]
+    places = list(folders(task_dir))
     stop = Stop(parent=int(os.environ.get(PARENT, "0")))
     program = find_program(search, places, chosen, stop)
     with stop.on_signals():

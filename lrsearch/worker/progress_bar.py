@@ -1,62 +1,49 @@
-"""A live progress bar of a study on a terminal; nothing where stderr is none."""
+"""A live progress bar of a study, on a terminal or in a notebook; else nothing."""
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
-
-from lrsearch.storage import confirmations, range_tests, studies, trials
 from lrsearch.storage.outages import passes
-from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.trial import states
-from lrsearch.trial.states import TrialState
-
-if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
+from lrsearch.worker.notebook_bar import in_notebook, notebook_bar
+from lrsearch.worker.study_progress import StudyProgress, study_progress
 
 #: How often the database is asked.
 LOOK_SECONDS = 0.5
 
-
-@dataclass(frozen=True, kw_only=True)
-class Confirmed:
-    """How far the confirmation of a study is, in runs."""
-
-    done: int
-    planned: int
-    #: What its runs are for: to choose, to report, to test.
-    round: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyProgress:
-    """How far a study is, in the unit of its budget."""
-
-    #: `trials`, `epochs` or `seconds`.
-    unit: str
-    used: float
-    total: float
-    #: What runs, how trials ended, and the best value so far.
-    note: str
-    #: None before the first run that confirms.
-    confirmed: Confirmed | None
+#: What draws how far a study is, and whether that is the last time.
+Draw = Callable[[StudyProgress, bool], None]
 
 
 @contextmanager
 def progress_bar(study: OpenStudy) -> Iterator[None]:
     """Show how far the study is, for as long as it is worked on."""
-    if not sys.stderr.isatty():
+    if in_notebook():
+        with _drawn_meanwhile(study, notebook_bar()):
+            yield
+    elif sys.stderr.isatty():
+        with _terminal_bar() as draw, _drawn_meanwhile(study, draw):
+            yield
+    else:
         yield
-        return
+
+
+@contextmanager
+def _drawn_meanwhile(study: OpenStudy, draw: Draw) -> Iterator[None]:
+    """A thread looks at the study and draws; while the database does not answer, it leaves it."""
     ended = threading.Event()
-    thread = threading.Thread(
-        target=_draw_until, args=(study, ended), name="lrsearch-progress", daemon=True
-    )
+
+    def draw_until_ended() -> None:
+        is_last = False
+        while not is_last:
+            is_last = ended.wait(LOOK_SECONDS)
+            found = _look(study)
+            if found is not None:
+                draw(found, is_last)
+
+    thread = threading.Thread(target=draw_until_ended, name="lrsearch-progress", daemon=True)
     thread.start()
     try:
         yield
@@ -65,32 +52,8 @@ def progress_bar(study: OpenStudy) -> Iterator[None]:
         thread.join()
 
 
-def _draw_until(study: OpenStudy, ended: threading.Event) -> None:
-    """Look at the study and draw; while the database does not answer, what it last said."""
-    with _bars() as bars:
-        search = bars.add_task("search", total=None, note="")
-        confirm = bars.add_task("confirm", total=None, note="", visible=False)
-        is_last = False
-        while not is_last:
-            is_last = ended.wait(LOOK_SECONDS)
-            found = _look(study)
-            if found is None:
-                continue
-            described = "search" if found.unit == "trials" else f"search ({found.unit})"
-            bars.update(
-                search,
-                description=described,
-                completed=found.used,
-                total=found.total,
-                note=found.note,
-            )
-            if (runs := found.confirmed) is not None:
-                bars.update(
-                    confirm, completed=runs.done, total=runs.planned, visible=True, note=runs.round
-                )
-
-
-def _bars() -> "Bars":
+@contextmanager
+def _terminal_bar() -> Iterator[Draw]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -101,7 +64,7 @@ def _bars() -> "Bars":
         TimeRemainingColumn,
     )
 
-    return Progress(
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -109,9 +72,25 @@ def _bars() -> "Bars":
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
-        refresh_per_second=4,
     )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bars:
+        search = bars.add_task("search", total=None, note="")
+        confirm = bars.add_task("confirm", total=None, note="", visible=False)
+
+        def draw(found: StudyProgress, is_last: bool) -> None:
+            bars.update(
+                search,
+                description=found.title,
+                completed=found.used,
+                total=found.total,
+                note=found.note,
+            )
+            if (runs := found.confirmed) is not None:
+                bars.update(
+                    confirm, completed=runs.done, total=runs.planned, visible=True, note=runs.round
+                )
+
+        yield draw
 
 
 def _look(study: OpenStudy) -> StudyProgress | None:
@@ -123,62 +102,3 @@ def _look(study: OpenStudy) -> StudyProgress | None:
         if not passes(error):
             raise
         return None
-
-
-def study_progress(connection: Connection, study: OpenStudy) -> StudyProgress | None:
-    """How far the study is; None when it was deleted."""
-    record = studies.by_id(connection, study.study_id)
-    if record is None:
-        return None
-    counts = studies.counts(connection, study.study_id)
-    unit, used, total = _used(connection, record, counts)
-    return StudyProgress(
-        unit=unit,
-        used=used,
-        total=total,
-        note=", ".join(_notes(connection, study, counts)),
-        confirmed=_confirmed(connection, study),
-    )
-
-
-def _used(
-    connection: Connection, record: StudyRecord, counts: dict[str, int]
-) -> tuple[str, float, float]:
-    """A budget's unit, what is used of it and its total: the one of which the most is used."""
-    budgets: list[tuple[str, float, float]] = []
-    if record.trials_total is not None:
-        ended = sum(counts.values()) - counts[TrialState.RUNNING]
-        budgets.append(("trials", ended, record.trials_total))
-    if record.epochs_total is not None:
-        budgets.append(("epochs", record.epochs_used, record.epochs_total))
-    if record.seconds_total is not None:
-        elapsed = studies.elapsed(connection, record.study_id)
-        budgets.append(("seconds", elapsed, record.seconds_total))
-    unit, used, total = max(budgets, key=lambda budget: budget[1] / budget[2])
-    return unit, min(used, total), total
-
-
-def _notes(connection: Connection, study: OpenStudy, counts: dict[str, int]) -> list[str]:
-    minimize = study.spec.objective.direction == "minimize"
-    best = trials.ranked(connection, study.study_id, minimize=minimize, limit=1)
-    notes = [
-        f"range test of {test.optimizer}"
-        for test in range_tests.everything(connection, study.study_id)
-        if test.state == TrialState.RUNNING
-    ]
-    notes += [
-        f"{counts[state]} {state}"
-        for state in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
-        if counts[state]
-    ]
-    if best:
-        notes.append(f"best {study.spec.objective.metric} {best[0].value:.4g}")
-    return notes
-
-
-def _confirmed(connection: Connection, study: OpenStudy) -> Confirmed | None:
-    runs = confirmations.everything(connection, study.study_id)
-    if not runs:
-        return None
-    done = sum(run.state not in states.OPEN for run in runs)
-    return Confirmed(done=done, planned=len(runs), round=runs[-1].round)

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import torch
 
+from lrsearch.child_process.folders import trial_folder
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.child_process.warm import warm_modules
 from lrsearch.errors import SpecError
@@ -22,7 +23,6 @@ from lrsearch.worker.process_engine import ProcessEngine
 from lrsearch.worker.script_process import Launch
 from lrsearch.worker.script_range_test import ScriptRangeTraining
 from lrsearch.worker.script_training import ScriptTraining, Surroundings
-from lrsearch.worker.trial_folders import trial_folder
 
 
 class ScriptProgram:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from lrsearch.child_process.folders import trial_folder
 from lrsearch.own_loop.messages import (
     Boundary,
     Built,
@@ -19,7 +20,6 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.worker.script_process import ScriptProcess
 from lrsearch.worker.script_training import Surroundings
-from lrsearch.worker.trial_folders import trial_folder
 
 LOOK_SECONDS = 0.25
 

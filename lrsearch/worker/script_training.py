@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from lrsearch.child_process.folders import begin_attempt
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.errors import describe
 from lrsearch.own_loop.messages import (
@@ -100,7 +101,9 @@ class ScriptTraining(ProcessTraining):
 
     def _begin(self) -> bool:
         """Start the process; False if the worker is to stop before it has connected."""
-        here = self.surroundings
+        here, purpose = self.surroundings, self.purpose
+        goes_on = self._resume is not None
+        output = begin_attempt(self.folder, purpose.attempt, purpose.worker, goes_on=goes_on)
         start = Start(
             kind=self.purpose.kind,
             recipe=self.recipe.to_dict(),
@@ -111,9 +114,7 @@ class ScriptTraining(ProcessTraining):
             direction=self.spec.objective.direction,
             resume=None if self._resume is None else str(self._resume.absolute()),
         )
-        self.process = ScriptProcess(
-            here.supervisor, here.launch, start, self.folder / "output.log"
-        )
+        self.process = ScriptProcess(here.supervisor, here.launch, start, output)
         if not self.process.connect(self.beat, here.stop):
             self.process.end("stopped")
             self.process = None

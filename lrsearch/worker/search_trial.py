@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import nan
 
+from lrsearch.child_process.folders import search_name
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
@@ -46,7 +47,12 @@ class TrialJob:
 
     @property
     def purpose(self) -> Purpose:
-        return Purpose(kind="search", folder=f"trial-{self.assignment.number}")
+        return Purpose(
+            kind="search",
+            folder=search_name(self.assignment.number),
+            attempt=self.claim.attempt,
+            worker=self.claim.worker or "",
+        )
 
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         return False

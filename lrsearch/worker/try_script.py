@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
+from lrsearch.child_process.folders import OUTPUT
 from lrsearch.command.first_report import first_report
-from lrsearch.command.metrics import reader_for
 from lrsearch.errors import TaskError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.textbook import textbook_recipes
@@ -22,7 +22,6 @@ from lrsearch.training.training import Purpose
 from lrsearch.worker.command_program import CommandProgram
 from lrsearch.worker.script_program import ScriptProgram
 from lrsearch.worker.script_training import ScriptTraining
-from lrsearch.worker.trial_folders import OUTPUT
 
 log = logging.getLogger("lrsearch")
 
@@ -62,7 +61,7 @@ def try_script(spec: StudySpec, loaded: LoadedCode, device: torch.device) -> Fir
             spec,
             calm_recipe(spec),
             Purpose(kind="check", folder="check"),
-            Path(folder),
+            Path(folder) / "check",
             program.surroundings,
         )
         started = time.monotonic()
@@ -117,14 +116,16 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
     program = CommandProgram(spec, device)
     with tempfile.TemporaryDirectory(prefix="lrsearch-") as folder:
         training = program.training(calm_recipe(spec), Purpose(kind="check", folder="check"))
-        training.folder = Path(folder)
-        output, metric = training.folder / OUTPUT, spec.objective.metric
+        training.folder = Path(folder) / "check"
+        output = training.folder / OUTPUT
         try:
             training.begin()
             assert training.child is not None
-            reader = reader_for(spec.reports(metric), output, training.folder, metric=metric)
+            assert training.reader is not None
             words = training.words()
-            found = first_report(training.child, reader, output, words, timeout=MOST_SECONDS)
+            found = first_report(
+                training.child, training.reader, output, words, timeout=MOST_SECONDS
+            )
         except TrialFailedError as failure:
             raise TaskError(str(failure)) from failure
         finally:

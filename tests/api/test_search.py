@@ -6,7 +6,7 @@ import pytest
 from tiny_studies import EPOCHS, TASKS, opened, tiny_spec, tiny_task
 
 import lrsearch
-from lrsearch.api import StudyFields
+from lrsearch.api.study_fields import StudyFields
 from lrsearch.storage import studies
 
 #: What makes a study of some milliseconds.

@@ -112,6 +112,12 @@ def dies(argv):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def prints_and_dies(argv):
+    print("a line")
+    print("half a", end="")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def interrupts_itself(argv):
     try:
         os.kill(os.getpid(), signal.SIGINT)

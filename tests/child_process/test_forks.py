@@ -13,6 +13,7 @@ from lrsearch.child_process.supervisor import Supervisor
 FOLDER = Path(child_entries.__file__).parent
 #: What the tests' fork and a new interpreter have in common.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), *os.sys.path])}
+ENVIRONMENT.pop("PYTHONUNBUFFERED", None)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,13 @@ def test_training_gives_the_same_bits_in_a_fork_and_in_a_new_interpreter(warm, c
         child.end(10)
         digests.append((tmp_path / name).read_text())
     assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize("unbuffered", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_what_a_killed_child_printed_is_there(fork, unbuffered):
+    """Whole lines, and all of it where the child is not to buffer: a fork follows that variable."""
+    printed = fork("prints_and_dies", env={**ENVIRONMENT, **unbuffered}, status=-signal.SIGKILL)
+    assert printed == ("a line\nhalf a" if unbuffered else "a line\n")
 
 
 @pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "PYTHONHASHSEED", "LD_LIBRARY_PATH"])

@@ -32,23 +32,25 @@ def test_ps_says_the_same():
     assert [told[here], told[parent]] == [known[here], known[parent]]
 
 
-def test_descendants_are_found_at_any_depth_and_zombies_left_out(tmp_path):
+def test_descendants_are_found_at_any_depth(tmp_path):
     program = tmp_path / ") R 1 ("  # its name holds what ends a name in /proc
     program.symlink_to(shutil.which("sleep"))
-    lines = 'true & (sleep 1000 & "$0" 1000 & echo go; wait) & exec sleep 1000'
-    words = ["bash", "-c", lines, str(program)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
-        above = psutil.Process(process.pid)
-        until(lambda: any(child.status() == psutil.STATUS_ZOMBIE for child in above.children()))
-        until(lambda: program.name in [p.name() for p in above.children(recursive=True)])
-        zombies = [p.pid for p in above.children() if p.status() == psutil.STATUS_ZOMBIE]
-        every = {child.pid for child in above.children(recursive=True)}
-        found = descendants(process.pid)
-        in_group = descendants(zombies[0], group=os.getpgrp())
-        for pid in (*found, process.pid):
-            os.kill(pid, signal.SIGKILL)
-    assert len(zombies) == 1
-    assert len(found) == 3
-    assert set(found) == every - set(zombies)
-    assert {process.pid, os.getpid(), *found} <= set(in_group)
+    words = ["sh", "-c", '(sleep 60 & "$0" 60) & sleep 60', str(program)]
+    with subprocess.Popen(words, start_new_session=True) as process:
+        try:
+            above = psutil.Process(process.pid)
+            until(lambda: program.name in [p.name() for p in above.children(recursive=True)])
+            until(lambda: [p.name() for p in above.children(recursive=True)].count("sleep") == 2)
+            every = {child.pid for child in above.children(recursive=True)}
+            assert set(descendants(process.pid)) == every
+            assert {process.pid, *every} <= set(descendants(os.getpid()))
+            deepest = max(every)
+            assert set(descendants(deepest, group=process.pid)) == {process.pid, *every} - {deepest}
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_zombie_is_none():
+    with subprocess.Popen(["true"]) as process:
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+        assert process.pid not in descendants(os.getpid())

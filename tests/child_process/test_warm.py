@@ -38,7 +38,7 @@ def test_libraries_that_a_script_imports_at_its_top_are_warm(tmp_path):
     ]
 
 
-def test_a_module_of_the_users_own_is_not_taken_for_a_library(tmp_path):
+def test_a_module_of_the_users_own_is_not_taken_for_a_library(tmp_path, monkeypatch):
     script = tmp_path / "train.py"
     script.write_text("import datasets, timm, numpy, pandas")
     (tmp_path / "datasets.py").touch()
@@ -46,7 +46,8 @@ def test_a_module_of_the_users_own_is_not_taken_for_a_library(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "pandas.py").touch()
-    assert warm_modules(script, folders=[elsewhere]) == [*FIRST_USES, "numpy"]
+    monkeypatch.chdir(elsewhere)
+    assert warm_modules(script) == [*FIRST_USES, "numpy"]
 
 
 @pytest.mark.parametrize("text", [b"def broken(:", b"\x00", b"\xff\xfe"])

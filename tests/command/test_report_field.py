@@ -2,7 +2,7 @@
 
 import pytest
 
-from lrsearch.command.metrics import Patterns, Records, read_report, reader_for
+from lrsearch.command.metrics import Patterns, Records, check_told, read_report, reader_for
 from lrsearch.command.patterns import PatternReader
 from lrsearch.command.records import CsvReader, JsonLinesReader
 from lrsearch.command.tensorboard import TensorboardReader
@@ -33,6 +33,14 @@ def test_the_folder_of_the_trial_stands_for_dir(tmp_path):
     (tmp_path / "m.csv").write_text("v\n3\n")
     (reading,) = reader_for(report, tmp_path / "output", tmp_path, metric="v").poll()
     assert reading.metrics == {"v": 3.0}
+
+
+def test_the_command_has_to_know_the_folder():
+    report = read_report({"csv": "{dir}/m.csv"}, "v")
+    check_told(report, ["a", "--out={dir}"])
+    check_told(read_report({"json_lines": "stdout"}, "v"), ["a"])
+    with pytest.raises(SpecError, match=r"^report\.csv = .* but the command has no \{dir\}; add"):
+        check_told(report, ["a"])
 
 
 def test_each_file_that_fits_is_read(tmp_path):
@@ -70,8 +78,9 @@ def test_stdout_is_the_output_of_the_trial(tmp_path):
         ({"csv": "a", "json_lines": "b"}, "report names json_lines and csv; one of them"),
         ({"csv": ""}, "report.csv = '', but a file is needed"),
         ({"csv": "stdout"}, "report.csv = 'stdout', but a file is needed"),
+        ({"csv": "logs/m.csv"}, "each trial needs its own; write {dir}/logs/m.csv, and let"),
         ({"csv": "{seed}/m.csv"}, "{dir} is its only placeholder"),
-        ({"csv": "m.csv", "val_loss": 3}, "but the name of a metric there is needed"),
+        ({"csv": "{dir}/m.csv", "val_loss": 3}, "but the name of a metric there is needed"),
         ({"tensorboard": 7}, "report.tensorboard = 7, but a folder is needed"),
     ],
 )

@@ -84,7 +84,7 @@ def test_each_option_has_its_place_in_the_study():
     assert made.lines == (
         r"objective: acc, minimized; read from acc: acc (\S+), val_loss: loss (\S+)",
         "horizon: as long as the script runs; its reports are counted, and nothing is pruned before"
-        " their number is known (default; --epochs N says it)",
+        " their number is known (default; --epochs N or --steps N says it)",
         "search: optimizer sgd, adamw, schedule constant,cosine, lr 1e-4..1e-1 (log scale), "
         "weight_decay 0,1e-4,1e-2, momentum 0.8..0.99 (linear), warmup 0,0.05, width 16..512 (log "
         "scale), act relu,gelu, optimizer.beta2 0.9..0.999 (linear)",
@@ -103,10 +103,22 @@ def test_the_learning_rate_has_a_range_by_default_that_is_said():
     assert "lr 1e-5..1 (log scale) (default; --lr LOW..HIGH says otherwise)" in made.lines[2]
 
 
+def test_the_length_may_be_in_steps():
+    made = tuned(options("train", "{lr}", "--max_iters={steps}", epochs=None, steps=60))
+    assert made.document["steps"] == 60
+    assert "epochs" not in made.document
+    assert made.lines[1] == "horizon: 60 steps, given to the script as {steps}"
+    made = tuned(options("train", "{lr}", epochs=None, steps=60))
+    assert made.lines[1] == "horizon: 60 steps, for which the script has to run by itself"
+
+
 def test_metrics_may_lie_in_a_file():
     made = tuned(
         options(
-            metrics=("acc=eval/acc", "loss"), sources={"csv": "{dir}/m.csv", "json_lines": None}
+            *COMMAND,
+            "{dir}",
+            metrics=("acc=eval/acc", "loss"),
+            sources={"csv": "{dir}/m.csv", "json_lines": None},
         )
     )
     assert made.document["report"] == {"csv": "{dir}/m.csv", "acc": "eval/acc"}
@@ -153,8 +165,10 @@ REFUSED = [
     ({"metrics": ("val_loss=loss",)}, "--metric.val_loss = 'loss' has no groups for the metric"),
     ({"metrics": ("speed=s=(.*)",)}, "add --direction minimize or --direction maximize"),
     ({"metrics": ("acc_loss=(.*)",)}, "its name does not tell what is better"),
+    ({"sources": {"csv": "{dir}/a"}}, "--metric.csv = '{dir}/a', but the command has no {dir}"),
     ({"sources": {"csv": "a", "json_lines": "b"}}, "one of them is accepted"),
     ({"epochs": None}, "the command has {epochs}; add --epochs N"),
+    ({"steps": 9}, "--epochs 8 --steps 9: the length is given twice"),
     ({"epochs": 0}, "--epochs 0: at least 1"),
     ({"runs": -1}, "--runs -1: at least 1"),
     ({"seed": -1}, "--seed -1: 0 or more"),
@@ -196,7 +210,7 @@ def test_wrong_options_are_refused_in_one_line(given, problem):
         ("{width}", {}, "or add --param width=LOW..HIGH, or --param width=a,b,c"),
         ("{schedule.gamma}", {}, "or add --param schedule.gamma=LOW..HIGH"),
         ("{optimizer.beta1}", {}, "or add --param optimizer.beta1=LOW..HIGH"),
-        ("{steps}", {}, "only a study file with steps: N gives"),
+        ("{steps}", {}, "the command has {steps}; add --steps N, which it stands for"),
         ("{lr", {}, "the command after --: '{lr' holds a '{' that is never closed"),
     ],
 )

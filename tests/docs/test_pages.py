@@ -3,10 +3,13 @@
 Studies are made short: two epochs for each run, four trials. What they say is checked as written.
 """
 
+import os
 import re
 import shutil
+import sys
 import tomllib
 from contextlib import chdir
+from pathlib import Path
 
 import pytest
 import yaml
@@ -19,7 +22,11 @@ from lrsearch.spec.study_spec import StudySpec
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 #: What a fragment of a study file is completed with.
-STUDY = {"name": "fragment", "task": "task.py:task", "budget": {"trials": 3}}
+STUDY = {"name": "fragment", "budget": {"trials": 3}}
+#: What a study file trains; a fragment that names none is completed with a task.
+PROGRAMS = {"task", "train", "command"}
+#: Commands on the pages begin with `python`: the one that runs the tests.
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 #: Studies that a page finds finished: the file, and the tutorial's or the shipped task.
 PREPARED = {"mine": "mine.yaml", "digits": "studies/digits.yaml"}
 #: A file of this repository in a sentence.
@@ -35,7 +42,7 @@ def shortened(text):
 
 
 def lrsearch(folder, *words):
-    ended = run_command(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1")
+    ended = run_command(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1", PATH=PATH)
     assert ended.code == 0, f"{' '.join(words)}: {ended.err}"
     return ended.out + ended.err
 
@@ -98,10 +105,12 @@ class Reader:
         content = yaml.safe_load(step.text)
         if step.file is None:
             length = {} if "steps" in content else {"epochs": 3}
-            StudySpec.from_dict({**STUDY, **length, **content}, where=step.place)
-        elif "task" in content:
+            program = {} if content.keys() & PROGRAMS else {"task": "task.py:task"}
+            StudySpec.from_dict({**STUDY, **program, **length, **content}, where=step.place)
+        elif content.keys() & PROGRAMS:
             self._write(step.file, step.text)
-            check_file(self.folder / step.file, device="cpu")
+            with chdir(self.folder):
+                check_file(self.folder / step.file, device="cpu")
             self._write(step.file, shortened(step.text))
         else:
             Recipe.from_dict(content, where=step.place)
@@ -169,8 +178,7 @@ def check_foreign(words):
 @pytest.fixture
 def _own_imports(monkeypatch):
     """A page's `import my_task` finds its own folder's, and leaves nothing behind."""
-    import sys
-
+    monkeypatch.setenv("PATH", PATH)
     before = set(sys.modules)
     monkeypatch.syspath_prepend("")
     yield

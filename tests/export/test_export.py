@@ -443,9 +443,9 @@ def test_a_format_that_is_not_there_yet_names_those_that_are(format):
 def test_an_unknown_format_names_the_near_miss():
     with pytest.raises(SpecError, match="did you mean 'torch'"):
         write(CASES[0][0], "pytorch")
-    with pytest.raises(SpecError, match="json, torch, yaml"):
+    with pytest.raises(SpecError, match="json, shell, torch, yaml"):
         write(CASES[0][0], "xml")
-    assert FORMATS == ("yaml", "json", "torch")
+    assert FORMATS == ("yaml", "json", "torch", "shell")
 
 
 def test_a_script_needs_the_batch_size():

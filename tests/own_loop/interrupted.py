@@ -10,6 +10,9 @@ from lrsearch.own_loop.state import RunState
 from lrsearch.own_loop.values import digest, encode
 
 CPU = torch.device("cpu")
+# The first optimizer of a process imports what holds on to the frames that it is imported from.
+# A loader whose processes run takes seconds to be collected from there.
+torch.optim.SGD([torch.zeros(1)], lr=0.1)
 
 
 class InterruptedHereError(BaseException):
@@ -38,7 +41,8 @@ class LoopRun:
         #: What the loop saw, for comparison.
         self.seen = []
         self.data = None
-        self.state = RunState(CPU, lambda key, text: self.hinted.append(text))
+        hinted = self.hinted  # no cycle: a loader's processes end with the run
+        self.state = RunState(CPU, lambda key, text: hinted.append(text))
         self.state.kept.add("progress", self.place)
         if data is not None:
             self.state.load(data)
@@ -47,18 +51,17 @@ class LoopRun:
         np.random.seed(seed)
 
     def epochs(self):
-        frames = [sys._getframe(1)]
-        self.state.enter(frames)
+        self.state.enter([sys._getframe(1)])
         first = self.place.epoch
         for number in range(first, self.total):
             self.place.epoch = number
             if number > first:
-                self.state.top(frames, number)
+                self.state.top([sys._getframe(1)], number)
                 self.boundary()
             yield number
 
-    def batches(self, loader):
-        return self.state.batches(loader, self.boundary)
+    def batches(self, loader, **options):
+        return self.state.batches(loader, self.boundary, **options)
 
     def keep(self, **objects):
         return self.state.keep(objects)

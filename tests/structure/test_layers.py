@@ -23,11 +23,25 @@ HOMES = {
     "yaml": {"user_input"},
     "click": {"cli"},
     "rich": {"worker.progress_bar"},
-    "matplotlib": {"report.plots"},
+    "IPython": {"worker.notebook_bar"},
+    "matplotlib": {"report.plots", "api.plot"},
+    "pandas": {"api.frames"},
     "jinja2": {"report.page", "export"},
-    "numpy": {"training.randomness", "training.data.generators"},
+    "numpy": {"training.randomness", "training.data.generators", "own_loop"},
+    "tensorboard": {"command.tensorboard"},
     "scipy": {"training.calibrated_loss"},
-    "torch": {"training", "recipe", "own_loop", "worker", "api"},
+    "lightning": {"lightning"},
+    "transformers": {"transformers"},
+    "torch": {
+        "training",
+        "doctor.probe",
+        "recipe",
+        "own_loop",
+        "lightning",
+        "transformers",
+        "worker",
+        "api",
+    },
 }
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
 HANDLE = "sqlalchemy.Connection"

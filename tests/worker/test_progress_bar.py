@@ -5,7 +5,7 @@ from tiny_studies import EPOCHS, TRIALS, make_study, work
 
 from lrsearch.storage import studies
 from lrsearch.study.checkpoint_cleanup import delete_study
-from lrsearch.worker import progress_bar
+from lrsearch.worker.study_progress import study_progress
 
 #: How a study's budget is written, and what is shown of it before the first trial.
 BUDGETS = [
@@ -18,7 +18,7 @@ BUDGETS = [
 
 def progress(study):
     with study.database.read() as connection:
-        return progress_bar.study_progress(connection, study)
+        return study_progress(connection, study)
 
 
 @pytest.mark.parametrize(("budget", "unit", "total"), BUDGETS, ids=[str(b[0]) for b in BUDGETS])

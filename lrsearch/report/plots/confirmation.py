@@ -8,11 +8,17 @@ from matplotlib.lines import Line2D
 
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.plots.looks import BLUE, GREY, ORANGE, draw_legend
+from lrsearch.recipe.title import peak
+from lrsearch.report.plots.looks import BLUE, GREY, ORANGE
 
 
-def plot_seeds(entries: Sequence[Confirmed], ax: Axes, *, metric: str, direction: str) -> None:
-    """A column for each recipe; lines join the runs of one seed, bars are the 95 % intervals."""
+def plot_seeds(
+    entries: Sequence[Confirmed], ax: Axes, *, metric: str, direction: str
+) -> list[Line2D]:
+    """A column for each recipe; lines join the runs of one seed, bars are the 95 % intervals.
+
+    Returns what a legend shows.
+    """
     scores = [entry.scores for entry in entries]
     for at, (left, right) in enumerate(pairwise(scores)):
         for seed in left.keys() & right.keys():
@@ -34,10 +40,10 @@ def plot_seeds(entries: Sequence[Confirmed], ax: Axes, *, metric: str, direction
     ]
     if len(entries) > 1:
         handles.append(Line2D([], [], color=GREY, label="same seed"))
-    draw_legend(ax.figure, handles)
+    return handles
 
 
 def _name(entry: Confirmed, place: int) -> str:
     role = "recommended" if place == 0 else entry.role
     recipe = Recipe.from_dict(entry.recipe)
-    return f"trial {entry.trial} ({role})\n{recipe.optimizer_name} lr {recipe.lr:.3g}"
+    return f"trial {entry.trial} ({role})\n{peak(recipe)}"

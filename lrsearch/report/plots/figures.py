@@ -17,6 +17,7 @@ from lrsearch.range_test.analysis import RangeTest
 from lrsearch.report.model import Report
 from lrsearch.report.plots import confirmation as plots_confirmation
 from lrsearch.report.plots import plots, range_test, series
+from lrsearch.report.plots.looks import draw_legend
 
 DOTS_PER_INCH = 150
 PANELS_PER_ROW = 3
@@ -45,19 +46,20 @@ def _figure(height: float) -> Figure:
 
 def history(report: Report) -> Figure:
     figure = _figure(4.2)
-    plots.plot_history(series.history(report), figure.add_subplot())
+    draw_legend(figure, plots.plot_history(series.history(report), figure.add_subplot()))
     return figure
 
 
 def curves(report: Report) -> Figure:
     figure = _figure(4.4)
     objective = report.spec.objective
-    plots.plot_curves(
+    handles = plots.plot_curves(
         series.curves(report),
         figure.add_subplot(),
         metric=objective.metric,
         direction=objective.direction,
     )
+    draw_legend(figure, handles, columns=2)
     return figure
 
 
@@ -66,11 +68,11 @@ def lr(report: Report) -> Figure:
     drawn, styled = series.sequences(report), series.curves(report)
     cycled = any(sequence.momenta is not None for sequence in drawn)
     figure = _figure(6.0 if cycled else 4.4)
-    if not cycled:
-        plots.plot_lr_sequences(drawn, styled, figure.add_subplot())
-        return figure
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    plots.plot_lr_sequences(drawn, styled, top, bottom)
+    if cycled:
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    else:
+        top, bottom = figure.add_subplot(), None
+    draw_legend(figure, plots.plot_lr_sequences(drawn, styled, top, bottom), columns=2)
     return figure
 
 
@@ -91,9 +93,10 @@ def lr_value(report: Report) -> Figure:
         axes[name].tick_params(labelleft=i % columns == 0)
     objective = report.spec.objective
     if optimizers:
-        plots.plot_lr_against_value(
+        handles = plots.plot_lr_against_value(
             points, axes, metric=objective.metric, direction=objective.direction
         )
+        draw_legend(figure, handles)
     else:
         figure.text(0.5, 0.5, "no trial has ended yet", ha="center", va="center")
     return figure
@@ -103,12 +106,13 @@ def confirmation(report: Report) -> Figure:
     """Every seed of the finalists."""
     figure = _figure(4.0)
     objective = report.spec.objective
-    plots_confirmation.plot_seeds(
+    handles = plots_confirmation.plot_seeds(
         report.confirmed,
         figure.add_subplot(),
         metric=objective.metric,
         direction=objective.direction,
     )
+    draw_legend(figure, handles)
     return figure
 
 

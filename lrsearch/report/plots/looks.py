@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from lrsearch.catalog.script import SCRIPT, in_words
 from lrsearch.report.plots.series import Curve
 
 BLUE, ORANGE, GREEN, PINK, SKY, RED = (
@@ -38,6 +39,8 @@ LOG_LR_FLOOR = 1e-3
 
 def short_name(optimizer: str) -> str:
     """The class alone of an optimizer that is not torch's: pictures have little room."""
+    if optimizer == SCRIPT:
+        return in_words(optimizer)
     return optimizer.rpartition(".")[2].rpartition(":")[2]
 
 
@@ -76,9 +79,7 @@ def note_if_empty(ax: Axes, anything: bool, text: str) -> None:
         ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
 
 
-def draw_legend(
-    figure: Figure | SubFigure, handles: Sequence[Line2D | Patch], columns: int = 4
-) -> None:
+def draw_legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int = 4) -> None:
     """Below the axes, where it hides nothing."""
     if handles:
         rows = math.ceil(len(handles) / columns)

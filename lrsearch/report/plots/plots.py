@@ -16,7 +16,6 @@ from lrsearch.report.plots.looks import (
     LOG_LR_FLOOR,
     ORANGE,
     RED,
-    draw_legend,
     note_if_empty,
     short_name,
     trial_styles,
@@ -36,8 +35,11 @@ FEW_POINTS = 200
 EDGE = 0.04
 
 
-def plot_history(history: History, ax: Axes) -> None:
-    """Every trial's value in the order of their starts, and the best so far."""
+def plot_history(history: History, ax: Axes) -> list[Line2D]:
+    """Every trial's value in the order of their starts, and the best so far.
+
+    Here as below the legend is left to the caller, who gets its handles.
+    """
     points = history.points
     ax.set_xlabel("trials started")
     ax.set_ylabel(value_label(history.metric, history.direction))
@@ -54,16 +56,16 @@ def plot_history(history: History, ax: Axes) -> None:
         line = ax.axhline(history.baseline, color=ORANGE, ls="--", lw=1.5, label="baseline")
         handles.append(line)
     note_if_empty(ax, bool(values), "no trial has a value yet")
-    draw_legend(ax.figure, handles)
+    return handles
 
 
-def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: str) -> None:
+def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: str) -> list[Line2D]:
     """The objective of a few trials over their epochs."""
     ax.set_xlabel("epoch")
     ax.set_ylabel(value_label(metric, direction))
     finite = [value for curve in curves for value in curve.values if value is not None]
     _value_scale(ax, finite, direction, LOG_DECADES_OF_CURVES)
-    handles = []
+    handles: list[Line2D] = []
     ax.set_xlim(0, 1.02 * max((curve.epochs[-1] for curve in curves if curve.epochs), default=1))
     for curve, style in zip(curves, trial_styles(curves), strict=True):
         if not curve.epochs:
@@ -72,7 +74,7 @@ def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: st
         marker = "o" if len(y) == 1 else None
         handles += ax.plot(curve.epochs, y, marker=marker, **style)
     note_if_empty(ax, bool(finite), "no trial is complete yet")
-    draw_legend(ax.figure, handles, columns=2)
+    return handles
 
 
 def plot_lr_sequences(
@@ -80,9 +82,9 @@ def plot_lr_sequences(
     curves: Sequence[Curve],
     ax: Axes,
     momentum_ax: Axes | None = None,
-) -> None:
+) -> list[Line2D]:
     """Learning rate over the epochs of the trials in `curves`, in their colours."""
-    handles = []
+    handles: list[Line2D] = []
     positive = [max(sequence.lrs) for sequence in drawn if sequence.lrs]
     if positive and max(positive) > 10**0.5 * min(positive):
         ax.set_yscale("log")
@@ -104,15 +106,15 @@ def plot_lr_sequences(
     if momentum_ax is not None:
         momentum_ax.set_ylabel("momentum")
     note_if_empty(ax, bool(positive), "no trial is complete yet")
-    draw_legend(ax.figure, handles, columns=2)
+    return handles
 
 
 def plot_lr_against_value(
     points: Sequence[LrPoint], axes: Mapping[str, Axes], *, metric: str, direction: str
-) -> None:
+) -> list[Line2D]:
     """Value against peak learning rate, one of `axes` per optimizer."""
     values = [point.value for point in points if point.value is not None]
-    handles: dict[str, Any] = {}
+    handles: dict[str, Line2D] = {}
     for optimizer, ax in axes.items():
         mine = [point for point in points if point.optimizer == optimizer]
         count = f"{len(mine)} trial{'' if len(mine) == 1 else 's'}"
@@ -127,12 +129,10 @@ def plot_lr_against_value(
         marks = [(point.lr, point.value, point.state) for point in mine]
         found = _draw_trials(ax, marks, direction) + _mark_best(ax, mine)
         handles |= {str(handle.get_label()): handle for handle in found}
-    if not axes:
-        return
     if not values:
         for ax in axes.values():
             ax.set_yticks([])
-    draw_legend(next(iter(axes.values())).figure, list(handles.values()))
+    return list(handles.values())
 
 
 def _lr_limits(lrs: Sequence[float]) -> tuple[float, float]:

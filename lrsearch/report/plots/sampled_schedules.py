@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lrsearch.catalog.lookup import schedule_info
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.plots import lr_sequences
@@ -79,7 +80,13 @@ def _label(recipe: Recipe) -> str:
 
 
 def save_preview(recipes: Sequence[Recipe], steps_per_epoch: int, path: Path) -> None:
-    """Write the picture. Raises SpecError for a name or place that cannot hold one."""
+    """Write the picture, of the recipes whose schedule is known here.
+
+    Raises SpecError for a name or place that cannot hold one, and where there is nothing to draw.
+    """
+    recipes = [recipe for recipe in recipes if recipe.schedule_name != SCRIPT]
+    if not recipes:
+        raise SpecError("--plot: the schedule is the script's own, so there is nothing to draw")
     with matplotlib.rc_context(STYLE):
         figure = preview_figure(recipes, steps_per_epoch)
         try:

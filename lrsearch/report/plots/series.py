@@ -103,7 +103,11 @@ def _is_winner(report: Report, trial: Trial) -> bool:
 
 
 def sequences(report: Report) -> tuple[lr_sequences.Sequence, ...]:
-    """Learning rates of the same trials."""
+    """Learning rates of the same trials; none of a command, whose script decides them."""
+    if report.spec.program == "command":
+        return tuple(
+            lr_sequences.recorded_sequence(trial.number or 0, []) for trial in shown_trials(report)
+        )
     steps = report.study.steps_per_epoch
     return tuple(
         _sequence(trial, report.curves.get(trial.id, ()), steps) for trial in shown_trials(report)
@@ -118,8 +122,8 @@ def _sequence(
     info = schedule_info(trial.parsed.schedule_name, "schedule")
     if info.needs_metric or info.unseen:
         return lr_sequences.recorded_sequence(trial.number, [(row.epoch, row.lr) for row in rows])
-    if rows:  # a batch size of its own makes epochs of another length
-        steps_per_epoch = max(1, round(rows[0].step / rows[0].epoch))
+    if rows and rows[-1].epoch > 0:  # a batch size of its own makes epochs of another length
+        steps_per_epoch = max(1, round(rows[-1].step / rows[-1].epoch))
     return lr_sequences.lr_sequence(trial.number, trial.parsed, steps_per_epoch)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lrsearch.advice.cost import CostPlan
 from lrsearch.fusing.choice import Choice
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import Parts
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import amount, duration, number
@@ -12,6 +13,7 @@ from lrsearch.report.text.origin import budget_text, origin_text
 from lrsearch.report.text.range_test import window_line
 from lrsearch.report.text.result import answer
 from lrsearch.report.text.review import review_lines, warning_lines
+from lrsearch.spec.command_line import command_line
 
 #: What the parts of a study are called.
 PART_NAMES = {
@@ -61,10 +63,20 @@ def answer_text(report: Report, *, folder: Path, wall_seconds: float) -> str:
     lines += ["", recipe_text(report), *_review(report), *exhausted_lines(report), "", cost]
     lines += [window_line(test) for test in report.range_tests if test.reason]
     lines.append(f"Report: {folder / 'report.html'}")
-    if report.best is not None:
-        lines.append(f"Recipe: {folder / 'best.yaml'}; plain PyTorch: {folder / 'best.py'}")
-        lines.append(f"Export: lrsearch export {name} --format yaml|json|torch")
+    if report.recommended is not None:
+        lines += _files(report, report.recommended, folder)
     return "\n".join(lines)
+
+
+def _files(report: Report, recipe: Recipe, folder: Path) -> list[str]:
+    """Where the recommended recipe is, and how it is used."""
+    command = command_line(report.spec, recipe, folder)
+    export = f"Export: lrsearch export {report.name} --format yaml|json"
+    if command is None:
+        files = f"Recipe: {folder / 'best.yaml'}; plain PyTorch: {folder / 'best.py'}"
+        return [files, f"{export}|torch"]
+    files = f"Recipe: {folder / 'best.yaml'}; the command: {folder / 'best.sh'}"
+    return [files, f"Train it: {command}", f"{export}|shell"]
 
 
 def study_text(report: Report) -> str:
@@ -74,6 +86,7 @@ def study_text(report: Report) -> str:
     lines += [f"trials: {counts}", *origin_text(report.origin)]
     lines += [window_line(test) for test in report.range_tests]
     lines += [f"engine: {Choice.from_row(each).title} ({each.device})" for each in report.engines]
+    lines += [f"resume: {report.resume}"] if report.resume else []
     lines += ["", recipe_text(report), *_review(report), *exhausted_lines(report), ""]
     lines.append(cost_text(report))
     return "\n".join(lines)

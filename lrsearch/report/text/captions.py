@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from lrsearch.catalog.script import in_words
 from lrsearch.report.model import Report
 from lrsearch.report.shown import shown_trials
 from lrsearch.report.text.format import number
@@ -22,6 +23,8 @@ class Caption:
 def captions(report: Report) -> list[Caption]:
     """Of the pictures that there is something to draw for, in their order."""
     found = [_history(report), *_of_the_best(report), _lr_value(report)]
+    if report.spec.program == "command":  # whose script decides the learning rate of each step
+        found = [caption for caption in found if caption.name != "lr"]
     if any(len(entry.seeds) > 1 for entry in report.confirmed):
         names = ", ".join(f"trial {entry.trial}" for entry in report.confirmed)
         found.append(
@@ -92,7 +95,7 @@ def _of_the_best(report: Report) -> tuple[Caption, Caption]:
 def _lr_value(report: Report) -> Caption:
     ended = [trial.parsed for trial in report.trials if trial.has_ended]
     tried = sorted({recipe.optimizer_name for recipe in ended if recipe is not None})
-    names = ", ".join(tried) or "none yet"
+    names = ", ".join(map(in_words, tried)) or "none yet"
     return Caption(
         name="lr_value",
         title="Learning rate against value",

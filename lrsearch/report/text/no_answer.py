@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from lrsearch.catalog.script import in_words
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.report.text.format import counted, learning_rate
@@ -45,11 +46,10 @@ def _all_diverged(report: Report, ended: Sequence[Trial]) -> str:
         if test.parsed is not None and test.parsed.edge is not None and test.optimizer in lowest
     }
     if not edges:
-        rates = ", ".join(f"{learning_rate(lr)} ({name})" for name, lr in lowest.items())
+        rates = ", ".join(f"{learning_rate(lr)} ({in_words(name)})" for name, lr in lowest.items())
         return (
             f"All {count} diverged, the lowest learning rates among them {rates}. Lower the "
-            f"learning rates of the space; `lrsearch range-test FILE` shows where training "
-            f"explodes."
+            f"learning rates of the space{_range_test_hint(report)}."
         )
     shown = ", ".join(f"{learning_rate(edge)} for {name}" for name, edge in edges.items())
     if all(lowest[name] >= edge for name, edge in edges.items()):
@@ -62,6 +62,13 @@ def _all_diverged(report: Report, ended: Sequence[Trial]) -> str:
         f"alone does not explain it; look at the loss, the other fields of the space and later "
         f"batches."
     )
+
+
+def _range_test_hint(report: Report) -> str:
+    """How to find where training explodes; a command has no range test."""
+    if report.spec.program == "command":
+        return ""
+    return "; `lrsearch range-test FILE` shows where training explodes"
 
 
 def _lowest_rates(ended: Sequence[Trial]) -> dict[str, float]:

@@ -53,10 +53,12 @@ def _amount(value: float | None) -> str:
 
 
 def engines(report: Report) -> tuple[str, ...]:
-    """How the trials were trained, a line for each device."""
-    return tuple(
+    """How the trials were trained, a line for each device, and how they go on."""
+    resume = f"Resume after an interruption: {report.resume}." if report.resume else ""
+    trained = [
         f"Trained {Choice.from_row(record).title}; on {record.device}." for record in report.engines
-    )
+    ]
+    return (*trained, *([resume] if resume else []))
 
 
 def confirmation(report: Report) -> Grid:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from lrsearch.advice.cost import CostPlan
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.plain_data import Document
 from lrsearch.report.text.format import amount, duration
+from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
 
 
@@ -15,8 +17,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     if plan.trials is None and plan.expected_trials is not None:
         trials = f"about {plan.expected_trials} trials"
     lines = [
-        f"study {spec.name}: {trials} of {amount(plan.horizon)} epochs over "
-        f"{', '.join(space.optimizers)} x {', '.join(space.schedules)}",
+        f"study {spec.name}: {trials} of {amount(plan.horizon)} epochs over {_searched(space)}",
         f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
         f"{_epochs(plan.confirm)} of confirmation, {_range_test(plan)}",
     ]
@@ -30,6 +31,13 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
             line += f", at most {duration(plan.total * seconds_per_epoch)} of training in all"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _searched(space: SearchSpace) -> str:
+    """`adamw, sgd x cosine, linear`; of a script's own optimizer and schedule the fields."""
+    kinds = [[n for n in names if n != SCRIPT] for names in (space.optimizers, space.schedules)]
+    own = list(space.optimizers.get(SCRIPT, {}))
+    return " x ".join(", ".join(names) for names in [own, *kinds, list(space.params)] if names)
 
 
 def _range_test(plan: CostPlan) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from lrsearch.catalog.script import in_words
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.plain_data import Unchecked
 from lrsearch.recipe.recipe import Recipe
@@ -112,9 +113,9 @@ def fields(recipe: Recipe) -> tuple[tuple[str, str], ...]:
     optimizer = {f"optimizer: {k}": v for k, v in recipe.optimizer.items() if k != "name"}
     schedule = {f"schedule: {k}": v for k, v in recipe.schedule.items() if k != "name"}
     rows: dict[str, Unchecked] = {
-        "optimizer": recipe.optimizer_name,
+        "optimizer": in_words(recipe.optimizer_name),
         **optimizer,
-        "schedule": recipe.schedule_name,
+        "schedule": in_words(recipe.schedule_name, "schedule"),
         **schedule,
         "warm-up": f"{100 * recipe.warmup:g} % of all steps" if recipe.warmup else "none",
         "epochs": recipe.epochs,

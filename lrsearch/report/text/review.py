@@ -1,6 +1,7 @@
 """A study's review in sentences, which the answer and the page share."""
 
 from lrsearch.advice.lr_edges import RangeEdge, StabilityEdge
+from lrsearch.catalog.script import in_words
 from lrsearch.report.review import Advice, Audit, Warned
 from lrsearch.report.text.format import counted, learning_rate, number, percent
 from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
@@ -51,7 +52,7 @@ def warning_lines(advice: Advice) -> list[str]:
 
 
 def _warning(warned: Warned, edge: RangeEdge | StabilityEdge) -> str:
-    name = f"lr {learning_rate(warned.lr)} of {warned.optimizer}"
+    name = f"lr {learning_rate(warned.lr)} of {in_words(warned.optimizer)}"
     if isinstance(edge, RangeEdge):
         end, beyond = ("lower", "below") if edge.side == "low" else ("upper", "above")
         return (

@@ -1,0 +1,219 @@
+"""What a search costs around a training script of the user's own: CPU time per trial.
+
+The same training is run as the script alone, as `train(run)` and as `command:` by one worker of
+lrsearch, as Optuna's objective in one process, and as an Optuna objective that starts the script.
+Each runs in a process of its own; its CPU time and that of all it starts is the kernel's. Of a
+search it counts from the beginning of the first trial to the end of everything. Linux only.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import own_loop_script
+import torch
+import yaml
+from own_loop_script import EPOCHS, MARK, ROOT, STEPS
+
+SCRIPT = Path(own_loop_script.__file__)
+#: Steps that are timed to find how many a trial needs.
+TIMED_STEPS = 400
+#: What a trial at a fixed learning rate has in common: nothing but the trials is trained.
+STUDY = {
+    "epochs": EPOCHS,
+    "textbook": "none",
+    "range_test": "none",
+    "pruning": "none",
+    "confirm": "none",
+    "ema": "none",
+}
+LR = {"low": 0.05, "high": 0.1, "log": True}
+TRAIN = {
+    "name": "train",
+    "train": f"{SCRIPT.name}:train",
+    "space": {
+        "optimizers": {"sgd": {"lr": LR, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}},
+        "schedules": {"cosine": {"eta_min": 0.0}},
+        "warmup": 0.0,
+    },
+}
+COMMAND = {
+    "name": "command",
+    "command": [sys.executable, SCRIPT.name, "--lr", "{lr}", "--seed", "{seed}"],
+    "report": {"val_loss": r"valid loss +(\S+)"},
+    "space": {"optimizers": {"script": {"lr": LR}}, "schedules": {"script": {}}},
+}
+SIDES = ("alone", "train(run)", "command", "Optuna", "Optuna, script")
+#: What is set beside what, and the sides that pay for a new interpreter in each trial.
+RATIOS = (
+    ("train(run)", "alone"),
+    ("train(run)", "Optuna"),
+    ("command", "alone"),
+    ("command", "Optuna, script"),
+    ("command", "Optuna"),
+)
+
+
+class SideError(Exception):
+    """A side did not come to its end."""
+
+
+def cost(side: str, trials: int, steps: int) -> float:
+    """CPU seconds per trial. Raises SideError."""
+    with tempfile.TemporaryDirectory(prefix="own-loop-") as name:
+        folder = Path(name)
+        (folder / SCRIPT.name).write_bytes(SCRIPT.read_bytes())
+        words = command_line(side, trials, folder)
+        here = [str(folder), str(Path(__file__).parents[1])]
+        environment = {
+            **os.environ,
+            **{MARK: str(folder / "mark"), STEPS: str(steps), "OMP_NUM_THREADS": "1"},
+            "PYTHONPATH": os.pathsep.join([*here, os.environ.get("PYTHONPATH", "")]),
+        }
+        repeats = trials if side == "alone" else 1
+        total = sum(cpu_of(words, folder, environment) for _ in range(repeats))
+        # What began before the last so many was the look that lrsearch takes at a script first.
+        marks = (folder / "mark").read_text().split()
+        before = 0.0 if side == "alone" else float(marks[-trials])
+    return (total - before) / trials
+
+
+def command_line(side: str, trials: int, folder: Path) -> list[str]:
+    """What runs a side, with the study that it needs."""
+    if side == "alone":
+        return [sys.executable, SCRIPT.name, "--lr", "0.07"]
+    if side in ("train(run)", "command"):
+        study = TRAIN if side == "train(run)" else COMMAND
+        text = yaml.safe_dump({**study, **STUDY, "budget": {"trials": trials}})
+        (folder / "study.yaml").write_text(text)
+        return [sys.executable, "-m", "lrsearch", "run", "study.yaml", "--workers", "1"]
+    objective = "objective" if side == "Optuna" else "command_objective"
+    code = f"from own_loop_script import *; search_with_optuna({objective}, {trials})"
+    return [sys.executable, "-c", code]
+
+
+def cpu_of(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> float:
+    """CPU seconds of a command and of all that it starts. Raises SideError where it fails."""
+    # A shell tells the command its own pid, which its trials have to know.
+    shell = ["sh", "-c", f'{ROOT}=$$ exec "$@"', "sh", *words]
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(
+            shell, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        said = (folder / "output").read_text(errors="replace")[-2000:]
+        raise SideError(f"{' '.join(words)} ended with {process.returncode}: {said}")
+    return used.ru_utime + used.ru_stime
+
+
+def steps_for(seconds: float) -> int:
+    """Steps of an epoch with which the script's training takes so many CPU seconds."""
+    os.environ[STEPS] = str(TIMED_STEPS)
+    loader, _ = own_loop_script.data()
+    model = own_loop_script.net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.07, momentum=0.9)
+    begun = time.process_time()
+    for x, y in loader:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    of_a_step = (time.process_time() - begun) / TIMED_STEPS
+    return max(1, round(seconds / of_a_step / EPOCHS))
+
+
+def measure(seconds: float, trials: int, rounds: int) -> dict[str, Any]:
+    """All sides, which take turns. Raises SideError."""
+    steps = steps_for(seconds)
+    runs = []
+    for number in range(rounds):
+        costs = {}
+        for side in SIDES:
+            costs[side] = cost(side, trials, steps)
+            log(f"{seconds:g} s, round {number + 1}, {side}: {costs[side]:.2f} CPU s per trial")
+        runs.append(costs)
+    return {
+        "seconds": seconds,
+        "steps": steps * EPOCHS,
+        "trials": trials,
+        "cpu_seconds": {side: statistics.median(run[side] for run in runs) for side in SIDES},
+        "ratios": [
+            {"of": one, "to": other, **spread([run[one] / run[other] for run in runs])}
+            for one, other in RATIOS
+        ],
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def table(rows: Sequence[Mapping[str, Any]], rounds: int) -> str:
+    lines = [f"CPU seconds per trial; torch {torch.__version__}, 1 thread, {rounds} rounds: median"]
+    lines.append(f"{'training':>9}{'steps':>8}{'trials':>8}" + "".join(f"{s:>16}" for s in SIDES))
+    for row in rows:
+        costs = "".join(f"{row['cpu_seconds'][side]:16.2f}" for side in SIDES)
+        lines.append(f"{row['seconds']:8g}s{row['steps']:8}{row['trials']:8}{costs}")
+    lines += ["", "Ratios within a round: median (lowest..highest)"]
+    lines.append(f"{'':28}" + "".join(f"{row['seconds']:>21g}s" for row in rows))
+    for index, (one, other) in enumerate(RATIOS):
+        ratios = [row["ratios"][index] for row in rows]
+        shown = [f"{r['median']:.3f} ({r['low']:.3f}..{r['high']:.3f})" for r in ratios]
+        lines.append(f"{f'{one} / {other}':28}" + "".join(f"{text:>22}" for text in shown))
+    return "\n".join(lines)
+
+
+def log(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Example: python benchmarks/own_loop.py --seconds 10 --trials 3",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[10.0, 60.0], metavar="S",
+        help="CPU seconds that a trial trains (10 60)",
+    )  # fmt: skip
+    parser.add_argument("--trials", type=int, default=3, help="trials of a search (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each side (%(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    parser.add_argument("--quick", action="store_true", help="does it run at all; says nothing")
+    arguments = parser.parse_args()
+    for option in ("trials", "rounds"):
+        if (value := getattr(arguments, option)) < 1:
+            parser.error(f"--{option} {value}: at least 1 is needed")
+    if not Path("/proc/self/task").is_dir():
+        parser.error("CPU time of trees of processes is read from /proc, which only Linux has")
+    if arguments.quick:
+        arguments.seconds, arguments.trials, arguments.rounds = [0.2], 1, 1
+    return arguments
+
+
+def main() -> None:
+    arguments = parse()
+    torch.set_num_threads(1)
+    try:
+        rows = [measure(s, arguments.trials, arguments.rounds) for s in arguments.seconds]
+    except SideError as error:
+        sys.exit(f"Error: {error}")
+    if arguments.json:
+        document = {"torch": torch.__version__, "rounds": arguments.rounds, "rows": rows}
+        print(json.dumps(document, indent=2))
+    else:
+        print(table(rows, arguments.rounds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""What a search found, as a value to look at and to go on with."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from lrsearch.api import frames
+from lrsearch.api.html import result_html
+from lrsearch.api.plot import Plot
+from lrsearch.api.records import Counts, CurvePoint, TrialResult
+from lrsearch.api.temporary_place import TemporaryPlace
+from lrsearch.api.training import LIVE, Training
+from lrsearch.errors import SpecError, StudyError
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report import files
+from lrsearch.report.model import Report
+from lrsearch.storage import curves
+from lrsearch.study.stored_study import StoredStudy
+
+if TYPE_CHECKING:
+    import pandas
+
+Format = Literal["yaml", "json", "torch"]
+
+
+class Result:
+    """What a study has found, as it stood when the result was made; its `repr` is one line.
+
+    `search` and `open_study` return one. `trials`, `best` and the like are of that moment.
+    """
+
+    def __init__(
+        self,
+        study: StoredStudy,
+        report: Report,
+        training: Training,
+        *,
+        place: TemporaryPlace | None = None,
+    ) -> None:
+        self._study, self._report, self._training = study, report, training
+        #: The folder of a study without a name: it lives as long as this result.
+        self._place = place
+
+    @property
+    def name(self) -> str:
+        """The study's name in the database; `lrsearch study show NAME` and the like take it."""
+        return self._report.name
+
+    @property
+    def best(self) -> Recipe | None:
+        """The confirmed recipe, else the search's best; None if no trial is complete."""
+        report = self._report
+        if report.winner is not None:
+            return Recipe.from_dict(report.winner.recipe)
+        return None if report.best is None else report.best.parsed
+
+    @property
+    def trial(self) -> int | None:
+        """The number of the trial that has this recipe."""
+        report = self._report
+        if report.winner is not None:
+            return report.winner.trial
+        return None if report.best is None else report.best.number
+
+    @property
+    def metric(self) -> str:
+        """What the objective measures: `val_loss`, or a metric of the task."""
+        return self._report.metric
+
+    @property
+    def value(self) -> float | None:
+        """The recipe's mean on fresh seeds, else its value in the search."""
+        report = self._report
+        if report.winner is not None:
+            return report.winner.mean
+        return None if report.best is None else report.best.value
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % confidence interval of that mean; None without confirmation, or for one run."""
+        return None if self._report.winner is None else self._report.winner.ci95
+
+    @property
+    def confirmed_runs(self) -> int:
+        """Runs on fresh seeds whose mean the value is; 0 without confirmation."""
+        return 0 if self._report.winner is None else self._report.winner.n
+
+    @property
+    def counts(self) -> Counts:
+        """How the trials ended."""
+        return Counts(**self._report.counts)
+
+    @property
+    def trials(self) -> tuple[TrialResult, ...]:
+        """Every started trial, in the order of their starts."""
+        return tuple(TrialResult.of(trial) for trial in self._report.trials)
+
+    @property
+    def plot(self) -> Plot:
+        """Pictures of the study: `plot.history()`, `plot.curves()` and more."""
+        return Plot(self._report, self._study, self._place)
+
+    def curves(self, trial: int | None = None) -> tuple[CurvePoint, ...]:
+        """The validations of one trial, by its number, or of all, in their order.
+
+        Raises StudyError if there is no such trial.
+        """
+        if trial is not None and self._report.trial(trial) is None:
+            raise StudyError(f"study {self.name!r} has no trial {trial}")
+        with self._study.database.read() as connection:
+            rows = curves.of_study(connection, self._study.study_id, number=trial)
+        spec = self._report.spec
+        return tuple(CurvePoint.of(row, spec) for row in rows if row.number is not None)
+
+    def trials_frame(self) -> "pandas.DataFrame":
+        """`trials` as a pandas table, one row each.
+
+        A recipe's fields are columns such as `optimizer.lr`, `schedule.name`, `params.width`, the
+        task's metrics `metrics.NAME`. Raises LrsearchError where pandas is not installed.
+        """
+        return frames.trials_frame(self.trials)
+
+    def curves_frame(self, trial: int | None = None) -> "pandas.DataFrame":
+        """`curves` as a pandas table, one row for each validation; metrics are `metrics.NAME`.
+
+        Raises StudyError if there is no such trial, LrsearchError where pandas is not installed.
+        """
+        return frames.curves_frame(self.curves(trial))
+
+    def confirm(self, *, candidates: int | None = None, runs: int | None = None) -> "Result":
+        """Train the best recipes again with fresh seeds; the study's result after that.
+
+        `candidates` is how many recipes are tried at most, `runs` how many trainings there are in
+        all; what is None is as in the study. What was confirmed with the same two numbers stays.
+        Raises StudyError where no trial is complete, or the budget does not allow so many runs, and
+        TaskError where the task is not here.
+        """
+        for word, count in (("candidates", candidates), ("runs", runs)):
+            if count is not None and count < 1:
+                raise SpecError(f"confirm(): {word} = {count}: at least 1 is needed")
+        # torch and Optuna: not for who only reads
+        from lrsearch import run_study
+        from lrsearch.study.open_study import OpenStudy
+
+        training = self._training
+        if self._study.spec.task == LIVE and training.live is None:
+            raise StudyError(
+                f"confirm(): study {self.name!r} trains a Task object of an earlier process; give "
+                f"it again: open_study({self.name!r}, task=...)"
+            )
+        study = OpenStudy.open(self._study.database, self.name)
+        report = run_study.confirm(
+            study,
+            training.resources,
+            candidates=candidates,
+            runs=runs,
+            task_dir=training.folder,
+            live=training.live,
+            progress=run_study.ProgressBar(),
+            where="confirm(): runs =",
+        )
+        return Result(study, report, training, place=self._place)
+
+    def report(self, folder: str | Path | None = None) -> Path:
+        """Write the report, the best recipe and its PyTorch code; the path of `report.html`.
+
+        `folder` is `NAME-report` in the current folder unless given; it is made. Raises StudyError
+        if it cannot be written.
+        """
+        _, written = files.write_files(self._study, None if folder is None else Path(folder))
+        return written / "report.html"
+
+    @overload
+    def export(
+        self, format: Format = "yaml", path: None = None, *, trial: int | None = None
+    ) -> str: ...
+
+    @overload
+    def export(self, format: Format, path: str | Path, *, trial: int | None = None) -> Path: ...
+
+    def export(
+        self,
+        format: Format = "yaml",
+        path: str | Path | None = None,
+        *,
+        trial: int | None = None,
+    ) -> str | Path:
+        """The recipe of `best`, or of a trial by its number, as text, or written to `path`.
+
+        `yaml` and `json` are what `Recipe.load` reads, `torch` is Python code without lrsearch.
+        Raises StudyError if there is no complete trial, or no such one, or `path` cannot be
+        written, and SpecError for another format.
+        """
+        text = files.export_text(self._study, trial=trial, form=format)
+        if path is None:
+            return text
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StudyError(f"export(): cannot write {path}: {error.strerror}") from error
+        return Path(path)
+
+    def __repr__(self) -> str:
+        if self.best is None:
+            return f"Result({self.name}: no complete trial; {self.counts.title()})"
+        return f"Result({self.name}: {self.best.title()}; {self._value()}; {self.counts.title()})"
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        return result_html(self._report, self.counts)
+
+    def _value(self) -> str:
+        said = f"{self.metric} {self.value:.4g}"
+        if self.interval is not None:
+            return f"{said} (95 % CI {self.interval[0]:.4g} .. {self.interval[1]:.4g})"
+        return f"{said}, one seed" if self.confirmed_runs <= 1 else said

@@ -1,0 +1,32 @@
+"""With what a study of Python's is trained: its task, and the resources of this machine."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lrsearch.task import own_code
+from lrsearch.task.task import LoadedTask, Task
+from lrsearch.worker.resources import Resources
+
+#: What stands as the task's reference where the task is an object of the caller's process.
+LIVE = "live:task"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """With what a study is trained."""
+
+    resources: Resources
+    #: Where workers look for the study's files.
+    folder: Path
+    #: A task that is an object of this process; None for one in a file.
+    live: LoadedTask | None = None
+
+
+def live_task(task: Task, own: Iterable[str], folder: Path) -> LoadedTask:
+    """A task of this process, with the hashes of the study's own files in `folder`.
+
+    Raises TaskError for a file that is not there.
+    """
+    code = own_code.own_hashes(own, folder, folder.resolve())
+    return LoadedTask(reference=LIVE, source=Path(), target=task, code=code)

@@ -1,0 +1,15 @@
+"""The command that trains a recipe with the script of the user's own, as a shell script."""
+
+from lrsearch.errors import SpecError
+from lrsearch.export.header import Origin
+from lrsearch.recipe.recipe import Recipe
+
+
+def write(recipe: Recipe, origin: Origin) -> str:
+    """Raises SpecError for a study with a task, whose loop is lrsearch's."""
+    if origin.command is None:
+        raise SpecError(
+            "format shell is the command of a study with train or command, and this one has a "
+            "task; use yaml, json or torch"
+        )
+    return f"#!/bin/sh\n# {origin.trial()}\n{origin.command}\n"

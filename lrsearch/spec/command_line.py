@@ -1,0 +1,37 @@
+"""The command that trains a recipe once more with the user's own script."""
+
+import shlex
+from pathlib import Path
+
+from lrsearch.command.template import TemplateValues, fill
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.study_spec import StudySpec
+
+#: The recipe's files beside the command: of a `train` script, and of a command with `{recipe}`.
+RECIPE, RECIPE_JSON = "best.yaml", "best.json"
+#: What stands for `{dir}`, the folder of a trial.
+FOLDER = "best"
+
+
+def command_line(spec: StudySpec, recipe: Recipe, folder: Path = Path()) -> str | None:
+    """The command for a shell; None for a study with a task, whose loop is lrsearch's.
+
+    The recipe's file lies in `folder`. Raises SpecError where a placeholder has no value.
+    """
+    if spec.program == "task":
+        return None
+    if spec.train is not None:
+        script = spec.train.partition(":")[0]
+        return shlex.join([*(spec.launch or ("python",)), script, "--recipe", str(folder / RECIPE)])
+    values = TemplateValues(
+        optimizer=recipe.optimizer,
+        schedule=recipe.schedule,
+        warmup=recipe.warmup,
+        params=recipe.params,
+        seed=recipe.seed,
+        epochs=recipe.epochs,
+        steps=recipe.steps,
+        dir=str(folder / FOLDER),
+        recipe=str(folder / RECIPE_JSON),
+    )
+    return shlex.join(fill(spec.command, values, spec.names))
