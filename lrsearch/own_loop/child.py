@@ -26,20 +26,20 @@ from lrsearch.own_loop.session import Session
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task import own_code
+from lrsearch.task.code import ENVIRONMENT_DIR
 from lrsearch.training.failures import out_of_memory
 from lrsearch.training.randomness import seed_host
-
-#: The folder of the study file, in which the script is; the current one without it.
-FOLDER = "LRSEARCH_SCRIPT_DIR"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the script that `argv` names for the worker whose socket the environment names.
 
+    The environment also names the study file's folder, in which the script is.
+
     The exit status: 0 where the script came to its end or the run was ended, else 1.
     """
     [reference] = argv
-    folder = Path(os.environ.get(FOLDER, ".")).resolve()
+    folder = Path(os.environ.get(ENVIRONMENT_DIR, ".")).resolve()
     ranks = Ranks()
     line, start = ranks.connect()
     own_code.load(own_code.own_names(start.recipe), folder)

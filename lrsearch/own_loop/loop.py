@@ -11,7 +11,7 @@ from torch import Tensor
 from lrsearch.errors import LrsearchError, TaskError
 from lrsearch.own_loop.checkpoint import Checkpoint
 from lrsearch.own_loop.hints import Hints
-from lrsearch.own_loop.losses import Losses, RampReadings
+from lrsearch.own_loop.losses import NO_LOSS, Losses, RampReadings
 from lrsearch.own_loop.messages import (
     Beat,
     Boundary,
@@ -139,13 +139,8 @@ class Loop:
         except TaskError as error:
             self.fail(error)
         if self.session.ranks.share(is_over):
-            self.end_ramp()
+            self._say_finished(ramp)
             self.session.close("range_test")
-
-    def end_ramp(self) -> None:
-        """Hand over the readings of a range test."""
-        if self.ramp is not None:
-            self.session.say(Readings(lrs=tuple(self.ramp.lrs), losses=tuple(self.ramp.losses)))
 
     def beat(self) -> None:
         """Say, once a second, that the run gets on."""
@@ -244,19 +239,18 @@ class Loop:
 
     def finish(self) -> None:
         """The script has come to its end. Raises TaskError where it has told nothing."""
-        if self.ramp is not None and self.ramp.losses:
-            self.end_ramp()
-            return
+        if self.ramp is not None and not self.ramp.losses:
+            raise TaskError(NO_LOSS)
         if self.ramp is None and not self.reports.count:
             raise TaskError("the script came to its end and never called run.report(...)")
-        if self.ramp is not None:
-            raise TaskError(
-                "the range test needs the training loss; write run.loss(loss) before "
-                "optimizer.step()"
-            )
         self.hints.at_end(self.roles)
-        is_check = self.session.start.kind == "check"
         self.checkpoint.say_unkept()
+        self._say_finished(self.ramp)
+
+    def _say_finished(self, ramp: RampReadings | None) -> None:
+        if ramp is not None:
+            self.session.say(Readings(lrs=tuple(ramp.lrs), losses=tuple(ramp.losses)))
+        is_check = self.session.start.kind == "check"
         self.session.say(
             Finished(
                 step=self.step,

@@ -13,6 +13,12 @@ from lrsearch.training.precision import widest_float
 from lrsearch.training.trial_training import CHECK_EVERY
 from lrsearch.trial.divergence import NOT_FINITE_AT_START, divergence_limit
 
+#: Why a range test has failed.
+NO_LOSS = (
+    "the range test needs the training loss; write run.loss(loss) before optimizer.step(), or "
+    "range_test: none in the study file"
+)
+
 
 class Losses:
     """Sum of the losses since the last report. It stays on the device between the looks at it."""
@@ -104,10 +110,7 @@ class RampReadings:
         if self._steps == 1:
             self._after = not self._of_step
         elif not self._of_step and not self.losses:
-            raise TaskError(
-                "the range test needs the training loss; write run.loss(loss) before "
-                "optimizer.step()"
-            )
+            raise TaskError(NO_LOSS)
         belongs = self._awaited if self._after else lr
         if belongs is not None and self._of_step:
             self.lrs.append(belongs)

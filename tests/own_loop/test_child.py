@@ -2,17 +2,16 @@
 
 import os
 import random
-import subprocess
-import sys
-import threading
+import signal
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from fake_worker import RECIPE
 
+from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
-from lrsearch.own_loop.child import FOLDER
 from lrsearch.own_loop.messages import (
     Boundary,
     End,
@@ -24,6 +23,7 @@ from lrsearch.own_loop.messages import (
     Report,
     Start,
 )
+from lrsearch.task.code import ENVIRONMENT_DIR
 
 SCRIPT = """
 import torch
@@ -44,28 +44,39 @@ def train(run, width=2):
 """
 
 
-class Child:
-    """A script in a real child process, and what it said."""
+@pytest.fixture(scope="module")
+def supervisor():
+    """Forks processes that have torch and the child's own modules imported."""
+    with Supervisor(warm=["torch", "torch._dynamo", "lrsearch.own_loop.child"]) as supervisor:
+        yield supervisor
 
-    def __init__(self, folder, reference="train.py:train", answer=lambda m: GoOn(), **changes):
-        self.terminate_at = changes.pop("terminate_at", None)
+
+@pytest.fixture
+def play(supervisor, tmp_path):
+    """Runs a script in a child process of its own."""
+    return partial(Played, supervisor, tmp_path)
+
+
+class Played:
+    """A script that was run in a child process, and what it said and printed."""
+
+    def __init__(self, supervisor, folder, reference, answer=lambda m: GoOn(), **changes):
+        self._terminate_at = changes.pop("terminate_at", None)
         fields = {"kind": "search", "recipe": RECIPE, "device": "cpu", "folder": str(folder)}
-        self.said, self.answer = [], answer
+        self.said, self._answer, output = [], answer, folder / "output"
         with Listener() as listener:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "lrsearch.own_loop.child", reference],
-                env={**os.environ, SOCKET: listener.path, FOLDER: str(folder)},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
+            environment = {**os.environ, SOCKET: listener.path, ENVIRONMENT_DIR: str(folder)}
+            self._process = supervisor.fork(
+                "lrsearch.own_loop.child:main",
+                [reference],
+                env=environment,
+                cwd=folder,
+                output=output,
             )
-            thread = threading.Thread(
-                target=self._serve, args=(listener, Start(**{**fields, **changes}))
-            )
-            thread.start()
-            self.stdout, self.stderr = self._process.communicate(timeout=60)
-            thread.join()
-        self.status = self._process.returncode
+            self._serve(listener, Start(**{**fields, **changes}))
+            self.status = self._process.wait(60)
+            self._process.end(5)
+        self.output = output.read_text()
 
     def _serve(self, listener, start):
         channel = listener.accept(30)
@@ -75,11 +86,11 @@ class Child:
             while True:
                 message = channel.receive()
                 self.said.append(message)
-                if self.terminate_at is not None and isinstance(message, self.terminate_at):
-                    self._process.terminate()
+                if self._terminate_at is not None and isinstance(message, self._terminate_at):
+                    os.kill(self._process.pid, signal.SIGTERM)
                     continue
                 if isinstance(message, Report | Boundary):
-                    channel.send(self.answer(message))
+                    channel.send(self._answer(message))
         except ChannelClosedError:
             channel.close()
 
@@ -91,25 +102,25 @@ def write(folder, body="pass", name="train.py"):
     (folder / name).write_text(SCRIPT.replace("BODY", body))
 
 
-def test_a_function_is_run_to_its_end(tmp_path):
+def test_a_function_is_run_to_its_end(play, tmp_path):
     write(tmp_path)
-    child = Child(tmp_path, recipe={**RECIPE, "params": {"width": 5, "other": 1}})
-    assert child.status == 0, child.stderr
+    child = play("train.py:train", recipe={**RECIPE, "params": {"width": 5, "other": 1}})
+    assert child.status == 0, child.output
     assert [report.metrics["width"] for report in child.of(Report)] == [5.0] * 3
     assert child.of(Finished) == [
         Finished(step=6, epoch=3.0, seconds=child.of(Finished)[0].seconds, reads_loss=True)
     ]
 
 
-def test_a_pruned_script_runs_its_finally_blocks_and_exit_handlers(tmp_path):
+def test_a_pruned_script_runs_its_finally_blocks_and_exit_handlers(play, tmp_path):
     body = "import atexit; atexit.register(print, 'at exit')"
     write(
         tmp_path,
         f"{body}\n        try: run.report(val_loss=1.0)\n        finally: print('finally')",
     )
-    child = Child(tmp_path, answer=lambda m: End(reason="pruned"))
+    child = play("train.py:train", answer=lambda m: End(reason="pruned"))
     assert child.status == 0
-    assert child.stdout.split("\n") == ["finally", "at exit", ""]
+    assert child.output.split("\n") == ["finally", "at exit", ""]
     assert not child.of(Finished) + child.of(Failed)
 
 
@@ -135,22 +146,22 @@ def script(folder, line="run.report(val_loss=1.0)", text=SWALLOWING):
     return "script.py"
 
 
-def test_a_script_is_run_whole_and_a_bare_except_ends_it_one_call_later(tmp_path):
-    child = Child(tmp_path, script(tmp_path), answer=lambda m: End(reason="pruned"))
-    assert child.status == 0, child.stderr
-    assert child.stdout.split() == ["swallowed"]
+def test_a_script_is_run_whole_and_a_bare_except_ends_it_one_call_later(play, tmp_path):
+    child = play(script(tmp_path), answer=lambda m: End(reason="pruned"))
+    assert child.status == 0, child.output
+    assert child.output.split() == ["swallowed"]
     assert not child.of(Finished) + child.of(Failed)
 
 
-def test_a_script_that_is_not_ended_finishes(tmp_path):
-    child = Child(tmp_path, script(tmp_path))
-    assert child.stdout.split() == ["after", str(tmp_path / "script.py")]
+def test_a_script_that_is_not_ended_finishes(play, tmp_path):
+    child = play(script(tmp_path))
+    assert child.output.split() == ["after", str(tmp_path / "script.py")]
     assert [finished.step for finished in child.of(Finished)] == [3]
 
 
-def exits(folder, line):
+def exits(play, folder, line):
     text = SWALLOWING.replace("except:", "except ZeroDivisionError:")
-    return Child(folder, script(folder, line, text))
+    return play(script(folder, line, text))
 
 
 @pytest.mark.parametrize(
@@ -164,14 +175,14 @@ def exits(folder, line):
         ("run.report(accuracy=1)", 0, "script.py:11: run.report gave accuracy, but"),
     ],
 )
-def test_how_a_script_ends_is_told(tmp_path, line, status, error):
-    child = exits(tmp_path, line)
-    assert child.status == status, child.stderr
+def test_how_a_script_ends_is_told(play, tmp_path, line, status, error):
+    child = exits(play, tmp_path, line)
+    assert child.status == status, child.output
     assert len(child.of(Finished)) == (error is None)
     assert [failed.error.startswith(error) for failed in child.of(Failed)] == [True] * bool(error)
     if "@" in line:
         assert child.of(Failed)[0].error.endswith(" (script.py:11)")
-        assert "Traceback" in child.stderr
+        assert "Traceback" in child.output
 
 
 @pytest.mark.parametrize(
@@ -183,27 +194,27 @@ def test_how_a_script_ends_is_told(tmp_path, line, status, error):
         ("no_such_module_here:train", "ModuleNotFoundError: No module named"),
     ],
 )
-def test_a_reference_that_names_no_function_fails(tmp_path, reference, error):
+def test_a_reference_that_names_no_function_fails(play, tmp_path, reference, error):
     write(tmp_path)
-    child = Child(tmp_path, reference)
+    child = play(reference)
     assert child.status == 1
     [failed] = child.of(Failed)
     assert error in failed.error
     assert "\n" not in failed.error
 
 
-def test_sigterm_runs_finally_blocks_and_exit_handlers(tmp_path):
+def test_sigterm_runs_finally_blocks_and_exit_handlers(play, tmp_path):
     line = """
         import atexit; atexit.register(print, "at exit")
         try: run.report(val_loss=1.0)
         finally: print("finally")"""
-    child = Child(tmp_path, script(tmp_path, line), terminate_at=Report)
-    assert child.status == 0, child.stderr
-    assert child.stdout.split("\n") == ["finally", "swallowed", "at exit", ""]
+    child = play(script(tmp_path, line), terminate_at=Report)
+    assert child.status == 0, child.output
+    assert child.output.split("\n") == ["finally", "swallowed", "at exit", ""]
     assert not child.of(Finished) + child.of(Failed)
 
 
-def test_a_process_that_the_script_forks_says_nothing(tmp_path):
+def test_a_process_that_the_script_forks_says_nothing(play, tmp_path):
     line = """
         if epoch == 0 and os.fork() == 0:
             try: run.report(val_loss=5.0)
@@ -211,30 +222,30 @@ def test_a_process_that_the_script_forks_says_nothing(tmp_path):
             sys.exit()
         if epoch == 0: os.wait()
         run.report(val_loss=1.0)"""
-    child = exits(tmp_path, line)
-    assert child.status == 0, child.stderr
-    assert "run is called in a forked process" in child.stdout
+    child = exits(play, tmp_path, line)
+    assert child.status == 0, child.output
+    assert "run is called in a forked process" in child.output
     assert [report.metrics["val_loss"] for report in child.of(Report)] == [1.0] * 3
     assert len(child.of(Finished)) == 1
 
 
-def test_a_script_whose_worker_is_gone_ends(tmp_path):
+def test_a_script_whose_worker_is_gone_ends(play, tmp_path):
     def die(message):
         raise ChannelClosedError
 
-    child = Child(tmp_path, script(tmp_path), answer=die)
+    child = play(script(tmp_path), answer=die)
     assert child.status == 0
-    assert child.stdout.split() == ["swallowed"]
+    assert child.output.split() == ["swallowed"]
 
 
-def test_a_script_that_seeds_nothing_has_the_seed_of_its_trial(tmp_path):
+def test_a_script_that_seeds_nothing_has_the_seed_of_its_trial(play, tmp_path):
     draws = "random.random(), np.random.rand(), torch.rand(1).item()"
     text = f"import random, numpy as np, torch\nfrom lrsearch import run\nprint({draws})\n"
     text += "run.report(val_loss=1.0)"
-    child = Child(tmp_path, script(tmp_path, text=text))
+    child = play(script(tmp_path, text=text))
     random.seed(7)
     np.random.seed(7)
     torch.manual_seed(7)
     expected = (random.random(), np.random.rand(), torch.rand(1).item())
-    assert child.stdout == f"{expected}\n"
+    assert child.output.split() == list(map(str, expected))
     assert child.of(Hint)[0].text.startswith("script.py:4: run.report came, but")

@@ -8,8 +8,8 @@ import threading
 from fake_worker import RECIPE
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
-from lrsearch.own_loop.child import FOLDER
 from lrsearch.own_loop.messages import Boundary, End, GoOn, Report, Start
+from lrsearch.task.code import ENVIRONMENT_DIR
 
 SCRIPT = """
 import os
@@ -70,7 +70,12 @@ def launch(folder, answer):
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
                 *("--nproc_per_node", "2", "-m", "lrsearch.own_loop.child", "train.py"),
             ],
-            env={**os.environ, SOCKET: listener.path, FOLDER: str(folder), "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                SOCKET: listener.path,
+                ENVIRONMENT_DIR: str(folder),
+                "OMP_NUM_THREADS": "1",
+            },
             capture_output=True,
             text=True,
             timeout=120,
