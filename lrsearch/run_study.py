@@ -102,6 +102,7 @@ def create(checked: Checked, storage: str | None, *, exist_ok: bool, progress: P
         checked.loaded,
         steps_per_epoch=checked.steps_per_epoch,
         batch_size=checked.batch_size,
+        resume=checked.resume,
         exist_ok=exist_ok,
     )
     plan = cost_plan(checked.spec, checked.steps_per_epoch)

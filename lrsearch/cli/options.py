@@ -163,10 +163,12 @@ def checked_file(
     name: str | None = None,
     totals: Mapping[str, int] | None = None,
     device: str = "auto",
+    proves: bool = False,
 ) -> "Checked":
-    """The study of a file, whose task has trained one batch.
+    """The study of a file, whose task has trained one batch, or whose script has reported.
 
-    `name` and `totals`, of the budget by its fields, replace the file's own.
+    `name` and `totals`, of the budget by its fields, replace the file's own. `proves`: whether it
+    is proved how a script goes on after an interruption.
 
     What needs no PyTorch is checked before that is loaded.
     """
@@ -175,7 +177,7 @@ def checked_file(
     spec = preflight.read_study_file(file, name=name, totals=totals)
     say_loading()
     with what_it_imports(file):
-        return preflight.check_spec(spec, file, device=device)
+        return preflight.check_spec(spec, file, device=device, proves=proves)
 
 
 def trained_file(
@@ -185,8 +187,13 @@ def trained_file(
     totals: Mapping[str, int] | None = None,
     device: str = "auto",
 ) -> "Checked":
-    """As `checked_file`, for a study that will be trained: doubts about its task go to stderr."""
+    """As `checked_file`, for a study that will be trained: doubts about its task go to stderr.
+
+    So does what a first run of a script has shown, and what the study lacks for it.
+    """
     checked = checked_file(file, name=name, totals=totals, device=device)
+    for note in checked.notes if checked.task is None else ():
+        click.echo(f"note: {note}", err=True)
     for warning in checked.warnings:
         click.echo(f"warning: {warning}", err=True)
     return checked
