@@ -2,8 +2,9 @@
 
 The same training is run as the script alone, as `train(run)` and as `command:` by one worker of
 lrsearch, as Optuna's objective in one process, and as an Optuna objective that starts the script.
-Each runs in a process of its own; its CPU time and that of all it starts is the kernel's. Of a
-search it counts from the beginning of the first trial to the end of everything. Linux only.
+Each runs in a process of its own; its CPU time and that of all it starts is the kernel's. A trial
+costs what is used from its beginning to the beginning of the next; what a study costs once, such as
+its start and its report, is told beside. Linux only.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +54,8 @@ COMMAND = {
     "space": {"optimizers": {"script": {"lr": LR}}, "schedules": {"script": {}}},
 }
 SIDES = ("alone", "train(run)", "command", "Optuna", "Optuna, script")
-#: What is set beside what, and the sides that pay for a new interpreter in each trial.
+#: What is set beside what. All but `Optuna` and `train(run)` pay for a new interpreter and its
+#: imports in each trial.
 RATIOS = (
     ("train(run)", "alone"),
     ("train(run)", "Optuna"),
@@ -66,24 +69,35 @@ class SideError(Exception):
     """A side did not come to its end."""
 
 
-def cost(side: str, trials: int, steps: int) -> float:
-    """CPU seconds per trial. Raises SideError."""
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """CPU seconds."""
+
+    trial: float
+    #: Of the study besides its trials.
+    once: float = 0.0
+
+
+def cost(side: str, trials: int, steps: int) -> Cost:
+    """What so many trials cost, followed by one more in a search. Raises SideError."""
     with tempfile.TemporaryDirectory(prefix="own-loop-") as name:
         folder = Path(name)
         (folder / SCRIPT.name).write_bytes(SCRIPT.read_bytes())
-        words = command_line(side, trials, folder)
+        words = command_line(side, trials + 1, folder)
         here = [str(folder), str(Path(__file__).parents[1])]
         environment = {
             **os.environ,
             **{MARK: str(folder / "mark"), STEPS: str(steps), "OMP_NUM_THREADS": "1"},
             "PYTHONPATH": os.pathsep.join([*here, os.environ.get("PYTHONPATH", "")]),
         }
-        repeats = trials if side == "alone" else 1
-        total = sum(cpu_of(words, folder, environment) for _ in range(repeats))
+        if side == "alone":
+            runs = [cpu_of(words, folder, environment) for _ in range(trials)]
+            return Cost(trial=statistics.mean(runs))
+        total = cpu_of(words, folder, environment)
         # What began before the last so many was the look that lrsearch takes at a script first.
-        marks = (folder / "mark").read_text().split()
-        before = 0.0 if side == "alone" else float(marks[-trials])
-    return (total - before) / trials
+        marks = [float(line) for line in (folder / "mark").read_text().split()][-trials - 1 :]
+    trial = (marks[-1] - marks[0]) / trials
+    return Cost(trial=trial, once=total - (trials + 1) * trial)
 
 
 def command_line(side: str, trials: int, folder: Path) -> list[str]:
@@ -139,15 +153,16 @@ def measure(seconds: float, trials: int, rounds: int) -> dict[str, Any]:
         costs = {}
         for side in SIDES:
             costs[side] = cost(side, trials, steps)
-            log(f"{seconds:g} s, round {number + 1}, {side}: {costs[side]:.2f} CPU s per trial")
+            log(f"{seconds:g} s, round {number + 1}, {side}: {costs[side]}")
         runs.append(costs)
     return {
         "seconds": seconds,
         "steps": steps * EPOCHS,
         "trials": trials,
-        "cpu_seconds": {side: statistics.median(run[side] for run in runs) for side in SIDES},
+        "cpu_seconds": {side: statistics.median(run[side].trial for run in runs) for side in SIDES},
+        "once": {side: statistics.median(run[side].once for run in runs) for side in SIDES},
         "ratios": [
-            {"of": one, "to": other, **spread([run[one] / run[other] for run in runs])}
+            {"of": one, "to": other, **spread([run[one].trial / run[other].trial for run in runs])}
             for one, other in RATIOS
         ],
     }
@@ -163,6 +178,8 @@ def table(rows: Sequence[Mapping[str, Any]], rounds: int) -> str:
     for row in rows:
         costs = "".join(f"{row['cpu_seconds'][side]:16.2f}" for side in SIDES)
         lines.append(f"{row['seconds']:8g}s{row['steps']:8}{row['trials']:8}{costs}")
+        costs = "".join(f"{row['once'][side]:16.2f}" for side in SIDES)
+        lines.append(f"{'once, besides':25}{costs}")
     lines += ["", "Ratios within a round: median (lowest..highest)"]
     lines.append(f"{'':28}" + "".join(f"{row['seconds']:>21g}s" for row in rows))
     for index, (one, other) in enumerate(RATIOS):
@@ -179,14 +196,16 @@ def log(line: str) -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog="Example: python benchmarks/own_loop.py --seconds 10 --trials 3",
+        epilog="Example: python benchmarks/own_loop.py --seconds 10 --trials 5",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--seconds", type=float, nargs="+", default=[10.0, 60.0], metavar="S",
         help="CPU seconds that a trial trains (10 60)",
     )  # fmt: skip
-    parser.add_argument("--trials", type=int, default=3, help="trials of a search (%(default)s)")
+    parser.add_argument(
+        "--trials", type=int, default=2, help="trials that are counted (%(default)s)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side (%(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     parser.add_argument("--quick", action="store_true", help="does it run at all; says nothing")
