@@ -23,7 +23,7 @@ from typing import Any
 import own_loop_script
 import torch
 import yaml
-from own_loop_script import EPOCHS, MARK, ROOT, STEPS
+from own_loop_script import EPOCHS, LONG, MARK, ROOT, STEPS
 
 SCRIPT = Path(own_loop_script.__file__)
 #: Steps that are timed to find how many a trial needs.
@@ -54,6 +54,8 @@ COMMAND = {
     "space": {"optimizers": {"script": {"lr": LR}}, "schedules": {"script": {}}},
 }
 SIDES = ("alone", "train(run)", "command", "Optuna", "Optuna, script")
+#: How often lrsearch starts a script before the first trial, to see whether it works.
+LOOKS = {"alone": 0, "train(run)": 1, "command": 1, "Optuna": 0, "Optuna, script": 0}
 #: What is set beside what. All but `Optuna` and `train(run)` pay for a new interpreter and its
 #: imports in each trial.
 RATIOS = (
@@ -79,7 +81,7 @@ class Cost:
 
 
 def cost(side: str, trials: int, steps: int) -> Cost:
-    """What so many trials cost, followed by one more in a search. Raises SideError."""
+    """What so many trials cost; a search has a short one after them. Raises SideError."""
     with tempfile.TemporaryDirectory(prefix="own-loop-") as name:
         folder = Path(name)
         (folder / SCRIPT.name).write_bytes(SCRIPT.read_bytes())
@@ -87,17 +89,19 @@ def cost(side: str, trials: int, steps: int) -> Cost:
         here = [str(folder), str(Path(__file__).parents[1])]
         environment = {
             **os.environ,
-            **{MARK: str(folder / "mark"), STEPS: str(steps), "OMP_NUM_THREADS": "1"},
+            **{MARK: str(folder / "mark"), STEPS: str(steps), LONG: str(trials + LOOKS[side])},
+            "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join([*here, os.environ.get("PYTHONPATH", "")]),
         }
         if side == "alone":
             runs = [cpu_of(words, folder, environment) for _ in range(trials)]
             return Cost(trial=statistics.mean(runs))
         total = cpu_of(words, folder, environment)
-        # What began before the last so many was the look that lrsearch takes at a script first.
-        marks = [float(line) for line in (folder / "mark").read_text().split()][-trials - 1 :]
+        marks = [float(line) for line in (folder / "mark").read_text().split()][LOOKS[side] :]
+    if len(marks) != trials + 1:
+        raise SideError(f"{side}: {len(marks)} trials began where {trials + 1} were expected")
     trial = (marks[-1] - marks[0]) / trials
-    return Cost(trial=trial, once=total - (trials + 1) * trial)
+    return Cost(trial=trial, once=total - (marks[-1] - marks[0]))
 
 
 def command_line(side: str, trials: int, folder: Path) -> list[str]:
