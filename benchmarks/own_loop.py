@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,16 @@ from typing import Any
 import own_loop_script
 import torch
 import yaml
-from own_loop_script import EPOCHS, LONG, MARK, ROOT, STEPS
+from own_loop_script import EPOCHS, LONG, MARK, ROOT, STEPS, tree_seconds
+
+from lrsearch.child_process.supervisor import Child, Supervisor
+from lrsearch.child_process.warm import warm_modules
 
 SCRIPT = Path(own_loop_script.__file__)
 #: Steps that are timed to find how many a trial needs.
 TIMED_STEPS = 400
+#: How often a trial of one step is started in each way.
+START_REPEATS = 5
 #: What a trial at a fixed learning rate has in common: nothing but the trials is trained.
 STUDY = {
     "epochs": EPOCHS,
@@ -172,12 +177,62 @@ def measure(seconds: float, trials: int, rounds: int) -> dict[str, Any]:
     }
 
 
+def measure_start(repeats: int) -> dict[str, Any]:
+    """CPU and wall seconds of a trial of one step: as a new interpreter, and as a warm fork."""
+    with tempfile.TemporaryDirectory(prefix="own-loop-") as name:
+        here, output = Path(name), Path(name) / "output"
+        path = os.pathsep.join([str(SCRIPT.parent), *sys.path])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        code = f"import {SCRIPT.stem} as script; script.first_step([])"
+        with Supervisor(warm=warm_modules(SCRIPT), env=environment) as supervisor:
+
+            def interpreter() -> Child:
+                words = [sys.executable, "-c", code]
+                return supervisor.start(words, env=environment, cwd=here, output=output)
+
+            def fork() -> Child:
+                entry = f"{SCRIPT.stem}:first_step"
+                return supervisor.fork(entry, [], env=environment, cwd=here, output=output)
+
+            fork().end(grace=60)  # so that the warm process has imported everything
+            pairs = [
+                (timed(interpreter, supervisor), timed(fork, supervisor)) for _ in range(repeats)
+            ]
+    new, forked = zip(*pairs, strict=True)
+    return {"new_interpreter": medians(new), "fork": medians(forked)}
+
+
+def timed(start: Callable[[], Child], supervisor: Supervisor) -> tuple[float, float]:
+    """CPU and wall seconds of a child. Raises SideError where it fails."""
+    used, begun = tree_seconds(supervisor.pid), time.monotonic()
+    child = start()
+    if (status := child.wait()) or child.cold:
+        raise SideError(f"a trial of one step ended with {status}; cold: {child.cold}")
+    wall = time.monotonic() - begun
+    child.end(grace=60)
+    return tree_seconds(supervisor.pid) - used, wall
+
+
+def medians(costs: Sequence[tuple[float, float]]) -> dict[str, float]:
+    cpu, wall = map(statistics.median, zip(*costs, strict=True))
+    return {"cpu_seconds": cpu, "wall_seconds": wall}
+
+
 def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def table(rows: Sequence[Mapping[str, Any]], rounds: int) -> str:
-    lines = [f"CPU seconds per trial; torch {torch.__version__}, 1 thread, {rounds} rounds: median"]
+def table(rows: Sequence[Mapping[str, Any]], rounds: int, start: Mapping[str, Any]) -> str:
+    new, fork = start["new_interpreter"], start["fork"]
+    lines = [
+        "A trial of one step, CPU and wall seconds: "
+        f"new interpreter {new['cpu_seconds']:.2f}, {new['wall_seconds']:.2f}; "
+        f"fork {fork['cpu_seconds']:.2f}, {fork['wall_seconds']:.2f}",
+        "",
+    ]
+    lines += [
+        f"CPU seconds per trial; torch {torch.__version__}, 1 thread, {rounds} rounds: median"
+    ]
     lines.append(f"{'training':>9}{'steps':>8}{'trials':>8}" + "".join(f"{s:>16}" for s in SIDES))
     for row in rows:
         costs = "".join(f"{row['cpu_seconds'][side]:16.2f}" for side in SIDES)
@@ -228,14 +283,20 @@ def main() -> None:
     arguments = parse()
     torch.set_num_threads(1)
     try:
+        start = measure_start(START_REPEATS)
         rows = [measure(s, arguments.trials, arguments.rounds) for s in arguments.seconds]
     except SideError as error:
         sys.exit(f"Error: {error}")
     if arguments.json:
-        document = {"torch": torch.__version__, "rounds": arguments.rounds, "rows": rows}
+        document = {
+            "torch": torch.__version__,
+            "rounds": arguments.rounds,
+            "start": start,
+            "rows": rows,
+        }
         print(json.dumps(document, indent=2))
     else:
-        print(table(rows, arguments.rounds))
+        print(table(rows, arguments.rounds, start))
 
 
 if __name__ == "__main__":
