@@ -20,7 +20,7 @@ from lrsearch.task.script import script_folder
 from lrsearch.task.task import LoadedCode
 from lrsearch.training.training import Purpose, Training
 from lrsearch.worker.process_engine import ProcessEngine
-from lrsearch.worker.script_process import Launch
+from lrsearch.worker.script_process import ENTRY, Launch
 from lrsearch.worker.script_range_test import ScriptRangeTraining
 from lrsearch.worker.script_training import ScriptTraining, Surroundings
 
@@ -43,7 +43,9 @@ class ScriptProgram:
     @cached_property
     def supervisor(self) -> Supervisor:
         """Starts and ends the processes; it has torch imported, so that they need not."""
-        return Supervisor(warm=() if self.spec.launch else warm_modules(self.loaded.source))
+        if self.spec.launch:
+            return Supervisor()
+        return Supervisor(warm=[*warm_modules(self.loaded.source), ENTRY.partition(":")[0]])
 
     @cached_property
     def surroundings(self) -> Surroundings:
