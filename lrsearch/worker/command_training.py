@@ -102,11 +102,12 @@ class CommandTraining(ProcessTraining):
         environment |= {"PYTHONUNBUFFERED": "1", **_visible(self.device)}
         metric = self.spec.objective.metric
         self.reader = reader_for(self.spec.reports(metric), output, self.folder, metric=metric)
-        earlier = self.reader.poll(ended=True)
-        self._continued = Continued(earlier if self._goes_on else (), self.validated)
-        first = self._continued.first
-        if first is not None and first.epoch == 0:
-            self._first_epoch = 0
+        if self._goes_on:
+            self._continued = Continued(self.reader.poll(ended=True), self.validated)
+            first = self._continued.first
+            self._first_epoch = 0 if first is not None and first.epoch == 0 else 1
+        else:
+            self.reader.skip()
         self._started = time.monotonic()
         try:
             self.child = self.supervisor.start(
@@ -140,6 +141,8 @@ class CommandTraining(ProcessTraining):
         self.seconds = self._spent_before + time.monotonic() - self._started
         status = self.child.poll()  # before its output is read: the last lines are there then
         self._readings += self._continued.join(self.reader.poll(ended=status is not None))
+        if status == 0:
+            self._readings += self._continued.rest()
         if self._readings:
             self.waiting = self.placed(self._readings.pop(0))
             return True
