@@ -159,6 +159,7 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
             found = first_report(
                 training.child, training.reader, output, words, timeout=MOST_SECONDS
             )
+            epoch = max(1.0, training.placed(found.reading).epoch)
         except TrialFailedError as failure:
             raise TaskError(str(failure)) from failure
         finally:
@@ -170,7 +171,7 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
     return FirstRun(
         steps_per_epoch=1,
         seconds=found.seconds,
-        epoch=1.0,
+        epoch=epoch,
         averages=False,
         reads_loss=False,
         warnings=() if found.warning is None else (found.warning,),
