@@ -180,7 +180,9 @@ def checked_file(
     What needs no PyTorch is checked before that is loaded.
     """
     from lrsearch import preflight
+    from lrsearch.spec.shipped_studies import check_there
 
+    check_there(file)
     spec = preflight.read_study_file(file, name=name, totals=totals)
     say_loading()
     with what_it_imports(file):
