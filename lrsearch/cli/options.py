@@ -136,7 +136,16 @@ task_dir_option = renamed_option(
     "studies that come with lrsearch; default LRSEARCH_TASK_DIR.",
 )
 file_argument = click.argument("file", metavar="FILE", type=StudyFile())
-name_argument = click.argument("name", metavar="NAME")
+
+
+def _study_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What the shells complete a NAME to."""
+    from lrsearch.storage.study_names import names_in_file
+
+    return names_in_file(context.params.get("storage"), incomplete)
+
+
+name_argument = click.argument("name", metavar="NAME", shell_complete=_study_names)
 silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
 
 
@@ -173,7 +182,9 @@ def checked_file(
     What needs no PyTorch is checked before that is loaded.
     """
     from lrsearch import preflight
+    from lrsearch.spec.shipped_studies import check_there
 
+    check_there(file)
     spec = preflight.read_study_file(file, name=name, totals=totals)
     say_loading()
     with what_it_imports(file):
