@@ -84,7 +84,9 @@ def _fields(settings: Settings, keys: Sequence[str]) -> dict[str, str]:
     }
     for key in named:
         if key is not None and key not in plain:
-            raise SpecError(f"hydra.sweeper names {key}, but it is not searched: {', '.join(plain)}")
+            raise SpecError(
+                f"hydra.sweeper names {key}, but it is not searched: {', '.join(plain)}"
+            )
     last = [key.rpartition(".")[2] for key in plain]
     fields = {}
     for key, short, written in zip(plain, last, keys, strict=True):
@@ -105,22 +107,19 @@ def _lr(keys: Sequence[str]) -> str:
 
 
 def _domain(override: Override) -> Unchecked:
-    """As a study file has it. Raises SpecError for a sweep that has no end."""
+    """As a study file has it."""
     value = override.value()
     if isinstance(value, IntervalSweep):
         log = {"log": True} if "log" in value.tags else {}
         return {"low": value.start, "high": value.end, **log}
-    if not override.is_discrete_sweep():
-        raise SpecError(f"{override.input_line}: choice, range and interval are accepted")
     texts = list(override.sweep_string_iterator())
     values = list(override.sweep_iterator())
     return {"choices": [_choice(*pair) for pair in zip(values, texts, strict=True)]}
 
 
 def _choice(value: Unchecked, text: str) -> Unchecked:
-    """A number as itself, anything else in Hydra's words for it."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number else text
+    """A number or a boolean as itself, anything else in Hydra's words for it."""
+    return value if isinstance(value, int | float) else text
 
 
 def _space(domains: Mapping[str, Unchecked]) -> Document:
