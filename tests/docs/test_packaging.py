@@ -40,13 +40,15 @@ def imported(folder):
     return {canonicalize_name(found[name][0]) for name in outside}
 
 
-#: Extras that the package itself imports, where they are installed; Hydra brings omegaconf.
+#: Extras that the package itself imports, where they are installed.
 ADAPTERS = ("tensorboard", "lightning", "transformers", "hydra")
+#: Hydra brings omegaconf; `trials_frame` asks for pandas.
+UNDECLARED = {"omegaconf", "pandas"}
 
 
 def test_the_dependencies_are_what_the_package_imports():
     extras = [text for extra in ADAPTERS for text in PROJECT["optional-dependencies"][extra]]
-    needed = imported(ROOT / "lrsearch") - named(extras).keys() - {"omegaconf"}
+    needed = imported(ROOT / "lrsearch") - named(extras).keys() - UNDECLARED
     assert needed == named(PROJECT["dependencies"]).keys()
 
 
