@@ -88,6 +88,7 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         audited=audited,
         ends=ends,
         curves={},
+        resume=_resume(spec),
     )
     return _with_curves(connection, report) if with_curves else report
 
@@ -101,6 +102,15 @@ def with_curves(study: StudyHandle, report: Report) -> Report:
 def _with_curves(connection: Connection, report: Report) -> Report:
     found = curves.of_trials(connection, [trial.id for trial in shown_trials(report)])
     return replace(report, curves={trial: tuple(rows) for trial, rows in found.items()})
+
+
+def _resume(spec: StudySpec) -> str | None:
+    """How trials of a command go on; None where the program is none."""
+    if spec.program != "command":
+        return None
+    if spec.resume_args:
+        return "by the command's own checkpoints, with resume_args"
+    return "none, an interrupted trial begins anew"
 
 
 def _pool(
