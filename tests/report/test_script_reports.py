@@ -9,12 +9,13 @@ from tiny_studies import ask, curve_row, ended, opened
 
 from lrsearch.advice.cost import cost_plan
 from lrsearch.advice.lint import Scale, lint
-from lrsearch.errors import SpecError
+from lrsearch.errors import SpecError, StudyError
 from lrsearch.range_test.plan import ramp_plan, range_plan
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.documents import reviewed_document
 from lrsearch.report.files import export_text, write_files
 from lrsearch.report.load import load_report
+from lrsearch.report.output import chunks
 from lrsearch.report.plots import figures
 from lrsearch.report.plots.sampled_schedules import save_preview
 from lrsearch.report.text.answer import answer_text, study_text
@@ -247,3 +248,15 @@ def test_a_baseline_that_the_command_cannot_be_told_is_refused():
         command_spec(baseline=recipe)
     with pytest.raises(SpecError, match=r"enqueue\[0\]: optimizer.momentum is set"):
         command_spec(enqueue=[recipe])
+
+
+def test_output_that_is_elsewhere_is_said_with_the_worker_that_wrote_it(search, tmp_path):
+    folder = tmp_path / "lrsearch-trials" / "wlm" / "trial-1"
+    with pytest.raises(StudyError) as refused:
+        next(chunks(search, 1, None, follow=False))
+    assert str(refused.value) == (
+        f"trial 1 has no output in {folder}: host host ran it (worker host:1:1); look there, in "
+        f"the folder that the worker was started in"
+    )
+    with pytest.raises(StudyError, match="trial 1 has no confirmation run with seed 5: it has non"):
+        next(chunks(search, 1, 5, follow=False))
