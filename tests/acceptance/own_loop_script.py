@@ -52,7 +52,7 @@ def report(run, value, fault):
         try:
             run.report(val_loss=value)
         except Exception:
-            pass
+            print("swallowed")
     elif fault == "bare except":
         try:
             run.report(val_loss=value)
