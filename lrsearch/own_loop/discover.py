@@ -239,8 +239,8 @@ def _items(value: PyTree, most: int) -> int:
 
 def _is_replaced(before: PyTree, after: PyTree, number: int) -> bool:
     """Whether another value stands where one stood, and it is no clock's and no epoch's number."""
-    if type(after) is int and after in (number, number - 1):
-        return False
+    if type(after) is int and after == number - 1:
+        return False  # what `for epoch in run.epochs()` has set
     if isinstance(after, float) and any(began <= after <= clock() for clock, began in _CLOCKS):
         return False
     mark = None if isinstance(after, Tensor) else _mark(after)

@@ -60,6 +60,13 @@ def prove(run_once: RunOnce, folder: Path) -> Proof:
     finally:
         state.unlink(missing_ok=True)
     count = len(first.reports)
+    if not (straight.reports and straight.digests and resumed.digests):
+        return Proof(
+            False,
+            ("the end",),
+            "resume cannot be proved: a run of two epochs came to its end without a report; call "
+            "run.report in each epoch",
+        )
     if _bits(first.reports) != _bits(straight.reports[:count]):
         return Proof(
             False,

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from lrsearch.own_loop import standalone
 from lrsearch.own_loop.channel import SOCKET
 from lrsearch.own_loop.iterators import Epochs, Steps
 from lrsearch.own_loop.line import Ranks
-from lrsearch.own_loop.loaders import Batch, Batches
+from lrsearch.own_loop.loaders import Batch, Batches, Numbered
 from lrsearch.own_loop.loop import Loop
 from lrsearch.own_loop.messages import RunKind
 from lrsearch.own_loop.parameters import Given
@@ -153,9 +153,22 @@ class Run:
         self._loop.session.check()
         return self._loop.checkpoint.state.keep(objects)
 
-    def batches(self, loader: Iterable[Batch]) -> Batches[Batch]:
-        """The loader's own batches, between which the run can be interrupted as well."""
-        return self._loop.checkpoint.state.batches(loader, self._loop.at_batch)
+    @overload
+    def batches(
+        self, loader: Iterable[Batch], *, numbered: Literal[False] = False
+    ) -> Batches[Batch]: ...
+
+    @overload
+    def batches(self, loader: Iterable[Batch], *, numbered: Literal[True]) -> Numbered[Batch]: ...
+
+    def batches(self, loader: Iterable[Batch], *, numbered: bool = False) -> Batches[Batch]:
+        """The loader's own batches, between which the run can be interrupted as well.
+
+        `numbered`: as pairs of a batch's number in its epoch and the batch. It goes on counting
+        after an interruption; `enumerate` would begin from 0 again.
+        """
+        at_batch = self._loop.at_batch
+        return self._loop.checkpoint.state.batches(loader, at_batch, numbered=numbered)
 
     def average(self) -> AbstractContextManager[bool]:
         """Let the models hold their weight averages, if the recipe has `ema`, inside a `with`.

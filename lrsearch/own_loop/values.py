@@ -152,7 +152,9 @@ def refill(mine: PyTree, saved: PyTree) -> bool:
 
     Raises ValueError for a tensor or an array of another shape.
     """
-    if type(mine) is not type(saved) and not isinstance(mine, Tensor):
+    if type(mine) is not type(saved) and not (
+        isinstance(mine, Tensor) and isinstance(saved, Tensor)
+    ):
         return False
     if isinstance(mine, Tensor | np.ndarray):
         if tuple(mine.shape) != tuple(saved.shape) or mine.dtype != saved.dtype:
@@ -195,9 +197,9 @@ def _feed(update: Callable[[bytes], None], value: PyTree) -> None:
             _feed(update, item)
     elif isinstance(value, dict):
         update(f"dict {len(value)}".encode())
-        for key in sorted(value, key=repr):
+        for key, item in value.items():
             update(repr(key).encode())
-            _feed(update, value[key])
+            _feed(update, item)
     else:
         update(f"{type(value).__name__} {value!r}".encode())
 

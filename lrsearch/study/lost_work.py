@@ -61,6 +61,18 @@ def reap(
     return lines
 
 
+def lose(connection: Connection, claim: Claim, how: str, *, horizon: float) -> str:
+    """Free what a worker's process was killed in, or end what is to blame for it; a line."""
+    row = claims.by_id(connection, claim.kind, claim.id)
+    deaths = claims.lose(connection, claim)
+    if deaths is None:
+        return f"{_name(row)} was taken over by another worker"
+    if deaths < MOST_DEATHS:
+        return f"{_name(row)} is free again: {how}"
+    _fail(connection, claims.by_id(connection, claim.kind, claim.id), horizon)
+    return f"{_name(row)} failed: {REASON}"
+
+
 def _settle(connection: Connection, freed: Freed, horizon: float) -> str:
     row = claims.by_id(connection, freed.kind, freed.id)
     if freed.deaths < MOST_DEATHS:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from lrsearch.child_process.supervisor import SupervisorError
 from lrsearch.errors import describe
 
 
@@ -12,12 +13,16 @@ class TrialFailedError(Exception):
     """The task's code raised, or memory ran out (`oom`); the message is the trial's reason."""
 
 
+class ProcessKilledError(TrialFailedError):
+    """The process that trained it was killed from outside: the trial is to go on in another."""
+
+
 @contextmanager
 def failures() -> Iterator[None]:
     """Turns whatever a task's code raises inside into TrialFailedError."""
     try:
         yield
-    except TrialFailedError:
+    except (TrialFailedError, SupervisorError):  # the latter: nothing can be started here any more
         raise
     except Exception as error:
         raise TrialFailedError("oom" if out_of_memory(error) else describe(error)) from error

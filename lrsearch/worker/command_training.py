@@ -21,7 +21,7 @@ from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.process_training import ProcessTraining, Reported
-from lrsearch.worker.script_process import SECRETS, last_line
+from lrsearch.worker.script_process import SECRETS, ended_badly
 
 log = logging.getLogger("lrsearch")
 
@@ -145,9 +145,7 @@ class CommandTraining(ProcessTraining):
 
     def _end_of(self, status: int) -> None:
         if status != 0:
-            how = f"signal {-status}" if status < 0 else f"status {status}"
-            said = last_line(self.folder / OUTPUT)
-            raise TrialFailedError(f"the command ended with {how}" + (f": {said}" if said else ""))
+            raise ended_badly("the command", status, self.folder / OUTPUT)
         assert self.reader is not None
         if self.validated == 0:
             raise TrialFailedError(f"the command ended without a report: {self.reader.explain()}")

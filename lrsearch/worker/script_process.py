@@ -2,17 +2,18 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lrsearch.child_process.supervisor import Child, Supervisor, SupervisorError
+from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.own_loop.channel import SOCKET, Channel, ChannelClosedError, Listener
 from lrsearch.own_loop.messages import End, Hello, Message, Start
 from lrsearch.task.code import ENVIRONMENT_DIR
-from lrsearch.training.failures import TrialFailedError
+from lrsearch.training.failures import ProcessKilledError, TrialFailedError
 
 log = logging.getLogger("lrsearch")
 
@@ -79,7 +80,7 @@ class ScriptProcess:
             if stop():
                 return False
             if self._channel is None and self._child.poll() is not None:
-                raise TrialFailedError(self.why_ended())
+                raise self.failure()
             if time.monotonic() > deadline:
                 raise TrialFailedError(f"the script has not begun within {CONNECT_SECONDS:.0f} s")
         hello = self.receive(CONNECT_SECONDS)
@@ -98,7 +99,7 @@ class ScriptProcess:
         try:
             self._channel.send(message)
         except ChannelClosedError as error:
-            raise TrialFailedError(self.why_ended()) from error
+            raise self.failure() from error
 
     def receive(self, timeout: float) -> Message | None:
         """The next message; None if none came in so many seconds.
@@ -109,19 +110,11 @@ class ScriptProcess:
         try:
             return self._channel.receive(timeout)
         except ChannelClosedError as error:
-            raise TrialFailedError(self.why_ended()) from error
+            raise self.failure() from error
 
-    def why_ended(self) -> str:
-        """How the process ended, and the last line that it printed."""
-        try:
-            status = self._child.wait(self.launch.grace)
-        except SupervisorError as error:
-            return str(error)
-        how = "does not answer"
-        if status is not None:
-            how = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
-        said = last_line(self.output)
-        return f"the script's process {how}" + (f": {said}" if said else "")
+    def failure(self) -> TrialFailedError:
+        """How the process ended, and the last line that it printed. Raises SupervisorError."""
+        return ended_badly("the script", self._child.wait(self.launch.grace), self.output)
 
     def end(self, reason: str | None) -> None:
         """End it: `run` raises `Ended` in it; after the grace its process group is ended.
@@ -151,6 +144,17 @@ class ScriptProcess:
             self._channel.close()
             self._channel = None
         self._listener.close()
+
+
+def ended_badly(who: str, status: int | None, output: Path) -> TrialFailedError:
+    """What a process that ended with this status has come to; killed by SIGKILL, it may go on."""
+    if status is None:
+        how = "does not answer"
+    else:
+        how = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
+    said = last_line(output)
+    text = f"{who} {how}" + (f": {said}" if said else "")
+    return ProcessKilledError(text) if status == -signal.SIGKILL else TrialFailedError(text)
 
 
 def last_line(output: Path) -> str:

@@ -10,9 +10,15 @@ from contextlib import ExitStack, contextmanager
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.storage.leases import Claim
+from lrsearch.study.lost_work import lose
 from lrsearch.study.open_study import LostTrialError
 from lrsearch.training.engine import Engine
-from lrsearch.training.failures import CohortError, TrialFailedError, failures
+from lrsearch.training.failures import (
+    CohortError,
+    ProcessKilledError,
+    TrialFailedError,
+    failures,
+)
 from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
@@ -227,11 +233,25 @@ class TrainingLoop:
 
         Raises CohortError then.
         """
+        if isinstance(failure, ProcessKilledError):
+            self._give_back(self.leased_jobs[0], failure)
+            return
         if self.engine.size == 1:
             self._end(self.leased_jobs[0], TrialState.FAILED, str(failure))
             return
         self._leave()
         raise CohortError(why_failed(failure)) from failure
+
+    def _give_back(self, leased: LeasedJob, failure: ProcessKilledError) -> None:
+        """Let go of it as if its worker were lost: it goes on, unless it is lost too often."""
+        leased.close()
+        line = self.context.search.database.run(
+            lambda connection: lose(
+                connection, leased.job.claim, str(failure), horizon=self.context.search.horizon
+            )
+        )
+        log.warning("%s", line)
+        self._remove(leased)
 
     def _leave(self) -> None:
         """Save and release everything, so that other workers take it over."""

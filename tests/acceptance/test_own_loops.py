@@ -1,0 +1,156 @@
+"""Studies of a training loop of the user's own, with processes that are killed or do not end."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from command import run_command
+from processes import Command, finish, until
+from tiny_studies import opened
+
+from lrsearch.storage import curves
+from lrsearch.study.open_study import OpenStudy
+
+SCRIPT = Path(__file__).parent / "own_loop_script.py"
+GOOD = [
+    {"optimizer": {"name": "sgd", "lr": lr}, "schedule": {"name": "cosine"}}
+    for lr in (0.1, 0.08, 0.06)
+]
+BAD = {"optimizer": {"name": "sgd", "lr": 1e-7}, "schedule": {"name": "cosine"}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "mine"
+    made.mkdir()
+    shutil.copy(SCRIPT, made / "train.py")
+    return made
+
+
+def study(folder, **changes):
+    content = {
+        "name": "own",
+        "train": "train.py:train",
+        "epochs": 6,
+        "budget": {"trials": 4},
+        "enqueue": [*GOOD, BAD],
+        "textbook": 0,
+        "confirm": "none",
+        "range_test": "none",
+        "pruning": {"rungs": [0.33], "min_peers": 3},
+        "end": {"grace": "1s"},
+        "lease": {"seconds": 1.5},
+        "checkpoints": {"every": 0.05},
+        **changes,
+    }
+    (folder / "own.yaml").write_text(yaml.safe_dump(content))
+
+
+def lrsearch(folder, *words):
+    ended = run_command(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1")
+    assert ended.code == 0, ended.err
+    return ended
+
+
+def trials(folder):
+    return json.loads(lrsearch(folder, "study", "trials", "own", "--json").out)
+
+
+def curve(folder, number=0):
+    with opened(f"sqlite:///{folder / 'lrsearch.db'}") as database:
+        search = OpenStudy.open(database, "own")
+        with database.read() as connection:
+            rows = curves.of_study(connection, search.study_id, number=number)
+    return [(row.step, row.lr, row.train_loss, row.val_loss) for row in rows]
+
+
+def left_running(folder):
+    """What still runs in the folder of a study that has ended."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()) == folder:
+                found.append(process.cmdline())
+        except psutil.Error:
+            continue  # it ended meanwhile, or is not ours
+    return found
+
+
+def test_a_loop_is_searched_pruned_and_confirmed(folder):
+    study(folder, budget={"trials": 8}, confirm={"runs": 2}, enqueue=[*GOOD, BAD])
+    lrsearch(folder, "run", "own.yaml", "--workers", "1")
+    found = trials(folder)
+    assert found[3]["state"] == "pruned"
+    shown = json.loads(lrsearch(folder, "study", "show", "own", "--json").out)
+    assert shown["confirmed"][0]["n"] == 2
+    assert (folder / "own-report" / "report.html").exists()
+    assert (folder / "own-report" / "best.yaml").exists()
+    assert left_running(folder) == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The curve of the first trial of a study that nothing disturbs."""
+    made = tmp_path_factory.mktemp("undisturbed") / "mine"
+    made.mkdir()
+    shutil.copy(SCRIPT, made / "train.py")
+    study(made, budget={"trials": 1})
+    lrsearch(made, "run", "own.yaml", "--workers", "1")
+    return curve(made)
+
+
+@pytest.mark.parametrize("victim", ["worker", "script"])
+def test_what_was_killed_goes_on_to_the_same_curve(folder, undisturbed, victim):
+    study(folder, budget={"trials": 1})
+    (folder / "hold").touch()
+    command = Command("run", "own.yaml", "--workers", "1", folder=folder)
+
+    def waiting():
+        """The process of the script, once it waits in its fourth epoch and is saved."""
+        saved, pid = folder / "lrsearch-checkpoints", folder / "pid"
+        there = saved.exists() and any(path.is_file() for path in saved.rglob("*"))
+        return there and pid.exists() and pid.read_text() and psutil.Process(int(pid.read_text()))
+
+    script = until(waiting)
+    worker = next(p for p in psutil.Process(command.pid).children() if "worker" in p.cmdline())
+    os.kill(worker.pid if victim == "worker" else script.pid, signal.SIGKILL)
+    until(lambda: not script.is_running())
+    (folder / "hold").unlink()
+    finish(command.process)
+    lrsearch(folder, "run", "own.yaml", "--workers", "1")
+    [trial] = trials(folder)
+    assert (trial["state"], trial["attempts"]) == ("complete", 2)
+    assert curve(folder) == undisturbed
+    assert left_running(folder) == []
+
+
+@pytest.mark.parametrize(
+    "fault", ["except Exception", "bare except", "forks", "ignores SIGTERM", "none"]
+)
+def test_pruning_cannot_be_swallowed_and_leaves_nothing_running(folder, fault):
+    study(folder, space={"params": {"fault": fault}})
+    lrsearch(folder, "run", "own.yaml", "--workers", "1")
+    found = trials(folder)
+    assert [found[0]["state"], found[3]["state"]] == ["complete", "pruned"]
+    assert found[3]["epochs"] == 2
+    assert left_running(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("segfault", "signal 11"), ("os._exit", "ended with status 0")]
+)
+def test_a_script_that_dies_fails_its_trial_and_hurts_nobody(folder, fault, said):
+    choices = {"choices": [fault, "none"]}
+    fatal = {**GOOD[0], "params": {"fault": fault}}
+    calm = [{**recipe, "params": {"fault": "none"}} for recipe in GOOD]
+    study(folder, space={"params": {"fault": choices}}, enqueue=[calm[0], fatal, *calm[1:]])
+    lrsearch(folder, "run", "own.yaml", "--workers", "1")
+    found = trials(folder)
+    assert [found[0]["state"], found[1]["state"]] == ["complete", "failed"]
+    assert "failed" not in [trial["state"] for trial in found[2:]]
+    assert said in found[1]["reason"]

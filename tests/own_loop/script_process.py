@@ -1,0 +1,78 @@
+"""A script in a real child process, with a worker that is a function of the test."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from fake_worker import RECIPE
+
+from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
+from lrsearch.own_loop.child import FOLDER
+from lrsearch.own_loop.messages import (
+    Boundary,
+    End,
+    Failed,
+    Finished,
+    GoOn,
+    Hello,
+    Hint,
+    Report,
+    Save,
+    Saved,
+    SaveSoon,
+    Start,
+)
+from lrsearch.own_loop.proof import Outcome
+
+
+def run_script(folder, *, save=None, resume=None, soon_after=None, epochs=2):
+    """Everything that `train.py` in this folder says.
+
+    With `save` its state is taken at the first boundary; it is killed at once. `soon_after`: a
+    boundary is asked for after so many messages.
+    """
+    said = []
+    recipe = {**RECIPE, "epochs": epochs}
+    with Listener() as listener:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lrsearch.own_loop.child", "train.py:train"],
+            env={**os.environ, SOCKET: listener.path, FOLDER: str(folder)},
+            cwd=folder,
+        )
+        try:
+            channel = listener.accept(60)
+            assert isinstance(channel.receive(60), Hello)
+            path = None if resume is None else str(resume)
+            channel.send(Start(kind="check", recipe=recipe, device="cpu", folder=str(folder),
+                               resume=path))  # fmt: skip
+            while True:
+                message = channel.receive(60)
+                assert message is not None, "the script hangs"
+                said.append(message)
+                if len(said) == soon_after:
+                    channel.send(SaveSoon())
+                if isinstance(message, Saved):
+                    process.send_signal(signal.SIGKILL)
+                elif isinstance(message, Boundary) and save is not None:
+                    channel.send(Save(path=str(save)))
+                elif isinstance(message, Boundary | Report):
+                    channel.send(GoOn())
+                assert not isinstance(message, Failed | End), message
+        except ChannelClosedError:
+            killed = isinstance(said[-1], Saved)
+            assert process.wait(60) == (-signal.SIGKILL if killed else 0)
+        finally:
+            process.kill()
+            process.wait()
+    return said
+
+
+def outcome(said):
+    """What `prove` compares."""
+    of = {kind: [m for m in said if isinstance(m, kind)] for kind in (Report, Hint, Finished)}
+    return Outcome(
+        reports=[report.metrics for report in of[Report]],
+        digests=of[Finished][0].digests if of[Finished] else {},
+        hints=[hint.text for hint in of[Hint]],
+    )
