@@ -20,6 +20,8 @@ myst_heading_anchors = 3
 # Docstrings mark code with single backquotes.
 default_role = "code"
 autodoc_member_order = "bysource"
+# Extras, which need not be installed for the site.
+autodoc_mock_imports = ["lightning", "transformers", "hydra", "omegaconf"]
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 

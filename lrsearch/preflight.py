@@ -35,6 +35,8 @@ class Checked:
     warnings: tuple[str, ...] = ()
     #: What was assumed of the task, one line each.
     notes: tuple[str, ...] = ()
+    #: How a script's trials go on after an interruption; None of a task, where it is exact.
+    resume: str | None = None
     #: How long an epoch takes, where a first run has shown it.
     seconds_per_epoch: float | None = None
 
@@ -70,7 +72,9 @@ def check_file(path: Path, *, device: str = "auto") -> Checked:
     return check_spec(read_study_file(path), path, device=device)
 
 
-def check_spec(spec: StudySpec, path: Path, *, device: str = "auto") -> Checked:
+def check_spec(
+    spec: StudySpec, path: Path, *, device: str = "auto", proves: bool = False
+) -> Checked:
     """As `check_file`, for the study that was read from `path` already."""
     from lrsearch.training.devices import pick_device
 
@@ -78,15 +82,16 @@ def check_spec(spec: StudySpec, path: Path, *, device: str = "auto") -> Checked:
     folder = path.resolve().parent
     if spec.task is None:
         with _located(str(path)):
-            return check_program(spec, path, device=device)
+            return check_program(spec, path, device=device, proves=proves)
     with _located(str(path)):
         loaded = load_task(spec.task, path.parent, spec.own_names())
     return check_study(spec, loaded, folder=folder, device=device, where=str(path))
 
 
-def check_program(spec: StudySpec, path: Path, *, device: str) -> Checked:
+def check_program(spec: StudySpec, path: Path, *, device: str, proves: bool = False) -> Checked:
     """Run a study's training script or command until its first report.
 
+    `proves`: whether it is proved how a script goes on after an interruption, whatever that costs.
     `path` is the study file, or stands for one in its folder. Raises SpecError, TaskError or
     DeviceError in one line.
     """
@@ -100,7 +105,7 @@ def check_program(spec: StudySpec, path: Path, *, device: str) -> Checked:
     chosen = pick_device(device)
     if spec.train is not None:
         loaded = load_script(spec.train, path.parent)
-        found = try_script(spec, loaded, chosen)
+        found = try_script(spec, loaded, chosen, proves=proves)
     else:
         loaded = load_command(spec, path)
         found = try_command(spec, str(chosen))
@@ -112,6 +117,7 @@ def check_program(spec: StudySpec, path: Path, *, device: str) -> Checked:
         steps_per_epoch=found.steps_per_epoch,
         warnings=found.warnings,
         notes=found.notes,
+        resume=found.resume,
         seconds_per_epoch=found.seconds / max(found.epoch, 1e-9),
     )
 
@@ -189,20 +195,25 @@ def range_test(
 
     from lrsearch.training.devices import pick_device
     from lrsearch.training.failures import TrialFailedError
-    from lrsearch.training.range_test import RangeTraining
-    from lrsearch.training.task_cache import TaskCache
+    from lrsearch.worker.script_program import ScriptProgram
+    from lrsearch.worker.task_program import TaskProgram
 
     torch.set_num_threads(1)
-    loaded = _loaded_task(checked)
-    cache = TaskCache(loaded, pick_device(device))
-    plan = ramp_plan(checked.spec, optimizer)
-    training = RangeTraining(checked.spec, plan, cache, lambda: False)
+    spec, chosen = checked.spec, pick_device(device)
+    program = (
+        ScriptProgram(spec, checked.loaded, chosen)
+        if spec.train is not None
+        else TaskProgram(spec, _loaded_task(checked), chosen)
+    )
+    training = program.range_trainer(ramp_plan(spec, optimizer), lambda: False)
     try:
         result = training.run(seeds or SEED_COUNTS[-1], exactly=seeds is not None)
     except TrialFailedError as failure:
         raise TaskError(
             f"{checked.spec.reference}: range test of {optimizer}: {failure}"
         ) from failure
+    finally:
+        program.close()
     assert result is not None  # nothing stops it
     return result
 
@@ -238,8 +249,8 @@ def _loaded_task(checked: Checked) -> LoadedTask:
     """Raises TaskError where the program is no task."""
     if not isinstance(checked.loaded, LoadedTask):
         raise TaskError(
-            f"{checked.spec.reference}: this needs a task; a study runs the range test of a train "
-            f"script itself, where the script calls run.loss"
+            f"{checked.spec.reference}: a command has no LR range test; give the learning rates in "
+            f"the space"
         )
     return checked.loaded
 

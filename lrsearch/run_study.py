@@ -18,7 +18,7 @@ from lrsearch.report.load import report_of
 from lrsearch.report.model import Report
 from lrsearch.storage.database import Database
 from lrsearch.study import confirmation
-from lrsearch.study.checkpoint_cleanup import sweep_closed
+from lrsearch.study.checkpoint_cleanup import move_folders, sweep_closed
 from lrsearch.study.create import create_study
 from lrsearch.study.extend import extend_study
 from lrsearch.study.extend_transaction import Extension
@@ -102,6 +102,7 @@ def create(checked: Checked, storage: str | None, *, exist_ok: bool, progress: P
         checked.loaded,
         steps_per_epoch=checked.steps_per_epoch,
         batch_size=checked.batch_size,
+        resume=checked.resume,
         exist_ok=exist_ok,
     )
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
@@ -146,6 +147,8 @@ def extend(study: OpenStudy, checked: Checked) -> Extension:
         study, checked.spec, checked.loaded, steps_per_epoch=checked.steps_per_epoch
     )
     sweep_closed(study)
+    if done.old not in (None, study.name):
+        move_folders(study.name, str(done.old))
     return done
 
 

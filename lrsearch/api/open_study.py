@@ -41,7 +41,8 @@ def open_study(
     own_code.load_recorded(own, study.code, [folder, Path("studies")])
     if task is not None and study.spec.task != LIVE:
         raise SpecError(
-            f"open_study(): study {name!r} names its task, {study.spec.task}; give none"
+            f"open_study(): study {name!r} names its {study.spec.program}, "
+            f"{study.spec.reference}; give no task"
         )
     live = None if task is None else live_task(task, own, folder)
     # A command is trained from its study file alone, as `search` or `lrsearch tune` kept it.

@@ -25,7 +25,8 @@ Format = Literal["yaml", "json", "torch"]
 class Result:
     """What a study has found, as it stood when the result was made; its `repr` is one line.
 
-    `search` and `open_study` return one. `trials`, `best` and the like are of that moment.
+    `search` and `open_study` return one. Of a study that still runs, `curves`, `report` and
+    `export` read what there is when they are called; all else is of that moment.
     """
 
     def __init__(

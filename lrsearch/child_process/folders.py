@@ -66,6 +66,18 @@ def _set_aside(folder: Path) -> Path:
     return folder.rename(aside)
 
 
+def move_study(study: str, new: str) -> None:
+    """Move the folders of a study's trials, as far as they are here, below its new name.
+
+    Its successor of the same name numbers its trials anew. Files beside them stay. Raises OSError.
+    """
+    folder = study_folder(study)
+    trials = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    for path in trials:
+        study_folder(new).mkdir(exist_ok=True)
+        path.rename(study_folder(new) / path.name)
+
+
 def remove_study(study: str) -> bool:
     """Remove the folder of a study's trials; whether there was one here. Raises OSError."""
     folder = study_folder(study)

@@ -94,12 +94,18 @@ class Child:
                     f"trial process {self.pid} was not ended in time: the process that watches it"
                     " hangs; end both and start the worker again"
                 )
+        self.close()
         if left := self._gone.left:
             raise SupervisorError(
                 f"processes {', '.join(map(str, left))} do not end, not even by SIGKILL: they hang"
                 " in the kernel (state D in ps); look for a device or network disk that does not"
                 " answer"
             )
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left of it, as far as `end` or `wait` have heard."""
+        return self._gone is not None
 
     def close(self) -> None:
         """Let go of it; if it still runs, that ends it after a short grace."""
@@ -220,7 +226,7 @@ class Supervisor:
             raise SupervisorError(self._why_dead()) from error
         if isinstance(message, Started):
             child = Child(line, message.pid, message.cold)
-            self._children.append(child)
+            self._children = [*(one for one in self._children if not one.ended), child]
             return child
         line.close()
         assert isinstance(message, Refused)

@@ -136,7 +136,16 @@ task_dir_option = renamed_option(
     "studies that come with lrsearch; default LRSEARCH_TASK_DIR.",
 )
 file_argument = click.argument("file", metavar="FILE", type=StudyFile())
-name_argument = click.argument("name", metavar="NAME")
+
+
+def _study_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What the shells complete a NAME to."""
+    from lrsearch.storage.study_names import names_in_file
+
+    return names_in_file(context.params.get("storage"), incomplete)
+
+
+name_argument = click.argument("name", metavar="NAME", shell_complete=_study_names)
 silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
 
 
@@ -163,19 +172,23 @@ def checked_file(
     name: str | None = None,
     totals: Mapping[str, int] | None = None,
     device: str = "auto",
+    proves: bool = False,
 ) -> "Checked":
-    """The study of a file, whose task has trained one batch.
+    """The study of a file, whose task has trained one batch, or whose script has reported.
 
-    `name` and `totals`, of the budget by its fields, replace the file's own.
+    `name` and `totals`, of the budget by its fields, replace the file's own. `proves`: whether it
+    is proved how a script goes on after an interruption.
 
     What needs no PyTorch is checked before that is loaded.
     """
     from lrsearch import preflight
+    from lrsearch.spec.shipped_studies import check_there
 
+    check_there(file)
     spec = preflight.read_study_file(file, name=name, totals=totals)
     say_loading()
     with what_it_imports(file):
-        return preflight.check_spec(spec, file, device=device)
+        return preflight.check_spec(spec, file, device=device, proves=proves)
 
 
 def trained_file(
@@ -185,8 +198,13 @@ def trained_file(
     totals: Mapping[str, int] | None = None,
     device: str = "auto",
 ) -> "Checked":
-    """As `checked_file`, for a study that will be trained: doubts about its task go to stderr."""
+    """As `checked_file`, for a study that will be trained: doubts about its task go to stderr.
+
+    So does what a first run of a script has shown, and what the study lacks for it.
+    """
     checked = checked_file(file, name=name, totals=totals, device=device)
+    for note in checked.notes if checked.task is None else ():
+        click.echo(f"note: {note}", err=True)
     for warning in checked.warnings:
         click.echo(f"warning: {warning}", err=True)
     return checked

@@ -113,7 +113,7 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
     Example:
       lrsearch check studies/digits.yaml --plot digits.png --time
     """
-    checked = options.checked_file(file, device=device)
+    checked = options.checked_file(file, device=device, proves=True)
     from lrsearch.preflight import seconds_per_epoch
 
     if plot is not None:

@@ -24,8 +24,8 @@ class StudyFile(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Path:
-        """The file. Raises SpecError for a name that no shipped study has."""
-        path = shipped_studies.find(str(value))
+        """The file; whoever reads it says so if it is not there."""
+        path = shipped_studies.named(str(value))
         if path.parent == shipped_studies.SHIPPED:
             click.echo(f"study file: {path} (comes with lrsearch)", err=True)
         return path

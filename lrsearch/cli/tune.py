@@ -113,6 +113,7 @@ def tune(
     from lrsearch.child_process.folders import keep_study_file
 
     path = keep_study_file(made.name, _text(made))
+    click.echo(f"study file: {path}", err=as_json)
     checked = options.trained_file(path, device=resources.device)
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 

@@ -41,6 +41,11 @@ class Continued:
             self._reached = place
         return joined
 
+    def rest(self) -> list[Reading]:
+        """The earlier reports that the curve takes where the command ended with no other."""
+        left, self._left = self._left, []
+        return left
+
 
 def _place(reading: Reading) -> float | None:
     """How far the run was, in the command's own count."""

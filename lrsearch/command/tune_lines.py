@@ -77,4 +77,4 @@ def _budget_line(options: TuneOptions, decided: Decided) -> str:
         return f"{budget}; no confirmation"
     if not decided.seeded:
         return f"{budget}; no confirmation, because the command has no {{seed}}"
-    return f"{budget}; the best are confirmed with fresh seeds"
+    return f"{budget}; if it is enough, the best are trained again with fresh seeds"

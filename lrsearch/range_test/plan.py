@@ -117,7 +117,7 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
         return RangePlan(tests=(), seeds=0, steps_per_epoch=steps_per_epoch, skipped=why)
 
     if spec.range_test == "none":
-        return none("none wanted")
+        return none("a command has none" if spec.program == "command" else "none wanted")
     tests = tuple(
         ramp_plan(spec, name)
         for name, domains in spec.space.optimizers.items()

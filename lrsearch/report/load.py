@@ -88,6 +88,7 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         audited=audited,
         ends=ends,
         curves={},
+        resume=study.resume,
     )
     return _with_curves(connection, report) if with_curves else report
 

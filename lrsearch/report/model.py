@@ -48,8 +48,8 @@ class Report:
     ends: Mapping[int, StudyEnds]
     #: By the id of each trial that is drawn; empty if they were not asked for.
     curves: Mapping[int, tuple[CurveRecord, ...]]
-    #: How trials of a script go on after an interruption: `exact`, `approximate (NAMES)` or `not
-    #: proven`; None for a task, whose trials always go on exactly.
+    #: How trials of a script go on after an interruption, in words: `exact`, `approximate (NAMES)`,
+    #: `not proven`; None for a task, whose trials always go on exactly.
     resume: str | None = None
 
     @property

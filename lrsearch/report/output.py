@@ -3,11 +3,13 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from lrsearch.child_process.folders import OUTPUT, confirmation_name, search_name, trial_folder
 from lrsearch.errors import StudyError
 from lrsearch.report.load import StudyHandle
 from lrsearch.report.one_trial import no_such_trial
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, trials, worker_identity
 from lrsearch.storage.records import ConfirmationRecord, TrialRecord
 from lrsearch.trial import states
@@ -18,11 +20,19 @@ POLL_SECONDS = 0.2
 ENDED_SECONDS = 1.0
 CHUNK = 1 << 16
 
+
+class KeepsOutput(StudyHandle, Protocol):
+    """A study of a database with its definition."""
+
+    @property
+    def spec(self) -> StudySpec: ...
+
+
 #: A trial of the search, or a confirmation run of it.
 Run = TrialRecord | ConfirmationRecord
 
 
-def find_run(study: StudyHandle, number: int, seed: int | None) -> Run:
+def find_run(study: KeepsOutput, number: int, seed: int | None) -> Run:
     """The trial, or its confirmation run with this seed. Raises StudyError where there is none."""
     with study.database.read() as connection:
         trial = trials.by_number(connection, study.study_id, number)
@@ -38,7 +48,7 @@ def find_run(study: StudyHandle, number: int, seed: int | None) -> Run:
     return mine[seed]
 
 
-def output_file(study: StudyHandle, run: Run) -> Path:
+def output_file(study: KeepsOutput, run: Run) -> Path:
     """The file with the output of all attempts. Raises StudyError where it is not here."""
     if isinstance(run, ConfirmationRecord):
         what = f"the confirmation run of trial {run.number} with seed {run.seed}"
@@ -50,6 +60,11 @@ def output_file(study: StudyHandle, run: Run) -> Path:
     path = folder / OUTPUT
     if path.is_file():
         return path
+    if study.spec.program == "task":
+        raise StudyError(
+            f"study {study.name!r} has a task, which prints where its worker does; the output of "
+            f"scripts alone is kept"
+        )
     if run.worker is None:
         raise StudyError(f"{what} has no output in {folder}, and no worker has it now")
     host = worker_identity.place(run.worker)[0]
@@ -59,7 +74,7 @@ def output_file(study: StudyHandle, run: Run) -> Path:
     )
 
 
-def chunks(study: StudyHandle, number: int, seed: int | None, *, follow: bool) -> Iterator[bytes]:
+def chunks(study: KeepsOutput, number: int, seed: int | None, *, follow: bool) -> Iterator[bytes]:
     """The output so far; with `follow` also what comes until the run ends.
 
     Raises StudyError where there is no such run, and where its output is not here.
@@ -79,5 +94,5 @@ def chunks(study: StudyHandle, number: int, seed: int | None, *, follow: bool) -
                 time.sleep(POLL_SECONDS)
 
 
-def _has_ended(study: StudyHandle, number: int, seed: int | None) -> bool:
+def _has_ended(study: KeepsOutput, number: int, seed: int | None) -> bool:
     return find_run(study, number, seed).state not in states.OPEN

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from lrsearch.catalog.domains import Domain, Fixed, Range
 from lrsearch.catalog.lookup import optimizer_info, schedule_info
 from lrsearch.catalog.script import SCRIPT
+from lrsearch.command.template import OF_RUN, written
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.space.check import check_space
@@ -18,8 +19,6 @@ from lrsearch.space.search_space import SearchSpace
 
 #: The placeholder of a file with the whole recipe: every field reaches the script by it.
 WHOLE = "recipe"
-#: Placeholders that no space gives.
-OF_RUN = ("seed", "epochs", "steps", "dir", WHOLE)
 _HALVES = ("beta1", "beta2")
 _NAMES = ("optimizer.name", "schedule.name")
 _NONE = Fixed(value=0.0)
@@ -63,16 +62,16 @@ def space_from_placeholders(
     Raises SpecError where a field has no placeholder, and a placeholder no value.
     """
     command = _Command(names=tuple(names), may_lack=tuple(may_lack))
-    written = _with_defaults(content, command, where)
-    space = unchecked_space(written, where)
+    filled = _with_defaults(content, command, where)
+    space = unchecked_space(filled, where)
     if space.groups is not None:
         raise SpecError(f"{where}.groups: the script groups its parameters; leave it out")
     optimizers = {
-        name: _of_optimizer(name, domains, _written(written, "optimizers", name), command)
+        name: _of_optimizer(name, domains, _written(filled, "optimizers", name), command)
         for name, domains in space.optimizers.items()
     }
     schedules = {
-        name: _told(domains, _written(written, "schedules", name), command, "schedule")
+        name: _told(domains, _written(filled, "schedules", name), command, "schedule")
         for name, domains in space.schedules.items()
     }
     space = replace(space, optimizers=optimizers, schedules=schedules)
@@ -165,16 +164,7 @@ def _example(field: str) -> str:
     if field == "optimizer.betas":
         return "the placeholders {optimizer.beta1} and {optimizer.beta2}"
     plain = field.removesuffix(".name").rpartition(".")[2]
-    return f'--{plain.replace("_", "-")} "{short_form(field)}"'
-
-
-def short_form(field: str) -> str:
-    """The placeholder of a field: `{lr}` of `optimizer.lr`."""
-    owner, _, plain = field.partition(".")
-    if field in _NAMES:
-        return f"{{{owner}}}"
-    short = owner == "optimizer" and plain in ("lr", "weight_decay", "momentum")
-    return f"{{{plain if short or owner == 'params' else field}}}"
+    return f'--{plain.replace("_", "-")} "{written(field)}"'
 
 
 def _without_value(space: SearchSpace, command: _Command, where: str) -> Iterator[str]:
@@ -190,10 +180,10 @@ def _without_value(space: SearchSpace, command: _Command, where: str) -> Iterato
         owner, _, key = field.partition(".")
         if owner == "params" and key not in space.params:
             yield (
-                f"the placeholder {short_form(field)} has no values; write {where}.params: "
+                f"the placeholder {written(field)} has no values; write {where}.params: "
                 f"{{{key}: [1, 2]}} with those to search"
             )
-        elif owner not in ("optimizer", "schedule", "params", "warmup", *OF_RUN):
+        elif owner not in ("optimizer", "schedule", "params", *OF_RUN):
             yield f"the placeholder {{{field}}} is none of a command"
     for owner, _, owners in _owners(space):
         if f"{owner}.name" in command.names and list(owners) == [SCRIPT]:
@@ -210,7 +200,7 @@ def _gives(domains: Mapping[str, Domain], key: str) -> bool:
 
 
 def _no_value(owner: str, name: str, key: str, owners: Sequence[str], where: str) -> str:
-    placeholder = f"the placeholder {short_form(f'{owner}.{key}')}"
+    placeholder = f"the placeholder {written(f'{owner}.{key}')}"
     if key in _fields(owner, name):
         return (
             f"{placeholder} has no values; write the range to search, as {where}: {{{owner}s: "
@@ -260,12 +250,12 @@ def told_recipe(
     for field in command.names:
         owned = field.partition(".")[0] in ("optimizer", "schedule", "params")
         if owned and field not in (*given, *pair, *command.may_lack):
-            raise SpecError(f"{where} has no {field}, which {short_form(field)} stands for; add it")
+            raise SpecError(f"{where} has no {field}, which {written(field)} stands for; add it")
     return {**recipe, "optimizer": optimizer, "schedule": schedule}
 
 
 def _part(recipe: Fields, owner: str, names: Sequence[str]) -> Document:
     """The recipe's optimizer or schedule as a mapping with a name."""
-    written = recipe.get(owner, {})
-    part = written if isinstance(written, Mapping) else {"name": written}
+    given = recipe.get(owner, {})
+    part = given if isinstance(given, Mapping) else {"name": given}
     return {"name": names[0], **part}

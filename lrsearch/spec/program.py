@@ -110,6 +110,13 @@ def with_command_defaults(content: Mapping[str, Unchecked]) -> Document:
             return recipe
         return told_recipe(recipe, found, told, where, may_lack=may_lack)
 
+    if not {"seed", "recipe"} & set(told):
+        if content.get("confirm") is not None:
+            raise SpecError(
+                "confirm: the command has no {seed}, so fresh seeds do not reach it; add its "
+                "argument for the seed, or write confirm: none"
+            )
+        fields["confirm"] = None
     if "baseline" in content:
         fields["baseline"] = complete(content["baseline"], "baseline")
     if isinstance(enqueue := content.get("enqueue"), list | tuple):

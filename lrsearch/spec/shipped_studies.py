@@ -14,28 +14,32 @@ def names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def find(word: str) -> Path:
-    """The study file that a word on the command line means.
+def named(word: str) -> Path:
+    """What a word on the command line means: a file that is there, or the shipped study so called.
 
-    A file that is there wins; then a shipped study of this name. Raises SpecError for a word that
-    is neither: a name without folder or ending gets the shipped names, a path the plain reason.
+    A word that is neither stays the path that it is.
     """
     path = Path(word)
+    return SHIPPED / f"{word}.yaml" if word in names() and not path.is_file() else path
+
+
+def check_there(path: Path) -> None:
+    """Raises SpecError for a path that is no file and looks like a name: with the shipped names.
+
+    Of any other path whoever reads it says what is wrong.
+    """
     if path.is_file():
-        return path
-    if word in names():
-        return SHIPPED / f"{word}.yaml"
+        return
     for ending in (".yaml", ".yml"):
         beside = path.with_name(path.name + ending) if path.name else path
         if beside.is_file():
-            raise SpecError(f"{word}: no such study file; write {beside}")
+            raise SpecError(f"{path}: no such study file; write {beside}")
     if path.is_dir():
         needed = f"a study FILE is needed, such as {path}/study.yaml"
-        raise SpecError(f"{word} is a folder, but {needed}")
-    if path.name != word or path.suffix:
-        return path  # whoever reads it says what is wrong with it
-    known = near_miss(word, names())
-    raise SpecError(f"{word}: neither a study file nor a study that comes with lrsearch{known}")
+        raise SpecError(f"{path} is a folder, but {needed}")
+    if path.name == str(path) and not path.suffix:
+        known = near_miss(path.name, names())
+        raise SpecError(f"{path}: neither a study file nor a study that comes with lrsearch{known}")
 
 
 def folders(named: Path | None = None) -> Iterator[Path]:

@@ -200,7 +200,7 @@ def _resume(look: Look) -> Iterator[str]:
 
 def _unfilled(look: Look) -> Iterator[str]:
     """Arguments that the script needs, and that have no value yet."""
-    known = set(command_words(look))
+    known = {word.partition("=")[0] for word in command_words(look)}
     for argument in look.arguments:
         if argument.required and not any(
             word.partition("=")[0] in known for word in argument.words

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import Formatter
 
@@ -47,9 +47,6 @@ class Line:
     #: Whether it stands in a loop of a function that is called again and again: for each batch.
     inner: bool
 
-    def rendered(self) -> str:
-        return "".join(part if isinstance(part, str) else SAMPLE for part in self.parts)
-
     def before(self, hole: int) -> str:
         """The literal text from the hole before, or from the beginning of the line, to this one."""
         previous = self.parts[hole - 1] if hole else ""
@@ -58,6 +55,11 @@ class Line:
     def after(self, hole: int) -> str:
         following = self.parts[hole + 1] if hole + 1 < len(self.parts) else ""
         return following if isinstance(following, str) else ""
+
+
+def rendered(parts: Sequence[Part]) -> str:
+    """The text with a number in each hole."""
+    return "".join(part if isinstance(part, str) else SAMPLE for part in parts)
 
 
 def printed_lines(source: Source) -> list[Line]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lrsearch.starter.messages import Hole, Line
+from lrsearch.starter.messages import SAMPLE, Hole, Line, rendered
 from lrsearch.starter.roles import words_in
 
 #: Words of a metric to its usual name; those that are better the higher are in HIGHER.
@@ -44,6 +44,8 @@ VALIDATION = frozenset(
 )
 TEST = frozenset({"test", "testing", "tests"})
 TRAINING = frozenset({"train", "training", "tr"})
+#: Groups for a number, the most readable first. The last ends before a point or a unit.
+NUMBERS = (r"(\S+)", r"([-+.\w]+)", r"([-+]?[\d.]*\d(?:e[-+]?\d+)?|nan|inf)")
 #: A value called so is none of a metric, whatever stands beside it.
 _OTHER = frozenset(
     {"time", "epoch", "epochs", "lr", "step", "steps", "iter", "batch", "elapsed", "eta", "ms"}
@@ -94,9 +96,10 @@ def _of_line(line: Line, lines: Sequence[Line]) -> Iterator[Metric]:
         kind = _kind(label) or (_kind(own) if not _OTHER & {*label} else None)
         if kind is None or (label and label[-1] in _OTHER):
             if _SEVERAL & {*own} and not {*label[-1:]} & {"time"}:
-                yield _of_several(line, place, lines)
+                yield from _of_several(line, place, lines)
             continue
-        if not any(isinstance(part, str) and part.strip() for part in line.parts):
+        pattern = _pattern(line, place, lines)
+        if not pattern:
             continue
         said = words_in(" ".join(part for part in line.parts[:place] if isinstance(part, str)))
         on, score = _where({*label, *own}, {*said}, {*words_in(line.function)})
@@ -106,7 +109,7 @@ def _of_line(line: Line, lines: Sequence[Line]) -> Iterator[Metric]:
         yield Metric(
             name=f"{on}_{kind}" if on else kind,
             direction="maximize" if kind in HIGHER else "minimize",
-            pattern=_pattern(line, place, lines),
+            pattern=pattern,
             step=_step(line, place),
             number=line.number,
             source=hole.source,
@@ -133,16 +136,19 @@ def _where(near: set[str], said: set[str], function: set[str]) -> tuple[str, flo
     return "", 0.0
 
 
-def _of_several(line: Line, place: int, lines: Sequence[Line]) -> Metric:
+def _of_several(line: Line, place: int, lines: Sequence[Line]) -> Iterator[Metric]:
     """A value that prints as `{'accuracy': 0.8}`: its names are not in the script. Or a number."""
     hole = line.parts[place]
     assert isinstance(hole, Hole)
     own = words_in(hole.source)
-    on, score = _where({*own}, {*words_in(line.rendered())}, {*words_in(line.function)})
-    return Metric(
+    on, score = _where({*own}, {*words_in(rendered(line.parts))}, {*words_in(line.function)})
+    pattern = _pattern(line, place, lines) if hole.is_number else r"'accuracy': ([-+.\w]+)"
+    if not pattern:
+        return
+    yield Metric(
         name=f"{on}_accuracy" if on else "accuracy",
         direction="maximize",
-        pattern=_pattern(line, place, lines) if hole.is_number else r"'accuracy': ([-+.\w]+)",
+        pattern=pattern,
         step=_step(line, place),
         number=line.number,
         source=hole.source,
@@ -157,19 +163,24 @@ def _segment(text: str) -> str:
 
 
 def _pattern(line: Line, place: int, lines: Sequence[Line]) -> str:
-    """The shortest pattern that finds this number and no other in what the script prints."""
-    hole = line.parts[place]
+    """The shortest pattern that finds this number and no other in what the script prints.
+
+    Empty where nothing that is printed tells it from what stands beside it.
+    """
+    hole, before = line.parts[place], line.before(place)
     assert isinstance(hole, Hole)
-    before, after = line.before(place), line.after(place)
-    group = r"(\S+)" if not after or after[0].isspace() else r"([-+.\w]+)"
-    gap = (
-        (" +" if before.endswith(" ") else " *") if hole.padded else before[len(before.rstrip()) :]
-    )
+    gap = before[len(before.rstrip()) :]
+    if hole.padded:
+        gap = " +" if gap.endswith(" ") else " *"
     longer = ".*?".join(escaped(part) for part in line.parts[:place] if isinstance(part, str))
     tries = [escaped(_segment(before)), escaped(before.lstrip()), longer, f"^{longer}"]
-    patterns = [f"{text.rstrip()}{gap}{group}" for text in tries if re.search(r"\w", text)]
-    fits = (pattern for pattern in patterns if _is_alone(pattern, line, place, lines))
-    return next(fits, patterns[-1] if patterns else group)
+    patterns = [
+        f"{text.rstrip()}{gap}{number}"
+        for text in tries
+        if before and re.search(r"\w", text)
+        for number in NUMBERS
+    ]
+    return next((pattern for pattern in patterns if _is_alone(pattern, line, place, lines)), "")
 
 
 def _step(line: Line, place: int) -> str:
@@ -187,10 +198,11 @@ def escaped(text: str) -> str:
 
 
 def _is_alone(pattern: str, line: Line, place: int, lines: Sequence[Line]) -> bool:
-    start = len("".join(part if isinstance(part, str) else "0.5" for part in line.parts[:place]))
-    found = re.search(pattern, line.rendered())
-    if found is None or found.start(1) != start:
+    """Whether it reads the value at this place, whole, and matches no other line."""
+    before = rendered(line.parts[:place])
+    found = re.search(pattern, rendered(line.parts))
+    if found is None or found.span(1) != (len(before), len(before) + len(SAMPLE)):
         return False
     return not any(
-        re.search(pattern, other.rendered()) for other in lines if other.parts != line.parts
+        re.search(pattern, rendered(other.parts)) for other in lines if other.parts != line.parts
     )

@@ -18,8 +18,7 @@ class StudyRecord:
 
     study_id: int
     name: str
-    #: `StudySpec.to_dict()`.
-    definition: Fields
+    definition: Fields  # `StudySpec.to_dict()`
     spec_hash: str
     #: Task file to SHA-256.
     code: Mapping[str, str]
@@ -46,6 +45,7 @@ class StudyRecord:
     trials_returned: int
     #: Since when every recipe of the space has its trial; None while there are others.
     exhausted_at: float | None
+    resume: str | None  # how a script's trials go on after an interruption; None of a task
 
     @property
     def trials_counted(self) -> int:

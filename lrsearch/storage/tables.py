@@ -66,6 +66,8 @@ studies = Table(
     Column("trials_ended", Integer, nullable=False, server_default="0"),
     # Of those used, that failed for their machine and do not count.
     Column("trials_returned", Integer, nullable=False, server_default="0"),
+    # How trials of a script go on after an interruption; NULL: it has a task, and they do exactly.
+    Column("resume", String(400)),
     Column("exhausted_at", Float),  # since when every recipe of the space has its trial
 )
 

@@ -67,6 +67,14 @@ def delete_study(search: StoredStudy) -> None:
         log.warning("%s stays: %s", folders.study_folder(search.name), error.strerror)
 
 
+def move_folders(study: str, new: str) -> None:
+    """Let the folders of a study's trials follow its name, where they are below the current one."""
+    try:
+        folders.move_study(study, new)
+    except OSError as error:
+        log.warning("%s stays: %s", folders.study_folder(study), error.strerror)
+
+
 def _reachable(search: StoredStudy) -> CheckpointStore | None:
     try:
         return store_of(search)

@@ -32,8 +32,11 @@ def create_study(
     steps_per_epoch: int,
     exist_ok: bool,
     batch_size: int | None = None,
+    resume: str | None = None,
 ) -> tuple[OpenStudy, bool]:
     """The study of this spec, and whether it is new; `batch_size` is the task's own.
+
+    `resume` says how a script's trials go on after an interruption.
 
     An existing one of the same name must have the same spec and code; its budget, confirmation and
     notes then follow the new spec. Raises StudyError with the differences otherwise.
@@ -41,7 +44,7 @@ def create_study(
     row = _stored(database, spec.name)
     if row is None:
         with explained(database):
-            if _make_study(database, spec, loaded, steps_per_epoch, batch_size):
+            if _make_study(database, spec, loaded, steps_per_epoch, batch_size, resume):
                 return OpenStudy.open(database, spec.name), True
         row = _stored(database, spec.name)  # another process was quicker
         assert row is not None
@@ -86,6 +89,7 @@ def _make_study(
     loaded: LoadedCode,
     steps_per_epoch: int,
     batch_size: int | None,
+    resume: str | None,
 ) -> bool:
     """Make the study; False if another process has made one of this name meanwhile."""
     lessons = warm_start.gather(database, spec, spec.warm_start, loaded)
@@ -94,6 +98,7 @@ def _make_study(
             if studies.by_name(connection, spec.name) is not None:
                 return False
             study_id = insert_study(connection, spec, loaded, steps_per_epoch)
+            studies.change(connection, study_id, resume=resume)
             range_tests.add(connection, study_id, planned_range_tests(spec, steps_per_epoch))
             given = enqueue_given(connection, study_id, spec, present=[])
             warm_start.apply(connection, study_id, lessons, present=given)

@@ -29,6 +29,10 @@ log = logging.getLogger("lrsearch")
 LOOK_SECONDS = 0.1
 #: The recipe as a file, for `{recipe}`.
 RECIPE = "recipe.json"
+NO_STEP = (
+    "the length is in steps, but the reports do not say their step; let a pattern have a group "
+    r"(?P<step>\d+), or give the length in epochs"
+)
 #: Changes when an older checkpoint can no longer be read.
 FORMAT = 1
 
@@ -98,11 +102,12 @@ class CommandTraining(ProcessTraining):
         environment |= {"PYTHONUNBUFFERED": "1", **_visible(self.device)}
         metric = self.spec.objective.metric
         self.reader = reader_for(self.spec.reports(metric), output, self.folder, metric=metric)
-        earlier = self.reader.poll(ended=True)
-        self._continued = Continued(earlier if self._goes_on else (), self.validated)
-        first = self._continued.first
-        if first is not None and first.epoch == 0:
-            self._first_epoch = 0
+        if self._goes_on:
+            self._continued = Continued(self.reader.poll(ended=True), self.validated)
+            first = self._continued.first
+            self._first_epoch = 0 if first is not None and first.epoch == 0 else 1
+        else:
+            self.reader.skip()
         self._started = time.monotonic()
         try:
             self.child = self.supervisor.start(
@@ -136,8 +141,10 @@ class CommandTraining(ProcessTraining):
         self.seconds = self._spent_before + time.monotonic() - self._started
         status = self.child.poll()  # before its output is read: the last lines are there then
         self._readings += self._continued.join(self.reader.poll(ended=status is not None))
+        if status == 0:
+            self._readings += self._continued.rest()
         if self._readings:
-            self.waiting = self._reported(self._readings.pop(0))
+            self.waiting = self.placed(self._readings.pop(0))
             return True
         if status is not None:
             self._end_of(status)
@@ -156,8 +163,16 @@ class CommandTraining(ProcessTraining):
             at = self.epochs_done if self.recipe.epochs else self.step
             self.end_reason = f"ended by the command at {unit} {at:.4g} of {whole}"
 
-    def _reported(self, reading: Reading) -> Reported:
-        """A reading with its place: as the command says it, else the number of the report."""
+    def placed(self, reading: Reading) -> Reported:
+        """A reading with its place: as the command says it, else the number of the report.
+
+        Raises TrialFailedError where the length is in steps and the reading does not say its step.
+        """
+        if self.recipe.steps is not None:
+            if reading.step is None:
+                raise TrialFailedError(NO_STEP)
+            # An epoch of a command is a step, as nothing else is known of it.
+            return Reported(step=reading.step, epoch=float(reading.step), metrics=reading.metrics)
         count = self.validated + 1
         if count == 1 and reading.epoch == 0:
             self._first_epoch = 0

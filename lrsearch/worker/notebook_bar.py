@@ -31,8 +31,8 @@ def notebook_bar() -> Callable[[StudyProgress, bool], None]:
     handle = display(line.bundle("search", 0.0), raw=True, display_id=True)
 
     def draw(found: StudyProgress, is_last: bool) -> None:
-        share = 1.0 if is_last else found.used / found.total
-        handle.update(line.bundle(line.text(found, is_last=is_last), share), raw=True)
+        text, share = line.text(found, is_last=is_last), found.used / found.total
+        handle.update(line.bundle(text, share), raw=True)
 
     return draw
 

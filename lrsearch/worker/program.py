@@ -21,8 +21,11 @@ class RangeTrainer(Protocol):
     epochs: float
     seconds: float
 
-    def run(self, seeds: int) -> RangeTest | None:
-        """Train up to so many ramps; None if it was stopped. Raises TrialFailedError."""
+    def run(self, seeds: int, *, exactly: bool = False) -> RangeTest | None:
+        """Train up to so many ramps, or exactly so many; None if it was stopped.
+
+        Raises TrialFailedError.
+        """
         ...
 
 

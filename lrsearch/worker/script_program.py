@@ -20,7 +20,7 @@ from lrsearch.task.script import script_folder
 from lrsearch.task.task import LoadedCode
 from lrsearch.training.training import Purpose, Training
 from lrsearch.worker.process_engine import ProcessEngine
-from lrsearch.worker.script_process import Launch
+from lrsearch.worker.script_process import ENTRY, Launch
 from lrsearch.worker.script_range_test import ScriptRangeTraining
 from lrsearch.worker.script_training import ScriptTraining, Surroundings
 
@@ -45,7 +45,7 @@ class ScriptProgram:
         """Starts and ends the processes; it has torch imported, so that they need not."""
         if self.spec.launch:
             return Supervisor()
-        return Supervisor(warm=[*warm_modules(self.loaded.source), CHILD])
+        return Supervisor(warm=[*warm_modules(self.loaded.source), ENTRY.partition(":")[0]])
 
     @cached_property
     def surroundings(self) -> Surroundings:
@@ -94,6 +94,4 @@ class ScriptProgram:
             self.supervisor.close()
 
 
-#: What a script's process is beside the script; it takes 0.3 s to import after torch.
-CHILD = "lrsearch.own_loop.child"
 ONE_BY_ONE = "a script of the user's own trains one trial in each process"

@@ -38,9 +38,12 @@ class ScriptRangeTraining:
         self.ramps: list[Ramp] = []
         self.epochs = self.seconds = 0.0
 
-    def run(self, seeds: int) -> RangeTest | None:
-        """Train up to `seeds` ramps; None if `stop` ended it. Raises TrialFailedError."""
-        while len(self.ramps) < min(seeds, seeds_wanted(self.ramps)):
+    def run(self, seeds: int, *, exactly: bool = False) -> RangeTest | None:
+        """Train up to `seeds` ramps, or exactly so many; None if `stop` ended it.
+
+        Raises TrialFailedError.
+        """
+        while len(self.ramps) < (seeds if exactly else min(seeds, seeds_wanted(self.ramps))):
             started = time.monotonic()
             try:
                 ramp = self._ramp(self.spec.seed + len(self.ramps))

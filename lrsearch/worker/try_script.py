@@ -4,7 +4,7 @@ import logging
 import math
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from lrsearch.task.task import LoadedCode
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.worker.command_program import CommandProgram
+from lrsearch.worker.prove_resume import EPOCHS, prove_resume
 from lrsearch.worker.script_program import ScriptProgram
 from lrsearch.worker.script_training import ScriptTraining
 
@@ -28,6 +29,8 @@ log = logging.getLogger("lrsearch")
 #: How long a script may take to its first report.
 MOST_SECONDS = 3600.0
 LISTEN_SECONDS = 0.25
+#: Resume is proved without being asked for where that trains at most this share of the budget.
+MOST_SHARE = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,9 @@ class FirstRun:
     reads_loss: bool
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    #: How a trial goes on after an interruption: `exact`, `approximate (NAMES)`, `not proven`, or
+    #: what a command does.
+    resume: str
 
 
 def calm_recipe(spec: StudySpec) -> Recipe:
@@ -53,8 +59,13 @@ def calm_recipe(spec: StudySpec) -> Recipe:
     return spec.recipe(fields[0], batch_size=None) if fields else sample(spec, 1, None)[0]
 
 
-def try_script(spec: StudySpec, loaded: LoadedCode, device: torch.device) -> FirstRun:
-    """Run a `train` script until its first report. Raises TaskError in one line."""
+def try_script(
+    spec: StudySpec, loaded: LoadedCode, device: torch.device, *, proves: bool
+) -> FirstRun:
+    """Run a `train` script until its first report. Raises TaskError in one line.
+
+    `proves`: whether resume is proved whatever that costs; else where it is cheap.
+    """
     program = ScriptProgram(spec, loaded, device)
     with tempfile.TemporaryDirectory(prefix="lrsearch-") as folder:
         training = ScriptTraining(
@@ -67,13 +78,34 @@ def try_script(spec: StudySpec, loaded: LoadedCode, device: torch.device) -> Fir
         started = time.monotonic()
         try:
             _until_report(training)
-            seconds = time.monotonic() - started
+            found = _seen(spec, training, time.monotonic() - started)
+            training.end("checked")
+            if proves or _is_cheap(spec, found.steps_per_epoch):
+                found = _proved(spec, found, program)
         except TrialFailedError as failure:
             raise TaskError(str(failure)) from failure
         finally:
             training.end("checked")
             program.close()
-    return _seen(spec, training, seconds)
+    return found
+
+
+def _is_cheap(spec: StudySpec, steps_per_epoch: int) -> bool:
+    total = spec.budget.most_epochs(spec.horizon_epochs(steps_per_epoch))
+    if spec.budget.trials is not None:
+        runs = spec.budget.trials * spec.horizon_epochs(steps_per_epoch)
+        total = runs if total is None else min(total, runs)
+    return total is not None and MOST_SHARE * total >= EPOCHS
+
+
+def _proved(spec: StudySpec, found: FirstRun, program: ScriptProgram) -> FirstRun:
+    """With what two epochs have shown about going on after an interruption."""
+    recipe = calm_recipe(spec)
+    proof = prove_resume(spec, recipe, found.steps_per_epoch, program.surroundings)
+    if proof.exact:
+        return replace(found, resume="exact", notes=(*found.notes, proof.line))
+    resume = f"approximate ({', '.join(proof.differs[:4])})"
+    return replace(found, resume=resume, warnings=(*found.warnings, proof.line))
 
 
 def _until_report(training: ScriptTraining) -> None:
@@ -108,6 +140,7 @@ def _seen(spec: StudySpec, training: ScriptTraining, seconds: float) -> FirstRun
         reads_loss=reads_loss,
         warnings=tuple(sorted(training.surroundings.hints)),
         notes=tuple(notes),
+        resume="not proven",
     )
 
 
@@ -126,6 +159,7 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
             found = first_report(
                 training.child, training.reader, output, words, timeout=MOST_SECONDS
             )
+            epoch = max(1.0, training.placed(found.reading).epoch)
         except TrialFailedError as failure:
             raise TaskError(str(failure)) from failure
         finally:
@@ -137,9 +171,10 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
     return FirstRun(
         steps_per_epoch=1,
         seconds=found.seconds,
-        epoch=1.0,
+        epoch=epoch,
         averages=False,
         reads_loss=False,
         warnings=() if found.warning is None else (found.warning,),
         notes=tuple(notes),
+        resume="by the command's resume_args" if spec.resume_args else "begins anew",
     )

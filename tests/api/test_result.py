@@ -4,14 +4,13 @@ import builtins
 import csv
 import io
 import json
-import math
 import re
 from html.parser import HTMLParser
 
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny_studies import TASKS, search_here, tiny_spec
+from tiny_studies import search_here
 
 import lrsearch
 from lrsearch.api.html import result_html
@@ -109,6 +108,19 @@ def test_the_table_of_trials_is_the_trials(result):
         assert row["metrics.mae"] == measured if measured is not None else "metrics.mae" in row
     best = frame.loc[frame["state"] == "complete", "value"].min()
     assert best == min(trial.value for trial in result.trials if trial.is_complete)
+
+
+def test_a_recipe_can_be_made_again_from_its_row(result):
+    for trial, (_, row) in zip(result.trials, result.trials_frame().iterrows(), strict=True):
+        parts = {"optimizer": {}, "schedule": {}, "params": {}}
+        for column, value in row.items():
+            part, _, field = column.partition(".")
+            if part in parts and field in getattr(trial.recipe, part):
+                parts[part][field] = value
+        # A column of one value's type may have become one of floats.
+        assert parts["optimizer"] == trial.recipe.optimizer
+        assert parts["schedule"] == trial.recipe.schedule
+        assert parts["params"] == trial.recipe.params
 
 
 def test_columns_of_one_part_stand_together(result):
@@ -288,15 +300,6 @@ def test_a_task_object_is_confirmed_in_this_process(tmp_path):
     assert after.interval is None or after.interval[0] <= after.value <= after.interval[1]
     again = after.confirm(candidates=2, runs=4)
     assert (again.value, again.interval) == (after.value, after.interval)
-
-
-def test_a_task_file_is_confirmed_by_workers(tmp_path):
-    url = f"sqlite:///{tmp_path}/study.db"
-    spec = tiny_spec(confirm="none", budget={"trials": 20}, pruning="none")
-    before = lrsearch.search(spec, storage=url, task_dir=TASKS, workers=1)
-    after = before.confirm(runs=4)
-    assert after.confirmed_runs > 0
-    assert math.isfinite(after.value)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,14 @@ def stored(url, name):
         return studies.by_name(connection, name).definition
 
 
-def test_a_study_spec_says_everything(url):
-    result = lrsearch.search(tiny_spec(), storage=url, task_dir=TASKS, workers=1)
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    """Of a StudySpec, whose task is in a file."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('search')}/study.db"
+    return lrsearch.search(tiny_spec(), storage=url, task_dir=TASKS, workers=1)
+
+
+def test_a_study_spec_says_everything(result):
     assert result.name == "tiny"
     assert result.counts.started == 12
     assert result.counts.complete + result.counts.pruned + result.counts.diverged == 12
@@ -40,8 +46,7 @@ def test_a_study_spec_says_everything(url):
     assert isinstance(result.best, lrsearch.Recipe)
 
 
-def test_its_repr_is_one_short_line(url):
-    result = lrsearch.search(tiny_spec(), storage=url, task_dir=TASKS, workers=1)
+def test_its_repr_is_one_short_line(result):
     said = repr(result)
     assert said.startswith(f"Result(tiny: {result.best.title()}; val_loss ")
     assert f"(95 % CI {result.interval[0]:.4g} .. {result.interval[1]:.4g})" in said

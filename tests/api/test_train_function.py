@@ -100,7 +100,10 @@ def test_a_function_of_the_running_program_is_refused_with_what_to_do(tmp_path):
     ("arguments", "said"),
     [
         ({}, "none of them is given"),
-        ({"train": "a.py:train", "command": ["python", "a.py"]}, "train and command is given"),
+        (
+            {"train": "a.py:train", "command": ["python", "a.py", "{lr}"]},
+            "train and command is given",
+        ),
         ({"task": "a.py:task", "train": "a.py:train"}, "task and train is given"),
         ({"task": test_a_name_is_left_as_it_is}, "a function; a Task, 'FILE.py:attribute'"),
         ({"task": 3}, "search(): task is a int; a Task, 'FILE.py:attribute'"),

@@ -67,6 +67,17 @@ def test_a_first_attempt_never_goes_on_from_the_files_of_an_earlier_study():
     }
 
 
+def test_the_trials_of_a_renamed_study_move_and_its_files_stay():
+    begin().write_text("epoch 1\n")
+    (FOLDER.parent / "study.yaml").write_text("name: wlm")
+    folders.move_study("wlm", "wlm.1")
+    moved = Path("lrsearch-trials", "wlm.1", "trial-3", "output.log")
+    assert moved.read_text() == "epoch 1\n"
+    assert [path.name for path in FOLDER.parent.iterdir()] == ["study.yaml"]
+    folders.move_study("unknown", "unknown.1")
+    assert not Path("lrsearch-trials", "unknown.1").exists()
+
+
 def test_a_study_is_removed_whole_and_alone(tmp_path):
     for study in ("wlm", "wlm-2"):
         folder = folders.trial_folder(study, "trial-0")

@@ -197,6 +197,24 @@ def test_ending_one_child_leaves_the_others_daemon_alone(start, tmp_path):
     assert not any(map(runs, kept))
 
 
+def test_ended_children_leave_nothing_open(supervisor, tmp_path):
+    def run():
+        child = supervisor.start(
+            ["true"], env={"PATH": os.environ["PATH"]}, cwd=tmp_path, output=tmp_path / "output"
+        )
+        child.end(LONG)
+        assert child.ended
+        return child.wait()
+
+    run()
+    processes = psutil.Process(), psutil.Process(supervisor.pid)
+    before = [process.num_fds() for process in processes]
+    for _ in range(20):
+        assert run() in (0, -signal.SIGTERM)
+    until(lambda: not processes[1].children())
+    assert [process.num_fds() for process in processes] == before
+
+
 def test_closing_ends_every_child(tmp_path):
     with Supervisor() as supervisor:
         for name in ("a", "b"):

@@ -21,11 +21,13 @@ def test_wherever_the_command_and_the_curve_stood_the_curve_is_the_same(data, by
     whole = [at(first + n, by) for n in range(length)]
     printed = data.draw(st.integers(1, length - 1))  # before it was killed
     taken = data.draw(st.integers(1, printed))  # of which the curve was kept
-    state = data.draw(st.integers(0, printed))  # from where the command goes on
+    state = data.draw(st.integers(0, length))  # from where the command goes on
+    printed = max(printed, min(state, length))
     joined = Continued(whole[:printed], taken)
     rest = whole[state:]
     cut = data.draw(st.integers(0, len(rest)))
-    assert whole[:taken] + joined.join(rest[:cut]) + joined.join(rest[cut:]) == whole
+    came = joined.join(rest[:cut]) + joined.join(rest[cut:])
+    assert whole[:taken] + came + joined.rest() == whole
     assert joined.first == whole[0]
 
 

@@ -43,7 +43,7 @@ def test_the_example_of_the_help_is_a_study():
         r"from val_loss: valid loss +(\S+)",
         "horizon: 8 epochs, given to the script as {epochs}",
         "search: lr 1e-4..1e-1 (log scale)",
-        "budget: 20 runs; the best are confirmed with fresh seeds",
+        "budget: 20 runs; if it is enough, the best are trained again with fresh seeds",
     )
 
 

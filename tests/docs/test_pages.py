@@ -124,6 +124,8 @@ class Reader:
             length = {} if "steps" in content else {"epochs": 3}
             program = {} if content.keys() & PROGRAMS else {"task": "task.py:task"}
             StudySpec.from_dict({**STUDY, **program, **length, **content}, where=step.place)
+        elif "hydra" in content:
+            self._write(step.file, step.text)
         elif content.keys() & PROGRAMS:
             self._write(step.file, step.text)
             with chdir(self.folder):
@@ -186,6 +188,10 @@ def check_foreign(words):
         case ["sphinx-build", *rest]:
             assert "docs" in rest
         case ["pre-commit", "install"] | ["mypy"] | ["pytest", *_] | ["ruff", *_]:
+            pass
+        case ["python", script, *_] if any(
+            f"<!-- file: {script} -->" in p.read_text() for p in PAGES
+        ):
             pass
         case ["python3", "-m", "venv", _] | [".", "venv/bin/activate"]:
             pass

@@ -11,7 +11,7 @@ from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
 from lrsearch.own_loop.child import FOLDER
 from lrsearch.own_loop.messages import (
     Boundary,
-    End,
+    Diverged,
     Failed,
     Finished,
     GoOn,
@@ -33,7 +33,7 @@ def run_script(folder, *, save=None, resume=None, soon_after=None, epochs=2):
     boundary is asked for after so many messages.
     """
     said = []
-    recipe = {**RECIPE, "epochs": epochs}
+    recipe = {**RECIPE, "optimizer": {"name": "adam", "lr": 0.01}, "epochs": epochs}
     with Listener() as listener:
         process = subprocess.Popen(
             [sys.executable, "-m", "lrsearch.own_loop.child", "train.py:train"],
@@ -58,7 +58,7 @@ def run_script(folder, *, save=None, resume=None, soon_after=None, epochs=2):
                     channel.send(Save(path=str(save)))
                 elif isinstance(message, Boundary | Report):
                     channel.send(GoOn())
-                assert not isinstance(message, Failed | End), message
+                assert not isinstance(message, Failed | Diverged), message
         except ChannelClosedError:
             killed = isinstance(said[-1], Saved)
             assert process.wait(60) == (-signal.SIGKILL if killed else 0)

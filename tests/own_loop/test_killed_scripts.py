@@ -71,5 +71,7 @@ def test_a_script_that_is_killed_inside_an_epoch_ends_as_an_undisturbed_one(tmp_
     assert 0 < place.epoch < 1
     script(tmp_path)
     resumed = outcome(run_script(tmp_path, resume=state))
+    assert len(straight.reports) == 2
     assert resumed.reports == straight.reports
+    assert {"model", "optimizer", "scaler", "hidden"} <= set(straight.digests)
     assert resumed.digests == straight.digests

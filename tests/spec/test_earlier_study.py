@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from sampler_params import encoded_params
 
 from lrsearch.errors import SpecError
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.parse import parse_space
+from lrsearch.space.placeholders import space_from_placeholders
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.optuna.encoding import encode
@@ -55,6 +57,36 @@ def test_their_parameters_become_the_fields_of_a_recipe():
     }
     assert entry.fields({"opt": "Lion", "lr": 0.1}) is None
     assert entry.fields({"opt": "SGD"}) is None
+
+
+def test_their_learning_rate_may_be_that_of_a_script():
+    entry = parse(
+        {
+            "optuna": "theirs",
+            "map": {"lr": "script.lr", "wd": "script.weight_decay"},
+            "fixed": {"optimizer": "script", "schedule": "script"},
+        }
+    )
+    fields = entry.fields({"lr": 0.01, "wd": 0.1})
+    assert fields == {
+        "optimizer": {"name": "script", "lr": 0.01, "weight_decay": 0.1},
+        "schedule": {"name": "script"},
+        "warmup": 0.0,
+        "params": {},
+    }
+    space = space_from_placeholders(
+        ["optimizer.lr", "optimizer.weight_decay"],
+        {"optimizers": {"script": {"weight_decay": [0.0, 0.1]}}},
+    )
+    recipe = Recipe.from_dict({**fields, "epochs": 3}).to_dict()
+    assert encode(space, recipe, {}).params == {
+        "optimizer": "script",
+        "schedule": "script",
+        "script.lr": 0.01,
+        "script.weight_decay": 0.1,
+    }
+    with pytest.raises(SpecError, match="'gamma' is not a field of script"):
+        parse({**PLAIN, "map": {"lr": "adamw.lr", "g": "script.gamma"}})
 
 
 def test_an_entry_comes_back_from_the_database_as_it_was():

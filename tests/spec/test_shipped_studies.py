@@ -22,17 +22,18 @@ def _in_a_folder_of_its_own(tmp_path):
 def test_each_study_of_the_repository_has_a_name():
     assert shipped_studies.names() == sorted(path.stem for path in STUDIES.glob("*.yaml"))
     for name in shipped_studies.names():
-        assert shipped_studies.find(name).resolve() == STUDIES / f"{name}.yaml"
+        assert shipped_studies.named(name).resolve() == STUDIES / f"{name}.yaml"
 
 
 def test_a_file_that_is_there_wins():
     Path("digits").write_text("mine")
-    assert shipped_studies.find("digits") == Path("digits")
+    assert shipped_studies.named("digits") == Path("digits")
 
 
 def test_a_path_stays_as_it_is_whether_or_not_it_is_there():
-    for word in ("mine.yaml", "./digits", "folder/digits", "digits.yaml"):
-        assert shipped_studies.find(word) == Path(word)
+    for word in ("mine.yaml", "folder/digits", "digits.yaml"):
+        assert shipped_studies.named(word) == Path(word)
+        shipped_studies.check_there(Path(word))
 
 
 @pytest.mark.parametrize(
@@ -42,14 +43,14 @@ def test_a_path_stays_as_it_is_whether_or_not_it_is_there():
         ("resnet", "accepted: diabetes, digits, fashion_mnist"),
         ("folder", "folder is a folder, but a study FILE is needed, such as folder/study.yaml"),
         ("mine", "mine: no such study file; write mine.yaml"),
-        ("./mine", "./mine: no such study file; write mine.yaml"),
+        ("./mine", "mine: no such study file; write mine.yaml"),
     ],
 )
 def test_a_word_that_is_neither_is_an_error_that_says_what_to_write(word, line):
     Path("folder").mkdir()
     Path("mine.yaml").write_text("")
     with pytest.raises(SpecError) as error:
-        shipped_studies.find(word)
+        shipped_studies.check_there(shipped_studies.named(word))
     assert line in str(error.value)
 
 

@@ -30,6 +30,8 @@ HOMES = {
     "numpy": {"training.randomness", "training.data.generators", "own_loop"},
     "tensorboard": {"command.tensorboard"},
     "scipy": {"training.calibrated_loss"},
+    "hydra": {"hydra"},
+    "omegaconf": {"hydra"},
     "lightning": {"lightning"},
     "transformers": {"transformers"},
     "torch": {

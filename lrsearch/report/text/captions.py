@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lrsearch.catalog.script import in_words
+from lrsearch.command.template import placeholders
 from lrsearch.report.model import Report
 from lrsearch.report.shown import shown_trials
 from lrsearch.report.text.format import number
@@ -33,7 +34,7 @@ def captions(report: Report) -> list[Caption]:
                 title="Confirmation, seed by seed",
                 alt=f"{report.metric} of every confirmation run that reports: {names}.",
                 text="Neither the search nor the choice used these seeds. A line joins the runs of "
-                "one seed: they have the same initial weights and order of the data.",
+                f"one seed{_same(report)}.",
             )
         )
     tested = [test.optimizer for test in report.range_tests if test.result is not None]
@@ -80,7 +81,7 @@ def _of_the_best(report: Report) -> tuple[Caption, Caption]:
             name="curves",
             title="Curves of the best trials",
             alt=f"{report.metric} against epochs for the best trials: {labels}.",
-            text="All trials have the search's seed and the same order of the data.",
+            text=_seeds_of_the_search(report),
         ),
         Caption(
             name="lr",
@@ -92,15 +93,35 @@ def _of_the_best(report: Report) -> tuple[Caption, Caption]:
     )
 
 
+def _same(report: Report) -> str:
+    """What runs of one seed have in common; of a script nobody knows."""
+    if report.spec.program != "task":
+        return ""
+    return ": they have the same initial weights and order of the data"
+
+
+def _seeds_of_the_search(report: Report) -> str:
+    if report.spec.program == "task":
+        return "All trials have the search's seed and the same order of the data."
+    if report.spec.program == "train" or {"seed", "recipe"} & set(
+        placeholders(report.spec.command)
+    ):
+        return "All trials have the search's seed."
+    return "The command is told no seed."
+
+
 def _lr_value(report: Report) -> Caption:
     ended = [trial.parsed for trial in report.trials if trial.has_ended]
     tried = sorted({recipe.optimizer_name for recipe in ended if recipe is not None})
     names = ", ".join(map(in_words, tried)) or "none yet"
+    unit = "The learning rate is in torch's units, at the peak of the schedule"
+    if report.spec.program == "command":
+        unit = "The learning rate is the one that the command was told"
     return Caption(
         name="lr_value",
         title="Learning rate against value",
         alt=f"{report.metric} against peak learning rate, a panel per optimizer: {names}; "
         f"{_best(report)}.",
-        text="The learning rate is in torch's units, at the peak of the schedule. Trials differ in "
-        f"more than this. Red crosses at the {_worse_edge(report)} edge diverged.",
+        text=f"{unit}. Trials differ in more than this. Red crosses at the {_worse_edge(report)} "
+        "edge diverged.",
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lrsearch.catalog.script import in_words
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.plain_data import Unchecked
 from lrsearch.recipe.recipe import Recipe
@@ -35,14 +35,14 @@ def answer(report: Report) -> Answer:
         return Answer(
             heading="Best recipe, confirmed with fresh seeds",
             recipe=recipe.title(),
-            fields=fields(recipe),
+            fields=fields(recipe, report.spec.program),
             lines=(*_confirmed_lines(report, winner), *_baseline_lines(report)),
         )
     if best is not None and best.parsed is not None:
         return Answer(
             heading="Best recipe so far, on one seed and not confirmed",
             recipe=best.parsed.title(),
-            fields=fields(best.parsed),
+            fields=fields(best.parsed, report.spec.program),
             lines=(
                 f"{score(report, number(best.value), best.metrics)} in trial {best.number}. The "
                 f"best of many trials looks better than it is; fresh seeds tell by how much.",
@@ -108,27 +108,32 @@ def _verdict(report: Report, winner: Confirmed, baseline: Confirmed) -> str:
     return "the baseline is better: keep it"
 
 
-def fields(recipe: Recipe) -> tuple[tuple[str, str], ...]:
-    """Everything that the recipe sets, a line each."""
+def fields(recipe: Recipe, program: str = "task") -> tuple[tuple[str, str], ...]:
+    """Everything that the recipe sets, a line each; of a script not what it does by itself."""
     optimizer = {f"optimizer: {k}": v for k, v in recipe.optimizer.items() if k != "name"}
     schedule = {f"schedule: {k}": v for k, v in recipe.schedule.items() if k != "name"}
+    no_warmup = None if program == "command" else "none"
     rows: dict[str, Unchecked] = {
-        "optimizer": in_words(recipe.optimizer_name),
+        "optimizer": _name(recipe.optimizer_name),
         **optimizer,
-        "schedule": in_words(recipe.schedule_name, "schedule"),
+        "schedule": _name(recipe.schedule_name),
         **schedule,
-        "warm-up": f"{100 * recipe.warmup:g} % of all steps" if recipe.warmup else "none",
+        "warm-up": f"{100 * recipe.warmup:g} % of all steps" if recipe.warmup else no_warmup,
         "epochs": recipe.epochs,
         "steps": recipe.steps,
         "batch size": recipe.batch_size,
         "batches of an optimizer step": recipe.accumulate if recipe.accumulate > 1 else None,
         "gradient clipped to norm": recipe.clip_norm,
-        "precision": recipe.precision,
+        "precision": recipe.precision if program == "task" else None,
         "weights": "averaged (EMA)" if recipe.weights == "ema" else None,
         **dict(group_rows(recipe)),
         **{f"params: {key}": value for key, value in recipe.params.items()},
     }
     return tuple((name, _cell(value)) for name, value in rows.items() if value is not None)
+
+
+def _name(name: str) -> str:
+    return "the script's own" if name == SCRIPT else name
 
 
 def _cell(value: Unchecked) -> str:
