@@ -18,6 +18,7 @@ import torch
 
 from lrsearch.errors import LrsearchError, TaskError, describe, near_miss
 from lrsearch.own_loop.ended import Ended
+from lrsearch.own_loop.frames import is_users_file
 from lrsearch.own_loop.line import Ranks
 from lrsearch.own_loop.loop import Loop
 from lrsearch.own_loop.messages import Failed
@@ -95,8 +96,9 @@ def _tell_failure(error: BaseException, loop: Loop, folder: Path) -> None:
 def _in_one_line(error: BaseException, folder: Path) -> str:
     """`ValueError: message (train.py:41)`: the last line of the user's own that was running."""
     text = str(error) if isinstance(error, LrsearchError) else describe(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(folder)]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_users_file(f.filename)]
+    beside = [f for f in frames if Path(f.filename).resolve().is_relative_to(folder)]
+    own = beside or frames
     return f"{text} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else text
 
 

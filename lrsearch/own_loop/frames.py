@@ -4,6 +4,7 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterator
+from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import FrameType
 
@@ -38,10 +39,12 @@ def place() -> str:
 
 def variables(frame: FrameType) -> Iterator[tuple[str, object]]:
     """What a frame can see by a name: its variables, those of its `self`, and its file's."""
-    yield from frame.f_locals.items()
-    if hasattr(frame.f_locals.get("self"), "__dict__"):
-        yield from vars(frame.f_locals["self"]).items()
-    yield from frame.f_globals.items()
+    here = dict(frame.f_locals)
+    if frame.f_code.co_flags & CO_OPTIMIZED and sys.version_info < (3, 13):
+        frame.f_locals.clear()  # a copy that the frame would hold, with all tensors in it
+    yield from here.items()
+    yield from list(getattr(here.get("self"), "__dict__", {}).items())
+    yield from list(frame.f_globals.items())
 
 
 def visible_modules() -> dict[str, nn.Module]:

@@ -6,6 +6,7 @@ Studies are made short: two epochs for each run, four trials. What they say is c
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from contextlib import chdir
@@ -45,6 +46,22 @@ def lrsearch(folder, *words):
     ended = run_command(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1", PATH=PATH)
     assert ended.code == 0, f"{' '.join(words)}: {ended.err}"
     return ended.out + ended.err
+
+
+def script(folder, *words):
+    """What a script of the page prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{' '.join(words)}: {ended.stderr}"
+    return ended.stdout + ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +142,9 @@ class Reader:
                 parse(words)
                 if not step.only_read:
                     self.output += lrsearch(self.folder, *words[1:])
+            elif words[0] == "python" and (self.folder / words[1]).is_file():
+                if not step.only_read:
+                    self.output += script(self.folder, *words[1:])
             else:
                 check_foreign(words)
 

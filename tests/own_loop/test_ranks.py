@@ -8,7 +8,16 @@ import threading
 from fake_worker import RECIPE
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
-from lrsearch.own_loop.messages import Boundary, End, GoOn, Report, Start
+from lrsearch.own_loop.messages import (
+    Beat,
+    Boundary,
+    End,
+    GoOn,
+    Report,
+    Save,
+    Saved,
+    Start,
+)
 from lrsearch.task.code import ENVIRONMENT_DIR
 
 SCRIPT = """
@@ -25,7 +34,7 @@ torch.manual_seed(run.seed)
 model = DistributedDataParallel(nn.Linear(3, 1))
 optimizer = run.build(model.parameters(), steps_per_epoch=20)
 torch.manual_seed(rank)
-reports = 0
+reports = []
 try:
     for epoch in run.epochs():
         for _ in range(20):
@@ -34,30 +43,30 @@ try:
             loss.backward()
             run.loss(loss)
             optimizer.step()
-        reports += 1
+        reports.append(epoch)
         run.report(val_loss=loss + rank)
 finally:
     total = sum(p.sum().item() for p in model.parameters())
     with open(run.folder / f"rank{rank}", "w") as file:
-        file.write(f"{reports} {run.step} {run.recipe.seed} {total!r}")
+        file.write(f"{len(reports)} {run.step} {run.recipe.seed} {total!r}")
     dist.destroy_process_group()
 """
 
 
-def launch(folder, answer):
+def launch(folder, answer, **changes):
     """What each rank wrote, the exit status, and what the worker was told."""
     (folder / "train.py").write_text(SCRIPT)
     said = []
+    start = Start(kind="search", recipe=RECIPE, device="cpu", folder=str(folder), **changes)
 
     def serve(listener):
         channel = listener.accept(60)
         channel.receive(60)
-        start = Start(kind="search", recipe=RECIPE, device="cpu", folder=str(folder))
         channel.send(start)
         try:
             while True:
                 said.append(channel.receive())
-                if isinstance(said[-1], Report | Boundary):
+                if isinstance(said[-1], Report | Boundary | Saved):
                     channel.send(answer(said[-1]))
         except ChannelClosedError:
             channel.close()
@@ -65,17 +74,13 @@ def launch(folder, answer):
     with Listener() as listener:
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
+        environment = {SOCKET: listener.path, ENVIRONMENT_DIR: str(folder), "OMP_NUM_THREADS": "1"}
         ended = subprocess.run(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
                 *("--nproc_per_node", "2", "-m", "lrsearch.own_loop.child", "train.py"),
             ],
-            env={
-                **os.environ,
-                SOCKET: listener.path,
-                ENVIRONMENT_DIR: str(folder),
-                "OMP_NUM_THREADS": "1",
-            },
+            env={**os.environ, **environment},
             capture_output=True,
             text=True,
             timeout=120,
@@ -87,8 +92,12 @@ def launch(folder, answer):
     return [path.read_text() for path in paths], ended.returncode, said
 
 
-def test_all_ranks_end_at_the_same_report(tmp_path):
+def test_all_ranks_end_at_the_same_report_and_go_on_from_their_own_states(tmp_path):
+    path = tmp_path / "state"
+
     def answer(message):
+        if isinstance(message, Boundary) and not path.exists():
+            return Save(path=str(path))
         pruned = isinstance(message, Report) and message.step == 40
         return End(reason="pruned") if pruned else GoOn()
 
@@ -96,5 +105,11 @@ def test_all_ranks_end_at_the_same_report(tmp_path):
     assert first.startswith("2 40 7 ")
     assert second == first  # the same weights, too
     assert status == 0
-    kinds = [type(message).__name__ for message in said]
-    assert [kind for kind in kinds if kind != "Beat"] == ["Built", "Report", "Boundary", "Report"]
+    kinds = [type(message).__name__ for message in said if not isinstance(message, Beat)]
+    assert kinds == ["Built", "Report", "Boundary", "Saved", "Report"]
+    last = {**vars(said[-1]), "seconds": None}
+
+    resumed, status, said = launch(tmp_path, answer, resume=str(path))
+    assert status == 0
+    assert resumed == [first, first]  # the list of reports is kept, too
+    assert {**vars(said[-1]), "seconds": None} == last
