@@ -8,7 +8,6 @@ import sys
 from fake_worker import RECIPE
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
-from lrsearch.own_loop.child import FOLDER
 from lrsearch.own_loop.messages import (
     Boundary,
     Diverged,
@@ -24,6 +23,7 @@ from lrsearch.own_loop.messages import (
     Start,
 )
 from lrsearch.own_loop.proof import Outcome
+from lrsearch.task.code import ENVIRONMENT_DIR
 
 
 def run_script(folder, *, save=None, resume=None, soon_after=None, epochs=2):
@@ -37,7 +37,7 @@ def run_script(folder, *, save=None, resume=None, soon_after=None, epochs=2):
     with Listener() as listener:
         process = subprocess.Popen(
             [sys.executable, "-m", "lrsearch.own_loop.child", "train.py:train"],
-            env={**os.environ, SOCKET: listener.path, FOLDER: str(folder)},
+            env={**os.environ, SOCKET: listener.path, ENVIRONMENT_DIR: str(folder)},
             cwd=folder,
         )
         try:

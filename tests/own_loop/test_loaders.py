@@ -1,5 +1,6 @@
 """`run.batches`: a loader gives the batches that it gives by itself, interrupted anywhere."""
 
+import copy
 import random
 
 import numpy as np
@@ -226,6 +227,7 @@ def test_a_wrapped_loader_is_as_the_loader():
     assert len(batches) == 4
     assert batches.batch_size == 3
     assert batches.dataset is loader.dataset
+    assert copy.copy(batches).dataset is loader.dataset
     with pytest.raises(AttributeError):
         _ = batches.nothing
 
