@@ -14,10 +14,13 @@ _SHELL = re.compile(r"[|><;&$*`'\"\\\n?()#~]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 
-def arguments_of(content: Unchecked, where: str = "command") -> tuple[str, ...]:
+def arguments_of(
+    content: Unchecked, where: str = "command", *, program: bool = True
+) -> tuple[str, ...]:
     """The arguments of a command, each a text. Raises SpecError.
 
-    `content` is a list; a line of plain words, such as `python train.py --lr {lr}`, is split.
+    `content` is a list; a line of plain words, such as `python train.py --lr {lr}`, is split. The
+    first one is a program unless `program` is false.
     """
     if isinstance(content, str):
         content = _split(content, where)
@@ -27,9 +30,9 @@ def arguments_of(content: Unchecked, where: str = "command") -> tuple[str, ...]:
             f'[python, train.py, --lr, "{{lr}}"]'
         )
     argv = tuple(_argument(item, f"{where}[{place}]") for place, item in enumerate(content))
-    if not argv or not argv[0]:
+    if program and (not argv or not argv[0]):
         raise SpecError(f"{where} names no program; write [python, train.py, ...]")
-    if _ASSIGNMENT.match(argv[0]):
+    if program and _ASSIGNMENT.match(argv[0]):
         listed = flow_list(["env", *argv])
         raise SpecError(f"{where} begins with {argv[0]!r}, which is no program; write {listed}")
     placeholders(argv, where=where)

@@ -8,8 +8,14 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from lrsearch.catalog.script import uses_script
 from lrsearch.command.arguments import arguments_of, names_of
-from lrsearch.command.metrics import Report, read_report
-from lrsearch.command.template import ABSENT, Names, placeholders
+from lrsearch.command.metrics import Report, check_told, read_report
+from lrsearch.command.template import (
+    ABSENT,
+    Names,
+    no_value,
+    placeholders,
+    placeholders_without_value,
+)
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Unchecked
 from lrsearch.space.placeholders import space_from_placeholders, told_recipe
@@ -39,7 +45,10 @@ class End(Part):
 
 def _arguments(field: str) -> BeforeValidator:
     """Words of a command line, none for an empty list."""
-    return BeforeValidator(lambda value: arguments_of(value, field) if value else ())
+    program = field != "resume_args"
+    return BeforeValidator(
+        lambda value: arguments_of(value, field, program=program) if value else ()
+    )
 
 
 class ProgramFields(Part):
@@ -74,7 +83,9 @@ class ProgramFields(Part):
 
     def reports(self, metric: str) -> Report:
         """Where a command's metrics are, its objective among them. Raises SpecError."""
-        return read_report(self.report, metric)
+        report = read_report(self.report, metric)
+        check_told(report, self.command)
+        return report
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -87,6 +98,9 @@ class ProgramFields(Part):
             raise ValueError(f"{foreign[0]} is of a command; leave it out beside {given[0]}")
         if self.launch and self.program != "train":
             raise ValueError(f"launch is of train; leave it out beside {given[0]}")
+        told = placeholders(self.command)
+        for field in placeholders_without_value(told, self.resume_args):
+            raise ValueError(no_value(field, told, "resume_args"))
         return self
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from lrsearch.child_process.folders import study_folder
 from lrsearch.spec.command_code import find_command
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import find_task
@@ -32,5 +33,6 @@ def find_program(
     if spec.train is not None:
         script = find_script(spec.train, search.code, folders, strict=strict)
         return ScriptProgram(spec, script, device, lambda: stop.asked)
-    find_command(spec, search.code, folders, strict=strict)
+    # A command that was given without a study file has one beside its trials.
+    find_command(spec, search.code, [*folders, study_folder(spec.name)], strict=strict)
     return CommandProgram(spec, str(device), search)

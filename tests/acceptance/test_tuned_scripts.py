@@ -65,6 +65,11 @@ def test_one_command_tunes_a_script_that_nobody_changed(folder):
     again = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.05")
     assert again.out.splitlines()[:4] == lines[:4]
     assert len(trials(folder)) == before
+    lrsearch(folder, "worker", "tuned")  # finds the study file that `tune` has kept
+    (folder / "lrsearch-trials" / "tuned" / "study.yaml").unlink()
+    refused = run_command("worker", "tuned", folder=folder)
+    assert refused.code == 1
+    assert "a command is not taken from the database" in refused.err
 
 
 def test_without_a_length_the_reports_are_counted(folder):

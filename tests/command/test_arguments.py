@@ -84,3 +84,10 @@ def test_names_are_read_as_texts_under_the_long_form():
 def test_names_of_another_form_are_refused_in_one_line(content):
     with pytest.raises(SpecError, match=r"names.* is needed"):
         names_of(content)
+
+
+def test_words_that_are_no_command_may_begin_as_they_like():
+    words = arguments_of(["ckpt={dir}/last.ckpt"], "resume_args", program=False)
+    assert words == ("ckpt={dir}/last.ckpt",)
+    with pytest.raises(SpecError, match=r"write \[env, .*ckpt="):
+        arguments_of(["ckpt={dir}/last.ckpt"])

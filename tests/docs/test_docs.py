@@ -24,6 +24,7 @@ from lrsearch.spec.parts import (
     Objective,
     Pruning,
 )
+from lrsearch.spec.program import End
 from lrsearch.spec.study_spec import StudySpec
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,6 +39,7 @@ PARTS = {
     "checkpoints": Checkpointing,
     "lease": Lease,
     "init": InitialWeights,
+    "end": End,
 }
 
 
@@ -122,7 +124,7 @@ def test_the_reference_explains_every_field():
     fields = set(StudySpec.model_fields)
     for part, model in PARTS.items():
         fields |= {f"{part}.{name}" for name in model.model_fields}
-    fields -= {"budget", "lease", "objective.metric", "objective.direction"}
+    fields -= {"budget", "end", "lease", "objective.metric", "objective.direction"}
     budget = {f"budget.{name}" for name in Budget.model_fields}
     assert fields - explained - budget == set()
     assert set(Budget.model_fields) <= explained

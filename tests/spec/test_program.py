@@ -153,3 +153,25 @@ def test_a_script_that_has_changed_is_refused_unless_the_study_allows_it(tmp_pat
     with pytest.raises(Exception, match="has another code here than the study recorded"):
         find_command(spec, code, [tmp_path], strict=True)
     assert find_command(spec, code, [tmp_path], strict=False).source == path
+
+
+def test_what_a_command_goes_on_with_may_be_any_words_with_what_it_is_told():
+    words = ["resume={dir}/last.pt", "lr={lr}"]
+    assert command_spec(resume_args=words).resume_args == tuple(words)
+    with pytest.raises(SpecError, match=r"resume_args: \{out_dir\} has no value.*mean \{dir\}"):
+        command_spec(resume_args=["--resume", "{out_dir}/last.pt"])
+
+
+def test_a_command_is_told_the_folder_that_its_metrics_are_in():
+    report = {"csv": "{dir}/metrics.csv"}
+    with pytest.raises(SpecError, match=r"report\.csv = .* but the command has no \{dir\}"):
+        command_spec(report=report)
+    told = [*COMMAND["command"], "--out={dir}"]
+    assert command_spec(report=report, command=told).report == report
+
+
+def test_fields_of_other_programs_may_be_off():
+    off = ("launch", "command", "report", "names", "resume_args")
+    task = {"name": "a", "task": "a.py:task", "epochs": 1, "budget": {"runs": 1}}
+    spec = StudySpec.from_dict({**task, "train": "none", **dict.fromkeys(off, "none")})
+    assert spec == StudySpec.from_dict(task)
