@@ -19,7 +19,9 @@ def result_html(report: Report, counts: Counts) -> str:
     heads, rows = ["trial", "recipe", report.metric], list(_trial_rows(report))
     if report.confirmed:
         heads, rows = [*heads, "fresh seeds"], list(_confirmed_rows(report))
-        note = "mean and 95 % interval over runs with fresh seeds"
+        note = "mean and 95 % interval of runs with fresh seeds"
+        if all(entry.ci95 is None for entry in report.confirmed):
+            note = "one run with a fresh seed, so without an interval"
     elif rows:
         note = "values of one seed, not confirmed"
     else:

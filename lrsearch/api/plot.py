@@ -55,8 +55,17 @@ class Plot:
         return _with_legend(drawn, handles, ax, columns=2)
 
     def schedules(self, ax: "Axes | None" = None) -> "Axes":
-        """The learning rate over the epochs, of the same trials in the same colours."""
+        """The learning rate over the epochs, of the same trials in the same colours.
+
+        Raises StudyError for a study of a command, whose script decides it.
+        """
         from lrsearch.report.plots import plots, series
+
+        if self._report.spec.program == "command":
+            raise StudyError(
+                f"plot.schedules(): the script of study {self._report.name!r} decides the learning "
+                f"rate of each step; plot.lr() draws what it was given"
+            )
 
         drawn, report = _axes(ax), with_curves(self._study, self._report)
         handles = plots.plot_lr_sequences(series.sequences(report), series.curves(report), drawn)

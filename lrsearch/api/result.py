@@ -19,7 +19,7 @@ from lrsearch.study.stored_study import StoredStudy
 if TYPE_CHECKING:
     import pandas
 
-Format = Literal["yaml", "json", "torch"]
+Format = Literal["yaml", "json", "torch", "shell"]
 
 
 class Result:
@@ -187,9 +187,10 @@ class Result:
     ) -> str | Path:
         """The recipe of `best`, or of a trial by its number, as text, or written to `path`.
 
-        `yaml` and `json` are what `Recipe.load` reads, `torch` is Python code without lrsearch.
-        Raises StudyError if there is no complete trial, or no such one, or `path` cannot be
-        written, and SpecError for another format.
+        `yaml` and `json` are what `Recipe.load` reads, `torch` is Python code without lrsearch,
+        `shell` the command line of a script with the recipe's values. Raises StudyError if there is
+        no complete trial, or no such one, or `path` cannot be written, and SpecError for another
+        format.
         """
         text = files.export_text(self._study, trial=trial, form=format)
         if path is None:

@@ -71,6 +71,9 @@ def test_a_named_command_is_searched_and_confirmed_later(here):
     best = min(made.trials, key=lambda trial: trial.value)
     points = made.curves(best.number)
     assert [point.epoch for point in points] == [1, 2, 3]
+    assert made.export("shell").rstrip().endswith(" --epochs 3")
+    with pytest.raises(lrsearch.StudyError, match=r"plot.schedules\(\): the script of study"):
+        made.plot.schedules()
     distance = points[0].value - 1
     assert [p.value for p in points] == pytest.approx([distance + 1 / e for e in (1, 2, 3)])
     del made
