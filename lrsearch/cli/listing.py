@@ -38,7 +38,9 @@ def _first_sentence(command: click.Command) -> str:
 
 
 def _arguments(command: click.Command) -> list[str]:
-    found = [part for part in command.params if isinstance(part, click.Argument)]
+    """Those that it needs."""
+    arguments = [part for part in command.params if isinstance(part, click.Argument)]
+    found = [part for part in arguments if part.required]
     return [part.metavar or part.human_readable_name for part in found]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from lrsearch.command.arguments import flow_list
 from lrsearch.starter.arguments import Argument
 from lrsearch.starter.metrics import Metric
-from lrsearch.starter.new_files import study_name
+from lrsearch.starter.new_files import name_of_script
 from lrsearch.starter.ranges import lr_range, written
-from lrsearch.starter.roles import NAMES, Role
+from lrsearch.starter.roles import NAMES, Role, plain
 from lrsearch.user_input import is_number
 
 #: Fields that are searched beside `lr`, with their ranges where the script has an argument.
@@ -17,6 +17,8 @@ SEARCHED = {
     "weight_decay": "{low: 1e-6, high: 0.1, log: true}",
     "momentum": "{low: 0.5, high: 0.99}",
 }
+#: Arguments for the step at which a schedule ends: the same as the last.
+DECAYS = frozenset({"lrdecayiters", "lrdecaysteps", "decaysteps", "scheduletotalsteps"})
 #: What a study trains for where the script does not say.
 EPOCHS, STEPS = 10, 2000
 #: Full trainings.
@@ -63,7 +65,7 @@ def command_study(look: Look, study: Path) -> Made:
         f"# {look.path} as it is, by `lrsearch init`. Look through it, then:",
         f"#   lrsearch check {study}      runs the command for one report, and says what it found",
         f"#   lrsearch run {study}",
-        f"name: {study_name(look.path.stem)}",
+        f"name: {name_of_script(look.path)}",
         "",
         "# A list of words; no shell reads it. What stands in braces is filled in for each trial.",
         f"command: {flow_list(words)}",
@@ -103,6 +105,7 @@ def _with_step(metric: Metric | None, horizon: str) -> str:
 def command_words(look: Look) -> list[str]:
     """The words that start the script, with placeholders where it has arguments for them."""
     words = ["python", "-u", str(look.path), *([look.subcommand] if look.subcommand else [])]
+    words += look.given  # first: the last value of an argument counts, and files of values too
     filled: dict[Role, str] = {
         "lr": "{lr}",
         **({role: f"{{{role}}}" for role in look.roles if role in SEARCHED}),
@@ -113,9 +116,12 @@ def command_words(look: Look) -> list[str]:
     for role, value in filled.items():
         if role in look.roles:
             words += look.roles[role].filled(value)
+    if _horizon(look)[0] == "steps":
+        decays = (argument for argument in look.arguments if plain(argument.name) in DECAYS)
+        words += [word for argument in decays for word in argument.filled("{steps}")]
     if "save" in look.roles and "dir" not in look.roles:
         words += look.roles["save"].filled("{dir}/model.pt")
-    return [*words, *look.given]
+    return words
 
 
 def _horizon(look: Look) -> tuple[str, str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from lrsearch.errors import SpecError
 
 FILES = Path(__file__).parent / "files"
+#: Names of scripts that do not tell them from others.
+UNTELLING = frozenset({"main", "train", "run", "script", "__main__"})
 
 
 def template(name: str, words: Mapping[str, str]) -> str:
@@ -21,6 +23,12 @@ def study_name(word: str) -> str:
     """A name that a study can have, made from a file's."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", word).strip("-._")
     return plain or "study"
+
+
+def name_of_script(script: Path) -> str:
+    """A study's name after its script, or after the folder of one that is called as any is."""
+    folder = script.absolute().parent.name
+    return study_name(folder if script.stem in UNTELLING and folder else script.stem)
 
 
 def write_new(files: Mapping[Path, str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.starter.command_study import EPOCHS, RUNS, Look, Made
-from lrsearch.starter.new_files import study_name
+from lrsearch.starter.new_files import name_of_script
 from lrsearch.starter.places import Change, OptimizerCall, changes, optimizer_calls
 from lrsearch.starter.ranges import written
 from lrsearch.starter.source import Source, called, constant
@@ -26,7 +26,7 @@ def train_study(source: Source, look: Look, study: Path) -> Made:
         "# an argument, so some of its lines change: `lrsearch init` lists them. Then:",
         f"#   lrsearch check {study}",
         f"#   lrsearch run {study}",
-        f"name: {study_name(source.path.stem)}",
+        f"name: {name_of_script(source.path)}",
         f"train: {script}      # beside this file; or {script}:train, a function train(run)",
         "",
         f"epochs: {_epochs(source, look)}      # length of one full training; or steps: 1000",

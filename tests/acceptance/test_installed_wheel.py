@@ -66,6 +66,8 @@ def test_the_wheel_holds_each_shipped_study_once_and_no_package_of_them(wheel):
             assert names.count(f"lrsearch/spec/studies/{path.name}") == 1
     assert not [name for name in names if name.startswith("studies/")]
     assert "lrsearch/py.typed" in names
+    for path in (ROOT / "lrsearch/starter/files").iterdir():
+        assert f"lrsearch/starter/files/{path.name}" in names
 
 
 def test_a_shipped_study_runs_by_name_from_an_empty_folder(lrsearch):

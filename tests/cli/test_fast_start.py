@@ -31,6 +31,8 @@ FORBIDDEN = {
     "--version": HELP,
     "run --help": HELP,
     "study --help": HELP,
+    "init --out other.yaml": HELP,
+    "doctor": HEAVY,
     "study list": READING,
     "study list --json": READING,
     "study show tiny": READING,

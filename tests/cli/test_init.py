@@ -45,7 +45,7 @@ def test_a_script_with_a_rate_is_a_command_and_one_without_is_a_loop(tmp_path):
     (tmp_path / "loop").mkdir()
     (tmp_path / "loop/loop.py").write_text(LOOP)
     assert "metric: val_loss from line 7" in init(tmp_path, "main.py", "--", "--flag")
-    assert "--flag]" in (tmp_path / "study.yaml").read_text()
+    assert "main.py, --flag, --lr" in (tmp_path / "study.yaml").read_text()
     told = init(tmp_path, "loop/loop.py")
     assert told.startswith("wrote loop/study.yaml\n")  # beside the script, where it is looked for
     assert "write: optimizer = run.build(model" in told

@@ -109,6 +109,7 @@ eval_only = False
 batch_size = 12
 learning_rate = 6e-4 # max learning rate
 max_iters = 600000
+lr_decay_iters = 600000
 weight_decay = 1e-1
 beta1 = 0.9
 decay_lr = True

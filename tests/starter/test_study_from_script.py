@@ -12,7 +12,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.starter.command_study import command_study
 from lrsearch.starter.example import example
 from lrsearch.starter.look import look_at
-from lrsearch.starter.new_files import study_name, write_new
+from lrsearch.starter.new_files import name_of_script, study_name, write_new
 from lrsearch.starter.ranges import lr_range, written
 from lrsearch.starter.source import Source
 from lrsearch.starter.train_study import train_study
@@ -55,8 +55,8 @@ def test_every_study_of_a_command_is_one_that_lrsearch_reads(name):
 def test_a_command_gets_what_the_script_has_arguments_for():
     content, text, _ = command(scripts.WORDS, "--cuda")
     assert content["command"] == [
-        *("python", "-u", "main.py", "--lr", "{lr}", "--seed", "{seed}", "--epochs", "{epochs}"),
-        *("--save", "{dir}/model.pt", "--cuda"),
+        *("python", "-u", "main.py", "--cuda", "--lr", "{lr}", "--seed", "{seed}"),
+        *("--epochs", "{epochs}", "--save", "{dir}/model.pt"),
     ]
     assert content["report"] == {"val_loss": r"valid loss +(\S+)"}
     assert content["epochs"] == 40
@@ -70,7 +70,7 @@ def test_a_script_that_counts_steps_is_told_steps_and_read_by_them():
     content, *_ = command(scripts.TRANSFORMER)
     assert content["command"][3:] == [
         *("--learning_rate={lr}", "--weight_decay={weight_decay}", "--max_iters={steps}"),
-        "--out_dir={dir}",
+        *("--out_dir={dir}", "--lr_decay_iters={steps}"),
     ]
     assert content["steps"] == 5000
     assert "epochs" not in content
@@ -190,5 +190,10 @@ def test_no_file_is_written_where_one_of_them_is_there(tmp_path):
 @pytest.mark.parametrize(
     ("word", "name"), [("my model", "my-model"), ("_x", "x"), ("ü", "study"), ("a.b", "a.b")]
 )
-def test_a_study_is_named_after_its_folder_or_script(word, name):
+def test_a_name_has_only_what_a_study_accepts(word, name):
     assert study_name(word) == name
+
+
+def test_a_study_is_named_after_its_script_or_the_folder_of_one_called_as_any_is():
+    assert name_of_script(Path("/work/words/main.py")) == "words"
+    assert name_of_script(Path("/work/words/vae.py")) == "vae"
