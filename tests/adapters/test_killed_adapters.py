@@ -14,9 +14,10 @@ from tiny_studies import opened
 from lrsearch.storage import curves
 from lrsearch.study.open_study import OpenStudy
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PAGES = Path(__file__).parents[2] / "docs" / "howto"
 FILE = re.compile(r"<!-- file: (\S+\.py) -->\n```python\n(.*?)```", re.S)
+METRICS = {"lightning": "val_loss", "transformers": "eval_loss"}
 #: In the script of the page: its fourth report waits until a file is gone, and says its process.
 HOLDS = """
 import os, pathlib, time
@@ -40,7 +41,7 @@ def write(folder, page):
         "name": "own",
         "train": name,
         "epochs": 6,
-        "objective": {"metric": "eval_loss" if page == "transformers" else "val_loss"},
+        "objective": {"metric": METRICS[page], "direction": "minimize"},
         "budget": {"trials": 1},
         "enqueue": [{"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "cosine"}}],
         "textbook": 0,
@@ -74,7 +75,7 @@ def waiting(folder, besides=None):
     return psutil.Process(found) if found not in (0, besides) else None
 
 
-@pytest.mark.parametrize("page", ["lightning", "transformers"])
+@pytest.mark.parametrize("page", METRICS)
 def test_what_was_killed_goes_on_to_the_same_curve(page, tmp_path):
     write(tmp_path / "undisturbed", page)
     run(tmp_path / "undisturbed")
