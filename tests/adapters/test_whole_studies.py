@@ -13,6 +13,7 @@ FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.S)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", ["lightning", "transformers", "accelerate", "ddp"])
 def test_the_study_of_a_page_is_searched_and_pruned(page, tmp_path):
     files = dict(FILE.findall((PAGES / f"{page}.md").read_text(encoding="utf-8")))
