@@ -206,6 +206,21 @@ def test_the_plan_names_what_is_searched():
     assert "no range test (a command has none)" in text
 
 
+def test_a_command_of_unknown_length_is_counted_in_whole_runs(database, tmp_path):
+    spec = command_spec(epochs=None, budget={"runs": 10})
+    plan = plan_text(spec, cost_plan(spec, 1)).splitlines()
+    assert plan[0].startswith("study wlm: about ")
+    assert plan[0].endswith(" trials of unknown length over lr")
+    assert plan[1].endswith("never more than 10 runs together")
+    assert "epoch" not in "".join(plan)
+    search = make_study(database, spec, tmp_path)
+    finish(search, TrialState.COMPLETE, [3.0, 2.0])
+    report, folder = write_files(search, None)
+    assert "budget: runs 1 of 10\n" in study_text(report)
+    assert "Cost in runs: range test 0 of 0, search 1 of " in study_text(report)
+    assert "| part | runs trained |" in (folder / "report.md").read_text()
+
+
 def test_a_scripts_optimizer_has_no_range_test():
     spec = command_spec()
     assert range_plan(spec, 100).tests == ()
