@@ -66,7 +66,10 @@ def make_study(database, spec, folder):
         loaded = load_command(spec, folder / "study.yaml")
     else:
         loaded = load_script(spec.reference, folder)
-    return create_study(database, spec, loaded, steps_per_epoch=1, exist_ok=False)[0]
+    found = create_study(
+        database, spec, loaded, steps_per_epoch=1, exist_ok=False, resume="begins anew"
+    )
+    return found[0]
 
 
 def finish(search, state, losses, *, reason=None, **row):
@@ -125,7 +128,7 @@ def test_page_and_markdown_say_how_the_command_is_run(search):
     page = (folder / "report.html").read_text()
     assert "recipe.build" not in page
     assert "ended by the command at epoch 2 of 4" in page
-    assert "Resume after an interruption: none, an interrupted trial begins anew." in page
+    assert "Resume after an interruption: begins anew." in page
     pictures = {path.stem for path in folder.glob("*.png")}
     assert pictures == {"history", "curves", "lr_value"}  # the script's learning rates: unknown
 
@@ -140,14 +143,14 @@ def test_the_answer_names_the_command_and_its_recipe(search, tmp_path):
     assert f"Train it: {command}" in lines
     assert "Export: lrsearch export wlm --format yaml|json|shell" in lines
     assert "plain PyTorch" not in text
-    assert "resume: none, an interrupted trial begins anew" in study_text(report).splitlines()
+    assert "resume: begins anew" in study_text(report).splitlines()
 
 
 def test_json_has_the_command_and_how_trials_go_on(search):
     document = reviewed_document(load_report(search.database, "wlm", with_curves=True))
     report = load_report(search.database, "wlm")
     assert document["command"] == command_line(report.spec, report.best.parsed)
-    assert document["resume"] == "none, an interrupted trial begins anew"
+    assert document["resume"] == "begins anew"
     json.dumps(document, allow_nan=False)
 
 
