@@ -76,6 +76,8 @@ def move_study(study: str, new: str) -> None:
     for path in trials:
         study_folder(new).mkdir(exist_ok=True)
         path.rename(study_folder(new) / path.name)
+    if trials and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def remove_study(study: str) -> bool:

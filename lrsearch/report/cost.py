@@ -70,10 +70,11 @@ def budget_of(study: StudyRecord, spec: StudySpec, elapsed: float) -> tuple[Budg
     A budget in runs counts the epochs of so many full trials.
     """
     horizon = spec.horizon_epochs(study.steps_per_epoch)
+    same = spec.budget.runs is not None and not spec.knows_length  # which counts whole runs anyway
     parts: tuple[tuple[str, float | None, float], ...] = (
         ("trials", study.trials_total, study.trials_counted),
         ("runs", spec.budget.runs, study.epochs_used / horizon),
-        ("epochs", study.epochs_total, study.epochs_used),
+        ("epochs", None if same else study.epochs_total, study.epochs_used),
         ("time", study.seconds_total, elapsed),
     )
     return tuple(

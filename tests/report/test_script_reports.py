@@ -66,7 +66,10 @@ def make_study(database, spec, folder):
         loaded = load_command(spec, folder / "study.yaml")
     else:
         loaded = load_script(spec.reference, folder)
-    return create_study(database, spec, loaded, steps_per_epoch=1, exist_ok=False)[0]
+    found = create_study(
+        database, spec, loaded, steps_per_epoch=1, exist_ok=False, resume="begins anew"
+    )
+    return found[0]
 
 
 def finish(search, state, losses, *, reason=None, **row):
@@ -125,7 +128,7 @@ def test_page_and_markdown_say_how_the_command_is_run(search):
     page = (folder / "report.html").read_text()
     assert "recipe.build" not in page
     assert "ended by the command at epoch 2 of 4" in page
-    assert "Resume after an interruption: none, an interrupted trial begins anew." in page
+    assert "Resume after an interruption: begins anew." in page
     pictures = {path.stem for path in folder.glob("*.png")}
     assert pictures == {"history", "curves", "lr_value"}  # the script's learning rates: unknown
 
@@ -140,14 +143,14 @@ def test_the_answer_names_the_command_and_its_recipe(search, tmp_path):
     assert f"Train it: {command}" in lines
     assert "Export: lrsearch export wlm --format yaml|json|shell" in lines
     assert "plain PyTorch" not in text
-    assert "resume: none, an interrupted trial begins anew" in study_text(report).splitlines()
+    assert "resume: begins anew" in study_text(report).splitlines()
 
 
 def test_json_has_the_command_and_how_trials_go_on(search):
     document = reviewed_document(load_report(search.database, "wlm", with_curves=True))
     report = load_report(search.database, "wlm")
     assert document["command"] == command_line(report.spec, report.best.parsed)
-    assert document["resume"] == "none, an interrupted trial begins anew"
+    assert document["resume"] == "begins anew"
     json.dumps(document, allow_nan=False)
 
 
@@ -204,6 +207,21 @@ def test_the_plan_names_what_is_searched():
     text = plan_text(spec, cost_plan(spec, 1))
     assert text.splitlines()[0] == "study wlm: 12 trials of 4 epochs over lr, momentum x width"
     assert "no range test (a command has none)" in text
+
+
+def test_a_command_of_unknown_length_is_counted_in_whole_runs(database, tmp_path):
+    spec = command_spec(epochs=None, budget={"runs": 10})
+    plan = plan_text(spec, cost_plan(spec, 1)).splitlines()
+    assert plan[0].startswith("study wlm: about ")
+    assert plan[0].endswith(" trials of unknown length over lr")
+    assert plan[1].endswith("never more than 10 runs together")
+    assert "epoch" not in "".join(plan)
+    search = make_study(database, spec, tmp_path)
+    finish(search, TrialState.COMPLETE, [3.0, 2.0])
+    report, folder = write_files(search, None)
+    assert "budget: runs 1 of 10\n" in study_text(report)
+    assert "Cost in runs: range test 0 of 0, search 1 of " in study_text(report)
+    assert "| part | runs trained |" in (folder / "report.md").read_text()
 
 
 def test_a_scripts_optimizer_has_no_range_test():

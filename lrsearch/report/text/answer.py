@@ -7,7 +7,7 @@ from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import Parts
 from lrsearch.report.model import Report
-from lrsearch.report.text.format import amount, duration, number
+from lrsearch.report.text.format import amount, duration, length_unit, number
 from lrsearch.report.text.no_answer import exhausted_lines
 from lrsearch.report.text.origin import budget_text, origin_text
 from lrsearch.report.text.range_test import window_line
@@ -44,6 +44,7 @@ def part_names(parts: Parts) -> list[tuple[str, str, float]]:
 def cost_text(report: Report, *, wall_seconds: float = 0.0) -> str:
     """What the study has cost, against the plan."""
     planned = planned_epochs(report.plan)
+    unit = length_unit(knows_length=report.spec.knows_length)
     parts = []
     for key, name, spent in part_names(report.epochs):
         most = planned.get(key)
@@ -51,7 +52,7 @@ def cost_text(report: Report, *, wall_seconds: float = 0.0) -> str:
             parts.append(f"{name} {amount(spent)} of {amount(most)}")
         elif spent or key != "audit":
             parts.append(f"{name} {amount(spent)}")
-    text = f"Cost in epochs: {', '.join(parts)}; training time {duration(report.seconds.total)}"
+    text = f"Cost in {unit}: {', '.join(parts)}; training time {duration(report.seconds.total)}"
     return text + (f", {duration(wall_seconds)} by the clock" if wall_seconds else "")
 
 

@@ -33,6 +33,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def length_unit(*, knows_length: bool) -> str:
+    """What trainings are counted in: whole runs where a command does not say how long one is."""
+    return "epochs" if knows_length else "runs"
+
+
 def duration(seconds: float) -> str:
     """`0.53 s`, `45 s`, `12 min`, `2.5 h`"""
     if seconds < 10:

@@ -7,7 +7,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.report.text.answer import part_names, planned_epochs
-from lrsearch.report.text.format import EMPTY, amount, counted, duration, number
+from lrsearch.report.text.format import EMPTY, amount, counted, duration, length_unit, number
 from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.no_answer import exhausted_lines
 from lrsearch.trial.states import StudyState, TrialState
@@ -33,6 +33,7 @@ def status(report: Report) -> str:
 def cost(report: Report) -> Grid:
     """Epochs and training time of each part, against the plan."""
     planned = planned_epochs(report.plan)
+    unit = length_unit(knows_length=report.spec.knows_length)
     seconds = {key: value for key, _, value in part_names(report.seconds)}
     rows = []
     most_in_all: float | None = 0.0
@@ -44,7 +45,7 @@ def cost(report: Report) -> Grid:
             bound = "within the search" if key == "audit" else _amount(most)
             rows.append((name, amount(spent), bound, duration(seconds[key])))
     in_all = (amount(report.epochs.total), _amount(most_in_all), duration(report.seconds.total))
-    columns = ("part", "epochs trained", "at most, by plan", "training time")
+    columns = ("part", f"{unit} trained", "at most, by plan", "training time")
     return Grid(columns=columns, rows=(*rows, ("total", *in_all)))
 
 
@@ -79,9 +80,9 @@ def confirmation(report: Report) -> Grid:
 
 def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Grid:
     """A row for each trial; with `reasons` why it ended so."""
-    metric = report.metric
+    metric, unit = report.metric, length_unit(knows_length=report.spec.knows_length)
     names = list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
-    columns = ("trial", metric, "recipe", *names, "state", "epochs", "time")
+    columns = ("trial", metric, "recipe", *names, "state", unit, "time")
     table = []
     for trial in trials:
         metrics = trial.metrics or {}

@@ -5,25 +5,26 @@ from collections.abc import Sequence
 from lrsearch.advice.cost import CostPlan
 from lrsearch.catalog.script import SCRIPT
 from lrsearch.plain_data import Document
-from lrsearch.report.text.format import amount, duration
+from lrsearch.report.text.format import amount, duration, length_unit
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
 
 
 def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | None = None) -> str:
     """What the study will train at most, in epochs, and in hours where an epoch was timed."""
-    space = spec.space
+    space, unit = spec.space, length_unit(knows_length=spec.knows_length)
+    length = f"{amount(plan.horizon)} epochs" if spec.knows_length else "unknown length"
     trials = "trials" if plan.trials is None else f"{plan.trials} trials"
     if plan.trials is None and plan.expected_trials is not None:
         trials = f"about {plan.expected_trials} trials"
     lines = [
-        f"study {spec.name}: {trials} of {amount(plan.horizon)} epochs over {_searched(space)}",
-        f"plan: at most {_epochs(plan.search)} of search (pruning makes it less), "
-        f"{_epochs(plan.confirm)} of confirmation, {_range_test(plan)}",
+        f"study {spec.name}: {trials} of {length} over {_searched(space)}",
+        f"plan: at most {_amount(plan.search, unit)} of search (pruning makes it less), "
+        f"{_amount(plan.confirm, unit)} of confirmation, {_range_test(plan)}",
     ]
     if plan.most_epochs is not None:
-        lines[1] += f"; never more than {_epochs(plan.most_epochs)} together"
-        if plan.runs is not None:
+        lines[1] += f"; never more than {_amount(plan.most_epochs, unit)} together"
+        if plan.runs is not None and spec.knows_length:
             lines[1] += f", those of {plan.runs} full runs"
     if seconds_per_epoch is not None:
         line = f"time: {seconds_per_epoch:.3g} s an epoch on one worker"
@@ -43,7 +44,7 @@ def _searched(space: SearchSpace) -> str:
 def _range_test(plan: CostPlan) -> str:
     if plan.no_range_test:
         return f"no range test ({plan.no_range_test})"
-    return f"{_epochs(plan.range_test)} of range test"
+    return f"{_amount(plan.range_test, 'epochs')} of range test"
 
 
 def plan_json(
@@ -70,5 +71,5 @@ def plan_json(
     }
 
 
-def _epochs(value: float | None) -> str:
-    return "any number of epochs" if value is None else f"{amount(value)} epochs"
+def _amount(value: float | None, unit: str) -> str:
+    return f"any number of {unit}" if value is None else f"{amount(value)} {unit}"
