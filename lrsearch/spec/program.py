@@ -156,8 +156,6 @@ def refused(study: "StudySpec") -> str | None:
         own |= {"ema": (None, "the script averages weights itself")}
         own |= {"range_test": ("none", "a command has no range test")}
         study.reports(study.objective.metric)
-        if study.confirm is not None and "seed" not in placeholders(study.command):
-            return "confirm needs fresh seeds; add {seed} to the command, or write confirm: none"
     for field, (default, why) in own.items():
         if getattr(study, field) != default:
             return f"{field} is of task: {why}; leave it out beside {study.program}"

@@ -20,7 +20,7 @@ from lrsearch.task.task import LoadedCode
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.worker.command_program import CommandProgram
-from lrsearch.worker.prove_resume import EPOCHS, prove_resume
+from lrsearch.worker.prove_script import prove_script
 from lrsearch.worker.script_program import ScriptProgram
 from lrsearch.worker.script_training import ScriptTraining
 
@@ -31,6 +31,8 @@ MOST_SECONDS = 3600.0
 LISTEN_SECONDS = 0.25
 #: Resume is proved without being asked for where that trains at most this share of the budget.
 MOST_SHARE = 0.03
+#: Epochs that the proof trains: two, then one, then one more.
+PROOF_EPOCHS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ def try_script(
             found = _seen(spec, training, time.monotonic() - started)
             training.end("checked")
             if proves or _is_cheap(spec, found.steps_per_epoch):
-                found = _proved(spec, found, program)
+                found = _proved(spec, found, loaded, device)
         except TrialFailedError as failure:
             raise TaskError(str(failure)) from failure
         finally:
@@ -98,10 +100,9 @@ def _is_cheap(spec: StudySpec, steps_per_epoch: int) -> bool:
     return total is not None and MOST_SHARE * total >= EPOCHS
 
 
-def _proved(spec: StudySpec, found: FirstRun, program: ScriptProgram) -> FirstRun:
+def _proved(spec: StudySpec, found: FirstRun, loaded: LoadedCode, device: torch.device) -> FirstRun:
     """With what two epochs have shown about going on after an interruption."""
-    recipe = calm_recipe(spec)
-    proof = prove_resume(spec, recipe, found.steps_per_epoch, program.surroundings)
+    proof = prove_script(spec, loaded, device, calm_recipe(spec), found.steps_per_epoch)
     if proof.exact:
         return replace(found, resume="exact", notes=(*found.notes, proof.line))
     resume = f"approximate ({', '.join(proof.differs[:4])})"

@@ -83,7 +83,7 @@ def test_what_is_stored_is_the_same_study(content):
         (
             COMMAND,
             {"command": ["python", "t.py", "--lr", "{lr}"], "confirm": "auto"},
-            "confirm needs fresh seeds; add {seed} to the command",
+            "confirm: the command has no {seed}, so fresh seeds do not reach it",
         ),
         (
             COMMAND,
