@@ -97,7 +97,7 @@ def _is_cheap(spec: StudySpec, steps_per_epoch: int) -> bool:
     if spec.budget.trials is not None:
         runs = spec.budget.trials * spec.horizon_epochs(steps_per_epoch)
         total = runs if total is None else min(total, runs)
-    return total is not None and MOST_SHARE * total >= EPOCHS
+    return total is not None and MOST_SHARE * total >= PROOF_EPOCHS
 
 
 def _proved(spec: StudySpec, found: FirstRun, loaded: LoadedCode, device: torch.device) -> FirstRun:
