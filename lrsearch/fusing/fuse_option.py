@@ -43,6 +43,8 @@ def check(spec: StudySpec, fuse: FuseOption) -> None:
 
 def not_shared(spec: StudySpec) -> str | None:
     """Why the study's trials cannot train as one program; None if they can."""
+    if spec.program != "task":
+        return "a script trains each trial in a process of its own"
     searched = [
         name
         for name, domain in spec.space.params.items()

@@ -120,6 +120,7 @@ class TakeOver:
     ) -> Extension:
         old_name = self.old.name if self.beside else self._close()
         study_id = insert_study(self.connection, self.spec, loaded, steps_per_epoch)
+        studies.change(self.connection, study_id, resume=self.old.resume)
         self._retell_known(study_id)
         taken = self._take_trials(study_id)
         self._take_range_tests(study_id, steps_per_epoch)

@@ -67,6 +67,8 @@ class ScriptProcess:
             self._child = supervisor.fork(
                 ENTRY, words, env=environment, cwd=Path.cwd(), output=output
             )
+            if self._child.cold is not None:
+                log.info("a trial starts as a new interpreter, in seconds: %s", self._child.cold)
 
     def connect(self, beat: Callable[[], None], stop: Callable[[], bool]) -> bool:
         """Wait until it has connected, and tell it what to train; False if `stop` says so.
@@ -121,21 +123,21 @@ class ScriptProcess:
 
         Without a reason it has come to its end by itself.
         """
+        deadline = time.monotonic() + self.launch.grace
         if reason is not None and self._channel is not None:
             try:
                 self._channel.send(End(reason=reason))
-                self._drain()
+                self._drain(deadline)
             except ChannelClosedError:
                 log.debug("the script's process had ended before it was told to")
         if reason is None or self._channel is not None:
-            self._child.wait(self.launch.grace)
+            self._child.wait(max(0.0, deadline - time.monotonic()))
         self._child.end(self.launch.grace)
         self.close()
 
-    def _drain(self) -> None:
+    def _drain(self, deadline: float) -> None:
         """Read what it still says, so that it never waits for a full socket."""
         assert self._channel is not None
-        deadline = time.monotonic() + self.launch.grace
         while self._child.poll() is None and time.monotonic() < deadline:
             self._channel.receive(LOOK_SECONDS / 4)
 
