@@ -17,7 +17,10 @@ from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.task_program import TaskProgram
 from lrsearch.worker.worker import Worker
+
+CPU = torch.device("cpu")
 
 #: The plain user re-runs so many of the best trials, on so many further seeds each.
 RERUN_TOP, RERUN_SEEDS = 3, 3
@@ -72,7 +75,8 @@ def run_study(
         )
         if prepare is not None:
             prepare(search)
-        Worker(search, problem.loaded, torch.device("cpu"), Stop(), fuse="off").run()
+        program = TaskProgram(search.spec, problem.loaded, CPU)
+        Worker(search, program, CPU, Stop(), fuse="off").run()
         found = summarize(search)
         database.close()
     return found

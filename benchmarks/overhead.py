@@ -49,7 +49,10 @@ from lrsearch.training.start import plan_of
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.task_program import TaskProgram
 from lrsearch.worker.worker import Worker
+
+CPU = torch.device("cpu")
 
 STUDIES = Path(__file__).resolve().parents[1] / "studies"
 #: Initial weights and data order.
@@ -265,7 +268,7 @@ def one_trial_worker(database: Database, folder: Path, case: Case, optimizer: st
     steps = len(case.task.train[0]) // case.task.batch_size
     loaded = loaded_task(case.task)
     search, _ = create_study(database, spec, loaded, steps_per_epoch=steps, exist_ok=False)
-    return Worker(search, loaded, torch.device("cpu"), Stop())
+    return Worker(search, TaskProgram(search.spec, loaded, CPU), CPU, Stop())
 
 
 def loaded_task(task: lrsearch.Task | None) -> LoadedTask:

@@ -28,7 +28,10 @@ from lrsearch.task.find import load_task
 from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.task_program import TaskProgram
 from lrsearch.worker.worker import Worker
+
+CPU = torch.device("cpu")
 
 #: Of the study's trials.
 SHARES = (0.0, 0.125, 0.25, 0.5)
@@ -42,7 +45,8 @@ def run_study(spec: StudySpec, size: int, folder: Path) -> Mapping[str, Any]:
     database = open_database(f"sqlite:///{folder / 'study.db'}", create=True)
     steps = TaskCache(loaded, torch.device("cpu")).splits(_any_recipe())[1][0].batches
     search, _ = create_study(database, spec, loaded, steps_per_epoch=steps, exist_ok=False)
-    Worker(search, loaded, torch.device("cpu"), Stop(), fuse=size if size > 1 else "off").run()
+    program = TaskProgram(search.spec, loaded, CPU)
+    Worker(search, program, CPU, Stop(), fuse=size if size > 1 else "off").run()
     found = summarize(search)
     database.close()
     return found

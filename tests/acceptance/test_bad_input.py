@@ -134,7 +134,7 @@ def test_a_file_that_is_no_study(folder, content, parts):
 
 
 def test_a_folder_as_the_study_file(folder):
-    refused_alike(folder, "cannot read the study file", "directory", file=".")
+    refused_alike(folder, "is a folder, but a study FILE is needed", file=".")
 
 
 @pytest.mark.parametrize(
