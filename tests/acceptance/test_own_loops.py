@@ -45,7 +45,7 @@ def study(folder, **changes):
         "pruning": {"rungs": [0.33], "min_peers": 3},
         "end": {"grace": "1s"},
         "lease": {"seconds": 1.5},
-        "checkpoints": {"every": 0.05},
+        "checkpoints": {"every": 0.001},
         **changes,
     }
     (folder / "own.yaml").write_text(yaml.safe_dump(content))

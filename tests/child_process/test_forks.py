@@ -14,6 +14,7 @@ FOLDER = Path(child_entries.__file__).parent
 #: What the tests' fork and a new interpreter have in common.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FOLDER), *os.sys.path])}
 ENVIRONMENT.pop("PYTHONUNBUFFERED", None)
+ENVIRONMENT.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set where a test has imported Lightning
 
 
 @pytest.fixture(scope="module")

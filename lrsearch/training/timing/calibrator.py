@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
+from typing import cast
 
 import torch
 
@@ -74,8 +75,8 @@ class Calibrator:
         with _own_random_stream(device):
             #: One by one, an engine for each recipe.
             self._solos = [self._filled([recipe]) for recipe in recipes]
-            (training,) = self._solos[0].trainings
-            assert isinstance(training, TrialTraining)
+            (first,) = self._solos[0].trainings
+            training = cast(TrialTraining, first)
             #: Bytes that a trial in a cohort is expected to take.
             self.trial_bytes = ROWS * sum(p.nbytes for p in training.parameters)
             self.trial_bytes += _activations(
