@@ -19,6 +19,7 @@ from tiny_studies import (
     opened,
     tiny_spec,
     tiny_task,
+    worker_of,
 )
 from torch.nn.functional import cross_entropy
 
@@ -34,8 +35,6 @@ from lrsearch.study.status import is_finished, reap
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.trial.states import StudyState, TrialState
 from lrsearch.worker import range_test
-from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.worker import Worker
 
 AUTO = {"range_test": "auto", "budget": {"trials": 400}}
 WINDOW = make_result().window
@@ -314,7 +313,7 @@ def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
         stale = two.claim_range_test(DEAD)  # its worker dies in the middle of it
         assert release(two, DEAD) == 1
         for search in (one, two):
-            Worker(search, loaded(cross_entropy), torch.device("cpu"), Stop()).run()
+            worker_of(search, loaded(cross_entropy)).run()
             assert is_finished(search)
         assert not record(two, stale)
         first, second = trial_rows(one), trial_rows(two)
