@@ -28,6 +28,7 @@ from tiny_studies import (
     passes_rung,
     tiny_task,
     work,
+    worker_of,
 )
 
 from lrsearch.confirmation.runs import PlannedRun
@@ -56,8 +57,6 @@ from lrsearch.task.task import LoadedTask, Task
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.confirmation_run import next_run
 from lrsearch.worker.search_trial import next_trial
-from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.worker import Worker
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.
@@ -500,8 +499,7 @@ class Thief:
 def test_a_worker_drops_a_trial_that_it_lost_and_goes_on(database, call, caplog):
     search = make_study(database, budget={"trials": 3}, confirm="none")
     with caplog.at_level(logging.WARNING, "lrsearch"):
-        cpu = torch.device("cpu")
-        Worker(search, Thief(search, call).loaded(), cpu, Stop()).run()
+        worker_of(search, Thief(search, call).loaded()).run()
     assert "trial 0 was taken over by another worker" in caplog.text
     rows = trial_rows(search)
     assert [row["attempts"] for row in rows] == [3, 1, 1]  # thief, then this worker again
