@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from fake_worker import RECIPE
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
-from lrsearch.own_loop.child import FOLDER
 from lrsearch.own_loop.messages import Boundary, End, GoOn, Report, Start
+from lrsearch.task.code import ENVIRONMENT_DIR
 
 CHILD = ("-m", "lrsearch.own_loop.child")
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
@@ -60,7 +60,12 @@ def launch(folder, script, *, arguments=CHILD, answer=lambda message: GoOn(), **
         thread.start()
         ended = subprocess.run(
             [sys.executable, *arguments, "train.py"],
-            env={**os.environ, SOCKET: listener.path, FOLDER: str(folder), "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                SOCKET: listener.path,
+                ENVIRONMENT_DIR: str(folder),
+                "OMP_NUM_THREADS": "1",
+            },
             capture_output=True,
             text=True,
             timeout=120,
