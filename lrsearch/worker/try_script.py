@@ -4,8 +4,9 @@ import logging
 import math
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 
@@ -175,7 +176,12 @@ def try_command(spec: StudySpec, device: str) -> FirstRun:
         epoch=epoch,
         averages=False,
         reads_loss=False,
-        warnings=() if found.warning is None else (found.warning,),
+        # Python has been told not to keep its output back: its reports are that close together.
+        warnings=() if found.warning is None or _is_python(words) else (found.warning,),
         notes=tuple(notes),
         resume="by the command's resume_args" if spec.resume_args else "begins anew",
     )
+
+
+def _is_python(words: Sequence[str]) -> bool:
+    return any(PurePath(word).name.startswith("python") for word in words[:-1])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from fake_worker import FakeWorker, ends_at, make_run
-from plain_loops import Net, batches, lrs_of_recipe
+from hand_written_loops import Net, batches, lrs_of_recipe
 from torch.utils.data import DataLoader
 
 from lrsearch.own_loop.ended import Ended

@@ -6,8 +6,8 @@ import lightning.pytorch as L
 import pytest
 import torch
 from fake_worker import FakeWorker, ends_at, make_run, saved_at
+from hand_written_loops import Net, batches, lrs_of_recipe
 from lightning.pytorch.plugins import MixedPrecision
-from plain_loops import Net, batches, lrs_of_recipe
 from torch.utils.data import DataLoader
 
 from lrsearch.errors import TaskError

@@ -5,7 +5,7 @@ import pytest
 import torch
 import transformers
 from fake_worker import FakeWorker, ends_at, saved_at
-from plain_loops import lrs_of_recipe
+from hand_written_loops import lrs_of_recipe
 from torch.utils.data import Dataset
 from transformers import EarlyStoppingCallback, GPT2Config, GPT2LMHeadModel, TrainingArguments
 
