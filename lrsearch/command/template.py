@@ -115,15 +115,6 @@ def fill(
     return filled
 
 
-def searched_without_placeholder(searched: Iterable[str], argv: Sequence[str]) -> list[str]:
-    """The searched fields, in their long form, that the command is never told."""
-    told = placeholders(argv)
-    if "recipe" in told:  # the file holds them all
-        return []
-    halves = ["optimizer.beta1", "optimizer.beta2"] if "optimizer.betas" in told else []
-    return [field for field in searched if field not in (*told, *halves)]
-
-
 def placeholders_without_value(known: Iterable[str], argv: Sequence[str]) -> list[str]:
     """The placeholders, in their long form, that are neither of `known` nor of every trial."""
     fields = {*known, *OF_RUN}

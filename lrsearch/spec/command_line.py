@@ -23,7 +23,13 @@ def command_line(spec: StudySpec, recipe: Recipe, folder: Path = Path()) -> str 
     if spec.train is not None:
         script = spec.train.partition(":")[0]
         return shlex.join([*(spec.launch or ("python",)), script, "--recipe", str(folder / RECIPE)])
-    values = TemplateValues(
+    values = values_of(recipe, folder=folder / FOLDER, file=folder / RECIPE_JSON)
+    return shlex.join(fill(spec.command, values, spec.names))
+
+
+def values_of(recipe: Recipe, *, folder: Path, file: Path) -> TemplateValues:
+    """What a recipe puts in the place of placeholders; `file` has it as JSON."""
+    return TemplateValues(
         optimizer=recipe.optimizer,
         schedule=recipe.schedule,
         warmup=recipe.warmup,
@@ -31,7 +37,6 @@ def command_line(spec: StudySpec, recipe: Recipe, folder: Path = Path()) -> str 
         seed=recipe.seed,
         epochs=recipe.epochs,
         steps=recipe.steps,
-        dir=str(folder / FOLDER),
-        recipe=str(folder / RECIPE_JSON),
+        dir=str(folder),
+        recipe=str(file),
     )
-    return shlex.join(fill(spec.command, values, spec.names))

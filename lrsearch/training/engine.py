@@ -1,7 +1,7 @@
 """Engines train trials. Each trial has a place; the solo engine has one place, for any model."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
@@ -11,6 +11,8 @@ from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import SEARCH, Purpose, Training
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
+
+T = TypeVar("T", bound=Training)
 
 
 class Engine(Protocol):
@@ -93,15 +95,13 @@ class Engine(Protocol):
         ...
 
 
-class SoloEngine:
-    """One place: a trial at a time, of any model."""
+class OnePlaceEngine(Generic[T]):
+    """What engines of one place have in common; see `Engine`."""
 
     size = 1
-    name = "solo"
 
-    def __init__(self, spec: StudySpec, cache: TaskCache) -> None:
-        self.spec, self.cache = spec, cache
-        self.trainings: list[SoloTraining] = []
+    def __init__(self) -> None:
+        self.trainings: list[T] = []
 
     def takes(self, recipe: Recipe) -> bool:
         return not self.trainings
@@ -112,6 +112,25 @@ class SoloEngine:
     def may_join_later(self) -> bool:
         return False
 
+    def fits(self, training: Training) -> bool:
+        return True
+
+    def due(self) -> list[T]:
+        return [training for training in self.trainings if training.is_due]
+
+    def shrink(self) -> None:
+        """It has one place."""
+
+
+class SoloEngine(OnePlaceEngine[SoloTraining]):
+    """One place: a trial at a time, of any model."""
+
+    name = "solo"
+
+    def __init__(self, spec: StudySpec, cache: TaskCache) -> None:
+        super().__init__()
+        self.spec, self.cache = spec, cache
+
     def admit(self, recipe: Recipe, purpose: Purpose = SEARCH) -> TrialTraining:
         """A trial at step 0. Raises TaskError, and whatever the task's data raise."""
         assert not self.trainings, "the place is taken"
@@ -119,16 +138,10 @@ class SoloEngine:
         self.trainings.append(training)
         return training
 
-    def fits(self, training: Training) -> bool:
-        return True
-
     def advance(self, steps: int) -> None:
         for training in self.trainings:
             until = min(training.step + steps, training.next_validation, epoch_end(training))
             training.advance(until)
-
-    def due(self) -> list[TrialTraining]:
-        return [training for training in self.trainings if training.is_due]
 
     def validate(
         self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
@@ -141,9 +154,6 @@ class SoloEngine:
 
     def drop(self, training: Training) -> None:
         self.trainings = [kept for kept in self.trainings if kept is not training]
-
-    def shrink(self) -> None:
-        """It has one place."""
 
     def close(self) -> None:
         """It holds nothing outside of this process."""

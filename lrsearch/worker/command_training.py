@@ -13,9 +13,10 @@ from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.command.continued import Continued
 from lrsearch.command.metrics import reader_for
 from lrsearch.command.reading import Reader, Reading
-from lrsearch.command.template import TemplateValues, fill
+from lrsearch.command.template import fill
 from lrsearch.errors import describe
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.spec.command_line import values_of
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
@@ -118,18 +119,8 @@ class CommandTraining(ProcessTraining):
 
     def words(self) -> list[str]:
         """The command with its placeholders filled in."""
-        recipe = self.recipe
-        values = TemplateValues(
-            optimizer=recipe.optimizer,
-            schedule=recipe.schedule,
-            warmup=recipe.warmup,
-            params=recipe.params,
-            seed=recipe.seed,
-            epochs=recipe.epochs,
-            steps=recipe.steps,
-            dir=str(self.folder.absolute()),
-            recipe=str((self.folder / RECIPE).absolute()),
-        )
+        folder = self.folder.absolute()
+        values = values_of(self.recipe, folder=folder, file=folder / RECIPE)
         more = self.spec.resume_args if self._goes_on else ()
         return fill([*self.spec.command, *more], values, self.spec.names)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.training.engine import OnePlaceEngine
 from lrsearch.training.training import SEARCH, Purpose, Training
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.process_training import ProcessTraining
@@ -11,24 +12,14 @@ from lrsearch.worker.process_training import ProcessTraining
 LISTEN_SECONDS = 0.25
 
 
-class ProcessEngine:
+class ProcessEngine(OnePlaceEngine[ProcessTraining]):
     """See `training.engine.Engine`."""
 
-    size = 1
     name = "process"
 
     def __init__(self, make: Callable[[Recipe, Purpose], ProcessTraining]) -> None:
+        super().__init__()
         self._make = make
-        self.trainings: list[ProcessTraining] = []
-
-    def takes(self, recipe: Recipe) -> bool:
-        return not self.trainings
-
-    def may_join(self) -> bool:
-        return not self.trainings
-
-    def may_join_later(self) -> bool:
-        return False
 
     def admit(self, recipe: Recipe, purpose: Purpose = SEARCH) -> ProcessTraining:
         """A trial whose process starts when it is to train."""
@@ -37,15 +28,9 @@ class ProcessEngine:
         self.trainings.append(training)
         return training
 
-    def fits(self, training: Training) -> bool:
-        return True
-
     def advance(self, steps: int) -> None:
         for training in self.trainings:
             training.go_on(LISTEN_SECONDS)
-
-    def due(self) -> list[Training]:
-        return [training for training in self.trainings if training.is_due]
 
     def validate(
         self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
@@ -61,9 +46,6 @@ class ProcessEngine:
         self.trainings = [mine for mine in self.trainings if mine is not training]
         for mine in dropped:
             mine.end(None if mine.finished else "diverged" if mine.diverged else "pruned")
-
-    def shrink(self) -> None:
-        """It has one place."""
 
     def close(self) -> None:
         """End the processes that are left: the worker is to stop."""

@@ -8,27 +8,20 @@ import torch
 from lrsearch.child_process.folders import trial_folder
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.child_process.warm import warm_modules
-from lrsearch.errors import SpecError
-from lrsearch.fusing.choice import Choice
-from lrsearch.fusing.fuse_option import FuseOption
-from lrsearch.plain_data import Fields
 from lrsearch.range_test.plan import RampPlan
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.script import script_folder
 from lrsearch.task.task import LoadedCode
-from lrsearch.training.training import Purpose, Training
-from lrsearch.worker.process_engine import ProcessEngine
+from lrsearch.training.training import Purpose
+from lrsearch.worker.process_program import ProcessProgram
 from lrsearch.worker.script_process import ENTRY, Launch
 from lrsearch.worker.script_range_test import ScriptRangeTraining
 from lrsearch.worker.script_training import ScriptTraining, Surroundings
 
 
-class ScriptProgram:
+class ScriptProgram(ProcessProgram):
     """See `program.Program`."""
-
-    has_test = False
 
     def __init__(
         self,
@@ -40,8 +33,7 @@ class ScriptProgram:
         self.spec, self.loaded, self.device, self.stop = spec, loaded, device, stop
         self._hints: set[str] = set()
 
-    @cached_property
-    def supervisor(self) -> Supervisor:
+    def make_supervisor(self) -> Supervisor:
         """Starts and ends the processes; it has torch imported, so that they need not."""
         if self.spec.launch:
             return Supervisor()
@@ -64,34 +56,9 @@ class ScriptProgram:
             hints=self._hints,
         )
 
-    def batch_size(self, params: Fields) -> int | None:
-        return None
-
-    def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:
-        if isinstance(fuse, int):
-            raise SpecError(f"--fuse {fuse}: {ONE_BY_ONE}; leave --fuse out")
-        return Choice.solo(ONE_BY_ONE)
-
-    def engine(self, choice: Choice, recipe: Recipe) -> ProcessEngine:
-        return self.solo()
-
-    def solo(self) -> ProcessEngine:
-        return ProcessEngine(self.training)
-
     def training(self, recipe: Recipe, purpose: Purpose) -> ScriptTraining:
         folder = trial_folder(self.spec.name, purpose.folder)
         return ScriptTraining(self.spec, recipe, purpose, folder, self.surroundings)
 
     def range_trainer(self, plan: RampPlan, stop: Callable[[], bool]) -> ScriptRangeTraining:
         return ScriptRangeTraining(self.spec, plan, self.surroundings, stop)
-
-    def test_scores(self, training: Training, recipe: Recipe) -> dict[str, float]:
-        raise NotImplementedError("a script has no test set")
-
-    def close(self) -> None:
-        """End the supervisor, and what is left of its processes."""
-        if "supervisor" in self.__dict__:
-            self.supervisor.close()
-
-
-ONE_BY_ONE = "a script of the user's own trains one trial in each process"

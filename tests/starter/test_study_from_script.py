@@ -195,5 +195,5 @@ def test_a_name_has_only_what_a_study_accepts(word, name):
 
 
 def test_a_study_is_named_after_its_script_or_the_folder_of_one_called_as_any_is():
-    assert name_of_script(Path("/work/words/main.py")) == "words"
-    assert name_of_script(Path("/work/words/vae.py")) == "vae"
+    assert name_of_script(Path("/models/words/main.py")) == "words"
+    assert name_of_script(Path("/models/words/vae.py")) == "vae"
