@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lrsearch.errors import TaskError
+from lrsearch.errors import TaskError, near_miss
 from lrsearch.task.code import code_hash, names_us, parsed, task_code
 from lrsearch.task.find import source_of
 from lrsearch.task.task import LoadedCode
@@ -39,6 +39,11 @@ def load_script(reference: str, folder: Path) -> LoadedCode:
         raise TaskError(f"train = {reference!r}: {folder / place} does not exist")
     path, root = found
     tree = parsed(path.read_bytes(), path.name)
+    named = [node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    if function is not None and named and function.encode() not in path.read_bytes():
+        raise TaskError(
+            f"train = {reference!r}: {path.name} has no {function!r}{near_miss(function, named)}"
+        )
     if not names_us(path, root) and not _takes_run(tree, function):
         raise TaskError(
             f"train = {reference!r}: {path.name} does not use lrsearch; give it a function "

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrsearch.catalog.domains import Range
-from lrsearch.errors import SpecError
+from lrsearch.errors import SpecError, TaskError
 from lrsearch.spec.command_code import find_command, load_command
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.script import find_script, load_script
 
 TRAIN = {"name": "own", "train": "train.py:train", "epochs": 8, "budget": {"runs": 8}}
 COMMAND = {
@@ -175,3 +176,34 @@ def test_fields_of_other_programs_may_be_off():
     task = {"name": "a", "task": "a.py:task", "epochs": 1, "budget": {"runs": 1}}
     spec = StudySpec.from_dict({**task, "train": "none", **dict.fromkeys(off, "none")})
     assert spec == StudySpec.from_dict(task)
+
+
+@pytest.mark.parametrize(
+    ("source", "reference", "said"),
+    [
+        ("def train(run):\n    pass\n", "t.py:trian", "has no 'trian'; did you mean 'train'?"),
+        ("def train(model):\n    pass\n", "t.py:train", "t.py does not use lrsearch"),
+        ("print(1)\n", "t.py", "t.py does not use lrsearch"),
+        ("print(1)\n", "../t.py", "leads elsewhere"),
+        ("print(1)\n", "t", "FILE.py:function, or FILE.py for a whole script"),
+        ("def train(run:\n", "t.py:train", "t.py: SyntaxError"),
+        (None, "t.py:train", "t.py does not exist"),
+    ],
+)
+def test_a_script_that_cannot_be_one_is_refused_in_one_line(tmp_path, source, reference, said):
+    if source is not None:
+        (tmp_path / "t.py").write_text(source)
+    with pytest.raises(TaskError) as error:
+        load_script(reference, tmp_path)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_function_that_takes_run_is_a_script_and_is_found_by_its_hash(tmp_path):
+    (tmp_path / "t.py").write_text("def train(run):\n    pass\n")
+    code = load_script("t.py:train", tmp_path).code
+    found = find_script("t.py:train", code, [tmp_path / "no", tmp_path], strict=True)
+    assert found.source == tmp_path / "t.py"
+    (tmp_path / "t.py").write_text("def train(run):\n    return 1\n")
+    with pytest.raises(TaskError, match="no script t.py:train with the study's code"):
+        find_script("t.py:train", code, [tmp_path], strict=True)
