@@ -205,5 +205,5 @@ def test_a_function_that_takes_run_is_a_script_and_is_found_by_its_hash(tmp_path
     found = find_script("t.py:train", code, [tmp_path / "no", tmp_path], strict=True)
     assert found.source == tmp_path / "t.py"
     (tmp_path / "t.py").write_text("def train(run):\n    return 1\n")
-    with pytest.raises(TaskError, match="no script t.py:train with the study's code"):
+    with pytest.raises(TaskError, match=r"no script t\.py:train with the study's code"):
         find_script("t.py:train", code, [tmp_path], strict=True)
