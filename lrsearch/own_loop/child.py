@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     torch.manual_seed(session.seed)
     seed_host(session.seed)
     _end_on_sigterm(session)
-    return _watched(lambda: _execute(reference, folder, run), loop, folder)
+    return _watched(lambda: execute(reference, folder, run), loop, folder)
 
 
 def _end_on_sigterm(session: Session) -> None:
@@ -102,7 +102,7 @@ def _in_one_line(error: BaseException, folder: Path) -> str:
     return f"{text} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else text
 
 
-def _execute(reference: str, folder: Path, run: Run) -> None:
+def execute(reference: str, folder: Path, run: Run) -> None:
     """Raises whatever the script does, TaskError where it is not there."""
     place, _, name = reference.rpartition(":") if ":" in reference else (reference, "", "")
     if not place.endswith(".py"):

@@ -11,6 +11,8 @@ from lrsearch.spec.study_spec import StudySpec
 RECIPE, RECIPE_JSON = "best.yaml", "best.json"
 #: What stands for `{dir}`, the folder of a trial.
 FOLDER = "best"
+#: Calls the function that a `train:` names; a whole script runs by itself.
+ALONE = ("-m", "lrsearch.own_loop.alone")
 
 
 def command_line(spec: StudySpec, recipe: Recipe, folder: Path = Path()) -> str | None:
@@ -21,8 +23,8 @@ def command_line(spec: StudySpec, recipe: Recipe, folder: Path = Path()) -> str 
     if spec.program == "task":
         return None
     if spec.train is not None:
-        script = spec.train.partition(":")[0]
-        return shlex.join([*(spec.launch or ("python",)), script, "--recipe", str(folder / RECIPE)])
+        words = [*(spec.launch or ("python",)), *(ALONE if ":" in spec.train else ()), spec.train]
+        return shlex.join([*words, "--recipe", str(folder / RECIPE)])
     values = values_of(recipe, folder=folder / FOLDER, file=folder / RECIPE_JSON)
     return shlex.join(fill(spec.command, values, spec.names))
 

@@ -83,3 +83,47 @@ def test_the_option_is_taken_out_of_the_arguments(given, left, found):
     arguments = list(given)
     assert take_option(arguments) == found
     assert arguments == left
+
+
+FUNCTION = """
+import torch
+
+def train(run, width=1):
+    optimizer = run.build(torch.nn.Linear(2, width), steps_per_epoch=2)
+    for epoch in run.epochs():
+        for _ in range(2):
+            optimizer.step()
+        run.report(val_loss=0.5)
+    print("width", width, "lr", run.lr)
+"""
+
+
+def alone(folder, *arguments):
+    (folder / "own.py").write_text(FUNCTION)
+    return subprocess.run(
+        [sys.executable, "-m", "lrsearch.own_loop.alone", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_function_is_run_alone_with_the_params_that_it_takes(tmp_path):
+    params = {"width": 3, "other": 1}
+    Recipe.from_dict({**RECIPE, "params": params}).save(tmp_path / "best.yaml")
+    ended = alone(tmp_path, "own.py:train", "--recipe", "best.yaml")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout == "width 3 lr 0.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(("own.py:trian",), "no 'trian' in it; did you mean"), ((), "write FILE.py:function")],
+)
+def test_a_function_that_is_not_there_is_one_line(tmp_path, arguments, said):
+    ended = alone(tmp_path, *arguments)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("Error: ")
+    assert said in ended.stderr

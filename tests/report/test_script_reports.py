@@ -181,13 +181,18 @@ def test_a_training_script_is_run_with_the_recipes_file(database, tmp_path):
     finish(search, TrialState.COMPLETE, [3.0, 2.0])
     report, folder = write_files(search, None)
     assert (folder / "best.sh").read_text().splitlines()[-1] == (
-        "torchrun --nproc_per_node 2 my_train.py --recipe own-report/best.yaml"
+        "torchrun --nproc_per_node 2 -m lrsearch.own_loop.alone my_train.py:train "
+        "--recipe own-report/best.yaml"
     )
     assert (folder / "lr.png").exists()
     assert "lrsearch export own --format yaml --out best.yaml" in (folder / "report.md").read_text()
     assert "| precision |" not in (folder / "report.md").read_text()
-    plain = train_spec()
+    plain = train_spec(train="my_train.py")
     assert command_line(plain, report.best.parsed) == "python my_train.py --recipe best.yaml"
+    function = train_spec(train="my_train.py:train")
+    assert command_line(function, report.best.parsed) == (
+        "python -m lrsearch.own_loop.alone my_train.py:train --recipe best.yaml"
+    )
 
 
 def test_a_study_with_a_task_has_no_command(search):

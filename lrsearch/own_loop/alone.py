@@ -1,0 +1,28 @@
+"""Train one recipe with a function of a script: `python -m lrsearch.own_loop.alone FILE.py:train`.
+
+`--recipe FILE` says which recipe. A whole script runs by itself: `python FILE.py --recipe FILE`.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lrsearch.errors import LrsearchError, TaskError
+from lrsearch.own_loop.child import execute
+from lrsearch.own_loop.run import run
+
+
+def main(argv: Sequence[str]) -> int:
+    """Call the function with `run`, and with those of the recipe's params that it takes."""
+    try:
+        if len(argv) != 1:
+            raise TaskError(f"{len(argv)} arguments; write FILE.py:function --recipe FILE")
+        execute(argv[0], Path(), run)
+    except LrsearchError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
