@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -59,6 +60,8 @@ class ScriptProcess:
         }
         words = [launch.reference]
         if launch.launcher:
+            # torchrun's default port would be that of every worker on this machine.
+            environment.setdefault("PET_MASTER_PORT", str(_free_port()))
             words = [*launch.launcher, "-m", "lrsearch.own_loop.child", *words]
             self._child: Child = supervisor.start(
                 words, env=environment, cwd=Path.cwd(), output=output
@@ -146,6 +149,13 @@ class ScriptProcess:
             self._channel.close()
             self._channel = None
         self._listener.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def ended_badly(who: str, status: int | None, output: Path) -> TrialFailedError:
