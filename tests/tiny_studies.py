@@ -4,10 +4,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from sqlalchemy import make_url
+from sqlalchemy import func, make_url, select
 
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database, Location
+from lrsearch.storage.tables import checkpoints
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, Outcome
 from lrsearch.task.find import load_task
@@ -53,6 +54,13 @@ def make_study(database, **changes):
     )
     assert new
     return search
+
+
+def recorded_checkpoints(database):
+    """How many checkpoints a worker would find; a file is written before its row."""
+    kept = checkpoints.c.bytes > 0
+    with database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(checkpoints).where(kept))
 
 
 @contextmanager

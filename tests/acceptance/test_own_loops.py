@@ -11,7 +11,7 @@ import pytest
 import yaml
 from command import run_command
 from processes import Command, finish, until
-from tiny_studies import opened
+from tiny_studies import opened, recorded_checkpoints
 
 from lrsearch.storage import curves
 from lrsearch.study.open_study import OpenStudy
@@ -112,11 +112,12 @@ def test_what_was_killed_goes_on_to_the_same_curve(folder, undisturbed, victim):
 
     def waiting():
         """The process of the script, once it waits in its fourth epoch and is saved."""
-        saved, pid = folder / "lrsearch-checkpoints", folder / "pid"
-        there = saved.exists() and any(path.is_file() for path in saved.rglob("*"))
-        return there and pid.exists() and pid.read_text() and psutil.Process(int(pid.read_text()))
+        pid, saved = folder / "pid", recorded_checkpoints(database)
+        return saved and pid.exists() and pid.read_text() and psutil.Process(int(pid.read_text()))
 
-    script = until(waiting)
+    until(lambda: (folder / "pid").exists())  # the study is there
+    with opened(f"sqlite:///{folder / 'lrsearch.db'}") as database:
+        script = until(waiting)
     worker = next(p for p in psutil.Process(command.pid).children() if "worker" in p.cmdline())
     os.kill(worker.pid if victim == "worker" else script.pid, signal.SIGKILL)
     until(lambda: not script.is_running())

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from command import run_command
 from processes import Command, finish, until
-from tiny_studies import opened
+from tiny_studies import opened, recorded_checkpoints
 
 from lrsearch.storage import curves
 from lrsearch.study.open_study import OpenStudy
@@ -127,7 +127,8 @@ def test_a_killed_worker_leaves_no_script_and_the_same_curve(folder, resume):
     log = folder / "lrsearch-trials" / "tuned" / "trial-0" / "output.log"
     until(lambda: log.exists() and "epoch   3" in log.read_text())
     if resume:  # how far the curve is was kept
-        until(lambda: any(p.is_file() for p in (folder / "lrsearch-checkpoints").rglob("*")))
+        with opened(f"sqlite:///{folder / 'lrsearch.db'}") as database:
+            until(lambda: recorded_checkpoints(database))
     (script,) = descendants_of(folder)
     worker = next(p for p in psutil.Process(command.pid).children() if "worker" in p.cmdline())
     os.kill(worker.pid, signal.SIGKILL)
