@@ -12,7 +12,7 @@ from typing import Protocol
 
 from lrsearch.advice.cost import CostPlan, cost_plan
 from lrsearch.fusing import fuse_option
-from lrsearch.preflight import Checked
+from lrsearch.preflight.checked import Checked
 from lrsearch.report.files import write_files
 from lrsearch.report.load import report_of
 from lrsearch.report.model import Report

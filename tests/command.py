@@ -22,7 +22,7 @@ _processes.set_forkserver_preload(
         "lrsearch.cli",
         "lrsearch.worker.processes",
         "lrsearch.advice.lint",
-        "lrsearch.preflight",
+        "lrsearch.preflight.study_file",
         "lrsearch.report.page",
         "lrsearch.study.create",
         "forked",

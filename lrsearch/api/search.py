@@ -13,7 +13,9 @@ from lrsearch.api.temporary_place import TemporaryPlace
 from lrsearch.api.wanted import Wanted, wanted_study
 from lrsearch.child_process.folders import STUDY_FILE, keep_study_file, study_folder
 from lrsearch.errors import TaskWarning
-from lrsearch.preflight import Checked, check_program, check_study
+from lrsearch.preflight.checked import Checked
+from lrsearch.preflight.program import check_program
+from lrsearch.preflight.task import check_study
 from lrsearch.run_study import ProgressBar, run_study
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import locate

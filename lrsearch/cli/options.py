@@ -15,8 +15,9 @@ from lrsearch.cli.renamed import renamed_option
 from lrsearch.cli.study_file import StudyFile, what_it_imports
 
 if TYPE_CHECKING:
-    from lrsearch.preflight import Checked
+    from lrsearch.preflight.checked import Checked
     from lrsearch.storage.database import Database
+    from lrsearch.storage.records import StudyRecord
     from lrsearch.study.open_study import OpenStudy
     from lrsearch.study.stored_study import StoredStudy
 
@@ -173,22 +174,26 @@ def checked_file(
     totals: Mapping[str, int] | None = None,
     device: str = "auto",
     proves: bool = False,
+    goes_on: bool = False,
+    storage: str | None = None,
 ) -> "Checked":
     """The study of a file, whose task has trained one batch, or whose script has reported.
 
     `name` and `totals`, of the budget by its fields, replace the file's own. `proves`: whether it
-    is proved how a script goes on after an interruption.
+    is proved how a script goes on after an interruption. `goes_on`: the study may be in
+    the database already; a script that has reported for it is then not run a second time.
 
     What needs no PyTorch is checked before that is loaded.
     """
-    from lrsearch import preflight
+    from lrsearch.preflight import study_file
     from lrsearch.spec.shipped_studies import check_there
 
     check_there(file)
-    spec = preflight.read_study_file(file, name=name, totals=totals)
+    spec = study_file.read_study_file(file, name=name, totals=totals)
+    stored = _stored_record(storage, spec.name) if goes_on and spec.task is None else None
     say_loading()
     with what_it_imports(file):
-        return preflight.check_spec(spec, file, device=device, proves=proves)
+        return study_file.check_spec(spec, file, device=device, proves=proves, stored=stored)
 
 
 def trained_file(
@@ -197,12 +202,15 @@ def trained_file(
     name: str | None = None,
     totals: Mapping[str, int] | None = None,
     device: str = "auto",
+    storage: str | None,
 ) -> "Checked":
     """As `checked_file`, for a study that will be trained: doubts about its task go to stderr.
 
     So does what a first run of a script has shown, and what the study lacks for it.
     """
-    checked = checked_file(file, name=name, totals=totals, device=device)
+    checked = checked_file(
+        file, name=name, totals=totals, device=device, goes_on=True, storage=storage
+    )
     for note in checked.notes if checked.task is None else ():
         click.echo(f"note: {note}", err=True)
     for warning in checked.warnings:
@@ -231,6 +239,13 @@ def open_named_study(storage: str | None, name: str, *, quiet: bool = False) -> 
     from lrsearch.study.open_study import OpenStudy
 
     return OpenStudy.open(_open_database(storage, quiet=quiet), name)
+
+
+def _stored_record(storage: str | None, name: str) -> "StudyRecord | None":
+    """The study of this name; None where there is none, or no database yet."""
+    from lrsearch.study.prepare_database import stored_study
+
+    return stored_study(storage, name)
 
 
 def _open_database(storage: str | None, *, quiet: bool) -> "Database":

@@ -9,7 +9,7 @@ from lrsearch.cli import options
 from lrsearch.cli.options import common, file_argument, json_option, print_json, silent_verbose
 
 if TYPE_CHECKING:
-    from lrsearch.preflight import Checked
+    from lrsearch.preflight.checked import Checked
     from lrsearch.run_study import Outcome
     from lrsearch.worker.resources import Resources
 
@@ -53,7 +53,9 @@ def run(
     options.at_least_one({"--runs": runs, "--trials": trials})
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
-    checked = options.trained_file(file, name=name, totals=totals, device=resources.device)
+    checked = options.trained_file(
+        file, name=name, totals=totals, device=resources.device, storage=storage
+    )
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 
 
@@ -114,7 +116,7 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
       lrsearch check studies/digits.yaml --plot digits.png --time
     """
     checked = options.checked_file(file, device=device, proves=True)
-    from lrsearch.preflight import seconds_per_epoch
+    from lrsearch.preflight.measure import seconds_per_epoch
 
     if plot is not None:
         _draw(checked, plot)
@@ -194,14 +196,14 @@ def range_test(
     """
     _check_range_test(seeds, plot)
     checked = options.checked_file(file, device=device)
-    from lrsearch import preflight
+    from lrsearch.preflight import measure
     from lrsearch.report.plots import figures
     from lrsearch.report.text.range_test import range_test_text
 
     results = []
-    for name in preflight.tested_optimizers(checked, optimizer):
+    for name in measure.tested_optimizers(checked, optimizer):
         click.echo(f"range test of {name}", err=True)
-        results.append(preflight.range_test(checked, name, seeds=seeds, device=device))
+        results.append(measure.range_test(checked, name, seeds=seeds, device=device))
     if as_json:
         print_json([result.to_dict() for result in results])
     else:

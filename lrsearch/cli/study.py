@@ -52,7 +52,7 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
     Example:
       lrsearch study create studies/digits.yaml --name digits-2
     """
-    checked = options.trained_file(file, name=name)
+    checked = options.trained_file(file, name=name, storage=storage)
     from lrsearch.cli.terminal import Terminal
     from lrsearch.run_study import create as create_it
     from lrsearch.spec.shipped_studies import SHIPPED

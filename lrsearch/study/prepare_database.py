@@ -1,8 +1,9 @@
 """Opening the shared database: Optuna's tables and ours, made once under a lock."""
 
 from lrsearch.errors import StorageError
-from lrsearch.storage import grants, schema
+from lrsearch.storage import grants, schema, studies
 from lrsearch.storage.database import Database, explained, locate
+from lrsearch.storage.records import StudyRecord
 
 #: Optuna's tables, and the one that says their version.
 OPTUNAS_TABLES = (
@@ -99,3 +100,15 @@ def open_database(option: str | None, *, create: bool = False) -> Database:
                 f"upgrade`"
             )
     return database
+
+
+def stored_study(option: str | None, name: str) -> StudyRecord | None:
+    """The study of this name; None where there is none, or no database of this version yet.
+
+    Raises StorageError where the database cannot be asked.
+    """
+    database = Database(locate(option))
+    if not _exists(database):
+        return None
+    with explained(database), database.read() as connection:
+        return studies.by_name(connection, name) if schema.is_current(connection) else None

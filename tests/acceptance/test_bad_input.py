@@ -783,8 +783,8 @@ def test_a_fresh_interpreter_says_the_same(folder):
 
 def test_a_bug_of_ours_keeps_its_traceback(folder):
     script = (
-        "import sys, lrsearch.preflight, lrsearch.cli\n"
-        "lrsearch.preflight.check_spec = lambda *a, **k: {}['bug']\n"
+        "import sys, lrsearch.preflight.study_file, lrsearch.cli\n"
+        "lrsearch.preflight.study_file.check_spec = lambda *a, **k: {}['bug']\n"
         "sys.argv = ['lrsearch', 'check', 'study.yaml']\n"
         "lrsearch.cli.main()\n"
     )

@@ -64,6 +64,8 @@ def test_one_command_tunes_a_script_that_nobody_changed(folder):
     before = len(found)
     again = lrsearch(folder, *TUNE, "--workers", "1", "--", *TOLD, "--pause", "0.05")
     assert again.out.splitlines()[:4] == lines[:4]
+    assert "first report" in ended.err
+    assert "first report" not in again.err  # the study knows what its first run has shown
     assert len(trials(folder)) == before
     lrsearch(folder, "worker", "tuned")  # finds the study file that `tune` has kept
     (folder / "lrsearch-trials" / "tuned" / "study.yaml").unlink()

@@ -17,7 +17,7 @@ import yaml
 from command import run_command
 from pages import PAGES, ROOT, commands, inline_calls, parse, steps
 
-from lrsearch.preflight import check_file
+from lrsearch.preflight.study_file import check_file
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 

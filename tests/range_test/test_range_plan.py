@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lrsearch import preflight
 from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.errors import SpecError
+from lrsearch.preflight import measure
 from lrsearch.range_test.plan import ramp_plan, range_plan, sampler_window
 from lrsearch.spec.study_spec import StudySpec
 
@@ -139,9 +139,9 @@ def test_an_optimizer_whose_lr_cannot_rise_gets_no_range_test():
     spec = StudySpec.from_dict({**STUDY, "space": space})
     assert [test.name for test in range_plan(spec, 100).tests] == ["sgd"]
     checked = SimpleNamespace(spec=spec)
-    assert preflight.tested_optimizers(checked, None) == ["sgd"]
+    assert measure.tested_optimizers(checked, None) == ["sgd"]
     with pytest.raises(SpecError, match=r"^--optimizer rprop: rprop reads lr at its first step"):
-        preflight.tested_optimizers(checked, "rprop")
+        measure.tested_optimizers(checked, "rprop")
 
 
 def test_a_momentum_that_lr_does_not_follow_widens_the_window():

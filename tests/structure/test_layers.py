@@ -48,7 +48,7 @@ HOMES = {
 #: What every function of storage takes first. A handle, no SQL: their callers hold one as well.
 HANDLE = "sqlalchemy.Connection"
 #: Modules that import torch inside a function, so that reading a spec does not wait for it.
-LATE_TORCH = {"catalog.third_party", "preflight", "report.plots.lr_sequences"}
+LATE_TORCH = {"catalog.third_party", "preflight.measure", "report.plots.lr_sequences"}
 
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from trained_together import alone, drive, make_cohort, make_spec
 
 from lrsearch.errors import SpecError, TaskError
-from lrsearch.preflight import check_objective
+from lrsearch.preflight.task import check_objective
 from lrsearch.training.calibrated_loss import AT_ONCE, NODES, CalibratedLoss
 from lrsearch.training.try_task import try_task
 

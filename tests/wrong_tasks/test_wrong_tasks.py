@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lrsearch.errors import LrsearchError
-from lrsearch.preflight import check_study
+from lrsearch.preflight.task import check_study
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.find import load_task
 

@@ -1,0 +1,62 @@
+"""A study file: read, and its program run for a moment."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lrsearch.preflight.checked import Checked, located
+from lrsearch.preflight.program import check_program
+from lrsearch.preflight.task import check_study
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.storage.records import StudyRecord
+from lrsearch.task.find import load_task
+from lrsearch.user_input import read_yaml
+
+
+def read_study_file(
+    path: Path, *, name: str | None = None, totals: Mapping[str, int] | None = None
+) -> StudySpec:
+    """The study in a file. Raises SpecError.
+
+    `name` and `totals`, of the budget by its fields, replace the file's own.
+    """
+    spec = StudySpec.load(path)
+    if name is None and not totals:
+        return spec
+    content = read_yaml(path, "study file")
+    if name is not None:
+        content["name"] = name
+    content["budget"] = {**spec.budget.model_dump(exclude_none=True), **(totals or {})}
+    options = ", ".join(f"--{field}" for field in totals or ())
+    return StudySpec.from_dict(content, where=options or str(path))
+
+
+def check_file(path: Path, *, device: str = "auto") -> Checked:
+    """Read a study file, import its task and train one batch of it.
+
+    Raises SpecError, TaskError or DeviceError in one line.
+    """
+    return check_spec(read_study_file(path), path, device=device)
+
+
+def check_spec(
+    spec: StudySpec,
+    path: Path,
+    *,
+    device: str = "auto",
+    proves: bool = False,
+    stored: StudyRecord | None = None,
+) -> Checked:
+    """As `check_file`, for the study that was read from `path` already.
+
+    `stored`: the study of this name that a database has, see `check_program`.
+    """
+    from lrsearch.training.devices import pick_device
+
+    pick_device(device)
+    folder = path.resolve().parent
+    if spec.task is None:
+        with located(str(path)):
+            return check_program(spec, path, device=device, proves=proves, stored=stored)
+    with located(str(path)):
+        loaded = load_task(spec.task, path.parent, spec.own_names())
+    return check_study(spec, loaded, folder=folder, device=device, where=str(path))

@@ -1,0 +1,73 @@
+"""One batch of a study's task."""
+
+import inspect
+from pathlib import Path
+
+from lrsearch.catalog.domains import first_value
+from lrsearch.errors import SpecError, near_miss
+from lrsearch.preflight.checked import Checked, located
+from lrsearch.spec.parts import LOSSES
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.task import LoadedTask, Task
+
+
+def check_study(
+    spec: StudySpec, loaded: LoadedTask, *, folder: Path | None, device: str, where: str = ""
+) -> Checked:
+    """Build a study's task and train one batch of it; errors begin with `where`.
+
+    Raises SpecError, TaskError or DeviceError in one line.
+    """
+    from lrsearch.storage.checkpoint_store import CheckpointStore
+    from lrsearch.training.devices import pick_device
+    from lrsearch.training.initial_weights import with_weights_beside
+    from lrsearch.training.task_groups import check_groups, with_task_groups
+    from lrsearch.training.try_optimizers import try_optimizers
+    from lrsearch.training.try_task import try_task
+
+    chosen = pick_device(device)
+    with located(where):
+        CheckpointStore(spec.checkpoints.to, spec.name)
+        spec, loaded = with_weights_beside(spec, loaded, folder or Path())
+        check_params(spec, loaded)
+        task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
+        check_objective(spec, task)
+        spec = with_task_groups(spec, task)
+    with located(where and f"{where}: {spec.task}"):
+        look = try_task(task, spec, chosen)
+        check_groups(spec, task)
+        try_optimizers(spec, task, chosen)
+    return Checked(
+        spec=spec,
+        loaded=loaded,
+        task=task,
+        folder=folder,
+        steps_per_epoch=look.steps_per_epoch,
+        warnings=look.warnings,
+        notes=look.notes,
+    )
+
+
+def check_params(spec: StudySpec, loaded: LoadedTask) -> None:
+    """Raises SpecError for a param of the space that the task's function does not take."""
+    if isinstance(loaded.target, Task):
+        return
+    arguments = inspect.signature(loaded.target).parameters
+    if any(argument.kind is argument.VAR_KEYWORD for argument in arguments.values()):
+        return
+    for name in spec.space.params:
+        if name not in arguments:
+            known = near_miss(name, arguments) if arguments else "; it takes none"
+            raise SpecError(f"space.params.{name} is no argument of {spec.task}{known}")
+
+
+def check_objective(spec: StudySpec, task: Task) -> None:
+    """Raises SpecError if the objective is no metric of the task."""
+    metric = spec.objective.metric
+    if task.loss is None:  # its values are known when a batch was scored
+        return
+    known = [*LOSSES, *task.metrics]
+    if metric not in known:
+        raise SpecError(
+            f"objective.metric = {metric!r} is not a metric of the task{near_miss(metric, known)}"
+        )
