@@ -1,4 +1,8 @@
+from pathlib import Path
+
 import pytest
+
+HERE = Path(__file__).parent
 
 
 @pytest.fixture(params=["private parts", "public API"])
@@ -6,3 +10,18 @@ def either_way(request, monkeypatch):
     """Optuna by its private parts, and by its public API alone."""
     if request.param == "public API":
         monkeypatch.setenv("LRSEARCH_OPTUNA", "public")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """One case of each test runs on PostgreSQL too, the others with `-m slow`: the rules are the
+    same on both databases, and tests/storage runs each statement on both."""
+    seen = set()
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if item.path.parent != HERE or "postgresql" not in params:
+            continue
+        test = item.path, item.originalname
+        if test in seen:
+            item.add_marker(pytest.mark.slow)
+        seen.add(test)
