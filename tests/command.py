@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 
-SECONDS = 60
+#: When a command is taken to hang; also on a machine that has other things to do.
+SECONDS = 300
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(

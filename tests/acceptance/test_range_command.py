@@ -94,11 +94,9 @@ def test_it_prints_a_row_for_each_optimizer_and_draws_them(folder):
     assert head.split("  ")[0] == "optimizer"
     assert [row.split()[0] for row in rows] == ["sgd", "adamw"]
     assert all(" to " in row for row in rows)
-    assert ended.err.splitlines() == [
-        "range test of sgd",
-        "range test of adamw",
-        "wrote ramps.png",
-    ]
+    # matplotlib says of its own which fonts it has not found.
+    said = [line for line in ended.err.splitlines() if not line.startswith("findfont:")]
+    assert said == ["range test of sgd", "range test of adamw", "wrote ramps.png"]
     assert (folder / "ramps.png").read_bytes().startswith(b"\x89PNG")
     assert files_below(folder).keys() - before.keys() == {"ramps.png"}  # no database
 
