@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 
-SECONDS = 60
+#: When a command is taken to hang; also on a machine that has other things to do.
+SECONDS = 300
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
@@ -42,6 +43,13 @@ class Ended:
 def run_command(*arguments, folder, seconds=SECONDS, **environment):
     """`lrsearch ARGUMENTS` in `folder`, with these environment variables besides."""
     return _wait_for(_be_lrsearch, arguments, folder, seconds, environment)
+
+
+def run_here(*arguments, folder, seconds=SECONDS, **environment):
+    """The same, where `lrsearch run` and its like train in the command's own process: no worker is
+    started, which takes 3 s. For tests of what a study gives, not of the processes that work on it.
+    """
+    return _wait_for(_be_lrsearch_that_works, arguments, folder, seconds, environment)
 
 
 def run_script(path, *options, folder, seconds=SECONDS):
@@ -84,6 +92,17 @@ def _be_lrsearch(words, folder, output, environment):
     from lrsearch.cli import main as cli_main
 
     _be(cli_main, ["lrsearch", *words], folder, output, environment)
+
+
+def _be_lrsearch_that_works(words, folder, output, environment):
+    from lrsearch import run_study
+    from lrsearch.worker.processes import work
+
+    def work_here(search, task_dir, *, workers, device, fuse="auto"):
+        work(search, device=device, task_dir=task_dir, threads=1, fuse=fuse)
+
+    run_study.run_local = work_here
+    _be_lrsearch(words, folder, output, environment)
 
 
 def _be_script(words, folder, output, environment):

@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 from fake_worker import RECIPE
+from processes import PATIENCE_SECONDS
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
 from lrsearch.own_loop.messages import Boundary, End, GoOn, Report, Start
@@ -42,10 +43,10 @@ def launch(folder, script, *, arguments=CHILD, answer=lambda message: GoOn(), **
     start = Start(**{**fields, **changes})
 
     def serve(listener):
-        channel = listener.accept(100)
+        channel = listener.accept(PATIENCE_SECONDS)
         if channel is None:
             return
-        channel.receive(60)
+        channel.receive(PATIENCE_SECONDS)
         channel.send(start)
         try:
             while True:
@@ -68,7 +69,7 @@ def launch(folder, script, *, arguments=CHILD, answer=lambda message: GoOn(), **
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
             check=False,
             cwd=folder,
         )

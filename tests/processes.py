@@ -9,8 +9,8 @@ import time
 import psutil
 from command import _be_lrsearch, in_process
 
-#: Nothing here takes a tenth of that on an idle machine.
-PATIENCE_SECONDS = 120
+#: Nothing here takes a tenth of that on an idle machine, nor half on one that is loaded fourfold.
+PATIENCE_SECONDS = 300
 
 
 def finish(*processes):

@@ -6,7 +6,7 @@ import signal
 import psutil
 import pytest
 import yaml
-from command import run_command
+from command import run_here
 from processes import Command, until
 
 TASK = """
@@ -121,7 +121,7 @@ def folder(tmp_path):
 
 
 def succeed(*words, folder):
-    ended = run_command(*words, folder=folder)
+    ended = run_here(*words, folder=folder)
     assert ended.code == 0, ended.err
     return ended.out
 
@@ -138,7 +138,7 @@ def curves(name, folder):
 
 def run_study(name, task, folder, **changes):
     (folder / f"{name}.yaml").write_text(study(name, task, **changes))
-    succeed("run", f"{name}.yaml", "--workers", "1", "--fuse", "off", folder=folder)
+    succeed("run", f"{name}.yaml", "--fuse", "off", folder=folder)
     return curves(name, folder)
 
 

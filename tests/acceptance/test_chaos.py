@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import PATIENCE_SECONDS
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -76,7 +77,7 @@ def test_a_worker_asked_to_leave_in_an_outage_leaves_in_order(site):
     for worker, number in zip(site.fleet.everyone, chaos_fleet.LEAVE, strict=True):
         worker.send(number)
     for worker in site.fleet.everyone:
-        worker.process.join(chaos_fleet.LEAVE_SECONDS)
+        worker.process.join(PATIENCE_SECONDS)
         assert worker.process.exitcode == 0, worker.words
         assert LOST_IN_OUTAGE in worker.words
         assert chaos_fleet.complaints(worker) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from command import run_command
+from command import run_command, run_here
 from processes import Command, finish, until
 from tiny_studies import opened, recorded_checkpoints
 
@@ -57,6 +57,12 @@ def lrsearch(folder, *words):
     return ended
 
 
+def run(folder):
+    """Train the study to its end."""
+    ended = run_here("run", "own.yaml", folder=folder, seconds=200, OMP_NUM_THREADS="1")
+    assert ended.code == 0, ended.err
+
+
 def trials(folder):
     return json.loads(lrsearch(folder, "study", "trials", "own", "--json").out)
 
@@ -100,7 +106,7 @@ def undisturbed(tmp_path_factory):
     made.mkdir()
     shutil.copy(SCRIPT, made / "train.py")
     study(made, budget={"trials": 1})
-    lrsearch(made, "run", "own.yaml", "--workers", "1")
+    run(made)
     return curve(made)
 
 
@@ -123,35 +129,52 @@ def test_what_was_killed_goes_on_to_the_same_curve(folder, undisturbed, victim):
     until(lambda: not script.is_running())
     (folder / "hold").unlink()
     finish(command.process)
-    lrsearch(folder, "run", "own.yaml", "--workers", "1")
+    run(folder)
     [trial] = trials(folder)
     assert (trial["state"], trial["attempts"]) == ("complete", 2)
     assert curve(folder) == undisturbed
     assert left_running(folder) == []
 
 
-@pytest.mark.parametrize(
-    "fault", ["except Exception", "bare except", "forks", "ignores SIGTERM", "none"]
-)
-def test_pruning_cannot_be_swallowed_and_leaves_nothing_running(folder, fault):
-    study(folder, space={"params": {"fault": fault}})
-    lrsearch(folder, "run", "own.yaml", "--workers", "1")
-    found = trials(folder)
-    assert [found[0]["state"], found[3]["state"]] == ["complete", "pruned"]
-    assert found[3]["epochs"] == 2
+#: How a script may stand in the way of its end.
+OBSTACLES = ["except Exception", "bare except", "forks", "ignores SIGTERM", "none"]
+
+
+def with_fault(recipe, fault):
+    return {**recipe, "params": {"fault": fault}}
+
+
+def test_pruning_cannot_be_swallowed_and_leaves_nothing_running(folder):
+    good = [with_fault(recipe, fault) for recipe, fault in zip(GOOD, OBSTACLES, strict=False)]
+    bad = [with_fault(BAD, fault) for fault in OBSTACLES]
+    study(
+        folder,
+        space={"params": {"fault": {"choices": OBSTACLES}}},
+        enqueue=[*good, *bad],
+        budget={"trials": len(good + bad)},
+    )
+    run(folder)
+    states = [(trial["state"], trial["epochs"]) for trial in trials(folder)]
+    assert states[0] == ("complete", 6)
+    assert states[len(good) :] == [("pruned", 2)] * len(bad)
     assert left_running(folder) == []
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"), [("segfault", "signal 11"), ("os._exit", "ended with status 0")]
-)
-def test_a_script_that_dies_fails_its_trial_and_hurts_nobody(folder, fault, said):
-    choices = {"choices": [fault, "none"]}
-    fatal = {**GOOD[0], "params": {"fault": fault}}
-    calm = [{**recipe, "params": {"fault": "none"}} for recipe in GOOD]
-    study(folder, space={"params": {"fault": choices}}, enqueue=[calm[0], fatal, *calm[1:]])
-    lrsearch(folder, "run", "own.yaml", "--workers", "1")
+FATAL = {"segfault": "signal 11", "os._exit": "ended with status 0"}
+
+
+def test_a_script_that_dies_fails_its_trial_and_hurts_nobody(folder):
+    calm = [with_fault(recipe, "none") for recipe in GOOD]
+    fatal = [with_fault(GOOD[0], fault) for fault in FATAL]
+    study(
+        folder,
+        space={"params": {"fault": {"choices": [*FATAL, "none"]}}},
+        enqueue=[calm[0], *fatal, *calm[1:]],
+        budget={"trials": 5},
+    )
+    run(folder)
     found = trials(folder)
-    assert [found[0]["state"], found[1]["state"]] == ["complete", "failed"]
-    assert "failed" not in [trial["state"] for trial in found[2:]]
-    assert said in found[1]["reason"]
+    assert [trial["state"] for trial in found[:3]] == ["complete", "failed", "failed"]
+    assert "failed" not in [trial["state"] for trial in found[3:]]
+    for trial, said in zip(found[1:3], FATAL.values(), strict=True):
+        assert said in trial["reason"]

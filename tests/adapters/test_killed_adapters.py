@@ -9,7 +9,7 @@ import pytest
 import yaml
 from command import run_command
 from processes import Command, finish, until
-from tiny_studies import opened
+from tiny_studies import opened, recorded_checkpoints
 
 from lrsearch.storage import curves
 from lrsearch.study.open_study import OpenStudy
@@ -68,11 +68,13 @@ def run(folder):
 
 
 def waiting(folder, besides=None):
-    """The process of a script that waits in its fourth epoch, and has a checkpoint."""
-    saved, pid = folder / "lrsearch-checkpoints", folder / "pid"
-    there = saved.exists() and any(path.is_file() for path in saved.rglob("*")) and pid.exists()
-    found = int(pid.read_text() or 0) if there else 0
-    return psutil.Process(found) if found not in (0, besides) else None
+    """The process of a script that waits in its fourth epoch, and whose checkpoint is recorded."""
+    pid = folder / "pid"
+    found = int(pid.read_text() or 0) if pid.exists() else 0
+    if found in (0, besides):
+        return None
+    with opened(f"sqlite:///{folder / 'lrsearch.db'}") as database:
+        return psutil.Process(found) if recorded_checkpoints(database) else None
 
 
 @pytest.mark.parametrize("page", METRICS)

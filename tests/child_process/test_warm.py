@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from processes import PATIENCE_SECONDS
 
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.child_process.warm import FIRST_USES, LIBRARIES, warm_modules
@@ -68,4 +69,4 @@ def test_every_library_that_is_installed_can_be_forked(tmp_path):
             "builtins:len", [], env=os.environ, cwd=tmp_path, output=tmp_path / "output"
         )
         assert child.cold is None
-        assert child.wait(60) == 0
+        assert child.wait(PATIENCE_SECONDS) == 0

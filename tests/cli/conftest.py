@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command import run_command
+from command import run_here
 
 TASKS = Path(__file__).parents[1] / "tasks"
 
@@ -24,7 +24,7 @@ def folder(tmp_path):
 def finished_once(tmp_path_factory):
     """A folder with a finished study, which nothing changes."""
     folder = copy_tasks(tmp_path_factory.mktemp("finished") / "work")
-    ended = run_command("run", "tiny.yaml", "--workers", "1", folder=folder)
+    ended = run_here("run", "tiny.yaml", folder=folder)
     assert ended.code == 0, ended.err
     return folder
 

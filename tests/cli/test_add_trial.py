@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from command import run_command
+from command import run_command, run_here
 
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
 
@@ -23,8 +23,7 @@ def test_what_was_added_is_trained_next(finished):
         ended = run_command("trial", "add", "tiny", *options, folder=finished)
         assert ended.code == 0, ended.err
         assert "the budget is used: the trial starts when" in ended.out
-    run = ("run", "tiny.yaml", "--trials", "14", "--workers", "1")
-    assert run_command(*run, folder=finished).code == 0
+    assert run_here("run", "tiny.yaml", "--trials", "14", folder=finished).code == 0
     rows = run_command("study", "trials", "tiny", "--json", folder=finished)
     recipes = {row["trial"]: row["recipe"] for row in json.loads(rows.out)}
     assert recipes[12]["optimizer"]["lr"] == 0.1

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from command import run_command
+from command import run_command, run_here
 
 
 def run_tiny(folder, *options):
-    ended = run_command("run", "tiny.yaml", "--workers", "1", "--json", *options, folder=folder)
+    ended = run_here("run", "tiny.yaml", "--json", *options, folder=folder)
     assert ended.code == 0, ended.err
     return json.loads(ended.out)
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from command import run_command
+from command import run_command, run_here
 
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
 
@@ -44,8 +44,8 @@ def test_an_earlier_command(words, line, output, finished):
 
 
 def test_top_is_candidates(finished):
-    words = ("confirm", "tiny", "--runs", "2", "--json", "--workers", "1")
-    ended = run_command(*words, "--top", "1", folder=finished)
+    words = ("confirm", "tiny", "--runs", "2", "--json")
+    ended = run_here(*words, "--top", "1", folder=finished)
     assert said(ended) == ["`--top` is now `--candidates`"]
     assert len(json.loads(ended.out)) == 1
 

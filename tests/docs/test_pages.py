@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command import run_command
+from command import run_here
 from pages import PAGES, ROOT, commands, inline_calls, parse, steps
 
 from lrsearch.preflight.study_file import check_file
@@ -43,7 +43,7 @@ def shortened(text):
 
 
 def lrsearch(folder, *words):
-    ended = run_command(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1", PATH=PATH)
+    ended = run_here(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1", PATH=PATH)
     assert ended.code == 0, f"{' '.join(words)}: {ended.err}"
     return ended.out + ended.err
 

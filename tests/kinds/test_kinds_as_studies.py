@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command import run_command
+from command import run_command, run_here
 
 HERE = Path(__file__).parent
 STUDY = """
@@ -30,7 +30,7 @@ def folder(tmp_path, request):
 
 
 def succeeded(*arguments, folder):
-    ended = run_command(*arguments, folder=folder, seconds=120)
+    ended = run_here(*arguments, folder=folder, seconds=120)
     assert ended.code == 0, ended.out + ended.err
     return ended.out
 

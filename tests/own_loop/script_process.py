@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from fake_worker import RECIPE
+from processes import PATIENCE_SECONDS
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
 from lrsearch.own_loop.messages import (
@@ -41,13 +42,13 @@ def run_script(folder, *, save=None, resume=None, soon_after=None, epochs=2):
             cwd=folder,
         )
         try:
-            channel = listener.accept(60)
-            assert isinstance(channel.receive(60), Hello)
+            channel = listener.accept(PATIENCE_SECONDS)
+            assert isinstance(channel.receive(PATIENCE_SECONDS), Hello)
             path = None if resume is None else str(resume)
             channel.send(Start(kind="check", recipe=recipe, device="cpu", folder=str(folder),
                                resume=path))  # fmt: skip
             while True:
-                message = channel.receive(60)
+                message = channel.receive(PATIENCE_SECONDS)
                 assert message is not None, "the script hangs"
                 said.append(message)
                 if len(said) == soon_after:

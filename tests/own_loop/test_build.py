@@ -3,6 +3,7 @@ script gives it."""
 
 import copy
 
+import pairs
 import pytest
 import torch
 from fake_worker import FakeWorker, make_run
@@ -127,7 +128,7 @@ def test_weights_and_learning_rates_are_those_of_a_recipe(content, form):
     assert_same_weights(model, other)
 
 
-@pytest.mark.parametrize(("optimizer", "schedule"), PAIRS)
+@pytest.mark.parametrize(("optimizer", "schedule"), pairs.params(PAIRS))
 def test_every_pair_is_driven_by_the_hook(optimizer, schedule):
     content = {
         "optimizer": {"name": optimizer, "lr": 0.01},

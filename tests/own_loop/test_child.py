@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from fake_worker import RECIPE
+from processes import PATIENCE_SECONDS
 
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
@@ -74,13 +75,13 @@ class Played:
                 output=output,
             )
             self._serve(listener, Start(**{**fields, **changes}))
-            self.status = self._process.wait(60)
+            self.status = self._process.wait(PATIENCE_SECONDS)
             self._process.end(5)
         self.output = output.read_text()
 
     def _serve(self, listener, start):
-        channel = listener.accept(30)
-        assert isinstance(channel.receive(30), Hello)
+        channel = listener.accept(PATIENCE_SECONDS)
+        assert isinstance(channel.receive(PATIENCE_SECONDS), Hello)
         channel.send(start)
         try:
             while True:

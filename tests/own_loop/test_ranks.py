@@ -6,6 +6,7 @@ import sys
 import threading
 
 from fake_worker import RECIPE
+from processes import PATIENCE_SECONDS
 
 from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
 from lrsearch.own_loop.messages import (
@@ -64,8 +65,8 @@ def launch(folder, answer, **changes):
     start = Start(kind="search", recipe=RECIPE, device="cpu", folder=str(folder), **changes)
 
     def serve(listener):
-        channel = listener.accept(60)
-        channel.receive(60)
+        channel = listener.accept(PATIENCE_SECONDS)
+        channel.receive(PATIENCE_SECONDS)
         channel.send(start)
         try:
             while True:
@@ -90,7 +91,7 @@ def launch(folder, answer, **changes):
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         thread.join()

@@ -4,6 +4,7 @@ one line. The table in docs/space.md says which."""
 import re
 from pathlib import Path
 
+import pairs
 import pytest
 import reference
 import torch
@@ -62,7 +63,7 @@ def regression():
     )
 
 
-@pytest.mark.parametrize(("optimizer", "schedule"), LEGAL)
+@pytest.mark.parametrize(("optimizer", "schedule"), pairs.params(LEGAL))
 def test_a_legal_pair_trains_to_a_twentieth_of_its_first_loss(optimizer, schedule):
     recipe = make_recipe(
         optimizer={"name": optimizer, "lr": LRS.get(optimizer, 0.1)},

@@ -13,6 +13,7 @@ import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pairs import is_telling
 from reference import LR
 from small import (
     BATCH_SIZE,
@@ -105,14 +106,13 @@ def pair_name(pair):
     return f"{optimizer}, {schedule}" + (", warmed up" if warmup else "")
 
 
-def is_told_apart(pair):
-    """Every optimizer with every schedule of two that differ most in what they keep; every schedule
-    with one optimizer that has one state and one that has two."""
-    optimizer, schedule, _ = pair
-    return optimizer in ("sgd momentum", "adamw") or schedule in ("constant", "one_cycle")
-
-
-every_pair = pytest.mark.parametrize("pair", PAIRS, ids=pair_name)
+TELLING = [pair for pair in PAIRS if is_telling(pair, optimizers=("sgd momentum", "adamw"))]
+#: All of them, most with `-m slow`.
+every_pair = pytest.mark.parametrize(
+    "pair",
+    [pytest.param(pair, marks=[] if pair in TELLING else pytest.mark.slow) for pair in PAIRS],
+    ids=pair_name,
+)
 
 
 def recipe_of(pair, **changes):
@@ -203,16 +203,20 @@ def test_a_trial_equals_the_plain_torch_loop(pair):
     assert_same_bits(trained, weights)
 
 
-def test_the_pairs_tell_each_other_apart():
+@pytest.mark.parametrize(
+    "pairs", [TELLING, pytest.param(PAIRS, marks=pytest.mark.slow)], ids=["telling", "all"]
+)
+def test_the_pairs_tell_each_other_apart(pairs):
     """Else the equality above could hold because nothing is trained, or no schedule at work."""
-    last = {pair: uninterrupted(pair)[1][-1].val_loss for pair in PAIRS}
+    last = {pair: uninterrupted(pair)[1][-1].val_loss for pair in pairs}
+    on_a_plateau = [optimizer for optimizer, schedule, _ in pairs if schedule == "plateau"]
     never_on_a_plateau = [
-        (optimizer, "plateau", 0.0)
-        for optimizer in OPTIMIZERS.keys() - {"rprop"}
+        optimizer
+        for optimizer in on_a_plateau
         if last[optimizer, "plateau", 0.0] == last[optimizer, "constant", 0.0]
     ]
-    assert len(set(last.values())) == len(PAIRS) - len(never_on_a_plateau)
-    assert len(never_on_a_plateau) < len(OPTIMIZERS)
+    assert len(set(last.values())) == len(pairs) - len(never_on_a_plateau)
+    assert len(never_on_a_plateau) < len(on_a_plateau)
 
 
 FUSED = {
@@ -372,11 +376,7 @@ def test_a_cohort_accumulates_as_a_trial_alone_does():
             assert mine.val_loss_ema == pytest.approx(expected.val_loss_ema, rel=1e-11)
 
 
-@pytest.mark.parametrize(
-    "pair",
-    [pytest.param(pair, marks=[] if is_told_apart(pair) else pytest.mark.slow) for pair in PAIRS],
-    ids=pair_name,
-)
+@every_pair
 def test_a_resumed_trial_equals_the_uninterrupted_one(pair, store):
     step = random.Random(pair_name(pair)).randrange(1, TOTAL_STEPS)
     training, rows = run_interrupted(lambda: make_training(recipe_of(pair)), [step], store)

@@ -4,6 +4,7 @@ import sys
 import time
 
 import pytest
+from processes import PATIENCE_SECONDS
 
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.spec.study_spec import StudySpec
@@ -64,7 +65,7 @@ def make(supervisor, tmp_path):
 
 def curve(training, most=99):
     """Follow the command to its end, or to so many validations: their places and losses."""
-    rows, deadline = [], time.monotonic() + 60
+    rows, deadline = [], time.monotonic() + PATIENCE_SECONDS
     while not training.done and len(rows) < most:
         assert time.monotonic() < deadline
         training.go_on(0.25)
