@@ -11,6 +11,7 @@ from pathlib import Path
 from lrsearch.child_process.folders import OUTPUT, begin_attempt
 from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.command.continued import Continued
+from lrsearch.command.interpreter import missing_module
 from lrsearch.command.metrics import reader_for
 from lrsearch.command.reading import Reader, Reading
 from lrsearch.command.template import fill
@@ -143,7 +144,8 @@ class CommandTraining(ProcessTraining):
 
     def _end_of(self, status: int) -> None:
         if status != 0:
-            raise ended_badly("the command", status, self.folder / OUTPUT)
+            failure = ended_badly("the command", status, self.folder / OUTPUT)
+            raise type(failure)(f"{failure}{missing_module(str(failure), self.words())}")
         assert self.reader is not None
         if self.validated == 0:
             raise TrialFailedError(f"the command ended without a report: {self.reader.explain()}")
