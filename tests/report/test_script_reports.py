@@ -119,6 +119,7 @@ def test_the_best_files_of_a_command_train_it_once_more(search, tmp_path):
     said = subprocess.run(["sh", folder / "best.sh"], capture_output=True, text=True, check=True)
     words = json.loads(said.stdout)
     assert words == ["--lr", repr(best.lr), "--seed", "0", "--out", "wlm-report/best/a b"]
+    assert (tmp_path / "wlm-report" / "best").is_dir()  # as `{dir}` was for each trial
 
 
 def test_page_and_markdown_say_how_the_command_is_run(search):
