@@ -99,12 +99,13 @@ def tune(
       lrsearch tune --metric val_loss='valid loss +(\\S+)' --lr 1e-4..1e-1 --epochs 8 --runs 20 \\
         -- python train.py --lr {lr} --seed {seed} --epochs {epochs}
     """
+    from lrsearch.command.interpreter import python_lines
     from lrsearch.command.tune_options import TuneOptions
     from lrsearch.command.tune_study import tuned
 
     sources = {"json_lines": json_lines, "csv": csv, "tensorboard": tensorboard}
     made = tuned(TuneOptions(sources=sources, **given), _has_field)
-    for line in made.lines:
+    for line in (*made.lines, *python_lines(given["command"])):
         click.echo(line, err=as_json)
     if write is not None:
         _write_new(made, write)

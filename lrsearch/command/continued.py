@@ -24,6 +24,11 @@ class Continued:
         self._reached = _place(self._earlier[taken - 1]) if 0 < taken <= len(last) else None
 
     @property
+    def counts(self) -> bool:
+        """Whether the earlier reports say their epoch or step."""
+        return self._counts
+
+    @property
     def first(self) -> Reading | None:
         """The earliest report of all; None if there was none."""
         return self._earlier[0] if self._earlier else None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lrsearch.command.buffering import held_back
+from lrsearch.command.interpreter import missing_module
 from lrsearch.command.lines import Lines
 from lrsearch.command.reading import Reader, Reading
 from lrsearch.errors import TaskError
@@ -66,7 +67,7 @@ def first_report(
             kept = status is not None and held_back(line_times, report_times, seconds, argv)
             return FirstReport(reading=readings[0], seconds=seconds, warning=kept or None)
         if status is not None:
-            raise TaskError(_ended(status, reader, output))
+            raise TaskError(_ended(status, reader, output, argv))
         if seconds > timeout:
             raise TaskError(f"no report within {timeout:g} s: {reader.explain()}")
         time.sleep(_LOOK_SECONDS)
@@ -79,10 +80,12 @@ def _status_soon(process: Process) -> int | None:
     return status
 
 
-def _ended(status: int, reader: Reader, output: Path) -> str:
+def _ended(status: int, reader: Reader, output: Path, argv: Sequence[str]) -> str:
     if status == 0:
         return f"the command ended without a report: {reader.explain()}"
     how = f"signal {-status}" if status < 0 else f"status {status}"
     printed = Lines(output).poll(ended=True)
-    last = f": {printed[-1].strip()[:_SHOWN_CHARACTERS]}" if printed else " and printed nothing"
-    return f"the command ended with {how}{last}"
+    if not printed:
+        return f"the command ended with {how} and printed nothing"
+    last = printed[-1].strip()[:_SHOWN_CHARACTERS]
+    return f"the command ended with {how}: {last}{missing_module(last, argv)}"

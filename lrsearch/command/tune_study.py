@@ -27,7 +27,19 @@ _EXAMPLES: Mapping[str, str] = {
 }
 #: A metric whose name holds one of these is better the lower, or the higher.
 _LOWER = ("loss", "err", "ppl", "perplexity", "mse", "mae", "rmse", "nll", "bpc", "wer", "cer")
-_HIGHER = ("acc", "auc", "f1", "bleu", "score", "precision", "recall", "dice", "iou")
+_HIGHER = (
+    "acc",
+    "auc",
+    "f1",
+    "bleu",
+    "score",
+    "precision",
+    "recall",
+    "dice",
+    "iou",
+    "top1",
+    "top5",
+)
 
 Takes = Callable[[str, str], bool]
 

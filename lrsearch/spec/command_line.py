@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from lrsearch.command.template import TemplateValues, fill
+from lrsearch.command.template import TemplateValues, fill, placeholders
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 
@@ -26,7 +26,10 @@ def command_line(spec: StudySpec, recipe: Recipe, folder: Path = Path()) -> str 
         words = [*(spec.launch or ("python",)), *(ALONE if ":" in spec.train else ()), spec.train]
         return shlex.join([*words, "--recipe", str(folder / RECIPE)])
     values = values_of(recipe, folder=folder / FOLDER, file=folder / RECIPE_JSON)
-    return shlex.join(fill(spec.command, values, spec.names))
+    line = shlex.join(fill(spec.command, values, spec.names))
+    if "dir" not in placeholders(spec.command):
+        return line
+    return f"mkdir -p {shlex.quote(str(folder / FOLDER))} && {line}"  # as each trial finds it
 
 
 def values_of(recipe: Recipe, *, folder: Path, file: Path) -> TemplateValues:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.command.arguments import flow_list
+from lrsearch.command.template import placeholders
 from lrsearch.starter.arguments import Argument
 from lrsearch.starter.metrics import Metric
 from lrsearch.starter.new_files import name_of_script
@@ -60,7 +61,7 @@ def command_study(look: Look, study: Path) -> Made:
     metric = look.metrics[0] if look.metrics else None
     name = metric.name if metric else "val_loss"
     direction = metric.direction if metric else "minimize"
-    seeded = "seed" in look.roles
+    seeded = "seed" in look.roles or "seed" in placeholders(words)
     lines = [
         f"# {look.path} as it is, by `lrsearch init`. Look through it, then:",
         f"#   lrsearch check {study}      runs the command for one report, and says what it found",

@@ -11,6 +11,7 @@ from pathlib import Path
 from lrsearch.child_process.folders import OUTPUT, begin_attempt
 from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.command.continued import Continued
+from lrsearch.command.interpreter import missing_module
 from lrsearch.command.metrics import reader_for
 from lrsearch.command.reading import Reader, Reading
 from lrsearch.command.template import fill
@@ -18,7 +19,7 @@ from lrsearch.errors import describe
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.command_line import values_of
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.training.failures import TrialFailedError
+from lrsearch.training.failures import ProcessKilledError, TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.process_training import ProcessTraining, Reported
@@ -61,6 +62,10 @@ class CommandTraining(ProcessTraining):
         self._continued = Continued((), 0)
         self._spent_before, self._started = 0.0, 0.0
         self._goes_on = False
+        #: Whether the command could not go on with `resume_args`, and was begun again without.
+        self._begun_again = False
+        #: Whether this attempt has reported.
+        self._has_reported = False
         #: What the command calls its first epoch: 0 or 1.
         self._first_epoch = 1
 
@@ -121,7 +126,7 @@ class CommandTraining(ProcessTraining):
         """The command with its placeholders filled in."""
         folder = self.folder.absolute()
         values = values_of(self.recipe, folder=folder, file=folder / RECIPE)
-        more = self.spec.resume_args if self._goes_on else ()
+        more = self.spec.resume_args if self._goes_on and not self._begun_again else ()
         return fill([*self.spec.command, *more], values, self.spec.names)
 
     def _look(self) -> bool:
@@ -131,7 +136,9 @@ class CommandTraining(ProcessTraining):
         self.beat()
         self.seconds = self._spent_before + time.monotonic() - self._started
         status = self.child.poll()  # before its output is read: the last lines are there then
-        self._readings += self._continued.join(self.reader.poll(ended=status is not None))
+        new = self.reader.poll(ended=status is not None)
+        self._has_reported |= bool(new)
+        self._readings += self._continued.join(new)
         if status == 0:
             self._readings += self._continued.rest()
         if self._readings:
@@ -143,7 +150,11 @@ class CommandTraining(ProcessTraining):
 
     def _end_of(self, status: int) -> None:
         if status != 0:
-            raise ended_badly("the command", status, self.folder / OUTPUT)
+            failure = ended_badly("the command", status, self.folder / OUTPUT)
+            if self._cannot_go_on(failure):
+                self._begin_again(failure)
+                return
+            raise type(failure)(f"{failure}{missing_module(str(failure), self.words())}")
         assert self.reader is not None
         if self.validated == 0:
             raise TrialFailedError(f"the command ended without a report: {self.reader.explain()}")
@@ -153,6 +164,22 @@ class CommandTraining(ProcessTraining):
             unit = "epoch" if self.recipe.epochs else "step"
             at = self.epochs_done if self.recipe.epochs else self.step
             self.end_reason = f"ended by the command at {unit} {at:.4g} of {whole}"
+
+    def _cannot_go_on(self, failure: TrialFailedError) -> bool:
+        """Whether it has ended because of `resume_args`: its checkpoint may not have been there.
+
+        Its reports have to say where they stand, so that those of the new beginning are known.
+        """
+        tried = self._goes_on and not self._begun_again and not self._has_reported
+        killed = isinstance(failure, ProcessKilledError)
+        return tried and not killed and self._continued.counts
+
+    def _begin_again(self, failure: TrialFailedError) -> None:
+        """Run the command from its start; the curve takes what it does not have yet."""
+        log.warning("%s; it could not go on with resume_args and begins anew", failure)
+        self.end("begins anew")
+        self._begun_again, self._spent_before = True, self.seconds
+        self.begin()
 
     def placed(self, reading: Reading) -> Reported:
         """A reading with its place: as the command says it, else the number of the report.

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -73,3 +74,14 @@ lrsearch.cli.main()
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert out.endswith("LOADED set()\n")
+
+
+def test_another_python_than_lrsearchs_is_named_before_training(tmp_path):
+    bare = tmp_path / "bare" / "python"
+    bare.parent.mkdir()
+    bare.symlink_to(Path(sys.executable).resolve())
+    command = (str(bare), *COMMAND[1:])
+    ended = run_command("tune", *GIVEN, "--write", "study.yaml", "--", *command, folder=tmp_path)
+    assert ended.code == 0, ended.err
+    line = f"interpreter: {bare} is {bare}; lrsearch itself runs in {sys.executable}"
+    assert line in ended.out.splitlines()[:6]

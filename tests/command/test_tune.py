@@ -139,7 +139,8 @@ def test_the_name_stays_for_a_larger_budget_and_changes_with_the_search():
 @pytest.mark.parametrize(
     ("metric", "direction"),
     [("val_loss", "minimize"), ("ppl", "minimize"), ("RMSE", "minimize"), ("error", "minimize"),
-     ("val_acc", "maximize"), ("Accuracy", "maximize"), ("F1", "maximize"), ("bleu", "maximize")],
+     ("val_acc", "maximize"), ("Accuracy", "maximize"), ("F1", "maximize"), ("bleu", "maximize"),
+     ("top1", "maximize")],
 )  # fmt: skip
 def test_the_direction_follows_from_the_name_of_the_metric(metric, direction):
     made = tuned(options(metrics=(rf"{metric}=x (\S+)",)))

@@ -1,6 +1,7 @@
 """Reports and exports of studies that a command or a training script of the user's own trains."""
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 
@@ -119,6 +120,7 @@ def test_the_best_files_of_a_command_train_it_once_more(search, tmp_path):
     said = subprocess.run(["sh", folder / "best.sh"], capture_output=True, text=True, check=True)
     words = json.loads(said.stdout)
     assert words == ["--lr", repr(best.lr), "--seed", "0", "--out", "wlm-report/best/a b"]
+    assert (tmp_path / "wlm-report" / "best").is_dir()  # as `{dir}` was for each trial
 
 
 def test_page_and_markdown_say_how_the_command_is_run(search):
@@ -283,3 +285,18 @@ def test_output_that_is_elsewhere_is_said_with_the_worker_that_wrote_it(search, 
     )
     with pytest.raises(StudyError, match="trial 1 has no confirmation run with seed 5: it has non"):
         next(chunks(search, 1, 5, follow=False))
+
+
+def test_a_command_that_counts_steps_is_told_of_steps(database, tmp_path):
+    report = {"val_loss": r"step (?P<step>\d+): val loss (\S+)"}
+    spec = command_spec(epochs=None, steps=80, report=report, budget={"runs": 4})
+    plan = plan_text(spec, cost_plan(spec, 1), seconds_per_epoch=0.5)
+    assert " trials of 80 steps over " in plan
+    assert "never more than 320 steps together, those of 4 full runs" in plan
+    assert "time: 0.5 s a step on one worker" in plan
+    study = make_study(database, spec, tmp_path)
+    finish(study, TrialState.COMPLETE, [3.0, 2.0, 1.0])
+    text = study_text(load_report(study.database, spec.name))
+    assert "Cost in steps: " in text
+    assert re.search(r"^budget: runs [\d.]+ of 4, steps [\d.]+ of 320$", text, re.MULTILINE)
+    assert "epoch" not in plan + text

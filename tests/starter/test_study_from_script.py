@@ -98,6 +98,12 @@ def test_what_the_script_needs_besides_is_said_until_it_is_given():
     assert missing not in command(scripts.PICTURES, "--dataset=cifar10")[2]
 
 
+def test_a_seed_among_the_words_of_the_user_is_one_for_the_confirmation():
+    text = "p.add_argument('--lr')\np.add_argument('--epochs', default=3)"
+    assert command(text)[0]["confirm"] == "none"
+    assert "confirm" not in command(text, "config.py", "--rng={seed}")[0]
+
+
 def test_a_file_that_all_trials_would_write_is_said():
     line = "writes 'digits.pt': trials that run at once overwrite each other's file."
     assert any(line in told for told in command(scripts.DIGITS)[2])

@@ -171,3 +171,41 @@ def test_a_command_that_begins_anew_finds_its_folder_empty(make):
     names = sorted(path.name for path in anew.folder.iterdir())
     assert names == ["output.log", "recipe.json", "state"]
     assert (anew.folder / "output.log").read_text().count("\n$ ") == 1
+
+
+#: Goes on only where the state is: a script that was killed before it had written any.
+NO_STATE = [sys.executable, "-c", """
+import sys, pathlib
+if sys.argv[3:]:
+    raise FileNotFoundError("no checkpoint")
+for epoch in range(1, 5):
+    print(f"epoch {{epoch}} valid loss {{1 / (epoch + 1)}}")
+""", "{lr}", "{dir}"]  # fmt: skip
+
+
+def test_a_command_without_the_state_to_go_on_from_is_begun_again(make, caplog):
+    fields = {"resume_args": ["--resume"], "command": NO_STATE}
+    first = make(**fields)
+    assert curve(first, most=2) == WHOLE[:2]
+    kept = first.pack()
+    first.end("interrupted")
+    second = make(attempt=2, **fields)
+    assert second.unpack(kept) == []
+    assert curve(second) == WHOLE[2:]
+    assert second.finished
+    assert "could not go on with resume_args and begins anew" in caplog.text
+    second.end("done")
+
+
+def test_a_command_that_cannot_go_on_and_counts_nothing_has_failed(make):
+    report = {"val_loss": r"valid loss (\S+)"}
+    fields = {"resume_args": ["--resume"], "command": NO_STATE, "report": report}
+    first = make(**fields)
+    curve(first, most=2)
+    kept = first.pack()
+    first.end("interrupted")
+    second = make(attempt=2, **fields)
+    second.unpack(kept)
+    with pytest.raises(TrialFailedError, match="ended with status 1: FileNotFoundError"):
+        curve(second)
+    second.end("failed")

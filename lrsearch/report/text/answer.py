@@ -44,7 +44,7 @@ def part_names(parts: Parts) -> list[tuple[str, str, float]]:
 def cost_text(report: Report, *, wall_seconds: float = 0.0) -> str:
     """What the study has cost, against the plan."""
     planned = planned_epochs(report.plan)
-    unit = length_unit(knows_length=report.spec.knows_length)
+    unit = length_unit(report.spec)
     parts = []
     for key, name, spent in part_names(report.epochs):
         most = planned.get(key)
@@ -83,7 +83,10 @@ def _files(report: Report, recipe: Recipe, folder: Path) -> list[str]:
 def study_text(report: Report) -> str:
     """`lrsearch study show` for people."""
     counts = ", ".join(f"{n} {state}" for state, n in report.counts.items() if n) or "none yet"
-    lines = [f"study {report.name}: {report.state}", f"budget: {budget_text(report.budget)}"]
+    lines = [
+        f"study {report.name}: {report.state}",
+        f"budget: {budget_text(report.budget, length_unit(report.spec))}",
+    ]
     lines += [f"trials: {counts}", *origin_text(report.origin)]
     lines += [window_line(test) for test in report.range_tests]
     lines += [f"engine: {Choice.from_row(each).title} ({each.device})" for each in report.engines]

@@ -2,6 +2,8 @@
 
 import math
 
+from lrsearch.spec.study_spec import StudySpec
+
 #: Stands for what is not there.
 EMPTY = "\u2013"
 #: Numbers with more decimals than this are written with an exponent.
@@ -33,9 +35,14 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def length_unit(*, knows_length: bool) -> str:
-    """What trainings are counted in: whole runs where a command does not say how long one is."""
-    return "epochs" if knows_length else "runs"
+def length_unit(spec: StudySpec) -> str:
+    """What trainings are counted in.
+
+    Epochs; steps of a command whose length is in steps, and whole runs where it is not said.
+    """
+    if not spec.knows_length:
+        return "runs"
+    return "steps" if spec.program == "command" and spec.steps is not None else "epochs"
 
 
 def duration(seconds: float) -> str:

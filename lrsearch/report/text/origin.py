@@ -35,14 +35,15 @@ class WarmStart:
     other: str
 
 
-def budget_text(budget: Sequence[BudgetPart]) -> str:
-    """Each budget, used and total."""
-    return ", ".join(_part(part) for part in budget)
+def budget_text(budget: Sequence[BudgetPart], unit: str = "epochs") -> str:
+    """Each budget, used and total; epochs are called by the unit of the study's length."""
+    return ", ".join(_part(part, unit) for part in budget)
 
 
-def _part(part: BudgetPart) -> str:
+def _part(part: BudgetPart, unit: str) -> str:
     form = duration if part.name == "time" else amount
-    return f"{part.name} {form(part.used)} of {form(part.total)}"
+    name = unit if part.name == "epochs" else part.name
+    return f"{name} {form(part.used)} of {form(part.total)}"
 
 
 def origin_text(origin: Fields | None) -> list[str]:

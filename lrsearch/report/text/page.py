@@ -33,7 +33,7 @@ def status(report: Report) -> str:
 def cost(report: Report) -> Grid:
     """Epochs and training time of each part, against the plan."""
     planned = planned_epochs(report.plan)
-    unit = length_unit(knows_length=report.spec.knows_length)
+    unit = length_unit(report.spec)
     seconds = {key: value for key, _, value in part_names(report.seconds)}
     rows = []
     most_in_all: float | None = 0.0
@@ -80,7 +80,7 @@ def confirmation(report: Report) -> Grid:
 
 def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Grid:
     """A row for each trial; with `reasons` why it ended so."""
-    metric, unit = report.metric, length_unit(knows_length=report.spec.knows_length)
+    metric, unit = report.metric, length_unit(report.spec)
     names = list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
     columns = ("trial", metric, "recipe", *names, "state", unit, "time")
     table = []

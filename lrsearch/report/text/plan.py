@@ -9,11 +9,13 @@ from lrsearch.report.text.format import amount, duration, length_unit
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
 
+_ONE = {"epochs": "an epoch", "steps": "a step", "runs": "a run"}
+
 
 def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | None = None) -> str:
     """What the study will train at most, in epochs, and in hours where an epoch was timed."""
-    space, unit = spec.space, length_unit(knows_length=spec.knows_length)
-    length = f"{amount(plan.horizon)} epochs" if spec.knows_length else "unknown length"
+    space, unit = spec.space, length_unit(spec)
+    length = f"{amount(plan.horizon)} {unit}" if spec.knows_length else "unknown length"
     trials = "trials" if plan.trials is None else f"{plan.trials} trials"
     if plan.trials is None and plan.expected_trials is not None:
         trials = f"about {plan.expected_trials} trials"
@@ -27,7 +29,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
         if plan.runs is not None and spec.knows_length:
             lines[1] += f", those of {plan.runs} full runs"
     if seconds_per_epoch is not None:
-        line = f"time: {seconds_per_epoch:.3g} s an epoch on one worker"
+        line = f"time: {seconds_per_epoch:.3g} s {_ONE[unit]} on one worker"
         if plan.total is not None:
             line += f", at most {duration(plan.total * seconds_per_epoch)} of training in all"
         lines.append(line)
