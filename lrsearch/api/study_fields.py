@@ -15,6 +15,7 @@ class StudyFields(TypedDict, total=False):
 
     train: str | Callable[..., None]
     launch: str | Sequence[str]
+    arguments: str | Sequence[str]
     command: str | Sequence[str]
     report: Fields
     names: Mapping[str, Mapping[str, str]]

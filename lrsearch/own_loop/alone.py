@@ -15,9 +15,9 @@ from lrsearch.own_loop.run import run
 def main(argv: Sequence[str]) -> int:
     """Call the function with `run`, and with those of the recipe's params that it takes."""
     try:
-        if len(argv) != 1:
-            raise TaskError(f"{len(argv)} arguments; write FILE.py:function --recipe FILE")
-        execute(argv[0], Path(), run)
+        if not argv:
+            raise TaskError("no script is named; write FILE.py:function --recipe FILE")
+        execute(argv[0], Path(), run, argv[1:])
     except LrsearchError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

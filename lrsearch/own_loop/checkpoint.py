@@ -46,7 +46,7 @@ class Checkpoint:
         self.state.enter(users_frames())
 
     def top(self, number: int) -> None:
-        """Another epoch begins, the one with this number. Raises StateError."""
+        """Another epoch begins; the loop counts on to this number. Raises StateError."""
         self.state.top(users_frames(), number)
         self.say_unkept()
 

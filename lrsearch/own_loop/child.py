@@ -1,6 +1,7 @@
 """The process that runs a user's script for one trial: `python -m lrsearch.own_loop.child SCRIPT`.
 
 SCRIPT is `FILE.py:function`, `package.module:function`, or `FILE.py`, a script that is run whole.
+The script's own arguments follow it.
 """
 
 import importlib.util
@@ -33,13 +34,14 @@ from lrsearch.training.randomness import seed_host
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the script that `argv` names for the worker whose socket the environment names.
+    """Run a script, with its own arguments, for the worker whose socket the environment names.
 
-    The environment also names the study file's folder, in which the script is.
+    `argv` is the script as a study names it, then its arguments. The environment names the study
+    file's folder too, in which the script is.
 
     The exit status: 0 where the script came to its end or the run was ended, else 1.
     """
-    [reference] = argv
+    reference, *arguments = argv
     folder = Path(os.environ.get(ENVIRONMENT_DIR, ".")).resolve()
     ranks = Ranks()
     line, start = ranks.connect()
@@ -50,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     torch.manual_seed(session.seed)
     seed_host(session.seed)
     _end_on_sigterm(session)
-    return _watched(lambda: execute(reference, folder, run), loop, folder)
+    return _watched(lambda: execute(reference, folder, run, arguments), loop, folder)
 
 
 def _end_on_sigterm(session: Session) -> None:
@@ -102,8 +104,8 @@ def _in_one_line(error: BaseException, folder: Path) -> str:
     return f"{text} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else text
 
 
-def execute(reference: str, folder: Path, run: Run) -> None:
-    """Raises whatever the script does, TaskError where it is not there."""
+def execute(reference: str, folder: Path, run: Run, arguments: Sequence[str] = ()) -> None:
+    """Run it with these in `sys.argv`. Raises whatever it does, TaskError where it is not there."""
     place, _, name = reference.rpartition(":") if ":" in reference else (reference, "", "")
     if not place.endswith(".py"):
         function = getattr(importlib.import_module(place), name, None)
@@ -113,9 +115,10 @@ def execute(reference: str, folder: Path, run: Run) -> None:
             raise TaskError(f"train = {reference!r}: {path} does not exist")
         sys.path.insert(0, str(path.parent))
         if not name:
-            sys.argv = [str(path)]
+            sys.argv = [str(path), *arguments]
             runpy.run_path(str(path), run_name="__main__")
             return
+        sys.argv = [str(path), *arguments]
         function = _from_file(path, name, reference)
     if not callable(function):
         raise TaskError(f"train = {reference!r} is no function; write `def {name}(run):`")
@@ -123,7 +126,6 @@ def execute(reference: str, folder: Path, run: Run) -> None:
 
 
 def _from_file(path: Path, name: str, reference: str) -> object:
-    sys.argv = [str(path)]
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -9,8 +9,9 @@ from lrsearch.own_loop.loop import Loop
 class Epochs(Iterator[int]):
     """The epochs to train. The worker is asked at the top of each but that which is entered."""
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
+    def __init__(self, loop: Loop, start: int = 0) -> None:
+        """`start` is the number of a run's first epoch."""
+        self._loop, self._start = loop, start
         self._is_entered = False
 
     def __next__(self) -> int:
@@ -28,9 +29,9 @@ class Epochs(Iterator[int]):
             if progress.epoch >= self._horizon():
                 raise StopIteration
             progress.steps_at_top = loop.step
-            loop.checkpoint.top(progress.epoch)
+            loop.checkpoint.top(progress.epoch + self._start)
             loop.boundary(float(progress.epoch))
-        return progress.epoch
+        return progress.epoch + self._start
 
     def _horizon(self) -> int:
         """Epochs of the whole run, the last one possibly in part."""
@@ -64,7 +65,7 @@ class Steps(Iterator[int]):
             raise StopIteration
         progress.epoch, inside = divmod(progress.iteration, horizon.steps_per_epoch)
         if entered and inside == 0:
-            loop.checkpoint.top(progress.epoch)
+            loop.checkpoint.top(progress.iteration)
         if entered and (inside == 0 or loop.save_wanted()):
             loop.boundary(progress.iteration / horizon.steps_per_epoch)
         return progress.iteration

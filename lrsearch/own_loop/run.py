@@ -78,7 +78,7 @@ class Run:
 
     @property
     def epoch(self) -> int:
-        """That of `run.epochs()` in training; the first is 0."""
+        """How many epochs are trained to their end, whatever `run.epochs` counts from."""
         return self._loop.progress.epoch
 
     @property
@@ -111,12 +111,14 @@ class Run:
         """
         return self._loop.build(model_or_groups, steps_per_epoch, role)
 
-    def epochs(self) -> Iterator[int]:
-        """The numbers of the epochs to train, from 0, or from where an interrupted run goes on.
+    def epochs(self, start: int = 0) -> Iterator[int]:
+        """The numbers of the epochs to train, or those from where an interrupted run goes on.
+
+        The first epoch of a run has the number `start`, as `enumerate` counts.
 
         Raises SpecError where the recipe has `steps` and nothing was built.
         """
-        return Epochs(self._loop)
+        return Epochs(self._loop, start)
 
     def steps(self) -> Iterator[int]:
         """The numbers of the optimizer steps to train, from 0 or from where the run goes on.

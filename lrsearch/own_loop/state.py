@@ -37,7 +37,7 @@ class RunState:
         self._loaders.top()
 
     def top(self, frames: Iterable[FrameType], number: int) -> None:
-        """Another epoch begins, the one with this number. Raises StateError."""
+        """Another epoch begins; the loop counts on to this number. Raises StateError."""
         if self.kept.goes_on:
             raise StateError(
                 "the run was interrupted inside an epoch, but the script no longer iterates over "

@@ -9,11 +9,12 @@ from lrsearch.user_input import plain_numbers
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
 TEXT = frozenset(
     {"name", "task", "init", "notes", "tags", "project", "checkpoints", "warm_start"}
-    | {"train", "launch", "command", "report", "names", "resume_args"}
+    | {"train", "launch", "arguments", "command", "report", "names", "resume_args"}
 )
 #: Fields that can be off, by `none` or null, and what they then are.
 OFF: Mapping[str, Unchecked] = {
     "accumulate": 1,
+    "arguments": (),
     "baseline": None,
     "clip_norm": None,
     "command": (),

@@ -24,7 +24,7 @@ def command_line(spec: StudySpec, recipe: Recipe, folder: Path = Path()) -> str 
         return None
     if spec.train is not None:
         words = [*(spec.launch or ("python",)), *(ALONE if ":" in spec.train else ()), spec.train]
-        return shlex.join([*words, "--recipe", str(folder / RECIPE)])
+        return shlex.join([*words, *spec.arguments, "--recipe", str(folder / RECIPE)])
     values = values_of(recipe, folder=folder / FOLDER, file=folder / RECIPE_JSON)
     line = shlex.join(fill(spec.command, values, spec.names))
     if "dir" not in placeholders(spec.command):

@@ -38,6 +38,7 @@ EXTENDABLE = (
 #: Fields that are younger than stored studies, and what these were trained with.
 YOUNGER: Mapping[str, Unchecked] = {
     "accumulate": 1,
+    "arguments": [],
     "command": [],
     "init": None,
     "launch": [],

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PROGRAMS = ("task", "train", "command")
 #: Fields that are of a command alone.
 OF_COMMANDS = ("report", "names", "resume_args")
+#: Fields that are of a training script alone.
+OF_SCRIPTS = ("launch", "arguments")
 
 
 class End(Part):
@@ -45,7 +47,7 @@ class End(Part):
 
 def _arguments(field: str) -> BeforeValidator:
     """Words of a command line, none for an empty list."""
-    program = field != "resume_args"
+    program = field not in ("resume_args", "arguments")
     return BeforeValidator(
         lambda value: arguments_of(value, field, program=program) if value else ()
     )
@@ -60,6 +62,8 @@ class ProgramFields(Part):
     train: str | None = None
     #: What starts a `train` script in place of Python, such as `torchrun --nproc_per_node 2`.
     launch: Annotated[tuple[str, ...], _arguments("launch")] = ()
+    #: Words that a `train` script finds in `sys.argv` after its own name.
+    arguments: Annotated[tuple[str, ...], _arguments("arguments")] = ()
     #: A command as a list of words with placeholders such as `{lr}`.
     command: Annotated[tuple[str, ...], _arguments("command")] = ()
     #: Where the command's metrics are: `{val_loss: 'valid loss +(\\S+)'}`, or `json_lines`, `csv`
@@ -96,8 +100,9 @@ class ProgramFields(Part):
         foreign = [name for name in OF_COMMANDS if getattr(self, name)]
         if foreign and self.program != "command":
             raise ValueError(f"{foreign[0]} is of a command; leave it out beside {given[0]}")
-        if self.launch and self.program != "train":
-            raise ValueError(f"launch is of train; leave it out beside {given[0]}")
+        foreign = [name for name in OF_SCRIPTS if getattr(self, name)]
+        if foreign and self.program != "train":
+            raise ValueError(f"{foreign[0]} is of train; leave it out beside {given[0]}")
         told = placeholders(self.command)
         for field in placeholders_without_value(told, self.resume_args):
             raise ValueError(no_value(field, told, "resume_args"))

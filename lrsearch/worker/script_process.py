@@ -38,6 +38,8 @@ class Launch:
     script_dir: Path
     #: What starts it in place of Python, such as torchrun.
     launcher: Sequence[str] = ()
+    #: What the script finds in `sys.argv` after its own name.
+    arguments: Sequence[str] = ()
     #: Seconds between SIGTERM and SIGKILL.
     grace: float = 10.0
 
@@ -58,7 +60,7 @@ class ScriptProcess:
             "PYTHONUNBUFFERED": "1",
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
-        words = [launch.reference]
+        words = [launch.reference, *launch.arguments]
         if launch.launcher:
             # torchrun's default port would be that of every worker on this machine.
             environment.setdefault("PET_MASTER_PORT", str(_free_port()))

@@ -45,6 +45,7 @@ class ScriptProgram(ProcessProgram):
             reference=self.loaded.reference,
             script_dir=script_folder(self.loaded),
             launcher=self.spec.launch,
+            arguments=self.spec.arguments,
             grace=self.spec.end.grace,
         )
         return Surroundings(

@@ -63,13 +63,14 @@ class Played:
 
     def __init__(self, supervisor, folder, reference, answer=lambda m: GoOn(), **changes):
         self._terminate_at = changes.pop("terminate_at", None)
+        arguments = changes.pop("arguments", ())
         fields = {"kind": "search", "recipe": RECIPE, "device": "cpu", "folder": str(folder)}
         self.said, self._answer, output = [], answer, folder / "output"
         with Listener() as listener:
             environment = {**os.environ, SOCKET: listener.path, ENVIRONMENT_DIR: str(folder)}
             self._process = supervisor.fork(
                 "lrsearch.own_loop.child:main",
-                [reference],
+                [reference, *arguments],
                 env=environment,
                 cwd=folder,
                 output=output,
@@ -152,6 +153,17 @@ def test_a_script_is_run_whole_and_a_bare_except_ends_it_one_call_later(play, tm
     assert child.status == 0, child.output
     assert child.output.split() == ["swallowed"]
     assert not child.of(Finished) + child.of(Failed)
+
+
+def test_a_script_and_a_function_find_their_arguments(play, tmp_path):
+    words = ("--dataset", "mnist")
+    child = play(script(tmp_path), arguments=words)
+    assert child.output.split() == ["after", *words, str(tmp_path / "script.py")]
+    (tmp_path / "own.py").write_text(
+        f"import sys\nprint(*sys.argv[1:])\n{SCRIPT.replace('BODY', '')}"
+    )
+    child = play("own.py:train", arguments=words)
+    assert child.output.splitlines()[-1] == "--dataset mnist"
 
 
 def test_a_script_that_is_not_ended_finishes(play, tmp_path):

@@ -101,3 +101,30 @@ def test_a_loop_that_swallows_everything_ends_all_the_same():
         train_whatever_comes(run, bodies)
     assert bodies == [0]
     assert len(worker.of(Report)) == 2
+
+
+def test_epochs_count_from_a_number_of_the_scripts():
+    run, worker = make_run()
+    seen = []
+    epoch = best = 0
+    model = nn.Linear(3, 1)
+    optimizer = run.build(model, steps_per_epoch=1)
+    for epoch in run.epochs(start=1):
+        seen.append((epoch, run.epoch))
+        optimizer.step()
+        best += 2
+    assert seen == [(1, 0), (2, 1), (3, 2)]
+    assert [boundary.epoch for boundary in worker.of(Boundary)] == [1.0, 2.0]
+    assert [hint.split()[0] for hint in worker.hints] == ["best"], (epoch, best)
+
+
+def test_the_number_of_a_step_is_no_value_that_the_loop_replaces():
+    recipe = {"optimizer": {"name": "sgd", "lr": 0.1}, "epochs": None, "steps": 6}
+    run, worker = make_run(recipe=recipe)
+    step = best = 0
+    model = nn.Linear(3, 1)
+    optimizer = run.build(model, steps_per_epoch=2)
+    for step in run.steps():  # noqa: B007
+        optimizer.step()
+        best += 2
+    assert [hint.split()[0] for hint in worker.hints] == ["best"], (step, best)

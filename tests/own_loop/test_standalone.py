@@ -98,8 +98,11 @@ def train(run, width=1):
 """
 
 
-def alone(folder, *arguments):
-    (folder / "own.py").write_text(FUNCTION)
+ARGUMENTS = "\nimport sys; print(*sys.argv)\n"
+
+
+def alone(folder, *arguments, function=FUNCTION):
+    (folder / "own.py").write_text(function)
     return subprocess.run(
         [sys.executable, "-m", "lrsearch.own_loop.alone", *arguments],
         cwd=folder,
@@ -116,6 +119,14 @@ def test_a_function_is_run_alone_with_the_params_that_it_takes(tmp_path):
     ended = alone(tmp_path, "own.py:train", "--recipe", "best.yaml")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "width 3 lr 0.0\n"
+
+
+def test_a_script_that_is_run_alone_has_its_own_arguments(tmp_path):
+    Recipe.from_dict(RECIPE).save(tmp_path / "best.yaml")
+    words = ("--dataset", "mnist", "--recipe", "best.yaml", "-v")
+    ended = alone(tmp_path, "own.py:train", *words, function=FUNCTION + ARGUMENTS)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("own.py --dataset mnist -v\n")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from lrsearch.catalog.domains import Range
 from lrsearch.errors import SpecError, TaskError
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.command_code import find_command, load_command
+from lrsearch.spec.command_line import command_line
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.script import find_script, load_script
 
@@ -34,6 +36,16 @@ def test_a_train_study_searches_the_default_space():
     assert spec.launch == ("torchrun", "--nproc_per_node", "2")
     assert spec.end.grace == 60
     assert "adamw" in spec.space.optimizers
+
+
+def test_a_script_has_arguments_of_its_own():
+    assert train_spec(arguments="--dataset mnist").arguments == ("--dataset", "mnist")
+    spec = train_spec(arguments=["--dataset", "mnist", "--root", "my data"])
+    recipe = Recipe.from_dict({"optimizer": {"name": "sgd", "lr": 0.1}, "epochs": 8})
+    assert command_line(spec, recipe) == (
+        "python -m lrsearch.own_loop.alone train.py:train --dataset mnist --root 'my data' "
+        "--recipe best.yaml"
+    )
 
 
 def test_placeholders_are_the_space_of_a_command():
@@ -76,6 +88,7 @@ def test_what_is_stored_is_the_same_study(content):
         (TRAIN, {"resume_args": ["--resume"]}, "resume_args is of a command"),
         (TRAIN, {"space": {"optimizers": {"script": {}}}}, "optimizer 'script' is what a command"),
         (COMMAND, {"launch": "torchrun"}, "launch is of train"),
+        (COMMAND, {"arguments": "--dataset mnist"}, "arguments is of train"),
         (COMMAND, {"report": {}}, "report = {}, but a mapping is needed"),
         (COMMAND, {"report": {"loss": r"(\S+)"}}, "report has no pattern for the objective"),
         (COMMAND, {"range_test": "auto"}, "range_test is of task: a command has no range test"),
@@ -172,7 +185,7 @@ def test_a_command_is_told_the_folder_that_its_metrics_are_in():
 
 
 def test_fields_of_other_programs_may_be_off():
-    off = ("launch", "command", "report", "names", "resume_args")
+    off = ("launch", "arguments", "command", "report", "names", "resume_args")
     task = {"name": "a", "task": "a.py:task", "epochs": 1, "budget": {"runs": 1}}
     spec = StudySpec.from_dict({**task, "train": "none", **dict.fromkeys(off, "none")})
     assert spec == StudySpec.from_dict(task)

@@ -27,7 +27,7 @@ from lrsearch.spec.study_spec import StudySpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 #: Fields of studies without a task; `test_program.py` has them.
-OF_SCRIPTS = {"train", "launch", "command", "report", "names", "resume_args", "end"}
+OF_SCRIPTS = {"train", "launch", "arguments", "command", "report", "names", "resume_args", "end"}
 MINIMAL = {"name": "tiny", "task": "tiny.py:task", "epochs": 10, "budget": {"trials": 5}}
 BASELINE = {"optimizer": {"name": "adamw", "lr": 1e-3}, "schedule": "cosine"}
 BATCHES = {"params": {"batch_size": [16, 32]}}
@@ -234,8 +234,14 @@ def test_a_spec_cannot_be_changed():
             {"task": ..., "taks": "a.py:t"},
             "taks is not a field of a study file; did you mean 'task'?",
         ),
-        ({"xyz": 1}, "xyz is not a field of a study file; accepted: accumulate, baseline, budget"),
-        ({3: 4}, "3 is not a field of a study file; accepted: accumulate, baseline, budget"),
+        (
+            {"xyz": 1},
+            "xyz is not a field of a study file; accepted: accumulate, arguments, baseline, budget",
+        ),
+        (
+            {3: 4},
+            "3 is not a field of a study file; accepted: accumulate, arguments, baseline, budget",
+        ),
         ({"budget": {"trial": 3}}, "budget.trial is not a field of budget; did you mean 'trials'?"),
         (
             {"pruning": {"rugs": []}},
