@@ -11,7 +11,8 @@ from lrsearch.report.groups import rates_document
 from lrsearch.report.model import Report
 from lrsearch.report.review import Advice, Audit, Warned
 from lrsearch.report.rows import OptimizerRangeTest, Trial
-from lrsearch.report.text.result import Answer, answer
+from lrsearch.report.text.cost import planned_epochs
+from lrsearch.report.text.result import answer
 from lrsearch.spec.command_line import command_line
 from lrsearch.storage.records import CurveRecord, EngineRecord
 from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
@@ -58,7 +59,7 @@ def study_document(report: Report) -> Document:
 def reviewed_document(report: Report) -> Document:
     """The same with the answer in values and in words, and what the study says about itself."""
     review = {"audit": _audit(report.audit), "advice": _advice(report.advice)}
-    return {**study_document(report), "answer": _answer(answer(report)), **review}
+    return {**study_document(report), "answer": _answer(report), **review}
 
 
 def confirmed_documents(report: Report) -> list[Document]:
@@ -79,7 +80,8 @@ def curve_documents(rows: Sequence[CurveRecord]) -> tuple[list[Document], list[s
     return [{key: row.get(key) for key in (*columns, "grad_norm")} for row in flat], columns
 
 
-def _answer(found: Answer) -> Document:
+def _answer(report: Report) -> Document:
+    found = answer(report)
     return {
         "verdict": found.verdict.value,
         "recipe": found.recipe,
@@ -88,6 +90,11 @@ def _answer(found: Answer) -> Document:
         "run_cost": None if found.run_cost is None else asdict(found.run_cost),
         "safe_lr": None if found.safe_lr is None else asdict(found.safe_lr),
         "tied": list(found.tied),
+        "cost": {
+            "spent": asdict(report.epochs),
+            "planned": planned_epochs(report.plan),
+            "seconds": report.seconds.total,
+        },
         "next": asdict(found.next),
         "sentences": list(found.sentences),
         "details": list(found.details),

@@ -79,8 +79,10 @@ def _go_on(report: Report) -> NextStep:
     name = report.name
     if report.state == "paused":
         return NextStep(why="let the study go on", command=f"lrsearch study resume {name}")
-    rows = (*report.trials, *report.runs, *report.range_tests)
-    if any(row.worker is not None and row.state in states.OPEN for row in rows):
+    held = [(row.worker, row.state) for row in report.trials]
+    held += [(row.worker, row.state) for row in report.runs]
+    held += [(row.worker, row.state) for row in report.range_tests]
+    if any(worker is not None and state in states.OPEN for worker, state in held):
         return NextStep(why="see who trains what", command=f"lrsearch status {name}")
     why = "go on with it" if report.trials else "train it"
     return NextStep(why=why, command=f"lrsearch worker {name}")

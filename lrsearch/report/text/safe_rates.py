@@ -33,7 +33,7 @@ def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
 def _diverges(edge: float, diverged: int, name: str) -> str:
     if diverged:
         trials = counted(diverged, "trial")
-        return f"Training with {name} diverges from {learning_rate(edge)} on ({trials})."
+        return f"Training with {name} diverges from {learning_rate(edge)} on: {trials} did."
     return f"In the range test training with {name} explodes from {learning_rate(edge)} on."
 
 
