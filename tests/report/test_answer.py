@@ -1,6 +1,7 @@
 """The answer of a study: one verdict for each case, its sentences, and what to do next."""
 
 import re
+from pathlib import Path
 
 import pytest
 from made_reports import ACCURACY, BASELINE, made_report, runs_of, trial
@@ -272,6 +273,14 @@ def test_each_case_has_a_verdict_a_sentence_and_a_next_step(case):
 
 def test_every_verdict_has_a_case():
     assert {found for _, found, _, _ in CASES.values()} == set(Verdict)
+
+
+def test_every_verdict_and_field_is_in_the_reference():
+    text = (Path(__file__).parents[2] / "docs/reference/answer.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+)`", text))
+    document = reviewed_document(rich_report())["answer"]
+    assert {*Verdict, *document, *document["gain"], *document["safe_lr"]} <= named
+    assert {*document["run_cost"], *document["cost"], *document["next"]} <= named
 
 
 @cases
