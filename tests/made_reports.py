@@ -72,12 +72,12 @@ def runs_of(number, values, role="winner", **fields):
     ]
 
 
-def made_report(trials=(), runs=(), *, finished=True, study=None, told=None, **changes):
-    """The report of these rows; `changes` are of the spec, `told` replace what follows from rows.
+def made_report(trials=(), runs=(), *, finished=True, study=None, told=None, spec=None, **changes):
+    """The report of these rows; `changes` are of the tiny spec, which `spec` may replace.
 
-    A finished study was stopped.
+    `told` stands in place of what follows from the rows. A finished study was stopped.
     """
-    spec = tiny_spec(**{"range_test": "none", **changes})
+    spec = spec or tiny_spec(**{"range_test": "none", **changes})
     counters = {"trials_used": len(trials), "state": "stopped" if finished else "open"}
     record = study_record(spec, **{**counters, **(study or {})})
     fields = {

@@ -1,20 +1,29 @@
 """The answer of a study: one verdict for each case, its sentences, and what to do next."""
 
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
 from made_reports import ACCURACY, BASELINE, made_report, runs_of, trial
 from markupsafe import escape
+from tiny_studies import make_study, work
 
+from lrsearch.cli import cli
 from lrsearch.confirmation.statistics import difference, verdict
+from lrsearch.errors import StudyError
 from lrsearch.report.documents import reviewed_document
 from lrsearch.report.gain import gain_of
+from lrsearch.report.load import report_of
 from lrsearch.report.page import write_report
 from lrsearch.report.text.answer import answer_text, study_text
 from lrsearch.report.text.format import amount, duration, learning_rate, mean, number, percent
 from lrsearch.report.text.result import answer
 from lrsearch.report.verdict import Verdict
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.study.confirmation import request
 from lrsearch.trial.divergence import NOT_FINITE_AT_START
 
 SIX = [0.30, 0.31, 0.29, 0.30, 0.32, 0.28]
@@ -174,6 +183,22 @@ CASES = {
         f"0.6 better val_loss than your baseline on the search's one seed. Not confirmed: {LUCK}.",
         CONFIRM,
     ),
+    "too small a budget to confirm": (
+        lambda: made_report([best(), textbook()], budget={"trials": 2}),
+        Verdict.UNCONFIRMED,
+        f"0.2 better val_loss than the best textbook recipe, trial 2 on the search's one seed. Not "
+        f"confirmed: {LUCK}.",
+        "lrsearch run FILE --trials 4",
+    ),
+    "too few epochs left to confirm": (
+        lambda: made_report(
+            [best(), textbook()], budget={"epochs": 8}, study={"epochs_used": 8.0}, confirm=None
+        ),
+        Verdict.UNCONFIRMED,
+        f"0.2 better val_loss than the best textbook recipe, trial 2 on the search's one seed. Not "
+        f"confirmed: {LUCK}.",
+        "lrsearch run FILE",
+    ),
     "all but one pruned": (
         lambda: made_report(
             [*(trial(i, 0.1, "pruned") for i in range(11)), trial(11, 0.4)], confirm=None
@@ -269,6 +294,30 @@ def test_each_case_has_a_verdict_a_sentence_and_a_next_step(case):
     assert (said.verdict, said.lines[0], said.next.command) == (found, line, command)
     assert said.lines[-1] == said.next.sentence
     assert said.lines[-1].endswith(f": {command}")
+
+
+@cases
+def test_each_next_step_is_a_command_that_lrsearch_takes(case):
+    words = shlex.split(answer(CASES[case][0]()).next.command)
+    assert words.pop(0) == "lrsearch"
+    command = cli
+    while isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
+    context = click.Context(command)
+    _, rest, _ = command.make_parser(context).parse_args(words)
+    assert rest == []
+    assert context.args == []
+
+
+def test_as_many_confirmation_runs_as_are_proposed_are_granted(database):
+    search = make_study(database, confirm="none", range_test="none", pruning=None)
+    work(search)
+    command = answer(report_of(search)).next.command
+    runs = int(command.removeprefix("lrsearch confirm tiny --runs "))
+    with pytest.raises(StudyError, match=f"allows at most {runs} runs"):
+        request(search, top=None, runs=runs + 1)
+    request(search, top=None, runs=runs)
+    assert report_of(search).spec.confirm.runs == runs
 
 
 def test_every_verdict_has_a_case():
@@ -433,6 +482,48 @@ def test_a_pruned_recipe_that_was_confirmed_has_no_gain_on_the_search_seed():
     said = answer(made_report(trials, runs_of(1, SIX)))
     assert (said.verdict, said.gain) == (Verdict.ONE_SEED, None)
     assert said.lines[0] == "It has no seed in common with what it would be compared with."
+
+
+# Scripts of the user's own
+
+
+def of_script(*words, **changes):
+    """The report of a command with these arguments, whose best trial has lr 0.25."""
+    fields = {
+        "name": "mine",
+        "command": ["python", "train.py", *words],
+        "report": {"val_loss": r"loss (\S+)"},
+        "budget": {"trials": 12},
+        **changes,
+    }
+    spec = StudySpec.from_dict(fields)
+    recipe = {"optimizer": {"name": "script", "lr": 0.25}, "schedule": {"name": "script"}}
+    found = trial(1, 0.2, recipe=recipe, epochs=1.0)
+    return made_report([found], runs_of(1, SIX) if spec.confirm else (), spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict", "command"),
+    [
+        (["{lr}", "{seed}"], "no_reference", "python train.py 0.25 0"),
+        (["{recipe}"], "no_reference", "lrsearch export mine --format shell"),
+        (["{lr}"], "unconfirmed", "python train.py 0.25"),  # no fresh seed would reach it
+    ],
+)
+def test_the_recipe_of_a_command_is_used_by_running_it(words, verdict, command):
+    report = of_script(*words, **({"confirm": "auto"} if words == ["{recipe}"] else {}))
+    said = answer(report)
+    assert (said.verdict, said.next.command) == (verdict, command)
+    assert "One training with this recipe takes 1 s." in said.lines  # of unknown length
+    assert any(line.startswith("Cost in runs: search 1") for line in said.lines)
+    assert "the script's own optimizer" in said.recipe
+
+
+def test_a_failed_script_is_looked_at_by_its_output():
+    report = of_script("{lr}", "{seed}")
+    failed = trial(0, None, "failed", reason="exit code 1")
+    said = answer(replace(report, trials=(failed,), runs=()))
+    assert (said.verdict, said.next.command) == ("all_failed", "lrsearch trial log mine 0")
 
 
 # What stands behind the answer

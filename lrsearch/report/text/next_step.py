@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from lrsearch.advice.lr_edges import RangeEdge
 from lrsearch.command.template import placeholders
 from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs
+from lrsearch.confirmation.plan import LEAST_SEEDS
 from lrsearch.confirmation.statistics import LEAST_PAIRS
 from lrsearch.report.model import Report
 from lrsearch.report.verdict import Verdict
 from lrsearch.spec.command_line import command_line
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import states
 from lrsearch.trial.states import TrialState
 
@@ -46,7 +48,9 @@ def next_step(report: Report, verdict: Verdict) -> NextStep:
         return _use(report)
     if report.recommended is not None and _wants_seeds(report, verdict):
         most = _most_runs(report)
-        if most >= 2 and most > len(report.runs):
+        if not _takes_seeds(report.spec):
+            return _use(report)
+        if most >= LEAST_SEEDS and most > len(report.runs):
             command = f"lrsearch confirm {report.name} --runs {most}"
             return NextStep(why="compare on more fresh seeds", command=command)
     if report.reason == "exhausted":
@@ -94,12 +98,20 @@ def _wants_seeds(report: Report, verdict: Verdict) -> bool:
     return few or verdict in (Verdict.UNCONFIRMED, Verdict.ONE_SEED)
 
 
+def _takes_seeds(spec: StudySpec) -> bool:
+    """Whether a fresh seed reaches the training; a command may have no argument for it."""
+    return spec.program != "command" or bool({"seed", "recipe"} & set(placeholders(spec.command)))
+
+
 def _most_runs(report: Report) -> int:
-    """Full trainings that `lrsearch confirm` may have: earlier ones are made anew."""
+    """Full trainings that `lrsearch confirm` may have, beside those that there are.
+
+    Epochs of earlier ones do not come back.
+    """
     study = report.study
     left = None
     if study.epochs_total is not None:
-        left = study.epochs_total - study.epochs_used + report.epochs.confirm
+        left = study.epochs_total - study.epochs_used
     most = allowed_runs(
         report.spec, started=study.trials_counted, epochs_left=left, horizon=report.plan.horizon
     )
