@@ -84,7 +84,7 @@ def _answer(report: Report) -> Document:
     found = answer(report)
     return {
         "verdict": found.verdict.value,
-        "recipe": found.recipe,
+        "recipe": None if report.recommended is None else report.recommended.to_dict(),
         "trial": found.trial,
         "gain": None if found.gain is None else asdict(found.gain),
         "run_cost": None if found.run_cost is None else asdict(found.run_cost),

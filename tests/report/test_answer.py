@@ -1,5 +1,6 @@
 """The answer of a study: one verdict for each case, its sentences, and what to do next."""
 
+import json
 import re
 import shlex
 from dataclasses import replace
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import click
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_reports import ACCURACY, BASELINE, made_report, runs_of, trial
 from markupsafe import escape
 from tiny_studies import make_study, work
@@ -24,6 +27,7 @@ from lrsearch.report.text.result import answer
 from lrsearch.report.verdict import Verdict
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.confirmation import request
+from lrsearch.study.prepare_database import open_database
 from lrsearch.trial.divergence import NOT_FINITE_AT_START
 
 SIX = [0.30, 0.31, 0.29, 0.30, 0.32, 0.28]
@@ -138,7 +142,7 @@ CASES = {
     "one fresh seed for both": (
         lambda: confirmed([0.3], [0.4]),
         Verdict.ONE_SEED,
-        "0.1 better val_loss than your baseline on 1 fresh seed: one seed cannot tell a gain from "
+        "0.1 better val_loss than your baseline on 1 fresh seed. One seed cannot tell a gain from "
         "chance.",
         CONFIRM,
     ),
@@ -157,18 +161,32 @@ CASES = {
     "textbook on the search's seed": (
         lambda: made_report([best(), textbook()], runs_of(1, SIX)),
         Verdict.ONE_SEED,
-        "0.2 better val_loss than the best textbook recipe, trial 2 on the search's one seed: one "
+        "0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. One "
         "seed cannot tell a gain from chance.",
-        TWICE,
+        EXPORT,
     ),
     "textbook on fresh seeds": (
         lambda: made_report(
             [best(), textbook(), textbook(3, 0.3)], runs_of(1, LOWER) + runs_of(2, SIX, "rival")
         ),
         Verdict.BETTER,
-        "0.203 better val_loss than the best textbook recipe, trial 2 (95 % interval 0.201 to "
+        "0.203 better val_loss than trial 2, the best textbook recipe (95 % interval 0.201 to "
         "0.204), confirmed on 6 fresh seeds.",
         EXPORT,
+    ),
+    "baseline on the search's seed": (
+        lambda: made_report([baseline(), best()], runs_of(1, SIX), **MINE),
+        Verdict.ONE_SEED,
+        "0.6 better val_loss than your baseline on the search's one seed. One seed cannot tell a "
+        "gain from chance.",
+        TWICE,
+    ),
+    "tied with a textbook": (
+        lambda: made_report([best(), textbook()], runs_of(1, SIX) + runs_of(2, ALIKE, "rival")),
+        Verdict.NO_BETTER,
+        "No better than trial 2, the best textbook recipe. On 6 fresh seeds the improvement of "
+        "val_loss is 0.00167 (95 % interval -0.0164 to 0.0197).",
+        TWICE,
     ),
     "a textbook is the best": (
         lambda: made_report([best(0.5), textbook()], runs_of(2, LOWER) + runs_of(1, SIX, "rival")),
@@ -186,8 +204,8 @@ CASES = {
     "too small a budget to confirm": (
         lambda: made_report([best(), textbook()], budget={"trials": 2}),
         Verdict.UNCONFIRMED,
-        f"0.2 better val_loss than the best textbook recipe, trial 2 on the search's one seed. Not "
-        f"confirmed: {LUCK}.",
+        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
+        f"Not confirmed: {LUCK}.",
         "lrsearch run FILE --trials 4",
     ),
     "too few epochs left to confirm": (
@@ -195,8 +213,8 @@ CASES = {
             [best(), textbook()], budget={"epochs": 8}, study={"epochs_used": 8.0}, confirm=None
         ),
         Verdict.UNCONFIRMED,
-        f"0.2 better val_loss than the best textbook recipe, trial 2 on the search's one seed. Not "
-        f"confirmed: {LUCK}.",
+        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
+        f"Not confirmed: {LUCK}.",
         "lrsearch run FILE",
     ),
     "all but one pruned": (
@@ -309,7 +327,8 @@ def test_each_next_step_is_a_command_that_lrsearch_takes(case):
     assert context.args == []
 
 
-def test_as_many_confirmation_runs_as_are_proposed_are_granted(database):
+def test_as_many_confirmation_runs_as_are_proposed_are_granted(tmp_path):
+    database = open_database(f"sqlite:///{tmp_path}/study.db", create=True)
     search = make_study(database, confirm="none", range_test="none", pruning=None)
     work(search)
     command = answer(report_of(search)).next.command
@@ -318,6 +337,7 @@ def test_as_many_confirmation_runs_as_are_proposed_are_granted(database):
         request(search, top=None, runs=runs + 1)
     request(search, top=None, runs=runs)
     assert report_of(search).spec.confirm.runs == runs
+    database.close()
 
 
 def test_every_verdict_has_a_case():
@@ -373,7 +393,9 @@ def written(document):
         optimism = entry["optimism"]
         if optimism and optimism["percent"] is not None:
             found.add(f"{abs(optimism['percent']):.0f}")
-    return found | {str(sum(document["counts"].values()))}
+    for warning in document["advice"]["warnings"]:
+        found |= numbers(f"{number(warning['edge'], 2)} {warning.get('line')}")
+    return found | set(map(str, range(1 + sum(document["counts"].values()))))  # counts of trials
 
 
 def rich_report():
@@ -474,7 +496,9 @@ def test_a_gain_within_the_tolerance_is_none():
 
 def test_equal_values_are_neither_better_nor_worse():
     report = made_report([best(0.5), textbook(2, 0.5)], confirm=None)
-    assert answer(report).lines[0].startswith("Neither better nor worse val_loss than the best te")
+    assert (
+        answer(report).lines[0].startswith("Neither better nor worse val_loss than trial 2, the be")
+    )
 
 
 def test_a_pruned_recipe_that_was_confirmed_has_no_gain_on_the_search_seed():
@@ -482,6 +506,53 @@ def test_a_pruned_recipe_that_was_confirmed_has_no_gain_on_the_search_seed():
     said = answer(made_report(trials, runs_of(1, SIX)))
     assert (said.verdict, said.gain) == (Verdict.ONE_SEED, None)
     assert said.lines[0] == "It has no seed in common with what it would be compared with."
+
+
+VALUES = st.floats(1e-6, 1e6) | st.floats(-1e6, -1e-6) | st.just(0.0)
+STATES = st.sampled_from(["complete", "pruned", "diverged", "failed", "running"])
+
+
+@st.composite
+def any_report(draw):
+    """Any study: trials in any state, runs that confirm some of those that have a value."""
+    trials = []
+    for i in range(draw(st.integers(0, 6))):
+        state = draw(STATES)
+        value = draw(VALUES) if state in ("complete", "pruned") else None
+        kind = draw(st.sampled_from(["sampled", "textbook"])) if i else "baseline"
+        lr, reason = 10.0 ** -draw(st.integers(1, 5)), "lost" if state == "failed" else None
+        trials.append(trial(i, value, state, kind=kind, lr=lr, reason=reason))
+    valued = [each.number for each in trials if each.value is not None]
+    runs = []
+    if valued and draw(st.booleans()):
+        seeds = draw(st.integers(1, 7))
+        for role, number in zip(("winner", "rival"), draw(st.permutations(valued)), strict=False):
+            runs += runs_of(number, draw(st.lists(st.none() | VALUES, min_size=seeds)), role)
+    objective = draw(st.sampled_from(["val_loss", ACCURACY]))
+    finished, own = draw(st.booleans()), draw(st.sampled_from([BASELINE, None]))
+    return made_report(trials, runs, finished=finished, objective=objective, baseline=own)
+
+
+@settings(max_examples=80, deadline=None)
+@given(any_report())
+def test_any_study_has_an_answer_of_its_own_numbers(report):
+    document = reviewed_document(report)
+    json.dumps(document, allow_nan=False)
+    sentences = document["answer"]["sentences"]
+    assert document["answer"]["verdict"] in set(Verdict)
+    assert all(line and line[0] != " " and "\n" not in line for line in sentences)
+    own_words = [line for line in sentences if "space.optimizers" not in line]
+    assert not re.search(r"\bnan\b|\binf\b|None|\{|\}| {2}|\.\.|-0 ", "\n".join(own_words))
+    assert numbers("\n".join(sentences)) <= written(document) | numbers(sentences[-1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=7))
+def test_a_gain_does_not_depend_on_the_direction_of_the_objective(values):
+    mine, theirs = ([pair[i] for pair in values] for i in (0, 1))
+    lower = gain_of(confirmed(mine, theirs))
+    higher = gain_of(confirmed([-v for v in mine], [-v for v in theirs], objective=ACCURACY))
+    assert lower == higher
 
 
 # Scripts of the user's own

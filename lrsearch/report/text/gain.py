@@ -32,12 +32,12 @@ def gain_sentence(report: Report, gain: Gain | None, verdict: Verdict) -> str:
     if verdict == Verdict.WORSE:
         return f"{_better_reference(report, gain)}. {_failed_runs(report)}"
     if verdict == Verdict.ONE_SEED:
-        chance = "one seed cannot tell a gain from chance"
-        return f"{_size(gain, report)} than {name} on {on}: {chance}."
+        chance = "One seed cannot tell a gain from chance"
+        return f"{_size(gain, report)} than {name}{_comma(gain)} on {on}. {chance}."
     if gain.n < LEAST_PAIRS:
         few = "so few seeds cannot tell"
         return f"Not shown to be better than {name}. {_measured(report, gain)}; {few}."
-    keep = ": keep yours" if gain.against == "baseline" else ", which does as well"
+    keep = ": keep yours" if gain.against == "baseline" else ""
     return f"No better than {name}{keep}. {_measured(report, gain)}."
 
 
@@ -54,7 +54,8 @@ def _unconfirmed(report: Report, gain: Gain | None, verdict: Verdict) -> str:
         return f"{_no_baseline(report)} {last}"
     if gain is None:
         return f"{_nothing_to_compare(report)} {last}"
-    return f"{_size(gain, report)} than {_reference(gain)} on {_seeds(gain)}. {last}"
+    than = f"{_reference(gain)}{_comma(gain)}"
+    return f"{_size(gain, report)} than {than} on {_seeds(gain)}. {last}"
 
 
 def _of_the_reference(report: Report, gain: Gain | None) -> str:
@@ -112,7 +113,12 @@ def _nothing_to_compare(report: Report) -> str:
 def _reference(gain: Gain) -> str:
     if gain.against == "baseline":
         return "your baseline"
-    return f"the best textbook recipe, trial {gain.trial}"
+    return f"trial {gain.trial}, the best textbook recipe"
+
+
+def _comma(gain: Gain) -> str:
+    """After the name of the reference, which may end in an apposition."""
+    return "" if gain.against == "baseline" else ","
 
 
 def _seeds(gain: Gain) -> str:

@@ -44,7 +44,7 @@ def next_step(report: Report, verdict: Verdict) -> NextStep:
         return _go_on(report)
     if any(isinstance(warned.edge, RangeEdge) for warned in report.advice.warnings):
         return _extend(report, "search beyond the end of the range, with the line above in FILE")
-    if verdict in USABLE:
+    if verdict in USABLE or _is_confirmed_alone(report, verdict):
         return _use(report)
     if report.recommended is not None and _wants_seeds(report, verdict):
         most = _most_runs(report)
@@ -90,6 +90,13 @@ def _go_on(report: Report) -> NextStep:
         return NextStep(why="see who trains what", command=f"lrsearch status {name}")
     why = "go on with it" if report.trials else "train it"
     return NextStep(why=why, command=f"lrsearch worker {name}")
+
+
+def _is_confirmed_alone(report: Report, verdict: Verdict) -> bool:
+    """Whether fresh seeds speak for the recipe, and nothing that the user has stands against it."""
+    winner = report.winner
+    is_sure = winner is not None and winner.n >= LEAST_SEEDS
+    return is_sure and verdict == Verdict.ONE_SEED and report.spec.baseline is None
 
 
 def _wants_seeds(report: Report, verdict: Verdict) -> bool:
