@@ -111,10 +111,25 @@ def stability_edge(
 ) -> StabilityEdge | None:
     """Where recipes of this one's optimizer begin to diverge, if its lr is near that or above.
 
+    The arguments are those of `where_unstable`.
+    """
+    found = where_unstable(recipe, space, trials, tested)
+    if found is None or math.log10(found.edge / recipe.lr) >= NEAR:
+        return None
+    return found
+
+
+def where_unstable(
+    recipe: Recipe,
+    space: SearchSpace,
+    trials: Sequence[tuple[Recipe, bool]],
+    tested: RangeTest | None = None,
+) -> StabilityEdge | None:
+    """Where recipes of this one's optimizer begin to diverge, at its momentum and batch size.
+
     `trials` are the study's, each with whether it diverged. The edge of `tested`, the optimizer's
     range test, counts where no trial says more: none diverged, and none trained above it.
     """
-    lr = recipe.lr
     scale = _scale(recipe, space)
     mine = [
         (other.lr * _scale(other, space) / scale, diverged)
@@ -126,8 +141,6 @@ def stability_edge(
         edge = _tested_edge(tested, space, scale)
         if edge is None or any(other > edge for other, _ in mine):
             return None
-    if math.log10(edge / lr) >= NEAR:
-        return None
     return StabilityEdge(edge=edge, diverged=sum(bad and other >= edge for other, bad in mine))
 
 

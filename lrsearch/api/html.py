@@ -7,7 +7,7 @@ from lrsearch.api.records import Counts
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, mean, number
-from lrsearch.report.text.no_answer import why_none
+from lrsearch.report.text.result import answer
 
 #: Trials that are shown where nothing is confirmed.
 TOP_ROWS = 5
@@ -15,22 +15,28 @@ _CELL = "text-align: left; padding: 0.2em 1em 0.2em 0; vertical-align: top"
 
 
 def result_html(report: Report, counts: Counts) -> str:
-    """What was confirmed, else the best trials, and how all trials ended."""
+    """The answer, what was confirmed, else the best trials, and how all trials ended.
+
+    The next step is left out: it is a command, and a notebook's study may have no database of its
+    own.
+    """
     heads, rows = ["trial", "recipe", report.metric], list(_trial_rows(report))
     if report.confirmed:
         heads, rows = [*heads, "fresh seeds"], list(_confirmed_rows(report))
-        note = "mean and 95 % interval of runs with fresh seeds"
+        note = "; mean and 95 % interval of runs with fresh seeds"
         if all(entry.ci95 is None for entry in report.confirmed):
-            note = "one run with a fresh seed, so without an interval"
+            note = "; one run with a fresh seed, so without an interval"
     elif rows:
-        note = "values of one seed, not confirmed"
+        note = "; values of one seed, not confirmed"
     else:
-        note = why_none(report)
-    parts = [f"<p><b>Study {escape(report.name)}</b>: {escape(counts.title())}; {escape(note)}</p>"]
+        note = ""
+    found = answer(report)
+    said = [line for line in found.lines if line != found.next.sentence]
+    parts = [f"<p><b>{escape(found.title)}</b></p>", *(f"<p>{escape(line)}</p>" for line in said)]
+    parts.append(f"<p>Study {escape(report.name)}: {escape(counts.title())}{note}</p>")
     if rows:
-        parts.append(
-            f"<table>{_row('th', heads)}{''.join(_row('td', row) for row in rows)}</table>"
-        )
+        table = "".join(_row("td", row) for row in rows)
+        parts.append(f"<table>{_row('th', heads)}{table}</table>")
     return "<div>" + "".join(parts) + "</div>"
 
 

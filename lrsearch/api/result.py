@@ -13,6 +13,7 @@ from lrsearch.errors import SpecError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import files
 from lrsearch.report.model import Report
+from lrsearch.report.text.result import answer
 from lrsearch.storage import curves
 from lrsearch.study.stored_study import StoredStudy
 
@@ -202,16 +203,9 @@ class Result:
         return Path(path)
 
     def __repr__(self) -> str:
-        if self.best is None:
-            return f"Result({self.name}: no complete trial; {self.counts.title()})"
-        return f"Result({self.name}: {self.best.title()}; {self._value()}; {self.counts.title()})"
+        found = answer(self._report)
+        return f"Result({self.name}: {found.title}. {found.lines[0]} {self.counts.title()})"
 
     def _repr_html_(self) -> str:
-        """A table for notebooks."""
+        """The answer and a table for notebooks."""
         return result_html(self._report, self.counts)
-
-    def _value(self) -> str:
-        said = f"{self.metric} {self.value:.4g}"
-        if self.interval is not None:
-            return f"{said} (95 % CI {self.interval[0]:.4g} .. {self.interval[1]:.4g})"
-        return f"{said}, one seed" if self.confirmed_runs <= 1 else said

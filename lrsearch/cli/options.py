@@ -160,6 +160,11 @@ def print_json(value: Any) -> None:
         documents.write(f"{text}\n")
 
 
+def is_verbose() -> bool:
+    """Whether `-v` was given, which also prints more of an answer."""
+    return bool(click.get_current_context().meta.get("verbose", 0))
+
+
 def say_loading() -> None:
     """Tell people that PyTorch is being loaded, which takes seconds; once, and not if it is."""
     started_by_another = "LRSEARCH_PARENT" in os.environ

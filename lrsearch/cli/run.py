@@ -44,7 +44,7 @@ def run(
 
     The command creates the study of FILE, trains the best recipes again with fresh seeds, and
     prints the answer. The same command goes on where it was interrupted; a larger --runs or
-    --trials adds to the budget.
+    --trials adds to the budget. -v adds to the answer how it was chosen.
 
     \b
     Example:
@@ -87,7 +87,12 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
         print_json({**document, "report": str(outcome.folder / "report.html")})
         return
     click.echo(
-        answer.answer_text(outcome.report, folder=outcome.folder, wall_seconds=outcome.wall_seconds)
+        answer.answer_text(
+            outcome.report,
+            folder=outcome.folder,
+            wall_seconds=outcome.wall_seconds,
+            verbose=options.is_verbose(),
+        )
     )
 
 

@@ -127,7 +127,9 @@ def list_studies(as_json: bool, storage: str | None) -> None:
 @json_option
 @common
 def show(name: str, as_json: bool, storage: str | None) -> None:
-    """Show a study: state, budget, cost and best recipes.
+    """Show a study: state, budget, and the answer so far.
+
+    -v adds how the recipe was chosen, the range tests and how the trials were trained.
 
     \b
     Example:
@@ -141,7 +143,7 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     if as_json:
         print_json(reviewed_document(report))
     else:
-        click.echo(answer.study_text(report))
+        click.echo(answer.study_text(report, verbose=options.is_verbose()))
 
 
 @study.command()

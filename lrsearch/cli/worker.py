@@ -107,7 +107,7 @@ def confirm(
     if as_json:
         print_json(confirmed_documents(report))
     else:
-        click.echo(answer.recipe_text(report))
+        click.echo(answer.recipe_text(report, verbose=options.is_verbose()))
 
 
 @click.command()

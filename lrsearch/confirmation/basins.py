@@ -35,23 +35,36 @@ def basins_of(
     runs: Sequence[Run], trials: Mapping[int, Trial], spec: StudySpec
 ) -> dict[int, float | None]:
     """Of each trial with runs that report, the decades of learning rate; None if too few tell."""
-    known = {
-        trial.number: trial
-        for trial in trials.values()
-        if trial.number is not None and trial.recipe and trial.state != TrialState.RUNNING
-    }
-    losses = {number: _final_loss(trial, spec) for number, trial in known.items()}
-    best = min((loss for loss in losses.values() if loss is not None), default=None)
-    if best is None:
-        return {}
-    limit = best + max(spec.tolerance, BASIN_SPREADS * (_spread(runs) or 0.0))
     found = {}
     for number in dict.fromkeys(run.number for run in runs if run.round == REPORT):
-        name, lr = _optimizer(trials[number])
-        peaks = {n: _optimizer(trial) for n, trial in known.items()}
-        mine = [LrTrial(lr=peak, loss=losses[n]) for n, (own, peak) in peaks.items() if own == name]
-        found[number] = lr_tolerance.width(lr, mine, limit)
+        beside = trials_beside(number, runs, trials, spec)
+        if beside is None:
+            return {}
+        _, lr = _optimizer(trials[number])
+        found[number] = lr_tolerance.width(lr, *beside)
     return found
+
+
+def trials_beside(
+    number: int, runs: Sequence[Run], trials: Mapping[int, Trial], spec: StudySpec
+) -> tuple[list[LrTrial], float] | None:
+    """The ended trials of a trial's optimizer, and the loss at which a learning rate does well.
+
+    None if no trial has a value.
+    """
+    known = [
+        trial
+        for trial in trials.values()
+        if trial.number is not None and trial.recipe and trial.state != TrialState.RUNNING
+    ]
+    losses = [_final_loss(trial, spec) for trial in known]
+    best = min((loss for loss in losses if loss is not None), default=None)
+    if best is None:
+        return None
+    limit = best + max(spec.tolerance, BASIN_SPREADS * (_spread(runs) or 0.0))
+    name, _ = _optimizer(trials[number])
+    peaks = [(*_optimizer(trial), loss) for trial, loss in zip(known, losses, strict=True)]
+    return [LrTrial(lr=lr, loss=loss) for own, lr, loss in peaks if own == name], limit
 
 
 def _optimizer(trial: Trial) -> tuple[str, float]:

@@ -28,6 +28,21 @@ def width(lr: float, trials: Iterable[LrTrial], limit: float) -> float | None:
     own, so that the width is never less than one step. Pruned and diverged trials do not reach the
     limit. None for too few trials.
     """
+    found = _steps(lr, trials, limit)
+    return None if found is None else STEP_DECADES * (1 + found[0] + found[1])
+
+
+def span(lr: float, trials: Iterable[LrTrial], limit: float) -> tuple[float, float] | None:
+    """The lowest and the highest learning rate of that width."""
+    found = _steps(lr, trials, limit)
+    if found is None:
+        return None
+    down, up = (10 ** (STEP_DECADES * (steps + 0.5)) for steps in found)
+    return lr / down, lr * up
+
+
+def _steps(lr: float, trials: Iterable[LrTrial], limit: float) -> tuple[int, int] | None:
+    """How many steps below and above the one around `lr` do well."""
     best: dict[int, float] = {}
     count = 0
     for trial in trials:
@@ -38,7 +53,7 @@ def width(lr: float, trials: Iterable[LrTrial], limit: float) -> float | None:
     if count < LEAST_TRIALS:
         return None
     best[0] = -math.inf
-    return STEP_DECADES * (1 + _reach(best, limit, +1) + _reach(best, limit, -1))
+    return _reach(best, limit, -1), _reach(best, limit, +1)
 
 
 def _reach(best: dict[int, float], limit: float, direction: int) -> int:

@@ -11,6 +11,8 @@ from lrsearch.report.groups import rates_document
 from lrsearch.report.model import Report
 from lrsearch.report.review import Advice, Audit, Warned
 from lrsearch.report.rows import OptimizerRangeTest, Trial
+from lrsearch.report.text.cost import planned_epochs
+from lrsearch.report.text.result import answer
 from lrsearch.spec.command_line import command_line
 from lrsearch.storage.records import CurveRecord, EngineRecord
 from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
@@ -55,9 +57,9 @@ def study_document(report: Report) -> Document:
 
 
 def reviewed_document(report: Report) -> Document:
-    """The same, and what the study says about itself."""
+    """The same with the answer in values and in words, and what the study says about itself."""
     review = {"audit": _audit(report.audit), "advice": _advice(report.advice)}
-    return {**study_document(report), **review}
+    return {**study_document(report), "answer": _answer(report), **review}
 
 
 def confirmed_documents(report: Report) -> list[Document]:
@@ -76,6 +78,27 @@ def curve_documents(rows: Sequence[CurveRecord]) -> tuple[list[Document], list[s
     columns = [*CURVE_COLUMNS, *metrics, "seconds"]
     flat = ({**vars(row), **row.metrics, "trial": row.number} for row in rows)
     return [{key: row.get(key) for key in (*columns, "grad_norm")} for row in flat], columns
+
+
+def _answer(report: Report) -> Document:
+    found = answer(report)
+    return {
+        "verdict": found.verdict.value,
+        "recipe": None if report.recommended is None else report.recommended.to_dict(),
+        "trial": found.trial,
+        "gain": None if found.gain is None else asdict(found.gain),
+        "run_cost": None if found.run_cost is None else asdict(found.run_cost),
+        "safe_lr": None if found.safe_lr is None else asdict(found.safe_lr),
+        "tied": list(found.tied),
+        "cost": {
+            "spent": asdict(report.epochs),
+            "planned": planned_epochs(report.plan),
+            "seconds": report.seconds.total,
+        },
+        "next": asdict(found.next),
+        "sentences": list(found.sentences),
+        "details": list(found.details),
+    }
 
 
 def _scored(trial: Trial) -> Document:

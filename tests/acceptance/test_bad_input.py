@@ -652,7 +652,7 @@ def test_a_file_that_extends_is_told_how_and_does(created):
     assert done.code == 0, done.err
     assert "study small extends small.1: 0 trials taken over, 0 left behind" in done.out
     assert done.out.splitlines()[-1] == "go on with: lrsearch run study.yaml"
-    shown = run_command("study", "show", "small", folder=created)
+    shown = run_command("study", "show", "small", "-v", folder=created)
     assert "extends small.1: 0 trials taken over" in shown.out
     again = run_command("study", "extend", "small", "study.yaml", "--json", folder=created)
     assert json.loads(again.out)["old"] is None

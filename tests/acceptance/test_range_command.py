@@ -163,7 +163,7 @@ def test_a_run_tests_reports_and_charges(folder):
     out = succeed("run", "study.yaml", folder=folder).out
     assert "16.7 epochs of range test" in out
     assert "Cost in epochs: range test 16." in out
-    shown = succeed("study", "show", "small", folder=folder).out
+    shown = succeed("study", "show", "small", "-v", folder=folder).out
     assert "range test of adamw: lr " in shown
     report = folder / "small-report"
     assert (report / "range_test.png").read_bytes().startswith(b"\x89PNG")

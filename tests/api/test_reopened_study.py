@@ -41,7 +41,7 @@ def test_a_study_without_a_trial_is_a_result(url):
         prepare(database)
         make_study(database)
     found = lrsearch.open_study("tiny", storage=url)
-    assert repr(found) == "Result(tiny: no complete trial; 0 trials)"
+    assert repr(found) == "Result(tiny: No answer yet. No trial has started yet. 0 trials)"
     assert (found.trials, found.curves()) == ((), ())
     assert found.trials_frame().empty
 

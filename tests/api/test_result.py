@@ -229,7 +229,7 @@ def test_without_a_complete_trial_the_reason_is_shown(url):
         task, name="lost", storage=url, epochs=2, trials=2, space=space, textbook="none"
     )
     assert (result.best, result.trial, result.value, result.interval) == (None, None, None, None)
-    assert repr(result).startswith("Result(lost: no complete trial; 2 trials")
+    assert repr(result).startswith("Result(lost: No answer. All 2 ended trials diverged")
     assert "<table" not in result._repr_html_()
     with pytest.raises(lrsearch.StudyError, match="no complete trial to export"):
         result.export()

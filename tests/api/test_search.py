@@ -48,10 +48,11 @@ def test_a_study_spec_says_everything(result):
 
 def test_its_repr_is_one_short_line(result):
     said = repr(result)
-    assert said.startswith(f"Result(tiny: {result.best.title()}; val_loss ")
-    assert f"(95 % CI {result.interval[0]:.4g} .. {result.interval[1]:.4g})" in said
+    assert said.startswith(f"Result(tiny: Best recipe: {result.best.title()}. ")
+    assert " textbook recipe" in said
+    assert said.endswith(f"{result.counts.title()})")
     assert said.count("\n") == 0
-    assert len(said) < len(result.best.title()) + 150
+    assert len(said) < len(result.best.title()) + 350
 
 
 def test_a_task_object_is_trained_by_this_process(task, url):
@@ -62,7 +63,7 @@ def test_a_task_object_is_trained_by_this_process(task, url):
     assert result.counts.started >= 3
     assert stored(url, "mine")["budget"]["runs"] == 3
     assert (result.interval, result.confirmed_runs) == (None, 0)
-    assert ", one seed;" in repr(result)
+    assert "Not confirmed: the best of many trials on one seed" in repr(result)
 
 
 def test_fields_are_those_of_a_study_file_by_their_names_there(task, url):

@@ -36,7 +36,7 @@ def diverging(database, lr, **changes):
 
 def test_all_diverged_without_a_range_test_names_the_lowest_rates(database):
     search = diverging(database, 0.5, range_test="none")
-    (line,) = answer(load(search)).lines
+    line, *_ = answer(load(search)).lines
     assert "the lowest learning rates among them 0.5 (sgd). Lower" in line
 
 
@@ -68,7 +68,7 @@ def test_all_diverged_names_the_range_tests_edge(database, lr, said):
         deaths=0,
     )
     row = OptimizerRangeTest.of(record)
-    (line,) = answer(replace(report, range_tests=(row,))).lines
+    line, *_ = answer(replace(report, range_tests=(row,))).lines
     assert said in line
 
 
@@ -76,7 +76,7 @@ def test_a_loss_that_was_never_finite_is_not_the_learning_rates_fault(database):
     search = make_study(database)
     for _ in range(3):
         search.tell(ask(search), ended(TrialState.DIVERGED, start_loss=math.nan))
-    (line,) = answer(load(search)).lines
+    line, *_ = answer(load(search)).lines
     assert "not finite on the first batch" in line
     assert "not the learning rate; look for NaN" in line
     assert {row["reason"] for row in trial_rows(search)} == {NOT_FINITE_AT_START}

@@ -140,12 +140,12 @@ def test_the_answer_names_the_command_and_its_recipe(search, tmp_path):
     text = answer_text(report, folder=tmp_path / "wlm-report", wall_seconds=1.0)
     lines = text.splitlines()
     best = report.best.parsed
-    assert f"  {best.title()}" in lines
+    assert f"Best recipe so far: {best.title()}" in lines
     command = command_line(report.spec, best, tmp_path / "wlm-report")
     assert f"Train it: {command}" in lines
     assert "Export: lrsearch export wlm --format yaml|json|shell" in lines
     assert "plain PyTorch" not in text
-    assert "resume: begins anew" in study_text(report).splitlines()
+    assert "resume: begins anew" in study_text(report, verbose=True).splitlines()
 
 
 def test_json_has_the_command_and_how_trials_go_on(search):
@@ -158,7 +158,7 @@ def test_json_has_the_command_and_how_trials_go_on(search):
 
 def test_what_is_known_of_resuming_is_shown(search):
     report = replace(load_report(search.database, "wlm"), resume="approximate (ema)")
-    assert "resume: approximate (ema)" in study_text(report).splitlines()
+    assert "resume: approximate (ema)" in study_text(report, verbose=True).splitlines()
 
 
 def test_there_is_no_torch_code_of_a_command(search):
@@ -227,7 +227,7 @@ def test_a_command_of_unknown_length_is_counted_in_whole_runs(database, tmp_path
     finish(search, TrialState.COMPLETE, [3.0, 2.0])
     report, folder = write_files(search, None)
     assert "budget: runs 1 of 10\n" in study_text(report)
-    assert "Cost in runs: range test 0 of 0, search 1 of " in study_text(report)
+    assert "Cost in runs: search 1 of at most " in study_text(report)
     assert "| part | runs trained |" in (folder / "report.md").read_text()
 
 

@@ -25,6 +25,8 @@ HOMES = {
     "rich": {"worker.progress_bar"},
     "IPython": {"worker.notebook_bar"},
     "matplotlib": {"report.plots", "api.plot"},
+    "altair": {"report.figures", "report.charts"},
+    "vl_convert": {"report.charts"},
     "pandas": {"api.frames"},
     "jinja2": {"report.page", "export"},
     "numpy": {"training.randomness", "training.data.generators", "own_loop"},

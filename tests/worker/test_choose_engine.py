@@ -91,7 +91,7 @@ def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab,
     assert engine["speedup"] == pytest.approx(1 / 0.3)
     title = "fused, 8 trials at once: 3.3x over one by one"
     report = load_report(database, "tiny")
-    assert f"engine: {title} ({engine['device']})" in study_text(report)
+    assert f"engine: {title} ({engine['device']})" in study_text(report, verbose=True)
     assert page.engines(report) == (f"Trained {title}; on {engine['device']}.",)
 
 

@@ -19,7 +19,7 @@ class Hindsight:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.warnings or self.lines)
+        return not self.lines
 
 
 def hindsight(report: Report) -> Hindsight:

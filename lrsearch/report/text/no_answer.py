@@ -13,14 +13,19 @@ from lrsearch.trial.states import MACHINE, TrialState
 
 def why_none(report: Report) -> str:
     """One or two sentences."""
-    ended = [trial for trial in report.trials if trial.has_ended and trial.kind != MACHINE]
+    counted_trials = [trial for trial in report.trials if trial.kind != MACHINE]
+    ended = [trial for trial in counted_trials if trial.has_ended]
+    if not counted_trials:
+        return "No trial has started yet."
     if not ended:
-        return "No trial has ended yet."
+        return f"No trial has ended yet; in training: {len(counted_trials)}."
     if all(trial.state == TrialState.DIVERGED for trial in ended):
         return _all_diverged(report, ended)
     if all(trial.state == TrialState.FAILED for trial in ended):
         return _all_failed(ended)
-    return "No trial has been trained to its end yet."
+    states = Counter(trial.state for trial in ended)
+    how = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    return f"No trial was trained to its end: {how}."
 
 
 def _all_failed(ended: Sequence[Trial]) -> str:

@@ -6,7 +6,7 @@ from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
-from lrsearch.report.text.answer import part_names, planned_epochs
+from lrsearch.report.text.cost import part_names, planned_epochs
 from lrsearch.report.text.format import EMPTY, amount, counted, duration, length_unit, number
 from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.no_answer import exhausted_lines

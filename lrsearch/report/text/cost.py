@@ -1,0 +1,47 @@
+"""What a study has cost against its plan, and what one training of its recipe costs."""
+
+from lrsearch.advice.cost import CostPlan
+from lrsearch.report.cost import Parts
+from lrsearch.report.model import Report
+from lrsearch.report.run_cost import RunCost
+from lrsearch.report.text.format import amount, duration, length_unit
+
+#: What the parts of a study are called.
+PART_NAMES = {
+    "range_test": "range test",
+    "search": "search",
+    "audit": "audit",
+    "confirm": "confirmation",
+}
+
+
+def planned_epochs(plan: CostPlan) -> dict[str, float | None]:
+    """Epochs at most, by part; None where nothing bounds it. The audit's are in the search's."""
+    return {"range_test": plan.range_test, "search": plan.search, "confirm": plan.confirm}
+
+
+def part_names(parts: Parts) -> list[tuple[str, str, float]]:
+    """Each part of a study: its key, its name, its amount."""
+    return [(key, name, float(getattr(parts, key))) for key, name in PART_NAMES.items()]
+
+
+def cost_text(report: Report) -> str:
+    """What the study has cost, against the plan."""
+    planned = planned_epochs(report.plan)
+    unit = length_unit(report.spec)
+    parts = []
+    for key, name, spent in part_names(report.epochs):
+        most = planned.get(key)
+        if most:
+            parts.append(f"{name} {amount(spent)} of at most {amount(most)}")
+        elif spent or key == "search":
+            parts.append(f"{name} {amount(spent)}")
+    time = duration(report.seconds.total)
+    return f"Cost in {unit}: {', '.join(parts)}; training time {time}."
+
+
+def run_cost_sentence(cost: RunCost) -> str:
+    """`One training with this recipe is 30 epochs and takes 12 s.`"""
+    length = "takes" if cost.epochs is None else f"is {amount(cost.epochs)} epochs and takes"
+    text = f"One training with this recipe {length} {duration(cost.seconds)}"
+    return f"{text}, as one of several in one program." if cost.shared else f"{text}."

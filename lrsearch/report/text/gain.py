@@ -1,0 +1,148 @@
+"""The second line of the answer: what the recipe gains over the user's own, or over a textbook's.
+
+A gain is said in the unit of the objective: `0.117 better accuracy than your baseline`.
+"""
+
+from lrsearch.confirmation.runs import BASELINE, REPORT
+from lrsearch.confirmation.statistics import LEAST_PAIRS
+from lrsearch.report.gain import Gain, recommended_trial, reference
+from lrsearch.report.model import Report
+from lrsearch.report.text.format import counted, number
+from lrsearch.report.verdict import Verdict, baseline_has_no_value
+from lrsearch.trial.states import TrialState
+
+#: Significant digits of a gain.
+DIGITS = 3
+LUCK = "the best of many trials on one seed looks better than it is"
+
+
+def gain_sentence(report: Report, gain: Gain | None, verdict: Verdict) -> str:
+    """What is gained, on how many seeds, and whether to keep the reference. Of a recipe alone."""
+    if verdict in (Verdict.UNCONFIRMED, Verdict.RUNNING):
+        return _unconfirmed(report, gain, verdict)
+    if verdict in (Verdict.KEEP_BASELINE, Verdict.TEXTBOOK):
+        return _of_the_reference(report, gain)
+    if verdict == Verdict.BASELINE_WITHOUT_VALUE:
+        return _no_baseline(report)
+    if gain is None:
+        return _nothing_to_compare(report)
+    name, on = _reference(gain), _seeds(gain)
+    if verdict == Verdict.BETTER:
+        return f"{_size(gain, report)} than {name} ({_interval(gain)}), confirmed on {on}."
+    if verdict == Verdict.WORSE:
+        return f"{_better_reference(report, gain)}. {_failed_runs(report)}"
+    if verdict == Verdict.ONE_SEED:
+        chance = "One seed cannot tell a gain from chance"
+        return f"{_size(gain, report)} than {name}{_comma(gain)} on {on}. {chance}."
+    if gain.n < LEAST_PAIRS:
+        few = "so few seeds cannot tell"
+        return f"Not shown to be better than {name}. {_measured(report, gain)}; {few}."
+    keep = ": keep yours" if gain.against == "baseline" else ""
+    return f"No better than {name}{keep}. {_measured(report, gain)}."
+
+
+def _unconfirmed(report: Report, gain: Gain | None, verdict: Verdict) -> str:
+    against = reference(report)
+    last = f"Not confirmed: {LUCK}."
+    if verdict == Verdict.RUNNING:
+        tell = "" if report.spec.confirm is None else ", and fresh seeds will tell"
+        last = f"The study goes on: {LUCK}{tell}."
+    if against is not None and against.number == recommended_trial(report):
+        own = "your baseline" if against.kind == "baseline" else "a textbook recipe"
+        return f"This is {own}: no other recipe was better on the search's one seed. {last}"
+    if report.spec.baseline is not None and baseline_has_no_value(report):
+        return f"{_no_baseline(report)} {last}"
+    if gain is None:
+        return f"{_nothing_to_compare(report)} {last}"
+    than = f"{_reference(gain)}{_comma(gain)}"
+    return f"{_size(gain, report)} than {than} on {_seeds(gain)}. {last}"
+
+
+def _of_the_reference(report: Report, gain: Gain | None) -> str:
+    """What is said where nothing that was searched for beats the reference."""
+    against = reference(report)
+    is_own = against is not None and against.kind == "baseline"
+    if gain is not None and gain.ci95 is not None and gain.ci95[1] < -report.spec.tolerance:
+        return f"{_better_reference(report, gain)}{': keep it' if is_own else ''}."
+    verdict = "better than your baseline: keep it" if is_own else "better than this textbook recipe"
+    line = f"No recipe of the search is shown to be {verdict}."
+    return line if gain is None else f"{line} {_measured(report, gain)}."
+
+
+def _better_reference(report: Report, gain: Gain) -> str:
+    name = "Your baseline" if gain.against == "baseline" else "The best textbook recipe"
+    size = f"{_number(-gain.value)} {report.metric}"
+    than = f"trial {gain.of}, the best that the search found"
+    return f"{name} is better by {size} ({_interval(gain, sign=-1)}) than {than}, on {_seeds(gain)}"
+
+
+def _failed_runs(report: Report) -> str:
+    """Why a reference that is better where it trained is not the recommended recipe."""
+    against = reference(report)
+    number_of = None if against is None else against.number
+    entry = next((entry for entry in report.confirmed if entry.trial == number_of), None)
+    failed = 0 if entry is None else entry.failed
+    runs = counted(failed, "more run")
+    return f"But {runs} of it gave no value, so this recipe is recommended."
+
+
+def _no_baseline(report: Report) -> str:
+    baseline = report.baseline
+    lost = sum(run.role == BASELINE and run.round == REPORT for run in report.runs)
+    if baseline is None:
+        return "Your baseline has not been trained yet, so the gain over it is not known."
+    if not baseline.has_ended:
+        return "Your baseline is still in training, so the gain over it is not known."
+    if lost:
+        runs = counted(lost, "run")
+        return f"Your baseline gave no value in {runs} with fresh seeds, so no gain can be stated."
+    if baseline.state == TrialState.DIVERGED:
+        return "Your baseline diverged, and this recipe trains: there is no value to compare with."
+    return f"Your baseline has no value, since it {baseline.state}: the gain is not known."
+
+
+def _nothing_to_compare(report: Report) -> str:
+    winner = report.winner
+    if winner is not None and winner.n == 1:
+        return "One fresh seed confirmed it: how much the value varies with the seed is not known."
+    if reference(report) is None:
+        return "There is no baseline and no textbook recipe to compare it with."
+    return "It has no seed in common with what it would be compared with."
+
+
+def _reference(gain: Gain) -> str:
+    if gain.against == "baseline":
+        return "your baseline"
+    return f"trial {gain.trial}, the best textbook recipe"
+
+
+def _comma(gain: Gain) -> str:
+    """After the name of the reference, which may end in an apposition."""
+    return "" if gain.against == "baseline" else ","
+
+
+def _seeds(gain: Gain) -> str:
+    return "the search's one seed" if gain.seeds == "search" else counted(gain.n, "fresh seed")
+
+
+def _size(gain: Gain, report: Report) -> str:
+    if gain.value == 0:
+        return f"Neither better nor worse {report.metric}"
+    return f"{_number(abs(gain.value))} {'better' if gain.value > 0 else 'worse'} {report.metric}"
+
+
+def _interval(gain: Gain, sign: int = 1) -> str:
+    low, high = sorted(sign * end for end in gain.ci95 or ())
+    return f"95 % interval {_number(low)} to {_number(high)}"
+
+
+def _measured(report: Report, gain: Gain) -> str:
+    """The improvement with its interval, where its sign is open."""
+    interval = "" if gain.ci95 is None else f" ({_interval(gain)})"
+    of = f" by trial {gain.of}" if gain.of != recommended_trial(report) else ""
+    value = f"{_number(gain.value)}{interval}"
+    return f"On {_seeds(gain)} the improvement of {report.metric}{of} is {value}"
+
+
+def _number(value: float) -> str:
+    return number(value, DIGITS)

@@ -1,0 +1,60 @@
+"""Which learning rates are safe, in one or two sentences."""
+
+from lrsearch.catalog.script import in_words
+from lrsearch.confirmation.lr_tolerance import LEAST_TRIALS
+from lrsearch.report.model import Report
+from lrsearch.report.safe_rates import Rates, SafeRates
+from lrsearch.report.text.format import counted, learning_rate
+
+
+def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
+    """The widest range that is known, and where training diverges; else that neither is known."""
+    if found is None:
+        return _unknown(report)
+    name = in_words(found.optimizer)
+    parts = []
+    if found.percent_1 is not None and found.percent_5 is not None:
+        near, far = _range(found.percent_1), _range(found.percent_5)
+        parts.append(
+            f"Safe learning rates of {name}: {near} within 1 % of the best, {far} within 5 %."
+        )
+    elif found.noise is not None:
+        parts.append(
+            f"Safe learning rates of {name}: {_range(found.noise)} do as well, as far as the noise "
+            f"of seeds can tell."
+        )
+    if found.edge is not None:
+        parts.append(_diverges(found.edge, found.diverged, name))
+    elif parts:
+        parts.append("No trial of it diverged.")
+    return " ".join(parts)
+
+
+def _diverges(edge: float, diverged: int, name: str) -> str:
+    if diverged:
+        trials = counted(diverged, "trial")
+        return f"Training with {name} diverges from {learning_rate(edge)} on: {trials} did."
+    return f"In the range test training with {name} explodes from {learning_rate(edge)} on."
+
+
+def _unknown(report: Report) -> str:
+    recipe = report.recommended
+    if recipe is None:
+        return ""
+    name = recipe.optimizer_name
+    count = sum(
+        trial.has_ended and trial.parsed is not None and trial.parsed.optimizer_name == name
+        for trial in report.trials
+    )
+    start = "How far its learning rate may move is not known"
+    if count < LEAST_TRIALS:
+        are = "is" if count == 1 else "are"
+        return f"{start}: {counted(count, 'trial')} of {in_words(name)} {are} too few."
+    if report.winner is None:
+        return f"{start}: that takes runs with fresh seeds."
+    return f"{start}."
+
+
+def _range(rates: Rates) -> str:
+    low, high = (learning_rate(lr) for lr in rates)
+    return f"{low} to {high}"

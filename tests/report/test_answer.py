@@ -1,0 +1,655 @@
+"""The answer of a study: one verdict for each case, its sentences, and what to do next."""
+
+import json
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_reports import ACCURACY, BASELINE, made_report, runs_of, trial
+from markupsafe import escape
+from tiny_studies import make_study, work
+
+from lrsearch.cli import cli
+from lrsearch.confirmation.statistics import difference, verdict
+from lrsearch.errors import StudyError
+from lrsearch.report.documents import reviewed_document
+from lrsearch.report.gain import gain_of
+from lrsearch.report.load import report_of
+from lrsearch.report.page import write_report
+from lrsearch.report.text.answer import answer_text, study_text
+from lrsearch.report.text.format import amount, duration, learning_rate, mean, number, percent
+from lrsearch.report.text.result import answer
+from lrsearch.report.verdict import Verdict
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.study.confirmation import request
+from lrsearch.study.prepare_database import open_database
+from lrsearch.trial.divergence import NOT_FINITE_AT_START
+
+SIX = [0.30, 0.31, 0.29, 0.30, 0.32, 0.28]
+LOWER = [value - 0.2 - 0.001 * i for i, value in enumerate(SIX)]
+ALIKE = [0.31, 0.29, 0.30, 0.31, 0.30, 0.30]
+MINE = {"baseline": BASELINE}
+EXPORT = "lrsearch export tiny --format torch --out best.py"
+TWICE = "lrsearch run FILE --trials 24"
+CONFIRM = "lrsearch confirm tiny --runs 3"
+LUCK = "the best of many trials on one seed looks better than it is"
+
+
+def baseline(value=0.8, state="complete", **fields):
+    return trial(0, value, state, kind="baseline", name="adamw", lr=1e-3, **fields)
+
+
+def best(value=0.2, **fields):
+    return trial(1, value, **fields)
+
+
+def textbook(number=2, value=0.4):
+    return trial(number, value, kind="textbook")
+
+
+def confirmed(mine, theirs, *, role="baseline", **changes):
+    """A study whose trial 1 was confirmed beside the baseline on these values."""
+    runs = runs_of(1, mine) + runs_of(0, theirs, role)
+    return made_report([baseline(), best()], runs, **{**MINE, **changes})
+
+
+def failing(state, reason, count=3):
+    return [trial(i, None, state, lr=1.0 + i, reason=reason) for i in range(count)]
+
+
+#: Of each case the report, its verdict, the second line, and the next command.
+CASES = {
+    "wins": (
+        lambda: confirmed(LOWER, SIX),
+        Verdict.BETTER,
+        "0.203 better val_loss than your baseline (95 % interval 0.201 to 0.204), confirmed on 6 "
+        "fresh seeds.",
+        EXPORT,
+    ),
+    "wins upwards": (
+        lambda: confirmed(SIX, LOWER, objective=ACCURACY),
+        Verdict.BETTER,
+        "0.203 better accuracy than your baseline (95 % interval 0.201 to 0.204), confirmed on 6 "
+        "fresh seeds.",
+        EXPORT,
+    ),
+    "tied": (
+        lambda: confirmed(SIX, ALIKE),
+        Verdict.NO_BETTER,
+        "No better than your baseline: keep yours. On 6 fresh seeds the improvement of val_loss is "
+        "0.00167 (95 % interval -0.0164 to 0.0197).",
+        TWICE,
+    ),
+    "tied on few seeds": (
+        lambda: confirmed(SIX[:2], ALIKE[:2]),
+        Verdict.NO_BETTER,
+        "Not shown to be better than your baseline. On 2 fresh seeds the improvement of val_loss "
+        "is -0.005 (95 % interval -0.196 to 0.186); so few seeds cannot tell.",
+        TWICE,
+    ),
+    "loses": (
+        lambda: confirmed(SIX, LOWER),
+        Verdict.KEEP_BASELINE,
+        "Your baseline is better by 0.203 val_loss (95 % interval 0.201 to 0.204) than trial 1, "
+        "the best that the search found, on 6 fresh seeds: keep it.",
+        TWICE,
+    ),
+    "loses upwards": (
+        lambda: confirmed(LOWER, SIX, objective=ACCURACY),
+        Verdict.KEEP_BASELINE,
+        "Your baseline is better by 0.203 accuracy (95 % interval 0.201 to 0.204) than trial 1, "
+        "the best that the search found, on 6 fresh seeds: keep it.",
+        TWICE,
+    ),
+    "loses to one that failed a seed": (
+        lambda: confirmed(SIX, [*LOWER[:-1], None]),
+        Verdict.WORSE,
+        "Your baseline is better by 0.202 val_loss (95 % interval 0.2 to 0.204) than trial 1, the "
+        "best that the search found, on 5 fresh seeds. But 1 more run of it gave no value, so this "
+        "recipe is recommended.",
+        TWICE,
+    ),
+    "baseline led the choice": (
+        lambda: made_report([baseline(), best(0.9)], runs_of(0, SIX), **MINE),
+        Verdict.KEEP_BASELINE,
+        "No recipe of the search is shown to be better than your baseline: keep it. On the "
+        "search's one seed the improvement of val_loss by trial 1 is -0.1.",
+        TWICE,
+    ),
+    "baseline diverged": (
+        lambda: made_report([baseline(None, "diverged"), best()], runs_of(1, SIX), **MINE),
+        Verdict.BASELINE_WITHOUT_VALUE,
+        "Your baseline diverged, and this recipe trains: there is no value to compare with.",
+        EXPORT,
+    ),
+    "baseline failed": (
+        lambda: made_report([baseline(None, "failed"), best()], runs_of(1, SIX), **MINE),
+        Verdict.BASELINE_WITHOUT_VALUE,
+        "Your baseline has no value, since it failed: the gain is not known.",
+        EXPORT,
+    ),
+    "baseline failed every fresh seed": (
+        lambda: confirmed(SIX, [None] * 6),
+        Verdict.BASELINE_WITHOUT_VALUE,
+        "Your baseline gave no value in 6 runs with fresh seeds, so no gain can be stated.",
+        EXPORT,
+    ),
+    "one fresh seed for both": (
+        lambda: confirmed([0.3], [0.4]),
+        Verdict.ONE_SEED,
+        "0.1 better val_loss than your baseline on 1 fresh seed. One seed cannot tell a gain from "
+        "chance.",
+        CONFIRM,
+    ),
+    "one fresh seed": (
+        lambda: made_report([best()], runs_of(1, [0.3])),
+        Verdict.ONE_SEED,
+        "One fresh seed confirmed it: how much the value varies with the seed is not known.",
+        CONFIRM,
+    ),
+    "nothing to compare with": (
+        lambda: made_report([best()], runs_of(1, SIX)),
+        Verdict.NO_REFERENCE,
+        "There is no baseline and no textbook recipe to compare it with.",
+        EXPORT,
+    ),
+    "textbook on the search's seed": (
+        lambda: made_report([best(), textbook()], runs_of(1, SIX)),
+        Verdict.ONE_SEED,
+        "0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. One "
+        "seed cannot tell a gain from chance.",
+        EXPORT,
+    ),
+    "textbook on fresh seeds": (
+        lambda: made_report(
+            [best(), textbook(), textbook(3, 0.3)], runs_of(1, LOWER) + runs_of(2, SIX, "rival")
+        ),
+        Verdict.BETTER,
+        "0.203 better val_loss than trial 2, the best textbook recipe (95 % interval 0.201 to "
+        "0.204), confirmed on 6 fresh seeds.",
+        EXPORT,
+    ),
+    "baseline on the search's seed": (
+        lambda: made_report([baseline(), best()], runs_of(1, SIX), **MINE),
+        Verdict.ONE_SEED,
+        "0.6 better val_loss than your baseline on the search's one seed. One seed cannot tell a "
+        "gain from chance.",
+        TWICE,
+    ),
+    "tied with a textbook": (
+        lambda: made_report([best(), textbook()], runs_of(1, SIX) + runs_of(2, ALIKE, "rival")),
+        Verdict.NO_BETTER,
+        "No better than trial 2, the best textbook recipe. On 6 fresh seeds the improvement of "
+        "val_loss is 0.00167 (95 % interval -0.0164 to 0.0197).",
+        TWICE,
+    ),
+    "a textbook is the best": (
+        lambda: made_report([best(0.5), textbook()], runs_of(2, LOWER) + runs_of(1, SIX, "rival")),
+        Verdict.TEXTBOOK,
+        "The best textbook recipe is better by 0.203 val_loss (95 % interval 0.201 to 0.204) than "
+        "trial 1, the best that the search found, on 6 fresh seeds.",
+        EXPORT,
+    ),
+    "not confirmed": (
+        lambda: made_report([baseline(), best()], confirm=None, **MINE),
+        Verdict.UNCONFIRMED,
+        f"0.6 better val_loss than your baseline on the search's one seed. Not confirmed: {LUCK}.",
+        CONFIRM,
+    ),
+    "too small a budget to confirm": (
+        lambda: made_report([best(), textbook()], budget={"trials": 2}),
+        Verdict.UNCONFIRMED,
+        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
+        f"Not confirmed: {LUCK}.",
+        "lrsearch run FILE --trials 4",
+    ),
+    "too few epochs left to confirm": (
+        lambda: made_report(
+            [best(), textbook()], budget={"epochs": 8}, study={"epochs_used": 8.0}, confirm=None
+        ),
+        Verdict.UNCONFIRMED,
+        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
+        f"Not confirmed: {LUCK}.",
+        "lrsearch run FILE",
+    ),
+    "all but one pruned": (
+        lambda: made_report(
+            [*(trial(i, 0.1, "pruned") for i in range(11)), trial(11, 0.4)], confirm=None
+        ),
+        Verdict.UNCONFIRMED,
+        f"There is no baseline and no textbook recipe to compare it with. Not confirmed: {LUCK}.",
+        CONFIRM,
+    ),
+    "running": (
+        lambda: made_report(
+            [baseline(), best(), trial(2, state="running")], finished=False, **MINE
+        ),
+        Verdict.RUNNING,
+        f"0.6 better val_loss than your baseline on the search's one seed. The study goes on: "
+        f"{LUCK}, and fresh seeds will tell.",
+        "lrsearch status tiny",
+    ),
+    "nobody works on it": (
+        lambda: made_report([baseline(0.1), best()], finished=False, **MINE),
+        Verdict.RUNNING,
+        f"This is your baseline: no other recipe was better on the search's one seed. The study "
+        f"goes on: {LUCK}, and fresh seeds will tell.",
+        "lrsearch worker tiny",
+    ),
+    "paused": (
+        lambda: made_report([best()], finished=False, study={"state": "paused"}, **MINE),
+        Verdict.RUNNING,
+        f"Your baseline has not been trained yet, so the gain over it is not known. The study "
+        f"goes on: {LUCK}, and fresh seeds will tell.",
+        "lrsearch study resume tiny",
+    ),
+    "not started": (
+        lambda: made_report(finished=False),
+        Verdict.NOT_STARTED,
+        "No trial has started yet.",
+        "lrsearch worker tiny",
+    ),
+    "none has ended": (
+        lambda: made_report([trial(0, state="running")], finished=False),
+        Verdict.NONE_ENDED,
+        "No trial has ended yet; in training: 1.",
+        "lrsearch status tiny",
+    ),
+    "none is complete": (
+        lambda: made_report([trial(i, 0.5, "pruned") for i in range(3)]),
+        Verdict.NONE_COMPLETE,
+        "No trial was trained to its end: 3 pruned.",
+        TWICE,
+    ),
+    "all diverged": (
+        lambda: made_report(failing("diverged", "training loss is not finite by step 4")),
+        Verdict.ALL_DIVERGED,
+        "All 3 ended trials diverged, the lowest learning rates among them 1 (sgd). Lower the "
+        "learning rates of the space; `lrsearch range-test FILE` shows where training explodes.",
+        "lrsearch range-test FILE",
+    ),
+    "not finite": (
+        lambda: made_report(failing("diverged", NOT_FINITE_AT_START)),
+        Verdict.NOT_FINITE,
+        "All 3 ended trials diverged: the loss was not finite on the first batch, before any step. "
+        "That is not the learning rate; look for NaN or infinity in the inputs, the targets and "
+        "the model's output.",
+        "lrsearch check FILE",
+    ),
+    "all failed": (
+        lambda: made_report(failing("failed", "RuntimeError: out of memory")),
+        Verdict.ALL_FAILED,
+        "All 3 ended trials failed, each with: RuntimeError: out of memory",
+        "lrsearch trial show tiny 0",
+    ),
+    "exhausted": (
+        lambda: made_report(
+            [baseline(), best()],
+            runs_of(1, SIX) + runs_of(0, ALIKE, "baseline"),
+            study={"state": "open", "exhausted_at": 1.0},
+            told={"state": "finished"},
+            **MINE,
+        ),
+        Verdict.NO_BETTER,
+        "No better than your baseline: keep yours. On 6 fresh seeds the improvement of val_loss is "
+        "0.00167 (95 % interval -0.0164 to 0.0197).",
+        "lrsearch study extend tiny FILE",
+    ),
+}
+cases = pytest.mark.parametrize("case", CASES)
+
+
+@cases
+def test_each_case_has_a_verdict_a_sentence_and_a_next_step(case):
+    make, found, line, command = CASES[case]
+    report = make()
+    said = answer(report)
+    assert (said.verdict, said.lines[0], said.next.command) == (found, line, command)
+    assert said.lines[-1] == said.next.sentence
+    assert said.lines[-1].endswith(f": {command}")
+
+
+@cases
+def test_each_next_step_is_a_command_that_lrsearch_takes(case):
+    words = shlex.split(answer(CASES[case][0]()).next.command)
+    assert words.pop(0) == "lrsearch"
+    command = cli
+    while isinstance(command, click.Group):
+        command = command.get_command(click.Context(command), words.pop(0))
+    context = click.Context(command)
+    _, rest, _ = command.make_parser(context).parse_args(words)
+    assert rest == []
+    assert context.args == []
+
+
+def test_as_many_confirmation_runs_as_are_proposed_are_granted(tmp_path):
+    database = open_database(f"sqlite:///{tmp_path}/study.db", create=True)
+    search = make_study(database, confirm="none", range_test="none", pruning=None)
+    work(search)
+    command = answer(report_of(search)).next.command
+    runs = int(command.removeprefix("lrsearch confirm tiny --runs "))
+    with pytest.raises(StudyError, match=f"allows at most {runs} runs"):
+        request(search, top=None, runs=runs + 1)
+    request(search, top=None, runs=runs)
+    assert report_of(search).spec.confirm.runs == runs
+    database.close()
+
+
+def test_every_verdict_has_a_case():
+    assert {found for _, found, _, _ in CASES.values()} == set(Verdict)
+
+
+def test_every_verdict_and_field_is_in_the_reference():
+    text = (Path(__file__).parents[2] / "docs/reference/answer.md").read_text("utf-8")
+    named = set(re.findall(r"`(\w+)`", text))
+    document = reviewed_document(rich_report())["answer"]
+    assert {*Verdict, *document, *document["gain"], *document["safe_lr"]} <= named
+    assert {*document["run_cost"], *document["cost"], *document["next"]} <= named
+
+
+@cases
+def test_terminal_and_json_have_the_same_sentences(case, tmp_path):
+    report = CASES[case][0]()
+    sentences = reviewed_document(report)["answer"]["sentences"]
+    for text in (study_text(report), answer_text(report, folder=tmp_path, wall_seconds=1.0)):
+        assert "\n".join(sentences) in text
+    assert all("\n" not in line for line in sentences)
+    assert not re.search(r"\bnan\b|None|\{|\}| {2}", "\n".join(sentences))
+
+
+def leaves(value):
+    """Every number of a document."""
+    if isinstance(value, bool) or value is None:
+        return []
+    if isinstance(value, int | float):
+        return [value]
+    if isinstance(value, str):
+        return []
+    items = value.values() if isinstance(value, dict) else value
+    return [leaf for item in items for leaf in leaves(item)]
+
+
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]\d+)?")
+
+
+def numbers(text):
+    return set(NUMBER.findall(text))
+
+
+def written(document):
+    """How the numbers of a document are written in sentences; their lists as counts."""
+    found = {"95", "0", "1"}  # of `95 % interval`; a part without a value
+    for value in leaves(document):
+        texts = [number(value), number(value, 3), number(value, 6), number(100 * value), str(value)]
+        texts += [number(-value, 3), amount(value), duration(value), percent(value)]
+        found |= numbers(" ".join(texts))
+    for entry in document["confirmed"]:
+        found |= numbers(mean(entry["mean"], entry["ci95"] and tuple(entry["ci95"])))
+        optimism = entry["optimism"]
+        if optimism and optimism["percent"] is not None:
+            found.add(f"{abs(optimism['percent']):.0f}")
+    for warning in document["advice"]["warnings"]:
+        found |= numbers(f"{number(warning['edge'], 2)} {warning.get('line')}")
+    return found | set(map(str, range(1 + sum(document["counts"].values()))))  # counts of trials
+
+
+def rich_report():
+    """Confirmed beside a baseline and a rival, with diverged trials and enough of one optimizer."""
+    trials = [trial(i, 0.2 + 0.01 * abs(i - 10), lr=10 ** (-3 + i / 5)) for i in range(1, 15)]
+    trials += [trial(15 + i, None, "diverged", lr=3.0 + i) for i in range(3)]
+    runs = runs_of(10, LOWER, seconds=1.7) + runs_of(9, [v + 1e-3 for v in LOWER], "rival")
+    runs += runs_of(0, SIX, "baseline")
+    return made_report([baseline(), *trials], runs, **MINE)
+
+
+@pytest.mark.parametrize("make", [*(case[0] for case in CASES.values()), rich_report])
+def test_every_number_of_the_answer_is_one_of_the_document(make):
+    report = make()
+    document = reviewed_document(report)
+    spoken = document["answer"]["sentences"] + document["answer"]["details"]
+    unknown = numbers("\n".join(spoken)) - written(document)
+    # What names a command's budget, and a trial's reason, is no number of the answer.
+    assert unknown <= numbers(f"{document['answer']['next']['command']} step 4"), unknown
+
+
+@pytest.fixture(scope="module")
+def rich(tmp_path_factory):
+    """The report with all sentences, written: it, its page and its markdown."""
+    report = rich_report()
+    page = write_report(report, tmp_path_factory.mktemp("rich"))
+    return report, page.read_text("utf-8"), (page.parent / "report.md").read_text("utf-8")
+
+
+def test_page_and_markdown_have_the_sentences_of_the_terminal(rich):
+    report, page, markdown = rich
+    found = answer(report)
+    assert f"<h2>{found.heading}</h2>" in page
+    places = [page.index(str(escape(line))) for line in (found.recipe, *found.lines)]
+    assert places == sorted(places)
+    assert all(line in markdown for line in (found.heading, found.recipe, *found.lines))
+    assert all(line in markdown and str(escape(line)) in page for line in found.details)
+
+
+def test_every_number_of_the_pages_answer_is_one_of_the_document(rich):
+    report, page, markdown = rich
+    known = written(reviewed_document(report)) | numbers(answer(report).next.command)
+    (section,) = re.findall(r'<section class="answer" id="answer">(.*?)</section>', page, re.S)
+    assert numbers(re.sub(r"<[^>]*>", " ", section).replace("&#39;", "'")) <= known
+    section = markdown.split("\n## ")[1]
+    assert numbers(section) <= known
+
+
+def test_the_numbers_of_a_gain_are_those_of_the_document_rounded(rich):
+    report, _, markdown = rich
+    document = reviewed_document(report)["answer"]
+    gain = document["gain"]
+    pattern = (
+        r"(\S+) better val_loss than your baseline \(95 % interval (\S+) to (\S+)\), confirmed on "
+        r"(\d+) fresh seeds\."
+    )
+    value, low, high, seeds = re.search(pattern, markdown).groups()
+    assert (value, low, high) == tuple(number(v, 3) for v in (gain["value"], *gain["ci95"]))
+    assert (int(seeds), gain["against"], gain["trial"]) == (gain["n"], "baseline", 0)
+    assert (document["verdict"], gain["of"], document["trial"]) == ("better", 10, 10)
+    epochs, seconds = re.search(r"is (\S+) epochs and takes (\S+) s\.", markdown).groups()
+    cost = document["run_cost"]
+    assert (epochs, f"{seconds} s") == (amount(cost["epochs"]), duration(cost["seconds"]))
+    low, high = re.search(r"rates of sgd: (\S+) to (\S+) do as well", markdown).groups()
+    assert (low, high) == tuple(learning_rate(lr) for lr in document["safe_lr"]["noise"])
+    assert "Training with sgd diverges from 3 on: 3 trials did." in markdown
+    assert document["tied"] == []
+
+
+# The gain, by its parts
+
+
+@pytest.mark.parametrize("objective", ["val_loss", ACCURACY])
+def test_a_gain_is_the_mean_difference_on_shared_seeds(objective):
+    mine, theirs = [0.5, 0.7, None, 0.6], [0.45, None, 0.4, 0.5]
+    gain = gain_of(confirmed(mine, theirs, objective=objective))
+    sign = 1 if objective is ACCURACY else -1
+    assert (gain.n, gain.seeds) == (2, "fresh")
+    assert gain.value == pytest.approx(sign * (0.05 + 0.1) / 2)
+    paired = difference({3: 0.5, 6: 0.6}, {3: 0.45, 6: 0.5})
+    low, high = sorted(sign * end for end in paired.ci95)
+    assert gain.ci95 == pytest.approx((low, high))
+
+
+def test_seeds_that_move_both_recipes_alike_leave_the_gain_exact():
+    """Unpaired, the interval of these would be 30 times as wide as the gain."""
+    mine = [1.0, 9.0, 5.0, 2.0, 7.0, 3.0]
+    gain = gain_of(confirmed(mine, [value + 0.1 + 0.001 * i for i, value in enumerate(mine)]))
+    assert gain.value == pytest.approx(0.1025)
+    assert gain.ci95[1] - gain.ci95[0] < 0.01
+
+
+def test_a_gain_within_the_tolerance_is_none():
+    report = confirmed(LOWER, SIX, tolerance=0.3)
+    assert answer(report).verdict == Verdict.NO_BETTER
+    assert verdict(gain_of(report).losses, 0.3) == "tied"
+
+
+def test_equal_values_are_neither_better_nor_worse():
+    report = made_report([best(0.5), textbook(2, 0.5)], confirm=None)
+    assert (
+        answer(report).lines[0].startswith("Neither better nor worse val_loss than trial 2, the be")
+    )
+
+
+def test_a_pruned_recipe_that_was_confirmed_has_no_gain_on_the_search_seed():
+    trials = [best(0.6, state="pruned"), textbook()]
+    said = answer(made_report(trials, runs_of(1, SIX)))
+    assert (said.verdict, said.gain) == (Verdict.ONE_SEED, None)
+    assert said.lines[0] == "It has no seed in common with what it would be compared with."
+
+
+VALUES = st.floats(1e-6, 1e6) | st.floats(-1e6, -1e-6) | st.just(0.0)
+STATES = st.sampled_from(["complete", "pruned", "diverged", "failed", "running"])
+
+
+@st.composite
+def any_report(draw):
+    """Any study: trials in any state, runs that confirm some of those that have a value."""
+    trials = []
+    for i in range(draw(st.integers(0, 6))):
+        state = draw(STATES)
+        value = draw(VALUES) if state in ("complete", "pruned") else None
+        kind = draw(st.sampled_from(["sampled", "textbook"])) if i else "baseline"
+        lr, reason = 10.0 ** -draw(st.integers(1, 5)), "lost" if state == "failed" else None
+        trials.append(trial(i, value, state, kind=kind, lr=lr, reason=reason))
+    valued = [each.number for each in trials if each.value is not None]
+    runs = []
+    if valued and draw(st.booleans()):
+        seeds = draw(st.integers(1, 7))
+        for role, number in zip(("winner", "rival"), draw(st.permutations(valued)), strict=False):
+            runs += runs_of(number, draw(st.lists(st.none() | VALUES, min_size=seeds)), role)
+    objective = draw(st.sampled_from(["val_loss", ACCURACY]))
+    finished, own = draw(st.booleans()), draw(st.sampled_from([BASELINE, None]))
+    return made_report(trials, runs, finished=finished, objective=objective, baseline=own)
+
+
+@settings(max_examples=80, deadline=None)
+@given(any_report())
+def test_any_study_has_an_answer_of_its_own_numbers(report):
+    document = reviewed_document(report)
+    json.dumps(document, allow_nan=False)
+    sentences = document["answer"]["sentences"]
+    assert document["answer"]["verdict"] in set(Verdict)
+    assert all(line and line[0] != " " and "\n" not in line for line in sentences)
+    own_words = [line for line in sentences if "space.optimizers" not in line]
+    assert not re.search(r"\bnan\b|\binf\b|None|\{|\}| {2}|\.\.|-0 ", "\n".join(own_words))
+    assert numbers("\n".join(sentences)) <= written(document) | numbers(sentences[-1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=7))
+def test_a_gain_does_not_depend_on_the_direction_of_the_objective(values):
+    mine, theirs = ([pair[i] for pair in values] for i in (0, 1))
+    lower = gain_of(confirmed(mine, theirs))
+    higher = gain_of(confirmed([-v for v in mine], [-v for v in theirs], objective=ACCURACY))
+    assert lower == higher
+
+
+# Scripts of the user's own
+
+
+def of_script(*words, **changes):
+    """The report of a command with these arguments, whose best trial has lr 0.25."""
+    fields = {
+        "name": "mine",
+        "command": ["python", "train.py", *words],
+        "report": {"val_loss": r"loss (\S+)"},
+        "budget": {"trials": 12},
+        **changes,
+    }
+    spec = StudySpec.from_dict(fields)
+    recipe = {"optimizer": {"name": "script", "lr": 0.25}, "schedule": {"name": "script"}}
+    found = trial(1, 0.2, recipe=recipe, epochs=1.0)
+    return made_report([found], runs_of(1, SIX) if spec.confirm else (), spec=spec)
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict", "command"),
+    [
+        (["{lr}", "{seed}"], "no_reference", "python train.py 0.25 0"),
+        (["{recipe}"], "no_reference", "lrsearch export mine --format shell"),
+        (["{lr}"], "unconfirmed", "python train.py 0.25"),  # no fresh seed would reach it
+    ],
+)
+def test_the_recipe_of_a_command_is_used_by_running_it(words, verdict, command):
+    report = of_script(*words, **({"confirm": "auto"} if words == ["{recipe}"] else {}))
+    said = answer(report)
+    assert (said.verdict, said.next.command) == (verdict, command)
+    assert "One training with this recipe takes 1 s." in said.lines  # of unknown length
+    assert any(line.startswith("Cost in runs: search 1") for line in said.lines)
+    assert "the script's own optimizer" in said.recipe
+
+
+def test_a_failed_script_is_looked_at_by_its_output():
+    report = of_script("{lr}", "{seed}")
+    failed = trial(0, None, "failed", reason="exit code 1")
+    said = answer(replace(report, trials=(failed,), runs=()))
+    assert (said.verdict, said.next.command) == ("all_failed", "lrsearch trial log mine 0")
+
+
+# What stands behind the answer
+
+
+def test_details_say_how_the_recipe_was_chosen(rich):
+    report, _, _ = rich
+    shown = study_text(report, verbose=True)
+    for line in (
+        "In the search, on one seed, trial 10 had 0.2, the search's best, ",
+        "Recommended: better than trial 9, the runner-up, on fresh seeds.",
+        "Your baseline is adamw lr 0.001 · constant: val_loss 0.300 ± 0.015 on 6 fresh seeds.",
+    ):
+        assert line in shown
+        assert line not in study_text(report)
+
+
+def test_tied_trials_are_named_once():
+    trials = [baseline(), best(), trial(2, 0.25)]
+    runs = runs_of(1, LOWER) + runs_of(2, [LOWER[1], *LOWER[:1], *LOWER[2:]], "rival")
+    report = made_report(trials, runs + runs_of(0, SIX, "baseline"), **MINE)
+    said = answer(report)
+    assert said.tied == (2,)
+    assert "Tied with trial 2: the seeds that ran both do not tell them apart." in said.lines
+    tied = answer(confirmed(SIX, ALIKE))
+    assert tied.tied == (0,)
+    assert not any(line.startswith("Tied") for line in tied.lines)  # the gain says it
+
+
+def test_a_range_edge_is_warned_of_and_asks_for_a_wider_space():
+    space = {"optimizers": {"sgd": {"lr": {"low": 1e-3, "high": 0.11, "log": True}}}}
+    report = made_report([best()], runs_of(1, SIX), space=space)
+    said = answer(report)
+    (line,) = (line for line in said.lines if line.startswith("Warning: "))
+    assert "lies at the upper end of the range that was searched, 0.11" in line
+    assert said.next.command == "lrsearch study extend tiny FILE"
+
+
+def test_one_run_with_a_fresh_seed_has_no_interval():
+    said = answer(made_report([best()], [*runs_of(1, [0.3, None])]))
+    assert said.lines[1] == (
+        "val_loss 0.3, mae 0.2: one run with a fresh seed, so without an interval. 1 run more gave "
+        "no value."
+    )
+
+
+def test_other_metrics_stand_beside_the_objective():
+    metrics = {"val_loss": 9.0, "accuracy": 0.5, "odd": None}
+    said = answer(made_report([best(metrics=metrics)], confirm=None))
+    assert said.lines[1] == "val_loss 0.2, accuracy 0.5 in trial 1, on the search's one seed."
+
+
+def test_few_trials_do_not_tell_which_learning_rates_are_safe():
+    said = answer(made_report([best(), trial(2, 0.3)], confirm=None))
+    assert said.safe_lr is None
+    assert "How far its learning rate may move is not known: 2 trials of sgd are too few." in (
+        said.lines
+    )
