@@ -1,4 +1,4 @@
-"""Commands that show studies while they run: watch, dashboard."""
+"""The command that shows a study while it runs: watch."""
 
 import signal
 import sys
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli import options
 from lrsearch.cli.options import common, name_argument, open_stored_study
 
 if TYPE_CHECKING:
@@ -22,9 +21,7 @@ LEAST_SECONDS = 0.2
 @click.command()
 @name_argument
 @click.option("--plain", is_flag=True, help="One line for each event, as into a pipe.")
-@click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object for each event, a line each."
-)
+@click.option("--json", "as_json", is_flag=True, help="A line with a JSON object for each event.")
 @click.option("--follow", is_flag=True, help="Go on when the study is finished, until Ctrl-C.")
 @click.option(
     "--every",

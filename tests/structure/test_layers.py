@@ -13,6 +13,7 @@ PACKAGE = ROOT / "lrsearch"
 #: Modules and packages that may import a library; whoever wants what it does calls them.
 HOMES = {
     "optuna": {"study.optuna"},
+    "optuna_dashboard": {"study.optuna"},
     "sqlalchemy": {"storage", "study", "cli.main"},
     "alembic": {"storage"},
     "psycopg": {"storage"},
@@ -28,7 +29,7 @@ HOMES = {
     "altair": {"report.figures", "report.charts"},
     "vl_convert": {"report.charts"},
     "pandas": {"api.frames"},
-    "jinja2": {"report.page", "export"},
+    "jinja2": {"report.page", "report.dashboard", "export"},
     "numpy": {"training.randomness", "training.data.generators", "own_loop"},
     "tensorboard": {"command.tensorboard"},
     "scipy": {"training.calibrated_loss"},
