@@ -8,7 +8,7 @@ from pathlib import Path
 def linked(text: str, path: Path) -> str:
     """The text; where stdout is a terminal, each `path` in it is a hyperlink to that file (OSC 8).
 
-    `path` is absolute, as it stands in the text. A terminal without hyperlinks shows the text alone.
+    `path` is absolute, as in the text. A terminal without hyperlinks shows the text alone.
     """
     if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         return text

@@ -22,7 +22,8 @@ OWN_POLICY = (
 )
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline' 'unsafe-eval' blob:; img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; "
+    "script-src 'unsafe-inline' 'unsafe-eval' blob:; "
+    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from lrsearch.errors import LrsearchError
 from lrsearch.storage.database import Database
@@ -37,7 +37,7 @@ def dashboard_server(database: Database) -> WSGIServer:
         raise LrsearchError(
             "--optuna: optuna-dashboard is not installed; pip install optuna-dashboard"
         ) from error
-    server = make_server(LOOPBACK, 0, None, server_class=_Server, handler_class=_Quiet)
+    server = _Server((LOOPBACK, 0), _Quiet)
     server.set_app(_only_as(server.server_port, wsgi(optuna_storage(database))))
     return server
 
