@@ -55,7 +55,8 @@ class StudyView:
         if seen.now is not None and self.now is None:
             self._events.extend(events.ends(seen.now))
         self.now = seen.now or self.now
-        self._events.extend(seen.events)
+        # Rungs are seen at the trials, which go on.
+        self._events.extend(event for event in seen.events if event.kind != Kind.RUNG_REACHED)
 
     def head(self) -> "Text | Head":
         """How far the study is, in three lines."""
@@ -176,11 +177,11 @@ def _table(*columns: tuple[str, str], wide: int) -> Table:
 
 def _worker_table(now: Snapshot, shown: Sequence[WorkerRecord], count: int) -> Table:
     name = "worker" if len(shown) == count else f"{len(shown)} of {count} workers"
-    columns = ((name, "left"), ("device", "left"), ("trains", "left"), ("for", "right"))
+    columns = ((name, "left"), ("device", "left"), ("trains", "left"), ("up", "right"))
     table = _table(*columns, ("seen", "right"), wide=2)
     for worker in shown:
         silent = now.is_silent(worker)
-        doing = "silent" if silent else one_line(worker.doing or "looks for work")
+        doing = "silent" if silent else _doing(now, worker)
         table.add_row(
             Text(one_line(worker_words(worker.name))),
             Text(one_line(worker.device)),
@@ -189,6 +190,26 @@ def _worker_table(now: Snapshot, shown: Sequence[WorkerRecord], count: int) -> T
             f"{worker.since:.0f} s ago",
         )
     return table
+
+
+#: Trials of a worker that are named.
+NAMED = 3
+
+
+def _doing(now: Snapshot, worker: WorkerRecord) -> str:
+    """What a worker holds now; it tells what it does a few times in a lease only."""
+    held = [f"{trial.number}" for trial in now.running if trial.worker == worker.name]
+    runs = [run for run in now.runs if run.worker == worker.name and run.state in states.OPEN]
+    held_runs = [f"confirmation of trial {run.number}, seed {run.seed}" for run in runs]
+    tests = [
+        f"range test of {test.optimizer}"
+        for test in now.tests
+        if test.worker == worker.name and test.state in states.OPEN
+    ]
+    more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
+    trials = f"trial{'s' if len(held) > 1 else ''} {', '.join(held[:NAMED])}{more}"
+    parts = [*([trials] if held else []), *held_runs, *tests]
+    return one_line("; ".join(parts) or "looks for work")
 
 
 def _trial_table(now: Snapshot, shown: Sequence[TrialRecord], *, ascii_only: bool) -> Table:
