@@ -14,6 +14,7 @@ from lrsearch.advice.cost import CostPlan, cost_plan
 from lrsearch.fusing import fuse_option
 from lrsearch.preflight.checked import Checked
 from lrsearch.report.files import write_files
+from lrsearch.report.live.shown import shown
 from lrsearch.report.load import report_of
 from lrsearch.report.model import Report
 from lrsearch.storage.database import Database
@@ -28,7 +29,6 @@ from lrsearch.study.status import is_finished, reap
 from lrsearch.study.versions import check_versions
 from lrsearch.task.task import LoadedTask
 from lrsearch.worker.processes import run_local
-from lrsearch.worker.progress_bar import progress_bar
 from lrsearch.worker.resources import Resources
 from lrsearch.worker.this_process import work_here
 
@@ -83,10 +83,10 @@ class Silent:
 
 
 class ProgressBar(Silent):
-    """A `Progress` that draws a bar while the study trains, where stderr is a terminal."""
+    """A `Progress` that draws on stderr while the study trains, where that is a terminal."""
 
     def training(self, study: OpenStudy) -> AbstractContextManager[None]:
-        return progress_bar(study)
+        return shown(study)
 
 
 def create(checked: Checked, storage: str | None, *, exist_ok: bool, progress: Progress) -> Created:

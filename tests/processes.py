@@ -52,7 +52,8 @@ class Command:
 
     @property
     def out(self):
-        return self._output[0].read_text()
+        path = self._output[0]
+        return path.read_text() if path.exists() else ""  # it has not begun yet
 
     @property
     def err(self):

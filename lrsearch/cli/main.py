@@ -5,7 +5,19 @@ import sys
 
 import click
 
-from lrsearch.cli import db, doctor, init, results, run, study, trial, tune, worker
+from lrsearch.cli import (
+    dashboard,
+    db,
+    doctor,
+    init,
+    results,
+    run,
+    study,
+    trial,
+    tune,
+    watch,
+    worker,
+)
 from lrsearch.cli.listing import Group
 from lrsearch.errors import LrsearchError
 from lrsearch.version import __version__
@@ -30,7 +42,7 @@ def cli() -> None:
     """
 
 
-for module in (run, tune, init, worker, results, study, trial, doctor, db):
+for module in (run, tune, init, worker, watch, dashboard, results, study, trial, doctor, db):
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from lrsearch.cli import options
+from lrsearch.cli.links import linked
 from lrsearch.cli.options import common, name_argument, open_stored_study
 
 
@@ -30,7 +31,8 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     study = open_stored_study(storage, name)
     load_recorded(study.spec.own_names(), study.code, folders())
     _, folder = files.write_files(study, out)
-    click.echo(f"report: {folder / 'report.html'}")
+    page = folder.absolute() / "report.html"
+    click.echo(linked(f"report: {page}", page))
 
 
 @click.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli import options
+from lrsearch.cli.links import linked
 from lrsearch.cli.options import common, file_argument, json_option, print_json, silent_verbose
 
 if TYPE_CHECKING:
@@ -82,18 +83,18 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     from lrsearch.report.text import answer
 
     assert outcome.folder is not None  # a report was asked for
+    folder = outcome.folder.absolute()
+    page = folder / "report.html"
     if as_json:
-        document = reviewed_document(outcome.report)
-        print_json({**document, "report": str(outcome.folder / "report.html")})
+        print_json({**reviewed_document(outcome.report), "report": str(page)})
         return
-    click.echo(
-        answer.answer_text(
-            outcome.report,
-            folder=outcome.folder,
-            wall_seconds=outcome.wall_seconds,
-            verbose=options.is_verbose(),
-        )
+    text = answer.answer_text(
+        outcome.report,
+        folder=folder,
+        wall_seconds=outcome.wall_seconds,
+        verbose=options.is_verbose(),
     )
+    click.echo(linked(text, page))
 
 
 @click.command()

@@ -57,6 +57,12 @@ def write_report(report: Report, folder: Path) -> Path:
     return page
 
 
+def page_text(report: Report) -> str:
+    """The page alone, as `write_report` writes it into `report.html`."""
+    content = _content(report, _pictures(report))
+    return _template("report.html.jinja", autoescape=True).render(content)
+
+
 def _content(report: Report, pictures: list[Picture]) -> Mapping[str, Content]:
     """What the templates print."""
     top = report.ranked[: tables.TOP_ROWS]

@@ -29,20 +29,21 @@ def dead_holders(search: StoredStudy) -> list[str]:
 
 def is_finished(search: StoredStudy) -> bool:
     """Whether nothing of the study runs and nothing more will start."""
+    return search.database.look(lambda connection: is_over(connection, search))
 
-    def look(connection: Connection) -> bool:
-        study = studies.by_id(connection, search.study_id)
-        if study is None:
-            return True  # it was deleted
-        if trials.any_running(connection, search.study_id):
-            return False
-        runs = confirmations.everything(connection, search.study_id)
-        if any(run.state in states.OPEN for run in runs):
-            return False
-        if range_tests.workers(connection, search.study_id):
-            return False
-        if study.state == StudyState.PAUSED or search.may_start(connection):
-            return False
-        return not confirmation.next_round(connection, search, study)
 
-    return search.database.look(look)
+def is_over(connection: Connection, search: StoredStudy) -> bool:
+    """The same, in a transaction of the caller's."""
+    study = studies.by_id(connection, search.study_id)
+    if study is None:
+        return True  # it was deleted
+    if trials.any_running(connection, search.study_id):
+        return False
+    runs = confirmations.everything(connection, search.study_id)
+    if any(run.state in states.OPEN for run in runs):
+        return False
+    if range_tests.workers(connection, search.study_id):
+        return False
+    if study.state == StudyState.PAUSED or search.may_start(connection):
+        return False
+    return not confirmation.next_round(connection, search, study)

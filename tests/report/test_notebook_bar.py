@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 from tiny_studies import TRIALS, make_study, work
 
-from lrsearch.worker import notebook_bar, progress_bar
-from lrsearch.worker.study_progress import Confirmed, StudyProgress
+from lrsearch.report.live import notebook_bar, shown
+from lrsearch.report.live.progress import Confirmed, StudyProgress
 
 
 class Handle:
@@ -23,12 +23,12 @@ class Handle:
 @pytest.fixture
 def kernel(monkeypatch):
     """What the cells of a notebook display, as IPython's interface in a kernel has it."""
-    shown = []
+    said = []
 
     def display(bundle, *, raw, display_id):
         assert (raw, display_id) == (True, True)
-        shown.append(bundle)
-        return Handle(shown)
+        said.append(bundle)
+        return Handle(said)
 
     fake, module = types.ModuleType("IPython"), types.ModuleType("IPython.display")
     fake.get_ipython = lambda: types.SimpleNamespace(kernel=object())
@@ -36,7 +36,7 @@ def kernel(monkeypatch):
     module.display = display
     monkeypatch.setitem(sys.modules, "IPython", fake)
     monkeypatch.setitem(sys.modules, "IPython.display", module)
-    return shown
+    return said
 
 
 @pytest.mark.parametrize("shell", [None, types.SimpleNamespace(kernel=None), object()])
@@ -55,10 +55,10 @@ def test_without_ipython_there_is_no_notebook(monkeypatch):
 def test_a_study_is_shown_from_its_beginning_to_its_end(kernel, sqlite_url, monkeypatch):
     from tiny_studies import opened
 
-    monkeypatch.setattr(progress_bar, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(shown, "LOOK_SECONDS", 0.01)
     with opened(sqlite_url) as database:
         study = make_study(database)
-        with progress_bar.progress_bar(study):
+        with shown.shown(study):
             work(study)
     assert kernel[0]["text/plain"] == "search"
     assert len(kernel) > 3
@@ -74,7 +74,7 @@ def test_an_error_in_the_cell_ends_the_line_too(kernel, sqlite_url):
         study = make_study(database)
 
         def fails():
-            with progress_bar.progress_bar(study):
+            with shown.shown(study):
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -82,31 +82,19 @@ def test_an_error_in_the_cell_ends_the_line_too(kernel, sqlite_url):
     assert kernel[-1]["text/plain"].startswith(f"search 0/{TRIALS}")
 
 
-def seen(used, **changes):
-    fields = {"unit": "epochs", "total": 60.0, "note": "", "confirmed": None}
-    return StudyProgress(used=used, **{**fields, **changes})
+def text(used, *, is_last=False, **changes):
+    fields = {"unit": "epochs", "total": 60.0, "note": "", "confirmed": None, "left_seconds": None}
+    found = StudyProgress(used=used, **{**fields, **changes})
+    return notebook_bar._Line().text(found, is_last=is_last)
 
 
-@pytest.fixture
-def clock(monkeypatch):
-    """Seconds that have passed, which a test sets."""
-    now = [100.0]
-    monkeypatch.setattr(notebook_bar.time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_what_is_left_follows_from_what_this_call_has_done(kernel, clock):
-    draw = notebook_bar.notebook_bar()
-    draw(seen(30.0), False)  # an earlier call has done half
-    assert kernel[-1]["text/plain"] == "search (epochs) 30/60 · 0:00:00"
-    clock[0] += 20
-    draw(seen(40.0, note="best val_loss 0.5"), False)
-    said = "search (epochs) 40/60 · best val_loss 0.5 · 0:00:20, about 0:00:40 left"
-    assert kernel[-1]["text/plain"] == said
+def test_the_line_says_what_is_left_until_it_is_the_last():
+    assert text(30.0) == "search (epochs) 30/60 \u00b7 0:00:00"
+    said = "search (epochs) 40/60 \u00b7 best val_loss 0.5 \u00b7 0:00:00, about 40 s left"
+    assert text(40.0, note="best val_loss 0.5", left_seconds=40.0) == said
     runs = Confirmed(done=2, planned=6, round="choose")
-    draw(seen(50.0, confirmed=runs), True)
-    said = "search (epochs) 50/60 · confirmation 2/6 runs (choose) · 0:00:20"
-    assert kernel[-1]["text/plain"] == said
+    said = "search (epochs) 50/60 \u00b7 confirmation 2/6 runs (choose) \u00b7 0:00:00"
+    assert text(50.0, confirmed=runs, left_seconds=9.0, is_last=True) == said
 
 
 class Tags(HTMLParser):
@@ -122,10 +110,10 @@ class Tags(HTMLParser):
         self.texts.append(data.strip())
 
 
-def test_the_line_in_html_is_a_bar_and_the_same_text(kernel, clock):
-    draw = notebook_bar.notebook_bar()
-    draw(seen(15.0, note="best <b>&</b> 1"), False)
-    page = Tags(kernel[-1]["text/html"])
+def test_the_line_in_html_is_a_bar_and_the_same_text():
+    line = "best <b>&</b> 1"
+    bundle = notebook_bar._Line().bundle(line, 0.25)
+    page = Tags(bundle["text/html"])
     (_, (tag, attributes)) = page.tags
     assert (tag, float(attributes["value"])) == ("progress", 0.25)
-    assert "".join(page.texts) == kernel[-1]["text/plain"]
+    assert "".join(page.texts) == bundle["text/plain"] == line

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from html import escape
 
-from lrsearch.worker.study_progress import StudyProgress
-
-#: Of the whole time, before which nothing is said of what is left.
-LEAST_SECONDS = 2.0
+from lrsearch.report.live.follow import Seen
+from lrsearch.report.live.progress import StudyProgress, study_progress
+from lrsearch.report.text.format import duration
 
 
 def in_notebook() -> bool:
@@ -23,14 +22,17 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def notebook_bar() -> Callable[[StudyProgress, bool], None]:
+def notebook_bar() -> Callable[[Seen, bool], None]:
     """What draws in the cell that runs now, from any thread; with True the last time."""
     from IPython.display import display
 
     line = _Line()
     handle = display(line.bundle("search", 0.0), raw=True, display_id=True)
 
-    def draw(found: StudyProgress, is_last: bool) -> None:
+    def draw(seen: Seen, is_last: bool) -> None:
+        if seen.now is None:
+            return
+        found = study_progress(seen.now)
         text, share = line.text(found, is_last=is_last), found.used / found.total
         handle.update(line.bundle(text, share), raw=True)
 
@@ -42,22 +44,16 @@ class _Line:
 
     def __init__(self) -> None:
         self._started = time.monotonic()
-        #: What an earlier call had used of the budget; None until the first look.
-        self._used_before: float | None = None
 
     def text(self, found: StudyProgress, *, is_last: bool) -> str:
-        """`search 12/60 · 3 pruned, best val_loss 0.07 · 0:00:31, about 0:02:04 left`"""
-        if self._used_before is None:
-            self._used_before = found.used
+        """`search 12/60 · 3 pruned, best val_loss 0.07 · 0:00:31, about 2 min left`"""
         parts = [f"{found.title} {found.used:.4g}/{found.total:.4g}"]
         if (runs := found.confirmed) is not None:
             parts.append(f"confirmation {runs.done}/{runs.planned} runs ({runs.round})")
         parts += [found.note] if found.note else []
-        seconds = time.monotonic() - self._started
-        done, left = found.used - self._used_before, found.total - found.used
-        clock = f"{timedelta(seconds=round(seconds))}"
-        if not is_last and seconds > LEAST_SECONDS and done > 0 and left > 0:
-            clock += f", about {timedelta(seconds=round(seconds * left / done))} left"
+        clock = f"{timedelta(seconds=round(time.monotonic() - self._started))}"
+        if not is_last and found.left_seconds is not None:
+            clock += f", about {duration(found.left_seconds)} left"
         return " \u00b7 ".join([*parts, clock])
 
     def bundle(self, text: str, share: float) -> dict[str, str]:
