@@ -41,8 +41,6 @@ TARGET = Target(
 def write(recipe: Recipe, origin: Origin) -> str:
     """Raises SpecError for what needs code."""
     TARGET.check(recipe)
-    if recipe.weights == "ema":
-        raise TARGET.refused("averaged weights")
     clock = clock_of(recipe, origin)
     arguments = optimizer_arguments(recipe.optimizer)
     path = optimizer_info(recipe.optimizer_name, "optimizer").path

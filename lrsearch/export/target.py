@@ -30,8 +30,6 @@ class Target:
     has_groups: bool = False
     #: `weight_decay_exclude_1d`.
     has_exclude_1d: bool = True
-    #: The averaged weights are deployed.
-    has_ema: bool = False
 
     def refused(self, what: str, instead: str = TORCH) -> SpecError:
         return SpecError(f"format {self.format} cannot express {what}; {instead}")
@@ -48,7 +46,7 @@ class Target:
         if recipe.precision not in self.precisions:
             words = " or ".join(self.precisions)
             raise self.refused(f"precision {recipe.precision}", f"{TORCH}, or precision {words}")
-        if recipe.weights == "ema" and not self.has_ema:
+        if recipe.weights == "ema":
             raise self.refused("averaged weights (weights: ema)")
         if recipe.groups == OF_TASK:
             raise self.refused("parameter groups of the task's own function")

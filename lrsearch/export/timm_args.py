@@ -42,7 +42,6 @@ TARGET = Target(
     ),
     schedules=_SCHEDULES,
     warmable=_SCHEDULES,
-    has_ema=True,
 )
 #: Schedules that timm counts from the first step, so that any warm-up can be taken off them.
 _FROM_FIRST_STEP = ("constant", "step", "multistep")
@@ -61,19 +60,14 @@ def write(recipe: Recipe, origin: Origin) -> str:
         )
     warm = _warmup(recipe, clock)
     schedule = _SCHEDULERS[recipe.schedule_name](recipe, clock, **schedule_fields(recipe))
-    args = {**_run(recipe, clock), **_optimizer(recipe), **warm, **schedule}
+    args = {**_run(recipe), **_optimizer(recipe), **warm, **schedule}
     return "".join(f"# {line}\n" for line in origin.lines()) + to_yaml(args)
 
 
-def _run(recipe: Recipe, clock: Clock) -> Document:
+def _run(recipe: Recipe) -> Document:
     types = {"fp32": None, "bf16": "bfloat16", "fp16": "float16"}
     dtype = types[recipe.precision]
     size = recipe.batch_size
-    averaged: Document = {}
-    if recipe.ema is not None and recipe.weights == "ema":
-        (epochs,) = recipe.ema.values()
-        weight = min(1.0, 1 / (epochs * clock.per_epoch))
-        averaged = {"model_ema": True, "model_ema_decay": 1 - weight}
     return {
         "seed": recipe.seed,
         **({} if size is None else {"batch_size": size}),
@@ -82,7 +76,6 @@ def _run(recipe: Recipe, clock: Clock) -> Document:
         **({} if dtype is None else {"amp_dtype": dtype}),
         "clip_grad": recipe.clip_norm,
         "clip_mode": "norm",
-        **averaged,
     }
 
 
