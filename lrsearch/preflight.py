@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from lrsearch.catalog.domains import first_value
@@ -15,6 +16,7 @@ from lrsearch.range_test.plan import ramp_plan
 from lrsearch.spec.parts import LOSSES
 from lrsearch.spec.program import after_first_run
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedCode, LoadedTask, Task
 from lrsearch.user_input import read_yaml
@@ -40,10 +42,11 @@ class Checked:
     #: How long an epoch takes, where a first run has shown it.
     seconds_per_epoch: float | None = None
 
-    @property
+    @cached_property
     def batch_size(self) -> int | None:
         """The task's own."""
-        return None if self.task is None else self.task.batch_size
+        params = {key: first_value(domain) for key, domain in self.spec.space.params.items()}
+        return None if self.task is None else batch_size_of(self.task, params)
 
 
 def read_study_file(
