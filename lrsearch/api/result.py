@@ -207,14 +207,17 @@ class Result:
         `shell`) is the command line of a script with the recipe's values. `path` is a file, or a
         folder that is there. `epochs` stretches the schedule and keeps lr, though the best one may
         move with the horizon; the text says so, in formats with comments. Raises StudyError if
-        there is no complete trial, or no such one, and SpecError for another format, for a recipe
-        that the format cannot express, and for a path that cannot be written.
+        there is no complete trial, or no such one, or `path` cannot be written, and SpecError for
+        another format, and for a recipe that the format cannot express.
         """
         changes = files.Changes(epochs=epochs)
         exported = files.export_recipe(self._study, trial=trial, form=format, changes=changes)
         if path is None:
             return exported.text
-        return files.write_exported(exported, Path(path), where="export(): path")
+        try:
+            return files.write_exported(exported, Path(path))
+        except OSError as error:
+            raise StudyError(f"export(): cannot write {path}: {error.strerror}") from error
 
     def __repr__(self) -> str:
         if self.best is None:

@@ -88,6 +88,7 @@ def export(
       lrsearch export digits --format torch --out best.py
     """
     from lrsearch.cli.renamed import say_renamed
+    from lrsearch.errors import SpecError
     from lrsearch.export import check_format
     from lrsearch.report import files
     from lrsearch.spec.shipped_studies import folders
@@ -105,7 +106,13 @@ def export(
     if out is None:
         click.echo(exported.text, nl=False)
         return
-    click.echo(f"wrote {files.write_exported(exported, out)}", err=True)
+    try:
+        written = files.write_exported(exported, out)
+    except OSError as error:
+        raise SpecError(
+            f"--out {out}: {error.strerror}; name a file to write, or a folder that is there"
+        ) from error
+    click.echo(f"wrote {written}", err=True)
 
 
 COMMANDS = (report, export)

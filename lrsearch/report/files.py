@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrsearch.catalog.lookup import optimizer_info
-from lrsearch.errors import SpecError, StudyError
+from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import StudyHandle, report_of
 from lrsearch.report.model import Report
@@ -84,15 +84,10 @@ def export_recipe(
     return _exported(study, report_of(study), trial=trial, form=form, changes=changes)
 
 
-def write_exported(exported: "Exported", out: Path, where: str = "--out") -> Path:
-    """Write it to a file, or into a folder that is there; the path. Raises SpecError."""
+def write_exported(exported: "Exported", out: Path) -> Path:
+    """Write it to a file, or into a folder that is there; the path. Raises OSError."""
     path = out / exported.file if out.is_dir() else out
-    try:
-        path.write_text(exported.text, encoding="utf-8")
-    except OSError as error:
-        raise SpecError(
-            f"{where} {path}: {error.strerror}; name a file to write, or a folder that is there"
-        ) from error
+    path.write_text(exported.text, encoding="utf-8")
     return path
 
 

@@ -161,7 +161,7 @@ def test_what_is_known_of_resuming_is_shown(search):
 
 def test_there_is_no_torch_code_of_a_command(search):
     with pytest.raises(SpecError, match="writes a training loop, and the study's is its script's"):
-        export_recipe(search, trial=None, form="torch").text
+        export_recipe(search, trial=None, form="torch")
     assert export_recipe(search, trial=0, form="command").text.splitlines()[:2] == [
         "#!/bin/sh",
         "# Study wlm, trial 0: val_loss 1",
