@@ -27,6 +27,18 @@ SCHEDULES: Mapping[str, str] = {
     "warmup_stable_decay": "wsd",
     "trapezoidal": "wsd",
 }
+#: Names of export formats, earlier ones included, and the names here.
+FORMATS: Mapping[str, str] = {
+    "shell": "command",
+    "sh": "command",
+    "yml": "yaml",
+    "python": "torch",
+    "pytorch": "torch",
+    "hf": "transformers",
+    "huggingface": "transformers",
+    "pytorch-lightning": "lightning",
+    "pytorch_lightning": "lightning",
+}
 #: Fields that people write into a study file, and what they have to write.
 FIELDS: Mapping[str, str] = {
     "batch_size": "write it in the Task, or search it: space: {params: {batch_size: [32, 64]}}",

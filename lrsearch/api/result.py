@@ -20,7 +20,9 @@ from lrsearch.study.stored_study import StoredStudy
 if TYPE_CHECKING:
     import pandas
 
-Format = Literal["yaml", "json", "torch", "shell"]
+Format = Literal[
+    "yaml", "json", "torch", "lightning", "transformers", "timm", "hydra", "command", "shell"
+]
 
 
 class Result:
@@ -173,11 +175,23 @@ class Result:
 
     @overload
     def export(
-        self, format: Format = "yaml", path: None = None, *, trial: int | None = None
+        self,
+        format: Format = "yaml",
+        path: None = None,
+        *,
+        trial: int | None = None,
+        epochs: int | None = None,
     ) -> str: ...
 
     @overload
-    def export(self, format: Format, path: str | Path, *, trial: int | None = None) -> Path: ...
+    def export(
+        self,
+        format: Format,
+        path: str | Path,
+        *,
+        trial: int | None = None,
+        epochs: int | None = None,
+    ) -> Path: ...
 
     def export(
         self,
@@ -185,22 +199,26 @@ class Result:
         path: str | Path | None = None,
         *,
         trial: int | None = None,
+        epochs: int | None = None,
     ) -> str | Path:
         """The recipe of `best`, or of a trial by its number, as text, or written to `path`.
 
-        `yaml` and `json` are what `Recipe.load` reads, `torch` is Python code without lrsearch,
-        `shell` the command line of a script with the recipe's values. Raises StudyError if there is
-        no complete trial, or no such one, or `path` cannot be written, and SpecError for another
-        format.
+        `yaml` and `json` are what `Recipe.load` reads, `torch` is Python code without lrsearch;
+        `lightning`, `transformers`, `timm` and `hydra` are settings of these; `command` (or
+        `shell`) is the command line of a script with the recipe's values. `path` is a file, or a
+        folder that is there. `epochs` stretches the schedule and keeps lr, though the best one may
+        move with the horizon; the text says so, in formats with comments. Raises StudyError if
+        there is no complete trial, or no such one, or `path` cannot be written, and SpecError for
+        another format, and for a recipe that the format cannot express.
         """
-        text = files.export_text(self._study, trial=trial, form=format)
+        changes = files.Changes(epochs=epochs)
+        exported = files.export_recipe(self._study, trial=trial, form=format, changes=changes)
         if path is None:
-            return text
+            return exported.text
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            return files.write_exported(exported, Path(path))
         except OSError as error:
             raise StudyError(f"export(): cannot write {path}: {error.strerror}") from error
-        return Path(path)
 
     def __repr__(self) -> str:
         found = answer(self._report)

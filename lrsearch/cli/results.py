@@ -44,40 +44,77 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     help="Trial whose recipe is written; default the confirmed one, else the search's best.",
 )
 @click.option(
-    "--format", "form", default="yaml", show_default=True, help="yaml, json, torch or shell."
+    "--format",
+    "form",
+    default="yaml",
+    show_default=True,
+    metavar="FORMAT",
+    help="yaml, json, torch, lightning, transformers, timm, hydra or command.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Stretch the schedule over so many epochs; lr is kept, though the best one may move.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The recipe's own alone: how the best lr moves with it has not been measured.",
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path),
     metavar="PATH",
-    help="File to write; default stdout.",
+    help="File to write, or a folder to write it into; default stdout.",
 )
 @common
-def export(name: str, trial: int | None, form: str, out: Path | None, storage: str | None) -> None:
-    """Write a study's recipe as config or plain PyTorch code.
+def export(
+    name: str,
+    trial: int | None,
+    form: str,
+    epochs: int | None,
+    batch_size: int | None,
+    out: Path | None,
+    storage: str | None,
+) -> None:
+    """Write a study's recipe as config or code for the training of your own.
 
-    Of a study with a script of your own, `--format shell` writes the command that trains it.
+    `yaml` and `json` are files for lrsearch.Recipe.load, `torch` is PyTorch code without lrsearch.
+    `lightning`, `transformers`, `timm` and `hydra` are settings of these; a recipe that one cannot
+    express is refused. `command` is the command of a study with a script of your own.
 
     \b
     Example:
       lrsearch export digits --format torch --out best.py
     """
+    from lrsearch.cli.renamed import say_renamed
     from lrsearch.errors import SpecError
+    from lrsearch.export import check_format
     from lrsearch.report import files
     from lrsearch.spec.shipped_studies import folders
     from lrsearch.task.own_code import load_recorded
 
+    if form == "shell":
+        say_renamed("--format shell", "--format command")
+    form = check_format(form)
     study = open_stored_study(storage, name, quiet=True)
     load_recorded(study.spec.own_names(), study.code, folders())
-    text = files.export_text(study, trial=trial, form=form)
+    changes = files.Changes(epochs=epochs, batch_size=batch_size)
+    exported = files.export_recipe(study, trial=trial, form=form, changes=changes)
+    for note in exported.notes:
+        click.echo(f"note: {note}", err=True)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(exported.text, nl=False)
         return
     try:
-        out.write_text(text, encoding="utf-8")
+        written = files.write_exported(exported, out)
     except OSError as error:
-        raise SpecError(f"--out {out}: {error.strerror}; name a file to write") from error
-    click.echo(f"wrote {out}", err=True)
+        raise SpecError(
+            f"--out {out}: {error.strerror}; name a file to write, or a folder that is there"
+        ) from error
+    click.echo(f"wrote {written}", err=True)
 
 
 COMMANDS = (report, export)

@@ -4,33 +4,80 @@ It may import `spec`, `recipe`, `trial`, `catalog` and below, never `storage` or
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lrsearch.errors import SpecError, near_miss
-from lrsearch.export import json_file, shell, torch_script, yaml_file
+from lrsearch.export import (
+    command,
+    hydra_group,
+    json_file,
+    lightning_module,
+    timm_args,
+    torch_script,
+    training_arguments,
+    yaml_file,
+)
 from lrsearch.export.header import Origin
+from lrsearch.other_names import FORMATS as OTHER_NAMES
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.initial_weights import InitialWeights
 from lrsearch.spec.parts import ValidateEvery
 
-_WRITERS: dict[str, Callable[[Recipe, Origin], str]] = {
-    "yaml": yaml_file.write,
-    "json": json_file.write,
-    "torch": torch_script.write,
-    "shell": shell.write,
+
+def _no_notes(recipe: Recipe) -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Format:
+    write: Callable[[Recipe, Origin], str]
+    #: The file's name in a folder.
+    file: str
+    #: What the target does otherwise than the recipe.
+    notes: Callable[[Recipe], tuple[str, ...]] = _no_notes
+
+
+_FORMATS = {
+    "yaml": _Format(write=yaml_file.write, file="best.yaml"),
+    "json": _Format(write=json_file.write, file="best.json"),
+    "torch": _Format(write=torch_script.write, file="best.py"),
+    "lightning": _Format(write=lightning_module.write, file="best_lightning.py"),
+    "transformers": _Format(
+        write=training_arguments.write,
+        file="best_transformers.py",
+        notes=training_arguments.notes,
+    ),
+    "timm": _Format(write=timm_args.write, file="args.yaml"),
+    "hydra": _Format(write=hydra_group.write, file="best_hydra.yaml"),
+    "command": _Format(write=command.write, file="best.sh"),
 }
-FORMATS = tuple(_WRITERS)
-#: Formats that are planned for, so that asking for one gets a better answer than a near miss.
-NOT_YET = ("lightning", "transformers", "timm")
+FORMATS = tuple(_FORMATS)
+#: What the formats of other libraries can express.
+TARGETS = (
+    lightning_module.TARGET,
+    training_arguments.TARGET,
+    timm_args.TARGET,
+    hydra_group.TARGET,
+)
 
 
-def check_format(format: str) -> None:
-    """Raises SpecError for a format that there is not."""
-    if format in NOT_YET:
-        raise SpecError(
-            f"format {format} is not available in this version; use {', '.join(FORMATS)}"
-        )
-    if format not in _WRITERS:
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """A recipe in a format."""
+
+    text: str
+    #: The name of its file where a folder is given.
+    file: str
+    #: What a reader has to know, a sentence each; those of the text's own header, if it has one.
+    notes: tuple[str, ...]
+
+
+def check_format(format: str) -> str:
+    """Today's name of a format. Raises SpecError for one that there is not."""
+    name = OTHER_NAMES.get(format, format)
+    if name not in _FORMATS:
         raise SpecError(f"format = {format!r} is none of export's{near_miss(format, FORMATS)}")
+    return name
 
 
 def export(
@@ -47,14 +94,16 @@ def export(
     rungs: Sequence[float] = (),
     init: InitialWeights | None = None,
     command: str | None = None,
-) -> str:
-    """The text of the file. `value` is the trial's `metric`, `versions` what trained the study.
+    notes: Sequence[str] = (),
+) -> Exported:
+    """The recipe as a file. `value` is the trial's `metric`, `versions` what trained the study.
 
     `validate_every` and `rungs` say when the trial was validated, `init` which weights it started
-    from, `command` what trains it with the script of the user's own that the study has. Raises
-    SpecError for a format that there is not, and for one that the study has nothing for.
+    from, `command` what trains it with the script of the user's own that the study has, `notes`
+    what else its reader has to know. Raises SpecError for a format that there is not, for one that
+    the study has nothing for, and for a recipe that the format cannot express.
     """
-    check_format(format)
+    form = _FORMATS[check_format(format)]
     origin = Origin(
         study=study,
         trial_number=trial_number,
@@ -67,4 +116,6 @@ def export(
         init=init,
         command=command,
     )
-    return _WRITERS[format](recipe, origin)
+    said = (*notes, *form.notes(recipe))
+    text = form.write(recipe, replace(origin, notes=said))
+    return Exported(text=text, file=form.file, notes=said)

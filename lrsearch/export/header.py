@@ -26,6 +26,18 @@ class Origin:
     #: What trains the recipe with the user's own script, for a shell; None for a task.
     command: str | None = None
 
+    #: What a reader has to know beside the recipe, a sentence each.
+    notes: Sequence[str] = ()
+
+    def lines(self) -> list[str]:
+        """Lines of a comment: where the recipe comes from, and the notes."""
+        lines = [self.trial(), f"Searched with {self.software()}"]
+        if self.init is not None:
+            lines.append(f"Starts from {self.init.file!r}, SHA-256 {self.init.sha256}")
+        if self.command is not None:
+            lines.append(f"Trained by: {self.command}")
+        return [*lines, *self.notes]
+
     def trial(self) -> str:
         """`Study digits, trial 17: val_loss 0.0612`, on one line whatever the names hold."""
         value = "" if self.value is None else f": {self.metric} {self.value:.6g}"

@@ -12,6 +12,8 @@ def literal(value: Unchecked) -> str:
     """Python source for a plain value, with the quotes that formatters prefer."""
     if isinstance(value, str):
         return repr(value) if '"' in value else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(k)}: {literal(v)}" for k, v in value.items()) + "}"
     return repr(value)
 
 

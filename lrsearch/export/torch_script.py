@@ -17,7 +17,7 @@ from lrsearch.export.source import literal
 from lrsearch.export.torch_groups import scales_groups
 from lrsearch.export.torch_optimizer import OptimizerCode, optimizer_code
 from lrsearch.export.torch_scheduler import SchedulerCode, scheduler_code
-from lrsearch.plain_data import Fields
+from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.trial.validations import far_rungs, make_plan
 
@@ -34,36 +34,43 @@ def write(recipe: Recipe, origin: Origin) -> str:
     if recipe.batch_size is None:
         raise SpecError("batch_size is null, but format torch needs the recipe's batch size")
     scheduler, optimizer = scheduler_code(recipe), optimizer_code(recipe)
-    return _template().render(
+    return template("torch.py.jinja").render(
         **_docstring(recipe, origin, switches=optimizer.switches),
         **_horizon(recipe, origin),
+        **build_fields(recipe, optimizer, scheduler),
         imports=_imports(recipe, optimizer, scheduler),
-        helpers=[*optimizer.helpers, *scheduler.helpers],
         seed=recipe.seed,
         batch_size=recipe.batch_size,
-        lr=repr(recipe.lr),
-        warmup=recipe.warmup and repr(recipe.warmup),
-        warmup_start_factor=repr(WARMUP_START_FACTOR),
         clip_norm=recipe.clip_norm and repr(recipe.clip_norm),
         ema_epochs=recipe.ema and recipe.weights == "ema" and repr(recipe.ema["epochs"]),
         accumulate=recipe.accumulate if recipe.accumulate > 1 else None,
         dtype={"fp32": None, "bf16": "bfloat16", "fp16": "float16"}[recipe.precision],
         scaled=recipe.precision == "fp16",
-        params=[(literal(key), literal(value)) for key, value in recipe.params.items()],
-        optimizer=optimizer,
-        plateau=recipe.schedule_name == "plateau",
         followed=literal(_followed(recipe, origin)),
         init=origin.init and literal(origin.init.file),
         init_hash=origin.init and origin.init.sha256,
         init_strict=origin.init and origin.init.strict,
-        scaled_groups=scales_groups(recipe),
-        group_function=recipe.groups == OF_TASK,
-        scheduler=scheduler,
-        uses_steps="steps" in " ".join([*scheduler.arguments.values(), *scheduler.before]),
     )
 
 
-def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> dict[str, str]:
+def build_fields(recipe: Recipe, optimizer: OptimizerCode, scheduler: SchedulerCode) -> Document:
+    """What the text of `build`, and of what it needs, is made of."""
+    return {
+        "helpers": [*optimizer.helpers, *scheduler.helpers],
+        "lr": repr(recipe.lr),
+        "warmup": recipe.warmup and repr(recipe.warmup),
+        "warmup_start_factor": repr(WARMUP_START_FACTOR),
+        "params": [(literal(key), literal(value)) for key, value in recipe.params.items()],
+        "optimizer": optimizer,
+        "plateau": recipe.schedule_name == "plateau",
+        "scaled_groups": scales_groups(recipe),
+        "group_function": recipe.groups == OF_TASK,
+        "scheduler": scheduler,
+        "uses_steps": "steps" in " ".join([*scheduler.arguments.values(), *scheduler.before]),
+    }
+
+
+def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> Document:
     per_epoch = f"{origin.steps_per_epoch} steps an epoch"
     step = "`scheduler.step()` once after every `optimizer.step()`"
     if recipe.schedule_name == "plateau":
@@ -74,9 +81,10 @@ def _docstring(recipe: Recipe, origin: Origin, *, switches: bool) -> dict[str, s
     if switches:
         step += ", and `optimizer.eval()` before a validation, `optimizer.train()` after it"
     return {
-        "summary": _wrapped(f"Train with {recipe.title()}."),
-        "origin": _wrapped(f"{origin.trial()} ({per_epoch}; {origin.software()})."),
-        "usage": _wrapped(f"In a training loop of your own use `build`, and call {step}:"),
+        "summary": wrapped(f"Train with {recipe.title()}."),
+        "origin": wrapped(f"{origin.trial()} ({per_epoch}; {origin.software()})."),
+        "notes": [wrapped(f"{note}.") for note in origin.notes],
+        "usage": wrapped(f"In a training loop of your own use `build`, and call {step}:"),
     }
 
 
@@ -91,7 +99,7 @@ def _followed(recipe: Recipe, origin: Origin) -> str:
     )
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     """Text for a docstring, whatever the names in it hold."""
     plain = text.replace("\\", "/").replace('"', "'")
     return "\n".join(textwrap.wrap(plain, DOCSTRING_WIDTH - len('"""')))
@@ -123,23 +131,31 @@ def _rung_validations(total_steps: int, origin: Origin) -> list[str]:
 
 
 def _imports(recipe: Recipe, optimizer: OptimizerCode, scheduler: SchedulerCode) -> list[str]:
-    """The import lines, those of the standard library first."""
-    classes = {scheduler.torch_class} | ({"LinearLR", "SequentialLR"} if recipe.warmup else set())
-    lines = {*optimizer.imports, *scheduler.imports, "import torch"}
-    lines.add(f"from torch.optim.lr_scheduler import {', '.join(sorted(classes))}")
+    lines = {"import torch"}
     if recipe.epochs is None:  # the epochs that TOTAL_STEPS begins
         lines.add("import math")
     if recipe.clip_norm:
         lines.add("from torch.nn.utils import clip_grad_norm_")
+    return import_lines(recipe, optimizer, scheduler, lines)
+
+
+def import_lines(
+    recipe: Recipe, optimizer: OptimizerCode, scheduler: SchedulerCode, others: set[str]
+) -> list[str]:
+    """Lines that import what `build` needs, and others, those of the standard library first."""
+    classes = {scheduler.torch_class} | ({"LinearLR", "SequentialLR"} if recipe.warmup else set())
+    lines = {*optimizer.imports, *scheduler.imports, *others}
+    lines.add(f"from torch.optim.lr_scheduler import {', '.join(sorted(classes))}")
     ordered = sorted(lines, key=lambda line: (line.startswith("from"), line.split()[1]))
     standard = [
         line for line in ordered if line.split()[1].split(".")[0] in sys.stdlib_module_names
     ]
-    others = [line for line in ordered if line not in standard]
-    return [*standard, "", *others] if standard else others
+    rest = [line for line in ordered if line not in standard]
+    return [*standard, "", *rest] if standard else rest
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """The template in this package's file of that name."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lrsearch", "export"),
         autoescape=False,  # it makes Python, not HTML
@@ -148,4 +164,4 @@ def _template() -> jinja2.Template:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("torch.py.jinja")
+    return environment.get_template(name)

@@ -6,10 +6,5 @@ from lrsearch.user_input import to_yaml
 
 
 def write(recipe: Recipe, origin: Origin) -> str:
-    lines = [origin.trial(), f"Searched with {origin.software()}"]
-    if origin.init is not None:
-        lines.append(f"Starts from {origin.init.file!r}, SHA-256 {origin.init.sha256}")
-    if origin.command is not None:
-        lines.append(f"Trained by: {origin.command}")
-    header = "".join(f"# {line}\n" for line in lines)
+    header = "".join(f"# {line}\n" for line in origin.lines())
     return header + to_yaml(recipe.to_dict())

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from lrsearch.catalog.domains import first_value
 from lrsearch.errors import SpecError, TaskError
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.task import LoadedCode, Task
 
 
@@ -30,10 +33,11 @@ class Checked:
     #: How long an epoch takes, where a first run has shown it.
     seconds_per_epoch: float | None = None
 
-    @property
+    @cached_property
     def batch_size(self) -> int | None:
         """The task's own."""
-        return None if self.task is None else self.task.batch_size
+        params = {key: first_value(domain) for key, domain in self.spec.space.params.items()}
+        return None if self.task is None else batch_size_of(self.task, params)
 
 
 @contextmanager

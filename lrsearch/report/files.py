@@ -1,6 +1,8 @@
 """The files that a study leaves: report, best recipe, plain PyTorch code."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.errors import StudyError
@@ -11,9 +13,12 @@ from lrsearch.report.rows import Trial
 from lrsearch.spec.command_line import RECIPE, RECIPE_JSON, command_line
 from lrsearch.storage import curves
 
+if TYPE_CHECKING:
+    from lrsearch.export import Exported
+
 #: Formats of the best recipe that stand beside a report, of a task and of a script.
 OF_TASK = (("best.yaml", "yaml"), ("best.py", "torch"))
-OF_SCRIPT = ((RECIPE, "yaml"), (RECIPE_JSON, "json"), ("best.sh", "shell"))
+OF_SCRIPT = ((RECIPE, "yaml"), (RECIPE_JSON, "json"), ("best.sh", "command"))
 
 
 def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
@@ -34,7 +39,7 @@ def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
                 if form == "torch" and not _is_here(report):
                     continue
                 text = _exported(study, report, trial=None, form=form, folder=folder)
-                (folder / name).write_text(text, encoding="utf-8")
+                (folder / name).write_text(text.text, encoding="utf-8")
     except OSError as error:
         raise StudyError(f"cannot write the report in {folder}: {error.strerror}") from error
     return report, folder
@@ -55,15 +60,35 @@ def report_folder(study: str, out: Path | None) -> Path:
     return folder
 
 
-def export_text(study: StudyHandle, *, trial: int | None, form: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What of a recipe is exported otherwise than it was searched."""
+
+    #: Epochs over which the schedule is stretched; None: the recipe's own length.
+    epochs: int | None = None
+    #: Samples of a batch; None: the recipe's own.
+    batch_size: int | None = None
+
+
+def export_recipe(
+    study: StudyHandle, *, trial: int | None, form: str, changes: Changes | None = None
+) -> "Exported":
     """A trial's recipe (the confirmed one, else the best) as config or code.
 
-    Raises StudyError if there is no such trial, SpecError for a format that is not on offer.
+    Raises StudyError if there is no such trial, SpecError for a format that is not on offer or
+    cannot express the recipe, and for a change that cannot be answered for.
     """
     from lrsearch.export import check_format
 
     check_format(form)
-    return _exported(study, report_of(study), trial=trial, form=form)
+    return _exported(study, report_of(study), trial=trial, form=form, changes=changes)
+
+
+def write_exported(exported: "Exported", out: Path) -> Path:
+    """Write it to a file, or into a folder that is there; the path. Raises OSError."""
+    path = out / exported.file if out.is_dir() else out
+    path.write_text(exported.text, encoding="utf-8")
+    return path
 
 
 def _exported(
@@ -73,28 +98,37 @@ def _exported(
     trial: int | None,
     form: str,
     folder: Path | None = None,
-) -> str:
+    changes: Changes | None = None,
+) -> "Exported":
     from lrsearch.export import export
+    from lrsearch.export.changed import changed
 
     chosen = _chosen(report, trial)
     if chosen is None:
         what = "complete trial to export yet" if trial is None else f"trial {trial}"
         raise StudyError(f"study {report.name!r} has no {what}")
     found, number, recipe = chosen
+    steps = _steps_per_epoch(study, report, found)
+    new, notes = recipe, tuple[str, ...]()
+    if changes is not None:
+        new, notes = changed(
+            recipe, epochs=changes.epochs, batch_size=changes.batch_size, steps_per_epoch=steps
+        )
     pruning = report.spec.pruning
     return export(
-        recipe,
+        new,
         form,
         study=report.name,
         trial_number=number,
-        steps_per_epoch=_steps_per_epoch(study, report, found),
+        steps_per_epoch=steps,
         value=found.value,
         metric=report.metric,
         versions=report.versions,
         validate_every=report.spec.validate_every,
         rungs=() if pruning is None else pruning.rungs,
         init=report.spec.init,
-        command=command_line(report.spec, recipe, Path() if folder is None else folder),
+        command=command_line(report.spec, new, Path() if folder is None else folder),
+        notes=notes,
     )
 
 

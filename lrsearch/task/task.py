@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrsearch.errors import TaskError, describe
 from lrsearch.plain_data import Document, Fields
+from lrsearch.task.batch_size import batch_size_of
 
 if TYPE_CHECKING:
     import torch
@@ -126,4 +127,4 @@ class LoadedTask(LoadedCode):
         return {a.name: a.default for a in arguments if a.default is not a.empty}
 
     def batch_size(self, params: Fields) -> int | None:
-        return self.make(params).batch_size
+        return batch_size_of(self.make(params), params)

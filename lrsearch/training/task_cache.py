@@ -9,6 +9,7 @@ import torch
 from lrsearch.errors import TaskError
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.training.data import Data, end_workers, make_splits, make_test
 from lrsearch.training.recorded_step import Recordings
@@ -27,6 +28,7 @@ class TaskCache:
         self._tasks: dict[str, Task] = {}
         self._splits: dict[tuple[str, int], tuple[Data, Data]] = {}
         self._tests: dict[str, Data] = {}
+        self._sizes: dict[str, int] = {}
         self._recordings: dict[tuple[str, int | None], Recordings] = {}
 
     def recordings(self, recipe: Recipe) -> Recordings:
@@ -50,16 +52,23 @@ class TaskCache:
             self._tasks[key] = self.loaded.make(params)
         return self._tasks[key]
 
+    def _own_size(self, params: Fields) -> int:
+        key = json.dumps(dict(params), sort_keys=True)
+        if key not in self._sizes:
+            self._forget(self._sizes)
+            self._sizes[key] = batch_size_of(self.task(params), params)
+        return self._sizes[key]
+
     def batch_size(self, params: Fields) -> int | None:
         """The task's own for these params; None if it refuses them, as training will then say."""
         try:
-            return self.task(params).batch_size
+            return self._own_size(params)
         except TaskError:
             return None
 
     def splits(self, recipe: Recipe) -> tuple[Task, tuple[Data, Data]]:
         task = self.task(recipe.params)
-        size = recipe.batch_size or task.batch_size
+        size = recipe.batch_size or self._own_size(recipe.params)
         key = (json.dumps(recipe.params, sort_keys=True), size)
         if key not in self._splits:
             self._forget(self._splits)

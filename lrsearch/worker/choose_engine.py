@@ -106,7 +106,7 @@ class _EngineChooser:
     @cached_property
     def recipes(self) -> list[Recipe]:
         """What is timed: a recipe of each optimizer of the space."""
-        size = self.cache.task(self.params).batch_size
+        size = self.cache.batch_size(self.params)
         return sample(self.spec, len(self.spec.space.optimizers), size)
 
     @cached_property

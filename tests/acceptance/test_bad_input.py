@@ -707,8 +707,8 @@ def test_what_a_trained_study_does_not_allow(created):
     assert ended.code == 0, ended
     for arguments, parts in [
         ("export small --trial 9", ["no trial 9"]),
-        ("export small --format lightning", ["lightning", "yaml", "json", "torch"]),
-        ("export small --format yml", ["'yml'", "'yaml'"]),
+        ("export small --format keras", ["keras", "yaml", "json", "torch"]),
+        ("export small --format yam", ["'yam'", "'yaml'"]),
         ("export small --out no/such/folder.py", ["--out no/such/folder.py", "No such file"]),
         ("confirm small --runs 9", ["--runs 9", "budget", "at most 1"]),
     ]:

@@ -264,9 +264,17 @@ def test_an_exported_recipe_is_the_best(result, tmp_path):
     assert lrsearch.Recipe.load(third) == result.trials[2].recipe
 
 
+def test_an_export_goes_into_a_folder_over_other_epochs(result, tmp_path):
+    path = result.export("yaml", tmp_path, epochs=16)
+    assert path == tmp_path / "best.yaml"
+    stretched = lrsearch.Recipe.load(path)
+    assert (stretched.epochs, stretched.lr) == (16, result.best.lr)
+    assert "the best lr may move with the horizon" in path.read_text(encoding="utf-8")
+
+
 def test_wrong_exports_are_told_in_one_line(result, tmp_path):
-    with pytest.raises(lrsearch.SpecError, match=r"format = 'yml'.*did you mean 'yaml'"):
-        result.export("yml")
+    with pytest.raises(lrsearch.SpecError, match=r"format = 'yam'.*did you mean 'yaml'"):
+        result.export("yam")
     with pytest.raises(lrsearch.StudyError, match=r"^study 'tiny' has no trial 99$"):
         result.export(trial=99)
     with pytest.raises(lrsearch.StudyError, match=r"^export\(\): cannot write .*absent/best"):

@@ -124,7 +124,7 @@ class Reader:
             length = {} if "steps" in content else {"epochs": 3}
             program = {} if content.keys() & PROGRAMS else {"task": "task.py:task"}
             StudySpec.from_dict({**STUDY, **program, **length, **content}, where=step.place)
-        elif "hydra" in content:
+        elif {"hydra", "scheduler"} & content.keys():  # of Hydra
             self._write(step.file, step.text)
         elif content.keys() & PROGRAMS:
             self._write(step.file, step.text)

@@ -14,7 +14,7 @@ from lrsearch.errors import SpecError, StudyError
 from lrsearch.range_test.plan import ramp_plan, range_plan
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.documents import reviewed_document
-from lrsearch.report.files import export_text, write_files
+from lrsearch.report.files import export_recipe, write_files
 from lrsearch.report.load import load_report
 from lrsearch.report.output import chunks
 from lrsearch.report.plots import figures
@@ -163,8 +163,8 @@ def test_what_is_known_of_resuming_is_shown(search):
 
 def test_there_is_no_torch_code_of_a_command(search):
     with pytest.raises(SpecError, match="writes a training loop, and the study's is its script's"):
-        export_text(search, trial=None, form="torch")
-    assert export_text(search, trial=0, form="shell").splitlines()[:2] == [
+        export_recipe(search, trial=None, form="torch")
+    assert export_recipe(search, trial=0, form="command").text.splitlines()[:2] == [
         "#!/bin/sh",
         "# Study wlm, trial 0: val_loss 1",
     ]

@@ -57,7 +57,7 @@ def test_params_are_sampled_trained_confirmed_and_exported(search):
     best = Recipe.from_dict(summarize(search)["best"]["recipe"])
     assert f"batch_size {best.params['batch_size']}" in best.title()
     assert confirmed(search)[0].recipe["params"].keys() == PARAMS.keys()
-    script = files.export_text(search, trial=by_size[8]["trial"], form="torch")
+    script = files.export_recipe(search, trial=by_size[8]["trial"], form="torch").text
     assert "BATCH_SIZE = 8\n" in script
     assert '"dropout": ' in script
     assert "(12 steps an epoch;" in " ".join(script.split())

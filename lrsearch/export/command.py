@@ -9,7 +9,8 @@ def write(recipe: Recipe, origin: Origin) -> str:
     """Raises SpecError for a study with a task, whose loop is lrsearch's."""
     if origin.command is None:
         raise SpecError(
-            "format shell is the command of a study with train or command, and this one has a "
-            "task; use yaml, json or torch"
+            "format command is the command of a study with train or command, and this one has a "
+            "task; use --format torch, a script that trains the recipe"
         )
-    return f"#!/bin/sh\n# {origin.trial()}\n{origin.command}\n"
+    lines = "".join(f"# {line}\n" for line in (origin.trial(), *origin.notes))
+    return f"#!/bin/sh\n{lines}{origin.command}\n"
