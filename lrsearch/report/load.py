@@ -18,6 +18,7 @@ from lrsearch.storage import (
     curves,
     engines,
     range_tests,
+    rungs,
     studies,
     trials,
 )
@@ -88,6 +89,7 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         audited=audited,
         ends=ends,
         curves={},
+        marks=tuple(rungs.of_study(connection, study_id)),
         resume=study.resume,
     )
     return _with_curves(connection, report) if with_curves else report

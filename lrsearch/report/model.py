@@ -18,6 +18,7 @@ from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.audited_trials import StudyEnds
 from lrsearch.storage.records import ConfirmationRecord, CurveRecord, EngineRecord, StudyRecord
+from lrsearch.storage.rungs import Mark
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -48,6 +49,8 @@ class Report:
     ends: Mapping[int, StudyEnds]
     #: By the id of each trial that is drawn; empty if they were not asked for.
     curves: Mapping[int, tuple[CurveRecord, ...]]
+    #: What trials left at rungs, by the trial's id and the rung.
+    marks: tuple[Mark, ...] = ()
     #: How trials of a script go on after an interruption, in words: `exact`, `approximate (NAMES)`,
     #: `not proven`; None for a task, whose trials always go on exactly.
     resume: str | None = None
