@@ -29,7 +29,7 @@ HOMES = {
     "vl_convert": {"report.charts"},
     "pandas": {"api.frames"},
     "jinja2": {"report.page", "export"},
-    "numpy": {"training.randomness", "training.data.generators", "own_loop"},
+    "numpy": {"training.randomness", "training.data.generators", "own_loop", "advice"},
     "tensorboard": {"command.tensorboard"},
     "scipy": {"training.calibrated_loss"},
     "hydra": {"hydra"},
