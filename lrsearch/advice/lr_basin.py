@@ -36,8 +36,9 @@ DRAWS = 400
 #: How much worse than the lowest loss a safe learning rate may be.
 SMALL, LARGE = 0.01, 0.05
 #: The curve is fitted again to the trials where the first one is at most so much worse than its
-#: lowest, but to no fewer than so many: a wall of ten times the loss would else bend the bottom.
-NEAR, LEAST_NEAR = 0.5, 12
+#: lowest, but to no fewer than so many: a wall of ten times the loss would else bend the bottom. If
+#: the safe learning rates do not end among these, the next share is taken.
+NEAR, LEAST_NEAR = (0.5, 2.0, math.inf), 12
 #: Shares of the draws below and above an interval.
 TAILS = (0.025, 0.975)
 #: Degrees of freedom of the noise: 4 is Lange, Little and Taylor's choice where it is not fitted.
@@ -137,15 +138,27 @@ def fit_basin(
         return None
     x, y = np.log10(np.asarray(lrs, float)), np.asarray(losses, float)
     weights = np.where(guessed, GUESS, 1.0) if len(guessed) else np.ones(len(x))
-    grid, draws, scale = _fit(x, y, weights)
-    near = _near(x, grid, draws.mean(axis=0), scale)
-    if not near.all() and len(np.unique(x[near])) >= LEAST_RATES:
+    all_grid, all_draws, all_scale = _fit(x, y, weights)
+    for share in NEAR:
+        near = _near(x, all_grid, all_draws.mean(axis=0), all_scale, share)
+        if len(np.unique(x[near])) < LEAST_RATES:
+            continue
         grid, draws, scale = _fit(x[near], y[near], weights[near])
+        mean = draws.mean(axis=0)
+        safe = [_safe(grid, mean, draws, scale, worse) for worse in (SMALL, LARGE)]
+        hidden = (safe[1].open_low and grid[0] > x.min(), safe[1].open_high and grid[-1] < x.max())
+        if not any(hidden):
+            break
+    return _basin(int(near.sum()), grid, draws, scale, safe)
+
+
+def _basin(
+    trials: int, grid: Floats, draws: Floats, scale: _Scale, safe: Sequence[Safe]
+) -> Basin:
     mean = draws.mean(axis=0)
-    safe = [_safe(grid, mean, draws, scale, worse) for worse in (SMALL, LARGE)]
     low, high = map(scale.loss, np.quantile(draws, TAILS, axis=0))
     return Basin(
-        trials=int(near.sum()),
+        trials=trials,
         curve=tuple(
             CurvePoint(lr=float(10**a), loss=float(b), low=float(c), high=float(d))
             for a, b, c, d in zip(grid, scale.loss(mean), low, high, strict=True)
@@ -162,10 +175,10 @@ def _fit(x: Floats, y: Floats, weights: Floats) -> tuple[Floats, Floats, _Scale]
     return grid, _posterior(*_grouped(x, scale.inner(y), weights), grid), scale
 
 
-def _near(x: Floats, grid: Floats, mean: Floats, scale: _Scale) -> NDArray[np.bool_]:
-    """Which trials lie where the curve is low."""
+def _near(x: Floats, grid: Floats, mean: Floats, scale: _Scale, worse: float) -> NDArray[np.bool_]:
+    """Which trials lie where the curve is at most so much worse than its lowest."""
     step = grid[1] - grid[0]
-    first, last = (float(grid[0] + step * place) for place in _reach(mean, scale, NEAR))
+    first, last = (float(grid[0] + step * place) for place in _reach(mean, scale, worse))
     apart = np.maximum(np.maximum(first - x, x - last), 0)
     enough = np.sort(apart)[min(len(x), LEAST_NEAR) - 1]
     return np.asarray(apart <= enough, bool)
@@ -291,7 +304,7 @@ def _reach(curve: Floats, scale: _Scale, worse: float) -> tuple[float, float]:
     """Between which places of the grid, around its lowest, a curve is at most so much worse."""
     loss = scale.loss(curve)
     lowest = int(loss.argmin())
-    limit = loss[lowest] + worse * abs(loss[lowest])
+    limit = loss[lowest] + (worse * abs(loss[lowest]) if worse < math.inf else math.inf)
     above = np.flatnonzero(loss > limit)
     left, right = above[above < lowest], above[above > lowest]
     first = 0.0 if not len(left) else _crossing(loss, int(left[-1]), int(left[-1]) + 1, limit)

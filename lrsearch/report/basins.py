@@ -65,6 +65,11 @@ class LrPanel:
     divergence: DivergenceCurve | None
     edges: tuple[Edge, ...]
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether enough trials were trained to their end that its basin is no mere guess."""
+        return self.basin is not None and self.count(TrialState.COMPLETE) >= LEAST_COMPLETE
+
     def count(self, state: TrialState) -> int:
         return sum(trial.state == state for trial in self.trials)
 

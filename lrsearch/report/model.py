@@ -119,6 +119,13 @@ class Report:
             return Recipe.from_dict(self.winner.recipe)
         return None if self.best is None else self.best.parsed
 
+    @property
+    def recommended_trial(self) -> int | None:
+        """The number of its trial."""
+        if self.winner is not None:
+            return self.winner.trial
+        return None if self.best is None else self.best.number
+
     @cached_property
     def baseline(self) -> Trial | None:
         """The user's own recipe."""
