@@ -31,16 +31,19 @@ def figure(report: Report) -> Figure | None:
 
 def title(panel: LrPanel) -> str:
     """`adamw: 17 trials, 3 complete`"""
-    name = looks.short_name(panel.optimizer)
-    pair = name if panel.schedule is None else f"{name}, {panel.schedule}"
     complete = panel.count(TrialState.COMPLETE)
-    return f"{pair}: {counted(len(panel.trials), 'trial')}, {complete} complete"
+    return f"{_name(panel)}: {counted(len(panel.trials), 'trial')}, {complete} complete"
+
+
+def _name(panel: LrPanel) -> str:
+    name = looks.short_name(panel.optimizer)
+    return name if panel.schedule is None else f"{name}, {panel.schedule}"
 
 
 def sentences(panels: Sequence[LrPanel]) -> Iterable[str]:
     """The best learning rate of each panel and how far one may go from it."""
     for panel in panels:
-        name = looks.short_name(panel.optimizer)
+        name = _name(panel)
         if panel.basin is None:
             known = sum(trial.value is not None for trial in panel.trials)
             yield f"{name}: {known} of at least {LEAST_TRIALS} trials with a value, so no curve."
