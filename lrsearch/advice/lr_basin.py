@@ -152,9 +152,7 @@ def fit_basin(
     return _basin(int(near.sum()), grid, draws, scale, safe)
 
 
-def _basin(
-    trials: int, grid: Floats, draws: Floats, scale: _Scale, safe: Sequence[Safe]
-) -> Basin:
+def _basin(trials: int, grid: Floats, draws: Floats, scale: _Scale, safe: Sequence[Safe]) -> Basin:
     mean = draws.mean(axis=0)
     low, high = map(scale.loss, np.quantile(draws, TAILS, axis=0))
     return Basin(
@@ -264,9 +262,7 @@ def _gain(g: Floats, a: Floats, model: _Model, size: Floats) -> Floats:
     return np.asarray(np.linalg.solve(own, cross.T).T, float)
 
 
-def _draws(
-    a: Floats, y: Floats, g: Floats, model: _Model, size: Floats, normal: Floats
-) -> Floats:
+def _draws(a: Floats, y: Floats, g: Floats, model: _Model, size: Floats, normal: Floats) -> Floats:
     """Curves of one model, one for each row of `normal`."""
     gain = _gain(g, a, model, size)
     prior, cross = (_kernel(g, b, model.departure, model.length) for b in (g, a))
