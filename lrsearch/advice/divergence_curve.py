@@ -72,9 +72,10 @@ def fit_divergence(lrs: Sequence[float], diverged: Sequence[bool]) -> Divergence
 
 def _counted(x: Floats, diverged: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
     """Learning rates to a fiftieth of a decade, trials there, and those of them that diverged."""
-    at, place = np.unique(np.round(x * 50) / 50, return_inverse=True)
-    counts = np.bincount(place, minlength=len(at)).astype(float)
-    return at, counts, np.bincount(place, weights=diverged, minlength=len(at))
+    found, place = np.unique(np.round(x * 50) / 50, return_inverse=True)
+    at = np.asarray(found, float)
+    counts = np.asarray(np.bincount(place), float)
+    return at, counts, np.asarray(np.bincount(place, weights=diverged), float)
 
 
 def _shares(at: Floats, edge: Floats, slope: Floats, floor: Floats) -> Floats:

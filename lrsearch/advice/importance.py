@@ -75,7 +75,7 @@ def _parts(values: Sequence[float | str], count: int) -> Floats:
     numbers = [value for value in values if not isinstance(value, str)]
     if len(numbers) < len(values):
         at = np.array([names.index(str(value)) for value in values])
-        return np.eye(len(names))[at]
+        return np.asarray(np.eye(len(names))[at], float)
     x = np.asarray(numbers, float)
     if x.min() > 0 and x.max() > LOG_FACTOR * x.min():
         x = np.log(x)

@@ -236,7 +236,7 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def median_curve(result: RangeTest) -> tuple[list[float], list[float]]:
-    """Learning rates, and the median of the smoothed losses there, as far as half the seeds went."""
+    """Learning rates, and the median of the smoothed losses, as far as half of the seeds went."""
     curves = [smoothed([x for x in ramp.losses if math.isfinite(x)]) for ramp in result.ramps]
     longest = sorted(len(curve) for curve in curves)[len(curves) // 2]
     lrs = max((ramp.lrs for ramp in result.ramps), key=len)[:longest]

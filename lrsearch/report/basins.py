@@ -6,39 +6,14 @@ from dataclasses import dataclass, replace
 from lrsearch.advice.divergence_curve import DivergenceCurve, fit_divergence
 from lrsearch.advice.lr_basin import Basin, Safe, fit_basin
 from lrsearch.advice.lr_edges import recipe_scale, scale_of, searched_lr
-from lrsearch.advice.stopped_trials import Course, Standing, standings
+from lrsearch.report.lr_trials import LrTrial
 from lrsearch.report.model import Report
-from lrsearch.report.rows import Trial
 from lrsearch.space.sampling_units import REFERENCE_BATCH, REFERENCE_MOMENTUM
 from lrsearch.trial.states import TrialState
 
-#: Where the learning rates of one optimizer's trials differ from their momentum-equivalent ones by
-#: factors that are further apart than this, these are compared.
-ALIKE = 1.01
 #: Complete trials below which no learning rate is called safe: what pruned ones would have reached
 #: is a guess.
 LEAST_COMPLETE = 5
-
-
-@dataclass(frozen=True, kw_only=True)
-class LrTrial:
-    """An ended trial and its peak learning rate."""
-
-    trial: int
-    optimizer: str
-    schedule: str
-    #: In torch's units.
-    lr: float
-    #: The momentum-equivalent one, where a panel compares these; else the same.
-    at: float
-    state: str
-    #: Of a complete trial; of a pruned one what it would typically have reached, None where nothing
-    #: tells; None of all others.
-    value: float | None
-    #: Of a pruned trial.
-    standing: Standing | None
-    #: Share of the horizon that it was trained for.
-    progress: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,27 +65,42 @@ class SafeRates:
 
 def optimizer_panels(report: Report) -> tuple[LrPanel, ...]:
     """A panel for each optimizer that an ended trial has, in the order of the space."""
-    trials = lr_trials(report)
+    trials = report.lr_trials
     return tuple(_panel(report, mine, None) for mine in _split(report, trials, by_schedule=False))
 
 
-def schedule_panels(report: Report) -> tuple[LrPanel, ...]:
-    """A panel for each pair of optimizer and schedule that an ended trial has."""
-    found = _split(report, lr_trials(report), by_schedule=True)
-    return tuple(_panel(report, mine, mine[0].schedule) for mine in found)
+@dataclass(frozen=True, kw_only=True)
+class SchedulePanels:
+    """Pairs of optimizer and schedule."""
+
+    panels: tuple[LrPanel, ...]
+    #: Pairs that were left out.
+    left_out: int
+
+
+def schedule_panels(report: Report, *, least: int, most: int) -> SchedulePanels:
+    """Those that at least so many ended trials have, and at most so many, with the most trials."""
+    found = _split(report, report.lr_trials, by_schedule=True)
+    enough = [mine for mine in found if len(mine) >= least]
+    limit = sorted(map(len, enough), reverse=True)[:most][-1:]
+    kept = [mine for mine in enough if len(mine) >= limit[0]][:most]
+    return SchedulePanels(
+        panels=tuple(_panel(report, mine, mine[0].schedule) for mine in kept),
+        left_out=len(found) - len(kept),
+    )
 
 
 def safe_rates(report: Report) -> SafeRates | None:
     """Around the best learning rate of the recommended recipe's optimizer and schedule.
 
-    Where too few trials have its schedule, all of its optimizer tell; None where these are too few:
-    of LEAST_COMPLETE complete ones, and as many as a basin takes, or where no recipe is recommended.
+    Where too few trials have its schedule, all of its optimizer tell. None where these are too few,
+    LEAST_COMPLETE complete ones and as many as a basin takes, or no recipe is recommended.
     """
     recipe = report.recommended
     if recipe is None:
         return None
     name, schedule = recipe.optimizer_name, recipe.schedule_name
-    mine = [trial for trial in lr_trials(report) if trial.optimizer == name]
+    mine = [trial for trial in report.lr_trials if trial.optimizer == name]
     narrow = [trial for trial in mine if trial.schedule == schedule]
     for trials, told in ((narrow, schedule), (mine, None)):
         complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
@@ -126,65 +116,6 @@ def safe_rates(report: Report) -> SafeRates | None:
 
 def _rescaled(safe: Safe, factor: float) -> Safe:
     return replace(safe, low=safe.low * factor, high=safe.high * factor)
-
-
-def lr_trials(report: Report) -> tuple[LrTrial, ...]:
-    """Every ended trial that has a recipe, by ticket."""
-    ended = [t for t in report.trials if t.has_ended and t.recipe and t.number is not None]
-    courses = _courses(report, ended)
-    horizon = report.spec.horizon_epochs(report.study.steps_per_epoch)
-    drawn = [
-        found
-        for trial, standing in zip(ended, standings(courses), strict=True)
-        if (found := _lr_trial(report, trial, standing, horizon)) is not None
-    ]
-    plain = {name for name in {t.optimizer for t in drawn} if not _differ(drawn, name)}
-    return tuple(replace(t, at=t.lr) if t.optimizer in plain else t for t in drawn)
-
-
-def _courses(report: Report, trials: Iterable[Trial]) -> list[Course]:
-    """What each left at rungs. What is not finite is left out; so are the ends of all but the
-    complete trials."""
-    rungs: dict[int, dict[int, float]] = {}
-    for mark in report.marks:
-        if abs(mark.signal) < float("inf"):
-            rungs.setdefault(mark.trial, {})[mark.rung] = mark.signal
-    loss = report.spec.objective.loss
-    return [
-        Course(
-            rungs=rungs.get(trial.id, {}),
-            final=loss(trial.value) if trial.is_scored and trial.value is not None else None,
-        )
-        for trial in trials
-    ]
-
-
-def _lr_trial(
-    report: Report, trial: Trial, standing: Standing | None, horizon: float
-) -> LrTrial | None:
-    recipe = trial.parsed
-    if recipe is None or trial.number is None or recipe.lr <= 0:
-        return None
-    pruned = trial.state == TrialState.PRUNED
-    value = trial.value if trial.is_scored else None
-    if pruned and standing is not None and standing.expected is not None:
-        value = report.spec.objective.loss(standing.expected)  # its own inverse
-    return LrTrial(
-        trial=trial.number,
-        optimizer=recipe.optimizer_name,
-        schedule=recipe.schedule_name,
-        lr=recipe.lr,
-        at=recipe.lr * recipe_scale(recipe, report.spec.space),
-        state=trial.state,
-        value=value,
-        standing=standing if pruned else None,
-        progress=min(1.0, trial.epochs / horizon) if horizon else 1.0,
-    )
-
-
-def _differ(trials: Sequence[LrTrial], optimizer: str) -> bool:
-    factors = [trial.at / trial.lr for trial in trials if trial.optimizer == optimizer]
-    return max(factors) > ALIKE * min(factors)
 
 
 def _is_equivalent(trials: Sequence[LrTrial]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lrsearch.advice.best_of import best_of
 from lrsearch.advice.lr_basin import Interval
-from lrsearch.report.basins import LrTrial, lr_trials
+from lrsearch.report.lr_trials import LrTrial
 from lrsearch.report.model import Report
 from lrsearch.spec.parts import Objective
 from lrsearch.trial.states import TrialState
@@ -47,7 +47,7 @@ class Compared:
 def by_pair(report: Report) -> Compared:
     """Optimizers and schedules."""
     found: dict[tuple[str, str], list[LrTrial]] = {}
-    for trial in lr_trials(report):
+    for trial in report.lr_trials:
         found.setdefault((trial.optimizer, trial.schedule), []).append(trial)
     k = _common(found.values())
     objective = report.spec.objective
@@ -65,18 +65,19 @@ def _in_order(pairs: Iterable[tuple[str, str]], report: Report) -> list[tuple[st
     optimizers, schedules = list(space.optimizers), list(space.schedules)
 
     def place(pair: tuple[str, str]) -> tuple[int, int]:
-        return tuple(
-            names.index(name) if name in names else len(names)
-            for names, name in zip((optimizers, schedules), pair, strict=True)
-        )
+        return _place(optimizers, pair[0]), _place(schedules, pair[1])
 
     return sorted(pairs, key=place)
+
+
+def _place(names: Sequence[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 def by_schedule(report: Report, optimizer: str) -> Compared:
     """Schedules of one optimizer, whatever the learning rate."""
     found: dict[str, list[LrTrial]] = {}
-    for trial in lr_trials(report):
+    for trial in report.lr_trials:
         if trial.optimizer == optimizer:
             found.setdefault(trial.schedule, []).append(trial)
     k = _common(found.values())
@@ -88,7 +89,7 @@ def by_schedule(report: Report, optimizer: str) -> Compared:
 def by_lr(report: Report, optimizer: str, k: int) -> Compared:
     """Learning rates of one optimizer, in half decades, whatever the schedule."""
     found: dict[int, list[LrTrial]] = {}
-    for trial in lr_trials(report):
+    for trial in report.lr_trials:
         if trial.optimizer == optimizer:
             found.setdefault(math.floor(math.log10(trial.at) / BIN_DECADES), []).append(trial)
     objective = report.spec.objective

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 from lrsearch.advice.importance import Importance, importance
-from lrsearch.report.basins import lr_trials
 from lrsearch.report.model import Report
 from lrsearch.trial.states import TrialState
 
@@ -21,12 +20,12 @@ class FieldImportance:
 def importances(report: Report) -> tuple[FieldImportance, ...]:
     """Of every searched field that enough sampled trials have, the most important first.
 
-    A pruned trial is ranked by what it would typically have reached, and a diverged one last. Failed
-    trials are left out, and so are recipes that lie outside of the space.
+    A pruned trial is ranked by what it would typically have reached, and a diverged one last.
+    Failed trials are left out, and so are recipes that lie outside of the space.
     """
     losses = {
         trial.trial: math.inf if trial.value is None else report.spec.objective.loss(trial.value)
-        for trial in lr_trials(report)
+        for trial in report.lr_trials
         if trial.state != TrialState.FAILED
     }
     columns: dict[str, tuple[list[float | str], list[float]]] = {}

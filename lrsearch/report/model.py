@@ -13,6 +13,7 @@ from lrsearch.confirmation.runs import BASELINE
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts, budget_of, epochs_spent, seconds_spent
+from lrsearch.report.lr_trials import LrTrial, lr_trials
 from lrsearch.report.review import Advice, Audit, advice_of, audit_of
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.spec.study_spec import StudySpec
@@ -118,6 +119,12 @@ class Report:
         if self.winner is not None:
             return Recipe.from_dict(self.winner.recipe)
         return None if self.best is None else self.best.parsed
+
+    @cached_property
+    def lr_trials(self) -> tuple[LrTrial, ...]:
+        """Ended trials by their learning rate."""
+        horizon = self.spec.horizon_epochs(self.study.steps_per_epoch)
+        return lr_trials(self.trials, self.marks, self.spec, horizon)
 
     @property
     def recommended_trial(self) -> int | None:

@@ -159,7 +159,10 @@ def chart(candidates: Sequence[Candidate], report: Report) -> alt.HConcatChart:
         zero.encode(alt.X(VALUE, type="quantitative")),
         *_with_intervals(differences, order, rounds, title, labels=False),
     ).properties(width=WIDTH, height=ROW * len(order))
-    return alt.hconcat(values, beside).resolve_scale(color="shared", shape="shared", y="shared")
+    joined: alt.HConcatChart = alt.hconcat(values, beside).resolve_scale(
+        color="shared", shape="shared", y="shared"
+    )
+    return joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +183,7 @@ def _base(
     colour = alt.Color(ROUND, type="nominal", scale=scale, title=None)
     tips = [f"{TRIAL}:Q", f"{OPTIMIZER}:N", f"{SCHEDULE}:N", f"{ROUND}:N", f"{VALUE}:Q"]
     rest = ["seed:Q", "n:Q", f"{LOW}:Q", f"{HIGH}:Q", "fate:N"]
-    return alt.Chart(data(dots)).encode(place, offset, colour, tooltip=[*tips, *rest])
+    return alt.Chart(data(dots)).encode(place, offset, colour, tooltip=looks.tips(*tips, *rest))
 
 
 def _value(title: str, field: str = VALUE) -> alt.X:
@@ -191,8 +194,10 @@ def _marks(
     dots: Sequence[Dot], order: Sequence[str], rounds: Sequence[str], title: str, *, small: bool
 ) -> alt.Chart:
     size, opacity = (26, 0.55) if small else (90, 1.0)
-    base = _base(dots, order, rounds, labels=True)
-    return base.mark_point(filled=True, size=size, opacity=opacity).encode(_value(title))
+    marks: alt.Chart = _base(dots, order, rounds, labels=True).mark_point(
+        filled=True, size=size, opacity=opacity
+    )
+    return marks.encode(_value(title))
 
 
 def _with_intervals(
@@ -208,6 +213,6 @@ def _with_intervals(
     shapes = alt.Scale(domain=list(rounds), range=["square", "diamond"][-len(rounds) :])
     shape = alt.Shape(ROUND, type="nominal", scale=shapes, title=None)
     return [
-        sure.mark_rule(strokeWidth=2).encode(_value(title, LOW), x2=HIGH),
+        sure.mark_rule(strokeWidth=2).encode(_value(title, LOW), x2=alt.X2(HIGH)),
         base.mark_point(filled=True, size=90, opacity=1).encode(_value(title), shape),
     ]

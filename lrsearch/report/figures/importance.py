@@ -77,13 +77,13 @@ def figure(report: Report) -> Figure | None:
     )
 
 
-def chart(bars: Sequence[Bar]) -> alt.LayerChart:
+def chart(bars: Sequence[Bar]) -> looks.Layers:
     """A bar for each field, and the noise that it has to exceed."""
     order = [bar.field for bar in bars]
     tips = [f"{FIELD}:N", f"{DIVERGENCE}:Q", f"{NOISE}:Q", "trials:Q"]
     base = alt.Chart(data(bars)).encode(
         y=alt.Y(FIELD, type="nominal", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
-        tooltip=[*tips, f"{OPTIMIZER}:N", f"{SCHEDULE}:N"],
+        tooltip=looks.tips(*tips, f"{OPTIMIZER}:N", f"{SCHEDULE}:N"),
     )
     axis = alt.X(DIVERGENCE, type="quantitative", title="how much the best trials differ")
     faint = alt.condition(alt.datum[CLEAR], alt.value(0.95), alt.value(0.3))

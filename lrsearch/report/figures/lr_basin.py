@@ -66,10 +66,11 @@ def explained(report: Report, panels: Sequence[LrPanel]) -> Iterable[str]:
     """What the marks mean, as far as they are there."""
     trials = [trial for panel in panels for trial in panel.trials]
     states = {trial.state for trial in trials}
-    yield (
-        "The blue curve is what a trial at this learning rate typically reaches, with its 95 % "
-        "band; orange bars are the learning rates that are at most 1 % (thick) and 5 % worse."
-    )
+    if any(panel.basin for panel in panels):
+        yield (
+            "The blue curve is what a trial at this learning rate typically reaches, with its 95 % "
+            "band; orange bars are the learning rates that are at most 1 % (thick) and 5 % worse."
+        )
     if any(panel.basin and not panel.is_sure for panel in panels):
         yield f"A dashed curve has fewer than {LEAST_COMPLETE} complete trials: it is a guess."
     if TrialState.PRUNED in states:

@@ -14,19 +14,16 @@ MOST_PANELS = 24
 
 def figure(report: Report) -> Figure | None:
     """None unless an optimizer has enough trials with each of two schedules."""
-    every = schedule_panels(report)
-    enough = [panel for panel in every if len(panel.trials) >= LEAST_TRIALS]
-    most = sorted(enough, key=lambda panel: -len(panel.trials))[:MOST_PANELS]
-    panels = [panel for panel in enough if panel in most]
+    found = schedule_panels(report, least=LEAST_TRIALS, most=MOST_PANELS)
+    panels = found.panels
     if len({panel.schedule for panel in panels}) < 2:
         return None
     told = [panel for panel in panels if panel.is_sure]
     answers = list(sentences(told))
     if not told:
         answers = ["No pair of optimizer and schedule has enough complete trials for an answer."]
-    left = len(every) - len(panels)
-    if left:
-        answers.append(f"Not drawn: {left} pairs with fewer trials.")
+    if found.left_out:
+        answers.append(f"Not drawn: {found.left_out} pairs with fewer trials.")
     return Figure(
         name="lr_basin_by_schedule",
         title="Does the best learning rate depend on the schedule?",

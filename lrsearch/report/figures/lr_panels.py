@@ -52,7 +52,8 @@ def chart(panels: Sequence[LrPanel], report: Report, *, titles: Sequence[str]) -
         _panel(panel, sheet).properties(title=title)
         for panel, title in zip(panels, titles, strict=True)
     ]
-    return alt.concat(*drawn, columns=PANELS_PER_ROW).resolve_scale(color="shared", shape="shared")
+    joined: alt.ConcatChart = alt.concat(*drawn, columns=PANELS_PER_ROW)
+    return joined
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ def _panel(panel: LrPanel, sheet: Sheet) -> alt.VConcatChart:
     values = alt.layer(*layers).encode(x=at).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
     if panel.divergence is None:
         return alt.vconcat(values)
-    return alt.vconcat(values, _risk(panel, title), spacing=4).resolve_scale(x="shared")
+    return alt.vconcat(values, _risk(panel, title), spacing=4)
 
 
 def _value_axis(sheet: Sheet, field: str = Y) -> alt.Y:
@@ -101,12 +102,18 @@ def _edges(panel: LrPanel) -> list[alt.Chart]:
     if window:
         rows = [Line(x=window[0], x2=window[1], what="window of the range test")]
         mark = alt.Chart(data(rows)).mark_rect(color=GREEN, opacity=0.1)
-        drawn.append(mark.encode(alt.X(X, type="quantitative"), x2=X2, tooltip=[f"{WHAT}:N"]))
+        drawn.append(
+            mark.encode(
+                alt.X(X, type="quantitative"), x2=alt.X2(X2), tooltip=looks.tips(f"{WHAT}:N")
+            )
+        )
     ends = [edge.at for edge in panel.edges if edge.kind == "range"]
     if ends:
         rows = [Line(x=end, what="end of the searched range") for end in ends]
         mark = alt.Chart(data(rows)).mark_rule(color=GREY, strokeDash=[2, 3])
-        drawn.append(mark.encode(alt.X(X, type="quantitative"), tooltip=[f"{WHAT}:N", f"{X}:Q"]))
+        drawn.append(
+            mark.encode(alt.X(X, type="quantitative"), tooltip=looks.tips(f"{WHAT}:N", f"{X}:Q"))
+        )
     return drawn
 
 
@@ -119,17 +126,17 @@ def _curve(panel: LrPanel, sheet: Sheet) -> list[alt.Chart]:
     base = alt.Chart(data(bands))
     tips = [f"{X}:Q", f"{Y}:Q", f"{LOW}:Q", f"{HIGH}:Q"]
     band = base.mark_area(color=BLUE, opacity=0.18).encode(
-        at, _value_axis(sheet, LOW), y2=HIGH, tooltip=tips
+        at, _value_axis(sheet, LOW), y2=alt.Y2(HIGH), tooltip=looks.tips(*tips)
     )
     dash = [1, 0] if panel.is_sure else [6, 4]
     mark = base.mark_line(color=BLUE, strokeWidth=2, strokeDash=dash)
-    line = mark.encode(at, value, tooltip=tips)
+    line = mark.encode(at, value, tooltip=looks.tips(*tips))
     if not panel.is_sure:
         return [band, line]
     bars = [
         alt.Chart(data([width]))
         .mark_rule(color=ORANGE, strokeWidth=thick)
-        .encode(at, value, x2=X2, tooltip=[f"{WHAT}:N"])
+        .encode(at, value, x2=alt.X2(X2), tooltip=looks.tips(f"{WHAT}:N"))
         for width, thick in zip(widths_of(panel.basin, sheet.objective), BARS, strict=True)
     ]
     return [band, line, *bars]
@@ -151,18 +158,18 @@ def _points(panel: LrPanel, sheet: Sheet) -> list[alt.Chart]:
             looks.state_shape(STATE, sheet.states),
             fill=alt.condition(complete, alt.value(BLUE), alt.value("transparent")),
             strokeOpacity=alt.condition(pruned, alt.value(0.45), alt.value(0.95)),
-            tooltip=[*tips, "value:N", "note:N"],
+            tooltip=looks.tips(*tips, "value:N", "note:N"),
         )
     ]
     for number, colour in ((sheet.baseline, PINK), (sheet.recommended, GREEN)):
         mine = [point for point in points if point.trial == number]
         if mine:
             ring = alt.Chart(data(mine)).mark_point(size=190, strokeWidth=2.5, color=colour)
-            drawn.append(ring.encode(at, value, tooltip=[*tips, "value:N"]))
+            drawn.append(ring.encode(at, value, tooltip=looks.tips(*tips, "value:N")))
     return drawn
 
 
-def _risk(panel: LrPanel, title: str) -> alt.LayerChart:
+def _risk(panel: LrPanel, title: str) -> looks.Layers:
     assert panel.divergence is not None
     base = alt.Chart(data(panel.divergence.curve))
     top = alt.Scale(domain=[0, 1])
@@ -170,9 +177,13 @@ def _risk(panel: LrPanel, title: str) -> alt.LayerChart:
     place = looks.lr_axis("lr", title)
     tips = ["lr:Q", "share:Q", f"{LOW}:Q", f"{HIGH}:Q"]
     band = base.mark_area(color=RED, opacity=0.18).encode(
-        place, alt.Y(LOW, type="quantitative", scale=top, axis=ticks, title="diverges"), y2=HIGH
+        place,
+        alt.Y(LOW, type="quantitative", scale=top, axis=ticks, title="diverges"),
+        y2=alt.Y2(HIGH),
     )
     line = base.mark_line(color=RED, strokeWidth=2).encode(
-        place, alt.Y("share", type="quantitative", scale=top, title="diverges"), tooltip=tips
+        place,
+        alt.Y("share", type="quantitative", scale=top, title="diverges"),
+        tooltip=looks.tips(*tips),
     )
     return alt.layer(band, line).properties(width=PANEL_WIDTH, height=RISK_HEIGHT)

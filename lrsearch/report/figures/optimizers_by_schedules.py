@@ -16,8 +16,7 @@ from lrsearch.spec.parts import Objective
 LEAST_TRIALS = 4
 #: Height of a row of the table, in pixels.
 ROW_HEIGHT = 52
-#: From the worst cell to the best one: Okabe and Ito's blue, and lighter; text on the darker half is
-#: white.
+#: From the worst cell to the best one, and of one without a value. Text on dark is white.
 LIGHT, DARK, UNKNOWN = "#dcebf5", "#00507d", "#f2f2f2"
 VALUE, INTERVAL, COUNT = "value", "interval", "count"
 
@@ -112,7 +111,7 @@ def _answer(groups: list[Group], k: int, objective: Objective) -> str:
     )
 
 
-def chart(cells: list[Cell]) -> alt.LayerChart:
+def chart(cells: list[Cell]) -> looks.Layers:
     """A row for each optimizer, a column for each schedule."""
     rows = len({cell.optimizer for cell in cells})
     order = list(dict.fromkeys(cell.optimizer for cell in cells))
@@ -120,7 +119,7 @@ def chart(cells: list[Cell]) -> alt.LayerChart:
     base = alt.Chart(data(cells)).encode(
         x=alt.X(SCHEDULE, type="nominal", sort=columns, title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y(OPTIMIZER, type="nominal", sort=order, title=None),
-        tooltip=[f"{field}:N" for field in (OPTIMIZER, SCHEDULE, VALUE, INTERVAL, COUNT)],
+        tooltip=looks.tips(OPTIMIZER, SCHEDULE, VALUE, INTERVAL, COUNT),
     )
     scale = alt.Scale(domain=[0, 1], range=[LIGHT, DARK])
     colour = alt.Color("rank", type="quantitative", scale=scale, legend=None)
@@ -128,11 +127,7 @@ def chart(cells: list[Cell]) -> alt.LayerChart:
     boxes = base.mark_rect(stroke=looks.GREY, strokeWidth=0.5).encode(color=colour)
     ink = alt.condition("datum.dark", alt.value("#ffffff"), alt.value("#1a1a1a"))
     texts = [
-        base.mark_text(dy=dy, fontSize=size, fontWeight=weight).encode(text=f"{field}:N", color=ink)
-        for field, dy, size, weight in (
-            (VALUE, -14, 13, "bold"),
-            (INTERVAL, 2, 10, "normal"),
-            (COUNT, 16, 10, "normal"),
-        )
+        base.mark_text(dy=dy, fontSize=size).encode(text=alt.Text(field, type="nominal"), color=ink)
+        for field, dy, size in ((VALUE, -14, 15), (INTERVAL, 2, 10), (COUNT, 16, 10))
     ]
     return alt.layer(paper, boxes, *texts).properties(height=ROW_HEIGHT * rows)

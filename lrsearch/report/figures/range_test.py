@@ -133,12 +133,11 @@ def _answer(panel: Panel) -> str:
 
 def chart(panels: Sequence[Panel]) -> alt.ConcatChart:
     """A panel for each optimizer, its losses on an axis of its own."""
-    return alt.concat(*map(_panel, panels), columns=PANELS_PER_ROW).resolve_scale(
-        color="shared", strokeDash="shared"
-    )
+    joined: alt.ConcatChart = alt.concat(*map(_panel, panels), columns=PANELS_PER_ROW)
+    return joined
 
 
-def _panel(panel: Panel) -> alt.LayerChart:
+def _panel(panel: Panel) -> looks.Layers:
     scale = alt.Scale(domain=[panel.low, panel.high], clamp=False, nice=False, zero=False)
     loss = alt.Y(LOSS, type="quantitative", scale=scale, title="training loss of a batch")
     at = looks.lr_axis(LR, "learning rate")
@@ -146,11 +145,17 @@ def _panel(panel: Panel) -> alt.LayerChart:
     drawn = []
     if panel.window is not None:
         area = alt.Chart(data([panel.window])).mark_rect(color=GREEN, opacity=0.15)
-        drawn.append(area.encode(at, x2=LR2, tooltip=[f"{READING}:N", f"{LR}:Q", f"{LR2}:Q"]))
+        drawn.append(
+            area.encode(
+                at, x2=alt.X2(LR2), tooltip=looks.tips(f"{READING}:N", f"{LR}:Q", f"{LR2}:Q")
+            )
+        )
     thin = alt.Chart(data(panel.losses)).mark_line(color=SKY, strokeWidth=0.8, clip=True)
-    drawn.append(thin.encode(at, loss, detail=f"{SEED}:N", tooltip=tips))
+    drawn.append(
+        thin.encode(at, loss, detail=alt.Detail(SEED, type="nominal"), tooltip=looks.tips(*tips))
+    )
     thick = alt.Chart(data(panel.median)).mark_line(color=BLUE, strokeWidth=2.5, clip=True)
-    drawn.append(thick.encode(at, loss, tooltip=tips))
+    drawn.append(thick.encode(at, loss, tooltip=looks.tips(*tips)))
     if panel.readings:
         names = list(READINGS)
         colours = alt.Scale(domain=names, range=[colour for colour, _ in READINGS.values()])
@@ -161,7 +166,7 @@ def _panel(panel: Panel) -> alt.LayerChart:
                 at,
                 alt.Color(READING, type="nominal", scale=colours, title=None),
                 alt.StrokeDash(READING, type="nominal", scale=dashes, title=None),
-                tooltip=[f"{READING}:N", f"{LR}:Q"],
+                tooltip=looks.tips(f"{READING}:N", f"{LR}:Q"),
             )
         )
     return alt.layer(*drawn).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT, title=panel.title)

@@ -111,22 +111,21 @@ def chart(schedules: Sequence[Bar], rates: Sequence[Bar], objective: Objective) 
     drawn = [_panel(schedules, "schedule", scale, objective)]
     if len(rates) > 1:
         drawn.append(_panel(rates, "learning rate (peak)", scale, objective))
-    return alt.concat(*drawn, columns=2).resolve_scale(y="shared")
+    joined: alt.ConcatChart = alt.concat(*drawn, columns=2).resolve_scale(y="shared")
+    return joined
 
 
-def _panel(
-    bars: Sequence[Bar], title: str, scale: alt.Scale, objective: Objective
-) -> alt.LayerChart:
+def _panel(bars: Sequence[Bar], title: str, scale: alt.Scale, objective: Objective) -> looks.Layers:
     names = [bar.name for bar in bars]
     place = alt.X(NAME, type="nominal", sort=names, title=title, axis=alt.Axis(labelAngle=-35))
     label = looks.value_title(objective)
     tips = [f"{NAME}:N", f"{EXPECTED}:Q", f"{LOW}:Q", f"{HIGH}:Q", f"{BEST}:Q"]
     base = alt.Chart(data(bars)).encode(
         x=place,
-        tooltip=[*tips, f"{OPTIMIZER}:N", f"{SCHEDULE}:N", "trials:Q", "complete:Q"],
+        tooltip=looks.tips(*tips, f"{OPTIMIZER}:N", f"{SCHEDULE}:N", "trials:Q", "complete:Q"),
     )
     rule = base.mark_rule(color=BLUE, strokeWidth=2).encode(
-        alt.Y(LOW, type="quantitative", scale=scale, title=label), y2=HIGH
+        alt.Y(LOW, type="quantitative", scale=scale, title=label), y2=alt.Y2(HIGH)
     )
     dot = base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(
         alt.Y(EXPECTED, type="quantitative", scale=scale, title=label)

@@ -28,7 +28,7 @@ from lrsearch.report.plots.looks import (
 MARKED_EVERY = 0.12
 CAPTION = (
     "A line is a recipe that the study could sample, as its real scheduler sets it. Colour: the "
-    "optimizer. Each line has a marker of its own; dashes tell lines of one colour apart once more. "
+    "optimizer. Each line has a marker of its own, and lines of one colour differ in their dashes. "
     "Where the learning rate is 0 the log scale shows nothing. Below: momentum, or beta1, of those "
     "that have one."
 )
