@@ -29,6 +29,7 @@ HOMES = {
     "vl_convert": {"report.charts"},
     "pandas": {"api.frames"},
     "jinja2": {"report.page", "export"},
+    "markupsafe": {"report.page"},
     "numpy": {"training.randomness", "training.data.generators", "own_loop", "advice"},
     "tensorboard": {"command.tensorboard"},
     "scipy": {"training.calibrated_loss"},

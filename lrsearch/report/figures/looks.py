@@ -29,6 +29,7 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED = (
 GREY = "#8c8c8c"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
+DASHES = ([1, 0], [6, 2], [3, 1, 1, 1], [1, 1], [8, 2, 2, 2])
 #: A cross of two strokes: Vega's own stands upright and looks like a plus.
 X_MARK = "M-1,-1L1,1M-1,1L1,-1"
 #: What each state looks like. Pruned trials are open and faint: no result.
@@ -161,3 +162,17 @@ def lr_axis(field: str, title: str | None) -> alt.X:
         scale=alt.Scale(type="log", nice=False, padding=8),
         axis=alt.Axis(format="~e", tickCount=5, grid=False, labels=title is not None),
     )
+
+
+def trial_colour(labels: Sequence[str]) -> alt.Color:
+    """A colour for each of a few trials, by label."""
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
+    scale = alt.Scale(domain=list(labels), range=colours)
+    return alt.Color("label", type="nominal", scale=scale, title="trial")
+
+
+def trial_dash(labels: Sequence[str]) -> alt.StrokeDash:
+    """A dash for each; with the colour it tells 30 trials apart."""
+    dashes = [DASHES[i % len(DASHES)] for i in range(len(labels))]
+    scale = alt.Scale(domain=list(labels), range=dashes)
+    return alt.StrokeDash("label", type="nominal", scale=scale, title="trial")
