@@ -82,7 +82,7 @@
   });
 
   async function draw(host) {
-    const name = host.dataset.chart, width = Math.floor(host.clientWidth);
+    const name = host.dataset.chart, width = Math.floor(host.clientWidth) - 16;
     if (views.get(name)?.width === width) return;
     views.get(name)?.result?.finalize();
     const entry = { width };

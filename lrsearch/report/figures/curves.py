@@ -18,6 +18,9 @@ LOG_FACTOR = 5.0
 RAW, AVERAGED = "raw weights", "averaged weights"
 
 
+EPOCHS = alt.Axis(tickCount=8, grid=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Point:
     """The objective at one validation of a trial."""
@@ -103,7 +106,7 @@ def _chart(
     scale = alt.Scale(type="linear", domain=[low - room, high + room])
     if logarithmic:
         scale = alt.Scale(type="log", domain=[low, high])
-    x = alt.X("epoch:Q", title="epoch")
+    x = alt.X("epoch:Q", title="epoch", axis=EPOCHS, scale=alt.Scale(domainMin=0, nice=False))
     y = alt.Y("value:Q", title=looks.value_title(objective), scale=scale)
     tips = looks.tips("label:N", "state:N", "weights:N", "epoch:Q", "value:Q")
     layers = []

@@ -104,9 +104,22 @@ def _chart(found: History, report: Report) -> alt.VConcatChart | alt.LayerChart:
     objective = report.spec.objective
     complete = thinned([start for start in found.starts if start.value is not None])
     values = [start.value for start in complete if start.value is not None]
-    room = 0.0 if min(values) > 0 and objective.direction == "minimize" else 0.05 * _span(values)
-    scale = looks.value_scale(min(values) - room, max(values) + room, objective)
-    x = alt.X("trial:Q", title="trial", axis=alt.Axis(format="d", tickMinStep=1))
+    low, high = min(values), max(values)
+    positive = low > 0 and objective.direction == "minimize"
+    room = 0.05 * ((high - low) or abs(low) or 1.0)
+    lowest = max(low - room, 0.9 * low) if positive else low - room
+    scale = looks.value_scale(lowest, high + room, objective)
+    stopped = thinned([start for start in found.starts if start.state in WITHOUT_VALUE])
+    last = max(1, found.starts[-1].trial)
+    x, upper = (
+        alt.X(
+            "trial:Q",
+            title="trial" if labelled else None,
+            axis=alt.Axis(format="d", tickMinStep=1, tickCount=10, labels=labelled, grid=False),
+            scale=alt.Scale(domain=[0, last], nice=False, padding=8),
+        )
+        for labelled in (True, not stopped)
+    )
     y = alt.Y("value:Q", title=looks.value_title(objective), scale=scale)
     tips = looks.tips("trial:Q", "recipe:N", "state:N", "value:Q")
     dots = alt.Chart(data(complete)).mark_point(filled=True, size=40, opacity=0.75)
@@ -114,7 +127,7 @@ def _chart(found: History, report: Report) -> alt.VConcatChart | alt.LayerChart:
         interpolate="step-after", color=GREEN, strokeWidth=2
     )
     layers = [
-        dots.encode(x, y, color=alt.value(looks.BLUE), tooltip=tips),
+        dots.encode(upper, y, color=alt.value(looks.BLUE), tooltip=tips),
         line.encode(x=alt.X("at:Q"), y="best:Q", tooltip=looks.tips("at:Q", "best:Q")),
     ]
     if found.baseline is not None:
@@ -122,7 +135,6 @@ def _chart(found: History, report: Report) -> alt.VConcatChart | alt.LayerChart:
         rule = rule.mark_rule(color=ORANGE, strokeDash=[6, 4], strokeWidth=1.5)
         layers.append(rule.encode(y="baseline:Q", tooltip=looks.tips("baseline:Q")))
     top = alt.layer(*layers).properties(height=HEIGHT)
-    stopped = thinned([start for start in found.starts if start.state in WITHOUT_VALUE])
     if not stopped:
         return top
     states = [state for state in WITHOUT_VALUE if state in {start.state for start in stopped}]
@@ -135,7 +147,3 @@ def _chart(found: History, report: Report) -> alt.VConcatChart | alt.LayerChart:
         tooltip=looks.tips("trial:Q", "recipe:N", "state:N"),
     ).properties(height=STRIP_HEIGHT)
     return alt.vconcat(top, below, spacing=6).resolve_scale(x="shared")
-
-
-def _span(values: list[float]) -> float:
-    return (max(values) - min(values)) or abs(values[0]) or 1.0

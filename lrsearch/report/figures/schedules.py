@@ -18,6 +18,9 @@ HEIGHT = 240
 MOST_POINTS = 120
 
 
+EPOCHS = alt.Axis(tickCount=8, grid=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rate:
     """The learning rate from this epoch on."""
@@ -65,8 +68,13 @@ def figure(report: Report) -> Figure | None:
     drawn = positive if wide else list(found)
     chart = alt.Chart(data(drawn)).mark_line(strokeWidth=2)
     chart = chart.encode(
-        alt.X("epoch:Q", title="epoch"),
-        alt.Y("lr:Q", title="learning rate", scale=scale, axis=alt.Axis(format="~g")),
+        alt.X("epoch:Q", title="epoch", axis=EPOCHS, scale=alt.Scale(domainMin=0, nice=False)),
+        alt.Y(
+            "lr:Q",
+            title="learning rate",
+            scale=scale,
+            axis=alt.Axis(format="~e" if wide else "~g", tickCount=5),
+        ),
         looks.trial_colour(labels),
         looks.trial_dash(labels),
         tooltip=looks.tips("label:N", "epoch:Q", "lr:Q"),
