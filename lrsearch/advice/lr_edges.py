@@ -50,20 +50,21 @@ def scale_of(optimizer: Fields, samples: int | None, space: SearchSpace) -> floa
     momentum-equivalent lr; 1 elsewhere. `optimizer` is as in a recipe.
     """
     name = str(optimizer["name"])
-    lr = _searched_lr(name, space)
+    lr = searched_lr(name, space)
     if lr is None or lr.unit != "momentum_equivalent":
         return 1.0
     default = optimizer_info(name, "optimizer").default("momentum")
     return equivalence(optimizer.get("momentum", default) or 0.0, samples)
 
 
-def _scale(recipe: Recipe, space: SearchSpace) -> float:
+def recipe_scale(recipe: Recipe, space: SearchSpace) -> float:
+    """The same of a whole recipe."""
     sizes = {"params": recipe.params, "batch_size": recipe.batch_size}
     samples = samples_of_step({**sizes, "accumulate": recipe.accumulate}, None)
     return scale_of(recipe.optimizer, samples, space)
 
 
-def _searched_lr(optimizer: str, space: SearchSpace) -> Range | None:
+def searched_lr(optimizer: str, space: SearchSpace) -> Range | None:
     """The range of its lr; None where it has none."""
     domain = space.optimizers.get(optimizer, {}).get("lr")
     return domain if isinstance(domain, Range) else None
@@ -72,10 +73,10 @@ def _searched_lr(optimizer: str, space: SearchSpace) -> Range | None:
 def range_edge(recipe: Recipe, space: SearchSpace) -> RangeEdge | None:
     """The nearer end of the range that lr was searched in, if that is near or passed."""
     name, lr = recipe.optimizer_name, recipe.lr
-    domain = _searched_lr(name, space)
+    domain = searched_lr(name, space)
     if domain is None:
         return None
-    scale = _scale(recipe, space) if domain.in_unit else 1.0
+    scale = recipe_scale(recipe, space) if domain.in_unit else 1.0
     low, high = domain.low / scale, domain.high / scale
     margins = {"high": math.log10(high / lr), "low": math.log10(lr / low)}
     side = min(margins, key=lambda side: margins[side])
@@ -130,9 +131,9 @@ def where_unstable(
     `trials` are the study's, each with whether it diverged. The edge of `tested`, the optimizer's
     range test, counts where no trial says more: none diverged, and none trained above it.
     """
-    scale = _scale(recipe, space)
+    scale = recipe_scale(recipe, space)
     mine = [
-        (other.lr * _scale(other, space) / scale, diverged)
+        (other.lr * recipe_scale(other, space) / scale, diverged)
         for other, diverged in trials
         if other.optimizer_name == recipe.optimizer_name
     ]

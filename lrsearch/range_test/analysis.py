@@ -235,6 +235,16 @@ def smoothed(losses: Sequence[float]) -> list[float]:
     return result
 
 
+def median_curve(result: RangeTest) -> tuple[list[float], list[float]]:
+    """Learning rates, and the median of the smoothed losses, as far as half of the seeds went."""
+    curves = [smoothed([x for x in ramp.losses if math.isfinite(x)]) for ramp in result.ramps]
+    longest = sorted(len(curve) for curve in curves)[len(curves) // 2]
+    lrs = max((ramp.lrs for ramp in result.ramps), key=len)[:longest]
+    return list(lrs), [
+        median(curve[step] for curve in curves if step < len(curve)) for step in range(longest)
+    ]
+
+
 def _start(losses: Sequence[float]) -> float:
     return fmean(losses[:START_STEPS])
 

@@ -10,7 +10,7 @@ from lrsearch.confirmation.budget import reserved_share
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.report.model import Report
 from lrsearch.report.rows import OptimizerRangeTest, Trial
-from lrsearch.report.shown import shown_trials
+from lrsearch.report.shown import faint_trials, shown_trials
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import (
     audited_trials,
@@ -18,6 +18,7 @@ from lrsearch.storage import (
     curves,
     engines,
     range_tests,
+    rungs,
     studies,
     trials,
 )
@@ -88,6 +89,7 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         audited=audited,
         ends=ends,
         curves={},
+        marks=tuple(rungs.of_study(connection, study_id)),
         resume=study.resume,
     )
     return _with_curves(connection, report) if with_curves else report
@@ -100,7 +102,9 @@ def with_curves(study: StudyHandle, report: Report) -> Report:
 
 
 def _with_curves(connection: Connection, report: Report) -> Report:
-    found = curves.of_trials(connection, [trial.id for trial in shown_trials(report)])
+    found = curves.of_trials(
+        connection, [trial.id for trial in (*shown_trials(report), *faint_trials(report))]
+    )
     return replace(report, curves={trial: tuple(rows) for trial, rows in found.items()})
 
 

@@ -13,11 +13,13 @@ from lrsearch.confirmation.runs import BASELINE
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts, budget_of, epochs_spent, seconds_spent
+from lrsearch.report.lr_trials import LrTrial, lr_trials
 from lrsearch.report.review import Advice, Audit, advice_of, audit_of
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.audited_trials import StudyEnds
 from lrsearch.storage.records import ConfirmationRecord, CurveRecord, EngineRecord, StudyRecord
+from lrsearch.storage.rungs import Mark
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -48,6 +50,8 @@ class Report:
     ends: Mapping[int, StudyEnds]
     #: By the id of each trial that is drawn; empty if they were not asked for.
     curves: Mapping[int, tuple[CurveRecord, ...]]
+    #: What trials left at rungs, by the trial's id and the rung.
+    marks: tuple[Mark, ...] = ()
     #: How trials of a script go on after an interruption, in words: `exact`, `approximate (NAMES)`,
     #: `not proven`; None for a task, whose trials always go on exactly.
     resume: str | None = None
@@ -115,6 +119,19 @@ class Report:
         if self.winner is not None:
             return Recipe.from_dict(self.winner.recipe)
         return None if self.best is None else self.best.parsed
+
+    @cached_property
+    def lr_trials(self) -> tuple[LrTrial, ...]:
+        """Ended trials by their learning rate."""
+        horizon = self.spec.horizon_epochs(self.study.steps_per_epoch)
+        return lr_trials(self.trials, self.marks, self.spec, horizon)
+
+    @property
+    def recommended_trial(self) -> int | None:
+        """The number of its trial."""
+        if self.winner is not None:
+            return self.winner.trial
+        return None if self.best is None else self.best.number
 
     @cached_property
     def baseline(self) -> Trial | None:

@@ -1,18 +1,22 @@
-"""The files of a report: one self-contained page, markdown, and the plots as PNG."""
+"""The files of a report: one self-contained page, markdown, and the figures as PNG."""
 
 import base64
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from lrsearch.errors import LrsearchError
+from lrsearch.report.charts import Drawing, draw, library
+from lrsearch.report.figures.all import figures
 from lrsearch.report.model import Report
-from lrsearch.report.plots import figures
+from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
-from lrsearch.report.text.captions import Caption, captions
 from lrsearch.report.text.hindsight import hindsight
 from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
@@ -24,22 +28,24 @@ Content = Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    caption: Caption
-    png: figures.Png
+class Script:
+    """A script of the page, and how the page's policy names it: no other one runs."""
 
-    def data_uri(self, theme: str) -> str:
-        content = self.png.light if theme == "light" else self.png.dark
-        return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    text: str
+
+    @property
+    def source(self) -> str:
+        digest = hashlib.sha256(self.text.encode("utf-8")).digest()
+        return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Write `report.html`, `report.md` and the plots into `folder`, made if missing.
+    """Write `report.html`, `report.md` and the figures into `folder`, made if missing.
 
     Returns the page's path. Raises LrsearchError if the folder cannot be written.
     """
-    pictures = _pictures(report)
-    content = _content(report, pictures)
+    drawings = [draw(figure) for figure in figures(report)]
+    content = _content(report, drawings)
     page = folder / "report.html"
     texts = {
         page: _template("report.html.jinja", autoescape=True).render(content),
@@ -47,8 +53,8 @@ def write_report(report: Report, folder: Path) -> Path:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for picture in pictures:
-            (folder / f"{picture.caption.name}.png").write_bytes(picture.png.light)
+        for drawing in drawings:
+            (folder / f"{drawing.figure.name}.png").write_bytes(drawing.png())
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -58,14 +64,16 @@ def write_report(report: Report, folder: Path) -> Path:
 
 
 def page_text(report: Report) -> str:
-    """The page alone, as `write_report` writes it into `report.html`."""
-    content = _content(report, _pictures(report))
-    return _template("report.html.jinja", autoescape=True).render(content)
+    """The page alone, as HTML that needs no other file."""
+    drawings = [draw(figure) for figure in figures(report)]
+    return _template("report.html.jinja", autoescape=True).render(_content(report, drawings))
 
 
-def _content(report: Report, pictures: list[Picture]) -> Mapping[str, Content]:
+def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Content]:
     """What the templates print."""
     top = report.ranked[: tables.TOP_ROWS]
+    recipes = [trial.parsed for trial in report.trials if trial.parsed is not None]
+    trials = tables.trial_table(report, report.trials, reasons=True)
     return {
         "report": report,
         "status": tables.status(report),
@@ -73,22 +81,47 @@ def _content(report: Report, pictures: list[Picture]) -> Mapping[str, Content]:
         "use": use(report),
         "cost": tables.cost(report),
         "engines": tables.engines(report),
-        "pictures": pictures,
+        "drawings": drawings,
+        "charts": _charts(drawings),
+        "scripts": [Script(text=library()), Script(text=_asset("page.js"))] if drawings else [],
+        "style": Markup(_asset("page.css")),
+        "optimizers": sorted({recipe.optimizer_name for recipe in recipes}),
+        "schedules": sorted({recipe.schedule_name for recipe in recipes}),
         "confirmation": tables.confirmation(report),
         "hindsight": hindsight(report),
         "range_tests": range_test_table(report.range_tests),
         "top": tables.trial_table(report, top, reasons=False),
-        "trials": tables.trial_table(report, report.trials, reasons=True),
+        "trials": trials,
+        "rows": list(zip(report.trials, map(trials.cells, trials.rows), strict=True)),
+        "provenance": tables.provenance(report),
         "spec": to_yaml(report.spec.to_dict()),
-        "versions": ", ".join(f"{name} {number}" for name, number in report.versions.items()),
     }
 
 
-def _pictures(report: Report) -> list[Picture]:
-    return [
-        Picture(caption=caption, png=figures.png(report, caption.name))
-        for caption in captions(report)
-    ]
+def _charts(drawings: Sequence[Drawing]) -> str:
+    """Every specification by the name of its figure, as JSON that a script element can hold."""
+    each = (f'"{drawing.figure.name}":{drawing.specification}' for drawing in drawings)
+    return "{" + ",".join(each).replace("<", "\\u003c") + "}"
+
+
+def _asset(name: str) -> str:
+    return (files("lrsearch.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _row_data(trial: Trial) -> Markup:
+    """Attributes by which the page's script filters and marks a row."""
+    if trial.number is None or trial.parsed is None:
+        return Markup()
+    recipe = trial.parsed
+    return Markup(
+        f' data-trial="{trial.number}" data-optimizer="{escape(recipe.optimizer_name)}" '
+        f'data-schedule="{escape(recipe.schedule_name)}"'
+    )
+
+
+def _cell_data(trial: Trial, column: str) -> Markup:
+    """The number to sort by where the cell's text is not one."""
+    return Markup(f' data-v="{trial.seconds:.6g}"') if column == "time" else Markup()
 
 
 def _template(name: str, *, autoescape: bool) -> jinja2.Template:
@@ -100,7 +133,11 @@ def _template(name: str, *, autoescape: bool) -> jinja2.Template:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["cell"] = _markdown_cell
+    environment.filters |= {
+        "cell": _markdown_cell,
+        "row_data": _row_data,
+        "cell_data": _cell_data,
+    }
     return environment.get_template(name)
 
 

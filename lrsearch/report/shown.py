@@ -2,9 +2,12 @@
 
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
+from lrsearch.trial.states import TrialState
 
 #: So many of the best trials are drawn as curves.
 TOP_CURVES = 5
+#: So many pruned trials are drawn, faintly.
+FAINT_CURVES = 40
 
 
 def shown_trials(report: Report) -> tuple[Trial, ...]:
@@ -17,3 +20,10 @@ def shown_trials(report: Report) -> tuple[Trial, ...]:
     if baseline is not None and baseline not in shown and baseline.recipe and baseline.epochs:
         shown.append(baseline)
     return tuple(shown)
+
+
+def faint_trials(report: Report) -> tuple[Trial, ...]:
+    """A few of the pruned ones, evenly spread over the search."""
+    pruned = [trial for trial in report.trials if trial.state == TrialState.PRUNED]
+    step = max(1, -(-len(pruned) // FAINT_CURVES))
+    return tuple(pruned[::step])

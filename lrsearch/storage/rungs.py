@@ -11,6 +11,14 @@ from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import rungs, trials
 
 
+class Mark(NamedTuple):
+    """What a trial left at a rung: lower is better, infinite where it was not finite."""
+
+    trial: int
+    rung: int
+    signal: float
+
+
 class Peers(NamedTuple):
     """The other trials that have reached a rung, and how many of them are strictly better."""
 
@@ -59,3 +67,10 @@ def peers(connection: Connection, study_id: int, trial: int, rung: int) -> Peers
         c.study_id == study_id, c.rung == rung, c.trial != trial, c.value < math.inf
     )
     return Peers(*connection.execute(query).one())
+
+
+def of_study(connection: Connection, study_id: int) -> list[Mark]:
+    """Every mark of a study, by trial and rung."""
+    c = rungs.c
+    query = select(c.trial, c.rung, c.value).where(c.study_id == study_id)
+    return [Mark(*row) for row in connection.execute(query.order_by(c.trial, c.rung))]

@@ -17,7 +17,7 @@ from lrsearch.range_test.analysis import RangeTest
 from lrsearch.report.model import Report
 from lrsearch.report.plots import confirmation as plots_confirmation
 from lrsearch.report.plots import plots, range_test, series
-from lrsearch.report.plots.looks import draw_legend
+from lrsearch.report.plots.looks import draw_legend, explain
 
 DOTS_PER_INCH = 150
 PANELS_PER_ROW = 3
@@ -178,9 +178,15 @@ def darken(figure: Figure) -> None:
         text.set_color(DARK_INK)
 
 
+def _explained(results: Sequence[RangeTest]) -> Figure:
+    figure = range_tests(results)
+    explain(figure, range_test.CAPTION)
+    return figure
+
+
 def draw_range_tests(results: Sequence[RangeTest], path: Path) -> None:
     """Write the picture of range tests. Raises StudyError if it cannot be written."""
     try:
-        path.write_bytes(render(lambda: range_tests(results)).light)
+        path.write_bytes(render(lambda: _explained(results)).light)
     except OSError as error:
         raise StudyError(f"--plot {path}: {error.strerror}") from error

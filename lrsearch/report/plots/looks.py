@@ -6,6 +6,7 @@ thing once more.
 
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -33,8 +34,12 @@ TRIAL_STYLES: tuple[Any, ...] = (
     (0, (1, 1)),
     (0, (8, 2, 2, 2)),
 )
+#: For lines of which there are more than colours and styles tell apart: each has its own.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 #: Learning rates fall to 0, which a log scale cannot show: it ends so far below the lowest peak.
 LOG_LR_FLOOR = 1e-3
+#: Characters of a line above the axes.
+LINE = 110
 
 
 def short_name(optimizer: str) -> str:
@@ -71,6 +76,11 @@ def _curve_label(curve: Curve) -> str:
 def value_label(metric: str, direction: str) -> str:
     better = "lower" if direction == "minimize" else "higher"
     return f"{metric} ({better} is better)"
+
+
+def explain(figure: Figure, text: str) -> None:
+    """Words above the axes that say what the marks mean."""
+    figure.suptitle("\n".join(wrap(text, LINE)), fontsize="small", x=0.01, ha="left")
 
 
 def note_if_empty(ax: Axes, anything: bool, text: str) -> None:

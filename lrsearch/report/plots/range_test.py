@@ -2,19 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from statistics import median
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from lrsearch.range_test.analysis import RangeTest, smoothed
+from lrsearch.range_test.analysis import RangeTest, median_curve
 from lrsearch.report.plots.looks import BLUE, GREEN, ORANGE, RED, SKY, draw_legend, short_name
 
 #: The axis of losses reaches above the start and below the lowest by these shares of the deepest
 #: fall: what diverges leaves it.
 HEADROOM, FOOTROOM = 0.4, 0.1
+#: What the marks mean.
+CAPTION = (
+    "A fresh model is trained while the learning rate rises by 15 % each step. Thin lines: the "
+    "loss of each batch, a line for each seed. Window: what to search. Valley: the middle of the "
+    "longest fall. Lowest / 10: a tenth of the rate with the lowest loss. Edge: where the loss has "
+    "climbed back by half of its fall. Vertical lines are medians over the seeds."
+)
 
 
 def draw(results: Sequence[RangeTest], figure: Figure, panels_per_row: int) -> None:
@@ -45,7 +51,7 @@ def plot_range_test(result: RangeTest, ax: Axes) -> dict[str, Line2D | Patch]:
         losses = [loss if math.isfinite(loss) else math.nan for loss in ramp.losses]
         thin = ax.plot(ramp.lrs, losses, color=SKY, lw=0.8, alpha=0.8, label="a seed's loss")
     found += thin
-    lrs, middle = _median_curve(result)
+    lrs, middle = median_curve(result)
     found += ax.plot(lrs, middle, color=BLUE, lw=2.5, label="smoothed, median of seeds")
     if result.window is not None:
         found.append(ax.axvspan(*result.window, color=GREEN, alpha=0.2, lw=0, label="window"))
@@ -58,16 +64,6 @@ def plot_range_test(result: RangeTest, ax: Axes) -> dict[str, Line2D | Patch]:
             found.append(ax.axvline(spread.median, color=colour, ls=style, lw=1.8, label=label))
     _limit(ax, middle[0], min(min(ramp.losses) for ramp in result.ramps))
     return {str(handle.get_label()): handle for handle in found}
-
-
-def _median_curve(result: RangeTest) -> tuple[list[float], list[float]]:
-    """As far as half of the seeds went."""
-    curves = [smoothed([x for x in ramp.losses if math.isfinite(x)]) for ramp in result.ramps]
-    longest = sorted(len(curve) for curve in curves)[len(curves) // 2]
-    lrs = max((ramp.lrs for ramp in result.ramps), key=len)[:longest]
-    return list(lrs), [
-        median(curve[step] for curve in curves if step < len(curve)) for step in range(longest)
-    ]
 
 
 def _limit(ax: Axes, start: float, lowest: float) -> None:

@@ -15,7 +15,23 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.plots import lr_sequences
 from lrsearch.report.plots.figures import DOTS_PER_INCH, STYLE
-from lrsearch.report.plots.looks import LOG_LR_FLOOR, TRIAL_COLOURS, TRIAL_STYLES, short_name
+from lrsearch.report.plots.looks import (
+    LOG_LR_FLOOR,
+    MARKERS,
+    TRIAL_COLOURS,
+    TRIAL_STYLES,
+    explain,
+    short_name,
+)
+
+#: Of the diagonal of the axes, between two markers of a line.
+MARKED_EVERY = 0.12
+CAPTION = (
+    "A line is a recipe that the study could sample, as its real scheduler sets it. Colour: the "
+    "optimizer. Each line has a marker of its own, and lines of one colour differ in their dashes. "
+    "Where the learning rate is 0 the log scale shows nothing. Below: momentum, or beta1, of those "
+    "that have one."
+)
 
 
 def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
@@ -38,22 +54,29 @@ def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
     bottom.set_xlabel("epoch")
     bottom.set_xlim(0, max(sequence.epochs[-1] for sequence in drawn))
     figure.legend(
-        handles=lines, loc="outside right upper", fontsize=8.5, frameon=False, handlelength=3
+        handles=lines, loc="outside right upper", fontsize=8.5, frameon=False, handlelength=4
     )
+    explain(figure, CAPTION)
     return figure
 
 
 def _styles(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
-    """A colour for each optimizer; lines of one colour differ in their style."""
+    """A colour for each optimizer, a marker for each line; lines of one colour differ in dashes."""
     names = list(dict.fromkeys(recipe.optimizer_name for recipe in recipes))
     seen = dict.fromkeys(TRIAL_COLOURS, 0)
     styles = []
-    for recipe in recipes:
+    for i, recipe in enumerate(recipes):
         colour = TRIAL_COLOURS[names.index(recipe.optimizer_name) % len(TRIAL_COLOURS)]
         style = TRIAL_STYLES[seen[colour] % len(TRIAL_STYLES)]
-        styles.append({"color": colour, "ls": style, "lw": 1.6})
+        marker = {"marker": MARKERS[i % len(MARKERS)], "ms": 5.5, "markevery": _marked(i, recipes)}
+        styles.append({"color": colour, "ls": style, "lw": 1.6, "alpha": 0.9, **marker})
         seen[colour] += 1
     return styles
+
+
+def _marked(place: int, recipes: Sequence[Recipe]) -> tuple[float, float]:
+    """Where a line has its markers, in shares of the axes: beside those of the others."""
+    return (MARKED_EVERY * place / len(recipes), MARKED_EVERY)
 
 
 def _draw(

@@ -1,6 +1,7 @@
 """A report's tables in formatted cells, the same for the page and for markdown."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
@@ -100,3 +101,18 @@ def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Gr
             )
         )
     return Grid(columns=(*columns, *(["reason"] if reasons else [])), rows=tuple(table))
+
+
+def provenance(report: Report) -> tuple[tuple[str, str], ...]:
+    """What the study was created with: enough to tell whether another one is the same."""
+    study = report.study
+    created = datetime.fromtimestamp(study.created_at, UTC)
+    hashes = [(f"SHA-256 of {name}", code) for name, code in sorted(study.code.items())]
+    return (
+        ("study", report.name),
+        ("created", f"{created:%Y-%m-%d %H:%M:%S} UTC, by the database's clock"),
+        ("versions", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
+        ("hash of the study file", study.spec_hash),
+        *hashes,
+        ("seed", str(report.spec.seed)),
+    )

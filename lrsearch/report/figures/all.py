@@ -1,0 +1,40 @@
+"""The figures of a report in the order in which it is read."""
+
+from collections.abc import Callable, Iterator
+
+from lrsearch.report.figures import (
+    confirmation,
+    curves,
+    history,
+    importance,
+    lr_basin,
+    lr_basin_by_schedule,
+    optimizers_by_schedules,
+    range_test,
+    schedules,
+    shape,
+)
+from lrsearch.report.figures.figure import Figure
+from lrsearch.report.model import Report
+
+#: Each makes its figure, or None where there is nothing to draw.
+FIGURES: tuple[Callable[[Report], Figure | None], ...] = (
+    lr_basin.figure,
+    confirmation.figure,
+    optimizers_by_schedules.figure,
+    lr_basin_by_schedule.figure,
+    shape.figure,
+    curves.figure,
+    schedules.figure,
+    history.figure,
+    importance.figure,
+    range_test.figure,
+)
+
+
+def figures(report: Report) -> Iterator[Figure]:
+    """Those that there is something to draw for."""
+    for make in FIGURES:
+        found = make(report)
+        if found is not None:
+            yield found

@@ -1,0 +1,128 @@
+"""How the best trials learned, and where the others were stopped."""
+
+from dataclasses import dataclass
+
+import altair as alt
+
+from lrsearch.report.figures import looks
+from lrsearch.report.figures.figure import Figure
+from lrsearch.report.figures.looks import GREY, data
+from lrsearch.report.model import Report
+from lrsearch.report.shown import faint_trials, shown_trials
+from lrsearch.report.text.format import counted
+from lrsearch.spec.trial_value import objective_value
+
+HEIGHT = 280
+#: A loss whose worst validation is this multiple of its best is drawn on a log scale.
+LOG_FACTOR = 5.0
+RAW, AVERAGED = "raw weights", "averaged weights"
+
+
+EPOCHS = alt.Axis(tickCount=8, grid=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """The objective at one validation of a trial."""
+
+    trial: int
+    optimizer: str
+    schedule: str
+    label: str
+    state: str
+    #: RAW or AVERAGED.
+    weights: str
+    epoch: float
+    value: float
+
+
+def points(report: Report, *, faint: bool) -> tuple[Point, ...]:
+    """Of the trials that are drawn one by one, or of those that were pruned; finite values only."""
+    found = []
+    for trial in faint_trials(report) if faint else shown_trials(report):
+        if trial.number is None or trial.parsed is None:
+            continue
+        for row in report.curves.get(trial.id, ()):
+            values = {RAW: objective_value(row, report.spec)}
+            if report.metric == "val_loss":
+                values = {RAW: row.val_loss, AVERAGED: row.val_loss_ema}
+            elif row.metrics_ema:
+                values |= {AVERAGED: row.metrics_ema.get(report.metric)}
+            for weights, value in values.items():
+                if value is not None:
+                    found.append(
+                        Point(
+                            trial=trial.number,
+                            optimizer=trial.parsed.optimizer_name,
+                            schedule=trial.parsed.schedule_name,
+                            label=trial.label,
+                            state=trial.state,
+                            weights=weights,
+                            epoch=row.epoch,
+                            value=value,
+                        )
+                    )
+    return tuple(found)
+
+
+def rungs(report: Report) -> tuple[float, ...]:
+    """Where trials are compared and stopped, in epochs; none without pruning."""
+    pruning = report.spec.pruning
+    horizon = report.plan.horizon
+    return () if pruning is None else tuple(rung * horizon for rung in pruning.rungs)
+
+
+def figure(report: Report) -> Figure | None:
+    """None before a trial has a finite validation."""
+    best, faint = points(report, faint=False), points(report, faint=True)
+    if not best:
+        return None
+    pruned = len({point.trial for point in faint})
+    marks = ["Solid lines are the best, the confirmed ones and the baseline"]
+    if pruned:
+        marks.append(f"faint grey lines are {counted(pruned, 'pruned trial')}")
+    if any(point.weights == AVERAGED for point in best):
+        marks.append("thin lines are the averaged weights of the same trial")
+    if rungs(report):
+        marks.append("dotted rules are the rungs, where the worse trials are stopped")
+    labels = list(dict.fromkeys(point.label for point in best))
+    return Figure(
+        name="curves",
+        title="How did the best trials learn?",
+        caption="; ".join(marks) + f". {counted(len(labels), 'trial')} by name, on one seed each.",
+        alt=f"{report.metric} against epochs for trial {'; trial '.join(labels)}.",
+        chart=_chart(best, faint, report, labels),
+    )
+
+
+def _chart(
+    best: tuple[Point, ...], faint: tuple[Point, ...], report: Report, labels: list[str]
+) -> alt.LayerChart:
+    objective = report.spec.objective
+    values = [point.value for point in best]
+    low, high = min(values), max(values)
+    logarithmic = objective.direction == "minimize" and low > 0 and high > LOG_FACTOR * low
+    room = 0.05 * ((high - low) or abs(high) or 1.0)
+    scale = alt.Scale(type="linear", domain=[low - room, high + room])
+    if logarithmic:
+        scale = alt.Scale(type="log", domain=[low, high])
+    x = alt.X("epoch:Q", title="epoch", axis=EPOCHS, scale=alt.Scale(domainMin=0, nice=False))
+    y = alt.Y("value:Q", title=looks.value_title(objective), scale=scale)
+    tips = looks.tips("label:N", "state:N", "weights:N", "epoch:Q", "value:Q")
+    layers = []
+    if faint:
+        grey = alt.Chart(data(faint)).mark_line(color=GREY, opacity=0.35, strokeWidth=1, clip=True)
+        layers.append(grey.encode(x, y, detail=["trial:N", "weights:N"], tooltip=tips))
+    if rungs(report):
+        rules = alt.Chart(alt.InlineData(values=[{"rung": at} for at in rungs(report)]))
+        rules = rules.mark_rule(color=GREY, strokeDash=[2, 3])
+        layers.append(rules.encode(x="rung:Q", tooltip=looks.tips("rung:Q")))
+    raw = [point for point in best if point.weights == RAW]
+    averaged = [point for point in best if point.weights == AVERAGED]
+    for rows, thickness in ((raw, 2.2), (averaged, 1.0)):
+        if rows:
+            line = alt.Chart(data(rows)).mark_line(strokeWidth=thickness, point=len(rows) < 30)
+            dash, colour = looks.trial_dash(labels), looks.trial_colour(labels)
+            layers.append(line.encode(x, y, colour, dash, tooltip=tips))
+    joined: alt.LayerChart = alt.layer(*layers)
+    return joined.properties(height=HEIGHT)

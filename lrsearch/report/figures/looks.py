@@ -1,0 +1,178 @@
+"""How charts look: colours, shapes and axes that they share.
+
+The colours are Okabe and Ito's (2008), which the colour-blind tell apart, without yellow and black,
+which one of a light and a dark page swallows. A shape says the same thing once more.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+import altair as alt
+from altair.utils.schemapi import debug_mode
+
+from lrsearch.catalog.script import SCRIPT, in_words
+from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE
+from lrsearch.spec.parts import Objective
+from lrsearch.trial.states import TrialState
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+BLUE, ORANGE, GREEN, PINK, SKY, RED = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+)
+GREY = "#8c8c8c"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
+SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
+DASHES = ([1, 0], [6, 2], [3, 1, 1, 1], [1, 1], [8, 2, 2, 2])
+#: A cross of two strokes: Vega's own stands upright and looks like a plus.
+X_MARK = "M-1,-1L1,1M-1,1L1,-1"
+#: What each state looks like. Pruned trials are open and faint: no result.
+STATE_COLOURS = {
+    TrialState.COMPLETE: BLUE,
+    TrialState.PRUNED: GREY,
+    TrialState.DIVERGED: RED,
+    TrialState.FAILED: ORANGE,
+    TrialState.RUNNING: GREEN,
+}
+STATE_SHAPES = {
+    TrialState.COMPLETE: "circle",
+    TrialState.PRUNED: "triangle-up",
+    TrialState.DIVERGED: X_MARK,
+    TrialState.FAILED: "square",
+    TrialState.RUNNING: "diamond",
+}
+#: More points than this are not drawn one by one.
+MOST_POINTS = 2000
+#: Of panels that stand beside each other, in pixels; the page sets the width of all other charts.
+PANEL_WIDTH, PANEL_HEIGHT, PANELS_PER_ROW = 260, 200, 3
+#: Values that span more than this factor are drawn on a log scale.
+LOG_FACTOR = 10.0
+
+#: What `altair.layer` returns.
+Layers: TypeAlias = alt.LayerChart | alt.FacetChart
+T = TypeVar("T")
+
+
+def data(rows: "Iterable[DataclassInstance]") -> alt.InlineData:
+    """Rows for a chart, a field for each of a flat dataclass; what is None is left out.
+
+    Altair copies lists at each call that adds to a chart, and checks each value of each row. A
+    tuple is not copied, and plain values need no check: both took most of the time.
+    """
+    values = tuple({k: v for k, v in vars(row).items() if v is not None} for row in rows)
+    with debug_mode(False):
+        return alt.InlineData(values=values)
+
+
+def short_name(optimizer: str) -> str:
+    """The class alone of an optimizer that is not torch's: charts have little room."""
+    if optimizer == SCRIPT:
+        return in_words(optimizer)
+    return optimizer.rpartition(".")[2].rpartition(":")[2]
+
+
+def thinned(items: Sequence[T], most: int = MOST_POINTS) -> list[T]:
+    """At most so many, evenly spread, the first and the last included."""
+    if len(items) <= most:
+        return list(items)
+    if most < 2:
+        return list(items[: max(0, most)])
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def tips(*fields: str) -> list[alt.Tooltip]:
+    """What pointing at a mark shows: a field of its row each, `NAME:Q` for a number, else words.
+
+    Built here, as Altair takes 20 ms to read one that it is given as text.
+    """
+    parted = [field.partition(":") for field in fields]
+    return [
+        alt.Tooltip(name, type="quantitative", format=".4~g")
+        if kind == "Q"
+        else alt.Tooltip(name, type="nominal")
+        for name, _, kind in parted
+    ]
+
+
+def optimizer_colour(names: Sequence[str], title: str | None = "optimizer") -> alt.Color:
+    """A colour for each optimizer: the same in every chart that is given the same names."""
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+    scale = alt.Scale(domain=list(names), range=colours)
+    return alt.Color(OPTIMIZER, type="nominal", scale=scale, title=title)
+
+
+def optimizer_shape(names: Sequence[str], title: str | None = "optimizer") -> alt.Shape:
+    """A shape for each; with the colour it tells 42 optimizers apart."""
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(names))]
+    scale = alt.Scale(domain=list(names), range=shapes)
+    return alt.Shape(OPTIMIZER, type="nominal", scale=scale, title=title)
+
+
+def schedule_colour(names: Sequence[str], title: str | None = "schedule") -> alt.Color:
+    """A colour for each schedule."""
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
+    scale = alt.Scale(domain=list(names), range=colours)
+    return alt.Color(SCHEDULE, type="nominal", scale=scale, title=title)
+
+
+def state_colour(field: str, states: Sequence[TrialState], title: str | None = None) -> alt.Color:
+    """The colours of these states, in a legend of their words."""
+    scale = alt.Scale(
+        domain=[state.value for state in states], range=[STATE_COLOURS[s] for s in states]
+    )
+    return alt.Color(field, type="nominal", scale=scale, title=title)
+
+
+def state_shape(field: str, states: Sequence[TrialState], title: str | None = None) -> alt.Shape:
+    """The shapes of these states, in a legend of their words."""
+    scale = alt.Scale(
+        domain=[state.value for state in states], range=[STATE_SHAPES[s] for s in states]
+    )
+    return alt.Shape(field, type="nominal", scale=scale, title=title)
+
+
+def value_title(objective: Objective) -> str:
+    """`val_loss (lower is better)`"""
+    better = "lower" if objective.direction == "minimize" else "higher"
+    return f"{objective.metric} ({better} is better)"
+
+
+def value_scale(low: float, high: float, objective: Objective) -> alt.Scale:
+    """An axis between these: logarithmic for a loss above 0 that spans much.
+
+    What lies beyond its ends is drawn at them.
+    """
+    logarithmic = objective.direction == "minimize" and low > 0 and high > LOG_FACTOR * low
+    kind: Literal["log", "linear"] = "log" if logarithmic else "linear"
+    return alt.Scale(type=kind, domain=[low, high], clamp=True, nice=False)
+
+
+def lr_axis(field: str, title: str | None) -> alt.X:
+    """A log axis of learning rates; without labels where there is no title."""
+    return alt.X(
+        field,
+        type="quantitative",
+        title=title,
+        scale=alt.Scale(type="log", nice=False, padding=8),
+        axis=alt.Axis(format="~e", tickCount=5, grid=False, labels=title is not None),
+    )
+
+
+def trial_colour(labels: Sequence[str]) -> alt.Color:
+    """A colour for each of a few trials, by label."""
+    colours = [COLOURS[i % len(COLOURS)] for i in range(len(labels))]
+    scale = alt.Scale(domain=list(labels), range=colours)
+    return alt.Color("label", type="nominal", scale=scale, title="trial")
+
+
+def trial_dash(labels: Sequence[str]) -> alt.StrokeDash:
+    """A dash for each; with the colour it tells 30 trials apart."""
+    dashes = [DASHES[i % len(DASHES)] for i in range(len(labels))]
+    scale = alt.Scale(domain=list(labels), range=dashes)
+    return alt.StrokeDash("label", type="nominal", scale=scale, title="trial")

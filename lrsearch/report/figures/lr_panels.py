@@ -1,0 +1,189 @@
+"""Value against learning rate as a chart: panels side by side, each over a strip of its risk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+
+from lrsearch.report.basins import LrPanel
+from lrsearch.report.figures import looks
+from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL
+from lrsearch.report.figures.looks import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    PANELS_PER_ROW,
+    PINK,
+    RED,
+    data,
+)
+from lrsearch.report.figures.lr_marks import Axis, Line, axis_of, bands_of, points_of, widths_of
+from lrsearch.report.model import Report
+from lrsearch.spec.parts import Objective
+from lrsearch.trial.states import TrialState
+
+#: Height of the strip that shows how likely a trial diverges, in pixels.
+RISK_HEIGHT = 45
+#: Thickness of the bars at +1 % and at +5 %, in pixels.
+BARS = (6, 3)
+SHOWN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
+LR = "learning rate (peak)"
+EQUIVALENT = "learning rate at momentum 0.9, batch 64"
+SHARE = "share that diverges"
+X, X2, Y, LOW, HIGH, WHAT, STATE, LABEL = "x", "x2", "y", "low", "high", "what", "state", "label"
+
+
+def chart(panels: Sequence[LrPanel], report: Report, *, titles: Sequence[str]) -> alt.ConcatChart:
+    """A panel for each, which share their axis of values."""
+    axis = axis_of(panels, report.spec.objective)
+    there = {trial.state for panel in panels for trial in panel.trials}
+    sheet = Sheet(
+        axis=axis,
+        objective=report.spec.objective,
+        states=tuple(state for state in SHOWN if state in there),
+        most=looks.MOST_POINTS // len(panels),
+        recommended=report.recommended_trial,
+        baseline=None if report.baseline is None else report.baseline.number,
+    )
+    drawn = [
+        _panel(panel, sheet).properties(title=title)
+        for panel, title in zip(panels, titles, strict=True)
+    ]
+    joined: alt.ConcatChart = alt.concat(*drawn, columns=PANELS_PER_ROW)
+    return joined
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """What the panels of a figure share."""
+
+    axis: Axis
+    objective: Objective
+    #: Those that a trial of some panel has.
+    states: tuple[TrialState, ...]
+    #: Trials that a panel may draw.
+    most: int
+    #: The recommended trial and the baseline, by number; None if there is none.
+    recommended: int | None
+    baseline: int | None
+
+
+def _panel(panel: LrPanel, sheet: Sheet) -> alt.VConcatChart:
+    title = EQUIVALENT if panel.equivalent else LR
+    at = looks.lr_axis(X, title if panel.divergence is None else None)
+    layers: list[alt.Chart] = [
+        *_edges(panel),
+        *_curve(panel, sheet),
+        *_points(panel, sheet),
+    ]
+    values = alt.layer(*layers).encode(x=at).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
+    if panel.divergence is None:
+        return alt.vconcat(values)
+    return alt.vconcat(values, _risk(panel, title), spacing=4)
+
+
+def _value_axis(sheet: Sheet, field: str = Y) -> alt.Y:
+    low, high = sorted((sheet.axis.better, sheet.axis.worse))
+    return alt.Y(
+        field,
+        type="quantitative",
+        title=looks.value_title(sheet.objective),
+        scale=looks.value_scale(low, high, sheet.objective),
+    )
+
+
+def _edges(panel: LrPanel) -> list[alt.Chart]:
+    """The window as a faint area, the ends of the range as dashed rules."""
+    drawn = []
+    window = sorted(edge.at for edge in panel.edges if edge.kind == "window")
+    if window:
+        rows = [Line(x=window[0], x2=window[1], what="window of the range test")]
+        mark = alt.Chart(data(rows)).mark_rect(color=GREEN, opacity=0.1)
+        drawn.append(
+            mark.encode(
+                alt.X(X, type="quantitative"), x2=alt.X2(X2), tooltip=looks.tips(f"{WHAT}:N")
+            )
+        )
+    ends = [edge.at for edge in panel.edges if edge.kind == "range"]
+    if ends:
+        rows = [Line(x=end, what="end of the searched range") for end in ends]
+        mark = alt.Chart(data(rows)).mark_rule(color=GREY, strokeDash=[2, 3])
+        drawn.append(
+            mark.encode(alt.X(X, type="quantitative"), tooltip=looks.tips(f"{WHAT}:N", f"{X}:Q"))
+        )
+    return drawn
+
+
+def _curve(panel: LrPanel, sheet: Sheet) -> list[alt.Chart]:
+    """The basin with its band, the stretches at +1 % and +5 %, and its lowest point."""
+    bands = bands_of(panel.basin, sheet.objective)
+    if not bands or panel.basin is None:
+        return []
+    at, value = alt.X(X, type="quantitative"), _value_axis(sheet)
+    base = alt.Chart(data(bands))
+    tips = [f"{X}:Q", f"{Y}:Q", f"{LOW}:Q", f"{HIGH}:Q"]
+    band = base.mark_area(color=BLUE, opacity=0.18).encode(
+        at, _value_axis(sheet, LOW), y2=alt.Y2(HIGH), tooltip=looks.tips(*tips)
+    )
+    dash = [1, 0] if panel.is_sure else [6, 4]
+    mark = base.mark_line(color=BLUE, strokeWidth=2, strokeDash=dash)
+    line = mark.encode(at, value, tooltip=looks.tips(*tips))
+    if not panel.is_sure:
+        return [band, line]
+    bars = [
+        alt.Chart(data([width]))
+        .mark_rule(color=ORANGE, strokeWidth=thick)
+        .encode(at, value, x2=alt.X2(X2), tooltip=looks.tips(f"{WHAT}:N"))
+        for width, thick in zip(widths_of(panel.basin, sheet.objective), BARS, strict=True)
+    ]
+    return [band, line, *bars]
+
+
+def _points(panel: LrPanel, sheet: Sheet) -> list[alt.Chart]:
+    """The trials, and rings around the recommended one and the baseline."""
+    points = points_of(panel, sheet.axis, sheet.most)
+    at, value = alt.X(X, type="quantitative"), _value_axis(sheet)
+    complete = alt.datum[STATE] == TrialState.COMPLETE.value
+    pruned = alt.datum[STATE] == TrialState.PRUNED.value
+    tips = [f"{TRIAL}:Q", f"{STATE}:N", f"{OPTIMIZER}:N", f"{SCHEDULE}:N", "lr:Q"]
+    marks = alt.Chart(data(points)).mark_point(size=45, strokeWidth=1.5)
+    drawn = [
+        marks.encode(
+            at,
+            value,
+            looks.state_colour(STATE, sheet.states),
+            looks.state_shape(STATE, sheet.states),
+            fill=alt.condition(complete, alt.value(BLUE), alt.value("transparent")),
+            strokeOpacity=alt.condition(pruned, alt.value(0.45), alt.value(0.95)),
+            tooltip=looks.tips(*tips, "value:N", "note:N"),
+        )
+    ]
+    for number, colour in ((sheet.baseline, PINK), (sheet.recommended, GREEN)):
+        mine = [point for point in points if point.trial == number]
+        if mine:
+            ring = alt.Chart(data(mine)).mark_point(size=190, strokeWidth=2.5, color=colour)
+            drawn.append(ring.encode(at, value, tooltip=looks.tips(*tips, "value:N")))
+    return drawn
+
+
+def _risk(panel: LrPanel, title: str) -> looks.Layers:
+    assert panel.divergence is not None
+    base = alt.Chart(data(panel.divergence.curve))
+    top = alt.Scale(domain=[0, 1])
+    ticks = alt.Axis(format="%", values=[0, 0.5, 1], grid=True)
+    place = looks.lr_axis("lr", title)
+    tips = ["lr:Q", "share:Q", f"{LOW}:Q", f"{HIGH}:Q"]
+    band = base.mark_area(color=RED, opacity=0.18).encode(
+        place,
+        alt.Y(LOW, type="quantitative", scale=top, axis=ticks, title="diverges"),
+        y2=alt.Y2(HIGH),
+    )
+    line = base.mark_line(color=RED, strokeWidth=2).encode(
+        place,
+        alt.Y("share", type="quantitative", scale=top, title="diverges"),
+        tooltip=looks.tips(*tips),
+    )
+    return alt.layer(band, line).properties(width=PANEL_WIDTH, height=RISK_HEIGHT)
