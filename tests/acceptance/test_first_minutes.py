@@ -10,7 +10,7 @@ PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 def lrsearch(folder, *words):
-    ended = run_command(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1", PATH=PATH)
+    ended = run_command(*words, folder=folder, OMP_NUM_THREADS="1", PATH=PATH)
     assert ended.code == 0, f"{' '.join(words)}: {ended.err}"
     return ended.out + ended.err
 

@@ -52,14 +52,14 @@ def study(folder, **changes):
 
 
 def lrsearch(folder, *words):
-    ended = run_command(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1")
+    ended = run_command(*words, folder=folder, OMP_NUM_THREADS="1")
     assert ended.code == 0, ended.err
     return ended
 
 
 def run(folder):
     """Train the study to its end."""
-    ended = run_here("run", "own.yaml", folder=folder, seconds=200, OMP_NUM_THREADS="1")
+    ended = run_here("run", "own.yaml", folder=folder, OMP_NUM_THREADS="1")
     assert ended.code == 0, ended.err
 
 

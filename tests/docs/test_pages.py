@@ -43,7 +43,7 @@ def shortened(text):
 
 
 def lrsearch(folder, *words):
-    ended = run_here(*words, folder=folder, seconds=200, OMP_NUM_THREADS="1", PATH=PATH)
+    ended = run_here(*words, folder=folder, OMP_NUM_THREADS="1", PATH=PATH)
     assert ended.code == 0, f"{' '.join(words)}: {ended.err}"
     return ended.out + ended.err
 
@@ -57,7 +57,7 @@ def script(folder, *words):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == 0, f"{' '.join(words)}: {ended.stderr}"

@@ -30,7 +30,7 @@ def folder(tmp_path, request):
 
 
 def succeeded(*arguments, folder):
-    ended = run_here(*arguments, folder=folder, seconds=120)
+    ended = run_here(*arguments, folder=folder)
     assert ended.code == 0, ended.out + ended.err
     return ended.out
 
