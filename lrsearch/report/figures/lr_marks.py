@@ -1,6 +1,6 @@
 """The marks of value against learning rate, as plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lrsearch.advice.lr_basin import Basin
@@ -84,15 +84,22 @@ def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
     return Axis(better=objective.loss(best - room), worse=objective.loss(worst + 2 * room))
 
 
-def points_of(panel: LrPanel, axis: Axis, most: int) -> list[Point]:
+def points_of(
+    panel: LrPanel, axis: Axis, most: int, always: Collection[int | None] = ()
+) -> list[Point]:
     """Its trials, at most so many, half of them complete if there are as many.
+
+    Those with the numbers `always` are among them.
 
     Those without a value stand at the worse edge.
     """
-    complete = [trial for trial in panel.trials if trial.state == TrialState.COMPLETE]
-    others = [trial for trial in panel.trials if trial.state != TrialState.COMPLETE]
+    named = [trial for trial in panel.trials if trial.trial in always]
+    rest = [trial for trial in panel.trials if trial.trial not in always]
+    complete = [trial for trial in rest if trial.state == TrialState.COMPLETE]
+    others = [trial for trial in rest if trial.state != TrialState.COMPLETE]
+    most -= len(named)
     first = looks.thinned(complete, max(most // 2, most - len(others)))
-    kept = [*looks.thinned(others, most - len(first)), *first]
+    kept = [*looks.thinned(others, most - len(first)), *first, *named]
     return [
         Point(
             trial=trial.trial,

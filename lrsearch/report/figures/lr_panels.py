@@ -83,11 +83,15 @@ class Sheet:
     recommended: int | None
     baseline: int | None
 
+    @property
+    def ringed(self) -> tuple[int | None, ...]:
+        return (self.baseline, self.recommended)
+
 
 def _panel(panel: LrPanel, sheet: Sheet) -> alt.VConcatChart:
     title = EQUIVALENT if panel.equivalent else LR
     at = looks.lr_axis(X, title if panel.divergence is None else None, ends_of(panel))
-    points = points_of(panel, sheet.axis, sheet.most)
+    points = points_of(panel, sheet.axis, sheet.most, sheet.ringed)
     layers = [
         *_edges(panel),
         _trials(points, sheet),
