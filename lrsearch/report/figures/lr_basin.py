@@ -89,7 +89,7 @@ def explained(report: Report, panels: Sequence[LrPanel]) -> Iterable[str]:
     if any(panel.divergence for panel in panels):
         yield "The red strip is the share of trials that diverge, with its 95 % interval."
     if any(panel.edges for panel in panels):
-        yield "Dashed lines end the searched range; the green area is the range test's window."
+        yield "Dotted grey lines end the searched range; the green area is the range test's window."
     if any(panel.equivalent for panel in panels):
         yield (
             "Where momentum or batch size was searched, learning rates are those with the same "
