@@ -86,3 +86,16 @@ def test_a_picture_that_cannot_be_written_is_one_clear_line(name, message, tmp_p
     with pytest.raises(SpecError) as error:
         save_preview(sampled("quick"), 20, type(tmp_path)(name))
     assert str(error.value).startswith(message)
+
+
+def test_twelve_lines_differ_in_their_markers_and_say_so():
+    figure = preview_figure(sampled("default"), 30)
+    top, bottom = figure.axes
+    lines = top.get_lines()
+    assert len({line.get_marker() for line in lines}) == len(lines) == 12
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines}
+    assert len(looks) == 12
+    legend = [handle.get_marker() for handle in figure.legends[0].get_lines()]
+    assert legend == [line.get_marker() for line in lines]
+    assert {line.get_marker() for line in bottom.get_lines()} <= set(legend)
+    assert "a marker of its own" in " ".join(figure.get_suptitle().split())

@@ -529,6 +529,19 @@ def test_the_rungs_of_another_study_do_not_count(database, study):
             assert marked(connection, place, row, 1.0) == (0, 0)
 
 
+def test_a_study_has_the_marks_of_its_own_trials_by_trial_and_rung(database, study):
+    other = insert_study(database, name="other")
+    rows = [start(database, study) for _ in range(2)]
+    with database.begin() as connection:
+        strange = trials.start(connection, other, OLD, LEASE, horizon=HORIZON, keep=0.0)
+        marked(connection, other, strange, 9.0)
+        for row, rung, value in ((rows[1], 0, math.inf), (rows[0], 1, 2.0), (rows[0], 0, 3.0)):
+            marked(connection, study, row, value, rung)
+    with database.read() as connection:
+        found = rungs.of_study(connection, study)
+    assert found == [(rows[0].id, 0, 3.0), (rows[0].id, 1, 2.0), (rows[1].id, 0, math.inf)]
+
+
 # Curves
 
 MAY_BE_INFINITE = ("train_loss", "val_loss", "val_loss_ema", "grad_norm")

@@ -153,13 +153,16 @@ def value_scale(low: float, high: float, objective: Objective) -> alt.Scale:
     return alt.Scale(type=kind, domain=[low, high], clamp=True, nice=False)
 
 
-def lr_axis(field: str, title: str | None) -> alt.X:
-    """A log axis of learning rates; without labels where there is no title."""
+def lr_axis(field: str, title: str | None, ends: tuple[float, float] | None = None) -> alt.X:
+    """A log axis of learning rates between `ends`; without labels where there is no title."""
+    scale = alt.Scale(type="log", nice=False, padding=8)
+    if ends is not None:
+        scale = alt.Scale(type="log", nice=False, domain=list(ends))
     return alt.X(
         field,
         type="quantitative",
         title=title,
-        scale=alt.Scale(type="log", nice=False, padding=8),
+        scale=scale,
         axis=alt.Axis(format="~e", tickCount=5, grid=False, labels=title is not None),
     )
 

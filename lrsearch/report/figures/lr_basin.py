@@ -44,6 +44,9 @@ def sentences(panels: Sequence[LrPanel]) -> Iterable[str]:
     """The best learning rate of each panel and how far one may go from it."""
     for panel in panels:
         name = _name(panel)
+        if panel.count(TrialState.DIVERGED) == len(panel.trials):
+            yield f"{name}: all of {counted(len(panel.trials), 'trial')} diverged."
+            continue
         if panel.basin is None:
             known = sum(trial.value is not None for trial in panel.trials)
             yield f"{name}: {known} of at least {LEAST_TRIALS} trials with a value, so no curve."
@@ -58,7 +61,7 @@ def sentences(panels: Sequence[LrPanel]) -> Iterable[str]:
         yield (
             f"{name}: lowest near {learning_rate(best.value)} (95 % interval "
             f"{learning_rate(best.low)} to {learning_rate(best.high)}), at most 5 % worse from "
-            f"{low} to {high}."
+            f"{low} to {high}, by the {panel.basin.trials} trials near it."
         )
 
 
@@ -86,7 +89,7 @@ def explained(report: Report, panels: Sequence[LrPanel]) -> Iterable[str]:
     if any(panel.divergence for panel in panels):
         yield "The red strip is the share of trials that diverge, with its 95 % interval."
     if any(panel.edges for panel in panels):
-        yield "Dashed lines end the searched range; the green area is the range test's window."
+        yield "Dotted grey lines end the searched range; the green area is the range test's window."
     if any(panel.equivalent for panel in panels):
         yield (
             "Where momentum or batch size was searched, learning rates are those with the same "

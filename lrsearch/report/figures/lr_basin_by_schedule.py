@@ -1,10 +1,15 @@
 """Does the best learning rate depend on the schedule? A panel for each pair with the optimizer."""
 
-from lrsearch.report.basins import schedule_panels
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from lrsearch.report.basins import LrPanel, schedule_panels
+from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import Figure
-from lrsearch.report.figures.lr_basin import explained, sentences, title
+from lrsearch.report.figures.lr_basin import explained, title
 from lrsearch.report.figures.lr_panels import chart
 from lrsearch.report.model import Report
+from lrsearch.report.text.format import learning_rate
 
 #: Pairs with fewer trials have no panel.
 LEAST_TRIALS = 3
@@ -19,7 +24,7 @@ def figure(report: Report) -> Figure | None:
     if len({panel.schedule for panel in panels}) < 2:
         return None
     told = [panel for panel in panels if panel.is_sure]
-    answers = list(sentences(told))
+    answers = list(_spans(told))
     if not told:
         answers = ["No pair of optimizer and schedule has enough complete trials for an answer."]
     if found.left_out:
@@ -32,3 +37,19 @@ def figure(report: Report) -> Figure | None:
         f"schedule, {len(panels)} in all. " + " ".join(answers),
         chart=chart(panels, report, titles=[title(panel) for panel in panels]),
     )
+
+
+def _spans(panels: Sequence[LrPanel]) -> Iterable[str]:
+    """Between which learning rates the best one moves with the schedule of an optimizer."""
+    for optimizer, mine in groupby(panels, key=lambda panel: panel.optimizer):
+        found = sorted(
+            (panel.basin.best.value, panel.schedule) for panel in mine if panel.basin is not None
+        )
+        (low, first), (high, last) = found[0], found[-1]
+        name = looks.short_name(optimizer)
+        if len(found) == 1:
+            yield f"{name}: lowest near {learning_rate(low)} ({first}); no other schedule tells."
+            continue
+        yield (
+            f"{name}: lowest from {learning_rate(low)} ({first}) to {learning_rate(high)} ({last})."
+        )

@@ -1,6 +1,6 @@
 """The marks of value against learning rate, as plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lrsearch.advice.lr_basin import Basin
@@ -13,6 +13,8 @@ from lrsearch.trial.states import TrialState
 
 #: The axis of values ends here, as a quantile of them: a few very bad ones would hide the rest.
 WORST = 0.9
+#: The axis of learning rates goes on by this factor.
+MARGIN = 1.2
 #: Room beyond the best value, as a share of the axis.
 ROOM = 0.06
 
@@ -59,6 +61,8 @@ class Axis:
 
     better: float
     worse: float
+    #: Whether any trial has a value.
+    known: bool = True
 
 
 def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
@@ -70,7 +74,7 @@ def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
         if trial.value is not None
     )
     if not losses:
-        return Axis(better=0.0, worse=1.0)
+        return Axis(better=0.0, worse=1.0, known=False)
     best, worst = losses[0], losses[int(WORST * (len(losses) - 1))]
     worst = worst if worst > best else best + (abs(best) or 1.0)
     if best > 0 and worst > looks.LOG_FACTOR * best and objective.direction == "minimize":
@@ -80,12 +84,22 @@ def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
     return Axis(better=objective.loss(best - room), worse=objective.loss(worst + 2 * room))
 
 
-def points_of(panel: LrPanel, axis: Axis, most: int) -> list[Point]:
-    """Its trials, complete ones before others; those without a value stand at the worse edge."""
-    complete = [trial for trial in panel.trials if trial.state == TrialState.COMPLETE]
-    others = [trial for trial in panel.trials if trial.state != TrialState.COMPLETE]
-    first = looks.thinned(complete, most)
-    kept = [*looks.thinned(others, most - len(first)), *first]
+def points_of(
+    panel: LrPanel, axis: Axis, most: int, always: Collection[int | None] = ()
+) -> list[Point]:
+    """Its trials, at most so many, half of them complete if there are as many.
+
+    Those with the numbers `always` are among them.
+
+    Those without a value stand at the worse edge.
+    """
+    named = [trial for trial in panel.trials if trial.trial in always]
+    rest = [trial for trial in panel.trials if trial.trial not in always]
+    complete = [trial for trial in rest if trial.state == TrialState.COMPLETE]
+    others = [trial for trial in rest if trial.state != TrialState.COMPLETE]
+    most -= len(named)
+    first = looks.thinned(complete, max(most // 2, most - len(others)))
+    kept = [*looks.thinned(others, most - len(first)), *first, *named]
     return [
         Point(
             trial=trial.trial,
@@ -117,6 +131,12 @@ def _note(trial: LrTrial) -> str:
     if standing is None or not standing.complete:
         return at
     return f"{at}; {standing.better} of {standing.complete} complete trials were better there"
+
+
+def ends_of(panel: LrPanel) -> tuple[float, float]:
+    """Where the axis of learning rates ends, so that trials and the searched range are on it."""
+    every = [*(trial.at for trial in panel.trials), *(edge.at for edge in panel.edges)]
+    return min(every) / MARGIN, max(every) * MARGIN
 
 
 def bands_of(basin: Basin | None, objective: Objective) -> list[Band]:

@@ -20,13 +20,26 @@ from lrsearch.report.figures.looks import (
     RED,
     data,
 )
-from lrsearch.report.figures.lr_marks import Axis, Line, axis_of, bands_of, points_of, widths_of
+from lrsearch.report.figures.lr_marks import (
+    Axis,
+    Line,
+    Point,
+    axis_of,
+    bands_of,
+    ends_of,
+    points_of,
+    widths_of,
+)
 from lrsearch.report.model import Report
 from lrsearch.spec.parts import Objective
 from lrsearch.trial.states import TrialState
 
 #: Height of the strip that shows how likely a trial diverges, in pixels.
 RISK_HEIGHT = 45
+#: Trials of a panel above which their marks are small.
+MANY = 250
+#: What pointing at a trial shows.
+OF_TRIAL = (f"{TRIAL}:Q", "state", OPTIMIZER, SCHEDULE, "lr:Q", "value")
 #: Thickness of the bars at +1 % and at +5 %, in pixels.
 BARS = (6, 3)
 SHOWN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
@@ -70,14 +83,20 @@ class Sheet:
     recommended: int | None
     baseline: int | None
 
+    @property
+    def ringed(self) -> tuple[int | None, ...]:
+        return (self.baseline, self.recommended)
+
 
 def _panel(panel: LrPanel, sheet: Sheet) -> alt.VConcatChart:
     title = EQUIVALENT if panel.equivalent else LR
-    at = looks.lr_axis(X, title if panel.divergence is None else None)
-    layers: list[alt.Chart] = [
+    at = looks.lr_axis(X, title if panel.divergence is None else None, ends_of(panel))
+    points = points_of(panel, sheet.axis, sheet.most, sheet.ringed)
+    layers = [
         *_edges(panel),
+        _trials(points, sheet),
         *_curve(panel, sheet),
-        *_points(panel, sheet),
+        *_rings(points, sheet),
     ]
     values = alt.layer(*layers).encode(x=at).properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
     if panel.divergence is None:
@@ -90,8 +109,9 @@ def _value_axis(sheet: Sheet, field: str = Y) -> alt.Y:
     return alt.Y(
         field,
         type="quantitative",
-        title=looks.value_title(sheet.objective),
+        title=looks.value_title(sheet.objective) if sheet.axis.known else "no value",
         scale=looks.value_scale(low, high, sheet.objective),
+        axis=alt.Axis(labels=sheet.axis.known, ticks=sheet.axis.known),
     )
 
 
@@ -142,30 +162,35 @@ def _curve(panel: LrPanel, sheet: Sheet) -> list[alt.Chart]:
     return [band, line, *bars]
 
 
-def _points(panel: LrPanel, sheet: Sheet) -> list[alt.Chart]:
-    """The trials, and rings around the recommended one and the baseline."""
-    points = points_of(panel, sheet.axis, sheet.most)
-    at, value = alt.X(X, type="quantitative"), _value_axis(sheet)
+def _trials(points: Sequence[Point], sheet: Sheet) -> alt.Chart:
+    """A mark for each; smaller and fainter ones where there are many."""
     complete = alt.datum[STATE] == TrialState.COMPLETE.value
     pruned = alt.datum[STATE] == TrialState.PRUNED.value
-    tips = [f"{TRIAL}:Q", f"{STATE}:N", f"{OPTIMIZER}:N", f"{SCHEDULE}:N", "lr:Q"]
-    marks = alt.Chart(data(points)).mark_point(size=45, strokeWidth=1.5)
-    drawn = [
-        marks.encode(
-            at,
-            value,
-            looks.state_colour(STATE, sheet.states),
-            looks.state_shape(STATE, sheet.states),
-            fill=alt.condition(complete, alt.value(BLUE), alt.value("transparent")),
-            strokeOpacity=alt.condition(pruned, alt.value(0.45), alt.value(0.95)),
-            tooltip=looks.tips(*tips, "value:N", "note:N"),
-        )
-    ]
+    many = len(points) > MANY
+    strong, faint = (0.5, 0.3) if many else (0.95, 0.45)
+    mark = alt.Chart(data(points)).mark_point(size=14 if many else 45, strokeWidth=1.5)
+    drawn: alt.Chart = mark.encode(
+        alt.X(X, type="quantitative"),
+        _value_axis(sheet),
+        looks.state_colour(STATE, sheet.states),
+        looks.state_shape(STATE, sheet.states),
+        fill=alt.condition(complete, alt.value(BLUE), alt.value("transparent")),
+        fillOpacity=alt.value(strong),
+        strokeOpacity=alt.condition(pruned, alt.value(faint), alt.value(strong)),
+        tooltip=looks.tips(*OF_TRIAL, "note"),
+    )
+    return drawn
+
+
+def _rings(points: Sequence[Point], sheet: Sheet) -> list[alt.Chart]:
+    """Around the recommended trial and the baseline."""
+    drawn = []
     for number, colour in ((sheet.baseline, PINK), (sheet.recommended, GREEN)):
         mine = [point for point in points if point.trial == number]
         if mine:
             ring = alt.Chart(data(mine)).mark_point(size=190, strokeWidth=2.5, color=colour)
-            drawn.append(ring.encode(at, value, tooltip=looks.tips(*tips, "value:N")))
+            place = alt.X(X, type="quantitative")
+            drawn.append(ring.encode(place, _value_axis(sheet), tooltip=looks.tips(*OF_TRIAL)))
     return drawn
 
 
@@ -174,7 +199,7 @@ def _risk(panel: LrPanel, title: str) -> looks.Layers:
     base = alt.Chart(data(panel.divergence.curve))
     top = alt.Scale(domain=[0, 1])
     ticks = alt.Axis(format="%", values=[0, 0.5, 1], grid=True)
-    place = looks.lr_axis("lr", title)
+    place = looks.lr_axis("lr", title, ends_of(panel))
     tips = ["lr:Q", "share:Q", f"{LOW}:Q", f"{HIGH}:Q"]
     band = base.mark_area(color=RED, opacity=0.18).encode(
         place,
