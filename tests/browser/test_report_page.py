@@ -162,7 +162,7 @@ def test_a_chosen_trial_is_marked_in_figures_and_table(page, written):
 def test_a_filter_leaves_the_trials_of_one_optimizer(page, written):
     names = {trial.parsed.optimizer_name for trial in written[0].trials}
     name = sorted(names)[0]
-    page.get_by_label("Optimizer").select_option(name)
+    page.locator("#filter-optimizer").select_option(name)
     rows = page.locator("#all-trials tbody tr").all()
     expected = [t for t in written[0].trials if t.parsed.optimizer_name == name]
     assert len(rows) == len(expected)
