@@ -68,8 +68,10 @@ class Drawing:
 
     def png(self) -> bytes:
         """On white paper."""
-        specification = _with_width(self.specification)
-        return vl_convert.vegalite_to_png(specification, scale=DOTS, config=_on("white"))
+        head, start, rest = self.svg.partition(">")
+        paper = '<rect width="100%" height="100%" fill="white"/>'
+        inked = f"{head}{start}{paper}{rest}".replace(INK, "black")
+        return vl_convert.svg_to_png(inked, scale=DOTS)
 
 
 def draw(figure: Figure) -> Drawing:

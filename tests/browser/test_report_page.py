@@ -131,20 +131,65 @@ def test_no_content_is_wider_than_the_window(page, viewport):
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
-def test_every_plot_is_drawn_for_the_scheme(page, scheme):
-    images = page.locator("img").all()
-    assert len(images) == 5
-    for image in images:
-        assert image.evaluate("image => image.complete && image.naturalWidth > 500")
-        shown = image.evaluate("image => image.currentSrc")
-        assert (shown == image.get_attribute("src")) == (scheme == "light")
-        assert len(image.get_attribute("alt")) > 20
+def drawn(page):
+    """Every chart, scrolled to and drawn by the page's script."""
+    hosts = page.locator("[data-chart]").all()
+    for host in hosts:
+        host.scroll_into_view_if_needed()
+        host.and_(page.locator("[data-drawn]")).wait_for()
+    return hosts
 
 
-def test_labels_of_plots_can_be_read(page):
-    """A plot is 7.5 inches of 10.5 point text: at 34rem its labels are about 10 pixels high."""
-    for image in page.locator("img").all():
-        assert image.evaluate("image => image.clientWidth") >= 500
+def test_every_figure_is_drawn_inside_its_box(page):
+    hosts = drawn(page)
+    assert len(hosts) >= 4
+    for host in hosts:
+        assert host.evaluate("host => host.scrollWidth <= host.clientWidth")
+        assert len(host.locator("svg").first.get_attribute("aria-label")) > 20
+    assert page.messages == []
+
+
+def test_a_chosen_trial_is_marked_in_figures_and_table(page, written):
+    number = written[0].best.number
+    drawn(page)
+    page.get_by_label("Trial", exact=True).fill(str(number))
+    page.get_by_label("Trial", exact=True).press("Enter")
+    assert page.locator("tr.chosen").get_attribute("data-trial") == str(number)
+    assert page.locator("#history .chosen").count() >= 1
+    assert f"Trial {number}:" in page.locator("#filter-status").inner_text()
+
+
+def test_a_filter_leaves_the_trials_of_one_optimizer(page, written):
+    names = {trial.parsed.optimizer_name for trial in written[0].trials}
+    name = sorted(names)[0]
+    page.locator("#filter-optimizer").select_option(name)
+    rows = page.locator("#all-trials tbody tr").all()
+    expected = [t for t in written[0].trials if t.parsed.optimizer_name == name]
+    assert len(rows) == len(expected)
+    assert {row.get_attribute("data-optimizer") for row in rows} == {name}
+
+
+def test_the_table_sorts_by_a_column(page, written):
+    head = page.locator("#all-trials th").nth(1)
+    head.get_by_role("button").click()
+    assert head.get_attribute("aria-sort") == "ascending"
+    first = page.locator("#all-trials tbody tr").first
+    assert first.get_attribute("data-trial") == str(
+        min((t for t in written[0].trials if t.value is not None), key=lambda t: t.value).number
+    )
+
+
+def test_without_scripts_figures_and_trials_are_there(browser, written, viewport):
+    page = browser.new_page(viewport=viewport, java_script_enabled=False)
+    page.goto(written[1].as_uri())
+    assert page.locator("figure svg").count() == page.locator("figure").count() >= 4
+    assert page.locator("#all-trials tbody tr").count() == len(written[0].trials)
+    assert not page.locator("#controls").is_visible()
+    page.close()
+
+
+def test_the_page_prints(page):
+    assert page.pdf(format="A4").startswith(b"%PDF")
 
 
 def test_text_stands_out_from_its_background(page):

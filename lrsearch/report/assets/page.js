@@ -94,9 +94,10 @@
       spec.datasets[rows] = spec.datasets[rows].filter(passes);
     }
     const target = document.createElement("div");
-    const options = { ast: true, actions: false, renderer: "svg", tooltip, defaultStyle: false };
+    const options = { ast: true, actions: false, renderer: "svg", tooltip, defaultStyle: false, logLevel: 1 };
     entry.result = await vegaEmbed(target, spec, options);
     if (views.get(name) !== entry) return entry.result.finalize();
+    host.classList.remove("shrunk");
     const svg = target.querySelector("svg");
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", host.dataset.alt);
@@ -105,6 +106,7 @@
       if (number !== undefined && number !== null) choose(number === chosen ? null : number);
     });
     host.replaceChildren(target);
+    host.classList.toggle("shrunk", svg.getBoundingClientRect().width > width);
     markIn(host);
     const again = new MutationObserver(() => markIn(host));
     again.observe(target, { subtree: true, childList: true, attributeFilter: ["d", "transform"] });
