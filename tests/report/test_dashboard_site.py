@@ -59,6 +59,15 @@ def test_a_study_that_goes_on_quickly_keeps_its_page_for_a_while(database, made)
     assert site.report("tiny").text == "report 2 of tiny"
 
 
+def test_the_page_of_a_study_that_has_come_to_rest_is_the_last_at_once(database, made):
+    study = make_study(database)
+    trial = ask(study)
+    site = Site(database, clock=Clock())
+    site.report("tiny")
+    study.tell(trial, ended(TrialState.FAILED, reason="x"))
+    assert site.report("tiny").text == "report 2 of tiny"
+
+
 def test_who_asks_while_a_report_is_made_gets_the_one_before(database, made, monkeypatch):
     study, clock = make_study(database), Clock()
     site = Site(database, clock=clock)

@@ -1,10 +1,13 @@
 """What happens in a study is told once, in the order in which it happens, by two looks at it."""
 
 import json
+import threading
 from dataclasses import replace
 
 import pytest
-from tiny_studies import LEASE, TRIALS, ask, curve_row, ended, make_study, passes_rung, work
+from proxy import Proxy
+from sqlalchemy import make_url
+from tiny_studies import LEASE, TRIALS, ask, curve_row, ended, make_study, opened, passes_rung, work
 
 from lrsearch.confirmation.runs import REPORT, WINNER, PlannedRun
 from lrsearch.report.live.events import between
@@ -201,3 +204,19 @@ def test_a_curve_has_what_the_newest_attempt_saw(database):
     rows = shown.curves[trial.claim.id]
     assert [row.validation for row in rows] == list(range(17, 81))
     assert rows[-1].val_loss == 81.0
+
+
+def test_a_database_that_is_away_for_a_moment_is_waited_for(postgres_url, postgres):
+    proxy = Proxy(postgres.port)
+    url = make_url(postgres_url).set(host="127.0.0.1", port=proxy.port)
+    try:
+        with opened(url.render_as_string(hide_password=False)) as database:
+            study = make_study(database)
+            watcher = Watcher(database, study.name, patience=Patience(seconds=60))
+            watcher.look()
+            ask(study)
+            proxy.refuse()
+            threading.Timer(0.5, proxy.resume).start()
+            assert kinds(watcher.look()) == ["trial_started"]
+    finally:
+        proxy.close()

@@ -11,7 +11,10 @@ from tiny_studies import make_study, opened, work
 
 from lrsearch.cli.main import cli
 from lrsearch.report import files
+from lrsearch.report.dashboard.site import Site
+from lrsearch.report.live.follow import Watcher
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
+from lrsearch.storage.outages import Patience
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import grant_statements, open_database, prepare
 
@@ -70,6 +73,9 @@ def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
     assert study["confirmed"]
     assert len(trial_rows(search)) == 12
     assert curve_rows(search, number=None, all_attempts=False)[0]
+    watcher = Watcher(search.database, "tiny", patience=Patience(seconds=0))
+    assert [event.kind for event in watcher.look().events] == ["watched", "study_finished"]
+    assert ">finished</td><td>12 of 12</td>" in Site(search.database).index().text
     assert (files.write_files(search, tmp_path / "report")[1] / "report.html").is_file()
     search.database.close()
     with opened(admin) as database:

@@ -83,7 +83,7 @@ class Site:
         if marks is None:
             return None
         made = self._made.get(name)
-        if made is not None and (made.marks == marks or self._clock() < made.due):
+        if made is not None and (made.marks == marks or self._is_soon(made, marks)):
             return made.page
         if not self._making.acquire(blocking=made is None):
             return None if made is None else made.page
@@ -91,6 +91,10 @@ class Site:
             return self._make(name, marks)
         finally:
             self._making.release()
+
+    def _is_soon(self, made: Made, marks: StudyMarks) -> bool:
+        """Whether it was made a moment ago, of a study that goes on: the next state comes anyway."""
+        return bool(marks.running or marks.open_runs) and self._clock() < made.due
 
     def _make(self, name: str, marks: StudyMarks) -> Page:
         made = self._made.get(name)

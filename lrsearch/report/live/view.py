@@ -33,6 +33,8 @@ REMEMBERED, MOST_EVENTS, LEAST_EVENTS = 50, 8, 3
 CURVE_CELLS = 14
 #: Rows of workers at most; the rest is for trials.
 MOST_WORKERS = 6
+#: Characters of a worker's name and of its device.
+MOST_NAME = 27
 #: Styles of an event's words; without colours nothing is lost, the words say it.
 STYLES = {
     Kind.TRIAL_DIVERGED: "yellow",
@@ -183,13 +185,21 @@ def _worker_table(now: Snapshot, shown: Sequence[WorkerRecord], count: int) -> T
         silent = now.is_silent(worker)
         doing = "silent" if silent else _doing(now, worker)
         table.add_row(
-            Text(one_line(worker_words(worker.name))),
-            Text(one_line(worker.device)),
+            Text(_cut(one_line(worker_words(worker.name)))),
+            Text(_cut(one_line(worker.device))),
             Text(doing, "red" if silent else ""),
             duration(max(0.0, now.now - worker.started_at)),
             f"{worker.since:.0f} s ago",
         )
     return table
+
+
+def _cut(words: str) -> str:
+    """So long at most: its beginning, and its end, where the process id is."""
+    if len(words) <= MOST_NAME:
+        return words
+    half = (MOST_NAME - 3) // 2
+    return f"{words[:half]}...{words[-half:]}"
 
 
 #: Trials of a worker that are named.
