@@ -9,7 +9,7 @@ import vl_convert
 from confirmed_runs import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_reports import BEST, basin_trials, made_report, made_trial
+from lr_reports import BEST, basin_trials, made_report, made_trial
 from ramps import make_ramp, make_result
 
 from lrsearch.report.basins import LEAST_COMPLETE, optimizer_panels, safe_rates, schedule_panels

@@ -93,7 +93,7 @@ class Site:
             self._making.release()
 
     def _is_soon(self, made: Made, marks: StudyMarks) -> bool:
-        """Whether it was made a moment ago, of a study that goes on: the next state comes anyway."""
+        """Whether it was made a moment ago, of a study that goes on: the next comes anyway."""
         return bool(marks.running or marks.open_runs) and self._clock() < made.due
 
     def _make(self, name: str, marks: StudyMarks) -> Page:

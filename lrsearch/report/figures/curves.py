@@ -1,6 +1,7 @@
 """How the best trials learned, and where the others were stopped."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import altair as alt
 
@@ -11,6 +12,9 @@ from lrsearch.report.model import Report
 from lrsearch.report.shown import faint_trials, shown_trials
 from lrsearch.report.text.format import counted
 from lrsearch.spec.trial_value import objective_value
+
+if TYPE_CHECKING:
+    from lrsearch.report.figures.figure import Chart
 
 HEIGHT = 280
 #: A loss whose worst validation is this multiple of its best is drawn on a log scale.
@@ -97,7 +101,7 @@ def figure(report: Report) -> Figure | None:
 
 def _chart(
     best: tuple[Point, ...], faint: tuple[Point, ...], report: Report, labels: list[str]
-) -> alt.LayerChart:
+) -> "Chart":
     objective = report.spec.objective
     values = [point.value for point in best]
     low, high = min(values), max(values)
@@ -124,5 +128,5 @@ def _chart(
             line = alt.Chart(data(rows)).mark_line(strokeWidth=thickness, point=len(rows) < 30)
             dash, colour = looks.trial_dash(labels), looks.trial_colour(labels)
             layers.append(line.encode(x, y, colour, dash, tooltip=tips))
-    joined: alt.LayerChart = alt.layer(*layers)
-    return joined.properties(height=HEIGHT)
+    joined: Chart = alt.layer(*layers).properties(height=HEIGHT)
+    return joined

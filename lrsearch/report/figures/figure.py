@@ -1,10 +1,19 @@
 """A figure of the report page: a chart and its words."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     import altair
+
+    Chart: TypeAlias = (
+        altair.Chart
+        | altair.LayerChart
+        | altair.ConcatChart
+        | altair.HConcatChart
+        | altair.VConcatChart
+        | altair.FacetChart
+    )
 
 #: Fields that a row of a chart's data has where it is of one trial. The page filters all charts by
 #: the last two, and marks a trial that is chosen in one chart in all others by the first.
@@ -24,4 +33,4 @@ class Figure:
     #: What it shows, for those who cannot see it.
     alt: str
     #: Without width and colours of paper and ink, which the page sets.
-    chart: "altair.TopLevelMixin"
+    chart: "Chart"

@@ -1,6 +1,7 @@
 """Is the search still finding better recipes: every trial in the order of starts."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import altair as alt
 
@@ -10,6 +11,9 @@ from lrsearch.report.figures.looks import GREEN, ORANGE, data, thinned
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, number
 from lrsearch.trial.states import TrialState
+
+if TYPE_CHECKING:
+    from lrsearch.report.figures.figure import Chart
 
 HEIGHT, STRIP_HEIGHT = 240, 48
 #: Drawn in a strip below: they have no value that could stand beside a complete trial's.
@@ -100,7 +104,7 @@ def figure(report: Report) -> Figure | None:
     )
 
 
-def _chart(found: History, report: Report) -> alt.VConcatChart | alt.LayerChart:
+def _chart(found: History, report: Report) -> "Chart":
     objective = report.spec.objective
     complete = thinned([start for start in found.starts if start.value is not None])
     values = [start.value for start in complete if start.value is not None]
@@ -134,7 +138,7 @@ def _chart(found: History, report: Report) -> alt.VConcatChart | alt.LayerChart:
         rule = alt.Chart(alt.InlineData(values=[{"baseline": found.baseline}]))
         rule = rule.mark_rule(color=ORANGE, strokeDash=[6, 4], strokeWidth=1.5)
         layers.append(rule.encode(y="baseline:Q", tooltip=looks.tips("baseline:Q")))
-    top = alt.layer(*layers).properties(height=HEIGHT)
+    top: Chart = alt.layer(*layers).properties(height=HEIGHT)
     if not stopped:
         return top
     states = [state for state in WITHOUT_VALUE if state in {start.state for start in stopped}]
@@ -146,4 +150,5 @@ def _chart(found: History, report: Report) -> alt.VConcatChart | alt.LayerChart:
         looks.state_shape("state", states),
         tooltip=looks.tips("trial:Q", "recipe:N", "state:N"),
     ).properties(height=STRIP_HEIGHT)
-    return alt.vconcat(top, below, spacing=6).resolve_scale(x="shared")
+    joined: Chart = alt.vconcat(top, below, spacing=6).resolve_scale(x="shared")
+    return joined
