@@ -1,12 +1,16 @@
 """Commands that write what came of a study into files: report, export."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lrsearch.cli import options
 from lrsearch.cli.links import linked
 from lrsearch.cli.options import common, name_argument, open_stored_study
+
+if TYPE_CHECKING:
+    from lrsearch.export import Exported
 
 
 @click.command()
@@ -90,7 +94,6 @@ def export(
       lrsearch export digits --format torch --out best.py
     """
     from lrsearch.cli.renamed import say_renamed
-    from lrsearch.errors import SpecError
     from lrsearch.export import check_format
     from lrsearch.report import files
     from lrsearch.spec.shipped_studies import folders
@@ -107,7 +110,14 @@ def export(
         click.echo(f"note: {note}", err=True)
     if out is None:
         click.echo(exported.text, nl=False)
-        return
+    else:
+        _write(exported, out)
+
+
+def _write(exported: "Exported", out: Path) -> None:
+    from lrsearch.errors import SpecError
+    from lrsearch.report import files
+
     try:
         written = files.write_exported(exported, out)
     except OSError as error:

@@ -33,6 +33,8 @@ def imported(folder):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(str(node.module).partition(".")[0])
+    # Stubs of the type checker, imported for it alone.
+    names.discard("_typeshed")
     siblings = {path.stem for path in folder.glob("*.py")}
     # IPython is asked for only in a notebook, which has it.
     outside = names - set(sys.stdlib_module_names) - siblings - {"lrsearch", "IPython"}
@@ -41,7 +43,7 @@ def imported(folder):
 
 
 #: Extras that the package itself imports, where they are installed.
-ADAPTERS = ("tensorboard", "lightning", "transformers", "hydra")
+ADAPTERS = ("tensorboard", "lightning", "transformers", "hydra", "optuna-dashboard")
 #: Hydra brings omegaconf; `trials_frame` asks for pandas.
 UNDECLARED = {"omegaconf", "pandas"}
 

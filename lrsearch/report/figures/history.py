@@ -104,6 +104,16 @@ def figure(report: Report) -> Figure | None:
     )
 
 
+def _numbers(found: History, *, labelled: bool) -> alt.X:
+    """An axis of trial numbers."""
+    return alt.X(
+        "trial:Q",
+        title="trial" if labelled else None,
+        axis=alt.Axis(format="d", tickMinStep=1, tickCount=10, labels=labelled, grid=False),
+        scale=alt.Scale(domain=[0, max(1, found.starts[-1].trial)], nice=False, padding=8),
+    )
+
+
 def _chart(found: History, report: Report) -> "Chart":
     objective = report.spec.objective
     complete = thinned([start for start in found.starts if start.value is not None])
@@ -114,16 +124,7 @@ def _chart(found: History, report: Report) -> "Chart":
     lowest = max(low - room, 0.9 * low) if positive else low - room
     scale = looks.value_scale(lowest, high + room, objective)
     stopped = thinned([start for start in found.starts if start.state in WITHOUT_VALUE])
-    last = max(1, found.starts[-1].trial)
-    x, upper = (
-        alt.X(
-            "trial:Q",
-            title="trial" if labelled else None,
-            axis=alt.Axis(format="d", tickMinStep=1, tickCount=10, labels=labelled, grid=False),
-            scale=alt.Scale(domain=[0, last], nice=False, padding=8),
-        )
-        for labelled in (True, not stopped)
-    )
+    x, upper = (_numbers(found, labelled=labelled) for labelled in (True, not stopped))
     y = alt.Y("value:Q", title=looks.value_title(objective), scale=scale)
     tips = looks.tips("trial:Q", "recipe:N", "state:N", "value:Q")
     dots = alt.Chart(data(complete)).mark_point(filled=True, size=40, opacity=0.75)
