@@ -46,7 +46,10 @@ def trial(number, value=None, state="complete", *, lr=0.1, name="sgd", **fields)
     recipe = {
         "optimizer": {"name": name, "lr": lr},
         "schedule": {"name": "constant"},
+        "warmup": 0.0,
         "epochs": 4,
+        "batch_size": 64,
+        "params": {},
     }
     known = {"id": number + 1, "ticket": number + 1, "number": number, "recipe": recipe}
     worker = "host:1:1" if state == "running" else None
