@@ -50,7 +50,7 @@ class LrPanel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SafeRates:
+class NearBest:
     """Learning rates of a recipe, in torch's units at its momentum, that lose little."""
 
     optimizer: str
@@ -90,7 +90,7 @@ def schedule_panels(report: Report, *, least: int, most: int) -> SchedulePanels:
     )
 
 
-def safe_rates(report: Report) -> SafeRates | None:
+def rates_near_best(report: Report) -> NearBest | None:
     """Around the best learning rate of the recommended recipe's optimizer and schedule.
 
     Where too few trials have its schedule, all of its optimizer tell. None where these are too few,
@@ -108,7 +108,7 @@ def safe_rates(report: Report) -> SafeRates | None:
         if basin is not None:
             scale = recipe_scale(recipe, report.spec.space) if _is_equivalent(trials) else 1.0
             small, large = (_rescaled(safe, 1 / scale) for safe in basin.safe)
-            return SafeRates(
+            return NearBest(
                 optimizer=name, schedule=told, trials=basin.trials, small=small, large=large
             )
     return None

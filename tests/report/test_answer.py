@@ -647,6 +647,18 @@ def test_other_metrics_stand_beside_the_objective():
     assert said.lines[1] == "val_loss 0.2, accuracy 0.5 in trial 1, on the search's one seed."
 
 
+def test_many_trials_tell_the_learning_rates_that_lose_little():
+    told = [trial(i, 0.2 * (1 + (i / 30 - 1) ** 2), lr=0.03 * 10 ** (i / 30)) for i in range(60)]
+    said = answer(made_report(told, confirm=None))
+    (low_1, high_1), (low_5, high_5) = said.safe_lr.percent_1, said.safe_lr.percent_5
+    assert 0.03 <= low_5 < low_1 < 0.3 < high_1 < high_5 < 3.0
+    shown = [learning_rate(lr) for lr in (low_1, high_1, low_5, high_5)]
+    assert (
+        f"Safe learning rates of sgd: {shown[0]} to {shown[1]} within 1 % of the best, {shown[2]} "
+        f"to {shown[3]} within 5 %. No trial of it diverged." in said.lines
+    )
+
+
 def test_few_trials_do_not_tell_which_learning_rates_are_safe():
     said = answer(made_report([best(), trial(2, 0.3)], confirm=None))
     assert said.safe_lr is None

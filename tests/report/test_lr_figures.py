@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from lr_reports import BEST, basin_trials, made_report, made_trial
 from ramps import make_ramp, make_result
 
-from lrsearch.report.basins import LEAST_COMPLETE, optimizer_panels, safe_rates, schedule_panels
+from lrsearch.report.basins import (
+    LEAST_COMPLETE,
+    optimizer_panels,
+    rates_near_best,
+    schedule_panels,
+)
 from lrsearch.report.best_of import by_lr, by_pair, by_schedule
 from lrsearch.report.candidates import candidates_of
 from lrsearch.report.figures import (
@@ -123,20 +128,20 @@ def test_sgd_is_compared_at_one_momentum(momenta):
     assert [trial.lr for trial in panel.trials] == [trial.parsed.lr for trial in trials]
 
 
-def test_safe_rates_are_those_of_the_recommended_recipe():
+def test_rates_near_best_are_those_of_the_recommended_recipe():
     report = basin_report(120)
-    found = safe_rates(report)
+    found = rates_near_best(report)
     recipe = report.recommended
     assert (found.optimizer, found.schedule) == (recipe.optimizer_name, recipe.schedule_name)
     assert found.large.low < found.small.low < BEST[found.optimizer] < found.small.high
     assert found.small.high < found.large.high
     assert (found.small.worse, found.large.worse) == (0.01, 0.05)
-    turned = safe_rates(as_accuracy(report))
+    turned = rates_near_best(as_accuracy(report))
     assert turned.optimizer == found.optimizer
     assert turned.large.low < BEST[turned.optimizer] < turned.large.high
 
 
-def test_safe_rates_of_a_recipe_are_at_its_own_momentum():
+def test_rates_near_best_of_a_recipe_are_at_its_own_momentum():
     space = {"optimizers": {"sgd": {}}, "schedules": {"constant": {}}}
     trials = []
     for i in range(40):
@@ -146,7 +151,7 @@ def test_safe_rates_of_a_recipe_are_at_its_own_momentum():
         trials.append(made_trial(i, lr, loss, fields={"momentum": momentum}))
     report = made_report(trials, space=space)
     assert report.recommended.optimizer["momentum"] == 0.0
-    found = safe_rates(report)
+    found = rates_near_best(report)
     assert found.large.low < 0.5 < found.large.high < 2.0
 
 
@@ -158,8 +163,8 @@ def test_no_rate_is_called_safe_by_guesses_alone():
     ]
     report = made_report(few, marks=marks)
     assert any(panel.basin is not None and not panel.is_sure for panel in optimizer_panels(report))
-    assert safe_rates(report) is None
-    assert safe_rates(made_report([])) is None
+    assert rates_near_best(report) is None
+    assert rates_near_best(made_report([])) is None
 
 
 def test_pairs_with_few_trials_have_no_panel():
