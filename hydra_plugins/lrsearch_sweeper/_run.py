@@ -33,7 +33,7 @@ def search_with(
     path = Path(config.hydra.sweep.dir).absolute() / "study.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"# Written by hydra/sweeper=lrsearch.\n{to_yaml(document)}", encoding="utf-8")
-    checked = options.trained_file(path, device=device)
+    checked = options.trained_file(path, device=device, storage=storage)
     search(checked, Resources(workers=workers, device=device), out=None, as_json=False,
            storage=storage)  # fmt: skip
 
