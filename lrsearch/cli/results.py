@@ -83,7 +83,7 @@ def export(
     out: Path | None,
     storage: str | None,
 ) -> None:
-    """Write a study's recipe as config or code for the training of your own.
+    """Write a study's recipe as code or settings for your training.
 
     `yaml` and `json` are files for lrsearch.Recipe.load, `torch` is PyTorch code without lrsearch.
     `lightning`, `transformers`, `timm` and `hydra` are settings of these; a recipe that one cannot

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from lrsearch.advice.cost import CostPlan, cost_plan
 from lrsearch.confirmation.confirmed import Confirmed
@@ -13,7 +14,6 @@ from lrsearch.confirmation.runs import BASELINE
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts, budget_of, epochs_spent, seconds_spent
-from lrsearch.report.lr_trials import LrTrial, lr_trials
 from lrsearch.report.review import Advice, Audit, advice_of, audit_of
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.spec.study_spec import StudySpec
@@ -22,6 +22,9 @@ from lrsearch.storage.records import ConfirmationRecord, CurveRecord, EngineReco
 from lrsearch.storage.rungs import Mark
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState, TrialState
+
+if TYPE_CHECKING:
+    from lrsearch.report.lr_trials import LrTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +124,10 @@ class Report:
         return None if self.best is None else self.best.parsed
 
     @cached_property
-    def lr_trials(self) -> tuple[LrTrial, ...]:
+    def lr_trials(self) -> "tuple[LrTrial, ...]":
         """Ended trials by their learning rate."""
+        from lrsearch.report.lr_trials import lr_trials  # numpy: not for who only reads
+
         horizon = self.spec.horizon_epochs(self.study.steps_per_epoch)
         return lr_trials(self.trials, self.marks, self.spec, horizon)
 

@@ -189,7 +189,7 @@ def test_the_exported_script_repeats_the_trial(name, tmp_path, monkeypatch):
         value=1.0,
         metric="val_loss",
         versions={"torch": "2", "lrsearch": "0"},
-    )
+    ).text
     module = f"exported_{name.partition('.')[2]}"
     (tmp_path / f"{module}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)

@@ -155,7 +155,7 @@ def test_the_exported_script_repeats_the_trial(name, tmp_path, monkeypatch):
         metric="val_loss",
         versions={"torch": "2", "lrsearch": "0", "optuna": "5"},
         validate_every=ValidateEvery(),
-    )
+    ).text
     (tmp_path / f"exported_{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     module = __import__(f"exported_{name}")
