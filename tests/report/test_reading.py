@@ -35,7 +35,6 @@ READERS = (
     "one_trial",
     "workers",
     "text.answer",
-    "text.captions",
     "text.hindsight",
     "text.origin",
     "text.page",
