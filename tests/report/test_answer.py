@@ -577,7 +577,7 @@ def of_script(*words, **changes):
     ("words", "verdict", "command"),
     [
         (["{lr}", "{seed}"], "no_reference", "python train.py 0.25 0"),
-        (["{recipe}"], "no_reference", "lrsearch export mine --format shell"),
+        (["{recipe}"], "no_reference", "lrsearch export mine --format command"),
         (["{lr}"], "unconfirmed", "python train.py 0.25"),  # no fresh seed would reach it
     ],
 )

@@ -133,8 +133,8 @@ def _use(report: Report) -> NextStep:
         code = f"lrsearch export {name} --format torch --out best.py"
         return NextStep(why="write this recipe as PyTorch code", command=code)
     if report.spec.program == "train" or "recipe" in placeholders(report.spec.command):
-        shell = f"lrsearch export {name} --format shell"
-        return NextStep(why="see the command that trains this recipe", command=shell)
+        line = f"lrsearch export {name} --format command"
+        return NextStep(why="see the command that trains this recipe", command=line)
     return NextStep(why="train your script with this recipe", command=command)
 
 
