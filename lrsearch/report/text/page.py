@@ -10,7 +10,6 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text.cost import part_names, planned_epochs
 from lrsearch.report.text.format import EMPTY, amount, counted, duration, length_unit, number
 from lrsearch.report.text.grid import Grid
-from lrsearch.report.text.no_answer import exhausted_lines
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Rows of the first table of trials.
@@ -25,7 +24,6 @@ def status(report: Report) -> str:
     text = f"{started} started" + (f": {counts}." if counts else ".")
     if report.study.state != StudyState.OPEN:
         text += f" The study is {report.study.state}."
-    text += "".join(f" {line}" for line in exhausted_lines(report))
     if report.counts[TrialState.RUNNING]:
         text += " Trials are still running; this is how the study stands."
     return text
