@@ -13,11 +13,12 @@ from lrsearch.advice.lint import Scale, lint
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.range_test.plan import ramp_plan, range_plan
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.report import charts
 from lrsearch.report.documents import reviewed_document
+from lrsearch.report.figures.all import figures
 from lrsearch.report.files import export_recipe, write_files
 from lrsearch.report.load import load_report
 from lrsearch.report.output import chunks
-from lrsearch.report.plots import figures
 from lrsearch.report.plots.sampled_schedules import save_preview
 from lrsearch.report.text.answer import answer_text, study_text
 from lrsearch.report.text.plan import plan_text
@@ -132,7 +133,7 @@ def test_page_and_markdown_say_how_the_command_is_run(search):
     assert "ended by the command at epoch 2 of 4" in page
     assert "Resume after an interruption: begins anew." in page
     pictures = {path.stem for path in folder.glob("*.png")}
-    assert pictures == {"history", "curves", "lr_value"}  # the script's learning rates: unknown
+    assert pictures == {"history", "curves", "lr_basin"}  # the script's learning rates: unknown
 
 
 def test_the_answer_names_the_command_and_its_recipe(search, tmp_path):
@@ -172,8 +173,9 @@ def test_there_is_no_torch_code_of_a_command(search):
 
 def test_every_picture_of_a_command_can_be_drawn(search):
     report = load_report(search.database, "wlm", with_curves=True)
-    for name in ("history", "curves", "lr", "lr_value"):
-        assert figures.png(report, name).light.startswith(b"\x89PNG")
+    drawn = [charts.draw(figure) for figure in figures(report)]
+    assert {drawing.figure.name for drawing in drawn} == {"history", "curves", "lr_basin"}
+    assert all(drawing.png().startswith(b"\x89PNG") for drawing in drawn)
 
 
 def test_a_training_script_is_run_with_the_recipes_file(database, tmp_path):
@@ -186,7 +188,7 @@ def test_a_training_script_is_run_with_the_recipes_file(database, tmp_path):
         "torchrun --nproc_per_node 2 -m lrsearch.own_loop.alone my_train.py:train "
         "--recipe own-report/best.yaml"
     )
-    assert (folder / "lr.png").exists()
+    assert (folder / "schedules.png").exists()
     assert "lrsearch export own --format yaml --out best.yaml" in (folder / "report.md").read_text()
     assert "| precision |" not in (folder / "report.md").read_text()
     plain = train_spec(train="my_train.py")

@@ -9,7 +9,7 @@ from lrsearch.report.run_cost import RunCost, run_cost
 from lrsearch.report.safe_rates import SafeRates, safe_rates
 from lrsearch.report.text.answer_details import detail_lines
 from lrsearch.report.text.cost import cost_text, run_cost_sentence
-from lrsearch.report.text.format import counted, mean, number
+from lrsearch.report.text.format import counted, length_unit, mean, number
 from lrsearch.report.text.gain import gain_sentence
 from lrsearch.report.text.next_step import NextStep, next_step
 from lrsearch.report.text.no_answer import exhausted_lines, why_none
@@ -107,7 +107,7 @@ def _of_recipe(
         return
     yield _value(report)
     if cost is not None:
-        yield run_cost_sentence(cost)
+        yield run_cost_sentence(cost, length_unit(report.spec))
     yield safe_rates_sentence(report, rates)
     others = [each for each in tied if gain is None or each not in (gain.trial, gain.of)]
     if others:
