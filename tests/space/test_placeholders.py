@@ -278,6 +278,6 @@ def test_recipes_of_a_command_come_back_from_their_parameters_and_their_files(
     assert told_recipe(fields, space, names, "recipe") == fields
     path = tmp_path_factory.mktemp("recipe") / "best.yaml"
     origin = {"study": "s", "trial_number": 1, "value": 0.5, "metric": "val_loss", "versions": {}}
-    path.write_text(export(recipe, "yaml", steps_per_epoch=1, **origin))
+    path.write_text(export(recipe, "yaml", steps_per_epoch=1, **origin).text)
     assert Recipe.load(path) == recipe
     assert fingerprint(Recipe.load(path).to_dict()) == fingerprint(fields)

@@ -207,9 +207,9 @@ def test_a_script_starts_from_it_too(weights, tmp_path, monkeypatch, strict):
     )
     origin = {"study": "s", "trial_number": 1, "steps_per_epoch": 6, "value": 1.0}
     rest = {"metric": "val_loss", "versions": {}, "init": init}
-    script, module = export(recipe, "torch", **origin, **rest), {}
+    script, module = export(recipe, "torch", **origin, **rest).text, {}
     exec(compile(script, "exported", "exec"), module)
     model, _ = module["train"](make_model, TRAIN, VALIDATION, cross_entropy)
     assert torch.allclose(model[0].weight, weights["0.weight"], atol=1e-6)
     assert init.sha256 in script
-    assert init.sha256 in export(recipe, "yaml", **origin, **rest)
+    assert init.sha256 in export(recipe, "yaml", **origin, **rest).text
