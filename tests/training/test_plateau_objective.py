@@ -99,7 +99,7 @@ def test_a_script_follows_what_the_trial_followed(metric):
         value=1.0,
         metric=metric,
         versions={},
-    )
+    ).text
     module = {}
     exec(compile(text, "exported", "exec"), module)
     _, rows = module["train"](make_model, TRAIN, VALIDATION, cross_entropy, {"accuracy": accuracy})
