@@ -162,7 +162,8 @@ def print_json(value: Any) -> None:
 
 def is_verbose() -> bool:
     """Whether `-v` was given, which also prints more of an answer."""
-    return bool(click.get_current_context().meta.get("verbose", 0))
+    context = click.get_current_context(silent=True)  # none where Hydra runs the study
+    return context is not None and bool(context.meta.get("verbose", 0))
 
 
 def say_loading() -> None:
