@@ -25,10 +25,8 @@ def arguments_of(
     if isinstance(content, str):
         content = _split(content, where)
     if not isinstance(content, list | tuple):
-        raise SpecError(
-            f"{where} = {content!r}, but a list of arguments is needed, such as "
-            f'[python, train.py, --lr, "{{lr}}"]'
-        )
+        such_as = '[python, train.py, --lr, "{lr}"]' if program else "[--data, my-data]"
+        raise SpecError(f"{where} = {content!r}, but a list of arguments is needed: {such_as}")
     argv = tuple(_argument(item, f"{where}[{place}]") for place, item in enumerate(content))
     if program and (not argv or not argv[0]):
         raise SpecError(f"{where} names no program; write [python, train.py, ...]")

@@ -20,6 +20,7 @@ from lrsearch.report.basins import (
 )
 from lrsearch.report.best_of import by_lr, by_pair, by_schedule
 from lrsearch.report.candidates import candidates_of
+from lrsearch.report.colours import COLOURS
 from lrsearch.report.figures import (
     confirmation,
     importance,
@@ -295,7 +296,7 @@ def test_a_range_test_without_a_window_says_so():
 
 
 def test_forty_optimizers_look_unlike():
-    names = [f"optimizer{i}" for i in range(len(looks.COLOURS) * len(looks.SHAPES))]
+    names = [f"optimizer{i}" for i in range(len(COLOURS) * len(looks.SHAPES))]
     colours = looks.optimizer_colour(names).to_dict()["scale"]["range"]
     shapes = looks.optimizer_shape(names).to_dict()["scale"]["range"]
     assert len(set(zip(colours, shapes, strict=True))) == len(names)

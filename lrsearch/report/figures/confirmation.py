@@ -7,9 +7,12 @@ import altair as alt
 
 from lrsearch.confirmation.runs import CHOOSE, REPORT
 from lrsearch.report.candidates import Candidate, candidates_of
+from lrsearch.report.colours import BLUE, GREY, ORANGE
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL, Figure
-from lrsearch.report.figures.looks import BLUE, GREY, ORANGE, data
+from lrsearch.report.figures.looks import (
+    data,
+)
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, number, signed
 

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
+from lrsearch.report.colours import GREY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import Figure
-from lrsearch.report.figures.looks import GREY, data
+from lrsearch.report.figures.looks import (
+    data,
+)
 from lrsearch.report.model import Report
 from lrsearch.report.shown import faint_trials, shown_trials
 from lrsearch.report.text.format import counted

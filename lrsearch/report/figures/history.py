@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
+from lrsearch.report.colours import BLUE, GREEN, ORANGE
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import Figure
-from lrsearch.report.figures.looks import GREEN, ORANGE, data, thinned
+from lrsearch.report.figures.looks import (
+    data,
+    thinned,
+)
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, number
 from lrsearch.trial.states import TrialState
@@ -132,7 +136,7 @@ def _chart(found: History, report: Report) -> "Chart":
         interpolate="step-after", color=GREEN, strokeWidth=2
     )
     layers = [
-        dots.encode(upper, y, color=alt.value(looks.BLUE), tooltip=tips),
+        dots.encode(upper, y, color=alt.value(BLUE), tooltip=tips),
         line.encode(x=alt.X("at:Q"), y="best:Q", tooltip=looks.tips("at:Q", "best:Q")),
     ]
     if found.baseline is not None:

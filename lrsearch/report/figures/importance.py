@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import altair as alt
 
 from lrsearch.advice.importance import BEST_SHARE
+from lrsearch.report.colours import BLUE, GREY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
-from lrsearch.report.figures.looks import BLUE, GREY, data
+from lrsearch.report.figures.looks import (
+    data,
+)
 from lrsearch.report.importances import FieldImportance, importances
 from lrsearch.report.model import Report
 

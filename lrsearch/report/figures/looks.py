@@ -1,8 +1,4 @@
-"""How charts look: colours, shapes and axes that they share.
-
-The colours are Okabe and Ito's (2008), which the colour-blind tell apart, without yellow and black,
-which one of a light and a dark page swallows. A shape says the same thing once more.
-"""
+"""How charts look: shapes and axes that they share; a shape says once more what a colour says."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
@@ -11,6 +7,7 @@ import altair as alt
 from altair.utils.schemapi import debug_mode
 
 from lrsearch.catalog.script import SCRIPT, in_words
+from lrsearch.report.colours import BLUE, COLOURS, GREEN, GREY, ORANGE, RED
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE
 from lrsearch.spec.parts import Objective
 from lrsearch.trial.states import TrialState
@@ -18,16 +15,6 @@ from lrsearch.trial.states import TrialState
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-BLUE, ORANGE, GREEN, PINK, SKY, RED = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-)
-GREY = "#8c8c8c"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
 DASHES = ([1, 0], [6, 2], [3, 1, 1, 1], [1, 1], [8, 2, 2, 2])
 #: A cross of two strokes: Vega's own stands upright and looks like a plus.

@@ -6,18 +6,13 @@ from dataclasses import dataclass
 import altair as alt
 
 from lrsearch.report.basins import LrPanel
+from lrsearch.report.colours import BLUE, GREEN, GREY, ORANGE, PINK, RED
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL
 from lrsearch.report.figures.looks import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
     PANEL_HEIGHT,
     PANEL_WIDTH,
     PANELS_PER_ROW,
-    PINK,
-    RED,
     data,
 )
 from lrsearch.report.figures.lr_marks import (

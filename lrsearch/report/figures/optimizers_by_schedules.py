@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import altair as alt
 
 from lrsearch.report.best_of import Compared, Group, by_pair
+from lrsearch.report.colours import GREY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
 from lrsearch.report.figures.looks import data
@@ -123,8 +124,8 @@ def chart(cells: list[Cell]) -> looks.Layers:
     )
     scale = alt.Scale(domain=[0, 1], range=[LIGHT, DARK])
     colour = alt.Color("rank", type="quantitative", scale=scale, legend=None)
-    paper = base.mark_rect(color=UNKNOWN, stroke=looks.GREY, strokeWidth=0.5)
-    boxes = base.mark_rect(stroke=looks.GREY, strokeWidth=0.5).encode(color=colour)
+    paper = base.mark_rect(color=UNKNOWN, stroke=GREY, strokeWidth=0.5)
+    boxes = base.mark_rect(stroke=GREY, strokeWidth=0.5).encode(color=colour)
     ink = alt.condition("datum.dark", alt.value("#ffffff"), alt.value("#1a1a1a"))
     texts = [
         base.mark_text(dy=dy, fontSize=size).encode(text=alt.Text(field, type="nominal"), color=ink)

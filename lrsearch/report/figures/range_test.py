@@ -7,17 +7,13 @@ from math import isfinite
 import altair as alt
 
 from lrsearch.range_test.analysis import RangeTest, median_curve
+from lrsearch.report.colours import BLUE, GREEN, ORANGE, RED, SKY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import OPTIMIZER, Figure
 from lrsearch.report.figures.looks import (
-    BLUE,
-    GREEN,
-    ORANGE,
     PANEL_HEIGHT,
     PANEL_WIDTH,
     PANELS_PER_ROW,
-    RED,
-    SKY,
     data,
 )
 from lrsearch.report.model import Report

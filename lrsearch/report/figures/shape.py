@@ -6,9 +6,13 @@ from dataclasses import dataclass
 import altair as alt
 
 from lrsearch.report.best_of import Group, by_lr, by_schedule
+from lrsearch.report.colours import BLUE, ORANGE
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
-from lrsearch.report.figures.looks import BLUE, PANEL_HEIGHT, data
+from lrsearch.report.figures.looks import (
+    PANEL_HEIGHT,
+    data,
+)
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import learning_rate, number
 from lrsearch.spec.parts import Objective
@@ -130,7 +134,7 @@ def _panel(bars: Sequence[Bar], title: str, scale: alt.Scale, objective: Objecti
     dot = base.mark_point(color=BLUE, filled=True, size=70, opacity=1).encode(
         alt.Y(EXPECTED, type="quantitative", scale=scale, title=label)
     )
-    tick = base.mark_tick(color=looks.ORANGE, thickness=2, size=16).encode(
+    tick = base.mark_tick(color=ORANGE, thickness=2, size=16).encode(
         alt.Y(BEST, type="quantitative", scale=scale, title=label)
     )
     return alt.layer(rule, dot, tick).properties(width=alt.Step(STEP), height=PANEL_HEIGHT)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.recipe.title import peak
-from lrsearch.report.plots.looks import BLUE, GREY, ORANGE
+from lrsearch.report.colours import BLUE, GREY, ORANGE
 
 
 def plot_seeds(

@@ -15,18 +15,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrsearch.catalog.script import SCRIPT, in_words
+from lrsearch.report.colours import COLOURS, GREY
 from lrsearch.report.plots.series import Curve
 
-BLUE, ORANGE, GREEN, PINK, SKY, RED = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-)
-GREY = "#8c8c8c"
-TRIAL_COLOURS = (BLUE, ORANGE, GREEN, PINK, SKY, RED)
 TRIAL_STYLES: tuple[Any, ...] = (
     "-",
     (0, (6, 2)),
@@ -54,7 +45,7 @@ def trial_styles(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     styles = []
     for i, curve in enumerate(curves):
         style: dict[str, Any] = {
-            "color": TRIAL_COLOURS[i % len(TRIAL_COLOURS)],
+            "color": COLOURS[i % len(COLOURS)],
             "ls": TRIAL_STYLES[i % len(TRIAL_STYLES)],
             "lw": 1.5,
             "label": _curve_label(curve),

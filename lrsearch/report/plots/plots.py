@@ -8,14 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from lrsearch.report.colours import BLUE, GREEN, GREY, ORANGE, RED
 from lrsearch.report.plots import lr_sequences
 from lrsearch.report.plots.looks import (
-    BLUE,
-    GREEN,
-    GREY,
     LOG_LR_FLOOR,
-    ORANGE,
-    RED,
     note_if_empty,
     short_name,
     trial_styles,

@@ -9,7 +9,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrsearch.range_test.analysis import RangeTest, median_curve
-from lrsearch.report.plots.looks import BLUE, GREEN, ORANGE, RED, SKY, draw_legend, short_name
+from lrsearch.report.colours import BLUE, GREEN, ORANGE, RED, SKY
+from lrsearch.report.plots.looks import (
+    draw_legend,
+    short_name,
+)
 
 #: The axis of losses reaches above the start and below the lowest by these shares of the deepest
 #: fall: what diverges leaves it.

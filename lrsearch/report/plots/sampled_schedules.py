@@ -13,12 +13,12 @@ from lrsearch.catalog.lookup import schedule_info
 from lrsearch.catalog.script import SCRIPT
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.colours import COLOURS
 from lrsearch.report.plots import lr_sequences
 from lrsearch.report.plots.figures import DOTS_PER_INCH, STYLE
 from lrsearch.report.plots.looks import (
     LOG_LR_FLOOR,
     MARKERS,
-    TRIAL_COLOURS,
     TRIAL_STYLES,
     explain,
     short_name,
@@ -63,10 +63,10 @@ def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
 def _styles(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
     """A colour for each optimizer, a marker for each line; lines of one colour differ in dashes."""
     names = list(dict.fromkeys(recipe.optimizer_name for recipe in recipes))
-    seen = dict.fromkeys(TRIAL_COLOURS, 0)
+    seen = dict.fromkeys(COLOURS, 0)
     styles = []
     for i, recipe in enumerate(recipes):
-        colour = TRIAL_COLOURS[names.index(recipe.optimizer_name) % len(TRIAL_COLOURS)]
+        colour = COLOURS[names.index(recipe.optimizer_name) % len(COLOURS)]
         style = TRIAL_STYLES[seen[colour] % len(TRIAL_STYLES)]
         marker = {"marker": MARKERS[i % len(MARKERS)], "ms": 5.5, "markevery": _marked(i, recipes)}
         styles.append({"color": colour, "ls": style, "lw": 1.6, "alpha": 0.9, **marker})
