@@ -24,7 +24,7 @@ _processes.set_forkserver_preload(
         "lrsearch.worker.processes",
         "lrsearch.advice.lint",
         "lrsearch.preflight.study_file",
-        "lrsearch.report.page",
+        "lrsearch.report.page.page",
         "lrsearch.study.create",
         "forked",
     ]

@@ -28,7 +28,7 @@ def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
 
     Returns what was read of the study, and the folder. Raises StudyError if it cannot be written.
     """
-    from lrsearch.report.page import write_report
+    from lrsearch.report.page.page import write_report
 
     folder = report_folder(study.name, out)
     report = report_of(study, with_curves=True)

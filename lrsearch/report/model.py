@@ -24,7 +24,7 @@ from lrsearch.trial import states
 from lrsearch.trial.states import StudyState, TrialState
 
 if TYPE_CHECKING:
-    from lrsearch.report.lr_trials import LrTrial
+    from lrsearch.report.figures.data.lr_trials import LrTrial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,9 @@ class Report:
     @cached_property
     def lr_trials(self) -> "tuple[LrTrial, ...]":
         """Ended trials by their learning rate."""
-        from lrsearch.report.lr_trials import lr_trials  # numpy: not for who only reads
+        from lrsearch.report.figures.data.lr_trials import (
+            lr_trials,  # numpy: not for who only reads
+        )
 
         horizon = self.spec.horizon_epochs(self.study.steps_per_epoch)
         return lr_trials(self.trials, self.marks, self.spec, horizon)

@@ -9,7 +9,7 @@ from tiny_studies import LEASE, ask, curve_row, ended, make_study
 from lrsearch.confirmation.runs import REPORT, WINNER, PlannedRun
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import load_report
-from lrsearch.report.page import write_report
+from lrsearch.report.page.page import write_report
 from lrsearch.report.text import format
 from lrsearch.storage import confirmations, curves
 from lrsearch.storage.ends import ConfirmationEnd

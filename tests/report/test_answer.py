@@ -17,14 +17,14 @@ from tiny_studies import make_study, work
 from lrsearch.cli import cli
 from lrsearch.confirmation.statistics import difference, verdict
 from lrsearch.errors import StudyError
+from lrsearch.report.answer.gain import gain_of
+from lrsearch.report.answer.verdict import Verdict
 from lrsearch.report.documents import reviewed_document
-from lrsearch.report.gain import gain_of
 from lrsearch.report.load import report_of
-from lrsearch.report.page import write_report
+from lrsearch.report.page.page import write_report
 from lrsearch.report.text.answer import answer_text, study_text
 from lrsearch.report.text.format import amount, duration, learning_rate, mean, number, percent
 from lrsearch.report.text.result import answer
-from lrsearch.report.verdict import Verdict
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.confirmation import request
 from lrsearch.study.prepare_database import open_database

@@ -12,14 +12,6 @@ from hypothesis import strategies as st
 from lr_reports import BEST, basin_trials, made_report, made_trial
 from ramps import make_ramp, make_result
 
-from lrsearch.report.basins import (
-    LEAST_COMPLETE,
-    optimizer_panels,
-    rates_near_best,
-    schedule_panels,
-)
-from lrsearch.report.best_of import by_lr, by_pair, by_schedule
-from lrsearch.report.candidates import candidates_of
 from lrsearch.report.colours import COLOURS
 from lrsearch.report.figures import (
     confirmation,
@@ -31,9 +23,17 @@ from lrsearch.report.figures import (
     range_test,
     shape,
 )
+from lrsearch.report.figures.data.basins import (
+    LEAST_COMPLETE,
+    optimizer_panels,
+    rates_near_best,
+    schedule_panels,
+)
+from lrsearch.report.figures.data.best_of import by_lr, by_pair, by_schedule
+from lrsearch.report.figures.data.candidates import candidates_of
+from lrsearch.report.figures.data.importances import importances
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL
 from lrsearch.report.figures.lr_marks import axis_of, points_of
-from lrsearch.report.importances import importances
 from lrsearch.trial.states import TrialState
 
 ACCURACY = {"metric": "accuracy", "direction": "maximize"}

@@ -14,7 +14,7 @@ from lrsearch.errors import SpecError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.documents import reviewed_document
 from lrsearch.report.load import load_report, report_of
-from lrsearch.report.page import write_report
+from lrsearch.report.page.page import write_report
 from lrsearch.report.plots.lr_sequences import lr_sequence
 from lrsearch.report.text.answer import study_text
 from lrsearch.storage import confirmations

@@ -21,11 +21,11 @@ from lrsearch.confirmation.confirmed import Confirmed, Optimism, Reasons, Runner
 from lrsearch.confirmation.statistics import Difference
 from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report import page as report_page
 from lrsearch.report.cost import BudgetPart, Parts
 from lrsearch.report.load import load_report
 from lrsearch.report.model import Report
-from lrsearch.report.page import write_report
+from lrsearch.report.page import page as report_page
+from lrsearch.report.page.page import write_report
 from lrsearch.report.plots import figures, plots, range_test, series
 from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.plots.series import Curve
@@ -572,7 +572,7 @@ def test_equal_reports_give_equal_pictures_in_two_themes(mixed):
 
 
 def test_no_display_is_asked_for():
-    code = "import sys, lrsearch.report.page; assert 'matplotlib.pyplot' not in sys.modules"
+    code = "import sys, lrsearch.report.page.page; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lrsearch.report.dashboard import pages
 from lrsearch.report.dashboard.pages import Row
 from lrsearch.report.load import load_report
-from lrsearch.report.page import page_text
+from lrsearch.report.page.page import page_text
 from lrsearch.spec.shipped_studies import folders
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import overview, studies

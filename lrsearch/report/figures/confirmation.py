@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import altair as alt
 
 from lrsearch.confirmation.runs import CHOOSE, REPORT
-from lrsearch.report.candidates import Candidate, candidates_of
 from lrsearch.report.colours import BLUE, GREY, ORANGE
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.data.candidates import Candidate, candidates_of
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL, Figure
 from lrsearch.report.figures.looks import (
     data,

@@ -8,11 +8,11 @@ import altair as alt
 from lrsearch.advice.importance import BEST_SHARE
 from lrsearch.report.colours import BLUE, GREY
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.data.importances import FieldImportance, importances
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
 from lrsearch.report.figures.looks import (
     data,
 )
-from lrsearch.report.importances import FieldImportance, importances
 from lrsearch.report.model import Report
 
 #: Fields that are drawn at most, and the height of one in pixels.

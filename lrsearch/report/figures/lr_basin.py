@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from lrsearch.advice.lr_basin import LEAST_TRIALS
-from lrsearch.report.basins import LEAST_COMPLETE, LrPanel, optimizer_panels
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.data.basins import LEAST_COMPLETE, LrPanel, optimizer_panels
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.figures.lr_panels import chart
 from lrsearch.report.model import Report

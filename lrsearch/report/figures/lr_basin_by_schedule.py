@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from lrsearch.report.basins import LrPanel, schedule_panels
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.data.basins import LrPanel, schedule_panels
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.figures.lr_basin import explained, title
 from lrsearch.report.figures.lr_panels import chart

@@ -4,9 +4,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from lrsearch.advice.lr_basin import Basin
-from lrsearch.report.basins import LrPanel
 from lrsearch.report.figures import looks
-from lrsearch.report.lr_trials import LrTrial
+from lrsearch.report.figures.data.basins import LrPanel
+from lrsearch.report.figures.data.lr_trials import LrTrial
 from lrsearch.report.text.format import learning_rate, number
 from lrsearch.spec.parts import Objective
 from lrsearch.trial.states import TrialState

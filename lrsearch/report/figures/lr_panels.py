@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from lrsearch.report.basins import LrPanel
 from lrsearch.report.colours import BLUE, GREEN, GREY, ORANGE, PINK, RED
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.data.basins import LrPanel
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL
 from lrsearch.report.figures.looks import (
     PANEL_HEIGHT,

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from lrsearch.report.best_of import Compared, Group, by_pair
 from lrsearch.report.colours import GREY
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.data.best_of import Compared, Group, by_pair
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
 from lrsearch.report.figures.looks import data
 from lrsearch.report.model import Report

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from lrsearch.report.best_of import Group, by_lr, by_schedule
 from lrsearch.report.colours import BLUE, ORANGE
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.data.best_of import Group, by_lr, by_schedule
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
 from lrsearch.report.figures.looks import (
     PANEL_HEIGHT,

@@ -1,9 +1,9 @@
 """What a study has cost against its plan, and what one training of its recipe costs."""
 
 from lrsearch.advice.cost import CostPlan
+from lrsearch.report.answer.run_cost import RunCost
 from lrsearch.report.cost import Parts
 from lrsearch.report.model import Report
-from lrsearch.report.run_cost import RunCost
 from lrsearch.report.text.format import amount, duration, length_unit
 
 #: What the parts of a study are called.

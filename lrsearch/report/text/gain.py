@@ -5,10 +5,10 @@ A gain is said in the unit of the objective: `0.117 better accuracy than your ba
 
 from lrsearch.confirmation.runs import BASELINE, REPORT
 from lrsearch.confirmation.statistics import LEAST_PAIRS
-from lrsearch.report.gain import Gain, recommended_trial, reference
+from lrsearch.report.answer.gain import Gain, recommended_trial, reference
+from lrsearch.report.answer.verdict import Verdict, baseline_has_no_value
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, number
-from lrsearch.report.verdict import Verdict, baseline_has_no_value
 from lrsearch.trial.states import TrialState
 
 #: Significant digits of a gain.

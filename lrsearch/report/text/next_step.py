@@ -7,8 +7,8 @@ from lrsearch.command.template import placeholders
 from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs
 from lrsearch.confirmation.plan import LEAST_SEEDS
 from lrsearch.confirmation.statistics import LEAST_PAIRS
+from lrsearch.report.answer.verdict import Verdict
 from lrsearch.report.model import Report
-from lrsearch.report.verdict import Verdict
 from lrsearch.spec.command_line import command_line
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import states

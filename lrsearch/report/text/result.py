@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lrsearch.report.gain import Gain, gain_of, recommended_trial
+from lrsearch.report.answer.gain import Gain, gain_of, recommended_trial
+from lrsearch.report.answer.run_cost import RunCost, run_cost
+from lrsearch.report.answer.safe_rates import SafeRates, safe_rates
+from lrsearch.report.answer.verdict import Verdict, verdict_of
 from lrsearch.report.model import Report
-from lrsearch.report.run_cost import RunCost, run_cost
-from lrsearch.report.safe_rates import SafeRates, safe_rates
 from lrsearch.report.text.answer_details import detail_lines
 from lrsearch.report.text.cost import cost_text, run_cost_sentence
 from lrsearch.report.text.format import counted, length_unit, mean, number
@@ -17,7 +18,6 @@ from lrsearch.report.text.recipe_fields import fields
 from lrsearch.report.text.review import warning_lines
 from lrsearch.report.text.safe_rates import safe_rates_sentence
 from lrsearch.report.text.score import score
-from lrsearch.report.verdict import Verdict, verdict_of
 
 
 @dataclass(frozen=True, kw_only=True)

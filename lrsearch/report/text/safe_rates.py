@@ -2,8 +2,8 @@
 
 from lrsearch.catalog.script import in_words
 from lrsearch.confirmation.lr_tolerance import LEAST_TRIALS
+from lrsearch.report.answer.safe_rates import Rates, SafeRates
 from lrsearch.report.model import Report
-from lrsearch.report.safe_rates import Rates, SafeRates
 from lrsearch.report.text.format import counted, learning_rate
 
 

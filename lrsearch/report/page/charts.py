@@ -89,10 +89,10 @@ def draw(figure: Figure) -> Drawing:
 def library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script that needs no network.
 
-    The file is vl_convert's own bundle, which `python -m lrsearch.report.charts` writes: to build
-    it for each report takes 1.5 s of CPU, half of what a report of 60 trials takes.
+    The file is vl_convert's own bundle, which `python -m lrsearch.report.page.charts` writes: to
+    build it for each report takes 1.5 s of CPU, half of what a report of 60 trials takes.
     """
-    return (files("lrsearch.report") / "assets" / "vega.js").read_text(encoding="utf-8")
+    return (files("lrsearch.report.page") / "assets" / "vega.js").read_text(encoding="utf-8")
 
 
 def build_library() -> str:

@@ -70,7 +70,7 @@ def _near_best(report: Report, optimizer: str) -> "tuple[Safe | None, Safe | Non
     names = [trial.parsed.optimizer_name for trial in report.trials if trial.parsed is not None]
     if names.count(optimizer) < LEAST_FITTED:
         return None, None
-    from lrsearch.report.basins import rates_near_best
+    from lrsearch.report.figures.data.basins import rates_near_best
 
     near = rates_near_best(report)
     if near is None or near.trials < LEAST_FITTED:

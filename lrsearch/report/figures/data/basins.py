@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from lrsearch.advice.divergence_curve import DivergenceCurve, fit_divergence
 from lrsearch.advice.lr_basin import Basin, Safe, fit_basin
 from lrsearch.advice.lr_edges import recipe_scale, scale_of, searched_lr
-from lrsearch.report.lr_trials import LrTrial
+from lrsearch.report.figures.data.lr_trials import LrTrial
 from lrsearch.report.model import Report
 from lrsearch.space.sampling_units import REFERENCE_BATCH, REFERENCE_MOMENTUM
 from lrsearch.trial.states import TrialState

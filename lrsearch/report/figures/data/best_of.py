@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lrsearch.advice.best_of import best_of
 from lrsearch.advice.lr_basin import Interval
-from lrsearch.report.lr_trials import LrTrial
+from lrsearch.report.figures.data.lr_trials import LrTrial
 from lrsearch.report.model import Report
 from lrsearch.spec.parts import Objective
 from lrsearch.trial.states import TrialState

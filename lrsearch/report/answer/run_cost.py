@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lrsearch.report.gain import recommended_trial
+from lrsearch.report.answer.gain import recommended_trial
 from lrsearch.report.model import Report
 
 

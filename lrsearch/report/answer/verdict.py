@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from lrsearch.confirmation import statistics
 from lrsearch.confirmation.runs import BASELINE, REPORT
-from lrsearch.report.gain import Gain, recommended_trial, reference
+from lrsearch.report.answer.gain import Gain, recommended_trial, reference
 from lrsearch.report.model import Report
 from lrsearch.trial.divergence import NOT_FINITE_AT_START
 from lrsearch.trial.states import MACHINE, TrialState

@@ -12,9 +12,9 @@ import jinja2
 from markupsafe import Markup, escape
 
 from lrsearch.errors import LrsearchError
-from lrsearch.report.charts import Drawing, draw, library
 from lrsearch.report.figures.all import figures
 from lrsearch.report.model import Report
+from lrsearch.report.page.charts import Drawing, draw, library
 from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
 from lrsearch.report.text.hindsight import hindsight
@@ -105,7 +105,7 @@ def _charts(drawings: Sequence[Drawing]) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files("lrsearch.report") / "assets" / name).read_text(encoding="utf-8")
+    return (files("lrsearch.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _row_data(trial: Trial) -> Markup:
@@ -126,7 +126,7 @@ def _cell_data(trial: Trial, column: str) -> Markup:
 
 def _template(name: str, *, autoescape: bool) -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("lrsearch", "report"),
+        loader=jinja2.PackageLoader("lrsearch.report", "page"),
         autoescape=autoescape,
         trim_blocks=True,
         lstrip_blocks=True,
