@@ -17,7 +17,7 @@ from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.task_program import TaskProgram
+from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 CPU = torch.device("cpu")

@@ -49,7 +49,7 @@ from lrsearch.training.start import plan_of
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.task_program import TaskProgram
+from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 CPU = torch.device("cpu")

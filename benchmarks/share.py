@@ -28,7 +28,7 @@ from lrsearch.task.find import load_task
 from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.task_program import TaskProgram
+from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 CPU = torch.device("cpu")

@@ -12,8 +12,9 @@ from lrsearch.fusing.choice import Choice
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.training.engine import SoloEngine
 from lrsearch.training.start import start_training
-from lrsearch.worker import choose_engine, job_trainer
-from lrsearch.worker.job_trainer import JobTrainer
+from lrsearch.worker.tasks import choose_engine
+from lrsearch.worker.training_loop import job_trainer
+from lrsearch.worker.training_loop.job_trainer import JobTrainer
 
 #: After its first step the outputs of `POISON` are beyond it, those of no sampled trial.
 HUGE = 1e15

@@ -16,9 +16,9 @@ from lrsearch.trial.curve import Validation
 from lrsearch.user_input import read_yaml
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.context import WorkerContext
-from lrsearch.worker.lease_renewal import LeaseRenewer
+from lrsearch.worker.leases.renewal import LeaseRenewer
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.task_program import TaskProgram
+from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 TASKS = Path(__file__).parent / "tasks"

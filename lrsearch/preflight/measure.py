@@ -36,8 +36,8 @@ def range_test(
 
     from lrsearch.training.devices import pick_device
     from lrsearch.training.failures import TrialFailedError
-    from lrsearch.worker.script_program import ScriptProgram
-    from lrsearch.worker.task_program import TaskProgram
+    from lrsearch.worker.scripts.program import ScriptProgram
+    from lrsearch.worker.tasks.program import TaskProgram
 
     torch.set_num_threads(1)
     spec, chosen = checked.spec, pick_device(device)

@@ -16,7 +16,7 @@ from lrsearch.task.task import LoadedCode
 if TYPE_CHECKING:
     import torch
 
-    from lrsearch.worker.try_script import FirstRun
+    from lrsearch.worker.user_process.first_run import FirstRun
 
 
 def check_program(
@@ -61,7 +61,8 @@ def check_program(
 def _first_run(
     spec: StudySpec, loaded: LoadedCode, device: "torch.device", *, proves: bool
 ) -> "FirstRun":
-    from lrsearch.worker.try_script import try_command, try_script
+    from lrsearch.worker.commands.first_run import try_command
+    from lrsearch.worker.scripts.first_run import try_script
 
     if spec.train is None:
         return try_command(spec, str(device))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.health import Health
-from lrsearch.worker.lease_renewal import LeaseRenewer
+from lrsearch.worker.leases.renewal import LeaseRenewer
 from lrsearch.worker.program import Program
 
 

@@ -11,11 +11,11 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import find_task
 from lrsearch.task.script import find_script
 from lrsearch.training.initial_weights import with_weights_of
-from lrsearch.worker.command_program import CommandProgram
+from lrsearch.worker.commands.program import CommandProgram
 from lrsearch.worker.program import Program
-from lrsearch.worker.script_program import ScriptProgram
+from lrsearch.worker.scripts.program import ScriptProgram
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.task_program import TaskProgram
+from lrsearch.worker.tasks.program import TaskProgram
 
 
 def find_program(

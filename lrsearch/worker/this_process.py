@@ -10,7 +10,7 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.devices import pick_device
 from lrsearch.worker.stop_signal import Stop
-from lrsearch.worker.task_program import TaskProgram
+from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 

@@ -18,15 +18,15 @@ from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import sweep
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import dead_holders, is_finished, reap
-from lrsearch.worker import range_test
 from lrsearch.worker.checkpoints import StudyCheckpoints
-from lrsearch.worker.confirmation_run import next_run
 from lrsearch.worker.context import WorkerContext
-from lrsearch.worker.job_trainer import JobTrainer
-from lrsearch.worker.lease_renewal import LeaseRenewer
+from lrsearch.worker.jobs import range_test
+from lrsearch.worker.jobs.confirmation_run import next_run
+from lrsearch.worker.jobs.search_trial import next_trial
+from lrsearch.worker.leases.renewal import LeaseRenewer
 from lrsearch.worker.program import Program
-from lrsearch.worker.search_trial import next_trial
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.training_loop.job_trainer import JobTrainer
 
 log = logging.getLogger("lrsearch")
 

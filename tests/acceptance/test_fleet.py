@@ -17,7 +17,7 @@ from lrsearch.storage import confirmations, trials
 from lrsearch.study import status
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.worker.checkpoints import Checkpoints
-from lrsearch.worker.curve_buffer import CurveBuffer
+from lrsearch.worker.leases.curve_buffer import CurveBuffer
 from lrsearch.worker.stop_signal import Stop
 
 # Fleets

@@ -55,8 +55,8 @@ from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import reap
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.confirmation_run import next_run
-from lrsearch.worker.search_trial import next_trial
+from lrsearch.worker.jobs.confirmation_run import next_run
+from lrsearch.worker.jobs.search_trial import next_trial
 
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.

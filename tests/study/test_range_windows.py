@@ -34,7 +34,7 @@ from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import is_finished, reap
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.trial.states import StudyState, TrialState
-from lrsearch.worker import range_test
+from lrsearch.worker.jobs import range_test
 
 AUTO = {"range_test": "auto", "budget": {"trials": 400}}
 WINDOW = make_result().window

@@ -24,7 +24,7 @@ from lrsearch.study.prepare_database import prepare
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing import measure
 from lrsearch.training.timing.probe import Probe
-from lrsearch.worker import choose_engine
+from lrsearch.worker.tasks import choose_engine
 
 CPU = torch.device("cpu")
 TIMINGS = {1: 1.0, 2: 0.8, 4: 0.5, 8: 0.3, 16: 0.2}

@@ -10,7 +10,7 @@ from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
-from lrsearch.worker.command_training import CommandTraining
+from lrsearch.worker.commands.training import CommandTraining
 
 #: Prints a line for each epoch from the one in `{dir}/state` on, and keeps it there.
 SCRIPT = """

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_studies import curve_row
 
-from lrsearch.worker import curve_buffer
-from lrsearch.worker.curve_buffer import CurveBuffer
+from lrsearch.worker.leases import curve_buffer
+from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
 
 @pytest.fixture(autouse=True)

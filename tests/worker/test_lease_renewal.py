@@ -16,8 +16,8 @@ from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.tables import leases as lease_table
 from lrsearch.study.open_study import LostTrialError
-from lrsearch.worker.curve_buffer import CurveBuffer
-from lrsearch.worker.lease_renewal import LeaseRenewer, StopTrial, together
+from lrsearch.worker.leases.curve_buffer import CurveBuffer
+from lrsearch.worker.leases.renewal import LeaseRenewer, StopTrial, together
 
 ME = "host:1:1"
 
@@ -173,7 +173,7 @@ def test_a_disk_without_room_for_curves_costs_no_lease(search, renewer, monkeypa
 
     monkeypatch.setattr(curves, "add", full)
     monkeypatch.setattr(
-        "lrsearch.worker.lease_renewal.BATCH_SECONDS", 0.0
+        "lrsearch.worker.leases.renewal.BATCH_SECONDS", 0.0
     )  # it is tried again and again
     claim = ask(search).claim
     rows = CurveBuffer()
@@ -209,7 +209,7 @@ def test_whoever_was_out_of_touch_itself_takes_nothing_for_a_whole_lease(search,
     monkeypatch.setattr(renewer, "_reap", lambda: reaped.append(time.monotonic()))
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(
-        "lrsearch.worker.lease_renewal.time", SimpleNamespace(monotonic=lambda: clock.now)
+        "lrsearch.worker.leases.renewal.time", SimpleNamespace(monotonic=lambda: clock.now)
     )
     try:
         looks(renewer, clock, seconds=0.5)

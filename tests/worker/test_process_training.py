@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.training import Purpose
-from lrsearch.worker.process_training import ProcessTraining, Reported
+from lrsearch.worker.user_process.training import ProcessTraining, Reported
 
 SGD = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
 

@@ -7,7 +7,7 @@ from lrsearch.errors import TaskError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.script import load_script
-from lrsearch.worker.prove_script import prove_script
+from lrsearch.worker.scripts.proof import prove_script
 
 SCRIPT = """
 import torch

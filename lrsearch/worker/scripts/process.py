@@ -2,7 +2,6 @@
 
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -14,7 +13,9 @@ from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.own_loop.channel import SOCKET, Channel, ChannelClosedError, Listener
 from lrsearch.own_loop.messages import End, Hello, Message, Start
 from lrsearch.task.code import ENVIRONMENT_DIR
-from lrsearch.training.failures import ProcessKilledError, TrialFailedError
+from lrsearch.training.failures import TrialFailedError
+from lrsearch.worker.user_process.ended import ended_badly
+from lrsearch.worker.user_process.environment import environment_without_secrets
 
 log = logging.getLogger("lrsearch")
 
@@ -22,8 +23,6 @@ log = logging.getLogger("lrsearch")
 CONNECT_SECONDS = 300.0
 #: How often it is looked at meanwhile.
 LOOK_SECONDS = 0.2
-#: What the child's environment has none of: the database is not its business.
-SECRETS = ("LRSEARCH_STORAGE", "PGPASSWORD", "PGPASSFILE")
 #: The function that a fork of the warm process calls.
 ENTRY = "lrsearch.own_loop.child:main"
 
@@ -53,8 +52,7 @@ class ScriptProcess:
         self._listener = Listener()
         self._channel: Channel | None = None
         self._start = start
-        environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
-        environment |= {
+        environment = environment_without_secrets() | {
             SOCKET: self._listener.path,
             ENVIRONMENT_DIR: str(launch.script_dir),
             "PYTHONUNBUFFERED": "1",
@@ -158,26 +156,3 @@ def _free_port() -> int:
         free.bind(("localhost", 0))
         port: int = free.getsockname()[1]
         return port
-
-
-def ended_badly(who: str, status: int | None, output: Path) -> TrialFailedError:
-    """What a process that ended with this status has come to; killed by SIGKILL, it may go on."""
-    if status is None:
-        how = "does not answer"
-    else:
-        how = f"ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    said = last_line(output)
-    text = f"{who} {how}" + (f": {said}" if said else "")
-    return ProcessKilledError(text) if status == -signal.SIGKILL else TrialFailedError(text)
-
-
-def last_line(output: Path) -> str:
-    """The last line that is not empty of what a process printed, at most 200 characters."""
-    try:
-        with output.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - 4096))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")

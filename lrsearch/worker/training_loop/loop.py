@@ -23,9 +23,9 @@ from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
-from lrsearch.worker.job import Job
-from lrsearch.worker.lease_renewal import StopTrial
-from lrsearch.worker.leased_job import LeasedJob, release
+from lrsearch.worker.jobs.job import Job
+from lrsearch.worker.leases.renewal import StopTrial
+from lrsearch.worker.training_loop.leased_job import LeasedJob, release
 
 log = logging.getLogger("lrsearch")
 

@@ -25,8 +25,8 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import LoadedCode
 from lrsearch.training.failures import TrialFailedError
-from lrsearch.worker.script_process import ScriptProcess
-from lrsearch.worker.script_program import ScriptProgram
+from lrsearch.worker.scripts.process import ScriptProcess
+from lrsearch.worker.scripts.program import ScriptProgram
 
 #: How long a run of two epochs may take.
 MOST_SECONDS = 3600.0

@@ -11,14 +11,14 @@ from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.training import Purpose, Training
-from lrsearch.worker.process_engine import ProcessEngine
-from lrsearch.worker.process_training import ProcessTraining
+from lrsearch.worker.user_process.engine import ProcessEngine
+from lrsearch.worker.user_process.training import ProcessTraining
 
 ONE_BY_ONE = "a script of the user's own trains one trial in each process"
 
 
 class ProcessProgram(ABC):
-    """See `program.Program`."""
+    """See `worker.program.Program`."""
 
     has_test = False
 

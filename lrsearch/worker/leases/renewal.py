@@ -19,7 +19,7 @@ from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.outages import passes
 from lrsearch.study.open_study import LostTrialError, OpenStudy
-from lrsearch.worker.curve_buffer import CurveBuffer
+from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
 T = TypeVar("T")
 

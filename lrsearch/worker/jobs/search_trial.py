@@ -14,8 +14,8 @@ from lrsearch.training.training import Purpose, Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
-from lrsearch.worker.curve_buffer import CurveBuffer
 from lrsearch.worker.health import Health
+from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
 log = logging.getLogger("lrsearch")
 

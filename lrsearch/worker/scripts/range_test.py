@@ -18,8 +18,8 @@ from lrsearch.range_test.analysis import Ramp, RangeTest, judge, seeds_wanted
 from lrsearch.range_test.plan import RampPlan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
-from lrsearch.worker.script_process import ScriptProcess
-from lrsearch.worker.script_training import Surroundings
+from lrsearch.worker.scripts.process import ScriptProcess
+from lrsearch.worker.scripts.training import Surroundings
 
 LOOK_SECONDS = 0.25
 

@@ -3,7 +3,6 @@
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +21,9 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import ProcessKilledError, TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
-from lrsearch.worker.process_training import ProcessTraining, Reported
-from lrsearch.worker.script_process import SECRETS, ended_badly
+from lrsearch.worker.user_process.ended import ended_badly
+from lrsearch.worker.user_process.environment import environment_without_secrets
+from lrsearch.worker.user_process.training import ProcessTraining, Reported
 
 log = logging.getLogger("lrsearch")
 
@@ -104,7 +104,7 @@ class CommandTraining(ProcessTraining):
             words = self.words()
             # What was killed while it printed has left half a line.
             file.write(f"{chr(10) if file.tell() else ''}$ {' '.join(words)}\n")
-        environment = {key: value for key, value in os.environ.items() if key not in SECRETS}
+        environment = environment_without_secrets()
         environment |= {"PYTHONUNBUFFERED": "1", **_visible(self.device)}
         metric = self.spec.objective.metric
         self.reader = reader_for(self.spec.reports(metric), output, self.folder, metric=metric)

@@ -14,8 +14,8 @@ from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.checkpoints import Checkpoints
 from lrsearch.worker.context import WorkerContext
-from lrsearch.worker.curve_buffer import CurveBuffer
-from lrsearch.worker.job import Job
+from lrsearch.worker.jobs.job import Job
+from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
 
 class LeasedJob:

@@ -14,14 +14,14 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.script import script_folder
 from lrsearch.task.task import LoadedCode
 from lrsearch.training.training import Purpose
-from lrsearch.worker.process_program import ProcessProgram
-from lrsearch.worker.script_process import ENTRY, Launch
-from lrsearch.worker.script_range_test import ScriptRangeTraining
-from lrsearch.worker.script_training import ScriptTraining, Surroundings
+from lrsearch.worker.scripts.process import ENTRY, Launch
+from lrsearch.worker.scripts.range_test import ScriptRangeTraining
+from lrsearch.worker.scripts.training import ScriptTraining, Surroundings
+from lrsearch.worker.user_process.program import ProcessProgram
 
 
 class ScriptProgram(ProcessProgram):
-    """See `program.Program`."""
+    """See `worker.program.Program`."""
 
     def __init__(
         self,

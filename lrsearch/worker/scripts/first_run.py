@@ -1,65 +1,28 @@
-"""A first run of a training script or a command: until it reports, before anything is searched."""
+"""A first run of a training script: until it reports, before anything is searched."""
 
-import logging
 import math
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from lrsearch.child_process.folders import OUTPUT
-from lrsearch.command.first_report import first_report
 from lrsearch.errors import TaskError
-from lrsearch.recipe.recipe import Recipe
-from lrsearch.space.textbook import textbook_recipes
-from lrsearch.spec.sample_recipes import sample
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import LoadedCode
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
-from lrsearch.worker.command_program import CommandProgram
-from lrsearch.worker.prove_script import prove_script
-from lrsearch.worker.script_program import ScriptProgram
-from lrsearch.worker.script_training import ScriptTraining
+from lrsearch.worker.scripts.program import ScriptProgram
+from lrsearch.worker.scripts.proof import prove_script
+from lrsearch.worker.scripts.training import ScriptTraining
+from lrsearch.worker.user_process.first_run import MOST_SECONDS, FirstRun, calm_recipe
 
-log = logging.getLogger("lrsearch")
-
-#: How long a script may take to its first report.
-MOST_SECONDS = 3600.0
 LISTEN_SECONDS = 0.25
 #: Resume is proved without being asked for where that trains at most this share of the budget.
 MOST_SHARE = 0.03
 #: Epochs that the proof trains: two, then one, then one more.
 PROOF_EPOCHS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class FirstRun:
-    """What a script has shown until its first report."""
-
-    steps_per_epoch: int
-    #: From its start to its first report.
-    seconds: float
-    #: At the first report.
-    epoch: float
-    #: Whether it validates the weight average, and whether it says its losses.
-    averages: bool
-    reads_loss: bool
-    warnings: tuple[str, ...]
-    notes: tuple[str, ...]
-    #: How a trial goes on after an interruption: `exact`, `approximate (NAMES)`, `not proven`, or
-    #: what a command does.
-    resume: str
-
-
-def calm_recipe(spec: StudySpec) -> Recipe:
-    """What a first run trains: the baseline, else a textbook recipe, else one of the space."""
-    given = [recipe for _, recipe in spec.given_recipes()]
-    fields = [*given, *textbook_recipes(spec.space, 1)]
-    return spec.recipe(fields[0], batch_size=None) if fields else sample(spec, 1, None)[0]
 
 
 def try_script(
@@ -144,44 +107,3 @@ def _seen(spec: StudySpec, training: ScriptTraining, seconds: float) -> FirstRun
         notes=tuple(notes),
         resume="not proven",
     )
-
-
-def try_command(spec: StudySpec, device: str) -> FirstRun:
-    """Run a command until its first report. Raises TaskError in one line."""
-    program = CommandProgram(spec, device)
-    with tempfile.TemporaryDirectory(prefix="lrsearch-") as folder:
-        training = program.training(calm_recipe(spec), Purpose(kind="check", folder="check"))
-        training.folder = Path(folder) / "check"
-        output = training.folder / OUTPUT
-        try:
-            training.begin()
-            assert training.child is not None
-            assert training.reader is not None
-            words = training.words()
-            found = first_report(
-                training.child, training.reader, output, words, timeout=MOST_SECONDS
-            )
-            epoch = max(1.0, training.placed(found.reading).epoch)
-        except TrialFailedError as failure:
-            raise TaskError(str(failure)) from failure
-        finally:
-            training.end("checked")
-            program.close()
-    notes = [str(found), "no LR range test: the space gives the learning rates"]
-    if not spec.resume_args:
-        notes.append("an interrupted trial begins anew: the study has no resume_args")
-    return FirstRun(
-        steps_per_epoch=1,
-        seconds=found.seconds,
-        epoch=epoch,
-        averages=False,
-        reads_loss=False,
-        # Python has been told not to keep its output back: its reports are that close together.
-        warnings=() if found.warning is None or _is_python(words) else (found.warning,),
-        notes=tuple(notes),
-        resume="by the command's resume_args" if spec.resume_args else "begins anew",
-    )
-
-
-def _is_python(words: Sequence[str]) -> bool:
-    return any(PurePath(word).name.startswith("python") for word in words[:-1])

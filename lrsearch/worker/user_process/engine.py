@@ -6,7 +6,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.engine import OnePlaceEngine
 from lrsearch.training.training import SEARCH, Purpose, Training
 from lrsearch.trial.curve import Validation
-from lrsearch.worker.process_training import ProcessTraining
+from lrsearch.worker.user_process.training import ProcessTraining
 
 #: How long the worker listens to the process before it looks after its leases again.
 LISTEN_SECONDS = 0.25

@@ -22,11 +22,11 @@ from lrsearch.training.scoring import score_test_set
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import Training
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.worker import choose_engine
+from lrsearch.worker.tasks import choose_engine
 
 
 class TaskProgram:
-    """See `program.Program`."""
+    """See `worker.program.Program`."""
 
     def __init__(self, spec: StudySpec, loaded: LoadedTask, device: torch.device) -> None:
         self.spec, self.device = spec, device

@@ -33,8 +33,8 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
-from lrsearch.worker.process_training import ProcessTraining, Reported
-from lrsearch.worker.script_process import Launch, ScriptProcess
+from lrsearch.worker.scripts.process import Launch, ScriptProcess
+from lrsearch.worker.user_process.training import ProcessTraining, Reported
 
 log = logging.getLogger("lrsearch")
 

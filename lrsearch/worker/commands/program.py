@@ -11,13 +11,13 @@ from lrsearch.storage import curves
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
-from lrsearch.worker.command_training import CommandTraining
-from lrsearch.worker.process_program import ProcessProgram
+from lrsearch.worker.commands.training import CommandTraining
 from lrsearch.worker.program import RangeTrainer
+from lrsearch.worker.user_process.program import ProcessProgram
 
 
 class CommandProgram(ProcessProgram):
-    """See `program.Program`."""
+    """See `worker.program.Program`."""
 
     def __init__(self, spec: StudySpec, device: str, search: OpenStudy | None = None) -> None:
         """`search` is the study in the database; None before there is one."""

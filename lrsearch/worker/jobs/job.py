@@ -9,7 +9,7 @@ from lrsearch.study.open_study import Arrival
 from lrsearch.training.training import Purpose, Training
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.curve_buffer import CurveBuffer
+from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
 
 class Job(Protocol):

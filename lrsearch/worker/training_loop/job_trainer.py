@@ -5,8 +5,8 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import CohortError, TrialFailedError, failures
 from lrsearch.worker.context import WorkerContext
-from lrsearch.worker.leased_job import LeasedJob
-from lrsearch.worker.training_loop import Source, TrainingLoop, log, why_failed
+from lrsearch.worker.training_loop.leased_job import LeasedJob
+from lrsearch.worker.training_loop.loop import Source, TrainingLoop, log, why_failed
 
 
 def engine_for(context: WorkerContext, choice: Choice, recipe: Recipe) -> Engine:
