@@ -32,6 +32,7 @@ from lrsearch.task.script import load_script
 from lrsearch.trial.states import TrialState
 
 COMMAND = ["python", "-u", "main.py", "--lr", "{lr}", "--seed", "{seed}", "--out", "{dir}/a b"]
+FIGURES = {"history", "curves", "lr_basin", "pareto", "timeline"}
 SCRIPT = "from lrsearch import run\n\n\ndef train(run):\n    run.report(val_loss=1.0)\n"
 
 
@@ -133,7 +134,7 @@ def test_page_and_markdown_say_how_the_command_is_run(search):
     assert "ended by the command at epoch 2 of 4" in page
     assert "Resume after an interruption: begins anew." in page
     pictures = {path.stem for path in folder.glob("*.png")}
-    assert pictures == {"history", "curves", "lr_basin"}  # the script's learning rates: unknown
+    assert pictures == FIGURES  # the learning rates of the script itself are unknown
 
 
 def test_the_answer_names_the_command_and_its_recipe(search, tmp_path):
@@ -174,7 +175,7 @@ def test_there_is_no_torch_code_of_a_command(search):
 def test_every_picture_of_a_command_can_be_drawn(search):
     report = load_report(search.database, "wlm", with_curves=True)
     drawn = [charts.draw(figure) for figure in figures(report)]
-    assert {drawing.figure.name for drawing in drawn} == {"history", "curves", "lr_basin"}
+    assert {drawing.figure.name for drawing in drawn} == FIGURES
     assert all(drawing.png().startswith(b"\x89PNG") for drawing in drawn)
 
 

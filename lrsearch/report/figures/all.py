@@ -10,9 +10,12 @@ from lrsearch.report.figures import (
     lr_basin,
     lr_basin_by_schedule,
     optimizers_by_schedules,
+    pareto,
     range_test,
+    rungs,
     schedules,
     shape,
+    timeline,
 )
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
@@ -27,7 +30,10 @@ FIGURES: tuple[Callable[[Report], Figure | None], ...] = (
     curves.figure,
     schedules.figure,
     history.figure,
+    rungs.figure,
     importance.figure,
+    pareto.figure,
+    timeline.figure,
     range_test.figure,
 )
 

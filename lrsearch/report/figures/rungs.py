@@ -1,0 +1,115 @@
+"""Where were trials stopped? How many came to each rung, and how many went on from it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import altair as alt
+
+from lrsearch.report.colours import BLUE, GREY
+from lrsearch.report.figures import looks
+from lrsearch.report.figures.figure import SCHEDULE, Figure
+from lrsearch.report.model import Report
+from lrsearch.report.text.format import counted
+from lrsearch.trial.states import TrialState
+
+#: What became of trials at a rung.
+WENT_ON, STOPPED = "went on", "stopped"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """Trials of one schedule at one rung that went on, or were stopped there."""
+
+    #: 0-based.
+    rung: int
+    #: `20 %`: the share of a full training.
+    place: str
+    schedule: str
+    what: str
+    trials: int
+
+
+def bars(report: Report) -> tuple[Bar, ...]:
+    """Of the trials that left a mark at a rung; those that run are counted where they are."""
+    pruning = report.spec.pruning
+    if pruning is None:
+        return ()
+    trials = {trial.id: trial for trial in report.trials}
+    last = {mark.trial: mark.rung for mark in sorted(report.marks, key=lambda mark: mark.rung)}
+    counts: Counter[tuple[int, str, str]] = Counter()
+    for mark in report.marks:
+        trial = trials.get(mark.trial)
+        if trial is None or trial.parsed is None or mark.rung >= len(pruning.rungs):
+            continue
+        ends_here = trial.state == TrialState.PRUNED and last[mark.trial] == mark.rung
+        counts[mark.rung, trial.parsed.schedule_name, STOPPED if ends_here else WENT_ON] += 1
+    return tuple(
+        Bar(
+            rung=rung,
+            place=f"{100 * pruning.rungs[rung]:.3g} %",
+            schedule=schedule,
+            what=what,
+            trials=count,
+        )
+        for (rung, schedule, what), count in sorted(counts.items())
+    )
+
+
+def figure(report: Report) -> Figure | None:
+    """None of a study without pruning, and before a trial has come to a rung."""
+    found = bars(report)
+    if not found:
+        return None
+    answer = _answer(found)
+    return Figure(
+        name="rungs",
+        title="Where were trials stopped?",
+        caption=" ".join([answer, *_audit(report)]),
+        alt=f"Trials that went on and that were stopped at each rung. {answer}",
+        chart=_chart(found),
+    )
+
+
+def _answer(found: Sequence[Bar]) -> str:
+    """How many came to each rung, and how many were stopped there."""
+    places = dict.fromkeys(bar.place for bar in sorted(found, key=lambda bar: bar.rung))
+    parts = []
+    for place in places:
+        mine = [bar for bar in found if bar.place == place]
+        came = sum(bar.trials for bar in mine)
+        stopped = sum(bar.trials for bar in mine if bar.what == STOPPED)
+        parts.append(f"{stopped} of {came} at {place}")
+    return f"Stopped were {', '.join(parts)} of a full training."
+
+
+def _audit(report: Report) -> list[str]:
+    """How often that was wrong, as far as audited trials tell."""
+    overall = report.audit.overall
+    if not overall.audited:
+        return []
+    audited = counted(overall.audited, "trial")
+    said = f"{audited} that would have been stopped went on to be audited"
+    interval = ""
+    if overall.ci95 is not None:
+        low, high = (100 * end for end in overall.ci95)
+        interval = f" (95 % interval of the share: {low:.2g} to {high:.2g} %)"
+    return [f"{said}: {overall.false} of them would have been among the best{interval}."]
+
+
+def _chart(found: Sequence[Bar]) -> alt.Chart:
+    places = list(dict.fromkeys(bar.place for bar in sorted(found, key=lambda bar: bar.rung)))
+    scale = alt.Scale(domain=[WENT_ON, STOPPED], range=[BLUE, GREY])
+    chart: alt.Chart = (
+        alt.Chart(looks.data(found))
+        .mark_bar()
+        .encode(
+            x=alt.X(SCHEDULE, type="nominal", title="schedule", axis=alt.Axis(labelAngle=-35)),
+            y=alt.Y("trials", type="quantitative", title="trials", axis=alt.Axis(tickMinStep=1)),
+            color=alt.Color("what", type="nominal", scale=scale, title=None),
+            column=alt.Column("place", type="nominal", sort=places, title="rung"),
+            tooltip=looks.tips("place:N", f"{SCHEDULE}:N", "what:N", "trials:Q"),
+        )
+        .properties(width=alt.Step(18), height=180)
+    )
+    return chart
