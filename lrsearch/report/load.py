@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import reserved_share
 from lrsearch.errors import StudyError, near_miss
-from lrsearch.report.model import Report
+from lrsearch.report.model import MOST_FAULTS, Report
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.report.shown import faint_trials, shown_trials
 from lrsearch.spec.study_spec import StudySpec
@@ -21,6 +21,7 @@ from lrsearch.storage import (
     rungs,
     studies,
     trials,
+    workers,
 )
 from lrsearch.storage.audited_trials import StudyEnds
 from lrsearch.storage.database import Database, explained
@@ -91,6 +92,8 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         curves={},
         marks=tuple(rungs.of_study(connection, study_id)),
         resume=study.resume,
+        workers=tuple(workers.everyone(connection, study_id)),
+        faults=tuple(workers.notes(connection, study_id, limit=MOST_FAULTS)),
     )
     return _with_curves(connection, report) if with_curves else report
 

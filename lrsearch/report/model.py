@@ -18,13 +18,23 @@ from lrsearch.report.review import Advice, Audit, advice_of, audit_of
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.audited_trials import StudyEnds
-from lrsearch.storage.records import ConfirmationRecord, CurveRecord, EngineRecord, StudyRecord
+from lrsearch.storage.records import (
+    ConfirmationRecord,
+    CurveRecord,
+    EngineRecord,
+    EventRecord,
+    StudyRecord,
+    WorkerRecord,
+)
 from lrsearch.storage.rungs import Mark
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.report.figures.data.lr_trials import LrTrial
+
+#: Of so many faults a report knows; a study that has more has a machine to look at.
+MOST_FAULTS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +68,10 @@ class Report:
     #: How trials of a script go on after an interruption, in words: `exact`, `approximate (NAMES)`,
     #: `not proven`; None for a task, whose trials always go on exactly.
     resume: str | None = None
+    #: Everyone who ever worked on it, in the order in which they began.
+    workers: tuple[WorkerRecord, ...] = ()
+    #: Work that was lost with a worker and what was done, the newest first, at most MOST_FAULTS.
+    faults: tuple[EventRecord, ...] = ()
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ from lrsearch.report.figures import (
     confirmation,
     curves,
     history,
+    history_by_cost,
     importance,
     lr_basin,
     lr_basin_by_schedule,
@@ -15,6 +16,7 @@ from lrsearch.report.figures import (
     rungs,
     schedules,
     shape,
+    time_spent,
     timeline,
 )
 from lrsearch.report.figures.figure import Figure
@@ -30,9 +32,11 @@ FIGURES: tuple[Callable[[Report], Figure | None], ...] = (
     curves.figure,
     schedules.figure,
     history.figure,
+    history_by_cost.figure,
     rungs.figure,
     importance.figure,
     pareto.figure,
+    time_spent.figure,
     timeline.figure,
     range_test.figure,
 )

@@ -40,6 +40,8 @@ MOST_POINTS = 2000
 PANEL_WIDTH, PANEL_HEIGHT, PANELS_PER_ROW = 260, 200, 3
 #: Values that span more than this factor are drawn on a log scale.
 LOG_FACTOR = 10.0
+#: Room beyond the best and the worst value, as a share of the axis.
+ROOM = 0.06
 
 #: What `altair.layer` returns.
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
@@ -138,6 +140,17 @@ def value_scale(low: float, high: float, objective: Objective) -> alt.Scale:
     logarithmic = objective.direction == "minimize" and low > 0 and high > LOG_FACTOR * low
     kind: Literal["log", "linear"] = "log" if logarithmic else "linear"
     return alt.Scale(type=kind, domain=[low, high], clamp=True, nice=False)
+
+
+def values_between(best: float, worst: float, objective: Objective) -> alt.Scale:
+    """An axis that has room beyond these losses. What is worse is drawn at its end."""
+    if best > 0 and worst > LOG_FACTOR * best:
+        low, high = best / (worst / best) ** ROOM, worst * (worst / best) ** ROOM
+    else:
+        room = ROOM * ((worst - best) or abs(best) or 1.0)
+        low, high = best - room, worst + room
+    ends = sorted((objective.loss(low), objective.loss(high)))
+    return value_scale(ends[0], ends[1], objective)
 
 
 def lr_axis(field: str, title: str | None, ends: tuple[float, float] | None = None) -> alt.X:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import altair as alt
@@ -90,10 +91,7 @@ def figure(report: Report) -> Figure | None:
 
 def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
     losses = sorted(objective.loss(mark.value) for mark in found)
-    worst = losses[int(WORST * (len(losses) - 1))]
-    room = 0.06 * ((worst - losses[0]) or abs(losses[0]) or 1.0)
-    ends = sorted((objective.loss(losses[0] - room), objective.loss(worst + room)))
-    scale = looks.value_scale(ends[0], ends[1], objective)
+    scale = looks.values_between(losses[0], losses[ceil(WORST * (len(losses) - 1))], objective)
     at = alt.X(
         "seconds", type="quantitative", title="training time (s)", scale=alt.Scale(zero=False)
     )

@@ -8,6 +8,7 @@ import altair as alt
 
 from lrsearch.report.colours import PINK
 from lrsearch.report.figures import looks
+from lrsearch.report.figures.clock import UNITS, unit_of
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, duration
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 #: More workers than this are not drawn one by one.
 MOST_WORKERS = 40
-#: What times are told in, by the seconds of one; the longest of which the study took two.
-UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +74,10 @@ def _short(worker: str) -> str:
 
 
 def unit(report: Report) -> str:
-    """The name of the one of UNITS that suits the study's length."""
+    """What times are told in."""
     ends = [trial.ended_at for trial in report.trials if trial.ended_at is not None]
     whole = max(ends) - min(trial.started_at for trial in report.trials) if ends else 0.0
-    return next((name for name, seconds in UNITS.items() if whole >= 2 * seconds), "seconds")
+    return unit_of(whole)
 
 
 def figure(report: Report) -> Figure | None:
