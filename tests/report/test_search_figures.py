@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from lr_reports import basin_trials, made_report, made_trial
 
-from lrsearch.report.charts import draw
 from lrsearch.report.figures import pareto, rungs, timeline
 from lrsearch.report.figures.rungs import STOPPED, WENT_ON
+from lrsearch.report.page.charts import draw
 from lrsearch.trial.states import TrialState
 
 

@@ -1,8 +1,7 @@
 """What did it take to get this good: the best so far against epochs trained, and against time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -11,9 +10,9 @@ import altair as alt
 from lrsearch.report.colours import BLUE, GREEN, ORANGE
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.clock import UNITS, unit_of
+from lrsearch.report.figures.data.search_cost import End, SearchCost, search_cost
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
-from lrsearch.report.rows import Trial
 from lrsearch.report.text.format import amount, counted, duration, length_unit, number
 from lrsearch.spec.parts import Objective
 
@@ -22,43 +21,6 @@ if TYPE_CHECKING:
 
 #: The axis of values ends at this quantile of the losses.
 WORST = 0.9
-
-
-@dataclass(frozen=True, kw_only=True)
-class End:
-    """A complete trial at its end."""
-
-    trial: int
-    optimizer: str
-    schedule: str
-    value: float
-    #: Of this trial and of those that ended before it.
-    best: float
-    #: Epochs, or what else the study counts in, of all trials that had ended by then.
-    trained: float
-    #: Seconds since the first trial began.
-    after: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What the search has spent, and what it had for it at each end of a complete trial."""
-
-    ends: tuple[End, ...]
-    #: Ended trials, whatever became of them.
-    trials: int
-    trained: float
-    seconds: float
-    baseline: float | None
-
-    @property
-    def steps(self) -> tuple[End, ...]:
-        """Those that were better than all before."""
-        found = [self.ends[0]] if self.ends else []
-        for before, end in pairwise(self.ends):
-            if end.best != before.best:
-                found.append(end)
-        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,44 +51,9 @@ class Axis:
     whole: float
 
 
-def cost(report: Report) -> Cost:
-    """In the order in which trials ended."""
-    ended = sorted(
-        (trial for trial in report.trials if trial.ended_at is not None),
-        key=lambda trial: (trial.ended_at or 0.0, trial.ticket),
-    )
-    start = min((trial.started_at for trial in report.trials), default=0.0)
-    base = report.baseline
-    return Cost(
-        ends=tuple(_ends(ended, start, report.spec.objective)),
-        trials=len(ended),
-        trained=sum(trial.epochs for trial in ended),
-        seconds=(ended[-1].ended_at or start) - start if ended else 0.0,
-        baseline=base.value if base is not None and base.is_scored else None,
-    )
-
-
-def _ends(ended: Sequence[Trial], start: float, objective: Objective) -> Iterator[End]:
-    trained, best = 0.0, None
-    for trial in ended:
-        trained += trial.epochs
-        if not trial.is_scored or trial.value is None or trial.number is None or not trial.parsed:
-            continue
-        best = trial.value if best is None or objective.better(trial.value, best) else best
-        yield End(
-            trial=trial.number,
-            optimizer=trial.parsed.optimizer_name,
-            schedule=trial.parsed.schedule_name,
-            value=trial.value,
-            best=best,
-            trained=trained,
-            after=(trial.ended_at or start) - start,
-        )
-
-
 def figure(report: Report) -> Figure | None:
     """None for fewer than two complete trials."""
-    found = cost(report)
+    found = search_cost(report)
     if len(found.ends) < 2:
         return None
     unit = length_unit(report.spec)
@@ -146,13 +73,13 @@ def figure(report: Report) -> Figure | None:
     )
 
 
-def _dots(found: Cost) -> str:
+def _dots(found: SearchCost) -> str:
     complete, drawn = len(found.ends), len(looks.thinned(found.ends))
     shown = f"{drawn} of {complete} complete" if drawn < complete else f"the {complete} complete"
     return f"{shown} trials, of {counted(found.trials, 'ended one')},"
 
 
-def _answer(found: Cost, unit: str, objective: Objective) -> str:
+def _answer(found: SearchCost, unit: str, objective: Objective) -> str:
     """When the best value was there, and when the baseline was passed."""
     reached = next(end for end in found.ends if end.best == found.ends[-1].best)
     said = (
@@ -172,7 +99,7 @@ def _answer(found: Cost, unit: str, objective: Objective) -> str:
     )
 
 
-def _chart(found: Cost, unit: str, objective: Objective) -> "Chart":
+def _chart(found: SearchCost, unit: str, objective: Objective) -> "Chart":
     time = unit_of(found.seconds)
     one = UNITS[time]
     axes = [
@@ -188,7 +115,7 @@ def _chart(found: Cost, unit: str, objective: Objective) -> "Chart":
     return joined
 
 
-def dots_of(found: Cost, axis: Axis) -> list[Dot]:
+def dots_of(found: SearchCost, axis: Axis) -> list[Dot]:
     return [
         Dot(
             trial=end.trial,
@@ -201,13 +128,13 @@ def dots_of(found: Cost, axis: Axis) -> list[Dot]:
     ]
 
 
-def levels_of(found: Cost, axis: Axis) -> list[Level]:
+def levels_of(found: SearchCost, axis: Axis) -> list[Level]:
     """Up to the end of what was spent."""
     levels = [Level(at=axis.place(end), best=end.best) for end in found.steps]
     return [*levels, Level(at=axis.whole, best=found.ends[-1].best)]
 
 
-def _panel(found: Cost, axis: Axis, objective: Objective) -> looks.Layers:
+def _panel(found: SearchCost, axis: Axis, objective: Objective) -> looks.Layers:
     title, scale = looks.value_title(objective), _scale(found, objective)
     y = alt.Y("value", type="quantitative", title=title, scale=scale)
     ends = alt.Scale(domain=[0, axis.whole or 1.0], nice=False, padding=6)
@@ -230,7 +157,7 @@ def _panel(found: Cost, axis: Axis, objective: Objective) -> looks.Layers:
     return alt.layer(*layers).properties(width=looks.PANEL_WIDTH, height=looks.PANEL_HEIGHT)
 
 
-def _scale(found: Cost, objective: Objective) -> alt.Scale:
+def _scale(found: SearchCost, objective: Objective) -> alt.Scale:
     losses = sorted(objective.loss(end.value) for end in found.ends)
     worst = losses[ceil(WORST * (len(losses) - 1))]
     if found.baseline is not None:

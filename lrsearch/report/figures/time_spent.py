@@ -1,127 +1,36 @@
 """Where did the time go? The workers' time, by what they did, and what nothing stored tells of."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import fsum
 from typing import TYPE_CHECKING
 
 import altair as alt
 
-from lrsearch.confirmation.runs import CHOOSE, REPORT, TEST
 from lrsearch.report.colours import BLUE, GREEN, GREY, ORANGE, SKY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.clock import UNITS, unit_of
+from lrsearch.report.figures.data.time_spent import (
+    AUDIT,
+    BEFORE,
+    CONFIRMATION,
+    REST,
+    SEARCH,
+    TimeSpent,
+    time_spent,
+)
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, duration, percent
-from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
 
-BEFORE, SEARCH, AUDIT, CONFIRMATION, REST = (
-    "before the search",
-    "search",
-    "audit of pruning",
-    "confirmation",
-    "not training",
-)
 GROUP_COLOURS = {BEFORE: SKY, SEARCH: BLUE, AUDIT: ORANGE, CONFIRMATION: GREEN, REST: GREY}
-ROUNDS = {
-    CHOOSE: "confirmation: choosing",
-    REPORT: "confirmation: reporting",
-    TEST: "confirmation: test set",
-}
 TRIALS = " trials"
 #: Height of a part, in pixels.
 ROW = 24
 #: The axis is so many times as long as the longest bar: its words stand beside it.
 ROOM = 1.35
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """What workers spent time on."""
-
-    #: `pruned trials`
-    name: str
-    #: A key of GROUP_COLOURS.
-    group: str
-    #: How many trials, runs or tests; None of what is not counted.
-    count: int | None
-    #: Summed over workers. Trials that trained in one program have a share of its time each.
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class TimeSpent:
-    """Parts in the order of a study."""
-
-    parts: tuple[Part, ...]
-    #: From the first to the last sign of each worker, summed; None where they are not known, or
-    #: where what was trained takes longer than that.
-    present: float | None
-    workers: int
-
-    @property
-    def total(self) -> float:
-        return fsum(part.seconds for part in self.parts)
-
-
-def time_spent(report: Report) -> TimeSpent:
-    """Parts that took any time; the last is the rest of the workers' time, if that is known."""
-    trained = [part for part in _trained(report) if part.seconds > 0]
-    busy = fsum(part.seconds for part in trained)
-    present: float | None = fsum(
-        max(0.0, (worker.ended_at or worker.seen_at) - worker.started_at)
-        for worker in report.workers
-    )
-    if not present or present < busy:
-        present = None
-    rest = 0.0 if present is None else present - busy
-    unknown = Part(name="start-up, waiting, other", group=REST, count=None, seconds=rest)
-    return TimeSpent(
-        parts=(*trained, *([unknown] if trained and rest > 0 else [])),
-        present=present,
-        workers=len(report.workers),
-    )
-
-
-def _trained(report: Report) -> Iterator[Part]:
-    tests = [test for test in report.range_tests if test.seconds > 0]
-    yield Part(
-        name="range tests",
-        group=BEFORE,
-        count=len(tests),
-        seconds=fsum(test.seconds for test in tests),
-    )
-    measured = [e.probe_seconds + e.calibration_seconds for e in report.engines]
-    yield Part(
-        name="measuring how many to fuse",
-        group=BEFORE,
-        count=None,
-        seconds=fsum(measured),
-    )
-    for state in TrialState:
-        trials = [trial for trial in report.trials if trial.state == state]
-        yield Part(
-            name=f"{state.value}{TRIALS}",
-            group=SEARCH,
-            count=len(trials),
-            seconds=fsum(trial.seconds - trial.audit_seconds for trial in trials),
-        )
-    audited = [trial for trial in report.trials if trial.audit_seconds > 0]
-    yield Part(
-        name="audited trials, beyond the rung",
-        group=AUDIT,
-        count=len(audited),
-        seconds=fsum(trial.audit_seconds for trial in audited),
-    )
-    for round_, name in ROUNDS.items():
-        runs = [run for run in report.runs if run.round == round_ and run.seconds > 0]
-        yield Part(
-            name=name, group=CONFIRMATION, count=len(runs), seconds=fsum(r.seconds for r in runs)
-        )
 
 
 def figure(report: Report) -> Figure | None:
