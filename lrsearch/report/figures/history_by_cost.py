@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING
 
 import altair as alt
@@ -10,7 +9,7 @@ import altair as alt
 from lrsearch.report.colours import BLUE, GREEN, ORANGE
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.clock import UNITS, unit_of
-from lrsearch.report.figures.data.search_cost import End, SearchCost, search_cost
+from lrsearch.report.figures.data.search_cost import SearchCost, Step, search_cost
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import amount, counted, duration, length_unit, number
@@ -19,13 +18,10 @@ from lrsearch.spec.parts import Objective
 if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
 
-#: The axis of values ends at this quantile of the losses.
-WORST = 0.9
-
 
 @dataclass(frozen=True, kw_only=True)
 class Dot:
-    """A complete trial on one of the two axes."""
+    """A trial that was better than all before, on one of the two axes."""
 
     trial: int
     optimizer: str
@@ -39,7 +35,7 @@ class Level:
     """The best so far on one of the two axes, from here on."""
 
     at: float
-    best: float
+    value: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,49 +43,42 @@ class Axis:
     """What the search spent of one thing."""
 
     title: str
-    place: Callable[[End], float]
+    place: Callable[[Step], float]
     whole: float
 
 
 def figure(report: Report) -> Figure | None:
     """None for fewer than two complete trials."""
     found = search_cost(report)
-    if len(found.ends) < 2:
+    if found.complete < 2:
         return None
     unit = length_unit(report.spec)
-    last = found.ends[-1].best
     answer = _answer(found, unit, report.spec.objective)
+    compared = "" if found.baseline is None else " The dashed line is your baseline."
+    trials = counted(found.trials, "ended trial")
     return Figure(
         name="history_by_cost",
         title="What did it take to get this good?",
-        caption=f"{answer} The line is the best so far, dots are {_dots(found)} where they ended. "
-        "The axes count all trials of the search; one that was stopped early adds what it trained "
-        f"and has no dot. {'The dashed line is your baseline. ' if found.baseline else ''}"
-        "Time is the clock's, all workers side by side, pauses included. A dot at the worse edge "
-        "lies beyond it. All values are of one seed.",
-        alt=f"Best {report.metric} so far against {unit} trained and against time, "
-        f"{number(last)} at the end. {answer}",
+        caption=f"{answer} Dots are the complete trials that were better than all before, of "
+        f"{found.complete} complete and {trials}; the line is the best so far.{compared} What "
+        "stopped trials trained is counted too. Time is the clock's, all workers side by side, "
+        "pauses included. All values are of one seed.",
+        alt=f"Best {report.metric} so far against {unit} trained and against time. {answer}",
         chart=_chart(found, unit, report.spec.objective),
     )
 
 
-def _dots(found: SearchCost) -> str:
-    complete, drawn = len(found.ends), len(looks.thinned(found.ends))
-    shown = f"{drawn} of {complete} complete" if drawn < complete else f"the {complete} complete"
-    return f"{shown} trials, of {counted(found.trials, 'ended one')},"
-
-
 def _answer(found: SearchCost, unit: str, objective: Objective) -> str:
     """When the best value was there, and when the baseline was passed."""
-    reached = next(end for end in found.ends if end.best == found.ends[-1].best)
+    last = found.steps[-1]
     said = (
-        f"The best value, {number(reached.best)}, was there after {amount(reached.trained)} of "
-        f"{amount(found.trained)} {unit} and {duration(reached.after)} of "
-        f"{duration(found.seconds)} of search (trial {reached.trial})."
+        f"The best value, {number(last.value)}, was there after {amount(last.trained)} of "
+        f"{amount(found.trained)} {unit} and {duration(last.after)} of {duration(found.seconds)} "
+        f"of search (trial {last.trial})."
     )
     if found.baseline is None:
         return said
-    passed = (end for end in found.ends if objective.better(end.value, found.baseline))
+    passed = (step for step in found.steps if objective.better(step.value, found.baseline))
     first = next(passed, None)
     if first is None:
         return f"{said} No trial was better than your baseline, {number(found.baseline)}."
@@ -99,67 +88,73 @@ def _answer(found: SearchCost, unit: str, objective: Objective) -> str:
     )
 
 
-def _chart(found: SearchCost, unit: str, objective: Objective) -> "Chart":
+def axes_of(found: SearchCost, unit: str) -> tuple[Axis, Axis]:
+    """What was trained, and the time that it took."""
     time = unit_of(found.seconds)
     one = UNITS[time]
-    axes = [
-        Axis(title=f"{unit} trained", place=lambda end: end.trained, whole=found.trained),
+    return (
+        Axis(title=f"{unit} trained", place=lambda step: step.trained, whole=found.trained),
         Axis(
             title=f"{time} since the first trial began",
-            place=lambda end: end.after / one,
+            place=lambda step: step.after / one,
             whole=found.seconds / one,
         ),
-    ]
-    panels = [_panel(found, axis, objective) for axis in axes]
-    joined: Chart = alt.concat(*panels, columns=2).resolve_scale(y="shared")
-    return joined
+    )
 
 
 def dots_of(found: SearchCost, axis: Axis) -> list[Dot]:
     return [
         Dot(
-            trial=end.trial,
-            optimizer=end.optimizer,
-            schedule=end.schedule,
-            value=end.value,
-            at=axis.place(end),
+            trial=step.trial,
+            optimizer=step.optimizer,
+            schedule=step.schedule,
+            value=step.value,
+            at=axis.place(step),
         )
-        for end in looks.thinned(found.ends)
+        for step in found.steps
     ]
 
 
 def levels_of(found: SearchCost, axis: Axis) -> list[Level]:
     """Up to the end of what was spent."""
-    levels = [Level(at=axis.place(end), best=end.best) for end in found.steps]
-    return [*levels, Level(at=axis.whole, best=found.ends[-1].best)]
+    levels = [Level(at=axis.place(step), value=step.value) for step in found.steps]
+    return [*levels, Level(at=axis.whole, value=found.steps[-1].value)]
+
+
+def _chart(found: SearchCost, unit: str, objective: Objective) -> "Chart":
+    panels = [_panel(found, axis, objective) for axis in axes_of(found, unit)]
+    joined: Chart = alt.concat(*panels, columns=len(panels)).resolve_scale(y="shared")
+    return joined
 
 
 def _panel(found: SearchCost, axis: Axis, objective: Objective) -> looks.Layers:
     title, scale = looks.value_title(objective), _scale(found, objective)
     y = alt.Y("value", type="quantitative", title=title, scale=scale)
-    ends = alt.Scale(domain=[0, axis.whole or 1.0], nice=False, padding=6)
-    x = alt.X("at", type="quantitative", title=axis.title, scale=ends, axis=alt.Axis(grid=False))
-    tips = looks.tips("trial:Q", "value:Q", "at:Q", "optimizer:N", "schedule:N")
+    x = alt.X(
+        "at",
+        type="quantitative",
+        title=axis.title,
+        scale=alt.Scale(domain=[0, axis.whole or 1.0], nice=False, padding=6),
+        axis=alt.Axis(grid=False, tickCount=5, labelOverlap="greedy"),
+    )
     dots = alt.Chart(looks.data(dots_of(found, axis))).mark_point(
-        filled=True, size=30, opacity=0.6, color=BLUE
+        filled=True, size=45, opacity=1, color=BLUE
     )
     line = alt.Chart(looks.data(levels_of(found, axis))).mark_line(
         interpolate="step-after", color=GREEN, strokeWidth=2
     )
-    layers = [
-        dots.encode(x, y, tooltip=tips),
-        line.encode(x, alt.Y("best", type="quantitative"), tooltip=looks.tips("at:Q", "best:Q")),
-    ]
+    tips = looks.tips("trial:Q", "value:Q", "at:Q", "optimizer:N", "schedule:N")
+    layers = [line.encode(x, y), dots.encode(x, y, tooltip=tips)]
     if found.baseline is not None:
-        rule = alt.Chart(looks.data([Level(at=0.0, best=found.baseline)]))
+        rule = alt.Chart(looks.data([Level(at=0.0, value=found.baseline)]))
         rule = rule.mark_rule(color=ORANGE, strokeDash=[6, 4], strokeWidth=1.5)
-        layers.append(rule.encode(alt.Y("best", type="quantitative")))
+        layers.append(rule.encode(y, tooltip=looks.tips("value:Q")))
     return alt.layer(*layers).properties(width=looks.PANEL_WIDTH, height=looks.PANEL_HEIGHT)
 
 
 def _scale(found: SearchCost, objective: Objective) -> alt.Scale:
-    losses = sorted(objective.loss(end.value) for end in found.ends)
-    worst = losses[ceil(WORST * (len(losses) - 1))]
+    """From the best to the first, or to the baseline."""
+    losses = [objective.loss(step.value) for step in found.steps]
     if found.baseline is not None:
-        worst = max(worst, objective.loss(found.baseline))
-    return looks.values_between(losses[0], worst, objective)
+        losses.append(objective.loss(found.baseline))
+    return looks.values_between(min(losses), max(losses), objective)

@@ -1,7 +1,6 @@
 """What do the best recipes have in common? A line for each trial over the searched numbers."""
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -74,7 +73,7 @@ class Rule:
 
 
 def figure(report: Report) -> Figure | None:
-    """None for fewer than two complete trials, or where no number was searched."""
+    """None for few trials, while none is complete, and for one searched number."""
     found = coordinates(report)
     if found is None:
         return None
@@ -91,15 +90,20 @@ def figure(report: Report) -> Figure | None:
 
 def _answer(found: Coordinates) -> str:
     """The optimizers of the best, and the axes on which they lie close together."""
-    best = [line for line in found.lines if line.is_best]
-    names = Counter(looks.short_name(line.optimizer) for line in best)
-    told = ", ".join(f"{name} ({count})" for name, count in names.most_common(MOST_TOLD))
-    said = f"The best {found.best} of {found.trials} ended trials: {told}"
+    names = [f"{looks.short_name(name)} ({count})" for name, count in found.optimizers]
+    rest = ["others"] if len(names) > MOST_TOLD else []
+    said = (
+        f"The best {found.best} of {found.trials} ended trials are of "
+        f"{', '.join([*names[:MOST_TOLD], *rest])}."
+    )
+    first = found.optimizers[0][0]
+    best = [line for line in found.lines if line.is_best and line.optimizer == first]
     narrow = sorted(_spans(found.axes[:-1], best))[:MOST_TOLD]
     if not narrow:
-        return f"{said}."
-    most = "All" if len(best) * TAIL <= 1 else f"At least {100 - 200 * TAIL:.0f} % of them"
-    return f"{said}. {most} share {'; '.join(span for _, span in narrow)}."
+        return said
+    most = "All" if len(best) * TAIL <= 1 else f"{100 - 200 * TAIL:.0f} %"
+    spans = "; ".join(span for _, span in narrow)
+    return f"{said} {most} of the drawn ones of {looks.short_name(first)} have {spans}."
 
 
 def _spans(axes: Sequence[Axis], best: Sequence[Line]) -> Iterator[tuple[float, str]]:

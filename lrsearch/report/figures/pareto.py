@@ -98,15 +98,17 @@ def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
     value = alt.Y("value", type="quantitative", scale=scale, title=looks.value_title(objective))
     names = _names(mark.optimizer for mark in found)
     tips = looks.tips("trial:Q", "value:Q", "seconds:Q", "optimizer:N", "schedule:N")
+    front = [mark for mark in found if mark.front]
+    others = looks.thinned([mark for mark in found if not mark.front])
     dots = (
-        alt.Chart(looks.data(looks.thinned(found)))
+        alt.Chart(looks.data([*others, *front]))
         .mark_point(size=45, strokeWidth=1.5)
         .encode(
             at, value, looks.optimizer_colour(names), looks.optimizer_shape(names), tooltip=tips
         )
     )
     line = (
-        alt.Chart(looks.data([mark for mark in found if mark.front]))
+        alt.Chart(looks.data(front))
         .mark_line(interpolate="step-after", color=GREEN, strokeWidth=1.5)
         .encode(at, value, tooltip=tips)
     )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import altair as alt
 
@@ -12,6 +13,9 @@ from lrsearch.report.figures.figure import SCHEDULE, Figure
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted
 from lrsearch.trial.states import TrialState
+
+if TYPE_CHECKING:
+    from lrsearch.report.figures.figure import Chart
 
 #: What became of trials at a rung.
 WENT_ON, STOPPED = "went on", "stopped"
@@ -97,19 +101,41 @@ def _audit(report: Report) -> list[str]:
     return [f"{said}: {overall.false} of them would have been among the best{interval}."]
 
 
-def _chart(found: Sequence[Bar]) -> alt.Chart:
-    places = list(dict.fromkeys(bar.place for bar in sorted(found, key=lambda bar: bar.rung)))
+def _chart(found: Sequence[Bar]) -> "Chart":
+    """A panel for each rung; all have the same schedules and the same length."""
+    schedules = sorted({bar.schedule for bar in found})
+    came = Counter[tuple[str, str]]()
+    for bar in found:
+        came[bar.place, bar.schedule] += bar.trials
+    places = dict.fromkeys(bar.place for bar in sorted(found, key=lambda bar: bar.rung))
+    panels = [
+        _panel([bar for bar in found if bar.place == place], place, schedules, max(came.values()))
+        for place in places
+    ]
+    joined: Chart = alt.concat(*panels, columns=looks.PANELS_PER_ROW)
+    return joined
+
+
+def _panel(bars: Sequence[Bar], place: str, schedules: Sequence[str], most: int) -> alt.Chart:
     scale = alt.Scale(domain=[WENT_ON, STOPPED], range=[BLUE, GREY])
-    chart: alt.Chart = (
-        alt.Chart(looks.data(found))
-        .mark_bar()
-        .encode(
-            x=alt.X(SCHEDULE, type="nominal", title="schedule", axis=alt.Axis(labelAngle=-35)),
-            y=alt.Y("trials", type="quantitative", title="trials", axis=alt.Axis(tickMinStep=1)),
-            color=alt.Color("what", type="nominal", scale=scale, title=None),
-            column=alt.Column("place", type="nominal", sort=places, title="rung"),
-            tooltip=looks.tips("place:N", f"{SCHEDULE}:N", "what:N", "trials:Q"),
-        )
-        .properties(width=alt.Step(18), height=180)
+    base = alt.Chart(looks.data(bars), title=f"at {place} of a full training").mark_bar(height=12)
+    panel: alt.Chart = base.encode(
+        alt.X(
+            "trials",
+            type="quantitative",
+            title="trials",
+            scale=alt.Scale(domain=[0, most], nice=False),
+            axis=alt.Axis(format="d", tickMinStep=1, tickCount=5, grid=False),
+        ),
+        alt.Y(
+            SCHEDULE,
+            type="nominal",
+            title=None,
+            sort=list(schedules),
+            scale=alt.Scale(domain=list(schedules)),
+        ),
+        alt.Color("what", type="nominal", scale=scale, title=None),
+        alt.Order("what", type="nominal", sort="descending"),
+        tooltip=looks.tips("place:N", f"{SCHEDULE}:N", "what:N", "trials:Q"),
     )
-    return chart
+    return panel.properties(width=looks.PANEL_WIDTH, height=alt.Step(18))

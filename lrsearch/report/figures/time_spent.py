@@ -34,15 +34,15 @@ ROOM = 1.35
 
 
 def figure(report: Report) -> Figure | None:
-    """None before anything was trained."""
+    """None where there is but one thing that took time, or nothing."""
     found = time_spent(report)
-    if not found.parts:
+    if len(found.parts) < 2:
         return None
     answer = _answer(found)
     return Figure(
         name="time_spent",
         title="Where did the time go?",
-        caption=f"{answer} {_unknown(found)} Bars are sums over workers, {_counts(found)}.",
+        caption=f"{answer} {_unknown(found)} Bars are sums over workers{_counts(found)}.",
         alt=f"Time by what workers did. {answer}",
         chart=_chart(found),
     )
@@ -75,10 +75,10 @@ def _unknown(found: TimeSpent) -> str:
 
 
 def _counts(found: TimeSpent) -> str:
-    """`of 12 complete, 23 pruned trials`"""
+    """`; trials: 12 complete, 23 pruned`"""
     searched = [part for part in found.parts if part.count and part.group == SEARCH]
     told = ", ".join(f"{part.count} {part.name.removesuffix(TRIALS)}" for part in searched)
-    return f"of {told} trials" if told else "and no trial has trained yet"
+    return f"; trials: {told}" if told else ""
 
 
 def _chart(found: TimeSpent) -> "Chart":

@@ -1,136 +1,173 @@
 """Who trained what, and when? A bar for each trial on its worker, with the faults it survived."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import altair as alt
 
-from lrsearch.report.colours import PINK
+from lrsearch.report.colours import GREY, PINK
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.clock import UNITS, unit_of
+from lrsearch.report.figures.data.timeline import Stretch, Timeline, timeline
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, duration
-from lrsearch.storage.worker_identity import place
 
 if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
 
-#: More workers than this are not drawn one by one.
-MOST_WORKERS = 40
+#: Height of a worker, in pixels.
+ROW = 22
+#: White around each of a few bars, so that neighbours are told apart; pink around some: widths.
+EDGE, MOST_EDGED, FRAME = 0.3, 300, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """From a trial's first start to its end, in `unit` since the first trial began."""
+class Bar:
+    """A trial, in the unit of the axis."""
 
     trial: int
     optimizer: str
     schedule: str
     state: str
-    #: Its last one.
     worker: str
     begin: float
     end: float
-    #: 1 where nothing interrupted it.
     attempts: int
 
 
-def stretches(report: Report) -> tuple[Stretch, ...]:
-    """Of the ended trials of the workers that ended the most."""
-    ended = [
-        trial
-        for trial in report.trials
-        if trial.ended_at is not None and trial.worker and trial.parsed and trial.number is not None
-    ]
-    if not ended:
-        return ()
-    start = min(trial.started_at for trial in ended)
-    one = UNITS[unit(report)]
-    found = [
-        Stretch(
-            trial=trial.number or 0,
-            optimizer="" if trial.parsed is None else trial.parsed.optimizer_name,
-            schedule="" if trial.parsed is None else trial.parsed.schedule_name,
-            state=trial.state,
-            worker=_short(trial.worker or ""),
-            begin=(trial.started_at - start) / one,
-            end=((trial.ended_at or start) - start) / one,
-            attempts=trial.attempt,
-        )
-        for trial in ended
-    ]
-    busiest = sorted(
-        {stretch.worker for stretch in found},
-        key=lambda worker: -sum(stretch.worker == worker for stretch in found),
-    )[:MOST_WORKERS]
-    return tuple(stretch for stretch in found if stretch.worker in set(busiest))
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A worker from its first sign to its last, or a fault, in the unit of the axis."""
 
-
-def _short(worker: str) -> str:
-    host, process = place(worker)
-    return host if process is None else f"{host} {process}"
-
-
-def unit(report: Report) -> str:
-    """What times are told in."""
-    ends = [trial.ended_at for trial in report.trials if trial.ended_at is not None]
-    whole = max(ends) - min(trial.started_at for trial in report.trials) if ends else 0.0
-    return unit_of(whole)
+    worker: str
+    begin: float
+    end: float
+    what: str
 
 
 def figure(report: Report) -> Figure | None:
-    """None before a trial of a worker has ended."""
-    found = stretches(report)
-    if not found:
+    """None before a trial has begun on a worker."""
+    found = timeline(report)
+    if not found.stretches:
         return None
-    workers = list(dict.fromkeys(stretch.worker for stretch in found))
-    again = sum(stretch.attempts > 1 for stretch in found)
-    whole = duration(UNITS[unit(report)] * max(stretch.end for stretch in found))
-    lines = [
-        f"{counted(len(found), 'trial')} on {counted(len(workers), 'worker')} in {whole}.",
-        f"{counted(again, 'trial')} went on after an interruption; a thick mark shows their start."
-        if again
-        else "No trial was interrupted.",
-        "A trial stands on the worker that ended it. Trials that overlap on one worker trained in "
-        "one program. Confirmation and range tests have no times in the database.",
-    ]
+    answer = _answer(found)
     return Figure(
         name="timeline",
         title="Who trained what, and when?",
-        caption=" ".join(lines),
-        alt=f"Trials over time by worker. {lines[0]} {lines[1]}",
-        chart=_chart(found, workers, unit(report)),
+        caption=" ".join([answer, *_explained(found)]),
+        alt=f"Trials over time by worker. {answer}",
+        chart=_chart(found),
     )
 
 
-def _chart(found: Sequence[Stretch], workers: Sequence[str], unit: str) -> "Chart":
-    present = {stretch.state for stretch in found}
-    states = [state for state in looks.STATE_COLOURS if state.value in present]
-    row = alt.Y("worker", type="nominal", sort=list(workers), title=None)
-    tips = looks.tips(
-        "trial:Q", "state:N", "worker:N", "begin:Q", "end:Q", "attempts:Q", "optimizer:N"
+def _answer(found: Timeline) -> str:
+    """How many trials and workers, how long, and what went wrong."""
+    trials, workers = len(found.stretches), counted(len(found.workers), "worker")
+    shown = workers
+    if len(found.workers) < found.of_workers:
+        shown = f"{workers} of {found.of_workers} that trained the most"
+    said = f"{counted(trials, 'trial')} on {shown} in {duration(found.seconds)}."
+    again = sum(stretch.attempts > 1 for stretch in found.stretches)
+    if not again and not found.faults:
+        return f"{said} Nothing was interrupted."
+    times = counted(len(found.faults), "time")
+    lost = f" The work of a lost worker was freed {times}." if found.faults else ""
+    return f"{said} {counted(again, 'trial')} went on after an interruption.{lost}"
+
+
+def _explained(found: Timeline) -> Iterator[str]:
+    if len(found.stretches) > looks.MOST_POINTS:
+        yield f"The {looks.MOST_POINTS} that took the longest are drawn."
+    yield (
+        "A bar is a trial from its first start to its end, on the worker that had it last; bars "
+        "that overlap trained in one program."
     )
-    bars = (
-        alt.Chart(looks.data(looks.thinned(found)))
-        .mark_bar(opacity=0.6, height=8, stroke="white", strokeWidth=0.3)
-        .encode(
-            x=alt.X("begin", type="quantitative", title=f"{unit} since the first trial began"),
-            x2=alt.X2("end"),
-            y=row,
-            color=looks.state_colour("state", states),
-            tooltip=tips,
+    if any(stretch.attempts > 1 for stretch in found.stretches):
+        yield "A pink frame is a trial that went on after an interruption."
+    if found.faults:
+        yield "A pink cross is where a loss was found; pointing at it says what was done."
+    if found.presences:
+        yield (
+            "A grey line is a worker from its first sign to its last. Range tests and confirmation "
+            "have no times in the database: they are among what lies between the bars."
         )
+
+
+def drawn(found: Timeline) -> list[Stretch]:
+    """Those that took the longest, so that no gap is drawn where a worker trained for long."""
+    longest = sorted(found.stretches, key=lambda stretch: stretch.begin - stretch.end)
+    return sorted(longest[: looks.MOST_POINTS], key=lambda stretch: stretch.begin)
+
+
+def bars_of(found: Timeline, unit: str) -> list[Bar]:
+    one = UNITS[unit]
+    return [
+        Bar(
+            trial=stretch.trial,
+            optimizer=stretch.optimizer,
+            schedule=stretch.schedule,
+            state=stretch.state,
+            worker=stretch.worker,
+            begin=stretch.begin / one,
+            end=stretch.end / one,
+            attempts=stretch.attempts,
+        )
+        for stretch in drawn(found)
+    ]
+
+
+def marks_of(found: Timeline, unit: str) -> tuple[list[Mark], list[Mark]]:
+    """Workers, and faults."""
+    one = UNITS[unit]
+    workers = [
+        Mark(worker=each.worker, begin=each.begin / one, end=each.end / one, what="worker")
+        for each in found.presences
+    ]
+    faults = [
+        Mark(worker=each.worker, begin=each.at / one, end=each.at / one, what=each.what)
+        for each in found.faults
+    ]
+    return workers, faults
+
+
+def _chart(found: Timeline) -> "Chart":
+    unit = unit_of(found.seconds)
+    bars, (workers, faults) = bars_of(found, unit), marks_of(found, unit)
+    whole = found.seconds / UNITS[unit] or 1.0
+    at = alt.X(
+        "begin",
+        type="quantitative",
+        title=f"{unit} since the first {'worker' if workers else 'trial'} began",
+        scale=alt.Scale(domain=[0, whole], nice=False, padding=4),
+        axis=alt.Axis(grid=False, tickCount=8),
     )
-    interrupted = [stretch for stretch in found if stretch.attempts > 1]
-    if not interrupted:
-        alone: Chart = alt.layer(bars)
-        return alone
-    marks = (
-        alt.Chart(looks.data(interrupted))
-        .mark_tick(color=PINK, thickness=3, size=14)
-        .encode(x=alt.X("begin", type="quantitative"), y=row, tooltip=tips)
-    )
-    joined: Chart = alt.layer(bars, marks)
+    row = alt.Y("worker", type="nominal", sort=list(found.workers), title=None)
+    again = [bar for bar in bars if bar.attempts > 1]
+    states = {bar.state for bar in bars}
+    layers: list[alt.Chart] = []
+    if workers:
+        line = alt.Chart(looks.data(workers)).mark_rule(color=GREY, strokeWidth=1.5)
+        layers.append(line.encode(at, row, x2=alt.X2("end")))
+    colour = looks.state_colour("state", [s for s in looks.STATE_COLOURS if s.value in states])
+    layers.append(_bars(bars, "white").encode(at, row, colour))
+    if again:
+        layers.append(_bars(again, PINK).encode(at, row, colour))
+    if faults:
+        cross = alt.Chart(looks.data(faults)).mark_point(
+            shape=looks.X_MARK, size=60, color=PINK, strokeWidth=2.5, opacity=1
+        )
+        layers.append(cross.encode(at, row, tooltip=looks.tips("what:N", "worker:N", "begin:Q")))
+    joined: Chart = alt.layer(*layers).properties(height=alt.Step(ROW))
     return joined
+
+
+def _bars(bars: Sequence[Bar], frame: str) -> alt.Chart:
+    edge = EDGE if len(bars) <= MOST_EDGED else 0.0
+    mark = alt.Chart(looks.data(bars)).mark_bar(
+        opacity=0.7, height=9, stroke=frame, strokeWidth=FRAME if frame == PINK else edge
+    )
+    tips = ("trial:Q", "state:N", "worker:N", "begin:Q", "end:Q", "attempts:Q", "optimizer:N")
+    chart: alt.Chart = mark.encode(x2=alt.X2("end"), tooltip=looks.tips(*tips))
+    return chart

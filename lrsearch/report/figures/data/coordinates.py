@@ -1,6 +1,7 @@
 """Recipes as places on axes, one for each searched number and one for the value: nothing drawn."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from lrsearch.trial.states import TrialState
 
 #: The best trials are this share of the ended ones.
 BEST_SHARE = 0.1
+#: Of fewer the best are one trial, which has nothing in common with another.
+LEAST_TRIALS = 20
 #: Lines that are drawn at most, so many of them of the best trials.
 MOST_LINES, MOST_BEST = 200, 60
 #: Axes that are drawn at most beside the value's: those that the most trials have.
@@ -81,6 +84,8 @@ class Coordinates:
     #: Ended trials, and the best of them.
     trials: int
     best: int
+    #: How many of the best each optimizer has, the most first.
+    optimizers: tuple[tuple[str, int], ...]
     #: Searched fields without an axis: others are had by more of the trials.
     left_out: tuple[str, ...]
 
@@ -98,14 +103,14 @@ class _Column:
 
 
 def coordinates(report: Report) -> Coordinates | None:
-    """None for fewer than two complete trials, or where no number was searched."""
+    """None for fewer than LEAST_TRIALS, and where fewer than two numbers were searched."""
     ended = [trial for trial in report.trials if _has_ended_well(trial)]
     count = min(len(report.ranked), math.ceil(BEST_SHARE * len(ended)))
-    if len(report.ranked) < 2:
+    if len(ended) < LEAST_TRIALS or not count:
         return None
     drawn = _drawn(report, ended, count)
     columns = _columns(report, drawn)
-    if not columns:
+    if len(columns) < 2:  # the figure of learning rates shows that
         return None
     # Sorting keeps the order of those that equally many trials have.
     common = sorted(columns, key=lambda column: -column.count)[:MOST_AXES]
@@ -118,8 +123,14 @@ def coordinates(report: Report) -> Coordinates | None:
         lines=tuple(sorted(lines, key=lambda line: (line.is_recommended, line.is_best))),
         trials=len(ended),
         best=count,
+        optimizers=_optimizers(report.ranked[:count]),
         left_out=tuple(column.axis.name for column in columns if column not in common),
     )
+
+
+def _optimizers(best: Sequence[Trial]) -> tuple[tuple[str, int], ...]:
+    names = (trial.parsed.optimizer_name for trial in best if trial.parsed is not None)
+    return tuple(Counter(names).most_common())
 
 
 def _has_ended_well(trial: Trial) -> bool:
