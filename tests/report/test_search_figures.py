@@ -231,10 +231,10 @@ def test_parts_of_the_time_add_up_to_the_workers_time():
     assert {part.name: (part.count, part.seconds) for part in found.parts} == {
         "complete trials": (2, 15.0),
         "pruned trials": (1, 3.0),
-        "audited trials, beyond the rung": (1, 15.0),
-        "confirmation: choosing": (1, 6.0),
-        "confirmation: reporting": (1, 1.0),
-        "start-up, waiting, other": (None, 10.0),
+        "audited parts": (1, 15.0),
+        "choosing runs": (1, 6.0),
+        "reporting runs": (1, 1.0),
+        "the rest": (None, 10.0),
     }
     assert found.total == found.present == 50.0
     assert report.seconds.total == found.total - 10.0

@@ -94,4 +94,4 @@ def chart(bars: Sequence[Bar]) -> looks.Layers:
     noise = base.mark_tick(color=GREY, thickness=3, size=ROW - 4).encode(
         alt.X(NOISE, type="quantitative", title="how much the best trials differ")
     )
-    return alt.layer(bar, noise).properties(height=alt.Step(ROW))
+    return alt.layer(bar, noise).properties(height=ROW * len(bars))

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 HEIGHT = 300
 #: Where lines of trials go that do not have a field: below its axis.
 NOWHERE = -0.14
+#: Room beside the first and the last axis, as a share of what lies between two.
+MARGIN = 1.0
+#: Of a logarithm, so that 0.1 has its own decade.
+ROUNDING = 1e-9
 #: Values beside an axis are at least so far apart.
 APART = 0.09
 #: What the lines of the best stay within is told where it is at most this share of an axis.
@@ -175,10 +179,11 @@ def ticks_of(axis: Axis) -> list[Tick]:
 
 
 def _text(axis: Axis, value: float) -> str:
-    """With as many digits as tell it from 1 where that matters."""
-    if axis.scale != "complement" or not 0.9 < value < 1:
-        return number(value, 2)
-    return number(value, 1 - math.floor(math.log10(1 - value) + 1e-9))
+    """With as many digits as tell it from 1 where that matters: `0.999`; `1e-5`."""
+    digits = 2
+    if axis.scale == "complement" and 0.9 < value < 1:
+        digits = 1 - math.floor(math.log10(1 - value) + ROUNDING)
+    return number(value, digits).replace("e-0", "e-")
 
 
 def _round_values(axis: Axis) -> list[float]:
@@ -212,7 +217,7 @@ def _chart(found: Coordinates) -> "Chart":
         sort=names,
         title=None,
         axis=alt.Axis(labelAngle=-30, grid=False, ticks=False, domain=False),
-        scale=alt.Scale(type="point", padding=0.3),
+        scale=alt.Scale(type="point", padding=MARGIN),
     )
     y = alt.Y("y", type="quantitative", axis=None, scale=alt.Scale(domain=[NOWHERE - 0.05, 1.04]))
     kinds = [kind for kind in KINDS if any(point.kind == kind for point in points)]
@@ -231,7 +236,7 @@ def _lines(
     tips = looks.tips("trial:Q", "optimizer:N", "schedule:N", "state:N", "value:Q")
     width, opacity = {OTHER: (1.0, 0.3), BEST: (1.6, 0.85), RECOMMENDED: (3.5, 0.9)}[kind]
     base = alt.Chart(looks.data([point for point in points if point.kind == kind]))
-    line: alt.Chart = base.mark_line(strokeWidth=width, opacity=opacity)
+    line: alt.Chart = base.mark_line(strokeWidth=width, strokeOpacity=opacity)
     return line.encode(x, y, colour, detail="trial:N", tooltip=tips)
 
 
@@ -243,12 +248,11 @@ def _axes(found: Coordinates, x: alt.X, y: alt.Y) -> list[alt.Chart]:
         for i, axis in enumerate(found.axes)
         if any(line.places[i] is None for line in found.lines)
     ]
-    text = alt.Chart(looks.data([*ticks, *nowhere])).mark_text(align="right", dx=-4, fontSize=10)
-    mark = alt.Chart(looks.data([*ticks, *nowhere])).mark_tick(
-        orient="horizontal", size=7, thickness=1, color=GREY
-    )
+    base = alt.Chart(looks.data([*ticks, *nowhere])).encode(x, y)
+    mark = base.mark_tick(orient="horizontal", size=7, thickness=1, color=GREY)
+    words = base.mark_text(align="right", dx=-6, fontSize=10)
     return [
         alt.Chart(looks.data(rules)).mark_rule(color=GREY).encode(x, y, y2=alt.Y2("y2")),
-        mark.encode(x, y),
-        text.encode(x, y, alt.Text("text", type="nominal")),
+        mark,
+        words.encode(text=alt.Text("text", type="nominal")),
     ]

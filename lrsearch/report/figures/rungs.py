@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: What became of trials at a rung.
 WENT_ON, STOPPED = "went on", "stopped"
+GONE_ON = "A trial that diverged later, or that still runs, went on."
+#: Height of a schedule, in pixels.
+ROW = 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,7 @@ def figure(report: Report) -> Figure | None:
     return Figure(
         name="rungs",
         title="Where were trials stopped?",
-        caption=" ".join([answer, *_audit(report)]),
+        caption=" ".join([answer, *_audit(report), GONE_ON]),
         alt=f"Trials that went on and that were stopped at each rung. {answer}",
         chart=_chart(found),
     )
@@ -138,4 +141,4 @@ def _panel(bars: Sequence[Bar], place: str, schedules: Sequence[str], most: int)
         alt.Order("what", type="nominal", sort="descending"),
         tooltip=looks.tips("place:N", f"{SCHEDULE}:N", "what:N", "trials:Q"),
     )
-    return panel.properties(width=looks.PANEL_WIDTH, height=alt.Step(18))
+    return panel.properties(width=looks.PANEL_WIDTH, height=ROW * len(schedules))

@@ -13,6 +13,7 @@ from lrsearch.report.figures.data.time_spent import (
     AUDIT,
     BEFORE,
     CONFIRMATION,
+    MEASURING,
     REST,
     SEARCH,
     TimeSpent,
@@ -30,7 +31,7 @@ TRIALS = " trials"
 #: Height of a part, in pixels.
 ROW = 24
 #: The axis is so many times as long as the longest bar: its words stand beside it.
-ROOM = 1.35
+ROOM = 1.5
 
 
 def figure(report: Report) -> Figure | None:
@@ -78,7 +79,9 @@ def _counts(found: TimeSpent) -> str:
     """`; trials: 12 complete, 23 pruned`"""
     searched = [part for part in found.parts if part.count and part.group == SEARCH]
     told = ", ".join(f"{part.count} {part.name.removesuffix(TRIALS)}" for part in searched)
-    return f"; trials: {told}" if told else ""
+    names = {part.name for part in found.parts}
+    measured = f"; {MEASURING} is how many trials to fuse" if MEASURING in names else ""
+    return f"; trials: {told}{measured}" if told else measured
 
 
 def _chart(found: TimeSpent) -> "Chart":
@@ -91,7 +94,7 @@ def _chart(found: TimeSpent) -> "Chart":
         x=alt.X(
             "time",
             type="quantitative",
-            title=f"{unit}, summed over workers",
+            title=f"{unit} of all workers",
             scale=alt.Scale(domain=[0, ROOM * longest], nice=False),
             axis=alt.Axis(grid=False, tickCount=6),
         ),
@@ -102,7 +105,7 @@ def _chart(found: TimeSpent) -> "Chart":
         color=alt.Color("group", type="nominal", scale=scale, title=None)
     )
     told = base.mark_text(align="left", dx=5).encode(text=alt.Text("told", type="nominal"))
-    joined: Chart = alt.layer(bar, told).properties(height=alt.Step(ROW))
+    joined: Chart = alt.layer(bar, told).properties(height=ROW * len(bars))
     return joined
 
 

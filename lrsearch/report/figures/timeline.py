@@ -159,7 +159,7 @@ def _chart(found: Timeline) -> "Chart":
             shape=looks.X_MARK, size=60, color=PINK, strokeWidth=2.5, opacity=1
         )
         layers.append(cross.encode(at, row, tooltip=looks.tips("what:N", "worker:N", "begin:Q")))
-    joined: Chart = alt.layer(*layers).properties(height=alt.Step(ROW))
+    joined: Chart = alt.layer(*layers).properties(height=ROW * len(found.workers))
     return joined
 
 

@@ -17,7 +17,7 @@ LEAST_TRIALS = 20
 #: Lines that are drawn at most, so many of them of the best trials.
 MOST_LINES, MOST_BEST = 200, 60
 #: Axes that are drawn at most beside the value's: those that the most trials have.
-MOST_AXES = 7
+MOST_AXES = 6
 #: So many different values are told one by one.
 MOST_CHOICES = 6
 #: The axis of values ends at this quantile of the losses.

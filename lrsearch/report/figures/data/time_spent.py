@@ -16,10 +16,12 @@ BEFORE, SEARCH, AUDIT, CONFIRMATION, REST = (
     "confirmation",
     "not training",
 )
+#: A part: how many trials fit into one program.
+MEASURING = "measuring"
 ROUNDS = {
-    CHOOSE: "confirmation: choosing",
-    REPORT: "confirmation: reporting",
-    TEST: "confirmation: test set",
+    CHOOSE: "choosing runs",
+    REPORT: "reporting runs",
+    TEST: "test set runs",
 }
 
 
@@ -63,7 +65,7 @@ def time_spent(report: Report) -> TimeSpent:
     if not present or present < busy:
         present = None
     rest = 0.0 if present is None else present - busy
-    unknown = Part(name="start-up, waiting, other", group=REST, count=None, seconds=rest)
+    unknown = Part(name="the rest", group=REST, count=None, seconds=rest)
     return TimeSpent(
         parts=(*trained, *([unknown] if trained and rest > 0 else [])),
         present=present,
@@ -81,7 +83,7 @@ def _trained(report: Report) -> Iterator[Part]:
     )
     measured = [e.probe_seconds + e.calibration_seconds for e in report.engines]
     yield Part(
-        name="measuring how many to fuse",
+        name=MEASURING,
         group=BEFORE,
         count=None,
         seconds=fsum(measured),
@@ -96,7 +98,7 @@ def _trained(report: Report) -> Iterator[Part]:
         )
     audited = [trial for trial in report.trials if trial.audit_seconds > 0]
     yield Part(
-        name="audited trials, beyond the rung",
+        name="audited parts",
         group=AUDIT,
         count=len(audited),
         seconds=fsum(trial.audit_seconds for trial in audited),
