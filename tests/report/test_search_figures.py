@@ -1,7 +1,9 @@
 """The figures of how a search went: their data, and that each can be drawn."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from lr_reports import basin_trials, made_report, made_trial
@@ -14,6 +16,7 @@ from lrsearch.report.figures import (
     time_spent,
     timeline,
 )
+from lrsearch.report.figures.all import FIGURES, figures
 from lrsearch.report.figures.data.search_cost import search_cost
 from lrsearch.report.figures.data.timeline import MOST_WORKERS
 from lrsearch.report.figures.data.timeline import timeline as timeline_of
@@ -283,3 +286,13 @@ def test_each_is_drawn(module):
     assert "<svg" in drawing.svg
     assert drawing.figure.caption.endswith(".")
     assert len(json.loads(drawing.specification)["datasets"]) >= 1
+
+
+def test_the_reference_lists_every_figure_in_the_order_of_the_page():
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "figures.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", text, re.MULTILINE)
+    assert [name for name, _ in rows] == [make.__module__.split(".")[-1] for make in FIGURES]
+    workers = tuple(worker(name, -60.0, 7000.0) for name in WORKERS)
+    titles = {figure.name: figure.title for figure in figures(replace(searched(), workers=workers))}
+    assert len(titles) > len(FIGURES) / 2
+    assert titles.items() <= dict(rows).items()

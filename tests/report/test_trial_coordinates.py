@@ -217,7 +217,7 @@ def test_the_caption_says_what_the_best_share(direction):
     )
     found = parallel_coordinates.figure(report)
     assert found.caption.startswith(
-        "The best 4 of 40 ended trials are of sgd (4). All of the drawn ones of sgd have lr 0.0"
+        "The best 4 of 40 ended trials are of sgd (4). All 4 of sgd have lr 0.0"
     )
     drawing = draw(found)
     assert "weight_decay" in drawing.svg

@@ -45,6 +45,8 @@ KINDS = {OTHER: GREY, BEST: BLUE, RECOMMENDED: GREEN}
 class Point:
     """Where a trial's line meets an axis."""
 
+    #: Joins the points of a trial; not its number, which would mark the whole plot as the trial.
+    line: str
     trial: int
     optimizer: str
     schedule: str
@@ -53,9 +55,8 @@ class Point:
     kind: str
     axis: str
     y: float
-    #: `lr 0.012`: what it is there.
-    here: str
-    value: float | None
+    #: The trial's value; `none` of one without a result.
+    value: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,14 +101,15 @@ def _answer(found: Coordinates) -> str:
         f"The best {found.best} of {found.trials} ended trials are of "
         f"{', '.join([*names[:MOST_TOLD], *rest])}."
     )
-    first = found.optimizers[0][0]
+    first, count = found.optimizers[0]
     best = [line for line in found.lines if line.is_best and line.optimizer == first]
     narrow = sorted(_spans(found.axes[:-1], best))[:MOST_TOLD]
     if not narrow:
         return said
-    most = "All" if len(best) * TAIL <= 1 else f"{100 - 200 * TAIL:.0f} %"
+    drawn = f"{len(best)} drawn" if len(best) < count else f"{count}"
+    most = f"All {drawn}" if len(best) * TAIL <= 1 else f"{100 - 200 * TAIL:.0f} % of the {drawn}"
     spans = "; ".join(span for _, span in narrow)
-    return f"{said} {most} of the drawn ones of {looks.short_name(first)} have {spans}."
+    return f"{said} {most} of {looks.short_name(first)} have {spans}."
 
 
 def _spans(axes: Sequence[Axis], best: Sequence[Line]) -> Iterator[tuple[float, str]]:
@@ -153,6 +155,7 @@ def _explained(found: Coordinates) -> Iterator[str]:
 def points_of(found: Coordinates) -> list[Point]:
     return [
         Point(
+            line=f"trial {line.trial}",
             trial=line.trial,
             optimizer=line.optimizer,
             schedule=line.schedule,
@@ -160,11 +163,10 @@ def points_of(found: Coordinates) -> list[Point]:
             kind=RECOMMENDED if line.is_recommended else BEST if line.is_best else OTHER,
             axis=axis.name,
             y=NOWHERE if place is None else place,
-            here=f"{axis.name} {'none' if value is None else number(value)}",
-            value=line.value,
+            value="none" if line.value is None else number(line.value),
         )
         for line in found.lines
-        for axis, value, place in zip(found.axes, line.values, line.places, strict=True)
+        for axis, place in zip(found.axes, line.places, strict=True)
     ]
 
 
@@ -233,11 +235,11 @@ def _lines(
     scale = alt.Scale(domain=list(kinds), range=[KINDS[kind] for kind in kinds])
     legend = alt.Legend(symbolOpacity=1.0, symbolStrokeWidth=3.0)
     colour = alt.Color("kind", type="nominal", scale=scale, title=None, legend=legend)
-    tips = looks.tips("trial:Q", "optimizer:N", "schedule:N", "state:N", "value:Q")
+    tips = looks.tips("trial:Q", "optimizer:N", "schedule:N", "state:N", "value:N")
     width, opacity = {OTHER: (1.0, 0.3), BEST: (1.6, 0.85), RECOMMENDED: (3.5, 0.9)}[kind]
     base = alt.Chart(looks.data([point for point in points if point.kind == kind]))
     line: alt.Chart = base.mark_line(strokeWidth=width, strokeOpacity=opacity)
-    return line.encode(x, y, colour, detail="trial:N", tooltip=tips)
+    return line.encode(x, y, colour, detail="line:N", tooltip=tips)
 
 
 def _axes(found: Coordinates, x: alt.X, y: alt.Y) -> list[alt.Chart]:

@@ -99,7 +99,7 @@ def _chart(found: TimeSpent) -> "Chart":
             axis=alt.Axis(grid=False, tickCount=6),
         ),
         y=alt.Y("name", type="nominal", sort=[bar.name for bar in bars], title=None),
-        tooltip=looks.tips("name:N", "group:N", "told:N", "count:Q"),
+        tooltip=looks.tips("what:N", "group:N", "told:N"),
     )
     bar = base.mark_bar(height=ROW - 8).encode(
         color=alt.Color("group", type="nominal", scale=scale, title=None)
@@ -115,7 +115,8 @@ class Bar:
 
     name: str
     group: str
-    count: int | None
+    #: `23 pruned trials`
+    what: str
     #: In the unit of the axis.
     time: float
     #: `12 s, 34 %`
@@ -127,7 +128,7 @@ def bars_of(found: TimeSpent, unit: str) -> list[Bar]:
         Bar(
             name=part.name,
             group=part.group,
-            count=part.count,
+            what=part.name if part.count is None else f"{part.count} {part.name}",
             time=part.seconds / UNITS[unit],
             told=f"{duration(part.seconds)}, {percent(part.seconds / found.total)} %",
         )
