@@ -161,7 +161,9 @@ def test_of_thousands_a_stated_number_is_drawn_with_the_very_best():
     assert len(best) == MOST_BEST < found.best == 100
     assert report.best.number in {line.trial for line in best}
     caption = parallel_coordinates.figure(report).caption
-    assert f"Drawn are {MOST_LINES} trials, {MOST_BEST} of the best" in caption
+    assert (
+        f"Drawn are {MOST_LINES} trials, {MOST_BEST} of the best, the first among them" in caption
+    )
 
 
 def test_few_trials_or_none_complete_or_one_number_make_no_figure():

@@ -134,7 +134,8 @@ def _quantile(values: Sequence[float], share: float) -> float:
 def _explained(found: Coordinates) -> Iterator[str]:
     if len(found.lines) < found.trials:
         best = sum(line.is_best for line in found.lines)
-        yield f"Drawn are {len(found.lines)} trials, {best} of the best with the very best."
+        told = f"all {best}" if best == found.best else f"{best}"
+        yield f"Drawn are {len(found.lines)} trials, {told} of the best, the first among them."
     yield (
         f"The best are {100 * BEST_SHARE:.0f} % of the trials, by value. On the last axis up is "
         "better, and what lies beyond its lower end is drawn there. A pruned or diverged trial has "

@@ -1,6 +1,6 @@
 """What does a better value cost? Values of complete trials against their training time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
@@ -31,15 +31,16 @@ class Mark:
     #: Of training and validation.
     seconds: float
     value: float
-    #: Whether none is as quick and better.
+    #: Whether none is as quick and better, or as good and quicker.
     front: bool
 
 
 def marks(report: Report) -> tuple[Mark, ...]:
     """The quickest first."""
     objective = report.spec.objective
+    # Sorting keeps the order of equals: of those that took the same time, the best comes first.
     scored = sorted(
-        (trial for trial in report.ranked if trial.seconds > 0 and trial.value is not None),
+        (trial for trial in report.ranked if trial.seconds > 0),
         key=lambda trial: trial.seconds,
     )
     found: list[Mark] = []
@@ -67,53 +68,82 @@ def figure(report: Report) -> Figure | None:
     found = marks(report)
     if len(found) < 2:
         return None
-    front = [mark for mark in found if mark.front]
-    best, quickest = front[-1], front[0]
-    answer = (
-        f"The best value, {number(best.value)}, took trial {best.trial} {duration(best.seconds)}"
-    )
-    if quickest is not best:
-        answer += (
-            f"; the quickest, trial {quickest.trial}, has {number(quickest.value)} after "
-            f"{duration(quickest.seconds)}"
-        )
-    shared = any(engine.size > 1 for engine in report.engines)
-    share = " Trials that trained in one program have a share of its time each." if shared else ""
+    answer = _answer(found)
     return Figure(
         name="pareto",
         title="What does a better value cost?",
-        caption=f"{answer}. {counted(len(found), 'complete trial')}, on one seed; no trial is both "
-        f"quicker and better than one on the line.{share}",
-        alt=f"{report.metric} against training time. {answer}.",
+        caption=" ".join([answer, *_explained(found, report)]),
+        alt=f"{report.metric} against training time. {answer}",
         chart=_chart(found, report.spec.objective),
     )
 
 
+def _answer(found: Sequence[Mark]) -> str:
+    """What the best and the quickest took."""
+    front = [mark for mark in found if mark.front]
+    best, quickest = front[-1], front[0]
+    said = (
+        f"Trial {best.trial} reached the best value, {number(best.value)}, in "
+        f"{duration(best.seconds)} of training"
+    )
+    if quickest is best:
+        return f"{said}, and none was quicker."
+    return (
+        f"{said}; the quickest, trial {quickest.trial}, reached {number(quickest.value)} in "
+        f"{duration(quickest.seconds)}."
+    )
+
+
+def _explained(found: Sequence[Mark], report: Report) -> Iterator[str]:
+    drawn = len(_drawn(found))
+    shown = f"{drawn} of {len(found)}" if drawn < len(found) else f"{drawn}"
+    yield (
+        f"Drawn are {shown} complete trials, on one seed; none is both quicker and better than one "
+        "on the line."
+    )
+    loss, worst = report.spec.objective.loss, _worst(found, report.spec.objective)
+    far = sum(loss(mark.value) > worst for mark in found)
+    if far:
+        yield f"Beyond the worse edge, and drawn at it: {counted(far, 'trial')}."
+    if any(engine.size > 1 for engine in report.engines):
+        yield "Trials that trained in one program have a share of its time each."
+
+
+def _drawn(found: Sequence[Mark]) -> list[Mark]:
+    """Of thousands some, evenly spread, with all that are on the line."""
+    others = looks.thinned([mark for mark in found if not mark.front])
+    return [*others, *(mark for mark in found if mark.front)]
+
+
 def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
-    losses = sorted(objective.loss(mark.value) for mark in found)
-    scale = looks.values_between(losses[0], losses[ceil(WORST * (len(losses) - 1))], objective)
+    best = min(objective.loss(mark.value) for mark in found)
+    scale = looks.values_between(best, _worst(found, objective), objective)
     at = alt.X(
         "seconds", type="quantitative", title="training time (s)", scale=alt.Scale(zero=False)
     )
     value = alt.Y("value", type="quantitative", scale=scale, title=looks.value_title(objective))
     names = _names(mark.optimizer for mark in found)
     tips = looks.tips("trial:Q", "value:Q", "seconds:Q", "optimizer:N", "schedule:N")
-    front = [mark for mark in found if mark.front]
-    others = looks.thinned([mark for mark in found if not mark.front])
     dots = (
-        alt.Chart(looks.data([*others, *front]))
+        alt.Chart(looks.data(_drawn(found)))
         .mark_point(size=45, strokeWidth=1.5)
         .encode(
             at, value, looks.optimizer_colour(names), looks.optimizer_shape(names), tooltip=tips
         )
     )
     line = (
-        alt.Chart(looks.data(front))
+        alt.Chart(looks.data([mark for mark in found if mark.front]))
         .mark_line(interpolate="step-after", color=GREEN, strokeWidth=1.5)
         .encode(at, value, tooltip=tips)
     )
     joined: Chart = alt.layer(line, dots)
     return joined
+
+
+def _worst(found: Sequence[Mark], objective: Objective) -> float:
+    """The loss at which the axis ends."""
+    losses = sorted(objective.loss(mark.value) for mark in found)
+    return losses[ceil(WORST * (len(losses) - 1))]
 
 
 def _names(optimizers: Iterable[str]) -> list[str]:
