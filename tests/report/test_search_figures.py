@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lr_reports import basin_trials, made_report, made_trial
 from stored import confirmation_record
+from tiny_studies import make_study, opened
 
 from lrsearch.report.figures import (
     history_by_cost,
@@ -21,7 +22,9 @@ from lrsearch.report.figures.data.search_cost import search_cost
 from lrsearch.report.figures.data.timeline import MOST_WORKERS
 from lrsearch.report.figures.data.timeline import timeline as timeline_of
 from lrsearch.report.figures.rungs import STOPPED, WENT_ON
+from lrsearch.report.load import load_report
 from lrsearch.report.page.charts import draw
+from lrsearch.storage import workers
 from lrsearch.storage.records import EventRecord, WorkerRecord
 from lrsearch.trial.states import TrialState
 
@@ -284,8 +287,8 @@ def test_there_is_no_figure_without_anything_to_draw():
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_each_is_drawn(module):
     report = searched()
-    workers = tuple(worker(name, -60.0, 7000.0) for name in WORKERS)
-    report = replace(report, workers=workers, faults=(fault(WORKERS[0], 350.0),))
+    known = tuple(worker(name, -60.0, 7000.0) for name in WORKERS)
+    report = replace(report, workers=known, faults=(fault(WORKERS[0], 350.0),))
     drawing = draw(module.figure(report))
     assert "<svg" in drawing.svg
     assert drawing.figure.caption.endswith(".")
@@ -296,7 +299,21 @@ def test_the_reference_lists_every_figure_in_the_order_of_the_page():
     text = (Path(__file__).parents[2] / "docs" / "reference" / "figures.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", text, re.MULTILINE)
     assert [name for name, _ in rows] == [make.__module__.split(".")[-1] for make in FIGURES]
-    workers = tuple(worker(name, -60.0, 7000.0) for name in WORKERS)
-    titles = {figure.name: figure.title for figure in figures(replace(searched(), workers=workers))}
+    known = tuple(worker(name, -60.0, 7000.0) for name in WORKERS)
+    titles = {figure.name: figure.title for figure in figures(replace(searched(), workers=known))}
     assert len(titles) > len(FIGURES) / 2
     assert titles.items() <= dict(rows).items()
+
+
+def test_a_report_has_the_workers_and_the_faults_of_its_study(sqlite_url):
+    with opened(sqlite_url) as database:
+        search = make_study(database)
+        other = make_study(database, name="other")
+        with database.begin() as connection:
+            for study in (search, other):
+                workers.register(connection, study.study_id, WORKERS[0], device="cpu", version="1")
+            workers.note(connection, search.study_id, WORKERS[0], "trial 3 is free again")
+        report = load_report(database, search.name)
+    assert [each.name for each in report.workers] == [WORKERS[0]]
+    assert [each.what for each in report.faults] == ["trial 3 is free again"]
+    assert time_spent.figure(report) is None  # nothing was trained yet

@@ -17,8 +17,8 @@ from lrsearch.report.text.format import counted, duration
 if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
 
-#: Height of a worker, in pixels.
-ROW = 22
+#: Height of a worker, in pixels: of a few, and of many.
+ROW, MANY, LOW_ROW = 22, 12, 14
 #: White around each of a few bars, so that neighbours are told apart; pink around some: widths.
 EDGE, MOST_EDGED, FRAME = 0.3, 300, 2.0
 
@@ -159,7 +159,8 @@ def _chart(found: Timeline) -> "Chart":
             shape=looks.X_MARK, size=60, color=PINK, strokeWidth=2.5, opacity=1
         )
         layers.append(cross.encode(at, row, tooltip=looks.tips("what:N", "worker:N", "begin:Q")))
-    joined: Chart = alt.layer(*layers).properties(height=ROW * len(found.workers))
+    height = len(found.workers) * (ROW if len(found.workers) <= MANY else LOW_ROW)
+    joined: Chart = alt.layer(*layers).properties(height=height)
     return joined
 
 
