@@ -27,7 +27,7 @@ from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.confirmation.statistics import interval
 
 POOL = Path(__file__).resolve().parent / "data" / "digits_confirmation.json.gz"
-RUNS = (6, 10, 15, 30)
+RUNS = (2, 3, 4, 5, 6, 8, 10, 15, 30)
 #: Candidates and seeds of what people do: the top three, three seeds each.
 USUAL = (3, 3)
 SPEC = StudySpec.from_dict(
@@ -77,6 +77,25 @@ def read_pool(path: Path) -> np.ndarray:
     return pool[~np.isnan(pool).any(axis=(1, 2))]
 
 
+def in_steps(pool: np.ndarray) -> np.ndarray:
+    """The same values in steps of one standard deviation of a recipe's, as coarse errors are."""
+    step = float(np.median(pool[:, :, 0].std(axis=1)))
+    return np.round(pool / step) * step
+
+
+def errors(pool: np.ndarray) -> np.ndarray:
+    """Shares of 360 samples that are wrong, each sample by chance: half as far apart as losses."""
+    draw = np.random.default_rng(1)
+    means = pool[:, :, 0].mean(axis=1, keepdims=True)
+    shares = 0.04 * np.sqrt(means / means.mean())
+    values = draw.binomial(360, np.repeat(shares, 400, axis=1)) / 360
+    return np.stack([values, values], axis=2)
+
+
+#: What the studies are drawn from.
+TABLES = {"losses": lambda pool: pool, "steps": in_steps, "errors": errors}
+
+
 def draw_study(pool: np.ndarray, draw: np.random.Generator, *, noise: bool) -> Study:
     """Seeds are drawn with replacement, the same for all recipes, so that the truth is known.
 
@@ -106,8 +125,9 @@ def confirmed(study: Study, runs: int) -> Outcome:
         tolerance=0.0,
         minimize=True,
         first_seed=FIRST_SEED,
+        own=dict(enumerate(study.values)),
     )
-    order = study.scores if setting.shape.rounds else study.values
+    order = study.values if setting.is_small else study.scores
     candidates = [int(n) for n in np.argsort(order, kind="stable")]
     ended: list[Ended] = []
     while due := next_runs(setting, candidates, ended):
@@ -270,19 +290,33 @@ def main() -> None:
     )
     parser.add_argument("--studies", type=int, default=1000, help="resampled studies (1000)")
     parser.add_argument("--pool", type=Path, default=POOL, help="recorded runs")
+    parser.add_argument(
+        "--table",
+        default="losses,steps,errors",
+        help="losses as recorded; in steps of a standard deviation; errors of 360 samples (all)",
+    )
     parser.add_argument("--record", action="store_true", help="record the pool first, half an hour")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     options = parser.parse_args()
+    for name in options.table.split(","):
+        if name not in TABLES:
+            parser.error(f"--table {name}: {', '.join(TABLES)} are accepted, with commas between")
     if options.studies < 2:
         parser.error(f"--studies {options.studies}: at least 2 are needed")
     if options.record:
         from confirmation_pool import record
 
         record(options.pool)
-    result = measure(read_pool(options.pool), options.studies, RUNS)
+    pool = read_pool(options.pool)
+    results = {
+        name: measure(TABLES[name](pool), options.studies, RUNS)
+        for name in options.table.split(",")
+    }
     if options.json:
-        print(json.dumps(result))
-    else:
+        print(json.dumps(results))
+        return
+    for name, result in results.items():
+        print(f"{name}:")
         show(result)
 
 

@@ -62,6 +62,8 @@ class Confirmed:
     #: Of the runs that gave one, and their seeds.
     values: tuple[float, ...]
     seeds: tuple[int, ...]
+    #: How many of its runs also chose it: 0 but where there were too few for both.
+    chose: int = 0
     metrics: Mapping[str, float]
     #: As stored with the trial.
     recipe: Fields

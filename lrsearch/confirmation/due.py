@@ -1,6 +1,6 @@
 """Which confirmation runs of a study are due now: a pure function of what is known of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,9 @@ class Lookup:
     candidates: Callable[[Setting], Sequence[int]]
     #: The number of the trial that the runs so far recommend.
     recommended: Callable[[], int | None]
+    #: The values of complete trials that have confirmation runs, by number; they tell who goes on,
+    #: never whether anything is due.
+    values: Callable[[], Mapping[int, float]] = dict
 
 
 def due(
@@ -69,6 +72,7 @@ def due(
         tolerance=spec.tolerance,
         minimize=spec.objective.direction == "minimize",
         first_seed=spec.seed + 1,
+        own={number: spec.objective.loss(value) for number, value in look_up.values().items()},
     )
     if setting.runs == 0:
         return []

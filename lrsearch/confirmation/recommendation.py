@@ -1,12 +1,13 @@
 """What confirmation runs say: means, ties, and which recipe is recommended, in one phrase why.
 
 Means are of the runs that report alone. The runs that choose are left out of them: they favour
-whoever won the choice.
+whoever won the choice. Of few runs, none could then choose: there the winner's means include them,
+which flatters it by 1 to 3 %, and the interval reaches further up by what choosing may flatter.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import sqrt
 from statistics import fmean, stdev
 from types import MappingProxyType
 
@@ -14,9 +15,11 @@ from lrsearch.confirmation.basins import Trial, basins_of
 from lrsearch.confirmation.confirmed import Confirmed, Optimism, Reasons, RunnerUp
 from lrsearch.confirmation.plan import losses_of, standings
 from lrsearch.confirmation.runs import BASELINE, CHOOSE, REPORT, RIVAL, TEST, WINNER, Run
+from lrsearch.confirmation.shape import LEAST_SEEDS, SMALL_RUNS
 from lrsearch.confirmation.statistics import (
     Difference,
     Verdict,
+    common_step,
     difference,
     interval,
     pairs,
@@ -29,6 +32,9 @@ from lrsearch.trial.states import TrialState
 #: A tied recipe is cheaper if it takes at most this share of the other's time: the time of a run
 #: itself differs by a few per cent.
 CHEAPER = 0.9
+#: How much wider the interval of two values is than Student's: losses are skewed, which two values
+#: do not show. It then holds the mean in 92.5, not 91.4 %, of 3,000 resampled digits studies.
+TWO_VALUES = 1.2
 
 
 def summary(runs: Sequence[Run], trials: Iterable[Trial], spec: StudySpec) -> tuple[Confirmed, ...]:
@@ -50,10 +56,11 @@ def judged(
     reported = [run for run in runs if run.round == REPORT]
     if not reported or any(run.state in states.OPEN for run in reported):
         return ()
+    step = common_step([value for trial in trials.values() if (value := trial.value) is not None])
     entries = {
         role: entry
         for role in (WINNER, RIVAL, BASELINE)
-        if (entry := _entry(role, reported, trials, spec, basins)) is not None
+        if (entry := _entry(role, _told(role, runs), trials, spec, basins, step)) is not None
     }
     if not entries:
         return ()
@@ -69,15 +76,26 @@ def judged(
     return (replace(first, tied=bool(tied_with), reasons=reasons), *others)
 
 
+def _told(role: str, runs: Sequence[Run]) -> list[Run]:
+    """The runs that a role's means are of: those that report; of few, those that chose it too."""
+    mine = [run for run in runs if run.round == REPORT and run.role == role]
+    trained = [run for run in runs if run.round in (CHOOSE, REPORT)]
+    if role != WINNER or not mine or len(trained) > SMALL_RUNS:
+        return mine
+    chose = [run for run in runs if run.round == CHOOSE and run.number == mine[0].number]
+    return [*chose, *mine]
+
+
 def _entry(
     role: str,
-    reported: Sequence[Run],
+    mine: Sequence[Run],
     trials: Mapping[int, Trial],
     spec: StudySpec,
     basins: Mapping[int, float | None],
+    step: float,
 ) -> Confirmed | None:
     """The means of one role's runs; None if none of them gave a value."""
-    mine = [run for run in reported if run.role == role]
+    chose = sum(run.round == CHOOSE for run in mine)
     scored = [(run, run.value) for run in mine if run.value is not None]
     if not scored:
         return None
@@ -87,7 +105,8 @@ def _entry(
         trial=mine[0].number,
         role=role,
         mean=fmean(values),
-        ci95=interval(values),
+        ci95=_interval(values, chose, step, spec),
+        chose=chose,
         failed=len(mine) - len(scored),
         values=values,
         seeds=tuple(run.seed for run, _ in scored),
@@ -98,6 +117,26 @@ def _entry(
         basin=basins.get(mine[0].number),
         optimism=_optimism(trial, fmean(values), spec),
     )
+
+
+def _interval(
+    values: Sequence[float], chose: int, step: float, spec: StudySpec
+) -> tuple[float, float] | None:
+    """The 95 % interval of a mean, some of whose values also chose it.
+
+    The better of two equals is on average 1/sqrt(pi) standard deviations of their means better than
+    either (the expected maximum of two normal numbers): so much further the interval reaches to
+    the worse side.
+    """
+    found = interval(values, step=step)
+    if found is None:
+        return None
+    wider = TWO_VALUES if len(values) == LEAST_SEEDS else 1.0
+    low, high = (fmean(values) + wider * (end - fmean(values)) for end in found)
+    flattered = math.sqrt(chose / math.pi) / len(values) * stdev(values)
+    if spec.objective.direction == "minimize":
+        return low, high + flattered
+    return low - flattered, high
 
 
 def _mean_metrics(runs: Sequence[Run]) -> dict[str, float]:
@@ -182,7 +221,7 @@ def _is_near(lead: Confirmed, rival: Confirmed, runs: Sequence[Run], spec: Study
     behind = list(pairs(theirs, mine).values())
     if len(behind) < 2:
         return False
-    return fmean(behind) <= max(spec.tolerance, stdev(behind) / sqrt(len(behind)))
+    return fmean(behind) <= max(spec.tolerance, stdev(behind) / math.sqrt(len(behind)))
 
 
 def _preferred(lead: Confirmed, rival: Confirmed) -> tuple[Confirmed, str] | None:

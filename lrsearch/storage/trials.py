@@ -4,7 +4,7 @@ Every write to a running trial names the attempt that made it: a worker that los
 nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import (
     ColumnElement,
@@ -251,6 +251,19 @@ def recipes(connection: Connection, study_id: int, numbers: Sequence[int]) -> di
         trials.c.study_id == study_id, trials.c.number.in_(numbers)
     )
     return {row.number: row.recipe for row in connection.execute(query)}
+
+
+def complete_values(
+    connection: Connection, study_id: int, numbers: Collection[int]
+) -> dict[int, float]:
+    """The values of those of these trials that are complete, by number."""
+    query = select(trials.c.number, trials.c.value).where(
+        trials.c.study_id == study_id,
+        trials.c.number.in_(numbers),
+        trials.c.state == TrialState.COMPLETE,
+        trials.c.value.is_not(None),
+    )
+    return {row.number: row.value for row in connection.execute(query)}
 
 
 def ranked(

@@ -7,8 +7,9 @@ from confirmed_runs import SEED, rounds_of, run, setting
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsearch.confirmation.plan import Round, run_for_test, shape
+from lrsearch.confirmation.plan import run_for_test
 from lrsearch.confirmation.runs import CHOOSE, REPORT, TEST_FOLLOWS, PlannedRun
+from lrsearch.confirmation.shape import SMALL_RUNS, Round, shape
 
 CANDIDATES = [11, 12, 13, 14, 15, 16, 17, 18]
 
@@ -27,12 +28,15 @@ def test_runs_are_divided_between_choosing_and_reporting(runs, top):
     fields = [each.candidates for each in plan.rounds]
     spent = sum(k * (b - a) for k, a, b in zip(fields, seeds, seeds[1:], strict=False))
     assert spent + plan.report == runs
-    assert plan.report >= 0.4 * runs  # never fewer: these alone give the interval
+    if runs > SMALL_RUNS:
+        assert plan.report >= 0.4 * runs  # never fewer: these alone give the interval
+    elif plan.rounds:
+        assert plan.report + seeds[-1] >= 2  # both are of the winner, and give an interval
     assert seeds == sorted(set(seeds))
     assert fields == sorted(set(fields), reverse=True)
     if plan.rounds:
         assert fields[-1] == 2
-        assert seeds[-1] >= 2
+        assert seeds[-1] >= (2 if runs > SMALL_RUNS else 1)
         assert fields[0] <= (top or 10)
         assert spent >= 0.45 * runs
 
@@ -44,7 +48,12 @@ def test_runs_are_divided_between_choosing_and_reporting(runs, top):
         (15, None, rounds((4, 1), (2, 3)), 7),
         (10, None, rounds((4, 1), (2, 2)), 4),
         (7, None, rounds((2, 2)), 3),
-        (6, None, (), 6),
+        (6, None, rounds((2, 2)), 2),
+        (5, None, rounds((2, 2)), 1),
+        (4, None, rounds((2, 1)), 2),
+        (3, None, rounds((2, 1)), 1),
+        (6, 1, (), 6),
+        (2, None, (), 2),
         (1, None, (), 1),
         (0, None, (), 0),
         (15, 1, (), 15),
@@ -54,6 +63,43 @@ def test_runs_are_divided_between_choosing_and_reporting(runs, top):
 def test_shapes_by_hand(runs, top, expected, report):
     plan = shape(runs, top)
     assert (plan.rounds, plan.report) == (expected, report)
+
+
+# Few runs
+
+
+@pytest.mark.parametrize(("runs", "seeds"), [(3, 1), (4, 1), (5, 2), (6, 2)])
+def test_few_runs_choose_between_the_best_two_and_go_on_with_the_better(runs, seeds):
+    found = rounds_of(setting(runs=runs), CANDIDATES, lambda r: -r.number)
+    assert [(row.number, row.seed - SEED) for row in found[0]] == [
+        (number, 1 + seed) for seed in range(seeds) for number in (11, 12)
+    ]
+    assert {(row.number, row.role) for row in found[1]} == {(12, "winner")}
+    assert len(found[0]) + len(found[1]) == runs
+
+
+@pytest.mark.parametrize(("own", "chosen"), [({11: 0.5, 12: 1.0}, 11), ({11: 0.9, 12: 1.0}, 12)])
+def test_the_searchs_own_loss_counts_half_of_a_fresh_seeds(own, chosen):
+    """On its fresh seed trial 12 is better by 0.2: an own lead of 0.4 is even, of 0.5 is more."""
+    found = rounds_of(setting(runs=3, own=own), CANDIDATES, lambda r: {11: 1.2, 12: 1.0}[r.number])
+    assert {row.number for row in found[1]} == {chosen}
+
+
+def test_an_own_loss_of_only_one_of_them_does_not_count():
+    plan = setting(runs=3, own={11: 0.0})
+    found = rounds_of(plan, CANDIDATES, lambda r: {11: 1.2, 12: 1.0}[r.number])
+    assert {row.number for row in found[1]} == {12}
+
+
+def test_more_runs_do_not_look_at_the_own_loss():
+    plan = setting(runs=7, own={11: -100.0, 12: 1.0})
+    found = rounds_of(plan, [11, 12], lambda r: {11: 1.2, 12: 1.0}[r.number] + r.seed / 100)
+    assert {row.number for row in found[1]} == {12}
+
+
+def test_of_few_runs_a_lone_candidate_gets_all():
+    [rows] = rounds_of(setting(runs=5), [11], lambda r: 1.0 + r.seed)
+    assert [row.seed - SEED for row in rows] == [1, 2, 3, 4, 5]
 
 
 # The rounds

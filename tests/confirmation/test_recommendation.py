@@ -18,6 +18,7 @@ from lrsearch.confirmation.lr_tolerance import LrTrial, width
 from lrsearch.confirmation.recommendation import judged
 from lrsearch.confirmation.runs import REPORT
 from lrsearch.confirmation.statistics import (
+    common_step,
     difference,
     interval,
     pooled_spread,
@@ -56,6 +57,26 @@ def test_the_signed_rank_test_is_scipys(values):
     method = "exact" if len(sizes) == len(values) and 0 not in sizes else "asymptotic"
     expected = stats.wilcoxon(values, zero_method="zsplit", method=method).pvalue
     assert signed_rank(values) == pytest.approx(expected, rel=1e-9)
+
+
+@given(
+    st.lists(st.integers(0, 5000), min_size=6, max_size=30, unique=True),
+    st.sampled_from([1 / 360, 1 / 1797, 100 / 360, 0.001, 3.0]),
+)
+def test_a_common_step_is_the_greatest_common_divisor(counts, step):
+    expected = np.gcd.reduce(counts) * step
+    assert common_step([n * step for n in counts]) == pytest.approx(expected, rel=1e-4)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_losses_have_no_common_step(seed):
+    values = np.random.default_rng(seed).lognormal(size=20)
+    assert common_step(list(values)) < 1e-3 * values.max()
+
+
+@pytest.mark.parametrize("values", [[], [0.1] * 9, [0.1, 0.2], [np.inf, 1.0, 2.0, 3.0, 4.0, 5.0]])
+def test_no_step_is_read_from_too_few_values(values):
+    assert common_step(values) == 0.0
 
 
 def test_too_few_values_say_nothing():
@@ -115,13 +136,47 @@ def reported(winner, rival=(), baseline=(), chose=(), **fields):
 
 
 def test_the_mean_is_of_the_reporting_runs_alone():
-    runs = reported([1.0, 2.0, 4.0], chose=[(-100.0, -50.0)])
+    runs = reported([1.0, 2.0, 4.0], chose=[(-100.0, -50.0), (-90.0, -60.0)])
     (winner,) = judged(runs, TRIALS, MINIMIZE)
-    assert winner.mean == pytest.approx(7 / 3)
+    assert (winner.mean, winner.chose) == (pytest.approx(7 / 3), 0)
     assert winner.ci95 == interval([1.0, 2.0, 4.0])
     assert (winner.trial, winner.n, winner.failed) == (7, 3, 0)
     assert winner.recipe == TRIALS[7].recipe
     assert winner.metrics["mae"] == pytest.approx(7 / 3)
+
+
+def test_of_few_runs_those_that_chose_are_reported_as_well():
+    runs = reported([1.0, 4.0], chose=[(2.0, 3.0)])
+    (winner,) = judged(runs, TRIALS, MINIMIZE)
+    assert (winner.mean, winner.n, winner.chose) == (pytest.approx(7 / 3), 3, 1)
+    assert winner.seeds == (90, 0, 1)
+    low, high = interval([1.0, 2.0, 4.0])
+    flattered = stdev([1.0, 2.0, 4.0]) / (3 * np.sqrt(np.pi))
+    assert winner.ci95 == pytest.approx((low, high + flattered))
+    (winner,) = judged(runs, TRIALS, MAXIMIZE)
+    assert winner.ci95 == pytest.approx((low - flattered, high))
+
+
+def test_the_better_of_two_equals_flatters_by_as_much_as_the_interval_says():
+    draw = np.random.default_rng(0).normal(size=(20_000, 2, 2))
+    better = draw.mean(axis=2).min(axis=1)  # two recipes on two seeds each
+    assert -better.mean() == pytest.approx(np.sqrt(2 / np.pi) / 2, abs=0.01)
+
+
+def test_the_interval_of_two_values_is_wider_than_students():
+    (winner,) = judged(reported([1.0, 2.0]), TRIALS, MINIMIZE)
+    low, high = interval([1.0, 2.0])
+    assert winner.ci95 == pytest.approx((1.5 - 1.2 * (1.5 - low), 1.5 + 1.2 * (high - 1.5)))
+
+
+def test_equal_errors_of_coarse_steps_are_not_certain():
+    trials = {number: trial(k / 360) for number, k in enumerate((3, 5, 9, 14, 30, 31, 7, 8))}
+    losses = {number: trial(np.sqrt(2 + number) / 100) for number in range(8)}
+    (winner,) = judged(reported([8 / 360] * 4), losses, MINIMIZE)
+    assert winner.ci95 == pytest.approx(interval([8 / 360] * 4))
+    (winner,) = judged(reported([8 / 360] * 4), trials, MINIMIZE)
+    low, high = winner.ci95
+    assert high - low == pytest.approx(2 * 3.182 / 360 / np.sqrt(12) / 2, rel=1e-3)
 
 
 def test_the_optimism_is_what_the_search_promised_too_much():

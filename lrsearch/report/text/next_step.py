@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lrsearch.advice.lr_edges import RangeEdge
 from lrsearch.command.template import placeholders
 from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs
-from lrsearch.confirmation.plan import LEAST_SEEDS
+from lrsearch.confirmation.shape import LEAST_SEEDS
 from lrsearch.confirmation.statistics import LEAST_PAIRS
 from lrsearch.report.answer.verdict import Verdict
 from lrsearch.report.model import Report

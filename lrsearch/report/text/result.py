@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.report.answer.gain import Gain, gain_of, recommended_trial
 from lrsearch.report.answer.run_cost import RunCost, run_cost
 from lrsearch.report.answer.safe_rates import SafeRates, safe_rates
@@ -116,11 +117,19 @@ def _of_recipe(
         yield f"Tied with {trials}: the seeds that ran both do not tell them apart."
 
 
+def _chose(winner: Confirmed) -> str:
+    """How many of the runs are no independent witnesses."""
+    if not winner.chose:
+        return ""
+    which = "one of which" if winner.chose == 1 else f"{winner.chose} of which"
+    return f", {which} also chose it between two recipes"
+
+
 def _value(report: Report) -> str:
     """How good the recipe is, and how sure that is."""
     winner, best = report.winner, report.best
     if winner is not None:
-        runs = f"mean and 95 % interval of {winner.n} runs with fresh seeds"
+        runs = f"mean and 95 % interval of {winner.n} runs with fresh seeds{_chose(winner)}"
         if winner.ci95 is None:
             runs = "one run with a fresh seed, so without an interval"
         failed = f" {counted(winner.failed, 'run')} more gave no value." if winner.failed else ""
