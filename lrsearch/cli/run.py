@@ -203,7 +203,7 @@ def range_test(
     _check_range_test(seeds, plot)
     checked = options.checked_file(file, device=device)
     from lrsearch.preflight import measure
-    from lrsearch.report.plots import figures
+    from lrsearch.report.plots.range_test import draw_range_tests
     from lrsearch.report.text.range_test import range_test_text
 
     results = []
@@ -215,7 +215,7 @@ def range_test(
     else:
         click.echo(range_test_text(results))
     if plot is not None:
-        figures.draw_range_tests(results, plot)
+        draw_range_tests(results, plot)
         click.echo(f"wrote {plot}", err=True)
 
 

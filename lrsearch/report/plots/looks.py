@@ -5,19 +5,29 @@ thing once more.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrsearch.catalog.script import SCRIPT, in_words
+from lrsearch.errors import SpecError
 from lrsearch.report.colours import COLOURS, GREY
 from lrsearch.report.plots.series import Curve
 
+DOTS_PER_INCH = 150
+STYLE: dict[Any, Any] = {
+    "font.size": 10.5,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+}
 TRIAL_STYLES: tuple[Any, ...] = (
     "-",
     (0, (6, 2)),
@@ -91,3 +101,19 @@ def draw_legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int 
             frameon=False,
             fontsize="small",
         )
+
+
+def save(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw a picture and write it, in the format that the path's ending names.
+
+    Raises SpecError for an ending that names none, and for a place that cannot be written.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = draw()
+        try:
+            figure.savefig(path, dpi=DOTS_PER_INCH)
+        except OSError as error:
+            raise SpecError(f"--plot {path}: {error.strerror}") from error
+        except ValueError as error:
+            known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
+            raise SpecError(f"--plot {path}: its ending is none of {known}") from error
