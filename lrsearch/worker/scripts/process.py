@@ -94,10 +94,6 @@ class ScriptProcess:
         self.send(self._start)
         return True
 
-    @property
-    def is_connected(self) -> bool:
-        return self._channel is not None
-
     def send(self, message: Message) -> None:
         """Raises TrialFailedError where the script's process has ended."""
         assert self._channel is not None

@@ -233,9 +233,6 @@ class _EngineChooser:
         except TrialFailedError as failure:  # its trials will say so, too
             return Choice.solo(f"it cannot be tried: {failure}")
 
-    def _measured(self) -> Choice:
-        return measuring.measure(self.spec, self.cache, self.recipes, self.workload)
-
     def _known(self) -> Choice | None:
         """What follows from what was measured before, for any study of the database."""
         for row in self.search.database.look(lambda c: engines.measured(c, self.key)):
