@@ -695,8 +695,9 @@ def test_any_number_of_optimizers_is_drawn(count, tmp_path):
     figure = range_test.range_tests_figure(results)
     assert len(figure.axes) == count
     assert len(figure.legends) == min(count, 1)
-    range_test.draw_range_tests(results, tmp_path / "ramps.png")
-    assert (tmp_path / "ramps.png").read_bytes().startswith(b"\x89PNG")
+    for name, first in (("ramps.png", b"\x89PNG"), ("ramps", b"\x89PNG"), ("ramps.pdf", b"%PDF")):
+        range_test.draw_range_tests(results, tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(first)
 
 
 @pytest.mark.parametrize("name", ["nowhere/ramps.png", "ramps.doc"])

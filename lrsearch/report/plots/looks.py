@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -103,17 +104,24 @@ def draw_legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int 
         )
 
 
-def save(draw: Callable[[], Figure], path: Path) -> None:
-    """Draw a picture and write it, in the format that the path's ending names.
+def format_of(path: Path) -> str:
+    """The format that the path's ending names, PNG without one. Raises SpecError for another."""
+    ending = path.suffix.removeprefix(".").lower() or "png"
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if ending not in known:
+        raise SpecError(f"--plot {path}: its ending is none of {', '.join(known)}")
+    return ending
 
-    Raises SpecError for an ending that names none, and for a place that cannot be written.
+
+def save(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw a picture and write it, see `format_of`.
+
+    Raises SpecError for an ending that names no format, and for a place that cannot be written.
     """
+    kind = format_of(path)
     with matplotlib.rc_context(STYLE):
         figure = draw()
         try:
-            figure.savefig(path, dpi=DOTS_PER_INCH)
+            figure.savefig(path, format=kind, dpi=DOTS_PER_INCH)
         except OSError as error:
             raise SpecError(f"--plot {path}: {error.strerror}") from error
-        except ValueError as error:
-            known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
-            raise SpecError(f"--plot {path}: its ending is none of {known}") from error
