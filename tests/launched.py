@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from fake_worker import RECIPE
 from processes import PATIENCE_SECONDS
 
-from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
+from lrsearch.child_process.lines import ClosedError
+from lrsearch.own_loop.channel import SOCKET, Listener
 from lrsearch.own_loop.messages import Boundary, End, GoOn, Report, Start
 from lrsearch.task.code import ENVIRONMENT_DIR
 
@@ -53,7 +54,7 @@ def launch(folder, script, *, arguments=CHILD, answer=lambda message: GoOn(), **
                 said.append(channel.receive())
                 if isinstance(said[-1], Report | Boundary):
                     channel.send(answer(said[-1]))
-        except ChannelClosedError:
+        except ClosedError:
             channel.close()
 
     with Listener() as listener:

@@ -93,11 +93,6 @@ class Proxy:
         self.cut()
         self._speaking.set()
 
-    @property
-    def connections(self):
-        """How many are open."""
-        return len(self._links)
-
     # Forwarding
 
     def _accept(self):

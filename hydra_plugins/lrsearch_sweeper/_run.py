@@ -1,7 +1,7 @@
 """From a multirun to the answer of its study."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -18,9 +18,10 @@ _OF_SWEEP = ("hydra/sweeper", "hydra.sweeper", "hydra/launcher", "hydra.launcher
 
 
 def search_with(
-    settings: Mapping[str, object],
+    settings: Settings,
     overrides: Sequence[Override],
     config: DictConfig,
+    *,
     storage: str | None,
     workers: int | None,
     device: str,
@@ -29,13 +30,13 @@ def search_with(
 
     Raises LrsearchError.
     """
-    document = study_of(Settings(**settings), overrides, config, _program(config))
+    document = study_of(settings, overrides, config, _program(config))
     path = Path(config.hydra.sweep.dir).absolute() / "study.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"# Written by hydra/sweeper=lrsearch.\n{to_yaml(document)}", encoding="utf-8")
     checked = options.trained_file(path, device=device, storage=storage)
-    search(checked, Resources(workers=workers, device=device), out=None, as_json=False,
-           storage=storage)  # fmt: skip
+    resources = Resources(workers=workers, device=device)
+    search(checked, resources, out=None, as_json=False, storage=storage)
 
 
 def _program(config: DictConfig) -> list[str]:

@@ -68,6 +68,7 @@ class LrsearchSweeper(Sweeper):
         from omegaconf import OmegaConf
 
         from lrsearch.errors import LrsearchError
+        from lrsearch.hydra.study import Settings
 
         from ._run import search_with
 
@@ -81,6 +82,13 @@ class LrsearchSweeper(Sweeper):
             for key, value in self._settings.items()
         }
         try:
-            search_with(plain, overrides, self.config, self._storage, self._workers, self._device)
+            search_with(
+                Settings(**plain),
+                overrides,
+                self.config,
+                storage=self._storage,
+                workers=self._workers,
+                device=self._device,
+            )
         except LrsearchError as error:
             raise CompactHydraException(str(error)) from error

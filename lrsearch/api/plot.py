@@ -83,7 +83,7 @@ class Plot:
         name = self._one_of(tried or self._report.spec.space.optimizers, optimizer, "trial")
         drawn = _axes(ax)
         handles = plots.plot_lr_against_value(
-            points, {name: drawn}, metric=objective.metric, direction=objective.direction
+            points, name, drawn, metric=objective.metric, direction=objective.direction
         )
         return _with_legend(drawn, handles, ax)
 

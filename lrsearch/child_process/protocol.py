@@ -5,14 +5,11 @@ The worker says `Request`, the watcher answers with `Started` or `Refused`. Late
 """
 
 import json
-import select
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-#: Bytes read at once.
-CHUNK = 1 << 16
+from lrsearch.child_process.lines import LineSocket
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,48 +76,17 @@ _TYPES: Mapping[str, type[Message]] = {
 }
 
 
-class ClosedError(Exception):
-    """The other side is gone."""
-
-
-class Line:
+class Line(LineSocket[Message]):
     """One end of a connection between a worker and a watcher."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._waiting = b""
+        super().__init__(connection, _encode, _decode)
 
-    def fileno(self) -> int:
-        return self._connection.fileno()
 
-    def send(self, message: Message) -> None:
-        """Raises ClosedError."""
-        line = json.dumps([type(message).__name__, vars(message)]).encode() + b"\n"
-        try:
-            self._connection.sendall(line)
-        except OSError as error:
-            raise ClosedError(str(error)) from error
+def _encode(message: Message) -> bytes:
+    return json.dumps([type(message).__name__, vars(message)]).encode() + b"\n"
 
-    def receive(self, timeout: float | None = None) -> Message | None:
-        """The next message; None if none came within so many seconds (None: however long).
 
-        Raises ClosedError where the other side is gone and has left no message.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while b"\n" not in self._waiting:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not select.select([self._connection], [], [], left)[0]:
-                return None
-            try:
-                data = self._connection.recv(CHUNK)
-            except OSError as error:
-                raise ClosedError(str(error)) from error
-            if not data:
-                raise ClosedError("the other side has ended")
-            self._waiting += data
-        line, _, self._waiting = self._waiting.partition(b"\n")
-        name, fields = json.loads(line)
-        return _TYPES[name](**fields)
-
-    def close(self) -> None:
-        self._connection.close()
+def _decode(line: bytes) -> Message:
+    name, fields = json.loads(line)
+    return _TYPES[name](**fields)

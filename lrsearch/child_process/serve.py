@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 from lrsearch.child_process import linux
 from lrsearch.child_process.become import Call, call
+from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.process_table import descendants
-from lrsearch.child_process.protocol import ClosedError, Line
+from lrsearch.child_process.protocol import Line
 from lrsearch.child_process.signals import Signals
 from lrsearch.child_process.warm import import_before_forks
 from lrsearch.child_process.watcher import (

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.protocol import (
-    ClosedError,
     End,
     Exited,
     Gone,

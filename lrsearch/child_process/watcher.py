@@ -9,9 +9,9 @@ from collections.abc import Iterable
 
 from lrsearch.child_process import linux
 from lrsearch.child_process.become import Call, become
+from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.process_table import descendants
 from lrsearch.child_process.protocol import (
-    ClosedError,
     End,
     Exited,
     Gone,

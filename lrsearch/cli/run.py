@@ -102,8 +102,9 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PNG",
-    help="Draw the learning rate and momentum of 12 sampled recipes into this file.",
+    metavar="FILE",
+    help="Draw the learning rate and momentum of 12 sampled recipes into this file: PNG, SVG or "
+    "PDF, as its name ends.",
 )
 @click.option(
     "--time", "timed", is_flag=True, help="Time one epoch, and tell how long the study takes."
@@ -176,8 +177,8 @@ def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> 
 @click.option(
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PNG",
-    help="Draw the ramps into this file.",
+    metavar="FILE",
+    help="Draw the ramps into this file: PNG, SVG or PDF, as its name ends.",
 )
 @options.device_option
 @json_option
@@ -203,7 +204,7 @@ def range_test(
     _check_range_test(seeds, plot)
     checked = options.checked_file(file, device=device)
     from lrsearch.preflight import measure
-    from lrsearch.report.plots import figures
+    from lrsearch.report.plots.range_test import draw_range_tests
     from lrsearch.report.text.range_test import range_test_text
 
     results = []
@@ -215,7 +216,7 @@ def range_test(
     else:
         click.echo(range_test_text(results))
     if plot is not None:
-        figures.draw_range_tests(results, plot)
+        draw_range_tests(results, plot)
         click.echo(f"wrote {plot}", err=True)
 
 
@@ -224,8 +225,12 @@ def _check_range_test(seeds: int | None, plot: Path | None) -> None:
 
     if seeds is not None and seeds < 1:
         raise SpecError(f"--seeds {seeds}: at least 1 is needed")
-    if plot is not None and not plot.absolute().parent.is_dir():
-        raise SpecError(f"--plot {plot}: the folder {plot.parent} does not exist")
+    if plot is not None:
+        from lrsearch.report.plots.looks import format_of
+
+        format_of(plot)
+        if not plot.absolute().parent.is_dir():
+            raise SpecError(f"--plot {plot}: the folder {plot.parent} does not exist")
 
 
 COMMANDS = (run, check, range_test)

@@ -3,27 +3,22 @@
 import select
 import socket
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from lrsearch.child_process.lines import LineSocket
 from lrsearch.own_loop.messages import Message, decode, encode
 
 #: Names the worker's socket to its child.
 SOCKET = "LRSEARCH_RUN"
 
 
-class ChannelClosedError(Exception):
-    """The other side is gone."""
-
-
-class Channel:
-    """One end of a connection. Raises ChannelClosedError where the other one is gone."""
+class Channel(LineSocket[Message]):
+    """One end of a connection. Raises ClosedError where the other one is gone."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._waiting = bytearray()
+        super().__init__(connection, encode, decode)
 
     @classmethod
     def connect(cls, path: str) -> "Channel":
@@ -31,36 +26,6 @@ class Channel:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(path)
         return cls(connection)
-
-    def fileno(self) -> int:
-        return self._connection.fileno()
-
-    def send(self, message: Message) -> None:
-        try:
-            self._connection.sendall(encode(message))
-        except OSError as error:
-            raise ChannelClosedError(str(error)) from error
-
-    def receive(self, timeout: float | None = None) -> Message | None:
-        """The next message; None if none came within so many seconds (None: however long)."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while b"\n" not in self._waiting:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not select.select([self._connection], [], [], left)[0]:
-                return None
-            try:
-                data = self._connection.recv(1 << 16)
-            except OSError as error:
-                raise ChannelClosedError(str(error)) from error
-            if not data:
-                raise ChannelClosedError("the other side has ended")
-            self._waiting += data
-        line, _, rest = bytes(self._waiting).partition(b"\n")
-        self._waiting = bytearray(rest)
-        return decode(line)
-
-    def close(self) -> None:
-        self._connection.close()
 
 
 class Listener:

@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 import torch
 
-from lrsearch.own_loop.channel import SOCKET, Channel, ChannelClosedError
+from lrsearch.child_process.lines import ClosedError
+from lrsearch.own_loop.channel import SOCKET, Channel
 from lrsearch.own_loop.messages import (
     Boundary,
     Diverged,
@@ -54,18 +55,18 @@ class WorkerLine:
 
     @classmethod
     def connect(cls, path: str) -> "tuple[WorkerLine, Start]":
-        """Raises OSError where nobody listens, ChannelClosedError where no `Start` comes."""
+        """Raises OSError where nobody listens, ClosedError where no `Start` comes."""
         channel = Channel.connect(path)
         channel.send(Hello(pid=os.getpid()))
         start = channel.receive()
         if not isinstance(start, Start):
-            raise ChannelClosedError(f"the worker said {start!r} in place of Start")
+            raise ClosedError(f"the worker said {start!r} in place of Start")
         return cls(channel), start
 
     def say(self, message: Message) -> None:
         try:
             self._channel.send(message)
-        except ChannelClosedError:
+        except ClosedError:
             self._unasked = End(reason="stopped")
 
     def ask(self, message: Report | Boundary | Saved) -> Answer:
@@ -88,7 +89,7 @@ class WorkerLine:
         """Whether there was a message."""
         try:
             message = self._channel.receive(timeout)
-        except ChannelClosedError:
+        except ClosedError:
             message = End(reason="stopped")
         if isinstance(message, SaveSoon):
             self._save_wanted = True
@@ -172,7 +173,7 @@ class Ranks:
     def connect(self) -> tuple[WorkerLine | None, Start]:
         """Rank 0's line to its worker, and what to train, which it hands on to the other ranks.
 
-        Raises OSError and ChannelClosedError where there is no worker.
+        Raises OSError and ClosedError where there is no worker.
         """
         socket = os.environ[SOCKET]
         handed = Path(f"{socket}.start")
@@ -189,7 +190,7 @@ def _read_when_there(path: Path) -> Start:
     deadline = time.monotonic() + START_SECONDS
     while not path.exists():
         if time.monotonic() > deadline:
-            raise ChannelClosedError(f"rank 0 was told nothing within {START_SECONDS:g} s")
+            raise ClosedError(f"rank 0 was told nothing within {START_SECONDS:g} s")
         time.sleep(0.02)
     start = decode(path.read_bytes())
     assert isinstance(start, Start)

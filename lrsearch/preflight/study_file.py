@@ -30,14 +30,6 @@ def read_study_file(
     return StudySpec.from_dict(content, where=options or str(path))
 
 
-def check_file(path: Path, *, device: str = "auto") -> Checked:
-    """Read a study file, import its task and train one batch of it.
-
-    Raises SpecError, TaskError or DeviceError in one line.
-    """
-    return check_spec(read_study_file(path), path, device=device)
-
-
 def check_spec(
     spec: StudySpec,
     path: Path,
@@ -46,9 +38,11 @@ def check_spec(
     proves: bool = False,
     stored: StudyRecord | None = None,
 ) -> Checked:
-    """As `check_file`, for the study that was read from `path` already.
+    """Import the task of the study that was read from `path`, and train one batch of it.
 
-    `stored`: the study of this name that a database has, see `check_program`.
+    A script or a command is run until its first report. `proves` and `stored`, the study of this
+    name that a database has: see `check_program`. Raises SpecError, TaskError or DeviceError in one
+    line.
     """
     from lrsearch.training.devices import pick_device
 

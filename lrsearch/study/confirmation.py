@@ -16,7 +16,7 @@ from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.confirmation.due import Lookup, due
 from lrsearch.confirmation.plan import Setting
 from lrsearch.confirmation.recommendation import summary
-from lrsearch.confirmation.runs import REPORT, PlannedRun
+from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StudyError
 from lrsearch.spec.parts import Confirm
 from lrsearch.spec.study_spec import StudySpec
@@ -110,18 +110,6 @@ def _candidates(
         if row.number is not None and row.value is not None
     ]
     return ranked(found, spec)
-
-
-def confirmed(search: StoredStudy) -> tuple[Confirmed, ...]:
-    """The study's confirmed recipes, the recommended one first; empty until they are."""
-    with search.database.read() as connection:
-        runs = confirmations.everything(connection, search.study_id)
-        if not any(run.round == REPORT for run in runs):
-            return ()
-        study = studies.by_id(connection, search.study_id)
-        assert study is not None
-        spec = StudySpec.from_stored(study.definition)
-        return _summary(connection, search, spec, runs)
 
 
 def _summary(

@@ -13,11 +13,6 @@ from lrsearch.task.task import Task
 LABELS = "labels"
 
 
-def has_outputs(task: Task) -> bool:
-    """Whether the task's loss and metrics are functions of outputs and targets."""
-    return task.loss is not None
-
-
 def training_loss(
     task: Task, model: nn.Module, batch: PyTree, carried: PyTree = None
 ) -> tuple[Tensor, PyTree]:

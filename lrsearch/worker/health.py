@@ -1,6 +1,5 @@
 """Whether a worker can train at all: it stops where its machine, or the task, is to blame."""
 
-import logging
 import platform
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ from lrsearch.errors import StudyError
 from lrsearch.study import machine_failures
 from lrsearch.study.machine_failures import Blame, Verdict
 from lrsearch.study.open_study import OpenStudy
-
-log = logging.getLogger("lrsearch")
 
 
 @dataclass(kw_only=True)

@@ -128,6 +128,14 @@ def test_what_cannot_be_done_is_one_line(folder, words, line):
     assert (ended.code, ended.out, ended.err) == (1, "", line + "\n")
 
 
+def test_a_format_that_there_is_not_is_told_before_anything_is_trained(folder):
+    ended = run_command("range-test", "study.yaml", "--plot", "ramps.doc", folder=folder)
+    (line,) = ended.err.splitlines()
+    assert (ended.code, ended.out) == (1, "")
+    assert line.startswith("Error: --plot ramps.doc: its ending is none of ")
+    assert {"pdf", "png", "svg"} <= set(line.partition("none of ")[2].split(", "))
+
+
 def test_a_task_that_fails_in_it_is_one_line(folder):
     write_study(folder, task="task.py:broken")
     ended = run_command("range-test", "study.yaml", folder=folder)

@@ -17,7 +17,7 @@ import yaml
 from command import run_here
 from pages import PAGES, ROOT, commands, inline_calls, parse, steps
 
-from lrsearch.preflight.study_file import check_file
+from lrsearch.preflight.study_file import check_spec, read_study_file
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 
@@ -129,7 +129,8 @@ class Reader:
         elif content.keys() & PROGRAMS:
             self._write(step.file, step.text)
             with chdir(self.folder):
-                check_file(self.folder / step.file, device="cpu")
+                path = self.folder / step.file
+                check_spec(read_study_file(path), path, device="cpu")
             self._write(step.file, shortened(step.text))
         else:
             Recipe.from_dict(content, where=step.place)

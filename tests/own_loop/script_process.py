@@ -8,7 +8,8 @@ import sys
 from fake_worker import RECIPE
 from processes import PATIENCE_SECONDS
 
-from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
+from lrsearch.child_process.lines import ClosedError
+from lrsearch.own_loop.channel import SOCKET, Listener
 from lrsearch.own_loop.messages import (
     Boundary,
     Diverged,
@@ -60,7 +61,7 @@ def run_script(folder, *, save=None, resume=None, soon_after=None, epochs=2):
                 elif isinstance(message, Boundary | Report):
                     channel.send(GoOn())
                 assert not isinstance(message, Failed | Diverged), message
-        except ChannelClosedError:
+        except ClosedError:
             killed = isinstance(said[-1], Saved)
             assert process.wait(60) == (-signal.SIGKILL if killed else 0)
         finally:

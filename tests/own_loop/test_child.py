@@ -11,8 +11,9 @@ import torch
 from fake_worker import RECIPE
 from processes import PATIENCE_SECONDS
 
+from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.supervisor import Supervisor
-from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
+from lrsearch.own_loop.channel import SOCKET, Listener
 from lrsearch.own_loop.messages import (
     Boundary,
     End,
@@ -93,7 +94,7 @@ class Played:
                     continue
                 if isinstance(message, Report | Boundary):
                     channel.send(self._answer(message))
-        except ChannelClosedError:
+        except ClosedError:
             channel.close()
 
     def of(self, kind):
@@ -244,7 +245,7 @@ def test_a_process_that_the_script_forks_says_nothing(play, tmp_path):
 
 def test_a_script_whose_worker_is_gone_ends(play, tmp_path):
     def die(message):
-        raise ChannelClosedError
+        raise ClosedError
 
     child = play(script(tmp_path), answer=die)
     assert child.status == 0

@@ -8,7 +8,8 @@ import threading
 from fake_worker import RECIPE
 from processes import PATIENCE_SECONDS
 
-from lrsearch.own_loop.channel import SOCKET, ChannelClosedError, Listener
+from lrsearch.child_process.lines import ClosedError
+from lrsearch.own_loop.channel import SOCKET, Listener
 from lrsearch.own_loop.messages import (
     Beat,
     Boundary,
@@ -73,7 +74,7 @@ def launch(folder, answer, **changes):
                 said.append(channel.receive())
                 if isinstance(said[-1], Report | Boundary | Saved):
                     channel.send(answer(said[-1]))
-        except ChannelClosedError:
+        except ClosedError:
             channel.close()
 
     paths = [folder / "rank0", folder / "rank1"]

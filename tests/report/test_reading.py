@@ -165,7 +165,7 @@ def test_a_drawn_sequence_is_that_of_the_real_optimizer(schedule):
             except SpecError:  # these do not go together
                 continue
             lrs, momenta = built(optimizer, schedule, warmup)
-            found = lr_sequence(0, recipe, 10, with_momentum=True)
+            found = lr_sequence(0, recipe, 10)
             assert found.lrs == (*lrs, lrs[-1])
             if momenta[0] is None:
                 assert found.momenta is None

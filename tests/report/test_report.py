@@ -6,6 +6,7 @@ import sys
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,14 +20,14 @@ from lrsearch.advice.lr_edges import StabilityEdge
 from lrsearch.advice.more_trials import Gain
 from lrsearch.confirmation.confirmed import Confirmed, Optimism, Reasons, RunnerUp
 from lrsearch.confirmation.statistics import Difference
-from lrsearch.errors import LrsearchError, StudyError
+from lrsearch.errors import LrsearchError, SpecError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts
 from lrsearch.report.load import load_report
 from lrsearch.report.model import Report
 from lrsearch.report.page import page as report_page
 from lrsearch.report.page.page import write_report
-from lrsearch.report.plots import figures, plots, range_test, series
+from lrsearch.report.plots import plots, range_test, series
 from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
 from lrsearch.report.plots.series import Curve
 from lrsearch.report.review import Advice, Audit, Warned
@@ -261,7 +262,7 @@ def test_sequences_are_what_the_real_scheduler_gives(mixed):
     assert drawn[1].lrs == (*lrs, lrs[-1])
     steps = range(EPOCHS * STEPS_PER_EPOCH + 1)
     assert drawn[1].epochs == pytest.approx([step / STEPS_PER_EPOCH for step in steps])
-    assert drawn[1].momenta is None
+    assert set(drawn[1].momenta) == {0.0}
     assert not drawn[1].recorded
 
 
@@ -440,6 +441,13 @@ def draw_history(report):
     return ax
 
 
+def draw_lr(report, optimizer):
+    ax = Figure().add_subplot()
+    points = series.lr_points(report)
+    plots.plot_lr_against_value(points, optimizer, ax, metric="val_loss", direction="minimize")
+    return ax
+
+
 def lines(ax, word):
     return [line for line in ax.lines if word in str(line.get_label())]
 
@@ -489,16 +497,17 @@ def test_axes_say_what_they_show_and_which_way_is_better(mixed):
     report = load(mixed)
     ax = draw_history(report)
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("trials started", "val_loss (lower is better)")
-    panels = figures.lr_value(report).axes
-    assert [panel.get_title() for panel in panels] == ["sgd (3 trials)", "adamw (3 trials)"]
-    assert all(panel.get_xscale() == "log" for panel in panels)
-    assert {panel.get_xlabel() for panel in panels} == {"learning rate (peak)"}
+    sgd, adamw = draw_lr(report, "sgd"), draw_lr(report, "adamw")
+    assert (sgd.get_title(), adamw.get_title()) == ("sgd (3 trials)", "adamw (3 trials)")
+    assert sgd.get_xscale() == adamw.get_xscale() == "log"
+    assert sgd.get_xlabel() == adamw.get_xlabel() == "learning rate (peak)"
 
 
 def test_best_and_winner_are_marked_in_the_panel_of_their_optimizer(mixed):
     winner = load(mixed).trials[1]
     entry = confirmed_entry(ask_like(winner))
-    sgd, adamw = figures.lr_value(load(mixed, [entry])).axes
+    report = load(mixed, [entry])
+    sgd, adamw = draw_lr(report, "sgd"), draw_lr(report, "adamw")
     assert [list(line.get_xdata()) for line in lines(sgd, "best of search")] == [[0.2]]
     assert [list(line.get_xdata()) for line in lines(sgd, "confirmed winner")] == [[0.5]]
     assert not lines(adamw, "best of search")
@@ -512,27 +521,12 @@ class ask_like:  # noqa: N801 - reads as a function
         self.number, self.recipe = row.number, row.parsed
 
 
-@pytest.mark.parametrize("name", [name for name in figures.FIGURES if name != "range_test"])
-def test_no_legend_covers_an_axes(name, mixed):
-    rows = load(mixed).trials
-    entries = [
-        confirmed_entry(ask_like(rows[2])),
-        confirmed_entry(ask_like(rows[1]), "rival", values=tuple(0.1 * i for i in range(6))),
-    ]
-    figure = figures.FIGURES[name](load(mixed, entries))
-    figure.draw_without_rendering()
-    (legend,) = figure.legends
-    box = legend.get_window_extent()
-    for ax in figure.axes:
-        assert not ax.get_tightbbox().overlaps(box)
-        assert ax.get_legend() is None
-    assert box.x0 >= 0
-    assert box.x1 <= figure.bbox.x1
-
-
 def test_each_trial_has_one_colour_and_dash_in_curves_and_learning_rates(mixed):
     report = load(mixed)
-    (curve_ax,), (lr_ax, *_) = figures.curves(report).axes, figures.lr(report).axes
+    curve_ax, lr_ax = Figure().subplots(1, 2)
+    drawn = series.curves(report)
+    plots.plot_curves(drawn, curve_ax, metric="val_loss", direction="minimize")
+    plots.plot_lr_sequences(series.sequences(report), drawn, lr_ax)
     looks = [
         [(line.get_label(), line.get_color(), line.get_linestyle()) for line in ax.lines]
         for ax in (curve_ax, lr_ax)
@@ -542,17 +536,9 @@ def test_each_trial_has_one_colour_and_dash_in_curves_and_learning_rates(mixed):
 
 
 def test_learning_rates_that_are_decades_apart_are_on_a_log_scale(mixed):
-    assert figures.lr(load(mixed)).axes[0].get_yscale() == "log"
-
-
-def test_momentum_has_a_panel_when_it_is_cycled(database):
-    fields = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
-    schedule = {"name": "one_cycle", "cycle_momentum": True}
-    search = make_study(database, enqueue=[{"optimizer": fields, "schedule": schedule}])
-    finish(search, TrialState.COMPLETE, [0.5, 0.4])
-    top, bottom = figures.lr(load(search)).axes
-    assert (top.get_ylabel(), bottom.get_ylabel()) == ("learning rate", "momentum")
-    assert len(bottom.lines) == 1
+    report, ax = load(mixed), Figure().add_subplot()
+    plots.plot_lr_sequences(series.sequences(report), series.curves(report), ax)
+    assert ax.get_yscale() == "log"
 
 
 def test_a_curve_without_validations_is_left_out():
@@ -562,13 +548,6 @@ def test_a_curve_without_validations_is_left_out():
     )
     plots.plot_curves([curve], ax, metric="val_loss", direction="minimize")
     assert not ax.lines
-
-
-def test_equal_reports_give_equal_pictures_in_two_themes(mixed):
-    report = load(mixed)
-    assert figures.png(report, "lr_value") == figures.png(report, "lr_value")
-    both = figures.png(report, "lr_value")
-    assert both.light != both.dark
 
 
 def test_no_display_is_asked_for():
@@ -711,11 +690,21 @@ def test_a_range_test_is_drawn_with_its_seeds_window_and_edge():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
-def test_any_number_of_optimizers_is_drawn(count):
-    figure = figures.range_tests([make_result(FLAT)] * count)
+def test_any_number_of_optimizers_is_drawn(count, tmp_path):
+    results = [make_result(FLAT)] * count
+    figure = range_test.range_tests_figure(results)
     assert len(figure.axes) == count
     assert len(figure.legends) == min(count, 1)
-    figures.render(lambda: figure)
+    for name, first in (("ramps.png", b"\x89PNG"), ("ramps", b"\x89PNG"), ("ramps.pdf", b"%PDF")):
+        range_test.draw_range_tests(results, tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(first)
+
+
+@pytest.mark.parametrize("name", ["nowhere/ramps.png", "ramps.doc"])
+def test_a_picture_that_cannot_be_written_is_told_in_one_line(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match=rf"^--plot {name}: .+$"):
+        range_test.draw_range_tests([make_result(FLAT)], Path(name))
 
 
 # --- files

@@ -16,7 +16,7 @@ from lrsearch.report.load import load_report
 from lrsearch.report.summary import reviewed
 from lrsearch.report.text import page
 from lrsearch.report.text.answer import study_text
-from lrsearch.storage import engines
+from lrsearch.storage import engines, studies
 from lrsearch.storage import workers as storage_workers
 from lrsearch.storage.tables import workers
 from lrsearch.study.open_study import OpenStudy
@@ -109,7 +109,7 @@ def test_another_study_of_the_same_task_takes_the_timings_with_a_quarter_of_its_
 def test_a_changed_budget_asks_anew(database, lab):
     assert choose(study(database, 16)).size == 4
     with database.begin() as connection:
-        choose_engine.studies.change(connection, 1, trials_total=64)
+        studies.change(connection, 1, trials_total=64)
     search = OpenStudy.open(database, "tiny")
     assert choose(search).size == 16
     assert [engine["size"] for engine in reviewed(search)["engines"]] == [16]

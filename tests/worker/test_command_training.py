@@ -1,5 +1,6 @@
 """A trial of a command: where its reports stand, how it ends, and how it goes on."""
 
+import json
 import sys
 import time
 
@@ -160,6 +161,21 @@ def test_a_command_that_goes_on_gives_the_curve_of_one_that_was_not_interrupted(
     assert later.unpack(kept) == []
     assert rows + curve(later) == WHOLE
     assert later.progress == 1.0
+
+
+def test_a_checkpoint_with_its_rungs_beside_the_position_is_read(make):
+    training = make()
+    curve(training, most=2)
+    training.rungs = {1: 0}
+    kept = json.loads(training.pack())
+    training.end("stopped")
+    earlier = {**kept, "rungs": kept["position"].pop("rungs")}
+    del earlier["position"]["start_loss"]
+    later = make(attempt=2, resume_args=["--resume"])
+    assert later.unpack(json.dumps(earlier).encode()) == []
+    assert (later.validated, later.rungs) == (2, {1: 0})
+    damaged = json.dumps({**kept, "position": {**kept["position"], "rungs": None}}).encode()
+    assert make(attempt=3).unpack(damaged) is None
 
 
 def test_a_command_that_begins_anew_finds_its_folder_empty(make):

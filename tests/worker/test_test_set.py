@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import TaskError
+from lrsearch.report.load import report_of
 from lrsearch.report.summary import summarize
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import best_validation
 from lrsearch.storage import confirmations
-from lrsearch.study import confirmation
 from lrsearch.study.create import create_study
 from lrsearch.study.prepare_database import prepare
 from lrsearch.task.task import LoadedTask
@@ -146,7 +146,7 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
     study = make_study(database, test_set, tmp_path, objective=FALLING, **changes)
     work(study, test_set)
     (run,) = runs_of(study)
-    (first, *_) = confirmation.confirmed(study)
+    (first, *_) = report_of(study).confirmed
     assert (run.number, run.state) == (first.trial, "complete")
     assert first.reasons.test == run.test is not None
     assert (len(runs_of(study, "report")), test_set.looks) == (2, len(INPUTS))

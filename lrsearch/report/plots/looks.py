@@ -5,19 +5,30 @@ thing once more.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
+import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lrsearch.catalog.script import SCRIPT, in_words
+from lrsearch.errors import SpecError
 from lrsearch.report.colours import COLOURS, GREY
 from lrsearch.report.plots.series import Curve
 
+DOTS_PER_INCH = 150
+STYLE: dict[Any, Any] = {
+    "font.size": 10.5,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+}
 TRIAL_STYLES: tuple[Any, ...] = (
     "-",
     (0, (6, 2)),
@@ -91,3 +102,26 @@ def draw_legend(figure: Figure, handles: Sequence[Line2D | Patch], columns: int 
             frameon=False,
             fontsize="small",
         )
+
+
+def format_of(path: Path) -> str:
+    """The format that the path's ending names, PNG without one. Raises SpecError for another."""
+    ending = path.suffix.removeprefix(".").lower() or "png"
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if ending not in known:
+        raise SpecError(f"--plot {path}: its ending is none of {', '.join(known)}")
+    return ending
+
+
+def save(draw: Callable[[], Figure], path: Path) -> None:
+    """Draw a picture and write it, see `format_of`.
+
+    Raises SpecError for an ending that names no format, and for a place that cannot be written.
+    """
+    kind = format_of(path)
+    with matplotlib.rc_context(STYLE):
+        figure = draw()
+        try:
+            figure.savefig(path, format=kind, dpi=DOTS_PER_INCH)
+        except OSError as error:
+            raise SpecError(f"--plot {path}: {error.strerror}") from error

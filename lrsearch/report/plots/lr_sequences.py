@@ -24,7 +24,7 @@ class Sequence:
     trial: int
     epochs: tuple[float, ...]
     lrs: tuple[float, ...]
-    #: Momentum (or beta1) where the schedule cycles it.
+    #: Momentum, or beta1, of an optimizer that has one; not where `recorded`.
     momenta: tuple[float, ...] | None = None
     #: Whether the trial's own validations tell it, not the recipe.
     recorded: bool = False
@@ -37,13 +37,8 @@ def thin(count: int, most: int) -> list[int]:
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
-def lr_sequence(
-    trial: int, recipe: Recipe, steps_per_epoch: int, *, with_momentum: bool = False
-) -> Sequence:
-    """The learning rate at every step of a recipe, as far as it does not look at losses.
-
-    Momentum is told where the schedule cycles it, or always with `with_momentum`.
-    """
+def lr_sequence(trial: int, recipe: Recipe, steps_per_epoch: int) -> Sequence:
+    """The learning rate at every step of a recipe, as far as it does not look at losses."""
     from lrsearch.recipe.build_scheduler import build_schedule
 
     total = recipe.total_steps(steps_per_epoch)
@@ -53,12 +48,11 @@ def lr_sequence(
     scheduler = build_schedule(
         optimizer, recipe.schedule, total_steps=steps, warmup=recipe.warmup, validations=1
     )
-    cycled = with_momentum or bool(recipe.schedule.get("cycle_momentum"))
     lrs, momenta = [], []
     for _ in range(steps):
         group = optimizer.param_groups[0]
         lrs.append(float(group["lr"]))
-        if cycled and (momentum := _momentum(group)) is not None:
+        if (momentum := _momentum(group)) is not None:
             momenta.append(momentum)
         optimizer.step()
         scheduler.step()

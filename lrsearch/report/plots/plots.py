@@ -1,7 +1,7 @@
 """Pictures of a report's series, on figures that need no display."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -74,10 +74,7 @@ def plot_curves(curves: Sequence[Curve], ax: Axes, *, metric: str, direction: st
 
 
 def plot_lr_sequences(
-    drawn: Sequence[lr_sequences.Sequence],
-    curves: Sequence[Curve],
-    ax: Axes,
-    momentum_ax: Axes | None = None,
+    drawn: Sequence[lr_sequences.Sequence], curves: Sequence[Curve], ax: Axes
 ) -> list[Line2D]:
     """Learning rate over the epochs of the trials in `curves`, in their colours."""
     handles: list[Line2D] = []
@@ -91,44 +88,33 @@ def plot_lr_sequences(
         logarithmic = ax.get_yscale() == "log"
         lrs = [math.nan if logarithmic and lr <= 0 else lr for lr in sequence.lrs]
         handles += ax.plot(sequence.epochs, lrs, drawstyle=drawstyle, **style)
-        if momentum_ax is not None and sequence.momenta is not None:
-            momentum_ax.plot(sequence.epochs, sequence.momenta, drawstyle=drawstyle, **style)
     ax.set_ylabel("learning rate")
     if ax.get_yscale() == "linear" and positive:
         ax.set_ylim(bottom=0)
-    lowest = ax if momentum_ax is None else momentum_ax
-    lowest.set_xlabel("epoch")
-    lowest.set_xlim(0, 1.02 * max((item.epochs[-1] for item in drawn if item.epochs), default=1))
-    if momentum_ax is not None:
-        momentum_ax.set_ylabel("momentum")
+    ax.set_xlabel("epoch")
+    ax.set_xlim(0, 1.02 * max((item.epochs[-1] for item in drawn if item.epochs), default=1))
     note_if_empty(ax, bool(positive), "no trial is complete yet")
     return handles
 
 
 def plot_lr_against_value(
-    points: Sequence[LrPoint], axes: Mapping[str, Axes], *, metric: str, direction: str
+    points: Sequence[LrPoint], optimizer: str, ax: Axes, *, metric: str, direction: str
 ) -> list[Line2D]:
-    """Value against peak learning rate, one of `axes` per optimizer."""
+    """Value against peak learning rate of one optimizer; the scale is that of all."""
     values = [point.value for point in points if point.value is not None]
-    handles: dict[str, Line2D] = {}
-    for optimizer, ax in axes.items():
-        mine = [point for point in points if point.optimizer == optimizer]
-        count = f"{len(mine)} trial{'' if len(mine) == 1 else 's'}"
-        ax.set_title(f"{short_name(optimizer)} ({count})", fontsize="medium")
-        ax.set_xlabel("learning rate (peak)")
-        place = ax.get_subplotspec()
-        if place is None or place.is_first_col():
-            ax.set_ylabel(value_label(metric, direction))
-        ax.set_xscale("log")
-        _value_scale(ax, values, direction)
-        ax.set_xlim(_lr_limits([point.lr for point in mine]))
-        marks = [(point.lr, point.value, point.state) for point in mine]
-        found = _draw_trials(ax, marks, direction) + _mark_best(ax, mine)
-        handles |= {str(handle.get_label()): handle for handle in found}
+    mine = [point for point in points if point.optimizer == optimizer]
+    count = f"{len(mine)} trial{'' if len(mine) == 1 else 's'}"
+    ax.set_title(f"{short_name(optimizer)} ({count})", fontsize="medium")
+    ax.set_xlabel("learning rate (peak)")
+    ax.set_ylabel(value_label(metric, direction))
+    ax.set_xscale("log")
+    _value_scale(ax, values, direction)
+    ax.set_xlim(_lr_limits([point.lr for point in mine]))
+    marks = [(point.lr, point.value, point.state) for point in mine]
+    handles = _draw_trials(ax, marks, direction) + _mark_best(ax, mine)
     if not values:
-        for ax in axes.values():
-            ax.set_yticks([])
-    return list(handles.values())
+        ax.set_yticks([])
+    return list({str(handle.get_label()): handle for handle in handles}.values())
 
 
 def _lr_limits(lrs: Sequence[float]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,11 +11,9 @@ from matplotlib.patches import Patch
 
 from lrsearch.range_test.analysis import RangeTest, median_curve
 from lrsearch.report.colours import BLUE, GREEN, ORANGE, RED, SKY
-from lrsearch.report.plots.looks import (
-    draw_legend,
-    short_name,
-)
+from lrsearch.report.plots.looks import draw_legend, explain, save, short_name
 
+PANELS_PER_ROW = 3
 #: The axis of losses reaches above the start and below the lowest by these shares of the deepest
 #: fall: what diverges leaves it.
 HEADROOM, FOOTROOM = 0.4, 0.1
@@ -27,12 +26,18 @@ CAPTION = (
 )
 
 
-def draw(results: Sequence[RangeTest], figure: Figure, panels_per_row: int) -> None:
-    """A panel for each optimizer, its losses on an axis of its own."""
+def draw_range_tests(results: Sequence[RangeTest], path: Path) -> None:
+    """Write the picture of range tests. Raises SpecError if it cannot be written."""
+    save(lambda: range_tests_figure(results), path)
+
+
+def range_tests_figure(results: Sequence[RangeTest]) -> Figure:
+    """A panel for each optimizer, its losses on an axis of its own, and what the marks mean."""
+    columns = min(max(1, len(results)), PANELS_PER_ROW)
+    rows = max(1, math.ceil(len(results) / columns))
+    figure = Figure(figsize=(7.5, 1.2 + 3.0 * rows), layout="constrained")
     if not results:
         figure.text(0.5, 0.5, "no range test has ended", ha="center", va="center")
-    columns = min(max(1, len(results)), panels_per_row)
-    rows = math.ceil(len(results) / columns)
     handles: dict[str, Line2D | Patch] = {}
     for i, result in enumerate(results):
         ax = figure.add_subplot(rows, columns, i + 1)
@@ -40,6 +45,8 @@ def draw(results: Sequence[RangeTest], figure: Figure, panels_per_row: int) -> N
             ax.set_ylabel("training loss of a batch")
         handles |= plot_range_test(result, ax)
     draw_legend(figure, list(handles.values()))
+    explain(figure, CAPTION)
+    return figure
 
 
 def plot_range_test(result: RangeTest, ax: Axes) -> dict[str, Line2D | Patch]:

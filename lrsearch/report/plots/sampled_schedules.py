@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,12 +14,12 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.colours import COLOURS
 from lrsearch.report.plots import lr_sequences
-from lrsearch.report.plots.figures import DOTS_PER_INCH, STYLE
 from lrsearch.report.plots.looks import (
     LOG_LR_FLOOR,
     MARKERS,
     TRIAL_STYLES,
     explain,
+    save,
     short_name,
 )
 
@@ -37,8 +36,7 @@ CAPTION = (
 def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
     """Learning rates above, momentum (or beta1) below; a colour for each optimizer."""
     drawn = [
-        lr_sequences.lr_sequence(i, recipe, steps_per_epoch, with_momentum=True)
-        for i, recipe in enumerate(recipes)
+        lr_sequences.lr_sequence(i, recipe, steps_per_epoch) for i, recipe in enumerate(recipes)
     ]
     figure = Figure(figsize=(11.5, 6.4), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
@@ -110,12 +108,4 @@ def save_preview(recipes: Sequence[Recipe], steps_per_epoch: int, path: Path) ->
     recipes = [recipe for recipe in recipes if recipe.schedule_name != SCRIPT]
     if not recipes:
         raise SpecError("--plot: the schedule is the script's own, so there is nothing to draw")
-    with matplotlib.rc_context(STYLE):
-        figure = preview_figure(recipes, steps_per_epoch)
-        try:
-            figure.savefig(path, dpi=DOTS_PER_INCH)
-        except OSError as error:
-            raise SpecError(f"--plot {path}: {error.strerror}") from error
-        except ValueError as error:
-            known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
-            raise SpecError(f"--plot {path}: its ending is none of {known}") from error
+    save(lambda: preview_figure(recipes, steps_per_epoch), path)

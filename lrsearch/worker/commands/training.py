@@ -23,6 +23,7 @@ from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.user_process.ended import ended_badly
 from lrsearch.worker.user_process.environment import environment_without_secrets
+from lrsearch.worker.user_process.position import Position
 from lrsearch.worker.user_process.training import ProcessTraining, Reported
 
 log = logging.getLogger("lrsearch")
@@ -214,14 +215,7 @@ class CommandTraining(ProcessTraining):
             "format": FORMAT,
             "recipe": self.recipe.to_dict(),
             "rows": [row.to_dict() for row in pending],
-            "position": {
-                "step": self.step,
-                "epochs_done": self.epochs_done,
-                "validated": self.validated,
-                "validated_at": self.validated_at,
-                "seconds": self.seconds,
-            },
-            "rungs": sorted(self.rungs.items()),
+            "position": self.where().to_dict(),
         }
         return json.dumps(state).encode()
 
@@ -229,7 +223,8 @@ class CommandTraining(ProcessTraining):
         try:
             found = json.loads(data)
             rows = [Validation.from_dict(row) for row in found["rows"]]
-            position, rungs = found["position"], dict(found["rungs"])
+            # Earlier checkpoints have the rungs beside the position.
+            position = Position.from_dict({"rungs": found.get("rungs", ()), **found["position"]})
             same = (found["format"], found["recipe"]) == (FORMAT, self.recipe.to_dict())
         except (ValueError, KeyError, TypeError) as error:
             log.warning("a checkpoint cannot be read, starting anew: %s", describe(error))
@@ -237,9 +232,8 @@ class CommandTraining(ProcessTraining):
         if not same or not self.folder.is_dir():
             log.warning("the command's folder %s is not here; starting anew", self.folder)
             return None
-        for name, value in position.items():
-            setattr(self, name, value)
-        self.rungs, self._goes_on, self._spent_before = rungs, True, self.seconds
+        self.stand_at(position)
+        self._goes_on, self._spent_before = True, self.seconds
         return rows
 
 

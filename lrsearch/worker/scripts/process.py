@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.supervisor import Child, Supervisor
-from lrsearch.own_loop.channel import SOCKET, Channel, ChannelClosedError, Listener
+from lrsearch.own_loop.channel import SOCKET, Channel, Listener
 from lrsearch.own_loop.messages import End, Hello, Message, Start
 from lrsearch.task.code import ENVIRONMENT_DIR
 from lrsearch.training.failures import TrialFailedError
@@ -94,16 +95,12 @@ class ScriptProcess:
         self.send(self._start)
         return True
 
-    @property
-    def is_connected(self) -> bool:
-        return self._channel is not None
-
     def send(self, message: Message) -> None:
         """Raises TrialFailedError where the script's process has ended."""
         assert self._channel is not None
         try:
             self._channel.send(message)
-        except ChannelClosedError as error:
+        except ClosedError as error:
             raise self.failure() from error
 
     def receive(self, timeout: float) -> Message | None:
@@ -114,7 +111,7 @@ class ScriptProcess:
         assert self._channel is not None
         try:
             return self._channel.receive(timeout)
-        except ChannelClosedError as error:
+        except ClosedError as error:
             raise self.failure() from error
 
     def failure(self) -> TrialFailedError:
@@ -131,7 +128,7 @@ class ScriptProcess:
             try:
                 self._channel.send(End(reason=reason))
                 self._drain(deadline)
-            except ChannelClosedError:
+            except ClosedError:
                 log.debug("the script's process had ended before it was told to")
         if reason is None or self._channel is not None:
             self._child.wait(max(0.0, deadline - time.monotonic()))

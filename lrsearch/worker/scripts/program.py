@@ -16,7 +16,8 @@ from lrsearch.task.task import LoadedCode
 from lrsearch.training.training import Purpose
 from lrsearch.worker.scripts.process import ENTRY, Launch
 from lrsearch.worker.scripts.range_test import ScriptRangeTraining
-from lrsearch.worker.scripts.training import ScriptTraining, Surroundings
+from lrsearch.worker.scripts.surroundings import Surroundings
+from lrsearch.worker.scripts.training import ScriptTraining
 from lrsearch.worker.user_process.program import ProcessProgram
 
 

@@ -18,7 +18,6 @@ from lrsearch.own_loop.messages import (
     Report,
     Save,
     Saved,
-    Start,
 )
 from lrsearch.own_loop.proof import Outcome, Proof, prove
 from lrsearch.recipe.recipe import Recipe
@@ -67,22 +66,18 @@ class _Runs:
 
     def __call__(self, *, save: Path | None = None, resume: Path | None = None) -> Outcome:
         """See `proof.RunOnce`. Raises TrialFailedError."""
-        here, objective = self._program.surroundings, self._program.spec.objective
         self._count += 1
         # One that goes on has the folder of the one that was interrupted.
         folder = self._folder / ("straight" if self._count == 1 else "interrupted")
         folder.mkdir(exist_ok=True)
-        start = Start(
-            kind="check",
-            recipe=self._recipe.to_dict(),
-            device=here.device,
-            threads=here.threads,
-            folder=str(folder),
-            metric=objective.metric,
-            direction=objective.direction,
-            resume=None if resume is None else str(resume),
+        process = self._program.surroundings.start(
+            "check",
+            self._recipe,
+            self._program.spec.objective,
+            folder,
+            folder / "output.txt",
+            resume=resume,
         )
-        process = ScriptProcess(here.supervisor, here.launch, start, folder / "output.txt")
         try:
             process.connect(lambda: None, lambda: False)
             said = _listen(process, save)

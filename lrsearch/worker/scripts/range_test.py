@@ -12,14 +12,13 @@ from lrsearch.own_loop.messages import (
     GoOn,
     Readings,
     Report,
-    Start,
 )
 from lrsearch.range_test.analysis import Ramp, RangeTest, judge, seeds_wanted
 from lrsearch.range_test.plan import RampPlan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.worker.scripts.process import ScriptProcess
-from lrsearch.worker.scripts.training import Surroundings
+from lrsearch.worker.scripts.surroundings import Surroundings
 
 LOOK_SECONDS = 0.25
 
@@ -55,19 +54,15 @@ class ScriptRangeTraining:
         return judge(self.plan.optimizer, self.ramps, None)
 
     def _ramp(self, seed: int) -> Ramp | None:
-        here = self.surroundings
         folder = trial_folder(self.spec.name, f"range-test-{self.plan.name}-seed-{seed}")
-        start = Start(
-            kind="range_test",
-            recipe=self.plan.recipe(self.spec, seed).to_dict(),
-            device=here.device,
-            threads=here.threads,
-            folder=str(folder.absolute()),
-            metric=self.spec.objective.metric,
-            direction=self.spec.objective.direction,
+        process = self.surroundings.start(
+            "range_test",
+            self.plan.recipe(self.spec, seed),
+            self.spec.objective,
+            folder,
+            folder / "output.log",
             lrs=self.plan.lrs,
         )
-        process = ScriptProcess(here.supervisor, here.launch, start, folder / "output.log")
         try:
             return self._follow(process, seed)
         finally:

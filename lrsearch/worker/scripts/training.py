@@ -1,16 +1,10 @@
 """A trial that a training script of the user's own trains, in a process of its own."""
 
-import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from lrsearch.child_process.folders import begin_attempt
-from lrsearch.child_process.supervisor import Supervisor
-from lrsearch.errors import describe
 from lrsearch.own_loop.messages import (
     Beat,
     Boundary,
@@ -25,41 +19,24 @@ from lrsearch.own_loop.messages import (
     Save,
     Saved,
     SaveSoon,
-    Start,
 )
-from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
-from lrsearch.worker.scripts.process import Launch, ScriptProcess
+from lrsearch.worker.scripts.checkpoint import Checkpoint, facts_of, read_checkpoint
+from lrsearch.worker.scripts.process import ScriptProcess
+from lrsearch.worker.scripts.surroundings import Surroundings
 from lrsearch.worker.user_process.training import ProcessTraining, Reported
 
 log = logging.getLogger("lrsearch")
 
-#: Changes when an older checkpoint can no longer be read.
-FORMAT = 1
 #: How long a worker that is to stop waits for the script to come to where it can be saved.
 SAVE_SOON_SECONDS = 10.0
 #: How long a script may take to write its state.
 SAVE_SECONDS = 600.0
 LOOK_SECONDS = 0.2
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a script's processes have in common on this worker."""
-
-    supervisor: Supervisor
-    launch: Launch
-    #: `cpu`, `cuda:0`, `mps`.
-    device: str
-    threads: int
-    #: Whether the worker is to stop.
-    stop: Callable[[], bool]
-    #: Hints that the log has already.
-    hints: set[str]
 
 
 class ScriptTraining(ProcessTraining):
@@ -104,17 +81,14 @@ class ScriptTraining(ProcessTraining):
         here, purpose = self.surroundings, self.purpose
         goes_on = self._resume is not None
         output = begin_attempt(self.folder, purpose.attempt, purpose.worker, goes_on=goes_on)
-        start = Start(
-            kind=self.purpose.kind,
-            recipe=self.recipe.to_dict(),
-            device=here.device,
-            threads=here.threads,
-            folder=str(self.folder.absolute()),
-            metric=self.spec.objective.metric,
-            direction=self.spec.objective.direction,
-            resume=None if self._resume is None else str(self._resume.absolute()),
+        self.process = here.start(
+            purpose.kind,
+            self.recipe,
+            self.spec.objective,
+            self.folder,
+            output,
+            resume=self._resume,
         )
-        self.process = ScriptProcess(here.supervisor, here.launch, start, output)
         if not self.process.connect(self.beat, here.stop):
             self.process.end("stopped")
             self.process = None
@@ -208,6 +182,16 @@ class ScriptTraining(ProcessTraining):
 
     def pack(self, pending: Sequence[Validation] = ()) -> bytes:
         """Raises TrialFailedError where the script cannot write its state."""
+        state = self._state()  # first: where the trial stands is known when it is written
+        return Checkpoint(
+            facts=facts_of(self.recipe, self.surroundings),
+            position=self.where(),
+            rows=tuple(pending),
+            state=state,
+        ).to_bytes()
+
+    def _state(self) -> bytes:
+        """What the script writes for itself."""
         assert self.process is not None
         path = self.folder / "saving.pt"
         self.process.send(Save(path=str(path.absolute())))
@@ -224,51 +208,14 @@ class ScriptTraining(ProcessTraining):
             )
         state = path.read_bytes()
         path.unlink()
-        rows = [row.to_dict() for row in pending]
-        head = {"facts": self._facts(), "position": self._position(), "rows": rows}
-        return json.dumps(head).encode() + b"\n" + state
-
-    def _facts(self) -> Fields:
-        """What must be equal for a resumed trial to give the same bits."""
-        here = self.surroundings
-        return {
-            "format": FORMAT,
-            "program": here.launch.reference,
-            "torch": str(torch.__version__),
-            "device": here.device.partition(":")[0],
-            "threads": here.threads,
-            "recipe": self.recipe.to_dict(),
-        }
-
-    def _position(self) -> Fields:
-        return {
-            "step": self.step,
-            "epochs_done": self.epochs_done,
-            "validated": self.validated,
-            "validated_at": self.validated_at,
-            "seconds": self.seconds,
-            "start_loss": self.start_loss,
-            "rungs": sorted(self.rungs.items()),
-        }
+        return state
 
     def unpack(self, data: bytes, *, says_where: bool = True) -> list[Validation] | None:
-        head, _, state = data.partition(b"\n")
-        try:
-            found = json.loads(head)
-            rows = [Validation.from_dict(row) for row in found["rows"]]
-            facts, position = found["facts"], dict(found["position"])
-            rungs = {int(number): int(rung) for number, rung in position.pop("rungs")}
-        except (ValueError, KeyError, TypeError) as error:
-            log.warning("a checkpoint cannot be read, starting anew: %s", describe(error))
+        found = read_checkpoint(data, facts_of(self.recipe, self.surroundings))
+        if found is None:
             return None
-        mine = json.loads(json.dumps(self._facts()))
-        if other := [name for name in mine if facts.get(name) != mine[name]]:
-            log.warning("a checkpoint was made with another %s; starting anew", " and ".join(other))
-            return None
-        for name, value in position.items():
-            setattr(self, name, value)
-        self.rungs = rungs
+        self.stand_at(found.position)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._resume = self.folder / "resume.pt"
-        self._resume.write_bytes(state)
-        return rows
+        self._resume.write_bytes(found.state)
+        return list(found.rows)

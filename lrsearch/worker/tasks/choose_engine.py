@@ -7,26 +7,21 @@ was measured serves all studies of the database whose steps are the same.
 import hashlib
 import json
 import logging
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
-
 from lrsearch.catalog.domains import first_value
-from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs, reserved_share
-from lrsearch.errors import StudyError, TaskError
+from lrsearch.errors import TaskError
 from lrsearch.fusing import choice as rules
 from lrsearch.fusing import fuse_option
-from lrsearch.fusing.choice import Choice, Workload
+from lrsearch.fusing.choice import Choice
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.sample_recipes import sample
-from lrsearch.storage import engines, studies, worker_identity, workers
+from lrsearch.storage import engines
 from lrsearch.storage.engines import MeasurementKey
-from lrsearch.storage.records import StudyRecord
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.code import code_hash
 from lrsearch.training.devices import hardware
@@ -35,6 +30,7 @@ from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing import measure as measuring
 from lrsearch.training.timing.drawing import drawing
 from lrsearch.version import __version__
+from lrsearch.worker.tasks.workload import StudyWorkload
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +54,7 @@ def choose(
     """
     fuse_option.check(search.spec, fuse)
     chooser = _EngineChooser(search, cache, device, started_together)
-    study, key, budget, option = search.study_id, chooser.key, chooser.budget, str(fuse)
+    study, key, budget, option = search.study_id, chooser.key, chooser.study.budget, str(fuse)
     found = None
     row = search.database.look(
         lambda c: engines.recorded(c, study, key, fuse=option, budget=budget)
@@ -82,17 +78,6 @@ def _without_costs(choice: Choice) -> Choice:
     return replace(choice, probe_seconds=0.0, calibration_seconds=0.0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Snapshot:
-    """A study at one moment."""
-
-    study: StudyRecord
-    #: Seconds since its first trial was asked for.
-    elapsed: float
-    #: That are alive.
-    workers: int
-
-
 class _EngineChooser:
     """Chooses for one worker: for its study, task and device."""
 
@@ -100,7 +85,7 @@ class _EngineChooser:
         self, search: OpenStudy, cache: TaskCache, device: "torch.device", started_together: int
     ) -> None:
         self.search, self.spec, self.cache, self.device = search, search.spec, cache, device
-        self.started_together = started_together
+        self.study = StudyWorkload(search, started_together)
         self.params = {name: first_value(d) for name, d in self.spec.space.params.items()}
 
     @cached_property
@@ -130,67 +115,6 @@ class _EngineChooser:
             precision=spec.precision,
             torch=version("torch"),
         )
-
-    @cached_property
-    def now(self) -> "_Snapshot":
-        """The study as it is when this is asked first."""
-
-        def look(connection: Connection) -> _Snapshot:
-            study = studies.by_id(connection, self.search.study_id)
-            if study is None:
-                raise StudyError(f"study {self.search.name!r} was deleted")
-            elapsed = studies.elapsed(connection, self.search.study_id)
-            lease = self.spec.lease.seconds
-            names = workers.alive(connection, self.search.study_id, lease)
-            alive = sum(not worker_identity.is_dead(name) for name in names)
-            return _Snapshot(
-                study=study, elapsed=elapsed, workers=max(1, alive, self.started_together)
-            )
-
-        return self.search.database.look(look)
-
-    @property
-    def budget(self) -> str:
-        """The study's budget in words: a choice holds for it alone."""
-        study = self.now.study
-        totals = {
-            "trials": study.trials_total,
-            "epochs": study.epochs_total,
-            "s": study.seconds_total,
-        }
-        return ", ".join(f"{total:g} {name}" for name, total in totals.items() if total is not None)
-
-    @property
-    def workload(self) -> Workload:
-        study, per_epoch = self.now.study, self.search.steps_per_epoch
-        horizon = self.search.horizon
-        steps = horizon * per_epoch
-        trials, left = [math.inf], [math.inf]
-        if study.trials_total is not None:
-            trials.append(study.trials_total)
-            share = 1.0 if self.spec.pruning is None else rules.PRUNED_SHARE
-            left.append((study.trials_total - study.trials_counted) * steps * share)
-        if study.epochs_total is not None:
-            epochs = study.epochs_total * (1 - reserved_share(self.spec, horizon))
-            trials.append(epochs / horizon)
-            left.append((epochs - study.epochs_used - study.epochs_reserved) * per_epoch)
-        confirm = self._confirmation_runs(study.trials_total)
-        seconds = math.inf if study.seconds_total is None else study.seconds_total
-        return Workload(
-            trial_steps=steps,
-            workers=self.now.workers,
-            trials=min(trials),
-            steps_left=max(0.0, min(left)) + confirm * steps,
-            seconds=seconds,
-            seconds_left=max(0.0, seconds - self.now.elapsed),
-        )
-
-    def _confirmation_runs(self, trials: int | None) -> int:
-        """How many runs of full length confirm the search, where it has so many trials."""
-        if self.spec.confirm is None or trials is None:
-            return 0
-        runs = allowed_runs(self.spec, started=trials, epochs_left=None, horizon=1.0)
-        return min(self.spec.confirm.runs or MOST_RUNS, runs)
 
     def choice(self, fuse: FuseOption) -> Choice:
         found = self._given(fuse) if fuse != "auto" else self._chosen()
@@ -228,13 +152,10 @@ class _EngineChooser:
                     return Choice.solo(reason)
                 known = self._known()
                 return known or measuring.measure(
-                    self.spec, self.cache, self.recipes, self.workload
+                    self.spec, self.cache, self.recipes, self.study.workload
                 )
         except TrialFailedError as failure:  # its trials will say so, too
             return Choice.solo(f"it cannot be tried: {failure}")
-
-    def _measured(self) -> Choice:
-        return measuring.measure(self.spec, self.cache, self.recipes, self.workload)
 
     def _known(self) -> Choice | None:
         """What follows from what was measured before, for any study of the database."""
@@ -242,7 +163,7 @@ class _EngineChooser:
             if not row.fits:
                 return Choice.solo(row.reason, fits=False)
             timings = Choice.from_row(row).timings
-            most = self.workload.most_at_once(timings.get(1, 0.0))
+            most = self.study.workload.most_at_once(timings.get(1, 0.0))
             if 1 in timings and rules.covers(timings, row.most, most):
                 engine, size, reason = rules.decide(timings, most)
                 return Choice(

@@ -9,6 +9,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.training import Purpose, Training
 from lrsearch.trial.curve import Validation
+from lrsearch.worker.user_process.position import Position
 
 #: A report this little before a rung, as a share of it, is at the rung: 3 of 10 epochs are at 33 %.
 EARLY = 0.1
@@ -96,6 +97,25 @@ class ProcessTraining(Training):
 
     def unpack(self, data: bytes, *, says_where: bool = True) -> list[Validation] | None:
         return None
+
+    def where(self) -> Position:
+        """Where it stands, for a checkpoint."""
+        return Position(
+            step=self.step,
+            epochs_done=self.epochs_done,
+            validated=self.validated,
+            validated_at=self.validated_at,
+            seconds=self.seconds,
+            start_loss=self.start_loss,
+            rungs=dict(self.rungs),
+        )
+
+    def stand_at(self, position: Position) -> None:
+        """Go on from where a checkpoint says."""
+        self.step, self.epochs_done = position.step, position.epochs_done
+        self.validated, self.validated_at = position.validated, position.validated_at
+        self.seconds, self.start_loss = position.seconds, position.start_loss
+        self.rungs = dict(position.rungs)
 
     def conclude(self) -> Validation:
         """The report that waits, as a row of the curve."""
