@@ -14,10 +14,12 @@ from lrsearch.storage.records import CurveRecord
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryPoint:
-    """A trial in the order of tickets, and the best complete value until then."""
+    """A trial in the order of their starts, and the best complete value until then."""
 
-    ticket: int
+    #: Its number, from 0; of one that has none yet, what it will be at least.
+    trial: int
     state: str
+    #: Of a complete trial alone: what a pruned one had reached is no result.
     value: float | None
     best: float | None
 
@@ -54,6 +56,7 @@ class LrPoint:
     optimizer: str
     lr: float
     state: str
+    #: Of a complete trial alone.
     value: float | None
     best: bool
     #: Whether it is the winner that fresh seeds confirmed.
@@ -64,13 +67,12 @@ def history(report: Report) -> History:
     """Every trial, and the best so far."""
     points: list[HistoryPoint] = []
     best: float | None = None
-    for trial in report.trials:
+    for place, trial in enumerate(report.trials):
         value = trial.value if trial.is_scored else None
         if value is not None and (best is None or report.spec.objective.better(value, best)):
             best = value
-        points.append(
-            HistoryPoint(ticket=trial.ticket, state=trial.state, value=trial.value, best=best)
-        )
+        number = place if trial.number is None else trial.number
+        points.append(HistoryPoint(trial=number, state=trial.state, value=value, best=best))
     return History(
         metric=report.metric,
         direction=report.spec.objective.direction,
@@ -135,7 +137,7 @@ def lr_points(report: Report) -> tuple[LrPoint, ...]:
             optimizer=trial.parsed.optimizer_name,
             lr=trial.parsed.lr,
             state=trial.state,
-            value=trial.value,
+            value=trial.value if trial.is_scored else None,
             best=trial is report.best,
             confirmed=_is_winner(report, trial),
         )
