@@ -118,7 +118,10 @@ def _chart(
     tips = looks.tips("label:N", "state:N", "weights:N", "epoch:Q", "value:Q")
     layers = []
     if faint:
-        grey = alt.Chart(data(faint)).mark_line(color=GREY, opacity=0.35, strokeWidth=1, clip=True)
+        # Not `opacity`: each line would be a layer of its own, which a PNG takes half a second for.
+        grey = alt.Chart(data(faint)).mark_line(
+            color=GREY, strokeOpacity=0.35, strokeWidth=1, clip=True
+        )
         layers.append(grey.encode(x, y, detail=["trial:N", "weights:N"], tooltip=tips))
     if rungs(report):
         rules = alt.Chart(alt.InlineData(values=[{"rung": at} for at in rungs(report)]))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     import altair
 
+    from lrsearch.report.figures.lr_panels import Panels
+
     Chart: TypeAlias = (
         altair.Chart
         | altair.LayerChart
@@ -33,4 +35,4 @@ class Figure:
     #: What it shows, for those who cannot see it.
     alt: str
     #: Without width and colours of paper and ink, which the page sets.
-    chart: "Chart"
+    chart: "Chart | Panels"
