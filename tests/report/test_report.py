@@ -258,7 +258,7 @@ def test_sequences_are_what_the_real_scheduler_gives(mixed):
         lrs.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert drawn[1].lrs == (*lrs, lrs[-1])
+    assert drawn[1].lrs == pytest.approx((*lrs, lrs[-1]))
     steps = range(EPOCHS * STEPS_PER_EPOCH + 1)
     assert drawn[1].epochs == pytest.approx([step / STEPS_PER_EPOCH for step in steps])
     assert drawn[1].momenta is None

@@ -1,10 +1,11 @@
-"""The learning rate of each step, as the recipe's real scheduler sets it."""
+"""The learning rate of each step, as the recipe's scheduler sets it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.recipe.lr_factors import lr_factors
 from lrsearch.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,8 +43,22 @@ def lr_sequence(
 ) -> Sequence:
     """The learning rate at every step of a recipe, as far as it does not look at losses.
 
-    Momentum is told where the schedule cycles it, or always with `with_momentum`.
+    Momentum is told where the schedule cycles it, or always with `with_momentum`; that loads torch.
     """
+    if with_momentum or recipe.schedule.get("cycle_momentum"):
+        return _stepped(trial, recipe, steps_per_epoch)
+    total = recipe.total_steps(steps_per_epoch)
+    factor = lr_factors(recipe.schedule, total_steps=total, warmup=recipe.warmup)
+    kept = thin(total, MOST_POINTS - 1)
+    return Sequence(
+        trial=trial,
+        epochs=(*(i / steps_per_epoch for i in kept), total / steps_per_epoch),
+        lrs=tuple(recipe.lr * factor(i) for i in (*kept, total - 1)),
+    )
+
+
+def _stepped(trial: int, recipe: Recipe, steps_per_epoch: int) -> Sequence:
+    """Learning rate and momentum, step by step by the real scheduler."""
     from lrsearch.recipe.build_scheduler import build_schedule
 
     total = recipe.total_steps(steps_per_epoch)
@@ -53,12 +68,11 @@ def lr_sequence(
     scheduler = build_schedule(
         optimizer, recipe.schedule, total_steps=steps, warmup=recipe.warmup, validations=1
     )
-    cycled = with_momentum or bool(recipe.schedule.get("cycle_momentum"))
     lrs, momenta = [], []
     for _ in range(steps):
         group = optimizer.param_groups[0]
         lrs.append(float(group["lr"]))
-        if cycled and (momentum := _momentum(group)) is not None:
+        if (momentum := _momentum(group)) is not None:
             momenta.append(momentum)
         optimizer.step()
         scheduler.step()
