@@ -133,6 +133,7 @@ def _chart(
         if rows:
             line = alt.Chart(data(rows)).mark_line(strokeWidth=thickness, point=len(rows) < 30)
             dash, colour = looks.trial_dash(labels), looks.trial_colour(labels)
+            colour.legend = dash.legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2)
             layers.append(line.encode(x, y, colour, dash, tooltip=tips))
     joined: Chart = alt.layer(*layers).properties(height=HEIGHT)
     return joined

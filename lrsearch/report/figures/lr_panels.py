@@ -164,7 +164,6 @@ def _curve(panel: LrPanel, sheet: Sheet) -> list[alt.Chart]:
 
 def _trials(points: Sequence[Point], sheet: Sheet) -> alt.Chart:
     """A mark for each; smaller and fainter ones where there are many."""
-    complete = alt.datum[STATE] == TrialState.COMPLETE.value
     pruned = alt.datum[STATE] == TrialState.PRUNED.value
     many = len(points) > MANY
     strong, faint = (0.5, 0.3) if many else (0.95, 0.45)
@@ -174,7 +173,7 @@ def _trials(points: Sequence[Point], sheet: Sheet) -> alt.Chart:
         _value_axis(sheet),
         looks.state_colour(STATE, sheet.states),
         looks.state_shape(STATE, sheet.states),
-        fill=alt.condition(complete, alt.value(BLUE), alt.value("transparent")),
+        looks.state_fill(STATE, sheet.states),
         fillOpacity=alt.value(strong),
         strokeOpacity=alt.condition(pruned, alt.value(faint), alt.value(strong)),
         tooltip=looks.tips(*OF_TRIAL, "note"),

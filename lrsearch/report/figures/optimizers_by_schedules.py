@@ -10,7 +10,7 @@ from lrsearch.report.figures.data.best_of import Compared, Group, by_pair
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
 from lrsearch.report.figures.looks import data
 from lrsearch.report.model import Report
-from lrsearch.report.text.format import counted, number
+from lrsearch.report.text.format import EMPTY, counted, number
 from lrsearch.spec.parts import Objective
 
 #: Cells of fewer trials have no interval: a bootstrap of so few says nothing.
@@ -54,15 +54,17 @@ def _cell(group: Group, losses: list[float], k: int, objective: Objective) -> Ce
         schedule=group.schedule or "",
         rank=rank,
         dark=rank is not None and rank > 0.55,
-        value=f"below {k}" if found is None else number(found.value, 3),
-        interval=_interval(group),
+        value=EMPTY if found is None else number(found.value, 3),
+        interval=_interval(group, k),
         count=f"n {group.trials}, {group.complete} complete",
     )
 
 
-def _interval(group: Group) -> str:
+def _interval(group: Group, k: int) -> str:
     found = group.expected
-    if found is None or group.trials < LEAST_TRIALS:
+    if found is None:
+        return f"fewer than {counted(k, 'value')}"
+    if group.trials < LEAST_TRIALS:
         return "no interval"
     return f"{number(found.low, 3)} to {number(found.high, 3)}"
 
@@ -105,10 +107,12 @@ def _answer(groups: list[Group], k: int, objective: Objective) -> str:
         min(objective.loss(each.low), objective.loss(each.high)) <= limit for _, each in others
     )
     name = f"{looks.short_name(first.optimizer)} with {first.schedule}"
+    said = f"The best of {k} trials is best with {name}: {number(found.value, 3)}."
+    if not others:
+        return f"{said} No other pair has {LEAST_TRIALS} trials, so that none can be called worse."
     return (
-        f"The best of {k} trials is best with {name}: {number(found.value, 3)}. The intervals of "
-        f"{near} of the {len(others)} other pairs with {LEAST_TRIALS} trials or more overlap with "
-        f"its interval."
+        f"{said} The intervals of {near} of the {counted(len(others), 'other pair')} with "
+        f"{LEAST_TRIALS} trials or more overlap with its interval."
     )
 
 

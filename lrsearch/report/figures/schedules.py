@@ -1,6 +1,8 @@
 """What the learning rate of the best recipes does over the training, step by step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import altair as alt
 
@@ -14,8 +16,10 @@ from lrsearch.report.shown import shown_trials
 from lrsearch.report.text.format import counted
 
 HEIGHT = 240
-#: A line needs no more points than this.
+#: A line needs no more points than this where it is smooth.
 MOST_POINTS = 120
+#: Between two points a change of this share of the peak is a jump, whose two ends are drawn.
+JUMP = 0.02
 
 
 EPOCHS = alt.Axis(tickCount=8, grid=False)
@@ -39,7 +43,7 @@ def rates(report: Report) -> tuple[Rate, ...]:
     for trial, sequence in zip(shown_trials(report), series.sequences(report), strict=True):
         if trial.number is None or trial.parsed is None:
             continue
-        for i in thin(len(sequence.lrs), MOST_POINTS):
+        for i in kept(sequence.lrs):
             found.append(
                 Rate(
                     trial=trial.number,
@@ -51,6 +55,20 @@ def rates(report: Report) -> tuple[Rate, ...]:
                 )
             )
     return tuple(found)
+
+
+def kept(lrs: Sequence[float]) -> list[int]:
+    """The places of a line that are drawn: evenly spread, and where it jumps or turns around.
+
+    A cut of the learning rate would else look like a slope, and a short cycle lose its peak.
+    """
+    tall = JUMP * max(lrs, default=0.0)
+    steps = [after - before for before, after in pairwise(lrs)]
+    found = set(thin(len(lrs), MOST_POINTS))
+    for i, (before, after) in enumerate(pairwise([0.0, *steps, 0.0])):
+        if max(abs(before), abs(after)) > tall or before * after < 0:
+            found.add(i)
+    return sorted(found)
 
 
 def figure(report: Report) -> Figure | None:
