@@ -99,16 +99,23 @@ def test_a_pruned_trial_stands_where_it_would_have_ended_and_not_at_its_own_valu
     assert all("complete trials were better there" in note for note in notes)
 
 
-def test_a_trial_without_a_value_stands_at_the_worse_edge():
+def test_a_trial_without_a_value_or_with_a_worse_one_stands_at_the_worse_edge():
     for report in (basin_report(80), as_accuracy(basin_report(80))):
         panels = optimizer_panels(report)
         axis = axis_of(panels, report.spec.objective)
-        assert report.spec.objective.better(axis.better, axis.worse)
+        better = report.spec.objective.better
+        assert better(axis.better, axis.worse)
+        assert better(axis.worse, axis.end)
+        worse = 0
         for panel in panels:
             points = {point.trial: point for point in points_of(panel, axis, 500)}
             for trial in panel.trials:
-                diverged = trial.state == TrialState.DIVERGED
-                assert points[trial.trial].y == (axis.worse if diverged else trial.value)
+                at_edge = trial.value is None or better(axis.worse, trial.value)
+                assert at_edge >= (trial.state == TrialState.DIVERGED)
+                worse += at_edge and trial.value is not None
+                assert points[trial.trial].y == (axis.worse if at_edge else trial.value)
+        assert worse > 0
+        assert f"{worse} trials with a worse value" in lr_basin.figure(report).caption
 
 
 @settings(max_examples=10)

@@ -85,7 +85,7 @@ def figure(report: Report) -> Figure | None:
     if not best:
         return None
     pruned = len({point.trial for point in faint})
-    marks = ["Solid lines are the best, the confirmed ones and the baseline"]
+    marks = ["Thick lines are the best, the confirmed ones and the baseline"]
     if pruned:
         marks.append(f"faint grey lines are {counted(pruned, 'pruned trial')}")
     if any(point.weights == AVERAGED for point in best):

@@ -105,7 +105,7 @@ def _panel(panel: LrPanel, sheet: Sheet, title: str) -> alt.VConcatSpecGenericSp
 
 
 def _value_axis(sheet: Sheet, field: str = Y) -> alt.Y:
-    low, high = sorted((sheet.axis.better, sheet.axis.worse))
+    low, high = sorted((sheet.axis.better, sheet.axis.end))
     return alt.Y(
         field,
         type="quantitative",
