@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Fields that a row of a chart's data has where it is of one trial. The page filters all charts by
 #: the last two, and marks a trial that is chosen in one chart in all others by the first.
 TRIAL, OPTIMIZER, SCHEDULE = "trial", "optimizer", "schedule"
+#: In a chart's `usermeta`: pixels that it needs. Where the page has fewer, it scrolls in its box.
+LEAST_WIDTH = "least_width"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,6 +64,7 @@ def chart(panels: Sequence[LrPanel], report: Report, *, titles: Sequence[str]) -
         most=looks.MOST_POINTS // len(panels),
         recommended=report.recommended_trial,
         baseline=None if report.baseline is None else report.baseline.number,
+        width=PANEL_WIDTH if len(panels) > 1 else 2 * PANEL_WIDTH,
     )
     with debug_mode(False):  # these types would check, at each level, all that is below
         drawn = [_panel(panel, sheet, title) for panel, title in zip(panels, titles, strict=True)]
@@ -80,6 +81,8 @@ class Sheet:
     states: tuple[TrialState, ...]
     #: Trials that a panel may draw.
     most: int
+    #: Of a panel, in pixels.
+    width: int
     #: The recommended trial and the baseline, by number; None if there is none.
     recommended: int | None
     baseline: int | None
@@ -99,8 +102,8 @@ def _panel(panel: LrPanel, sheet: Sheet, title: str) -> alt.VConcatSpecGenericSp
         *_curve(panel, sheet),
         *_rings(points, sheet),
     ]
-    values = alt.LayerSpec(layer=layers, encoding={"x": at}, width=PANEL_WIDTH, height=PANEL_HEIGHT)
-    below = [] if panel.divergence is None else [_risk(panel, lr)]
+    values = alt.LayerSpec(layer=layers, encoding={"x": at}, width=sheet.width, height=PANEL_HEIGHT)
+    below = [] if panel.divergence is None else [_risk(panel, lr, sheet.width)]
     return alt.VConcatSpecGenericSpec(vconcat=[values, *below], spacing=4, title=title)
 
 
@@ -193,7 +196,7 @@ def _rings(points: Sequence[Point], sheet: Sheet) -> list[alt.Chart]:
     return drawn
 
 
-def _risk(panel: LrPanel, title: str) -> alt.LayerSpec:
+def _risk(panel: LrPanel, title: str, width: int) -> alt.LayerSpec:
     assert panel.divergence is not None
     base = alt.Chart(data(panel.divergence.curve))
     top = alt.Scale(domain=[0, 1])
@@ -210,4 +213,4 @@ def _risk(panel: LrPanel, title: str) -> alt.LayerSpec:
         alt.Y("share", type="quantitative", scale=top, title="diverges"),
         tooltip=looks.tips(*tips),
     )
-    return alt.LayerSpec(layer=[band, line], width=PANEL_WIDTH, height=RISK_HEIGHT)
+    return alt.LayerSpec(layer=[band, line], width=width, height=RISK_HEIGHT)

@@ -7,7 +7,7 @@ import altair as alt
 from lrsearch.report.colours import GREY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.best_of import Compared, Group, by_pair
-from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
+from lrsearch.report.figures.figure import LEAST_WIDTH, OPTIMIZER, SCHEDULE, Figure
 from lrsearch.report.figures.looks import data
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import EMPTY, counted, number
@@ -17,6 +17,8 @@ from lrsearch.spec.parts import Objective
 LEAST_TRIALS = 4
 #: Height of a row of the table, in pixels.
 ROW_HEIGHT = 52
+#: A narrower column would write its cells over each other: pixels.
+CELL_WIDTH = 116
 #: From the worst cell to the best one, and of one without a value. Text on dark is white.
 LIGHT, DARK, UNKNOWN = "#dcebf5", "#00507d", "#f2f2f2"
 VALUE, INTERVAL, COUNT = "value", "interval", "count"
@@ -41,10 +43,10 @@ class Cell:
 def cells_of(compared: Compared, objective: Objective) -> list[Cell]:
     """Every pair that has a trial, with its place between the best and the worst."""
     losses = sorted(objective.loss(g.expected.value) for g in compared.groups if g.expected)
-    return [_cell(group, losses, compared.k, objective) for group in compared.groups]
+    return [_cell(group, losses, objective) for group in compared.groups]
 
 
-def _cell(group: Group, losses: list[float], k: int, objective: Objective) -> Cell:
+def _cell(group: Group, losses: list[float], objective: Objective) -> Cell:
     found, rank = group.expected, None
     if found is not None:
         place = losses.index(objective.loss(found.value))
@@ -55,15 +57,15 @@ def _cell(group: Group, losses: list[float], k: int, objective: Objective) -> Ce
         rank=rank,
         dark=rank is not None and rank > 0.55,
         value=EMPTY if found is None else number(found.value, 3),
-        interval=_interval(group, k),
+        interval=_interval(group),
         count=f"n {group.trials}, {group.complete} complete",
     )
 
 
-def _interval(group: Group, k: int) -> str:
+def _interval(group: Group) -> str:
     found = group.expected
     if found is None:
-        return f"fewer than {counted(k, 'value')}"
+        return "too few"
     if group.trials < LEAST_TRIALS:
         return "no interval"
     return f"{number(found.low, 3)} to {number(found.high, 3)}"
@@ -135,4 +137,5 @@ def chart(cells: list[Cell]) -> looks.Layers:
         base.mark_text(dy=dy, fontSize=size).encode(text=alt.Text(field, type="nominal"), color=ink)
         for field, dy, size in ((VALUE, -14, 15), (INTERVAL, 2, 10), (COUNT, 16, 10))
     ]
-    return alt.layer(paper, boxes, *texts).properties(height=ROW_HEIGHT * rows)
+    least = {LEAST_WIDTH: CELL_WIDTH * len(columns)}
+    return alt.layer(paper, boxes, *texts).properties(height=ROW_HEIGHT * rows, usermeta=least)

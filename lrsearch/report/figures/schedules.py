@@ -91,7 +91,7 @@ def figure(report: Report) -> Figure | None:
             "lr:Q",
             title="learning rate",
             scale=scale,
-            axis=alt.Axis(format="~e" if wide else "~g", tickCount=5),
+            axis=alt.Axis(format="~e" if wide else "~g", tickCount=5, grid=not wide),
         ),
         looks.trial_colour(labels),
         looks.trial_dash(labels),

@@ -78,9 +78,10 @@ def confirmation(report: Report) -> Grid:
 
 
 def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Grid:
-    """A row for each trial; with `reasons` why it ended so."""
+    """A row for each trial; with `reasons` why it ended so, where any says."""
+    reasons = reasons and _any_reason(trials)
     metric, unit = report.metric, length_unit(report.spec)
-    names = list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
+    names = _other_metrics(trials, metric)
     columns = ("trial", metric, "recipe", *names, "state", unit, "time")
     table = []
     for trial in trials:
@@ -99,6 +100,32 @@ def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Gr
             )
         )
     return Grid(columns=(*columns, *(["reason"] if reasons else [])), rows=tuple(table))
+
+
+def trial_numbers(trials: Sequence[Trial], metric: str) -> list[tuple[float | None, ...]]:
+    """What the cells of `trial_table` with reasons round, in its order; None for words."""
+    names = _other_metrics(trials, metric)
+    return [
+        (
+            trial.number,
+            trial.value,
+            None,
+            *((trial.metrics or {}).get(name) for name in names),
+            None,
+            trial.epochs,
+            trial.seconds,
+            *([None] if _any_reason(trials) else []),
+        )
+        for trial in trials
+    ]
+
+
+def _any_reason(trials: Sequence[Trial]) -> bool:
+    return any(trial.reason for trial in trials)
+
+
+def _other_metrics(trials: Sequence[Trial], metric: str) -> list[str]:
+    return list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
 
 
 def provenance(report: Report) -> tuple[tuple[str, str], ...]:
