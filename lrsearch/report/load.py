@@ -23,7 +23,7 @@ from lrsearch.storage import (
     trials,
 )
 from lrsearch.storage.audited_trials import StudyEnds
-from lrsearch.storage.database import Database, explained
+from lrsearch.storage.database import Database, Location, explained
 from lrsearch.storage.records import StudyRecord
 
 
@@ -49,7 +49,7 @@ def load_report(database: Database, name: str, *, with_curves: bool = False) -> 
             known = [other.name for other in studies.everything(connection)]
             hint = near_miss(name, known) if known else "; there are none yet"
             raise StudyError(f"no study {name!r}{hint}")
-        return _read(connection, study, with_curves=with_curves)
+        return _read(connection, study, database.location, with_curves=with_curves)
 
 
 def report_of(study: StudyHandle, *, with_curves: bool = False) -> Report:
@@ -58,17 +58,19 @@ def report_of(study: StudyHandle, *, with_curves: bool = False) -> Report:
         found = studies.by_id(connection, study.study_id)
         if found is None:
             raise StudyError(f"study {study.name!r} is no longer in the database")
-        return _read(connection, found, with_curves=with_curves)
+        return _read(connection, found, study.database.location, with_curves=with_curves)
 
 
 def reports(database: Database) -> list[Report]:
     """Every study of the database, the oldest first."""
     with explained(database), database.read() as connection:
         found = studies.everything(connection)
-        return [_read(connection, study, with_curves=False) for study in found]
+        return [_read(connection, study, database.location, with_curves=False) for study in found]
 
 
-def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> Report:
+def _read(
+    connection: Connection, study: StudyRecord, location: Location, *, with_curves: bool
+) -> Report:
     spec = StudySpec.from_stored(study.definition)
     study_id = study.study_id
     horizon = spec.horizon_epochs(study.steps_per_epoch)
@@ -91,6 +93,7 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         curves={},
         marks=tuple(rungs.of_study(connection, study_id)),
         resume=study.resume,
+        storage=location.shown,
     )
     return _with_curves(connection, report) if with_curves else report
 

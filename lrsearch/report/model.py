@@ -58,6 +58,8 @@ class Report:
     #: How trials of a script go on after an interruption, in words: `exact`, `approximate (NAMES)`,
     #: `not proven`; None for a task, whose trials always go on exactly.
     resume: str | None = None
+    #: URL of the database, without a password; empty where it is not known.
+    storage: str = ""
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class Report:
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Package to version, at the study's creation."""
+        """Package to version at the study's creation, and the git commit of its code if known."""
         return self.study.versions
 
     @property

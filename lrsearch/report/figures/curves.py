@@ -132,8 +132,8 @@ def _chart(
     for rows, thickness in ((raw, 2.2), (averaged, 1.0)):
         if rows:
             line = alt.Chart(data(rows)).mark_line(strokeWidth=thickness, point=len(rows) < 30)
-            dash, colour = looks.trial_dash(labels), looks.trial_colour(labels)
-            colour.legend = dash.legend = alt.Legend(symbolType="stroke", symbolStrokeWidth=2)
+            colour = looks.trial_colour(labels).legend(symbolType="stroke", symbolStrokeWidth=2)
+            dash = looks.trial_dash(labels).legend(symbolType="stroke", symbolStrokeWidth=2)
             layers.append(line.encode(x, y, colour, dash, tooltip=tips))
     joined: Chart = alt.layer(*layers).properties(height=HEIGHT)
     return joined

@@ -10,6 +10,7 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text.cost import part_names, planned_epochs
 from lrsearch.report.text.format import EMPTY, amount, counted, duration, length_unit, number
 from lrsearch.report.text.grid import Grid
+from lrsearch.task.commit import COMMIT
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Rows of the first table of trials.
@@ -132,11 +133,15 @@ def provenance(report: Report) -> tuple[tuple[str, str], ...]:
     """What the study was created with: enough to tell whether another one is the same."""
     study = report.study
     created = datetime.fromtimestamp(study.created_at, UTC)
+    packages = {name: text for name, text in report.versions.items() if name != COMMIT}
+    commit = report.versions.get(COMMIT, "not known")
     hashes = [(f"SHA-256 of {name}", code) for name, code in sorted(study.code.items())]
     return (
         ("study", report.name),
         ("created", f"{created:%Y-%m-%d %H:%M:%S} UTC, by the database's clock"),
-        ("versions", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
+        *([("storage", report.storage)] if report.storage else []),
+        ("versions", ", ".join(f"{name} {number}" for name, number in packages.items())),
+        ("git commit of the code", commit),
         ("hash of the study file", study.spec_hash),
         *hashes,
         ("seed", str(report.spec.seed)),
