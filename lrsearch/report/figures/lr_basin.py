@@ -57,12 +57,12 @@ def sentences(panels: Sequence[LrPanel]) -> Iterable[str]:
         best, safe = panel.basin.best, panel.basin.safe[1]
         if not panel.is_sure:
             complete = counted(panel.count(TrialState.COMPLETE), "complete trial")
-            yield f"{name}: a guess from {complete}, lowest near {learning_rate(best.value)}."
+            yield f"{name}: a guess from {complete}, best near {learning_rate(best.value)}."
             continue
         low = f"{'below ' if safe.open_low else ''}{learning_rate(safe.low)}"
         high = f"{'above ' if safe.open_high else ''}{learning_rate(safe.high)}"
         yield (
-            f"{name}: lowest near {learning_rate(best.value)} (95 % interval "
+            f"{name}: best near {learning_rate(best.value)} (95 % interval "
             f"{learning_rate(best.low)} to {learning_rate(best.high)}), at most 5 % worse from "
             f"{low} to {high}, by the {panel.basin.trials} trials near it."
         )

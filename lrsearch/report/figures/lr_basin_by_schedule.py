@@ -50,8 +50,8 @@ def _spans(panels: Sequence[LrPanel]) -> Iterable[str]:
         (low, first), (high, last) = found[0], found[-1]
         name = looks.short_name(optimizer)
         if len(found) == 1:
-            yield f"{name}: lowest near {learning_rate(low)} ({first}); no other schedule tells."
+            yield f"{name}: best near {learning_rate(low)} ({first}); no other schedule tells."
             continue
         yield (
-            f"{name}: lowest from {learning_rate(low)} ({first}) to {learning_rate(high)} ({last})."
+            f"{name}: best from {learning_rate(low)} ({first}) to {learning_rate(high)} ({last})."
         )

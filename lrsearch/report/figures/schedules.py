@@ -18,6 +18,8 @@ from lrsearch.report.text.format import counted
 HEIGHT = 240
 #: A line needs no more points than this where it is smooth.
 MOST_POINTS = 120
+#: A log axis ends at most by this factor below the lowest peak, and by ROOM beyond the lines.
+LOG_DEPTH, ROOM = 1000, 1.3
 #: Between two points a change of this share of the peak is a jump, whose two ends are drawn.
 JUMP = 0.02
 
@@ -71,6 +73,12 @@ def kept(lrs: Sequence[float]) -> list[int]:
     return sorted(found)
 
 
+def _log_scale(peaks: Sequence[float], lrs: Sequence[float]) -> alt.Scale:
+    """Down to the lowest rate, but not far below the lowest peak: schedules fall to almost 0."""
+    low = max(min(peaks) / LOG_DEPTH, min(lrs))
+    return alt.Scale(type="log", domain=[low / ROOM, max(peaks) * ROOM], clamp=True, nice=False)
+
+
 def figure(report: Report) -> Figure | None:
     """None before a trial is complete, and for a command, whose script decides each step."""
     if report.spec.program == "command":
@@ -82,7 +90,7 @@ def figure(report: Report) -> Figure | None:
     positive = [rate for rate in found if rate.lr > 0]
     peaks = [max(rate.lr for rate in positive if rate.label == label) for label in labels]
     wide = max(peaks) > 10**0.5 * min(peaks)
-    scale = alt.Scale(type="log", domainMin=min(peaks) / 1000, clamp=True) if wide else alt.Scale()
+    scale = _log_scale(peaks, [rate.lr for rate in positive]) if wide else alt.Scale()
     drawn = positive if wide else list(found)
     chart = alt.Chart(data(drawn)).mark_line(strokeWidth=2)
     chart = chart.encode(
