@@ -101,6 +101,8 @@ def test_no_width_between_scrolls_sideways(one_page):
 def test_the_page_prints_dark_on_white(page):
     assert page.pdf(format="A4").startswith(b"%PDF")
     page.emulate_media(media="print")
+    lines = page.locator("pre.commands").first
+    assert lines.evaluate("element => getComputedStyle(element).whiteSpace") == "pre-wrap"
     for selector in ("body", "figcaption", "summary", "th"):
         ink = page.locator(selector).first.evaluate("element => getComputedStyle(element).color")
         assert contrast(ink, "rgb(255, 255, 255)") >= 4.5
