@@ -1,15 +1,16 @@
 """What the report of a study costs, from none to 10,000 trials: CPU, memory, size of the page.
 
 The studies are made up, of two optimizers and three schedules, half of their trials pruned: rows in
-a database, nothing is trained. Each install under measurement makes its own and writes its reports
-by its own command line, in turns. A row is the median of several runs. CPU time (user and system)
-and peak memory are the kernel's figures for the process.
+a database, nothing is trained. This checkout makes them; each install under measurement reads a
+copy and writes its reports by its own command line, in turns. A row is the median of several runs.
+CPU time (user and system) and peak memory are the kernel's figures for the process.
 """
 
 import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from installs import CommandError, Install, find_install, last_line
 ROOT = Path(__file__).parents[1]
 TRIALS = (0, 3, 60, 2000, 10_000)
 #: What `--quick` reports.
-QUICK = (0, 3)
+QUICK = (3,)
 MAKE = """\
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -47,7 +48,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """An install, and the folder with its studies."""
+    """An install, and the folder with its copy of the studies."""
 
     name: str
     install: Install
@@ -61,10 +62,7 @@ def main() -> None:
             installs = {"here": find_install(ROOT, Path(name))}
             if arguments.against is not None:
                 installs["against"] = find_install(arguments.against, Path(name))
-            sides = [
-                opened(side, install, Path(name), arguments.trials)
-                for side, install in installs.items()
-            ]
+            sides = opened(installs, Path(name), arguments.trials)
             rows = {count: costs(count, sides, arguments.rounds) for count in arguments.trials}
         except CommandError as error:
             sys.exit(f"Error: {error}")
@@ -93,7 +91,7 @@ def parse() -> argparse.Namespace:
         "--trials", type=int, nargs="+", default=TRIALS, metavar="N", help="of the studies"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="does it run at all; two small studies, one round"
+        "--quick", action="store_true", help="does it run at all; one small study, one round"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     arguments = parser.parse_args()
@@ -106,13 +104,18 @@ def parse() -> argparse.Namespace:
     return arguments
 
 
-def opened(name: str, install: Install, above: Path, trials: Sequence[int]) -> Side:
-    """An install with studies of its own. Raises CommandError."""
-    folder = above / name
-    folder.mkdir()
-    side = Side(name=name, install=install, folder=folder)
-    used(side, ["-c", MAKE, str(ROOT / "tests"), *map(str, trials)])
-    return side
+def opened(installs: dict[str, Install], above: Path, trials: Sequence[int]) -> list[Side]:
+    """Each install with a copy of the studies. Raises CommandError."""
+    sides = [
+        Side(name=name, install=install, folder=above / name) for name, install in installs.items()
+    ]
+    for side in sides:
+        side.folder.mkdir()
+    here, *others = sides
+    used(here, ["-c", MAKE, str(ROOT / "tests"), *map(str, trials)])
+    for side in others:
+        shutil.copy(here.folder / "lrsearch.db", side.folder)
+    return sides
 
 
 def costs(count: int, sides: Sequence[Side], rounds: int) -> list[Cost]:
