@@ -300,6 +300,12 @@ def test_a_figure_of_many_trials_draws_some_and_counts_all():
     assert f"2000 of {3 * looks.MOST_POINTS} trials are drawn" in figure.caption
 
 
+def test_a_panel_and_its_strip_move_together():
+    panels = json.loads(lr_basin.figure(basin_report(80)).chart.to_json())["concat"]
+    assert [len(panel["vconcat"]) for panel in panels] == [2, 2]
+    assert all(panel["resolve"]["scale"]["x"] == "shared" for panel in panels)
+
+
 def test_a_range_test_without_a_window_says_so():
     flat = make_result(make_ramp(falls=1e9, climbs=1e9, noise=0.1))
     figure = range_test.figure(made_report([], range_tests=[flat]))

@@ -104,7 +104,10 @@ def _panel(panel: LrPanel, sheet: Sheet, title: str) -> alt.VConcatSpecGenericSp
     ]
     values = alt.LayerSpec(layer=layers, encoding={"x": at}, width=sheet.width, height=PANEL_HEIGHT)
     below = [] if panel.divergence is None else [_risk(panel, lr, sheet.width)]
-    return alt.VConcatSpecGenericSpec(vconcat=[values, *below], spacing=4, title=title)
+    shared = alt.Resolve(scale=alt.ScaleResolveMap(x="shared"))  # they are moved together
+    return alt.VConcatSpecGenericSpec(
+        vconcat=[values, *below], spacing=4, title=title, resolve=shared
+    )
 
 
 def _value_axis(sheet: Sheet, field: str = Y) -> alt.Y:
@@ -203,12 +206,12 @@ def _risk(panel: LrPanel, title: str, width: int) -> alt.LayerSpec:
     ticks = alt.Axis(format="%", values=[0, 0.5, 1], grid=True)
     place = looks.lr_axis("lr", title, ends_of(panel))
     tips = ["lr:Q", "share:Q", f"{LOW}:Q", f"{HIGH}:Q"]
-    band = base.mark_area(color=RED, opacity=0.18).encode(
+    band = base.mark_area(color=RED, opacity=0.18, clip=True).encode(
         place,
         alt.Y(LOW, type="quantitative", scale=top, axis=ticks, title="diverges"),
         y2=alt.Y2(HIGH),
     )
-    line = base.mark_line(color=RED, strokeWidth=2).encode(
+    line = base.mark_line(color=RED, strokeWidth=2, clip=True).encode(
         place,
         alt.Y("share", type="quantitative", scale=top, title="diverges"),
         tooltip=looks.tips(*tips),

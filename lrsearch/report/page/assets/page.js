@@ -27,7 +27,9 @@
 
   let panels = 0;
   function explorable(spec) {  // drag pans, Ctrl and the wheel zooms, a double click resets
-    for (const part of spec.concat || spec.hconcat || spec.vconcat || []) explorable(part);
+    const parts = spec.concat || spec.hconcat || spec.vconcat || [];
+    // Where they share the axis, what moves the first moves all.
+    (spec.resolve?.scale?.x === "shared" ? parts.slice(0, 1) : parts).forEach(explorable);
     if (spec.spec) return explorable(spec.spec);
     const unit = spec.layer ? spec.layer.find(l => continuous(l, spec.encoding).length) : spec;
     if (!unit || !(unit.mark)) return;
