@@ -27,6 +27,7 @@ OPTIMIZERS = {
 SCHEDULES = ("constant", "cosine", "linear")
 #: Epochs of a trial that was pruned, as a share of a whole run.
 PRUNED_AT = 0.5
+BATCH_SIZE = 64
 
 
 def make_many(database, count, *, optimizers=("sgd", "adamw"), diverged=0.05, **changes):
@@ -53,7 +54,8 @@ def make_many(database, count, *, optimizers=("sgd", "adamw"), diverged=0.05, **
 def _trial(study_id, i, optimizers, diverged, rng):
     name, schedule = rng.choice(optimizers), rng.choice(SCHEDULES)
     decades = rng.uniform(-2, 2)
-    recipe = {"optimizer": {"name": name, "lr": OPTIMIZERS[name] * 10**decades}, "epochs": EPOCHS}
+    optimizer = {"name": name, "lr": OPTIMIZERS[name] * 10**decades}
+    recipe = {"optimizer": optimizer, "epochs": EPOCHS, "batch_size": BATCH_SIZE}
     value = 0.1 + 0.2 * decades**2 * rng.lognormvariate(0, 0.3) + 0.05 * rng.random()
     state = TrialState.PRUNED if value > 0.3 and rng.random() < 0.7 else TrialState.COMPLETE
     if rng.random() < diverged:

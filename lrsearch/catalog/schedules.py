@@ -1,7 +1,8 @@
 """SCHEDULES: for each name its fields with limits, ranges and legality.
 
 Fractions are of the steps after warm-up, factors are of lr, and lr is the peak of every schedule.
-A new schedule is one entry here and one factory in `recipe/build_scheduler.py`.
+A new schedule is one entry here, one factory in `recipe/build_scheduler.py` and one shape in
+`recipe/lr_factors.py`.
 
 Sources of the ranges, by key:
 [AP] AlgoPerf (Dahl et al. 2023). [TP] Deep Learning Tuning Playbook (Godbole et al. 2023).

@@ -24,7 +24,7 @@ from lrsearch.storage import (
     workers,
 )
 from lrsearch.storage.audited_trials import StudyEnds
-from lrsearch.storage.database import Database, explained
+from lrsearch.storage.database import Database, Location, explained
 from lrsearch.storage.records import StudyRecord
 
 
@@ -50,7 +50,7 @@ def load_report(database: Database, name: str, *, with_curves: bool = False) -> 
             known = [other.name for other in studies.everything(connection)]
             hint = near_miss(name, known) if known else "; there are none yet"
             raise StudyError(f"no study {name!r}{hint}")
-        return _read(connection, study, with_curves=with_curves)
+        return _read(connection, study, database.location, with_curves=with_curves)
 
 
 def report_of(study: StudyHandle, *, with_curves: bool = False) -> Report:
@@ -59,17 +59,19 @@ def report_of(study: StudyHandle, *, with_curves: bool = False) -> Report:
         found = studies.by_id(connection, study.study_id)
         if found is None:
             raise StudyError(f"study {study.name!r} is no longer in the database")
-        return _read(connection, found, with_curves=with_curves)
+        return _read(connection, found, study.database.location, with_curves=with_curves)
 
 
 def reports(database: Database) -> list[Report]:
     """Every study of the database, the oldest first."""
     with explained(database), database.read() as connection:
         found = studies.everything(connection)
-        return [_read(connection, study, with_curves=False) for study in found]
+        return [_read(connection, study, database.location, with_curves=False) for study in found]
 
 
-def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> Report:
+def _read(
+    connection: Connection, study: StudyRecord, location: Location, *, with_curves: bool
+) -> Report:
     spec = StudySpec.from_stored(study.definition)
     study_id = study.study_id
     horizon = spec.horizon_epochs(study.steps_per_epoch)
@@ -94,6 +96,7 @@ def _read(connection: Connection, study: StudyRecord, *, with_curves: bool) -> R
         resume=study.resume,
         workers=tuple(workers.everyone(connection, study_id)),
         faults=tuple(workers.notes(connection, study_id, limit=MOST_FAULTS)),
+        storage=location.shown,
     )
     return _with_curves(connection, report) if with_curves else report
 

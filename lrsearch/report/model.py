@@ -72,6 +72,8 @@ class Report:
     workers: tuple[WorkerRecord, ...] = ()
     #: Work that was lost with a worker and what was done, the newest first, at most MOST_FAULTS.
     faults: tuple[EventRecord, ...] = ()
+    #: URL of the database, without a password; empty where it is not known.
+    storage: str = ""
 
     @property
     def name(self) -> str:
@@ -84,7 +86,7 @@ class Report:
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Package to version, at the study's creation."""
+        """Package to version at the study's creation, and the git commit of its code if known."""
         return self.study.versions
 
     @property

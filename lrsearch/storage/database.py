@@ -48,10 +48,15 @@ class Location:
         """Whether nobody has named it."""
         return self.source == DEFAULT_SOURCE
 
-    def __str__(self) -> str:
+    @property
+    def shown(self) -> str:
+        """The URL without a password."""
         url = self.url.set(drivername=self.url.get_backend_name())
         hidden = {key: "***" for key in SECRETS if key in url.query}
-        return f"{url.update_query_dict(hidden).render_as_string()} ({self.source})"
+        return url.update_query_dict(hidden).render_as_string()
+
+    def __str__(self) -> str:
+        return f"{self.shown} ({self.source})"
 
     __repr__ = __str__
 

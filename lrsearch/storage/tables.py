@@ -50,7 +50,7 @@ studies = Table(
     Column("definition", JSON, nullable=False),  # StudySpec.to_dict()
     Column("spec_hash", String(64), nullable=False),
     Column("code", JSON, nullable=False),  # file to SHA-256; never code, never a path of a machine
-    Column("versions", JSON, nullable=False),  # lrsearch, torch, optuna at creation
+    Column("versions", JSON, nullable=False),  # of packages and of the code, at creation
     Column("state", String(16), nullable=False),
     Column("steps_per_epoch", Integer, nullable=False),  # of the task without params
     Column("trials_total", Integer),

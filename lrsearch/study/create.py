@@ -21,6 +21,7 @@ from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate
+from lrsearch.task.commit import COMMIT
 from lrsearch.task.task import LoadedCode
 
 
@@ -131,12 +132,18 @@ def insert_study(
         "definition": spec.to_dict(),
         "spec_hash": spec.hash(),
         "code": dict(loaded.code),
-        "versions": {name: version(name) for name in ("lrsearch", "torch", "optuna")},
+        "versions": _versions(loaded),
         "steps_per_epoch": steps_per_epoch,
         **_budget(spec, steps_per_epoch),
     }
     studies.create(connection, values)
     return study_id
+
+
+def _versions(loaded: LoadedCode) -> Mapping[str, str]:
+    """Of the packages that decide what a trial trains, and the commit of the study's own code."""
+    packages = {name: version(name) for name in ("lrsearch", "torch", "optuna")}
+    return packages if loaded.commit is None else {**packages, COMMIT: loaded.commit}
 
 
 def enqueue_given(

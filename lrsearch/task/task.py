@@ -3,12 +3,14 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.errors import TaskError, describe
 from lrsearch.plain_data import Document, Fields
 from lrsearch.task.batch_size import batch_size_of
+from lrsearch.task.commit import commit_of
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +80,11 @@ class LoadedCode:
     source: Path
     #: File, relative to its root, to SHA-256 of it and of the local modules it imports.
     code: Mapping[str, str]
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The git commit that it is at; None if it is in no repository."""
+        return commit_of(self.source.parent)
 
     def defaults(self) -> Document:
         """What it takes for params that it is not given."""

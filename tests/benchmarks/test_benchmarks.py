@@ -241,6 +241,17 @@ def test_startup_says_in_one_line_what_it_cannot_measure(tmp_path):
     assert done.stderr.strip() == message
 
 
+def test_report_says_what_a_report_costs(tmp_path):
+    done = run_script("report.py", "--quick", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    [row] = result["rows"]
+    assert (result["rounds"], set(row), row["trials"]) == (1, {"trials", "here"}, 3)
+    assert set(row["here"]) == {"cpu_seconds", "peak_memory", "page"}
+    assert row["here"]["page"] > 0.9  # it holds the script
+    assert list(tmp_path.iterdir()) == []
+
+
 TINY_TASK = """
 import torch
 from torch import nn

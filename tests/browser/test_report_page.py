@@ -1,111 +1,9 @@
 """The report's page in a real browser: no errors, nothing fetched, readable on a phone."""
 
-from pathlib import Path
+from opened_page import drawn
 
-import pytest
-from playwright.sync_api import sync_playwright
-from tiny_studies import LEASE, ask, curve_row, ended, make_study
-
-from lrsearch.confirmation.runs import REPORT, WINNER, PlannedRun
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.load import load_report
-from lrsearch.report.page.page import write_report
 from lrsearch.report.text import format
-from lrsearch.storage import confirmations, curves
-from lrsearch.storage.ends import ConfirmationEnd
-from lrsearch.study.prepare_database import open_database
-from lrsearch.trial.states import TrialState
-
-CHROMIUM = Path("/usr/bin/chromium")
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-DESKTOP = {"width": 1200, "height": 900}
-PHONE = {"width": 390, "height": 844}
-
-pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """A confirmed report with trials of every state and long words, and its page."""
-    folder = tmp_path_factory.mktemp("report")
-    database = open_database(f"sqlite:///{folder}/study.db", create=True)
-    search = make_study(database, notes="n" * 120)
-    finish(search, TrialState.DIVERGED, [30.0], reason="training loss 34 is above 23 at step 3")
-    finish(search, TrialState.FAILED, [], reason="RuntimeError: " + "x" * 300)
-    finish(search, TrialState.PRUNED, [1.0, 0.9])
-    trials = [finish(search, TrialState.COMPLETE, [1.0, 0.2 + 0.1 * i]) for i in range(3)]
-    confirm(search, trials[1].number)
-    report = load_report(database, search.name, with_curves=True)
-    database.close()
-    return report, write_report(report, folder / "page")
-
-
-def confirm(search, number):
-    """Nine runs of a trial with fresh seeds."""
-    with search.database.begin() as connection:
-        runs = [
-            PlannedRun(round=REPORT, role=WINNER, number=number, seed=seed) for seed in range(1, 10)
-        ]
-        confirmations.add(connection, search.study_id, runs)
-        for i in range(len(runs)):
-            run = confirmations.claim(connection, search.study_id, "a:1:1", LEASE)
-            end = ConfirmationEnd(
-                state=TrialState.COMPLETE,
-                epochs=4.0,
-                seconds=1.0,
-                value=0.30 + 0.01 * (i % 3),
-                metrics={"mae": 0.4},
-            )
-            assert confirmations.record(connection, run, end)
-
-
-def finish(search, state, losses, reason=None):
-    assignment = ask(search)
-    rows = [curve_row(i + 1, val_loss=loss) for i, loss in enumerate(losses)]
-    with search.database.begin() as connection:
-        curves.add(connection, assignment.claim, rows)
-    search.tell(assignment, ended(state, reason=reason))
-    return assignment
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
-def viewport(request):
-    return request.param
-
-
-@pytest.fixture(params=["light", "dark"])
-def scheme(request):
-    return request.param
-
-
-@pytest.fixture
-def page(browser, written, viewport, scheme):
-    """The open page, with the console's messages and the requests it has made."""
-    page = browser.new_page(viewport=viewport, color_scheme=scheme)
-    page.messages, page.requests = [], []
-    page.on("console", lambda message: page.messages.append(message.text))
-    page.on("pageerror", lambda error: page.messages.append(str(error)))
-    page.on("request", lambda request: page.requests.append(request.url))
-    page.goto(written[1].as_uri())
-    page.wait_for_load_state("networkidle")
-    yield page
-    page.close()
 
 
 def test_the_console_is_silent_and_nothing_is_fetched(page, written):
@@ -131,20 +29,12 @@ def test_no_content_is_wider_than_the_window(page, viewport):
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
 
 
-def drawn(page):
-    """Every chart, scrolled to and drawn by the page's script."""
-    hosts = page.locator("[data-chart]").all()
-    for host in hosts:
-        host.scroll_into_view_if_needed()
-        host.and_(page.locator("[data-drawn]")).wait_for()
-    return hosts
-
-
 def test_every_figure_is_drawn_inside_its_box(page):
     hosts = drawn(page)
     assert len(hosts) >= 4
     for host in hosts:
-        assert host.evaluate("host => host.scrollWidth <= host.clientWidth")
+        inside = host.evaluate("host => host.scrollWidth <= host.clientWidth")
+        assert inside or host.get_attribute("tabindex") == "0"  # it scrolls, by keyboard too
         assert len(host.locator("svg").first.get_attribute("aria-label")) > 20
     assert page.messages == []
 
@@ -169,11 +59,11 @@ def test_a_filter_leaves_the_trials_of_one_optimizer(page, written):
     assert {row.get_attribute("data-optimizer") for row in rows} == {name}
 
 
-def test_the_table_sorts_by_a_column(page, written):
-    head = page.locator("#all-trials th").nth(1)
+def test_the_table_sorts_by_a_column(one_page, written):
+    head = one_page.locator("#all-trials th").nth(1)
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
-    first = page.locator("#all-trials tbody tr").first
+    first = one_page.locator("#all-trials tbody tr").first
     assert first.get_attribute("data-trial") == str(
         min((t for t in written[0].trials if t.value is not None), key=lambda t: t.value).number
     )
@@ -188,8 +78,34 @@ def test_without_scripts_figures_and_trials_are_there(browser, written, viewport
     page.close()
 
 
-def test_the_page_prints(page):
+def test_equal_looking_values_are_sorted_by_what_they_are(one_page, written):
+    head = one_page.locator("#all-trials th").nth(1)
+    head.get_by_role("button").focus()
+    one_page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    complete = [trial for trial in written[0].trials if trial.is_scored]
+    expected = [str(t.number) for t in sorted(complete, key=lambda trial: trial.value)]
+    rows = one_page.locator("#all-trials tbody tr", has_text="complete").all()
+    assert [row.get_attribute("data-trial") for row in rows] == expected
+    texts = [row.locator("td").nth(1).inner_text() for row in rows]
+    assert len(set(texts)) < len(texts)
+
+
+def test_no_width_between_scrolls_sideways(one_page):
+    for width in (768, 1440):
+        one_page.set_viewport_size({"width": width, "height": 900})
+        drawn(one_page)
+        assert one_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_page_prints_dark_on_white(page):
     assert page.pdf(format="A4").startswith(b"%PDF")
+    page.emulate_media(media="print")
+    lines = page.locator("pre.commands").first
+    assert lines.evaluate("element => getComputedStyle(element).whiteSpace") == "pre-wrap"
+    for selector in ("body", "figcaption", "summary", "th"):
+        ink = page.locator(selector).first.evaluate("element => getComputedStyle(element).color")
+        assert contrast(ink, "rgb(255, 255, 255)") >= 4.5
 
 
 def test_text_stands_out_from_its_background(page):

@@ -49,7 +49,7 @@ FORBIDDEN = {
     "export tiny": HEAVY,
     "export tiny --format json": HEAVY,
     "export tiny --format torch": HEAVY,
-    "report tiny": ("scipy", "optuna", "sklearn", "alembic", "rich"),
+    "report tiny": ("torch", "scipy", "optuna", "sklearn", "alembic", "rich"),
 }
 
 

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy
 import pytest
 import vl_convert
 from confirmed_runs import run
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from lr_reports import BEST, basin_trials, made_report, made_trial
 from ramps import make_ramp, make_result
 
+from lrsearch.recipe.lr_factors import SHAPES, lr_factors
 from lrsearch.report.colours import COLOURS
 from lrsearch.report.figures import (
     confirmation,
@@ -21,6 +23,7 @@ from lrsearch.report.figures import (
     lr_basin_by_schedule,
     optimizers_by_schedules,
     range_test,
+    schedules,
     shape,
 )
 from lrsearch.report.figures.data.basins import (
@@ -34,6 +37,8 @@ from lrsearch.report.figures.data.candidates import candidates_of
 from lrsearch.report.figures.data.importances import importances
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL
 from lrsearch.report.figures.lr_marks import axis_of, points_of
+from lrsearch.report.figures.schedules import kept
+from lrsearch.report.plots.lr_sequences import MOST_POINTS
 from lrsearch.trial.states import TrialState
 
 ACCURACY = {"metric": "accuracy", "direction": "maximize"}
@@ -99,16 +104,23 @@ def test_a_pruned_trial_stands_where_it_would_have_ended_and_not_at_its_own_valu
     assert all("complete trials were better there" in note for note in notes)
 
 
-def test_a_trial_without_a_value_stands_at_the_worse_edge():
+def test_a_trial_without_a_value_or_with_a_worse_one_stands_at_the_worse_edge():
     for report in (basin_report(80), as_accuracy(basin_report(80))):
         panels = optimizer_panels(report)
         axis = axis_of(panels, report.spec.objective)
-        assert report.spec.objective.better(axis.better, axis.worse)
+        better = report.spec.objective.better
+        assert better(axis.better, axis.worse)
+        assert better(axis.worse, axis.end)
+        worse = 0
         for panel in panels:
             points = {point.trial: point for point in points_of(panel, axis, 500)}
             for trial in panel.trials:
-                diverged = trial.state == TrialState.DIVERGED
-                assert points[trial.trial].y == (axis.worse if diverged else trial.value)
+                at_edge = trial.value is None or better(axis.worse, trial.value)
+                assert at_edge >= (trial.state == TrialState.DIVERGED)
+                worse += at_edge and trial.value is not None
+                assert points[trial.trial].y == (axis.worse if at_edge else trial.value)
+        assert worse > 0
+        assert f"{worse} trials with a worse value" in lr_basin.figure(report).caption
 
 
 @settings(max_examples=10)
@@ -288,11 +300,31 @@ def test_a_figure_of_many_trials_draws_some_and_counts_all():
     assert f"2000 of {3 * looks.MOST_POINTS} trials are drawn" in figure.caption
 
 
+def test_a_panel_and_its_strip_move_together():
+    panels = json.loads(lr_basin.figure(basin_report(80)).chart.to_json())["concat"]
+    assert [len(panel["vconcat"]) for panel in panels] == [2, 2]
+    assert all(panel["resolve"]["scale"]["x"] == "shared" for panel in panels)
+
+
 def test_a_range_test_without_a_window_says_so():
     flat = make_result(make_ramp(falls=1e9, climbs=1e9, noise=0.1))
     figure = range_test.figure(made_report([], range_tests=[flat]))
     assert "sgd: no window was found" in figure.caption
     assert_drawn(figure)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@given(total=st.integers(1, MOST_POINTS), place=st.floats(0.05, 0.9))
+def test_a_thinned_schedule_looks_as_the_whole_one(name, total, place):
+    shares = {"step": "step_size", "cyclic": "step_size_up", "one_cycle": "pct_start"}
+    fields = {shares[name]: place / 2} if name in shares else {}
+    factor = lr_factors({"name": name, **fields}, total_steps=total, warmup=0.0)
+    lrs = [factor(step) for step in range(total)]
+    drawn = kept(lrs)
+    assert (drawn[0], drawn[-1]) == (0, total - 1)
+    assert len(drawn) < 2 * schedules.MOST_POINTS or name == "cyclic"
+    line = numpy.interp(range(total), drawn, [lrs[i] for i in drawn])
+    assert numpy.abs(line - lrs).max() < 0.01  # of the peak, two pixels of the figure
 
 
 def test_forty_optimizers_look_unlike():

@@ -13,6 +13,7 @@ import torch
 from markupsafe import escape
 from matplotlib.figure import Figure
 from ramps import make_ramp, make_result
+from sqlalchemy import make_url
 from tiny_studies import EPOCHS, LEASE, STEPS_PER_EPOCH, ask, curve_row, ended, make_study
 from torch import nn
 
@@ -41,9 +42,11 @@ from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
 from lrsearch.spec.parts import Objective
 from lrsearch.storage import curves, range_tests
+from lrsearch.storage.database import Location
 from lrsearch.storage.ends import RangeTestEnd
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study.prepare_database import open_database
+from lrsearch.task.commit import commit_of
 from lrsearch.trial.pruning_audit import Rate
 from lrsearch.trial.states import TrialState
 
@@ -162,6 +165,30 @@ def test_counts_states_and_cost_are_the_databases(mixed):
     assert report.budget == (BudgetPart(name="trials", total=12, used=7),)
 
 
+def test_provenance_names_the_database_and_the_commit_of_the_code(mixed):
+    report = load(mixed)
+    assert dict(tables.provenance(report))["storage"].startswith("sqlite:///")
+    packages = {"lrsearch": "1", "torch": "2"}
+    for commit, shown in (({}, "not known"), ({"commit": "0a1b2c"}, "0a1b2c")):
+        study = replace(report.study, versions={**packages, **commit})
+        told = dict(tables.provenance(replace(report, study=study)))
+        assert told["git commit of the code"] == shown
+        assert told["versions"] == "lrsearch 1, torch 2"
+
+
+def test_a_study_remembers_the_commit_of_its_code(mixed):
+    here = commit_of(Path(__file__).parent) or "none"
+    stored = load(mixed).versions.get("commit", "none")
+    assert stored.partition(",")[0] == here.partition(",")[0]  # other files may be changed
+
+
+def test_no_password_is_shown():
+    url = make_url("postgresql+psycopg://me:secret1@host/db?sslpassword=secret2&password=secret3")
+    shown = Location(url=url, source="--storage").shown
+    assert shown.startswith("postgresql://me:***@host/db")
+    assert "secret" not in shown
+
+
 def test_hindsight_is_a_section_of_page_and_markdown(mixed):
     assert hindsight(load(mixed)).warnings == ()
     rate = Rate(audited=20, false=1, ci95=(0.001, 0.25))
@@ -259,7 +286,7 @@ def test_sequences_are_what_the_real_scheduler_gives(mixed):
         lrs.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert drawn[1].lrs == (*lrs, lrs[-1])
+    assert drawn[1].lrs == pytest.approx((*lrs, lrs[-1]))
     steps = range(EPOCHS * STEPS_PER_EPOCH + 1)
     assert drawn[1].epochs == pytest.approx([step / STEPS_PER_EPOCH for step in steps])
     assert set(drawn[1].momenta) == {0.0}
@@ -782,7 +809,7 @@ def test_the_page_asks_for_nothing_from_outside(written):
     for tag, attributes in page.tags:
         assert tag not in {"iframe", "object", "embed"}
         for key in ("src", "srcset", "href"):
-            assert attributes.get(key, "data:").startswith("data:")
+            assert attributes.get(key, "data:").startswith(("data:", "#"))
 
 
 def test_the_page_can_be_read_aloud(written):

@@ -190,7 +190,8 @@ def _base(
 
 
 def _value(title: str, field: str = VALUE) -> alt.X:
-    return alt.X(field, type="quantitative", title=title, scale=alt.Scale(zero=False))
+    scale, axis = alt.Scale(zero=False, padding=10), alt.Axis(tickCount=5)
+    return alt.X(field, type="quantitative", title=title, scale=scale, axis=axis)
 
 
 def _marks(

@@ -85,7 +85,7 @@ def figure(report: Report) -> Figure | None:
     if not best:
         return None
     pruned = len({point.trial for point in faint})
-    marks = ["Solid lines are the best, the confirmed ones and the baseline"]
+    marks = ["Thick lines are the best, the confirmed ones and the baseline"]
     if pruned:
         marks.append(f"faint grey lines are {counted(pruned, 'pruned trial')}")
     if any(point.weights == AVERAGED for point in best):
@@ -118,7 +118,10 @@ def _chart(
     tips = looks.tips("label:N", "state:N", "weights:N", "epoch:Q", "value:Q")
     layers = []
     if faint:
-        grey = alt.Chart(data(faint)).mark_line(color=GREY, opacity=0.35, strokeWidth=1, clip=True)
+        # Not `opacity`: each line would be a layer of its own, which a PNG takes half a second for.
+        grey = alt.Chart(data(faint)).mark_line(
+            color=GREY, strokeOpacity=0.35, strokeWidth=1, clip=True
+        )
         layers.append(grey.encode(x, y, detail=["trial:N", "weights:N"], tooltip=tips))
     if rungs(report):
         rules = alt.Chart(alt.InlineData(values=[{"rung": at} for at in rungs(report)]))
@@ -129,7 +132,8 @@ def _chart(
     for rows, thickness in ((raw, 2.2), (averaged, 1.0)):
         if rows:
             line = alt.Chart(data(rows)).mark_line(strokeWidth=thickness, point=len(rows) < 30)
-            dash, colour = looks.trial_dash(labels), looks.trial_colour(labels)
+            colour = looks.trial_colour(labels).legend(symbolType="stroke", symbolStrokeWidth=2)
+            dash = looks.trial_dash(labels).legend(symbolType="stroke", symbolStrokeWidth=2)
             layers.append(line.encode(x, y, colour, dash, tooltip=tips))
     joined: Chart = alt.layer(*layers).properties(height=HEIGHT)
     return joined

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     import altair
 
+    from lrsearch.report.figures.lr_panels import Panels
+
     Chart: TypeAlias = (
         altair.Chart
         | altair.LayerChart
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 #: Fields that a row of a chart's data has where it is of one trial. The page filters all charts by
 #: the last two, and marks a trial that is chosen in one chart in all others by the first.
 TRIAL, OPTIMIZER, SCHEDULE = "trial", "optimizer", "schedule"
+#: In a chart's `usermeta`: pixels that it needs. Where the page has fewer, it scrolls in its box.
+LEAST_WIDTH = "least_width"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,4 +37,4 @@ class Figure:
     #: What it shows, for those who cannot see it.
     alt: str
     #: Without width and colours of paper and ink, which the page sets.
-    chart: "Chart"
+    chart: "Chart | Panels"

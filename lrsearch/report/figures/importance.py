@@ -88,10 +88,15 @@ def chart(bars: Sequence[Bar]) -> looks.Layers:
         y=alt.Y(FIELD, type="nominal", sort=order, title=None, axis=alt.Axis(labelLimit=220)),
         tooltip=looks.tips(*tips, f"{OPTIMIZER}:N", f"{SCHEDULE}:N"),
     )
-    axis = alt.X(DIVERGENCE, type="quantitative", title="how much the best trials differ")
+    axis = alt.X(
+        DIVERGENCE,
+        type="quantitative",
+        title="how much the best trials differ",
+        axis=alt.Axis(tickCount=8),
+    )
     faint = alt.condition(alt.datum[CLEAR], alt.value(0.95), alt.value(0.3))
     bar = base.mark_bar(color=BLUE).encode(axis, opacity=faint)
     noise = base.mark_tick(color=GREY, thickness=3, size=ROW - 4).encode(
         alt.X(NOISE, type="quantitative", title="how much the best trials differ")
     )
-    return alt.layer(bar, noise).properties(height=ROW * len(bars))
+    return alt.layer(bar, noise).properties(height=ROW * len(order))

@@ -126,6 +126,13 @@ def state_shape(field: str, states: Sequence[TrialState], title: str | None = No
     return alt.Shape(field, type="nominal", scale=scale, title=title)
 
 
+def state_fill(field: str, states: Sequence[TrialState], title: str | None = None) -> alt.Fill:
+    """Complete trials are filled, all others open."""
+    fills = [STATE_COLOURS[s] if s == TrialState.COMPLETE else "transparent" for s in states]
+    scale = alt.Scale(domain=[state.value for state in states], range=fills)
+    return alt.Fill(field, type="nominal", scale=scale, title=title)
+
+
 def value_title(objective: Objective) -> str:
     """`val_loss (lower is better)`"""
     better = "lower" if objective.direction == "minimize" else "higher"

@@ -6,10 +6,13 @@ from lrsearch.advice.lr_basin import LEAST_TRIALS
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.basins import LEAST_COMPLETE, LrPanel, optimizer_panels
 from lrsearch.report.figures.figure import Figure
+from lrsearch.report.figures.lr_marks import axis_of
 from lrsearch.report.figures.lr_panels import chart
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, learning_rate
 from lrsearch.trial.states import TrialState
+
+DIVERGED, FAILED = TrialState.DIVERGED, TrialState.FAILED
 
 
 def figure(report: Report) -> Figure | None:
@@ -54,12 +57,12 @@ def sentences(panels: Sequence[LrPanel]) -> Iterable[str]:
         best, safe = panel.basin.best, panel.basin.safe[1]
         if not panel.is_sure:
             complete = counted(panel.count(TrialState.COMPLETE), "complete trial")
-            yield f"{name}: a guess from {complete}, lowest near {learning_rate(best.value)}."
+            yield f"{name}: a guess from {complete}, best near {learning_rate(best.value)}."
             continue
         low = f"{'below ' if safe.open_low else ''}{learning_rate(safe.low)}"
         high = f"{'above ' if safe.open_high else ''}{learning_rate(safe.high)}"
         yield (
-            f"{name}: lowest near {learning_rate(best.value)} (95 % interval "
+            f"{name}: best near {learning_rate(best.value)} (95 % interval "
             f"{learning_rate(best.low)} to {learning_rate(best.high)}), at most 5 % worse from "
             f"{low} to {high}, by the {panel.basin.trials} trials near it."
         )
@@ -84,12 +87,19 @@ def explained(report: Report, panels: Sequence[LrPanel]) -> Iterable[str]:
     if report.recommended_trial is not None:
         ring = "A green ring marks the recommended trial"
         yield ring + (", a pink one the baseline." if report.baseline is not None else ".")
-    if states & {TrialState.DIVERGED, TrialState.FAILED}:
-        yield "Diverged and failed trials have no value and stand at the worse edge."
+    axis = axis_of(panels, report.spec.objective)
+    at_edge = ["diverged and failed trials"] if states & {DIVERGED, FAILED} else []
+    worse = sum(trial.value is not None and not axis.reaches(trial.value) for trial in trials)
+    at_edge += [f"{counted(worse, 'trial')} with a worse value"] if worse else []
+    if at_edge:
+        yield f"At the worse edge stand {' and '.join(at_edge)}."
     if any(panel.divergence for panel in panels):
         yield "The red strip is the share of trials that diverge, with its 95 % interval."
-    if any(panel.edges for panel in panels):
-        yield "Dotted grey lines end the searched range; the green area is the range test's window."
+    kinds = {edge.kind for panel in panels for edge in panel.edges}
+    if "range" in kinds:
+        yield "Dotted grey lines end the searched range."
+    if "window" in kinds:
+        yield "The green area is the window of the range test."
     if any(panel.equivalent for panel in panels):
         yield (
             "Where momentum or batch size was searched, learning rates are those with the same "

@@ -18,10 +18,12 @@ MOST_PANELS = 24
 
 
 def figure(report: Report) -> Figure | None:
-    """None unless an optimizer has enough trials with each of two schedules."""
+    """None unless an optimizer has enough trials with each of two schedules, and some a value."""
     found = schedule_panels(report, least=LEAST_TRIALS, most=MOST_PANELS)
     panels = found.panels
     if len({panel.schedule for panel in panels}) < 2:
+        return None
+    if all(trial.value is None for panel in panels for trial in panel.trials):
         return None
     told = [panel for panel in panels if panel.is_sure]
     answers = list(_spans(told))
@@ -48,8 +50,8 @@ def _spans(panels: Sequence[LrPanel]) -> Iterable[str]:
         (low, first), (high, last) = found[0], found[-1]
         name = looks.short_name(optimizer)
         if len(found) == 1:
-            yield f"{name}: lowest near {learning_rate(low)} ({first}); no other schedule tells."
+            yield f"{name}: best near {learning_rate(low)} ({first}); no other schedule tells."
             continue
         yield (
-            f"{name}: lowest from {learning_rate(low)} ({first}) to {learning_rate(high)} ({last})."
+            f"{name}: best from {learning_rate(low)} ({first}) to {learning_rate(high)} ({last})."
         )

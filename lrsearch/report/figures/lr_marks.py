@@ -57,12 +57,25 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """Where the axis of values ends: at the better and the worse edge."""
+    """The values that are drawn where they are: from the better to the worse edge.
+
+    Trials without a value, and those with a worse one, stand at the worse edge.
+    """
 
     better: float
     worse: float
+    #: Where the axis ends: beyond the worse edge, so that marks at it are whole.
+    end: float
     #: Whether any trial has a value.
     known: bool = True
+
+    def reaches(self, value: float) -> bool:
+        """Whether a value is no worse than the worse edge."""
+        return value <= self.worse if self.better < self.worse else value >= self.worse
+
+    def place(self, value: float | None) -> float:
+        """Where a trial stands."""
+        return value if value is not None and self.reaches(value) else self.worse
 
 
 def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
@@ -74,14 +87,17 @@ def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
         if trial.value is not None
     )
     if not losses:
-        return Axis(better=0.0, worse=1.0, known=False)
+        return Axis(better=0.0, worse=1.0, end=1.0 + ROOM, known=False)
     best, worst = losses[0], losses[int(WORST * (len(losses) - 1))]
     worst = worst if worst > best else best + (abs(best) or 1.0)
     if best > 0 and worst > looks.LOG_FACTOR * best and objective.direction == "minimize":
         room = (worst / best) ** ROOM
-        return Axis(better=best / room, worse=worst * room)
+        return Axis(better=best / room, worse=worst * room, end=worst * room**2)
     room = ROOM * (worst - best)
-    return Axis(better=objective.loss(best - room), worse=objective.loss(worst + 2 * room))
+    better, worse, end = (
+        objective.loss(loss) for loss in (best - room, worst + 2 * room, worst + 3 * room)
+    )
+    return Axis(better=better, worse=worse, end=end)
 
 
 def points_of(
@@ -90,8 +106,6 @@ def points_of(
     """Its trials, at most so many, half of them complete if there are as many.
 
     Those with the numbers `always` are among them.
-
-    Those without a value stand at the worse edge.
     """
     named = [trial for trial in panel.trials if trial.trial in always]
     rest = [trial for trial in panel.trials if trial.trial not in always]
@@ -108,7 +122,7 @@ def points_of(
             state=trial.state,
             lr=trial.lr,
             x=trial.at,
-            y=axis.worse if trial.value is None else trial.value,
+            y=axis.place(trial.value),
             value=_value(trial),
             note=_note(trial),
         )

@@ -7,16 +7,18 @@ import altair as alt
 from lrsearch.report.colours import GREY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.best_of import Compared, Group, by_pair
-from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, Figure
+from lrsearch.report.figures.figure import LEAST_WIDTH, OPTIMIZER, SCHEDULE, Figure
 from lrsearch.report.figures.looks import data
 from lrsearch.report.model import Report
-from lrsearch.report.text.format import counted, number
+from lrsearch.report.text.format import EMPTY, counted, number
 from lrsearch.spec.parts import Objective
 
 #: Cells of fewer trials have no interval: a bootstrap of so few says nothing.
 LEAST_TRIALS = 4
 #: Height of a row of the table, in pixels.
 ROW_HEIGHT = 52
+#: A narrower column would write its cells over each other: pixels.
+CELL_WIDTH = 116
 #: From the worst cell to the best one, and of one without a value. Text on dark is white.
 LIGHT, DARK, UNKNOWN = "#dcebf5", "#00507d", "#f2f2f2"
 VALUE, INTERVAL, COUNT = "value", "interval", "count"
@@ -41,10 +43,10 @@ class Cell:
 def cells_of(compared: Compared, objective: Objective) -> list[Cell]:
     """Every pair that has a trial, with its place between the best and the worst."""
     losses = sorted(objective.loss(g.expected.value) for g in compared.groups if g.expected)
-    return [_cell(group, losses, compared.k, objective) for group in compared.groups]
+    return [_cell(group, losses, objective) for group in compared.groups]
 
 
-def _cell(group: Group, losses: list[float], k: int, objective: Objective) -> Cell:
+def _cell(group: Group, losses: list[float], objective: Objective) -> Cell:
     found, rank = group.expected, None
     if found is not None:
         place = losses.index(objective.loss(found.value))
@@ -54,7 +56,7 @@ def _cell(group: Group, losses: list[float], k: int, objective: Objective) -> Ce
         schedule=group.schedule or "",
         rank=rank,
         dark=rank is not None and rank > 0.55,
-        value=f"below {k}" if found is None else number(found.value, 3),
+        value=EMPTY if found is None else number(found.value, 3),
         interval=_interval(group),
         count=f"n {group.trials}, {group.complete} complete",
     )
@@ -62,7 +64,9 @@ def _cell(group: Group, losses: list[float], k: int, objective: Objective) -> Ce
 
 def _interval(group: Group) -> str:
     found = group.expected
-    if found is None or group.trials < LEAST_TRIALS:
+    if found is None:
+        return "too few"
+    if group.trials < LEAST_TRIALS:
         return "no interval"
     return f"{number(found.low, 3)} to {number(found.high, 3)}"
 
@@ -105,10 +109,12 @@ def _answer(groups: list[Group], k: int, objective: Objective) -> str:
         min(objective.loss(each.low), objective.loss(each.high)) <= limit for _, each in others
     )
     name = f"{looks.short_name(first.optimizer)} with {first.schedule}"
+    said = f"The best of {k} trials is best with {name}: {number(found.value, 3)}."
+    if not others:
+        return f"{said} No other pair has {LEAST_TRIALS} trials, so that none can be called worse."
     return (
-        f"The best of {k} trials is best with {name}: {number(found.value, 3)}. The intervals of "
-        f"{near} of the {len(others)} other pairs with {LEAST_TRIALS} trials or more overlap with "
-        f"its interval."
+        f"{said} The intervals of {near} of the {counted(len(others), 'other pair')} with "
+        f"{LEAST_TRIALS} trials or more overlap with its interval."
     )
 
 
@@ -131,4 +137,5 @@ def chart(cells: list[Cell]) -> looks.Layers:
         base.mark_text(dy=dy, fontSize=size).encode(text=alt.Text(field, type="nominal"), color=ink)
         for field, dy, size in ((VALUE, -14, 15), (INTERVAL, 2, 10), (COUNT, 16, 10))
     ]
-    return alt.layer(paper, boxes, *texts).properties(height=ROW_HEIGHT * rows)
+    least = {LEAST_WIDTH: CELL_WIDTH * len(columns)}
+    return alt.layer(paper, boxes, *texts).properties(height=ROW_HEIGHT * rows, usermeta=least)

@@ -1,6 +1,8 @@
 """What the learning rate of the best recipes does over the training, step by step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import altair as alt
 
@@ -14,8 +16,12 @@ from lrsearch.report.shown import shown_trials
 from lrsearch.report.text.format import counted
 
 HEIGHT = 240
-#: A line needs no more points than this.
+#: A line needs no more points than this where it is smooth.
 MOST_POINTS = 120
+#: A log axis ends at most by this factor below the lowest peak, and by ROOM beyond the lines.
+LOG_DEPTH, ROOM = 1000, 1.3
+#: Between two points a change of this share of the peak is a jump, whose two ends are drawn.
+JUMP = 0.02
 
 
 EPOCHS = alt.Axis(tickCount=8, grid=False)
@@ -39,7 +45,7 @@ def rates(report: Report) -> tuple[Rate, ...]:
     for trial, sequence in zip(shown_trials(report), series.sequences(report), strict=True):
         if trial.number is None or trial.parsed is None:
             continue
-        for i in thin(len(sequence.lrs), MOST_POINTS):
+        for i in kept(sequence.lrs):
             found.append(
                 Rate(
                     trial=trial.number,
@@ -53,6 +59,26 @@ def rates(report: Report) -> tuple[Rate, ...]:
     return tuple(found)
 
 
+def kept(lrs: Sequence[float]) -> list[int]:
+    """The places of a line that are drawn: evenly spread, and where it jumps or turns around.
+
+    A cut of the learning rate would else look like a slope, and a short cycle lose its peak.
+    """
+    tall = JUMP * max(lrs, default=0.0)
+    steps = [after - before for before, after in pairwise(lrs)]
+    found = set(thin(len(lrs), MOST_POINTS))
+    for i, (before, after) in enumerate(pairwise([0.0, *steps, 0.0])):
+        if max(abs(before), abs(after)) > tall or before * after < 0:
+            found.add(i)
+    return sorted(found)
+
+
+def _log_scale(peaks: Sequence[float], lrs: Sequence[float]) -> alt.Scale:
+    """Down to the lowest rate, but not far below the lowest peak: schedules fall to almost 0."""
+    low = max(min(peaks) / LOG_DEPTH, min(lrs))
+    return alt.Scale(type="log", domain=[low / ROOM, max(peaks) * ROOM], clamp=True, nice=False)
+
+
 def figure(report: Report) -> Figure | None:
     """None before a trial is complete, and for a command, whose script decides each step."""
     if report.spec.program == "command":
@@ -64,7 +90,7 @@ def figure(report: Report) -> Figure | None:
     positive = [rate for rate in found if rate.lr > 0]
     peaks = [max(rate.lr for rate in positive if rate.label == label) for label in labels]
     wide = max(peaks) > 10**0.5 * min(peaks)
-    scale = alt.Scale(type="log", domainMin=min(peaks) / 1000, clamp=True) if wide else alt.Scale()
+    scale = _log_scale(peaks, [rate.lr for rate in positive]) if wide else alt.Scale()
     drawn = positive if wide else list(found)
     chart = alt.Chart(data(drawn)).mark_line(strokeWidth=2)
     chart = chart.encode(
@@ -73,7 +99,7 @@ def figure(report: Report) -> Figure | None:
             "lr:Q",
             title="learning rate",
             scale=scale,
-            axis=alt.Axis(format="~e" if wide else "~g", tickCount=5),
+            axis=alt.Axis(format="~e" if wide else "~g", tickCount=5, grid=not wide),
         ),
         looks.trial_colour(labels),
         looks.trial_dash(labels),

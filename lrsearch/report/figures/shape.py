@@ -19,6 +19,8 @@ from lrsearch.spec.parts import Objective
 
 #: Width of what belongs to one group, in pixels.
 STEP = 46
+#: Beyond the best and the worst value, as a share of the axis: marks at its ends are not cut.
+ROOM = 0.06
 NAME, EXPECTED, LOW, HIGH, BEST = "name", "expected", "low", "high", "best"
 
 
@@ -111,7 +113,10 @@ def chart(schedules: Sequence[Bar], rates: Sequence[Bar], objective: Objective) 
     """Schedules, the best first, beside learning rates, the lowest first, on one axis of values."""
     every = [*schedules, *rates]
     ends = [value for bar in every for value in (bar.low, bar.high, bar.best) if value is not None]
-    scale = looks.value_scale(min(ends), max(ends), objective)
+    low, high = min(ends), max(ends)
+    room = ROOM * (high - low)
+    low = max(low - room, low / (1 + ROOM)) if low > 0 else low - room
+    scale = looks.value_scale(low, high + room, objective)
     drawn = [_panel(schedules, "schedule", scale, objective)]
     if len(rates) > 1:
         drawn.append(_panel(rates, "learning rate (peak)", scale, objective))

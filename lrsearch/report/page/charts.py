@@ -8,6 +8,7 @@ from importlib.resources import files
 
 import altair as alt
 import vl_convert
+from altair.utils import update_nested
 
 from lrsearch.report.figures.figure import Figure
 
@@ -52,6 +53,8 @@ LOOK = alt.Config(
     text=alt.MarkConfig(color=INK),
     view=alt.ViewConfig(stroke=INK, strokeOpacity=0.25),
 )
+#: What Vega calls each group of marks, without a name: the picture as a whole has one.
+_ROLES = re.compile(r' role="graphics-[^"]*"(?: aria-roledescription="[^"]*")?')
 #: Of SVG pictures on one page, whose parts refer to each other by names that must not be the same.
 _NAMES = re.compile(r'(id="|url\(#)(?=clip|gradient)')
 
@@ -76,12 +79,11 @@ class Drawing:
 
 def draw(figure: Figure) -> Drawing:
     """A figure as SVG and as its specification; equal figures give equal texts."""
-    chart = figure.chart.copy()
-    chart.config = LOOK
     # What altair's typed objects hold is valid; to look again takes a second for 2,000 rows.
-    specification = json.dumps(chart.to_dict(validate=False), separators=(",", ":"))
+    chart = update_nested(figure.chart.to_dict(validate=False), {"config": LOOK.to_dict()})
+    specification = json.dumps(chart, separators=(",", ":"))
     svg = vl_convert.vegalite_to_svg(_with_width(specification), config=_on("transparent"))
-    named = _NAMES.sub(rf"\g<1>{figure.name}_", svg)
+    named = _NAMES.sub(rf"\g<1>{figure.name}_", _ROLES.sub("", svg))
     label = f'<svg role="img" aria-label="{escape(figure.alt)}" '
     return Drawing(figure=figure, svg=named.replace("<svg ", label, 1), specification=specification)
 

@@ -17,6 +17,7 @@ from lrsearch.report.model import Report
 from lrsearch.report.page.charts import Drawing, draw, library
 from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
+from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.hindsight import hindsight
 from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
@@ -92,7 +93,7 @@ def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Conten
         "range_tests": range_test_table(report.range_tests),
         "top": tables.trial_table(report, top, reasons=False),
         "trials": trials,
-        "rows": list(zip(report.trials, map(trials.cells, trials.rows), strict=True)),
+        "rows": _rows(report, trials),
         "provenance": tables.provenance(report),
         "spec": to_yaml(report.spec.to_dict()),
     }
@@ -119,9 +120,19 @@ def _row_data(trial: Trial) -> Markup:
     )
 
 
-def _cell_data(trial: Trial, column: str) -> Markup:
-    """The number to sort by where the cell's text is not one."""
-    return Markup(f' data-v="{trial.seconds:.6g}"') if column == "time" else Markup()
+def _rows(report: Report, grid: Grid) -> list[tuple[Trial, list[tuple[str, str, float | None]]]]:
+    """Every trial with its cells: column, text, and the number that the text rounds."""
+    numbers = tables.trial_numbers(report.trials, report.metric)
+    return [
+        (trial, list(zip(grid.columns, row, values, strict=True)))
+        for trial, row, values in zip(report.trials, grid.rows, numbers, strict=True)
+    ]
+
+
+def _cell_data(number: float | None, text: str) -> Markup:
+    """The number to sort by where the cell's text is not it."""
+    exact = "" if number is None else f"{number:.15g}"
+    return Markup() if exact in ("", text) else Markup(f' data-v="{exact}"')
 
 
 def _template(name: str, *, autoescape: bool) -> jinja2.Template:

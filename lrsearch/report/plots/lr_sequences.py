@@ -1,10 +1,11 @@
-"""The learning rate of each step, as the recipe's real scheduler sets it."""
+"""The learning rate of each step, as the recipe's scheduler sets it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lrsearch.catalog.lookup import optimizer_info
+from lrsearch.recipe.lr_factors import lr_factors
 from lrsearch.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -37,8 +38,27 @@ def thin(count: int, most: int) -> list[int]:
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
-def lr_sequence(trial: int, recipe: Recipe, steps_per_epoch: int) -> Sequence:
-    """The learning rate at every step of a recipe, as far as it does not look at losses."""
+def lr_sequence(
+    trial: int, recipe: Recipe, steps_per_epoch: int, *, with_momentum: bool = False
+) -> Sequence:
+    """The learning rate at every step of a recipe, as far as it does not look at losses.
+
+    Momentum is told where the schedule cycles it, or always with `with_momentum`; that loads torch.
+    """
+    if with_momentum or recipe.schedule.get("cycle_momentum"):
+        return _stepped(trial, recipe, steps_per_epoch)
+    total = recipe.total_steps(steps_per_epoch)
+    factor = lr_factors(recipe.schedule, total_steps=total, warmup=recipe.warmup)
+    kept = thin(total, MOST_POINTS - 1)
+    return Sequence(
+        trial=trial,
+        epochs=(*(i / steps_per_epoch for i in kept), total / steps_per_epoch),
+        lrs=tuple(recipe.lr * factor(i) for i in (*kept, total - 1)),
+    )
+
+
+def _stepped(trial: int, recipe: Recipe, steps_per_epoch: int) -> Sequence:
+    """Learning rate and momentum, step by step by the real scheduler."""
     from lrsearch.recipe.build_scheduler import build_schedule
 
     total = recipe.total_steps(steps_per_epoch)

@@ -36,7 +36,8 @@ CAPTION = (
 def preview_figure(recipes: Sequence[Recipe], steps_per_epoch: int) -> Figure:
     """Learning rates above, momentum (or beta1) below; a colour for each optimizer."""
     drawn = [
-        lr_sequences.lr_sequence(i, recipe, steps_per_epoch) for i, recipe in enumerate(recipes)
+        lr_sequences.lr_sequence(i, recipe, steps_per_epoch, with_momentum=True)
+        for i, recipe in enumerate(recipes)
     ]
     figure = Figure(figsize=(11.5, 6.4), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))

@@ -10,6 +10,7 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text.cost import part_names, planned_epochs
 from lrsearch.report.text.format import EMPTY, amount, counted, duration, length_unit, number
 from lrsearch.report.text.grid import Grid
+from lrsearch.task.commit import COMMIT
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Rows of the first table of trials.
@@ -78,9 +79,10 @@ def confirmation(report: Report) -> Grid:
 
 
 def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Grid:
-    """A row for each trial; with `reasons` why it ended so."""
+    """A row for each trial; with `reasons` why it ended so, where any says."""
+    reasons = reasons and _any_reason(trials)
     metric, unit = report.metric, length_unit(report.spec)
-    names = list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
+    names = _other_metrics(trials, metric)
     columns = ("trial", metric, "recipe", *names, "state", unit, "time")
     table = []
     for trial in trials:
@@ -101,15 +103,45 @@ def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Gr
     return Grid(columns=(*columns, *(["reason"] if reasons else [])), rows=tuple(table))
 
 
+def trial_numbers(trials: Sequence[Trial], metric: str) -> list[tuple[float | None, ...]]:
+    """What the cells of `trial_table` with reasons round, in its order; None for words."""
+    names = _other_metrics(trials, metric)
+    return [
+        (
+            trial.number,
+            trial.value,
+            None,
+            *((trial.metrics or {}).get(name) for name in names),
+            None,
+            trial.epochs,
+            trial.seconds,
+            *([None] if _any_reason(trials) else []),
+        )
+        for trial in trials
+    ]
+
+
+def _any_reason(trials: Sequence[Trial]) -> bool:
+    return any(trial.reason for trial in trials)
+
+
+def _other_metrics(trials: Sequence[Trial], metric: str) -> list[str]:
+    return list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
+
+
 def provenance(report: Report) -> tuple[tuple[str, str], ...]:
     """What the study was created with: enough to tell whether another one is the same."""
     study = report.study
     created = datetime.fromtimestamp(study.created_at, UTC)
+    packages = {name: text for name, text in report.versions.items() if name != COMMIT}
+    commit = report.versions.get(COMMIT, "not known")
     hashes = [(f"SHA-256 of {name}", code) for name, code in sorted(study.code.items())]
     return (
         ("study", report.name),
         ("created", f"{created:%Y-%m-%d %H:%M:%S} UTC, by the database's clock"),
-        ("versions", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
+        *([("storage", report.storage)] if report.storage else []),
+        ("versions", ", ".join(f"{name} {number}" for name, number in packages.items())),
+        ("git commit of the code", commit),
         ("hash of the study file", study.spec_hash),
         *hashes,
         ("seed", str(report.spec.seed)),

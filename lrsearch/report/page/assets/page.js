@@ -9,7 +9,7 @@
   const schedule = document.getElementById("filter-schedule");
   const trial = document.getElementById("filter-trial");
   const table = document.querySelector("#all-trials table");
-  const ROWS_PER_PAGE = 50, PANEL = 345, MARKS = "path, line, rect, text";
+  const ROWS_PER_PAGE = 50, MOST_PRINTED = 500, PANEL = 345, WIDEST = 560, AXIS = 95, LABELS = 200, MARKS = "path, line, rect, text";
   const touch = matchMedia("(pointer: coarse)").matches;
   const views = new Map();
   let chosen = null;
@@ -27,7 +27,9 @@
 
   let panels = 0;
   function explorable(spec) {  // drag pans, Ctrl and the wheel zooms, a double click resets
-    for (const part of spec.concat || spec.hconcat || spec.vconcat || []) explorable(part);
+    const parts = spec.concat || spec.hconcat || spec.vconcat || [];
+    // Where they share the axis, what moves the first moves all.
+    (spec.resolve?.scale?.x === "shared" ? parts.slice(0, 1) : parts).forEach(explorable);
     if (spec.spec) return explorable(spec.spec);
     const unit = spec.layer ? spec.layer.find(l => continuous(l, spec.encoding).length) : spec;
     if (!unit || !(unit.mark)) return;
@@ -38,10 +40,31 @@
     }];
   }
 
-  function sized(spec, width) {
-    const out = structuredClone(spec);
-    if (out.hconcat && width < 640) { out.vconcat = out.hconcat; delete out.hconcat; }
-    if (out.concat) out.columns = Math.max(1, Math.min(out.columns || 9, Math.floor(width / PANEL)));
+  const leaves = part => {
+    const parts = part.concat || part.hconcat || part.vconcat;
+    return parts ? parts.flatMap(leaves) : [part];
+  };
+  function widen(spec, room) {  // panels of a width of their own, which `room` bounds
+    for (const part of leaves(spec)) {
+      if (typeof part.width === "number") part.width = Math.max(120, Math.min(room, WIDEST));
+    }
+  }
+  function stacked(spec) {  // panels that stood beside each other, each with its own labels
+    const { hconcat, ...out } = { ...spec, vconcat: spec.hconcat };
+    for (const part of leaves(out)) {
+      for (const layer of part.layer || [part]) delete layer.encoding?.y?.axis?.labels;
+    }
+    return out;
+  }
+  function sized(spec, screen) {
+    const width = Math.max(screen, spec.usermeta?.least_width || 0);
+    let out = structuredClone(spec);
+    if (out.hconcat && screen < 640) { out = stacked(out); widen(out, width - LABELS); }
+    if (out.concat) {
+      const most = Math.min(out.columns || 9, out.concat.length, Math.floor(width / PANEL));
+      out.columns = Math.max(1, most);
+      widen(out, Math.floor(width / out.columns) - AXIS);
+    }
     const fits = part => {
       if (part.concat || part.hconcat || part.vconcat || part.spec) return;
       if (part.width === undefined) part.width = Math.max(120, width - 130);
@@ -75,6 +98,10 @@
   }
 
   const trialOf = element => element.__data__?.datum?.trial ?? element.__data__?.items?.[0]?.datum?.trial;
+  const nameless = host => host.querySelectorAll("svg [role^=graphics]").forEach(element => {
+    element.removeAttribute("role");  // the picture as a whole has a name, its parts have none
+    element.removeAttribute("aria-roledescription");
+  });
   const markIn = host => host.querySelectorAll(MARKS).forEach(element => {
     const number = trialOf(element);
     element.classList.toggle("chosen", chosen !== null && number === chosen);
@@ -106,9 +133,12 @@
       if (number !== undefined && number !== null) choose(number === chosen ? null : number);
     });
     host.replaceChildren(target);
-    host.classList.toggle("shrunk", svg.getBoundingClientRect().width > width);
+    const scrolls = (charts[name].usermeta?.least_width || 0) > width;
+    host.classList.toggle("shrunk", !scrolls && svg.getBoundingClientRect().width > width);
+    if (scrolls) host.tabIndex = 0; else host.removeAttribute("tabindex");
+    nameless(host);
     markIn(host);
-    const again = new MutationObserver(() => markIn(host));
+    const again = new MutationObserver(() => { nameless(host); markIn(host); });
     again.observe(target, { subtree: true, childList: true, attributeFilter: ["d", "transform"] });
     host.dataset.drawn = "yes";
   }
@@ -185,7 +215,7 @@
     text.addEventListener("input", list);
     document.getElementById("pager").hidden = false;
     addEventListener("beforeprint", () =>
-      table.tBodies[0].replaceChildren(...shown.slice(0, 500).map(row => row.element)));
+      table.tBodies[0].replaceChildren(...shown.slice(0, MOST_PRINTED).map(row => row.element)));
     addEventListener("afterprint", () => turn(page));
   }
 
@@ -234,7 +264,10 @@
     choose(null);
     refilter();
   });
-  controls.hidden = false;
+  addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll(".answer details")) details.open = true;
+  });
+  controls.hidden = document.getElementById("hint").hidden = false;
   document.documentElement.classList.add("scripted");
   list();
 })();
