@@ -8,7 +8,7 @@ from lrsearch.api.html import result_html
 from lrsearch.api.plot import Plot
 from lrsearch.api.records import Counts, CurvePoint, TrialResult
 from lrsearch.api.temporary_place import TemporaryPlace
-from lrsearch.api.training import LIVE, Training
+from lrsearch.api.training import Training
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import files
@@ -146,7 +146,7 @@ class Result:
         from lrsearch.study.open_study import OpenStudy
 
         training = self._training
-        if self._study.spec.task == LIVE and training.live is None:
+        if self._study.spec.is_live and training.live is None:
             raise StudyError(
                 f"confirm(): study {self.name!r} trains a Task object of an earlier process; give "
                 f"it again: open_study({self.name!r}, task=...)"

@@ -5,6 +5,8 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import click
 import pytest
@@ -12,19 +14,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_reports import ACCURACY, BASELINE, made_report, runs_of, trial
 from markupsafe import escape
-from tiny_studies import make_study, work
+from tiny_studies import make_study, tiny_task, work
 
+import lrsearch
+from lrsearch.api.study_fields import StudyFields
 from lrsearch.cli import cli
+from lrsearch.confirmation.lr_tolerance import LEAST_TRIALS
 from lrsearch.confirmation.statistics import difference, verdict
 from lrsearch.errors import StudyError
 from lrsearch.report.answer.gain import gain_of
 from lrsearch.report.answer.verdict import Verdict
-from lrsearch.report.documents import reviewed_document
+from lrsearch.report.documents import reviewed_document, trial_documents
 from lrsearch.report.load import report_of
 from lrsearch.report.page.page import write_report
 from lrsearch.report.text.answer import answer_text, study_text
 from lrsearch.report.text.format import amount, duration, learning_rate, mean, number, percent
+from lrsearch.report.text.python_steps import PythonSteps
 from lrsearch.report.text.result import answer
+from lrsearch.spec.program import LIVE
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.confirmation import request
 from lrsearch.study.prepare_database import open_database
@@ -38,6 +45,11 @@ EXPORT = "lrsearch export tiny --format torch --out best.py"
 TWICE = "lrsearch run FILE --trials 24"
 CONFIRM = "lrsearch confirm tiny --runs 3"
 LUCK = "the best of many trials on one seed looks better than it is"
+TO_COME = "runs with fresh seeds are still to come."
+OPEN = (
+    "On 6 fresh seeds trial 1 is 0.00167 better in val_loss; the 95 % interval goes from 0.0164 "
+    "worse to 0.0197 better."
+)
 
 
 def baseline(value=0.8, state="complete", **fields):
@@ -81,44 +93,44 @@ CASES = {
     "tied": (
         lambda: confirmed(SIX, ALIKE),
         Verdict.NO_BETTER,
-        "No better than your baseline: keep yours. On 6 fresh seeds the improvement of val_loss is "
-        "0.00167 (95 % interval -0.0164 to 0.0197).",
+        f"No better than your baseline: keep yours. {OPEN}",
         TWICE,
     ),
     "tied on few seeds": (
         lambda: confirmed(SIX[:2], ALIKE[:2]),
         Verdict.NO_BETTER,
-        "Not shown to be better than your baseline. On 2 fresh seeds the improvement of val_loss "
-        "is -0.005 (95 % interval -0.196 to 0.186); so few seeds cannot tell.",
+        "Not shown to be better than your baseline. On 2 fresh seeds trial 1 is 0.005 worse in "
+        "val_loss; the 95 % interval goes from 0.196 worse to 0.186 better. So few seeds cannot "
+        "tell.",
         TWICE,
     ),
     "loses": (
         lambda: confirmed(SIX, LOWER),
         Verdict.KEEP_BASELINE,
-        "Your baseline is better by 0.203 val_loss (95 % interval 0.201 to 0.204) than trial 1, "
-        "the best that the search found, on 6 fresh seeds: keep it.",
+        "Your baseline is 0.203 better in val_loss than trial 1, the best that the search found "
+        "(95 % interval 0.201 to 0.204, on 6 fresh seeds): keep yours.",
         TWICE,
     ),
     "loses upwards": (
         lambda: confirmed(LOWER, SIX, objective=ACCURACY),
         Verdict.KEEP_BASELINE,
-        "Your baseline is better by 0.203 accuracy (95 % interval 0.201 to 0.204) than trial 1, "
-        "the best that the search found, on 6 fresh seeds: keep it.",
+        "Your baseline is 0.203 better in accuracy than trial 1, the best that the search found "
+        "(95 % interval 0.201 to 0.204, on 6 fresh seeds): keep yours.",
         TWICE,
     ),
     "loses to one that failed a seed": (
         lambda: confirmed(SIX, [*LOWER[:-1], None]),
         Verdict.WORSE,
-        "Your baseline is better by 0.202 val_loss (95 % interval 0.2 to 0.204) than trial 1, the "
-        "best that the search found, on 5 fresh seeds. But 1 more run of it gave no value, so this "
-        "recipe is recommended.",
+        "Your baseline is 0.202 better in val_loss than trial 1, the best that the search found "
+        "(95 % interval 0.2 to 0.204, on 5 fresh seeds). But 1 more run of your baseline gave no "
+        "value, so trial 1 is recommended.",
         TWICE,
     ),
     "baseline led the choice": (
         lambda: made_report([baseline(), best(0.9)], runs_of(0, SIX), **MINE),
         Verdict.KEEP_BASELINE,
-        "No recipe of the search is shown to be better than your baseline: keep it. On the "
-        "search's one seed the improvement of val_loss by trial 1 is -0.1.",
+        "No recipe of the search is shown to be better than your baseline: keep yours. On the "
+        "search's one seed trial 1 is 0.1 worse in val_loss.",
         TWICE,
     ),
     "baseline diverged": (
@@ -184,15 +196,14 @@ CASES = {
     "tied with a textbook": (
         lambda: made_report([best(), textbook()], runs_of(1, SIX) + runs_of(2, ALIKE, "rival")),
         Verdict.NO_BETTER,
-        "No better than trial 2, the best textbook recipe. On 6 fresh seeds the improvement of "
-        "val_loss is 0.00167 (95 % interval -0.0164 to 0.0197).",
+        f"No better than trial 2, the best textbook recipe. {OPEN}",
         TWICE,
     ),
     "a textbook is the best": (
         lambda: made_report([best(0.5), textbook()], runs_of(2, LOWER) + runs_of(1, SIX, "rival")),
         Verdict.TEXTBOOK,
-        "The best textbook recipe is better by 0.203 val_loss (95 % interval 0.201 to 0.204) than "
-        "trial 1, the best that the search found, on 6 fresh seeds.",
+        "The best textbook recipe is 0.203 better in val_loss than trial 1, the best that the "
+        "search found (95 % interval 0.201 to 0.204, on 6 fresh seeds).",
         EXPORT,
     ),
     "not confirmed": (
@@ -230,22 +241,22 @@ CASES = {
             [baseline(), best(), trial(2, state="running")], finished=False, **MINE
         ),
         Verdict.RUNNING,
-        f"0.6 better val_loss than your baseline on the search's one seed. The study goes on: "
-        f"{LUCK}, and fresh seeds will tell.",
+        f"0.6 better val_loss than your baseline on the search's one seed. The study is not over, "
+        f"and {LUCK}: {TO_COME}",
         "lrsearch status tiny",
     ),
     "nobody works on it": (
         lambda: made_report([baseline(0.1), best()], finished=False, **MINE),
         Verdict.RUNNING,
         f"This is your baseline: no other recipe was better on the search's one seed. The study "
-        f"goes on: {LUCK}, and fresh seeds will tell.",
+        f"is not over, and {LUCK}: {TO_COME}",
         "lrsearch worker tiny",
     ),
     "paused": (
         lambda: made_report([best()], finished=False, study={"state": "paused"}, **MINE),
         Verdict.RUNNING,
         f"Your baseline has not been trained yet, so the gain over it is not known. The study "
-        f"goes on: {LUCK}, and fresh seeds will tell.",
+        f"is paused, and {LUCK}: {TO_COME}",
         "lrsearch study resume tiny",
     ),
     "not started": (
@@ -257,7 +268,7 @@ CASES = {
     "none has ended": (
         lambda: made_report([trial(0, state="running")], finished=False),
         Verdict.NONE_ENDED,
-        "No trial has ended yet; in training: 1.",
+        "No trial has ended yet; 1 is in training.",
         "lrsearch status tiny",
     ),
     "none is complete": (
@@ -269,16 +280,16 @@ CASES = {
     "all diverged": (
         lambda: made_report(failing("diverged", "training loss is not finite by step 4")),
         Verdict.ALL_DIVERGED,
-        "All 3 ended trials diverged, the lowest learning rates among them 1 (sgd). Lower the "
-        "learning rates of the space; `lrsearch range-test FILE` shows where training explodes.",
+        "All 3 ended trials diverged. The lowest learning rate that was tried is 1 (sgd). Search "
+        "lower ones.",
         "lrsearch range-test FILE",
     ),
     "not finite": (
         lambda: made_report(failing("diverged", NOT_FINITE_AT_START)),
         Verdict.NOT_FINITE,
         "All 3 ended trials diverged: the loss was not finite on the first batch, before any step. "
-        "That is not the learning rate; look for NaN or infinity in the inputs, the targets and "
-        "the model's output.",
+        "The learning rate is not the cause; look for NaN or infinity in the inputs, the targets "
+        "and the model's output.",
         "lrsearch check FILE",
     ),
     "all failed": (
@@ -296,8 +307,7 @@ CASES = {
             **MINE,
         ),
         Verdict.NO_BETTER,
-        "No better than your baseline: keep yours. On 6 fresh seeds the improvement of val_loss is "
-        "0.00167 (95 % interval -0.0164 to 0.0197).",
+        f"No better than your baseline: keep yours. {OPEN}",
         "lrsearch study extend tiny FILE",
     ),
 }
@@ -325,6 +335,59 @@ def test_each_next_step_is_a_command_that_lrsearch_takes(case):
     _, rest, _ = command.make_parser(context).parse_args(words)
     assert rest == []
     assert context.args == []
+
+
+def in_python(report, name):
+    """The same study, begun by `search` with a Task object."""
+    return replace(
+        report,
+        spec=report.spec.model_copy(update={"task": LIVE, "name": name}),
+        study=replace(report.study, name=name),
+    )
+
+
+@cases
+@pytest.mark.parametrize("name", ["tiny", "search-0a1b2c3d"])
+def test_each_next_step_in_python_is_a_call_that_lrsearch_takes(case, name):
+    step = answer(in_python(CASES[case][0](), name)).next
+    if step.language == "shell":  # changes or shows what is in the database
+        assert re.match(r"lrsearch (status|study resume) ", step.command)
+        return
+    assert step.sentence.endswith(f", in Python: {step.command}")
+    assert "FILE" not in step.command
+    assert (name in step.command) == (name == "tiny")
+    result = create_autospec(lrsearch.Result, instance=True, trials=[trial(0)])
+    api = SimpleNamespace(
+        search=create_autospec(lrsearch.search),
+        open_study=create_autospec(lrsearch.open_study, return_value=result),
+    )
+    stand_for = {"task": None, "fields": {}, "space": {}, "budget": {}, "result": result}
+    eval(step.command, {"lrsearch": api, **stand_for})
+    if api.search.called:
+        given = {key: v for key, v in api.search.call_args.kwargs.items() if key != "trials"}
+        assert given.keys() <= StudyFields.__annotations__.keys()
+
+
+def test_the_next_steps_of_a_task_object_can_be_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LRSEARCH_STORAGE", f"sqlite:///{tmp_path}/study.db")
+    fields = {"confirm": "none", "range_test": "none", "pruning": None, "textbook": 0, "epochs": 1}
+    fields["fuse"] = "off"
+    space = {"optimizers": {"sgd": {}}}
+    task = tiny_task().make({})
+    first = lrsearch.search(task, name="mine", trials=8, space=space, **fields)
+    steps = PythonSteps(first._report)
+    names = {"lrsearch": lrsearch, "task": task, "fields": {**fields, "space": space}}
+
+    def take(step, **more):
+        return eval(step.command, {**names, **more})
+
+    assert take(steps.confirm(2)).confirmed_runs == 2
+    assert len(take(steps.more_budget()).trials) == 16
+    take(steps.use())
+    assert "torch.optim.SGD" in Path("best.py").read_text("utf-8")
+    wider = {"optimizers": {"sgd": {"lr": {"low": 1e-6, "high": 1.0, "log": True}}}}
+    assert take(steps.widen("search"), fields={**fields, "trials": 4}, space=wider).name == "mine-2"
 
 
 def test_as_many_confirmation_runs_as_are_proposed_are_granted(tmp_path):
@@ -413,8 +476,9 @@ def test_every_number_of_the_answer_is_one_of_the_document(make):
     document = reviewed_document(report)
     spoken = document["answer"]["sentences"] + document["answer"]["details"]
     unknown = numbers("\n".join(spoken)) - written(document)
-    # What names a command's budget, and a trial's reason, is no number of the answer.
-    assert unknown <= numbers(f"{document['answer']['next']['command']} step 4"), unknown
+    # What names a command's budget, a trial's reason, or the trials that it takes, is none of it.
+    others = f"{document['answer']['next']['command']} step 4 {LEAST_TRIALS}"
+    assert unknown <= numbers(others), unknown
 
 
 @pytest.fixture(scope="module")
@@ -460,7 +524,8 @@ def test_the_numbers_of_a_gain_are_those_of_the_document_rounded(rich):
     cost = document["run_cost"]
     assert (epochs, f"{seconds} s") == (amount(cost["epochs"]), duration(cost["seconds"]))
     low, high = re.search(r"rates of sgd: (\S+) to (\S+) do as well", markdown).groups()
-    assert (low, high) == tuple(learning_rate(lr) for lr in document["safe_lr"]["noise"])
+    noise = document["safe_lr"]["noise"]
+    assert (low, high) == (learning_rate(noise["low"]), learning_rate(noise["high"]))
     assert "Training with sgd diverges from 3 on: 3 trials did." in markdown
     assert document["tied"] == []
 
@@ -543,7 +608,9 @@ def test_any_study_has_an_answer_of_its_own_numbers(report):
     assert all(line and line[0] != " " and "\n" not in line for line in sentences)
     own_words = [line for line in sentences if "space.optimizers" not in line]
     assert not re.search(r"\bnan\b|\binf\b|None|\{|\}| {2}|\.\.|-0 ", "\n".join(own_words))
-    assert numbers("\n".join(sentences)) <= written(document) | numbers(sentences[-1])
+    own = {**document, "trials": trial_documents(report)}  # where all diverged, the lowest lr
+    known = written(own) | numbers(f"{sentences[-1]} {LEAST_TRIALS}")
+    assert numbers("\n".join(sentences)) <= known
 
 
 @settings(max_examples=30, deadline=None)
@@ -636,7 +703,7 @@ def test_a_range_edge_is_warned_of_and_asks_for_a_wider_space():
 def test_one_run_with_a_fresh_seed_has_no_interval():
     said = answer(made_report([best()], [*runs_of(1, [0.3, None])]))
     assert said.lines[1] == (
-        "val_loss 0.3, mae 0.2: one run with a fresh seed, so without an interval. 1 run more gave "
+        "val_loss 0.3, mae 0.2: one run with a fresh seed, so without an interval. 1 more run gave "
         "no value."
     )
 
@@ -650,7 +717,8 @@ def test_other_metrics_stand_beside_the_objective():
 def test_many_trials_tell_the_learning_rates_that_lose_little():
     told = [trial(i, 0.2 * (1 + (i / 30 - 1) ** 2), lr=0.03 * 10 ** (i / 30)) for i in range(60)]
     said = answer(made_report(told, confirm=None))
-    (low_1, high_1), (low_5, high_5) = said.safe_lr.percent_1, said.safe_lr.percent_5
+    small, large = said.safe_lr.percent_1, said.safe_lr.percent_5
+    (low_1, high_1), (low_5, high_5) = ((rates.low, rates.high) for rates in (small, large))
     assert 0.03 <= low_5 < low_1 < 0.3 < high_1 < high_5 < 3.0
     shown = [learning_rate(lr) for lr in (low_1, high_1, low_5, high_5)]
     assert (
@@ -662,6 +730,5 @@ def test_many_trials_tell_the_learning_rates_that_lose_little():
 def test_few_trials_do_not_tell_which_learning_rates_are_safe():
     said = answer(made_report([best(), trial(2, 0.3)], confirm=None))
     assert said.safe_lr is None
-    assert "How far its learning rate may move is not known: 2 trials of sgd are too few." in (
-        said.lines
-    )
+    unknown = "Which learning rates are safe is not known: that takes 8 trials of sgd"
+    assert f"{unknown}, and there are 2." in said.lines

@@ -24,7 +24,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts
 from lrsearch.report.load import load_report
 from lrsearch.report.model import Report
-from lrsearch.report.page import page as report_page
+from lrsearch.report.page.page import page as report_page
 from lrsearch.report.page.page import write_report
 from lrsearch.report.plots import figures, plots, range_test, series
 from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence
@@ -583,7 +583,7 @@ def test_no_display_is_asked_for():
 def test_a_value_that_the_runs_repeat_was_neither_better_nor_worse(value):
     percent = 100 * (2.0 - value) / 2.0
     optimism = Optimism(search=value, gap=2.0 - value, percent=percent)
-    assert promised(optimism) == ", within 1 % of this mean"
+    assert promised(optimism) == ", within 1 % of its mean on fresh seeds"
     assert promised(replace(optimism, percent=None)) == promised(None) == ""
 
 
