@@ -24,7 +24,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts
 from lrsearch.report.load import load_report
 from lrsearch.report.model import Report
-from lrsearch.report.page.page import page as report_page
+from lrsearch.report.page import page as report_page
 from lrsearch.report.page.page import write_report
 from lrsearch.report.plots import figures, plots, range_test, series
 from lrsearch.report.plots.lr_sequences import MOST_POINTS, lr_sequence, recorded_sequence

@@ -18,7 +18,7 @@ from lrsearch.report.figures.all import figures
 from lrsearch.report.files import export_recipe, write_files
 from lrsearch.report.load import load_report
 from lrsearch.report.output import chunks
-from lrsearch.report.page.page import charts
+from lrsearch.report.page import charts
 from lrsearch.report.plots.sampled_schedules import save_preview
 from lrsearch.report.text.answer import answer_text, study_text
 from lrsearch.report.text.plan import plan_text
