@@ -721,10 +721,56 @@ def test_many_trials_tell_the_learning_rates_that_lose_little():
     (low_1, high_1), (low_5, high_5) = ((rates.low, rates.high) for rates in (small, large))
     assert 0.03 <= low_5 < low_1 < 0.3 < high_1 < high_5 < 3.0
     shown = [learning_rate(lr) for lr in (low_1, high_1, low_5, high_5)]
+    factor = said.safe_lr.factor
+    low, high = number(factor.low, 2), number(factor.high, 2)
+    factor = f"{number(factor.value, 2)} (95 % interval {low} to {high})"
     assert (
         f"Safe learning rates of sgd: {shown[0]} to {shown[1]} within 1 % of the best, {shown[2]} "
-        f"to {shown[3]} within 5 %. No trial of it diverged." in said.lines
+        f"to {shown[3]} within 5 %. The range within 5 % spans a factor of {factor}. No trial of "
+        f"it diverged." in said.lines
     )
+    assert said.safe_lr.factor.value == pytest.approx(high_5 / low_5)
+
+
+def falling(turn=1):
+    """Sixty trials whose value falls to one end of the learning rates that they have."""
+    lrs = [0.03 * 10 ** (turn * i / 30) for i in range(60)]
+    return made_report([trial(i, 0.9 - 0.01 * i, lr=lr) for i, lr in enumerate(lrs)], confirm=None)
+
+
+def test_an_end_of_the_safe_rates_that_no_trial_lies_beyond_is_said_to_be_open():
+    for turn, words in (
+        (1, "and above within 5 % (no upper"),
+        (-1, "and below within 5 % (no low"),
+    ):
+        said = answer(falling(turn))
+        (line,) = (line for line in said.lines if line.startswith("Safe learning rates"))
+        assert words in line
+        assert "spans a factor" not in line
+        assert said.safe_lr.factor is None
+        assert (said.safe_lr.percent_5.open_high, said.safe_lr.percent_5.open_low) == (
+            turn > 0,
+            turn < 0,
+        )
+
+
+def test_where_training_diverges_the_safe_rates_are_not_open():
+    report = falling()
+    beyond = tuple(trial(60 + i, None, "diverged", lr=3.0 + i) for i in range(3))
+    said = answer(replace(report, trials=report.trials + beyond))
+    assert not said.safe_lr.percent_5.open_high
+    (line,) = (line for line in said.lines if line.startswith("Safe learning rates"))
+    assert "no upper end" not in line
+    assert line.endswith("Training with sgd diverges from 3 on: 3 trials did.")
+
+
+def test_safe_rates_by_the_noise_of_seeds_say_which_end_no_trial_lies_beyond():
+    trials = [trial(i, 0.2 if i > 4 else 0.9, lr=10 ** (-4 + i / 4)) for i in range(1, 13)]
+    said = answer(made_report(trials, runs_of(8, SIX)))
+    assert (said.safe_lr.noise.open_low, said.safe_lr.noise.open_high) == (False, True)
+    (line,) = (line for line in said.lines if line.startswith("Safe learning rates"))
+    low, high = learning_rate(said.safe_lr.noise.low), learning_rate(said.safe_lr.noise.high)
+    assert f"{low} and above do as well (no upper end was seen up to {high}), as far as" in line
 
 
 def test_few_trials_do_not_tell_which_learning_rates_are_safe():

@@ -1,10 +1,12 @@
 """Which learning rates are safe, in one or two sentences."""
 
+from collections.abc import Iterator
+
 from lrsearch.catalog.script import in_words
 from lrsearch.confirmation.lr_tolerance import LEAST_TRIALS, Span
 from lrsearch.report.answer.safe_rates import SafeRates
 from lrsearch.report.model import Report
-from lrsearch.report.text.format import counted, learning_rate
+from lrsearch.report.text.format import counted, learning_rate, number
 
 
 def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
@@ -17,6 +19,7 @@ def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
         near = _range(found.percent_1, "within 1 % of the best")
         far = _range(found.percent_5, "within 5 %")
         parts.append(f"Safe learning rates of {name}: {near}, {far}.")
+        parts += _doubt(found)
     elif found.noise is not None:
         parts.append(
             f"Safe learning rates of {name}: {_range(found.noise, 'do as well')}, as far as the "
@@ -27,6 +30,14 @@ def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
     elif parts:
         parts.append("No trial of it diverged.")
     return " ".join(parts)
+
+
+def _doubt(found: SafeRates) -> Iterator[str]:
+    """How well the range within 5 % is known."""
+    if (factor := found.factor) is not None:
+        low, high = number(factor.low, 2), number(factor.high, 2)
+        interval = f"95 % interval {low} to {high}"
+        yield f"The range within 5 % spans a factor of {number(factor.value, 2)} ({interval})."
 
 
 def _diverges(edge: float, diverged: int, name: str) -> str:
