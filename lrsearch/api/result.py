@@ -13,6 +13,7 @@ from lrsearch.errors import SpecError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import files
 from lrsearch.report.model import Report
+from lrsearch.report.one_trial import no_trial
 from lrsearch.report.text.result import answer
 from lrsearch.storage import curves
 from lrsearch.study.stored_study import StoredStudy
@@ -109,7 +110,7 @@ class Result:
         Raises StudyError if there is no such trial.
         """
         if trial is not None and self._report.trial(trial) is None:
-            raise StudyError(f"study {self.name!r} has no trial {trial}")
+            raise no_trial(self._report, trial)
         with self._study.database.read() as connection:
             rows = curves.of_study(connection, self._study.study_id, number=trial)
         spec = self._report.spec

@@ -9,9 +9,11 @@ from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import StudyHandle, report_of
 from lrsearch.report.model import Report
+from lrsearch.report.one_trial import no_trial
 from lrsearch.report.rows import Trial
 from lrsearch.spec.command_line import RECIPE, RECIPE_JSON, command_line
 from lrsearch.storage import curves
+from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
     from lrsearch.export import Exported
@@ -105,15 +107,19 @@ def _exported(
 
     chosen = _chosen(report, trial)
     if chosen is None:
-        what = "complete trial to export yet" if trial is None else f"trial {trial}"
-        raise StudyError(f"study {report.name!r} has no {what}")
+        if trial is not None:
+            raise no_trial(report, trial)
+        raise StudyError(f"study {report.name!r} has no complete trial to export yet")
     found, number, recipe = chosen
     steps = _steps_per_epoch(study, report, found)
-    new, notes = recipe, tuple[str, ...]()
+    new, warnings = recipe, tuple[str, ...]()
     if changes is not None:
-        new, notes = changed(
+        new, warnings = changed(
             recipe, epochs=changes.epochs, batch_size=changes.batch_size, steps_per_epoch=steps
         )
+    if found.state != TrialState.COMPLETE and number != report.recommended_trial:
+        ended = f"trial {number} is {found.state}: its recipe was not trained to its end"
+        warnings = (ended, *warnings)
     pruning = report.spec.pruning
     return export(
         new,
@@ -128,7 +134,7 @@ def _exported(
         rungs=() if pruning is None else pruning.rungs,
         init=report.spec.init,
         command=command_line(report.spec, new, Path() if folder is None else folder),
-        notes=notes,
+        warnings=warnings,
     )
 
 
