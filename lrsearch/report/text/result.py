@@ -33,7 +33,7 @@ class Answer:
     fields: tuple[tuple[str, str], ...]
     #: The trial that has it.
     trial: int | None
-    #: None where there is nothing to compare it with.
+    #: None where there is nothing to compare it with, or the baseline failed on fresh seeds.
     gain: Gain | None
     run_cost: RunCost | None
     #: None where nothing is known.
@@ -73,7 +73,7 @@ def answer(report: Report) -> Answer:
         recipe=None if recipe is None else recipe.title(),
         fields=() if recipe is None else fields(recipe, report.spec.program),
         trial=recommended_trial(report),
-        gain=gain,
+        gain=None if verdict == Verdict.BASELINE_WITHOUT_VALUE else gain,
         run_cost=cost,
         safe_lr=rates,
         tied=tied,
