@@ -82,14 +82,14 @@ def gain_facts(gain, verdict):
     seeds = "the search's one seed"
     if gain["seeds"] == "fresh":
         seeds = f"{gain['n']} fresh seed{'' if gain['n'] == 1 else 's'}"
-    yield seeds
     way = "better" if gain["value"] > 0 else "worse"
     if verdict in (Verdict.KEEP_BASELINE, Verdict.TEXTBOOK, Verdict.WORSE) and gain["ci95"]:
         yield f" is {size} better in "
         yield f"trial {gain['of']}, the best that the search found"
+        yield f", on {seeds})"
         low, high = sorted(-end for end in gain["ci95"])
     elif verdict in (Verdict.NO_BETTER, Verdict.KEEP_BASELINE):
-        yield f"trial {gain['of']} is {size} {way} in "
+        yield f"On {seeds} trial {gain['of']} is {size} {way} in "
         if gain["ci95"]:
             ends = [f"{number(abs(e), 3)} {'better' if e > 0 else 'worse'}" for e in gain["ci95"]]
             yield f"the 95 % interval goes from {ends[0]} to {ends[1]}"
@@ -98,6 +98,7 @@ def gain_facts(gain, verdict):
         yield f"{size} {way} "
         who = "your baseline" if gain["against"] == "baseline" else f"trial {gain['trial']}, the "
         yield f"than {who}"
+        yield f" on {seeds}."
         low, high = gain["ci95"] or (None, None)
     if low is not None and verdict != Verdict.ONE_SEED:
         yield f"95 % interval {number(low, 3)} to {number(high, 3)}"
