@@ -203,6 +203,7 @@ def test_the_history_improves_with_complete_trials_only(mixed):
     history = series.history(load(mixed))
     assert [point.best for point in history.points] == [0.6, 0.5, *[0.125] * 5]
     assert [point.value for point in history.points] == [0.6, 0.5, 0.125, 0.05, None, None, None]
+    assert [point.trial for point in history.points] == list(range(7))
     assert history.baseline == 0.6
     assert (history.metric, history.direction) == ("val_loss", "minimize")
 
@@ -451,7 +452,7 @@ def test_diverged_trials_stand_at_the_worse_edge(objective, edge, database):
     finish(search, TrialState.DIVERGED)
     ax = draw_history(load(search))
     (crosses,) = lines(ax, "diverged")
-    assert list(crosses.get_xdata()) == [2]
+    assert list(crosses.get_xdata()) == [1]  # trials count from 0
     assert crosses.get_marker() == "x"
     assert crosses.get_transform() == ax.get_xaxis_transform()  # y is a fraction of the axes
     assert (crosses.get_ydata()[0] > 0.9) == (edge == "top")
@@ -488,7 +489,7 @@ def test_losses_of_one_decade_are_on_a_linear_scale(database):
 def test_axes_say_what_they_show_and_which_way_is_better(mixed):
     report = load(mixed)
     ax = draw_history(report)
-    assert (ax.get_xlabel(), ax.get_ylabel()) == ("trials started", "val_loss (lower is better)")
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("trial", "val_loss (lower is better)")
     panels = figures.lr_value(report).axes
     assert [panel.get_title() for panel in panels] == ["sgd (3 trials)", "adamw (3 trials)"]
     assert all(panel.get_xscale() == "log" for panel in panels)

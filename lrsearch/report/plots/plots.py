@@ -37,16 +37,16 @@ def plot_history(history: History, ax: Axes) -> list[Line2D]:
     Here as below the legend is left to the caller, who gets its handles.
     """
     points = history.points
-    ax.set_xlabel("trials started")
+    ax.set_xlabel("trial")
     ax.set_ylabel(value_label(history.metric, history.direction))
     _integer_ticks(ax, len(points))
     values = [p.value for p in points if p.value is not None]
     _value_scale(ax, values, history.direction)
-    marks = [(p.ticket, p.value, p.state) for p in points]
+    marks = [(p.trial, p.value, p.state) for p in points]
     handles = _draw_trials(ax, marks, history.direction)
-    steps = [(p.ticket, p.best) for p in points if p.best is not None]
+    steps = [(p.trial, p.best) for p in points if p.best is not None]
     if steps:
-        x, y = [ticket for ticket, _ in steps], [best for _, best in steps]
+        x, y = [trial for trial, _ in steps], [best for _, best in steps]
         handles += ax.plot(x, y, color=GREEN, lw=2, drawstyle="steps-post", label="best so far")
     if history.baseline is not None:
         line = ax.axhline(history.baseline, color=ORANGE, ls="--", lw=1.5, label="baseline")
@@ -158,7 +158,7 @@ def _value_scale(
 
 def _integer_ticks(ax: Axes, count: int) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    ax.set_xlim(0.5 - 0.02 * count, max(count, 1) + 0.5 + 0.02 * count)
+    ax.set_xlim(-0.5 - 0.02 * count, max(count, 1) - 0.5 + 0.02 * count)
 
 
 def _draw_trials(

@@ -14,9 +14,10 @@ from lrsearch.storage.records import CurveRecord
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryPoint:
-    """A trial in the order of tickets, and the best complete value until then."""
+    """A trial in the order of their starts, and the best complete value until then."""
 
-    ticket: int
+    #: Its number, from 0.
+    trial: int
     state: str
     value: float | None
     best: float | None
@@ -68,9 +69,10 @@ def history(report: Report) -> History:
         value = trial.value if trial.is_scored else None
         if value is not None and (best is None or report.spec.objective.better(value, best)):
             best = value
-        points.append(
-            HistoryPoint(ticket=trial.ticket, state=trial.state, value=trial.value, best=best)
-        )
+        if trial.number is not None:
+            points.append(
+                HistoryPoint(trial=trial.number, state=trial.state, value=trial.value, best=best)
+            )
     return History(
         metric=report.metric,
         direction=report.spec.objective.direction,
