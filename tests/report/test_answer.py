@@ -1,5 +1,6 @@
 """The answer of a study: one verdict for each case, its sentences, and what to do next."""
 
+import html
 import json
 import re
 import shlex
@@ -38,6 +39,7 @@ from lrsearch.report.answer.gain import gain_of
 from lrsearch.report.answer.verdict import Verdict
 from lrsearch.report.documents import reviewed_document, trial_documents
 from lrsearch.report.load import report_of
+from lrsearch.report.page import page as page_module
 from lrsearch.report.page.page import write_report
 from lrsearch.report.text.answer import answer_text, study_text
 from lrsearch.report.text.format import amount, duration, learning_rate, mean, number, percent
@@ -103,6 +105,15 @@ def test_each_next_step_in_python_is_a_call_that_lrsearch_takes(case, name):
     if api.search.called:
         given = {key: v for key, v in api.search.call_args.kwargs.items() if key != "trials"}
         assert given.keys() <= StudyFields.__annotations__.keys()
+
+
+def test_the_page_of_a_study_without_a_name_says_how_python_writes_its_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(page_module, "figures", lambda report: ())
+    write_report(in_python(CASES["wins"][0](), "search-0a1b2c3d"), tmp_path)
+    for file in ("report.html", "report.md"):
+        text = html.unescape((tmp_path / file).read_text("utf-8"))
+        assert 'result.export("yaml", "best.yaml")\nresult.export("torch", "best.py")' in text
+        assert "lrsearch export" not in text
 
 
 def test_the_next_steps_of_a_task_object_can_be_taken(tmp_path, monkeypatch):
