@@ -100,7 +100,6 @@ def export(
     from lrsearch.cli.renamed import say_renamed
     from lrsearch.export import check_format
     from lrsearch.report import files
-    from lrsearch.report.documents import exported_document
     from lrsearch.spec.shipped_studies import folders
     from lrsearch.task.own_code import load_recorded
 
@@ -112,6 +111,12 @@ def export(
     changes = files.Changes(epochs=epochs, batch_size=batch_size)
     exported = files.export_recipe(study, trial=trial, form=form, changes=changes)
     path = None if out is None else _write(exported, out)
+    _print_exported(exported, form, path, as_json=as_json)
+
+
+def _print_exported(exported: "Exported", form: str, path: Path | None, *, as_json: bool) -> None:
+    from lrsearch.report.documents import exported_document
+
     if as_json:
         print_json(exported_document(exported, form, path))
         return
