@@ -1,8 +1,10 @@
 """Smooth curves of loss against learning rate that trials leave likely.
 
 A curve is a Gaussian process in log10 lr (Rasmussen and Williams 2006, chapter 2): a parabola of
-unknown coefficients (section 2.7) and a smooth departure from it, so that few trials give a
-parabola and many give whatever shape they have. What trials differ in beside their learning rate is
+unknown coefficients (section 2.7) and a departure from it, so that few trials give a parabola and
+many give whatever shape they have. The departure has a Matern kernel (section 4.2.1): the smoother
+squared exponential is too sure of what it tells near a wall (Stein 1999, section 1.7; measured in
+benchmarks/lr_basin.py). What trials differ in beside their learning rate is
 noise. It has the heavy tails of Student's t (Lange, Little and Taylor 1989), so that a trial which
 went wrong for another reason moves the curve little. How smooth the curve and how noisy the trials
 are is averaged over.
@@ -63,8 +65,8 @@ def _kernel(a: Floats, b: Floats, departure: float, length: float) -> Floats:
     """Covariance of the curve between learning rates, in decades from the trials' middle."""
     both = np.outer(a, b)
     parabola = PARABOLA**2 * (1 + both + both**2)
-    gap = (a[:, None] - b[None, :]) / length
-    return np.asarray(parabola + departure**2 * np.exp(-0.5 * gap**2), float)
+    gap = math.sqrt(3) * np.abs(a[:, None] - b[None, :]) / length  # (4.17)
+    return np.asarray(parabola + departure**2 * (1 + gap) * np.exp(-gap), float)
 
 
 @dataclass(frozen=True, kw_only=True)

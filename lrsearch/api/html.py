@@ -15,11 +15,7 @@ _CELL = "text-align: left; padding: 0.2em 1em 0.2em 0; vertical-align: top"
 
 
 def result_html(report: Report, counts: Counts) -> str:
-    """The answer, what was confirmed, else the best trials, and how all trials ended.
-
-    The next step is left out: it is a command, and a notebook's study may have no database of its
-    own.
-    """
+    """The answer, what was confirmed, else the best trials, and how all trials ended."""
     heads, rows = ["trial", "recipe", report.metric], list(_trial_rows(report))
     if report.confirmed:
         heads, rows = [*heads, "fresh seeds"], list(_confirmed_rows(report))
@@ -31,8 +27,8 @@ def result_html(report: Report, counts: Counts) -> str:
     else:
         note = ""
     found = answer(report)
-    said = [line for line in found.lines if line != found.next.sentence]
-    parts = [f"<p><b>{escape(found.title)}</b></p>", *(f"<p>{escape(line)}</p>" for line in said)]
+    parts = [f"<p><b>{escape(found.title)}</b></p>"]
+    parts += [f"<p>{escape(line)}</p>" for line in found.lines]
     parts.append(f"<p>Study {escape(report.name)}: {escape(counts.title())}{note}</p>")
     if rows:
         table = "".join(_row("td", row) for row in rows)

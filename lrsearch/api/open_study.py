@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lrsearch.api.result import Result
-from lrsearch.api.training import LIVE, Training, live_task
+from lrsearch.api.training import Training, live_task
 from lrsearch.child_process.folders import STUDY_FILE, study_folder
 from lrsearch.errors import SpecError
 from lrsearch.report.load import report_of
@@ -39,7 +39,7 @@ def open_study(
     study = StoredStudy.open(open_database(storage), name)
     own = study.spec.own_names()
     own_code.load_recorded(own, study.code, [folder, Path("studies")])
-    if task is not None and study.spec.task != LIVE:
+    if task is not None and not study.spec.is_live:
         raise SpecError(
             f"open_study(): study {name!r} names its {study.spec.program}, "
             f"{study.spec.reference}; give no task"

@@ -8,11 +8,12 @@ from lrsearch.api.html import result_html
 from lrsearch.api.plot import Plot
 from lrsearch.api.records import Counts, CurvePoint, TrialResult
 from lrsearch.api.temporary_place import TemporaryPlace
-from lrsearch.api.training import LIVE, Training
+from lrsearch.api.training import Training
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import files
 from lrsearch.report.model import Report
+from lrsearch.report.one_trial import no_trial
 from lrsearch.report.text.result import answer
 from lrsearch.storage import curves
 from lrsearch.study.stored_study import StoredStudy
@@ -109,7 +110,7 @@ class Result:
         Raises StudyError if there is no such trial.
         """
         if trial is not None and self._report.trial(trial) is None:
-            raise StudyError(f"study {self.name!r} has no trial {trial}")
+            raise no_trial(self._report, trial)
         with self._study.database.read() as connection:
             rows = curves.of_study(connection, self._study.study_id, number=trial)
         spec = self._report.spec
@@ -146,7 +147,7 @@ class Result:
         from lrsearch.study.open_study import OpenStudy
 
         training = self._training
-        if self._study.spec.task == LIVE and training.live is None:
+        if self._study.spec.is_live and training.live is None:
             raise StudyError(
                 f"confirm(): study {self.name!r} trains a Task object of an earlier process; give "
                 f"it again: open_study({self.name!r}, task=...)"

@@ -4,12 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrsearch.spec.program import LIVE
 from lrsearch.task import own_code
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.worker.resources import Resources
-
-#: What stands as the task's reference where the task is an object of the caller's process.
-LIVE = "live:task"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from lrsearch.api.study_fields import StudyFields
 from lrsearch.api.train_function import train_reference
-from lrsearch.api.training import LIVE, Training, live_task
+from lrsearch.api.training import Training, live_task
 from lrsearch.child_process.folders import study_folder
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields, Unchecked
+from lrsearch.spec.program import LIVE, UNNAMED
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
 from lrsearch.worker.resources import Resources
@@ -68,7 +69,7 @@ def _document(
         **_program(task, fields, folder),
         "budget": {"trials": TRIALS},
         **{name: value for name, value in fields.items() if name != "train"},
-        "name": fields.get("name") or f"search-{secrets.token_hex(4)}",
+        "name": fields.get("name") or f"{UNNAMED}{secrets.token_hex(4)}",
     }
     if not fields.keys() & {"epochs", "steps", "command"}:
         content["epochs"] = EPOCHS

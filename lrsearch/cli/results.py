@@ -7,7 +7,7 @@ import click
 
 from lrsearch.cli import options
 from lrsearch.cli.links import linked
-from lrsearch.cli.options import common, name_argument, open_stored_study
+from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
 
 if TYPE_CHECKING:
     from lrsearch.export import Exported
@@ -73,6 +73,7 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
     metavar="PATH",
     help="File to write, or a folder to write it into; default stdout.",
 )
+@json_option
 @common
 def export(
     name: str,
@@ -81,13 +82,16 @@ def export(
     epochs: int | None,
     batch_size: int | None,
     out: Path | None,
+    as_json: bool,
     storage: str | None,
 ) -> None:
     """Write a study's recipe as code or settings for your training.
 
     `yaml` and `json` are files for lrsearch.Recipe.load, `torch` is PyTorch code without lrsearch.
     `lightning`, `transformers`, `timm` and `hydra` are settings of these; a recipe that one cannot
-    express is refused. `command` is the command of a study with a script of your own.
+    express is refused. `command` is the command of a study with a script of your own. With --json
+    the document says what the format loses of the recipe (`lost`), and what else to know
+    (`warnings`).
 
     \b
     Example:
@@ -106,25 +110,34 @@ def export(
     load_recorded(study.spec.own_names(), study.code, folders())
     changes = files.Changes(epochs=epochs, batch_size=batch_size)
     exported = files.export_recipe(study, trial=trial, form=form, changes=changes)
+    path = None if out is None else _write(exported, out)
+    _print_exported(exported, form, path, as_json=as_json)
+
+
+def _print_exported(exported: "Exported", form: str, path: Path | None, *, as_json: bool) -> None:
+    from lrsearch.report.documents import exported_document
+
+    if as_json:
+        print_json(exported_document(exported, form, path))
+        return
     for note in exported.notes:
         click.echo(f"note: {note}", err=True)
-    if out is None:
+    if path is None:
         click.echo(exported.text, nl=False)
     else:
-        _write(exported, out)
+        click.echo(f"wrote {path}", err=True)
 
 
-def _write(exported: "Exported", out: Path) -> None:
+def _write(exported: "Exported", out: Path) -> Path:
     from lrsearch.errors import SpecError
     from lrsearch.report import files
 
     try:
-        written = files.write_exported(exported, out)
+        return files.write_exported(exported, out)
     except OSError as error:
         raise SpecError(
             f"--out {out}: {error.strerror}; name a file to write, or a folder that is there"
         ) from error
-    click.echo(f"wrote {written}", err=True)
 
 
 COMMANDS = (report, export)

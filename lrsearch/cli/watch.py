@@ -20,7 +20,9 @@ LEAST_SECONDS = 0.2
 
 @click.command()
 @name_argument
-@click.option("--plain", is_flag=True, help="One line for each event, as into a pipe.")
+@click.option(
+    "--plain", is_flag=True, help="One line for each event, as into a pipe; for screen readers too."
+)
 @click.option("--json", "as_json", is_flag=True, help="A line with a JSON object for each event.")
 @click.option("--follow", is_flag=True, help="Go on when the study is finished, until Ctrl-C.")
 @click.option(

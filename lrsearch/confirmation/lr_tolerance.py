@@ -1,7 +1,7 @@
 """How wide the range of learning rates is in which a recipe's optimizer does well."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 #: Learning rates within such a step of each other count as one. A quarter decade is x1.8.
@@ -32,13 +32,30 @@ def width(lr: float, trials: Iterable[LrTrial], limit: float) -> float | None:
     return None if found is None else STEP_DECADES * (1 + found[0] + found[1])
 
 
-def span(lr: float, trials: Iterable[LrTrial], limit: float) -> tuple[float, float] | None:
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A range of learning rates, in torch's units."""
+
+    low: float
+    high: float
+    #: Whether it ends where the trials do, and may go on.
+    open_low: bool = False
+    open_high: bool = False
+
+
+def span(lr: float, trials: Sequence[LrTrial], limit: float) -> Span | None:
     """The lowest and the highest learning rate of that width."""
     found = _steps(lr, trials, limit)
     if found is None:
         return None
     down, up = (10 ** (STEP_DECADES * (steps + 0.5)) for steps in found)
-    return lr / down, lr * up
+    low, high = lr / down, lr * up
+    return Span(
+        low=low,
+        high=high,
+        open_low=all(trial.lr >= low for trial in trials),
+        open_high=all(trial.lr <= high for trial in trials),
+    )
 
 
 def _steps(lr: float, trials: Iterable[LrTrial], limit: float) -> tuple[int, int] | None:

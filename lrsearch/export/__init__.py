@@ -24,7 +24,7 @@ from lrsearch.spec.initial_weights import InitialWeights
 from lrsearch.spec.parts import ValidateEvery
 
 
-def _no_notes(recipe: Recipe) -> tuple[str, ...]:
+def _nothing(recipe: Recipe) -> tuple[str, ...]:
     return ()
 
 
@@ -34,7 +34,7 @@ class _Format:
     #: The file's name in a folder.
     file: str
     #: What the target does otherwise than the recipe.
-    notes: Callable[[Recipe], tuple[str, ...]] = _no_notes
+    lost: Callable[[Recipe], tuple[str, ...]] = _nothing
 
 
 _FORMATS = {
@@ -45,7 +45,7 @@ _FORMATS = {
     "transformers": _Format(
         write=training_arguments.write,
         file="best_transformers.py",
-        notes=training_arguments.notes,
+        lost=training_arguments.notes,
     ),
     "timm": _Format(write=timm_args.write, file="args.yaml"),
     "hydra": _Format(write=hydra_group.write, file="best_hydra.yaml"),
@@ -68,8 +68,15 @@ class Exported:
     text: str
     #: The name of its file where a folder is given.
     file: str
-    #: What a reader has to know, a sentence each; those of the text's own header, if it has one.
-    notes: tuple[str, ...]
+    #: What the format does otherwise than the recipe, a sentence each.
+    lost: tuple[str, ...] = ()
+    #: What else a reader has to know, a sentence each.
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All of it; the header of a text with comments says the same."""
+        return (*self.warnings, *self.lost)
 
 
 def check_format(format: str) -> str:
@@ -94,12 +101,12 @@ def export(
     rungs: Sequence[float] = (),
     init: InitialWeights | None = None,
     command: str | None = None,
-    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> Exported:
     """The recipe as a file. `value` is the trial's `metric`, `versions` what trained the study.
 
     `validate_every` and `rungs` say when the trial was validated, `init` which weights it started
-    from, `command` what trains it with the script of the user's own that the study has, `notes`
+    from, `command` what trains it with the script of the user's own that the study has, `warnings`
     what else its reader has to know. Raises SpecError for a format that there is not, for one that
     the study has nothing for, and for a recipe that the format cannot express.
     """
@@ -116,6 +123,6 @@ def export(
         init=init,
         command=command,
     )
-    said = (*notes, *form.notes(recipe))
-    text = form.write(recipe, replace(origin, notes=said))
-    return Exported(text=text, file=form.file, notes=said)
+    lost = form.lost(recipe)
+    text = form.write(recipe, replace(origin, notes=(*warnings, *lost)))
+    return Exported(text=text, file=form.file, lost=lost, warnings=tuple(warnings))

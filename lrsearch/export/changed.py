@@ -19,6 +19,11 @@ def changed(
     `steps_per_epoch` counts optimizer steps. Raises SpecError for fewer than one epoch, and for
     another batch size.
     """
+    if batch_size is not None and recipe.batch_size is None:
+        raise SpecError(
+            f"--batch-size {batch_size}: the recipe has no batch size of its own, as the task "
+            f"brings its batches; leave the option out"
+        )
     if batch_size is not None and batch_size != recipe.batch_size:
         raise SpecError(
             f"--batch-size {batch_size}: how the best lr of {recipe.optimizer_name} moves from "

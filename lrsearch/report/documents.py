@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrsearch.advice.lr_edges import RangeEdge
 from lrsearch.confirmation.confirmed import Confirmed
@@ -16,6 +18,9 @@ from lrsearch.report.text.result import answer
 from lrsearch.spec.command_line import command_line
 from lrsearch.storage.records import CurveRecord, EngineRecord
 from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
+
+if TYPE_CHECKING:
+    from lrsearch.export import Exported
 
 #: What is shown of a range test, as it is stored.
 READINGS = ("edge", "min_over_10", "valley", "steepest", "window")
@@ -78,6 +83,17 @@ def curve_documents(rows: Sequence[CurveRecord]) -> tuple[list[Document], list[s
     columns = [*CURVE_COLUMNS, *metrics, "seconds"]
     flat = ({**vars(row), **row.metrics, "trial": row.number} for row in rows)
     return [{key: row.get(key) for key in (*columns, "grad_norm")} for row in flat], columns
+
+
+def exported_document(exported: "Exported", form: str, path: Path | None) -> Document:
+    """What `export --json` prints; `path` is the file that was written, if one was."""
+    return {
+        "format": form,
+        "path": None if path is None else str(path.absolute()),
+        "text": exported.text,
+        "lost": list(exported.lost),
+        "warnings": list(exported.warnings),
+    }
 
 
 def _answer(report: Report) -> Document:

@@ -9,9 +9,11 @@ from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import StudyHandle, report_of
 from lrsearch.report.model import Report
+from lrsearch.report.one_trial import no_trial
 from lrsearch.report.rows import Trial
 from lrsearch.spec.command_line import RECIPE, RECIPE_JSON, command_line
 from lrsearch.storage import curves
+from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
     from lrsearch.export import Exported
@@ -103,15 +105,11 @@ def _exported(
     from lrsearch.export import export
     from lrsearch.export.changed import changed
 
-    chosen = _chosen(report, trial)
-    if chosen is None:
-        what = "complete trial to export yet" if trial is None else f"trial {trial}"
-        raise StudyError(f"study {report.name!r} has no {what}")
-    found, number, recipe = chosen
+    found, number, recipe = _to_export(report, trial)
     steps = _steps_per_epoch(study, report, found)
-    new, notes = recipe, tuple[str, ...]()
+    new, warnings = recipe, tuple[str, ...]()
     if changes is not None:
-        new, notes = changed(
+        new, warnings = changed(
             recipe, epochs=changes.epochs, batch_size=changes.batch_size, steps_per_epoch=steps
         )
     pruning = report.spec.pruning
@@ -128,8 +126,25 @@ def _exported(
         rungs=() if pruning is None else pruning.rungs,
         init=report.spec.init,
         command=command_line(report.spec, new, Path() if folder is None else folder),
-        notes=notes,
+        warnings=(*_of_its_end(report, found), *warnings),
     )
+
+
+def _of_its_end(report: Report, trial: Trial) -> tuple[str, ...]:
+    """What to say of a trial that did not reach its end, unless fresh seeds chose it."""
+    if trial.state == TrialState.COMPLETE or trial.number == report.recommended_trial:
+        return ()
+    return (f"trial {trial.number} is {trial.state}: its recipe was not trained to its end",)
+
+
+def _to_export(report: Report, number: int | None) -> tuple[Trial, int, Recipe]:
+    """The chosen trial. Raises StudyError where there is none."""
+    chosen = _chosen(report, number)
+    if chosen is not None:
+        return chosen
+    if number is not None:
+        raise no_trial(report, number)
+    raise StudyError(f"study {report.name!r} has no complete trial to export yet")
 
 
 def _chosen(report: Report, number: int | None) -> tuple[Trial, int, Recipe] | None:

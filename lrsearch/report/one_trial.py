@@ -7,6 +7,7 @@ from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document
 from lrsearch.report.groups import rates_document
 from lrsearch.report.load import StudyHandle
+from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.storage import checkpoints, curves, leases, trials
 from lrsearch.storage.leases import Kind
@@ -36,6 +37,14 @@ class TrialDetails:
         if not self.trial.has_ended and self.last is not None:
             return self.last.epoch
         return self.trial.epochs
+
+
+def no_trial(report: Report, number: int) -> StudyError:
+    """The error of a number that no trial has. Trials count from 0."""
+    known = [trial.number for trial in report.trials if trial.number is not None]
+    first, last = min(known, default=0), max(known, default=0)
+    there = f"its trials are {first} to {last}" if known else "it has none yet"
+    return StudyError(f"study {report.name!r} has no trial {number}; {there}")
 
 
 def no_such_trial(study: StudyHandle, number: int) -> StudyError:

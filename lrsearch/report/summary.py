@@ -1,6 +1,5 @@
 """What `--json` prints of a study: it is read, and made a document."""
 
-from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document
 from lrsearch.report.documents import (
     curve_documents,
@@ -9,6 +8,7 @@ from lrsearch.report.documents import (
     trial_documents,
 )
 from lrsearch.report.load import StudyHandle, report_of
+from lrsearch.report.one_trial import no_such_trial
 from lrsearch.storage import curves, trials
 
 
@@ -36,6 +36,6 @@ def curve_rows(
     """
     with study.database.read() as connection:
         if number is not None and trials.by_number(connection, study.study_id, number) is None:
-            raise StudyError(f"study {study.name!r} has no trial {number}")
+            raise no_such_trial(study, number)
         rows = curves.of_study(connection, study.study_id, number=number, all_attempts=all_attempts)
     return curve_documents(rows)

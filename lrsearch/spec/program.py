@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 #: What a study file names one of.
 PROGRAMS = ("task", "train", "command")
+#: What stands as the task where that is a Task object of the process that called `search`.
+LIVE = "live:task"
+#: How the names of studies begin that `search` was given no name for.
+UNNAMED = "search-"
 #: Fields that are of a command alone.
 OF_COMMANDS = ("report", "names", "resume_args")
 #: Fields that are of a training script alone.
@@ -79,6 +83,11 @@ class ProgramFields(Part):
     def program(self) -> Literal["task", "train", "command"]:
         """Which of the three the study trains."""
         return "task" if self.task else "train" if self.train else "command"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the task is an object of the process that called `search`; no file has it."""
+        return self.task == LIVE
 
     @property
     def reference(self) -> str:

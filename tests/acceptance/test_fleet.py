@@ -240,7 +240,7 @@ def test_a_finished_run_says_so_again_and_a_larger_total_goes_on(sqlite_site):
     before = what_came_out(search)
     again = sqlite_site.run("--trials", 4).succeed()
     assert "study tiny is finished; nothing is left to do" in again
-    assert "Best recipe: " in again
+    assert "Best recipe" in again
     assert what_came_out(search) == before
     further = sqlite_site.run("--trials", 7).succeed()
     assert "nothing is left to do" not in further

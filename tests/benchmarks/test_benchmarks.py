@@ -4,6 +4,7 @@ import gzip
 import importlib
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -339,3 +340,14 @@ def test_a_cohort_drifts_no_further_than_rounding_takes_a_trial(benchmark):
     assert len(row["trials"]) == 8
     for trial in row["trials"]:
         assert max(trial["cohort"] + trial["reversed"]) < 1e-5
+
+
+def test_lr_basin_prints_nominal_and_measured_coverage_of_every_shape_and_size(tmp_path):
+    done = run_script("lr_basin.py", "--studies", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, _, *rows = done.stdout.splitlines()
+    assert first.startswith("nominal coverage 95 %")
+    assert len(rows) == 4 * 5
+    for row in rows:
+        shares = re.findall(r"(\d+) %", row)[:3]
+        assert set(shares) <= {"0", "100"}  # of one study

@@ -1,306 +1,55 @@
 """The answer of a study: one verdict for each case, its sentences, and what to do next."""
 
+import html
 import json
 import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import click
 import pytest
+from answer_cases import (
+    ALIKE,
+    CASES,
+    LOWER,
+    MINE,
+    SIX,
+    baseline,
+    best,
+    confirmed,
+    rich_report,
+    textbook,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_reports import ACCURACY, BASELINE, made_report, runs_of, trial
 from markupsafe import escape
-from tiny_studies import make_study, work
+from tiny_studies import make_study, tiny_task, work
 
+import lrsearch
+from lrsearch.api.study_fields import StudyFields
 from lrsearch.cli import cli
+from lrsearch.confirmation.lr_tolerance import LEAST_TRIALS
 from lrsearch.confirmation.statistics import difference, verdict
 from lrsearch.errors import StudyError
 from lrsearch.report.answer.gain import gain_of
 from lrsearch.report.answer.verdict import Verdict
-from lrsearch.report.documents import reviewed_document
+from lrsearch.report.documents import reviewed_document, trial_documents
 from lrsearch.report.load import report_of
+from lrsearch.report.page import page as page_module
 from lrsearch.report.page.page import write_report
 from lrsearch.report.text.answer import answer_text, study_text
 from lrsearch.report.text.format import amount, duration, learning_rate, mean, number, percent
+from lrsearch.report.text.python_steps import PythonSteps
 from lrsearch.report.text.result import answer
+from lrsearch.spec.program import LIVE
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.confirmation import request
 from lrsearch.study.prepare_database import open_database
-from lrsearch.trial.divergence import NOT_FINITE_AT_START
 
-SIX = [0.30, 0.31, 0.29, 0.30, 0.32, 0.28]
-LOWER = [value - 0.2 - 0.001 * i for i, value in enumerate(SIX)]
-ALIKE = [0.31, 0.29, 0.30, 0.31, 0.30, 0.30]
-MINE = {"baseline": BASELINE}
-EXPORT = "lrsearch export tiny --format torch --out best.py"
-TWICE = "lrsearch run FILE --trials 24"
-CONFIRM = "lrsearch confirm tiny --runs 3"
-LUCK = "the best of many trials on one seed looks better than it is"
-
-
-def baseline(value=0.8, state="complete", **fields):
-    return trial(0, value, state, kind="baseline", name="adamw", lr=1e-3, **fields)
-
-
-def best(value=0.2, **fields):
-    return trial(1, value, **fields)
-
-
-def textbook(number=2, value=0.4):
-    return trial(number, value, kind="textbook")
-
-
-def confirmed(mine, theirs, *, role="baseline", **changes):
-    """A study whose trial 1 was confirmed beside the baseline on these values."""
-    runs = runs_of(1, mine) + runs_of(0, theirs, role)
-    return made_report([baseline(), best()], runs, **{**MINE, **changes})
-
-
-def failing(state, reason, count=3):
-    return [trial(i, None, state, lr=1.0 + i, reason=reason) for i in range(count)]
-
-
-#: Of each case the report, its verdict, the second line, and the next command.
-CASES = {
-    "wins": (
-        lambda: confirmed(LOWER, SIX),
-        Verdict.BETTER,
-        "0.203 better val_loss than your baseline (95 % interval 0.201 to 0.204), confirmed on 6 "
-        "fresh seeds.",
-        EXPORT,
-    ),
-    "wins upwards": (
-        lambda: confirmed(SIX, LOWER, objective=ACCURACY),
-        Verdict.BETTER,
-        "0.203 better accuracy than your baseline (95 % interval 0.201 to 0.204), confirmed on 6 "
-        "fresh seeds.",
-        EXPORT,
-    ),
-    "tied": (
-        lambda: confirmed(SIX, ALIKE),
-        Verdict.NO_BETTER,
-        "No better than your baseline: keep yours. On 6 fresh seeds the improvement of val_loss is "
-        "0.00167 (95 % interval -0.0164 to 0.0197).",
-        TWICE,
-    ),
-    "tied on few seeds": (
-        lambda: confirmed(SIX[:2], ALIKE[:2]),
-        Verdict.NO_BETTER,
-        "Not shown to be better than your baseline. On 2 fresh seeds the improvement of val_loss "
-        "is -0.005 (95 % interval -0.196 to 0.186); so few seeds cannot tell.",
-        TWICE,
-    ),
-    "loses": (
-        lambda: confirmed(SIX, LOWER),
-        Verdict.KEEP_BASELINE,
-        "Your baseline is better by 0.203 val_loss (95 % interval 0.201 to 0.204) than trial 1, "
-        "the best that the search found, on 6 fresh seeds: keep it.",
-        TWICE,
-    ),
-    "loses upwards": (
-        lambda: confirmed(LOWER, SIX, objective=ACCURACY),
-        Verdict.KEEP_BASELINE,
-        "Your baseline is better by 0.203 accuracy (95 % interval 0.201 to 0.204) than trial 1, "
-        "the best that the search found, on 6 fresh seeds: keep it.",
-        TWICE,
-    ),
-    "loses to one that failed a seed": (
-        lambda: confirmed(SIX, [*LOWER[:-1], None]),
-        Verdict.WORSE,
-        "Your baseline is better by 0.202 val_loss (95 % interval 0.2 to 0.204) than trial 1, the "
-        "best that the search found, on 5 fresh seeds. But 1 more run of it gave no value, so this "
-        "recipe is recommended.",
-        TWICE,
-    ),
-    "baseline led the choice": (
-        lambda: made_report([baseline(), best(0.9)], runs_of(0, SIX), **MINE),
-        Verdict.KEEP_BASELINE,
-        "No recipe of the search is shown to be better than your baseline: keep it. On the "
-        "search's one seed the improvement of val_loss by trial 1 is -0.1.",
-        TWICE,
-    ),
-    "baseline diverged": (
-        lambda: made_report([baseline(None, "diverged"), best()], runs_of(1, SIX), **MINE),
-        Verdict.BASELINE_WITHOUT_VALUE,
-        "Your baseline diverged, and this recipe trains: there is no value to compare with.",
-        EXPORT,
-    ),
-    "baseline failed": (
-        lambda: made_report([baseline(None, "failed"), best()], runs_of(1, SIX), **MINE),
-        Verdict.BASELINE_WITHOUT_VALUE,
-        "Your baseline has no value, since it failed: the gain is not known.",
-        EXPORT,
-    ),
-    "baseline failed every fresh seed": (
-        lambda: confirmed(SIX, [None] * 6),
-        Verdict.BASELINE_WITHOUT_VALUE,
-        "Your baseline gave no value in 6 runs with fresh seeds, so no gain can be stated.",
-        EXPORT,
-    ),
-    "one fresh seed for both": (
-        lambda: confirmed([0.3], [0.4]),
-        Verdict.ONE_SEED,
-        "0.1 better val_loss than your baseline on 1 fresh seed. One seed cannot tell a gain from "
-        "chance.",
-        CONFIRM,
-    ),
-    "one fresh seed": (
-        lambda: made_report([best()], runs_of(1, [0.3])),
-        Verdict.ONE_SEED,
-        "One fresh seed confirmed it: how much the value varies with the seed is not known.",
-        CONFIRM,
-    ),
-    "nothing to compare with": (
-        lambda: made_report([best()], runs_of(1, SIX)),
-        Verdict.NO_REFERENCE,
-        "There is no baseline and no textbook recipe to compare it with.",
-        EXPORT,
-    ),
-    "textbook on the search's seed": (
-        lambda: made_report([best(), textbook()], runs_of(1, SIX)),
-        Verdict.ONE_SEED,
-        "0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. One "
-        "seed cannot tell a gain from chance.",
-        EXPORT,
-    ),
-    "textbook on fresh seeds": (
-        lambda: made_report(
-            [best(), textbook(), textbook(3, 0.3)], runs_of(1, LOWER) + runs_of(2, SIX, "rival")
-        ),
-        Verdict.BETTER,
-        "0.203 better val_loss than trial 2, the best textbook recipe (95 % interval 0.201 to "
-        "0.204), confirmed on 6 fresh seeds.",
-        EXPORT,
-    ),
-    "baseline on the search's seed": (
-        lambda: made_report([baseline(), best()], runs_of(1, SIX), **MINE),
-        Verdict.ONE_SEED,
-        "0.6 better val_loss than your baseline on the search's one seed. One seed cannot tell a "
-        "gain from chance.",
-        TWICE,
-    ),
-    "tied with a textbook": (
-        lambda: made_report([best(), textbook()], runs_of(1, SIX) + runs_of(2, ALIKE, "rival")),
-        Verdict.NO_BETTER,
-        "No better than trial 2, the best textbook recipe. On 6 fresh seeds the improvement of "
-        "val_loss is 0.00167 (95 % interval -0.0164 to 0.0197).",
-        TWICE,
-    ),
-    "a textbook is the best": (
-        lambda: made_report([best(0.5), textbook()], runs_of(2, LOWER) + runs_of(1, SIX, "rival")),
-        Verdict.TEXTBOOK,
-        "The best textbook recipe is better by 0.203 val_loss (95 % interval 0.201 to 0.204) than "
-        "trial 1, the best that the search found, on 6 fresh seeds.",
-        EXPORT,
-    ),
-    "not confirmed": (
-        lambda: made_report([baseline(), best()], confirm=None, **MINE),
-        Verdict.UNCONFIRMED,
-        f"0.6 better val_loss than your baseline on the search's one seed. Not confirmed: {LUCK}.",
-        CONFIRM,
-    ),
-    "too small a budget to confirm": (
-        lambda: made_report([best(), textbook()], budget={"trials": 2}),
-        Verdict.UNCONFIRMED,
-        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
-        f"Not confirmed: {LUCK}.",
-        "lrsearch run FILE --trials 4",
-    ),
-    "too few epochs left to confirm": (
-        lambda: made_report(
-            [best(), textbook()], budget={"epochs": 8}, study={"epochs_used": 8.0}, confirm=None
-        ),
-        Verdict.UNCONFIRMED,
-        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
-        f"Not confirmed: {LUCK}.",
-        "lrsearch run FILE",
-    ),
-    "all but one pruned": (
-        lambda: made_report(
-            [*(trial(i, 0.1, "pruned") for i in range(11)), trial(11, 0.4)], confirm=None
-        ),
-        Verdict.UNCONFIRMED,
-        f"There is no baseline and no textbook recipe to compare it with. Not confirmed: {LUCK}.",
-        CONFIRM,
-    ),
-    "running": (
-        lambda: made_report(
-            [baseline(), best(), trial(2, state="running")], finished=False, **MINE
-        ),
-        Verdict.RUNNING,
-        f"0.6 better val_loss than your baseline on the search's one seed. The study goes on: "
-        f"{LUCK}, and fresh seeds will tell.",
-        "lrsearch status tiny",
-    ),
-    "nobody works on it": (
-        lambda: made_report([baseline(0.1), best()], finished=False, **MINE),
-        Verdict.RUNNING,
-        f"This is your baseline: no other recipe was better on the search's one seed. The study "
-        f"goes on: {LUCK}, and fresh seeds will tell.",
-        "lrsearch worker tiny",
-    ),
-    "paused": (
-        lambda: made_report([best()], finished=False, study={"state": "paused"}, **MINE),
-        Verdict.RUNNING,
-        f"Your baseline has not been trained yet, so the gain over it is not known. The study "
-        f"goes on: {LUCK}, and fresh seeds will tell.",
-        "lrsearch study resume tiny",
-    ),
-    "not started": (
-        lambda: made_report(finished=False),
-        Verdict.NOT_STARTED,
-        "No trial has started yet.",
-        "lrsearch worker tiny",
-    ),
-    "none has ended": (
-        lambda: made_report([trial(0, state="running")], finished=False),
-        Verdict.NONE_ENDED,
-        "No trial has ended yet; in training: 1.",
-        "lrsearch status tiny",
-    ),
-    "none is complete": (
-        lambda: made_report([trial(i, 0.5, "pruned") for i in range(3)]),
-        Verdict.NONE_COMPLETE,
-        "No trial was trained to its end: 3 pruned.",
-        TWICE,
-    ),
-    "all diverged": (
-        lambda: made_report(failing("diverged", "training loss is not finite by step 4")),
-        Verdict.ALL_DIVERGED,
-        "All 3 ended trials diverged, the lowest learning rates among them 1 (sgd). Lower the "
-        "learning rates of the space; `lrsearch range-test FILE` shows where training explodes.",
-        "lrsearch range-test FILE",
-    ),
-    "not finite": (
-        lambda: made_report(failing("diverged", NOT_FINITE_AT_START)),
-        Verdict.NOT_FINITE,
-        "All 3 ended trials diverged: the loss was not finite on the first batch, before any step. "
-        "That is not the learning rate; look for NaN or infinity in the inputs, the targets and "
-        "the model's output.",
-        "lrsearch check FILE",
-    ),
-    "all failed": (
-        lambda: made_report(failing("failed", "RuntimeError: out of memory")),
-        Verdict.ALL_FAILED,
-        "All 3 ended trials failed, each with: RuntimeError: out of memory",
-        "lrsearch trial show tiny 0",
-    ),
-    "exhausted": (
-        lambda: made_report(
-            [baseline(), best()],
-            runs_of(1, SIX) + runs_of(0, ALIKE, "baseline"),
-            study={"state": "open", "exhausted_at": 1.0},
-            told={"state": "finished"},
-            **MINE,
-        ),
-        Verdict.NO_BETTER,
-        "No better than your baseline: keep yours. On 6 fresh seeds the improvement of val_loss is "
-        "0.00167 (95 % interval -0.0164 to 0.0197).",
-        "lrsearch study extend tiny FILE",
-    ),
-}
 cases = pytest.mark.parametrize("case", CASES)
 
 
@@ -325,6 +74,68 @@ def test_each_next_step_is_a_command_that_lrsearch_takes(case):
     _, rest, _ = command.make_parser(context).parse_args(words)
     assert rest == []
     assert context.args == []
+
+
+def in_python(report, name):
+    """The same study, begun by `search` with a Task object."""
+    return replace(
+        report,
+        spec=report.spec.model_copy(update={"task": LIVE, "name": name}),
+        study=replace(report.study, name=name),
+    )
+
+
+@cases
+@pytest.mark.parametrize("name", ["tiny", "search-0a1b2c3d"])
+def test_each_next_step_in_python_is_a_call_that_lrsearch_takes(case, name):
+    step = answer(in_python(CASES[case][0](), name)).next
+    if step.language == "shell":  # changes or shows what is in the database
+        assert re.match(r"lrsearch (status|study resume) ", step.command)
+        return
+    assert step.sentence.endswith(f", in Python: {step.command}")
+    assert "FILE" not in step.command
+    assert (name in step.command) == (name == "tiny")
+    result = create_autospec(lrsearch.Result, instance=True, trials=[trial(0)])
+    api = SimpleNamespace(
+        search=create_autospec(lrsearch.search),
+        open_study=create_autospec(lrsearch.open_study, return_value=result),
+    )
+    stand_for = {"task": None, "fields": {}, "space": {}, "budget": {}, "result": result}
+    eval(step.command, {"lrsearch": api, **stand_for})
+    if api.search.called:
+        given = {key: v for key, v in api.search.call_args.kwargs.items() if key != "trials"}
+        assert given.keys() <= StudyFields.__annotations__.keys()
+
+
+def test_the_page_of_a_study_without_a_name_says_how_python_writes_its_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(page_module, "figures", lambda report: ())
+    write_report(in_python(CASES["wins"][0](), "search-0a1b2c3d"), tmp_path)
+    for file in ("report.html", "report.md"):
+        text = html.unescape((tmp_path / file).read_text("utf-8"))
+        assert 'result.export("yaml", "best.yaml")\nresult.export("torch", "best.py")' in text
+        assert "lrsearch export" not in text
+
+
+def test_the_next_steps_of_a_task_object_can_be_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LRSEARCH_STORAGE", f"sqlite:///{tmp_path}/study.db")
+    fields = {"confirm": "none", "range_test": "none", "pruning": None, "textbook": 0, "epochs": 1}
+    fields["fuse"] = "off"
+    space = {"optimizers": {"sgd": {}}}
+    task = tiny_task().make({})
+    first = lrsearch.search(task, name="mine", trials=8, space=space, **fields)
+    steps = PythonSteps(first._report)
+    names = {"lrsearch": lrsearch, "task": task, "fields": {**fields, "space": space}}
+
+    def take(step, **more):
+        return eval(step.command, {**names, **more})
+
+    assert take(steps.confirm(2)).confirmed_runs == 2
+    assert len(take(steps.more_budget()).trials) == 16
+    take(steps.use())
+    assert "torch.optim.SGD" in Path("best.py").read_text("utf-8")
+    wider = {"optimizers": {"sgd": {"lr": {"low": 1e-6, "high": 1.0, "log": True}}}}
+    assert take(steps.widen("search"), fields={**fields, "trials": 4}, space=wider).name == "mine-2"
 
 
 def test_as_many_confirmation_runs_as_are_proposed_are_granted(tmp_path):
@@ -398,23 +209,15 @@ def written(document):
     return found | set(map(str, range(1 + sum(document["counts"].values()))))  # counts of trials
 
 
-def rich_report():
-    """Confirmed beside a baseline and a rival, with diverged trials and enough of one optimizer."""
-    trials = [trial(i, 0.2 + 0.01 * abs(i - 10), lr=10 ** (-3 + i / 5)) for i in range(1, 15)]
-    trials += [trial(15 + i, None, "diverged", lr=3.0 + i) for i in range(3)]
-    runs = runs_of(10, LOWER, seconds=1.7) + runs_of(9, [v + 1e-3 for v in LOWER], "rival")
-    runs += runs_of(0, SIX, "baseline")
-    return made_report([baseline(), *trials], runs, **MINE)
-
-
 @pytest.mark.parametrize("make", [*(case[0] for case in CASES.values()), rich_report])
 def test_every_number_of_the_answer_is_one_of_the_document(make):
     report = make()
     document = reviewed_document(report)
     spoken = document["answer"]["sentences"] + document["answer"]["details"]
     unknown = numbers("\n".join(spoken)) - written(document)
-    # What names a command's budget, and a trial's reason, is no number of the answer.
-    assert unknown <= numbers(f"{document['answer']['next']['command']} step 4"), unknown
+    # What names a command's budget, a trial's reason, or the trials that it takes, is none of it.
+    others = f"{document['answer']['next']['command']} step 4 {LEAST_TRIALS}"
+    assert unknown <= numbers(others), unknown
 
 
 @pytest.fixture(scope="module")
@@ -460,7 +263,8 @@ def test_the_numbers_of_a_gain_are_those_of_the_document_rounded(rich):
     cost = document["run_cost"]
     assert (epochs, f"{seconds} s") == (amount(cost["epochs"]), duration(cost["seconds"]))
     low, high = re.search(r"rates of sgd: (\S+) to (\S+) do as well", markdown).groups()
-    assert (low, high) == tuple(learning_rate(lr) for lr in document["safe_lr"]["noise"])
+    noise = document["safe_lr"]["noise"]
+    assert (low, high) == (learning_rate(noise["low"]), learning_rate(noise["high"]))
     assert "Training with sgd diverges from 3 on: 3 trials did." in markdown
     assert document["tied"] == []
 
@@ -543,7 +347,9 @@ def test_any_study_has_an_answer_of_its_own_numbers(report):
     assert all(line and line[0] != " " and "\n" not in line for line in sentences)
     own_words = [line for line in sentences if "space.optimizers" not in line]
     assert not re.search(r"\bnan\b|\binf\b|None|\{|\}| {2}|\.\.|-0 ", "\n".join(own_words))
-    assert numbers("\n".join(sentences)) <= written(document) | numbers(sentences[-1])
+    own = {**document, "trials": trial_documents(report)}  # where all diverged, the lowest lr
+    known = written(own) | numbers(f"{sentences[-1]} {LEAST_TRIALS}")
+    assert numbers("\n".join(sentences)) <= known
 
 
 @settings(max_examples=30, deadline=None)
@@ -636,7 +442,7 @@ def test_a_range_edge_is_warned_of_and_asks_for_a_wider_space():
 def test_one_run_with_a_fresh_seed_has_no_interval():
     said = answer(made_report([best()], [*runs_of(1, [0.3, None])]))
     assert said.lines[1] == (
-        "val_loss 0.3, mae 0.2: one run with a fresh seed, so without an interval. 1 run more gave "
+        "val_loss 0.3, mae 0.2: one run with a fresh seed, so without an interval. 1 more run gave "
         "no value."
     )
 
@@ -650,18 +456,64 @@ def test_other_metrics_stand_beside_the_objective():
 def test_many_trials_tell_the_learning_rates_that_lose_little():
     told = [trial(i, 0.2 * (1 + (i / 30 - 1) ** 2), lr=0.03 * 10 ** (i / 30)) for i in range(60)]
     said = answer(made_report(told, confirm=None))
-    (low_1, high_1), (low_5, high_5) = said.safe_lr.percent_1, said.safe_lr.percent_5
+    small, large = said.safe_lr.percent_1, said.safe_lr.percent_5
+    (low_1, high_1), (low_5, high_5) = ((rates.low, rates.high) for rates in (small, large))
     assert 0.03 <= low_5 < low_1 < 0.3 < high_1 < high_5 < 3.0
     shown = [learning_rate(lr) for lr in (low_1, high_1, low_5, high_5)]
+    factor = said.safe_lr.factor
+    low, high = number(factor.low, 2), number(factor.high, 2)
+    factor = f"{number(factor.value, 2)} (95 % interval {low} to {high})"
     assert (
         f"Safe learning rates of sgd: {shown[0]} to {shown[1]} within 1 % of the best, {shown[2]} "
-        f"to {shown[3]} within 5 %. No trial of it diverged." in said.lines
+        f"to {shown[3]} within 5 %. The range within 5 % spans a factor of {factor}. No trial of "
+        f"it diverged." in said.lines
     )
+    assert said.safe_lr.factor.value == pytest.approx(high_5 / low_5)
+
+
+def falling(turn=1):
+    """Sixty trials whose value falls to one end of the learning rates that they have."""
+    lrs = [0.03 * 10 ** (turn * i / 30) for i in range(60)]
+    return made_report([trial(i, 0.9 - 0.01 * i, lr=lr) for i, lr in enumerate(lrs)], confirm=None)
+
+
+def test_an_end_of_the_safe_rates_that_no_trial_lies_beyond_is_said_to_be_open():
+    for turn, words in (
+        (1, "and above within 5 % (no upper"),
+        (-1, "and below within 5 % (no low"),
+    ):
+        said = answer(falling(turn))
+        (line,) = (line for line in said.lines if line.startswith("Safe learning rates"))
+        assert words in line
+        assert "spans a factor" not in line
+        assert said.safe_lr.factor is None
+        assert (said.safe_lr.percent_5.open_high, said.safe_lr.percent_5.open_low) == (
+            turn > 0,
+            turn < 0,
+        )
+
+
+def test_where_training_diverges_the_safe_rates_are_not_open():
+    report = falling()
+    beyond = tuple(trial(60 + i, None, "diverged", lr=3.0 + i) for i in range(3))
+    said = answer(replace(report, trials=report.trials + beyond))
+    assert not said.safe_lr.percent_5.open_high
+    (line,) = (line for line in said.lines if line.startswith("Safe learning rates"))
+    assert "no upper end" not in line
+    assert line.endswith("Training with sgd diverges from 3 on: 3 trials did.")
+
+
+def test_safe_rates_by_the_noise_of_seeds_say_which_end_no_trial_lies_beyond():
+    trials = [trial(i, 0.2 if i > 4 else 0.9, lr=10 ** (-4 + i / 4)) for i in range(1, 13)]
+    said = answer(made_report(trials, runs_of(8, SIX)))
+    assert (said.safe_lr.noise.open_low, said.safe_lr.noise.open_high) == (False, True)
+    (line,) = (line for line in said.lines if line.startswith("Safe learning rates"))
+    low, high = learning_rate(said.safe_lr.noise.low), learning_rate(said.safe_lr.noise.high)
+    assert f"{low} and above do as well (no upper end was seen up to {high}), as far as" in line
 
 
 def test_few_trials_do_not_tell_which_learning_rates_are_safe():
     said = answer(made_report([best(), trial(2, 0.3)], confirm=None))
     assert said.safe_lr is None
-    assert "How far its learning rate may move is not known: 2 trials of sgd are too few." in (
-        said.lines
-    )
+    unknown = "Which learning rates are safe is not known: that takes 8 trials of sgd"
+    assert f"{unknown}, and there are 2." in said.lines

@@ -95,6 +95,13 @@ def test_a_study_is_told_to_its_end(database):
         runs = confirmations.everything(connection, study.study_id)
     assert told.count("confirmation_run_ended") == len(runs) > 0
     assert told[-1] == "study_finished"
+    times = [event.at for event in seen.events]
+    assert times == sorted(times)
+    for number in range(TRIALS):
+        mine = [event.kind.value for event in seen.events if event.trial == number]
+        mine = [kind for kind in mine if not kind.startswith("confirmation")]
+        assert mine[0] == "trial_started"
+        assert set(mine[1:-1]) <= {"rung_reached"}
     assert seen.is_last
     assert kinds(watched(study).look()) == ["watched", "study_finished"]
 

@@ -37,14 +37,17 @@ def diverging(database, lr, **changes):
 def test_all_diverged_without_a_range_test_names_the_lowest_rates(database):
     search = diverging(database, 0.5, range_test="none")
     line, *_ = answer(load(search)).lines
-    assert "the lowest learning rates among them 0.5 (sgd). Lower" in line
+    assert "The lowest learning rate that was tried is 0.5 (sgd). Search lower" in line
 
 
 @pytest.mark.parametrize(
     ("lr", "said"),
     [
-        (0.5, "learning rate too high for every trial: the range test's edge is 0.2 for sgd"),
-        (0.15, "diverged, also below the range test's edge (0.2 for sgd). The learning rate alone"),
+        (0.5, "In the range test training explodes from 0.2 of sgd on, and no trial had a lower"),
+        (
+            0.15,
+            "diverged, also below 0.2 of sgd, from where on training explodes",
+        ),
     ],
 )
 def test_all_diverged_names_the_range_tests_edge(database, lr, said):
@@ -78,5 +81,5 @@ def test_a_loss_that_was_never_finite_is_not_the_learning_rates_fault(database):
         search.tell(ask(search), ended(TrialState.DIVERGED, start_loss=math.nan))
     line, *_ = answer(load(search)).lines
     assert "not finite on the first batch" in line
-    assert "not the learning rate; look for NaN" in line
+    assert "The learning rate is not the cause; look for NaN" in line
     assert {row["reason"] for row in trial_rows(search)} == {NOT_FINITE_AT_START}

@@ -231,6 +231,7 @@ def test_the_history_improves_with_complete_trials_only(mixed):
     history = series.history(load(mixed))
     assert [point.best for point in history.points] == [0.6, 0.5, *[0.125] * 5]
     assert [point.value for point in history.points] == [0.6, 0.5, 0.125, None, None, None, None]
+    assert [point.trial for point in history.points] == list(range(7))
     assert history.baseline == 0.6
     assert (history.metric, history.direction) == ("val_loss", "minimize")
 
@@ -589,7 +590,7 @@ def test_no_display_is_asked_for():
 def test_a_value_that_the_runs_repeat_was_neither_better_nor_worse(value):
     percent = 100 * (2.0 - value) / 2.0
     optimism = Optimism(search=value, gap=2.0 - value, percent=percent)
-    assert promised(optimism) == ", within 1 % of this mean"
+    assert promised(optimism) == ", within 1 % of its mean on fresh seeds"
     assert promised(replace(optimism, percent=None)) == promised(None) == ""
 
 

@@ -168,7 +168,7 @@ def test_the_answer_says_that_the_space_is_exhausted(database):
     search = make(database, SIX)
     work(search)
     report = report_of(search)
-    said = "every recipe of the space has its trial (6 of 40 trials)"
+    said = "every recipe of the space has been tried (6 trials of a budget of 40)"
     assert study_text(report).count(said) == 1
     assert said not in page.status(report)  # the page shows both, and says it once
 

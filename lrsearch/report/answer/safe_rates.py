@@ -1,21 +1,19 @@
 """How far the learning rate of the recommended recipe may move, and where training diverges."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lrsearch.advice import lr_edges
 from lrsearch.confirmation.basins import trials_beside
-from lrsearch.confirmation.lr_tolerance import span
+from lrsearch.confirmation.lr_tolerance import Span, span
 from lrsearch.report.model import Report
 from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
-    from lrsearch.advice.lr_basin import Safe
+    from lrsearch.advice.lr_basin import Interval, Safe
 
-Rates = tuple[float, float]
-#: From fewer trials the widths of a basin are told too small: in simulations the 95 % interval of
-#: the width at 5 % held it in 35 to 55 % of cases for 8 to 20 trials,
-#: and in 90 to 100 % from 60 on.
+#: From fewer trials no fitted range is told: on a flat bottom it is less than half of the true one
+#: (benchmarks/lr_basin.py).
 LEAST_FITTED = 40
 
 
@@ -26,11 +24,14 @@ class SafeRates:
     optimizer: str
     #: Lowest and highest around the recipe's own that do as well, as far as the noise of seeds can
     #: tell; None without fresh seeds, and for too few trials.
-    noise: Rates | None
+    noise: Span | None
     #: Whose value a fitted basin puts within 1 % and 5 % of the best, as far as trials reach; None
     #: for fewer than LEAST_FITTED trials.
-    percent_1: Rates | None
-    percent_5: Rates | None
+    percent_1: Span | None
+    percent_5: Span | None
+    #: How many times the lowest rate of `percent_5` the highest is, with its 95 % interval; None
+    #: where an end of the range was not seen, or lies where training diverges.
+    factor: "Interval | None"
     #: From here on training diverges; None where nothing says so.
     edge: float | None
     #: Trials that diverged from there on; 0 where a range test alone says so.
@@ -58,8 +59,9 @@ def safe_rates(report: Report) -> SafeRates | None:
     return SafeRates(
         optimizer=name,
         noise=noise,
-        percent_1=None if small is None else _below(edge, small.low, (small.low, small.high)),
-        percent_5=None if large is None else _below(edge, large.low, (large.low, large.high)),
+        percent_1=None if small is None else _below(edge, small.low, _span(small)),
+        percent_5=None if large is None else _below(edge, large.low, _span(large)),
+        factor=None if large is None else _factor(large, edge),
         edge=edge,
         diverged=0 if unstable is None else unstable.diverged,
     )
@@ -72,20 +74,31 @@ def _near_best(report: Report, optimizer: str) -> "tuple[Safe | None, Safe | Non
         return None, None
     from lrsearch.report.figures.data.basins import rates_near_best
 
-    near = rates_near_best(report)
-    if near is None or near.trials < LEAST_FITTED:
-        return None, None
-    return near.small, near.large
+    near = rates_near_best(report, LEAST_FITTED)
+    return (None, None) if near is None else (near.small, near.large)
 
 
-def _below(edge: float | None, least: float, rates: Rates | None) -> Rates | None:
-    """The part below where training diverges, and `least` at least."""
+def _span(safe: "Safe") -> Span:
+    ends = {"open_low": safe.open_low, "open_high": safe.open_high}
+    return Span(low=safe.low, high=safe.high, **ends)
+
+
+def _factor(safe: "Safe", edge: float | None) -> "Interval | None":
+    is_cut = edge is not None and edge < safe.high
+    if safe.open_low or safe.open_high or is_cut:
+        return None
+    width = safe.decades
+    return replace(width, value=10**width.value, low=10**width.low, high=10**width.high)
+
+
+def _below(edge: float | None, least: float, rates: Span | None) -> Span | None:
+    """The part below where training diverges, and `least` at least: an end that was seen."""
     if rates is None or edge is None:
         return rates
-    return (rates[0], max(min(rates[1], edge), least))
+    return replace(rates, high=max(min(rates.high, edge), least), open_high=False)
 
 
-def _within_noise(report: Report, lr: float) -> Rates | None:
+def _within_noise(report: Report, lr: float) -> Span | None:
     if report.winner is None:
         return None
     trials = {trial.number: trial for trial in report.trials if trial.number is not None}

@@ -27,14 +27,14 @@ def first(now: Snapshot) -> Event:
 
 
 def between(before: Snapshot, now: Snapshot) -> list[Event]:
-    """What has happened between two looks, by time where that is known.
+    """What has happened between two looks, by time; what has none of its own stands last.
 
     A look of another study under the same name (it was extended) tells that alone.
     """
     if before.study.study_id != now.study.study_id:
         words = f"study {now.name} was extended; the one before is kept under another name"
         return [Event(at=now.now, study=now.name, kind=Kind.STUDY_EXTENDED, words=words)]
-    return [
+    found = [
         *_workers(before, now),
         *_notes(now),
         *_range_tests(before, now),
@@ -42,6 +42,7 @@ def between(before: Snapshot, now: Snapshot) -> list[Event]:
         *_confirmation(before, now),
         *_study(before, now),
     ]
+    return sorted(found, key=lambda event: event.at)
 
 
 def ends(now: Snapshot) -> list[Event]:
@@ -77,7 +78,7 @@ def _workers(before: Snapshot, now: Snapshot) -> Iterator[Event]:
         if change is not None:
             kind, how = change
             words = f"worker {worker_words(worker.name)} {how}"
-            at = worker.ended_at if worker.ended_at is not None else now.now
+            at = worker.started_at if kind == Kind.WORKER_JOINED else worker.ended_at or now.now
             yield Event(at=at, study=now.name, kind=kind, words=words, worker=worker.name)
 
 

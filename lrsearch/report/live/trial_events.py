@@ -53,7 +53,7 @@ def recipe_words(trial: TrialRecord) -> str:
 def _taken_over(now: Snapshot, trial: TrialRecord) -> Event:
     by = worker_words(trial.worker or "")
     return Event(
-        at=now.now,
+        at=trial.ended_at or now.now,
         study=now.name,
         kind=Kind.TRIAL_TAKEN_OVER,
         words=f"trial {trial.number} goes on at {by}, attempt {trial.attempt}",
@@ -67,7 +67,7 @@ def _rungs(before: Snapshot, now: Snapshot, trial: TrialRecord) -> Iterator[Even
     last = now.rungs.get(trial.id, -1) - (trial.state == TrialState.PRUNED)
     for rung in range(before.rungs.get(trial.id, -1) + 1, last + 1):
         yield Event(
-            at=now.now,
+            at=trial.ended_at or now.now,
             study=now.name,
             kind=Kind.RUNG_REACHED,
             words=f"trial {trial.number} passed rung {rung + 1}{_share(now, rung)}",

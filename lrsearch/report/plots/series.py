@@ -16,7 +16,7 @@ from lrsearch.storage.records import CurveRecord
 class HistoryPoint:
     """A trial in the order of their starts, and the best complete value until then."""
 
-    #: Its number, from 0; of one that has none yet, what it will be at least.
+    #: Its number, from 0.
     trial: int
     state: str
     #: Of a complete trial alone: what a pruned one had reached is no result.
@@ -67,12 +67,14 @@ def history(report: Report) -> History:
     """Every trial, and the best so far."""
     points: list[HistoryPoint] = []
     best: float | None = None
-    for place, trial in enumerate(report.trials):
+    for trial in report.trials:
         value = trial.value if trial.is_scored else None
         if value is not None and (best is None or report.spec.objective.better(value, best)):
             best = value
-        number = place if trial.number is None else trial.number
-        points.append(HistoryPoint(trial=number, state=trial.state, value=value, best=best))
+        if trial.number is not None:
+            points.append(
+                HistoryPoint(trial=trial.number, state=trial.state, value=value, best=best)
+            )
     return History(
         metric=report.metric,
         direction=report.spec.objective.direction,

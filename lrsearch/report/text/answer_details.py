@@ -32,8 +32,8 @@ def _in_the_search(mine: Trial, best: Trial, compared: str) -> str:
     if best.number == mine.number:
         return f"{line}, the search's best{compared}."
     return (
-        f"{line}{compared}. The search's best was {number(best.value)} (trial {best.number}), "
-        f"which fresh seeds do not recommend."
+        f"{line}{compared}. The search's best was trial {best.number} with {number(best.value)}; "
+        f"fresh seeds do not recommend it."
     )
 
 

@@ -31,8 +31,10 @@ def promised(optimism: Optimism | None) -> str:
         return ""
     size = f"{abs(optimism.percent):.0f}"
     if size == "0":
-        return ", within 1 % of this mean"
-    return f", {size} % {'better' if optimism.percent > 0 else 'worse'} than this mean"
+        return ", within 1 % of its mean on fresh seeds"
+    return (
+        f", {size} % {'better' if optimism.percent > 0 else 'worse'} than its mean on fresh seeds"
+    )
 
 
 def _compared(runner_up: RunnerUp, objective: Objective) -> str:

@@ -44,4 +44,4 @@ def run_cost_sentence(cost: RunCost, unit: str) -> str:
     """`One training with this recipe is 30 epochs and takes 12 s.`; `unit` is that of a length."""
     length = "takes" if cost.epochs is None else f"is {amount(cost.epochs)} {unit} and takes"
     text = f"One training with this recipe {length} {duration(cost.seconds)}"
-    return f"{text}, as one of several in one program." if cost.shared else f"{text}."
+    return f"{text}, in a program that trains several at once." if cost.shared else f"{text}."

@@ -30,13 +30,13 @@ def gain_sentence(report: Report, gain: Gain | None, verdict: Verdict) -> str:
     if verdict == Verdict.BETTER:
         return f"{_size(gain, report)} than {name} ({_interval(gain)}), confirmed on {on}."
     if verdict == Verdict.WORSE:
-        return f"{_better_reference(report, gain)}. {_failed_runs(report)}"
+        return f"{_better_reference(report, gain)}. {_failed_runs(report, gain)}"
     if verdict == Verdict.ONE_SEED:
         chance = "One seed cannot tell a gain from chance"
         return f"{_size(gain, report)} than {name}{_comma(gain)} on {on}. {chance}."
     if gain.n < LEAST_PAIRS:
-        few = "so few seeds cannot tell"
-        return f"Not shown to be better than {name}. {_measured(report, gain)}; {few}."
+        few = "So few seeds cannot tell"
+        return f"Not shown to be better than {name}. {_measured(report, gain)}. {few}."
     keep = ": keep yours" if gain.against == "baseline" else ""
     return f"No better than {name}{keep}. {_measured(report, gain)}."
 
@@ -45,8 +45,8 @@ def _unconfirmed(report: Report, gain: Gain | None, verdict: Verdict) -> str:
     against = reference(report)
     last = f"Not confirmed: {LUCK}."
     if verdict == Verdict.RUNNING:
-        tell = "" if report.spec.confirm is None else ", and fresh seeds will tell"
-        last = f"The study goes on: {LUCK}{tell}."
+        tell = "" if report.spec.confirm is None else ": runs with fresh seeds are still to come"
+        last = f"The study is {_stands(report)}, and {LUCK}{tell}."
     if against is not None and against.number == recommended_trial(report):
         own = "your baseline" if against.kind == "baseline" else "a textbook recipe"
         return f"This is {own}: no other recipe was better on the search's one seed. {last}"
@@ -58,32 +58,36 @@ def _unconfirmed(report: Report, gain: Gain | None, verdict: Verdict) -> str:
     return f"{_size(gain, report)} than {than} on {_seeds(gain)}. {last}"
 
 
+def _stands(report: Report) -> str:
+    return "paused" if report.state == "paused" else "not over"
+
+
 def _of_the_reference(report: Report, gain: Gain | None) -> str:
     """What is said where nothing that was searched for beats the reference."""
     against = reference(report)
     is_own = against is not None and against.kind == "baseline"
     if gain is not None and gain.ci95 is not None and gain.ci95[1] < -report.spec.tolerance:
-        return f"{_better_reference(report, gain)}{': keep it' if is_own else ''}."
-    verdict = "better than your baseline: keep it" if is_own else "better than this textbook recipe"
+        return f"{_better_reference(report, gain)}{': keep yours' if is_own else ''}."
+    verdict = (
+        "better than your baseline: keep yours" if is_own else "better than this textbook recipe"
+    )
     line = f"No recipe of the search is shown to be {verdict}."
     return line if gain is None else f"{line} {_measured(report, gain)}."
 
 
 def _better_reference(report: Report, gain: Gain) -> str:
     name = "Your baseline" if gain.against == "baseline" else "The best textbook recipe"
-    size = f"{_number(-gain.value)} {report.metric}"
     than = f"trial {gain.of}, the best that the search found"
-    return f"{name} is better by {size} ({_interval(gain, sign=-1)}) than {than}, on {_seeds(gain)}"
+    size = f"{_number(-gain.value)} better in {report.metric}"
+    return f"{name} is {size} than {than} ({_interval(gain, sign=-1)}, on {_seeds(gain)})"
 
 
-def _failed_runs(report: Report) -> str:
+def _failed_runs(report: Report, gain: Gain) -> str:
     """Why a reference that is better where it trained is not the recommended recipe."""
-    against = reference(report)
-    number_of = None if against is None else against.number
-    entry = next((entry for entry in report.confirmed if entry.trial == number_of), None)
-    failed = 0 if entry is None else entry.failed
+    failed = next((each.failed for each in report.confirmed if each.trial == gain.trial), 0)
     runs = counted(failed, "more run")
-    return f"But {runs} of it gave no value, so this recipe is recommended."
+    name = "your baseline" if gain.against == "baseline" else "the textbook recipe"
+    return f"But {runs} of {name} gave no value, so trial {gain.of} is recommended."
 
 
 def _no_baseline(report: Report) -> str:
@@ -137,11 +141,19 @@ def _interval(gain: Gain, sign: int = 1) -> str:
 
 
 def _measured(report: Report, gain: Gain) -> str:
-    """The improvement with its interval, where its sign is open."""
-    interval = "" if gain.ci95 is None else f" ({_interval(gain)})"
-    of = f" by trial {gain.of}" if gain.of != recommended_trial(report) else ""
-    value = f"{_number(gain.value)}{interval}"
-    return f"On {_seeds(gain)} the improvement of {report.metric}{of} is {value}"
+    """The difference with its interval, where its sign is open."""
+    compared = f"On {_seeds(gain)} trial {gain.of} is {_either_way(gain.value)} in {report.metric}"
+    if gain.ci95 is None:
+        return compared
+    low, high = map(_either_way, gain.ci95)
+    return f"{compared}; the 95 % interval goes from {low} to {high}"
+
+
+def _either_way(value: float) -> str:
+    """`0.0164 worse`"""
+    if value == 0:
+        return "neither better nor worse"
+    return f"{_number(abs(value))} {'better' if value > 0 else 'worse'}"
 
 
 def _number(value: float) -> str:

@@ -18,7 +18,8 @@ def why_none(report: Report) -> str:
     if not counted_trials:
         return "No trial has started yet."
     if not ended:
-        return f"No trial has ended yet; in training: {len(counted_trials)}."
+        count = len(counted_trials)
+        return f"No trial has ended yet; {count} {'is' if count == 1 else 'are'} in training."
     if all(trial.state == TrialState.DIVERGED for trial in ended):
         return _all_diverged(report, ended)
     if all(trial.state == TrialState.FAILED for trial in ended):
@@ -30,19 +31,25 @@ def why_none(report: Report) -> str:
 
 def _all_failed(ended: Sequence[Trial]) -> str:
     [(reason, count)] = Counter(trial.reason for trial in ended).most_common(1)
+    if len(ended) == 1:
+        return f"The one ended trial failed with: {reason}"
     share = "each" if count == len(ended) else f"{count} of them"
-    return f"All {counted(len(ended), 'ended trial')} failed, {share} with: {reason}"
+    return f"{_all(ended)} failed, {share} with: {reason}"
+
+
+def _all(ended: Sequence[Trial]) -> str:
+    return "The one ended trial" if len(ended) == 1 else f"All {len(ended)} ended trials"
 
 
 def _all_diverged(report: Report, ended: Sequence[Trial]) -> str:
-    count = counted(len(ended), "ended trial")
+    diverged = f"{_all(ended)} diverged"
     at_start = [trial for trial in ended if trial.reason == NOT_FINITE_AT_START]
     if at_start:
         which = "" if len(at_start) == len(ended) else f" in {len(at_start)} of them"
         return (
-            f"All {count} diverged:{which} the loss was not finite on the first batch, before any "
-            f"step. That is not the learning rate; look for NaN or infinity in the inputs, the "
-            f"targets and the model's output."
+            f"{diverged}:{which} the loss was not finite on the first batch, before any step. The "
+            f"learning rate is not the cause; look for NaN or infinity in the inputs, the targets "
+            f"and the model's output."
         )
     lowest = _lowest_rates(ended)
     edges = {
@@ -51,29 +58,20 @@ def _all_diverged(report: Report, ended: Sequence[Trial]) -> str:
         if test.parsed is not None and test.parsed.edge is not None and test.optimizer in lowest
     }
     if not edges:
-        rates = ", ".join(f"{learning_rate(lr)} ({in_words(name)})" for name, lr in lowest.items())
-        return (
-            f"All {count} diverged, the lowest learning rates among them {rates}. Lower the "
-            f"learning rates of the space{_range_test_hint(report)}."
-        )
-    shown = ", ".join(f"{learning_rate(edge)} for {name}" for name, edge in edges.items())
+        rates = " and ".join(f"{learning_rate(lr)} ({in_words(n)})" for n, lr in lowest.items())
+        were = "rate that was tried is" if len(lowest) == 1 else "rates that were tried are"
+        return f"{diverged}. The lowest learning {were} {rates}. Search lower ones."
+    shown = " and ".join(f"{learning_rate(edge)} of {name}" for name, edge in edges.items())
     if all(lowest[name] >= edge for name, edge in edges.items()):
         return (
-            f"All {count} diverged: learning rate too high for every trial: the range test's edge "
-            f"is {shown}. Lower the learning rates of the space below it."
+            f"{diverged}: the learning rates of the space are too high. In the range test "
+            f"training explodes from {shown} on, and no trial had a lower one."
         )
     return (
-        f"All {count} diverged, also below the range test's edge ({shown}). The learning rate "
-        f"alone does not explain it; look at the loss, the other fields of the space and later "
-        f"batches."
+        f"{diverged}, also below {shown}, from where on training explodes in the range test. The "
+        f"learning rate alone does not explain it; look at the loss, the other fields of the space "
+        f"and later batches."
     )
-
-
-def _range_test_hint(report: Report) -> str:
-    """How to find where training explodes; a command has no range test."""
-    if report.spec.program == "command":
-        return ""
-    return "; `lrsearch range-test FILE` shows where training explodes"
 
 
 def _lowest_rates(ended: Sequence[Trial]) -> dict[str, float]:
@@ -92,9 +90,8 @@ def exhausted_lines(report: Report) -> list[str]:
     if report.reason != "exhausted":
         return []
     used, total = report.study.trials_counted, report.study.trials_total
-    of = "" if total is None else f" of {total}"
+    of = "" if total is None else f" of a budget of {total}"
     return [
-        f"The search ended because every recipe of the space has its trial ({used}{of} trials). "
-        f"To search more, widen the space: `lrsearch study extend {report.name} FILE`; fresh seeds "
-        f"of the best recipes: `lrsearch confirm {report.name}`"
+        f"The search ended because every recipe of the space has been tried "
+        f"({counted(used, 'trial')}{of})."
     ]

@@ -13,12 +13,13 @@ from lrsearch.report.text.answer_details import detail_lines
 from lrsearch.report.text.cost import cost_text, run_cost_sentence
 from lrsearch.report.text.format import counted, length_unit, mean, number
 from lrsearch.report.text.gain import gain_sentence
-from lrsearch.report.text.next_step import NextStep, next_step
+from lrsearch.report.text.next_step import next_step
 from lrsearch.report.text.no_answer import exhausted_lines, why_none
 from lrsearch.report.text.recipe_fields import fields
 from lrsearch.report.text.review import warning_lines
 from lrsearch.report.text.safe_rates import safe_rates_sentence
 from lrsearch.report.text.score import score
+from lrsearch.report.text.step import NextStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class Answer:
     fields: tuple[tuple[str, str], ...]
     #: The trial that has it.
     trial: int | None
-    #: None where there is nothing to compare it with.
+    #: None where there is nothing to compare it with, or the baseline failed on fresh seeds.
     gain: Gain | None
     run_cost: RunCost | None
     #: None where nothing is known.
@@ -73,7 +74,7 @@ def answer(report: Report) -> Answer:
         recipe=None if recipe is None else recipe.title(),
         fields=() if recipe is None else fields(recipe, report.spec.program),
         trial=recommended_trial(report),
-        gain=gain,
+        gain=None if verdict == Verdict.BASELINE_WITHOUT_VALUE else gain,
         run_cost=cost,
         safe_lr=rates,
         tied=tied,
@@ -88,6 +89,8 @@ def _heading(report: Report, verdict: Verdict) -> str:
         return "No answer" if report.state == "finished" else "No answer yet"
     if verdict in (Verdict.UNCONFIRMED, Verdict.RUNNING):
         return "Best recipe so far"
+    if verdict in (Verdict.NO_BETTER, Verdict.WORSE):
+        return "Best recipe of the search"
     return "Keep your baseline" if verdict == Verdict.KEEP_BASELINE else "Best recipe"
 
 
@@ -132,7 +135,7 @@ def _value(report: Report) -> str:
         runs = f"mean and 95 % interval of {winner.n} runs with fresh seeds{_chose(winner)}"
         if winner.ci95 is None:
             runs = "one run with a fresh seed, so without an interval"
-        failed = f" {counted(winner.failed, 'run')} more gave no value." if winner.failed else ""
+        failed = f" {counted(winner.failed, 'more run')} gave no value." if winner.failed else ""
         value = score(report, mean(winner.mean, winner.ci95), winner.metrics)
         return f"{value}: {runs}.{failed}"
     if best is None:

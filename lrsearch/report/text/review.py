@@ -57,8 +57,8 @@ def _warning(warned: Warned, edge: RangeEdge | StabilityEdge) -> str:
         end, beyond = ("lower", "below") if edge.side == "low" else ("upper", "above")
         return (
             f"{name} lies at the {end} end of the range that was searched, "
-            f"{number(edge.edge, 2)}. A better lr may lie {beyond} it. To search there, write this "
-            f"under space.optimizers of the study file and run `lrsearch study extend`: {edge.line}"
+            f"{number(edge.edge, 2)}. A better lr may lie {beyond} it. To search there, write "
+            f"under space.optimizers: {edge.line}"
         )
     where = "the loss of the range test climbs"
     if edge.diverged:

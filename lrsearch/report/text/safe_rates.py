@@ -1,10 +1,12 @@
 """Which learning rates are safe, in one or two sentences."""
 
+from collections.abc import Iterator
+
 from lrsearch.catalog.script import in_words
-from lrsearch.confirmation.lr_tolerance import LEAST_TRIALS
-from lrsearch.report.answer.safe_rates import Rates, SafeRates
+from lrsearch.confirmation.lr_tolerance import LEAST_TRIALS, Span
+from lrsearch.report.answer.safe_rates import SafeRates
 from lrsearch.report.model import Report
-from lrsearch.report.text.format import counted, learning_rate
+from lrsearch.report.text.format import counted, learning_rate, number
 
 
 def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
@@ -14,20 +16,28 @@ def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
     name = in_words(found.optimizer)
     parts = []
     if found.percent_1 is not None and found.percent_5 is not None:
-        near, far = _range(found.percent_1), _range(found.percent_5)
-        parts.append(
-            f"Safe learning rates of {name}: {near} within 1 % of the best, {far} within 5 %."
-        )
+        near = _range(found.percent_1, "within 1 % of the best")
+        far = _range(found.percent_5, "within 5 %")
+        parts.append(f"Safe learning rates of {name}: {near}, {far}.")
+        parts += _doubt(found)
     elif found.noise is not None:
         parts.append(
-            f"Safe learning rates of {name}: {_range(found.noise)} do as well, as far as the noise "
-            f"of seeds can tell."
+            f"Safe learning rates of {name}: {_range(found.noise, 'do as well')}, as far as the "
+            f"noise of seeds can tell."
         )
     if found.edge is not None:
         parts.append(_diverges(found.edge, found.diverged, name))
     elif parts:
         parts.append("No trial of it diverged.")
     return " ".join(parts)
+
+
+def _doubt(found: SafeRates) -> Iterator[str]:
+    """How well the range within 5 % is known."""
+    if (factor := found.factor) is not None:
+        low, high = number(factor.low, 2), number(factor.high, 2)
+        interval = f"95 % interval {low} to {high}"
+        yield f"The range within 5 % spans a factor of {number(factor.value, 2)} ({interval})."
 
 
 def _diverges(edge: float, diverged: int, name: str) -> str:
@@ -46,15 +56,23 @@ def _unknown(report: Report) -> str:
         trial.has_ended and trial.parsed is not None and trial.parsed.optimizer_name == name
         for trial in report.trials
     )
-    start = "How far its learning rate may move is not known"
+    start = "Which learning rates are safe is not known"
     if count < LEAST_TRIALS:
         are = "is" if count == 1 else "are"
-        return f"{start}: {counted(count, 'trial')} of {in_words(name)} {are} too few."
+        needs = f"that takes {LEAST_TRIALS} trials of {in_words(name)}, and there {are} {count}"
+        return f"{start}: {needs}."
     if report.winner is None:
         return f"{start}: that takes runs with fresh seeds."
     return f"{start}."
 
 
-def _range(rates: Rates) -> str:
-    low, high = (learning_rate(lr) for lr in rates)
-    return f"{low} to {high}"
+def _range(rates: Span, does: str) -> str:
+    """`0.1 to 0.3 do as well`; an end that no trial lies beyond is said to be open."""
+    low, high = learning_rate(rates.low), learning_rate(rates.high)
+    if rates.open_low and rates.open_high:
+        return f"{low} to {high} {does} (no end was seen)"
+    if rates.open_high:
+        return f"{low} and above {does} (no upper end was seen up to {high})"
+    if rates.open_low:
+        return f"{high} and below {does} (no lower end was seen down to {low})"
+    return f"{low} to {high} {does}"

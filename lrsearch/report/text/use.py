@@ -4,13 +4,21 @@ from dataclasses import dataclass
 
 from lrsearch.command.template import placeholders
 from lrsearch.report.model import Report
+from lrsearch.report.text.python_steps import is_unnamed, result_words
 from lrsearch.spec.command_line import RECIPE, RECIPE_JSON, command_line
+
+#: How a training takes the recipe.
+CODE = (
+    'recipe = lrsearch.Recipe.load("best.yaml")',
+    "optimizer, scheduler = recipe.build(model, steps_per_epoch=len(loader))",
+    "# after every optimizer.step(): scheduler.step()",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Use:
     #: Lines for a shell.
-    commands: tuple[str, ...]
+    commands: tuple[str, ...] = ()
     #: Lines of Python.
     code: tuple[str, ...] = ()
 
@@ -20,6 +28,8 @@ def use(report: Report) -> Use | None:
     recipe = report.recommended
     if recipe is None:
         return None
+    if report.spec.program == "task" and is_unnamed(report):
+        return Use(code=(*_files(report), *CODE))
     export = f"lrsearch export {report.name} --format"
     command = command_line(report.spec, recipe)
     if command is None:
@@ -40,9 +50,14 @@ def _of_task(export: str) -> Use:
             "# plain PyTorch that needs no lrsearch",
             f"{export} torch --out best.py",
         ),
-        code=(
-            'recipe = lrsearch.Recipe.load("best.yaml")',
-            "optimizer, scheduler = recipe.build(model, steps_per_epoch=len(loader))",
-            "# after every optimizer.step(): scheduler.step()",
-        ),
+        code=CODE,
+    )
+
+
+def _files(report: Report) -> tuple[str, ...]:
+    """The same files, written from Python."""
+    result = result_words(report)
+    return (
+        f'{result}.export("yaml", "best.yaml")',
+        f'{result}.export("torch", "best.py")  # plain PyTorch that needs no lrsearch',
     )

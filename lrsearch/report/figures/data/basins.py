@@ -90,11 +90,12 @@ def schedule_panels(report: Report, *, least: int, most: int) -> SchedulePanels:
     )
 
 
-def rates_near_best(report: Report) -> NearBest | None:
+def rates_near_best(report: Report, least: int = 0) -> NearBest | None:
     """Around the best learning rate of the recommended recipe's optimizer and schedule.
 
     Where too few trials have its schedule, all of its optimizer tell. None where these are too few,
-    LEAST_COMPLETE complete ones and as many as a basin takes, or no recipe is recommended.
+    fewer than `least`, LEAST_COMPLETE complete ones or as many as a basin takes, or no recipe is
+    recommended.
     """
     recipe = report.recommended
     if recipe is None:
@@ -104,7 +105,8 @@ def rates_near_best(report: Report) -> NearBest | None:
     narrow = [trial for trial in mine if trial.schedule == schedule]
     for trials, told in ((narrow, schedule), (mine, None)):
         complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-        basin = _basin(report, trials) if complete >= LEAST_COMPLETE else None
+        enough = complete >= LEAST_COMPLETE and len(trials) >= least
+        basin = _basin(report, trials) if enough else None
         if basin is not None:
             scale = recipe_scale(recipe, report.spec.space) if _is_equivalent(trials) else 1.0
             small, large = (_rescaled(safe, 1 / scale) for safe in basin.safe)
