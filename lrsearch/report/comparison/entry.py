@@ -1,0 +1,112 @@
+"""A study that is compared with others."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.model import Report
+from lrsearch.report.safe_rates import LEAST_FITTED, Rates, safe_rates
+from lrsearch.trial.states import TrialState
+
+if TYPE_CHECKING:
+    from lrsearch.report.basins import LrPanel
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerRates:
+    """What the trials of one optimizer say of its learning rates, in one study."""
+
+    optimizer: str
+    #: Ended trials, those that failed left out.
+    trials: int
+    complete: int
+    diverged: int
+    #: Value and learning rate, in torch's units, of the best complete one; None if none is.
+    best: float | None
+    best_lr: float | None
+    #: Lowest and highest around the recommended recipe's own that do as well, as far as the noise
+    #: of seeds can tell; None for other optimizers, without fresh seeds, and for too few trials.
+    noise: Rates | None
+    #: Whose value a fitted basin puts within 1 % and 5 % of the best, as far as trials reach; None
+    #: for fewer than `safe_rates.LEAST_FITTED` trials.
+    percent_1: Rates | None
+    percent_5: Rates | None
+    #: Whether these two are at momentum 0.9 and 64 samples, as the study searched momentum or batch
+    #: size; else they are in torch's units, at the study's own.
+    equivalent: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A study, and what the comparison calls it."""
+
+    #: Its name; with its database where another one has the same name.
+    label: str
+    report: Report
+
+    @property
+    def fresh(self) -> dict[int, float]:
+        """Values of the recommended recipe by fresh seed; empty until it is confirmed."""
+        winner = self.report.winner
+        return {} if winner is None else winner.scores
+
+    @property
+    def value(self) -> float | None:
+        """Mean on fresh seeds, else the value of the search's best trial."""
+        winner, best = self.report.winner, self.report.best
+        if winner is not None:
+            return winner.mean
+        return None if best is None else best.value
+
+    @cached_property
+    def panels(self) -> "tuple[LrPanel, ...]":
+        """Its optimizers with their fitted basins; loads numpy."""
+        from lrsearch.report.basins import optimizer_panels
+
+        return optimizer_panels(self.report)
+
+    @cached_property
+    def rates(self) -> tuple[OptimizerRates, ...]:
+        """Of each optimizer that an ended trial has, in the order of the space."""
+        names = [recipe.optimizer_name for recipe, _, _ in self._ended()]
+        known = list(self.report.spec.space.optimizers)
+        others = [name for name in dict.fromkeys(names) if name not in known]
+        return tuple(self._rates_of(name) for name in (*known, *others) if name in names)
+
+    def _ended(self) -> list[tuple[Recipe, str, float | None]]:
+        """Recipe, state and value of each trial that tells something of its learning rate."""
+        return [
+            (trial.parsed, trial.state, trial.value if trial.is_scored else None)
+            for trial in self.report.trials
+            if trial.has_ended and trial.state != TrialState.FAILED and trial.parsed is not None
+        ]
+
+    def _rates_of(self, name: str) -> OptimizerRates:
+        mine = [found for found in self._ended() if found[0].optimizer_name == name]
+        scored = [(value, recipe.lr) for recipe, _, value in mine if value is not None]
+        loss = self.report.spec.objective.loss
+        best = min(scored, key=lambda pair: loss(pair[0]), default=(None, None))
+        panel = self._panel(name) if len(mine) >= LEAST_FITTED else None
+        basin = panel.basin if panel is not None and panel.is_sure else None
+        fitted = basin is not None and basin.trials >= LEAST_FITTED
+        small, large = basin.safe if basin is not None and fitted else (None, None)
+        return OptimizerRates(
+            optimizer=name,
+            trials=len(mine),
+            complete=len(scored),
+            diverged=sum(state == TrialState.DIVERGED for _, state, _ in mine),
+            best=best[0],
+            best_lr=best[1],
+            noise=self._noise(name),
+            percent_1=None if small is None else (small.low, small.high),
+            percent_5=None if large is None else (large.low, large.high),
+            equivalent=panel is not None and panel.equivalent,
+        )
+
+    def _noise(self, name: str) -> Rates | None:
+        found = safe_rates(self.report)
+        return found.noise if found is not None and found.optimizer == name else None
+
+    def _panel(self, name: str) -> "LrPanel | None":
+        return next((panel for panel in self.panels if panel.optimizer == name), None)
