@@ -10,7 +10,7 @@ from lrsearch.report.comparison.entry import Entry
 from lrsearch.report.comparison.settings import Domains
 from lrsearch.report.comparison.text import next_step, sentences
 from lrsearch.report.documents import study_document
-from lrsearch.report.run_cost import run_cost
+from lrsearch.report.answer.run_cost import run_cost
 
 
 def comparison_document(found: Comparison) -> Document:

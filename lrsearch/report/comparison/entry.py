@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.model import Report
-from lrsearch.report.safe_rates import LEAST_FITTED, Rates, safe_rates
+from lrsearch.report.answer.safe_rates import LEAST_FITTED, Rates, safe_rates
 from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
-    from lrsearch.report.basins import LrPanel
+    from lrsearch.report.figures.data.basins import LrPanel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Entry:
     @cached_property
     def panels(self) -> "tuple[LrPanel, ...]":
         """Its optimizers with their fitted basins; loads numpy."""
-        from lrsearch.report.basins import optimizer_panels
+        from lrsearch.report.figures.data.basins import optimizer_panels
 
         return optimizer_panels(self.report)
 

@@ -9,8 +9,8 @@ from lrsearch.plain_data import Unchecked
 from lrsearch.report.comparison.comparison import Comparison
 from lrsearch.report.comparison.entry import Entry, OptimizerRates
 from lrsearch.report.comparison.settings import Domains
-from lrsearch.report.run_cost import run_cost
-from lrsearch.report.safe_rates import LEAST_FITTED, Rates
+from lrsearch.report.answer.run_cost import run_cost
+from lrsearch.report.answer.safe_rates import LEAST_FITTED, Rates
 from lrsearch.report.text.format import (
     EMPTY,
     amount,
