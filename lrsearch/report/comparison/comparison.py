@@ -1,6 +1,6 @@
 """Several studies as one value: differences of their recipes, of their spaces, of their files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -178,29 +178,3 @@ def _is_same(entry: Entry, first: Entry) -> bool:
     recipes = [each.report.recommended for each in (entry, first)]
     prints = {fingerprint(recipe.to_dict()) for recipe in recipes if recipe is not None}
     return len(prints) == 1
-
-
-def warnings(found: Comparison) -> Iterator[str]:
-    """Why values of these studies may not mean the same, a sentence each."""
-    first = found.first
-    for entry in found.entries[1:]:
-        yield from _warnings(entry, first)
-
-
-def _warnings(entry: Entry, first: Entry) -> Iterator[str]:
-    mine, theirs = entry.report, first.report
-    may = "their values may not mean the same"
-    if mine.spec.reference != theirs.spec.reference:
-        yield (
-            f"{entry.label} trains {mine.spec.reference}, {first.label} {theirs.spec.reference}: "
-            f"{may}."
-        )
-    else:
-        files = {*mine.study.code, *theirs.study.code}
-        changed = [f for f in sorted(files) if mine.study.code.get(f) != theirs.study.code.get(f)]
-        if changed:
-            names = ", ".join(changed)
-            yield f"The code of {entry.label} and {first.label} differs ({names}): {may}."
-    if mine.spec.objective.at != theirs.spec.objective.at:
-        at = [f"the {each.spec.objective.at} validation" for each in (mine, theirs)]
-        yield f"A value of {entry.label} is of {at[0]}, one of {first.label} of {at[1]}."

@@ -5,12 +5,13 @@ from dataclasses import asdict
 
 from lrsearch.catalog.domains import Domain
 from lrsearch.plain_data import Document, Unchecked
-from lrsearch.report.comparison.comparison import Comparison, warnings
+from lrsearch.report.answer.run_cost import run_cost
+from lrsearch.report.comparison.comparability import warnings
+from lrsearch.report.comparison.comparison import Comparison
 from lrsearch.report.comparison.entry import Entry
 from lrsearch.report.comparison.settings import Domains
 from lrsearch.report.comparison.text import next_step, sentences
 from lrsearch.report.documents import study_document
-from lrsearch.report.answer.run_cost import run_cost
 
 
 def comparison_document(found: Comparison) -> Document:

@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.model import Report
 from lrsearch.report.answer.safe_rates import LEAST_FITTED, Rates, safe_rates
+from lrsearch.report.model import Report
 from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Entry:
     #: Its name; with its database where another one has the same name.
     label: str
     report: Report
+    #: Its database, where that was named with it.
+    url: str | None = None
 
     @property
     def fresh(self) -> dict[int, float]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, Value
 from lrsearch.catalog.script import in_words
 from lrsearch.plain_data import Unchecked
+from lrsearch.report.answer.run_cost import run_cost
+from lrsearch.report.answer.safe_rates import LEAST_FITTED, Rates
 from lrsearch.report.comparison.comparison import Comparison
 from lrsearch.report.comparison.entry import Entry, OptimizerRates
 from lrsearch.report.comparison.settings import Domains
-from lrsearch.report.answer.run_cost import run_cost
-from lrsearch.report.answer.safe_rates import LEAST_FITTED, Rates
 from lrsearch.report.text.format import (
     EMPTY,
     amount,

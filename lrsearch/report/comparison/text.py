@@ -1,8 +1,10 @@
 """A comparison in sentences, the same in terminal, page, Markdown and JSON."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from lrsearch.report.comparison.comparison import Compared, Comparison, Standing, warnings
+from lrsearch.report.comparison.comparability import warnings
+from lrsearch.report.comparison.comparison import Compared, Comparison, Standing
 from lrsearch.report.comparison.entry import Entry
 from lrsearch.report.comparison.tables import tables
 from lrsearch.report.text.format import counted, number
@@ -26,6 +28,21 @@ def sentences(found: Comparison) -> list[str]:
     lines += [f"Warning: {line}" for line in warnings(found)]
     step = next_step(found)
     return [*lines, *([] if step is None else [step.sentence])]
+
+
+def title(found: Comparison) -> str:
+    """The outcome in a few words."""
+    standings = [each.standing for each in found.compared]
+    if any(standing in OPEN for standing in standings):
+        return "Not decided yet"
+    better = [each.of for each in found.compared if each.standing == Standing.BETTER]
+    if better:
+        return f"Better than {found.first.label}: {', '.join(better)}"
+    if all(standing == Standing.WORSE for standing in standings):
+        return f"{found.first.label} is better"
+    if len(standings) == 1:
+        return "Neither is shown to be better"
+    return f"None is shown to be better than {found.first.label}"
 
 
 def _compared(found: Comparison, each: Compared) -> Iterator[str]:
@@ -68,8 +85,8 @@ def _on_fresh_seeds(found: Comparison, each: Compared) -> str:
     metric, value = found.objective.metric, each.value or 0.0
     if each.interval is None:
         return (
-            f"{each.of} has {_size(value, metric)} than {each.against} on {_seeds(each)}. One run "
-            f"cannot tell a difference from chance."
+            f"{each.of} has {_size(value, metric)} than {each.against}, from {_seeds(each)}. "
+            f"One run cannot tell a difference from chance."
         )
     if each.standing == Standing.NO_DIFFERENCE:
         tolerance = max(entry.report.spec.tolerance for entry in _pair(found, each))
@@ -91,14 +108,12 @@ def _side(value: float) -> str:
 
 
 def _seeds(each: Compared) -> str:
-    """How many runs, whose seeds, and how they were compared."""
+    """How many runs, and how they were compared."""
     mine, theirs = each.n
-    if each.method == "paired" or (each.n == (1, 1) and each.shared):
-        how = ", compared in pairs" if each.method else ""
-        return f"{counted(mine, 'fresh seed')} that both have{how}"
-    some = f", {each.shared} of them shared" if each.shared else ""
-    how = ", compared by their means (Welch's t)" if each.method else ""
-    return f"{mine} and {counted(theirs, 'fresh seed')}{some}{how}"
+    if each.method == "paired":
+        return f"{mine} runs of each on the same fresh seeds, compared in pairs"
+    of = f"{counted(mine, 'run')} of {each.of} and {theirs} of {each.against} with fresh seeds"
+    return f"{of}, compared by their means (Welch's t)" if each.method else of
 
 
 def _size(value: float, metric: str) -> str:
@@ -114,14 +129,22 @@ def next_step(found: Comparison) -> NextStep | None:
     undecided = [each for each in found.compared if each.standing in OPEN]
     for entry in found.entries if undecided else ():
         if entry.report.winner is None or entry.report.winner.n < 2:
-            return answer(entry.report).next
+            return _next_of(entry)
     standings = [each.standing for each in found.compared]
     if undecided or Standing.NO_DIFFERENCE in standings:
         return None
     best = max(found.compared, key=lambda each: each.value or 0.0)
     if best.standing == Standing.BETTER:
-        return answer(_named(found, best.of).report).next
-    return answer(found.first.report).next
+        return _next_of(_named(found, best.of))
+    return _next_of(found.first)
+
+
+def _next_of(entry: Entry) -> NextStep:
+    """That of the study, with its database where it is not the one at hand."""
+    step = answer(entry.report).next
+    if entry.url is None or not step.command.startswith("lrsearch "):
+        return step
+    return replace(step, command=f"{step.command} --storage {entry.url}")
 
 
 def _named(found: Comparison, label: str) -> Entry:
