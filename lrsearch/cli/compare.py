@@ -1,15 +1,11 @@
 """`study compare`: studies beside each other."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from lrsearch.cli.links import linked
 from lrsearch.cli.options import announce, common, json_option, name_argument, print_json
-
-if TYPE_CHECKING:
-    from lrsearch.report.comparison.comparison import Comparison
 
 
 @click.command()
@@ -48,20 +44,17 @@ def compare(
     for database in databases.values():
         announce(database, quiet=as_json)
     found = load_comparison(studies, databases)
+    if out is not None:
+        from lrsearch.report.comparison.page import write_comparison  # altair
+
+        write_comparison(found, out)
     if as_json:
         print_json(comparison_document(found))
     else:
         click.echo(comparison_text(found))
     if out is not None:
-        _write(found, out, quiet=as_json)
-
-
-def _write(found: "Comparison", out: Path, *, quiet: bool) -> None:
-    from lrsearch.report.comparison.page import write_comparison  # altair: not without a page
-
-    write_comparison(found, out)
-    path = out.absolute()
-    click.echo(linked(f"written: {path}", path), err=quiet)
+        path = out.absolute()
+        click.echo(linked(f"written: {path}", path), err=as_json)
 
 
 COMMANDS = (compare,)

@@ -43,7 +43,7 @@ class Compared:
     #: Of that value; None where a study has but one run. It holds in CONFIDENCE of all cases, and
     #: those of several comparisons hold together as often (Bonferroni; Dunn 1961, "Multiple
     #: comparisons among means").
-    interval: tuple[float, float] | None = None
+    ci95: tuple[float, float] | None = None
     #: None where there is no interval.
     method: Method | None = None
     #: `fresh`: means of runs with fresh seeds; `search`: the best trials of the two searches.
@@ -96,9 +96,13 @@ def comparison(entries: Sequence[Entry]) -> Comparison:
     if len(entries) < 2:
         raise StudyError(f"{len(entries)} study to compare; name two or more")
     first = entries[0]
-    for place, entry in enumerate(entries):
-        if entry.label in [other.label for other in entries[:place]]:
-            raise StudyError(f"study {entry.label!r} is named twice; name different studies")
+    known: set[tuple[str, int, float]] = set()
+    for entry in entries:
+        study = entry.report.study
+        same = (study.name, study.study_id, study.created_at)
+        if same in known:
+            raise StudyError(f"study {study.name!r} is named twice; name different studies")
+        known.add(same)
         mine, theirs = (_goal(each.report.spec.objective) for each in (entry, first))
         if mine != theirs:
             raise StudyError(
@@ -130,7 +134,7 @@ def _on_fresh_seeds(entry: Entry, first: Entry, confidence: float) -> Compared:
         against=first.label,
         standing=_standing(better.value, better.interval, _tolerance(entry, first)),
         value=_without_dust(better.value, better.interval),
-        interval=better.interval,
+        ci95=better.interval,
         method=None if better.interval is None else better.method,
         seeds="fresh",
         n=better.n,

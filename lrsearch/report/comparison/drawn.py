@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from lrsearch.report.comparison.comparison import Comparison
 from lrsearch.report.comparison.entry import Entry
 from lrsearch.report.figures.data.basins import LrPanel
+from lrsearch.report.figures.lr_marks import Axis, axis_of
 from lrsearch.trial.states import TrialState
-
-#: The axis of values ends at this quantile of complete trials: a few very bad ones hide the rest.
-WORST = 0.9
-#: Room beyond the best and the worst value, as a share of the axis.
-ROOM = 0.06
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,27 +99,14 @@ def differences(found: Comparison) -> list[Dot]:
     dots = []
     for each in found.compared:
         if each.seeds == "fresh" and each.value is not None:
-            low, high = each.interval or (None, None)
+            low, high = each.ci95 or (None, None)
             dots.append(Dot(study=each.of, value=each.value, low=low, high=high))
     return dots
 
 
-def value_ends(found: Comparison) -> tuple[float, float] | None:
-    """The better and the worse end of the axis of values; None if no trial is complete."""
-    objective = found.objective
-    losses = sorted(
-        objective.loss(trial.value)
-        for entry in found.entries
-        for trial in entry.report.ranked
-        if trial.value is not None
-    )
-    if not losses:
-        return None
-    best, worst = losses[0], losses[int(WORST * (len(losses) - 1))]
-    worst = worst if worst > best else best + (abs(best) or 1.0)
-    room = ROOM * (worst - best)
-    low = max(best - room, 0.9 * best) if best > 0 else best - room
-    return objective.loss(low), objective.loss(worst + 2 * room)
+def value_axis(found: Comparison) -> Axis:
+    """One axis of values for all panels of all studies."""
+    return axis_of([panel for entry in found.entries for panel in entry.panels], found.objective)
 
 
 def rate_panels(found: Comparison, worse: float) -> tuple[RatePanel, ...]:

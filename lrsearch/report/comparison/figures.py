@@ -12,6 +12,7 @@ from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.basins import LEAST_COMPLETE
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.figures.looks import PANEL_HEIGHT, PANEL_WIDTH, PANELS_PER_ROW, data
+from lrsearch.report.figures.lr_marks import Axis
 from lrsearch.report.text.format import amount, counted, length_unit, number
 from lrsearch.trial.states import TrialState
 
@@ -122,11 +123,11 @@ def _cycled(values: Sequence[str], found: Comparison) -> list[str]:
 
 
 def learning_rates(found: Comparison) -> Figure | None:
-    """None before a trial of some study is complete."""
-    ends = drawn.value_ends(found)
-    if ends is None:
+    """None before a trial of some study has a value."""
+    axis = drawn.value_axis(found)
+    if not axis.known:
         return None
-    panels = drawn.rate_panels(found, worse=ends[1])
+    panels = drawn.rate_panels(found, worse=axis.worse)
     names = ", ".join(dict.fromkeys(looks.short_name(panel.optimizer) for panel in panels))
     return Figure(
         name="learning_rates",
@@ -134,7 +135,7 @@ def learning_rates(found: Comparison) -> Figure | None:
         caption=" ".join(_explained(found, panels)),
         alt=f"{found.objective.metric} against peak learning rate, by study, a panel for each "
         f"optimizer: {names}.",
-        chart=_learning_rates(found, panels, ends),
+        chart=_learning_rates(found, panels, axis),
     )
 
 
@@ -163,19 +164,15 @@ def _explained(found: Comparison, panels: Sequence[RatePanel]) -> Iterator[str]:
         )
 
 
-def _learning_rates(
-    found: Comparison, panels: Sequence[RatePanel], ends: tuple[float, float]
-) -> alt.ConcatChart:
+def _learning_rates(found: Comparison, panels: Sequence[RatePanel], axis: Axis) -> alt.ConcatChart:
     joined: alt.ConcatChart = alt.concat(
-        *(_rate_panel(found, panel, ends) for panel in panels), columns=PANELS_PER_ROW
+        *(_rate_panel(found, panel, axis) for panel in panels), columns=PANELS_PER_ROW
     )
     return joined
 
 
-def _rate_panel(
-    found: Comparison, panel: RatePanel, ends: tuple[float, float]
-) -> alt.LayerChart | alt.FacetChart:
-    low, high = sorted(ends)
+def _rate_panel(found: Comparison, panel: RatePanel, axis: Axis) -> alt.LayerChart | alt.FacetChart:
+    low, high = sorted((axis.better, axis.worse))
     scale = looks.value_scale(low, high, found.objective)
     title = "learning rate at momentum 0.9, batch 64" if panel.equivalent else "learning rate"
     at = looks.lr_axis("x", title, (panel.ends[0] / 1.2, panel.ends[1] * 1.2))
@@ -240,7 +237,7 @@ def progress(found: Comparison) -> Figure | None:
             "best",
             type="quantitative",
             title=f"best {looks.value_title(found.objective)}",
-            scale=alt.Scale(zero=False),
+            scale=alt.Scale(zero=False, padding=10),
         ),
         _colour(found),
         tooltip=tips,

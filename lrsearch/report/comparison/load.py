@@ -6,9 +6,10 @@ from typing import Self
 
 from lrsearch.report.comparison.comparison import Comparison, comparison
 from lrsearch.report.comparison.entry import Entry
-from lrsearch.report.load import load_report
+from lrsearch.report.load import report_of
 from lrsearch.storage.database import Database
 from lrsearch.study.prepare_database import open_database
+from lrsearch.study.stored_study import StoredStudy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,9 @@ def load_comparison(
     Raises StudyError for a name that is not there or comes twice, for fewer than two, and for
     studies of different objectives.
     """
-    reports = {study: load_report(databases[study.url], study.name) for study in studies}
+    reports = {
+        study: report_of(StoredStudy.open(databases[study.url], study.name)) for study in studies
+    }
     names = [study.name for study in reports]
     return comparison(
         [

@@ -49,7 +49,7 @@ def _recipes(found: Comparison) -> Part:
                 entry.label,
                 report.state,
                 _value(entry),
-                "" if recipe is None else f"{report.recommended_trial}",
+                EMPTY if recipe is None else f"{report.recommended_trial}",
                 EMPTY if recipe is None else recipe.title(),
             )
         )
@@ -171,7 +171,9 @@ def _settings(found: Comparison) -> Part:
 
 
 def _setting(value: Unchecked) -> str:
-    return EMPTY if value is None else value if isinstance(value, str) else brief(value)
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else brief(value)
 
 
 def _domains(found: Domain | Domains | str | None) -> str:

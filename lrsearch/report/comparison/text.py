@@ -1,7 +1,7 @@
 """A comparison in sentences, the same in terminal, page, Markdown and JSON."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 
 from lrsearch.report.comparison.comparability import warnings
 from lrsearch.report.comparison.comparison import Compared, Comparison, Standing
@@ -9,12 +9,29 @@ from lrsearch.report.comparison.entry import Entry
 from lrsearch.report.comparison.tables import tables
 from lrsearch.report.text.format import counted, number
 from lrsearch.report.text.gain import DIGITS, LUCK
-from lrsearch.report.text.next_step import NextStep
 from lrsearch.report.text.no_answer import why_none
 from lrsearch.report.text.result import answer
 
 #: Standings that a study can leave by training more.
 OPEN = (Standing.NO_RECIPE, Standing.UNCONFIRMED, Standing.ONE_SEED)
+#: The end of a sentence on a study that is not confirmed.
+STATES = {"finished": "", "paused": "; it is paused", "open": "; it has not ended yet"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Next:
+    """What to do next with one of the studies."""
+
+    #: Its label.
+    of: str
+    #: The end of `Next for STUDY, to ...`.
+    why: str
+    #: Lines of a shell.
+    command: str
+
+    @property
+    def sentence(self) -> str:
+        return f"Next for {self.of}, to {self.why}: {self.command}"
 
 
 def sentences(found: Comparison) -> list[str]:
@@ -22,8 +39,8 @@ def sentences(found: Comparison) -> list[str]:
     lines = [line for each in found.compared for line in _compared(found, each)]
     if len(found.compared) > 1:
         lines.append(
-            f"Each study is compared with {found.first.label}, the first one named. The "
-            f"{len(found.compared)} intervals hold together in 95 % of cases."
+            f"Each study is compared with {found.first.label}, the first one named. The intervals "
+            f"of all {len(found.compared)} comparisons hold together in 95 % of cases."
         )
     lines += [f"Warning: {line}" for line in warnings(found)]
     step = next_step(found)
@@ -66,8 +83,7 @@ def _without_recipe(found: Comparison, each: Compared) -> Iterator[str]:
 def _unconfirmed(found: Comparison, each: Compared) -> Iterator[str]:
     for entry in _pair(found, each):
         if not entry.fresh:
-            still = "" if entry.report.state == "finished" else f", and is {_state(entry)}"
-            yield f"{entry.label} is not confirmed with fresh seeds{still}."
+            yield f"{entry.label} is not confirmed with fresh seeds{STATES[entry.report.state]}."
     if each.value is not None:
         metric = found.objective.metric
         yield (
@@ -77,13 +93,9 @@ def _unconfirmed(found: Comparison, each: Compared) -> Iterator[str]:
         )
 
 
-def _state(entry: Entry) -> str:
-    return "paused" if entry.report.state == "paused" else "not over"
-
-
 def _on_fresh_seeds(found: Comparison, each: Compared) -> str:
     metric, value = found.objective.metric, each.value or 0.0
-    if each.interval is None:
+    if each.ci95 is None:
         return (
             f"{each.of} has {_size(value, metric)} than {each.against}, from {_seeds(each)}. "
             f"One run cannot tell a difference from chance."
@@ -91,12 +103,12 @@ def _on_fresh_seeds(found: Comparison, each: Compared) -> str:
     if each.standing == Standing.NO_DIFFERENCE:
         tolerance = max(entry.report.spec.tolerance for entry in _pair(found, each))
         beyond = f" beyond the tolerance of {number(tolerance, DIGITS)}" if tolerance else ""
-        ends = " to ".join(_side(end) for end in each.interval)
+        ends = " to ".join(_side(end) for end in each.ci95)
         return (
             f"No difference{beyond} is shown: {each.of} has {_size(value, metric)} than "
             f"{each.against} (95 % interval {ends}), from {_seeds(each)}."
         )
-    low, high = sorted(abs(end) for end in each.interval)
+    low, high = sorted(abs(end) for end in each.ci95)
     within = f"95 % interval {number(low, DIGITS)} to {number(high, DIGITS)}"
     than = f"{_size(value, metric)} than {each.against}"
     return f"{each.of} has {than} ({within}), from {_seeds(each)}."
@@ -124,7 +136,7 @@ def _pair(found: Comparison, each: Compared) -> list[Entry]:
     return [entry for entry in found.entries if entry.label in (each.against, each.of)]
 
 
-def next_step(found: Comparison) -> NextStep | None:
+def next_step(found: Comparison) -> Next | None:
     """What an undecided study still needs, else how the better recipe is used; None for a tie."""
     undecided = [each for each in found.compared if each.standing in OPEN]
     for entry in found.entries if undecided else ():
@@ -139,12 +151,12 @@ def next_step(found: Comparison) -> NextStep | None:
     return _next_of(found.first)
 
 
-def _next_of(entry: Entry) -> NextStep:
-    """That of the study, with its database where it is not the one at hand."""
+def _next_of(entry: Entry) -> Next:
+    """The study's own next step, with its database where it is not the one at hand."""
     step = answer(entry.report).next
-    if entry.url is None or not step.command.startswith("lrsearch "):
-        return step
-    return replace(step, command=f"{step.command} --storage {entry.url}")
+    elsewhere = entry.url is not None and step.command.startswith("lrsearch ")
+    storage = f" --storage {entry.url}" if elsewhere else ""
+    return Next(of=entry.label, why=step.why, command=f"{step.command}{storage}")
 
 
 def _named(found: Comparison, label: str) -> Entry:
