@@ -94,7 +94,8 @@ class Comparison:
 def comparison(entries: Sequence[Entry]) -> Comparison:
     """Raises StudyError for fewer than two studies, one that is named twice, or two objectives."""
     if len(entries) < 2:
-        raise StudyError(f"{len(entries)} study to compare; name two or more")
+        count = "1 study" if entries else "0 studies"
+        raise StudyError(f"{count} to compare; name two or more")
     first = entries[0]
     known: set[tuple[str, int, float]] = set()
     for entry in entries:

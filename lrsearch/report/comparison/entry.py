@@ -29,9 +29,11 @@ class OptimizerRates:
     #: of seeds can tell; None for other optimizers, without fresh seeds, and for too few trials.
     noise: Rates | None
     #: Whose value a fitted basin puts within 1 % and 5 % of the best, as far as trials reach; None
-    #: for fewer than `safe_rates.LEAST_FITTED` trials.
+    #: for fewer than `safe_rates.LEAST_FITTED` trials, and where few of them are complete.
     percent_1: Rates | None
     percent_5: Rates | None
+    #: Trials near the best that tell these two; fewer than LEAST_FITTED tell them too narrow.
+    fitted: int
     #: Whether these two are at momentum 0.9 and 64 samples, as the study searched momentum or batch
     #: size; else they are in torch's units, at the study's own.
     equivalent: bool
@@ -91,8 +93,7 @@ class Entry:
         best = min(scored, key=lambda pair: loss(pair[0]), default=(None, None))
         panel = self._panel(name) if len(mine) >= LEAST_FITTED else None
         basin = panel.basin if panel is not None and panel.is_sure else None
-        fitted = basin is not None and basin.trials >= LEAST_FITTED
-        small, large = basin.safe if basin is not None and fitted else (None, None)
+        small, large = (None, None) if basin is None else basin.safe
         return OptimizerRates(
             optimizer=name,
             trials=len(mine),
@@ -103,6 +104,7 @@ class Entry:
             noise=self._noise(name),
             percent_1=None if small is None else (small.low, small.high),
             percent_5=None if large is None else (large.low, large.high),
+            fitted=0 if basin is None else basin.trials,
             equivalent=panel is not None and panel.equivalent,
         )
 

@@ -89,8 +89,8 @@ def _cost(found: Comparison) -> Part:
 NOISE, NEAR, FAR = "lr as good", "lr within 1 %", "lr within 5 %"
 NOTES = {
     NOISE: "As good: around the recommended recipe, as far as the noise of seeds can tell.",
-    FAR: "Within 1 % and 5 % of the best value: by the curve that is fitted to all trials of the "
-    f"optimizer, from {LEAST_FITTED} trials on.",
+    FAR: "Within 1 % and 5 % of the best value: by the curve that is fitted to the optimizer's "
+    f"trials, of which it takes {LEAST_FITTED}.",
 }
 
 
@@ -104,7 +104,11 @@ def _rates(found: Comparison) -> Part:
     )
     grid = _without_empty(full)
     notes = [note for column, note in NOTES.items() if column in grid.columns]
-    if any(rates.equivalent for _, rates in pairs):
+    every = [rates for _, rates in pairs]
+    if any(0 < rates.fitted < LEAST_FITTED for rates in every):
+        few = f"fewer than {LEAST_FITTED} of them lie near the best"
+        notes.append(f"~ {few}, and the range is likely wider.")
+    if any(rates.equivalent for rates in every):
         notes.append("* at momentum 0.9 and 64 samples a step, as momentum or these were searched.")
     if NOISE not in grid.columns and NEAR not in grid.columns:
         notes = ["Too few trials tell how far a learning rate may move."]
@@ -140,16 +144,20 @@ def _rates_row(entry: Entry, rates: OptimizerRates) -> tuple[str, ...]:
         number(rates.best),
         EMPTY if rates.best_lr is None else learning_rate(rates.best_lr),
         _range(rates.noise),
-        _range(rates.percent_1, equivalent=rates.equivalent),
-        _range(rates.percent_5, equivalent=rates.equivalent),
+        _fitted(rates.percent_1, rates),
+        _fitted(rates.percent_5, rates),
     )
 
 
-def _range(ends: Rates | None, *, equivalent: bool = False) -> str:
+def _range(ends: Rates | None) -> str:
+    return EMPTY if ends is None else " to ".join(map(learning_rate, ends))
+
+
+def _fitted(ends: Rates | None, rates: OptimizerRates) -> str:
     if ends is None:
         return EMPTY
-    star = "*" if equivalent else ""
-    return f"{learning_rate(ends[0])} to {learning_rate(ends[1])}{star}"
+    few = "~" if rates.fitted < LEAST_FITTED else ""
+    return f"{_range(ends)}{few}{'*' if rates.equivalent else ''}"
 
 
 def _searched(found: Comparison) -> Part:
@@ -203,7 +211,7 @@ def _of_range(found: Range) -> Iterator[str]:
         low, high = 1 - high, 1 - low
     yield f"{low:.6g} to {high:.6g}"
     if found.log:
-        yield "(log)"
+        yield "(log of 1 - value)" if found.unit == "complement" else "(log)"
     if found.step is not None:
         yield f"in steps of {found.step:.6g}"
     if found.unit == "momentum_equivalent" and found.in_unit:
