@@ -10,7 +10,7 @@ from lrsearch.cli.options import announce, common, json_option, name_argument, p
 
 @click.command()
 @name_argument
-@click.argument("others", metavar="OTHER...", nargs=-1, required=True)
+@click.argument("others", metavar="OTHERS", nargs=-1, required=True)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -24,9 +24,9 @@ def compare(
 ) -> None:
     """Compare studies: whose recipe is better, and in what they differ.
 
-    Each OTHER is compared with NAME: the difference of the recipes on fresh seeds with its 95 %
-    interval, cost, safe learning rates, spaces and study files. All have the same objective. A
-    study of another database is NAME@URL.
+    OTHERS are one or more studies, and NAME@URL is a study of another database. Each is compared
+    with NAME: the difference of their recipes on fresh seeds with its 95 % interval, cost, safe
+    learning rates, spaces and study files. All have one objective.
 
     \b
     Example:

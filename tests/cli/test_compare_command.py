@@ -87,7 +87,7 @@ def test_a_study_of_another_database_is_named_with_its_url(two):
 @pytest.mark.parametrize(
     ("words", "code", "line"),
     [
-        (["tiny"], 2, "Error: Missing argument 'OTHER...'."),
+        (["tiny"], 2, "Error: Missing argument 'OTHERS'."),
         (["tiny", "tiny"], 1, "Error: study 'tiny' is named twice; name different studies"),
         (
             ["tiny", "loww"],
