@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lrsearch.report.comparison.comparison import Comparison
 from lrsearch.report.comparison.entry import Entry
+from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.basins import LrPanel
 from lrsearch.report.figures.lr_marks import Axis, axis_of
 from lrsearch.trial.states import TrialState
@@ -63,6 +64,8 @@ class RatePanel:
     curves: tuple[RateCurve, ...]
     #: The lowest and the highest learning rate.
     ends: tuple[float, float]
+    #: Trials that are not among the points, as there are too many.
+    left_out: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,21 +119,23 @@ def rate_panels(found: Comparison, worse: float) -> tuple[RatePanel, ...]:
     panels = []
     for name, equivalent in keys:
         same = [(e, p) for e, p in mine if (p.optimizer, p.equivalent) == (name, equivalent)]
-        panels.append(_rate_panel(found, same, worse))
+        panels.append(_rate_panel(found, same, worse, looks.MOST_POINTS // len(keys)))
     return tuple(panels)
 
 
 def _rate_panel(
-    found: Comparison, same: Sequence[tuple[Entry, LrPanel]], worse: float
+    found: Comparison, same: Sequence[tuple[Entry, LrPanel]], worse: float, most: int
 ) -> RatePanel:
     points = [point for entry, panel in same for point in _points(entry, panel, worse)]
+    kept = looks.thinned(points, most)
     every = [trial.at for _, panel in same for trial in panel.trials]
     return RatePanel(
         optimizer=same[0][1].optimizer,
         equivalent=same[0][1].equivalent,
-        points=tuple(points),
+        points=tuple(kept),
         curves=tuple(curve for entry, panel in same for curve in _curve(found, entry, panel)),
         ends=(min(every), max(every)),
+        left_out=len(points) - len(kept),
     )
 
 

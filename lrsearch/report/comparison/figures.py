@@ -18,6 +18,8 @@ from lrsearch.trial.states import TrialState
 
 #: Height of a study, width of a panel and height of a plot, in pixels.
 ROW, WIDTH, HEIGHT = 44, 300, 240
+#: Trials of a panel above which their marks are small.
+MANY = 100
 STUDY = "study"
 
 
@@ -97,20 +99,22 @@ def _with_intervals(
 
 
 def _value(title: str, field: str = "value") -> alt.X:
-    return alt.X(field, type="quantitative", title=title, scale=alt.Scale(zero=False))
+    return alt.X(field, type="quantitative", title=title, scale=alt.Scale(zero=False, padding=8))
 
 
 def _colour(found: Comparison, *, legend: bool = True) -> alt.Color:
     scale = _colours(found)
     if legend:
-        return alt.Color(STUDY, type="nominal", scale=scale, title="study")
+        shown = alt.Legend(title="study", symbolOpacity=1.0)  # else as faint as a band
+        return alt.Color(STUDY, type="nominal", scale=scale, legend=shown)
     return alt.Color(STUDY, type="nominal", scale=scale, legend=None)
 
 
 def _shape(found: Comparison, *, legend: bool = True) -> alt.Shape:
     scale = alt.Scale(domain=list(found.labels), range=_cycled(looks.SHAPES, found))
     if legend:
-        return alt.Shape(STUDY, type="nominal", scale=scale, title="study")
+        shown = alt.Legend(title="study", symbolOpacity=1.0)
+        return alt.Shape(STUDY, type="nominal", scale=scale, legend=shown)
     return alt.Shape(STUDY, type="nominal", scale=scale, legend=None)
 
 
@@ -157,6 +161,9 @@ def _explained(found: Comparison, panels: Sequence[RatePanel]) -> Iterator[str]:
             f"where it is {good} and flat the learning rate is safe. It takes {LEAST_COMPLETE} "
             "complete trials of the study."
         )
+    left_out = sum(panel.left_out for panel in panels)
+    if left_out:
+        yield f"{left_out} more trials are counted, and not drawn."
     if any(panel.equivalent for panel in panels):
         yield (
             "Where momentum or batch size was searched, learning rates are those with the same "
@@ -177,7 +184,7 @@ def _rate_panel(found: Comparison, panel: RatePanel, axis: Axis) -> alt.LayerCha
     title = "learning rate at momentum 0.9, batch 64" if panel.equivalent else "learning rate"
     at = looks.lr_axis("x", title, (panel.ends[0] / 1.2, panel.ends[1] * 1.2))
     value = alt.Y("y", type="quantitative", title=looks.value_title(found.objective), scale=scale)
-    layers = [*_curves(panel, found, value, scale), *_marks(panel, found, value)]
+    layers = [*_marks(panel, found, value), *_curves(panel, found, value, scale)]
     layered = alt.layer(*layers).encode(x=at)
     name = looks.short_name(panel.optimizer)
     return layered.properties(width=PANEL_WIDTH, height=PANEL_HEIGHT, title=name)
@@ -196,10 +203,11 @@ def _marks(panel: RatePanel, found: Comparison, value: alt.Y) -> list[alt.Chart]
         at = alt.X("x", type="quantitative")
         return alt.Chart(data(rows)).encode(at, value, _colour(found), tooltip=tips)
 
-    drawn = of(TrialState.DIVERGED).mark_point(size=30, strokeWidth=1.5, shape=looks.X_MARK)
-    faint = of(TrialState.PRUNED).mark_point(size=28, strokeWidth=1, opacity=0.45)
-    strong = of(TrialState.COMPLETE).mark_point(size=55, filled=True, opacity=0.9)
-    return [drawn, faint.encode(_shape(found)), strong.encode(_shape(found))]
+    size, opacity = (16, 0.4) if len(panel.points) > MANY else (55, 0.9)
+    diverged = of(TrialState.DIVERGED).mark_point(size=30, strokeWidth=1.5, shape=looks.X_MARK)
+    pruned = of(TrialState.PRUNED).mark_point(size=size / 2, strokeWidth=1, opacity=opacity / 2)
+    complete = of(TrialState.COMPLETE).mark_point(size=size, filled=True, opacity=opacity)
+    return [diverged, pruned.encode(_shape(found)), complete.encode(_shape(found))]
 
 
 def _curves(panel: RatePanel, found: Comparison, value: alt.Y, scale: alt.Scale) -> list[alt.Chart]:
@@ -231,13 +239,22 @@ def progress(found: Comparison) -> Figure | None:
     line = alt.Chart(data(steps)).mark_line(
         interpolate="step-after", strokeWidth=2, point=alt.OverlayMarkDef(size=40, filled=True)
     )
+    first, most = (end(step.epochs for step in steps) for end in (min, max))
+    many = most > looks.LOG_FACTOR * first > 0
+    scale = alt.Scale(type="log", nice=False) if many else alt.Scale(zero=False)
     chart = line.encode(
-        alt.X("epochs", type="quantitative", title=f"{unit} of search trials so far"),
+        alt.X(
+            "epochs",
+            type="quantitative",
+            title=f"{unit} of search trials so far",
+            scale=scale,
+            axis=alt.Axis(format="~g", tickCount=8),
+        ),
         alt.Y(
             "best",
             type="quantitative",
             title=f"best {looks.value_title(found.objective)}",
-            scale=alt.Scale(zero=False, padding=10),
+            scale=alt.Scale(zero=False, padding=10, nice=False),
         ),
         _colour(found),
         tooltip=tips,

@@ -36,8 +36,9 @@ class Next:
 
 def sentences(found: Comparison) -> list[str]:
     """Which recipe is better, by how much and how sure; why values may mislead; what to do."""
-    lines = [line for each in found.compared for line in _compared(found, each)]
-    if len(found.compared) > 1:
+    said = [line for each in found.compared for line in _compared(found, each)]
+    lines = list(dict.fromkeys(said))  # what is said of a study once
+    if len(found.compared) > 1 and any(each.ci95 for each in found.compared):
         lines.append(
             f"Each study is compared with {found.first.label}, the first one named. The intervals "
             f"of all {len(found.compared)} comparisons hold together in 95 % of cases."
