@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from statistics import fmean
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lr_reports import SPACE, basin_trials
 from lr_reports import made_report as lr_report
@@ -56,6 +56,7 @@ def seeded(values, first=0):
 numbers = st.lists(st.floats(-100, 100).map(lambda x: round(x, 3)), min_size=2, max_size=9)
 
 
+@settings(max_examples=30)
 @given(numbers, st.integers(0, 2**31))
 def test_shared_seeds_give_the_paired_t_interval(values, seed):
     draw = random.Random(seed)
@@ -67,6 +68,7 @@ def test_shared_seeds_give_the_paired_t_interval(values, seed):
     assert found.interval == pytest.approx(tuple(expected), rel=1e-6, abs=1e-9)
 
 
+@settings(max_examples=30)
 @given(numbers, numbers)
 def test_other_seeds_give_welch_s_interval_with_degrees_rounded_down(values, others):
     found = mean_difference(seeded(values), seeded(others, first=100))
