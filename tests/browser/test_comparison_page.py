@@ -1,16 +1,21 @@
 """The page of `study compare` in a real browser: no errors, nothing fetched, fit for a phone."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from lr_reports import basin_trials, made_report
 from made_reports import runs_of
 from playwright.sync_api import sync_playwright
-from test_report_page import CHROMIUM, DESKTOP, OPTIONS, PHONE
 
 from lrsearch.report.comparison.comparison import comparison
 from lrsearch.report.comparison.entry import Entry
 from lrsearch.report.comparison.page import page_text
+
+CHROMIUM = Path("/usr/bin/chromium")
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+DESKTOP = {"width": 1200, "height": 900}
+PHONE = {"width": 390, "height": 844}
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="chromium is not installed")
 
