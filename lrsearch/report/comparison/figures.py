@@ -7,7 +7,7 @@ import altair as alt
 from lrsearch.report.colours import COLOURS, GREY
 from lrsearch.report.comparison import drawn
 from lrsearch.report.comparison.comparison import Comparison
-from lrsearch.report.comparison.drawn import Dot, RatePanel
+from lrsearch.report.comparison.drawn import Dot, RatePanel, Step
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.basins import LEAST_COMPLETE
 from lrsearch.report.figures.figure import Figure
@@ -226,12 +226,27 @@ def progress(found: Comparison) -> Figure | None:
     steps = drawn.progress(found)
     if not steps:
         return None
-    units = list(dict.fromkeys(length_unit(entry.report.spec) for entry in found.entries))
-    unit = " or ".join(units)
+    unit = " or ".join(dict.fromkeys(length_unit(entry.report.spec) for entry in found.entries))
     last = {step.study: step for step in steps}
     said = "; ".join(
-        f"{name} {number(step.best)} after {amount(step.epochs)}" for name, step in last.items()
+        f"{name} {number(step.best)} after {amount(step.epochs)} {unit}"
+        for name, step in last.items()
     )
+    return Figure(
+        name="progress",
+        title="What did each search find for its cost?",
+        caption=f"The best complete trial so far against the {unit} that all trials had trained, "
+        f"those that were stopped included: {said}. Values are of one seed each, and the best of "
+        "many looks better than it is: fresh seeds decide.",
+        alt=f"Best {found.objective.metric} so far against {unit} trained, by study: {said}.",
+        chart=_progress(found, steps, unit),
+    )
+
+
+def _progress(found: Comparison, steps: Sequence[Step], unit: str) -> alt.Chart:
+    first, most = (end(step.epochs for step in steps) for end in (min, max))
+    many = most > looks.LOG_FACTOR * first > 0
+    scale = alt.Scale(type="log", nice=False) if many else alt.Scale(zero=False)
     tips = [
         *looks.tips("study:N", "epochs:Q", "best:Q"),
         alt.Tooltip("number", type="quantitative", title="trial"),
@@ -239,10 +254,7 @@ def progress(found: Comparison) -> Figure | None:
     line = alt.Chart(data(steps)).mark_line(
         interpolate="step-after", strokeWidth=2, point=alt.OverlayMarkDef(size=40, filled=True)
     )
-    first, most = (end(step.epochs for step in steps) for end in (min, max))
-    many = most > looks.LOG_FACTOR * first > 0
-    scale = alt.Scale(type="log", nice=False) if many else alt.Scale(zero=False)
-    chart = line.encode(
+    drawn_line: alt.Chart = line.encode(
         alt.X(
             "epochs",
             type="quantitative",
@@ -258,13 +270,5 @@ def progress(found: Comparison) -> Figure | None:
         ),
         _colour(found),
         tooltip=tips,
-    ).properties(height=HEIGHT)
-    return Figure(
-        name="progress",
-        title="What did each search find for its cost?",
-        caption=f"The best complete trial so far against the {unit} that all trials had trained, "
-        f"those that were stopped included: {said}. Values are of one seed each, and the best of "
-        "many looks better than it is: fresh seeds, above, decide.",
-        alt=f"Best {found.objective.metric} so far against {unit} trained, by study: {said}.",
-        chart=chart,
     )
+    return drawn_line.properties(height=HEIGHT)
