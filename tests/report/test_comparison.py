@@ -28,6 +28,7 @@ from lrsearch.report.comparison.page import markdown_text, page_text, write_comp
 from lrsearch.report.comparison.tables import tables
 from lrsearch.report.comparison.text import comparison_text, sentences, title
 from lrsearch.report.text.format import EMPTY
+from lrsearch.spec.study_spec import StudySpec
 
 LOW = [0.30, 0.31, 0.29, 0.305, 0.295, 0.30]
 HIGH = [0.40, 0.41, 0.39, 0.405, 0.395, 0.41]
@@ -320,6 +321,21 @@ def test_what_one_study_searches_and_another_does_not():
     assert each[0]["domains"]["B"] == {"value": 0.1}
     assert (each[1]["part"], each[1]["domains"]["A"]) == ("optimizer adam", None)
     assert each[1]["domains"]["B"]["lr"] == {"value": 0.01}
+
+
+def test_a_script_s_own_optimizer_has_the_words_of_its_command():
+    def of(number, high):
+        lr = {"low": 0.01, "high": high, "log": True}
+        command = ["python", "train.py", "--lr", "{lr}"]
+        report = {"val_loss": "loss (.*)"}
+        space = {"optimizers": {"script": {"lr": lr}}}
+        fields = {"command": command, "report": report, "space": space, "epochs": 2}
+        spec = StudySpec.from_dict({"name": "script", "budget": {"trials": 2}, **fields})
+        return study(number, rows=[], spec=spec)
+
+    found = compared(of(1, 1.0), of(2, 0.1))
+    assert table(found, "Spaces").grid.rows == (("lr", "0.01 to 1 (log)", "0.01 to 0.1 (log)"),)
+    assert sentences(found)[0] == "B cannot be compared with A yet."
 
 
 def test_equal_spaces_and_files_are_said_to_be_equal():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.catalog.domains import Domain
+from lrsearch.catalog.script import SCRIPT, in_words
 from lrsearch.plain_data import Fields, Unchecked
 from lrsearch.report.model import Report
 from lrsearch.space.groups import SpaceGroups
@@ -30,7 +31,8 @@ class Setting:
 class Searched:
     """A part of the space that is not the same in all studies."""
 
-    #: `optimizer adamw`, `sgd.lr`, `schedule cosine`, `warmup`, `params.width`, `groups.head`.
+    #: `optimizer adamw`, `sgd.lr` (`lr` of a script's own optimizer), `schedule cosine`, `warmup`,
+    #: `params.width`, `groups.head`.
     part: str
     #: Of each study, what it searches there; None where it has no such part.
     domains: tuple[Domain | Domains | str | None, ...]
@@ -79,9 +81,10 @@ def _named(kind: str, each: Sequence[Mapping[str, Domains]]) -> list[Searched]:
         mine = [names.get(name) for names in each]
         there = [fields for fields in mine if fields is not None]
         if len(there) < len(mine):
-            found.append(Searched(part=f"{kind} {name}", domains=tuple(mine)))
+            part = in_words(name, kind) if name == SCRIPT else f"{kind} {name}"
+            found.append(Searched(part=part, domains=tuple(mine)))
         else:
-            found += _fields(f"{name}.", there)
+            found += _fields("" if name == SCRIPT else f"{name}.", there)
     return found
 
 
