@@ -6,6 +6,7 @@ from dataclasses import asdict
 from lrsearch.catalog.domains import Domain
 from lrsearch.plain_data import Document, Unchecked
 from lrsearch.report.answer.run_cost import run_cost
+from lrsearch.report.answer.safe_rates import safe_rates
 from lrsearch.report.comparison.comparability import warnings
 from lrsearch.report.comparison.comparison import Comparison
 from lrsearch.report.comparison.entry import Entry
@@ -37,7 +38,7 @@ def comparison_document(found: Comparison) -> Document:
 
 def _study(entry: Entry) -> Document:
     report, winner = entry.report, entry.report.winner
-    recipe, cost = report.recommended, run_cost(report)
+    recipe, cost, rates = report.recommended, run_cost(report), safe_rates(report)
     return {
         "label": entry.label,
         **study_document(report),
@@ -47,7 +48,8 @@ def _study(entry: Entry) -> Document:
         "ci95": None if winner is None or winner.ci95 is None else list(winner.ci95),
         "n": len(entry.fresh),
         "run_cost": None if cost is None else asdict(cost),
-        "optimizers": [asdict(rates) for rates in entry.rates],
+        "safe_lr": None if rates is None else asdict(rates),
+        "optimizers": [asdict(each) for each in entry.rates],
     }
 
 

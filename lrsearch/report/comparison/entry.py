@@ -5,12 +5,24 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.answer.safe_rates import LEAST_FITTED, Rates, safe_rates
+from lrsearch.report.answer.safe_rates import LEAST_FITTED
 from lrsearch.report.model import Report
 from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
+    from lrsearch.advice.lr_basin import Safe
     from lrsearch.report.figures.data.basins import LrPanel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """A range of learning rates."""
+
+    low: float
+    high: float
+    #: Whether the range ends where the trials do, and may go on.
+    open_low: bool
+    open_high: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +37,6 @@ class OptimizerRates:
     #: Value and learning rate, in torch's units, of the best complete one; None if none is.
     best: float | None
     best_lr: float | None
-    #: Lowest and highest around the recommended recipe's own that do as well, as far as the noise
-    #: of seeds can tell; None for other optimizers, without fresh seeds, and for too few trials.
-    noise: Rates | None
     #: Whose value a fitted basin puts within 1 % and 5 % of the best, as far as trials reach; None
     #: for fewer than `safe_rates.LEAST_FITTED` trials, and where few of them are complete.
     percent_1: Rates | None
@@ -101,16 +110,16 @@ class Entry:
             diverged=sum(state == TrialState.DIVERGED for _, state, _ in mine),
             best=best[0],
             best_lr=best[1],
-            noise=self._noise(name),
-            percent_1=None if small is None else (small.low, small.high),
-            percent_5=None if large is None else (large.low, large.high),
+            percent_1=None if small is None else _rates(small),
+            percent_5=None if large is None else _rates(large),
             fitted=0 if basin is None else basin.trials,
             equivalent=panel is not None and panel.equivalent,
         )
 
-    def _noise(self, name: str) -> Rates | None:
-        found = safe_rates(self.report)
-        return found.noise if found is not None and found.optimizer == name else None
-
     def _panel(self, name: str) -> "LrPanel | None":
         return next((panel for panel in self.panels if panel.optimizer == name), None)
+
+
+def _rates(safe: "Safe") -> Rates:
+    ends = {"open_low": safe.open_low, "open_high": safe.open_high}
+    return Rates(low=safe.low, high=safe.high, **ends)

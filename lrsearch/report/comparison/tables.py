@@ -1,15 +1,15 @@
 """The tables of a comparison, as text: the same for terminal, page and Markdown."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, Value
 from lrsearch.catalog.script import in_words
 from lrsearch.plain_data import Unchecked
 from lrsearch.report.answer.run_cost import run_cost
-from lrsearch.report.answer.safe_rates import LEAST_FITTED, Rates
+from lrsearch.report.answer.safe_rates import LEAST_FITTED, safe_rates
 from lrsearch.report.comparison.comparison import Comparison
-from lrsearch.report.comparison.entry import Entry, OptimizerRates
+from lrsearch.report.comparison.entry import Entry, OptimizerRates, Rates
 from lrsearch.report.comparison.settings import Domains
 from lrsearch.report.text.format import (
     EMPTY,
@@ -21,6 +21,7 @@ from lrsearch.report.text.format import (
     number,
 )
 from lrsearch.report.text.grid import Grid
+from lrsearch.report.text.safe_rates import safe_rates_sentence
 from lrsearch.spec.identity import brief
 
 
@@ -30,7 +31,8 @@ class Part:
 
     title: str
     grid: Grid
-    #: Above it.
+    #: Above it: sentences on its studies, and what its columns mean.
+    lines: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -85,13 +87,7 @@ def _cost(found: Comparison) -> Part:
     return Part(title="Cost", grid=Grid(columns=columns, rows=tuple(rows)))
 
 
-#: Columns of learning rates, and what must be said of each.
-NOISE, NEAR, FAR = "lr as good", "lr within 1 %", "lr within 5 %"
-NOTES = {
-    NOISE: "As good: around the recommended recipe, as far as the noise of seeds can tell.",
-    FAR: "Within 1 % and 5 % of the best value: by the curve that is fitted to the optimizer's "
-    f"trials, of which it takes {LEAST_FITTED}.",
-}
+NEAR, FAR = "lr within 1 %", "lr within 5 %"
 
 
 def _rates(found: Comparison) -> Part:
@@ -99,21 +95,39 @@ def _rates(found: Comparison) -> Part:
     best = f"best {found.objective.metric}"
     heads = ("optimizer", "study", "trials", "complete", "diverged", best, "at lr")
     full = Grid(
-        columns=(*heads, NOISE, NEAR, FAR),
+        columns=(*heads, NEAR, FAR),
         rows=tuple(_rates_row(entry, rates) for entry, rates in pairs),
     )
     grid = _without_empty(full)
-    notes = [note for column, note in NOTES.items() if column in grid.columns]
-    every = [rates for _, rates in pairs]
+    return Part(
+        title="Safe learning rates",
+        lines=tuple(_of_recipe(entry) for entry in found.entries if entry.report.recommended),
+        note=" ".join(_explained([rates for _, rates in pairs], grid)),
+        grid=grid,
+    )
+
+
+def _of_recipe(entry: Entry) -> str:
+    """What the study's own answer says."""
+    sentence = safe_rates_sentence(entry.report, safe_rates(entry.report))
+    return f"{entry.label}: {sentence}"
+
+
+def _explained(every: Sequence[OptimizerRates], grid: Grid) -> Iterator[str]:
+    if not every:
+        yield "No trial has ended."
+    elif FAR not in grid.columns:
+        yield f"A range for each optimizer takes {LEAST_FITTED} trials of it in a study."
+    else:
+        yield (
+            "Within 1 % and 5 % of the best value: by the curve that is fitted to the optimizer's "
+            f"trials, of which it takes {LEAST_FITTED}."
+        )
     if any(0 < rates.fitted < LEAST_FITTED for rates in every):
         few = f"fewer than {LEAST_FITTED} of them lie near the best"
-        notes.append(f"~ {few}, and the range is likely wider.")
+        yield f"~ {few}, and the range is likely wider."
     if any(rates.equivalent for rates in every):
-        notes.append("* at momentum 0.9 and 64 samples a step, as momentum or these were searched.")
-    if NOISE not in grid.columns and NEAR not in grid.columns:
-        notes = ["Too few trials tell how far a learning rate may move."]
-    note = " ".join(notes) if pairs else "No trial has ended."
-    return Part(title="Safe learning rates", note=note, grid=grid)
+        yield "* at momentum 0.9 and 64 samples a step, as momentum or these were searched."
 
 
 def _without_empty(grid: Grid) -> Grid:
@@ -143,21 +157,19 @@ def _rates_row(entry: Entry, rates: OptimizerRates) -> tuple[str, ...]:
         str(rates.diverged),
         number(rates.best),
         EMPTY if rates.best_lr is None else learning_rate(rates.best_lr),
-        _range(rates.noise),
         _fitted(rates.percent_1, rates),
         _fitted(rates.percent_5, rates),
     )
 
 
-def _range(ends: Rates | None) -> str:
-    return EMPTY if ends is None else " to ".join(map(learning_rate, ends))
-
-
 def _fitted(ends: Rates | None, rates: OptimizerRates) -> str:
+    """`0.01 to 0.1`; `below` and `above` where the trials end before the range does."""
     if ends is None:
         return EMPTY
+    low = f"{'below ' if ends.open_low else ''}{learning_rate(ends.low)}"
+    high = f"{'above ' if ends.open_high else ''}{learning_rate(ends.high)}"
     few = "~" if rates.fitted < LEAST_FITTED else ""
-    return f"{_range(ends)}{few}{'*' if rates.equivalent else ''}"
+    return f"{low} to {high}{few}{'*' if rates.equivalent else ''}"
 
 
 def _searched(found: Comparison) -> Part:

@@ -1,7 +1,7 @@
 """A comparison in sentences, the same in terminal, page, Markdown and JSON."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lrsearch.report.comparison.comparability import warnings
 from lrsearch.report.comparison.comparison import Compared, Comparison, Standing
@@ -24,14 +24,10 @@ class Next:
 
     #: Its label.
     of: str
-    #: The end of `Next for STUDY, to ...`.
+    #: The study's own next step: what it is for, and what to paste.
     why: str
-    #: Lines of a shell.
     command: str
-
-    @property
-    def sentence(self) -> str:
-        return f"Next for {self.of}, to {self.why}: {self.command}"
+    sentence: str
 
 
 def sentences(found: Comparison) -> list[str]:
@@ -155,9 +151,10 @@ def next_step(found: Comparison) -> Next | None:
 def _next_of(entry: Entry) -> Next:
     """The study's own next step, with its database where it is not the one at hand."""
     step = answer(entry.report).next
-    elsewhere = entry.url is not None and step.command.startswith("lrsearch ")
-    storage = f" --storage {entry.url}" if elsewhere else ""
-    return Next(of=entry.label, why=step.why, command=f"{step.command}{storage}")
+    if entry.url is not None and step.command.startswith("lrsearch "):
+        step = replace(step, command=f"{step.command} --storage {entry.url}")
+    sentence = step.sentence.replace("Next, ", f"Next for {entry.label}, ", 1)
+    return Next(of=entry.label, why=step.why, command=step.command, sentence=sentence)
 
 
 def _named(found: Comparison, label: str) -> Entry:
@@ -168,6 +165,6 @@ def comparison_text(found: Comparison) -> str:
     """What a terminal shows: the sentences, then the tables."""
     parts = ["\n".join(sentences(found))]
     for part in tables(found):
-        lines = [part.title, *([part.note] if part.note else [])]
+        lines = [part.title, *part.lines, *([part.note] if part.note else [])]
         parts.append("\n".join([*lines, *([part.grid.text()] if part.grid.rows else [])]))
     return "\n\n".join(parts)
