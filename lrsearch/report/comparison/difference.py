@@ -8,9 +8,12 @@ several different population variances are involved"), which takes the two studi
 differently, with his degrees of freedom rounded down.
 
 A seed that is in both makes Welch's interval too wide, never too narrow, as long as it moves both
-the same way. Simulated with 20,000 normal samples each: of 7 and 7 runs with 5 shared seeds and a
-correlation of 0.5 it holds the difference in 98 % of cases, and the two intervals are as wide as
-each other; below that share of seeds, or of correlation, Welch's is the narrower one.
+the same way.
+
+Simulated with 20,000 normal samples each: of 7 and 7 runs with 5 shared seeds and a correlation of
+0.5 Welch's interval holds the difference in 98 % of cases, and is as wide as that of pairs; below
+that share of seeds, or of correlation, it is the narrower one. Where no seed is shared it holds the
+difference in 95 to 96 % of cases for 3 and 7 or 7 and 7 runs, and in 92 % for 2 and 7.
 """
 
 import math
