@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lrsearch.api.compare import compare
     from lrsearch.api.open_study import open_study
     from lrsearch.api.result import Result
     from lrsearch.api.search import search
@@ -39,6 +40,7 @@ __all__ = [
     "TaskError",
     "TaskWarning",
     "__version__",
+    "compare",
     "open_study",
     "pooled",
     "run",
@@ -51,6 +53,7 @@ _MODULES = {
     "Result": "api.result",
     "StudySpec": "spec.study_spec",
     "Task": "task.task",
+    "compare": "api.compare",
     "open_study": "api.open_study",
     "pooled": "task.pooled",
     "run": "own_loop.run",

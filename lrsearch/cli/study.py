@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from lrsearch.cli import options, study_state
+from lrsearch.cli import compare, options, study_state
 from lrsearch.cli.listing import Group
 from lrsearch.cli.options import (
     announce,
@@ -34,7 +34,7 @@ def study() -> None:
     """
 
 
-for command in study_state.COMMANDS:
+for command in (*study_state.COMMANDS, *compare.COMMANDS):
     study.add_command(command)
 
 

@@ -83,7 +83,7 @@ def _as_floats(value: Unchecked) -> Unchecked:
 def differences(mine: Unchecked, theirs: Unchecked, where: str = "") -> list[str]:
     """`field: mine -> theirs` for everything in which two identities differ."""
     if not isinstance(mine, Mapping) or not isinstance(theirs, Mapping):
-        return [] if mine == theirs else [f"{where}: {_brief(mine)} -> {_brief(theirs)}"]
+        return [] if mine == theirs else [f"{where}: {brief(mine)} -> {brief(theirs)}"]
     lines = []
     for key in sorted(set(mine) | set(theirs)):
         place = f"{where}.{key}" if where else key
@@ -103,6 +103,7 @@ def obstacles(changes: Iterable[str]) -> list[str]:
     ]
 
 
-def _brief(value: Unchecked) -> str:
+def brief(value: Unchecked) -> str:
+    """As JSON, of which at most 60 characters are shown."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -11,6 +11,7 @@ from tiny_studies import make_study, opened, work
 
 from lrsearch.cli.main import cli
 from lrsearch.report import files
+from lrsearch.report.comparison.load import Named, load_comparison
 from lrsearch.report.dashboard.site import Site
 from lrsearch.report.live.follow import Watcher
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
@@ -65,6 +66,7 @@ def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
     with opened(admin) as database:
         assert not prepare(database)
         make_study(database, range_test="auto", baseline={"optimizer": {"name": "sgd", "lr": 0.1}})
+        make_study(database, name="other")
     assert finish(in_process(be_a_worker, worker)) == [0]
     monkeypatch.setenv("LRSEARCH_STORAGE", reader)
     search = OpenStudy.open(open_database(None), "tiny")
@@ -73,6 +75,8 @@ def test_each_role_does_its_work(urls, tmp_path, monkeypatch):
     assert study["confirmed"]
     assert len(trial_rows(search)) == 12
     assert curve_rows(search, number=None, all_attempts=False)[0]
+    compared = [Named.parse(name) for name in ("tiny", "other")]
+    assert load_comparison(compared, {None: search.database}).labels == ("tiny", "other")
     watcher = Watcher(search.database, "tiny", patience=Patience(seconds=0))
     assert [event.kind for event in watcher.look().events] == ["watched", "study_finished"]
     assert ">finished</td><td>12 of 12</td>" in Site(search.database).index().text

@@ -49,8 +49,8 @@ def write_report(report: Report, folder: Path) -> Path:
     content = _content(report, drawings)
     page = folder / "report.html"
     texts = {
-        page: _template("report.html.jinja", autoescape=True).render(content),
-        folder / "report.md": _template("report.md.jinja", autoescape=False).render(content),
+        page: template("report.html.jinja", autoescape=True).render(content),
+        folder / "report.md": template("report.md.jinja", autoescape=False).render(content),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def write_report(report: Report, folder: Path) -> Path:
 def page_text(report: Report) -> str:
     """The page alone, as HTML that needs no other file."""
     drawings = [draw(figure) for figure in figures(report)]
-    return _template("report.html.jinja", autoescape=True).render(_content(report, drawings))
+    return template("report.html.jinja", autoescape=True).render(_content(report, drawings))
 
 
 def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Content]:
@@ -83,9 +83,9 @@ def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Conten
         "cost": tables.cost(report),
         "engines": tables.engines(report),
         "drawings": drawings,
-        "charts": _charts(drawings),
-        "scripts": [Script(text=library()), Script(text=_asset("page.js"))] if drawings else [],
-        "style": Markup(_asset("page.css")),
+        "charts": charts_json(drawings),
+        "scripts": [Script(text=library()), Script(text=asset("page.js"))] if drawings else [],
+        "style": Markup(asset("page.css")),
         "optimizers": sorted({recipe.optimizer_name for recipe in recipes}),
         "schedules": sorted({recipe.schedule_name for recipe in recipes}),
         "confirmation": tables.confirmation(report),
@@ -99,13 +99,14 @@ def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Conten
     }
 
 
-def _charts(drawings: Sequence[Drawing]) -> str:
+def charts_json(drawings: Sequence[Drawing]) -> str:
     """Every specification by the name of its figure, as JSON that a script element can hold."""
     each = (f'"{drawing.figure.name}":{drawing.specification}' for drawing in drawings)
     return "{" + ",".join(each).replace("<", "\\u003c") + "}"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a style sheet or script of the page."""
     return (files("lrsearch.report.page") / "assets" / name).read_text(encoding="utf-8")
 
 
@@ -135,7 +136,8 @@ def _cell_data(number: float | None, text: str) -> Markup:
     return Markup() if exact in ("", text) else Markup(f' data-v="{exact}"')
 
 
-def _template(name: str, *, autoescape: bool) -> jinja2.Template:
+def template(name: str, *, autoescape: bool) -> jinja2.Template:
+    """A template of this folder; `autoescape` for HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lrsearch.report", "page"),
         autoescape=autoescape,
