@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lrsearch.errors import describe
 from lrsearch.loggers.described import Row, end_of, points_of, run_of
 from lrsearch.loggers.installed import tracker
 from lrsearch.loggers.run import OpenRun, Run, Tracker
@@ -27,10 +26,10 @@ log = logging.getLogger("lrsearch")
 
 #: How often new points are looked for.
 LOOK_SECONDS = 1.0
-#: A tracker that has refused something is left alone for so long.
-REST_SECONDS = 15.0
-#: A worker that ends waits so long for a tracker that does not answer.
-CLOSE_SECONDS = 60.0
+#: A tracker that does not take something is left alone for so long, twice as long each time.
+REST_SECONDS, LONGEST_REST = 1.0, 60.0
+#: A worker that ends waits so long for a tracker that takes nothing, and for one that is slow.
+GIVE_UP_SECONDS, CLOSE_SECONDS = 15.0, 30.0
 #: Of what is not whole so many are named, with so many characters of why.
 SHOWN, SHOWN_WHY = 3, 300
 
@@ -51,13 +50,14 @@ class Copy:
     """One run, as far as a tracker has it."""
 
     def __init__(
-        self, claim: Claim, rows: Callable[[], Sequence[Validation]], began: float
+        self, claim: Claim, name: str, rows: Callable[[], Sequence[Validation]], began: float
     ) -> None:
-        """`rows` gives the curve of a confirmation run, which the database does not hold."""
-        self.claim, self.rows, self.began = claim, rows, began
+        """`name` is for people; `rows` gives the curve of a confirmation run, which the database
+        does not hold, and `began` when it began, in seconds since 1970.
+        """
+        self.claim, self.name, self.rows, self.began = claim, name, rows, began
         #: Whether its worker trains it no more.
         self.is_left = False
-        self.name = f"{claim.kind} with id {claim.id}"
         self._run: Run | None = None
         self._open: OpenRun | None = None
         self._sent = self._step = 0
@@ -75,7 +75,7 @@ class Copy:
                 if self.claim.kind == Kind.TRIAL
                 else self.rows()
             )
-        self._run, self.name = run, run.name
+        self._run = run
         return Seen(run=run, row=row, curve=curve, is_left=is_left)
 
     def send(self, seen: "Seen", tracker: Tracker) -> bool:
@@ -121,7 +121,8 @@ class Copier:
         self._thread: threading.Thread | None = None
         #: Why it does not take what it is given; None while it does.
         self._trouble: str | None = None
-        self._rest_until = 0.0
+        self._failures = 0
+        self._rest_until = self._worked_at = 0.0
 
     def begin(self, copy: Copy) -> None:
         """Copy this run from now on."""
@@ -149,7 +150,7 @@ class Copier:
         with self._lock:
             names = [copy.name for copy in self._copies.values()]
         if names:
-            why = self._trouble or f"it has not answered for {CLOSE_SECONDS:g} s"
+            why = self._trouble or f"it is slow: {CLOSE_SECONDS:g} s were not enough"
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             log.warning(
                 "%s: not whole there: %s%s (%s)", self.where, ", ".join(names[:SHOWN]), more, why
@@ -162,7 +163,11 @@ class Copier:
         while not self._closing.wait(LOOK_SECONDS):
             if time.monotonic() >= self._rest_until:
                 self._copy_all()
-        self._copy_all()
+        began = time.monotonic()
+        while self._copies and time.monotonic() - max(began, self._worked_at) < GIVE_UP_SECONDS:
+            self._copy_all()
+            if self._failures:
+                time.sleep(LOOK_SECONDS)
 
     def _copy_all(self) -> None:
         with self._lock:
@@ -191,12 +196,13 @@ class Copier:
 
     def _failed(self, copy: Copy, error: Exception) -> None:
         copy.reopen()
-        self._rest_until = time.monotonic() + REST_SECONDS
+        self._rest_until = time.monotonic() + min(REST_SECONDS * 2**self._failures, LONGEST_REST)
+        self._failures += 1
         with self._lock:  # the next time, the others come first
             if copy.claim in self._copies:
                 self._copies[copy.claim] = self._copies.pop(copy.claim)
-        if self._trouble is None:
-            self._trouble = textwrap.shorten(describe(error), SHOWN_WHY, placeholder=" ...")
+        self._trouble = _in_short(error)
+        if self._failures == 2:  # once is a tracker's own race, such as of two that make its tables
             log.warning(
                 "%s: %s cannot be logged (%s); training goes on, and what is missing is sent as "
                 "soon as it can be",
@@ -206,6 +212,13 @@ class Copier:
             )
 
     def _works(self) -> None:
-        if self._trouble is not None:
+        if self._failures > 1:
             log.info("%s: takes points again", self.where)
-        self._trouble = None
+        self._failures, self._trouble, self._worked_at = 0, None, time.monotonic()
+
+
+def _in_short(error: Exception) -> str:
+    """The first line of an error: what follows is a statement or a stack of a server's own."""
+    lines = str(error).strip().splitlines() or [""]
+    text = f"{type(error).__name__}: {lines[0]}"
+    return textwrap.shorten(text, SHOWN_WHY, placeholder=" ...")

@@ -5,8 +5,10 @@ MLflow gives each run an id of its own, so a run is found again by the tag `lrse
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -33,11 +35,14 @@ class MlflowTracker:
     """A tracking server, or a database that MLflow opens itself."""
 
     def __init__(self, uri: str) -> None:
-        self._client = MlflowClient(tracking_uri=uri)
+        """Raises MlflowException where the server or database cannot be used."""
+        with _creation_lock(uri):
+            self._client = MlflowClient(tracking_uri=uri)
+            self._client.search_experiments(max_results=1)  # makes the tables of a database
         self._experiments: dict[str, str] = {}
 
     def open(self, run: Run) -> OpenRun:
-        """Raises MlflowException where the server cannot be used."""
+        """Raises MlflowException where the server or database does not answer."""
         client, experiment = self._client, self._experiment(run.study)
         found = client.search_runs([experiment], f"tags.`{ID}` = '{run.id}'", max_results=1)
         if found:
@@ -63,6 +68,12 @@ class MlflowTracker:
         if study not in self._experiments:
             self._experiments[study] = _experiment_named(self._client, study)
         return self._experiments[study]
+
+
+def _creation_lock(uri: str) -> AbstractContextManager[object]:
+    """Of two processes that make the tables of one SQLite file, MLflow 3.17 leaves neither."""
+    kind, _, path = uri.partition(":///")
+    return FileLock(f"{path}.lock") if kind == "sqlite" and path else nullcontext()
 
 
 def _experiment_named(client: MlflowClient, name: str) -> str:

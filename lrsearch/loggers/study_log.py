@@ -22,15 +22,17 @@ class StudyLog:
         self._copiers = [Copier(study, name) for name in study.spec.log.trackers]
         self._curves: dict[Claim, Callable[[], Sequence[Validation]]] = {}
 
-    def begin(self, claim: Claim, curve: Callable[[], Sequence[Validation]] | None = None) -> None:
-        """Log a trial or confirmation run from now on.
+    def begin(
+        self, claim: Claim, name: str, curve: Callable[[], Sequence[Validation]] | None = None
+    ) -> None:
+        """Log a trial or confirmation run from now on, `name` being what messages call it.
 
         `curve` gives all validations of a run whose curve the database does not hold.
         """
         if self._copiers and curve is not None:
             self._curves[claim] = curve
         for copier in self._copiers:
-            copier.begin(Copy(claim, curve or tuple, time.time()))
+            copier.begin(Copy(claim, name, curve or tuple, time.time()))
 
     def finish(self, claim: Claim) -> None:
         """It has ended as the database says, or is left to other workers."""

@@ -17,7 +17,7 @@ HOMES = {
     "sqlalchemy": {"storage", "study", "cli.main"},
     "alembic": {"storage"},
     "psycopg": {"storage"},
-    "filelock": {"storage"},
+    "filelock": {"storage", "loggers.mlflow"},
     "fsspec": {"storage"},
     "tenacity": {"storage"},
     "pydantic": {"recipe", "spec", "user_input"},

@@ -32,7 +32,7 @@ class LeasedJob:
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
-        context.log.begin(job.claim, None if job.has_curve else self.rows.pending)
+        context.log.begin(job.claim, job.name, None if job.has_curve else self.rows.pending)
 
     @property
     def is_suspect(self) -> bool:
