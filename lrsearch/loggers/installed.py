@@ -2,9 +2,7 @@
 
 import os
 from importlib.util import find_spec
-from netrc import NetrcParseError, netrc
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from lrsearch.errors import SpecError
 from lrsearch.loggers.run import Tracker
@@ -59,21 +57,14 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_login() -> None:
+    """Finds a login that is certainly missing; which of a netrc file's W&B takes, it says later."""
     import wandb
 
     settings = wandb.setup().settings
     if settings.mode in OFFLINE or settings.api_key or settings.identity_token_file:
         return
-    if not _in_netrc(urlsplit(settings.base_url).hostname or ""):
+    if not Path(os.environ.get("NETRC") or "~/.netrc").expanduser().is_file():
         raise SpecError(
             "log.wandb: no API key for W&B is found here; run `wandb login`, or set "
             "WANDB_API_KEY, or WANDB_MODE=offline to keep the runs in ./wandb"
         )
-
-
-def _in_netrc(host: str) -> bool:
-    path = Path(os.environ.get("NETRC") or "~/.netrc").expanduser()
-    try:
-        return path.is_file() and netrc(path).authenticators(host) is not None
-    except (OSError, NetrcParseError):
-        return False
