@@ -21,6 +21,8 @@ def tensorboard_runs(folder, study="tiny"):
             tag: [(event.step, event.value) for event in events.Scalars(tag)]
             for tag in events.Tags()["scalars"]
         }
+        for tag in events.Tags()["tensors"]:  # of the TEXT page
+            tags[tag] = events.Tensors(tag)[-1].tensor_proto.string_val[0].decode()
         found[path.name] = (by_step(tags), tags)
     return found
 

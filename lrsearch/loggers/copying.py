@@ -112,7 +112,7 @@ class Copier:
     def __init__(self, study: StoredStudy, name: str) -> None:
         """`name` is the tracker's, one of `study.spec.log.trackers`."""
         self._study, self._name = study, name
-        self.where = f"log.{name} = {getattr(study.spec.log, name)!r}"
+        self.where = study.spec.log.where(name)
         self._tracker: Tracker | None = None
         self._database = Database(study.database.location)
         self._copies: dict[Claim, Copy] = {}
@@ -153,7 +153,13 @@ class Copier:
             why = self._trouble or f"it is slow: {CLOSE_SECONDS:g} s were not enough"
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             log.warning(
-                "%s: not whole there: %s%s (%s)", self.where, ", ".join(names[:SHOWN]), more, why
+                "%s: not whole there: %s%s (%s); `lrsearch study log %s` sends what is missing, "
+                "without the curves of confirmation runs",
+                self.where,
+                ", ".join(names[:SHOWN]),
+                more,
+                why,
+                self._study.name,
             )
         self._database.close()
 
@@ -201,7 +207,7 @@ class Copier:
         with self._lock:  # the next time, the others come first
             if copy.claim in self._copies:
                 self._copies[copy.claim] = self._copies.pop(copy.claim)
-        self._trouble = _in_short(error)
+        self._trouble = in_short(error)
         if self._failures == 2:  # once is a tracker's own race, such as of two that make its tables
             log.warning(
                 "%s: %s cannot be logged (%s); training goes on, and what is missing is sent as "
@@ -217,7 +223,7 @@ class Copier:
         self._failures, self._trouble, self._worked_at = 0, None, time.monotonic()
 
 
-def _in_short(error: Exception) -> str:
+def in_short(error: Exception) -> str:
     """The first line of an error: what follows is a statement or a stack of a server's own."""
     lines = str(error).strip().splitlines() or [""]
     text = f"{type(error).__name__}: {lines[0]}"

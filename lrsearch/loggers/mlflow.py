@@ -64,6 +64,9 @@ class MlflowTracker:
         client.log_batch(mlflow_id, params=params, tags=_tags({"kind": run.kind, **run.tags}))
         return _MlflowRun(client, mlflow_id, reached)
 
+    def would_lose(self, run: Run) -> bool:
+        return False
+
     def _experiment(self, study: str) -> str:
         if study not in self._experiments:
             self._experiments[study] = _experiment_named(self._client, study)

@@ -80,3 +80,7 @@ class Tracker(Protocol):
     def open(self, run: Run) -> OpenRun:
         """Begin a run, or go on with the one of the same id."""
         ...
+
+    def would_lose(self, run: Run) -> bool:
+        """Whether to open a run whose points are not known any more would cost those it has."""
+        ...

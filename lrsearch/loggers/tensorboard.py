@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from tensorboard.plugins.hparams.metadata import (
     SESSION_END_INFO_TAG,
@@ -22,6 +24,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
     SessionEndInfo,
     SessionStartInfo,
 )
+from tensorboard.plugins.text import metadata as text_plugin
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from lrsearch.loggers.run import End, OpenRun, Param, Point, Run
@@ -39,13 +42,19 @@ class TensorboardTracker:
 
     def open(self, run: Run) -> OpenRun:
         """Raises OSError where the folder cannot be written."""
-        folder = self._folder / run.study / run.folder
+        folder = self._folder_of(run)
         folder.mkdir(parents=True, exist_ok=True)
         earlier = list(folder.glob(EVENT_FILES))
         opened = _TensorboardRun(folder, run)
         for path in earlier:
             path.unlink(missing_ok=True)
         return opened
+
+    def would_lose(self, run: Run) -> bool:
+        return any(self._folder_of(run).glob(EVENT_FILES))
+
+    def _folder_of(self, run: Run) -> Path:
+        return self._folder / run.study / run.folder
 
 
 class _TensorboardRun:
@@ -61,6 +70,7 @@ class _TensorboardRun:
         for name, value in {"kind": run.kind, **run.params}.items():
             _set(start, name, value)
         self._add_hparams(SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=start))
+        self._add_text("run", {"kind": run.kind, **run.tags}, run.started_at)
         self._file.flush()
 
     def write(self, points: Sequence[Point]) -> None:
@@ -73,6 +83,7 @@ class _TensorboardRun:
     def end(self, end: End) -> None:
         self._add(end.scores, end.step, end.at)
         status = STATUS_FAILURE if end.state == TrialState.FAILED else STATUS_SUCCESS
+        self._add_text("end", {"state": end.state, "reason": end.reason or ""}, end.at)
         ended = SessionEndInfo(status=status, end_time_secs=end.at)
         self._add_hparams(SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=ended))
         self.close()
@@ -87,6 +98,14 @@ class _TensorboardRun:
     def _add_hparams(self, tag: str, data: HParamsPluginData) -> None:
         value = Summary.Value(tag=tag, metadata=create_summary_metadata(data))
         self._event(Event(summary=Summary(value=[value])))
+
+    def _add_text(self, tag: str, lines: Mapping[str, str], at: float) -> None:
+        """On TensorBoard's TEXT page, which reads Markdown."""
+        text = "  \n".join(f"{name}: {value}" for name, value in lines.items() if value)
+        tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
+        metadata = text_plugin.create_summary_metadata(display_name=None, description=None)
+        value = Summary.Value(tag=tag, tensor=tensor, metadata=metadata)
+        self._event(Event(summary=Summary(value=[value])), at)
 
     def _event(self, event: Event, at: float | None = None) -> None:
         event.wall_time = self._run.started_at if at is None else at

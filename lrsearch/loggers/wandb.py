@@ -5,6 +5,7 @@ folder of its own, so the newest folder of a run is the one to be synchronized.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import wandb
 
@@ -44,6 +45,11 @@ class WandbTracker:
             settings=wandb.Settings(**SETTINGS),
         )
         return _WandbRun(opened)
+
+    def would_lose(self, run: Run) -> bool:
+        """Without a network, whether a folder of the run is here."""
+        folder = Path(wandb.setup().settings.wandb_dir)
+        return any(folder.glob(f"offline-run-*-{run.id}"))
 
 
 class _WandbRun:

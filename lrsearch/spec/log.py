@@ -1,11 +1,14 @@
 """The field `log` of a study file: experiment trackers that show each trial as a run."""
 
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from lrsearch.errors import SpecError
 from lrsearch.plain_data import Unchecked
 from lrsearch.spec.parts import Part
+from lrsearch.user_input import first_error
 
 
 class Log(Part):
@@ -43,6 +46,18 @@ class Log(Part):
     def trackers(self) -> tuple[str, ...]:
         """The fields that are given, by name."""
         return tuple(name for name, where in self if where is not None)
+
+    def where(self, tracker: str) -> str:
+        """One of them as messages name it: `log.tensorboard = 'runs'`."""
+        return f"log.{tracker} = {getattr(self, tracker)!r}"
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, str]) -> "Log":
+        """Raises SpecError in one line."""
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            raise SpecError(f"log.{first_error(error, cls, 'log')}") from error
 
 
 def as_log(value: Unchecked | Log) -> Unchecked | Log:

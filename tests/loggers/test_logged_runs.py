@@ -10,6 +10,8 @@ from tiny_studies import VALIDATIONS, make_study, opened, work
 from tracker_readers import COMPARED, mlflow_runs, tensorboard_runs, wandb_runs
 
 from lrsearch.loggers.mlflow import MlflowTracker
+from lrsearch.loggers.send_study import send_study
+from lrsearch.spec.log import Log
 from lrsearch.storage import confirmations, curves, trials
 
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "diverged": "KILLED", "failed": "FAILED"}
@@ -68,6 +70,8 @@ def test_tensorboard_has_each_trial_once_with_the_curve_of_the_database(finished
         assert points == as_single(curve)
         objective = [value for _, value in tags.get("objective", [])]
         assert objective == ([] if row.value is None else list(single([row.value])))
+        assert f"state: {row.state}" in tags["end"]
+        assert f"worker: {row.worker}" in tags["run"]
     for run in runs:
         points, tags = logged[f"confirm-{run.number}-seed-{run.seed}"]
         assert len(points) == VALIDATIONS
@@ -146,6 +150,34 @@ def test_wandb_has_each_trial_once_with_config_summary_and_the_curve_of_the_data
         points, known = by_name[f"confirm-{run.number}-seed-{run.seed}"]
         assert len(points) == VALIDATIONS
         assert known["objective"] == run.value
+
+
+def test_a_finished_study_is_sent_anew_and_what_is_there_stays(finished, tmp_path, monkeypatch):
+    search, folder, uri = finished
+    monkeypatch.chdir(folder)
+    found, runs = stored(search)
+    before = mlflow_runs(uri)
+    first, again = (
+        send_study(search, Log(tensorboard=place, mlflow=uri)) for place in (str(tmp_path), "tb")
+    )
+    assert [(sent.trials, sent.confirmations) for sent in first] == [(len(found), len(runs))] * 2
+    assert [sent.trials for sent in first] == [sent.trials for sent in again]
+    after = mlflow_runs(uri)
+    assert {name: points for name, (points, _) in after.items()} == {
+        name: points for name, (points, _) in before.items()
+    }
+    for name, (_, run) in after.items():
+        assert run.info.status == before[name][1].info.status
+        assert run.data.metrics == before[name][1].data.metrics
+    new = tensorboard_runs(tmp_path)
+    for number, (_, curve) in found.items():
+        assert new[f"trial-{number}"][0] == as_single(curve)
+    for run in runs:  # the database has no curve of it, the first log still has
+        name = f"confirm-{run.number}-seed-{run.seed}"
+        points, tags = new[name]
+        assert points == {}
+        assert [value for _, value in tags["objective"]] == list(single([run.value]))
+        assert len(tensorboard_runs(folder / "tb")[name][0]) == VALIDATIONS
 
 
 def running(search):
