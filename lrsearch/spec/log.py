@@ -31,8 +31,8 @@ class Log(Part):
         except ValueError as error:
             raise ValueError(f"no URI ({error}); write it as http://HOST:5000") from error
         if has_password:
-            raise ValueError(
-                "a URI without a password is accepted, as it would stand in the database; set "
+            raise SpecError(  # no ValueError, whose line would show the password
+                "log.mlflow must not hold a password, it would stand in the database; set "
                 "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
             )
         if "://" not in value and value != "databricks":
@@ -53,7 +53,7 @@ class Log(Part):
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, str]) -> "Log":
-        """Raises SpecError in one line."""
+        """These trackers. Raises SpecError in one line."""
         try:
             return cls.model_validate(fields)
         except ValidationError as error:
