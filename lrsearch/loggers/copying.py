@@ -9,13 +9,15 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from lrsearch.errors import StorageError
 from lrsearch.loggers.described import Row, end_of, points_of, run_of
 from lrsearch.loggers.installed import tracker
 from lrsearch.loggers.run import OpenRun, Run, Tracker
-from lrsearch.storage import claims, curves
-from lrsearch.storage.database import Database
+from lrsearch.storage import claims, curves, workers
+from lrsearch.storage.database import Database, explained
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.outages import passes
 from lrsearch.storage.records import RangeTestRecord
@@ -142,24 +144,28 @@ class Copier:
                 copy.rows = lambda: curve
                 copy.is_left = True
 
-    def close(self) -> None:
-        """Send what is left. A line in the log says what the tracker did not take."""
+    def hurry(self) -> None:
+        """Nothing is trained any more: send what is left, and end."""
+        with self._lock:
+            for copy in self._copies.values():
+                copy.is_left = True
         self._closing.set()
+
+    def close(self) -> None:
+        """Wait until that is done. A line in the log says what the tracker did not take."""
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
         with self._lock:
-            names = [copy.name for copy in self._copies.values()]
-        if names:
+            copies = list(self._copies.values())
+        if copies:
             why = self._trouble or f"it is slow: {CLOSE_SECONDS:g} s were not enough"
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            log.warning(
-                "%s: not whole there: %s%s (%s); `lrsearch study log %s` sends what is missing, "
-                "without the curves of confirmation runs",
-                self.where,
-                ", ".join(names[:SHOWN]),
-                more,
-                why,
-                self._study.name,
+            names = ", ".join(copy.name for copy in copies[:SHOWN])
+            more = f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else ""
+            self._warn(
+                copies[0],
+                f"{self.where}: not whole there: {names}{more} ({why}); `lrsearch study log "
+                f"{self._study.name}` sends what is missing, without the curves of confirmation "
+                f"runs",
             )
         self._database.close()
 
@@ -172,7 +178,7 @@ class Copier:
         began = time.monotonic()
         while self._copies and time.monotonic() - max(began, self._worked_at) < GIVE_UP_SECONDS:
             self._copy_all()
-            if self._failures:
+            if self._copies:
                 time.sleep(LOOK_SECONDS)
 
     def _copy_all(self) -> None:
@@ -182,8 +188,10 @@ class Copier:
             try:
                 seen = copy.look(self._study, self._database)
             except Exception as error:
-                if not passes(error):  # the worker says itself that the database is away
+                if not passes(error):
                     self._failed(copy, error)
+                else:  # the worker says so itself
+                    self._trouble = "the study's database does not answer"
                 return
             try:
                 done = copy.send(seen, self._connected())
@@ -209,13 +217,18 @@ class Copier:
                 self._copies[copy.claim] = self._copies.pop(copy.claim)
         self._trouble = in_short(error)
         if self._failures == 2:  # once is a tracker's own race, such as of two that make its tables
-            log.warning(
-                "%s: %s cannot be logged (%s); training goes on, and what is missing is sent as "
-                "soon as it can be",
-                self.where,
-                copy.name,
-                self._trouble,
+            self._warn(
+                copy,
+                f"{self.where}: {copy.name} cannot be logged ({self._trouble}); training goes on, "
+                f"and what is missing is sent as soon as it can be",
             )
+
+    def _warn(self, copy: Copy, line: str) -> None:
+        """Into the log, and among what happened in the study, which `watch` and the report show."""
+        log.warning("%s", line)
+        study, worker = self._study.study_id, copy.claim.worker or ""
+        with suppress(StorageError), explained(self._database):  # the log has it in any case
+            self._database.run(lambda connection: workers.note(connection, study, worker, line))
 
     def _works(self) -> None:
         if self._failures > 1:

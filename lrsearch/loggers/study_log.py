@@ -48,4 +48,6 @@ class StudyLog:
     def close(self) -> None:
         """Send what is left; it waits for a tracker that does not answer, but not for long."""
         for copier in self._copiers:
+            copier.hurry()
+        for copier in self._copiers:
             copier.close()

@@ -12,6 +12,7 @@ from lrsearch.errors import SpecError
 from lrsearch.loggers import copying, installed
 from lrsearch.loggers.installed import check_trackers
 from lrsearch.spec.log import Log
+from lrsearch.storage import workers
 
 LOG = {"tensorboard": "tb"}
 FEW = {"budget": {"trials": 4}, "confirm": "none"}
@@ -108,6 +109,9 @@ def test_a_tracker_that_never_answers_changes_nothing_and_is_named(database, qui
     assert "training goes on" in first
     assert "not whole there: trial" in last
     assert "and 1 more (AwayError: no route to host)" in last
+    with database.read() as connection:
+        kept = workers.notes(connection, search.study_id, limit=10)
+    assert [row.what for row in reversed(kept)] == [first, last]
 
 
 def test_a_server_that_is_away_costs_a_warning_and_no_trial(database, quick, caplog, monkeypatch):
