@@ -6,7 +6,7 @@ import struct
 import pytest
 from processes import until
 from sites import opened_site
-from tiny_studies import VALIDATIONS, make_study, opened, work
+from tiny_studies import VALIDATIONS, make_study, opened, tiny_task, worker_of
 from tracker_readers import COMPARED, mlflow_runs, tensorboard_runs, wandb_runs
 
 from lrsearch.loggers.mlflow import MlflowTracker
@@ -45,7 +45,7 @@ def as_single(curve):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, _sqlite_template):
-    """A finished study that was logged to all three, and where."""
+    """A finished study, trained four trials at once, that was logged to all three; and where."""
     folder = tmp_path_factory.mktemp("logged")
     uri = f"sqlite:///{folder}/mlflow.db"
     (folder / "study.db").write_bytes(_sqlite_template.read_bytes())
@@ -54,7 +54,7 @@ def finished(tmp_path_factory, _sqlite_template):
         patch.setenv("WANDB_MODE", "offline")
         log = {"tensorboard": "tb", "mlflow": uri, "wandb": "lr"}
         search = make_study(database, log=log, budget={"trials": 8})
-        work(search)
+        worker_of(search, tiny_task(), fuse=4).run()
         yield search, folder, uri
 
 
