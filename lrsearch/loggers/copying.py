@@ -114,6 +114,7 @@ class Copier:
     def __init__(self, study: StoredStudy, name: str) -> None:
         """`name` is the tracker's, one of `study.spec.log.trackers`."""
         self._study, self._name = study, name
+        self._make = tracker(study.spec.log, name)
         self.where = study.spec.log.where(name)
         self._tracker: Tracker | None = None
         self._database = Database(study.database.location)
@@ -205,7 +206,7 @@ class Copier:
 
     def _connected(self) -> Tracker:
         if self._tracker is None:
-            self._tracker = tracker(self._study.spec.log, self._name)
+            self._tracker = self._make()
         return self._tracker
 
     def _failed(self, copy: Copy, error: Exception) -> None:

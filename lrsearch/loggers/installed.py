@@ -1,6 +1,8 @@
 """The trackers that a study names: whether their packages are here, and the trackers themselves."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,21 +27,25 @@ def check_trackers(log: Log) -> None:
         _check_login()
 
 
-def tracker(log: Log, name: str) -> Tracker:
-    """One of `log.trackers`. Its package is imported, which takes seconds."""
+def tracker(log: Log, name: str) -> Callable[[], Tracker]:
+    """What makes one of `log.trackers`; it may ask a server.
+
+    Its package is imported here, which takes seconds: by the thread that trains, as of two threads
+    that import at once one may see modules half made.
+    """
     match name:
         case "tensorboard":
             from lrsearch.loggers.tensorboard import TensorboardTracker
 
-            return TensorboardTracker(log.tensorboard or "")
+            return partial(TensorboardTracker, log.tensorboard or "")
         case "mlflow":
             from lrsearch.loggers.mlflow import MlflowTracker
 
-            return MlflowTracker(log.mlflow or "")
+            return partial(MlflowTracker, log.mlflow or "")
         case _:
             from lrsearch.loggers.wandb import WandbTracker
 
-            return WandbTracker(log.wandb or "")
+            return partial(WandbTracker, log.wandb or "")
 
 
 def _check_folder(folder: Path) -> None:

@@ -42,7 +42,7 @@ def _send(study: StoredStudy, log: Log, name: str) -> Sent:
     counts: Counter[Kind] = Counter()
     copies = _ended(study)
     try:
-        chosen = tracker(log, name)
+        chosen = tracker(log, name)()
     except Exception as error:  # of the tracker's own kinds
         raise StudyError(f"{log.where(name)}: it cannot be used ({in_short(error)})") from error
     for copy in copies:

@@ -68,7 +68,7 @@ def quick(monkeypatch, tmp_path):
 
     def use(failures):
         tracker = Fickle(failures)
-        monkeypatch.setattr(copying, "tracker", lambda log, name: tracker)
+        monkeypatch.setattr(copying, "tracker", lambda log, name: lambda: tracker)
         return tracker
 
     return use
