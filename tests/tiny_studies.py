@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from sqlalchemy import func, make_url, select
 
+from lrsearch.loggers.study_log import StudyLog
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database, Location
 from lrsearch.storage.tables import checkpoints
@@ -111,6 +112,7 @@ def make_context(search, loaded, *, worker="host:1:1", stop=lambda: False):
         renewer=LeaseRenewer(search, worker, "cpu", "0"),
         study_checkpoints=StudyCheckpoints.of(search),
         stop=stop,
+        log=StudyLog(search),
     )
 
 

@@ -46,6 +46,7 @@ class StudyFields(TypedDict, total=False):
     lease: Fields
     max_trial_time: float | str | None
     on_code_change: str
+    log: str | Fields | None
     notes: str
     tags: Sequence[str]
     project: str

@@ -208,6 +208,40 @@ def curves(
         _print_csv(keys, rows)
 
 
+@study.command()
+@name_argument
+@click.option("--tensorboard", metavar="FOLDER", help="A folder, in place of the study's own.")
+@click.option("--mlflow", metavar="URI", help="A tracking URI, in place of the study's own.")
+@click.option("--wandb", metavar="PROJECT", help="A project, in place of the study's own.")
+@common
+def log(
+    name: str, tensorboard: str | None, mlflow: str | None, wandb: str | None, storage: str | None
+) -> None:
+    """Send the ended trials of a study to TensorBoard, MLflow or Weights & Biases.
+
+    Workers do this while they train, where the study file has `log`. This command sends what they
+    could not, or all of a study that has no `log`. What is there already is not sent twice.
+
+    \b
+    Example:
+      lrsearch study log digits --tensorboard runs
+    """
+    from lrsearch.loggers.send_study import send_study
+    from lrsearch.spec.log import Log
+
+    study = open_stored_study(storage, name)
+    given = {"tensorboard": tensorboard, "mlflow": mlflow, "wandb": wandb}
+    own = {tracker: where for tracker, where in given.items() if where is not None}
+    log = Log.from_dict(own) if own else study.spec.log
+    if not log.trackers:
+        raise click.UsageError(f"study {name} has no log; give --tensorboard, --mlflow or --wandb")
+    for sent in send_study(study, log):
+        click.echo(
+            f"{sent.where}: has {sent.trials} ended trials and {sent.confirmations} confirmation "
+            f"runs"
+        )
+
+
 def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.errors import SpecError
+from lrsearch.loggers.installed import check_trackers
 from lrsearch.preflight.checked import Checked
 from lrsearch.spec.program import after_first_run
 from lrsearch.spec.study_spec import StudySpec
@@ -41,6 +42,7 @@ def check_program(
     from lrsearch.training.devices import pick_device
 
     CheckpointStore(spec.checkpoints.to, spec.name)
+    check_trackers(spec.log)
     chosen = pick_device(device)
     script, folder = spec.train, path.resolve().parent
     loaded = load_command(spec, path) if script is None else load_script(script, path.parent)

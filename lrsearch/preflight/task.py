@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lrsearch.catalog.domains import first_value
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.loggers.installed import check_trackers
 from lrsearch.preflight.checked import Checked, located
 from lrsearch.spec.parts import LOSSES
 from lrsearch.spec.study_spec import StudySpec
@@ -28,6 +29,7 @@ def check_study(
     chosen = pick_device(device)
     with located(where):
         CheckpointStore(spec.checkpoints.to, spec.name)
+        check_trackers(spec.log)
         spec, loaded = with_weights_beside(spec, loaded, folder or Path())
         check_params(spec, loaded)
         task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})

@@ -8,8 +8,8 @@ from lrsearch.user_input import plain_numbers
 
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
 TEXT = frozenset(
-    {"name", "task", "init", "notes", "tags", "project", "checkpoints", "warm_start"}
-    | {"train", "launch", "arguments", "command", "report", "names", "resume_args"}
+    {"name", "task", "init", "log", "notes", "tags", "project", "checkpoints"}
+    | {"train", "launch", "arguments", "command", "report", "names", "resume_args", "warm_start"}
 )
 #: Fields that can be off, by `none` or null, and what they then are.
 OFF: Mapping[str, Unchecked] = {
@@ -23,6 +23,7 @@ OFF: Mapping[str, Unchecked] = {
     "enqueue": (),
     "init": None,
     "launch": (),
+    "log": {},
     "max_trial_time": None,
     "names": {},
     "notes": "",

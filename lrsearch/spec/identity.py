@@ -15,6 +15,7 @@ MUTABLE = (
     "name",
     "budget",
     "confirm",
+    "log",
     "notes",
     "tags",
     "project",

@@ -1,11 +1,12 @@
 """What a recipe has from its study where it says nothing itself."""
 
+from lrsearch.catalog.domains import Choice, Fixed
 from lrsearch.catalog.groups import OF_TASK
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document
-from lrsearch.recipe.recipe import Precision, Recipe
+from lrsearch.recipe.recipe import NO_FUSED_FP16, Precision, Recipe
 from lrsearch.space.groups import fixed_groups
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.parts import Objective
@@ -45,3 +46,13 @@ def _runs_fused(optimizer: str, precision: Precision) -> bool:
     """Whether the optimizer is fused where neither its recipe nor the space says so."""
     info = optimizer_info(optimizer, "optimizer.name")
     return info.builtin and bool(info.fused) and precision != "fp16"
+
+
+def check_fused(space: SearchSpace, precision: Precision) -> None:
+    """Raises SpecError for an optimizer that is to run fused where the precision forbids it."""
+    for name, fields in space.optimizers.items():
+        fused = fields.get("fused")
+        choices = fused.choices if isinstance(fused, Choice) else (False,)
+        choices = (fused.value,) if isinstance(fused, Fixed) else choices
+        if precision == "fp16" and True in choices:
+            raise SpecError(f"space.optimizers.{name}.fused = true, but {NO_FUSED_FP16}")

@@ -14,10 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from lrsearch.catalog.domains import Choice, Fixed
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields, Unchecked
-from lrsearch.recipe.recipe import NO_FUSED_FP16, Precision, Recipe
+from lrsearch.recipe.recipe import Precision, Recipe
 from lrsearch.space.parse import parse_space
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec import named
@@ -25,7 +24,8 @@ from lrsearch.spec.as_written import as_read, with_new_names
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.identity import differences, fingerprint, fixed_fields, obstacles
 from lrsearch.spec.initial_weights import InitialWeights, as_initial_weights
-from lrsearch.spec.of_study import completed
+from lrsearch.spec.log import Log, as_log
+from lrsearch.spec.of_study import check_fused, completed
 from lrsearch.spec.parts import (
     AUTO,
     VAL_LOSS,
@@ -102,6 +102,8 @@ class StudySpec(ProgramFields):
     max_trial_time: Annotated[float | None, BeforeValidator(duration)] = Field(default=None, gt=0)
     #: What a worker does whose task differs from the study's: refuse, or go on and record it.
     on_code_change: Literal["refuse", "warn"] = "refuse"
+    #: Experiment trackers that show each trial as a run.
+    log: Annotated[Log, BeforeValidator(as_log)] = Log()
     notes: str = ""
     tags: tuple[str, ...] = ()
     project: str = ""
@@ -130,7 +132,7 @@ class StudySpec(ProgramFields):
         self._check_horizon()
         if reason := refused(self):
             raise ValueError(reason)
-        self._check_fused()
+        check_fused(self.space, self.precision)
         for where, recipe in self.given_recipes():
             self.recipe(recipe, batch_size=None, where=where)
         for i, entry in enumerate(self.warm_start):
@@ -152,14 +154,6 @@ class StudySpec(ProgramFields):
             )
         if self.validate_every.steps and self.steps and self.validate_every.steps > self.steps:
             raise ValueError("validate_every.steps is beyond the horizon")
-
-    def _check_fused(self) -> None:
-        for name, fields in self.space.optimizers.items():
-            fused = fields.get("fused")
-            choices = fused.choices if isinstance(fused, Choice) else (False,)
-            choices = (fused.value,) if isinstance(fused, Fixed) else choices
-            if self.precision == "fp16" and True in choices:
-                raise SpecError(f"space.optimizers.{name}.fused = true, but {NO_FUSED_FP16}")
 
     def given_recipes(self) -> list[tuple[str, Document]]:
         """The user's own recipes with their places in the file, baseline first."""

@@ -99,11 +99,11 @@ def of_study(
     return rows if all_attempts else latest(rows)
 
 
-def of_trial(connection: Connection, trial: int) -> Sequence[CurveRecord]:
-    """One trial's curve, validations without gaps."""
+def of_trial(connection: Connection, trial: int, *, after: int = 0) -> Sequence[CurveRecord]:
+    """One trial's curve, validations without gaps; `after` leaves out those up to this number."""
     query = (
         select(curves)
-        .where(curves.c.trial == trial)
+        .where(curves.c.trial == trial, curves.c.validation > after)
         .order_by(curves.c.attempt, curves.c.validation)
     )
     return latest(fetch_as(connection, query, CurveRecord))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from lrsearch.loggers.study_log import StudyLog
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.health import Health
@@ -20,5 +21,7 @@ class WorkerContext:
     study_checkpoints: StudyCheckpoints
     #: Whether the process was asked to end.
     stop: Callable[[], bool]
+    #: Where its trials and runs are logged.
+    log: StudyLog
     #: Whether this worker can train at all.
     health: Health = field(default_factory=Health)

@@ -8,6 +8,7 @@ import torch
 
 from lrsearch.errors import StorageError
 from lrsearch.fusing.fuse_option import FuseOption
+from lrsearch.loggers.study_log import StudyLog
 from lrsearch.storage import (
     leases,
     worker_identity,
@@ -54,6 +55,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until the study is finished; what is held when it ends early is let go of."""
+        study_log = StudyLog(self.search)
         renewer = LeaseRenewer(self.search, self.name, str(self.device), version("lrsearch"))
         database = self.search.database
         database.run(
@@ -75,6 +77,7 @@ class Worker:
                     renewer=renewer,
                     study_checkpoints=StudyCheckpoints.of(self.search),
                     stop=lambda: self.stop.asked,
+                    log=study_log,
                 )
                 self._loop(context)
         except StorageError as error:
@@ -85,6 +88,7 @@ class Worker:
             database.patience = Patience(seconds=0)
             self._leave()
             self.program.close()
+            study_log.close()
 
     def _leave(self) -> None:
         """Let go of everything; a database that does not answer lets the lease run out instead."""

@@ -43,7 +43,8 @@ def imported(folder):
 
 
 #: Extras that the package itself imports, where they are installed.
-ADAPTERS = ("tensorboard", "lightning", "transformers", "hydra", "optuna-dashboard")
+LOGGERS = ("tensorboard", "mlflow", "wandb")
+ADAPTERS = (*LOGGERS, "lightning", "transformers", "hydra", "optuna-dashboard")
 #: Hydra brings omegaconf; `trials_frame` asks for pandas.
 UNDECLARED = {"omegaconf", "pandas"}
 

@@ -66,6 +66,7 @@ FULL = {
     "max_trial_time": "2h",
     "tolerance": 0.02,
     "on_code_change": "warn",
+    "log": {"tensorboard": "runs", "mlflow": "sqlite:///mlflow.db", "wandb": "us/lr"},
     "notes": "the one with\ntwo lines",
     "tags": ["a", "b"],
     "project": "p",
@@ -356,6 +357,25 @@ def test_a_spec_cannot_be_changed():
             "on_code_change = 'ignore': Input should be 'refuse' or 'warn'",
         ),
         (
+            {"log": "runs"},
+            "log = 'runs': {tensorboard: FOLDER, mlflow: URI, wandb: PROJECT} or a part is "
+            "accepted, or none",
+        ),
+        (
+            {"log": {"mlflow": "./mlruns"}},
+            "log.mlflow = './mlruns': a tracking URI is accepted, such as http://HOST:5000 or "
+            "sqlite:///mlflow.db (MLflow keeps no runs in plain folders any more)",
+        ),
+        (
+            {"log": {"mlflow": "http://me:secret@host"}},
+            "log.mlflow must not hold a password, it would stand in the database; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+        ),
+        (
+            {"log": {"tensorbord": "runs"}},
+            "log.tensorbord is not a field of log; did you mean 'tensorboard'?",
+        ),
+        (
             {"checkpoints": 3},
             "checkpoints = 3: a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted",
         ),
@@ -530,6 +550,7 @@ CHANGED = {
     "notes": "x",
     "tags": ["x"],
     "project": "x",
+    "log": {"tensorboard": "runs"},
     "on_code_change": "warn",
     "checkpoints": "x",
     "lease": {"seconds": 10},
@@ -540,7 +561,7 @@ CHANGED = {
 
 #: What a study may go on with after a change.
 MAY_CHANGE = {"name", "budget", "confirm", "notes", "tags", "project", "on_code_change"}
-MAY_CHANGE |= {"checkpoints", "lease", "max_trial_time", "tolerance"}
+MAY_CHANGE |= {"checkpoints", "lease", "log", "max_trial_time", "tolerance"}
 
 
 @pytest.mark.parametrize("field", CHANGED)

@@ -32,6 +32,7 @@ class LeasedJob:
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
+        context.log.begin(job.claim, job.name, None if job.has_curve else self.rows.pending)
 
     @property
     def is_suspect(self) -> bool:
@@ -140,6 +141,7 @@ class LeasedJob:
     def close(self) -> None:
         """Renew its lease and write its rows no more."""
         self.context.renewer.drop(self._held)
+        self.context.log.finish(self.job.claim)
         self.rows.close()
 
 
