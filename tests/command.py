@@ -21,13 +21,6 @@ _processes.set_forkserver_preload(
         # torch imports it, which takes 2 s, when the first optimizer is made.
         "torch._dynamo",
         "scipy.stats",
-        "lrsearch.report.text.answer",
-        "lrsearch.cli",
-        "lrsearch.worker.processes",
-        "lrsearch.advice.lint",
-        "lrsearch.preflight.study_file",
-        "lrsearch.report.page.page",
-        "lrsearch.study.create",
         "forked",
     ]
 )

@@ -8,11 +8,12 @@ import pkgutil
 from pathlib import Path
 
 import lrsearch
+from lrsearch import run_study  # noqa: F401
 
-#: Need another library, or are no modules to import.
-_APART = ("lrsearch.__main__", "lrsearch.hydra", "lrsearch.lightning", "lrsearch.transformers")
+# What is not in a package needs another library; what migrates is run by alembic alone.
 for module in pkgutil.walk_packages(lrsearch.__path__, "lrsearch."):
-    if not module.name.startswith((*_APART, "lrsearch.storage.migrations")):
+    nested = module.ispkg or module.name.count(".") > 1
+    if nested and not module.name.startswith("lrsearch.storage.migrations"):
         importlib.import_module(module.name)
 
 gc.collect()
