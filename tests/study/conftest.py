@@ -16,14 +16,20 @@ def either_way(request, monkeypatch):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """One case of a test runs on PostgreSQL too, others with `-m slow`: what a study does is the
-    same on both databases, and tests/storage runs each statement on both."""
+    """One case of a test that is marked `both_databases` runs on PostgreSQL too; others do with
+    `-m slow`.
+
+    Marked is what a database might do differently: who wins of several that write at once, what is
+    left of one that dies between two statements, rows that SQL has written past lrsearch. What a
+    study does besides is the same, and tests/storage runs each statement on both.
+    """
     seen = set()
     for item in items:
         params = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if item.path.parent != HERE or item.path.name in BOTH_WHOLE or "postgresql" not in params:
+        if item.path.parent != HERE or "postgresql" not in params:
             continue
         test = item.path, item.originalname
-        if test in seen:
+        again = test in seen and item.path.name not in BOTH_WHOLE
+        if again or not item.get_closest_marker("both_databases"):
             item.add_marker(pytest.mark.slow)
         seen.add(test)
