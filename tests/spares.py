@@ -70,9 +70,14 @@ def _wait_and_work(line):
         os._exit(0)  # the command started no such worker
     with line.makefile("rb") as told:
         words, environment = json.load(told)
+    work(words, environment, errors=descriptors[0])
+
+
+def work(words, environment, *, errors):
+    """Be the `lrsearch` of these words, as `LocalWorkers` starts it. Never returns."""
     os.setsid()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(descriptors[0], 2)
+    os.dup2(errors, 2)
     sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
     os.environ.clear()
     os.environ.update(environment)
