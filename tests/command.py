@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from multiprocessing import forkserver
 from pathlib import Path
 
+import spares
+
 #: When a command is taken to hang; also on a machine that has other things to do.
 SECONDS = 300
 
@@ -19,13 +21,6 @@ _processes.set_forkserver_preload(
         # torch imports it, which takes 2 s, when the first optimizer is made.
         "torch._dynamo",
         "scipy.stats",
-        "lrsearch.report.text.answer",
-        "lrsearch.cli",
-        "lrsearch.worker.processes",
-        "lrsearch.advice.lint",
-        "lrsearch.preflight.study_file",
-        "lrsearch.report.page.page",
-        "lrsearch.study.create",
         "forked",
     ]
 )
@@ -88,21 +83,26 @@ def in_process(function, *arguments):
     return process
 
 
-def _be_lrsearch(words, folder, output, environment):
+def no_spares(words):
+    """Workers that the command starts are new interpreters."""
+
+
+def _be_lrsearch(words, folder, output, environment, begin=spares.prepare):
     from lrsearch.cli import main as cli_main
 
-    _be(cli_main, ["lrsearch", *words], folder, output, environment)
+    _be(cli_main, ["lrsearch", *words], folder, output, environment, begin)
 
 
 def _be_lrsearch_that_works(words, folder, output, environment):
     from lrsearch import run_study
+    from lrsearch.cli import main as cli_main
     from lrsearch.worker.processes import work
 
     def work_here(search, task_dir, *, workers, device, fuse="auto"):
         work(search, device=device, task_dir=task_dir, threads=1, fuse=fuse)
 
     run_study.run_local = work_here
-    _be_lrsearch(words, folder, output, environment)
+    _be(cli_main, ["lrsearch", *words], folder, output, environment)
 
 
 def _be_script(words, folder, output, environment):
@@ -113,7 +113,7 @@ def _be_script(words, folder, output, environment):
     _be(main, words, folder, output, environment)
 
 
-def _be(main, words, folder, output, environment):
+def _be(main, words, folder, output, environment, begin=no_spares):
     for number, path in enumerate(output, start=1):
         with path.open("w") as file:
             os.dup2(file.fileno(), number)
@@ -125,6 +125,7 @@ def _be(main, words, folder, output, environment):
     multiprocessing.current_process().daemon = False
     multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
+    begin(words)
     code = 0
     try:
         main()

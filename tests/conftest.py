@@ -17,6 +17,30 @@ settings.register_profile("explore", deadline=None, max_examples=1000, derandomi
 settings.load_profile("gate")
 
 
+#: Where a test runs on PostgreSQL too if it is marked `both_databases`, and else with `-m slow`.
+#: Marked is what a database might do differently: who wins of several that write at once, what is
+#: left of one that dies between two statements, rows that SQL has written past lrsearch. What a
+#: study and a worker do besides is the same, and tests/storage runs each statement on both.
+MOSTLY_SQLITE = {"study", "worker"}
+#: Of the other marked tests one case does.
+EVERY_CASE = {"test_hostile_rows.py", "test_open_study.py", "test_optuna_rows.py"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark as slow what on PostgreSQL repeats what is proved on SQLite."""
+    seen = set()
+    for item in items:
+        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if item.path.parent.name not in MOSTLY_SQLITE or "postgresql" not in params:
+            continue
+        test = item.path, item.originalname
+        again = test in seen and item.path.name not in EVERY_CASE
+        if again or not item.get_closest_marker("both_databases"):
+            item.add_marker(pytest.mark.slow)
+        seen.add(test)
+
+
 def pytest_collection_finish():
     """What is imported by now is no garbage; looking for any in there takes a tenth of the time."""
     gc.collect()

@@ -2,8 +2,21 @@
 garbage: a process forked from it need not look for any in there, which took 0.3 s at its end."""
 
 import gc
+import importlib
 import os
+import pkgutil
 from pathlib import Path
+
+import lrsearch
+from lrsearch import run_study  # noqa: F401
+
+# What is not in a package needs another library, alembic alone runs what migrates, and a loop of
+# the user's own reads its arguments as it is imported.
+_APART = ("lrsearch.storage.migrations", "lrsearch.own_loop")
+for module in pkgutil.walk_packages(lrsearch.__path__, "lrsearch."):
+    nested = module.ispkg or module.name.count(".") > 1
+    if nested and not module.name.startswith(_APART):
+        importlib.import_module(module.name)
 
 gc.collect()
 gc.freeze()

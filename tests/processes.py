@@ -7,7 +7,8 @@ import signal
 import time
 
 import psutil
-from command import _be_lrsearch, in_process
+import spares
+from command import _be_lrsearch, in_process, no_spares
 
 #: Nothing here takes a tenth of that on an idle machine, nor half on one that is loaded fourfold.
 PATIENCE_SECONDS = 300
@@ -32,14 +33,17 @@ def until(condition):
 
 
 class Command:
-    """`lrsearch WORDS` in a folder, running."""
+    """`lrsearch WORDS` in a folder, running.
 
-    def __init__(self, *words, folder, **environment):
+    With `fresh_workers` those that it starts are new interpreters, as its arguments show them.
+    """
+
+    def __init__(self, *words, folder, fresh_workers=False, **environment):
         self.words = [str(word) for word in words]
         folder.mkdir(exist_ok=True)
         mark = f"{words[0]}-{time.monotonic_ns()}"
         self._output = tuple(folder.parent / f"{mark}.{kind}" for kind in ("out", "err"))
-        arguments = (self.words, folder, self._output, environment)
+        arguments = (self.words, folder, self._output, environment, fresh_workers)
         self.process = in_process(_as_from_a_shell, *arguments)
 
     @property
@@ -64,7 +68,8 @@ class Command:
 
     def children(self):
         """The worker processes of a running `lrsearch run`."""
-        return psutil.Process(self.pid).children()
+        found = psutil.Process(self.pid).children()
+        return [one for one in found if one.name() == spares.NAME or "worker" in one.cmdline()]
 
     def wait(self):
         """The exit code; negative for a signal."""
@@ -77,7 +82,8 @@ class Command:
         return self.out
 
 
-def _as_from_a_shell(words, folder, output, environment):
+def _as_from_a_shell(words, folder, output, environment, fresh_workers):
     # A server that was started in the background, as some CI does, ignores SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    _be_lrsearch(words, folder, output, environment)
+    begin = no_spares if fresh_workers else spares.prepare
+    _be_lrsearch(words, folder, output, environment, begin)

@@ -50,7 +50,7 @@ def test_a_password_shows_nowhere(postgres, canary_url, tmp_path):
 
     def command(*words, **environment):
         environment = {"LRSEARCH_STORAGE_FILE": str(secret), **environment}
-        commands.append(Command(*words, folder=folder, **environment))
+        commands.append(Command(*words, folder=folder, fresh_workers=True, **environment))
         while commands[-1].alive:
             shown.append(list(arguments()))
             time.sleep(0.05)

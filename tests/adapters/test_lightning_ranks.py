@@ -45,7 +45,12 @@ print("not reached")
 """
 
 
-@pytest.mark.parametrize("arguments", [(*TORCHRUN, *CHILD), CHILD], ids=["torchrun", "lightning"])
+@pytest.mark.parametrize(
+    "arguments",
+    # How torchrun starts a script is tried in tests/own_loop/test_ranks.py too.
+    [pytest.param((*TORCHRUN, *CHILD), marks=pytest.mark.slow), CHILD],
+    ids=["torchrun", "lightning"],
+)
 def test_all_ranks_stop_at_the_same_report(arguments, tmp_path):
     ended = launch(tmp_path, SCRIPT, arguments=arguments, answer=pruned_at(8))
     lines = ended.lines("rank")

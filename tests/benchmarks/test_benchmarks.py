@@ -221,6 +221,7 @@ def test_objectives_are_compared_by_the_test_error_of_what_they_choose(tmp_path)
             assert row["difference"] == {"mean": 0.0, "se": 0.0}
 
 
+@pytest.mark.slow  # it trains a study twice, and starts ten interpreters
 def test_startup_sets_two_installs_side_by_side(tmp_path):
     options = ("--quick", "--json", "--against", sys.executable)
     done = run_script("startup.py", *options, cwd=tmp_path)

@@ -1,10 +1,4 @@
-from pathlib import Path
-
 import pytest
-
-HERE = Path(__file__).parent
-#: Each case is told to a database as it is, or dies between two of its statements.
-BOTH_WHOLE = {"test_hostile_rows.py", "test_open_study.py", "test_optuna_rows.py"}
 
 
 @pytest.fixture(params=["private parts", "public API"])
@@ -12,18 +6,3 @@ def either_way(request, monkeypatch):
     """Optuna by its private parts, and by its public API alone."""
     if request.param == "public API":
         monkeypatch.setenv("LRSEARCH_OPTUNA", "public")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """One case of a test runs on PostgreSQL too, others with `-m slow`: what a study does is the
-    same on both databases, and tests/storage runs each statement on both."""
-    seen = set()
-    for item in items:
-        params = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        if item.path.parent != HERE or item.path.name in BOTH_WHOLE or "postgresql" not in params:
-            continue
-        test = item.path, item.originalname
-        if test in seen:
-            item.add_marker(pytest.mark.slow)
-        seen.add(test)

@@ -97,6 +97,7 @@ def test_the_same_trials_are_audited_in_any_order_and_by_any_worker(database):
     assert {t.number for t in stopped_and_audited(with_good_peers(other))[1]} != forth
 
 
+@pytest.mark.both_databases
 def test_an_audit_outlives_its_worker(database):
     search = with_good_peers(audited_search(database))
     trial = stopped_and_audited(search)[1][0]
@@ -144,6 +145,7 @@ def test_epochs_beyond_the_rung_are_the_audits(database):
     assert search.study.trials[audited[0].number].value == WORST
 
 
+@pytest.mark.both_databases
 def test_workers_train_audited_trials_to_their_ends(database):
     search = audited_search(database, pruning={**HALF, "audit": 0.9}, confirm="none")
     with database.begin() as connection:  # a study of 100 trials whose epochs are used after four
@@ -180,6 +182,7 @@ def study_with_audits(database, name, values, **changes):
     return search
 
 
+@pytest.mark.both_databases
 def test_the_rate_is_pooled_over_the_studies_of_a_project(database):
     space = {"optimizers": {"adamw": {}}, "schedules": {"cosine": {}}}
     same = {"project": "vision", "space": space}

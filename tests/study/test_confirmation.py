@@ -116,6 +116,7 @@ def jitter(run):
     return 0.1 * (hash((run.seed, run.number)) % 97 / 97 - 0.5)
 
 
+@pytest.mark.both_databases
 def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(database):
     search = searched(database, VALUES, budget={"trials": 80}, confirm={"runs": 20}, stop=True)
     assert confirmation.advance(search)
@@ -163,6 +164,7 @@ def test_no_seed_both_chooses_and_reports_nor_is_the_searchs(database, count, ba
     assert {r.seed for r in tests}.isdisjoint(seeds[CHOOSE] | seeds[REPORT])
 
 
+@pytest.mark.both_databases
 def test_a_study_whose_test_run_is_due_is_not_finished(database):
     """Also for whoever does not know the task: the rows that report say that it follows."""
     search = searched(database, VALUES)
@@ -183,6 +185,7 @@ def test_a_study_whose_test_run_is_due_is_not_finished(database):
     assert confirmation.confirmed(search)[0].reasons.test == {"val_loss": 0.3}
 
 
+@pytest.mark.both_databases
 def test_candidates_are_those_with_steady_curves_pruned_ones_among_them(database):
     search = searched(database, [5.0, 1.0, 4.0, 2.0, 3.0] * 8)
     lucky, steady = [9.0, 9.0, 0.1, 9.0], [0.6, 0.5, 0.5, 0.5]
@@ -289,6 +292,7 @@ def test_a_study_with_pruned_trials_alone_ends_whether_or_not_the_task_has_a_tes
     assert is_finished(search)
 
 
+@pytest.mark.both_databases
 def test_eight_threads_plan_a_round_once(database):
     search = searched(database, VALUES)
     with ThreadPoolExecutor(8) as threads:
@@ -323,6 +327,7 @@ def test_a_share_that_is_no_round_number_costs_no_trial(database):
 # Asked for by hand
 
 
+@pytest.mark.both_databases
 def test_a_confirmation_of_another_size_is_planned_anew(database):
     search = searched(database, VALUES)
     while confirmation.advance(search):
@@ -371,6 +376,7 @@ def locked_tables(database):
     assert found == [table for table in LOCK_ORDER if table in found]
 
 
+@pytest.mark.both_databases
 def test_rows_are_locked_in_one_order(database):
     search = searched(database, VALUES)
     test = PlannedTest(optimizer="adamw", seeds=1, epochs_reserved=2.0)

@@ -49,6 +49,7 @@ def train(search, assignment, loss=1.0):
 
 
 @pytest.mark.parametrize(("space", "count"), [(SIX, 6), (ONE, 1)], ids=["six", "one"])
+@pytest.mark.both_databases
 def test_each_recipe_of_a_discrete_space_is_trained_once_then_the_study_is_finished(
     database, space, count
 ):
@@ -78,6 +79,7 @@ def test_of_a_space_with_a_continuous_part_no_recipe_repeats(database):
     assert summarize(search)["reason"] == "budget"
 
 
+@pytest.mark.both_databases
 def test_workers_that_ask_at_once_share_the_recipes(database):
     """Each has its own connections; none of them gets a recipe that another has."""
     make(database, SIX).database.close()
@@ -142,6 +144,7 @@ def test_a_trial_that_failed_for_its_machine_leaves_its_recipe_to_be_trained(dat
     assert (again.kind, again.recipe) == ("sampled", assignment.recipe)
 
 
+@pytest.mark.both_databases
 def test_trials_of_an_earlier_version_are_not_repeated(database):
     search = make(database, SIX)
     for _ in range(3):

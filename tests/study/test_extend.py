@@ -171,6 +171,7 @@ def test_a_study_that_is_long_in_encoding_is_extended(postgres, monkeypatch):
     postgres.drop(name)
 
 
+@pytest.mark.both_databases
 def test_a_wider_space_loses_nothing_of_a_study(search):
     train(search, 8)
     before, known = seen(search), told(search)
@@ -450,6 +451,7 @@ def test_what_makes_a_trial_another_one_is_refused(lone):
     assert names(lone.database) == ["tiny"]
 
 
+@pytest.mark.both_databases
 def test_a_study_whose_trials_run_is_refused_and_they_go_on(search):
     train(search, 2)
     running = [ask(search), ask(search)]
@@ -513,6 +515,7 @@ def extend_and_die(url, point):
         extend(search)
 
 
+@pytest.mark.both_databases
 def test_a_killed_extension_leaves_the_old_study_whole(search, prepared_url):
     train(search, 4)
     enqueue(search, ODD, where="recipe")
@@ -536,6 +539,7 @@ def extend_and_say(url, out):
             out.write_text(str(error))
 
 
+@pytest.mark.both_databases
 def test_of_extensions_at_once_one_wins(search, prepared_url, tmp_path):
     train(search, 2)
     late = OpenStudy.open(search.database, "tiny")
@@ -552,6 +556,7 @@ def test_of_extensions_at_once_one_wins(search, prepared_url, tmp_path):
     assert len(trial_rows(OpenStudy.open(search.database, "tiny"))) == 2
 
 
+@pytest.mark.both_databases
 def test_an_extension_waits_for_a_trial_that_ends_and_disturbs_it_not(search):
     """The trial's row is written, the study's is not yet: each must not wait for the other."""
     train(search, 2)

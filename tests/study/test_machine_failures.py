@@ -154,6 +154,7 @@ def make(database, **changes):
     return make_study(database, textbook=0, pruning="none", confirm="none", **changes)
 
 
+@pytest.mark.both_databases
 def test_the_worker_stops_and_its_trials_start_anew_without_a_count(database):
     search = make(database, budget={"trials": 5})
     lost = [fail(search, BAD) for _ in range(3)]
@@ -171,6 +172,7 @@ def test_the_worker_stops_and_its_trials_start_anew_without_a_count(database):
     assert repair(search).done == []
 
 
+@pytest.mark.both_databases
 def test_giving_back_twice_is_giving_back_once(database):
     search = make(database)
     ids = [fail(search, BAD).claim.id for _ in range(3)]

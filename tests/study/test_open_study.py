@@ -58,6 +58,8 @@ from lrsearch.trial.states import TrialState
 from lrsearch.worker.jobs.confirmation_run import next_run
 from lrsearch.worker.jobs.search_trial import next_trial
 
+pytestmark = pytest.mark.both_databases
+
 BASELINE = {"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "constant"}}
 #: Inside the tiny study's space, every searched field given.
 INSIDE = {

@@ -185,6 +185,7 @@ def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, 
 
 
 @pytest.mark.usefixtures("either_way")
+@pytest.mark.both_databases
 def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
     search = make_study(database, textbook=0, budget={"trials": 40})
     run(search, 16)

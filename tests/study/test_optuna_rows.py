@@ -26,6 +26,8 @@ from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.optuna.writer import OptunaEnd
 from lrsearch.trial.states import TrialState
 
+pytestmark = pytest.mark.both_databases
+
 #: The columns that are named anywhere in lrsearch, with their types in both databases.
 COLUMNS = {
     "studies": {"study_id": "INTEGER", "study_name": "VARCHAR"},

@@ -40,6 +40,7 @@ def search(database):
     return search
 
 
+@pytest.mark.both_databases
 def test_params_are_sampled_trained_confirmed_and_exported(search):
     rows = trial_rows(search)
     assert len(rows) == TRIALS

@@ -150,6 +150,7 @@ def test_the_clock_of_the_study_starts_with_its_range_test(database):
 # Claimed once
 
 
+@pytest.mark.both_databases
 def test_eight_threads_claim_each_range_test_once(search):
     with ThreadPoolExecutor(8) as threads:
         claimed = list(threads.map(lambda i: search.claim_range_test(f"w:{i}:1"), range(16)))
@@ -190,6 +191,7 @@ def test_a_range_test_that_is_trained_keeps_the_study_from_being_finished(search
 # Taken over
 
 
+@pytest.mark.both_databases
 def test_a_released_range_test_is_claimed_again_and_fences_the_first(search):
     stale = search.claim_range_test("old:1:1")
     assert release(search, "other:1:1") == 0
@@ -346,6 +348,7 @@ def test_a_study_stored_without_the_field_still_opens(database):
     assert rows_of(found) == []
 
 
+@pytest.mark.both_databases
 def test_deleting_a_study_deletes_its_range_tests(search):
     study = search.study_id
     search.delete()

@@ -35,6 +35,7 @@ def test_nothing_is_found_in_a_study_that_is_sound(finished):
     assert (found.done, found.wrong) == ([], [])
 
 
+@pytest.mark.both_databases
 def test_counters_that_are_off_are_recounted(finished):
     with finished.database.begin() as connection:
         before = studies.by_id(connection, finished.study_id)
@@ -79,12 +80,14 @@ def test_what_a_dead_worker_of_this_machine_held_is_freed(database):
         assert studies.counts(connection, search.study_id)["running"] == 1
 
 
+@pytest.mark.both_databases
 def test_leases_of_what_has_ended_are_ended(finished):
     change(finished, update(lease_table).values(expires_at=1e12))
     (line,) = repair(finished).done
     assert line.startswith("ended ")
 
 
+@pytest.mark.both_databases
 def test_what_cannot_be_mended_is_named(finished):
     running = "UPDATE trials SET state = 'RUNNING' WHERE number = 1"
     change(finished, text(running))
@@ -100,6 +103,7 @@ def test_what_cannot_be_mended_is_named(finished):
     ]
 
 
+@pytest.mark.both_databases
 def test_rows_are_checked_while_workers_go_on(finished, monkeypatch):
     def gaps(connection, study_id):
         change(finished, update(study_table).values(steps_per_epoch=6))  # waits for who holds it

@@ -236,6 +236,7 @@ def test_a_study_continued_is_not_warmed_again(old):
         )
 
 
+@pytest.mark.both_databases
 def test_an_extension_keeps_what_its_study_knew(old):
     search = make_study(old.database, space=SPACE, warm_start=["old"], budget={"trials": 5})
     play(search, 4)
@@ -294,6 +295,7 @@ def test_the_first_samples_are_near_the_optimum_that_others_found(lone, tmp_path
     assert near["cold"] <= 2
 
 
+@pytest.mark.both_databases
 def test_what_diverged_elsewhere_is_infeasible_here(database):
     def train(trial):
         lr = trial.suggest_float("lr", 1e-5, 1.0, log=True)

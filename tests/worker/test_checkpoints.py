@@ -104,6 +104,7 @@ def test_the_newest_two_are_kept(search, claim):
     assert (row.kind, row.item, row.attempt) == ("trial", claim.id, 1)
 
 
+@pytest.mark.both_databases
 def test_what_another_has_ended_is_not_counted(search, claim):
     other = ask(search, OTHER).claim
     for each in (claim, other):
@@ -129,6 +130,7 @@ def test_an_attempt_that_starts_anew_is_newer_than_the_one_before(search, claim)
     assert [(row.attempt, row.step) for row in newest(search, second)] == [(2, 5), (1, 20)]
 
 
+@pytest.mark.both_databases
 def test_a_worker_that_lost_its_trial_records_nothing(search, claim):
     record(search, claim, 5)
     second = take_over(search, claim)
@@ -268,6 +270,7 @@ def finish_it(url, file):
         torch.save([resumed, *state, [row.to_dict() for row in rows]], file)
 
 
+@pytest.mark.both_databases
 def test_another_process_goes_on_to_the_same_bits(prepared_url, folder, tmp_path, whole):
     assert finish(in_process(train_and_die, prepared_url, str(folder), 17)) == [0]
     assert finish(in_process(finish_it, prepared_url, str(tmp_path / "end"))) == [0]
@@ -463,6 +466,7 @@ def test_studies_of_one_name_do_not_share_files(search, claim, folder):
     assert len(files(folder)) == 1
 
 
+@pytest.mark.both_databases
 def test_a_deleted_study_leaves_no_file(search, claim, folder):
     save(search, claim, 3, 6)
     delete_study(search)
@@ -479,6 +483,7 @@ def test_a_study_keeps_its_folder_when_it_is_extended(search, claim, folder):
     assert len(list(folder.iterdir())) == 1
 
 
+@pytest.mark.both_databases
 def test_extending_leaves_no_file_of_what_it_ends(search, claim, folder, tmp_path, prepared_url):
     save(search, claim, 3, 6)
     with search.database.begin() as connection:

@@ -74,6 +74,7 @@ def study(database, trials=32, **changes):
     return make_study(database, budget={"trials": trials}, **changes)
 
 
+@pytest.mark.both_databases
 def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab, caplog):
     caplog.set_level(logging.INFO, "lrsearch")
     search = study(database)
@@ -95,6 +96,7 @@ def test_the_first_worker_measures_and_the_others_take_its_choice(database, lab,
     assert page.engines(report) == (f"Trained {title}; on {engine['device']}.",)
 
 
+@pytest.mark.both_databases
 def test_another_study_of_the_same_task_takes_the_timings_with_a_quarter_of_its_own(database, lab):
     choose(study(database, 64))
     smaller = choose(study(database, 16, name="smaller"))

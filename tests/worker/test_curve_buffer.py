@@ -12,6 +12,8 @@ from tiny_studies import curve_row
 from lrsearch.worker.leases import curve_buffer
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture(autouse=True)
 def _spill_soon(monkeypatch):

@@ -19,6 +19,8 @@ from lrsearch.study.open_study import LostTrialError
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 from lrsearch.worker.leases.renewal import LeaseRenewer, StopTrial, together
 
+pytestmark = pytest.mark.both_databases
+
 ME = "host:1:1"
 
 

@@ -211,6 +211,7 @@ def test_params_that_differ_do_not_train_together(study, engines):
 # Who goes
 
 
+@pytest.mark.both_databases
 def test_one_that_is_stopped_or_lost_leaves_the_others_alone(study, engines, caplog):
     search = study(sgd(4), confirm="none")
     trainer = make_crew(search, 4)
@@ -260,6 +261,7 @@ def be_killed(url):
         worker_of(search, calm_task(killing_loss), Stop()).run()
 
 
+@pytest.mark.both_databases
 def test_what_kills_its_worker_ends_alone(study, engines, prepared_url):
     search = study([*sgd(1), POISON, *sgd(1)], confirm="none")
     assert [finish(in_process(be_killed, prepared_url)) for _ in range(3)] == [[9]] * 3
