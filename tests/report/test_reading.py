@@ -25,7 +25,7 @@ from lrsearch.study.status import is_finished
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Of a study that stands alone; of one in a project two more.
-MOST_STATEMENTS = 9
+MOST_STATEMENTS = 11
 READERS = (
     "load",
     "model",
@@ -165,7 +165,7 @@ def test_a_drawn_sequence_is_that_of_the_real_optimizer(schedule):
             except SpecError:  # these do not go together
                 continue
             lrs, momenta = built(optimizer, schedule, warmup)
-            found = lr_sequence(0, recipe, 10)
+            found = lr_sequence(0, recipe, 10, with_momentum=True)
             assert found.lrs == (*lrs, lrs[-1])
             if momenta[0] is None:
                 assert found.momenta is None
