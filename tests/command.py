@@ -16,6 +16,9 @@ import spares
 SECONDS = 300
 
 _processes = multiprocessing.get_context("forkserver")
+# Where the server's sockets lie: asked for before a test has another folder for temporary files,
+# whose path is too long for a socket.
+multiprocessing.util.get_temp_dir()
 _processes.set_forkserver_preload(
     [
         # torch imports it, which takes 2 s, when the first optimizer is made.
