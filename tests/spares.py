@@ -23,7 +23,7 @@ STARTING = ("run", "confirm")
 
 def prepare(words):
     """Fork as many as the command that these words are will start, for `LocalWorkers` to take."""
-    if words[1] not in STARTING:
+    if not set(words[1:2]) & set(STARTING):
         return
     count = int(words[words.index("--workers") + 1]) if "--workers" in words else 2
     spares = []
