@@ -175,7 +175,8 @@ class QueuedRecord:
 
     id: int
     study_id: int
-    #: `baseline`, `enqueued`, `warm_start`, `textbook`; `sampled`: one that failed for its machine.
+    #: `baseline`, `enqueued`, `warm_start`, `portfolio`; or `sampled`, one that failed for its
+    #: machine.
     kind: str
     recipe: Fields
     #: Of the trial that took it.
