@@ -301,7 +301,7 @@ def test_a_gain_within_the_tolerance_is_none():
 def test_equal_values_are_neither_better_nor_worse():
     report = made_report([best(0.5), first(2, 0.5)], confirm=None)
     assert (
-        answer(report).lines[0].startswith("Neither better nor worse val_loss than trial 2, the be")
+        answer(report).lines[0].startswith("Neither better nor worse val_loss than trial 2, the po")
     )
 
 
