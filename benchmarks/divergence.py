@@ -95,7 +95,7 @@ def lrsearch_losses(database: Database, problem: Problem, seed: int, trials: int
             "budget": {"trials": trials},
             "space": problem.space,
             "confirm": "none",
-            "textbook": "none",
+            "portfolio": "none",
             "seed": seed,
         }
     )

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from duel_methods import Found, Method, default_spec, recommended, run_study
 from duel_training import Problem
+from textbook import TEXTBOOK
 
 from lrsearch import LrsearchError
 from lrsearch.catalog.domains import Range
 from lrsearch.range_test.plan import ramp_plan
+from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.space.search_space import SearchSpace
-from lrsearch.space.textbook import textbook_recipes
 from lrsearch.storage import range_tests
 from lrsearch.storage.ends import RangeTestEnd
 from lrsearch.study.open_study import OpenStudy
@@ -89,14 +90,14 @@ def _record_wrong(problem: Problem, search: OpenStudy, factor: float) -> None:
 
 
 def bad_defaults(problem: Problem, seed: int, budget: int) -> Found:
-    """Bad recipes are trained first, in the place of the textbook's."""
+    """Bad recipes are trained first, in the place of the portfolio's."""
     spec = default_spec(problem, seed, budget)
-    usual = textbook_recipes(spec.space, len(BAD_FACTORS), problem.task.batch_size)
+    usual = portfolio_recipes(spec.space, TEXTBOOK, problem.task.batch_size)
     bad = [
         {**recipe, "optimizer": {**recipe["optimizer"], "lr": recipe["optimizer"]["lr"] * factor}}
         for recipe, factor in zip(usual, BAD_FACTORS, strict=True)
     ]
-    study = run_study(problem, default_spec(problem, seed, budget, textbook=0, enqueue=bad))
+    study = run_study(problem, default_spec(problem, seed, budget, portfolio=0, enqueue=bad))
     return recommended(study, "bad-defaults", budget)
 
 

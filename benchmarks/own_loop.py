@@ -36,7 +36,7 @@ START_REPEATS = 5
 #: What a trial at a fixed learning rate has in common: nothing but the trials is trained.
 STUDY = {
     "epochs": EPOCHS,
-    "textbook": "none",
+    "portfolio": "none",
     "range_test": "none",
     "pruning": "none",
     "confirm": "none",

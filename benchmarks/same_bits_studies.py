@@ -105,7 +105,7 @@ _ALONE = {
     "confirm": "none",
     "pruning": "none",
     "range_test": "none",
-    "textbook": "none",
+    "textbook": "none",  # the earlier name of portfolio, which older installs know
     "enqueue": RECIPES,
 }
 
@@ -147,7 +147,7 @@ NOISY = Study(
     validations=10,
     losses=192,
 )
-#: As it comes, but for its length: range test, textbook recipes, sampler and pruning decide.
+#: As it comes, but for its length: range test, portfolio, sampler and pruning decide.
 SEARCH = Study(
     name="digits", fields={"epochs": 10, "budget": {"trials": 60}, "confirm": "none", "seed": 0}
 )

@@ -23,9 +23,10 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 from surrogate import EPOCHS, RUNGS, WORST, Surrogate, cross_validated, read_runs, recorded_space
+from textbook import TEXTBOOK
 
+from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.space.search_space import SearchSpace
-from lrsearch.space.textbook import textbook_recipes
 from lrsearch.spec.parts import Pruning
 from lrsearch.study.optuna.sampler import INSIDE_SHARE, WindowedTPESampler, Windows
 from lrsearch.trial import pruning as trial_pruning
@@ -164,7 +165,7 @@ class Variant:
 
     def make_propose(self, space: SearchSpace, names: Sequence[str], seed: int) -> Propose:
         """What is enqueued before a trial, if anything is."""
-        recipes = textbook_recipes(space, 3) if self.textbook else []
+        recipes = portfolio_recipes(space, TEXTBOOK) if self.textbook else []
         first = [space.params_of(recipe) for recipe in recipes]
         points = cubes(names, seed, self.windows, quasi=self.sampler == "QMC first")
         last = {"random": math.inf, "QMC first": len(first) + QMC_TRIALS}.get(self.sampler, 0)

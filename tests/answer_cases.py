@@ -28,8 +28,8 @@ def best(value=0.2, **fields):
     return trial(1, value, **fields)
 
 
-def textbook(number=2, value=0.4):
-    return trial(number, value, kind="textbook")
+def first(number=2, value=0.4):
+    return trial(number, value, kind="portfolio")
 
 
 def confirmed(mine, theirs, *, role="baseline", **changes):
@@ -135,22 +135,22 @@ CASES = {
     "nothing to compare with": (
         lambda: made_report([best()], runs_of(1, SIX)),
         Verdict.NO_REFERENCE,
-        "There is no baseline and no textbook recipe to compare it with.",
+        "There is no baseline and no recipe of a portfolio to compare it with.",
         EXPORT,
     ),
-    "textbook on the search's seed": (
-        lambda: made_report([best(), textbook()], runs_of(1, SIX)),
+    "portfolio on the search's seed": (
+        lambda: made_report([best(), first()], runs_of(1, SIX)),
         Verdict.ONE_SEED,
-        "0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. One "
-        "seed cannot tell a gain from chance.",
+        "0.2 better val_loss than trial 2, the portfolio's first recipe, on the search's one seed. "
+        "One seed cannot tell a gain from chance.",
         EXPORT,
     ),
-    "textbook on fresh seeds": (
+    "portfolio on fresh seeds": (
         lambda: made_report(
-            [best(), textbook(), textbook(3, 0.3)], runs_of(1, LOWER) + runs_of(2, SIX, "rival")
+            [best(), first(), first(3, 0.3)], runs_of(1, LOWER) + runs_of(2, SIX, "rival")
         ),
         Verdict.BETTER,
-        "0.203 better val_loss than trial 2, the best textbook recipe (95 % interval 0.201 to "
+        "0.203 better val_loss than trial 2, the portfolio's first recipe (95 % interval 0.201 to "
         "0.204), confirmed on 6 fresh seeds.",
         EXPORT,
     ),
@@ -161,16 +161,16 @@ CASES = {
         "gain from chance.",
         TWICE,
     ),
-    "tied with a textbook": (
-        lambda: made_report([best(), textbook()], runs_of(1, SIX) + runs_of(2, ALIKE, "rival")),
+    "tied with the portfolio's first": (
+        lambda: made_report([best(), first()], runs_of(1, SIX) + runs_of(2, ALIKE, "rival")),
         Verdict.NO_BETTER,
-        f"No better than trial 2, the best textbook recipe. {OPEN}",
+        f"No better than trial 2, the portfolio's first recipe. {OPEN}",
         TWICE,
     ),
-    "a textbook is the best": (
-        lambda: made_report([best(0.5), textbook()], runs_of(2, LOWER) + runs_of(1, SIX, "rival")),
-        Verdict.TEXTBOOK,
-        "The best textbook recipe is 0.203 better in val_loss than trial 1, the best that the "
+    "the portfolio's first is the best": (
+        lambda: made_report([best(0.5), first()], runs_of(2, LOWER) + runs_of(1, SIX, "rival")),
+        Verdict.PORTFOLIO,
+        "The portfolio's first recipe is 0.203 better in val_loss than trial 1, the best that the "
         "search found (95 % interval 0.201 to 0.204, on 6 fresh seeds).",
         EXPORT,
     ),
@@ -181,19 +181,19 @@ CASES = {
         CONFIRM,
     ),
     "too small a budget to confirm": (
-        lambda: made_report([best(), textbook()], budget={"trials": 2}),
+        lambda: made_report([best(), first()], budget={"trials": 2}),
         Verdict.UNCONFIRMED,
-        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
-        f"Not confirmed: {LUCK}.",
+        f"0.2 better val_loss than trial 2, the portfolio's first recipe, on the search's one "
+        f"seed. Not confirmed: {LUCK}.",
         "lrsearch run FILE --trials 4",
     ),
     "too few epochs left to confirm": (
         lambda: made_report(
-            [best(), textbook()], budget={"epochs": 8}, study={"epochs_used": 8.0}, confirm=None
+            [best(), first()], budget={"epochs": 8}, study={"epochs_used": 8.0}, confirm=None
         ),
         Verdict.UNCONFIRMED,
-        f"0.2 better val_loss than trial 2, the best textbook recipe, on the search's one seed. "
-        f"Not confirmed: {LUCK}.",
+        f"0.2 better val_loss than trial 2, the portfolio's first recipe, on the search's one "
+        f"seed. Not confirmed: {LUCK}.",
         "lrsearch run FILE",
     ),
     "all but one pruned": (
@@ -201,7 +201,8 @@ CASES = {
             [*(trial(i, 0.1, "pruned") for i in range(11)), trial(11, 0.4)], confirm=None
         ),
         Verdict.UNCONFIRMED,
-        f"There is no baseline and no textbook recipe to compare it with. Not confirmed: {LUCK}.",
+        f"There is no baseline and no recipe of a portfolio to compare it with. Not "
+        f"confirmed: {LUCK}.",
         CONFIRM,
     ),
     "running": (

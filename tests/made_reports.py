@@ -42,7 +42,7 @@ def study_record(spec, **changes):
 
 
 def trial(number, value=None, state="complete", *, lr=0.1, name="sgd", **fields):
-    """A search trial with a recipe; a baseline or textbook is one by its `kind`."""
+    """A search trial with a recipe; a baseline or one of the portfolio is that by its `kind`."""
     recipe = {
         "optimizer": {"name": name, "lr": lr},
         "schedule": {"name": "constant"},

@@ -44,7 +44,7 @@ class TrialResult:
     number: int | None
     #: `complete`, `pruned`, `diverged`, `failed` or `running`.
     state: str
-    #: `sampled`, or where else its recipe comes from: `baseline`, `enqueued`, `textbook`,
+    #: `sampled`, or where else its recipe comes from: `baseline`, `enqueued`, `portfolio`,
     #: `warm_start`; `machine` for one that failed for its machine and does not count.
     kind: str
     #: The objective; of a pruned trial its best until then, None where there is none.

@@ -36,7 +36,7 @@ class StudyFields(TypedDict, total=False):
     range_test: str | None
     baseline: str | Fields | None
     enqueue: Sequence[Fields]
-    textbook: int | str
+    portfolio: str | int | Sequence[Fields]
     warm_start: Sequence[str | Fields] | str | None
     precision: str
     accumulate: int | str | None

@@ -6,6 +6,7 @@ from pathlib import Path
 from lrsearch.preflight.checked import Checked, located
 from lrsearch.preflight.program import check_program
 from lrsearch.preflight.task import check_study
+from lrsearch.spec.portfolio_field import with_portfolio_file
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.records import StudyRecord
 from lrsearch.task.find import load_task
@@ -22,7 +23,7 @@ def read_study_file(
     spec = StudySpec.load(path)
     if name is None and not totals:
         return spec
-    content = read_yaml(path, "study file")
+    content = with_portfolio_file(read_yaml(path, "study file"), path)
     if name is not None:
         content["name"] = name
     content["budget"] = {**spec.budget.model_dump(exclude_none=True), **(totals or {})}

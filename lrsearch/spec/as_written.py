@@ -27,13 +27,13 @@ OFF: Mapping[str, Unchecked] = {
     "max_trial_time": None,
     "names": {},
     "notes": "",
+    "portfolio": 0,
     "project": "",
     "pruning": None,
     "range_test": "none",
     "report": {},
     "resume_args": (),
     "tags": (),
-    "textbook": 0,
     "tolerance": 0.0,
     "train": None,
     "warm_start": (),
@@ -44,12 +44,13 @@ OFF_IN_PART: Mapping[str, Mapping[str, Unchecked]] = {
     "pruning": {"audit": 0.0},
 }
 #: Off where the field is a number; as `false`, 0 has always been read.
-NUMBERS = ("textbook", "tolerance")
+NUMBERS = ("portfolio", "tolerance")
 #: Names of fields in earlier versions, and today's.
 RENAMED = {
     "budget.total_epochs": "budget.epochs",
     "code": "on_code_change",
     "confirm.top": "confirm.candidates",
+    "textbook": "portfolio",
 }
 
 

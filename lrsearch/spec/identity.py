@@ -32,7 +32,7 @@ EXTENDABLE = (
     "baseline",
     "enqueue",
     "warm_start",
-    "textbook",
+    "portfolio",
     "range_test",
     "pruning",
 )
@@ -69,6 +69,8 @@ def fingerprint(spec: Document) -> str:
         place = fixed[owner] if owner else fixed
         if place[key] == earlier:
             del place[key]
+    if isinstance(fixed["portfolio"], int):
+        fixed["textbook"] = fixed.pop("portfolio")  # its name where it was but a number
     text = json.dumps(_as_floats(fixed), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 

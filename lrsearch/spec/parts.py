@@ -40,13 +40,6 @@ def size(value: Unchecked) -> Unchecked:
     return int(float(parts[1]) * units[parts[2]])
 
 
-def as_count(value: Unchecked) -> Unchecked:
-    """A number of recipes; pydantic's own words for another word do not say that."""
-    if isinstance(value, str):
-        raise ValueError("a number of recipes, or none, is accepted")
-    return value
-
-
 class Budget(Part):
     """Totals over all workers; at least one is given, and the first that is used up ends the study.
 

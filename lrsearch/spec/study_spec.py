@@ -40,11 +40,11 @@ from lrsearch.spec.parts import (
     as_budget,
     as_checkpointing,
     as_confirm,
-    as_count,
     as_objective,
     as_validate_every,
     duration,
 )
+from lrsearch.spec.portfolio_field import Portfolio, as_portfolio, with_portfolio_file
 from lrsearch.spec.program import ProgramFields, refused, with_command_defaults
 from lrsearch.task import own_code
 from lrsearch.user_input import first_error, read_yaml
@@ -84,8 +84,8 @@ class StudySpec(ProgramFields):
     baseline: Document | None = None
     #: More recipes that are trained before any is sampled.
     enqueue: tuple[Document, ...] = ()
-    #: How many textbook recipes are trained first, after the user's own.
-    textbook: Annotated[int, BeforeValidator(as_count)] = Field(default=3, ge=0)
+    #: Recipes that are trained first, after the user's own: see `portfolio_field`.
+    portfolio: Annotated[Portfolio, BeforeValidator(as_portfolio)] = "default"
     #: Earlier studies that this one learns from when it is created.
     warm_start: tuple[EarlierStudy, ...] = ()
     precision: Precision = "fp32"
@@ -230,7 +230,7 @@ class StudySpec(ProgramFields):
         Imports the study's own optimizers and schedules, files beside it. Logs a warning for each
         field that has the name of an earlier version.
         """
-        content = read_yaml(Path(path), "study file")
+        content = with_portfolio_file(read_yaml(Path(path), "study file"), Path(path))
         own_code.load(own_code.own_names(content), Path(path).parent, where=f"{path}: ")
         spec = cls.from_dict(content, where=str(path))
         for line in with_new_names(content)[1]:
@@ -274,13 +274,13 @@ class StudySpec(ProgramFields):
         return obstacles(self.differences(other))
 
     def continuing(self, stored: "StudySpec") -> "StudySpec":
-        """This spec, for a study that is there: `validate_every: auto` leaves to it what it has.
-
-        One that is older than validations at rungs has one each epoch.
-        """
+        """This spec, for a study that is there: a default leaves to an older one what it has."""
+        older: Document = {}
         if self.validate_every == AUTO and stored.validate_every == ValidateEvery():
-            return self.model_copy(update={"validate_every": stored.validate_every})
-        return self
+            older["validate_every"] = stored.validate_every  # older than validations at rungs
+        if self.portfolio == "default" and isinstance(stored.portfolio, int):
+            older["portfolio"] = stored.portfolio  # so many textbook recipes
+        return self.model_copy(update=older)
 
     @property
     def knows_length(self) -> bool:

@@ -175,7 +175,7 @@ class QueuedRecord:
 
     id: int
     study_id: int
-    #: `baseline`, `enqueued`, `warm_start`, `textbook`; `sampled`: one that failed for its machine.
+    #: `baseline`, `enqueued`, `warm_start`, `portfolio`; `sampled`: one that its machine failed.
     kind: str
     recipe: Fields
     #: Of the trial that took it.

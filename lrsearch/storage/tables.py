@@ -152,7 +152,7 @@ queue = Table(
     _study(),
     Column(
         "kind", String(16), nullable=False
-    ),  # baseline | enqueued | warm_start | textbook | sampled
+    ),  # baseline | enqueued | warm_start | portfolio (once textbook) | sampled
     Column("recipe", JSON, nullable=False),
     Column("ticket", Integer),  # of the trial that took it
 )

@@ -31,6 +31,9 @@ from lrsearch.storage.tables import queue, studies, trials
 from lrsearch.trial.rounding import EPSILON
 from lrsearch.trial.states import StudyState, TrialState
 
+#: Which kinds of enqueued recipes come before the others, and after; older studies have `textbook`.
+ORDER = {"baseline": 0, "portfolio": 2, "textbook": 2}
+
 
 def take_over(
     connection: Connection,
@@ -150,11 +153,11 @@ def may_start(connection: Connection, study_id: int, *, horizon: float, keep: fl
 
 
 def _pop_queue(connection: Connection, study_id: int, ticket: int) -> QueuedRecord | None:
-    """The next enqueued recipe: a baseline, then the user's own, then the textbook's."""
+    """The next enqueued recipe: a baseline, then the user's own, then the portfolio's."""
     first = (
         select(queue.c.id)
         .where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
-        .order_by(case({"baseline": 0, "textbook": 2}, value=queue.c.kind, else_=1), queue.c.id)
+        .order_by(case(ORDER, value=queue.c.kind, else_=1), queue.c.id)
         .limit(1)
     )
     query = (

@@ -1,18 +1,14 @@
 """Creating a study, or finding that it exists with the same spec."""
 
-import math
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.confirmation.budget import paid_runs
 from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import range_plan
-from lrsearch.recipe.recipe import without_fused
-from lrsearch.space.textbook import textbook_recipes
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import range_tests, studies
 from lrsearch.storage.database import Database, explained
@@ -21,6 +17,8 @@ from lrsearch.storage.records import StudyRecord
 from lrsearch.study import warm_start
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate
+from lrsearch.study.portfolio import enqueue_portfolio
+from lrsearch.study.same_recipe import is_same
 from lrsearch.task.commit import COMMIT
 from lrsearch.task.task import LoadedCode
 
@@ -103,7 +101,7 @@ def _make_study(
             range_tests.add(connection, study_id, planned_range_tests(spec, steps_per_epoch))
             given = enqueue_given(connection, study_id, spec, present=[])
             warm_start.apply(connection, study_id, lessons, present=given)
-            _enqueue_textbook(connection, study_id, spec, steps_per_epoch, batch_size)
+            enqueue_portfolio(connection, study_id, spec, steps_per_epoch, batch_size)
             record_origin(connection, study_id, lessons, extended=None)
     except IntegrityError:
         if _stored(database, spec.name) is None:
@@ -160,18 +158,6 @@ def enqueue_given(
     return found
 
 
-def is_same(given: Fields, trained: Fields) -> bool:
-    """Whether a recipe that was trained is the given one; the task's batch size fills a gap.
-
-    The same with a fused kernel is the same, to rounding.
-    """
-    size = given["batch_size"] or trained["batch_size"]
-    mine, theirs = ({"accumulate": 1, **recipe} for recipe in (given, trained))
-    for recipe in (mine, theirs):
-        recipe["optimizer"] = without_fused(recipe["optimizer"])
-    return {**mine, "batch_size": size} == theirs
-
-
 def record_origin(
     connection: Connection,
     study_id: int,
@@ -188,28 +174,6 @@ def record_origin(
         "warm_start": [lesson.counts() for lesson in lessons],
     }
     studies.change(connection, study_id, origin=origin)
-
-
-def _enqueue_textbook(
-    connection: Connection,
-    study_id: int,
-    spec: StudySpec,
-    steps_per_epoch: int,
-    batch_size: int | None,
-) -> None:
-    """Enqueue recipes of the textbook, but none that waits already."""
-    count = _textbook_count(spec, steps_per_epoch)
-    waiting = [row.recipe for row in studies.waiting(connection, study_id)]
-    for recipe in textbook_recipes(spec.space, count, batch_size, accumulate=spec.accumulate):
-        fields = spec.recipe(recipe, batch_size=None, where="textbook").to_dict()
-        if not any(is_same(other, fields) for other in waiting):
-            studies.enqueue(connection, study_id, "textbook", fields)
-
-
-def _textbook_count(spec: StudySpec, steps_per_epoch: int) -> int:
-    """As many as the spec says, but at most a quarter of the trials or runs, rounded up."""
-    paid = paid_runs(spec, spec.horizon_epochs(steps_per_epoch))
-    return spec.textbook if paid is None else min(spec.textbook, math.ceil(math.floor(paid) / 4))
 
 
 def planned_range_tests(spec: StudySpec, steps_per_epoch: int) -> list[PlannedTest]:

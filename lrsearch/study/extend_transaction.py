@@ -18,7 +18,6 @@ from lrsearch.study import warm_start
 from lrsearch.study.create import (
     enqueue_given,
     insert_study,
-    is_same,
     planned_range_tests,
     record_origin,
 )
@@ -29,6 +28,7 @@ from lrsearch.study.optuna.attributes import FROM, RECIPE, TICKET
 from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding
 from lrsearch.study.optuna.storage import OptunaTrial
 from lrsearch.study.optuna.writer import FAILED
+from lrsearch.study.same_recipe import is_same
 from lrsearch.task.task import LoadedCode
 from lrsearch.trial.states import MACHINE, StudyState, TrialState
 

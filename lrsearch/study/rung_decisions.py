@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from lrsearch.confirmation.budget import trains_whole
 from lrsearch.storage import audited_trials, curves, rungs
 from lrsearch.study.assignment import Arrival
 from lrsearch.study.optuna import gate
+from lrsearch.study.portfolio import KIND
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import pruning_audit
 from lrsearch.trial.pruning import survives
@@ -42,7 +44,7 @@ def _goes_on(connection: Connection, study: StoredStudy, arrival: Arrival) -> bo
     pruning, trial = study.spec.pruning, arrival.assignment.claim.id
     assert pruning is not None
     # What was decided stands: its marks beyond would be those of a trial that ended here.
-    if arrival.assignment.kind == "baseline" or rungs.went_past(connection, trial, arrival.rung):
+    if _is_never_pruned(study, arrival) or rungs.went_past(connection, trial, arrival.rung):
         return True
     peers = rungs.peers(connection, study.study_id, trial, arrival.rung)
     passes = survives(
@@ -52,6 +54,11 @@ def _goes_on(connection: Connection, study: StoredStudy, arrival: Arrival) -> bo
         min_peers=pruning.min_peers,
     )
     return passes or _audits(connection, study, arrival, pruning.audit)
+
+
+def _is_never_pruned(study: StoredStudy, arrival: Arrival) -> bool:
+    kind = arrival.assignment.kind
+    return kind == "baseline" or (kind == KIND and trains_whole(study.spec, study.horizon))
 
 
 def _audits(connection: Connection, study: StoredStudy, arrival: Arrival, share: float) -> bool:

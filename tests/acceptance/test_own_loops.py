@@ -39,7 +39,7 @@ def study(folder, **changes):
         "epochs": 6,
         "budget": {"trials": 4},
         "enqueue": [*GOOD, BAD],
-        "textbook": 0,
+        "portfolio": 0,
         "confirm": "none",
         "range_test": "none",
         "pruning": {"rungs": [0.33], "min_peers": 3},

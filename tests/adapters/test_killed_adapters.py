@@ -44,7 +44,7 @@ def write(folder, page):
         "objective": {"metric": METRICS[page], "direction": "minimize"},
         "budget": {"trials": 1},
         "enqueue": [{"optimizer": {"name": "adamw", "lr": 0.01}, "schedule": {"name": "cosine"}}],
-        "textbook": 0,
+        "portfolio": 0,
         "confirm": "none",
         "range_test": "none",
         "lease": {"seconds": 1.5},

@@ -228,7 +228,7 @@ def test_without_a_complete_trial_the_reason_is_shown(url):
     )
     space = {"optimizers": {"sgd": {"lr": 1e12, "momentum": 0.0}}, "schedules": {"constant": {}}}
     result = lrsearch.search(
-        task, name="lost", storage=url, epochs=2, trials=2, space=space, textbook="none"
+        task, name="lost", storage=url, epochs=2, trials=2, space=space, portfolio="none"
     )
     assert (result.best, result.trial, result.value, result.interval) == (None, None, None, None)
     assert repr(result).startswith("Result(lost: No answer. All 2 ended trials diverged")

@@ -10,7 +10,7 @@ from lrsearch.api.study_fields import StudyFields
 from lrsearch.storage import studies
 
 #: What makes a study of some milliseconds.
-QUICK = {"epochs": EPOCHS, "space": "default", "textbook": "none", "range_test": "none"}
+QUICK = {"epochs": EPOCHS, "space": "default", "portfolio": "none", "range_test": "none"}
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_study_spec_says_everything(result):
 def test_its_repr_is_one_short_line(result):
     said = repr(result)
     assert said.startswith(f"Result(tiny: Best recipe: {result.best.title()}. ")
-    assert " textbook recipe" in said
+    assert " recipe of a portfolio" in said
     assert said.endswith(f"{result.counts.title()})")
     assert said.count("\n") == 0
     assert len(said) < len(result.best.title()) + 350

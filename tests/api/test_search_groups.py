@@ -14,8 +14,10 @@ from lrsearch.errors import LrsearchError
 from lrsearch.study.open_study import OpenStudy
 
 LOG = {"low": 0.05, "high": 1.0, "log": True}
-QUICK = {"epochs": 2, "textbook": 1, "range_test": "none", "confirm": "none"}
-ADAMW = {"optimizers": {"adamw": {"lr": {"low": 1e-3, "high": 1e-2, "log": True}}}}
+QUICK = {"epochs": 2, "portfolio": 1, "range_test": "none", "confirm": "none"}
+#: Schedules that begin at the peak.
+FALLING = {"schedules": ["constant", "cosine"], "warmup": 0.0}
+ADAMW = {"optimizers": {"adamw": {"lr": {"low": 1e-3, "high": 1e-2, "log": True}}}, **FALLING}
 RULES = [{"match": "^3", "lr_scale": 0.5, "weight_decay": 0.0}]
 
 

@@ -20,7 +20,7 @@ QUICK = {"budget": {"trials": 20}, "confirm": "none"}
 
 
 #: The same for a task of the test's own.
-PLAIN = {**QUICK, "textbook": "none", "range_test": "none", "pruning": "none"}
+PLAIN = {**QUICK, "portfolio": "none", "range_test": "none", "pruning": "none"}
 
 
 @pytest.fixture

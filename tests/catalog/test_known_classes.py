@@ -211,7 +211,7 @@ def test_a_study_of_all_of_them_with_nothing_but_braces(sqlite_url):
         "confirm": "none",
         "pruning": "none",
         "range_test": "none",
-        "textbook": 0,
+        "portfolio": 0,
     }
     with opened(sqlite_url) as database:
         search = make_study(database, **changes)

@@ -132,7 +132,7 @@ class Reader:
             length = {} if "steps" in content else {"epochs": 3}
             program = {} if content.keys() & PROGRAMS else {"task": "task.py:task"}
             StudySpec.from_dict({**STUDY, **program, **length, **content}, where=step.place)
-        elif {"hydra", "scheduler"} & content.keys():  # of Hydra
+        elif {"hydra", "scheduler", "recipes"} & content.keys():  # Hydra's; what a study reads
             self._write(step.file, step.text)
         elif content.keys() & PROGRAMS:
             self._write(step.file, step.text)

@@ -14,7 +14,7 @@ task: {name}.py:task
 epochs: 6
 budget: {{trials: 4}}
 confirm: {{candidates: 2, runs: 4}}
-textbook: none
+portfolio: none
 space:
   optimizers: {{sgd: {{lr: {{low: 1e-3, high: 0.1, log: true}}, momentum: 0.9}}, adamw: {{}}}}
   schedules: {{constant: {{}}, cosine: {{}}}}

@@ -20,8 +20,8 @@ from answer_cases import (
     baseline,
     best,
     confirmed,
+    first,
     rich_report,
-    textbook,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,7 +119,7 @@ def test_the_page_of_a_study_without_a_name_says_how_python_writes_its_files(mon
 def test_the_next_steps_of_a_task_object_can_be_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LRSEARCH_STORAGE", f"sqlite:///{tmp_path}/study.db")
-    fields = {"confirm": "none", "range_test": "none", "pruning": None, "textbook": 0, "epochs": 1}
+    fields = {"confirm": "none", "range_test": "none", "pruning": None, "portfolio": 0, "epochs": 1}
     fields["fuse"] = "off"
     space = {"optimizers": {"sgd": {}}}
     task = tiny_task().make({})
@@ -299,14 +299,14 @@ def test_a_gain_within_the_tolerance_is_none():
 
 
 def test_equal_values_are_neither_better_nor_worse():
-    report = made_report([best(0.5), textbook(2, 0.5)], confirm=None)
+    report = made_report([best(0.5), first(2, 0.5)], confirm=None)
     assert (
-        answer(report).lines[0].startswith("Neither better nor worse val_loss than trial 2, the be")
+        answer(report).lines[0].startswith("Neither better nor worse val_loss than trial 2, the po")
     )
 
 
 def test_a_pruned_recipe_that_was_confirmed_has_no_gain_on_the_search_seed():
-    trials = [best(0.6, state="pruned"), textbook()]
+    trials = [best(0.6, state="pruned"), first()]
     said = answer(made_report(trials, runs_of(1, SIX)))
     assert (said.verdict, said.gain) == (Verdict.ONE_SEED, None)
     assert said.lines[0] == "It has no seed in common with what it would be compared with."
@@ -323,7 +323,7 @@ def any_report(draw):
     for i in range(draw(st.integers(0, 6))):
         state = draw(STATES)
         value = draw(VALUES) if state in ("complete", "pruned") else None
-        kind = draw(st.sampled_from(["sampled", "textbook"])) if i else "baseline"
+        kind = draw(st.sampled_from(["sampled", "portfolio", "textbook"])) if i else "baseline"
         lr, reason = 10.0 ** -draw(st.integers(1, 5)), "lost" if state == "failed" else None
         trials.append(trial(i, value, state, kind=kind, lr=lr, reason=reason))
     valued = [each.number for each in trials if each.value is not None]

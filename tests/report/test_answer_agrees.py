@@ -46,7 +46,7 @@ FIRST = {
     Verdict.NO_BETTER: r"^(No better than|Not shown to be better than) ",
     Verdict.WORSE: r"more runs? of .* gave no value, so trial \d+ is recommended\.$",
     Verdict.KEEP_BASELINE: r"(: keep yours\.$|^No recipe of the search is shown .* keep yours\.)",
-    Verdict.TEXTBOOK: r"^The best textbook recipe is ",
+    Verdict.PORTFOLIO: r"^The portfolio's first recipe is ",
     Verdict.ONE_SEED: r"(One seed cannot tell a gain|^One fresh seed confirmed it|^It has no seed)",
     Verdict.BASELINE_WITHOUT_VALUE: r"^Your baseline (diverged|has no value|gave no value)",
     Verdict.NO_REFERENCE: r"compare it with\.$",
@@ -83,7 +83,7 @@ def gain_facts(gain, verdict):
     if gain["seeds"] == "fresh":
         seeds = f"{gain['n']} fresh seed{'' if gain['n'] == 1 else 's'}"
     way = "better" if gain["value"] > 0 else "worse"
-    if verdict in (Verdict.KEEP_BASELINE, Verdict.TEXTBOOK, Verdict.WORSE) and gain["ci95"]:
+    if verdict in (Verdict.KEEP_BASELINE, Verdict.PORTFOLIO, Verdict.WORSE) and gain["ci95"]:
         yield f" is {size} better in "
         yield f"trial {gain['of']}, the best that the search found"
         yield f", on {seeds})"
@@ -118,7 +118,7 @@ def facts(document, metric):
     if said["recipe"] is not None:
         yield f"lr {said['recipe']['optimizer']['lr']:.3g}"
     if said["gain"] is not None:
-        kept = said["verdict"] in (Verdict.KEEP_BASELINE, Verdict.TEXTBOOK)
+        kept = said["verdict"] in (Verdict.KEEP_BASELINE, Verdict.PORTFOLIO)
         if kept or said["gain"]["of"] == said["trial"]:
             yield from gain_facts(said["gain"], said["verdict"])
     confirmed_ones = document["confirmed"]

@@ -28,7 +28,7 @@ def diverging(database, lr, **changes):
     """Three trials of sgd at this lr and beyond, all diverged."""
     sgd = {"lr": [lr, 1.5 * lr, 2 * lr], "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
     space = {"optimizers": {"sgd": sgd}, "schedules": {"constant": {}}, "warmup": 0.0}
-    search = make_study(database, space=space, textbook=0, **changes)
+    search = make_study(database, space=space, portfolio=0, **changes)
     for _ in range(3):
         finish(search, TrialState.DIVERGED, reason="training loss is not finite by step 4")
     return search

@@ -61,7 +61,7 @@ def train_spec(**changes):
             "optimizers": {"adamw": {"lr": {"choices": [0.1, 0.2]}}},
             "schedules": ["cosine"],
         },
-        "textbook": "none",
+        "portfolio": "none",
     }
     return StudySpec.from_dict({**fields, **changes})
 

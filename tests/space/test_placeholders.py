@@ -12,9 +12,10 @@ from lrsearch.export import export
 from lrsearch.recipe.fingerprint import fingerprint
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.placeholders import space_from_placeholders, told_recipe
+from lrsearch.space.portfolio.adapt import portfolio_recipes
+from lrsearch.space.portfolio.default import DEFAULT
 from lrsearch.space.presets import PRESETS
 from lrsearch.space.search_space import SearchSpace
-from lrsearch.space.textbook import textbook_recipes
 
 LR = Range(low=1e-5, high=1.0, log=True)
 NO_WARMUP = Fixed(value=0.0)
@@ -227,11 +228,14 @@ def test_a_recipe_that_the_command_cannot_be_told_is_refused(recipe, line):
     assert str(refused.value) == line
 
 
-def test_the_scripts_own_optimizer_has_no_textbook_recipe():
-    assert textbook_recipes(space_of("optimizer.lr"), 3) == []
+def test_the_scripts_own_optimizer_has_no_portfolio():
+    assert portfolio_recipes(space_of("optimizer.lr"), DEFAULT) == []
     real = space_of("optimizer.lr", {"optimizers": ["adamw"]})
-    (recipe,) = textbook_recipes(real, 3)
-    assert recipe["optimizer"] == {"name": "adamw", "lr": 1e-3}
+    recipes = portfolio_recipes(real, DEFAULT)
+    rates = list(dict.fromkeys(each.optimizer["lr"] for each in DEFAULT if each.name == "adamw"))
+    assert [recipe["optimizer"] for recipe in recipes] == [
+        {"name": "adamw", "lr": pytest.approx(rate)} for rate in rates
+    ]
 
 
 FIELDS = {

@@ -23,6 +23,7 @@ from lrsearch.spec.parts import (
     Pruning,
     ValidateEvery,
 )
+from lrsearch.spec.portfolio_field import entries
 from lrsearch.spec.study_spec import StudySpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
@@ -47,7 +48,7 @@ FULL = {
     "range_test": "none",
     "baseline": BASELINE,
     "enqueue": [{"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}, "clip_norm": 2.0}],
-    "textbook": 5,
+    "portfolio": 5,
     "warm_start": [
         "old",
         {
@@ -103,7 +104,7 @@ def test_what_a_file_leaves_out_has_its_default():
     assert spec.pruning == Pruning(eta=3, rungs=(0.04, 0.11, 0.33), min_peers=3)
     assert spec.confirm == Confirm(candidates=None, runs=None)
     assert spec.ema == Ema(epochs=1.0, deploy=False)
-    assert spec.textbook == 3
+    assert spec.portfolio == "default"
     assert spec.range_test == "auto"
     assert (spec.precision, spec.clip_norm, spec.baseline, spec.enqueue) == ("fp32", None, None, ())
     assert spec.checkpoints == Checkpointing(to=None, every=60, at_most=20 * 2**30)
@@ -121,7 +122,7 @@ def test_every_field_of_a_file_is_read():
     assert spec.pruning == Pruning(eta=2, rungs=(0.1, 0.5), min_peers=4)
     assert spec.confirm == Confirm(candidates=2, runs=8)
     assert spec.ema == Ema(epochs=0.5, deploy=True)
-    plain = ("name", "task", "steps", "seed", "baseline", "textbook", "precision", "clip_norm")
+    plain = ("name", "task", "steps", "seed", "baseline", "portfolio", "precision", "clip_norm")
     for key in (*plain, "accumulate", "notes"):
         assert getattr(spec, key) == FULL[key]
     assert spec.range_test == "none"
@@ -139,9 +140,9 @@ def test_every_field_of_a_file_is_read():
         ("ema", "none", None),
         ("baseline", "none", None),
         ("clip_norm", "none", None),
-        ("textbook", "none", 0),
-        ("textbook", 0, 0),
-        ("textbook", False, 0),
+        ("portfolio", "none", 0),
+        ("portfolio", 0, 0),
+        ("portfolio", False, 0),
         ("enqueue", "none", ()),
         ("tolerance", "none", 0.0),
         ("max_trial_time", "none", None),
@@ -420,8 +421,13 @@ def test_a_spec_cannot_be_changed():
             "baseline: epoch is not a field of a recipe; did you mean 'epochs'?",
         ),
         ({"enqueue": BASELINE}, "enqueue = {'optimizer': "),
-        ({"textbook": -1}, "textbook = -1: Input should be greater than or equal to 0"),
-        ({"textbook": "off"}, "textbook = 'off': a number of recipes, or none, is accepted"),
+        (
+            {"portfolio": -1},
+            "portfolio = -1, but default, none, a number of recipes, or a YAML file of recipes is",
+        ),
+        ({"portfolio": "off"}, "portfolio = 'off', but "),
+        ({"portfolio": [3]}, "portfolio[0] = 3, but a mapping with `optimizer` is needed"),
+        ({"portfolio": [{**BASELINE, "epochs": 3}]}, "portfolio[0].epochs is not a field of a"),
         ({"enqueue": [3]}, "enqueue[0] = 3: Input should be a mapping"),
         (
             {"enqueue": [BASELINE, {"optimizer": {"name": "sgd"}}]},
@@ -519,10 +525,13 @@ def test_a_stored_spec_keeps_the_preset_it_was_made_with(monkeypatch):
     assert spec_of().differences(spec)
 
 
-def test_a_study_stored_before_there_were_textbook_recipes_goes_on():
-    stored = spec_of().to_dict()
-    del stored["textbook"]
-    assert StudySpec.from_stored(stored).differences(spec_of()) == []
+def test_a_study_stored_before_there_was_a_portfolio_goes_on():
+    stored = spec_of(portfolio=3).to_dict()
+    stored["textbook"] = stored.pop("portfolio")
+    old = StudySpec.from_stored(stored)
+    assert old.portfolio == 3
+    assert spec_of().continuing(old).differences(old) == []
+    assert spec_of(portfolio="none").continuing(old).differences(old) == ["portfolio: 0 -> 3"]
 
 
 #: For every field another value, and what the difference says.
@@ -537,7 +546,7 @@ CHANGED = {
     "pruning": "none",
     "baseline": BASELINE,
     "enqueue": [BASELINE],
-    "textbook": "none",
+    "portfolio": "none",
     "warm_start": ["old"],
     "precision": "bf16",
     "accumulate": 2,
@@ -577,7 +586,7 @@ def test_a_change_is_another_study_unless_the_field_may_change(field):
 
 
 #: What `study extend` may change besides.
-EXTENDS = {"space", "baseline", "enqueue", "warm_start", "textbook", "range_test", "pruning"}
+EXTENDS = {"space", "baseline", "enqueue", "warm_start", "portfolio", "range_test", "pruning"}
 
 
 @pytest.mark.parametrize("field", CHANGED)
@@ -637,11 +646,17 @@ def test_parts_of_a_part_are_off_by_none():
     assert spec.pruning == spec_of(pruning={"audit": 0}).pruning == Pruning(audit=0.0)
 
 
-OLD = {"budget": {"total_epochs": 40}, "code": "warn", "confirm": {"top": 2, "runs": 3}}
+OLD = {
+    "budget": {"total_epochs": 40},
+    "code": "warn",
+    "confirm": {"top": 2, "runs": 3},
+    "textbook": 2,
+}
 NEW = {
     "budget": {"epochs": 40},
     "on_code_change": "warn",
     "confirm": {"candidates": 2, "runs": 3},
+    "portfolio": 2,
 }
 
 
@@ -657,6 +672,7 @@ def test_a_file_with_earlier_names_says_the_new_ones_once(tmp_path, caplog):
         f"{path}: budget.total_epochs is now budget.epochs",
         f"{path}: code is now on_code_change",
         f"{path}: confirm.top is now confirm.candidates",
+        f"{path}: textbook is now portfolio",
     ]
     caplog.clear()
     StudySpec.from_stored(spec.to_dict())
@@ -724,8 +740,9 @@ def test_an_optimizer_is_fused_where_torch_can_and_nobody_says_otherwise():
 def test_a_study_of_before_a_field_is_the_same_study():
     sgd = {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
     space = {"optimizers": {"sgd": sgd}, "schedules": ["constant"], "warmup": 0}
-    spec = spec_of(space=space, validate_every="epoch")
+    spec = spec_of(space=space, validate_every="epoch", portfolio=3)
     stored = spec.to_dict()
+    stored["textbook"] = stored.pop("portfolio")
     del stored["accumulate"], stored["objective"]["at"], stored["validate_every"]["rungs"]
     assert StudySpec.from_stored(stored) == spec
     # As the last version, which did not know the field, had it.
@@ -802,3 +819,40 @@ def test_an_objective_knows_what_is_better():
     for objective in (loss, accuracy):
         assert not objective.better(1.0, 1.0)
         assert objective.better(1.0, 2.0) == (objective.loss(1.0) < objective.loss(2.0))
+
+
+RECIPES = """\
+recipes:
+  - {optimizer: {name: adamw, lr: 2e-3}, schedule: cosine, warmup: 0.05, source: last year's}
+  - {optimizer: {name: sgd, lr: 0.1, momentum: 0.9}, schedule: one_cycle}
+"""
+
+
+def test_a_portfolio_is_a_file_beside_the_study_file(tmp_path):
+    (tmp_path / "mine.yaml").write_text(RECIPES)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**MINIMAL, "portfolio": "mine.yaml"}))
+    spec = StudySpec.load(path)
+    first, second = entries(spec.portfolio)
+    assert (first.optimizer, first.warmup) == ({"name": "adamw", "lr": 2e-3}, 0.05)
+    assert (first.source, second.source) == ("last year's", f"{tmp_path}/mine.yaml: recipes[1]")
+    # The stored study needs no file.
+    (tmp_path / "mine.yaml").unlink()
+    assert StudySpec.from_stored(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("recipes: []", "{path}: recipes = [], but a list of recipes is needed"),
+        ("recipe: 3", "{path}: recipe is not a field of a portfolio; recipes is the only one"),
+        ("- 3", "{path}: the portfolio is a list, but a mapping of fields is needed"),
+        ("recipes: [{optimizer: {name: sgd}}]", "{path}: recipes[0]: optimizer.lr is missing"),
+    ],
+    ids=str,
+)
+def test_a_file_that_is_no_portfolio_is_refused_in_one_line(tmp_path, text, line):
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(SpecError) as refused:
+        spec_of(portfolio=str(tmp_path / "mine.yaml"))
+    assert str(refused.value) == "study: " + line.format(path=tmp_path / "mine.yaml")

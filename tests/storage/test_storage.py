@@ -320,8 +320,8 @@ def test_a_lease_lasts_as_long_wherever_its_worker_is(
 # Enqueued recipes
 
 
-def test_a_baseline_comes_first_then_recipes_in_their_order_then_the_textbooks(database, study):
-    kinds = ["textbook", "textbook", "enqueued", "enqueued", "baseline"]
+def test_a_baseline_comes_first_then_recipes_in_their_order_then_the_portfolio(database, study):
+    kinds = ["portfolio", "textbook", "enqueued", "enqueued", "baseline"]  # the second is older
     with database.begin() as connection:
         for lr, kind in enumerate(kinds):
             studies.enqueue(connection, study, kind, {"optimizer": {"name": "sgd", "lr": lr}})
@@ -329,7 +329,7 @@ def test_a_baseline_comes_first_then_recipes_in_their_order_then_the_textbooks(d
     rows = [start(database, study) for _ in range(6)]
     given = [(row.kind, row.recipe and row.recipe["optimizer"]["lr"]) for row in rows]
     own = [("baseline", 4), ("enqueued", 2), ("enqueued", 3)]
-    assert given == [*own, ("textbook", 0), ("textbook", 1), ("sampled", None)]
+    assert given == [*own, ("portfolio", 0), ("textbook", 1), ("sampled", None)]
     with database.read() as connection:
         assert studies.queued(connection, study) == 0
         taken = connection.execute(select(queue_table.c.ticket).order_by(queue_table.c.id))

@@ -166,7 +166,7 @@ def test_workers_train_audited_trials_to_their_ends(database):
 def study_with_audits(database, name, values, **changes):
     """Audited trials that ended with these values; None diverged. Peers ended with 1."""
     fields = {"name": name, "pruning": {**HALF, "audit": 0.99}, **changes}
-    search = make_study(database, budget={"trials": 100}, textbook="none", **fields)
+    search = make_study(database, budget={"trials": 100}, portfolio="none", **fields)
     for _ in range(PEERS):
         trial = ask(search)
         arrives(search, trial, 1.0, rung=0)
@@ -217,7 +217,7 @@ def test_a_trial_that_an_extension_took_over_is_counted_once(database, name):
     old = study_with_audits(database, "kept", [0.5, 2.0], **same)
     study_with_audits(database, "other", [2.0], **same)
     wider = {**space, "schedules": {"cosine": {}, "constant": {}}}
-    changes = {"budget": {"trials": 200}, "pruning": {**HALF, "audit": 0.99}, "textbook": "none"}
+    changes = {"budget": {"trials": 200}, "pruning": {**HALF, "audit": 0.99}, "portfolio": "none"}
     spec = tiny_spec(name=name, **{**same, **changes, "space": wider})
     extend_study(old, spec, tiny_task(), steps_per_epoch=STEPS_PER_EPOCH)
     audit = reviewed(OpenStudy.open(database, name))["audit"]

@@ -30,7 +30,7 @@ MIXED = {
     "schedules": {"constant": {}},
     "warmup": 0.0,
 }
-FIELDS = {"textbook": 0, "confirm": "none", "pruning": "none"}
+FIELDS = {"portfolio": 0, "confirm": "none", "pruning": "none"}
 
 
 def make(database, space, trials=40, **changes):

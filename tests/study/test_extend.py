@@ -592,7 +592,7 @@ def test_a_param_that_is_searched_no_more_leaves_other_values_behind(lone):
     with lone.database.begin() as connection:
         enqueued = {"optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}}
         recipe = lone.spec.recipe({**enqueued, "params": {"width": 3}}, batch_size=16).to_dict()
-        studies.enqueue(connection, lone.study_id, "textbook", recipe)
+        studies.enqueue(connection, lone.study_id, "portfolio", recipe)
     train(lone, 2)
     done = extend(lone)
     assert (done.taken, done.left) == (1, 1)

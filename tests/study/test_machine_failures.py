@@ -151,7 +151,7 @@ def failing_health():
 
 
 def make(database, **changes):
-    return make_study(database, textbook=0, pruning="none", confirm="none", **changes)
+    return make_study(database, portfolio=0, pruning="none", confirm="none", **changes)
 
 
 @pytest.mark.both_databases

@@ -34,6 +34,8 @@ from tiny_studies import (
 from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StudyError
 from lrsearch.report.summary import trial_rows
+from lrsearch.space.portfolio.adapt import portfolio_recipes
+from lrsearch.space.portfolio.default import DEFAULT
 from lrsearch.storage import (
     claims,
     confirmations,
@@ -138,8 +140,8 @@ def draw(search, count):
 
 
 def test_one_worker_and_one_seed_draw_the_same_study_twice_also_in_two_parts(database):
-    whole = draw(make_study(database, name="whole", textbook=2), 12)
-    halved = draw(make_study(database, name="halved", textbook=2), 5)
+    whole = draw(make_study(database, name="whole", portfolio=2), 12)
+    halved = draw(make_study(database, name="halved", portfolio=2), 5)
     halved += draw(OpenStudy.open(database, "halved"), 7)
     assert halved == whole
     assert len({str(recipe) for recipe in whole}) == 12
@@ -194,41 +196,62 @@ def test_a_baseline_is_never_pruned(database):
     assert not pass_rung(search, others[-1], 1e8)  # any other one would have been
 
 
-def test_textbook_recipes_come_after_the_users_own_and_are_pruned_like_any(database):
-    search = make_study(database, baseline=BASELINE, enqueue=[OUTSIDE], textbook=3)
+def test_the_portfolio_comes_after_the_users_own_recipes_and_in_its_order(database):
+    changes = {"budget": {"runs": 40}, "portfolio": "default", "range_test": "none"}
+    search = make_study(database, baseline=BASELINE, enqueue=[OUTSIDE], **changes)
     enqueue(search, INSIDE, where="recipe")
-    asked = [ask(search) for _ in range(7)]
-    own, textbook = ["baseline", "enqueued", "enqueued"], ["textbook"] * 3
-    assert [a.kind for a in asked] == [*own, *textbook, "sampled"]
-    names = [(a.recipe.optimizer["name"], a.recipe.schedule["name"]) for a in asked[3:6]]
-    assert names == [("sgd", "cosine"), ("adamw", "cosine"), ("adamw", "one_cycle")]
-    for assignment in asked[3:6]:  # the sampler learns from them
-        theirs = optunas(search, assignment.number)
-        assert theirs.params["optimizer"] == assignment.recipe.optimizer["name"]
+    expected = portfolio_recipes(search.spec.space, DEFAULT, 32)
+    count = len(expected)
+    asked = [ask(search) for _ in range(count + 4)]
+    own, portfolio = ["baseline", "enqueued", "enqueued"], ["portfolio"] * count
+    assert [a.kind for a in asked] == [*own, *portfolio, "sampled"]
+    for assignment, recipe in zip(asked[3:-1], expected, strict=True):
+        assert assignment.recipe.schedule == recipe["schedule"]
+        theirs = optunas(search, assignment.number)  # the sampler learns from them
+        assert theirs.params["optimizer"] == recipe["optimizer"]["name"]
     for loss, assignment in enumerate(asked[:3]):
         pass_rung(search, assignment, float(loss))
-    assert not pass_rung(search, asked[3], 9.0)
+    assert not pass_rung(search, asked[3], 9.0)  # with so many runs they are pruned like any
 
 
 @pytest.mark.parametrize(
-    ("budget", "count"),
+    ("budget", "goes_on"),
+    [({"runs": 9}, True), ({"trials": 9}, True), ({"runs": 10}, False), ({"time": "1m"}, False)],
+    ids=str,
+)
+def test_with_fewer_than_ten_runs_the_portfolio_is_trained_to_its_end(tmp_path, budget, goes_on):
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        search = make_study(database, budget=budget, portfolio="default", range_test="none")
+        asked = [ask(search) for _ in range(5)]
+        assert {assignment.kind for assignment in asked} == {"portfolio"}
+        for rank, assignment in enumerate(asked[:4]):
+            pass_rung(search, assignment, 1.0 + rank)
+        assert pass_rung(search, asked[4], 1e9) is goes_on
+
+
+@pytest.mark.parametrize(
+    ("budget", "field", "count"),
     [
-        ({"trials": 1}, 1),
-        ({"trials": 5}, 2),
-        ({"trials": 9}, 3),
-        ({"trials": 60}, 3),
-        ({"epochs": 20}, 2),  # 5 trials of 4 epochs
-        ({"runs": 5}, 2),
-        ({"time": "1m"}, 3),
+        ({"trials": 1}, "default", None),
+        ({"trials": 9}, "default", None),
+        ({"trials": 10}, "default", 5),
+        ({"runs": 11}, "default", 6),
+        ({"trials": 10}, 3, 3),
+        ({"epochs": 20}, "default", None),  # 5 trials of 4 epochs
+        ({"time": "1m"}, "default", None),
+        ({"time": "1m"}, "none", 0),
     ],
     ids=str,
 )
-def test_a_small_budget_has_fewer_textbook_recipes(tmp_path, budget, count):
+def test_from_ten_runs_on_half_of_them_are_the_samplers(tmp_path, budget, field, count):
     with opened(f"sqlite:///{tmp_path}/study.db") as database:
         prepare(database)
-        search = make_study(database, budget=budget, textbook=3)
+        search = make_study(database, budget=budget, portfolio=field)
+        every = len(portfolio_recipes(search.spec.space, DEFAULT))
         with database.read() as connection:
-            assert studies.queued(connection, search.study_id) == count
+            waiting = studies.queued(connection, search.study_id)
+        assert waiting == (every if count is None else count)
 
 
 # Rungs
@@ -743,7 +766,7 @@ def test_a_range_test_and_a_confirmation_are_blamed_too(database):
 
 
 def test_a_worked_study_is_the_same_in_optuna_and_here(database):
-    search = make_study(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE], textbook=1)
+    search = make_study(database, baseline=BASELINE, enqueue=[INSIDE, OUTSIDE], portfolio=1)
     work(search)
     rows, theirs = trial_rows(search), search.study.trials
     states = {
@@ -759,6 +782,6 @@ def test_a_worked_study_is_the_same_in_optuna_and_here(database):
         if row["state"] == "complete":
             assert trial.value == row["value"]
         assert (max(trial.constraints.values()) > 0) == (row["state"] == "diverged")
-    kinds = ["baseline", "enqueued", "enqueued", "textbook", "sampled"]
+    kinds = ["baseline", "enqueued", "enqueued", "portfolio", "sampled"]
     assert [row["kind"] for row in rows[:5]] == kinds
     assert rows[0]["state"] == "complete"

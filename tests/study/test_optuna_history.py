@@ -97,7 +97,7 @@ def sampled(seen):
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_the_view_gives_the_recipes_that_optunas_own_storage_gives(sqlite, direction):
     """With pruned, diverged, failed and running trials, and windows."""
-    changes = {"space": "default", "textbook": 0, "budget": {"trials": 40}}
+    changes = {"space": "default", "portfolio": 0, "budget": {"trials": 40}}
     if direction == "maximize":
         changes["objective"] = {"metric": "mae", "direction": "maximize"}
     make_study(sqlite, **changes)
@@ -158,7 +158,7 @@ def tell_known(search, values):
 def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, monkeypatch, known):
     monkeypatch.setattr(history, "BEST", 3)
     monkeypatch.setattr(history, "LATEST", 5)
-    search = make_study(database, textbook=0, budget={"trials": 40})
+    search = make_study(database, portfolio=0, budget={"trials": 40})
     chance = random.Random(known)
     search = tell_known(search, [[0.01, None, 0.5][i % 3] for i in range(known)])
     grown = look(search)
@@ -187,7 +187,7 @@ def test_a_view_that_grew_is_one_that_is_new_and_never_beyond_the_cap(database, 
 @pytest.mark.usefixtures("either_way")
 @pytest.mark.both_databases
 def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
-    search = make_study(database, textbook=0, budget={"trials": 40})
+    search = make_study(database, portfolio=0, budget={"trials": 40})
     run(search, 16)
     told = {trial.number: trial for trial in search.all_trials()}
     seen = look(search).trials(but=0)
@@ -214,7 +214,7 @@ def test_a_view_holds_of_a_trial_what_optuna_knows_of_it(database):
 
 @pytest.mark.usefixtures("either_way")
 def test_a_trial_does_not_see_itself(sqlite):
-    search = make_study(sqlite, textbook=0)
+    search = make_study(sqlite, portfolio=0)
     first, second = ask(search), ask(search)
     seen = look(search)
     assert [trial._trial_id for trial in seen.trials(but=first.trial_id)] == [second.trial_id]

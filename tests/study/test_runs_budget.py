@@ -11,7 +11,10 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.confirmation.budget import expected_trials
 from lrsearch.report.summary import summarize, trial_rows
+from lrsearch.space.portfolio.adapt import portfolio_recipes
+from lrsearch.space.portfolio.default import DEFAULT
 from lrsearch.storage import studies
 from lrsearch.study.create import create_study
 from lrsearch.study.prepare_database import prepare
@@ -88,3 +91,20 @@ def test_runs_of_a_horizon_in_steps_are_its_share_of_epochs(tmp_path):
         with database.read() as connection:
             row = studies.by_id(connection, study.study_id)
     assert row.epochs_total == 4 * 9 / STEPS_PER_EPOCH
+
+
+def test_five_runs_are_the_portfolios_first_recipes_each_trained_to_its_end(tmp_path):
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        study = make_study(database, budget={"runs": 5}, portfolio="default", range_test="none")
+        spec = study.spec
+        assert expected_trials(spec, EPOCHS) == 5
+        searched = spec.model_copy(update={"portfolio": 0})
+        assert expected_trials(searched, EPOCHS) > 5  # what pruning makes of them
+        work(study)
+        rows = trial_rows(study)
+    assert [row["kind"] for row in rows] == ["portfolio"] * len(rows)
+    assert {row["state"] for row in rows} <= {"complete", "diverged"}
+    assert len(rows) == 5 or "diverged" in {row["state"] for row in rows}
+    first = portfolio_recipes(spec.space, DEFAULT, tiny_task().make({}).batch_size)
+    assert [row["recipe"]["schedule"] for row in rows[:5]] == [r["schedule"] for r in first[:5]]

@@ -35,7 +35,7 @@ def recipes(url):
     """Recipes of the trials of a study in the database, by number."""
     with opened(url) as database:
         prepare(database)
-        changes = {"budget": {"trials": TRIALS}, "space": "default", "textbook": 2}
+        changes = {"budget": {"trials": TRIALS}, "space": "default", "portfolio": 2}
         search = make_study(database, **changes)
         found = []
         for index in range(TRIALS):

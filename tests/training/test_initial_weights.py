@@ -161,7 +161,7 @@ def test_a_worker_takes_the_file_of_the_hash(weights, tmp_path):
     assert hashlib.sha256(b"others").hexdigest()[:12] in line
 
 
-QUICK = {"epochs": 2, "textbook": 0, "range_test": "none", "confirm": "none", "trials": 2}
+QUICK = {"epochs": 2, "portfolio": 0, "range_test": "none", "confirm": "none", "trials": 2}
 
 
 def test_a_study_starts_from_it_goes_on_with_it_and_refuses_another(tmp_path, monkeypatch):

@@ -154,7 +154,7 @@ def test_a_worker_that_confirms_scores_the_recommended_on_the_test_set_once(
 
 def test_a_confirmation_ends_with_the_test_set(database, test_set, tmp_path):
     lr = {"low": 0.05, "high": 0.2}
-    plain = {"range_test": "none", "textbook": "none", "pruning": "none", "epochs": 1}
+    plain = {"range_test": "none", "portfolio": "none", "pruning": "none", "epochs": 1}
     plain["space"] = {"optimizers": {"sgd": {"lr": lr}}, "schedules": {"constant": {}}}
     changes = {**plain, "budget": {"trials": 12}, "confirm": "auto"}
     study = make_study(database, test_set, tmp_path, **changes)

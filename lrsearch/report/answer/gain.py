@@ -1,4 +1,4 @@
-"""What the recipe of a search gains over the user's baseline, else over the best textbook recipe.
+"""What the recipe of a search gains over the user's baseline, else over the portfolio's first.
 
 The difference is of values on the same seeds: fresh ones where both recipes were confirmed, else
 the one seed of the search.
@@ -14,6 +14,8 @@ from lrsearch.report.rows import Trial
 
 #: A mean below this share of its interval is a rounding error of 0.
 ROUNDING = 1e-12
+#: Kinds of trials whose recipes are of the portfolio, the second in older studies.
+PORTFOLIO = ("portfolio", "textbook")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class Gain:
     n: int
     #: `fresh`: of the confirmation; `search`: the one that the search trained all trials with.
     seeds: Literal["fresh", "search"]
-    against: Literal["baseline", "textbook"]
+    against: Literal["baseline", "portfolio"]
     #: The trial of the reference.
     trial: int
     #: The trial of the recipe that is compared with it.
@@ -41,17 +43,14 @@ class Gain:
 
 
 def reference(report: Report) -> Trial | None:
-    """The user's own recipe, else the best textbook recipe; None while neither was begun.
+    """The user's own recipe, else what one would train without a search; None if neither has begun.
 
-    Of textbook recipes those that were confirmed come first.
+    That is the portfolio's first recipe that has a value: its other ones are part of the search.
     """
     if report.baseline is not None or report.spec.baseline is not None:
         return report.baseline
-    confirmed = [report.trial(entry.trial) for entry in report.confirmed]
-    for trial in (*confirmed, *report.ranked):
-        if trial is not None and trial.kind == "textbook":
-            return trial
-    return None
+    first = [trial for trial in report.ranked if trial.kind in PORTFOLIO]
+    return min(first, key=lambda trial: trial.number or 0, default=None)
 
 
 def recommended_trial(report: Report) -> int | None:
@@ -80,15 +79,10 @@ def gain_of(report: Report) -> Gain | None:
 
 
 def _next_best(report: Report, against: Trial) -> int | None:
-    """The best other recipe: of the confirmed, else of the search. A textbook is no find."""
-
-    def is_find(trial: Trial | None) -> bool:
-        is_textbook = trial is not None and trial.kind == against.kind == "textbook"
-        return trial is not None and trial.number != against.number and not is_textbook
-
-    confirmed = [report.trial(entry.trial) for entry in report.confirmed]
-    found = next((trial for trial in (*confirmed, *report.ranked) if is_find(trial)), None)
-    return None if found is None else found.number
+    """The best other recipe: of the confirmed, else of the search."""
+    confirmed = [entry.trial for entry in report.confirmed]
+    numbers = [*confirmed, *(trial.number for trial in report.ranked)]
+    return next((number for number in numbers if number not in (None, against.number)), None)
 
 
 def _on_fresh_seeds(
@@ -120,7 +114,7 @@ def _gain(
         ci95=ci95,
         n=better.n,
         seeds=seeds,
-        against="baseline" if against.kind == "baseline" else "textbook",
+        against="baseline" if against.kind == "baseline" else "portfolio",
         trial=against.number or 0,
         of=mine,
     )

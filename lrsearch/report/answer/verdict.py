@@ -17,10 +17,10 @@ class Verdict(StrEnum):
     NO_BETTER = "no_better"  #: these seeds do not show that it is
     WORSE = "worse"  #: it is worse, and the reference was not recommended for its failed runs
     KEEP_BASELINE = "keep_baseline"  #: the baseline is the recommended recipe
-    TEXTBOOK = "textbook"  #: without a baseline, a textbook recipe is the recommended one
+    PORTFOLIO = "portfolio"  #: without a baseline, the portfolio's first recipe is recommended
     ONE_SEED = "one_seed"  #: confirmed, but one seed alone compares it, or none
     BASELINE_WITHOUT_VALUE = "baseline_without_value"  #: it diverged, failed or has not ended
-    NO_REFERENCE = "no_reference"  #: no baseline, and no textbook recipe has a value
+    NO_REFERENCE = "no_reference"  #: no baseline, and no recipe of the portfolio has a value
     UNCONFIRMED = "unconfirmed"  #: the search is over, its best has no run with a fresh seed
     RUNNING = "running"  #: a recipe so far; the study is still to end
     # Without a recipe:
@@ -41,7 +41,7 @@ def verdict_of(report: Report, gain: Gain | None) -> Verdict:
         return Verdict.UNCONFIRMED if report.state == "finished" else Verdict.RUNNING
     against = reference(report)
     if against is not None and against.number == recommended_trial(report):
-        return Verdict.KEEP_BASELINE if against.kind == "baseline" else Verdict.TEXTBOOK
+        return Verdict.KEEP_BASELINE if against.kind == "baseline" else Verdict.PORTFOLIO
     if report.spec.baseline is not None and baseline_has_no_value(report):
         return Verdict.BASELINE_WITHOUT_VALUE
     if winner.n == 1 or (gain is not None and gain.n == 1):

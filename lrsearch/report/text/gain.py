@@ -1,4 +1,4 @@
-"""The second line of the answer: what the recipe gains over the user's own, or over a textbook's.
+"""The second line of the answer: what the recipe gains over the user's own, or the portfolio's.
 
 A gain is said in the unit of the objective: `0.117 better accuracy than your baseline`.
 """
@@ -20,7 +20,7 @@ def gain_sentence(report: Report, gain: Gain | None, verdict: Verdict) -> str:
     """What is gained, on how many seeds, and whether to keep the reference. Of a recipe alone."""
     if verdict in (Verdict.UNCONFIRMED, Verdict.RUNNING):
         return _unconfirmed(report, gain, verdict)
-    if verdict in (Verdict.KEEP_BASELINE, Verdict.TEXTBOOK):
+    if verdict in (Verdict.KEEP_BASELINE, Verdict.PORTFOLIO):
         return _of_the_reference(report, gain)
     if verdict == Verdict.BASELINE_WITHOUT_VALUE:
         return _no_baseline(report)
@@ -48,7 +48,7 @@ def _unconfirmed(report: Report, gain: Gain | None, verdict: Verdict) -> str:
         tell = "" if report.spec.confirm is None else ": runs with fresh seeds are still to come"
         last = f"The study is {_stands(report)}, and {LUCK}{tell}."
     if against is not None and against.number == recommended_trial(report):
-        own = "your baseline" if against.kind == "baseline" else "a textbook recipe"
+        own = "your baseline" if against.kind == "baseline" else "the portfolio's first recipe"
         return f"This is {own}: no other recipe was better on the search's one seed. {last}"
     if report.spec.baseline is not None and baseline_has_no_value(report):
         return f"{_no_baseline(report)} {last}"
@@ -69,14 +69,14 @@ def _of_the_reference(report: Report, gain: Gain | None) -> str:
     if gain is not None and gain.ci95 is not None and gain.ci95[1] < -report.spec.tolerance:
         return f"{_better_reference(report, gain)}{': keep yours' if is_own else ''}."
     verdict = (
-        "better than your baseline: keep yours" if is_own else "better than this textbook recipe"
+        "better than your baseline: keep yours" if is_own else "better than the portfolio's first"
     )
     line = f"No recipe of the search is shown to be {verdict}."
     return line if gain is None else f"{line} {_measured(report, gain)}."
 
 
 def _better_reference(report: Report, gain: Gain) -> str:
-    name = "Your baseline" if gain.against == "baseline" else "The best textbook recipe"
+    name = "Your baseline" if gain.against == "baseline" else "The portfolio's first recipe"
     than = f"trial {gain.of}, the best that the search found"
     size = f"{_number(-gain.value)} better in {report.metric}"
     return f"{name} is {size} than {than} ({_interval(gain, sign=-1)}, on {_seeds(gain)})"
@@ -86,7 +86,7 @@ def _failed_runs(report: Report, gain: Gain) -> str:
     """Why a reference that is better where it trained is not the recommended recipe."""
     failed = next((each.failed for each in report.confirmed if each.trial == gain.trial), 0)
     runs = counted(failed, "more run")
-    name = "your baseline" if gain.against == "baseline" else "the textbook recipe"
+    name = "your baseline" if gain.against == "baseline" else "that one"
     return f"But {runs} of {name} gave no value, so trial {gain.of} is recommended."
 
 
@@ -110,14 +110,14 @@ def _nothing_to_compare(report: Report) -> str:
     if winner is not None and winner.n == 1:
         return "One fresh seed confirmed it: how much the value varies with the seed is not known."
     if reference(report) is None:
-        return "There is no baseline and no textbook recipe to compare it with."
+        return "There is no baseline and no recipe of a portfolio to compare it with."
     return "It has no seed in common with what it would be compared with."
 
 
 def _reference(gain: Gain) -> str:
     if gain.against == "baseline":
         return "your baseline"
-    return f"trial {gain.trial}, the best textbook recipe"
+    return f"trial {gain.trial}, the portfolio's first recipe"
 
 
 def _comma(gain: Gain) -> str:

@@ -16,7 +16,7 @@ from lrsearch.trial import states
 #: After these a recipe stands that is worth using.
 USABLE = (
     Verdict.BETTER,
-    Verdict.TEXTBOOK,
+    Verdict.PORTFOLIO,
     Verdict.BASELINE_WITHOUT_VALUE,
     Verdict.NO_REFERENCE,
 )
