@@ -165,15 +165,17 @@ def test_advice_sets_what_it_says_beside_what_came(benchmark, capsys):
 
 def test_confirmation_is_set_beside_what_people_do(benchmark, monkeypatch, capsys):
     benchmark("confirmation", "--studies", "6", "--json").main()
-    result = json.loads(capsys.readouterr().out)
-    assert set(result) == {"studies", "recipes", "seeds", "ways", "noise_tied"}
-    ways = [f"confirmed, R = {runs}" for runs in (6, 10, 15, 30)]
-    assert list(result["ways"]) == ["best of the search", "top 3, 3 seeds each", *ways]
-    for row in result["ways"].values():
-        assert row["regret_percent"]["mean"] >= 0
-        assert row["spent"] <= 30
-    assert result["noise_tied"]["6"] is None
-    assert 0 <= result["noise_tied"]["30"]["tied"]["mean"] <= 1
+    results = json.loads(capsys.readouterr().out)
+    assert set(results) == {"losses", "steps", "errors"}
+    ways = [f"confirmed, R = {runs}" for runs in (2, 3, 4, 5, 6, 8, 10, 15, 30)]
+    for result in results.values():
+        assert set(result) == {"studies", "recipes", "seeds", "ways", "noise_tied"}
+        assert list(result["ways"]) == ["best of the search", "top 3, 3 seeds each", *ways]
+        for row in result["ways"].values():
+            assert row["regret_percent"]["mean"] >= 0
+            assert row["spent"] <= 30
+        assert result["noise_tied"]["2"] is None
+        assert 0 <= result["noise_tied"]["30"]["tied"]["mean"] <= 1
 
 
 def test_a_pool_of_confirmation_runs_can_be_recorded(benchmark, tmp_path):
