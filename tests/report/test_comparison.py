@@ -369,7 +369,7 @@ def test_fields_of_study_files_that_differ_stand_by_their_places():
 def fitted():
     """Two studies with enough trials for a basin."""
     reports = []
-    for number, count in ((1, 120), (2, 60)):
+    for number, count in ((1, 120), (2, 30)):
         trials, marks = basin_trials(count, seed=number, pruned=0.2)
         report = lr_report(trials, marks=marks)
         reports.append(replace(report, study=replace(report.study, study_id=number)))
@@ -378,7 +378,7 @@ def fitted():
     )
 
 
-def test_a_basin_is_told_from_forty_trials_on(fitted):
+def test_a_basin_is_told_from_fifteen_trials_on(fitted):
     rates = {(e.label, r.optimizer): r for e in fitted.entries for r in e.rates}
     assert set(rates) == {(s, o) for s in "AB" for o in SPACE["optimizers"]}
     assert {found.trials >= LEAST_FITTED for found in rates.values()} == {True, False}
@@ -402,7 +402,7 @@ def test_the_table_of_learning_rates_puts_an_optimizer_s_studies_beside_each_oth
     assert len(part.lines) == 2
     for line, entry in zip(part.lines, fitted.entries, strict=True):
         assert line.partition(": ")[2] in answer(entry.report).sentences
-    assert "~ fewer than 40 of them lie near the best" in part.note
+    assert f"~ fewer than {LEAST_FITTED} of them lie near the best" in part.note
     marked = [row[-1].endswith("~") for row in part.grid.rows if row[-1] != EMPTY]
     told = [r.fitted < LEAST_FITTED for e in fitted.entries for r in e.rates if r.fitted]
     assert sorted(marked) == sorted(told)

@@ -64,7 +64,7 @@ def sentences(panels: Sequence[LrPanel]) -> Iterable[str]:
         yield (
             f"{name}: best near {learning_rate(best.value)} (95 % interval "
             f"{learning_rate(best.low)} to {learning_rate(best.high)}), at most 5 % worse from "
-            f"{low} to {high}, by the {panel.basin.trials} trials near it."
+            f"{low} to {high}, estimated from the {panel.basin.trials} trials near it."
         )
 
 
@@ -94,7 +94,7 @@ def explained(report: Report, panels: Sequence[LrPanel]) -> Iterable[str]:
     if at_edge:
         yield f"At the worse edge stand {' and '.join(at_edge)}."
     if any(panel.divergence for panel in panels):
-        yield "The red strip is the share of trials that diverge, with its 95 % interval."
+        yield "The strip below is the share of trials that diverge, with its 95 % interval."
     kinds = {edge.kind for panel in panels for edge in panel.edges}
     if "range" in kinds:
         yield "Dotted grey lines end the searched range."

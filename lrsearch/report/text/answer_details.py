@@ -33,7 +33,7 @@ def _in_the_search(mine: Trial, best: Trial, compared: str) -> str:
         return f"{line}, the search's best{compared}."
     return (
         f"{line}{compared}. The search's best was trial {best.number} with {number(best.value)}; "
-        f"fresh seeds do not recommend it."
+        f"with fresh seeds it was not the best."
     )
 
 

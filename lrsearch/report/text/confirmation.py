@@ -18,8 +18,8 @@ def sentences(first: Confirmed, objective: Objective) -> Iterator[str]:
         yield _compared(reasons.runner_up, objective)
     if first.basin:
         yield (
-            f"Learning rates over {first.basin:g} decades around it do as well, as far as the "
-            f"noise of seeds can tell."
+            f"Learning rates around it over a factor of {number(10**first.basin, 2)} are not shown "
+            f"to do worse: what they differ by is within the noise of a seed."
         )
     if reasons.test:
         yield f"On the test set, in one more run: {_scores(reasons.test)}."

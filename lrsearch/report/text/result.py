@@ -116,8 +116,10 @@ def _of_recipe(
     others = [each for each in tied if gain is None or each not in (gain.trial, gain.of)]
     if others:
         names = " and ".join(map(str, others))
-        trials = f"trial{'' if len(others) == 1 else 's'} {names}"
-        yield f"Tied with {trials}: the seeds that ran both do not tell them apart."
+        yield (
+            f"Tied with trial{'' if len(others) == 1 else 's'} {names}: on the seeds that trained "
+            f"both they differ by no more than noise."
+        )
 
 
 def _chose(winner: Confirmed) -> str:
