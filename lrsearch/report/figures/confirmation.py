@@ -111,8 +111,8 @@ def figure(report: Report) -> Figure | None:
         caption=(
             f"{answer} {others} Left, small dots are runs, large marks means with their 95 % "
             "intervals; right, the difference to the recommended recipe on the same seeds, which "
-            "takes out what a seed does to both. Runs that chose favour whoever won the choice; "
-            "those that report had no part in it."
+            "takes out what a seed does to both. The runs that chose flatter the recipe that won; "
+            "the runs that report had no part in the choice."
         ).replace("  ", " "),
         alt=f"{report.metric} of {counted(len(candidates), 'candidate')} on fresh seeds. "
         f"{answer} {others}",
@@ -137,8 +137,8 @@ def _answer(candidates: Sequence[Candidate], report: Report) -> str:
             ends = beside.ci95
             sure = "" if ends is None else f" ({signed(ends[0])} to {signed(ends[1])})"
             said += (
-                f" The next, trial {rival.trial}, differs by {signed(beside.mean)}{sure} on "
-                f"{counted(beside.n, 'shared seed')}."
+                f" On {counted(beside.n, 'seed')} that trained both, the {report.metric} of the "
+                f"next, trial {rival.trial}, differs by {signed(beside.mean)}{sure}."
             )
     return said
 
@@ -185,8 +185,11 @@ def _base(
     scale = alt.Scale(domain=list(rounds), range=[ORANGE, BLUE][-len(rounds) :])
     colour = alt.Color(ROUND, type="nominal", scale=scale, title=None)
     tips = [f"{TRIAL}:Q", f"{OPTIMIZER}:N", f"{SCHEDULE}:N", f"{ROUND}:N", f"{VALUE}:Q"]
-    rest = ["seed:Q", "n:Q", f"{LOW}:Q", f"{HIGH}:Q", "fate:N"]
-    return alt.Chart(data(dots)).encode(place, offset, colour, tooltip=looks.tips(*tips, *rest))
+    is_run = any(dot.seed is not None for dot in dots)
+    is_sure = any(dot.low is not None for dot in dots)
+    own = ["seed:Q"] if is_run else ["n:Q", *([f"{LOW}:Q", f"{HIGH}:Q"] if is_sure else [])]
+    tooltip = looks.tips(*tips, *own, "fate:N")
+    return alt.Chart(data(dots)).encode(place, offset, colour, tooltip=tooltip)
 
 
 def _value(title: str, field: str = VALUE) -> alt.X:

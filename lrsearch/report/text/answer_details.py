@@ -15,7 +15,13 @@ def detail_lines(report: Report) -> tuple[str, ...]:
     """Sentences that the answer leaves out; `-v` and the report show them."""
     winner = report.winner
     chosen = () if winner is None else _chosen(report, winner)
-    return (*chosen, *_baseline(report))
+    return (*_what_counts(report), *chosen, *_baseline(report))
+
+
+def _what_counts(report: Report) -> Iterator[str]:
+    if report.recommended is not None:
+        at = report.spec.objective.at
+        yield f"The {report.metric} of a training is that of its {at} validation."
 
 
 def _chosen(report: Report, winner: Confirmed) -> Iterator[str]:

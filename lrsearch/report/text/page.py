@@ -70,7 +70,8 @@ def confirmation(report: Report) -> Grid:
         low_high = EMPTY if entry.ci95 is None else " to ".join(number(end) for end in entry.ci95)
         values = ", ".join(number(value) for value in entry.values)
         failed = f" ({entry.failed} failed)" if entry.failed else ""
-        tied = "yes" if entry.tied else "no"
+        is_tied = "yes" if entry.tied else "no"
+        tied = EMPTY if entry is report.confirmed[0] else is_tied  # it is what others are tied with
         p = None if entry.difference is None else entry.difference.p
         cells = (str(entry.trial), entry.role, number(entry.mean), low_high, tied, number(p, 2))
         title = Recipe.from_dict(entry.recipe).title()

@@ -158,8 +158,8 @@ def _why_dropped(report: Report, runs: Sequence[ConfirmationRecord], number_: in
     if number_ not in means:
         return "in progress"
     went_on = sum({run.seed for run in chosen if run.number == other} > seeds for other in means)
-    later = f"the best {went_on} went on" if went_on else "the best went on to fresh seeds"
+    later = f"the best {went_on} went on" if went_on else "the best was trained on fresh seeds"
     return (
-        f"left after {counted(len(seeds), 'seed')}: mean {number(means[number_])}, place "
+        f"dropped after {counted(len(seeds), 'seed')}: mean {number(means[number_])}, place "
         f"{ranked.index(number_) + 1} of {len(ranked)}; {later}"
     )

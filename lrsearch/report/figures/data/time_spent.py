@@ -19,8 +19,8 @@ BEFORE, SEARCH, AUDIT, CONFIRMATION, REST = (
 #: A part: how many trials fit into one program.
 MEASURING = "measuring"
 ROUNDS = {
-    CHOOSE: "choosing runs",
-    REPORT: "reporting runs",
+    CHOOSE: "runs that chose",
+    REPORT: "runs that report",
     TEST: "test set runs",
 }
 
