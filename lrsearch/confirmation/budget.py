@@ -2,6 +2,7 @@
 
 import math
 
+from lrsearch.catalog.script import SCRIPT
 from lrsearch.spec.portfolio_field import most
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import expected_trials as expected
@@ -78,7 +79,9 @@ def expected_trials(spec: StudySpec, horizon: float) -> int | None:
     bounds = [] if spec.budget.trials is None else [spec.budget.trials]
     epochs = search_epochs(spec, horizon)
     if epochs < math.inf:
-        is_whole = trains_whole(spec, horizon) and most(spec.portfolio) * horizon >= epochs
+        has_portfolio = set(spec.space.optimizers) != {SCRIPT}  # of a script's own none is known
+        fills = has_portfolio and most(spec.portfolio) * horizon >= epochs
+        is_whole = fills and trains_whole(spec, horizon)
         pruning = None if is_whole else spec.pruning
         bounds.append(
             expected.expected_trials(
