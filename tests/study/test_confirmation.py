@@ -14,6 +14,7 @@ from tiny_studies import EPOCHS, LEASE, curve_row, make_study, opened, tiny_spec
 from lrsearch.confirmation.budget import allowed_runs, reserved_runs, reserved_share
 from lrsearch.confirmation.plan import CHOOSE, REPORT
 from lrsearch.errors import StudyError
+from lrsearch.report.load import report_of
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, range_tests, studies, tables, trials
 from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
@@ -139,7 +140,7 @@ def test_the_best_are_re_run_then_the_two_finalists_on_seeds_of_their_own(databa
     assert end_runs(search, lambda r: score[r.number] + jitter(r)) == 8
     assert not confirmation.advance(search)
     assert is_finished(search)
-    winner, rival = confirmation.confirmed(search)
+    winner, rival = report_of(search).confirmed
     assert {winner.trial, rival.trial} == {7, 13}
     assert winner.n == rival.n == 4
     assert winner.reasons.tied_with == (rival.trial,)
@@ -172,7 +173,7 @@ def test_a_study_whose_test_run_is_due_is_not_finished(database):
         assert confirmation.advance(search, has_test=True)
         end_runs(search, lambda r: r.number + jitter(r))
     assert not is_finished(search)
-    assert confirmation.confirmed(search)[0].reasons.test is None
+    assert report_of(search).confirmed[0].reasons.test is None
     assert confirmation.advance(search)
     with database.begin() as connection:
         claimed = confirmations.claim(connection, search.study_id, "host:1:1", LEASE)
@@ -182,7 +183,7 @@ def test_a_study_whose_test_run_is_due_is_not_finished(database):
         )
         assert confirmations.record(connection, claimed, end)
     assert is_finished(search)
-    assert confirmation.confirmed(search)[0].reasons.test == {"val_loss": 0.3}
+    assert report_of(search).confirmed[0].reasons.test == {"val_loss": 0.3}
 
 
 @pytest.mark.both_databases
@@ -214,7 +215,7 @@ def test_a_baseline_runs_on_the_winners_seeds(database):
     }
     assert [seed for _, seed in by_role["winner"]] == [seed for _, seed in by_role["baseline"]]
     assert {number for number, _ in by_role["baseline"]} == {0}
-    winner, baseline = confirmation.confirmed(search)
+    winner, baseline = report_of(search).confirmed
     assert (winner.trial, baseline.trial, baseline.tied) == (7, 0, False)
 
 
@@ -223,7 +224,7 @@ def test_where_the_baseline_itself_wins_it_runs_once(database):
     while confirmation.advance(search):
         end_runs(search, lambda r: float(r.number))
     assert {r.number for r in runs_of(search) if r.round == "report"} == {0}
-    assert [item.role for item in confirmation.confirmed(search)] == ["winner"]
+    assert [item.role for item in report_of(search).confirmed] == ["winner"]
 
 
 def test_a_winner_that_failed_gives_way_to_the_next(database):
@@ -240,7 +241,7 @@ def test_where_all_candidates_fail_confirmation_ends(database):
     end_runs(search, lambda r: None)
     assert not confirmation.advance(search)
     assert is_finished(search)
-    assert confirmation.confirmed(search) == ()
+    assert report_of(search).confirmed == ()
 
 
 def test_more_is_better_where_the_study_says_so(database):

@@ -202,7 +202,7 @@ def work_one(search):
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE lr_confirm SET number = 99",
+        "UPDATE lr_confirm SET number = number + 99",
         "UPDATE lr_confirm SET seed = -seed",
         "UPDATE lr_trial SET recipe = '[1]' WHERE number = (SELECT number FROM lr_confirm LIMIT 1)",
     ],

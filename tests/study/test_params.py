@@ -8,9 +8,9 @@ import lrsearch
 from lrsearch.errors import TaskError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report import files
+from lrsearch.report.load import report_of
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.space.sampling_units import equivalence
-from lrsearch.study.confirmation import confirmed
 from lrsearch.study.create import create_study
 from lrsearch.study.optuna.encoding import encode
 from lrsearch.task.find import load_task
@@ -57,7 +57,7 @@ def test_params_are_sampled_trained_confirmed_and_exported(search):
         assert (max(trial.constraints.values()) > 0) == (row["state"] in ("failed", "diverged"))
     best = Recipe.from_dict(summarize(search)["best"]["recipe"])
     assert f"batch_size {best.params['batch_size']}" in best.title()
-    assert confirmed(search)[0].recipe["params"].keys() == PARAMS.keys()
+    assert report_of(search).confirmed[0].recipe["params"].keys() == PARAMS.keys()
     script = files.export_recipe(search, trial=by_size[8]["trial"], form="torch").text
     assert "BATCH_SIZE = 8\n" in script
     assert '"dropout": ' in script

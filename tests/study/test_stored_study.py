@@ -14,6 +14,7 @@ HEAVY = ("optuna", "torch", "scipy.stats", "matplotlib")
 
 READ = """
 import sys
+from lrsearch.report.load import report_of
 from lrsearch.study import (
     checkpoint_cleanup, confirmation, enqueue, lost_work, prepare_database, status, trial_commands,
     versions,
@@ -25,7 +26,7 @@ database = prepare_database.open_database(sys.argv[1])
 study = StoredStudy.open(database, "tiny")
 assert not status.is_finished(study)
 assert status.reap(study) == []
-assert not confirmation.confirmed(study)
+assert not report_of(study).confirmed
 print(*[name for name in sys.argv[2:] if name in sys.modules])
 """
 
