@@ -20,7 +20,7 @@ from lrsearch.report.text.format import counted, number, signed
 ROUNDS = {CHOOSE: "runs that chose", REPORT: "runs that report"}
 #: Height of a candidate and width of a panel, in pixels.
 ROW, WIDTH = 44, 300
-NAME, VALUE, LOW, HIGH, ROUND, MEAN = "name", "value", "low", "high", "round", "mean"
+NAME, VALUE, LOW, HIGH, ROUND = "name", "value", "low", "high", "round"
 
 
 @dataclass(frozen=True, kw_only=True)

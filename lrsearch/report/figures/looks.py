@@ -8,7 +8,7 @@ from altair.utils.schemapi import debug_mode
 
 from lrsearch.catalog.script import SCRIPT, in_words
 from lrsearch.report.colours import BLUE, COLOURS, GREEN, GREY, ORANGE, RED
-from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE
+from lrsearch.report.figures.figure import OPTIMIZER
 from lrsearch.spec.parts import Objective
 from lrsearch.trial.states import TrialState
 
@@ -101,13 +101,6 @@ def optimizer_shape(names: Sequence[str], title: str | None = "optimizer") -> al
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(names))]
     scale = alt.Scale(domain=list(names), range=shapes)
     return alt.Shape(OPTIMIZER, type="nominal", scale=scale, title=title)
-
-
-def schedule_colour(names: Sequence[str], title: str | None = "schedule") -> alt.Color:
-    """A colour for each schedule."""
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
-    scale = alt.Scale(domain=list(names), range=colours)
-    return alt.Color(SCHEDULE, type="nominal", scale=scale, title=title)
 
 
 def state_colour(field: str, states: Sequence[TrialState], title: str | None = None) -> alt.Color:

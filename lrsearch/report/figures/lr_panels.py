@@ -41,8 +41,7 @@ BARS = (6, 3)
 SHOWN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
 LR = "learning rate (peak)"
 EQUIVALENT = "learning rate at momentum 0.9, batch 64"
-SHARE = "share that diverges"
-X, X2, Y, LOW, HIGH, WHAT, STATE, LABEL = "x", "x2", "y", "low", "high", "what", "state", "label"
+X, X2, Y, LOW, HIGH, WHAT, STATE = "x", "x2", "y", "low", "high", "what", "state"
 
 
 class Panels(alt.TopLevelMixin, alt.TopLevelConcatSpec):

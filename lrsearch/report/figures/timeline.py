@@ -1,7 +1,7 @@
 """Who trained what, and when? A bar for each trial on its worker, with the faults it survived."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import altair as alt
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
 ROW, MANY, LOW_ROW = 22, 12, 14
 #: White around each of a few bars, so that neighbours are told apart; pink around some: widths.
 EDGE, MOST_EDGED, FRAME = 0.3, 300, 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """A trial, in the unit of the axis."""
-
-    trial: int
-    optimizer: str
-    schedule: str
-    state: str
-    worker: str
-    begin: float
-    end: float
-    attempts: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,19 +87,11 @@ def drawn(found: Timeline) -> list[Stretch]:
     return sorted(longest[: looks.MOST_POINTS], key=lambda stretch: stretch.begin)
 
 
-def bars_of(found: Timeline, unit: str) -> list[Bar]:
+def bars_of(found: Timeline, unit: str) -> list[Stretch]:
+    """In the unit of the axis."""
     one = UNITS[unit]
     return [
-        Bar(
-            trial=stretch.trial,
-            optimizer=stretch.optimizer,
-            schedule=stretch.schedule,
-            state=stretch.state,
-            worker=stretch.worker,
-            begin=stretch.begin / one,
-            end=stretch.end / one,
-            attempts=stretch.attempts,
-        )
+        replace(stretch, begin=stretch.begin / one, end=stretch.end / one)
         for stretch in drawn(found)
     ]
 
@@ -164,7 +142,7 @@ def _chart(found: Timeline) -> "Chart":
     return joined
 
 
-def _bars(bars: Sequence[Bar], frame: str) -> alt.Chart:
+def _bars(bars: Sequence[Stretch], frame: str) -> alt.Chart:
     edge = EDGE if len(bars) <= MOST_EDGED else 0.0
     mark = alt.Chart(looks.data(bars)).mark_bar(
         opacity=0.7, height=9, stroke=frame, strokeWidth=FRAME if frame == PINK else edge
