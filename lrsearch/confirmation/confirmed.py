@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lrsearch.confirmation.statistics import Difference
+from lrsearch.confirmation.statistics import Difference, difference
 from lrsearch.plain_data import Fields
 
 
@@ -62,6 +62,8 @@ class Confirmed:
     #: Of the runs that gave one, and their seeds.
     values: tuple[float, ...]
     seeds: tuple[int, ...]
+    #: What the study's values are multiples of, as errors of few samples are; 0 where of nothing.
+    step: float = 0.0
     #: How many of its runs also chose it: 0 but where there were too few for both.
     chose: int = 0
     metrics: Mapping[str, float]
@@ -88,3 +90,7 @@ class Confirmed:
     def scores(self) -> dict[int, float]:
         """Values by seed."""
         return dict(zip(self.seeds, self.values, strict=True))
+
+    def less(self, other: "Confirmed") -> Difference | None:
+        """Its values less the other's on their common seeds; None if there is none."""
+        return difference(self.scores, other.scores, step=self.step)

@@ -106,6 +106,7 @@ def _entry(
         role=role,
         mean=fmean(values),
         ci95=_interval(values, chose, step, spec),
+        step=step,
         chose=chose,
         failed=len(mine) - len(scored),
         values=values,
@@ -160,7 +161,7 @@ def _optimism(trial: Trial, mean: float, spec: StudySpec) -> Optimism | None:
 
 
 def _beside_first(entry: Confirmed, first: Confirmed, spec: StudySpec) -> Confirmed:
-    beside = difference(entry.scores, first.scores)
+    beside = entry.less(first)
     return replace(entry, difference=beside, tied=_verdict(beside, spec) == "tied")
 
 
@@ -183,7 +184,7 @@ def _recommended(
     finalists = [entry for role, entry in entries.items() if role != BASELINE]
     lead = min(finalists or entries.values(), key=lambda entry: entry.failed)
     others = [e for e in entries.values() if e.failed <= lead.failed and e is not lead]
-    verdicts = {e.role: _verdict(difference(e.scores, lead.scores), spec) for e in others}
+    verdicts = {e.role: _verdict(e.less(lead), spec) for e in others}
     better = [entry for entry in others if verdicts[entry.role] == "better"]
     if better:
         best = min(better, key=lambda entry: spec.objective.loss(entry.mean))
@@ -259,7 +260,7 @@ def _runner_up(
         return _on_fresh_seeds(reported)
     if rival is None or first.trial not in standing:
         return None
-    losses = difference(standing[rival], standing[first.trial])
+    losses = difference(standing[rival], standing[first.trial], step=first.step)
     return RunnerUp(
         trial=rival,
         round=CHOOSE,

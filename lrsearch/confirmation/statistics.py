@@ -153,13 +153,19 @@ def pairs(mine: Mapping[int, float | None], others: Mapping[int, float | None]) 
 
 
 def difference(
-    mine: Mapping[int, float | None], others: Mapping[int, float | None]
+    mine: Mapping[int, float | None], others: Mapping[int, float | None], *, step: float = 0.0
 ) -> Difference | None:
-    """`mine` less `others` over their common seeds; None if there is none."""
+    """`mine` less `others` over their common seeds; None if there is none.
+
+    `step` is what the values are multiples of. Both of a pair are rounded to it, which adds twice
+    the variance of one rounding. Without it 9 % of equal recipes were told apart by 2 to 4 seeds
+    where a step was a standard deviation, and 6 % by errors of 360 samples; with it under 3 %.
+    """
     found = list(pairs(mine, others).values())
     if not found:
         return None
-    return Difference(n=len(found), mean=fmean(found), ci95=interval(found), p=signed_rank(found))
+    ci95 = interval(found, step=math.sqrt(2) * step)
+    return Difference(n=len(found), mean=fmean(found), ci95=ci95, p=signed_rank(found))
 
 
 def verdict(losses: Difference | None, tolerance: float) -> Verdict:

@@ -383,3 +383,17 @@ def test_a_basin_does_not_depend_on_the_unit(values, factor):
 
 def test_means_are_pooled_within_recipes():
     assert pooled_spread([[1.0, 3.0], [11.0, 13.0], [7.0]]) == pytest.approx(2**0.5)
+
+
+def test_errors_of_few_samples_do_not_tell_equal_recipes_apart():
+    """Coarse values are often alike by chance: two pairs that agree are no proof."""
+    step = 1 / 360
+    mine, others = {1: 14 * step, 2: 14 * step}, {1: 15 * step, 2: 15 * step}
+    assert verdict(difference(mine, others), 0.0) == "better"
+    assert verdict(difference(mine, others, step=step), 0.0) == "tied"
+    draw = np.random.default_rng(0)
+    wrong = 0
+    for _ in range(500):
+        a, b = (dict(enumerate(draw.binomial(360, 0.04, size=3) / 360)) for _ in range(2))
+        wrong += verdict(difference(a, b, step=step), 0.0) != "tied"
+    assert wrong <= 0.05 * 500

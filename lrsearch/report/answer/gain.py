@@ -88,7 +88,7 @@ def _next_best(report: Report, against: Trial) -> int | None:
 def _on_fresh_seeds(
     report: Report, mine: Confirmed, theirs: Confirmed, against: Trial
 ) -> Gain | None:
-    found = difference(mine.scores, theirs.scores)
+    found = mine.less(theirs)
     return None if found is None else _gain(report, found, "fresh", against, mine.trial)
 
 

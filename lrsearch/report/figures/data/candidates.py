@@ -6,7 +6,7 @@ from statistics import fmean
 
 from lrsearch.confirmation.plan import losses_of, standings
 from lrsearch.confirmation.runs import CHOOSE, REPORT, TEST
-from lrsearch.confirmation.statistics import Difference, difference, interval
+from lrsearch.confirmation.statistics import Difference, common_step, difference, interval
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.recipe.title import short_title
 from lrsearch.report.model import Report
@@ -90,6 +90,7 @@ def _candidate(
     if trial is None or trial.parsed is None:
         return None
     mine = [run for run in runs if run.number == number_]
+    step = common_step([each.value for each in report.trials if each.value is not None])
     return Candidate(
         trial=number_,
         recipe=trial.parsed,
@@ -100,14 +101,14 @@ def _candidate(
         means=tuple(
             mean
             for round_ in (CHOOSE, REPORT)
-            if (mean := _mean(runs, number_, first, round_)) is not None
+            if (mean := _mean(runs, number_, first, round_, step)) is not None
         ),
         fate=_fate(report, runs, number_, first),
     )
 
 
 def _mean(
-    runs: Sequence[ConfirmationRecord], number_: int, first: int | None, round_: str
+    runs: Sequence[ConfirmationRecord], number_: int, first: int | None, round_: str, step: float
 ) -> Mean | None:
     mine = _values(runs, number_, round_)
     known = [value for value in mine.values() if value is not None]
@@ -115,9 +116,13 @@ def _mean(
         return None
     beside = None
     if first is not None and first != number_:
-        beside = difference(mine, _values(runs, first, round_))
+        beside = difference(mine, _values(runs, first, round_), step=step)
     return Mean(
-        round=round_, n=len(known), mean=fmean(known), ci95=interval(known), difference=beside
+        round=round_,
+        n=len(known),
+        mean=fmean(known),
+        ci95=interval(known, step=step),
+        difference=beside,
     )
 
 
