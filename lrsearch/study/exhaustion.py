@@ -29,6 +29,10 @@ class Drawing(Protocol):
     @property
     def spec(self) -> StudySpec: ...
 
+    #: How many trials of earlier studies the sampler was given.
+    @property
+    def known(self) -> int: ...
+
     #: The recipes of its space by their fingerprints; None where they cannot be listed.
     @property
     def finite(self) -> Mapping[str, Fields] | None: ...

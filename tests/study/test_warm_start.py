@@ -21,9 +21,11 @@ from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import SpecError, StorageError, StudyError, TaskError
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import confirmations, curves, studies, trials
+from lrsearch.study import draw
 from lrsearch.study.create import create_study
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.optuna.sampler import new_trial
 from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import prepare
 from lrsearch.trial.states import TrialState
@@ -293,6 +295,25 @@ def test_the_first_samples_are_near_the_optimum_that_others_found(lone, tmp_path
         near[name] = sum(abs(math.log10(lr / BEST_LR)) < 0.5 for lr in lrs)
     assert near["warm"] >= 5
     assert near["cold"] <= 2
+
+
+@pytest.mark.both_databases
+def test_every_fifth_draw_learns_from_the_studys_own_trials_alone(database, tmp_path, monkeypatch):
+    """Others' trials may mislead: the sampler never relies on them."""
+    url, seen = f"sqlite:///{tmp_path}/theirs.db", []
+    plain_study(url, count=12)
+    search = make_study(
+        database, space=SPACE, portfolio="none", warm_start=[entry(storage=url, top=0)]
+    )
+
+    def spied(history, *args, **fields):
+        seen.append([trial.value for trial in history])
+        return new_trial(history, *args, **fields)
+
+    monkeypatch.setattr(draw, "new_trial", spied)
+    play(search, 10)
+    assert [len(values) for values in seen] == [12, 13, 14, 15, 4, 17, 18, 19, 20, 9]
+    assert seen[4] == seen[5][12:16]
 
 
 @pytest.mark.both_databases

@@ -38,6 +38,8 @@ class SeenTrial(FrozenTrial):
         )
         #: Optuna's id of the trial.
         self.optuna_id = optuna_id
+        #: Its number in Optuna's study, from 0: those of earlier studies come first.
+        self.optuna_number = optuna_number
         self.internal: dict[str, float] = {}
         self._violations = {"0": violation} if violation > 0 else {}
 
