@@ -41,11 +41,13 @@ def study_record(spec, **changes):
     return StudyRecord(**{**fields, **changes})
 
 
-def trial(number, value=None, state="complete", *, lr=0.1, name="sgd", **fields):
+def trial(
+    number, value=None, state="complete", *, lr=0.1, name="sgd", schedule="constant", **fields
+):
     """A search trial with a recipe; a baseline or one of the portfolio is that by its `kind`."""
     recipe = {
         "optimizer": {"name": name, "lr": lr},
-        "schedule": {"name": "constant"},
+        "schedule": {"name": schedule},
         "warmup": 0.0,
         "epochs": 4,
         "batch_size": 64,

@@ -106,6 +106,8 @@ def _answer(report: Report) -> Document:
         "run_cost": None if found.run_cost is None else asdict(found.run_cost),
         "safe_lr": None if found.safe_lr is None else asdict(found.safe_lr),
         "tied": list(found.tied),
+        "optimizers": None if found.optimizers is None else asdict(found.optimizers),
+        "schedules": None if found.schedules is None else asdict(found.schedules),
         "cost": {
             "spent": asdict(report.epochs),
             "planned": planned_epochs(report.plan),

@@ -2,14 +2,14 @@
 
 import math
 import random
-from itertools import combinations
+from itertools import combinations, product
 from statistics import fmean
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrsearch.advice.best_of import best_of, expected_best
+from lrsearch.advice.best_of import best_of, chance, expected_best
 from lrsearch.advice.importance import LEAST_TRIALS, importance
 
 losses = st.lists(st.floats(-10, 10), min_size=1, max_size=8)
@@ -85,3 +85,35 @@ def test_a_field_of_few_trials_or_of_one_value_tells_nothing():
     lrs, lost = draws(LEAST_TRIALS - 1)
     assert importance(lrs, lost) is None
     assert importance([0.9] * 50, draws(50)[1]) is None
+
+
+@given(st.lists(st.integers(-9, 9), min_size=2, max_size=7), st.data())
+def test_chance_deals_as_all_deals_would(found, data):
+    cut = data.draw(st.integers(1, len(found) - 1))
+    first, second = found[:cut], found[cut:]
+    k = data.draw(st.integers(1, min(len(first), len(second))))
+    apart = abs(expected_best(first, k) - expected_best(second, k))
+    places = range(len(found))
+    deals = [
+        abs(
+            expected_best([found[i] for i in mine], k)
+            - expected_best([found[i] for i in places if i not in mine], k)
+        )
+        for mine in combinations(places, cut)
+    ]
+    slow = fmean(each >= apart - 1e-9 for each in deals)
+    assert chance(first, second, k) == pytest.approx(slow, abs=0.06)
+
+
+def test_what_is_alike_is_seldom_told_apart_and_what_is_unlike_mostly():
+    draw = random.Random(0)
+    told = {0.0: 0, 2.0: 0}
+    for apart, _ in product(told, range(100)):
+        few, many = ([draw.gauss(mean, 1) for _ in range(n)] for mean, n in ((0, 6), (apart, 20)))
+        told[apart] += chance(few, many, 4) <= 0.05
+    assert told[0.0] <= 12  # of 100, of which 5 % are 5
+    assert told[2.0] >= 70
+
+
+def test_equal_trials_are_parted_by_chance_alone():
+    assert chance([1.0] * 5, [1.0] * 9, 3) == 1.0

@@ -32,11 +32,23 @@ def wide_report():
     return made_report(told, runs_of(30, SIX))
 
 
+def ranked_report():
+    """Two optimizers that are told apart, one with two schedules that are not, and a rare one."""
+    losses = [0.2 + 0.01 * ((7 * i) % 11) for i in range(24)]
+    names = ["sgd" if i < 12 else "adamw" for i in range(24)]
+    told = [
+        trial(i, loss + (i < 12), name=name, schedule=("constant", "cosine")[i % 2])
+        for i, (loss, name) in enumerate(zip(losses, names, strict=True))
+    ]
+    return made_report([*told, trial(24, 0.3, name="rmsprop")])
+
+
 REPORTS = {
     **{name: case[0] for name, case in CASES.items()},
     "rich": rich_report,
     "tied with another": tied_report,
     "many trials": wide_report,
+    "several optimizers": ranked_report,
     "better upwards": lambda: confirmed(SIX, [v - 0.2 for v in SIX], objective=ACCURACY),
 }
 
@@ -112,6 +124,21 @@ def span_facts(span, does):
         yield f"{low} to {high} {does}"
 
 
+def ranking_facts(ranking, metric):
+    first, *others = ranking["options"]
+    yield f"The best of {ranking['k']} trials is expected to reach {metric} "
+    for option in (first, others[0], others[-1]):
+        low, high = number(option["low"], 3), number(option["high"], 3)
+        yield f"(95 % interval {low} to {high}, {option['trials']} trials)"
+        yield number(option["expected"], 3)
+    worse = [option["name"] for option in others if option["is_worse"]]
+    if worse:
+        yield f"{first['name']} is better than {worse[0]}"
+    else:
+        yield f"{first['name']} leads by no more than chance explains"
+    yield from ranking["left_out"]
+
+
 def facts(document, metric):
     """What the document's answer holds, as the sentences write it."""
     said = document["answer"]
@@ -152,6 +179,8 @@ def facts(document, metric):
     others = [n for n in said["tied"] if said["gain"] is None or n != said["gain"]["trial"]]
     if others:
         yield f"Tied with trial{'' if len(others) == 1 else 's'} {' and '.join(map(str, others))}:"
+    for ranking in (said["optimizers"], said["schedules"]):
+        yield from () if ranking is None else ranking_facts(ranking, metric)
     cost = said["cost"]
     for part, name in (("search", "search"), ("confirm", "confirmation")):
         most = cost["planned"][part]

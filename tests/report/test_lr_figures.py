@@ -32,7 +32,7 @@ from lrsearch.report.figures.data.basins import (
     rates_near_best,
     schedule_panels,
 )
-from lrsearch.report.figures.data.best_of import by_lr, by_pair, by_schedule
+from lrsearch.report.figures.data.best_of import by_lr, by_optimizer, by_pair, by_schedule
 from lrsearch.report.figures.data.candidates import candidates_of
 from lrsearch.report.figures.data.importances import importances
 from lrsearch.report.figures.figure import OPTIMIZER, SCHEDULE, TRIAL
@@ -213,7 +213,8 @@ def test_groups_of_a_turned_metric_are_the_same_turned():
 def test_schedules_and_learning_rates_of_one_optimizer_share_its_trials():
     report = basin_report(120)
     schedules = by_schedule(report, "sgd")
-    rates = by_lr(report, "sgd", schedules.k)
+    rates = by_lr(report, "sgd")
+    assert rates.k == schedules.k == by_pair(report).k == by_optimizer(report).k
     count = sum(trial.optimizer == "sgd" for trial in report.lr_trials)
     assert sum(g.trials for g in schedules.groups) == sum(g.trials for g in rates.groups) == count
     assert all(group.lrs[0] < group.lrs[1] for group in rates.groups)

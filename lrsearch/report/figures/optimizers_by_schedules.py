@@ -1,27 +1,31 @@
 """Which optimizer with which schedule? A table of what the best of equally many trials reaches."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import altair as alt
 
+from lrsearch.report.answer.rankings import LEAST_TRIALS, optimizer_ranking
 from lrsearch.report.colours import GREY
 from lrsearch.report.figures import looks
-from lrsearch.report.figures.data.best_of import Compared, Group, by_pair
-from lrsearch.report.figures.figure import LEAST_WIDTH, OPTIMIZER, SCHEDULE, Figure
+from lrsearch.report.figures.data.best_of import Group, by_optimizer, by_pair
+from lrsearch.report.figures.figure import LEAST_WIDTH, OPTIMIZER, Figure
 from lrsearch.report.figures.looks import data
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import EMPTY, counted, number
+from lrsearch.report.text.rankings import ranking_sentences
 from lrsearch.spec.parts import Objective
+from lrsearch.trial.states import TrialState
 
-#: Cells of fewer trials have no interval: a bootstrap of so few says nothing.
-LEAST_TRIALS = 4
+#: The column of an optimizer's trials with whichever schedule.
+ANY = "any schedule"
 #: Height of a row of the table, in pixels.
 ROW_HEIGHT = 52
 #: A narrower column would write its cells over each other: pixels.
 CELL_WIDTH = 116
 #: From the worst cell to the best one, and of one without a value. Text on dark is white.
 LIGHT, DARK, UNKNOWN = "#dcebf5", "#00507d", "#f2f2f2"
-VALUE, INTERVAL, COUNT = "value", "interval", "count"
+COLUMN, VALUE, INTERVAL, COUNT = "column", "value", "interval", "count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,10 @@ class Cell:
     """A pair as it is drawn."""
 
     optimizer: str
-    schedule: str
+    #: The schedule, or ANY.
+    column: str
+    #: None: of all schedules.
+    schedule: str | None
     #: From 0, the worst pair, to 1, the best one, in equal steps: a few very bad pairs would else
     #: make all others look alike. None where too few trials tell.
     rank: float | None
@@ -40,10 +47,14 @@ class Cell:
     count: str
 
 
-def cells_of(compared: Compared, objective: Objective) -> list[Cell]:
-    """Every pair that has a trial, with its place between the best and the worst."""
-    losses = sorted(objective.loss(g.expected.value) for g in compared.groups if g.expected)
-    return [_cell(group, losses, objective) for group in compared.groups]
+def cells_of(groups: Sequence[Group], objective: Objective) -> list[Cell]:
+    """Every group that has a trial, with its place between the best and the worst of its kind."""
+    cells = []
+    for kind in (True, False):
+        mine = [group for group in groups if (group.schedule is None) is kind]
+        losses = sorted(objective.loss(g.expected.value) for g in mine if g.expected)
+        cells += [_cell(group, losses, objective) for group in mine]
+    return cells
 
 
 def _cell(group: Group, losses: list[float], objective: Objective) -> Cell:
@@ -53,7 +64,8 @@ def _cell(group: Group, losses: list[float], objective: Objective) -> Cell:
         rank = 1 - place / max(1, len(losses) - 1)
     return Cell(
         optimizer=looks.short_name(group.optimizer),
-        schedule=group.schedule or "",
+        column=group.schedule or ANY,
+        schedule=group.schedule,
         rank=rank,
         dark=rank is not None and rank > 0.55,
         value=EMPTY if found is None else number(found.value, 3),
@@ -77,44 +89,58 @@ def figure(report: Report) -> Figure | None:
     told = [group for group in compared.groups if group.expected is not None]
     if len(told) < 2:
         return None
-    objective = report.spec.objective
-    answer = _answer(told, compared.k, objective)
+    objective, k = report.spec.objective, compared.k
+    answer = ranking_sentences(optimizer_ranking(report), report.metric)
+    answer = " ".join(filter(None, [answer, _best_pair(told, k, objective)]))
+    optimizers = by_optimizer(report).groups if _several(compared.groups) else ()
     return Figure(
         name="optimizers_by_schedules",
         title="Which optimizer with which schedule?",
-        caption=(
-            f"{answer} A cell is the {report.metric} that the best of {compared.k} of its trials "
-            "is expected to reach, so that many trials are no advantage, with the 95 % interval "
-            "of a bootstrap; n is the number of its trials. A pruned trial counts with what it "
-            "would typically have reached, a diverged one as the worst of its cell. Darker is "
-            "better."
-        ),
-        alt=f"Table of optimizers and schedules, {counted(len(told), 'cell')} with a value. "
+        caption=" ".join([answer, *_explained(report, k, several=bool(optimizers))]),
+        alt=f"Table of optimizers and schedules, {counted(len(told), 'pair')} with a value. "
         f"{answer}",
-        chart=chart(cells_of(compared, objective)),
+        chart=chart(cells_of([*optimizers, *compared.groups], objective)),
     )
 
 
-def _answer(groups: list[Group], k: int, objective: Objective) -> str:
-    """The best pair, and those whose intervals reach it."""
+def _several(groups: Sequence[Group]) -> bool:
+    return len({group.optimizer for group in groups}) > 1
+
+
+def _explained(report: Report, k: int, *, several: bool) -> Iterator[str]:
+    """What a cell holds."""
+    yield (
+        f"A cell is the {report.metric} that the best of {k} of its trials is expected to reach, "
+        f"so that many trials are no advantage, with its 95 % interval by a bootstrap; n is the "
+        f"number of its trials."
+    )
+    if several:
+        yield "The first column has all trials of an optimizer."
+    states = {trial.state for trial in report.lr_trials}
+    if TrialState.PRUNED in states:
+        yield "A pruned trial counts with what it would typically have reached."
+    if TrialState.DIVERGED in states:
+        yield "A diverged trial counts as the worst of its cell."
+    yield "Darker is better. All are trials of the search, on its one seed."
+
+
+def _best_pair(groups: Sequence[Group], k: int, objective: Objective) -> str:
+    """The pair that is ahead, and how many its interval meets."""
     ranked = sorted(
         ((g, g.expected) for g in groups if g.expected and g.trials >= LEAST_TRIALS),
         key=lambda item: objective.loss(item[1].value),
     )
-    if not ranked:
-        return f"No pair has {LEAST_TRIALS} trials, so that none can be called better."
+    if len(ranked) < 2:
+        return f"Fewer than two pairs have {max(k, LEAST_TRIALS)} trials: no pair is called better."
     (first, found), others = ranked[0], ranked[1:]
     limit = max(objective.loss(found.low), objective.loss(found.high))
     near = sum(
         min(objective.loss(each.low), objective.loss(each.high)) <= limit for _, each in others
     )
-    name = f"{looks.short_name(first.optimizer)} with {first.schedule}"
-    said = f"The best of {k} trials is best with {name}: {number(found.value, 3)}."
-    if not others:
-        return f"{said} No other pair has {LEAST_TRIALS} trials, so that none can be called worse."
     return (
-        f"{said} The intervals of {near} of the {counted(len(others), 'other pair')} with "
-        f"{LEAST_TRIALS} trials or more overlap with its interval."
+        f"Among pairs, {looks.short_name(first.optimizer)} with {first.schedule} is ahead with "
+        f"{number(found.value, 3)}; its interval overlaps with those of {near} of "
+        f"{counted(len(others), 'other pair')}."
     )
 
 
@@ -122,11 +148,11 @@ def chart(cells: list[Cell]) -> looks.Layers:
     """A row for each optimizer, a column for each schedule."""
     rows = len({cell.optimizer for cell in cells})
     order = list(dict.fromkeys(cell.optimizer for cell in cells))
-    columns = list(dict.fromkeys(cell.schedule for cell in cells))
+    columns = list(dict.fromkeys(cell.column for cell in cells))
     base = alt.Chart(data(cells)).encode(
-        x=alt.X(SCHEDULE, type="nominal", sort=columns, title=None, axis=alt.Axis(labelAngle=0)),
+        x=alt.X(COLUMN, type="nominal", sort=columns, title=None, axis=alt.Axis(labelAngle=0)),
         y=alt.Y(OPTIMIZER, type="nominal", sort=order, title=None),
-        tooltip=looks.tips(OPTIMIZER, SCHEDULE, VALUE, INTERVAL, COUNT),
+        tooltip=looks.tips(OPTIMIZER, COLUMN, VALUE, INTERVAL, COUNT),
     )
     scale = alt.Scale(domain=[0, 1], range=[LIGHT, DARK])
     colour = alt.Color("rank", type="quantitative", scale=scale, legend=None)

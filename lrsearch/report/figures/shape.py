@@ -1,10 +1,11 @@
 """Does the schedule matter, or only the learning rate? The best of either, whatever the other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import altair as alt
 
+from lrsearch.report.answer.rankings import schedule_ranking
 from lrsearch.report.colours import BLUE, ORANGE
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.best_of import Group, by_lr, by_schedule
@@ -15,6 +16,7 @@ from lrsearch.report.figures.looks import (
 )
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import learning_rate, number
+from lrsearch.report.text.rankings import ranking_sentences
 from lrsearch.spec.parts import Objective
 
 #: Width of what belongs to one group, in pixels.
@@ -75,37 +77,38 @@ def figure(report: Report) -> Figure | None:
     if len(bars) < 2:
         return None
     objective = report.spec.objective
-    rates = bars_of(by_lr(report, name, schedules.k).groups)
+    rates = bars_of(by_lr(report, name).groups)
     ranked = sorted(bars, key=lambda bar: objective.loss(bar.expected))
-    answer = _answer(ranked, rates, objective)
+    said = ranking_sentences(schedule_ranking(report), report.metric)
+    answer = " ".join([said or _ends("schedules", ranked, objective), *_of_rates(rates, objective)])
     return Figure(
         name="shape",
         title="Does the schedule matter, or only the learning rate?",
         caption=(
-            f"{answer} Trials of {looks.short_name(name)} alone. A dot is what the best of "
-            f"{schedules.k} trials of a schedule, or of half a decade of learning rates, is "
-            "expected to reach, a bar its 95 % interval by a bootstrap over its trials, a tick its "
-            "best complete trial. Each is over all that the other may be."
+            f"{answer} Trials of {looks.short_name(name)} alone, each on the search's one seed. A "
+            f"dot is what the best of {schedules.k} trials of a schedule, or of half a decade of "
+            "learning rates, is expected to reach, a bar its 95 % interval by a bootstrap over its "
+            "trials, a tick its best complete trial. A schedule is drawn over all its learning "
+            "rates, and a learning rate over all its schedules."
         ),
         alt=f"Expected best {report.metric} by schedule and by learning rate. {answer}",
         chart=chart(ranked, rates, objective),
     )
 
 
-def _answer(ranked: Sequence[Bar], rates: Sequence[Bar], objective: Objective) -> str:
-    """How far apart the schedules are, and how far the learning rates."""
+def _of_rates(rates: Sequence[Bar], objective: Objective) -> Iterator[str]:
+    """How far apart the learning rates are."""
+    if len(rates) > 1:
+        ranked = sorted(rates, key=lambda bar: objective.loss(bar.expected))
+        yield _ends("learning rates", ranked, objective)
+
+
+def _ends(what: str, ranked: Sequence[Bar], objective: Objective) -> str:
+    """From the best of these to the worst."""
     best, worst = ranked[0], ranked[-1]
-    said = (
-        f"From the best schedule ({best.name}) to the worst ({worst.name}) the {objective.metric} "
-        f"goes from {number(best.expected, 3)} to {number(worst.expected, 3)}"
-    )
-    if len(rates) < 2:
-        return f"{said}."
-    losses = sorted(rates, key=lambda bar: objective.loss(bar.expected))
     return (
-        f"{said}; from the best learning rates ({losses[0].name}) to the worst "
-        f"({losses[-1].name}) from {number(losses[0].expected, 3)} to "
-        f"{number(losses[-1].expected, 3)}."
+        f"From the best {what} ({best.name}) to the worst ({worst.name}) the {objective.metric} "
+        f"goes from {number(best.expected, 3)} to {number(worst.expected, 3)}."
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.report.answer.gain import Gain, gain_of, recommended_trial
+from lrsearch.report.answer.rankings import Ranking, optimizer_ranking, schedule_ranking
 from lrsearch.report.answer.run_cost import RunCost, run_cost
 from lrsearch.report.answer.safe_rates import SafeRates, safe_rates
 from lrsearch.report.answer.verdict import Verdict, verdict_of
@@ -15,6 +16,7 @@ from lrsearch.report.text.format import counted, length_unit, mean, number
 from lrsearch.report.text.gain import gain_sentence
 from lrsearch.report.text.next_step import next_step
 from lrsearch.report.text.no_answer import exhausted_lines, why_none
+from lrsearch.report.text.rankings import ranking_sentences
 from lrsearch.report.text.recipe_fields import fields
 from lrsearch.report.text.review import warning_lines
 from lrsearch.report.text.safe_rates import safe_rates_sentence
@@ -41,6 +43,10 @@ class Answer:
     safe_lr: SafeRates | None
     #: Trials whose recipes the seeds do not tell from this one.
     tied: tuple[int, ...]
+    #: Which optimizer did better; None where no two can be compared.
+    optimizers: Ranking | None
+    #: Which schedule did better with the recipe's optimizer; None where no two can be compared.
+    schedules: Ranking | None
     next: NextStep
     #: The gain, or why there is no recipe; then what it costs, how sure it is, and what to do.
     lines: tuple[str, ...]
@@ -64,6 +70,7 @@ def answer(report: Report) -> Answer:
     verdict = verdict_of(report, gain)
     first = why_none(report) if recipe is None else gain_sentence(report, gain, verdict)
     rates, cost, tied = safe_rates(report), run_cost(report), _tied_with(report)
+    optimizers, schedules = optimizer_ranking(report), schedule_ranking(report)
     step = next_step(report, verdict)
     known = _of_recipe(report, gain, cost, rates, tied)
     warned = [f"Warning: {line}" for line in warning_lines(report.advice)]
@@ -78,9 +85,11 @@ def answer(report: Report) -> Answer:
         run_cost=cost,
         safe_lr=rates,
         tied=tied,
+        optimizers=optimizers,
+        schedules=schedules,
         next=step,
         lines=(first, *known, *ended),
-        details=detail_lines(report),
+        details=(*detail_lines(report), *_ranked(report, optimizers, schedules)),
     )
 
 
@@ -120,6 +129,12 @@ def _of_recipe(
             f"Tied with trial{'' if len(others) == 1 else 's'} {names}: on the seeds that trained "
             f"both they differ by no more than noise."
         )
+
+
+def _ranked(report: Report, *rankings: Ranking | None) -> list[str]:
+    """How sure it is that one optimizer or schedule is better."""
+    told = [ranking_sentences(ranking, report.metric) for ranking in rankings]
+    return [sentences for sentences in told if sentences]
 
 
 def _chose(winner: Confirmed) -> str:

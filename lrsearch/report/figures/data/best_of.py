@@ -1,6 +1,7 @@
 """How good the best of equally many trials is, group by group: plain values, nothing drawn."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from lrsearch.report.model import Report
 from lrsearch.spec.parts import Objective
 from lrsearch.trial.states import TrialState
 
-#: Of so many trials the best is expected, or of as many as the larger half of the groups has.
+#: Of so many trials the best is expected, or of fewer where few pairs have as many.
 MOST_K, LEAST_K = 5, 2
 #: Of larger groups so many trials are taken, evenly from the best to the worst.
 MOST_TRIALS = 500
@@ -32,8 +33,10 @@ class Group:
     complete: int
     #: Value of the best complete one; None if none is.
     best: float | None
-    #: In the objective's own direction; None for fewer than k trials with a value.
+    #: In the objective's own direction; None for fewer than k trials, and where none has a value.
     expected: Interval | None
+    #: Of these, the lowest first: in those of a diverged trial the worst that is known stands.
+    losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ def by_pair(report: Report) -> Compared:
     found: dict[tuple[str, str], list[LrTrial]] = {}
     for trial in report.lr_trials:
         found.setdefault((trial.optimizer, trial.schedule), []).append(trial)
-    k = _common(found.values())
+    k = common_k(report)
     objective = report.spec.objective
     return Compared(
         k=k,
@@ -57,6 +60,17 @@ def by_pair(report: Report) -> Compared:
             _group(found[pair], k, objective, pair[1]) for pair in _in_order(found, report)
         ),
     )
+
+
+def by_optimizer(report: Report) -> Compared:
+    """Optimizers, whatever the schedule and the learning rate, in the order of the space."""
+    found: dict[str, list[LrTrial]] = {}
+    for trial in report.lr_trials:
+        found.setdefault(trial.optimizer, []).append(trial)
+    k, order = common_k(report), list(report.spec.space.optimizers)
+    objective = report.spec.objective
+    names = sorted(found, key=lambda name: _place(order, name))
+    return Compared(k=k, groups=tuple(_group(found[name], k, objective, None) for name in names))
 
 
 def _in_order(pairs: Iterable[tuple[str, str]], report: Report) -> list[tuple[str, str]]:
@@ -80,14 +94,15 @@ def by_schedule(report: Report, optimizer: str) -> Compared:
     for trial in report.lr_trials:
         if trial.optimizer == optimizer:
             found.setdefault(trial.schedule, []).append(trial)
-    k = _common(found.values())
+    k = common_k(report)
     objective = report.spec.objective
     groups = [_group(mine, k, objective, schedule) for schedule, mine in found.items()]
     return Compared(k=k, groups=tuple(groups))
 
 
-def by_lr(report: Report, optimizer: str, k: int) -> Compared:
+def by_lr(report: Report, optimizer: str) -> Compared:
     """Learning rates of one optimizer, in half decades, whatever the schedule."""
+    k = common_k(report)
     found: dict[int, list[LrTrial]] = {}
     for trial in report.lr_trials:
         if trial.optimizer == optimizer:
@@ -104,11 +119,23 @@ def _end(place: int) -> float:
     return float(f"{10 ** (place * BIN_DECADES):.2g}")
 
 
-def _common(groups: Iterable[Sequence[LrTrial]]) -> int:
-    """The k that the larger half of the groups has trials for, within bounds."""
-    sizes = sorted(map(len, groups))
-    middle = sizes[len(sizes) // 2] if sizes else 0
-    return max(LEAST_K, min(MOST_K, middle))
+def common_k(report: Report) -> int:
+    """Of how many trials the best is expected: one number for all groups of a report.
+
+    It is the largest, within bounds, for which two pairs of optimizer and schedule or more, with at
+    least half of the trials, have as many.
+    """
+    pairs = Counter(
+        (trial.optimizer, trial.schedule)
+        for trial in report.lr_trials
+        if trial.state != TrialState.FAILED
+    )
+    sizes = list(pairs.values())
+    for k in range(MOST_K, LEAST_K, -1):
+        enough = [size for size in sizes if size >= k]
+        if 2 * sum(enough) >= sum(sizes) and len(enough) >= 2:
+            return k
+    return LEAST_K
 
 
 def _group(
@@ -127,9 +154,9 @@ def _group(
     ]
     # Of those without a value the worst that is known stands in: their own loss is unbounded.
     losses = known + [max(known)] * (len(counted) - len(known)) if known else []
-    expected = None
+    expected, losses = None, _evenly(sorted(losses))
     if len(losses) >= k:
-        found = best_of(_evenly(sorted(losses)), k)
+        found = best_of(losses, k)
         ends = sorted((objective.loss(found.low), objective.loss(found.high)))
         expected = Interval(value=objective.loss(found.value), low=ends[0], high=ends[1])
     return Group(
@@ -140,6 +167,7 @@ def _group(
         complete=len(complete),
         best=objective.loss(min(complete)) if complete else None,
         expected=expected,
+        losses=tuple(losses),
     )
 
 
