@@ -200,14 +200,14 @@ def _recommended(
     preferred = _preferred(lead, rival) if _is_near(lead, rival, runs, spec) else None
     if preferred is not None:
         return preferred
-    return lead, f"tied with trial {rival.trial}, and ahead of it on the seeds that chose"
+    return lead, f"tied with trial {rival.trial}, and ahead of it on the seeds used to choose"
 
 
 def _why_alone(runs: Sequence[Run]) -> str:
     candidates = len({run.number for run in runs if run.round == CHOOSE})
     if candidates < 2:
         return "the search's best; too few runs to compare it with others"
-    return f"the best of {candidates} candidates on the seeds that chose"
+    return f"the best of {candidates} candidates on the seeds used to choose"
 
 
 def _is_near(lead: Confirmed, rival: Confirmed, runs: Sequence[Run], spec: StudySpec) -> bool:

@@ -1,5 +1,7 @@
 """Which trials are drawn one by one."""
 
+from collections.abc import Collection
+
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.trial.states import TrialState
@@ -20,6 +22,24 @@ def shown_trials(report: Report) -> tuple[Trial, ...]:
     if baseline is not None and baseline not in shown and baseline.recipe and baseline.epochs:
         shown.append(baseline)
     return tuple(shown)
+
+
+def shown_words(report: Report, numbers: Collection[int]) -> str:
+    """Which of these trials are drawn, by what they are: `the best 5 complete trials`."""
+    best = [trial for trial in report.ranked[:TOP_CURVES] if trial.number in numbers]
+    confirmed = {entry.trial for entry in report.confirmed}
+    more = [number for number in numbers if number in confirmed - {t.number for t in best}]
+    base = report.baseline
+    parts = []
+    if best:
+        plural = f"{len(best)} complete trials" if len(best) > 1 else "complete trial"
+        parts.append(f"the best {plural}")
+    if more:
+        names = ", ".join(map(str, more))
+        parts.append(f"trial{'' if len(more) == 1 else 's'} {names} of the confirmation")
+    if base is not None and base.number in numbers:
+        parts.append(f"your baseline, trial {base.number}")
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def faint_trials(report: Report) -> tuple[Trial, ...]:

@@ -265,7 +265,7 @@ def test_without_a_rival_in_the_report_the_runner_up_is_that_of_the_choice():
     (first,) = judged(reported([1.0, 2.0], chose=chose), TRIALS, MINIMIZE)
     assert (first.reasons.runner_up.trial, first.reasons.runner_up.round) == (8, "choose")
     assert first.reasons.tied_with == (8,)
-    assert first.reasons.why == "the best of 2 candidates on the seeds that chose"
+    assert first.reasons.why == "the best of 2 candidates on the seeds used to choose"
 
 
 NEAR, FAR = [(1.0, 1.1), (1.2, 1.1)], [(1.0, 1.5), (1.0, 1.6)]
@@ -277,7 +277,7 @@ EVEN = ([1.0, 2.0, 3.0], [1.2, 1.9, 3.0])
     [
         (NEAR, {7: 0.5, 8: 1.25}, {}, 8, "wider range of learning rates (1.25 against 0.5"),
         (NEAR, {7: 1.25, 8: 0.5}, {}, 7, "wider range of learning rates (1.25 against 0.5"),
-        (FAR, {7: 0.5, 8: 1.25}, {}, 7, "ahead of it on the seeds that chose"),
+        (FAR, {7: 0.5, 8: 1.25}, {}, 7, "ahead of it on the seeds used to choose"),
         (NEAR, {7: 0.5, 8: None}, {8: 0.8}, 8, "cheaper (0.8 against 1 s a run)"),
         (NEAR, {7: 0.5, 8: 0.5}, {8: 0.95}, 7, "ahead of it"),
         (NEAR, {}, {7: 0.5}, 7, "cheaper (0.5 against 1 s a run)"),

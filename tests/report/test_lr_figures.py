@@ -310,7 +310,7 @@ def test_a_panel_and_its_strip_move_together():
 def test_a_range_test_without_a_window_says_so():
     flat = make_result(make_ramp(falls=1e9, climbs=1e9, noise=0.1))
     figure = range_test.figure(made_report([], range_tests=[flat]))
-    assert "sgd: no window was found" in figure.caption
+    assert "For sgd no window was found." in figure.caption
     assert_drawn(figure)
 
 

@@ -604,7 +604,7 @@ def test_a_runner_up_that_is_not_tied_is_worse_or_better(direction, difference, 
     reasons = Reasons(why="x", tied_with=(), runner_up=runner_up, test=None)
     first = replace(EMPTY_ENTRY, reasons=reasons)
     _, line = sentences(first, Objective(metric="mae", direction=direction))
-    score = f"Its mae differs by {difference:+g} on 1 seed that chose"
+    score = f"Its mae differs by {difference:+g} on 1 seed used to choose"
     assert line == f"The runner-up, trial 8, is {verdict}. {score}."
 
 

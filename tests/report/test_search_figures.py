@@ -242,8 +242,8 @@ def test_parts_of_the_time_add_up_to_the_workers_time():
         "complete trials": (2, 15.0),
         "pruned trials": (1, 3.0),
         "audited parts": (1, 15.0),
-        "runs that chose": (1, 6.0),
-        "runs that report": (1, 1.0),
+        "runs used to choose": (1, 6.0),
+        "runs used to measure": (1, 1.0),
         "the rest": (None, 10.0),
     }
     assert found.total == found.present == 50.0

@@ -1,6 +1,6 @@
 """Is the recommended recipe really the best? Every candidate's seeds, means and differences."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -17,7 +17,7 @@ from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted, number, signed
 
 #: In words.
-ROUNDS = {CHOOSE: "runs that chose", REPORT: "runs that report"}
+ROUNDS = {CHOOSE: "runs used to choose", REPORT: "runs used to measure"}
 #: Height of a candidate and width of a panel, in pixels.
 ROW, WIDTH = 44, 300
 NAME, VALUE, LOW, HIGH, ROUND = "name", "value", "low", "high", "round"
@@ -108,16 +108,33 @@ def figure(report: Report) -> Figure | None:
     return Figure(
         name="confirmation",
         title="Is the recommended recipe really the best?",
-        caption=(
-            f"{answer} {others} Left, small dots are runs, large marks means with their 95 % "
-            "intervals; right, the difference to the recommended recipe on the same seeds, which "
-            "takes out what a seed does to both. The runs that chose flatter the recipe that won; "
-            "the runs that report had no part in the choice."
-        ).replace("  ", " "),
+        caption=" ".join(filter(None, [answer, others, *_explained(candidates)])),
         alt=f"{report.metric} of {counted(len(candidates), 'candidate')} on fresh seeds. "
         f"{answer} {others}",
         chart=chart(candidates, report),
     )
+
+
+def _explained(candidates: Sequence[Candidate]) -> Iterator[str]:
+    """What is drawn where, and what the two kinds of runs are worth."""
+    sure = any(mean.ci95 is not None for each in candidates for mean in each.means)
+    yield (
+        "Small dots are runs, each with a fresh seed; large marks are means"
+        f"{' with their 95 % intervals' if sure else ''}."
+    )
+    if differences_of(candidates):
+        yield (
+            "The second panel has the difference to the recommended recipe on the same seeds, "
+            "which takes out what a seed does to both."
+        )
+    there = {run.round for each in candidates for run in each.runs}
+    if CHOOSE in there:
+        yield (
+            f"The {ROUNDS[CHOOSE]} picked the recipe: the one that won looks better in them than "
+            "it is."
+        )
+    if REPORT in there:
+        yield f"The {ROUNDS[REPORT]} began after the choice and had no part in it."
 
 
 def _answer(candidates: Sequence[Candidate], report: Report) -> str:
@@ -183,7 +200,8 @@ def _base(
     place = alt.Y(NAME, type="nominal", sort=list(order), title=None, axis=axis)
     offset = alt.YOffset(ROUND, type="nominal", sort=list(rounds))
     scale = alt.Scale(domain=list(rounds), range=[ORANGE, BLUE][-len(rounds) :])
-    colour = alt.Color(ROUND, type="nominal", scale=scale, title=None)
+    legend = looks.legend_of(rounds)
+    colour = alt.Color(ROUND, type="nominal", scale=scale, title=None, legend=legend)
     tips = [f"{TRIAL}:Q", f"{OPTIMIZER}:N", f"{SCHEDULE}:N", f"{ROUND}:N", f"{VALUE}:Q"]
     is_run = any(dot.seed is not None for dot in dots)
     is_sure = any(dot.low is not None for dot in dots)
@@ -218,7 +236,8 @@ def _with_intervals(
     base = _base(dots, order, rounds, labels=labels)
     sure = _base([d for d in dots if d.low is not None], order, rounds, labels=labels)
     shapes = alt.Scale(domain=list(rounds), range=["square", "diamond"][-len(rounds) :])
-    shape = alt.Shape(ROUND, type="nominal", scale=shapes, title=None)
+    legend = looks.legend_of(rounds)
+    shape = alt.Shape(ROUND, type="nominal", scale=shapes, title=None, legend=legend)
     return [
         sure.mark_rule(strokeWidth=2).encode(_value(title, LOW), x2=alt.X2(HIGH)),
         base.mark_point(filled=True, size=90, opacity=1).encode(_value(title), shape),

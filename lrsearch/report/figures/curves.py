@@ -12,9 +12,10 @@ from lrsearch.report.figures.looks import (
     data,
 )
 from lrsearch.report.model import Report
-from lrsearch.report.shown import faint_trials, shown_trials
+from lrsearch.report.shown import faint_trials, shown_trials, shown_words
 from lrsearch.report.text.format import counted
 from lrsearch.spec.trial_value import objective_value
+from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 HEIGHT = 280
 #: A loss whose worst validation is this multiple of its best is drawn on a log scale.
 LOG_FACTOR = 5.0
+#: Of fewer validations each is a dot.
+FEW = 30
 RAW, AVERAGED = "raw weights", "averaged weights"
 
 
@@ -85,18 +88,23 @@ def figure(report: Report) -> Figure | None:
     if not best:
         return None
     pruned = len({point.trial for point in faint})
-    marks = ["Thick lines are the best, the confirmed ones and the baseline"]
+    numbers = list(dict.fromkeys(point.trial for point in best))
+    marks = [f"Thick lines are {shown_words(report, numbers)}"]
+    if report.recommended_trial in numbers:
+        marks[0] += f"; trial {report.recommended_trial} is the recommended one"
     if pruned:
-        marks.append(f"faint grey lines are {counted(pruned, 'pruned trial')}")
+        of = sum(trial.state == TrialState.PRUNED for trial in report.trials)
+        some = f"{pruned} of {of} pruned trials" if pruned < of else counted(pruned, "pruned trial")
+        marks.append(f"Faint grey lines are {some}")
     if any(point.weights == AVERAGED for point in best):
-        marks.append("thin lines are the averaged weights of the same trial")
+        marks.append("Thin lines with dots are the same trial with averaged weights")
     if rungs(report):
-        marks.append("dotted rules are the rungs, where the worse trials are stopped")
+        marks.append("Dotted upright lines are the rungs, where the worse trials are stopped")
     labels = list(dict.fromkeys(point.label for point in best))
     return Figure(
         name="curves",
         title="How did the best trials learn?",
-        caption="; ".join(marks) + f". {counted(len(labels), 'trial')} by name, on one seed each.",
+        caption=". ".join([*marks, "Each is a trial of the search, on its one seed"]) + ".",
         alt=f"{report.metric} against epochs for trial {'; trial '.join(labels)}.",
         chart=_chart(best, faint, report, labels),
     )
@@ -131,7 +139,8 @@ def _chart(
     averaged = [point for point in best if point.weights == AVERAGED]
     for rows, thickness in ((raw, 2.2), (averaged, 1.0)):
         if rows:
-            line = alt.Chart(data(rows)).mark_line(strokeWidth=thickness, point=len(rows) < 30)
+            dots = rows is averaged or len(rows) < FEW
+            line = alt.Chart(data(rows)).mark_line(strokeWidth=thickness, point=dots)
             colour = looks.trial_colour(labels).legend(symbolType="stroke", symbolStrokeWidth=2)
             dash = looks.trial_dash(labels).legend(symbolType="stroke", symbolStrokeWidth=2)
             layers.append(line.encode(x, y, colour, dash, tooltip=tips))

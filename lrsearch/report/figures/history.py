@@ -1,5 +1,6 @@
 """Is the search still finding better recipes: every trial in the order of starts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,18 +95,36 @@ def figure(report: Report) -> Figure | None:
     shown = f"{drawn} of {len(complete)}" if drawn < len(complete) else f"{len(complete)}"
     last = found.best[-1]
     reached = next(step.at for step in found.best if step.best == last.best)
-    compared = "" if found.baseline is None else " The dashed line is your baseline's value."
     return Figure(
         name="history",
         title="Is the search still finding better recipes?",
-        caption=f"The best value, {number(last.best)}, came with trial {reached} of "
-        f"{counted(len(found.starts), 'ended trial')}. Dots are the {shown} complete trials, the "
-        "line is the best of them so far. Trials that were stopped early have no final value: "
-        f"their marks stand in the strip below.{compared} All values are of one seed.",
+        caption=" ".join(
+            [
+                f"The best value, {number(last.best)}, came with trial {reached} of "
+                f"{counted(len(found.starts), 'ended trial')}. Dots are the {shown} complete "
+                "trials in the order in which they started; the line is the best of them so far.",
+                *_explained(found),
+                "All values are of one seed.",
+            ]
+        ),
         alt=f"{report.metric} of {counted(len(complete), 'complete trial')} in the order of their "
         f"starts; the best is {number(last.best)}, of trial {reached}.",
         chart=_chart(found, report),
     )
+
+
+def _explained(found: History) -> Iterator[str]:
+    """What else is drawn."""
+    there = {start.state for start in found.starts}
+    lost = [state.value for state in WITHOUT_VALUE if state in there]
+    if lost:
+        are = " and ".join([", ".join(lost[:-1]), lost[-1]] if len(lost) > 1 else lost)
+        yield (
+            f"{are.capitalize()} trials have no final value: their marks stand in the strip below "
+            "the dots."
+        )
+    if found.baseline is not None:
+        yield "The dashed line is your baseline's value."
 
 
 def _numbers(found: History, *, labelled: bool) -> alt.X:
@@ -151,8 +170,8 @@ def _chart(found: History, report: Report) -> "Chart":
     below = strip.encode(
         x,
         alt.Y("state:N", title=None, sort=[state.value for state in states]),
-        looks.state_colour("state", states),
-        looks.state_shape("state", states),
+        looks.state_colour("state", states).legend(None),  # the axis names them
+        looks.state_shape("state", states).legend(None),
         tooltip=looks.tips("trial:Q", "recipe:N", "state:N"),
     ).properties(height=STRIP_HEIGHT)
     joined: Chart = alt.vconcat(top, below, spacing=6).resolve_scale(x="shared")

@@ -1,6 +1,6 @@
 """What did it take to get this good: the best so far against epochs trained, and against time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,11 @@ from lrsearch.report.figures import looks
 from lrsearch.report.figures.clock import UNITS, unit_of
 from lrsearch.report.figures.data.search_cost import SearchCost, Step, search_cost
 from lrsearch.report.figures.figure import Figure
+from lrsearch.report.figures.history import history
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import amount, counted, duration, length_unit, number
 from lrsearch.spec.parts import Objective
+from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
@@ -54,15 +56,10 @@ def figure(report: Report) -> Figure | None:
         return None
     unit = length_unit(report.spec)
     answer = _answer(found, unit, report.spec.objective)
-    compared = "" if found.baseline is None else " The dashed line is your baseline."
-    trials = counted(found.trials, "ended trial")
     return Figure(
         name="history_by_cost",
         title="What did it take to get this good?",
-        caption=f"{answer} Dots are the complete trials that were better than all before, of "
-        f"{found.complete} complete and {trials}; the line is the best so far.{compared} What "
-        "stopped trials trained is counted too. Time is the clock's, all workers side by side, "
-        "pauses included. All values are of one seed.",
+        caption=" ".join([answer, *_explained(found, report)]),
         alt=f"Best {report.metric} so far against {unit} trained and against time. {answer}",
         chart=_chart(found, unit, report.spec.objective),
     )
@@ -85,6 +82,30 @@ def _answer(found: SearchCost, unit: str, objective: Objective) -> str:
     return (
         f"{said} Your baseline, {number(found.baseline)}, was passed after "
         f"{amount(first.trained)} {unit} and {duration(first.after)} (trial {first.trial})."
+    )
+
+
+def _explained(found: SearchCost, report: Report) -> Iterator[str]:
+    of = f"{found.complete} complete"
+    if found.complete < found.trials:
+        of += f" and {counted(found.trials, 'ended trial')}"
+    yield (
+        f"Dots are the complete trials that were better than all that ended before them, of {of}; "
+        "the line is the best so far."
+    )
+    by_start = [step.at for step in history(report).best[:-1]]
+    if by_start != [step.trial for step in found.steps]:
+        yield (
+            "Here trials count from their ends; where they stand in the order of their starts, "
+            "the line has other steps and the same end."
+        )
+    if found.baseline is not None:
+        yield "The dashed line is your baseline."
+    if any(trial.state == TrialState.PRUNED for trial in report.trials):
+        yield "What pruned trials trained is counted too."
+    yield (
+        "Time is the clock's, all workers side by side, pauses included. All values are of one "
+        "seed."
     )
 
 

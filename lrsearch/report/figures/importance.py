@@ -1,6 +1,6 @@
 """Which settings matter? How much the best trials differ from all in each field."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -14,6 +14,8 @@ from lrsearch.report.figures.looks import (
     data,
 )
 from lrsearch.report.model import Report
+from lrsearch.report.text.format import counted
+from lrsearch.trial.states import TrialState
 
 #: Fields that are drawn at most, and the height of one in pixels.
 MOST_FIELDS, ROW = 15, 22
@@ -24,6 +26,7 @@ FIELD, DIVERGENCE, NOISE, CLEAR = "field", "divergence", "noise", "clear"
 class Bar:
     """A field as it is drawn."""
 
+    #: In words.
     field: str
     #: Where the field is one of these.
     optimizer: str | None
@@ -42,7 +45,7 @@ def bars_of(found: Sequence[FieldImportance], report: Report) -> list[Bar]:
         owner = each.field.rpartition(".")[0]
         bars.append(
             Bar(
-                field=each.field,
+                field=_words(each.field, owner),
                 optimizer=owner if owner in space.optimizers else None,
                 schedule=owner if owner in space.schedules else None,
                 trials=each.found.trials,
@@ -54,30 +57,57 @@ def bars_of(found: Sequence[FieldImportance], report: Report) -> list[Bar]:
     return bars
 
 
+def _words(field: str, owner: str) -> str:
+    """`beta1 of adamw` for `adamw.1-beta1`, which is how the sampler sees it."""
+    key = field.removeprefix(f"{owner}.").removeprefix("1-")
+    return f"{key} of {looks.short_name(owner)}" if owner else key
+
+
 def figure(report: Report) -> Figure | None:
     """None for too few trials to tell of any field."""
     bars = bars_of(importances(report), report)
     if not bars:
         return None
-    clear = [bar.field for bar in bars if bar.clear]
-    answer = "No field stands out from what chance would give."
-    if clear:
-        answer = f"Clearly more than chance: {', '.join(clear)}."
+    answer = _answer(bars)
     return Figure(
         name="importance",
         title="Which settings matter?",
-        caption=(
-            f"{answer} A bar is how much the best {100 * BEST_SHARE:.0f} % of the trials differ "
-            "from all in a field (PED-ANOVA: the Pearson divergence of the two densities), over "
-            "the trials that have the field. The grey tick is what 95 % of random choices stay "
-            "below; shorter bars are faint. A pruned trial is ranked by what it would typically "
-            "have reached, and a diverged one last: only who is among the best counts. The "
-            "sampler's choices are not undone, so that a range that it soon left looks less "
-            "important than it is."
-        ),
-        alt=f"Importance of {len(bars)} fields. {answer}",
+        caption=" ".join([answer, *_explained(bars, report)]),
+        alt=f"Importance of {counted(len(bars), 'setting')}. {answer}",
         chart=chart(bars),
     )
+
+
+def _answer(bars: Sequence[Bar]) -> str:
+    clear = [bar.field for bar in bars if bar.clear]
+    if not clear:
+        return "In no setting do the best trials differ from all trials by more than chance."
+    return f"By more than chance the best trials differ from all in: {', '.join(clear)}."
+
+
+def _explained(bars: Sequence[Bar], report: Report) -> Iterator[str]:
+    share = f"{100 * BEST_SHARE:.0f} %"
+    yield (
+        f"A bar is how far the values of a setting that the best {share} of the trials have lie "
+        "from those that all trials have, 0 if they are spread alike, over the trials that have "
+        "the setting. The grey tick is chance: 95 % of picks of as many trials at random stay "
+        "below it. A faint bar does not reach its tick."
+    )
+    if any(bar.field == SCHEDULE and not bar.clear for bar in bars):
+        yield (
+            "Of the schedule that means: the best trials have each schedule about as often as a "
+            "random pick would. It does not mean that all schedules are equally good."
+        )
+    yield (
+        "This asks which values the best trials have; the figures that compare optimizers and "
+        "schedules ask what value these reach, so that the two may differ."
+    )
+    states = {trial.state for trial in report.lr_trials}
+    if TrialState.PRUNED in states:
+        yield "A pruned trial is ranked by what it would typically have reached."
+    if TrialState.DIVERGED in states:
+        yield "A diverged trial is ranked last."
+    yield ("A range that the sampler soon left has few trials and looks less important than it is.")
 
 
 def chart(bars: Sequence[Bar]) -> looks.Layers:
@@ -91,12 +121,12 @@ def chart(bars: Sequence[Bar]) -> looks.Layers:
     axis = alt.X(
         DIVERGENCE,
         type="quantitative",
-        title="how much the best trials differ",
+        title="how far the best trials are from all",
         axis=alt.Axis(tickCount=8),
     )
     faint = alt.condition(alt.datum[CLEAR], alt.value(0.95), alt.value(0.3))
     bar = base.mark_bar(color=BLUE).encode(axis, opacity=faint)
     noise = base.mark_tick(color=GREY, thickness=3, size=ROW - 4).encode(
-        alt.X(NOISE, type="quantitative", title="how much the best trials differ")
+        alt.X(NOISE, type="quantitative", title="how far the best trials are from all")
     )
     return alt.layer(bar, noise).properties(height=ROW * len(order))

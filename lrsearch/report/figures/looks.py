@@ -14,11 +14,15 @@ from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+    from altair.utils.schemapi import UndefinedType
 
 SHAPES = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "triangle-right")
 DASHES = ([1, 0], [6, 2], [3, 1, 1, 1], [1, 1], [8, 2, 2, 2])
 #: A cross of two strokes: Vega's own stands upright and looks like a plus.
 X_MARK = "M-1,-1L1,1M-1,1L1,-1"
+#: Of what lies beyond an axis: it points to where. Triangles are pruned trials.
+UP_ARROW = "M0,-1L0.8,0.1L0.25,0.1L0.25,1L-0.25,1L-0.25,0.1L-0.8,0.1Z"
+DOWN_ARROW = "M0,1L0.8,-0.1L0.25,-0.1L0.25,-1L-0.25,-1L-0.25,-0.1L-0.8,-0.1Z"
 #: What each state looks like. Pruned trials are open and faint: no result.
 STATE_COLOURS = {
     TrialState.COMPLETE: BLUE,
@@ -91,16 +95,20 @@ def tips(*fields: str) -> list[alt.Tooltip]:
 
 def optimizer_colour(names: Sequence[str], title: str | None = "optimizer") -> alt.Color:
     """A colour for each optimizer: the same in every chart that is given the same names."""
-    colours = [COLOURS[i % len(COLOURS)] for i in range(len(names))]
-    scale = alt.Scale(domain=list(names), range=colours)
-    return alt.Color(OPTIMIZER, type="nominal", scale=scale, title=title)
+    scale = alt.Scale(domain=list(names), range=list(optimizer_colours(names).values()))
+    return alt.Color(OPTIMIZER, type="nominal", scale=scale, title=title, legend=legend_of(names))
+
+
+def optimizer_colours(names: Sequence[str]) -> dict[str, str]:
+    """The same as values."""
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
 def optimizer_shape(names: Sequence[str], title: str | None = "optimizer") -> alt.Shape:
     """A shape for each; with the colour it tells 42 optimizers apart."""
     shapes = [SHAPES[i % len(SHAPES)] for i in range(len(names))]
     scale = alt.Scale(domain=list(names), range=shapes)
-    return alt.Shape(OPTIMIZER, type="nominal", scale=scale, title=title)
+    return alt.Shape(OPTIMIZER, type="nominal", scale=scale, title=title, legend=legend_of(names))
 
 
 def state_colour(field: str, states: Sequence[TrialState], title: str | None = None) -> alt.Color:
@@ -108,7 +116,7 @@ def state_colour(field: str, states: Sequence[TrialState], title: str | None = N
     scale = alt.Scale(
         domain=[state.value for state in states], range=[STATE_COLOURS[s] for s in states]
     )
-    return alt.Color(field, type="nominal", scale=scale, title=title)
+    return alt.Color(field, type="nominal", scale=scale, title=title, legend=legend_of(states))
 
 
 def state_shape(field: str, states: Sequence[TrialState], title: str | None = None) -> alt.Shape:
@@ -116,14 +124,29 @@ def state_shape(field: str, states: Sequence[TrialState], title: str | None = No
     scale = alt.Scale(
         domain=[state.value for state in states], range=[STATE_SHAPES[s] for s in states]
     )
-    return alt.Shape(field, type="nominal", scale=scale, title=title)
+    return alt.Shape(field, type="nominal", scale=scale, title=title, legend=legend_of(states))
 
 
 def state_fill(field: str, states: Sequence[TrialState], title: str | None = None) -> alt.Fill:
     """Complete trials are filled, all others open."""
     fills = [STATE_COLOURS[s] if s == TrialState.COMPLETE else "transparent" for s in states]
     scale = alt.Scale(domain=[state.value for state in states], range=fills)
-    return alt.Fill(field, type="nominal", scale=scale, title=title)
+    return alt.Fill(field, type="nominal", scale=scale, title=title, legend=legend_of(states))
+
+
+def legend_of(entries: Sequence[str]) -> "alt.Legend | UndefinedType | None":
+    """None for a single entry, which tells nothing apart: the caption names it."""
+    return alt.Undefined if len(entries) > 1 else None
+
+
+def worse_edge(objective: Objective) -> str:
+    """Where an axis of values ends at the worse side: `top` or `bottom`."""
+    return "top" if objective.direction == "minimize" else "bottom"
+
+
+def worse_arrow(objective: Objective) -> str:
+    """The shape of what is worse than the axis reaches."""
+    return UP_ARROW if objective.direction == "minimize" else DOWN_ARROW
 
 
 def value_title(objective: Objective) -> str:

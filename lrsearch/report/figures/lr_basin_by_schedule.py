@@ -43,15 +43,18 @@ def figure(report: Report) -> Figure | None:
 
 def _spans(panels: Sequence[LrPanel]) -> Iterable[str]:
     """Between which learning rates the best one moves with the schedule of an optimizer."""
-    for optimizer, mine in groupby(panels, key=lambda panel: panel.optimizer):
+    for optimizer, group in groupby(panels, key=lambda panel: panel.optimizer):
+        mine = list(group)
         found = sorted(
             (panel.basin.best.value, panel.schedule) for panel in mine if panel.basin is not None
         )
         (low, first), (high, last) = found[0], found[-1]
         name = looks.short_name(optimizer)
+        if any(panel.equivalent for panel in mine):
+            name += " (converted)"
         if len(found) == 1:
-            yield f"{name}: best near {learning_rate(low)} ({first}); no other schedule tells."
+            near = f"{name}: best near {learning_rate(low)} with {first}"
+            yield f"{near}; no other schedule has enough trials."
             continue
-        yield (
-            f"{name}: best from {learning_rate(low)} ({first}) to {learning_rate(high)} ({last})."
-        )
+        near = f"{name}: best near {learning_rate(low)} with {first}"
+        yield f"{near}, up to {learning_rate(high)} with {last}."

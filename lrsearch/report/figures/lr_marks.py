@@ -30,6 +30,8 @@ class Point:
     lr: float
     x: float
     y: float
+    #: Whether its value is worse than the axis reaches.
+    beyond: bool
     #: What its mark says.
     value: str
     note: str
@@ -123,6 +125,7 @@ def points_of(
             lr=trial.lr,
             x=trial.at,
             y=axis.place(trial.value),
+            beyond=trial.value is not None and not axis.reaches(trial.value),
             value=_value(trial),
             note=_note(trial),
         )

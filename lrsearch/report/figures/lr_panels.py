@@ -34,13 +34,14 @@ from lrsearch.trial.states import TrialState
 RISK_HEIGHT = 45
 #: Trials of a panel above which their marks are small.
 MANY = 250
-#: What pointing at a trial shows.
-OF_TRIAL = (f"{TRIAL}:Q", "state", OPTIMIZER, SCHEDULE, "lr:Q", "value")
+#: What pointing at a trial shows, after the learning rate that its recipe has.
+OF_TRIAL = (f"{TRIAL}:Q", "state", OPTIMIZER, SCHEDULE, "value")
+OWN_LR = "lr to copy"
 #: Thickness of the bars at +1 % and at +5 %, in pixels.
 BARS = (6, 3)
 SHOWN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
 LR = "learning rate (peak)"
-EQUIVALENT = "learning rate at momentum 0.9, batch 64"
+EQUIVALENT = "converted to momentum 0.9, batch 64: not to copy"
 X, X2, Y, LOW, HIGH, WHAT, STATE = "x", "x2", "y", "low", "high", "what", "state"
 
 
@@ -93,16 +94,17 @@ class Sheet:
 
 def _panel(panel: LrPanel, sheet: Sheet, title: str) -> alt.VConcatSpecGenericSpec:
     lr = EQUIVALENT if panel.equivalent else LR
-    at = looks.lr_axis(X, lr if panel.divergence is None else None, ends_of(panel))
+    at = looks.lr_axis(X, None if panel.diverges else lr, ends_of(panel))
     points = points_of(panel, sheet.axis, sheet.most, sheet.ringed)
     layers = [
         *_edges(panel),
-        _trials(points, sheet),
+        _trials([point for point in points if not point.beyond], sheet),
+        *_beyond(points, sheet),
         *_curve(panel, sheet),
         *_rings(points, sheet),
     ]
     values = alt.LayerSpec(layer=layers, encoding={"x": at}, width=sheet.width, height=PANEL_HEIGHT)
-    below = [] if panel.divergence is None else [_risk(panel, lr, sheet.width)]
+    below = [_risk(panel, lr, sheet.width)] if panel.diverges else []
     shared = alt.Resolve(scale=alt.ScaleResolveMap(x="shared"))  # they are moved together
     return alt.VConcatSpecGenericSpec(
         vconcat=[values, *below], spacing=4, title=title, resolve=shared
@@ -181,8 +183,30 @@ def _trials(points: Sequence[Point], sheet: Sheet) -> alt.Chart:
         looks.state_fill(STATE, sheet.states),
         fillOpacity=alt.value(strong),
         strokeOpacity=alt.condition(pruned, alt.value(faint), alt.value(strong)),
-        tooltip=looks.tips(*OF_TRIAL, "note"),
+        tooltip=_of_trial("note"),
     )
+    return drawn
+
+
+def _of_trial(*more: str) -> list[alt.Tooltip]:
+    """What pointing at a trial shows; its place may be at a converted learning rate."""
+    lr = alt.Tooltip("lr", type="quantitative", format=".4~g", title=OWN_LR)
+    return [lr, *looks.tips(*OF_TRIAL, *more)]
+
+
+def _beyond(points: Sequence[Point], sheet: Sheet) -> list[alt.Chart]:
+    """An arrow at the worse edge for each trial whose value lies beyond it."""
+    arrow = looks.worse_arrow(sheet.objective)
+    drawn = []
+    for state in sheet.states:
+        mine = [point for point in points if point.beyond and point.state == state]
+        if mine:
+            opacity = 0.5 if state == TrialState.PRUNED else 0.95
+            mark = alt.Chart(data(mine)).mark_point(
+                shape=arrow, size=80, filled=True, opacity=opacity, color=looks.STATE_COLOURS[state]
+            )
+            place = alt.X(X, type="quantitative")
+            drawn.append(mark.encode(place, _value_axis(sheet), tooltip=_of_trial("note")))
     return drawn
 
 
@@ -194,7 +218,7 @@ def _rings(points: Sequence[Point], sheet: Sheet) -> list[alt.Chart]:
         if mine:
             ring = alt.Chart(data(mine)).mark_point(size=190, strokeWidth=2.5, color=colour)
             place = alt.X(X, type="quantitative")
-            drawn.append(ring.encode(place, _value_axis(sheet), tooltip=looks.tips(*OF_TRIAL)))
+            drawn.append(ring.encode(place, _value_axis(sheet), tooltip=_of_trial()))
     return drawn
 
 

@@ -138,13 +138,14 @@ def _explained(found: Coordinates) -> Iterator[str]:
         yield f"Drawn are {len(found.lines)} trials, {told} of the best, the first among them."
     yield (
         f"The best are {100 * BEST_SHARE:.0f} % of the trials, by value. On the last axis up is "
-        "better, and what lies beyond its lower end is drawn there. A pruned or diverged trial has "
-        "no result: its line ends at \u201cnone\u201d."
+        "better, and what lies beyond its lower end is drawn there."
     )
+    if any(line.places[-1] is None for line in found.lines):
+        yield "A pruned or diverged trial has no result: its line ends at \u201cnone\u201d."
     if any(place is None for line in found.lines for place in line.places[:-1]):
         yield (
-            "So do lines on the axis of a number that the recipe does not have, or that is 0 where "
-            "the axis is logarithmic."
+            "A line passes \u201cnone\u201d on the axis of a number that its recipe lacks, or that "
+            "is 0 where the axis is logarithmic."
         )
     if any(axis.scale == "complement" for axis in found.axes):
         yield "Decay rates stand by the logarithm of their distance from 1, as they are sampled."

@@ -104,7 +104,12 @@ def _explained(found: Sequence[Mark], report: Report) -> Iterator[str]:
     loss, worst = report.spec.objective.loss, _worst(found, report.spec.objective)
     far = sum(loss(mark.value) > worst for mark in found)
     if far:
-        yield f"Beyond the worse edge, and drawn at it: {counted(far, 'trial')}."
+        edge = looks.worse_edge(report.spec.objective)
+        are = "Arrows" if far > 1 else "An arrow"
+        yield (
+            f"{are} at the {edge} edge {'are' if far > 1 else 'is'} {counted(far, 'trial')} with a "
+            "worse value than the axis reaches; pointing at one tells it."
+        )
     if any(engine.size > 1 for engine in report.engines):
         yield "Trials that trained in one program have a share of its time each."
 
@@ -119,13 +124,20 @@ def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
     best = min(objective.loss(mark.value) for mark in found)
     scale = looks.values_between(best, _worst(found, objective), objective)
     at = alt.X(
-        "seconds", type="quantitative", title="training time (s)", scale=alt.Scale(zero=False)
+        "seconds",
+        type="quantitative",
+        title="training time (s)",
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(tickCount=6, labelOverlap="greedy", format="~r"),
     )
     value = alt.Y("value", type="quantitative", scale=scale, title=looks.value_title(objective))
     names = _names(mark.optimizer for mark in found)
     tips = looks.tips("trial:Q", "value:Q", "seconds:Q", "optimizer:N", "schedule:N")
+    reach = _worst(found, objective)
+    inside = [mark for mark in _drawn(found) if objective.loss(mark.value) <= reach]
+    beyond = [mark for mark in _drawn(found) if objective.loss(mark.value) > reach]
     dots = (
-        alt.Chart(looks.data(_drawn(found)))
+        alt.Chart(looks.data(inside))
         .mark_point(size=45, strokeWidth=1.5)
         .encode(
             at, value, looks.optimizer_colour(names), looks.optimizer_shape(names), tooltip=tips
@@ -136,7 +148,14 @@ def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
         .mark_line(interpolate="step-after", color=GREEN, strokeWidth=1.5)
         .encode(at, value, tooltip=tips)
     )
-    joined: Chart = alt.layer(line, dots)
+    colours, arrow = looks.optimizer_colours(names), looks.worse_arrow(objective)
+    arrows = [
+        alt.Chart(looks.data([mark for mark in beyond if mark.optimizer == name]))
+        .mark_point(shape=arrow, size=80, filled=True, opacity=1, color=colours[name])
+        .encode(at, value, tooltip=tips)
+        for name in dict.fromkeys(mark.optimizer for mark in beyond)
+    ]
+    joined: Chart = alt.layer(line, dots, *arrows)
     return joined
 
 

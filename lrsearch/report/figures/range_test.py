@@ -1,6 +1,6 @@
 """Where does training start, and where does it break? The range test of each optimizer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -24,6 +24,12 @@ from lrsearch.report.text.format import counted, learning_rate
 HEADROOM, FOOTROOM = 0.4, 0.1
 #: The readings that are drawn, with their colours and dashes.
 READINGS = {"valley": (GREEN, [1, 3]), "lowest / 10": (ORANGE, [6, 2, 1, 2]), "edge": (RED, [6, 4])}
+#: What they are.
+MEANINGS = {
+    "valley": "Valley is the middle of the longest fall.",
+    "lowest / 10": "Lowest / 10 is a tenth of the learning rate with the lowest loss.",
+    "edge": "Edge is where the loss has climbed back by half of its fall.",
+}
 LR, LR2, LOSS, SEED, READING = "lr", "lr2", "loss", "seed", "reading"
 
 
@@ -104,27 +110,43 @@ def figure(report: Report) -> Figure | None:
     panels = [panel for test in tests if (panel := panel_of(test)) is not None]
     if not panels:
         return None
-    answer = " ".join(_answer(panel) for panel in panels)
+    answer = _answer(panels)
     return Figure(
         name="range_test",
         title="Where does training start, and where does it break?",
-        caption=(
-            f"{answer} A fresh model is trained while the learning rate rises by 15 % each step. "
-            "Thin lines are the losses of the batches, a line for each seed; the thick line is "
-            "their smoothed median. Green area: the window, in which nine of ten trials are drawn. "
-            "Valley: the middle of the longest fall. Lowest / 10: a tenth of the rate with the "
-            "lowest loss. Edge: where the loss has climbed back by half of its fall."
-        ),
+        caption=" ".join([answer, *_explained(panels)]),
         alt=f"Training loss against learning rate, a panel for each optimizer. {answer}",
         chart=chart(panels),
     )
 
 
-def _answer(panel: Panel) -> str:
-    name, window = looks.short_name(panel.optimizer), panel.window
-    if window is None or window.lr2 is None:
-        return f"{name}: no window was found."
-    return f"{name}: {learning_rate(window.lr)} to {learning_rate(window.lr2)}."
+def _answer(panels: Sequence[Panel]) -> str:
+    """Between which learning rates the loss falls and does not yet explode."""
+    found = [(looks.short_name(panel.optimizer), panel.window) for panel in panels]
+    spans = [
+        f"from {learning_rate(window.lr)} to {learning_rate(window.lr2)} for {name}"
+        for name, window in found
+        if window is not None and window.lr2 is not None
+    ]
+    without = [name for name, window in found if window is None or window.lr2 is None]
+    told = []
+    if spans:
+        told.append(f"Training starts and does not yet break {'; '.join(spans)}.")
+    if without:
+        told.append(f"For {', '.join(without)} no window was found.")
+    return " ".join(told)
+
+
+def _explained(panels: Sequence[Panel]) -> Iterator[str]:
+    """What is drawn."""
+    yield (
+        "A fresh model is trained while the learning rate rises by 15 % each step. Thin lines are "
+        "the losses of the batches, a line for each seed; the thick line is their smoothed median."
+    )
+    if any(panel.window is not None for panel in panels):
+        yield "The green area is that window: nine of ten trials are drawn from it."
+    there = {read.reading for panel in panels for read in panel.readings}
+    yield from (words for name, words in MEANINGS.items() if name in there)
 
 
 def chart(panels: Sequence[Panel]) -> alt.ConcatChart:

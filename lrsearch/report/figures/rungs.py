@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 #: What became of trials at a rung.
 WENT_ON, STOPPED = "went on", "stopped"
-GONE_ON = "A trial that diverged later, or that still runs, went on."
+GONE_ON = "A trial that {} went on."
+#: Of those that came to a rung and were not stopped there, what else became of some.
+ELSE = {TrialState.DIVERGED: "diverged later", TrialState.RUNNING: "still runs"}
 #: Height of a schedule, in pixels.
 ROW = 18
 
@@ -72,7 +74,7 @@ def figure(report: Report) -> Figure | None:
     return Figure(
         name="rungs",
         title="Where were trials stopped?",
-        caption=" ".join([answer, *_audit(report), GONE_ON]),
+        caption=" ".join([answer, *_audit(report), *_gone_on(report)]),
         alt=f"Trials that went on and that were stopped at each rung. {answer}",
         chart=_chart(found),
     )
@@ -88,6 +90,14 @@ def _answer(found: Sequence[Bar]) -> str:
         stopped = sum(bar.trials for bar in mine if bar.what == STOPPED)
         parts.append(f"{stopped} of {came} at {place}")
     return f"Stopped were {', '.join(parts)} of a full training."
+
+
+def _gone_on(report: Report) -> list[str]:
+    """What else counts as having gone on, where there is such a trial."""
+    marked = {mark.trial for mark in report.marks}
+    states = {trial.state for trial in report.trials if trial.id in marked}
+    found = [words for state, words in ELSE.items() if state in states]
+    return [GONE_ON.format(", or that ".join(found))] if found else []
 
 
 def _audit(report: Report) -> list[str]:

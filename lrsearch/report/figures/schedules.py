@@ -12,8 +12,7 @@ from lrsearch.report.figures.looks import data
 from lrsearch.report.model import Report
 from lrsearch.report.plots import series
 from lrsearch.report.plots.lr_sequences import thin
-from lrsearch.report.shown import shown_trials
-from lrsearch.report.text.format import counted
+from lrsearch.report.shown import shown_trials, shown_words
 
 HEIGHT = 240
 #: A line needs no more points than this where it is smooth.
@@ -79,6 +78,17 @@ def _log_scale(peaks: Sequence[float], lrs: Sequence[float]) -> alt.Scale:
     return alt.Scale(type="log", domain=[low / ROOM, max(peaks) * ROOM], clamp=True, nice=False)
 
 
+def _caption(report: Report, found: Sequence[Rate]) -> str:
+    numbers = list(dict.fromkeys(rate.trial for rate in found))
+    said = (
+        f"The learning rate of each step, of {shown_words(report, numbers)}. It is what the "
+        "scheduler sets"
+    )
+    if any(rate.schedule == "plateau" for rate in found):
+        return f"{said}; for plateau it is what was recorded at the validations."
+    return f"{said}."
+
+
 def figure(report: Report) -> Figure | None:
     """None before a trial is complete, and for a command, whose script decides each step."""
     if report.spec.program == "command":
@@ -108,9 +118,7 @@ def figure(report: Report) -> Figure | None:
     return Figure(
         name="schedules",
         title="What does the learning rate do over the training?",
-        caption=f"The learning rate of each step, of {counted(len(labels), 'trial')}: the best, "
-        "the confirmed ones and the baseline. It is what the scheduler sets; for plateau it is "
-        "what was recorded at the validations.",
+        caption=_caption(report, found),
         alt=f"Learning rate against epochs for trial {'; trial '.join(labels)}.",
         chart=chart,
     )

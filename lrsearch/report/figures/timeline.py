@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Height of a worker, in pixels: of a few, and of many.
 ROW, MANY, LOW_ROW = 22, 12, 14
+#: Height of a bar, of one of many in a row, and at most of the whole, in pixels.
+BAR, LANE, MOST_HIGH = 9, 7, 900
 #: White around each of a few bars, so that neighbours are told apart; pink around some: widths.
 EDGE, MOST_EDGED, FRAME = 0.3, 300, 2.0
 
@@ -66,10 +68,12 @@ def _answer(found: Timeline) -> str:
 def _explained(found: Timeline) -> Iterator[str]:
     if len(found.stretches) > looks.MOST_POINTS:
         yield f"The {looks.MOST_POINTS} that took the longest are drawn."
-    yield (
-        "A bar is a trial from its first start to its end, on the worker that had it last; bars "
-        "that overlap trained in one program."
-    )
+    yield "A bar is a trial from its first start to its end, on the worker that had it last."
+    if found.lanes > 1:
+        yield (
+            "Bars of one worker that lie one below the other are trials that were trained at the "
+            "same time, in one program."
+        )
     if any(stretch.attempts > 1 for stretch in found.stretches):
         yield "A pink frame is a trial that went on after an interruption."
     if found.faults:
@@ -129,23 +133,30 @@ def _chart(found: Timeline) -> "Chart":
         line = alt.Chart(looks.data(workers)).mark_rule(color=GREY, strokeWidth=1.5)
         layers.append(line.encode(at, row, x2=alt.X2("end")))
     colour = looks.state_colour("state", [s for s in looks.STATE_COLOURS if s.value in states])
-    layers.append(_bars(bars, "white").encode(at, row, colour))
+    height = len(found.workers) * (ROW if len(found.workers) <= MANY else LOW_ROW)
+    place: list[alt.Y | alt.YOffset] = [row]
+    if found.lanes > 1:
+        height = max(height, min(MOST_HIGH, LANE * (found.lanes + 1) * len(found.workers)))
+        scale = alt.Scale(domain=list(range(found.lanes)))
+        place.append(alt.YOffset("lane", type="ordinal", scale=scale))
+    tall = min(BAR, max(1.0, 0.8 * height / len(found.workers) / (found.lanes + 0.5)))
+    layers.append(_bars(bars, "white", tall).encode(at, *place, colour))
     if again:
-        layers.append(_bars(again, PINK).encode(at, row, colour))
+        layers.append(_bars(again, PINK, tall).encode(at, *place, colour))
     if faults:
         cross = alt.Chart(looks.data(faults)).mark_point(
             shape=looks.X_MARK, size=60, color=PINK, strokeWidth=2.5, opacity=1
         )
         layers.append(cross.encode(at, row, tooltip=looks.tips("what:N", "worker:N", "begin:Q")))
-    height = len(found.workers) * (ROW if len(found.workers) <= MANY else LOW_ROW)
     joined: Chart = alt.layer(*layers).properties(height=height)
     return joined
 
 
-def _bars(bars: Sequence[Stretch], frame: str) -> alt.Chart:
+def _bars(bars: Sequence[Stretch], frame: str, tall: float) -> alt.Chart:
+    """`tall` is the height of a bar in pixels."""
     edge = EDGE if len(bars) <= MOST_EDGED else 0.0
     mark = alt.Chart(looks.data(bars)).mark_bar(
-        opacity=0.7, height=9, stroke=frame, strokeWidth=FRAME if frame == PINK else edge
+        opacity=0.7, height=tall, stroke=frame, strokeWidth=FRAME if frame == PINK else edge
     )
     tips = ("trial:Q", "state:N", "worker:N", "begin:Q", "end:Q", "attempts:Q", "optimizer:N")
     chart: alt.Chart = mark.encode(x2=alt.X2("end"), tooltip=looks.tips(*tips))

@@ -19,7 +19,7 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
 from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.hindsight import hindsight
-from lrsearch.report.text.range_test import range_test_table
+from lrsearch.report.text.range_test import RANGE_TEST_WORDS, range_test_table
 from lrsearch.report.text.result import answer
 from lrsearch.report.text.use import use
 from lrsearch.user_input import to_yaml
@@ -91,6 +91,7 @@ def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Conten
         "confirmation": tables.confirmation(report),
         "hindsight": hindsight(report),
         "range_tests": range_test_table(report.range_tests),
+        "range_test_words": RANGE_TEST_WORDS,
         "top": tables.trial_table(report, top, reasons=False),
         "trials": trials,
         "rows": _rows(report, trials),

@@ -43,7 +43,8 @@ def _compared(runner_up: RunnerUp, objective: Objective) -> str:
     if found is None:
         return f"{name} has no seed in common with it."
     on_fresh = runner_up.round == REPORT
-    seeds = counted(found.n, "fresh seed") if on_fresh else f"{counted(found.n, 'seed')} that chose"
+    seeds = counted(found.n, "fresh seed" if on_fresh else "seed")
+    seeds += "" if on_fresh else " used to choose"
     parts = []
     if found.ci95 is not None:
         parts.append(f"95 % interval {' to '.join(signed(end) for end in found.ci95)}")

@@ -9,13 +9,25 @@ from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.review import review_lines, share_text, warning_lines
 from lrsearch.trial.pruning_audit import Rate
 
+MORE, PRUNING = "would more trials help", "was pruning right"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hindsight:
     warnings: tuple[str, ...]
     lines: tuple[str, ...]
+    #: What they tell of.
+    of_gain: bool
+    of_audit: bool
     #: Of each schedule with enough audited trials; no rows otherwise.
     audit: Grid
+
+    @property
+    def title(self) -> str:
+        """The questions that its sentences answer."""
+        asked = [words for words, told in ((MORE, self.of_gain), (PRUNING, self.of_audit)) if told]
+        both = ", and ".join(asked)
+        return f"{both[:1].upper()}{both[1:]}?"
 
     @property
     def is_empty(self) -> bool:
@@ -26,6 +38,8 @@ def hindsight(report: Report) -> Hindsight:
     return Hindsight(
         warnings=tuple(warning_lines(report.advice)),
         lines=tuple(review_lines(report.advice, report.audit, report.metric)),
+        of_gain=report.advice.gain is not None,
+        of_audit=report.audit.overall.audited > 0,
         audit=_audit_table(report.audit),
     )
 

@@ -45,7 +45,7 @@ def cost(report: Report) -> Grid:
             bound = "within the search" if key == "audit" else _amount(most)
             rows.append((name, amount(spent), bound, duration(seconds[key])))
     in_all = (amount(report.epochs.total), _amount(most_in_all), duration(report.seconds.total))
-    columns = ("part", f"{unit} trained", "at most, by plan", "training time")
+    columns = ("part", f"{unit} trained", "planned at most", "training time")
     return Grid(columns=columns, rows=(*rows, ("total", *in_all)))
 
 

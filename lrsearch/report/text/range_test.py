@@ -8,6 +8,14 @@ from lrsearch.report.text.format import EMPTY, learning_rate, number
 from lrsearch.report.text.grid import Grid
 
 COLUMNS = ("optimizer", "window", "edge", "lowest / 10", "valley", "steepest", "seeds")
+#: What the columns of a report's table hold.
+RANGE_TEST_WORDS = (
+    "A range test trains a fresh model while the learning rate rises. The window holds the rates "
+    "that most trials are drawn from. Edge is where the loss has climbed back by half of its "
+    "fall, lowest / 10 a tenth of the learning rate with the lowest loss, valley the middle of the "
+    "longest fall, and steepest the learning rate at which the loss falls the fastest. Each is the "
+    "median over the seeds, and in brackets stand the lowest and the highest seed."
+)
 
 
 def range_test_text(results: Sequence[RangeTest]) -> str:

@@ -45,6 +45,11 @@ class LrPanel:
         """Whether enough trials were trained to their end that its basin is no mere guess."""
         return self.basin is not None and self.count(TrialState.COMPLETE) >= LEAST_COMPLETE
 
+    @property
+    def diverges(self) -> bool:
+        """Whether a trial diverged, so that how often they do depends on the learning rate."""
+        return self.divergence is not None and self.count(TrialState.DIVERGED) > 0
+
     def count(self, state: TrialState) -> int:
         return sum(trial.state == state for trial in self.trials)
 

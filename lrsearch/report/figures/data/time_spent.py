@@ -19,8 +19,8 @@ BEFORE, SEARCH, AUDIT, CONFIRMATION, REST = (
 #: A part: how many trials fit into one program.
 MEASURING = "measuring"
 ROUNDS = {
-    CHOOSE: "runs that chose",
-    REPORT: "runs that report",
+    CHOOSE: "runs used to choose",
+    REPORT: "runs used to measure",
     TEST: "test set runs",
 }
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
@@ -26,6 +26,8 @@ class Stretch:
     end: float
     #: 1 where nothing interrupted it.
     attempts: int
+    #: 0, or more where the worker trained others at the same time: no two in a lane overlap.
+    lane: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,11 @@ class Timeline:
     faults: tuple[Fault, ...]
 
     @property
+    def lanes(self) -> int:
+        """The most that a worker has."""
+        return 1 + max((stretch.lane for stretch in self.stretches), default=0)
+
+    @property
     def seconds(self) -> float:
         """From the first sign to the last."""
         return max(
@@ -80,7 +87,9 @@ def timeline(report: Report) -> Timeline:
     now = (report.study.first_ask_at or start) + report.elapsed
     counts = Counter(trial.worker for trial in trials if trial.worker)
     named = _labels([name for name, _ in counts.most_common(MOST_WORKERS)])
-    found = [_stretch(trial, named, start, now) for trial in trials if trial.worker in named]
+    found = _in_lanes(
+        [_stretch(trial, named, start, now) for trial in trials if trial.worker in named]
+    )
     return Timeline(
         workers=tuple(dict.fromkeys(stretch.worker for stretch in found)),
         of_workers=len(counts),
@@ -115,6 +124,19 @@ def _stretch(trial: Trial, named: Mapping[str, str], start: float, now: float) -
         end=max(trial.started_at, now if trial.ended_at is None else trial.ended_at) - start,
         attempts=trial.attempt,
     )
+
+
+def _in_lanes(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Each in its worker's first lane that is free when it begins, as it is drawn."""
+    ends: dict[str, list[float]] = {}
+    found = {}
+    for stretch in sorted(stretches, key=lambda stretch: (stretch.begin, stretch.trial)):
+        lanes = ends.setdefault(stretch.worker, [])
+        free = (i for i, end in enumerate(lanes) if end <= stretch.begin)
+        lane = next(free, len(lanes))
+        lanes[lane : lane + 1] = [stretch.end]
+        found[stretch] = replace(stretch, lane=lane)
+    return [found[stretch] for stretch in stretches]
 
 
 def _labels(workers: Sequence[str]) -> dict[str, str]:
