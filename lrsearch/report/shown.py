@@ -27,9 +27,10 @@ def shown_trials(report: Report) -> tuple[Trial, ...]:
 def shown_words(report: Report, numbers: Collection[int]) -> str:
     """Which of these trials are drawn, by what they are: `the best 5 complete trials`."""
     best = [trial for trial in report.ranked[:TOP_CURVES] if trial.number in numbers]
-    confirmed = {entry.trial for entry in report.confirmed}
-    more = [number for number in numbers if number in confirmed - {t.number for t in best}]
     base = report.baseline
+    told = {trial.number for trial in best} | {None if base is None else base.number}
+    confirmed = {entry.trial for entry in report.confirmed}
+    more = [number for number in numbers if number in confirmed - told]
     parts = []
     if best:
         plural = f"{len(best)} complete trials" if len(best) > 1 else "complete trial"

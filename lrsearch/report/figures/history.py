@@ -129,11 +129,12 @@ def _explained(found: History) -> Iterator[str]:
 
 def _numbers(found: History, *, labelled: bool) -> alt.X:
     """An axis of trial numbers."""
+    last = max(1, found.starts[-1].trial)
     return alt.X(
         "trial:Q",
         title="trial" if labelled else None,
-        axis=alt.Axis(format="d", tickMinStep=1, tickCount=10, labels=labelled, grid=False),
-        scale=alt.Scale(domain=[0, max(1, found.starts[-1].trial)], nice=False, padding=8),
+        axis=alt.Axis(format="d", tickCount=min(10, last), labels=labelled, grid=False),
+        scale=alt.Scale(domain=[0, last], nice=False, padding=8),
     )
 
 

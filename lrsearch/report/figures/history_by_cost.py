@@ -86,9 +86,9 @@ def _answer(found: SearchCost, unit: str, objective: Objective) -> str:
 
 
 def _explained(found: SearchCost, report: Report) -> Iterator[str]:
-    of = f"{found.complete} complete"
+    of = counted(found.complete, "complete trial")
     if found.complete < found.trials:
-        of += f" and {counted(found.trials, 'ended trial')}"
+        of = f"{found.complete} complete among {found.trials} ended trials"
     yield (
         f"Dots are the complete trials that were better than all that ended before them, of {of}; "
         "the line is the best so far."

@@ -95,7 +95,7 @@ def _explained(bars: Sequence[Bar], report: Report) -> Iterator[str]:
     )
     if any(bar.field == SCHEDULE and not bar.clear for bar in bars):
         yield (
-            "Of the schedule that means: the best trials have each schedule about as often as a "
+            "For the schedule this means: the best trials have each schedule about as often as a "
             "random pick would. It does not mean that all schedules are equally good."
         )
     yield (

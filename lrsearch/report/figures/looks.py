@@ -49,6 +49,8 @@ ROOM = 0.06
 
 #: What `altair.layer` returns.
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
+#: Of an axis, in a line or more.
+Title: TypeAlias = str | tuple[str, ...]
 T = TypeVar("T")
 
 
@@ -176,15 +178,16 @@ def values_between(best: float, worst: float, objective: Objective) -> alt.Scale
     return value_scale(ends[0], ends[1], objective)
 
 
-def lr_axis(field: str, title: str | None, ends: tuple[float, float] | None = None) -> alt.X:
+def lr_axis(field: str, title: Title | None, ends: tuple[float, float] | None = None) -> alt.X:
     """A log axis of learning rates between `ends`; without labels where there is no title."""
+    words = [*title] if isinstance(title, tuple) else title
     scale = alt.Scale(type="log", nice=False, padding=8)
     if ends is not None:
         scale = alt.Scale(type="log", nice=False, domain=list(ends))
     return alt.X(
         field,
         type="quantitative",
-        title=title,
+        title=words,
         scale=scale,
         axis=alt.Axis(format="~e", tickCount=5, grid=False, labels=title is not None),
     )

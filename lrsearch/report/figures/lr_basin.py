@@ -120,20 +120,22 @@ def _divergence(panels: Sequence[LrPanel]) -> Iterable[str]:
         )
     calm = [panel for panel in panels if not panel.count(TrialState.DIVERGED)]
     if calm and len(calm) <= MOST_CALM:
-        each = [f"{_name(panel)} (at most {_most(panel)} % would, at 95 %)" for panel in calm]
-        yield f"No trial diverged of {', '.join(each)}."
+        named = "; ".join(_name(panel) + _most(panel) for panel in calm)
+        yield f"No trial has diverged with {named}."
     elif calm:
         yield f"In {len(calm)} panels without a strip no trial diverged."
 
 
 def _most(panel: LrPanel) -> str:
-    """The largest share of diverging trials that lets so many end well in 5 % of studies.
+    """` (at most 26 % do, at 95 %)`; nothing of few trials.
 
-    The upper end of Clopper and Pearson's interval (1934) for no event, over the learning rates
-    that were tried.
+    That share of trials lets so many in a row end well in 5 % of studies: it is the upper end of
+    Clopper and Pearson's interval (1934) for no event, over the learning rates that were tried.
     """
     ended = len(panel.trials) - panel.count(TrialState.FAILED)
-    return percent(1 - 0.05 ** (1 / max(1, ended)))
+    if ended < LEAST_TRIALS:
+        return ""
+    return f" (at most {percent(1 - 0.05 ** (1 / ended))} % do, at 95 %)"
 
 
 def explained(report: Report, panels: Sequence[LrPanel]) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from lrsearch.advice.lr_basin import Basin
 from lrsearch.report.figures import looks
@@ -90,7 +91,7 @@ def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
     )
     if not losses:
         return Axis(better=0.0, worse=1.0, end=1.0 + ROOM, known=False)
-    best, worst = losses[0], losses[int(WORST * (len(losses) - 1))]
+    best, worst = losses[0], losses[ceil(WORST * (len(losses) - 1))]
     worst = worst if worst > best else best + (abs(best) or 1.0)
     if best > 0 and worst > looks.LOG_FACTOR * best and objective.direction == "minimize":
         room = (worst / best) ** ROOM

@@ -41,7 +41,7 @@ OWN_LR = "lr to copy"
 BARS = (6, 3)
 SHOWN = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
 LR = "learning rate (peak)"
-EQUIVALENT = "converted to momentum 0.9, batch 64: not to copy"
+EQUIVALENT = ("learning rate converted to", "momentum 0.9, batch 64: not to copy")
 X, X2, Y, LOW, HIGH, WHAT, STATE = "x", "x2", "y", "low", "high", "what", "state"
 
 
@@ -222,7 +222,7 @@ def _rings(points: Sequence[Point], sheet: Sheet) -> list[alt.Chart]:
     return drawn
 
 
-def _risk(panel: LrPanel, title: str, width: int) -> alt.LayerSpec:
+def _risk(panel: LrPanel, title: looks.Title, width: int) -> alt.LayerSpec:
     assert panel.divergence is not None
     base = alt.Chart(data(panel.divergence.curve))
     top = alt.Scale(domain=[0, 1])

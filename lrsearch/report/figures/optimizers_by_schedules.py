@@ -91,8 +91,9 @@ def figure(report: Report) -> Figure | None:
         return None
     objective, k = report.spec.objective, compared.k
     answer = ranking_sentences(optimizer_ranking(report), report.metric)
-    answer = " ".join(filter(None, [answer, _best_pair(told, k, objective)]))
-    optimizers = by_optimizer(report).groups if _several(compared.groups) else ()
+    optimizers = by_optimizer(report).groups if _crossed(compared.groups) else ()
+    if optimizers or not answer:
+        answer = " ".join(filter(None, [answer, _best_pair(told, k, objective)]))
     return Figure(
         name="optimizers_by_schedules",
         title="Which optimizer with which schedule?",
@@ -103,8 +104,10 @@ def figure(report: Report) -> Figure | None:
     )
 
 
-def _several(groups: Sequence[Group]) -> bool:
-    return len({group.optimizer for group in groups}) > 1
+def _crossed(groups: Sequence[Group]) -> bool:
+    """Whether there are several optimizers, and one of them has several schedules."""
+    optimizers = {group.optimizer for group in groups}
+    return 1 < len(optimizers) < len(groups)
 
 
 def _explained(report: Report, k: int, *, several: bool) -> Iterator[str]:
@@ -114,14 +117,17 @@ def _explained(report: Report, k: int, *, several: bool) -> Iterator[str]:
         f"so that many trials are no advantage, with its 95 % interval by a bootstrap; n is the "
         f"number of its trials."
     )
-    if several:
-        yield "The first column has all trials of an optimizer."
     states = {trial.state for trial in report.lr_trials}
     if TrialState.PRUNED in states:
         yield "A pruned trial counts with what it would typically have reached."
     if TrialState.DIVERGED in states:
         yield "A diverged trial counts as the worst of its cell."
-    yield "Darker is better. All are trials of the search, on its one seed."
+    if several:
+        yield "The first column has all trials of an optimizer."
+        yield "Darker is better, in it and in the rest."
+    else:
+        yield "Darker is better."
+    yield "All are trials of the search, on its one seed."
 
 
 def _best_pair(groups: Sequence[Group], k: int, objective: Objective) -> str:

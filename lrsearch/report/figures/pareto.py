@@ -11,7 +11,7 @@ from lrsearch.report.colours import GREEN
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
-from lrsearch.report.text.format import counted, duration, number
+from lrsearch.report.text.format import duration, number
 from lrsearch.spec.parts import Objective
 
 if TYPE_CHECKING:
@@ -105,11 +105,10 @@ def _explained(found: Sequence[Mark], report: Report) -> Iterator[str]:
     far = sum(loss(mark.value) > worst for mark in found)
     if far:
         edge = looks.worse_edge(report.spec.objective)
-        are = "Arrows" if far > 1 else "An arrow"
-        yield (
-            f"{are} at the {edge} edge {'are' if far > 1 else 'is'} {counted(far, 'trial')} with a "
-            "worse value than the axis reaches; pointing at one tells it."
-        )
+        are = f"Arrows at the {edge} edge are {far} trials"
+        if far == 1:
+            are = f"The arrow at the {edge} edge is a trial"
+        yield f"{are} with a worse value than the axis reaches; pointing at it tells the value."
     if any(engine.size > 1 for engine in report.engines):
         yield "Trials that trained in one program have a share of its time each."
 
@@ -127,7 +126,7 @@ def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
         "seconds",
         type="quantitative",
         title="training time (s)",
-        scale=alt.Scale(zero=False),
+        scale=alt.Scale(zero=False, padding=8),
         axis=alt.Axis(tickCount=6, labelOverlap="greedy", format="~r"),
     )
     value = alt.Y("value", type="quantitative", scale=scale, title=looks.value_title(objective))
