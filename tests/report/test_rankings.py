@@ -88,6 +88,9 @@ def test_one_optimizer_or_few_trials_have_no_ranking():
     one = {key: level for key, level in CLEAR.items() if key == ("adamw", "constant")}
     assert optimizer_ranking(study(one)) is schedule_ranking(study(one)) is None
     assert optimizer_ranking(study(CLEAR, count=1)) is None
+    two = {key: level for key, level in CLEAR.items() if key[0] != "rmsprop"}
+    assert optimizer_ranking(study(two, count=3)) is None  # 12 trials
+    assert optimizer_ranking(study(two, count=4)) is not None
     assert optimizer_ranking(made_report()) is schedule_ranking(made_report()) is None
     assert ranking_sentences(None, "loss") == ""
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 #: Options with fewer trials are not ranked: a bootstrap of so few says nothing.
 LEAST_TRIALS = 4
+#: Of fewer together nothing is ranked: four and four are told apart only where they do not overlap,
+#: and a small study is read without numpy.
+LEAST_TOGETHER = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,8 @@ def schedule_ranking(report: Report) -> Ranking | None:
 
 
 def _may_rank(names: Iterable[str]) -> bool:
-    return sum(count >= LEAST_TRIALS for count in Counter(names).values()) >= 2
+    counts = [count for count in Counter(names).values() if count >= LEAST_TRIALS]
+    return len(counts) >= 2 and sum(counts) >= LEAST_TOGETHER
 
 
 def _ranking(compared: "Compared", optimizer: str | None, objective: "Objective") -> Ranking | None:
