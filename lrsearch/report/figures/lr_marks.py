@@ -71,6 +71,8 @@ class Axis:
     end: float
     #: Whether any trial has a value.
     known: bool = True
+    #: Whether equal factors are equally far apart.
+    logarithmic: bool = False
 
     def reaches(self, value: float) -> bool:
         """Whether a value is no worse than the worse edge."""
@@ -95,7 +97,8 @@ def axis_of(panels: Sequence[LrPanel], objective: Objective) -> Axis:
     worst = worst if worst > best else best + (abs(best) or 1.0)
     if best > 0 and worst > looks.LOG_FACTOR * best and objective.direction == "minimize":
         room = (worst / best) ** ROOM
-        return Axis(better=best / room, worse=worst * room, end=worst * room**2)
+        end = worst * room**2
+        return Axis(better=best / room, worse=worst * room, end=end, logarithmic=True)
     room = ROOM * (worst - best)
     better, worse, end = (
         objective.loss(loss) for loss in (best - room, worst + 2 * room, worst + 3 * room)

@@ -117,7 +117,12 @@ def _value_axis(sheet: Sheet, field: str = Y) -> alt.Y:
         field,
         type="quantitative",
         title=looks.value_title(sheet.objective) if sheet.axis.known else "no value",
-        scale=looks.value_scale(low, high, sheet.objective),
+        scale=alt.Scale(
+            type="log" if sheet.axis.logarithmic else "linear",
+            domain=[low, high],
+            clamp=True,
+            nice=False,
+        ),
         axis=alt.Axis(labels=sheet.axis.known, ticks=sheet.axis.known),
     )
 

@@ -108,7 +108,7 @@ def _explained(found: Sequence[Mark], report: Report) -> Iterator[str]:
         are = f"Arrows at the {edge} edge are {far} trials"
         if far == 1:
             are = f"The arrow at the {edge} edge is a trial"
-        yield f"{are} with a worse value than the axis reaches; pointing at it tells the value."
+        yield f"{are} with a worse value than the axis reaches; pointing at one tells it."
     if any(engine.size > 1 for engine in report.engines):
         yield "Trials that trained in one program have a share of its time each."
 
