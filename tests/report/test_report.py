@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -774,9 +775,9 @@ def check_markdown(folder):
     """Every link leads to a file, every table has rows of equal length."""
     text = (folder / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]*)\)", text)
-    assert sorted(links) == sorted(path.name for path in folder.glob("*.png"))
+    assert sorted(links) == sorted(path.name for path in folder.glob("*.svg"))
     for link in links:
-        assert (folder / link).read_bytes().startswith(b"\x89PNG")
+        assert ElementTree.parse(folder / link).getroot().tag.endswith("svg")
     table = []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
@@ -798,9 +799,16 @@ def written(mixed, tmp_path_factory):
 def test_a_report_is_its_page_its_text_and_a_file_for_each_figure(written):
     _, path = written
     names = {file.name for file in path.parent.iterdir()}
-    figures = {f"{name}.png" for name in Page(path).figures}
+    figures = {f"{name}.svg" for name in Page(path).figures}
     assert names == {"report.html", "report.md", *figures}
-    assert {"curves.png", "history.png", "schedules.png"} <= figures
+    assert {"curves.svg", "history.svg", "schedules.svg"} <= figures
+
+
+def test_figures_are_written_as_png_too_where_that_is_asked_for(mixed, tmp_path):
+    page = write_report(load(mixed), tmp_path, png=True)
+    pictures = {path.stem: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert pictures.keys() == set(Page(page).figures)
+    assert all(found.startswith(b"\x89PNG") for found in pictures.values())
 
 
 def test_the_page_asks_for_nothing_from_outside(written):

@@ -1,4 +1,4 @@
-"""The files of a report: one self-contained page, markdown, and the figures as PNG."""
+"""The files of a report: one self-contained page, markdown, and the figures as SVG or PNG."""
 
 import base64
 import hashlib
@@ -40,8 +40,10 @@ class Script:
         return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, *, png: bool = False) -> Path:
     """Write `report.html`, `report.md` and the figures into `folder`, made if missing.
+
+    The figures are SVG files, which `report.md` shows; with `png` they are PNG files too.
 
     Returns the page's path. Raises LrsearchError if the folder cannot be written.
     """
@@ -55,7 +57,9 @@ def write_report(report: Report, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for drawing in drawings:
-            (folder / f"{drawing.figure.name}.png").write_bytes(drawing.png())
+            (folder / f"{drawing.figure.name}.svg").write_text(drawing.picture, encoding="utf-8")
+            if png:
+                (folder / f"{drawing.figure.name}.png").write_bytes(drawing.png())
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
