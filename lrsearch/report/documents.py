@@ -15,6 +15,7 @@ from lrsearch.report.review import Advice, Audit, Warned
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.report.text.cost import planned_epochs
 from lrsearch.report.text.result import answer
+from lrsearch.report.text.trial_end import trial_ends
 from lrsearch.spec.command_line import command_line
 from lrsearch.storage.records import CurveRecord, EngineRecord
 from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
@@ -74,7 +75,8 @@ def confirmed_documents(report: Report) -> list[Document]:
 
 def trial_documents(report: Report) -> list[Document]:
     """Every started trial, by ticket."""
-    return [_trial(trial) for trial in report.trials]
+    ends = trial_ends(report)
+    return [{**_trial(trial), "why": ends[trial.id]} for trial in report.trials]
 
 
 def curve_documents(rows: Sequence[CurveRecord]) -> tuple[list[Document], list[str]]:
