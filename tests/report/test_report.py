@@ -39,6 +39,7 @@ from lrsearch.report.text import page as tables
 from lrsearch.report.text.answer import study_text
 from lrsearch.report.text.confirmation import promised, sentences
 from lrsearch.report.text.hindsight import hindsight
+from lrsearch.report.text.provenance import provenance
 from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
 from lrsearch.spec.parts import Objective
@@ -168,11 +169,11 @@ def test_counts_states_and_cost_are_the_databases(mixed):
 
 def test_provenance_names_the_database_and_the_commit_of_the_code(mixed):
     report = load(mixed)
-    assert dict(tables.provenance(report))["storage"].startswith("sqlite:///")
+    assert dict(provenance(report))["storage"].startswith("sqlite:///")
     packages = {"lrsearch": "1", "torch": "2"}
     for commit, shown in (({}, "not known"), ({"commit": "0a1b2c"}, "0a1b2c")):
         study = replace(report.study, versions={**packages, **commit})
-        told = dict(tables.provenance(replace(report, study=study)))
+        told = dict(provenance(replace(report, study=study)))
         assert told["git commit of the code"] == shown
         assert told["versions"] == "lrsearch 1, torch 2"
 
@@ -851,8 +852,9 @@ def test_the_answer_comes_first(written):
             "lrsearch export tiny",
             "Figures",
             "Confirmation",
-            "The best 3 of 3 complete trials",
+            "What produced this report",
             "validate_every",
+            "The best 3 of 3 complete trials",
         )
     ]
     assert places == sorted(places)

@@ -19,6 +19,7 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
 from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.hindsight import hindsight
+from lrsearch.report.text.provenance import TITLE, provenance
 from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
 from lrsearch.report.text.use import use
@@ -98,7 +99,8 @@ def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Conten
         "top": tables.trial_table(report, top, reasons=False),
         "trials": trials,
         "rows": _rows(report, trials),
-        "provenance": tables.provenance(report),
+        "provenance": provenance(report),
+        "provenance_title": TITLE,
         "spec": to_yaml(report.spec.to_dict()),
     }
 

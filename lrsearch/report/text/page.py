@@ -1,7 +1,6 @@
 """A report's tables in formatted cells, the same for the page and for markdown."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
@@ -11,7 +10,6 @@ from lrsearch.report.text.cost import part_names, planned_epochs
 from lrsearch.report.text.format import EMPTY, amount, counted, duration, length_unit, number
 from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.trial_end import trial_ends
-from lrsearch.task.commit import COMMIT
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Rows of the first table of trials.
@@ -127,22 +125,3 @@ def trial_numbers(trials: Sequence[Trial], metric: str) -> list[tuple[float | No
 
 def _other_metrics(trials: Sequence[Trial], metric: str) -> list[str]:
     return list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
-
-
-def provenance(report: Report) -> tuple[tuple[str, str], ...]:
-    """What the study was created with: enough to tell whether another one is the same."""
-    study = report.study
-    created = datetime.fromtimestamp(study.created_at, UTC)
-    packages = {name: text for name, text in report.versions.items() if name != COMMIT}
-    commit = report.versions.get(COMMIT, "not known")
-    hashes = [(f"SHA-256 of {name}", code) for name, code in sorted(study.code.items())]
-    return (
-        ("study", report.name),
-        ("created", f"{created:%Y-%m-%d %H:%M:%S} UTC, by the database's clock"),
-        *([("storage", report.storage)] if report.storage else []),
-        ("versions", ", ".join(f"{name} {number}" for name, number in packages.items())),
-        ("git commit of the code", commit),
-        ("hash of the study file", study.spec_hash),
-        *hashes,
-        ("seed", str(report.spec.seed)),
-    )
