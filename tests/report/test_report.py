@@ -175,7 +175,7 @@ def test_provenance_names_the_database_and_the_commit_of_the_code(mixed):
         study = replace(report.study, versions={**packages, **commit})
         told = dict(provenance(replace(report, study=study)))
         assert told["git commit of the code"] == shown
-        assert told["versions"] == "lrsearch 1, torch 2"
+        assert told["versions when it was created"] == "lrsearch 1, torch 2"
 
 
 def test_a_study_remembers_the_commit_of_its_code(mixed):

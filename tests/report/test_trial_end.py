@@ -51,6 +51,12 @@ def test_of_a_metric_that_is_to_rise_more_is_better():
     )
 
 
+def test_a_value_of_averaged_weights_is_called_that():
+    trials = [trial(0, 0.7, "pruned", epochs=1)] + [trial(i, 0.1) for i in range(1, 4)]
+    found = ends(trials, marks=marked(0.5, 0.1, 0.2, 0.3))
+    assert "there, 0.5 (of its raw or averaged weights, the better), is place 4 of 4;" in found[0]
+
+
 def test_a_trial_that_would_go_on_by_now_is_said_to_have_come_early():
     trials = [trial(0, 0.2, "pruned", epochs=1)] + [trial(i, 0.9) for i in range(1, 7)]
     marks = marked(0.2, 0.1, 0.5, 0.6, 0.7, 0.8, 0.9)

@@ -34,7 +34,7 @@ def provenance(report: Report) -> tuple[tuple[str, str], ...]:
         ("packages of the workers", _named(_packages(one.packages) for one in facts)),
         *_data([one.data for one in facts]),
         ("storage", report.storage),
-        ("versions", _packages(packages)),
+        ("versions when it was created", _packages(packages)),
         ("git commit of the code", report.versions.get(COMMIT, "not known")),
         ("hash of the study file", study.spec_hash),
         *hashes,

@@ -83,7 +83,9 @@ def _stopped(report: Report, trial: Trial, stop: Stop) -> str:
     if stop.loss is None:
         return f"{where}: its {report.metric} there was not finite."
     value = number(objective.loss(stop.loss))
-    there = f"its {report.metric} there, {value}, is place {stop.place} of {stop.came}"
+    averaged = trial.value is not None and number(trial.value) != value
+    weights = " (of its raw or averaged weights, the better)" if averaged else ""
+    there = f"its {report.metric} there, {value}{weights}, is place {stop.place} of {stop.came}"
     rule = f"one trial in {stop.eta:g} goes on"
     if stop.passes_now or stop.needed is None:
         return f"{where}: {there} by now; {rule}, and when it came it was not among them."
