@@ -122,7 +122,8 @@ def _row_data(trial: Trial) -> Markup:
         return Markup()
     recipe = trial.parsed
     return Markup(
-        f' data-trial="{trial.number}" data-optimizer="{escape(recipe.optimizer_name)}" '
+        f' id="trial-{trial.number}" data-trial="{trial.number}" '
+        f'data-optimizer="{escape(recipe.optimizer_name)}" '
         f'data-schedule="{escape(recipe.schedule_name)}"'
     )
 
