@@ -126,14 +126,14 @@ def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
     tips = looks.tips("trial:Q", "value:Q", "seconds:Q", "optimizer:N", "schedule:N")
     dots = (
         alt.Chart(looks.data(_drawn(found)))
-        .mark_point(size=45, strokeWidth=1.5)
+        .mark_point(size=looks.mark_size(len(found), 45), strokeWidth=1.5)
         .encode(
             at, value, looks.optimizer_colour(names), looks.optimizer_shape(names), tooltip=tips
         )
     )
     line = (
         alt.Chart(looks.data([mark for mark in found if mark.front]))
-        .mark_line(interpolate="step-after", color=GREEN, strokeWidth=1.5)
+        .mark_line(interpolate="step-after", color=GREEN, strokeWidth=2)
         .encode(at, value, tooltip=tips)
     )
     joined: Chart = alt.layer(line, dots)
