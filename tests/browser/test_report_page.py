@@ -1,9 +1,14 @@
 """The report's page in a real browser: no errors, nothing fetched, readable on a phone."""
 
+import re
+
 from opened_page import drawn
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.text import format
+
+#: CSS pixels (1/96 inch) of A4 between margins of 14 mm.
+PAPER_WIDTH = round((210 - 2 * 14) / 25.4 * 96)
 
 
 def test_the_console_is_silent_and_nothing_is_fetched(page, written):
@@ -118,7 +123,7 @@ def test_a_filter_leaves_no_panel_and_no_legend_of_others(one_page, written):
         plot = figure.locator(".plot")
         none_of_them = "None of them is in this figure." in note.inner_text()
         assert plot.is_visible() != none_of_them
-    words = one_page.locator("#lr_basin svg text").all_text_contents()
+    words = one_page.locator("#lr_basin .drawn text").all_text_contents()
     assert not any(word.startswith(other) for word in words for other in others)
     one_page.locator("#filter-clear").click()
     for figure in one_page.locator("figure").all():
@@ -159,6 +164,26 @@ def test_in_print_the_table_of_trials_is_there_and_then_closed_again(one_page):
     one_page.evaluate("dispatchEvent(new Event('afterprint'))")
     one_page.emulate_media(media="screen")
     assert not table.is_visible()
+
+
+def test_a_pdf_has_pages_on_which_every_figure_is_whole(browser, written, viewport):
+    """Chromium lays the page out as it prints it: on A4 of the width between its margins."""
+    page = browser.new_page(viewport=viewport)
+    page.goto(written[1].as_uri())
+    drawn(page)
+    pdf = page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 3
+    page.set_viewport_size({"width": PAPER_WIDTH, "height": 1000})
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER_WIDTH
+    for figure in page.locator("figure").all():
+        seen = [svg for svg in figure.locator("svg").all() if svg.is_visible()]
+        assert len(seen) == 1
+        box = seen[0].bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PAPER_WIDTH
+        assert box["width"] >= 150
+    page.close()
 
 
 def test_the_page_prints_dark_on_white(page):

@@ -78,7 +78,7 @@ def thinned(items: Sequence[T], most: int = MOST_POINTS) -> list[T]:
 
 
 def mark_size(count: int, size: float) -> float:
-    """Square pixels of a mark: `size`, and the less the more there are, down to a sixth at 2,000."""
+    """Square pixels of a mark: `size`, and the less the more there are, down to a sixth."""
     return size * max(1 / 6, min(1.0, CROWD / max(1, count)))
 
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 import altair as alt
 import vl_convert
 from altair.utils import update_nested
+from altair.utils.schemapi import debug_mode
 
 from lrsearch.report.figures.figure import Figure
 
@@ -19,9 +20,14 @@ WIDTH = 720
 DOTS = 2.0
 #: The colour of the text around it, which is dark on light paper and light on dark.
 INK = "currentColor"
-#: vl_convert brings Roboto along. A font of a file, such as DejaVu Sans, must not be named: it is
-#: read anew for each text whose width is asked for, a third of the CPU time of all charts.
-FONT = 'system-ui, "Segoe UI", Roboto, sans-serif'
+#: Of readers: about as wide as the one that texts are measured in; a wider one would be cut.
+FONT = (
+    '"Segoe UI", Roboto, "Helvetica Neue", Arial, "Liberation Sans", "Noto Sans", '
+    '"DejaVu Sans Condensed", sans-serif'
+)
+#: vl_convert measures in Liberation Sans, which it brings along, what is to be in `sans-serif`. A
+#: font of a file, such as DejaVu Sans, it reads anew for each text: a third of the CPU time of all.
+MEASURED = "sans-serif"
 #: `aria` would make a sentence of each mark; the figure has its own.
 LOOK = alt.Config(
     aria=False,
@@ -86,9 +92,11 @@ class Drawing:
 def draw(figure: Figure) -> Drawing:
     """A figure as SVG and as its specification; equal figures give equal texts."""
     # What altair's typed objects hold is valid; to look again takes a second for 2,000 rows.
-    chart = update_nested(figure.chart.to_dict(validate=False), {"config": LOOK.to_dict()})
+    with debug_mode(False):
+        chart = update_nested(figure.chart.to_dict(validate=False), {"config": LOOK.to_dict()})
     specification = json.dumps(chart, separators=(",", ":"))
-    svg = vl_convert.vegalite_to_svg(_with_width(specification), config=_on("transparent"))
+    svg = vl_convert.vegalite_to_svg(_for_paper(specification), config=_on("transparent"))
+    svg = svg.replace(f'font-family="{MEASURED}"', f'font-family="{escape(FONT)}"')
     named = _NAMES.sub(rf"\g<1>{figure.name}_", _ROLES.sub("", svg))
     label = f'<svg role="img" aria-label="{escape(figure.alt)}" '
     return Drawing(figure=figure, svg=named.replace("<svg ", label, 1), specification=specification)
@@ -112,9 +120,10 @@ def _on(paper: str) -> dict[str, str]:
     return {"background": paper}
 
 
-def _with_width(specification: str) -> str:
-    """The same as wide as a page, where it is one plot without a width of its own."""
+def _for_paper(specification: str) -> str:
+    """The same in the measured font; as wide as a page where it is one plot without a width."""
     chart = json.loads(specification)
+    chart |= {"config": {**chart.get("config", {}), "font": MEASURED}}
     if not {"width", "concat", "hconcat", "vconcat", "spec"} & set(chart):
         chart |= {"width": WIDTH}
     for part in chart.get("vconcat", ()):

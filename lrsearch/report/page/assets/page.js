@@ -177,7 +177,7 @@
     return data?.tooltip ? data : data?.items?.[0]?.tooltip ? data.items[0] : null;
   };
   const told = host => {  // the marks that say something; what a line of no trial says is of one point
-    const all = [...host.querySelectorAll(MARKS)].filter(itemOf);
+    const all = [...host.querySelector(".drawn").querySelectorAll(MARKS)].filter(itemOf);
     const points = all.filter(element => typeof trialOf(element) === "number" ||
       !["line", "area", "trail"].includes(itemOf(element).mark?.marktype));
     return points.length ? points : all;
@@ -238,12 +238,12 @@
     });
   }
   const trialOf = element => element.__data__?.datum?.trial ?? element.__data__?.items?.[0]?.datum?.trial;
-  const nameless = host => host.querySelectorAll("svg [role^=graphics]").forEach(element => {
+  const nameless = host => host.querySelectorAll(".drawn [role^=graphics]").forEach(element => {
     element.removeAttribute("role");  // the picture as a whole has a name, its parts have none
     element.removeAttribute("aria-roledescription");
   });
   const markIn = host => {  // nothing is faint in a figure that does not have the chosen trial
-    const marks = [...host.querySelectorAll(MARKS)].map(element => [element, trialOf(element)]);
+    const marks = [...(host.querySelector(".drawn")?.querySelectorAll(MARKS) || [])].map(element => [element, trialOf(element)]);
     const has = chosen !== null && marks.some(([, number]) => number === chosen);
     for (const [element, number] of marks) {
       element.classList.toggle("chosen", has && number === chosen);
@@ -261,10 +261,12 @@
     const found = selected(structuredClone(charts[name])), held = host.contains(document.activeElement);
     note(host, noteOf(found));
     host.hidden = !found.spec;
+    host.classList.toggle("whole", !isFiltered());
     if (!found.spec) { host.dataset.drawn = "yes"; return; }
     const spec = sized(found.spec, width);
     if (!touch) explorable(spec);
     const target = document.createElement("div");
+    target.className = "drawn";
     const options = { ast: true, actions: false, renderer: "svg", tooltip, defaultStyle: false, logLevel: 1 };
     entry.result = await vegaEmbed(target, spec, options);
     if (views.get(name) !== entry) return entry.result.finalize();
@@ -276,7 +278,10 @@
       const number = item && (item.datum?.trial ?? item.items?.[0]?.datum?.trial);
       if (number !== undefined && number !== null) choose(number === chosen ? null : number);
     });
-    host.replaceChildren(target);
+    // The picture of the file stays for print: it is as wide as paper, and the window may not be.
+    host.querySelector(":scope > svg")?.classList.add("still");
+    host.querySelector(".drawn")?.remove();
+    host.append(target);
     const scrolls = (charts[name].usermeta?.least_width || 0) > width;
     host.classList.toggle("shrunk", !scrolls && svg.getBoundingClientRect().width > width);
     nameless(host);
