@@ -3,12 +3,14 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeGuard, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.other_names import FIELDS
@@ -71,7 +73,9 @@ def first_error(error: ValidationError, model: type[BaseModel], kind: str) -> st
     place = place.removeprefix(".")
     if detail["type"] in _UNKNOWN_FIELD:
         for owner in owners:
-            model = _part(model, str(owner))
+            held = _model_of(model.model_fields[str(owner)])
+            assert held is not None
+            model = held
         owner_name = ".".join(str(owner) for owner in owners) or kind
         place = ".".join(str(part) for part in parts)
         if not owners and (advice := FIELDS.get(str(key))):
@@ -81,10 +85,62 @@ def first_error(error: ValidationError, model: type[BaseModel], kind: str) -> st
         return f"{place} is missing"
     if place == "name" and detail["type"] == "string_pattern_mismatch":
         return f"name = {detail['input']!r}: {_plain_name(str(detail['input']))}"
-    message = detail["msg"].removeprefix("Value error, ")
-    for theirs, ours in _WORDING.items():
-        message = re.sub(theirs, ours, message)
+    message = _accepted(detail, _field(model, parts))
     return f"{place} = {detail['input']!r}: {message}" if place else message
+
+
+def _accepted(detail: ErrorDetails, field: FieldInfo | None) -> str:
+    """What would have been accepted, in our words; a validator's own words as they are."""
+    kind, limits = detail["type"], detail.get("ctx", {})
+    if kind in _LIMITS:
+        shown = {k: f"{v:.15g}" if isinstance(v, int | float) else v for k, v in limits.items()}
+        return f"{_LIMITS[kind].format(**shown)} is accepted"
+    if kind not in _TYPES:
+        return detail["msg"].removeprefix("Value error, ")
+    accepted = f"{_TYPES[kind]} is accepted"
+    model = None if field is None else _model_of(field)
+    if kind in _MAPPINGS and model is not None:
+        return f"a mapping of {', '.join(model.model_fields)} is accepted"
+    example = _example(field)
+    accepted += f", such as {example}" if example else ""
+    if kind == "string_type" and (is_number(detail["input"]) or isinstance(detail["input"], bool)):
+        accepted += f"; in quotes, '{to_text(detail['input'])}', it is one"
+    return accepted
+
+
+def to_text(value: float) -> str:
+    """A number or a truth value as YAML writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _example(field: FieldInfo | None) -> str:
+    """One that the field gives, else its default where that is a value to write; else nothing."""
+    if field is None or (field.is_required() and not field.examples):
+        return ""
+    example = field.examples[0] if field.examples else field.get_default()
+    if isinstance(example, tuple | list):
+        return f"[{', '.join(map(str, example))}]" if example else ""
+    if isinstance(example, int | float):
+        return to_text(example)
+    return example if isinstance(example, str) else ""
+
+
+def _field(model: type[BaseModel], parts: Sequence[int | str]) -> FieldInfo | None:
+    """The field that an error's place leads to; None where it lies in no model of ours."""
+    owner: type[BaseModel] | None = model
+    field = None
+    for part in parts:
+        if owner is None or part not in owner.model_fields:
+            return None
+        field = owner.model_fields[str(part)]
+        owner = _model_of(field)
+    return field
+
+
+def _model_of(field: FieldInfo) -> type[BaseModel] | None:
+    types = (field.annotation, *get_args(field.annotation))
+    models = (part for part in types if isinstance(part, type) and issubclass(part, BaseModel))
+    return next(models, None)
 
 
 def _plain_name(name: str) -> str:
@@ -94,19 +150,26 @@ def _plain_name(name: str) -> str:
 
 
 _UNKNOWN_FIELD = ("extra_forbidden", "invalid_key")
-#: Pydantic's words for the values of a YAML file, and YAML's own.
-_WORDING = {
-    r"valid dictionary( or instance of \w+)?": "mapping",
-    r"valid (list|tuple)": "list",
-    r"valid string": "word",
+_MAPPINGS = ("dict_type", "model_type", "mapping_type", "model_attributes_type")
+#: What is accepted where pydantic finds a value of another kind, by its names for that.
+_TYPES = {
+    "string_type": "a text",
+    "string_too_short": "a text that is not empty",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "finite_number": "a finite number",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    **dict.fromkeys(_MAPPINGS, "a mapping"),
 }
-
-
-def _part(model: type[BaseModel], name: str) -> type[BaseModel]:
-    """The model that the field `name` of `model` holds, beside None or not."""
-    annotation = model.model_fields[name].annotation
-    types = (annotation, *get_args(annotation))
-    return next(part for part in types if isinstance(part, type) and issubclass(part, BaseModel))
+#: And where it is of the right kind, and not allowed.
+_LIMITS = {
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+}
 
 
 def to_yaml(content: Fields) -> str:

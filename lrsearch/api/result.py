@@ -165,13 +165,14 @@ class Result:
         )
         return Result(study, report, training, place=self._place)
 
-    def report(self, folder: str | Path | None = None) -> Path:
+    def report(self, folder: str | Path | None = None, *, png: bool = False) -> Path:
         """Write the report, the best recipe and its PyTorch code; the path of `report.html`.
 
-        `folder` is `NAME-report` in the current folder unless given; it is made. Raises StudyError
-        if it cannot be written.
+        `folder` is `NAME-report` in the current folder unless given; it is made. Its figures are
+        SVG files; with `png` they are PNG files too. Raises StudyError if it cannot be written.
         """
-        _, written = files.write_files(self._study, None if folder is None else Path(folder))
+        out = None if folder is None else Path(folder)
+        _, written = files.write_files(self._study, out, png=png)
         return written / "report.html"
 
     @overload

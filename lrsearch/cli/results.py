@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 @click.command()
 @name_argument
 @options.report_option
+@click.option("--png", is_flag=True, help="Write each figure as a PNG file too.")
 @common
-def report(name: str, out: Path | None, storage: str | None) -> None:
+def report(name: str, out: Path | None, png: bool, storage: str | None) -> None:
     """Write the report of a study.
 
-    The folder gets report.html (one file, which needs no other), report.md, the plots as PNG, and
+    The folder gets report.html (one file, which needs no other), report.md, the figures as SVG, and
     the best recipe as best.yaml and best.py; for a script of your own as best.yaml, best.json and
     best.sh, the command that trains it.
 
@@ -34,7 +35,7 @@ def report(name: str, out: Path | None, storage: str | None) -> None:
 
     study = open_stored_study(storage, name)
     load_recorded(study.spec.own_names(), study.code, folders())
-    _, folder = files.write_files(study, out)
+    _, folder = files.write_files(study, out, png=png)
     page = folder.absolute() / "report.html"
     click.echo(linked(f"report: {page}", page))
 

@@ -15,6 +15,7 @@ from lrsearch.report.review import Advice, Audit, Warned
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.report.text.cost import planned_epochs
 from lrsearch.report.text.result import answer
+from lrsearch.report.text.trial_end import trial_ends
 from lrsearch.spec.command_line import command_line
 from lrsearch.storage.records import CurveRecord, EngineRecord
 from lrsearch.trial.pruning_audit import LEAST_AUDITED, Rate
@@ -64,7 +65,8 @@ def study_document(report: Report) -> Document:
 def reviewed_document(report: Report) -> Document:
     """The same with the answer in values and in words, and what the study says about itself."""
     review = {"audit": _audit(report.audit), "advice": _advice(report.advice)}
-    return {**study_document(report), "answer": _answer(report), **review}
+    answered = {"answer": _answer(report), "provenance": _provenance(report)}
+    return {**study_document(report), **answered, **review}
 
 
 def confirmed_documents(report: Report) -> list[Document]:
@@ -74,7 +76,8 @@ def confirmed_documents(report: Report) -> list[Document]:
 
 def trial_documents(report: Report) -> list[Document]:
     """Every started trial, by ticket."""
-    return [_trial(trial) for trial in report.trials]
+    ends = trial_ends(report)
+    return [{**_trial(trial), "why": ends[trial.id]} for trial in report.trials]
 
 
 def curve_documents(rows: Sequence[CurveRecord]) -> tuple[list[Document], list[str]]:
@@ -116,6 +119,23 @@ def _answer(report: Report) -> Document:
         "next": asdict(found.next),
         "sentences": list(found.sentences),
         "details": list(found.details),
+    }
+
+
+def _provenance(report: Report) -> Document:
+    """What produced it; a worker that never began to train has no facts."""
+    study = report.study
+    return {
+        "created": study.created_at,
+        "versions": dict(study.versions),
+        "code": dict(study.code),
+        "spec_hash": study.spec_hash,
+        "seed": report.spec.seed,
+        "storage": report.storage,
+        "workers": [
+            {"worker": worker.name, "device": worker.device, "facts": worker.facts}
+            for worker in report.workers
+        ],
     }
 
 

@@ -23,8 +23,10 @@ OF_TASK = (("best.yaml", "yaml"), ("best.py", "torch"))
 OF_SCRIPT = ((RECIPE, "yaml"), (RECIPE_JSON, "json"), ("best.sh", "command"))
 
 
-def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
+def write_files(study: StudyHandle, out: Path | None, *, png: bool = False) -> tuple[Report, Path]:
     """The report, and the best recipe as config and code once there is one.
+
+    The report's figures are SVG files; with `png` they are PNG files too.
 
     There is no code for an optimizer of the study's own whose file is not here.
 
@@ -35,7 +37,7 @@ def write_files(study: StudyHandle, out: Path | None) -> tuple[Report, Path]:
     folder = report_folder(study.name, out)
     report = report_of(study, with_curves=True)
     try:
-        write_report(report, folder)
+        write_report(report, folder, png=png)
         if report.best is not None:
             for name, form in OF_TASK if report.spec.program == "task" else OF_SCRIPT:
                 if form == "torch" and not _is_here(report):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document
 from lrsearch.report.groups import rates_document
-from lrsearch.report.load import StudyHandle
+from lrsearch.report.load import StudyHandle, report_of
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
+from lrsearch.report.text.trial_end import trial_ends
 from lrsearch.storage import checkpoints, curves, leases, trials
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.records import CheckpointRecord, CurveRecord
@@ -25,6 +26,8 @@ class TrialDetails:
     lease_left: float | None
     #: The newest first.
     checkpoints: Sequence[CheckpointRecord]
+    #: Why it ended, or what it waits for: a sentence or two.
+    why: str
 
     @property
     def last(self) -> CurveRecord | None:
@@ -56,6 +59,7 @@ def no_such_trial(study: StudyHandle, number: int) -> StudyError:
 
 def details(study: StudyHandle, number: int) -> TrialDetails:
     """Everything about a trial. Raises StudyError if there is none of this number."""
+    ends = trial_ends(report_of(study))
     with study.database.read() as connection:
         record = trials.by_number(connection, study.study_id, number)
         if record is None:
@@ -68,6 +72,7 @@ def details(study: StudyHandle, number: int) -> TrialDetails:
             curve=curves.of_trial(connection, trial.id),
             lease_left=lease.left if held and lease is not None else None,
             checkpoints=checkpoints.newest_first(connection, Kind.TRIAL, trial.id),
+            why=ends.get(trial.id, "Has just begun."),
         )
 
 
@@ -83,6 +88,7 @@ def details_document(found: TrialDetails) -> Document:
         "best_validation": trial.best_validation,
         "metrics": trial.metrics,
         "reason": trial.reason,
+        "why": found.why,
         "seconds": trial.seconds,
         "recipe": trial.recipe,
         **rates_document(trial.recipe),

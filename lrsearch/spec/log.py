@@ -15,11 +15,11 @@ class Log(Part):
     """Where the trials and confirmation runs of a study are logged, beside its database."""
 
     #: A folder; each run has one of its own below it, `STUDY/trial-N`.
-    tensorboard: str | None = Field(default=None, min_length=1)
+    tensorboard: str | None = Field(default=None, min_length=1, examples=["runs"])
     #: A tracking URI: `http://HOST:5000`, `sqlite:///mlflow.db`.
-    mlflow: str | None = Field(default=None, min_length=1)
+    mlflow: str | None = Field(default=None, min_length=1, examples=["http://HOST:5000"])
     #: A project, or `ENTITY/PROJECT`.
-    wandb: str | None = Field(default=None, min_length=1)
+    wandb: str | None = Field(default=None, min_length=1, examples=["my-project"])
 
     @field_validator("mlflow")
     @classmethod

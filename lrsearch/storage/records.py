@@ -188,8 +188,7 @@ class WorkerRecord:
 
     id: int
     study_id: int
-    #: Host, process id, start time.
-    name: str
+    name: str  # host, process id, start time
     device: str
     version: str
     #: In words; None while it looks for work.
@@ -200,6 +199,7 @@ class WorkerRecord:
     ended_at: float | None
     #: Seconds since it was last seen, by the database's clock.
     since: float
+    facts: Fields | None = None  # `WorkerFacts.to_dict()`; None of one that never began to train
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -210,6 +210,7 @@ workers = Table(
     Column("started_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
     Column("ended_at", Float),  # NULL while it works, or if it ended without a word
+    Column("facts", JSON(none_as_null=True)),  # worker_facts.WorkerFacts, once it trains
     UniqueConstraint("study_id", "name", name="uq_lr_worker_name"),
 )
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, insert, select, update
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import EventRecord, WorkerRecord, fetch_as
 from lrsearch.storage.tables import events, workers
+from lrsearch.task.worker_facts import WorkerFacts
 
 
 def register(
@@ -24,6 +25,12 @@ def register(
     if not connection.execute(update(workers).where(*mine).values(**values)).rowcount:
         row = {"study_id": study_id, "name": name, "started_at": db_now(), **values}
         connection.execute(insert(workers).values(row))
+
+
+def describe(connection: Connection, study_id: int, name: str, facts: WorkerFacts) -> None:
+    """Keep what a worker runs."""
+    mine = (workers.c.study_id == study_id, workers.c.name == name)
+    connection.execute(update(workers).where(*mine).values(facts=facts.to_dict()))
 
 
 def seen(connection: Connection, study_id: int, name: str, doing: str | None) -> float:

@@ -19,6 +19,7 @@ from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
 from lrsearch.study.versions import check_versions
+from lrsearch.worker.command_line import STARTED_BY, command_line
 from lrsearch.worker.find_program import find_program
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
@@ -132,6 +133,7 @@ class LocalWorkers:
             "LRSEARCH_STORAGE": location.url.render_as_string(hide_password=False),
             PARENT: str(os.getpid()),
             STARTED_TOGETHER: str(len(self.devices)),
+            STARTED_BY: command_line(),
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
         path = Path(self._folder.name) / f"worker-{index}.log"

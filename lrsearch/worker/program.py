@@ -10,6 +10,7 @@ from lrsearch.range_test.analysis import RangeTest
 from lrsearch.range_test.plan import RampPlan
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.task.worker_facts import DataFacts
 from lrsearch.training.engine import Engine
 from lrsearch.training.training import Training
 
@@ -39,6 +40,10 @@ class Program(Protocol):
     @property
     def has_test(self) -> bool:
         """Whether there is a test set, whatever the params."""
+        ...
+
+    def data_facts(self) -> tuple[DataFacts, ...]:
+        """What its data are; empty where it reads them itself."""
         ...
 
     def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:

@@ -21,6 +21,7 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import dead_holders, is_finished, reap
 from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.context import WorkerContext
+from lrsearch.worker.facts import facts
 from lrsearch.worker.jobs import range_test
 from lrsearch.worker.jobs.confirmation_run import next_run
 from lrsearch.worker.jobs.search_trial import next_trial
@@ -110,6 +111,10 @@ class Worker:
         if self.stop.asked or is_finished(self.search):
             return
         choice = self.program.choice(self.search, self.fuse, started_together=self.started_together)
+        mine = facts(self.device, self.program.data_facts())
+        self.search.database.run(
+            lambda connection: workers.describe(connection, self.search.study_id, self.name, mine)
+        )
         trainer = JobTrainer(context, choice)
         while not self.stop.asked:
             context.renewer.check()

@@ -68,9 +68,9 @@ def test_the_quickstart_finds_a_recipe_of_97_percent_and_confirms_it(quickstart)
 
 def test_the_quickstart_leaves_a_report_and_an_export(quickstart):
     folder, output = quickstart
-    for name in ("report.html", "report.md", "best.yaml", "best.py", "history.png"):
+    for name in ("report.html", "report.md", "best.yaml", "best.py", "history.svg"):
         assert (folder / "digits-report" / name).stat().st_size > 0
-        assert name in ("report.md", "history.png") or name in output
+        assert name in ("report.md", "history.svg") or name in output
 
 
 def test_the_exported_script_repeats_the_trials_curve(quickstart):

@@ -174,7 +174,7 @@ def test_a_run_tests_reports_and_charges(folder):
     shown = succeed("study", "show", "small", "-v", folder=folder).out
     assert "range test of adamw: lr " in shown
     report = folder / "small-report"
-    assert (report / "range_test.png").read_bytes().startswith(b"\x89PNG")
+    assert (report / "range_test.svg").read_text().startswith("<svg")
     text = (report / "report.md").read_text()
     assert text.index("| range test |") < text.index("## Range test") < text.rindex("| adamw |")
     summary = json.loads(succeed("study", "show", "small", "--json", folder=folder).out)

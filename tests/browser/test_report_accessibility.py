@@ -43,6 +43,33 @@ STOPS = """
 """
 
 
+def test_arrow_keys_move_between_the_marks_of_a_figure(one_page, written):
+    drawn(one_page)
+    for figure in one_page.locator("figure").all():  # one stop of the Tab key each
+        assert figure.locator("svg [tabindex]").count() == 1
+    ended = sorted(t.number for t in written[0].trials if t.has_ended)
+    one_page.locator("#timeline svg [tabindex]").focus()
+    one_page.locator("#history svg [tabindex]").focus()
+    named = []
+    for _ in ended:
+        mark = one_page.locator(":focus")
+        named.append(mark.get_attribute("aria-label"))
+        tip = one_page.locator("#tip")
+        assert tip.is_visible()
+        lines = [" ".join(line.split(": ", 1)) for line in tip.inner_text().splitlines()]
+        assert named[-1] == ", ".join(lines)
+        one_page.keyboard.press("ArrowRight")
+    assert len(set(named)) == len(named)
+    one_page.keyboard.press("Home")
+    assert one_page.locator(":focus").get_attribute("aria-label") == named[0]
+    assert one_page.locator("#history svg [tabindex]").count() == 1
+    one_page.keyboard.press("Enter")
+    number = one_page.locator("#filter-trial").input_value()
+    assert named[0].startswith(f"trial {number},")
+    one_page.keyboard.press("Escape")
+    assert not one_page.locator("#tip").is_visible()
+
+
 def test_a_keyboard_reaches_everything_in_the_order_of_the_page(one_page):
     drawn(one_page)
     one_page.evaluate("scrollTo(0, 0)")

@@ -1,9 +1,14 @@
 """The report's page in a real browser: no errors, nothing fetched, readable on a phone."""
 
+import re
+
 from opened_page import drawn
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.text import format
+
+#: CSS pixels (1/96 inch) of A4 between margins of 14 mm.
+PAPER_WIDTH = round((210 - 2 * 14) / 25.4 * 96)
 
 
 def test_the_console_is_silent_and_nothing_is_fetched(page, written):
@@ -34,7 +39,8 @@ def test_every_figure_is_drawn_inside_its_box(page):
     assert len(hosts) >= 4
     for host in hosts:
         inside = host.evaluate("host => host.scrollWidth <= host.clientWidth")
-        assert inside or host.get_attribute("tabindex") == "0"  # it scrolls, by keyboard too
+        by_keyboard = host.locator("svg [tabindex='0']").count() or host.get_attribute("tabindex")
+        assert inside or by_keyboard  # it scrolls, by keyboard too
         assert len(host.locator("svg").first.get_attribute("aria-label")) > 20
     assert page.messages == []
 
@@ -46,6 +52,8 @@ def test_a_chosen_trial_is_marked_in_figures_and_table(page, written):
     page.get_by_label("Trial", exact=True).press("Enter")
     assert page.locator("tr.chosen").get_attribute("data-trial") == str(number)
     assert page.locator("#history .chosen").count() >= 1
+    for host in page.locator("[data-chart]").all():  # nothing is faint where the trial is not
+        assert host.locator(".chosen").count() or not host.locator(".other").count()
     assert f"Trial {number}:" in page.locator("#filter-status").inner_text()
 
 
@@ -60,6 +68,7 @@ def test_a_filter_leaves_the_trials_of_one_optimizer(page, written):
 
 
 def test_the_table_sorts_by_a_column(one_page, written):
+    one_page.locator("#all-trials summary").click()
     head = one_page.locator("#all-trials th").nth(1)
     head.get_by_role("button").click()
     assert head.get_attribute("aria-sort") == "ascending"
@@ -79,6 +88,7 @@ def test_without_scripts_figures_and_trials_are_there(browser, written, viewport
 
 
 def test_equal_looking_values_are_sorted_by_what_they_are(one_page, written):
+    one_page.locator("#all-trials summary").click()
     head = one_page.locator("#all-trials th").nth(1)
     head.get_by_role("button").focus()
     one_page.keyboard.press("Enter")
@@ -96,6 +106,84 @@ def test_no_width_between_scrolls_sideways(one_page):
         one_page.set_viewport_size({"width": width, "height": 900})
         drawn(one_page)
         assert one_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_filter_leaves_no_panel_and_no_legend_of_others(one_page, written):
+    drawn(one_page)
+    panels = [trial.parsed.optimizer_name for trial in written[0].trials]
+    assert len(set(panels)) > 1
+    name = sorted(set(panels))[0]
+    others = set(panels) - {name}
+    one_page.locator("#filter-optimizer").select_option(name)
+    for figure in one_page.locator("figure").all():
+        note = figure.locator(".filtered", has_text=f"Filtered: optimizer = {name}, ")
+        figure.evaluate("figure => figure.scrollIntoView()")
+        note.wait_for()
+        assert f"{panels.count(name)} of {len(panels)} trials" in note.inner_text()
+        plot = figure.locator(".plot")
+        none_of_them = "None of them is in this figure." in note.inner_text()
+        assert plot.is_visible() != none_of_them
+    words = one_page.locator("#lr_basin .drawn text").all_text_contents()
+    assert not any(word.startswith(other) for word in words for other in others)
+    one_page.locator("#filter-clear").click()
+    for figure in one_page.locator("figure").all():
+        figure.evaluate("figure => figure.scrollIntoView()")
+        figure.locator(".filtered").wait_for(state="detached")
+        figure.locator(".plot").wait_for()
+    assert one_page.messages == []
+
+
+def test_a_heading_that_is_linked_to_stands_below_the_filter(one_page):
+    drawn(one_page)
+    one_page.locator("#filter-trial").fill("0")
+    one_page.locator("#filter-trial").press("Enter")  # the bar grows by the trial's line
+    one_page.evaluate("location.hash = 'curves'")
+    one_page.wait_for_function(
+        """() => {
+            const top = document.getElementById("curves").getBoundingClientRect().top;
+            const bar = document.getElementById("controls").getBoundingClientRect();
+            return bar.top <= 0 && top >= bar.bottom && top < innerHeight;
+        }"""
+    )
+
+
+def test_a_link_to_a_trial_opens_the_table_at_its_row(one_page):
+    row = one_page.locator("#trial-2")
+    assert not row.is_visible()
+    one_page.evaluate("location.hash = 'trial-2'")
+    row.wait_for()
+    assert "chosen" in row.get_attribute("class")
+
+
+def test_in_print_the_table_of_trials_is_there_and_then_closed_again(one_page):
+    table = one_page.locator("#all-trials table")
+    assert not table.is_visible()
+    one_page.emulate_media(media="print")
+    one_page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert table.is_visible()
+    one_page.evaluate("dispatchEvent(new Event('afterprint'))")
+    one_page.emulate_media(media="screen")
+    assert not table.is_visible()
+
+
+def test_a_pdf_has_pages_on_which_every_figure_is_whole(browser, written, viewport):
+    """Chromium lays the page out as it prints it: on A4 of the width between its margins."""
+    page = browser.new_page(viewport=viewport)
+    page.goto(written[1].as_uri())
+    drawn(page)
+    pdf = page.pdf(format="A4")
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 3
+    page.set_viewport_size({"width": PAPER_WIDTH, "height": 1000})
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PAPER_WIDTH
+    for figure in page.locator("figure").all():
+        seen = [svg for svg in figure.locator("svg").all() if svg.is_visible()]
+        assert len(seen) == 1
+        box = seen[0].bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PAPER_WIDTH
+        assert box["width"] >= 150
+    page.close()
 
 
 def test_the_page_prints_dark_on_white(page):

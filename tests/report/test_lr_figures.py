@@ -232,7 +232,9 @@ def test_every_candidate_says_what_became_of_it():
     assert (first.trial, first.fate) == (3, "recommended")
     assert [mean.n for mean in first.means] == [3, 3]
     fates = {candidate.trial: candidate.fate for candidate in others}
-    assert fates[9] == "dropped after 1 seed: mean 0.22, place 3 of 3; the best 2 went on"
+    assert fates[9] == (
+        "dropped after 1 seed: mean 0.22, place 3 of 3; the best 2 went on, with 0.2 to 0.21"
+    )
     assert fates[7].startswith("dropped after 3 seeds: mean 0.2137, place 2 of 2")
     [beside] = [mean.difference for candidate in others if candidate.trial == 7
                 for mean in candidate.means]  # fmt: skip

@@ -7,6 +7,7 @@ import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -38,6 +39,7 @@ from lrsearch.report.text import page as tables
 from lrsearch.report.text.answer import study_text
 from lrsearch.report.text.confirmation import promised, sentences
 from lrsearch.report.text.hindsight import hindsight
+from lrsearch.report.text.provenance import provenance
 from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
 from lrsearch.spec.parts import Objective
@@ -167,13 +169,13 @@ def test_counts_states_and_cost_are_the_databases(mixed):
 
 def test_provenance_names_the_database_and_the_commit_of_the_code(mixed):
     report = load(mixed)
-    assert dict(tables.provenance(report))["storage"].startswith("sqlite:///")
+    assert dict(provenance(report))["storage"].startswith("sqlite:///")
     packages = {"lrsearch": "1", "torch": "2"}
     for commit, shown in (({}, "not known"), ({"commit": "0a1b2c"}, "0a1b2c")):
         study = replace(report.study, versions={**packages, **commit})
-        told = dict(tables.provenance(replace(report, study=study)))
+        told = dict(provenance(replace(report, study=study)))
         assert told["git commit of the code"] == shown
-        assert told["versions"] == "lrsearch 1, torch 2"
+        assert told["versions when it was created"] == "lrsearch 1, torch 2"
 
 
 def test_a_study_remembers_the_commit_of_its_code(mixed):
@@ -774,9 +776,9 @@ def check_markdown(folder):
     """Every link leads to a file, every table has rows of equal length."""
     text = (folder / "report.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]*)\)", text)
-    assert sorted(links) == sorted(path.name for path in folder.glob("*.png"))
+    assert sorted(links) == sorted(path.name for path in folder.glob("*.svg"))
     for link in links:
-        assert (folder / link).read_bytes().startswith(b"\x89PNG")
+        assert ElementTree.parse(folder / link).getroot().tag.endswith("svg")
     table = []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
@@ -798,9 +800,16 @@ def written(mixed, tmp_path_factory):
 def test_a_report_is_its_page_its_text_and_a_file_for_each_figure(written):
     _, path = written
     names = {file.name for file in path.parent.iterdir()}
-    figures = {f"{name}.png" for name in Page(path).figures}
+    figures = {f"{name}.svg" for name in Page(path).figures}
     assert names == {"report.html", "report.md", *figures}
-    assert {"curves.png", "history.png", "schedules.png"} <= figures
+    assert {"curves.svg", "history.svg", "schedules.svg"} <= figures
+
+
+def test_figures_are_written_as_png_too_where_that_is_asked_for(mixed, tmp_path):
+    page = write_report(load(mixed), tmp_path, png=True)
+    pictures = {path.stem: path.read_bytes() for path in tmp_path.glob("*.png")}
+    assert pictures.keys() == set(Page(page).figures)
+    assert all(found.startswith(b"\x89PNG") for found in pictures.values())
 
 
 def test_the_page_asks_for_nothing_from_outside(written):
@@ -843,8 +852,9 @@ def test_the_answer_comes_first(written):
             "lrsearch export tiny",
             "Figures",
             "Confirmation",
-            "The best 3 of 3 complete trials",
+            "What produced this report",
             "validate_every",
+            "The best 3 of 3 complete trials",
         )
     ]
     assert places == sorted(places)

@@ -136,7 +136,7 @@ def test_page_and_markdown_say_how_the_command_is_run(search):
     assert "recipe.build" not in page
     assert "ended by the command at epoch 2 of 4" in page
     assert "Resume after an interruption: begins anew." in page
-    pictures = {path.stem for path in folder.glob("*.png")}
+    pictures = {path.stem for path in folder.glob("*.svg")}
     assert pictures == FIGURES  # the learning rates of the script itself are unknown
 
 
@@ -192,7 +192,7 @@ def test_a_training_script_is_run_with_the_recipes_file(database, tmp_path):
         "torchrun --nproc_per_node 2 -m lrsearch.own_loop.alone my_train.py:train "
         "--recipe own-report/best.yaml"
     )
-    assert (folder / "schedules.png").exists()
+    assert (folder / "schedules.svg").exists()
     assert "lrsearch export own --format yaml --out best.yaml" in (folder / "report.md").read_text()
     assert "| precision |" not in (folder / "report.md").read_text()
     plain = train_spec(train="my_train.py")

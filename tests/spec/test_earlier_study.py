@@ -110,7 +110,7 @@ def test_an_entry_comes_back_from_the_database_as_it_was():
         ({**PLAIN, "failed": "yes"}, "failed = 'yes': ignore or diverged is accepted"),
         ({**PLAIN, "storage": "postgresql://a:b@c/d"}, "storage must not hold a password"),
         ({**PLAIN, "storage": "postgresql://c/d?password=b"}, "storage must not hold a password"),
-        ({**PLAIN, "map": 3}, "map = 3: Input should be a mapping"),
+        ({**PLAIN, "map": 3}, "map = 3: a mapping"),
         (
             {**PLAIN, "map": {"lr": "adamw.lrr"}},
             "map.lr names 'adamw.lrr', but 'lrr' is not a field of adamw; did you mean 'lr'?",

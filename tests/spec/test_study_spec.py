@@ -1,6 +1,7 @@
 """StudySpec: a study file as a validated value; what is wrong is said in one line."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -260,29 +261,29 @@ def test_a_spec_cannot_be_changed():
         ),
         # values
         ({"name": "a b"}, "name = 'a b': letters, digits, '.', '_' and '-' are accepted"),
-        ({"name": ""}, "name = '': String should have at least 1 character"),
+        ({"name": ""}, "name = '': a text that is not empty is accepted"),
         ({"name": "../x"}, "name = '../x': letters, digits, '.', '_' and '-' are accepted"),
-        ({"name": 2024}, "name = 2024: Input should be a word"),
-        ({"task": 3}, "task = 3: Input should be a word"),
-        ({"epochs": 0}, "epochs = 0: Input should be greater than or equal to 1"),
-        ({"epochs": 2.5}, "epochs = 2.5: Input should be a valid integer"),
-        ({"epochs": "ten"}, "epochs = 'ten': Input should be a valid integer"),
+        ({"name": 2024}, "name = 2024: a text is accepted"),
+        ({"task": 3}, "task = 3: a text is accepted"),
+        ({"epochs": 0}, "epochs = 0: at least 1 is accepted"),
+        ({"epochs": 2.5}, "epochs = 2.5: a whole number is accepted"),
+        ({"epochs": "ten"}, "epochs = 'ten': a whole number is accepted"),
         ({"epochs": ...}, "give the horizon once: epochs or steps"),
         ({"steps": 100}, "give the horizon once: epochs or steps"),
-        ({"epochs": ..., "steps": 0}, "steps = 0: Input should be greater than or equal to 1"),
+        ({"epochs": ..., "steps": 0}, "steps = 0: at least 1 is accepted"),
         ({"budget": {}}, "budget = {}: give trials, runs, epochs or time"),
         ({"budget": 60}, "budget = 60: a mapping is accepted: {runs: 60}"),
         (
             {"budget": {"trials": 0}},
-            "budget.trials = 0: Input should be greater than or equal to 1",
+            "budget.trials = 0: at least 1 is accepted",
         ),
         (
             {"budget": {"epochs": 0}},
-            "budget.epochs = 0: Input should be greater than 0",
+            "budget.epochs = 0: a number above 0 is accepted",
         ),
         (
             {"budget": {"runs": 0}},
-            "budget.runs = 0: Input should be greater than or equal to 1",
+            "budget.runs = 0: at least 1 is accepted",
         ),
         (
             {"budget": {"total_epochs": 9, "epochs": 9}},
@@ -312,10 +313,10 @@ def test_a_spec_cannot_be_changed():
         ({"objective": {"metric": "a"}}, "objective.direction is missing"),
         (
             {"objective": {"metric": "a", "direction": "max"}},
-            "objective.direction = 'max': Input should be 'minimize' or 'maximize'",
+            "objective.direction = 'max': 'minimize' or 'maximize' is accepted",
         ),
-        ({"seed": -1}, "seed = -1: Input should be greater than or equal to 0"),
-        ({"seed": 2**31}, "seed = 2147483648: Input should be less than 2147483648"),
+        ({"seed": -1}, "seed = -1: at least 0 is accepted"),
+        ({"seed": 2**31}, "seed = 2147483648: a number below 2147483648 is accepted"),
         (
             {"validate_every": 5},
             "validate_every = 5: auto, epoch, {steps: n} or {fraction: f} is accepted",
@@ -324,15 +325,15 @@ def test_a_spec_cannot_be_changed():
             {"validate_every": {"steps": 5, "fraction": 0.1}},
             "validate_every = {'steps': 5, 'fraction': 0.1}: give steps or fraction, not both",
         ),
-        ({"validate_every": {"steps": 0}}, "validate_every.steps = 0: Input should be greater"),
-        ({"validate_every": {"fraction": 2}}, "validate_every.fraction = 2: Input should be less"),
+        ({"validate_every": {"steps": 0}}, "validate_every.steps = 0: at least 1"),
+        ({"validate_every": {"fraction": 2}}, "validate_every.fraction = 2: at most 1"),
         (
             {"epochs": ..., "steps": 5, "validate_every": {"steps": 6}},
             "validate_every.steps is beyond the horizon",
         ),
-        ({"pruning": True}, "pruning = True: Input should be a mapping"),
-        ({"pruning": {"eta": 1}}, "pruning.eta = 1: Input should be greater than 1"),
-        ({"pruning": {"min_peers": 1}}, "pruning.min_peers = 1: Input should be greater"),
+        ({"pruning": True}, "pruning = True: a mapping"),
+        ({"pruning": {"eta": 1}}, "pruning.eta = 1: a number above 1 is accepted"),
+        ({"pruning": {"min_peers": 1}}, "pruning.min_peers = 1: at least 2"),
         (
             {"pruning": {"rungs": [0.5, 0.1]}},
             "pruning.rungs = [0.5, 0.1]: rising fractions between 0 and 1 are accepted",
@@ -341,27 +342,33 @@ def test_a_spec_cannot_be_changed():
         ({"pruning": {"rungs": [4, 11]}}, "pruning.rungs = [4, 11]: rising fractions between 0"),
         (
             {"confirm": {"candidates": 0}},
-            "confirm.candidates = 0: Input should be greater than or equal to 1",
+            "confirm.candidates = 0: at least 1 is accepted",
         ),
-        ({"ema": {"epochs": 0}}, "ema.epochs = 0: Input should be greater than 0"),
-        ({"ema": "yes"}, "ema = 'yes': Input should be a mapping"),
-        ({"precision": "fp8"}, "precision = 'fp8': Input should be 'fp32', 'bf16' or 'fp16'"),
+        ({"ema": {"epochs": 0}}, "ema.epochs = 0: a number above 0 is accepted"),
+        ({"ema": "yes"}, "ema = 'yes': a mapping"),
+        ({"precision": "fp8"}, "precision = 'fp8': 'fp32', 'bf16' or 'fp16' is accepted"),
         (
             {"precision": "fp16", "space": {"optimizers": {"sgd": {"fused": [True, False]}}}},
             "space.optimizers.sgd.fused = true, but not with precision fp16, whose loss scaler",
         ),
-        ({"accumulate": 0}, "accumulate = 0: Input should be greater than or equal to 1"),
-        ({"accumulate": 1.5}, "accumulate = 1.5: Input should be a valid integer"),
-        ({"clip_norm": 0}, "clip_norm = 0: Input should be greater than 0"),
+        ({"accumulate": 0}, "accumulate = 0: at least 1 is accepted"),
+        ({"accumulate": 1.5}, "accumulate = 1.5: a whole number is accepted"),
+        ({"clip_norm": 0}, "clip_norm = 0: a number above 0 is accepted"),
         (
             {"on_code_change": "ignore"},
-            "on_code_change = 'ignore': Input should be 'refuse' or 'warn'",
+            "on_code_change = 'ignore': 'refuse' or 'warn' is accepted",
         ),
         (
             {"log": "runs"},
             "log = 'runs': {tensorboard: FOLDER, mlflow: URI, wandb: PROJECT} or a part is "
             "accepted, or none",
         ),
+        (
+            {"log": {"tensorboard": 3}},
+            "log.tensorboard = 3: a text is accepted, such as runs; in quotes, '3', it is one",
+        ),
+        ({"log": {"wandb": ["a"]}}, "log.wandb = ['a']: a text is accepted, such as my-project"),
+        ({"lease": True}, "lease = True: a mapping of seconds, stall is accepted"),
         (
             {"log": {"mlflow": "./mlruns"}},
             "log.mlflow = './mlruns': a tracking URI is accepted, such as http://HOST:5000 or "
@@ -380,9 +387,9 @@ def test_a_spec_cannot_be_changed():
             {"checkpoints": 3},
             "checkpoints = 3: a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted",
         ),
-        ({"checkpoints": ""}, "checkpoints.to = '': String should have at least 1 character"),
-        ({"checkpoints": {"to": 3}}, "checkpoints.to = 3: Input should be a word"),
-        ({"checkpoints": {"every": 0}}, "checkpoints.every = 0: Input should be greater than 0"),
+        ({"checkpoints": ""}, "checkpoints.to = '': a text that is not empty is accepted"),
+        ({"checkpoints": {"to": 3}}, "checkpoints.to = 3: a text is accepted"),
+        ({"checkpoints": {"every": 0}}, "checkpoints.every = 0: a number above 0 is accepted"),
         (
             {"checkpoints": {"every": "often"}},
             "checkpoints.every = 'often': a duration such as",
@@ -395,18 +402,18 @@ def test_a_spec_cannot_be_changed():
             {"checkpoints": {"folder": "x"}},
             "checkpoints.folder is not a field of checkpoints; accepted: at_most, every, to",
         ),
-        ({"tags": "abc"}, "tags = 'abc': Input should be a list"),
-        ({"tags": ["a", 3]}, "tags[1] = 3: Input should be a word"),
-        ({"notes": ["a"]}, "notes = ['a']: Input should be a word"),
+        ({"tags": "abc"}, "tags = 'abc': a list is accepted"),
+        ({"tags": ["a", 3]}, "tags[1] = 3: a text is accepted"),
+        ({"notes": ["a"]}, "notes = ['a']: a text is accepted"),
         # the space
         ({"space": "defalt"}, "space = 'defalt' is not a preset; did you mean 'default'?"),
         (
             {"space": {"optimizers": {"sgd": {"lr": [1e-4, 1e-1]}}}},
             "space.optimizers.sgd.lr = [0.0001, 0.1] is ambiguous: write {low: 0.0001, high: 0.1}",
         ),
-        ({"range_test": "once"}, "range_test = 'once': Input should be 'auto' or 'none'"),
+        ({"range_test": "once"}, "range_test = 'once': 'auto' or 'none' is accepted"),
         # recipes
-        ({"baseline": 5}, "baseline = 5: Input should be a mapping"),
+        ({"baseline": 5}, "baseline = 5: a mapping"),
         ({"baseline": {}}, "baseline: optimizer is missing"),
         (
             {"baseline": {"optimizer": {"name": "sdg", "lr": 0.1}}},
@@ -414,7 +421,7 @@ def test_a_spec_cannot_be_changed():
         ),
         (
             {"baseline": {**BASELINE, "warmup": 2}},
-            "baseline: warmup = 2: Input should be less than 1",
+            "baseline: warmup = 2: a number below 1 is accepted",
         ),
         (
             {"baseline": {**BASELINE, "epoch": 2}},
@@ -428,7 +435,7 @@ def test_a_spec_cannot_be_changed():
         ({"portfolio": "off"}, "portfolio = 'off', but "),
         ({"portfolio": [3]}, "portfolio[0] = 3, but a mapping with `optimizer` is needed"),
         ({"portfolio": [{**BASELINE, "epochs": 3}]}, "portfolio[0].epochs is not a field of a"),
-        ({"enqueue": [3]}, "enqueue[0] = 3: Input should be a mapping"),
+        ({"enqueue": [3]}, "enqueue[0] = 3: a mapping"),
         (
             {"enqueue": [BASELINE, {"optimizer": {"name": "sgd"}}]},
             "enqueue[1]: optimizer.lr is missing",
@@ -446,6 +453,37 @@ def test_a_bad_field_is_refused_in_one_line_with_file_field_value_and_what_is_ac
         StudySpec.load(path)
     assert str(error.value).startswith(f"{path}: {message}")
     assert str(error.value).isprintable()
+
+
+#: Of every kind that YAML has.
+WRONG = (3, -1, 1.5, math.nan, True, None, "", "x", [], [1], {}, {"a": 1}, [{"a": 1}])
+
+
+def spoilt():
+    """Studies of which one field, or one field of a field, holds one of WRONG."""
+    for field in StudySpec.model_fields:
+        for value in WRONG:
+            yield {**MINIMAL, field: value}
+            whole = FULL.get(field)
+            for part in whole if isinstance(whole, dict) else ():
+                yield {**MINIMAL, field: {**whole, part: value}}
+
+
+def refusal(content):
+    """What is said of a study that is none; empty of one that is."""
+    try:
+        StudySpec.from_dict(content)
+    except SpecError as error:
+        return str(error)
+    return ""
+
+
+def test_no_wrong_value_is_answered_in_the_words_of_pydantic():
+    lines = [line for content in spoilt() if (line := refusal(content))]
+    theirs = (" should ", "Undefined", "unable to", " valid ")
+    assert [line for line in lines if any(words in line for words in theirs)] == []
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) > 300
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import text
 from tiny_studies import opened
 
-from lrsearch.storage import engines, schema
+from lrsearch.storage import engines, schema, workers
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import prepare
@@ -83,3 +83,22 @@ def test_trials_that_a_dying_worker_did_not_tell_end_as_they_ended_here(storage_
         with database.read() as connection:
             assert gate.writer(connection).differing(study._study_id) == []
             assert engines.of_study(connection, study._study_id) == []
+
+
+def test_workers_of_an_older_version_have_no_facts(storage_url):
+    with opened(storage_url) as database:
+        theirs = at_revision(database, "009")
+        study = optuna.create_study(study_name="old", storage=theirs)._study_id
+        with database.begin() as connection:
+            connection.execute(text(LR_STUDY), {"study": study})
+            connection.execute(
+                text(
+                    "INSERT INTO lr_worker (study_id, name, device, version, started_at, seen_at)"
+                    " VALUES (:study, 'host:1:1', 'cpu', '1', 0, 0)"
+                ),
+                {"study": study},
+            )
+        theirs.engine.dispose()
+        assert prepare(database)
+        with database.read() as connection:
+            assert [worker.facts for worker in workers.everyone(connection, study)] == [None]

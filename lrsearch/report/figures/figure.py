@@ -28,7 +28,7 @@ LEAST_WIDTH = "least_width"
 class Figure:
     """One figure: the question that it answers, its chart, and what must be said beside it."""
 
-    #: Its anchor on the page and the name of its PNG file: lower case, words joined by `_`.
+    #: Its anchor on the page and the name of its file: lower case, words joined by `_`.
     name: str
     #: The question, as a reader would ask it: "Which learning rates are safe?".
     title: str

@@ -151,7 +151,9 @@ def _chart(found: History, report: Report) -> "Chart":
     x, upper = (_numbers(found, labelled=labelled) for labelled in (True, not stopped))
     y = alt.Y("value:Q", title=looks.value_title(objective), scale=scale)
     tips = looks.tips("trial:Q", "recipe:N", "state:N", "value:Q")
-    dots = alt.Chart(data(complete)).mark_point(filled=True, size=40, opacity=0.75)
+    dots = alt.Chart(data(complete)).mark_point(
+        filled=True, size=looks.mark_size(len(complete), 40), opacity=0.75
+    )
     line = alt.Chart(data(found.best)).mark_line(
         interpolate="step-after", color=GREEN, strokeWidth=2
     )
@@ -167,7 +169,7 @@ def _chart(found: History, report: Report) -> "Chart":
     if not stopped:
         return top
     states = [state for state in WITHOUT_VALUE if state in {start.state for start in stopped}]
-    strip = alt.Chart(data(stopped)).mark_point(size=30, opacity=0.7)
+    strip = alt.Chart(data(stopped)).mark_point(size=looks.mark_size(len(stopped), 30), opacity=0.7)
     below = strip.encode(
         x,
         alt.Y("state:N", title=None, sort=[state.value for state in states]),

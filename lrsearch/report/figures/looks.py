@@ -38,6 +38,8 @@ STATE_SHAPES = {
     TrialState.FAILED: "square",
     TrialState.RUNNING: "diamond",
 }
+#: Of more points than this each is drawn smaller.
+CROWD = 200
 #: More points than this are not drawn one by one.
 MOST_POINTS = 2000
 #: Of panels that stand beside each other, in pixels; the page sets the width of all other charts.
@@ -79,6 +81,11 @@ def thinned(items: Sequence[T], most: int = MOST_POINTS) -> list[T]:
     if most < 2:
         return list(items[: max(0, most)])
     return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def mark_size(count: int, size: float) -> float:
+    """Square pixels of a mark: `size`, and the less the more there are, down to a sixth."""
+    return size * max(1 / 6, min(1.0, CROWD / max(1, count)))
 
 
 def tips(*fields: str) -> list[alt.Tooltip]:

@@ -137,14 +137,14 @@ def _chart(found: Sequence[Mark], objective: Objective) -> "Chart":
     beyond = [mark for mark in _drawn(found) if objective.loss(mark.value) > reach]
     dots = (
         alt.Chart(looks.data(inside))
-        .mark_point(size=45, strokeWidth=1.5)
+        .mark_point(size=looks.mark_size(len(found), 45), strokeWidth=1.5)
         .encode(
             at, value, looks.optimizer_colour(names), looks.optimizer_shape(names), tooltip=tips
         )
     )
     line = (
         alt.Chart(looks.data([mark for mark in found if mark.front]))
-        .mark_line(interpolate="step-after", color=GREEN, strokeWidth=1.5)
+        .mark_line(interpolate="step-after", color=GREEN, strokeWidth=2)
         .encode(at, value, tooltip=tips)
     )
     colours, arrow = looks.optimizer_colours(names), looks.worse_arrow(objective)

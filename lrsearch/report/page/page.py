@@ -1,4 +1,4 @@
-"""The files of a report: one self-contained page, markdown, and the figures as PNG."""
+"""The files of a report: one self-contained page, markdown, and the figures as SVG or PNG."""
 
 import base64
 import hashlib
@@ -19,6 +19,7 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
 from lrsearch.report.text.grid import Grid
 from lrsearch.report.text.hindsight import hindsight
+from lrsearch.report.text.provenance import TITLE, provenance
 from lrsearch.report.text.range_test import RANGE_TEST_WORDS, range_test_table
 from lrsearch.report.text.result import answer
 from lrsearch.report.text.use import use
@@ -40,8 +41,10 @@ class Script:
         return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: Report, folder: Path, *, png: bool = False) -> Path:
     """Write `report.html`, `report.md` and the figures into `folder`, made if missing.
+
+    The figures are SVG files, which `report.md` shows; with `png` they are PNG files too.
 
     Returns the page's path. Raises LrsearchError if the folder cannot be written.
     """
@@ -55,7 +58,9 @@ def write_report(report: Report, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for drawing in drawings:
-            (folder / f"{drawing.figure.name}.png").write_bytes(drawing.png())
+            (folder / f"{drawing.figure.name}.svg").write_text(drawing.picture, encoding="utf-8")
+            if png:
+                (folder / f"{drawing.figure.name}.png").write_bytes(drawing.png())
         for path, text in texts.items():
             path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -95,7 +100,8 @@ def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Conten
         "top": tables.trial_table(report, top, reasons=False),
         "trials": trials,
         "rows": _rows(report, trials),
-        "provenance": tables.provenance(report),
+        "provenance": provenance(report),
+        "provenance_title": TITLE,
         "spec": to_yaml(report.spec.to_dict()),
     }
 
@@ -117,7 +123,8 @@ def _row_data(trial: Trial) -> Markup:
         return Markup()
     recipe = trial.parsed
     return Markup(
-        f' data-trial="{trial.number}" data-optimizer="{escape(recipe.optimizer_name)}" '
+        f' id="trial-{trial.number}" data-trial="{trial.number}" '
+        f'data-optimizer="{escape(recipe.optimizer_name)}" '
         f'data-schedule="{escape(recipe.schedule_name)}"'
     )
 

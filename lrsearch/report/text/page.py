@@ -1,7 +1,6 @@
 """A report's tables in formatted cells, the same for the page and for markdown."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
@@ -10,11 +9,13 @@ from lrsearch.report.rows import Trial
 from lrsearch.report.text.cost import part_names, planned_epochs
 from lrsearch.report.text.format import EMPTY, amount, counted, duration, length_unit, number
 from lrsearch.report.text.grid import Grid
-from lrsearch.task.commit import COMMIT
+from lrsearch.report.text.trial_end import trial_ends
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Rows of the first table of trials.
 TOP_ROWS = 10
+#: The column with the sentence that says what ended a trial.
+WHY = "why it ended"
 
 
 def status(report: Report) -> str:
@@ -80,8 +81,8 @@ def confirmation(report: Report) -> Grid:
 
 
 def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Grid:
-    """A row for each trial; with `reasons` why it ended so, where any says."""
-    reasons = reasons and _any_reason(trials)
+    """A row for each trial; with `reasons` why it ended, in a sentence."""
+    ends = trial_ends(report) if reasons else {}
     metric, unit = report.metric, length_unit(report.spec)
     names = _other_metrics(trials, metric)
     columns = ("trial", metric, "recipe", *names, "state", unit, "time")
@@ -98,10 +99,10 @@ def trial_table(report: Report, trials: Sequence[Trial], *, reasons: bool) -> Gr
                 f"{trial.state}{kind}",
                 amount(trial.epochs),
                 duration(trial.seconds),
-                *([trial.reason or ""] if reasons else []),
+                *([ends[trial.id]] if reasons else []),
             )
         )
-    return Grid(columns=(*columns, *(["reason"] if reasons else [])), rows=tuple(table))
+    return Grid(columns=(*columns, *([WHY] if reasons else [])), rows=tuple(table))
 
 
 def trial_numbers(trials: Sequence[Trial], metric: str) -> list[tuple[float | None, ...]]:
@@ -116,34 +117,11 @@ def trial_numbers(trials: Sequence[Trial], metric: str) -> list[tuple[float | No
             None,
             trial.epochs,
             trial.seconds,
-            *([None] if _any_reason(trials) else []),
+            None,
         )
         for trial in trials
     ]
 
 
-def _any_reason(trials: Sequence[Trial]) -> bool:
-    return any(trial.reason for trial in trials)
-
-
 def _other_metrics(trials: Sequence[Trial], metric: str) -> list[str]:
     return list(dict.fromkeys(n for trial in trials for n in trial.metrics or () if n != metric))
-
-
-def provenance(report: Report) -> tuple[tuple[str, str], ...]:
-    """What the study was created with: enough to tell whether another one is the same."""
-    study = report.study
-    created = datetime.fromtimestamp(study.created_at, UTC)
-    packages = {name: text for name, text in report.versions.items() if name != COMMIT}
-    commit = report.versions.get(COMMIT, "not known")
-    hashes = [(f"SHA-256 of {name}", code) for name, code in sorted(study.code.items())]
-    return (
-        ("study", report.name),
-        ("created", f"{created:%Y-%m-%d %H:%M:%S} UTC, by the database's clock"),
-        *([("storage", report.storage)] if report.storage else []),
-        ("versions", ", ".join(f"{name} {number}" for name, number in packages.items())),
-        ("git commit of the code", commit),
-        ("hash of the study file", study.spec_hash),
-        *hashes,
-        ("seed", str(report.spec.seed)),
-    )

@@ -8,10 +8,10 @@ from lrsearch.report.text.format import amount, counted, duration, number
 def details_text(study: str, found: TrialDetails) -> str:
     """State, recipe, scores, worker and checkpoints."""
     trial, last = found.trial, found.last
-    reason = f" ({trial.reason})" if trial.reason else ""
     loss = None if last is None else last.val_loss
     lines = [
-        f"trial {trial.number} of {study}: {trial.state}{reason}",
+        f"trial {trial.number} of {study}: {trial.state}",
+        f"  {found.why}",
         "  no recipe yet" if trial.parsed is None else f"  {trial.parsed.title()}",
         f"  value {number(trial.value)}, last validation loss {number(loss)}",
         f"  {amount(found.epochs)} epochs, {counted(len(found.curve), 'validation')}, "

@@ -13,7 +13,9 @@ from lrsearch.range_test.plan import RampPlan
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.task.task import LoadedTask
+from lrsearch.task.task import LoadedTask, Task
+from lrsearch.task.worker_facts import DataFacts
+from lrsearch.training.data.facts import data_facts
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.failures import failures
 from lrsearch.training.fused.cohort import Cohort
@@ -37,12 +39,20 @@ class TaskProgram:
 
     @property
     def has_test(self) -> bool:
+        task = self._first_task()
+        return task is not None and task.test is not None
+
+    def data_facts(self) -> tuple[DataFacts, ...]:
+        task = self._first_task()
+        return () if task is None else data_facts(task)
+
+    def _first_task(self) -> Task | None:
+        """That of the first value of each searched param; None where it refuses them."""
         params = self.spec.space.params
         try:
-            task = self.cache.task({key: first_value(domain) for key, domain in params.items()})
-        except TaskError:  # trials that were given these params have said so
-            return False
-        return task.test is not None
+            return self.cache.task({key: first_value(domain) for key, domain in params.items()})
+        except TaskError:  # trials that were given these params say so
+            return None
 
     def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:
         return choose_engine.choose(

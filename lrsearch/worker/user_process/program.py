@@ -10,6 +10,7 @@ from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.task.worker_facts import DataFacts
 from lrsearch.training.training import Purpose, Training
 from lrsearch.worker.user_process.engine import ProcessEngine
 from lrsearch.worker.user_process.training import ProcessTraining
@@ -37,6 +38,9 @@ class ProcessProgram(ABC):
 
     def batch_size(self, params: Fields) -> int | None:
         return None
+
+    def data_facts(self) -> tuple[DataFacts, ...]:
+        return ()
 
     def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:
         if isinstance(fuse, int):

@@ -163,7 +163,10 @@ def _why_dropped(report: Report, runs: Sequence[ConfirmationRecord], number_: in
     if number_ not in means:
         return "in progress"
     went_on = sum({run.seed for run in chosen if run.number == other} > seeds for other in means)
+    kept = [number(means[other]) for other in ranked[: went_on or 1]]
+    means_of_kept = kept[0] if kept[0] == kept[-1] else f"{kept[0]} to {kept[-1]}"
     later = f"the best {went_on} went on" if went_on else "the best was trained on fresh seeds"
+    later += f", with {means_of_kept}"
     return (
         f"dropped after {counted(len(seeds), 'seed')}: mean {number(means[number_])}, place "
         f"{ranked.index(number_) + 1} of {len(ranked)}; {later}"

@@ -1,5 +1,6 @@
-// The page without this script is whole: pictures, tables, text. It makes the charts explorable,
-// filters them by optimizer and schedule, marks one trial everywhere, and pages the long table.
+// The page without this script is whole: pictures, tables, text. It makes the charts explorable by
+// mouse and keyboard, filters them by optimizer and schedule, marks one trial everywhere, and pages
+// the long table.
 "use strict";
 (() => {
   const charts = JSON.parse(document.getElementById("charts").textContent);
@@ -9,7 +10,7 @@
   const schedule = document.getElementById("filter-schedule");
   const trial = document.getElementById("filter-trial");
   const table = document.querySelector("#all-trials table");
-  const ROWS_PER_PAGE = 50, MOST_PRINTED = 500, PANEL = 345, WIDEST = 560, AXIS = 95, LABELS = 200, MARKS = "path, line, rect, text";
+  const ROWS_PER_PAGE = 50, MOST_PRINTED = 500, PANEL = 345, WIDEST = 560, AXIS = 95, LABELS = 200, MARKS = "path, line, rect, text", FAR = 10;
   const touch = matchMedia("(pointer: coarse)").matches;
   const views = new Map();
   let chosen = null;
@@ -40,9 +41,10 @@
     }];
   }
 
+  const joined = part => ["concat", "hconcat", "vconcat"].find(name => part[name]);
   const leaves = part => {
-    const parts = part.concat || part.hconcat || part.vconcat;
-    return parts ? parts.flatMap(leaves) : [part];
+    const name = joined(part);
+    return name ? part[name].flatMap(leaves) : [part];
   };
   function widen(spec, room) {  // panels of a width of their own, which `room` bounds
     for (const part of leaves(spec)) {
@@ -79,6 +81,79 @@
     return out;
   }
 
+  // --- the filter in a chart
+
+  const isFiltered = () => Boolean(optimizer.value || schedule.value);
+  const filtered = () => [["optimizer", optimizer], ["schedule", schedule]]
+    .filter(([, field]) => field.value).map(([name, field]) => `${name} = ${field.value}`).join(", ");
+  const isOfTrials = rows => rows.some(row => optimizer.value && row.optimizer !== undefined ||
+    schedule.value && row.schedule !== undefined);
+  const used = part => [part, ...(part.layer || [])].map(one => one.data?.name).filter(name => name);
+
+  function without(spec, gone) {  // the panels that have something to draw, null where none has
+    const name = joined(spec);  // what is joined once more, such as a plot and its strip, is a panel
+    if (!name) return gone([spec]) ? null : spec;
+    const left = spec[name].filter(panel => !gone(leaves(panel)));
+    return left.length ? { ...spec, [name]: left } : null;
+  }
+  function narrowed(unit, before, after) {  // legends and axes without what is filtered away
+    for (const channel of Object.values(unit.encoding || {})) {
+      const scale = channel.scale, field = channel.field;
+      if (!field || !["nominal", "ordinal"].includes(channel.type) || !Array.isArray(scale?.domain)) continue;
+      const stays = scale.domain.map(value => after(field).has(value) || !before(field).has(value));
+      if (stays.every(is => is)) continue;
+      if (!stays.some(is => is)) { channel.legend = null; continue; }  // an empty one has no size
+      if (channel === unit.encoding.y && typeof unit.height === "number") {
+        unit.height = Math.round(unit.height * stays.filter(is => is).length / stays.length);
+      }
+      const kept = list => list.filter((_, i) => stays[i]);
+      channel.scale = { ...scale, domain: kept(scale.domain) };
+      if (Array.isArray(scale.range) && scale.range.length === stays.length) channel.scale.range = kept(scale.range);
+    }
+    (unit.layer || []).forEach(layer => narrowed(layer, before, after));
+  }
+  function selected(spec) {  // the chart of the trials that pass; null if it has none of them
+    if (!isFiltered()) return { spec, all: false };
+    const whole = spec.datasets || {}, parts = {};
+    for (const name of Object.keys(whole)) parts[name] = whole[name].filter(passes);
+    const narrow = Object.keys(whole).filter(name => isOfTrials(whole[name]));
+    if (!narrow.length) return { spec, all: true };
+    const gone = panel => {
+      const mine = panel.flatMap(used).filter(name => narrow.includes(name));
+      return mine.length > 0 && mine.every(name => !parts[name].length);
+    };
+    const left = without(spec, gone);
+    if (!left) return { spec: null, all: false };
+    const memo = sets => {
+      const known = {};
+      return field => known[field] ??= new Set(Object.values(sets).flat().map(row => row[field]));
+    };
+    const before = memo(whole), after = memo(parts);
+    for (const leaf of leaves(left)) {
+      leaf.layer &&= leaf.layer.filter(layer => !gone([layer]) || used(layer).length === 0);
+      narrowed(leaf, before, after);
+    }
+    return { spec: { ...left, datasets: parts }, all: false };
+  }
+  function note(host, text) {
+    const found = host.parentElement.querySelector(".filtered");
+    if (!text) { found?.remove(); return; }
+    const line = found || document.createElement("p");
+    line.className = "filtered soft";
+    line.textContent = text;
+    if (!found) host.after(line);
+  }
+  function noteOf(found) {
+    if (!isFiltered()) return "";
+    const counted = rows.length ? `, ${rows.filter(passes).length} of ${rows.length} trials` : "";
+    const head = `Filtered: ${filtered()}${counted}.`;
+    if (!found.spec) return `${head} None of them is in this figure.`;
+    if (found.all) return `${head} This figure and the text below it are of all trials.`;
+    return `${head} Fits, counts and the text below are of all trials.`;
+  }
+
+  // --- the marks of a chart
+
   const tip = document.createElement("div");
   tip.id = "tip";
   tip.hidden = true;
@@ -97,58 +172,137 @@
     tip.style.top = `${Math.min(event.clientY + 14, innerHeight - tip.offsetHeight - 8)}px`;
   }
 
+  const itemOf = element => {
+    const data = element.__data__;
+    return data?.tooltip ? data : data?.items?.[0]?.tooltip ? data.items[0] : null;
+  };
+  const told = host => {  // the marks that say something; what a line of no trial says is of one point
+    const all = [...host.querySelector(".drawn").querySelectorAll(MARKS)].filter(itemOf);
+    const points = all.filter(element => typeof trialOf(element) === "number" ||
+      !["line", "area", "trail"].includes(itemOf(element).mark?.marktype));
+    return points.length ? points : all;
+  };
+  const marksOf = host => {  // panel by panel, from left to right
+    const boxes = told(host).map(element => {
+      const box = element.getBoundingClientRect(), panel = element.__data__.mark?.group;
+      return { element, panel, x: box.left + box.width / 2, y: box.top + box.height / 2 };
+    });
+    const panels = [...new Set(boxes.map(mark => mark.panel))];
+    const place = new Map(panels.map((panel, i) => [panel, i]));
+    boxes.sort((a, b) => place.get(a.panel) - place.get(b.panel) || a.x - b.x || a.y - b.y);
+    return boxes.map(mark => mark.element);
+  };
+  function rove(host, element) {  // one mark of a figure is a stop of the Tab key, and has a name
+    for (const old of host.querySelectorAll("svg [tabindex]")) {
+      if (old !== element) ["tabindex", "role", "aria-label"].forEach(name => old.removeAttribute(name));
+    }
+    if (!element) return;
+    const said = Object.entries(itemOf(element).tooltip).map(([name, text]) => `${name} ${text}`);
+    element.setAttribute("tabindex", "0");
+    element.setAttribute("role", typeof trialOf(element) === "number" ? "button" : "img");
+    element.setAttribute("aria-label", said.join(", "));
+  }
+  function first(host) {
+    if (host.querySelector("svg [tabindex]")) return;
+    rove(host, told(host)[0]);
+  }
+  function pointAt(element) {
+    const box = element.getBoundingClientRect(), item = itemOf(element);
+    tooltip(null, { clientX: box.left + box.width / 2, clientY: box.top + box.height / 2 }, item, item.tooltip);
+  }
+  function byKey(host) {
+    let marks = null;  // made at the first key, and anew after the chart has changed
+    host.addEventListener("focusin", event => { if (itemOf(event.target)) pointAt(event.target); });
+    host.addEventListener("focusout", () => { tip.hidden = true; });
+    host.addEventListener("keydown", event => {
+      if (!itemOf(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === "Escape") { tip.hidden = true; return; }
+      if (event.key === "Enter" || event.key === " ") {
+        const number = trialOf(event.target);
+        if (typeof number === "number") choose(number === chosen ? null : number);
+        event.preventDefault();
+        return;
+      }
+      marks = marks?.includes(event.target) && marks.every(mark => mark.isConnected) ? marks : marksOf(host);
+      const at = marks.indexOf(event.target), last = marks.length - 1;
+      const to = {
+        ArrowRight: at + 1, ArrowDown: at + 1, ArrowLeft: at - 1, ArrowUp: at - 1,
+        PageDown: at + FAR, PageUp: at - FAR, Home: 0, End: last,
+      }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      const next = marks[Math.max(0, Math.min(last, to))];
+      rove(host, next);
+      next.focus();
+      pointAt(next);
+    });
+  }
   const trialOf = element => element.__data__?.datum?.trial ?? element.__data__?.items?.[0]?.datum?.trial;
-  const nameless = host => host.querySelectorAll("svg [role^=graphics]").forEach(element => {
+  const nameless = host => host.querySelectorAll(".drawn [role^=graphics]").forEach(element => {
     element.removeAttribute("role");  // the picture as a whole has a name, its parts have none
     element.removeAttribute("aria-roledescription");
   });
-  const markIn = host => host.querySelectorAll(MARKS).forEach(element => {
-    const number = trialOf(element);
-    element.classList.toggle("chosen", chosen !== null && number === chosen);
-    element.classList.toggle("other", chosen !== null && number !== undefined && number !== chosen);
-  });
+  const markIn = host => {  // nothing is faint in a figure that does not have the chosen trial
+    const marks = [...(host.querySelector(".drawn")?.querySelectorAll(MARKS) || [])].map(element => [element, trialOf(element)]);
+    const has = chosen !== null && marks.some(([, number]) => number === chosen);
+    for (const [element, number] of marks) {
+      element.classList.toggle("chosen", has && number === chosen);
+      element.classList.toggle("other", has && number !== undefined && number !== chosen);
+    }
+  };
 
   async function draw(host) {
-    const name = host.dataset.chart, width = Math.floor(host.clientWidth) - 16;
+    const name = host.dataset.chart, width = Math.floor(host.parentElement.clientWidth) - 18;
     if (views.get(name)?.width === width) return;
     views.get(name)?.result?.finalize();
     const entry = { width };
     views.set(name, entry);
     panels = 0;
-    const spec = sized(charts[name], width);
+    const found = selected(structuredClone(charts[name])), held = host.contains(document.activeElement);
+    note(host, noteOf(found));
+    host.hidden = !found.spec;
+    host.classList.toggle("whole", !isFiltered());
+    if (!found.spec) { host.dataset.drawn = "yes"; return; }
+    const spec = sized(found.spec, width);
     if (!touch) explorable(spec);
-    for (const rows of Object.keys(spec.datasets || {})) {
-      spec.datasets[rows] = spec.datasets[rows].filter(passes);
-    }
     const target = document.createElement("div");
+    target.className = "drawn";
     const options = { ast: true, actions: false, renderer: "svg", tooltip, defaultStyle: false, logLevel: 1 };
     entry.result = await vegaEmbed(target, spec, options);
     if (views.get(name) !== entry) return entry.result.finalize();
     host.classList.remove("shrunk");
     const svg = target.querySelector("svg");
-    svg.setAttribute("role", "img");
+    svg.setAttribute("role", "group");
     svg.setAttribute("aria-label", host.dataset.alt);
     entry.result.view.addEventListener("click", (event, item) => {
       const number = item && (item.datum?.trial ?? item.items?.[0]?.datum?.trial);
       if (number !== undefined && number !== null) choose(number === chosen ? null : number);
     });
-    host.replaceChildren(target);
+    // The picture of the file stays for print: it is as wide as paper, and the window may not be.
+    host.querySelector(":scope > svg")?.classList.add("still");
+    host.querySelector(".drawn")?.remove();
+    host.append(target);
     const scrolls = (charts[name].usermeta?.least_width || 0) > width;
     host.classList.toggle("shrunk", !scrolls && svg.getBoundingClientRect().width > width);
-    if (scrolls) host.tabIndex = 0; else host.removeAttribute("tabindex");
     nameless(host);
     markIn(host);
-    const again = new MutationObserver(() => { nameless(host); markIn(host); });
+    first(host);
+    const stop = host.querySelector("svg [tabindex]");
+    if (scrolls && !stop) host.tabIndex = 0; else host.removeAttribute("tabindex");
+    if (held) stop?.focus();
+    const again = new MutationObserver(() => { nameless(host); markIn(host); first(host); });
     again.observe(target, { subtree: true, childList: true, attributeFilter: ["d", "transform"] });
     host.dataset.drawn = "yes";
   }
 
   const hosts = [...document.querySelectorAll("[data-chart]")], visible = new Set();
   const seen = new IntersectionObserver(entries => entries.forEach(entry => {
-    if (entry.isIntersecting) { visible.add(entry.target); draw(entry.target); }
-    else visible.delete(entry.target);
+    const host = entry.target.querySelector("[data-chart]");  // which may be hidden
+    if (entry.isIntersecting) { visible.add(host); draw(host); }
+    else visible.delete(host);
   }), { rootMargin: "400px" });
-  hosts.forEach(host => seen.observe(host));
+  hosts.forEach(byKey);
+  hosts.forEach(host => seen.observe(host.parentElement));
   const redraw = () => visible.forEach(draw);
   let waiting = 0;
   addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(redraw, 150); });
@@ -159,7 +313,7 @@
     element, trial: element.dataset.trial === undefined ? null : Number(element.dataset.trial),
     optimizer: element.dataset.optimizer, schedule: element.dataset.schedule,
   })) : [];
-  const text = document.getElementById("filter-text");
+  const text = document.getElementById("filter-text"), printed = document.getElementById("printed");
   let page = 0, sortedBy = null, rising = true, shown = rows;
 
   const key = (row, column) => {
@@ -214,12 +368,26 @@
     document.getElementById("page-next").addEventListener("click", () => turn(page + 1));
     text.addEventListener("input", list);
     document.getElementById("pager").hidden = false;
-    addEventListener("beforeprint", () =>
-      table.tBodies[0].replaceChildren(...shown.slice(0, MOST_PRINTED).map(row => row.element)));
-    addEventListener("afterprint", () => turn(page));
+    addEventListener("beforeprint", () => {
+      table.tBodies[0].replaceChildren(...shown.slice(0, MOST_PRINTED).map(row => row.element));
+      printed.textContent = shown.length > MOST_PRINTED
+        ? `Printed are the first ${MOST_PRINTED} of ${shown.length} trials.` : "";
+    });
+    addEventListener("afterprint", () => { turn(page); printed.textContent = ""; });
   }
 
   // --- one trial, everywhere
+
+  function follow() {  // a link to a trial, or to the table of all
+    const found = /^#trial-(\d+)$/.exec(location.hash);
+    if (!table || (!found && location.hash !== "#all-trials")) return;
+    const details = document.getElementById("all-trials");
+    details.open = true;
+    if (found && Number(found[1]) !== chosen) choose(Number(found[1]));
+    const row = found && rows.find(each => each.trial === Number(found[1]))?.element;
+    (row?.isConnected ? row : details).scrollIntoView({ block: "center" });
+  }
+  addEventListener("hashchange", follow);
 
   function choose(number) {
     chosen = number;
@@ -237,7 +405,7 @@
   }
   function tell() {
     const parts = [];
-    if (optimizer.value || schedule.value) parts.push(`${rows.filter(passes).length} of ${rows.length} trials shown`);
+    if (isFiltered() && rows.length) parts.push(`${rows.filter(passes).length} of ${rows.length} trials shown`);
     if (chosen !== null) {
       const found = rows.find(row => row.trial === chosen);
       if (found) {
@@ -249,6 +417,12 @@
       } else parts.push(`There is no trial ${chosen}`);
     }
     status.textContent = parts.join(". ");
+    if (chosen === null || !rows.some(row => row.trial === chosen)) return;
+    const link = document.createElement("a");
+    link.href = `#trial-${chosen}`;
+    link.textContent = "its row";
+    link.addEventListener("click", () => { if (location.hash === link.hash) follow(); });
+    status.append(" (", link, ")");
   }
   function refilter() {
     for (const entry of views.values()) entry.width = -1;
@@ -264,10 +438,20 @@
     choose(null);
     refilter();
   });
+  const inPrint = [...document.querySelectorAll(".answer details, #all-trials")];
+  let wereClosed = [];
   addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll(".answer details")) details.open = true;
+    wereClosed = inPrint.filter(details => !details.open);
+    for (const details of wereClosed) details.open = true;
   });
+  addEventListener("afterprint", () => { for (const details of wereClosed) details.open = false; });
+  const bar = () => {  // what is scrolled to stands below it
+    const height = getComputedStyle(controls).position === "sticky" ? controls.offsetHeight : 0;
+    document.documentElement.style.scrollPaddingTop = `${height + 8}px`;
+  };
+  new ResizeObserver(bar).observe(controls);
   controls.hidden = document.getElementById("hint").hidden = false;
   document.documentElement.classList.add("scripted");
   list();
+  follow();
 })();
