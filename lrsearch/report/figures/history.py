@@ -1,6 +1,6 @@
 """Is the search still finding better recipes: every trial in the order of starts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -168,14 +168,19 @@ def _chart(found: History, report: Report) -> "Chart":
     top: Chart = alt.layer(*layers).properties(height=HEIGHT)
     if not stopped:
         return top
-    states = [state for state in WITHOUT_VALUE if state in {start.state for start in stopped}]
-    strip = alt.Chart(data(stopped)).mark_point(size=looks.mark_size(len(stopped), 30), opacity=0.7)
-    below = strip.encode(
-        x,
-        alt.Y("state:N", title=None, sort=[state.value for state in states]),
-        looks.state_colour("state", states).legend(None),  # the axis names them
-        looks.state_shape("state", states).legend(None),
-        tooltip=looks.tips("trial:Q", "recipe:N", "state:N"),
-    ).properties(height=STRIP_HEIGHT)
+    below = _strip(stopped).encode(x)
     joined: Chart = alt.vconcat(top, below, spacing=6).resolve_scale(x="shared")
     return joined
+
+
+def _strip(stopped: Sequence[Start]) -> "Chart":
+    """Trials without a final value, a row for each state."""
+    states = [state for state in WITHOUT_VALUE if state in {start.state for start in stopped}]
+    strip = alt.Chart(data(stopped)).mark_point(size=looks.mark_size(len(stopped), 30), opacity=0.7)
+    rows: Chart = strip.encode(
+        y=alt.Y("state:N", title=None, sort=[state.value for state in states]),
+        color=looks.state_colour("state", states).legend(None),  # the axis names them
+        shape=looks.state_shape("state", states).legend(None),
+        tooltip=looks.tips("trial:Q", "recipe:N", "state:N"),
+    ).properties(height=STRIP_HEIGHT)
+    return rows
