@@ -284,7 +284,9 @@ CASES = {
 
 def rich_report():
     """Confirmed beside a baseline and a rival, with diverged trials and enough of one optimizer."""
-    trials = [trial(i, 0.2 + 0.01 * abs(i - 10) ** 1.01, lr=10 ** (-3 + i / 5)) for i in range(1, 15)]
+    trials = [
+        trial(i, 0.2 + 0.01 * abs(i - 10) ** 1.01, lr=10 ** (-3 + i / 5)) for i in range(1, 15)
+    ]
     trials += [trial(15 + i, None, "diverged", lr=3.0 + i) for i in range(3)]
     runs = runs_of(10, LOWER, seconds=1.7) + runs_of(9, [v + 1e-3 for v in LOWER], "rival")
     runs += runs_of(0, SIX, "baseline")
