@@ -170,6 +170,8 @@ class Rival:
     #: Whether it draws points of the unit cube, one coordinate a parameter of the space, since it
     #: knows no parameters that depend on others.
     cube: bool = False
+    #: Whether the portfolio's recipes are trained to their end at every budget.
+    whole: bool = False
 
 
 def _gp(seed: int, first: Sequence[FrozenTrial]) -> BaseSampler:
@@ -199,6 +201,12 @@ RIVALS = (
     Rival(name="GP, cube", make=_gp, cube=True),
     Rival(name="CMA-ES, cube", make=_cma, cube=True),
     Rival(name="random", make=lambda seed, first: RandomSampler(seed=seed)),
+    Rival(
+        name="TPE, portfolio whole",
+        make=lambda seed, first: WindowedTPESampler(seed=seed, windows={}),
+        whole=True,
+    ),
+    Rival(name="CMA-ES, cube, portfolio whole", make=_cma, cube=True, whole=True),
 )
 #: No sampler: the portfolio's next recipes, each to its end.
 ALONE = "portfolio alone"
@@ -289,7 +297,8 @@ def study(
         if rival is not None and number == len(first):
             found.sampler = rival.make(seed, found.trials)
         trial, recipe = _proposed(bed, found, rival, where, first, number)
-        is_whole = rival is None or (number < len(first) and budget < LEAST_PRUNED)
+        whole_first = rival is None or rival.whole or budget < LEAST_PRUNED
+        is_whole = whole_first and number < len(first)
 
         def watch(
             rung: int,
@@ -351,11 +360,16 @@ def _tell(found: optuna.Study, trial: optuna.Trial, ended: Ended, epochs: float)
 # Output.
 
 
-def rows(bed: Bed, seeds: int, budgets: Sequence[int]) -> Iterator[dict[str, Any]]:
+def rows(
+    bed: Bed, seeds: int, budgets: Sequence[int], wanted: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """For each budget and sampler the logarithms of the chosen recipes' true losses, by seed."""
     where = coordinates(bed.space)
+    rivals = [None, *RIVALS]
     for budget in budgets:
-        for rival in (None, *RIVALS):
+        for rival in rivals:
+            if wanted and (ALONE if rival is None else rival.name) not in wanted:
+                continue
             losses = [bed.judge(study(bed, rival, where, seed, budget)) for seed in range(seeds)]
             name = ALONE if rival is None else rival.name
             print(f"{bed.name}, {budget}x, {name}: {fmean(losses):.3f}", file=sys.stderr)
@@ -389,6 +403,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=DATA, help="recorded digits runs")
     parser.add_argument("--seeds", type=int, default=10, help="studies of each kind (10)")
     parser.add_argument("--tasks", default=",".join(TASKS), help="of portfolio/tasks.py; '' none")
+    parser.add_argument("--samplers", default="", help="names, separated by `;` (all)")
     parser.add_argument("--no-surrogate", action="store_true", help="the tasks alone")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     parser.add_argument("--quick", action="store_true", help="two seeds, few trees, no task")
@@ -407,7 +422,8 @@ def main() -> None:
     names = [] if options.quick else [name for name in options.tasks.split(",") if name]
     beds: list[Bed] = [] if options.no_surrogate else [SurrogateBed(options.data, trees)]
     beds += map(TaskBed, names)
-    found = [row for bed in beds for row in rows(bed, seeds, tuple(FIRST))]
+    wanted = [name for name in options.samplers.split(";") if name]
+    found = [row for bed in beds for row in rows(bed, seeds, tuple(FIRST), wanted)]
     print(json.dumps({"seeds": seeds, "rows": found}) if options.json else table(found))
 
 

@@ -1,4 +1,4 @@
-"""The plan of a study's budget: what it will cost at most, and what each share is spent on."""
+"""What a study will cost at most."""
 
 import sys
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from lrsearch.confirmation.budget import (
     search_epochs,
     trains_whole,
 )
-from lrsearch.confirmation.shape import Shape, shape
 from lrsearch.range_test.plan import range_plan
 from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.spec.portfolio_field import entries
@@ -53,26 +52,6 @@ class CostPlan:
         return None if self.course is None else self.course.trials
 
     @property
-    def known(self) -> float | None:
-        """About what the user's own recipes and the portfolio's train, in epochs."""
-        return None if self.course is None else self.course.runs_first * self.horizon
-
-    @property
-    def exploration(self) -> float | None:
-        """About what is left of the search to recipes of the sampler, in epochs."""
-        if self.course is None or self.search is None or self.known is None:
-            return None
-        sampled = self.course.trials > self.own + self.portfolio
-        expected = self.course.runs * self.horizon
-        search = self.search if self.most_epochs is not None else expected
-        return max(0.0, search - self.known) if sampled else 0.0
-
-    @property
-    def shape(self) -> Shape:
-        """How the runs of the confirmation are divided, where nobody says among how many."""
-        return shape(self.confirm_runs, self.candidates)
-
-    @property
     def confirm(self) -> float:
         return self.confirm_runs * self.horizon
 
@@ -102,8 +81,7 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         if budget.trials is None and budget.time is None:
             runs = reserved_runs(spec, horizon)  # search takes all that is not kept
     tests = range_plan(spec, steps_per_epoch)
-    fitting = portfolio_recipes(spec.space, entries(spec.portfolio), accumulate=spec.accumulate)
-    portfolio = min(len(fitting), portfolio_runs(spec, horizon))
+    portfolio = portfolio_trials(spec, horizon)
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
@@ -120,3 +98,9 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         most_epochs=total,
         runs=budget.runs,
     )
+
+
+def portfolio_trials(spec: StudySpec, horizon: float) -> int:
+    """How many of the portfolio's recipes the study trains at most: they fit its space."""
+    fitting = portfolio_recipes(spec.space, entries(spec.portfolio), accumulate=spec.accumulate)
+    return min(len(fitting), portfolio_runs(spec, horizon))
