@@ -8,6 +8,7 @@ from lrsearch.confirmation.budget import (
     allowed_runs,
     expected_course,
     portfolio_runs,
+    range_test_is_beside,
     reserved_runs,
     search_epochs,
     trains_whole,
@@ -35,6 +36,8 @@ class CostPlan:
     #: Whether the portfolio's are trained to their end, whatever the rungs say.
     whole: bool
     range_test: float
+    #: Whether that comes on top of the budget.
+    beside: bool
     #: Why no range test is planned; empty if one is.
     no_range_test: str
     search: float | None
@@ -81,21 +84,23 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         if budget.trials is None and budget.time is None:
             runs = reserved_runs(spec, horizon)  # search takes all that is not kept
     tests = range_plan(spec, steps_per_epoch)
-    portfolio = portfolio_trials(spec, horizon)
+    beside = range_test_is_beside(spec, horizon)
+    inside, portfolio = 0.0 if beside else tests.epochs, portfolio_trials(spec, horizon)
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
-        course=expected_course(spec, horizon, portfolio=portfolio),
+        course=expected_course(spec, horizon, portfolio=portfolio, range_test=inside),
         rungs=() if spec.pruning is None else tuple(spec.pruning.rungs),
         own=len(spec.given_recipes()),
         portfolio=portfolio,
         whole=trains_whole(spec, horizon),
         range_test=tests.epochs,
+        beside=beside and bool(tests.tests),
         no_range_test=tests.skipped,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
         candidates=None if confirm is None else confirm.candidates,
-        most_epochs=total,
+        most_epochs=None if total is None else total + tests.epochs - inside,
         runs=budget.runs,
     )
 

@@ -85,7 +85,8 @@ def _search(plan: CostPlan, sampled: int | None) -> tuple[float | None, float | 
     # Epochs are searched with until they are used up; a number of trials ends where they do.
     expected = plan.course.runs * plan.horizon
     search = plan.search if plan.trials is None else min(expected, plan.search)
-    return known, max(0.0, search - plan.range_test - known)
+    inside = 0.0 if plan.beside or plan.trials is not None else plan.range_test
+    return known, max(0.0, search - inside - known)
 
 
 def _reached(plan: CostPlan) -> tuple[Reached, ...]:

@@ -75,6 +75,16 @@ def trains_whole(spec: StudySpec, horizon: float) -> bool:
     return paid is not None and paid < LEAST_PRUNED_RUNS
 
 
+def range_test_is_beside(spec: StudySpec, horizon: float) -> bool:
+    """Whether range tests are not paid from the budget but come on top of it.
+
+    They do where a budget in runs is so small that each is a recipe's whole training: what the
+    tests take, a thirtieth of it, would cost a whole run.
+    """
+    in_runs = spec.budget.runs is not None and spec.budget.epochs is None
+    return in_runs and trains_whole(spec, horizon) and not reserved_runs(spec, horizon)
+
+
 def portfolio_runs(spec: StudySpec, horizon: float) -> int:
     """How many of the portfolio's recipes are trained at most: half of the runs that are paid for.
 
@@ -89,15 +99,18 @@ def portfolio_runs(spec: StudySpec, horizon: float) -> int:
     return min(every, math.ceil(paid / 2))
 
 
-def expected_course(spec: StudySpec, horizon: float, *, portfolio: int) -> Course | None:
+def expected_course(
+    spec: StudySpec, horizon: float, *, portfolio: int, range_test: float = 0.0
+) -> Course | None:
     """How the search is expected to go, its first recipes of the portfolio apart.
 
-    `portfolio` is how many of it fit the space. None where time alone ends the search.
+    `portfolio` is how many of it are trained first, `range_test` what range tests take of the
+    budget, in epochs. None where time alone ends the search.
     """
     bounds: list[float] = [] if spec.budget.trials is None else [spec.budget.trials]
     epochs = search_epochs(spec, horizon)
     if epochs < math.inf:
-        bounds.append(epochs / horizon)
+        bounds.append((epochs - range_test) / horizon)
     if not bounds:
         return None
     given = len(spec.given_recipes())
