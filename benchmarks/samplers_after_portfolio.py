@@ -8,6 +8,7 @@ tasks the mean of fresh seeds. Run it: python benchmarks/samplers_after_portfoli
 """
 
 import argparse
+import importlib.util
 import json
 import math
 import sys
@@ -412,6 +413,13 @@ def parse_options() -> argparse.Namespace:
         parser.error(f"--seeds {options.seeds}: at least 2 are needed for a standard error")
     if not options.data.is_file():
         parser.error(f"--data {options.data}: no such file; give the recorded digits runs")
+    known = {ALONE, *(rival.name for rival in RIVALS)}
+    wanted = [name for name in options.samplers.split(";") if name] or sorted(known)
+    for name in wanted:
+        if name not in known:
+            parser.error(f"--samplers {name!r}: {'; '.join(sorted(known))} are known")
+    if any("CMA-ES" in name for name in wanted) and importlib.util.find_spec("cmaes") is None:
+        parser.error("--samplers: CMA-ES needs a package; pip install cmaes, or name others")
     return options
 
 
