@@ -13,6 +13,7 @@ EXPORT = "lrsearch export tiny --format torch --out best.py"
 TWICE = "lrsearch run FILE --trials 24"
 CONFIRM = "lrsearch confirm tiny --runs 3"
 LUCK = "the best of many trials on one seed looks better than it is"
+OF_TWO = "the best of 2 trials on one seed looks better than it is"
 TO_COME = "runs with fresh seeds are still to come."
 OPEN = (
     "On 6 fresh seeds trial 1 is 0.00167 better in val_loss; the 95 % interval goes from 0.0164 "
@@ -177,14 +178,15 @@ CASES = {
     "not confirmed": (
         lambda: made_report([baseline(), best()], confirm=None, **MINE),
         Verdict.UNCONFIRMED,
-        f"0.6 better val_loss than your baseline on the search's one seed. Not confirmed: {LUCK}.",
+        f"0.6 better val_loss than your baseline on the search's one seed. Not confirmed: "
+        f"{OF_TWO}.",
         CONFIRM,
     ),
     "too small a budget to confirm": (
         lambda: made_report([best(), first()], budget={"trials": 2}),
         Verdict.UNCONFIRMED,
         f"0.2 better val_loss than trial 2, the portfolio's first recipe, on the search's one "
-        f"seed. Not confirmed: {LUCK}.",
+        f"seed. Not confirmed: {OF_TWO}.",
         "lrsearch run FILE --trials 4",
     ),
     "too few epochs left to confirm": (
@@ -193,7 +195,7 @@ CASES = {
         ),
         Verdict.UNCONFIRMED,
         f"0.2 better val_loss than trial 2, the portfolio's first recipe, on the search's one "
-        f"seed. Not confirmed: {LUCK}.",
+        f"seed. Not confirmed: {OF_TWO}.",
         "lrsearch run FILE",
     ),
     "all but one pruned": (

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median
 
 from grid import candidates, meant, neighbour, siblings
@@ -23,6 +23,8 @@ class TaskTable:
     #: a log scale of the loss; by the mean of the seeds that the search did not see where there
     #: are any.
     regret: Mapping[str, float]
+    #: Logarithm of the median draw's loss over the best one's: what a regret of 1 stands for.
+    scale: float
 
     def after(self, names: Sequence[str]) -> float:
         """The regret of the one of these that the search's own seed prefers."""
@@ -55,7 +57,7 @@ def _table(task: str, runs: Sequence[Run]) -> TaskTable:
         recorded = meant(name, size)
         seen[name] = seen.get(recorded, math.inf)
         regret[name] = regret.get(recorded, WORST)
-    return TaskTable(task=task, seen=seen, regret=regret)
+    return TaskTable(task=task, seen=seen, regret=regret, scale=scale)
 
 
 def _loss(run: Run) -> float:
@@ -72,14 +74,14 @@ def smoothed(table: TaskTable, names: Sequence[str]) -> TaskTable:
     for name in names:
         others = [table.regret[other] for other in siblings(name)] or [table.regret[name]]
         regret[name] = (table.regret[name] + fmean(others)) / 2
-    return TaskTable(task=table.task, seen=regret, regret=regret)
+    return replace(table, seen=regret, regret=regret)
 
 
 def shifted(table: TaskTable, names: Sequence[str], by: int) -> TaskTable:
     """The task as one on which all rates act as those `by` half decades above do on this one."""
     moved = {name: neighbour(name, by) for name in names}
-    return TaskTable(
-        task=table.task,
+    return replace(
+        table,
         seen={n: math.inf if m is None else table.seen[m] for n, m in moved.items()},
         regret={n: WORST if m is None else table.regret[m] for n, m in moved.items()},
     )

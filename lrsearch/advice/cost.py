@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from lrsearch.confirmation.budget import (
     MOST_RUNS,
     allowed_runs,
-    expected_trials,
+    expected_course,
+    portfolio_runs,
+    range_test_is_beside,
     reserved_runs,
     search_epochs,
+    trains_whole,
 )
 from lrsearch.range_test.plan import range_plan
+from lrsearch.space.portfolio.adapt import portfolio_recipes
+from lrsearch.spec.portfolio_field import entries
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.trial.expected_trials import Course
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +26,33 @@ class CostPlan:
 
     horizon: float
     trials: int | None
-    #: About how many trials there will be; None where only time ends the search.
-    expected_trials: int | None
+    #: How the search is expected to go; None where only time ends it.
+    course: Course | None
+    #: Rungs that the course counts, as fractions of a run.
+    rungs: tuple[float, ...]
+    #: The user's own recipes, which come first, and then the portfolio's, as many as there may be.
+    own: int
+    portfolio: int
+    #: Whether the portfolio's are trained to their end, whatever the rungs say.
+    whole: bool
     range_test: float
+    #: Whether that comes on top of the budget.
+    beside: bool
     #: Why no range test is planned; empty if one is.
     no_range_test: str
     search: float | None
     confirm_runs: int
+    #: Recipes that the confirmation compares, where the study file says it.
+    candidates: int | None
     #: The budget's own bound on everything together.
     most_epochs: float | None
     #: The same in runs, where the budget is written so.
     runs: int | None
+
+    @property
+    def expected_trials(self) -> int | None:
+        """About how many trials there will be; None where only time ends the search."""
+        return None if self.course is None else self.course.trials
 
     @property
     def confirm(self) -> float:
@@ -62,14 +84,28 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         if budget.trials is None and budget.time is None:
             runs = reserved_runs(spec, horizon)  # search takes all that is not kept
     tests = range_plan(spec, steps_per_epoch)
+    beside = range_test_is_beside(spec, horizon)
+    inside, portfolio = 0.0 if beside else tests.epochs, portfolio_trials(spec, horizon)
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
-        expected_trials=expected_trials(spec, horizon),
+        course=expected_course(spec, horizon, portfolio=portfolio, range_test=inside),
+        rungs=() if spec.pruning is None else tuple(spec.pruning.rungs),
+        own=len(spec.given_recipes()),
+        portfolio=portfolio,
+        whole=trains_whole(spec, horizon),
         range_test=tests.epochs,
+        beside=beside and bool(tests.tests),
         no_range_test=tests.skipped,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
-        most_epochs=total,
+        candidates=None if confirm is None else confirm.candidates,
+        most_epochs=None if total is None else total + tests.epochs - inside,
         runs=budget.runs,
     )
+
+
+def portfolio_trials(spec: StudySpec, horizon: float) -> int:
+    """How many of the portfolio's recipes the study trains at most: they fit its space."""
+    fitting = portfolio_recipes(spec.space, entries(spec.portfolio), accumulate=spec.accumulate)
+    return min(len(fitting), portfolio_runs(spec, horizon))

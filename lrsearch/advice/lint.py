@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from lrsearch.advice.cost import portfolio_trials
 from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, first_value
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.own import factors
@@ -191,7 +192,7 @@ def _factors(spec: StudySpec) -> Iterator[str]:
 
 
 def _coverage(spec: StudySpec, horizon: float) -> Iterator[str]:
-    count = expected_trials(spec, horizon)
+    count = _drawn_from(spec, horizon)
     pairs = len(spec.space.optimizers) * len(spec.space.schedules)
     if count is not None and count < pairs:
         yield (
@@ -200,8 +201,15 @@ def _coverage(spec: StudySpec, horizon: float) -> Iterator[str]:
         )
 
 
-def _trial_count(spec: StudySpec, horizon: float) -> Iterator[str]:
+def _drawn_from(spec: StudySpec, horizon: float) -> int | None:
+    """The number of trials, where the sampler draws any of them; None where that is not known."""
     count = expected_trials(spec, horizon)
+    known = len(spec.given_recipes()) + portfolio_trials(spec, horizon)
+    return None if count is None or count <= known else count
+
+
+def _trial_count(spec: StudySpec, horizon: float) -> Iterator[str]:
+    count = _drawn_from(spec, horizon)
     if count is None or count >= SOME_TRIALS:
         return
     advice, tuned = ("lr only", FIRST) if count < FEW_TRIALS else ("lr and momentum only", SECOND)
@@ -217,7 +225,7 @@ def _trials(spec: StudySpec, count: int) -> str:
     if budget.trials == count:
         return f"budget.trials = {count}"
     written = f"runs = {budget.runs}" if budget.epochs is None else f"epochs = {budget.epochs:g}"
-    return f"budget.{written} (about {count} trials)"
+    return f"budget.{written} (about {count} trial{'' if count == 1 else 's'})"
 
 
 def _searched(spec: StudySpec) -> Iterator[str]:
@@ -257,6 +265,12 @@ def _budget(spec: StudySpec, horizon: float) -> Iterator[str]:
             f"least {horizon:g} are needed"
         )
         return
+    given, trials = len(spec.given_recipes()), expected_trials(spec, horizon)
+    if given and trials is not None and trials <= given:
+        yield (
+            f"budget pays for {trials} trial{'' if trials == 1 else 's'}, which your own recipes "
+            f"(baseline, enqueue) take: nothing else is tried; {given + 1} runs try one more"
+        )
     total = spec.budget.most_epochs(horizon)
     if spec.confirm is not None and total is not None and not reserved_runs(spec, horizon):
         unit, each = ("runs", 1.0) if epochs is None else ("epochs", horizon)

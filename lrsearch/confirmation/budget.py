@@ -6,6 +6,7 @@ from lrsearch.catalog.script import SCRIPT
 from lrsearch.spec.portfolio_field import most
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import expected_trials as expected
+from lrsearch.trial.expected_trials import Course
 from lrsearch.trial.rounding import floor
 
 #: Share that confirmation may spend at most, of the epochs that the trials may take.
@@ -74,24 +75,64 @@ def trains_whole(spec: StudySpec, horizon: float) -> bool:
     return paid is not None and paid < LEAST_PRUNED_RUNS
 
 
-def expected_trials(spec: StudySpec, horizon: float) -> int | None:
-    """About how many trials the study will have; None where time alone ends it."""
-    bounds = [] if spec.budget.trials is None else [spec.budget.trials]
+def range_test_is_beside(spec: StudySpec, horizon: float) -> bool:
+    """Whether range tests are not paid from the budget but come on top of it.
+
+    They do where a budget in runs is so small that each is a recipe's whole training: what the
+    tests take, a thirtieth of it, would cost a whole run.
+    """
+    in_runs = spec.budget.runs is not None and spec.budget.epochs is None
+    return in_runs and trains_whole(spec, horizon) and not reserved_runs(spec, horizon)
+
+
+def portfolio_runs(spec: StudySpec, horizon: float) -> int:
+    """How many of the portfolio's recipes are trained at most: half of the runs that are paid for.
+
+    All of them where the budget is so small that each is trained to its end. Of a script's own
+    optimizer none is known.
+    """
+    every, paid = most(spec.portfolio), paid_runs(spec, horizon)
+    if set(spec.space.optimizers) == {SCRIPT}:
+        return 0
+    if paid is None or trains_whole(spec, horizon):
+        return every
+    return min(every, math.ceil(paid / 2))
+
+
+def expected_course(
+    spec: StudySpec, horizon: float, *, portfolio: int, range_test: float = 0.0
+) -> Course | None:
+    """How the search is expected to go, its first recipes of the portfolio apart.
+
+    `portfolio` is how many of it are trained first, `range_test` what range tests take of the
+    budget, in epochs. None where time alone ends the search.
+    """
+    bounds: list[float] = [] if spec.budget.trials is None else [spec.budget.trials]
     epochs = search_epochs(spec, horizon)
     if epochs < math.inf:
-        has_portfolio = set(spec.space.optimizers) != {SCRIPT}  # of a script's own none is known
-        fills = has_portfolio and most(spec.portfolio) * horizon >= epochs
-        is_whole = fills and trains_whole(spec, horizon)
-        pruning = None if is_whole else spec.pruning
-        bounds.append(
-            expected.expected_trials(
-                epochs / horizon,
-                rungs=() if pruning is None else pruning.rungs,
-                eta=math.inf if pruning is None else pruning.eta,
-                min_peers=0 if pruning is None else pruning.min_peers,
-            )
-        )
-    return min(bounds, default=None)
+        bounds.append((epochs - range_test) / horizon)
+    if not bounds:
+        return None
+    given = len(spec.given_recipes())
+    # A baseline is never pruned.
+    whole = portfolio if trains_whole(spec, horizon) else 0
+    whole += given if whole or spec.baseline is not None else 0
+    pruning = spec.pruning
+    return expected.expected_course(
+        min(bounds),
+        rungs=() if pruning is None else pruning.rungs,
+        eta=math.inf if pruning is None else pruning.eta,
+        min_peers=0 if pruning is None else pruning.min_peers,
+        most=math.inf if spec.budget.trials is None else spec.budget.trials,
+        whole=whole,
+        first=given + portfolio,
+    )
+
+
+def expected_trials(spec: StudySpec, horizon: float) -> int | None:
+    """About how many trials the study will have; None where time alone ends it."""
+    course = expected_course(spec, horizon, portfolio=portfolio_runs(spec, horizon))
+    return None if course is None else course.trials
 
 
 def allowed_runs(

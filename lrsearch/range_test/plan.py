@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lrsearch.catalog.domains import Domain, Fixed, Range, first_value
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.script import SCRIPT
-from lrsearch.confirmation.budget import search_epochs
+from lrsearch.confirmation.budget import range_test_is_beside, search_epochs
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.range_test.analysis import SEED_COUNTS, grid
@@ -136,7 +136,8 @@ def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
         seeds=1 if most == math.inf else max(n for n in SEED_COUNTS if n * once <= most),
         steps_per_epoch=steps_per_epoch,
     )
-    if plan.epochs > search_epochs(spec, horizon) - horizon:
+    beside = range_test_is_beside(spec, horizon)
+    if not beside and plan.epochs > search_epochs(spec, horizon) - horizon:
         return none("it leaves no trial")
     return plan
 

@@ -107,6 +107,7 @@ def _answer(report: Report) -> Document:
         "trial": found.trial,
         "gain": None if found.gain is None else asdict(found.gain),
         "run_cost": None if found.run_cost is None else asdict(found.run_cost),
+        "outlook": None if found.outlook is None else asdict(found.outlook),
         "safe_lr": None if found.safe_lr is None else asdict(found.safe_lr),
         "tied": list(found.tied),
         "optimizers": None if found.optimizers is None else asdict(found.optimizers),

@@ -1,12 +1,10 @@
 """The portfolio's recipes of a study: which are trained first."""
 
-import math
-
 from sqlalchemy import Connection
 
-from lrsearch.confirmation.budget import paid_runs, trains_whole
+from lrsearch.confirmation.budget import portfolio_runs
 from lrsearch.space.portfolio.adapt import portfolio_recipes
-from lrsearch.spec.portfolio_field import entries, most
+from lrsearch.spec.portfolio_field import entries
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import studies
 from lrsearch.study.same_recipe import is_same
@@ -26,15 +24,7 @@ def enqueue_portfolio(
     waiting = [row.recipe for row in studies.waiting(connection, study_id)]
     given = entries(spec.portfolio)
     recipes = portfolio_recipes(spec.space, given, batch_size, accumulate=spec.accumulate)
-    for recipe in recipes[: _most(spec, spec.horizon_epochs(steps_per_epoch))]:
+    for recipe in recipes[: portfolio_runs(spec, spec.horizon_epochs(steps_per_epoch))]:
         fields = spec.recipe(recipe, batch_size=None, where="portfolio").to_dict()
         if not any(is_same(other, fields) for other in waiting):
             studies.enqueue(connection, study_id, KIND, fields)
-
-
-def _most(spec: StudySpec, horizon: float) -> int:
-    """How many the study trains: at most half of the runs where the sampler has its share."""
-    every, paid = most(spec.portfolio), paid_runs(spec, horizon)
-    if paid is None or trains_whole(spec, horizon):
-        return every
-    return min(every, math.ceil(paid / 2))

@@ -279,14 +279,24 @@ def test_epochs_for_no_trial():
     [({"runs": 2}, "runs = 2 (about 2 trials)"), ({"epochs": 70}, "epochs = 70 (about 2 trials)")],
 )
 def test_runs_and_epochs_that_pay_for_few_trials(budget, words):
-    found = warnings(space=sgd(), budget=budget, confirm="none")
+    found = warnings(space=sgd(), budget=budget, confirm="none", portfolio="none")
     assert only(found, f"budget.{words}: with so few, tune lr only")
+    # Where the portfolio takes them all, nothing is drawn from the space.
+    assert warnings(space=sgd(), budget=budget, confirm="none") == []
 
 
 def test_a_budget_in_runs_is_expected_to_pay_for_more_trials_than_runs():
     assert warnings(space=sgd(), budget={"runs": 12}) == []
     assert only(warnings(space=sgd(), budget={"runs": 12}, pruning="none"), "about 8 trials")
-    assert only(warnings(budget={"runs": 3}, confirm="none")[:1], "runs = 3 (about", "pairs")
+    few = warnings(budget={"runs": 3}, confirm="none", portfolio="none")
+    assert only(few[:1], "runs = 3 (about", "pairs")
+
+
+def test_a_budget_that_the_users_own_recipes_take_is_said():
+    own = {"baseline": {"optimizer": {"name": "sgd", "lr": 0.1}}}
+    found = warnings(space=sgd(), budget={"runs": 1}, confirm="none", **own)
+    assert only(found, "budget pays for 1 trial,", "nothing else is tried; 2 runs try one more")
+    assert warnings(space=sgd(), budget={"runs": 2}, confirm="none", **own) == []
 
 
 def test_runs_that_leave_none_to_confirm_with():

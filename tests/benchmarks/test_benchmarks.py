@@ -67,6 +67,19 @@ def test_overhead_leaves_no_files_behind(overhead):
     assert list(folder.iterdir()) == []
 
 
+def test_samplers_after_the_portfolio_chooses_a_recipe_with_each_at_each_budget(tmp_path):
+    names = ["portfolio alone", "TPE", "random", "TPE, portfolio whole"]
+    options = ("--quick", "--json", "--data", str(RUNS), "--samplers", ";".join(names))
+    done = run_script("samplers_after_portfolio.py", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    found = [(row["budget"], row["sampler"]) for row in result["rows"]]
+    assert found == [(budget, name) for budget in (5, 10) for name in names]
+    for row in result["rows"]:
+        assert len(row["losses"]) == result["seeds"] == 2
+        assert all(math.isfinite(loss) for loss in row["losses"])
+
+
 def test_samplers_prints_a_row_for_each_sampler_with_and_without_textbook_and_window(tmp_path):
     done = run_script("samplers.py", "--quick", "--json", "--data", str(RUNS), cwd=tmp_path)
     assert done.returncode == 0, done.stderr

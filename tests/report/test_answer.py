@@ -197,6 +197,7 @@ def written(document):
     found = {"95", "0", "1"}  # of `95 % interval`; a part without a value
     for value in leaves(document):
         texts = [number(value), number(value, 3), number(value, 6), number(100 * value), str(value)]
+        texts.append(f"{100 * value:.0f}")
         texts += [number(-value, 3), amount(value), duration(value), percent(value)]
         found |= numbers(" ".join(texts))
     for entry in document["confirmed"]:

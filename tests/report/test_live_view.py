@@ -66,7 +66,7 @@ def test_no_line_is_longer_than_the_terminal_and_none_is_below_it(looks, width, 
 def test_at_80_columns_everything_is_seen(looks):
     lines = drawn(looks[:2], 80, 30)
     text = "\n".join(lines)
-    assert lines[0].startswith("tiny  search, 3 running, 1 complete, 1 failed, ")
+    assert lines[0].startswith("tiny  search (exploration), 3 running, 1 complete, 1 failed, ")
     assert lines[2].startswith("trials 5 of 12")
     assert lines[3].startswith("best  val_loss 0.5  trial 1  ")
     (worker,) = [line for line in lines if line.startswith("a pid 1 ")]

@@ -34,7 +34,7 @@ from lrsearch.trial.states import TrialState
 COMMAND = ["python", "-u", "main.py", "--lr", "{lr}", "--seed", "{seed}", "--out", "{dir}/a b"]
 FIGURES = {
     *("history", "history_by_cost", "curves", "lr_basin"),
-    *("pareto", "time_spent", "timeline"),
+    *("pareto", "budget_shares", "time_spent", "timeline"),
 }
 SCRIPT = "from lrsearch import run\n\n\ndef train(run):\n    run.report(val_loss=1.0)\n"
 

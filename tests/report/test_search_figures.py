@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from math import fsum
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from lr_reports import basin_trials, made_report, made_trial
 from stored import confirmation_record
 from tiny_studies import make_study, opened
 
+from lrsearch.advice.shares import shares
 from lrsearch.report.figures import (
+    budget_shares,
     history_by_cost,
     pareto,
     rungs,
@@ -28,7 +31,7 @@ from lrsearch.storage import workers
 from lrsearch.storage.records import EventRecord, WorkerRecord
 from lrsearch.trial.states import TrialState
 
-MODULES = (rungs, pareto, history_by_cost, timeline, time_spent)
+MODULES = (rungs, pareto, history_by_cost, timeline, time_spent, budget_shares)
 WORKERS = ("host:7:1", "host:8:1")
 
 
@@ -267,6 +270,27 @@ def test_a_worker_that_was_never_ended_counts_until_it_was_last_seen():
     lost = worker(WORKERS[0], 0.0, 40.0, ended_at=None)
     report = replace(made_report([made_trial(0, 0.1, 0.5, seconds=10.0)]), workers=(lost,))
     assert time_spent.time_spent(report).present == 40.0
+
+
+def test_the_shares_of_the_budget_are_those_of_the_plan_and_what_was_trained():
+    own = changed(made_trial(0, 0.1, 0.5, epochs=4.0), kind="baseline")
+    first = changed(made_trial(1, 0.1, 0.4, epochs=4.0), kind="portfolio")
+    drawn = [made_trial(2, 0.1, 0.3, epochs=4.0), made_trial(3, 0.1, state="pruned", epochs=1.0)]
+    runs = [confirmation_record(id=1, round="report", epochs=4.0)]
+    report = made_report([own, first, *drawn], runs=runs, budget={"runs": 30})
+    found = {share.name: share for share in budget_shares.budget_shares(report)}
+    assert {name: share.spent for name, share in found.items() if share.spent} == {
+        "known recipes": 8.0,
+        "exploration": 5.0,
+        "confirmation": 4.0,
+    }
+    assert fsum(share.spent for share in found.values()) == report.epochs.total
+    planned = shares(report.plan).epochs
+    assert found["exploration"].planned == planned.exploration > 0
+    assert found["confirmation"].planned == report.plan.confirm > 0
+    caption = budget_shares.figure(report).caption
+    assert " epochs 17 were trained. Known recipes are your own" in caption
+    assert {bar.told for bar in budget_shares.bars_of(tuple(found.values()))} > {""}
 
 
 # --- drawing

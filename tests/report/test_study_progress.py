@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tiny_studies import EPOCHS, TRIALS, make_study, opened, work
+from tiny_studies import EPOCHS, TRIALS, ask, make_study, opened, work
 
 from lrsearch.report.live import snapshot
 from lrsearch.report.live.progress import study_progress
@@ -115,3 +115,11 @@ def test_the_pace_is_that_of_the_workers_that_are_here(worked):
 
 def test_nothing_is_left_of_a_finished_study(worked):
     assert progress(worked).left_seconds is None
+
+
+def test_the_note_says_which_share_of_the_search_is_trained(database):
+    first = {"portfolio": 2, "range_test": "none", "confirm": "none"}
+    study = make_study(database, budget={"trials": 20}, **first)
+    for told in ("portfolio", "portfolio", "portfolio and exploration"):
+        ask(study)
+        assert progress(study).note == told

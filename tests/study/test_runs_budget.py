@@ -11,15 +11,19 @@ from tiny_studies import (
     work,
 )
 
+from lrsearch.advice.cost import cost_plan
 from lrsearch.confirmation.budget import expected_trials
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.space.portfolio.default import DEFAULT
-from lrsearch.storage import studies
+from lrsearch.spec.parts import Budget
+from lrsearch.storage import range_tests, studies
 from lrsearch.study.create import create_study
 from lrsearch.study.prepare_database import prepare
 
 RUNS = 12
+#: Epochs of a training so long that 3 % of two pay for a range test.
+LONG = 500
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +112,23 @@ def test_five_runs_are_the_portfolios_first_recipes_each_trained_to_its_end(tmp_
     assert len(rows) == 5 or "diverged" in {row["state"] for row in rows}
     first = portfolio_recipes(spec.space, DEFAULT, tiny_task().make({}).batch_size)
     assert [row["recipe"]["schedule"] for row in rows[:5]] == [r["schedule"] for r in first[:5]]
+
+
+def test_a_range_test_comes_on_top_of_so_few_runs_that_it_would_cost_a_whole_one(tmp_path):
+    long = {"epochs": LONG, "space": {"optimizers": ["adamw"]}, "range_test": "auto"}
+    with opened(f"sqlite:///{tmp_path}/study.db") as database:
+        prepare(database)
+        study = make_study(database, budget={"runs": 2}, portfolio="default", **long)
+        with database.begin() as connection:
+            row = studies.by_id(connection, study.study_id)
+            [test] = range_tests.everything(connection, study.study_id)
+            assert 0 < test.epochs_reserved <= 0.03 * 2 * LONG
+            assert row.epochs_total == 2 * LONG + test.epochs_reserved
+            assert row.epochs_total == cost_plan(study.spec, STEPS_PER_EPOCH).most_epochs
+            for runs, pays in ((0, True), (1, True), (2, False)):
+                used = test.epochs_reserved + runs * LONG
+                studies.change(connection, study.study_id, epochs_used=used, epochs_reserved=0.0)
+                assert study.may_start(connection) == pays
+        # With runs that confirm it is paid from the budget.
+        eight = study.spec.model_copy(update={"budget": Budget(runs=8)})
+        assert cost_plan(eight, STEPS_PER_EPOCH).most_epochs == 8 * LONG

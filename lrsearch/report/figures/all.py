@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from altair.utils.schemapi import debug_mode
 
 from lrsearch.report.figures import (
+    budget_shares,
     confirmation,
     curves,
     history,
@@ -40,6 +41,7 @@ FIGURES: tuple[Callable[[Report], Figure | None], ...] = (
     importance.figure,
     parallel_coordinates.figure,
     pareto.figure,
+    budget_shares.figure,
     time_spent.figure,
     timeline.figure,
     range_test.figure,

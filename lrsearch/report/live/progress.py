@@ -10,6 +10,14 @@ from lrsearch.trial.states import TrialState
 
 #: Trials that must have ended before anything is said of what is left.
 LEAST_ENDED = 3
+#: What a trial's share of the search is called, by its kind.
+SHARES = {
+    "baseline": "your own recipes",
+    "enqueued": "your own recipes",
+    "warm_start": "recipes of earlier studies",
+    "portfolio": "portfolio",
+    "sampled": "exploration",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +142,16 @@ def epochs_per_second(shown: Snapshot) -> float | None:
     return epochs / seconds if epochs > 0 and seconds > 0 else None
 
 
+def share_of(shown: Snapshot) -> str:
+    """What of the search is being trained: `portfolio and exploration`; "" while no trial runs."""
+    kinds = {trial.kind for trial in shown.running}
+    return " and ".join(dict.fromkeys(name for kind, name in SHARES.items() if kind in kinds))
+
+
 def _notes(shown: Snapshot) -> list[str]:
-    notes = [
+    share = share_of(shown)
+    notes = [share] if share else []
+    notes += [
         f"range test of {test.optimizer}"
         for test in shown.tests
         if test.state == TrialState.RUNNING

@@ -16,7 +16,7 @@ from lrsearch.report.cost import budget_of
 from lrsearch.report.live import events
 from lrsearch.report.live.event import Event, Kind, worker_words
 from lrsearch.report.live.follow import Seen
-from lrsearch.report.live.progress import study_progress
+from lrsearch.report.live.progress import share_of, study_progress
 from lrsearch.report.live.snapshot import Snapshot
 from lrsearch.report.live.sparkline import sparkline
 from lrsearch.report.live.trial_events import recipe_words
@@ -101,9 +101,10 @@ class Head:
 
 
 def _status(now: Snapshot) -> str:
-    """`search, 12 complete, 30 pruned, 1 running, 0:03:12`"""
+    """`search (exploration), 12 complete, 30 pruned, 1 running, 0:03:12`"""
     ended = [f"{count} {state}" for state, count in now.counts.items() if count]
-    parts = [now.phase, *ended]
+    share = share_of(now)
+    parts = [f"{now.phase} ({share})" if share else now.phase, *ended]
     if now.runs:
         done = len(now.runs) - now.open_runs
         parts.append(f"{done} of {len(now.runs)} confirmation runs")

@@ -13,7 +13,10 @@ from lrsearch.trial.states import TrialState
 
 #: Significant digits of a gain.
 DIGITS = 3
-LUCK = "the best of many trials on one seed looks better than it is"
+LUCK_OF_FEW = "trials on one seed looks better than it is"
+LUCK = f"the best of many {LUCK_OF_FEW}"
+#: Trials up to which their number is said.
+FEW = 9
 
 
 def gain_sentence(report: Report, gain: Gain | None, verdict: Verdict) -> str:
@@ -43,19 +46,30 @@ def gain_sentence(report: Report, gain: Gain | None, verdict: Verdict) -> str:
 
 def _unconfirmed(report: Report, gain: Gain | None, verdict: Verdict) -> str:
     against = reference(report)
-    last = f"Not confirmed: {LUCK}."
+    last = f"Not confirmed: {_luck(report)}."
     if verdict == Verdict.RUNNING:
         tell = "" if report.spec.confirm is None else ": runs with fresh seeds are still to come"
         last = f"The study is {_stands(report)}, and {LUCK}{tell}."
     if against is not None and against.number == recommended_trial(report):
         own = "your baseline" if against.kind == "baseline" else "the portfolio's first recipe"
-        return f"This is {own}: no other recipe was better on the search's one seed. {last}"
+        other = "no other recipe was better on the search's one seed"
+        if len(report.trials) == 1:
+            other = "no other recipe was tried"
+        return f"This is {own}: {other}. {last}"
     if report.spec.baseline is not None and baseline_has_no_value(report):
         return f"{_no_baseline(report)} {last}"
     if gain is None:
         return f"{_nothing_to_compare(report)} {last}"
     than = f"{_reference(gain)}{_comma(gain)}"
     return f"{_size(gain, report)} than {than} on {_seeds(gain)}. {last}"
+
+
+def _luck(report: Report) -> str:
+    """Why a value of the search is no promise."""
+    count = len(report.trials)
+    if count == 1:
+        return "it is one training on one seed"
+    return LUCK if count > FEW else f"the best of {count} {LUCK_OF_FEW}"
 
 
 def _stands(report: Report) -> str:

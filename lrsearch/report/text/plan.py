@@ -1,11 +1,15 @@
-"""The plan before a study: what it will cost, in words and as JSON."""
+"""The plan before a study: what it will cost and what that is spent on, in words and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from lrsearch.advice.cost import CostPlan
+from lrsearch.advice.outlook import planned_outlook
+from lrsearch.advice.shares import Confirming, Shares, shares
 from lrsearch.catalog.script import SCRIPT
 from lrsearch.plain_data import Document
-from lrsearch.report.text.format import amount, duration, length_unit
+from lrsearch.report.text.format import amount, counted, duration, length_unit, percent
+from lrsearch.report.text.outlook import outlook_sentence
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
 
@@ -13,27 +17,73 @@ _ONE = {"epochs": "an epoch", "steps": "a step", "runs": "a run"}
 
 
 def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | None = None) -> str:
-    """What the study will train at most, in epochs, and in hours where an epoch was timed."""
+    """What the study will train at most, in epochs, and in hours where an epoch was timed.
+
+    Then in which order, and how much of it.
+    """
     space, unit = spec.space, length_unit(spec)
     length = f"{amount(plan.horizon)} {unit}" if spec.knows_length else "unknown length"
-    trials = "trials" if plan.trials is None else f"{plan.trials} trials"
+    trials = "trials" if plan.trials is None else counted(plan.trials, "trial")
     if plan.trials is None and plan.expected_trials is not None:
-        trials = f"about {plan.expected_trials} trials"
+        trials = f"about {counted(plan.expected_trials, 'trial')}"
+    found = shares(plan)
+    pruned = " (pruning makes it less)" if found.reached else ""
     lines = [
         f"study {spec.name}: {trials} of {length} over {_searched(space)}",
-        f"plan: at most {_amount(plan.search, unit)} of search (pruning makes it less), "
+        f"plan: at most {_amount(plan.search, unit)} of search{pruned}, "
         f"{_amount(plan.confirm, unit)} of confirmation, {_range_test(plan)}",
     ]
     if plan.most_epochs is not None:
         lines[1] += f"; never more than {_amount(plan.most_epochs, unit)} together"
         if plan.runs is not None and spec.knows_length:
-            lines[1] += f", those of {plan.runs} full runs"
+            lines[1] += f", those of {counted(plan.runs, 'full run')}"
+    lines += _order(found, unit)
     if seconds_per_epoch is not None:
         line = f"time: {seconds_per_epoch:.3g} s {_ONE[unit]} on one worker"
         if plan.total is not None:
             line += f", at most {duration(plan.total * seconds_per_epoch)} of training in all"
         lines.append(line)
+    expected = planned_outlook(spec, found)
+    if expected is not None:
+        lines.append(f"outlook: {outlook_sentence(expected)}")
     return "\n".join(lines)
+
+
+def _order(found: Shares, unit: str) -> Iterator[str]:
+    """What is trained first, then and last."""
+    known, drawn = found.epochs.known, found.epochs.exploration
+    if found.own or found.portfolio:
+        own = [counted(found.own, "recipe") + " of your own"] if found.own else []
+        portfolio = [counted(found.portfolio, "recipe") + " of the portfolio"]
+        names = " and ".join([*own, *(portfolio if found.portfolio else [])])
+        each = "to the end" if found.whole else "stopped at rungs where others do better"
+        yield f"first: {names}, {each}{_about(known, unit)}"
+    if found.sampled != 0:
+        some = "recipes" if found.sampled is None else f"about {counted(found.sampled, 'recipe')}"
+        yield f"then: {some} that the sampler draws{_about(drawn, unit)}"
+    if found.reached:
+        begun, *later, complete = found.reached
+        told = [f"{each.trials} reach {_percent(each.fraction)}" for each in later]
+        ends = f"{complete.trials} {'' if told else 'reach '}the end of a run"
+        yield f"rungs: of about {begun.trials} trials {', '.join([*told, ends])}"
+    yield f"last: {_confirming(found.confirming)}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{percent(fraction)} %"
+
+
+def _about(epochs: float | None, unit: str) -> str:
+    return "" if epochs is None else f", about {amount(epochs)} {unit}"
+
+
+def _confirming(found: Confirming) -> str:
+    if not found.runs:
+        return "no run with a fresh seed, so nothing is confirmed"
+    runs = f"{counted(found.runs, 'run')} with fresh seeds"
+    if not found.choose:
+        return f"{runs} of the search's best"
+    return f"{runs}: {found.choose} choose among {found.among} recipes, {found.report} report"
 
 
 def _searched(space: SearchSpace) -> str:
@@ -57,6 +107,8 @@ def plan_json(
     hours = None
     if seconds_per_epoch is not None and total is not None:
         hours = total * seconds_per_epoch / 3600
+    found = shares(plan)
+    expected = planned_outlook(spec, found)
     return {
         "name": spec.name,
         "trials": plan.trials,
@@ -67,6 +119,8 @@ def plan_json(
             "confirm": plan.confirm,
             "total": total,
         },
+        "plan": asdict(found),
+        "outlook": None if expected is None else asdict(expected),
         "seconds_per_epoch": seconds_per_epoch,
         "hours": hours,
         "warnings": list(warnings),

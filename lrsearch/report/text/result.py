@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lrsearch.advice.outlook import Outlook
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.report.answer.gain import Gain, gain_of, recommended_trial
 from lrsearch.report.answer.rankings import Ranking, optimizer_ranking, schedule_ranking
@@ -12,6 +13,7 @@ from lrsearch.report.answer.verdict import Verdict, verdict_of
 from lrsearch.report.model import Report
 from lrsearch.report.text.answer_details import detail_lines
 from lrsearch.report.text.cost import cost_text, run_cost_sentence
+from lrsearch.report.text.doubt import doubt_lines, outlook_of
 from lrsearch.report.text.format import counted, length_unit, mean, number
 from lrsearch.report.text.gain import gain_sentence
 from lrsearch.report.text.next_step import next_step
@@ -39,6 +41,8 @@ class Answer:
     #: None where there is nothing to compare it with, or the baseline failed on fresh seeds.
     gain: Gain | None
     run_cost: RunCost | None
+    #: What more recipes are expected to bring; None but of a small budget that nothing confirmed.
+    outlook: Outlook | None
     #: None where nothing is known.
     safe_lr: SafeRates | None
     #: Trials whose recipes the seeds do not tell from this one.
@@ -71,7 +75,7 @@ def answer(report: Report) -> Answer:
     first = why_none(report) if recipe is None else gain_sentence(report, gain, verdict)
     rates, cost, tied = safe_rates(report), run_cost(report), _tied_with(report)
     optimizers, schedules = optimizer_ranking(report), schedule_ranking(report)
-    step = next_step(report, verdict)
+    step, expected = next_step(report, verdict), outlook_of(report)
     known = _of_recipe(report, gain, cost, rates, tied)
     warned = [f"Warning: {line}" for line in warning_lines(report.advice)]
     ended = [*warned, *exhausted_lines(report), cost_text(report), step.sentence]
@@ -83,12 +87,13 @@ def answer(report: Report) -> Answer:
         trial=recommended_trial(report),
         gain=None if verdict == Verdict.BASELINE_WITHOUT_VALUE else gain,
         run_cost=cost,
+        outlook=expected,
         safe_lr=rates,
         tied=tied,
         optimizers=optimizers,
         schedules=schedules,
         next=step,
-        lines=(first, *known, *ended),
+        lines=(first, *doubt_lines(report, expected), *known, *ended),
         details=(*detail_lines(report), *_ranked(report, optimizers, schedules)),
     )
 
