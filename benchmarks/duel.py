@@ -210,7 +210,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
 
 
 def contenders(options: argparse.Namespace) -> list[Contender]:
-    """Raises VariantError."""
+    """Raises VariantError, SpecError."""
     variants = options.variant or [PORTFOLIO_ALONE, *USUAL]
     found = [CONTENDERS[name] for name in (*options.against, "lrsearch")]
     for name in variants:

@@ -151,14 +151,14 @@ def portfolio_alone(
 ) -> Iterator[Found]:
     """The portfolio's recipes, each to its end, in their order; the best by its own number.
 
-    A study with `pruning`, `range_test` and `confirm` none, whose budget is a number of trials: as
-    many as the portfolio has, at most as many as trial equivalents. Of one seed it is one study,
-    of which smaller budgets see the beginning.
+    A study with `portfolio`, `pruning`, `range_test` and `confirm` none and the recipes as
+    `enqueue`, whose budget is their number, at most as many as trial equivalents. Of one seed it is
+    one study, of which smaller budgets see the beginning.
     """
+    none = dict.fromkeys(("portfolio", "pruning", "range_test", "confirm"), "none")
     for seed in seeds:
-        count = min(max(budgets), len(_portfolio(problem, seed)))
-        fields = {"pruning": "none", "range_test": "none", "confirm": "none"}
-        spec = problem.spec(seed=seed, budget={"trials": count}, **fields)
+        recipes = _portfolio(problem, seed)[: max(budgets)]
+        spec = problem.spec(seed=seed, budget={"trials": len(recipes)}, enqueue=recipes, **none)
         # Nothing is stopped and nothing is sampled, so that trials may be trained together.
         fuse: FuseOption = problem.together if problem.together > 1 else "off"
         trials = run_study(problem, spec, fuse=fuse).trials

@@ -7,7 +7,7 @@ import yaml
 from duel_methods import Found, Method, lrsearch
 from duel_training import Problem
 
-from lrsearch import LrsearchError
+from lrsearch import LrsearchError, StudySpec
 
 #: What the duel decides itself.
 TAKEN = ("task", "epochs", "steps", "name", "seed", "budget")
@@ -42,8 +42,13 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def variant(text: str) -> Method:
-    """Studies with these fields, under the name that says them. Raises VariantError."""
+    """Studies with these fields, under the name that says them.
+
+    Raises VariantError, and SpecError where they are none of a study file.
+    """
     fields = parse(text)
+    some = {"task": "task.py:task", "name": "duel", "epochs": 1, "budget": {"runs": 1}}
+    StudySpec.from_dict({**some, **fields}, where=f"--variant {text}")
 
     def method(problem: Problem, seeds: Sequence[int], budgets: Sequence[int]) -> Iterator[Found]:
         return lrsearch(problem, seeds, budgets, name=text, **fields)
