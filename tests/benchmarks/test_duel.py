@@ -61,11 +61,11 @@ def duel_of_file(duel, monkeypatch):
 
 
 def test_a_duel_that_was_cut_short_goes_on_to_the_same_rows(duel, tmp_path, capsys):
-    options = ("--json", "--resume", "rows.jsonl", "--plot", "regret.png", "--variant", "ema=none")
+    options = ("--json", "--resume", "rows.jsonl", "--plot", "regret.png", "--variant", "none")
     duel(*options)
     whole = (tmp_path / "rows.jsonl").read_text()
     result = json.loads(capsys.readouterr().out)["tasks"]["line.py:task"]
-    assert list(result["methods"]) == ["plain", "lrsearch", "ema=none"]
+    assert list(result["methods"]) == ["plain", "lrsearch"]
     for columns in result["methods"].values():
         assert list(columns) == ["2x", "4x", "8x"]
         for name, column in columns.items():
@@ -89,7 +89,8 @@ def test_tasks_of_a_file_have_a_table_each_and_one_over_them(duel_of_file, tmp_p
     (tmp_path / "tasks.yaml").write_text(
         "short: {task: line.py:task, epochs: 1}\nsolo: {task: line.py:task, epochs: 2, together: 1}"
     )
-    options = ("tasks.yaml", "--resume", "kept", "--seeds", "1", "--budget", "8")
+    variants = ("--variant", "portfolio alone", "--variant", "portfolio=none")
+    options = ("tasks.yaml", "--resume", "kept", "--seeds", "1", "--budget", "8", *variants)
     duel_of_file(*options)
     said = capsys.readouterr().out
     heads = [line.split(":")[0] for line in said.splitlines() if " studies each" in line]
@@ -98,13 +99,32 @@ def test_tasks_of_a_file_have_a_table_each_and_one_over_them(duel_of_file, tmp_p
 
     duel_of_file(*options, "--json")
     result = json.loads(capsys.readouterr().out)
-    methods = ["plain", "lrsearch", "portfolio alone", "portfolio=none", "range_test=none"]
+    methods = ["plain", "lrsearch", "portfolio alone", "portfolio=none"]
     for found in result["tasks"].values():
         assert list(found["methods"]) == methods
     assert {row["tasks"] for row in result["standings"]} == {2}
 
     duel_of_file(*options, "--only", "solo", "--json")
     assert list(json.loads(capsys.readouterr().out)["tasks"]) == ["solo"]
+
+
+def test_each_part_is_left_out_once_unless_variants_are_given(duel, monkeypatch):
+    script = importlib.import_module("duel")
+
+    def names(*options):
+        argv = ["duel.py", "--task", "line.py:task", "--epochs", "1", *options]
+        monkeypatch.setattr(sys, "argv", argv)
+        found = script.contenders(script.parse_options())
+        return [name for contender in found for name in contender.columns([5, 20])]
+
+    usual = ["plain", "plain, re-runs", "lrsearch"]
+    assert names() == [*usual, "portfolio alone", "portfolio=none", "range_test=none"]
+    assert names("--variant", "none") == usual
+    assert names("--variant", "ema=none", "--against", "random") == [
+        "random",
+        "lrsearch",
+        "ema=none",
+    ]
 
 
 def test_the_tasks_that_are_shipped_can_be_read_and_were_not_used_to_derive(duel):
