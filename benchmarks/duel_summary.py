@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median, stdev
 from typing import Any
 
+import numpy as np
 from duel_record import Record, Row
-from scipy.stats import ttest_1samp, wilcoxon
 
 #: Whom all others are compared with.
 RIVAL = "plain"
 #: A study whose judged value is so many times its method's median has misled its user.
 WORST = 1.5
+#: Sums of floats differ by so much.
+EPSILON = 1e-9
 
 
 def mean_of(values: Sequence[float]) -> dict[str, float]:
@@ -20,17 +22,36 @@ def mean_of(values: Sequence[float]) -> dict[str, float]:
     return {"mean": fmean(values), "se": error}
 
 
+def judged_mean(table_SJ: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Mean over studies (rows) and judging seeds (columns), and its standard error.
+
+    Both are drawn: with other judging seeds the same recipes have another mean, so that studies
+    which all recommend one recipe have an error too. Errors clustered in two ways (Cameron, Gelbach
+    & Miller 2011): the variance from studies and that from judges, less that of single runs, which
+    both hold; at least the larger of the two. NaN for a single study or judge.
+    """
+    table = np.asarray(table_SJ, dtype=float)
+    studies, judges = table.shape
+    if studies < 2 or judges < 2:
+        return {"mean": float(table.mean()), "se": math.nan}
+    of_study = table.mean(1).var(ddof=1) / studies
+    of_judge = table.mean(0).var(ddof=1) / judges
+    single = table.var(ddof=1) / table.size
+    variance = max(of_study, of_judge, of_study + of_judge - single)
+    return {"mean": float(table.mean()), "se": math.sqrt(variance)}
+
+
 def summary(
     record: Record, methods: Sequence[str], budgets: Sequence[int], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Every method at every budget that it has, beside the rival's same and largest budget."""
     rows = {(m, b): record.of(m, b, seeds) for m in methods for b in budgets}
-    values = {key: [row.value for row in found] for key, found in rows.items() if found}
+    judged = {key: [row.judged for row in found] for key, found in rows.items() if found}
     columns: dict[str, Any] = {}
-    for (method, budget), ours in values.items():
+    for (method, budget), ours in judged.items():
         against = {}
         for name, other in (("same", budget), ("largest", max(budgets))):
-            theirs = values.get((RIVAL, other))
+            theirs = judged.get((RIVAL, other))
             if theirs is not None and method != RIVAL:
                 against[name] = paired(ours, theirs)
         column = {**_column(rows[method, budget]), "against": against}
@@ -42,7 +63,7 @@ def _column(rows: Sequence[Row]) -> dict[str, Any]:
     names, values = rows[0].metrics, [row.value for row in rows]
     middle = median(values)
     return {
-        **mean_of(values),
+        **judged_mean([row.judged for row in rows]),
         "median": middle,
         # Of lower is better; of a median of 0 nothing can be said.
         "worst": max(values) / middle if middle > 0 else math.nan,
@@ -64,28 +85,27 @@ def _column(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def paired(ours: Sequence[float], others: Sequence[float]) -> dict[str, Any]:
-    """Mean difference over seeds, its standard error, and how likely chance alone gives it.
+def paired(
+    ours_SJ: Sequence[Sequence[float]], others_SJ: Sequence[Sequence[float]]
+) -> dict[str, Any]:
+    """Mean difference over the same studies' seeds and judges, and its standard error.
 
-    `better` counts seeds at which ours is lower. Both p are two-sided. The outcome is a tie where
-    the mean difference is at most one standard error, else a win or a loss.
+    `better` counts studies in which ours is lower. The outcome is a tie where the mean difference
+    is at most one standard error, else a win or a loss.
     """
-    differences = [a - b for a, b in zip(ours, others, strict=True)]
-    tested = len(set(differences)) > 1
-    found = mean_of(differences)
+    difference_SJ = np.asarray(ours_SJ) - np.asarray(others_SJ)
+    found = judged_mean(difference_SJ.tolist())
     return {
         **found,
         "outcome": outcome(found["mean"], found["se"]),
-        "relative": fmean(differences) / abs(fmean(others)),
-        "better": sum(d < 0 for d in differences),
-        "p_t": float(ttest_1samp(differences, 0).pvalue) if tested else math.nan,
-        "p_wilcoxon": float(wilcoxon(differences).pvalue) if tested else math.nan,
+        "relative": found["mean"] / abs(float(np.mean(others_SJ))),
+        "better": int((difference_SJ.mean(1) < 0).sum()),
     }
 
 
 def outcome(difference: float, error: float) -> str:
     """`win`, `tie` or `loss` of a paired difference of losses; a tie where there is no error."""
-    if not abs(difference) > error:
+    if not abs(difference) > error * (1 + EPSILON):
         return "tie"
     return "win" if difference < 0 else "loss"
 
@@ -140,11 +160,12 @@ def text(result: Mapping[str, Any]) -> str:
 
 def task_text(name: str, result: Mapping[str, Any]) -> str:
     largest = f"{max(result['budgets'])}x"
-    columns = ("judged loss", "median", "worst", "own", "epochs", f"less {RIVAL}'s same budget")
+    columns = ("judged loss", "median", "worst", "recipes", "own", "epochs", f"less {RIVAL}'s same")
     heads = (*columns, f"less {RIVAL}'s {largest}")
     lines = [
         f"{name}: {result['task']}, {result['epochs']} epochs, {result['seeds']} studies each, "
-        f"{len(result['judges'])} judging seeds; mean ± standard error over studies",
+        f"{len(result['judges'])} judging seeds; mean ± standard error over both; "
+        f"recipes: how many different ones",
         f"{'':24}" + "".join(f"{h:>{w}}" for h, w in zip(heads, WIDTHS, strict=True)),
     ]
     for method, of_budget in result["methods"].items():
@@ -153,6 +174,7 @@ def task_text(name: str, result: Mapping[str, Any]) -> str:
                 shown(column, 3),
                 f"{column['median']:.4g}",
                 f"{column['worst']:.2f}",
+                str(column["recipes"]),
                 f"{column['own']:.4g}",
                 f"{column['epochs']['all']:.0f}",
                 *(_difference(column["against"].get(key)) for key in ("same", "largest")),
@@ -165,7 +187,7 @@ def task_text(name: str, result: Mapping[str, Any]) -> str:
 
 
 #: Of the columns of a task's table.
-WIDTHS = (19, 9, 7, 9, 8, 32, 32)
+WIDTHS = (19, 9, 7, 9, 9, 8, 32, 32)
 
 
 def _difference(pair: Mapping[str, Any] | None) -> str:

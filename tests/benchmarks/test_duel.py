@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -336,22 +337,42 @@ def test_a_contender_that_is_not_installed_is_left_out(duel, monkeypatch, capsys
     assert "syne is left out: pip install syne-tune" in said
 
 
-def test_pairs_and_errors_are_those_of_the_seeds(duel):
+def test_pairs_and_errors_are_those_of_studies_and_judges(duel):
     summary = importlib.import_module("duel_summary")
-    pair = summary.paired([1.0, 2.0, 3.0, 3.0], [2.0, 2.5, 3.0, 4.5])
-    assert pair["mean"] == -0.75
-    assert pair["se"] == pytest.approx(math.sqrt(5 / 12) / 2)
-    assert pair["relative"] == pytest.approx(-0.25)
-    assert pair["better"] == 3
-    assert pair["outcome"] == "win"
-    assert pair["p_t"] == pytest.approx(0.1027, abs=1e-4)  # t = -2.324 with 3 degrees of freedom
-    same = summary.paired([1.0, 1.0], [1.0, 1.0])
-    assert math.isnan(same["p_t"])
-    assert same["outcome"] == "tie"
-    assert summary.paired([1.0], [2.0])["outcome"] == "tie"  # one study has no error
+    ours, theirs = [[1.0, 3.0], [2.0, 4.0], [3.0, 5.0]], [[2.0, 2.0], [2.0, 4.0], [4.0, 5.0]]
+    pair = summary.paired(ours, theirs)  # differences -1 1, 0 0, -1 0
+    assert pair["mean"] == pytest.approx(-1 / 6)
+    assert pair["relative"] == pytest.approx(-1 / 19)
+    assert pair["better"] == 1
+    # Means of judges -2/3, 1/3, whose variance is larger than that from studies and judges less
+    # that of single differences.
+    of_study, of_judge, single = (1 / 12) / 3, (1 / 2) / 2, (17 / 30) / 6
+    assert of_judge > of_study + of_judge - single
+    assert pair["se"] == pytest.approx(math.sqrt(of_judge))
+    assert pair["outcome"] == "tie"
+    same_recipe = summary.judged_mean([[1.0, 3.0], [1.0, 3.0]])
+    assert same_recipe["se"] == pytest.approx(1.0)  # of two judges, however many studies
+    assert summary.paired([[1.0, 1.0]], [[2.0, 2.0]])["outcome"] == "tie"  # one study: no error
+    assert summary.paired(theirs, theirs)["outcome"] == "tie"
 
 
-LOSSES = st.lists(st.floats(0.1, 10).map(lambda v: round(v, 1)), min_size=3, max_size=3)
+def test_the_error_of_a_mean_is_what_means_of_new_studies_and_judges_have(duel):
+    """Over many drawn tables with effects of studies, of judges and of both."""
+    judged_mean = importlib.import_module("duel_summary").judged_mean
+    draw = np.random.default_rng(0)
+    found = [
+        judged_mean(
+            draw.normal(0, 1, (8, 1)) + draw.normal(0, 2, (1, 8)) + draw.normal(0, 1, (8, 8))
+        )
+        for _ in range(1000)
+    ]
+    truth = np.std([table["mean"] for table in found])
+    assert np.sqrt(np.mean([table["se"] ** 2 for table in found])) == pytest.approx(truth, rel=0.1)
+
+
+LOSS = st.floats(0.1, 10).map(lambda value: round(value, 1))
+#: Three studies, two judges.
+LOSSES = st.lists(st.lists(LOSS, min_size=2, max_size=2), min_size=3, max_size=3)
 
 
 @settings(max_examples=25, deadline=None)
@@ -367,8 +388,8 @@ def test_standings_are_what_a_slow_count_says(tasks):
         kept = record.Record({}, None)
         cells = {("plain", 5): plain_small, ("plain", 20): plain_large}
         for (method, budget), values in {**cells, ("ours", 5): small, ("ours", 20): large}.items():
-            for seed, value in enumerate(values):
-                kept.add(a_row(record, method, seed, budget, value))
+            for seed, judged in enumerate(values):
+                kept.add(a_row(record, method, seed, budget, judged))
         results[f"task {number}"] = summary.summary(kept, ["plain", "ours"], [5, 20], range(3))
     found = {(row["method"], row["budget"]): row for row in summary.standings(results)}
     for budget, ours_at, plain_at in (("5x", 2, 0), ("20x", 3, 1)):
@@ -378,36 +399,42 @@ def test_standings_are_what_a_slow_count_says(tasks):
             for task in tasks:
                 counts[slow_outcome(task[ours_at], task[theirs_at])] += 1
             assert row[against] == counts
-        worst = max(max(task[ours_at]) / sorted(task[ours_at])[1] for task in tasks)
+        means = [sorted(sum(judged) / 2 for judged in task[ours_at]) for task in tasks]
+        worst = max(largest / middle for _, middle, largest in means)
         assert row["worst"] == pytest.approx(worst)
     assert found["plain", "5x"]["same"] == {"win": 0, "tie": 0, "loss": 0}
 
 
-def a_row(record, method, seed, budget, value):
+def a_row(record, method, seed, budget, judged):
     nothing = {"epochs": {"search": 1.0}, "trials": {"complete": 1}, "metrics": {}}
     return record.Row(
-        method=method, seed=seed, budget=budget, recipe={}, own=value, judged=[value], **nothing
+        method=method, seed=seed, budget=budget, recipe={}, own=1.0, judged=judged, **nothing
     )
 
 
 def slow_outcome(ours, theirs):
-    total, squares = 0.0, 0.0
-    for a, b in zip(ours, theirs, strict=True):
-        total += a - b
-    mean = total / len(ours)
-    for a, b in zip(ours, theirs, strict=True):
-        squares += (a - b - mean) ** 2
-    error = (squares / (len(ours) - 1) / len(ours)) ** 0.5
-    if abs(mean) <= error:
+    rows = [[a - b for a, b in zip(*pair, strict=True)] for pair in zip(ours, theirs, strict=True)]
+    single = [value for row in rows for value in row]
+    of_study = error_of([sum(row) / len(row) for row in rows])
+    of_judge = error_of([sum(column) / len(column) for column in zip(*rows, strict=True)])
+    variance = max(of_study, of_judge, of_study + of_judge - error_of(single))
+    mean = sum(single) / len(single)
+    if abs(mean) <= variance**0.5 * (1 + 1e-9):
         return "tie"
     return "win" if mean < 0 else "loss"
+
+
+def error_of(values):
+    """Variance of the mean."""
+    mean = sum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values)
 
 
 def test_a_column_that_lacks_a_seed_is_left_out(duel):
     summary, record = map(importlib.import_module, ("duel_summary", "duel_record"))
     kept = record.Record({}, None)
     for seed, budget in ((0, 5), (1, 5), (0, 20)):
-        kept.add(a_row(record, "plain", seed, budget, 1.0 + seed))
+        kept.add(a_row(record, "plain", seed, budget, [1.0 + seed]))
     found = summary.summary(kept, ["plain", "lrsearch"], [5, 20], range(2))
     assert {m: list(columns) for m, columns in found["methods"].items()} == {"plain": ["5x"]}
 
