@@ -1,8 +1,9 @@
 """Whole studies beside the plain user at equal epochs, everything charged.
 
-lrsearch as it comes (range test, search, audit and confirmation out of one budget), a plain Optuna
-user and random search: the same task, loop, data and horizon. What each recommends is trained with
-five seeds that no method used, the same for all; their mean validation loss is what counts.
+lrsearch as it comes (range test, search, audit and confirmation out of one budget), variants of it
+that say what a part contributes, and a plain Optuna user: the same task, loop, data and horizon.
+What each recommends is trained with eight seeds that no method used, the same for all; their mean
+validation loss is what counts.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,35 +21,58 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from duel_hardship import HARDSHIPS
-from duel_methods import FREE, Method, lrsearch, plain, random_search
+from duel_methods import (
+    CAREFUL,
+    PORTFOLIO_ALONE,
+    Method,
+    careful_budgets,
+    lrsearch,
+    plain,
+    portfolio_alone,
+    random_search,
+)
 from duel_plot import plot_regret
 from duel_record import Record, Row
 from duel_rivals import absent, ray_asha, syne_asha
-from duel_summary import hardship_summary, hardship_text, summary, text
-from duel_training import JUDGES, Problem
+from duel_summary import hardship_summary, hardship_text, standings, summary, text
+from duel_task_file import DuelTask, read_tasks
+from duel_training import JUDGES, Problem, Verdict
+from duel_variants import USUAL, variant
 
 from lrsearch import LrsearchError
 
 EXAMPLE = """\
-Example:
-  python benchmarks/duel.py --task studies/digits.py:task --epochs 30 --resume digits.jsonl
+Examples:
+  python benchmarks/duel.py --tasks benchmarks/duel_tasks/small.yaml --resume records
+  python benchmarks/duel.py --task studies/digits.py:task --epochs 30 --variant ema=none
 """
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
     method: Method
-    #: The names of what it finds for each budget; by the first it is asked for.
-    columns: tuple[str, ...]
+    #: Names of what it finds, and at which of the duel's budgets.
+    columns: Callable[[Sequence[int]], dict[str, Sequence[int]]]
+    #: Whether studies of all seeds are trained together, each to the largest budget.
+    together: bool = False
+
+
+def _alone(name: str, method: Method, *, together: bool = False) -> Contender:
+    return Contender(method=method, columns=lambda budgets: {name: budgets}, together=together)
 
 
 CONTENDERS = {
-    "lrsearch": Contender(method=lrsearch, columns=("lrsearch",)),
-    "plain": Contender(method=plain, columns=("plain", FREE)),
-    "random": Contender(method=random_search, columns=("random",)),
-    "ray": Contender(method=ray_asha, columns=("ray",)),
-    "syne": Contender(method=syne_asha, columns=("syne",)),
-    **{name: Contender(method=method, columns=(name,)) for name, method in HARDSHIPS.items()},
+    "lrsearch": _alone("lrsearch", lrsearch),
+    PORTFOLIO_ALONE: _alone(PORTFOLIO_ALONE, portfolio_alone, together=True),
+    "plain": Contender(
+        method=plain,
+        columns=lambda budgets: {"plain": budgets, CAREFUL: careful_budgets(budgets)},
+        together=True,
+    ),
+    "random": _alone("random", random_search, together=True),
+    "ray": _alone("ray", ray_asha, together=True),
+    "syne": _alone("syne", syne_asha, together=True),
+    **{name: _alone(name, method) for name, method in HARDSHIPS.items()},
 }
 
 
@@ -59,46 +83,64 @@ def run(
     budgets: Sequence[int],
     seeds: Sequence[int],
 ) -> None:
-    """Find and judge what the record does not have yet, seed by seed."""
-    started = time.monotonic()
-    jobs = [(seed, contender) for seed in seeds for contender in contenders]
-    waiting = [(s, c) for s, c in jobs if not _is_done(record, c, budgets, s)]
-    for number, (seed, contender) in enumerate(waiting, start=1):
-        for found in contender.method(problem, seed, budgets):
-            if record.has(found.method, seed, found.budget):
+    """Find and judge what the record does not have yet."""
+    for row in record.rows:
+        problem.remember(row.recipe, Verdict(values=tuple(row.judged), metrics=row.metrics))
+    jobs = _jobs(record, contenders, budgets, seeds)
+    started = time.process_time()
+    for number, (contender, of_seeds, of_budgets) in enumerate(jobs, start=1):
+        for found in contender.method(problem, of_seeds, of_budgets):
+            if record.has(found.method, found.seed, found.budget):
                 continue
-            row = Row.of(seed, found, problem.judge(found.recipe))
-            # What lies on top of the budget by its name does so here too.
-            most = found.budget * problem.epochs
-            assert row.spent <= most + 1e-6 or found.method == FREE, (row.spent, most)
+            row = Row.of(found, problem.judge(found.recipe))
+            assert row.spent <= found.budget * problem.epochs + 1e-6, (row.method, row.spent)
             record.add(row)
-            log(f"seed {seed}, {found.method} at {found.budget}x: {row.value:.4f}")
-        left = (time.monotonic() - started) / number * (len(waiting) - number)
-        log(f"{number} of {len(waiting)} done, about {left / 60:.0f} min left")
+            log(f"seed {row.seed}, {row.method} at {row.budget}x: {row.value:.5g}")
+        spent = time.process_time() - started
+        log(f"{number} of {len(jobs)} done after {spent:.0f} s of CPU time")
 
 
-def _is_done(record: Record, contender: Contender, budgets: Sequence[int], seed: int) -> bool:
-    return all(record.has(name, seed, b) for name in contender.columns for b in budgets)
+def _jobs(
+    record: Record, contenders: Sequence[Contender], budgets: Sequence[int], seeds: Sequence[int]
+) -> list[tuple[Contender, list[int], list[int]]]:
+    """What to call each method with: those whose studies are trained together come first."""
+
+    def missing(contender: Contender, seed: int) -> list[int]:
+        """Budgets at which a study of this seed has something left to find."""
+        columns = contender.columns(budgets).items()
+        wanted = {b for name, own in columns for b in own if not record.has(name, seed, b)}
+        return list(budgets) if wanted and contender.together else sorted(wanted)
+
+    jobs = []
+    for contender in contenders:
+        if contender.together:
+            jobs.append((contender, [s for s in seeds if missing(contender, s)], list(budgets)))
+    for seed in seeds:
+        for contender in contenders:
+            if not contender.together:
+                jobs.append((contender, [seed], missing(contender, seed)))
+    return [job for job in jobs if job[1] and job[2]]
 
 
 def log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    problem = Problem(reference=options.task, epochs=options.epochs)
-    duel = {"task": options.task, "epochs": options.epochs, "judges": list(JUDGES)}
-    record = Record(duel, options.resume)
+def measure(task: DuelTask, options: argparse.Namespace, resume: Path | None) -> dict[str, Any]:
+    """What a task's duel says."""
+    problem = Problem(reference=task.reference, epochs=task.epochs, together=task.together)
+    duel = {"task": task.name, "epochs": task.epochs, "judges": list(JUDGES)}
+    record = Record(duel, resume)
+    about = {**duel, "task": task.reference}
     seeds = range(options.seeds)
     if options.hardship is not None:
         pair = [CONTENDERS["lrsearch"], CONTENDERS[options.hardship]]
         run(problem, record, pair, [options.budget], seeds)
-        return {**duel, **hardship_summary(record, options.hardship, options.budget, seeds)}
+        return {**about, **hardship_summary(record, options.hardship, options.budget, seeds)}
     budgets = [options.budget // 4, options.budget // 2, options.budget]
-    contenders = [CONTENDERS[name] for name in ("lrsearch", *options.against)]
-    run(problem, record, contenders, budgets, seeds)
-    columns = [column for contender in contenders for column in contender.columns]
-    return {**duel, **summary(record, columns, budgets, seeds)}
+    run(problem, record, options.contenders, budgets, seeds)
+    columns = [name for c in options.contenders for name in c.columns(budgets)]
+    return {**about, **summary(record, columns, budgets, seeds)}
 
 
 def parse_options() -> argparse.Namespace:
@@ -107,8 +149,10 @@ def parse_options() -> argparse.Namespace:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--task", required=True, metavar="FILE.py:attr", help="as in a study file")
-    parser.add_argument("--epochs", type=int, required=True, help="horizon of a trial")
+    parser.add_argument("--tasks", type=Path, metavar="FILE.yaml", help="several, with horizons")
+    parser.add_argument("--only", default="", help="names of --tasks, with commas between them")
+    parser.add_argument("--task", metavar="FILE.py:attr", help="one, as in a study file")
+    parser.add_argument("--epochs", type=int, help="horizon of a trial of --task")
     parser.add_argument("--seeds", type=int, default=8, help="studies of each method (8)")
     parser.add_argument(
         "--budget",
@@ -118,19 +162,44 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--against",
-        default="plain,random",
-        help="plain, random, ray, syne, with commas between them (plain,random)",
+        default="plain",
+        help="plain, random, ray, syne, with commas between them (plain)",
+    )
+    parser.add_argument(
+        "--variant",
+        action="append",
+        metavar="FIELD=VALUE",
+        help="lrsearch with another field of the study file, beside it; may be given again. "
+        f"'portfolio alone' trains its recipes and nothing else; 'none' is lrsearch as it comes "
+        f"({PORTFOLIO_ALONE}, {', '.join(USUAL)})",
     )
     parser.add_argument(
         "--hardship", choices=HARDSHIPS, help="in place of others: lrsearch's own study, disturbed"
     )
-    parser.add_argument("--resume", type=Path, metavar="FILE", help="keep results; go on with them")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="PATH",
+        help="keep results and go on with them: a file; with --tasks, a folder of them",
+    )
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw value over budget")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     options = parser.parse_args()
+    _check(parser, options)
+    return options
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    if (options.task is None) == (options.tasks is None):
+        parser.error("give --tasks FILE.yaml, or --task FILE.py:attr with --epochs")
+    if (options.task is None) != (options.epochs is None):
+        parser.error("--epochs is the horizon of --task; a file of --tasks has its own")
+    if options.hardship is not None and options.tasks is not None:
+        parser.error("--hardship takes one --task")
     for name, least in (("epochs", 1), ("seeds", 1), ("budget", 8)):
-        if getattr(options, name) < least:
-            parser.error(f"--{name} {getattr(options, name)}: at least {least} is needed")
+        value = getattr(options, name)
+        if value is not None and value < least:
+            parser.error(f"--{name} {value}: at least {least} is needed")
     names = [name for name in options.against.split(",") if name]
     for name in names:
         if name not in ("plain", "random", "ray", "syne"):
@@ -138,7 +207,47 @@ def parse_options() -> argparse.Namespace:
     for name in [name for name in names if absent(name)]:
         log(f"{name} is left out: {absent(name)}")
     options.against = [name for name in names if not absent(name)]
-    return options
+
+
+def contenders(options: argparse.Namespace) -> list[Contender]:
+    """Raises VariantError, SpecError."""
+    variants = options.variant or [PORTFOLIO_ALONE, *USUAL]
+    found = [CONTENDERS[name] for name in (*options.against, "lrsearch")]
+    for name in variants:
+        if name == PORTFOLIO_ALONE:
+            found.append(CONTENDERS[name])
+        elif name != "none":
+            found.append(_alone(name, variant(name)))
+    return found
+
+
+def chosen_tasks(options: argparse.Namespace) -> list[DuelTask]:
+    """Raises SpecError or TaskFileError of a file, LrsearchError of a name that it has not."""
+    if options.tasks is None:
+        return [DuelTask(name=options.task, reference=options.task, epochs=options.epochs)]
+    tasks = read_tasks(options.tasks)
+    names = [name for name in options.only.split(",") if name]
+    known = [task.name for task in tasks]
+    for name in names:
+        if name not in known:
+            raise LrsearchError(f"--only {name}: {options.tasks} has {', '.join(known)}")
+    return [task for task in tasks if not names or task.name in names]
+
+
+def duel(options: argparse.Namespace) -> dict[str, Any]:
+    """What all tasks say."""
+    options.contenders = contenders(options)
+    found = {}
+    for task in chosen_tasks(options):
+        resume = options.resume
+        if resume is not None and options.tasks is not None:
+            resume.mkdir(parents=True, exist_ok=True)
+            resume = resume / f"{task.name}.jsonl"
+        log(f"{task.name}:")
+        found[task.name] = measure(task, options, resume)
+    if options.hardship is not None:
+        return next(iter(found.values()))
+    return {"tasks": found, "standings": standings(found)}
 
 
 def main() -> None:
@@ -146,11 +255,11 @@ def main() -> None:
     torch.set_num_threads(1)
     logging.getLogger("lrsearch").setLevel(logging.ERROR)
     try:
-        result = measure(options)
+        result = duel(options)
     except LrsearchError as error:
         sys.exit(f"Error: {error}")
     if options.plot is not None and options.hardship is None:
-        plot_regret(result, options.plot)
+        plot_regret(result["tasks"], options.plot)
     if options.json:
         print(json.dumps(result))
     else:

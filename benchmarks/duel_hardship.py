@@ -36,7 +36,7 @@ def diverging(problem: Problem, seed: int, budget: int) -> Found:
     """lr ranges so high that about half of the trials diverge."""
     spec = default_spec(problem, seed, budget, range_test="none")
     moved = spec.model_copy(update={"space": _moved(spec.space, 10**DIVERGING_DECADES)})
-    return recommended(run_study(problem, moved), "diverging", budget)
+    return recommended(run_study(problem, moved), "diverging", seed, budget)
 
 
 def _moved(space: SearchSpace, factor: float) -> SearchSpace:
@@ -57,7 +57,7 @@ def wrong_range_test(problem: Problem, seed: int, budget: int) -> Found:
         default_spec(problem, seed, budget),
         lambda search: _record_wrong(problem, search, factor),
     )
-    return recommended(study, "wrong-range-test", budget)
+    return recommended(study, "wrong-range-test", seed, budget)
 
 
 def _record_wrong(problem: Problem, search: OpenStudy, factor: float) -> None:
@@ -98,12 +98,14 @@ def bad_defaults(problem: Problem, seed: int, budget: int) -> Found:
         for recipe, factor in zip(usual, BAD_FACTORS, strict=True)
     ]
     study = run_study(problem, default_spec(problem, seed, budget, portfolio=0, enqueue=bad))
-    return recommended(study, "bad-defaults", budget)
+    return recommended(study, "bad-defaults", seed, budget)
 
 
 def _method(hardship: Callable[[Problem, int, int], Found]) -> Method:
-    def of_budgets(problem: Problem, seed: int, budgets: Sequence[int]) -> Iterator[Found]:
-        return (hardship(problem, seed, budget) for budget in budgets)
+    def of_budgets(
+        problem: Problem, seeds: Sequence[int], budgets: Sequence[int]
+    ) -> Iterator[Found]:
+        return (hardship(problem, seed, budget) for seed in seeds for budget in budgets)
 
     return of_budgets
 

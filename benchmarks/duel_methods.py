@@ -1,18 +1,25 @@
-"""The duel's methods: from a seed and budgets to a recipe for each budget, and what it took."""
+"""The duel's methods: from seeds and budgets to a recipe for each, and what it took."""
 
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
+from math import fsum
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
 
 import optuna
 import torch
-from duel_training import Problem
+from duel_training import Problem, Run
 
 from lrsearch import StudyError, StudySpec
-from lrsearch.report.summary import summarize
+from lrsearch.fusing.fuse_option import FuseOption
+from lrsearch.range_test.plan import range_plan
+from lrsearch.report.load import report_of
+from lrsearch.report.model import Report
+from lrsearch.space.portfolio.adapt import portfolio_recipes
+from lrsearch.space.portfolio.default import DEFAULT
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
@@ -22,14 +29,15 @@ from lrsearch.worker.worker import Worker
 
 CPU = torch.device("cpu")
 
-#: The plain user re-runs so many of the best trials, on so many further seeds each.
+#: The careful plain user re-runs so many of the best trials, on so many further seeds each.
 RERUN_TOP, RERUN_SEEDS = 3, 3
 RERUNS = RERUN_TOP * RERUN_SEEDS
 #: Seeds of random search begin here: Optuna's TPE begins with random trials, with the same seed
 #: the same ones.
 RANDOM = 1_000_003
-#: The plain user with re-runs on top of the budget.
-FREE = "plain, free re-runs"
+#: The plain user with re-runs, which are part of the budget.
+CAREFUL = "plain, re-runs"
+PORTFOLIO_ALONE = "portfolio alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +45,7 @@ class Found:
     """What a method recommends for a budget."""
 
     method: str
+    seed: int
     #: In trial equivalents.
     budget: int
     recipe: Mapping[str, Any]
@@ -48,16 +57,21 @@ class Found:
     trials: Mapping[str, int]
 
 
-Method = Callable[[Problem, int, Sequence[int]], Iterator[Found]]
+#: What is found for each of these seeds at each of these budgets.
+Method = Callable[[Problem, Sequence[int], Sequence[int]], Iterator[Found]]
 
 
 # lrsearch
 
 
 def run_study(
-    problem: Problem, spec: StudySpec, prepare: Callable[[OpenStudy], None] | None = None
-) -> Mapping[str, Any]:
-    """A whole study with one worker: what `study show --json` says of it.
+    problem: Problem,
+    spec: StudySpec,
+    prepare: Callable[[OpenStudy], None] | None = None,
+    *,
+    fuse: FuseOption = "off",
+) -> Report:
+    """A whole study with one worker, read when it has ended.
 
     Its trials go one by one, since how many train at once is measured, and would be another number
     on another day. `prepare` is given the study before the worker is.
@@ -76,10 +90,11 @@ def run_study(
         if prepare is not None:
             prepare(search)
         program = TaskProgram(search.spec, problem.loaded, CPU)
-        Worker(search, program, CPU, Stop(), fuse="off").run()
-        found = summarize(search)
+        program.cache = problem.cache
+        Worker(search, program, CPU, Stop(), fuse=fuse).run()
+        report = report_of(search)
         database.close()
-    return found
+    return report
 
 
 def default_spec(problem: Problem, seed: int, budget: int, **fields: Any) -> StudySpec:
@@ -87,27 +102,84 @@ def default_spec(problem: Problem, seed: int, budget: int, **fields: Any) -> Stu
     return problem.spec(budget={"epochs": budget * problem.epochs}, seed=seed, **fields)
 
 
-def recommended(study: Mapping[str, Any], method: str, budget: int) -> Found:
+def recommended(report: Report, method: str, seed: int, budget: int) -> Found:
     """The confirmed recipe, else the search's best. Raises StudyError if there is none."""
-    confirmed = study["confirmed"]
-    best = confirmed[0] if confirmed else study["best"]
-    if best is None:
+    winner, best = report.winner, report.best
+    if winner is None and best is None:
         raise StudyError(f"{method} at {budget}x: no trial is complete; take a larger --budget")
+    own, recipe = (winner.mean, winner.recipe) if winner is not None else (best.value, best.recipe)
     return Found(
         method=method,
+        seed=seed,
         budget=budget,
-        recipe=best["recipe"],
-        own=best["mean"] if confirmed else best["value"],
-        epochs=study["epochs"],
-        trials=study["counts"],
+        recipe=recipe,
+        own=own,
+        epochs=asdict(report.epochs),
+        trials=dict(report.counts),
     )
 
 
-def lrsearch(problem: Problem, seed: int, budgets: Sequence[int]) -> Iterator[Found]:
-    """lrsearch with all its defaults: a study for each budget, everything in it charged."""
-    for budget in budgets:
-        study = run_study(problem, default_spec(problem, seed, budget))
-        yield recommended(study, "lrsearch", budget)
+def lrsearch(
+    problem: Problem,
+    seeds: Sequence[int],
+    budgets: Sequence[int],
+    *,
+    name: str = "lrsearch",
+    **fields: Any,
+) -> Iterator[Found]:
+    """lrsearch with all its defaults but `fields`: a study for each budget, all in it charged.
+
+    Variants that come to the same study have one.
+    """
+    for seed in seeds:
+        for budget in budgets:
+            spec = default_spec(problem, seed, budget, **fields)
+            key = _what_it_does(spec, problem.steps_per_epoch)
+            if key not in problem.studies:
+                problem.studies[key] = recommended(run_study(problem, spec), name, seed, budget)
+            yield replace(problem.studies[key], method=name)
+
+
+def _what_it_does(spec: StudySpec, steps_per_epoch: int) -> str:
+    """Equal of studies that train the same: a range test that the budget has not is none."""
+    none = {} if range_plan(spec, steps_per_epoch).tests else {"range_test": "none"}
+    return json.dumps({**spec.to_dict(), **none}, sort_keys=True)
+
+
+def portfolio_alone(
+    problem: Problem, seeds: Sequence[int], budgets: Sequence[int]
+) -> Iterator[Found]:
+    """The portfolio's recipes, each to its end, in their order; the best by its own number.
+
+    A study with `portfolio`, `pruning`, `range_test` and `confirm` none and the recipes as
+    `enqueue`, whose budget is their number, at most as many as trial equivalents. Of one seed it is
+    one study, of which smaller budgets see the beginning.
+    """
+    none = dict.fromkeys(("portfolio", "pruning", "range_test", "confirm"), "none")
+    for seed in seeds:
+        recipes = _portfolio(problem, seed)[: max(budgets)]
+        spec = problem.spec(seed=seed, budget={"trials": len(recipes)}, enqueue=recipes, **none)
+        # Nothing is stopped and nothing is sampled, so that trials may be trained together.
+        fuse: FuseOption = problem.together if problem.together > 1 else "off"
+        trials = run_study(problem, spec, fuse=fuse).trials
+        for budget in budgets:
+            begun = sorted(trials, key=lambda trial: trial.number)[:budget]
+            best = min((t for t in begun if t.is_scored), key=lambda trial: trial.value)
+            scored = sum(trial.is_scored for trial in begun)
+            yield Found(
+                method=PORTFOLIO_ALONE,
+                seed=seed,
+                budget=budget,
+                recipe=best.recipe,
+                own=best.value,
+                epochs={"search": fsum(trial.epochs for trial in begun)},
+                trials={"complete": scored, "stopped": len(begun) - scored},
+            )
+
+
+def _portfolio(problem: Problem, seed: int) -> list[dict[str, Any]]:
+    space = default_spec(problem, seed, 1).space
+    return portfolio_recipes(space, DEFAULT, problem.task.batch_size)
 
 
 # The others: trial after trial, with all that was found by any budget up to the largest
@@ -163,22 +235,58 @@ class OptunaTuner:
             self._study.tell(self._trial, state=optuna.trial.TrialState.PRUNED)
 
 
-def search_with(problem: Problem, tuner: Tuner, seed: int, most: int) -> list[Trial]:
-    """Train what a tuner asks for until its budget of `most` trial equivalents is spent.
+@dataclass
+class Search:
+    """What a tuner asks for until its budget of `most` trial equivalents is spent.
 
     A trial that the budget may not pay for whole is not begun, as in lrsearch.
     """
-    spec = problem.plain_spec(seed)
-    trials: list[Trial] = []
-    spent = 0.0
-    while spent + problem.epochs <= most * problem.epochs:
-        fields = tuner.ask()
-        recipe = spec.recipe(fields, batch_size=problem.task.batch_size).to_dict()
-        run = problem.train(spec, recipe, tuner.goes_on)
-        tuner.tell(run.value, complete=run.complete)
-        spent += run.epochs
-        trials.append(Trial(recipe=recipe, value=run.value, complete=run.complete, epochs=spent))
-    return trials
+
+    problem: Problem
+    tuner: Tuner
+    seed: int
+    most: int
+    trials: list[Trial] = field(default_factory=list)
+    _recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._spec = self.problem.plain_spec(self.seed)
+
+    @property
+    def spent(self) -> float:
+        return self.trials[-1].epochs if self.trials else 0.0
+
+    def next_recipe(self) -> Mapping[str, Any] | None:
+        if self.spent + self.problem.epochs > self.most * self.problem.epochs:
+            return None
+        fields = self.tuner.ask()
+        recipe = self._spec.recipe(fields, batch_size=self.problem.task.batch_size)
+        self._recipe = recipe.to_dict()
+        return self._recipe
+
+    def goes_on(self, validation: int, loss: float) -> bool:
+        return self.tuner.goes_on(validation, loss)
+
+    def ended(self, run: Run) -> None:
+        self.tuner.tell(run.value, complete=run.complete)
+        epochs = self.spent + run.epochs
+        trial = Trial(recipe=self._recipe, value=run.value, complete=run.complete, epochs=epochs)
+        self.trials.append(trial)
+
+
+def search_with(
+    problem: Problem,
+    tuner: Callable[[StudySpec, int], Tuner],
+    seeds: Sequence[int],
+    most: int,
+) -> list[Search]:
+    """A search for each seed. Each is one trial after another; searches are trained together."""
+    specs = {seed: problem.plain_spec(seed) for seed in seeds}
+    searches = [Search(problem, tuner(specs[seed], seed), seed, most) for seed in seeds]
+    some = {"optimizer": {"name": "sgd", "lr": 0.1}}
+    like = specs[seeds[0]].recipe(some, batch_size=problem.task.batch_size)
+    problem.train(searches, like.to_dict())
+    return searches
 
 
 def best_of(trials: Sequence[Trial], epochs: float, count: int) -> list[Trial]:
@@ -187,14 +295,13 @@ def best_of(trials: Sequence[Trial], epochs: float, count: int) -> list[Trial]:
     return sorted(ended, key=lambda trial: (not trial.complete, trial.value))[:count]
 
 
-def _found(
-    method: str, budget: int, trials: Sequence[Trial], epochs: float, **choice: Any
-) -> Found:
-    ended = [trial for trial in trials if trial.epochs <= epochs]
+def _found(method: str, budget: int, search: Search, epochs: float, **choice: Any) -> Found:
+    ended = [trial for trial in search.trials if trial.epochs <= epochs]
     complete = sum(trial.complete for trial in ended)
     reruns = choice.pop("reruns", 0.0)
     return Found(
         method=method,
+        seed=search.seed,
         budget=budget,
         epochs={"search": ended[-1].epochs, "confirm": reruns},
         trials={"complete": complete, "stopped": len(ended) - complete},
@@ -202,53 +309,55 @@ def _found(
     )
 
 
-def by_own_number(
-    method: str, problem: Problem, trials: Sequence[Trial], budgets: Sequence[int]
-) -> Iterator[Found]:
+def by_own_number(method: str, search: Search, budgets: Sequence[int]) -> Iterator[Found]:
     """What has the best value of the search itself."""
     for budget in budgets:
-        epochs = float(budget * problem.epochs)
-        [best] = best_of(trials, epochs, 1)
-        yield _found(method, budget, trials, epochs, recipe=best.recipe, own=best.value)
+        epochs = float(budget * search.problem.epochs)
+        [best] = best_of(search.trials, epochs, 1)
+        yield _found(method, budget, search, epochs, recipe=best.recipe, own=best.value)
 
 
-def with_reruns(
-    problem: Problem, trials: Sequence[Trial], seed: int, epochs: float
-) -> dict[str, Any]:
+def with_reruns(search: Search, epochs: float) -> dict[str, Any]:
     """The one of the top 3 with the best mean over 3 further seeds; that mean, and what it cost."""
     means, cost = [], 0.0
-    for trial in best_of(trials, epochs, RERUN_TOP):
-        runs = [problem.rerun(trial.recipe, seed + 1 + i) for i in range(RERUN_SEEDS)]
+    seeds = range(search.seed + 1, search.seed + 1 + RERUN_SEEDS)
+    for trial in best_of(search.trials, epochs, RERUN_TOP):
+        runs = search.problem.reruns(trial.recipe, seeds)
         means.append((fmean(run.value for run in runs), trial))
         cost += sum(run.epochs for run in runs)
     own, best = min(means, key=lambda item: item[0])
     return {"recipe": best.recipe, "own": own, "reruns": cost}
 
 
-def plain(problem: Problem, seed: int, budgets: Sequence[int]) -> Iterator[Found]:
-    """The plain user: Optuna's TPE and MedianPruner as they come, then the top 3 re-run.
+def _tpe(spec: StudySpec, seed: int) -> OptunaTuner:
+    return OptunaTuner(spec, optuna.samplers.TPESampler(seed=seed), optuna.pruners.MedianPruner())
 
-    The re-runs are charged, so the search ends that much earlier; where they would be more than
-    half of the budget they are left out. `FREE` has them on top of its budget.
+
+def _random(spec: StudySpec, seed: int) -> OptunaTuner:
+    sampler = optuna.samplers.RandomSampler(seed=RANDOM + seed)
+    return OptunaTuner(spec, sampler, optuna.pruners.NopPruner())
+
+
+def plain(problem: Problem, seeds: Sequence[int], budgets: Sequence[int]) -> Iterator[Found]:
+    """The plain user: Optuna's TPE and MedianPruner as they come, the best by its own number.
+
+    `CAREFUL` ends the same search earlier and re-runs its top 3; the re-runs are charged, and where
+    they would be more than half of the budget there are none.
     """
-    sampler, pruner = optuna.samplers.TPESampler(seed=seed), optuna.pruners.MedianPruner()
-    tuner = OptunaTuner(problem.plain_spec(seed), sampler, pruner)
-    trials = search_with(problem, tuner, seed, max(budgets))
-    for budget in budgets:
-        if budget < 2 * RERUNS:
-            yield from by_own_number("plain", problem, trials, [budget])
-        else:
+    for search in search_with(problem, _tpe, seeds, max(budgets)):
+        yield from by_own_number("plain", search, budgets)
+        for budget in careful_budgets(budgets):
             epochs = float((budget - RERUNS) * problem.epochs)
-            choice = with_reruns(problem, trials, seed, epochs)
-            yield _found("plain", budget, trials, epochs, **choice)
-        epochs = float(budget * problem.epochs)
-        choice = with_reruns(problem, trials, seed, epochs)
-        yield _found(FREE, budget, trials, epochs, **choice)
+            yield _found(CAREFUL, budget, search, epochs, **with_reruns(search, epochs))
 
 
-def random_search(problem: Problem, seed: int, budgets: Sequence[int]) -> Iterator[Found]:
+def careful_budgets(budgets: Sequence[int]) -> list[int]:
+    return [budget for budget in budgets if budget >= 2 * RERUNS]
+
+
+def random_search(
+    problem: Problem, seeds: Sequence[int], budgets: Sequence[int]
+) -> Iterator[Found]:
     """Random trials of the plain user's space, none stopped; the best by its own number."""
-    sampler, pruner = optuna.samplers.RandomSampler(seed=RANDOM + seed), optuna.pruners.NopPruner()
-    tuner = OptunaTuner(problem.plain_spec(seed), sampler, pruner)
-    trials = search_with(problem, tuner, seed, max(budgets))
-    yield from by_own_number("random", problem, trials, budgets)
+    for search in search_with(problem, _random, seeds, max(budgets)):
+        yield from by_own_number("random", search, budgets)

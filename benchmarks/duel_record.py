@@ -36,8 +36,8 @@ class Row:
     trials: Mapping[str, int]
 
     @classmethod
-    def of(cls, seed: int, found: Found, verdict: Verdict) -> "Row":
-        return cls(seed=seed, judged=verdict.values, metrics=verdict.metrics, **asdict(found))
+    def of(cls, found: Found, verdict: Verdict) -> "Row":
+        return cls(judged=verdict.values, metrics=verdict.metrics, **asdict(found))
 
     @property
     def value(self) -> float:
@@ -85,6 +85,7 @@ class Record:
         return any((r.method, r.seed, r.budget) == (method, seed, budget) for r in self.rows)
 
     def of(self, method: str, budget: int, seeds: Iterable[int]) -> list[Row]:
-        """One row for each of the seeds, in their order."""
+        """One row for each of the seeds, in their order; none where one is missing."""
         found = {r.seed: r for r in self.rows if (r.method, r.budget) == (method, budget)}
-        return [found[seed] for seed in seeds]
+        wanted = list(seeds)
+        return [found[seed] for seed in wanted] if found.keys() >= set(wanted) else []

@@ -7,15 +7,16 @@ own number is what they recommend, as in their tutorials.
 
 import importlib.util
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 import optuna
-from duel_methods import Found, by_own_number, search_with
+from duel_methods import Found, Tuner, by_own_number, search_with
 from duel_training import Problem
 
+from lrsearch import StudySpec
 from lrsearch.space.search_space import SearchSpace
 
 #: Syne Tune ranks losses and knows no NaN.
@@ -92,13 +93,23 @@ class _Syne:
         self._scheduler.on_trial_remove(self._trial)
 
 
-def ray_asha(problem: Problem, seed: int, budgets: Sequence[int]) -> Iterator[Found]:
-    tuner = _Ray(problem.plain_spec(seed).space, seed, problem.epochs)
-    trials = search_with(problem, tuner, seed, max(budgets))
-    yield from by_own_number("ray", problem, trials, budgets)
+def ray_asha(problem: Problem, seeds: Sequence[int], budgets: Sequence[int]) -> Iterator[Found]:
+    yield from _asha("ray", _Ray, problem, seeds, budgets)
 
 
-def syne_asha(problem: Problem, seed: int, budgets: Sequence[int]) -> Iterator[Found]:
-    tuner = _Syne(problem.plain_spec(seed).space, seed, problem.epochs)
-    trials = search_with(problem, tuner, seed, max(budgets))
-    yield from by_own_number("syne", problem, trials, budgets)
+def syne_asha(problem: Problem, seeds: Sequence[int], budgets: Sequence[int]) -> Iterator[Found]:
+    yield from _asha("syne", _Syne, problem, seeds, budgets)
+
+
+def _asha(
+    name: str,
+    tuner: Callable[[SearchSpace, int, int], Tuner],
+    problem: Problem,
+    seeds: Sequence[int],
+    budgets: Sequence[int],
+) -> Iterator[Found]:
+    def of(spec: StudySpec, seed: int) -> Tuner:
+        return tuner(spec.space, seed, problem.epochs)
+
+    for search in search_with(problem, of, seeds, max(budgets)):
+        yield from by_own_number(name, search, budgets)

@@ -2,11 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
+import numpy as np
 from duel_record import Record, Row
-from scipy.stats import ttest_1samp, wilcoxon
+
+#: Whom all others are compared with.
+RIVAL = "plain"
+#: A study whose judged value is so many times its method's median has misled its user.
+WORST = 1.5
+#: Sums of floats differ by so much.
+EPSILON = 1e-9
 
 
 def mean_of(values: Sequence[float]) -> dict[str, float]:
@@ -15,30 +22,53 @@ def mean_of(values: Sequence[float]) -> dict[str, float]:
     return {"mean": fmean(values), "se": error}
 
 
+def judged_mean(table_SJ: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Mean over studies (rows) and judging seeds (columns), and its standard error.
+
+    Both are drawn: with other judging seeds the same recipes have another mean, so that studies
+    which all recommend one recipe have an error too. Errors clustered in two ways (Cameron, Gelbach
+    & Miller 2011): the variance from studies and that from judges, less that of single runs, which
+    both hold; at least the larger of the two. NaN for a single study or judge.
+    """
+    table = np.asarray(table_SJ, dtype=float)
+    studies, judges = table.shape
+    if studies < 2 or judges < 2:
+        return {"mean": float(table.mean()), "se": math.nan}
+    of_study = table.mean(1).var(ddof=1) / studies
+    of_judge = table.mean(0).var(ddof=1) / judges
+    single = table.var(ddof=1) / table.size
+    variance = max(of_study, of_judge, of_study + of_judge - single)
+    return {"mean": float(table.mean()), "se": math.sqrt(variance)}
+
+
 def summary(
     record: Record, methods: Sequence[str], budgets: Sequence[int], seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """Every method at every budget, and lrsearch at half the budget beside the others at all."""
-    found = {
-        method: {f"{b}x": _column(record.of(method, b, seeds)) for b in budgets}
-        for method in methods
-    }
-    half, whole = budgets[-2], budgets[-1]
-    ours = [row.value for row in record.of("lrsearch", half, seeds)]
-    pairs = {
-        method: paired(ours, [row.value for row in record.of(method, whole, seeds)])
-        for method in methods
-        if method != "lrsearch"
-    }
-    title = f"lrsearch at {half}x less the others at {whole}x"
-    return {"seeds": len(seeds), "methods": found, "paired": {"title": title, **pairs}}
+    """Every method at every budget that it has, beside the rival's same and largest budget."""
+    rows = {(m, b): record.of(m, b, seeds) for m in methods for b in budgets}
+    judged = {key: [row.judged for row in found] for key, found in rows.items() if found}
+    columns: dict[str, Any] = {}
+    for (method, budget), ours in judged.items():
+        against = {}
+        for name, other in (("same", budget), ("largest", max(budgets))):
+            theirs = judged.get((RIVAL, other))
+            if theirs is not None and method != RIVAL:
+                against[name] = paired(ours, theirs)
+        column = {**_column(rows[method, budget]), "against": against}
+        columns.setdefault(method, {})[f"{budget}x"] = column
+    return {"seeds": len(seeds), "budgets": list(budgets), "methods": columns}
 
 
 def _column(rows: Sequence[Row]) -> dict[str, Any]:
-    names = rows[0].metrics
+    names, values = rows[0].metrics, [row.value for row in rows]
+    middle = median(values)
     return {
-        **mean_of([row.value for row in rows]),
-        "values": [row.value for row in rows],
+        **judged_mean([row.judged for row in rows]),
+        "median": middle,
+        # Of lower is better; of a median of 0 nothing can be said.
+        "worst": max(values) / middle if middle > 0 else math.nan,
+        "values": values,
+        "recipes": len({tuple(row.judged) for row in rows}),
         "own": fmean(row.own for row in rows),
         # Of the judged value: how much better the method's own number is.
         "optimism": mean_of([(row.value - row.own) / abs(row.value) for row in rows]),
@@ -48,24 +78,60 @@ def _column(rows: Sequence[Row]) -> dict[str, Any]:
             "most": max(row.spent for row in rows),
         },
         "trials": {key: fmean(row.trials[key] for row in rows) for key in rows[0].trials},
-        "metrics": {name: mean_of([row.metrics[name] for row in rows]) for name in names},
+        "metrics": {
+            name: mean_of([row.metrics[name] for row in rows if name in row.metrics])
+            for name in names
+        },
     }
 
 
-def paired(ours: Sequence[float], others: Sequence[float]) -> dict[str, Any]:
-    """Mean difference over seeds, its standard error, and how likely chance alone gives it.
+def paired(
+    ours_SJ: Sequence[Sequence[float]], others_SJ: Sequence[Sequence[float]]
+) -> dict[str, Any]:
+    """Mean difference over the same studies' seeds and judges, and its standard error.
 
-    `better` counts seeds at which ours is lower. Both p are two-sided.
+    `better` counts studies in which ours is lower. The outcome is a tie where the mean difference
+    is at most one standard error, else a win or a loss.
     """
-    differences = [a - b for a, b in zip(ours, others, strict=True)]
-    tested = len(set(differences)) > 1
+    difference_SJ = np.asarray(ours_SJ) - np.asarray(others_SJ)
+    found = judged_mean(difference_SJ.tolist())
     return {
-        **mean_of(differences),
-        "relative": fmean(differences) / abs(fmean(others)),
-        "better": sum(d < 0 for d in differences),
-        "p_t": float(ttest_1samp(differences, 0).pvalue) if tested else math.nan,
-        "p_wilcoxon": float(wilcoxon(differences).pvalue) if tested else math.nan,
+        **found,
+        "outcome": outcome(found["mean"], found["se"]),
+        "relative": found["mean"] / abs(float(np.mean(others_SJ))),
+        "better": int((difference_SJ.mean(1) < 0).sum()),
     }
+
+
+def outcome(difference: float, error: float) -> str:
+    """`win`, `tie` or `loss` of a paired difference of losses; a tie where there is no error."""
+    if not abs(difference) > error * (1 + EPSILON):
+        return "tie"
+    return "win" if difference < 0 else "loss"
+
+
+def standings(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Over tasks: how often each method won, tied and lost against the rival, and its worst study.
+
+    `results` has a summary for each task.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for task, result in results.items():
+        for method, columns in result["methods"].items():
+            for budget, column in columns.items():
+                row = found.setdefault((method, budget), _empty(method, budget))
+                row["tasks"] += 1
+                for name, pair in column["against"].items():
+                    row[name][pair["outcome"]] += 1
+                if not row["worst"] >= column["worst"]:
+                    row["worst"], row["worst_task"] = column["worst"], task
+    return list(found.values())
+
+
+def _empty(method: str, budget: str) -> dict[str, Any]:
+    counts = {name: {"win": 0, "tie": 0, "loss": 0} for name in ("same", "largest")}
+    row = {"method": method, "budget": budget, "tasks": 0, **counts}
+    return {**row, "worst": math.nan, "worst_task": ""}
 
 
 def hardship_summary(
@@ -79,36 +145,69 @@ def hardship_summary(
     return {"seeds": len(seeds), "budget": budget, "studies": columns, "loss": loss}
 
 
-def shown(value: Mapping[str, float], form: str = ".4f") -> str:
-    return f"{value['mean']:{form}} ±{value['se']:{form}}"
+def shown(value: Mapping[str, float], digits: int = 4) -> str:
+    """The mean and its error to so many digits after the mean's leading one."""
+    size = abs(value["mean"]) + abs(value["se"] if math.isfinite(value["se"]) else 0)
+    places = max(0, digits - 1 - math.floor(math.log10(size))) if size > 0 else digits
+    return f"{value['mean']:.{places}f} ±{value['se']:.{places}f}"
 
 
 def text(result: Mapping[str, Any]) -> str:
-    """Tables for people."""
-    budgets = list(next(iter(result["methods"].values())))
+    """Tables for people: one for each task, and one over tasks."""
+    parts = [task_text(name, found) for name, found in result["tasks"].items()]
+    return "\n\n".join([*parts, standings_text(result["standings"], result["tasks"])])
+
+
+def task_text(name: str, result: Mapping[str, Any]) -> str:
+    largest = f"{max(result['budgets'])}x"
+    columns = ("judged loss", "median", "worst", "recipes", "own", "epochs", f"less {RIVAL}'s same")
+    heads = (*columns, f"less {RIVAL}'s {largest}")
     lines = [
-        f"{result['task']}, {result['epochs']} epochs, {result['seeds']} studies each; "
-        f"mean ± standard error over studies",
-        f"{'judged value':22}" + "".join(f"{b:>20}" for b in budgets),
+        f"{name}: {result['task']}, {result['epochs']} epochs, {result['seeds']} studies each, "
+        f"{len(result['judges'])} judging seeds; mean ± standard error over both; "
+        f"recipes: how many different ones",
+        f"{'':24}" + "".join(f"{h:>{w}}" for h, w in zip(heads, WIDTHS, strict=True)),
     ]
-    for method, columns in result["methods"].items():
-        lines.append(f"{method:22}" + "".join(f"{shown(columns[b]):>20}" for b in budgets))
-    lines.append(f"{'optimism':22}" + "".join(f"{b:>20}" for b in budgets))
-    for method, columns in result["methods"].items():
-        values = [shown(columns[b]["optimism"], ".1%") for b in budgets]
-        lines.append(f"{method:22}" + "".join(f"{value:>20}" for value in values))
-    lines.append(f"{'epochs spent (most)':22}" + "".join(f"{b:>20}" for b in budgets))
-    for method, columns in result["methods"].items():
-        spent = [columns[b]["epochs"] for b in budgets]
-        cells = [f"{e['all']:.0f} ({e['most']:.0f})" for e in spent]
-        lines.append(f"{method:22}" + "".join(f"{cell:>20}" for cell in cells))
-    pairs = dict(result["paired"])
-    lines.append(pairs.pop("title") + ":")
-    for method, pair in pairs.items():
+    for method, of_budget in result["methods"].items():
+        for budget, column in of_budget.items():
+            cells = [
+                shown(column, 3),
+                f"{column['median']:.4g}",
+                f"{column['worst']:.2f}",
+                str(column["recipes"]),
+                f"{column['own']:.4g}",
+                f"{column['epochs']['all']:.0f}",
+                *(_difference(column["against"].get(key)) for key in ("same", "largest")),
+            ]
+            lines.append(
+                f"{method:19}{budget:>5}"
+                + "".join(f"{cell:>{w}}" for cell, w in zip(cells, WIDTHS, strict=True))
+            )
+    return "\n".join(lines)
+
+
+#: Of the columns of a task's table.
+WIDTHS = (19, 9, 7, 9, 9, 8, 32, 32)
+
+
+def _difference(pair: Mapping[str, Any] | None) -> str:
+    return "" if pair is None else f"{shown(pair, 2)} ({pair['relative']:+.1%}) {pair['outcome']}"
+
+
+def standings_text(rows: Sequence[Mapping[str, Any]], tasks: Mapping[str, Any]) -> str:
+    largest = max((b for result in tasks.values() for b in result["budgets"]), default=0)
+    lines = [
+        f"Over tasks: wins, ties (within one paired standard error), losses; worst is a study's "
+        f"judged loss over its method's median (bar: {WORST})",
+        f"{'':24}{f'{RIVAL} at the same budget':>28}{f'{RIVAL} at {largest}x':>28}   worst",
+    ]
+    for row in rows:
+        counts = ["  ".join(f"{n} {key}" for key, n in row[k].items()) for k in ("same", "largest")]
+        shown_counts = ["" if row["method"] == RIVAL else cell for cell in counts]
         lines.append(
-            f"  {method:20}{shown(pair):>20} ({pair['relative']:+.1%}), better in "
-            f"{pair['better']} of {result['seeds']}, p {pair['p_t']:.2g} (t), "
-            f"{pair['p_wilcoxon']:.2g} (Wilcoxon)"
+            f"{row['method']:19}{row['budget']:>5}"
+            + "".join(f"{cell:>28}" for cell in shown_counts)
+            + f"   {row['worst']:.2f} {row['worst_task']}"
         )
     return "\n".join(lines)
 
@@ -121,4 +220,5 @@ def hardship_text(result: Mapping[str, Any]) -> str:
     for name, column in result["studies"].items():
         states = ", ".join(f"{count:.1f} {state}" for state, count in column["trials"].items())
         lines.append(f"{name:18}{shown(column):>18}  {states}")
-    return "\n".join([*lines, f"loss{shown(result['loss'], '.1%'):>32}"])
+    loss = result["loss"]
+    return "\n".join([*lines, f"{'loss':18}{loss['mean']:>11.1%} ±{loss['se']:.1%}"])
