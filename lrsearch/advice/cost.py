@@ -70,6 +70,6 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         no_range_test=tests.skipped,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
-        most_epochs=total,
+        most_epochs=None if total is None else total + tests.extra,
         runs=budget.runs,
     )

@@ -67,9 +67,11 @@ def _stored(database: Database, name: str) -> StudyRecord | None:
 
 
 def _budget(spec: StudySpec, steps_per_epoch: int) -> Document:
+    total = spec.budget.most_epochs(spec.horizon_epochs(steps_per_epoch))
+    extra = range_plan(spec, steps_per_epoch).extra
     return {
         "trials_total": spec.budget.trials,
-        "epochs_total": spec.budget.most_epochs(spec.horizon_epochs(steps_per_epoch)),
+        "epochs_total": None if total is None else total + extra,
         "seconds_total": spec.budget.time,
     }
 

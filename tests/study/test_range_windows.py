@@ -305,7 +305,11 @@ LONG = {
     "confirm": "none",
     "ema": "none",
 }
-ADAMW = {"optimizers": ["adamw"], "schedules": ["constant", "cosine"]}
+#: The linear model stands a high lr.
+ADAMW = {
+    "optimizers": {"adamw": {"lr": {"low": 1e-3, "high": 10.0, "log": True}}},
+    "schedules": ["constant", "cosine"],
+}
 
 
 def test_one_worker_tests_first_and_draws_the_same_study_again(tmp_path):
