@@ -51,6 +51,8 @@ LEAST_WIDTH = 10.0
 #: A fall counts where it is so many standard deviations of the batches' losses; of noise alone it
 #: is in one of 1,000 cases (made-up ramps).
 CLEAR_FALL = 4.0
+#: The noise is that of so many losses at least, as far as the fall goes.
+NOISE_STEPS = 15
 #: A ramp whose min/10 and valley are more decades apart says little: between seeds of one task
 #: they move by 0.05 to 0.2.
 READINGS_APART = 1.0
@@ -141,8 +143,7 @@ def read(ramp: Ramp, beyond: float = BEYOND_EDGE) -> Reading | None:
         return None
     curve = smoothed(losses)
     lowest = curve.index(min(curve[START_STEPS:]), START_STEPS)
-    before = zip(losses[: lowest + 1], curve, strict=False)
-    noise = pstdev(loss - mean for loss, mean in before)
+    noise = _noise(losses, curve, lowest)
     clear = _start(losses) - curve[lowest] > CLEAR_FALL * noise
     edge = _edge(ramp, CLEAR_FALL * noise if clear else None)
     min_over_10, valley = ramp.lrs[lowest] / 10, ramp.lrs[_valley(curve[: lowest + 1])]
@@ -169,6 +170,17 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 def _start(losses: Sequence[float]) -> float:
     return median(losses[:START_STEPS])
+
+
+def _noise(losses: Sequence[float], curve: Sequence[float], lowest: int) -> float:
+    """Of the batches' losses about their mean while they fall.
+
+    What comes after most of the fall may be a chaos that is no noise.
+    """
+    deep = _start(losses) - MOST_OF_FALL * (_start(losses) - curve[lowest])
+    fallen = next(i for i in range(START_STEPS, lowest + 1) if curve[i] <= max(deep, curve[lowest]))
+    end = max(fallen, min(lowest, NOISE_STEPS)) + 1
+    return pstdev(loss - mean for loss, mean in zip(losses[:end], curve, strict=False))
 
 
 def _half_way(losses: Sequence[float], bottom: float) -> float:
