@@ -180,7 +180,9 @@ def counts_whole_runs(spec: StudySpec, horizon: float) -> bool:
 
     Range tests then come on top of it.
     """
-    return spec.budget.runs is not None and trains_whole(spec, horizon)
+    budget = spec.budget
+    by_runs_alone = budget.runs is not None and budget.epochs is None and budget.trials is None
+    return by_runs_alone and trains_whole(spec, horizon)
 
 
 def _tested(spec: StudySpec) -> tuple[str, ...]:

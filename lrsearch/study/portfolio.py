@@ -67,7 +67,7 @@ def _enqueue(
     )
     for recipe in recipes[: _most(spec, spec.horizon_epochs(steps_per_epoch))]:
         fields = spec.recipe(recipe, batch_size=None, where="portfolio").to_dict()
-        if not any(is_same(other, fields) for other in present):
+        if not any(is_same(fields, other) for other in present):
             studies.enqueue(connection, study_id, KIND, fields)
 
 
