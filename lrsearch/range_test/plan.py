@@ -13,7 +13,7 @@ from lrsearch.confirmation.budget import reserved_share, search_epochs, trains_w
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.analysis import SEED_COUNTS
-from lrsearch.range_test.reading import grid
+from lrsearch.range_test.reading import PLAIN_STEP, grid
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.groups import middle_groups
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM
@@ -137,8 +137,7 @@ def values_of(domain: Domain) -> list[float]:
 def range_plan(spec: StudySpec, steps_per_epoch: int) -> RangePlan:
     """The study's range tests: as many optimizers, with as many seeds, as its share pays for.
 
-    Where it does not pay for all, those that the portfolio begins with are tested, and ramps are
-    cut short before an optimizer goes without.
+    Where it does not pay for all, ramps are cut short before an optimizer goes without.
     """
 
     def none(why: str) -> RangePlan:
@@ -186,13 +185,16 @@ def counts_whole_runs(spec: StudySpec, horizon: float) -> bool:
 
 
 def _tested(spec: StudySpec) -> tuple[str, ...]:
-    """Optimizers that a test makes sense for: those that the portfolio begins with come first."""
+    """Optimizers that a test makes sense for: those whose edge guards most come first.
+
+    They are those without a scaled step, then those that the portfolio begins with.
+    """
     names = [
         name
         for name, domains in spec.space.optimizers.items()
         if _is_continuous(domains["lr"]) and has_ramp(name)
     ]
-    order = list(dict.fromkeys(entry.name for entry in entries(spec.portfolio)))
+    order = list(dict.fromkeys([*PLAIN_STEP, *(e.name for e in entries(spec.portfolio))]))
     return tuple(sorted(names, key=lambda n: order.index(n) if n in order else len(order)))
 
 

@@ -65,10 +65,10 @@ def test_a_share_that_is_small_shortens_ramps_then_leaves_optimizers_out():
         return [(test.name, len(test.lrs)) for test in plan.tests], plan.untested
 
     # 3 % of 5 runs of 30 epochs are 4.5 epochs.
-    assert tested(40) == ([("adamw", 60), ("rmsprop", 60), ("sgd", 60)], ())
-    assert tested(22) == ([("adamw", 33), ("rmsprop", 33), ("sgd", 33)], ())
-    assert tested(14) == ([("adamw", 31), ("rmsprop", 31)], ("sgd",))
-    assert tested(7) == ([("adamw", 31)], ("rmsprop", "sgd"))
+    assert tested(40) == ([("sgd", 60), ("adamw", 60), ("rmsprop", 60)], ())
+    assert tested(22) == ([("sgd", 33), ("adamw", 33), ("rmsprop", 33)], ())
+    assert tested(14) == ([("sgd", 31), ("adamw", 31)], ("rmsprop",))
+    assert tested(7) == ([("sgd", 31)], ("adamw", "rmsprop"))
     # Without a portfolio in the space's own order.
     assert tested(7, portfolio="none") == ([("sgd", 31)], ("rmsprop", "adamw"))
     plan = plan_of(steps_per_epoch=6, budget={"runs": 5})

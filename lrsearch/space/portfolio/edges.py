@@ -7,8 +7,8 @@ from dataclasses import dataclass
 #: Median stability edge of each optimizer over the seventeen tasks that the portfolio was derived
 #: on, three seeds each, in the sampler's unit; benchmarks/range_test.py measures it.
 USUAL_EDGES: Mapping[str, float] = {"adamw": 0.1, "sgd": 0.5, "rmsprop": 0.03}
-#: From this factor between an edge and the usual one on, the portfolio's rates lie far off: of the
-#: 51 edges of AdamW 2 did. Other units of the data move edges by 10 to 10,000.
+#: From this factor between an edge and the usual one on, the portfolio's rates lie far off. Data in
+#: raw units move edges by 10 to 100,000.
 FAR = 10.0
 #: Steps of the shift in a decade: the portfolio's own rates are half a decade apart.
 SHIFTS_PER_DECADE = 2
