@@ -25,6 +25,8 @@ class CostPlan:
     range_test: float
     #: Why no range test is planned; empty if one is.
     no_range_test: str
+    #: Optimizers that the budget pays no range test for, though it does for others.
+    untested: tuple[str, ...]
     search: float | None
     confirm_runs: int
     #: The budget's own bound on everything together.
@@ -68,6 +70,7 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         expected_trials=expected_trials(spec, horizon),
         range_test=tests.epochs,
         no_range_test=tests.skipped,
+        untested=tests.untested,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
         most_epochs=None if total is None else total + tests.extra,

@@ -106,7 +106,7 @@ def judge(optimizer: Fields, ramps: Sequence[Ramp], batch_size: int | None = Non
         lows, highs = zip(*(reading.window for reading in clear), strict=True)
         window = min(lows), max(highs)
     elif readings:
-        reason = "the loss fell by less than twice the noise of its batches"
+        reason = "the loss fell by less than four times the noise of its batches"
     else:
         reason = "the loss was not finite before lr could train anything"
     return RangeTest(

@@ -231,7 +231,7 @@ def test_the_window_is_the_union_of_the_clear_seeds_windows():
 def test_seeds_that_all_say_nothing_give_no_window():
     result = judge({"name": "sgd"}, [FLAT])
     assert (result.window, result.edge, result.valley) == (None, None, None)
-    assert "less than twice the noise" in result.reason
+    assert "less than four times the noise" in result.reason
 
 
 losses = st.lists(

@@ -282,7 +282,7 @@ def flat(output, target):
     ("loss", "state", "reason"),
     [
         (raises, "failed", "RuntimeError: the user's own"),
-        (flat, "complete", "the loss fell by less than twice the noise of its batches"),
+        (flat, "complete", "the loss fell by less than four times the noise of its batches"),
     ],
 )
 def test_a_range_test_that_fails_or_finds_nothing_leaves_no_window(search, loss, state, reason):
