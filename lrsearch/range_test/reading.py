@@ -108,7 +108,7 @@ def grid(low: float, steps: int) -> tuple[float, ...]:
 
 def has_ended(losses: Sequence[float]) -> bool:
     """Whether a ramp with these losses so far need not go on: it diverged."""
-    if losses and not math.isfinite(losses[-1]):
+    if losses and (not math.isfinite(losses[-1]) or _bursts_at_once(losses)):
         return True
     if len(losses) < START_STEPS + STOP_STEPS // 2 + 1:
         return False
@@ -123,9 +123,12 @@ def starts_too_high(ramp: Ramp) -> bool:
 
     A ramp from lower rates then finds it.
     """
-    first = ramp.losses[: START_STEPS + 1]
-    limit = divergence_limit(first[0])
-    return not all(loss <= limit for loss in first)
+    return _bursts_at_once(ramp.losses)
+
+
+def _bursts_at_once(losses: Sequence[float]) -> bool:
+    limit = divergence_limit(losses[0])
+    return not all(loss <= limit for loss in losses[: START_STEPS + 1])
 
 
 def beyond_edge(optimizer: str) -> float:

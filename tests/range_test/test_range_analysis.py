@@ -160,6 +160,7 @@ SLIGHT = ramp_of(
 
 def test_a_burst_in_the_first_steps_asks_for_lower_rates():
     assert starts_too_high(IMMEDIATE)
+    assert [has_ended(IMMEDIATE.losses[:steps]) for steps in (1, 2, 3)] == [False, True, True]
     assert starts_too_high(from_losses([2.3, math.inf]))
     assert starts_too_high(from_losses([2.3, 2.2, math.nan]))
     for ramp in (PLATEAU, NOISY, SLIGHT, make_ramp(noise=0.2)):
