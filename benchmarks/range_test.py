@@ -5,6 +5,8 @@ loss and by error, whose lr lies inside the window, and the share of all trials 
 test is the product's own, on the model and data that the trials were recorded with. Beside it the
 rule that it replaced: a decade and a half about the geometric mean of min/10 and valley.
 
+Then the ramps themselves, old and new, on eleven tasks (range_ramps.py).
+
 Run it: python benchmarks/range_test.py --digits digits_mlp.jsonl.gz
 """
 
@@ -15,13 +17,14 @@ import math
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import range_ramps
 import torch
 from record_trials import RECORDS, error, fashion_mnist
 from torch import nn
@@ -226,7 +229,14 @@ def main() -> None:
             log(f"{name}: {missing}")
             continue
         rows += measure(name, task, path, seeds)
-    print(json.dumps(rows, indent=2) if options.json else table(rows, seeds))
+    names = list(range_ramps.TASKS)[: 1 if options.quick else None]
+    ramps = list(range_ramps.rows(names, seeds))
+    if options.json:
+        found = {"windows": rows, "ramps": [asdict(row) for row in ramps]}
+        print(json.dumps(found, indent=2))
+    else:
+        print(table(rows, seeds))
+        print(range_ramps.table(ramps))
 
 
 if __name__ == "__main__":

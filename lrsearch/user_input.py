@@ -10,7 +10,6 @@ from typing import TypeGuard, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.other_names import FIELDS
@@ -85,26 +84,32 @@ def first_error(error: ValidationError, model: type[BaseModel], kind: str) -> st
         return f"{place} is missing"
     if place == "name" and detail["type"] == "string_pattern_mismatch":
         return f"name = {detail['input']!r}: {_plain_name(str(detail['input']))}"
-    message = _accepted(detail, _field(model, parts))
+    field, limits = _field(model, parts), detail.get("ctx", {})
+    message = _accepted(detail["type"], detail["input"], limits, field)
+    message = message or detail["msg"].removeprefix("Value error, ")
     return f"{place} = {detail['input']!r}: {message}" if place else message
 
 
-def _accepted(detail: ErrorDetails, field: FieldInfo | None) -> str:
-    """What would have been accepted, in our words; a validator's own words as they are."""
-    kind, limits = detail["type"], detail.get("ctx", {})
+def _accepted(
+    kind: str, came: Unchecked, limits: Mapping[str, Unchecked], field: FieldInfo | None
+) -> str:
+    """What would have been accepted, in our words; "" where a validator has its own.
+
+    `kind` is pydantic's type of the complaint, and `limits` its context.
+    """
     if kind in _LIMITS:
         shown = {k: f"{v:.15g}" if isinstance(v, int | float) else v for k, v in limits.items()}
         return f"{_LIMITS[kind].format(**shown)} is accepted"
     if kind not in _TYPES:
-        return detail["msg"].removeprefix("Value error, ")
+        return ""
     accepted = f"{_TYPES[kind]} is accepted"
     model = None if field is None else _model_of(field)
     if kind in _MAPPINGS and model is not None:
         return f"a mapping of {', '.join(model.model_fields)} is accepted"
     example = _example(field)
     accepted += f", such as {example}" if example else ""
-    if kind == "string_type" and (is_number(detail["input"]) or isinstance(detail["input"], bool)):
-        accepted += f"; in quotes, '{to_text(detail['input'])}', it is one"
+    if kind == "string_type" and (is_number(came) or isinstance(came, bool)):
+        accepted += f"; in quotes, '{to_text(came)}', it is one"
     return accepted
 
 

@@ -3,10 +3,11 @@
 import math
 import random
 
-from lrsearch.range_test.analysis import Ramp, grid, judge
+from lrsearch.range_test.analysis import judge
+from lrsearch.range_test.reading import Ramp, grid
 
-#: Six decades.
-LRS = grid(1e-5, 10.0)
+#: Six decades and a half.
+LRS = grid(1e-5, 58)
 
 
 def make_ramp(falls=1e-2, climbs=1.0, *, start=2.3, floor=0.5, noise=0.0, lrs=LRS, seed=0):

@@ -8,7 +8,6 @@ from lrsearch.confirmation.budget import (
     allowed_runs,
     expected_course,
     portfolio_runs,
-    range_test_is_beside,
     reserved_runs,
     search_epochs,
     trains_whole,
@@ -40,6 +39,8 @@ class CostPlan:
     beside: bool
     #: Why no range test is planned; empty if one is.
     no_range_test: str
+    #: Optimizers that the budget pays no range test for, though it does for others.
+    untested: tuple[str, ...]
     search: float | None
     confirm_runs: int
     #: Recipes that the confirmation compares, where the study file says it.
@@ -84,7 +85,7 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         if budget.trials is None and budget.time is None:
             runs = reserved_runs(spec, horizon)  # search takes all that is not kept
     tests = range_plan(spec, steps_per_epoch)
-    beside = range_test_is_beside(spec, horizon)
+    beside = tests.extra > 0
     inside, portfolio = 0.0 if beside else tests.epochs, portfolio_trials(spec, horizon)
     return CostPlan(
         horizon=horizon,
@@ -95,12 +96,13 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         portfolio=portfolio,
         whole=trains_whole(spec, horizon),
         range_test=tests.epochs,
-        beside=beside and bool(tests.tests),
+        beside=beside,
         no_range_test=tests.skipped,
+        untested=tests.untested,
         search=min(bounds) if bounds else None,
         confirm_runs=runs,
         candidates=None if confirm is None else confirm.candidates,
-        most_epochs=None if total is None else total + tests.epochs - inside,
+        most_epochs=None if total is None else total + tests.extra,
         runs=budget.runs,
     )
 

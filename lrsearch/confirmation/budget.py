@@ -75,16 +75,6 @@ def trains_whole(spec: StudySpec, horizon: float) -> bool:
     return paid is not None and paid < LEAST_PRUNED_RUNS
 
 
-def range_test_is_beside(spec: StudySpec, horizon: float) -> bool:
-    """Whether range tests are not paid from the budget but come on top of it.
-
-    They do where a budget in runs is so small that each is a recipe's whole training: what the
-    tests take, a thirtieth of it, would cost a whole run.
-    """
-    in_runs = spec.budget.runs is not None and spec.budget.epochs is None
-    return in_runs and trains_whole(spec, horizon) and not reserved_runs(spec, horizon)
-
-
 def portfolio_runs(spec: StudySpec, horizon: float) -> int:
     """How many of the portfolio's recipes are trained at most: half of the runs that are paid for.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lrsearch.errors import TaskError
-from lrsearch.range_test.analysis import has_ended
+from lrsearch.range_test.reading import has_ended
 from lrsearch.training.precision import widest_float
 from lrsearch.training.trial_training import CHECK_EVERY
 from lrsearch.trial.divergence import NOT_FINITE_AT_START, divergence_limit

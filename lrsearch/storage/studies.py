@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, Table, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, insert, select, update
 
 from lrsearch.plain_data import Fields
 from lrsearch.storage.column_types import db_now
@@ -122,6 +122,12 @@ def _total(
 
 def enqueue(connection: Connection, study_id: int, kind: str, recipe: Fields) -> None:
     connection.execute(insert(queue).values(study_id=study_id, kind=kind, recipe=dict(recipe)))
+
+
+def unqueue(connection: Connection, study_id: int, kind: str) -> None:
+    """Take the recipes of a kind that no trial has taken out of the queue."""
+    theirs = (queue.c.study_id == study_id, queue.c.kind == kind, queue.c.ticket.is_(None))
+    connection.execute(delete(queue).where(*theirs))
 
 
 def waiting(connection: Connection, study_id: int) -> Sequence[QueuedRecord]:

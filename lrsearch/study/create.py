@@ -6,7 +6,6 @@ from importlib.metadata import version
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from lrsearch.confirmation.budget import range_test_is_beside
 from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import range_plan
@@ -67,15 +66,12 @@ def _stored(database: Database, name: str) -> StudyRecord | None:
         return studies.by_name(connection, name)
 
 
-def _budget(spec: StudySpec, steps_per_epoch: int, *, range_tests: float) -> Document:
-    """The totals that the study's row has; `range_tests` are the epochs of its range tests."""
-    horizon = spec.horizon_epochs(steps_per_epoch)
-    total = spec.budget.most_epochs(horizon)
-    if total is not None and range_test_is_beside(spec, horizon):
-        total += range_tests
+def _budget(spec: StudySpec, steps_per_epoch: int) -> Document:
+    total = spec.budget.most_epochs(spec.horizon_epochs(steps_per_epoch))
+    extra = range_plan(spec, steps_per_epoch).extra
     return {
         "trials_total": spec.budget.trials,
-        "epochs_total": total,
+        "epochs_total": None if total is None else total + extra,
         "seconds_total": spec.budget.time,
     }
 
@@ -84,9 +80,7 @@ def continue_with(
     connection: Connection, study_id: int, spec: StudySpec, steps_per_epoch: int
 ) -> None:
     """Let budget, confirmation and notes of a study follow `spec`, whose identity is the same."""
-    planned = range_tests.everything(connection, study_id)
-    tests = sum(test.epochs_reserved for test in planned)
-    budget = _budget(spec, steps_per_epoch, range_tests=tests)
+    budget = _budget(spec, steps_per_epoch)
     studies.change(connection, study_id, definition=spec.to_dict(), **budget)
 
 
@@ -140,7 +134,7 @@ def insert_study(
         "code": dict(loaded.code),
         "versions": _versions(loaded),
         "steps_per_epoch": steps_per_epoch,
-        **_budget(spec, steps_per_epoch, range_tests=range_plan(spec, steps_per_epoch).epochs),
+        **_budget(spec, steps_per_epoch),
     }
     studies.create(connection, values)
     return study_id

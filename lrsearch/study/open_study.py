@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Fields
-from lrsearch.range_test.plan import sampler_windows
+from lrsearch.range_test.windows import sampler_windows
 from lrsearch.space.search_space import BatchSize
 from lrsearch.spec.distinct_recipes import distinct_recipes
 from lrsearch.storage import claims, curves, range_tests, studies, trials

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from torch.optim.lr_scheduler import ExponentialLR
 
-from lrsearch.range_test.analysis import FACTOR, Ramp, RangeTest, has_ended, judge, seeds_wanted
+from lrsearch.range_test.analysis import RangeTest, judge, seeds_wanted
 from lrsearch.range_test.plan import RampPlan
+from lrsearch.range_test.reading import FACTOR, Ramp, has_ended, starts_too_high
 from lrsearch.recipe.parameter_groups import recipe_lr
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import failures
@@ -26,6 +27,8 @@ class RangeTraining:
         """`stop` is asked before every step whether to end."""
         self.spec, self.plan, self.cache, self.stop = spec, plan, cache, stop
         self.ramps: list[Ramp] = []
+        #: Whether the first ramp diverged at once, and others start far below it.
+        self.is_lower = False
         #: Trained so far, of ramps that were not finished too.
         self.epochs = self.seconds = 0.0
 
@@ -38,6 +41,9 @@ class RangeTraining:
             ramp = self.train_ramp()
             if ramp is None:
                 return None
+            if not self.ramps and not self.is_lower and starts_too_high(ramp):
+                self.plan, self.is_lower = self.plan.lower(len(ramp.losses)), True
+                continue
             self.ramps.append(ramp)
         recipe = self.plan.recipe(self.spec, self.spec.seed)
         size = recipe.batch_size or self.cache.batch_size(recipe.params)

@@ -156,7 +156,14 @@ def test_an_option_that_cannot_be_measured_is_refused(script, options, message, 
 def test_range_test_prints_its_windows_beside_recorded_trials(tmp_path):
     done = run_script("range_test.py", "--quick", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    rows, ramps = found["windows"], found["ramps"]
+    assert [(ramp["optimizer"], ramp["rule"]) for ramp in ramps] == [
+        (name, rule) for name in ("sgd", "adamw", "rmsprop") for rule in ("old", "new")
+    ]
+    for old, new in zip(ramps[::2], ramps[1::2], strict=True):
+        assert 2 * new["steps"][0] <= 1.5 * old["steps"][0]
+        assert 0 < new["share"] < old["share"] < 0.05
     assert {row["set"] for row in rows} == {"digits"}
     assert [row["optimizer"] for row in rows] == ["sgd", "sgd", "adamw", "adamw"]
     assert {row["rule"] for row in rows} == {"window", "min/10, valley"}

@@ -13,7 +13,7 @@ from lrsearch.errors import TaskError
 from lrsearch.own_loop.ended import Ended
 from lrsearch.own_loop.losses import Losses, RampReadings
 from lrsearch.own_loop.messages import Diverged, Failed, Finished, Readings, Report
-from lrsearch.range_test.analysis import FACTOR, has_ended
+from lrsearch.range_test.reading import FACTOR, has_ended
 from lrsearch.trial.divergence import NOT_FINITE_AT_START
 
 CPU = torch.device("cpu")

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from lrsearch.catalog.optimizers import OPTIMIZERS
+from lrsearch.confirmation.budget import reserved_runs, reserved_share
 from lrsearch.errors import SpecError
 from lrsearch.preflight import measure
-from lrsearch.range_test.plan import ramp_plan, range_plan, sampler_window
+from lrsearch.range_test.plan import LEAST_STEPS, MOST_STEPS, ramp_plan, range_plan
+from lrsearch.range_test.windows import sampler_window
 from lrsearch.spec.study_spec import StudySpec
 
 STUDY = {"name": "small", "task": "task.py:task", "epochs": 30, "budget": {"trials": 60}}
@@ -48,17 +50,50 @@ def test_none_is_none():
 def test_seeds_are_as_many_as_3_percent_of_the_budget_pay_for(trials):
     plan = plan_of(budget={"trials": trials})
     most = 0.03 * trials * 30
-    once = sum(len(test.lrs) for test in plan_of().tests) / 40
-    assert plan.epochs <= most
-    assert plan.seeds == max(n for n in (0, 1, 3, 5) if n * once <= most)
-    assert bool(plan.skipped) is (plan.seeds == 0)
-    if plan.skipped:
-        assert plan.skipped == f"it takes {once:.3g} epochs, 3 % of the budget are {most:.3g}"
+    steps = [len(test.lrs) for test in plan.tests]
+    assert len(set(steps)) == 1
+    assert LEAST_STEPS <= steps[0] <= MOST_STEPS
+    assert plan.epochs == pytest.approx(plan.seeds * sum(steps) / 40)
+    assert plan.epochs <= most + 1e-6
+    assert plan.seeds == max(n for n in (1, 3, 5) if n * sum(steps) / 40 <= most + 1e-6)
+    assert (plan.skipped, plan.untested) == ("", ())
+
+
+def test_a_share_that_is_small_shortens_ramps_then_leaves_optimizers_out():
+    def tested(steps_per_epoch, **changes):
+        plan = plan_of(("sgd", "rmsprop", "adamw"), steps_per_epoch, budget={"runs": 5}, **changes)
+        return [(test.name, len(test.lrs)) for test in plan.tests], plan.untested
+
+    # 3 % of 5 runs of 30 epochs are 4.5 epochs.
+    assert tested(40) == ([("sgd", 60), ("adamw", 60), ("rmsprop", 60)], ())
+    assert tested(22) == ([("sgd", 33), ("adamw", 33), ("rmsprop", 33)], ())
+    assert tested(14) == ([("sgd", 31), ("adamw", 31)], ("rmsprop",))
+    assert tested(7) == ([("sgd", 31)], ("adamw", "rmsprop"))
+    # Without a portfolio in the space's own order.
+    assert tested(7, portfolio="none") == ([("sgd", 31)], ("rmsprop", "adamw"))
+    plan = plan_of(steps_per_epoch=6, budget={"runs": 5})
+    assert plan.skipped == "one of 30 steps is 5 epochs, 3 % are 4.5"
+
+
+@pytest.mark.parametrize("runs", [1, 2, 5, 9, 10, 20])
+def test_a_budget_of_whole_runs_is_raised_by_its_range_test(runs):
+    spec = spec_of(["adamw"], budget={"runs": runs})
+    plan = range_plan(spec, 1000)
+    assert plan.epochs
+    assert plan.epochs <= 0.03 * runs * 30 + 1e-9
+    total = runs * 30 + plan.extra
+    left = total * (1 - reserved_share(spec, 30)) - plan.epochs
+    if runs < 10:
+        assert left == pytest.approx((runs - reserved_runs(spec, 30)) * 30)
+        assert total <= 1.05 * runs * 30
+    else:
+        assert plan.extra == 0
+    assert range_plan(spec_of(["adamw"], budget={"epochs": runs * 30}), 1000).extra == 0
 
 
 def test_the_lower_bound_of_a_budget_counts_and_time_pays_for_one_seed():
     assert plan_of(budget={"trials": 1000, "epochs": 10}).skipped
-    assert plan_of(budget={"trials": 2, "epochs": 10_000}).skipped
+    assert plan_of(budget={"trials": 2, "epochs": 10_000}).seeds == 1
     assert plan_of(budget={"epochs": 10_000}).seeds == 5
     assert plan_of(budget={"time": "1m"}).seeds == 1
 
@@ -72,12 +107,23 @@ def test_a_range_test_leaves_room_for_a_trial():
 # What is trained
 
 
-def test_ramps_reach_from_far_below_the_range_to_a_decade_above():
-    assert ramp_plan(spec_of(["sgd"]), "sgd").lrs[0] == pytest.approx(1e-5)
-    assert ramp_plan(spec_of(["sgd"]), "sgd").lrs[-1] == pytest.approx(10, rel=0.15)
-    wide = ramp_plan(spec_of({"adamw": {"lr": {"low": 1e-6, "high": 1e-3, "log": True}}}), "adamw")
-    assert wide.lrs[0] == pytest.approx(1e-8)
-    assert wide.lrs[-1] == pytest.approx(1, rel=0.15)  # of the preset's 1e-1
+def test_ramps_start_a_hundredth_below_the_middle_of_the_range():
+    ramp = ramp_plan(spec_of(["sgd"]), "sgd")
+    assert ramp.lrs[0] == pytest.approx(10**-1.5 / 100)
+    assert len(ramp.lrs) == 60
+    own = ramp_plan(spec_of({"adamw": {"lr": {"low": 1e-6, "high": 1e-3, "log": True}}}), "adamw")
+    assert own.lrs[0] == pytest.approx(10**-4.5 / 100)
+    # Rates above the preset's are tried from the preset's on.
+    own = ramp_plan(spec_of({"adamw": {"lr": {"low": 0.1, "high": 10.0, "log": True}}}), "adamw")
+    assert own.lrs[0] == pytest.approx(10**-2.5 / 100)
+
+
+def test_lower_rates_have_the_steps_that_are_left():
+    plan = ramp_plan(spec_of(["sgd"]), "sgd")
+    lower = plan.lower(8)
+    assert lower.lrs[0] == pytest.approx(plan.lrs[0] / 1e4)
+    assert (len(lower.lrs), lower.optimizer) == (52, plan.optimizer)
+    assert lower.lrs[-1] > plan.lrs[8]
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

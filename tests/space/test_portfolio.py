@@ -17,6 +17,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.space.parse import parse_space
 from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.space.portfolio.default import DEFAULT
+from lrsearch.space.portfolio.edges import Edge, shift_of
 from lrsearch.space.portfolio.entries import Entry
 from lrsearch.space.presets import PRESETS
 from lrsearch.space.sampling_units import suggest
@@ -136,6 +137,72 @@ def test_where_no_entry_fits_each_optimizer_has_one_at_the_middle_of_its_range()
     assert second["optimizer"]["lr"] == pytest.approx(math.sqrt(1e-3))
     assert second["optimizer"]["momentum"] == pytest.approx(0.9)
     assert [r["schedule"]["name"] for r in (first, second)] == ["linear", "linear"]
+
+
+# After a range test
+
+
+def rates(space, edges, *entries, **options):
+    recipes = portfolio_recipes(space, entries, edges=edges, **options)
+    return [(r["optimizer"]["name"], r["optimizer"]["lr"]) for r in recipes]
+
+
+def test_rates_beyond_the_edge_are_left_out_and_others_stay():
+    space = space_of(["adamw", "sgd"])
+    some = (entry("adamw", 0.03), sgd(0.3), entry("adamw", 0.01), sgd(0.1), sgd(0.03))
+    edges = {"sgd": Edge(highest=0.1)}
+    found = rates(space, edges, *some)
+    adamw = [("adamw", pytest.approx(0.03)), ("adamw", pytest.approx(0.01))]
+    assert found == [*adamw, ("sgd", pytest.approx(0.1)), ("sgd", pytest.approx(0.03))]
+    assert rates(space, {"adam": Edge(highest=0.0)}, *some) == rates(space, {}, *some)
+    assert rates(space, {"adamw": Edge(highest=1e-9), "sgd": Edge(highest=1e-9)}, *some) == []
+
+
+@given(
+    st.lists(st.sampled_from(DEFAULT), min_size=1, max_size=8, unique_by=id),
+    st.floats(1e-6, 10),
+    st.sampled_from([1.0, 0.1, 0.01, 10.0]),
+)
+def test_no_rate_is_beyond_the_edge_and_none_below_it_is_lost(entries, highest, shift):
+    space = parse_space("default")
+    edges = {name: Edge(highest=highest, shift=shift) for name in ("adamw", "sgd", "rmsprop")}
+    before = portfolio_recipes(space, entries, 64)
+    after = portfolio_recipes(space, entries, 64, edges=edges)
+    lrs = [recipe["optimizer"]["lr"] for recipe in after]
+    assert all(lr <= highest * (1 + 1e-9) for lr in lrs)
+    assert all(recipe in after for recipe in before if recipe["optimizer"]["lr"] < highest)
+    if shift == 1.0:
+        assert all(recipe in before for recipe in after)
+
+
+def test_the_edge_of_sgd_is_in_the_samplers_unit():
+    space = space_of(["sgd"])
+    edges = {"sgd": Edge(highest=0.05)}
+    # At batch 256 lr 0.1 steps as far as 0.025 at 64.
+    assert rates(space, edges, sgd(0.1), sgd(0.3), batch_size=256) == [("sgd", pytest.approx(0.1))]
+    assert rates(space, edges, sgd(0.1), batch_size=64) == []
+
+
+def test_copies_of_the_entries_are_added_where_the_edge_lies_far_off():
+    space = space_of({"adamw": {"lr": DECADES}, "adam": {"lr": DECADES}})
+    low = {"adamw": Edge(highest=0.004, shift=0.1)}
+    some = (entry("adamw", 0.03), entry("adamw", 0.003))
+    expected = [("adamw", pytest.approx(lr)) for lr in (0.003, 0.003, 3e-4)]
+    assert rates(space, low, *some) == expected[1:]  # the copy of the first is the second
+    high = {"adamw": Edge(highest=10.0, shift=10.0)}
+    assert [lr for _, lr in rates(space, high, *some)] == pytest.approx([0.03, 0.3, 0.003])
+    relative = {"adam": Edge(highest=10.0, shift=10.0)}
+    adam = space_of({"adam": {"lr": DECADES}})
+    assert [lr for _, lr in rates(adam, relative, some[0])] == pytest.approx([0.03, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("edge", "shift"),
+    [(0.1, 1), (0.011, 1), (0.9, 1), (0.01, 0.1), (0.003, 10**-1.5), (1e-4, 1e-3), (1.1, 10)],
+)
+def test_a_shift_is_one_unless_the_edge_lies_a_decade_off(edge, shift):
+    assert shift_of("adamw", edge) == pytest.approx(shift)
+    assert shift_of("muon", edge) == 1
 
 
 def test_an_empty_portfolio_has_no_recipes():

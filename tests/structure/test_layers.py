@@ -21,7 +21,6 @@ HOMES = {
     "fsspec": {"storage"},
     "tenacity": {"storage"},
     "pydantic": {"recipe", "spec", "user_input"},
-    "pydantic_core": {"user_input"},
     "yaml": {"user_input"},
     "click": {"cli"},
     "rich": {"report.live.terminal", "report.live.view"},

@@ -393,7 +393,9 @@ def test_a_range_test_is_kept_where_it_would_be_the_same(search):
             rows = range_tests.everything(connection, study.study_id)
         return {row.optimizer: (row.state, row.epochs) for row in rows}
 
-    sgd, wide = SPACE["optimizers"]["sgd"], WIDER["optimizers"]["sgd"]
+    sgd = SPACE["optimizers"]["sgd"]
+    # The middle of its rates lies lower, and so does the start of its ramp.
+    wide = {**WIDER["optimizers"]["sgd"], "lr": {"low": 1e-6, "high": 1e-2, "log": True}}
     first = extend_to(search, {"sgd": sgd, "adamw": {}})
     assert tests_of(first) == {"sgd": ("waiting", 0.0), "adamw": ("waiting", 0.0)}
     assert study_row(first).epochs_reserved > 0

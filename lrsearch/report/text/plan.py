@@ -96,7 +96,10 @@ def _searched(space: SearchSpace) -> str:
 def _range_test(plan: CostPlan) -> str:
     if plan.no_range_test:
         return f"no range test ({plan.no_range_test})"
-    return f"{_amount(plan.range_test, 'epochs')} of range test"
+    told = f"{_amount(plan.range_test, 'epochs')} of range test"
+    if not plan.untested:
+        return told
+    return f"{told} (none of {', '.join(plan.untested)}: 3 % of the budget pay for no more)"
 
 
 def plan_json(

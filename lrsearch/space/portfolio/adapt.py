@@ -7,23 +7,30 @@
   learning rate: an entry whose rate would move by more than half a decade is left out, since half
   a decade is how far apart the list's own rates are. Its neighbour in the list is then the nearest.
 - A recipe that is there already is left out, and so is one that the space cannot give.
+- A rate beyond the edge that a range test found is left out. Where the edge lies far from where it
+  usually does, each recipe of the optimizer is followed by a copy whose rate is moved as far.
 - Where nothing is left (fine-tuning, say, whose rates are decades lower), each optimizer of the
   space has a recipe at the middle of its range.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 from lrsearch.catalog.domains import Range
 from lrsearch.catalog.lookup import optimizer_info, schedule_info
 from lrsearch.catalog.script import SCRIPT
 from lrsearch.plain_data import Document, Fields
+from lrsearch.space.portfolio.edges import Edge
 from lrsearch.space.portfolio.entries import Entry
 from lrsearch.space.portfolio.wishes import Wishes
 from lrsearch.space.sampling_units import REFERENCE_MOMENTUM, equivalence, suggest
 from lrsearch.space.search_space import SearchSpace, samples_of_step
 from lrsearch.trial.rounding import EPSILON
 
+#: Before any range test.
+NO_EDGES: Mapping[str, Edge] = MappingProxyType({})
 #: How far a learning rate may be moved, as a factor: half a decade.
 REACH = math.sqrt(10.0) * (1 + EPSILON)
 #: Optimizers that take the learning rate of another, in order, and whether they also take its
@@ -50,17 +57,40 @@ def portfolio_recipes(
     batch_size: int | None = None,
     *,
     accumulate: int = 1,
+    edges: Mapping[str, Edge] = NO_EDGES,
 ) -> list[Document]:
     """The recipes (optimizer, schedule, warmup, params) in the order of the entries.
 
     Each lies inside the space. `batch_size` is the task's own, of which an optimizer step takes
-    `accumulate`.
+    `accumulate`. `edges`: by optimizers of the space.
     """
-    moved = (_moved(space, entry, batch_size, accumulate) for entry in entries)
-    recipes = _distinct(moved)
-    if recipes or not entries:
-        return recipes
-    return _distinct(_moved(space, entry, batch_size, accumulate) for entry in _middles(space))
+
+    def recipes(some: Iterable[Entry]) -> list[Document]:
+        return _distinct(_moved(space, entry, batch_size, accumulate) for entry in some)
+
+    def is_stable(recipe: Document) -> bool:
+        edge = edges.get(str(recipe["optimizer"]["name"]))
+        params = space.params_of({**recipe, "accumulate": accumulate}, batch_size)
+        return edge is None or params is None or not _lr(recipe, params) > edge.highest
+
+    shifted = [each for entry in entries for each in _with_shifted(space, entry, edges)]
+    found = recipes(shifted) or (recipes(_middles(space)) if entries else [])
+    return [recipe for recipe in found if is_stable(recipe)]
+
+
+def _lr(recipe: Document, params: Fields) -> float:
+    """The learning rate in the sampler's unit; torch's own where it is not sampled."""
+    optimizer = recipe["optimizer"]
+    return float(params.get(f"{optimizer['name']}.lr", optimizer["lr"]))
+
+
+def _with_shifted(space: SearchSpace, entry: Entry, edges: Mapping[str, Edge]) -> Iterator[Entry]:
+    yield entry
+    edge = edges.get(_own_or_relative(space, entry.name) or "")
+    if edge is not None and edge.shift != 1.0:
+        lr = float(entry.optimizer["lr"]) * edge.shift
+        source = f"{entry.source}, moved by a range test"
+        yield replace(entry, optimizer={**entry.optimizer, "lr": lr}, source=source)
 
 
 def _distinct(recipes: Iterable[Document | None]) -> list[Document]:

@@ -13,8 +13,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from lrsearch.plain_data import Fields
 
-#: Share of the trials that a window confines; the rest keep the whole range, outside the window, as
-#: insurance against a range test that was wrong.
+#: Share of the trials that a window confines; the rest are drawn below the window, as insurance
+#: against a range test that was wrong. Above it lies what is unstable.
 INSIDE_SHARE = 0.9
 
 #: Parameter name (`sgd.lr`) to the lowest and highest value, in the sampler's unit.
@@ -22,7 +22,7 @@ Windows = Mapping[str, tuple[float, float]]
 
 
 class WindowedTPESampler(TPESampler):
-    """TPE that draws each windowed parameter inside its window nine times of ten, else outside.
+    """TPE that draws each windowed parameter inside its window nine times of ten, else below.
 
     Only the draw is confined: the distribution that the study stores stays the whole range, so
     that trials before and after the range test are one and the same space.
@@ -42,9 +42,9 @@ class WindowedTPESampler(TPESampler):
             return distribution  # the user's range and the window do not meet
         if self._draw.random() < INSIDE_SHARE:
             return _between(distribution, low, high)
-        sides = [(distribution.low, low), (high, distribution.high)]
-        wide = [side for side in sides if side[0] < side[1]]
-        return _between(distribution, *self._draw.choice(wide)) if wide else distribution
+        if distribution.low < low:
+            return _between(distribution, distribution.low, low)
+        return _between(distribution, low, high)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial

@@ -3,12 +3,15 @@
 import logging
 import time
 
+from sqlalchemy import Connection
+
 from lrsearch.errors import SpecError
 from lrsearch.range_test.plan import most_seconds, ramp_plan
 from lrsearch.storage import claims, range_tests
 from lrsearch.storage.ends import End, RangeTestEnd
 from lrsearch.storage.records import RangeTestRecord
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.portfolio import keep_stable
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
@@ -26,7 +29,8 @@ def train(context: WorkerContext, row: RangeTestRecord) -> None:
     deadline = time.monotonic() + most_seconds(search.spec)
 
     try:
-        plan = ramp_plan(search.spec, row.optimizer)
+        steps = round(row.epochs_reserved * search.steps_per_epoch / row.seeds)
+        plan = ramp_plan(search.spec, row.optimizer, steps)
     except SpecError as error:
         failed = End(state=TrialState.FAILED, reason=str(error), epochs=0.0, seconds=0.0)
         _record(search, row, failed)
@@ -56,8 +60,15 @@ def train(context: WorkerContext, row: RangeTestRecord) -> None:
 
 def _record(search: OpenStudy, row: RangeTestRecord, end: End) -> bool:
     claim = range_tests.claim_of(row)
+
+    def record(connection: Connection) -> bool:
+        if not range_tests.record(connection, row, end):
+            return False
+        keep_stable(connection, search.study_id, search.spec, search.steps_per_epoch)
+        return True
+
     return search.database.run(
-        lambda connection: range_tests.record(connection, row, end),
+        record,
         recall=lambda connection: claims.has_ended(connection, claim) or None,
     )
 

@@ -13,8 +13,9 @@ from lrsearch.own_loop.messages import (
     Readings,
     Report,
 )
-from lrsearch.range_test.analysis import Ramp, RangeTest, judge, seeds_wanted
+from lrsearch.range_test.analysis import RangeTest, judge, seeds_wanted
 from lrsearch.range_test.plan import RampPlan
+from lrsearch.range_test.reading import Ramp, starts_too_high
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.worker.scripts.process import ScriptProcess
@@ -35,6 +36,8 @@ class ScriptRangeTraining:
     ) -> None:
         self.spec, self.plan, self.surroundings, self.stop = spec, plan, surroundings, stop
         self.ramps: list[Ramp] = []
+        #: Whether the first ramp diverged at once, and others start far below it.
+        self.is_lower = False
         self.epochs = self.seconds = 0.0
 
     def run(self, seeds: int, *, exactly: bool = False) -> RangeTest | None:
@@ -50,6 +53,9 @@ class ScriptRangeTraining:
                 self.seconds += time.monotonic() - started
             if ramp is None:
                 return None
+            if not self.ramps and not self.is_lower and starts_too_high(ramp):
+                self.plan, self.is_lower = self.plan.lower(len(ramp.losses)), True
+                continue
             self.ramps.append(ramp)
         return judge(self.plan.optimizer, self.ramps, None)
 
