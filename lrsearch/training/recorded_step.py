@@ -10,8 +10,10 @@ and each recording is kept only after it has given the same bits as the model it
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,7 +22,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import PyTree, tree_leaves
 
 from lrsearch.errors import describe
+from lrsearch.training.data.batches import leaves_of
 from lrsearch.training.randomness import random_state, set_random_state
+from lrsearch.training.written_step import Absent, AsRecorded, WrittenStep, written_step
 
 log = logging.getLogger("lrsearch")
 
@@ -33,12 +37,23 @@ Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, Tensor]
 Result = tuple[Tensor, list[Tensor]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is true of all batches to come."""
+
+    absent: Absent
+    #: Whether the factors of the losses are 1.
+    unscaled: bool
+
+
 class Recordings:
     """Calls as they were recorded, of one task's models."""
 
     def __init__(self) -> None:
         self._calls: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, GraphModule] = {}
+        #: The same, writing gradients where they belong; None where that gives other bits.
+        self._written: dict[Hashable, WrittenStep | None] = {}
         self._after = RECORD_AFTER
 
     @contextmanager
@@ -62,35 +77,122 @@ class Recordings:
             return self._record(key, function, arguments)
         return function(*arguments)
 
+    def write(
+        self,
+        key: Hashable,
+        function: Callable[..., Result],
+        arguments: Arguments,
+        into: Sequence[Tensor],
+        data: Known,
+    ) -> Tensor:
+        """As `call`, with the gradients written where `into` says; the losses."""
+        written = self._written.get(key)
+        if written is not None and written.holds(data.absent):
+            with torch.no_grad():
+                losses: Tensor = written.graph(*_flat(arguments), *into)
+            return losses
+        losses, grads = self.call(key, function, arguments)
+        torch._foreach_copy_(into, grads)
+        if key in self._recorded and key not in self._written:
+            self._written[key] = self._rewrite(key, function, arguments, into, data)
+        return losses
+
+    def _rewrite(
+        self,
+        key: Hashable,
+        function: Callable[..., Result],
+        arguments: Arguments,
+        into: Sequence[Tensor],
+        data: Known,
+    ) -> WrittenStep | None:
+        """What was recorded, with gradients written; None unless it gives the function's bits."""
+        again = _Again(arguments)
+        losses, grads = function(*arguments)
+        wanted = [losses, *grads, *(value.clone() for value in arguments[1].values())]
+        again.restore()
+        before = len(arguments[0]) + len(arguments[1])
+        make = partial(
+            written_step,
+            self._recorded[key],
+            gradients=len(into),
+            batch=slice(before, before + len(leaves_of(arguments[2]))),
+            ones=arguments[3] if data.unscaled else None,
+            absent=data.absent,
+        )
+        try:
+            return _with_bits(make, arguments, into, wanted, again)
+        except Exception as error:  # an operation that is used in a way not thought of
+            log.info("a cohort's step is repeated as recorded: %s", describe(error)[:200])
+            return None
+        finally:
+            again.restore()
+            torch._foreach_copy_(into, grads)
+
     def _record(
         self, key: Hashable, function: Callable[..., Result], arguments: Arguments
     ) -> Result:
         """Record this call. It is kept only if repeating it gives the same bits."""
-        buffers = arguments[1]
-        device = arguments[-1].device
-        before = {name: value.clone() for name, value in buffers.items()}
-        state, started = random_state(device), time.monotonic()
-
-        def again() -> None:
-            for name, value in before.items():
-                buffers[name].copy_(value)
-            set_random_state(state, device)
-
+        buffers, again, started = arguments[1], _Again(arguments), time.monotonic()
         recorded, repeated = None, []
         try:
             recorded = record(function, arguments)
-            again()
+            again.restore()
             with torch.no_grad():
                 result = recorded(*arguments)
             repeated = [value.clone() for value in tree_leaves([result, buffers])]
         except Exception as error:  # what the recorder does not know; the call itself comes below
             log.info("a cohort's step is not recorded: %s", describe(error)[:200])
-        again()
+        again.restore()
         result = function(*arguments)
         if recorded is not None and all(map(_same, repeated, tree_leaves([result, buffers]))):
             self._recorded[key] = recorded
             log.info("a cohort's step is recorded, in %.1f s", time.monotonic() - started)
         return result
+
+
+class _Again:
+    """Buffers and random numbers as they were before a call, to call once more."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.buffers, self.device = arguments[1], arguments[-1].device
+        self.before = {name: value.clone() for name, value in self.buffers.items()}
+        self.state = random_state(self.device)
+
+    def restore(self) -> None:
+        for name, value in self.before.items():
+            self.buffers[name].copy_(value)
+        set_random_state(self.state, self.device)
+
+
+def _with_bits(
+    make: Callable[..., WrittenStep],
+    arguments: Arguments,
+    into: Sequence[Tensor],
+    wanted: Sequence[Tensor],
+    again: _Again,
+) -> WrittenStep | None:
+    """A step with all changes that keep the bits of losses, gradients and buffers."""
+    as_recorded = AsRecorded()
+    for _ in range(3):
+        written = make(as_recorded=as_recorded)
+        with torch.no_grad():
+            losses = written.graph(*_flat(arguments), *into)
+        given = [losses, *into, *arguments[1].values()]
+        other = {i for i, (a, b) in enumerate(zip(given, wanted, strict=True)) if not _same(a, b)}
+        again.restore()
+        if not other:
+            return written
+        gradients = frozenset(number - 1 for number in other if 0 < number <= len(into))
+        if len(gradients) == len(other) and not gradients & as_recorded.gradients:
+            as_recorded = replace(as_recorded, gradients=as_recorded.gradients | gradients)
+        else:
+            as_recorded = AsRecorded(sums=True)
+    return None
+
+
+def _flat(arguments: Arguments) -> list[PyTree]:
+    weights, buffers, batch, factors = arguments
+    return [*weights, *buffers.values(), *leaves_of(batch), factors]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

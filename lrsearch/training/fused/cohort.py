@@ -65,6 +65,7 @@ class Cohort:
             FlatWeights(base, layout, size),
             draws=draws,
             recordings=cache.recordings(recipe),
+            absent=self.batches.absent,
         )
         self._places: list[CohortTraining | None] = [None] * size
         self._steppers: list[JointOptimizer] | None = None
