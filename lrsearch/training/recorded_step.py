@@ -106,7 +106,7 @@ class Recordings:
         data: Known,
     ) -> WrittenStep | None:
         """What was recorded, with gradients written; None unless it gives the function's bits."""
-        again = _Again(arguments)
+        again, kept = _Again(arguments), [grad.clone() for grad in into]
         losses, grads = function(*arguments)
         wanted = [losses, *grads, *(value.clone() for value in arguments[1].values())]
         again.restore()
@@ -126,7 +126,7 @@ class Recordings:
             return None
         finally:
             again.restore()
-            torch._foreach_copy_(into, grads)
+            torch._foreach_copy_(into, kept)
 
     def _record(
         self, key: Hashable, function: Callable[..., Result], arguments: Arguments
