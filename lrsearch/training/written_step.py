@@ -38,6 +38,24 @@ _INTO_FIRST = {
     _aten.tanh_backward.default: _aten.tanh_backward.grad_input,
     _aten.sigmoid_backward.default: _aten.sigmoid_backward.grad_input,
 }
+#: The same operations as functions of torch, which take 1 us less to call.
+_DIRECT = {
+    _aten.add.Tensor: torch.add,
+    _aten.baddbmm.default: torch.baddbmm,
+    _aten.bmm.default: torch.bmm,
+    _aten.bmm.out: torch.bmm,
+    _aten.div.Tensor: torch.div,
+    _aten.gather.default: torch.gather,
+    _aten.mul.Tensor: torch.mul,
+    _aten.neg.default: torch.neg,
+    _aten.relu.default: torch.relu,
+    _aten.relu_.default: torch.relu_,
+    _aten.squeeze.dims: torch.squeeze,
+    _aten.sum.IntList_out: torch.sum,
+    _aten.sum.dim_IntList: torch.sum,
+    _aten.transpose.int: torch.transpose,
+    _aten.unsqueeze.default: torch.unsqueeze,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +72,7 @@ class AsRecorded:
 class WrittenStep:
     """Losses for (*weights, *buffers, *leaves of the batch, factors, *where gradients go)."""
 
-    graph: GraphModule
+    run: Callable[..., Tensor]
     #: Tensors of the batch and values that none of their samples may have.
     assumed: frozenset[tuple[int, float]]
 
@@ -93,9 +111,11 @@ def written_step(
         _join_products(graph)
     _write_gradients(graph, gradients)
     _overwrite(graph)
+    for node in graph.nodes:
+        node.target = _DIRECT.get(node.target, node.target)
     graph.lint()
     module.recompile()
-    return WrittenStep(graph=module, assumed=frozenset(folding.assumed))
+    return WrittenStep(run=module.forward, assumed=frozenset(folding.assumed))
 
 
 class _Folding:
