@@ -22,7 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import PyTree, tree_leaves
 
 from lrsearch.errors import describe
-from lrsearch.training.data.batches import leaves_of
+from lrsearch.training.data.batches import leaves_of, map_tensors
 from lrsearch.training.randomness import random_state, set_random_state
 from lrsearch.training.written_step import Absent, AsRecorded, WrittenStep, written_step
 
@@ -30,6 +30,9 @@ log = logging.getLogger("lrsearch")
 
 #: Recording takes 0.2 to 1 s, what 500 to 2,000 repeated steps save: so many come before.
 RECORD_AFTER = 500
+
+#: Orders of a batch's samples in which a written step has to give the bits of the model.
+ORDERS = 8
 
 #: Weights, buffers by name, batch, factors of the losses.
 Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, Tensor]
@@ -106,9 +109,6 @@ class Recordings:
     ) -> WrittenStep | None:
         """What was recorded, with gradients written; None unless it gives the function's bits."""
         again, kept = _Again(arguments), [grad.clone() for grad in into]
-        losses, grads = function(*arguments)
-        wanted = [losses, *grads, *(value.clone() for value in arguments[1].values())]
-        again.restore()
         before = len(arguments[0]) + len(arguments[1])
         make = partial(
             written_step,
@@ -119,7 +119,7 @@ class Recordings:
             absent=data.absent,
         )
         try:
-            return _with_bits(make, arguments, into, wanted, again)
+            return _with_bits(make, function, arguments, into, again)
         except Exception as error:  # an operation that is used in a way not thought of
             log.info("a cohort's step is repeated as recorded: %s", describe(error)[:200])
             return None
@@ -165,28 +165,61 @@ class _Again:
 
 def _with_bits(
     make: Callable[..., WrittenStep],
+    function: Callable[..., Result],
     arguments: Arguments,
     into: Sequence[Tensor],
-    wanted: Sequence[Tensor],
     again: _Again,
 ) -> WrittenStep | None:
     """A step with all changes that keep the bits of losses, gradients and buffers."""
     as_recorded = AsRecorded()
-    for _ in range(3):
+    while True:
         written = make(as_recorded=as_recorded)
-        with torch.no_grad():
-            losses = written.run(*_flat(arguments), *into)
-        given = [losses, *into, *arguments[1].values()]
-        other = {i for i, (a, b) in enumerate(zip(given, wanted, strict=True)) if not _same(a, b)}
-        again.restore()
+        other = _differences(written, function, arguments, into, again)
         if not other:
             return written
         gradients = frozenset(number - 1 for number in other if 0 < number <= len(into))
-        if len(gradients) == len(other) and not gradients & as_recorded.gradients:
+        if len(gradients) == len(other) and not gradients <= as_recorded.gradients:
             as_recorded = replace(as_recorded, gradients=as_recorded.gradients | gradients)
-        else:
+        elif not as_recorded.sums:  # what differs in the forward pass differs in all gradients
             as_recorded = AsRecorded(sums=True)
-    return None
+        else:
+            return None
+
+
+def _differences(
+    written: WrittenStep,
+    function: Callable[..., Result],
+    arguments: Arguments,
+    into: Sequence[Tensor],
+    again: _Again,
+) -> set[int]:
+    """Numbers among (losses, *gradients, *buffers) that are not the function's to the bit.
+
+    Samples are taken in several orders: another order of a sum rounds differently in some only.
+    """
+    weights, buffers, batch, factors = arguments
+    for shift in range(ORDERS):
+        case = (weights, buffers, map_tensors(partial(_rolled, shift=shift), batch), factors)
+        losses, grads = function(*case)
+        wanted = [losses, *grads, *(value.clone() for value in buffers.values())]
+        again.restore()
+        with torch.no_grad():
+            losses = written.run(*_flat(case), *into)
+        given = [losses, *into, *buffers.values()]
+        other = {i for i, (a, b) in enumerate(zip(given, wanted, strict=True)) if not _same(a, b)}
+        again.restore()
+        if other:
+            return other
+    return set()
+
+
+def _rolled(values: Tensor, shift: int) -> Tensor:
+    """Samples in another order, [places, samples, ...]; shared by all places where they were."""
+    if not shift or values.ndim < 2:
+        return values
+    if values.stride(0) == 0:
+        return values[0].roll(shift, 0).expand(values.shape)
+    return values.roll(shift, 1)
 
 
 def _flat(arguments: Arguments) -> list[PyTree]:

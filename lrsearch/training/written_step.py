@@ -62,7 +62,7 @@ _DIRECT = {
 class AsRecorded:
     """What is left as it was recorded, because in another form it gave other bits."""
 
-    #: Numbers of gradients whose products stay as they are.
+    #: Numbers of gradients that are computed as they were, and copied.
     gradients: frozenset[int] = frozenset()
     #: Whether a bias and a product are added in two steps.
     sums: bool = False
@@ -109,7 +109,7 @@ def written_step(
     _turn_products(graph, as_recorded.gradients)
     if not as_recorded.sums:
         _join_products(graph)
-    _write_gradients(graph, gradients)
+    _write_gradients(graph, gradients, as_recorded.gradients)
     _overwrite(graph)
     for node in graph.nodes:
         node.target = _DIRECT.get(node.target, node.target)
@@ -175,7 +175,9 @@ def _turn_products(graph: Graph, but: Collection[int]) -> None:
             with graph.inserting_before(source):
                 turned = graph.call_function(_aten.transpose.int, (right, 1, 2))
                 product = graph.call_function(_aten.bmm.default, (turned, left.args[0]))
-            product.meta, turned.meta = dict(node.meta), {}
+            rows, columns = _meta(node).shape[1:]
+            meta = _meta(node)._replace(stride=(rows * columns, columns, 1))
+            product.meta = {**node.meta, "tensor_meta": meta}
             node.replace_all_uses_with(product)
         _remove(graph, node)
 
@@ -194,7 +196,7 @@ def _join_products(graph: Graph) -> None:
             _remove(graph, node)
 
 
-def _write_gradients(graph: Graph, count: int) -> None:
+def _write_gradients(graph: Graph, count: int, but: Collection[int]) -> None:
     """Let gradients be written into further arguments; the losses alone are given back."""
     losses, *found = _results(graph)
     graph.output_node().args = (losses,)
@@ -202,7 +204,8 @@ def _write_gradients(graph: Graph, count: int) -> None:
     for number, node in enumerate(found[:count]):
         with graph.inserting_after(last):
             last = graph.placeholder(f"into_{number}")
-        _write(graph, node, last, alone=found.count(node) == 1 and node is not losses)
+        alone = found.count(node) == 1 and node is not losses and number not in but
+        _write(graph, node, last, alone=alone)
 
 
 def _results(graph: Graph) -> list[Node]:
@@ -241,12 +244,16 @@ def _is_bias_sum(node: Node, view: Node) -> bool:
 def _overwrite(graph: Graph) -> None:
     """Write over values that nothing else reads."""
     for node in list(graph.nodes):
-        first = node.args[0] if node.args else None
-        if not isinstance(first, Node) or first.target not in _FRESH or len(first.users) != 1:
+        if node.target not in {*_IN_PLACE, *_INTO_FIRST}:
             continue
-        if node.target in _IN_PLACE and _kind(first) == _kind(node):
+        first = node.args[0]
+        if first.target not in _FRESH or len(first.users) != 1:
+            continue
+        if _kind(first) != _kind(node) or _meta(first).stride != _meta(node).stride:
+            continue
+        if node.target in _IN_PLACE:
             node.target = _IN_PLACE[node.target]
-        elif node.target in _INTO_FIRST and _kind(first) == _kind(node):
+        elif node.target in _INTO_FIRST:
             node.target = _INTO_FIRST[node.target]
             node.kwargs = {**node.kwargs, "grad_input": first}
 
