@@ -10,7 +10,7 @@ and each recording is kept only after it has given the same bits as the model it
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -85,7 +85,7 @@ class Recordings:
         key: Hashable,
         function: Callable[..., Result],
         arguments: Arguments,
-        into: Sequence[Tensor],
+        into: list[Tensor],
         data: Known,
     ) -> Tensor:
         """As `call`, with the gradients written where `into` says; the losses."""
@@ -104,7 +104,7 @@ class Recordings:
         key: Hashable,
         function: Callable[..., Result],
         arguments: Arguments,
-        into: Sequence[Tensor],
+        into: list[Tensor],
         data: Known,
     ) -> WrittenStep | None:
         """What was recorded, with gradients written; None unless it gives the function's bits."""
@@ -167,7 +167,7 @@ def _with_bits(
     make: Callable[..., WrittenStep],
     function: Callable[..., Result],
     arguments: Arguments,
-    into: Sequence[Tensor],
+    into: list[Tensor],
     again: _Again,
 ) -> WrittenStep | None:
     """A step with all changes that keep the bits of losses, gradients and buffers."""
@@ -190,7 +190,7 @@ def _differences(
     written: WrittenStep,
     function: Callable[..., Result],
     arguments: Arguments,
-    into: Sequence[Tensor],
+    into: list[Tensor],
     again: _Again,
 ) -> set[int]:
     """Numbers among (losses, *gradients, *buffers) that are not the function's to the bit.

@@ -139,8 +139,7 @@ class _Folding:
                 self.known[node] = node.target(*self._values(node.args), **node.kwargs)
 
     def _choose(self, node: Node) -> None:
-        mask, chosen, _ = node.args
-        assert isinstance(mask, Node) and isinstance(chosen, Node)
+        mask, chosen = node.all_input_nodes[:2]
         if not self.known[mask].all() or _kind(chosen) != _kind(node):
             return
         if chosen in self.known:
@@ -236,9 +235,8 @@ def _is_bias_sum(node: Node, view: Node) -> bool:
     """Whether a view but takes away the dimensions of length 1 that a sum has kept."""
     if node.target is not _aten.sum.dim_IntList or len(node.users) != 1 or node.kwargs:
         return False
-    shape, dims = list(_meta(node).shape), node.args[1]
-    kept = [size for i, size in enumerate(shape) if i not in dims]
-    return len(node.args) == 3 and bool(node.args[2]) and kept == list(_meta(view).shape)
+    kept = torch.empty(_meta(node).shape, device="meta").squeeze(node.args[1])  # type: ignore[arg-type]
+    return len(node.args) == 3 and bool(node.args[2]) and kept.shape == _meta(view).shape
 
 
 def _overwrite(graph: Graph) -> None:

@@ -83,7 +83,7 @@ def test_what_is_not_known_is_left_to_torch(kind, arguments):
 
 
 def test_hooks_of_all_optimizers_are_called():
-    parameters, optimizer = made(SGD, {})
+    _, optimizer = made(SGD, {})
     optimizer.step()
     handle = register_optimizer_step_pre_hook(lambda *_: None)
     try:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import CPU
+from small import CPU, make_recipe, make_task
 from static_models import Plain
 from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils._pytree import tree_leaves, tree_map
-from trained_together import make_cohort, make_task
+from trained_together import make_cohort
 
 from lrsearch.training import recorded_step
 from lrsearch.training.data.batches import leaves_of, map_tensors
@@ -191,15 +191,14 @@ def test_only_the_gradient_that_differs_stays_as_it_was_recorded():
 
 def test_a_cohort_trains_by_the_written_step(monkeypatch):
     monkeypatch.setattr(recorded_step, "RECORD_AFTER", 2)
-    from small import make_recipe
-
     recipe = make_recipe(optimizer={"name": "adamw", "lr": 0.01})
     cohort = make_cohort(2, make_task(model=Plain), recipe)
     for seed in (1, 2):
         cohort.admit(recipe.model_copy(update={"seed": seed}))
     cohort.advance(2)
     step = written(cohort.program.recordings)
-    assert step is not None and step.assumed == {(1, -100)}
+    assert step is not None
+    assert step.assumed == {(1, -100)}
 
 
 @given(

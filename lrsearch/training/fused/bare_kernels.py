@@ -52,12 +52,21 @@ def _is_simple(group: ParamGroup) -> bool:
     return plain and not group.get("differentiable") and not group.get("capturable")
 
 
+def _grads(p: nn.Parameter) -> list[Tensor]:
+    assert p.grad is not None
+    return [p.grad]
+
+
 def _sgd(group: ParamGroup, p: nn.Parameter, state: State) -> Kernel:
-    lists = ([p], [p.grad], [state["momentum_buffer"]] if group["momentum"] else [])
+    values: list[Tensor] = [p]
+    grads = _grads(p)
+    buffers = [state["momentum_buffer"]] if group["momentum"] else []
 
     def kernel() -> None:
         torch._fused_sgd_(
-            *lists,
+            values,
+            grads,
+            buffers,
             lr=group["lr"],
             momentum=group["momentum"],
             weight_decay=group["weight_decay"],
@@ -73,12 +82,19 @@ def _sgd(group: ParamGroup, p: nn.Parameter, state: State) -> Kernel:
 def _adam(group: ParamGroup, p: nn.Parameter, state: State) -> Kernel:
     fused = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
     most = [state["max_exp_avg_sq"]] if group["amsgrad"] else []
-    lists = ([p], [p.grad], [state["exp_avg"]], [state["exp_avg_sq"]], most, [state["step"]])
+    values: list[Tensor] = [p]
+    grads, steps = _grads(p), [state["step"]]
+    means, squares = [state["exp_avg"]], [state["exp_avg_sq"]]
 
     def kernel() -> None:
         beta1, beta2 = group["betas"]
         fused(
-            *lists,
+            values,
+            grads,
+            means,
+            squares,
+            most,
+            steps,
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,

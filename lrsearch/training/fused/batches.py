@@ -71,7 +71,8 @@ class CohortBatches:
         if index.ndim == 1:
             return _shared(data.pick(index), len(places))
         shape = (len(places), data.batch_size)
-        return map_tensors(lambda x: x.unflatten(0, shape), data.pick(index.flatten()))
+        picked = data.pick(index.flatten())
+        return map_tensors(lambda x: x.view(*shape, *x.shape[1:]), picked)
 
 
 def _orders(data: TensorData, trainings: Sequence[TrialTraining]) -> Tensor:
