@@ -4,7 +4,8 @@ vmap decides anew in every step what each call of the model becomes: about 0.8 m
 of three layers, whatever the number of trials, of which repeating the operations saves two thirds
 (8 trials: 215 to 155 us each). They give the same bits when repeated. That is true of models in
 which nothing but tensors changes from step to step, so only those are recorded (see `static_code`),
-and each recording is kept only after it has given the same bits as the model itself.
+and each recording is kept only after it has given the same bits as the model itself. So is the form
+of it that writes gradients in place (see `written_step`), which takes the place of a recording.
 """
 
 import logging
