@@ -4,7 +4,8 @@ vmap decides anew in every step what each call of the model becomes: about 0.8 m
 of three layers, whatever the number of trials, of which repeating the operations saves two thirds
 (8 trials: 215 to 155 us each). They give the same bits when repeated. That is true of models in
 which nothing but tensors changes from step to step, so only those are recorded (see `static_code`),
-and each recording is kept only after it has given the same bits as the model itself.
+and each recording is kept only after it has given the same bits as the model itself. So is the form
+of it that writes gradients in place (see `written_step`), which takes the place of a recording.
 """
 
 import logging
@@ -12,6 +13,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,17 +23,31 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import PyTree, tree_leaves
 
 from lrsearch.errors import describe
+from lrsearch.training.data.batches import leaves_of, map_tensors
 from lrsearch.training.randomness import random_state, set_random_state
+from lrsearch.training.written_step import Absent, AsRecorded, WrittenStep, written_step
 
 log = logging.getLogger("lrsearch")
 
 #: Recording takes 0.2 to 1 s, what 500 to 2,000 repeated steps save: so many come before.
 RECORD_AFTER = 500
 
+#: Orders of a batch's samples in which a written step has to give the bits of the model.
+ORDERS = 8
+
 #: Weights, buffers by name, batch, factors of the losses.
 Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, Tensor]
 #: Losses [k], and the gradient of each parameter.
 Result = tuple[Tensor, list[Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What is true of all batches to come."""
+
+    absent: Absent
+    #: Whether the factors of the losses are 1.
+    unscaled: bool
 
 
 class Recordings:
@@ -39,6 +56,8 @@ class Recordings:
     def __init__(self) -> None:
         self._calls: Counter[Hashable] = Counter()
         self._recorded: dict[Hashable, GraphModule] = {}
+        #: The same, writing gradients where they belong; None where that gives other bits.
+        self._written: dict[Hashable, WrittenStep | None] = {}
         self._after = RECORD_AFTER
 
     @contextmanager
@@ -62,35 +81,151 @@ class Recordings:
             return self._record(key, function, arguments)
         return function(*arguments)
 
+    def write(
+        self,
+        key: Hashable,
+        function: Callable[..., Result],
+        arguments: Arguments,
+        into: list[Tensor],
+        data: Known,
+    ) -> Tensor:
+        """As `call`, with the gradients written where `into` says; the losses."""
+        written = self._written.get(key)
+        if written is not None and written.holds(data.absent):
+            with torch.no_grad():
+                return written.run(*_flat(arguments), *into)
+        losses, grads = self.call(key, function, arguments)
+        torch._foreach_copy_(into, grads)
+        if key in self._recorded and key not in self._written:
+            self._written[key] = self._rewrite(key, function, arguments, into, data)
+        return losses
+
+    def _rewrite(
+        self,
+        key: Hashable,
+        function: Callable[..., Result],
+        arguments: Arguments,
+        into: list[Tensor],
+        data: Known,
+    ) -> WrittenStep | None:
+        """What was recorded, with gradients written; None unless it gives the function's bits."""
+        again, kept = _Again(arguments), [grad.clone() for grad in into]
+        before = len(arguments[0]) + len(arguments[1])
+        make = partial(
+            written_step,
+            self._recorded[key],
+            gradients=len(into),
+            batch=slice(before, before + len(leaves_of(arguments[2]))),
+            ones=arguments[3] if data.unscaled else None,
+            absent=data.absent,
+        )
+        try:
+            return _with_bits(make, function, arguments, into, again)
+        except Exception as error:  # an operation that is used in a way not thought of
+            log.info("a cohort's step is repeated as recorded: %s", describe(error)[:200])
+            return None
+        finally:
+            again.restore()
+            torch._foreach_copy_(into, kept)
+
     def _record(
         self, key: Hashable, function: Callable[..., Result], arguments: Arguments
     ) -> Result:
         """Record this call. It is kept only if repeating it gives the same bits."""
-        buffers = arguments[1]
-        device = arguments[-1].device
-        before = {name: value.clone() for name, value in buffers.items()}
-        state, started = random_state(device), time.monotonic()
-
-        def again() -> None:
-            for name, value in before.items():
-                buffers[name].copy_(value)
-            set_random_state(state, device)
-
+        buffers, again, started = arguments[1], _Again(arguments), time.monotonic()
         recorded, repeated = None, []
         try:
             recorded = record(function, arguments)
-            again()
+            again.restore()
             with torch.no_grad():
                 result = recorded(*arguments)
             repeated = [value.clone() for value in tree_leaves([result, buffers])]
         except Exception as error:  # what the recorder does not know; the call itself comes below
             log.info("a cohort's step is not recorded: %s", describe(error)[:200])
-        again()
+        again.restore()
         result = function(*arguments)
         if recorded is not None and all(map(_same, repeated, tree_leaves([result, buffers]))):
             self._recorded[key] = recorded
             log.info("a cohort's step is recorded, in %.1f s", time.monotonic() - started)
         return result
+
+
+class _Again:
+    """Buffers and random numbers as they were before a call, to call once more."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.buffers, self.device = arguments[1], arguments[-1].device
+        self.before = {name: value.clone() for name, value in self.buffers.items()}
+        self.state = random_state(self.device)
+
+    def restore(self) -> None:
+        for name, value in self.before.items():
+            self.buffers[name].copy_(value)
+        set_random_state(self.state, self.device)
+
+
+def _with_bits(
+    make: Callable[..., WrittenStep],
+    function: Callable[..., Result],
+    arguments: Arguments,
+    into: list[Tensor],
+    again: _Again,
+) -> WrittenStep | None:
+    """A step with all changes that keep the bits of losses, gradients and buffers."""
+    as_recorded = AsRecorded()
+    while True:
+        written = make(as_recorded=as_recorded)
+        other = _differences(written, function, arguments, into, again)
+        if not other:
+            return written
+        gradients = frozenset(number - 1 for number in other if 0 < number <= len(into))
+        if len(gradients) == len(other) and not gradients <= as_recorded.gradients:
+            as_recorded = replace(as_recorded, gradients=as_recorded.gradients | gradients)
+        elif not as_recorded.sums:  # what differs in the forward pass differs in all gradients
+            as_recorded = AsRecorded(sums=True)
+        else:
+            return None
+
+
+def _differences(
+    written: WrittenStep,
+    function: Callable[..., Result],
+    arguments: Arguments,
+    into: list[Tensor],
+    again: _Again,
+) -> set[int]:
+    """Numbers among (losses, *gradients, *buffers) that are not the function's to the bit.
+
+    Samples are taken in several orders: another order of a sum rounds differently in some only.
+    """
+    weights, buffers, batch, factors = arguments
+    for shift in range(ORDERS):
+        case = (weights, buffers, map_tensors(partial(_rolled, shift=shift), batch), factors)
+        losses, grads = function(*case)
+        wanted = [losses, *grads, *(value.clone() for value in buffers.values())]
+        again.restore()
+        with torch.no_grad():
+            losses = written.run(*_flat(case), *into)
+        given = [losses, *into, *buffers.values()]
+        other = {i for i, (a, b) in enumerate(zip(given, wanted, strict=True)) if not _same(a, b)}
+        again.restore()
+        if other:
+            return other
+    return set()
+
+
+def _rolled(values: Tensor, shift: int) -> Tensor:
+    """Samples in another order, [places, samples, ...]; shared by all places where they were."""
+    if not shift or values.ndim < 2:
+        return values
+    if values.stride(0) == 0:
+        return values[0].roll(shift, 0).expand(values.shape)
+    return values.roll(shift, 1)
+
+
+def _flat(arguments: Arguments) -> list[PyTree]:
+    weights, buffers, batch, factors = arguments
+    return [*weights, *buffers.values(), *leaves_of(batch), factors]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

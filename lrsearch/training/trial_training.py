@@ -171,11 +171,16 @@ class TrialTraining(PlannedTraining):
         self.prepare_gradients()
         self.conclude_step(stepped=self._step_optimizer())
 
+    @property
+    def validates_next(self) -> bool:
+        """Whether a validation follows the step that is being done."""
+        return self.step + 1 == self.next_validation
+
     def prepare_gradients(self) -> None:
         """Make the gradients ready for the optimizer."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        validates = self.step + 1 == self.next_validation
+        validates = self.validates_next
         if self.recipe.clip_norm is not None:
             norm = clip_grad_norm_(self.parameters, self.recipe.clip_norm)
         elif validates:

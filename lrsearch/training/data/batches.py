@@ -1,16 +1,32 @@
 """What a batch is made of: its tensors, how many samples it has, and its way to the device."""
 
 import copy
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import fields, is_dataclass
 
 import torch
-from torch.utils._pytree import PyTree
+from torch.utils._pytree import PyTree, tree_leaves, tree_map
 
 from lrsearch.errors import TaskError
 
 #: What the data give for a batch: inputs and targets, or anything that the task's `step` takes.
 Batch = PyTree
+
+
+def leaves_of(batch: Batch) -> Sequence[PyTree]:
+    """As `tree_leaves`; a pair of tensors, the usual batch, is not searched, which takes 10 us."""
+    return batch if _is_tensors(batch) else tree_leaves(batch)
+
+
+def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> Batch:
+    """The same batch of what the function gives for each tensor; other leaves stay."""
+    if _is_tensors(batch):
+        return tuple(map(function, batch))
+    return tree_map(lambda x: function(x) if isinstance(x, torch.Tensor) else x, batch)
+
+
+def _is_tensors(batch: Batch) -> bool:
+    return type(batch) is tuple and all(type(value) is torch.Tensor for value in batch)
 
 
 def to_device(value: PyTree, device: torch.device) -> PyTree:

@@ -22,11 +22,18 @@ class TensorData:
         self.leaves = [leaf.to(device) for leaf in leaves]
         self.batch_size, self.length, self.device = batch_size, len(leaves[0]), device
         self.batches = self.length // batch_size
+        self._absent: dict[tuple[int, float], bool] = {}
         self._picks = [_picker(leaf) for leaf in self.leaves]
         is_row = isinstance(tensors, tuple | list) and len(tensors) == len(leaves)
         self._joined: Callable[[Sequence[torch.Tensor]], Batch] = (
             tuple if is_row else partial(tree_unflatten, treespec=spec)
         )
+
+    def absent(self, leaf: int, value: float) -> bool:
+        """Whether no sample has this value in this tensor, counted as `tree_leaves` gives them."""
+        if (leaf, value) not in self._absent:
+            self._absent[leaf, value] = not bool((self.leaves[leaf] == value).any())
+        return self._absent[leaf, value]
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         order = epoch_order(self.length, seed, epoch).to(self.device)

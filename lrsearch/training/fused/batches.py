@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import PyTree, tree_map
+from torch.utils._pytree import PyTree
 
 from lrsearch.training.data import Batch, Data, TensorData, epoch_order
+from lrsearch.training.data.batches import map_tensors
 from lrsearch.training.trial_training import TrialTraining
 
 
@@ -25,6 +26,10 @@ class CohortBatches:
     def is_tensors(self) -> bool:
         """Whether trials may stand at different epochs: data in memory can be read in any order."""
         return isinstance(self.data, TensorData)
+
+    def absent(self, leaf: int, value: float) -> bool:
+        """Whether it is known that no batch has this value in this one of its tensors."""
+        return isinstance(self.data, TensorData) and self.data.absent(leaf, value)
 
     def first(self, seed: int) -> Batch:
         """The first batch of a trial."""
@@ -66,7 +71,8 @@ class CohortBatches:
         if index.ndim == 1:
             return _shared(data.pick(index), len(places))
         shape = (len(places), data.batch_size)
-        return tree_map(lambda values: values.unflatten(0, shape), data.pick(index.flatten()))
+        picked = data.pick(index.flatten())
+        return map_tensors(lambda x: x.view(*shape, *x.shape[1:]), picked)
 
 
 def _orders(data: TensorData, trainings: Sequence[TrialTraining]) -> Tensor:
@@ -84,4 +90,4 @@ def _epoch(training: TrialTraining) -> int:
 
 
 def _shared(batch: PyTree, places: int) -> PyTree:
-    return tree_map(lambda x: x.expand(places, *x.shape) if isinstance(x, Tensor) else x, batch)
+    return map_tensors(lambda x: x.expand(places, *x.shape), batch)

@@ -65,9 +65,12 @@ class Cohort:
             FlatWeights(base, layout, size),
             draws=draws,
             recordings=cache.recordings(recipe),
+            absent=self.batches.absent,
         )
         self._places: list[CohortTraining | None] = [None] * size
         self._steppers: list[JointOptimizer] | None = None
+        #: Trials that step their optimizers by themselves.
+        self._alone: list[CohortTraining] = []
         #: The trial that came last, until the next step, and the random state of the others.
         self._newest: tuple[TrialTraining, list[Tensor] | None] | None = None
 
@@ -213,12 +216,10 @@ class Cohort:
         """Step every optimizer, those of one class by one call, and every scheduler."""
         if self._steppers is None:
             self._steppers = joint_optimizers(trainings)
-        together = {id(training) for joint in self._steppers for training in joint.trainings}
-        for training in trainings:
-            if id(training) in together:
-                training.prepare_gradients()
-            else:
-                training.update()
+            together = {id(training) for joint in self._steppers for training in joint.trainings}
+            self._alone = [training for training in trainings if id(training) not in together]
+        for training in self._alone:
+            training.update()
         for joint in self._steppers:
             joint.step()
 

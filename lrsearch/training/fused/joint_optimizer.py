@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from lrsearch.training.fused.bare_kernels import Kernel, bare_kernels
 from lrsearch.training.trial_training import TrialTraining
 
 
@@ -25,6 +26,8 @@ class JointOptimizer:
             **{key: first.defaults[key] for key in ("lr", "fused") if key in first.defaults},
         )
         self.optimizer.param_groups = groups
+        self._bare: Kernel | None = None
+        self._stepped = False
         for training in trainings:
             for group in training.optimizer.param_groups:
                 for parameter in group["params"]:
@@ -33,8 +36,16 @@ class JointOptimizer:
             training.optimizer._opt_called = True  # type: ignore[attr-defined]
 
     def step(self) -> None:
-        """Step every trial's optimizer, then its scheduler."""
-        self.optimizer.step()
+        """Clip gradients where a recipe says so, step every optimizer, then every scheduler."""
+        for training in self.trainings:
+            if training.recipe.clip_norm is not None or training.validates_next:
+                training.prepare_gradients()
+        if self._bare is not None:
+            self._bare()
+        else:
+            self.optimizer.step()
+            if not self._stepped:  # now every parameter has its state
+                self._bare, self._stepped = bare_kernels(self.optimizer), True
         for training in self.trainings:
             training.conclude_step(stepped=True)
 

@@ -17,6 +17,7 @@ from lrsearch.training.fused.stacked import Part, Stacked, rows_of
 from lrsearch.training.precision import widest_float
 from lrsearch.training.randomness import random_state, set_random_state
 from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.written_step import Absent
 
 log = logging.getLogger("lrsearch")
 
@@ -35,12 +36,13 @@ class Program:
         *,
         draws: bool,
         recordings: Recordings,
+        absent: Absent,
     ) -> None:
-        """`base`, `draws`, `recordings`: see Stacked."""
+        """`base`, `draws`, `recordings`, `absent`: see Stacked."""
         self.task, self.base, self.flat_weights, self.draws = task, base, flat_weights, draws
-        self.recordings = recordings
+        self.recordings, self.absent = recordings, absent
         self.device = flat_weights.weights.device
-        self.stacked = Stacked(task, base, draws=draws, recordings=recordings)
+        self.stacked = Stacked(task, base, draws=draws, recordings=recordings, absent=absent)
         #: Sum of each place's losses since its last validation, [K].
         self.loss_sums = torch.zeros(
             flat_weights.size, dtype=widest_float(self.device), device=self.device
@@ -62,7 +64,12 @@ class Program:
         """A new program of `size` places that begins with the numbers of these."""
         flat_weights = self.flat_weights.take(places, size)
         new = Program(
-            self.task, self.base, flat_weights, draws=self.draws, recordings=self.recordings
+            self.task,
+            self.base,
+            flat_weights,
+            draws=self.draws,
+            recordings=self.recordings,
+            absent=self.absent,
         )
         mine, theirs = [self.loss_sums, *self.averages], [new.loss_sums, *new.averages]
         for old, copy in zip(mine, theirs, strict=True):
@@ -117,7 +124,7 @@ class Program:
             losses.append(
                 self.stacked.gradients(
                     part,
-                    rows_of(batch, part.rows),
+                    batch if len(self._parts) == 1 else rows_of(batch, part.rows),
                     scale,
                     autocast=autocast,
                     count=count,

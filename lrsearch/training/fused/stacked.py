@@ -7,15 +7,17 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
-from torch.utils._pytree import PyTree, tree_leaves, tree_map
+from torch.utils._pytree import PyTree
 
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import training_loss
+from lrsearch.training.data.batches import leaves_of, map_tensors
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.model import stores_of
-from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.recorded_step import Known, Recordings
 from lrsearch.training.static_code import is_static
+from lrsearch.training.written_step import Absent
 
 
 class Part:
@@ -36,15 +38,25 @@ class Stacked:
     """The calls of a model and its loss, mapped over the rows of flat weights."""
 
     def __init__(
-        self, task: Task, base: nn.Module, *, draws: bool, recordings: Recordings | None = None
+        self,
+        task: Task,
+        base: nn.Module,
+        *,
+        draws: bool,
+        recordings: Recordings | None = None,
+        absent: Absent = lambda leaf, value: False,
     ) -> None:
         """`base` is what calls stand on, its own numbers are never used.
 
-        `draws`: whether it draws random numbers in training. `recordings` are those of the task.
+        `draws`: whether it draws random numbers in training. `recordings` are those of the task,
+        `absent` says which values its batches do not have.
         """
         self.task, self.base = task, base
         is_recorded = task.loss is not None and is_static(base, task.loss)
         self._recordings = recordings if is_recorded else None
+        self._known = {
+            unscaled: Known(absent=absent, unscaled=unscaled) for unscaled in (True, False)
+        }
         # "same": one mask for all, which is what each of them alone would draw.
         self._randomness = "same" if draws else "error"
         #: Where modules keep each of their tensors, tied ones in several places; and what is there.
@@ -70,13 +82,17 @@ class Stacked:
         task's code or vmap raises, and CohortError where a parameter has no gradient.
         """
         autocast = autocast or nullcontext()
+        known = self._known[scales is None]
         scales = part.ones if scales is None else scales
         arguments = (part.leaves, part.others, batch, scales)
         step = partial(self._losses_and_gradients, tuple(part.weights), autocast, count)
         if self._recordings is None:
             losses, grads = step(*arguments)
         else:
-            key = (getattr(autocast, "fast_dtype", None), count, scales.shape, *_kinds(batch))
+            fast_dtype = getattr(autocast, "fast_dtype", None)
+            key = (fast_dtype, count, known.unscaled, len(scales), *_kinds(batch))
+            if not add:
+                return self._recordings.write(key, step, arguments, part.grads, known)
             losses, grads = self._recordings.call(key, step, arguments)
         put = torch._foreach_add_ if add else torch._foreach_copy_
         put(part.grads, grads)
@@ -138,9 +154,9 @@ class Stacked:
 
 def rows_of(batch: PyTree, rows: slice) -> PyTree:
     """Part of a batch that has a leading dimension of places."""
-    return tree_map(lambda value: value[rows], batch)
+    return map_tensors(lambda value: value[rows], batch)
 
 
 def _kinds(batch: PyTree) -> list[Hashable]:
     """Types and shapes in a batch."""
-    return [(v.dtype, v.shape) if isinstance(v, Tensor) else v for v in tree_leaves(batch)]
+    return [(v.dtype, v.shape) if isinstance(v, Tensor) else v for v in leaves_of(batch)]
