@@ -473,6 +473,17 @@ def test_many_trials_tell_the_learning_rates_that_lose_little():
     assert said.safe_lr.factor.value == pytest.approx(high_5 / low_5)
 
 
+@pytest.mark.parametrize(("lr", "side"), [(0.05, "below"), (1.8, "above")])
+def test_a_recipe_beside_the_safe_learning_rates_is_said_to_be(lr, side):
+    """A lucky schedule at an odd rate: the basin of all trials lies elsewhere."""
+    told = [trial(i, 0.2 * (1 + (i / 30 - 1) ** 2), lr=0.03 * 10 ** (i / 30)) for i in range(60)]
+    said = answer(made_report([*told, trial(60, 0.19, lr=lr)], confirm=None))
+    assert said.trial == 60
+    [line] = [line for line in said.lines if "Safe learning rates" in line]
+    assert f"The recipe's own, {learning_rate(lr)}, lies {side} it: this recipe did better" in line
+    assert "lies" not in " ".join(answer(made_report(told, confirm=None)).lines)
+
+
 def falling(turn=1):
     """Sixty trials whose value falls to one end of the learning rates that they have."""
     lrs = [0.03 * 10 ** (turn * i / 30) for i in range(60)]

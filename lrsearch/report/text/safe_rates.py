@@ -20,6 +20,7 @@ def safe_rates_sentence(report: Report, found: SafeRates | None) -> str:
         far = _range(found.percent_5, "within 5 %")
         parts.append(f"Safe learning rates of {name}: {near}, {far}.")
         parts += _doubt(found)
+        parts += _own(report, found.percent_5)
     elif found.noise is not None:
         parts.append(
             f"Safe learning rates of {name}: {_range(found.noise, 'do as well')}, as far as the "
@@ -38,6 +39,18 @@ def _doubt(found: SafeRates) -> Iterator[str]:
         low, high = number(factor.low, 2), number(factor.high, 2)
         interval = f"95 % interval {low} to {high}"
         yield f"The range within 5 % spans a factor of {number(factor.value, 2)} ({interval})."
+
+
+def _own(report: Report, near: Span) -> Iterator[str]:
+    """That the recipe's own rate lies beside the range, where it does."""
+    recipe = report.recommended
+    if recipe is None or near.low <= recipe.lr <= near.high:
+        return
+    side = "below" if recipe.lr < near.low else "above"
+    yield (
+        f"The recipe's own, {learning_rate(recipe.lr)}, lies {side} it: this recipe did better "
+        f"than other trials near that rate, whose other fields differ."
+    )
 
 
 def _diverges(edge: float, diverged: int, name: str) -> str:
