@@ -84,7 +84,7 @@ def _record_wrong(problem: Problem, search: OpenStudy, factor: float) -> None:
         found += 1
     if not found:
         raise HardshipError(
-            f"--hardship wrong-range-test: at {search.spec.budget.epochs:g} epochs the study "
+            f"--hardship wrong-range-test: with {search.spec.budget.runs:g} runs the study "
             f"has no range test; take a larger --budget or another task"
         )
 

@@ -98,8 +98,8 @@ def run_study(
 
 
 def default_spec(problem: Problem, seed: int, budget: int, **fields: Any) -> StudySpec:
-    """A study of so many trial equivalents in all; what is not among `fields` is the default."""
-    return problem.spec(budget={"epochs": budget * problem.epochs}, seed=seed, **fields)
+    """A study of so many runs in all; what is not among `fields` is the default."""
+    return problem.spec(budget={"runs": budget}, seed=seed, **fields)
 
 
 def recommended(report: Report, method: str, seed: int, budget: int) -> Found:

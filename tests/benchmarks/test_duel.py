@@ -303,7 +303,7 @@ def test_a_disturbed_study_is_set_beside_the_same_seeds_undisturbed(duel, capsys
 
 
 def test_windows_are_recorded_one_and_a_half_decades_off(duel):
-    with pytest.raises(SystemExit, match="Error: --hardship wrong-range-test: at 16 epochs"):
+    with pytest.raises(SystemExit, match="Error: --hardship wrong-range-test: with 8 runs"):
         duel("--hardship", "wrong-range-test")
     training, hardships, methods = map(
         importlib.import_module, ("duel_training", "duel_hardship", "duel_methods")
