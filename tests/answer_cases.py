@@ -98,7 +98,8 @@ CASES = {
     "baseline led the choice": (
         lambda: made_report([baseline(), best(0.9)], runs_of(0, SIX), **MINE),
         Verdict.KEEP_BASELINE,
-        "No recipe of the search is shown to be better than your baseline: keep yours. On the "
+        "No recipe of the search is shown to be better than your baseline: keep yours. It "
+        "alone was trained on fresh seeds, since no recipe of the search did better. On the "
         "search's one seed trial 1 is 0.1 worse in val_loss.",
         TWICE,
     ),

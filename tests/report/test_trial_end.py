@@ -37,8 +37,9 @@ def test_a_pruned_trial_is_set_beside_those_that_came_to_its_rung():
     marks = marked(0.5, 0.1, 0.2, 0.3, 0.4, math.inf, rung=1)
     found = ends(trials, marks=marks, pruning={"rungs": [0.04, 0.11], "eta": 2.5})
     assert found[0] == (
-        "Pruned at 11 % of a full training (0.4 epochs): its val_loss there, 0.5, is place 5 of 5; "
-        "one trial in 2.5 goes on, with 0.2 or less."
+        "Pruned at 11 % of a full training (0.4 epochs): its val_loss there, 0.5, is place 5 of "
+        "the 5 that have come there. One trial in 2.5 goes on, of those that came before it; of "
+        "all that have come it would take 0.2 or less."
     )
 
 
@@ -46,23 +47,26 @@ def test_of_a_metric_that_is_to_rise_more_is_better():
     trials = [trial(0, 0.5, "pruned", epochs=1)] + [trial(i, 0.9) for i in range(1, 4)]
     found = ends(trials, marks=marked(-0.5, -0.9, -0.8, -0.7), objective=ACCURACY)
     assert found[0] == (
-        "Pruned at 15 % of a full training (1 epoch): its accuracy there, 0.5, is place 4 of 4; "
-        "one trial in 3 goes on, with 0.9 or more."
+        "Pruned at 15 % of a full training (1 epoch): its accuracy there, 0.5, is place 4 of "
+        "the 4 that have come there. One trial in 3 goes on, of those that came before it; of all "
+        "that have come it would take 0.9 or more."
     )
 
 
 def test_a_value_of_averaged_weights_is_called_that():
     trials = [trial(0, 0.7, "pruned", epochs=1)] + [trial(i, 0.1) for i in range(1, 4)]
     found = ends(trials, marks=marked(0.5, 0.1, 0.2, 0.3))
-    assert "there, 0.5 (of its raw or averaged weights, the better), is place 4 of 4;" in found[0]
+    assert (
+        "there, 0.5 (of its raw or averaged weights, the better), is place 4 of the 4" in found[0]
+    )
 
 
 def test_a_trial_that_would_go_on_by_now_is_said_to_have_come_early():
     trials = [trial(0, 0.2, "pruned", epochs=1)] + [trial(i, 0.9) for i in range(1, 7)]
     marks = marked(0.2, 0.1, 0.5, 0.6, 0.7, 0.8, 0.9)
     assert ends(trials, marks=marks)[0].endswith(
-        "its val_loss there, 0.2, is place 2 of 7 by now; one trial in 3 goes on, and when it came "
-        "it was not among them."
+        "its val_loss there, 0.2, is place 2 of the 7 that have come there. One trial in 3 goes "
+        "on, of those that came before it, and it was not among them."
     )
 
 

@@ -155,7 +155,10 @@ def test_workers_share_a_quarter(database, lab):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"trials": 7}, "a quarter of the study's trials is fewer than two for each worker"),
+        (
+            {"trials": 7},
+            "a quarter of the full trainings is fewer than two for each worker",
+        ),
         (
             {"space": {"optimizers": {"sgd": {}}, "params": {"p": [1, 2]}}},
             "the space searches params (p), which fused trials must share",

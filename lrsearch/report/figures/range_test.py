@@ -121,7 +121,7 @@ def figure(report: Report) -> Figure | None:
 
 
 def _answer(panels: Sequence[Panel]) -> str:
-    """Between which learning rates the loss falls and does not yet explode."""
+    """From which window learning rates are drawn."""
     found = [(looks.short_name(panel.optimizer), panel.window) for panel in panels]
     spans = [
         f"from {learning_rate(window.lr)} to {learning_rate(window.lr2)} for {name}"
@@ -131,7 +131,7 @@ def _answer(panels: Sequence[Panel]) -> str:
     without = [name for name, window in found if window is None or window.lr2 is None]
     told = []
     if spans:
-        told.append(f"Training starts and does not yet break {'; '.join(spans)}.")
+        told.append(f"Nine of ten learning rates are drawn {'; '.join(spans)}.")
     if without:
         told.append(f"For {', '.join(without)} no window was found.")
     return " ".join(told)
@@ -140,11 +140,11 @@ def _answer(panels: Sequence[Panel]) -> str:
 def _explained(panels: Sequence[Panel]) -> Iterator[str]:
     """What is drawn."""
     yield (
-        "A fresh model is trained while the learning rate rises by 15 % each step. Thin lines are "
+        "A fresh model is trained while the learning rate rises by 30 % each step. Thin lines are "
         "the losses of the batches, a line for each seed; the thick line is their smoothed median."
     )
     if any(panel.window is not None for panel in panels):
-        yield "The green area is that window: nine of ten trials are drawn from it."
+        yield "The green area is that window, as far as the range that is searched holds it."
     there = {read.reading for panel in panels for read in panel.readings}
     yield from (words for name, words in MEANINGS.items() if name in there)
 

@@ -138,7 +138,7 @@ def _panel(bars: Sequence[Bar], place: str, schedules: Sequence[str], most: int)
             type="quantitative",
             title="trials",
             scale=alt.Scale(domain=[0, most], nice=False),
-            axis=alt.Axis(format="d", tickMinStep=1, tickCount=5, grid=False),
+            axis=alt.Axis(format="d", tickCount=min(5, max(1, most)), grid=False),
         ),
         alt.Y(
             SCHEDULE,

@@ -19,7 +19,7 @@ PANELS_PER_ROW = 3
 HEADROOM, FOOTROOM = 0.4, 0.1
 #: What the marks mean.
 CAPTION = (
-    "A fresh model is trained while the learning rate rises by 15 % each step. Thin lines: the "
+    "A fresh model is trained while the learning rate rises by 30 % each step. Thin lines: the "
     "loss of each batch, a line for each seed. Window: what to search. Valley: the middle of the "
     "longest fall. Lowest / 10: a tenth of the rate with the lowest loss. Edge: where the loss has "
     "climbed back by half of its fall. Vertical lines are medians over the seeds."

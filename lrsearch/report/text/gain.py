@@ -3,7 +3,7 @@
 A gain is said in the unit of the objective: `0.117 better accuracy than your baseline`.
 """
 
-from lrsearch.confirmation.runs import BASELINE, REPORT
+from lrsearch.confirmation.runs import BASELINE, REPORT, TEST
 from lrsearch.confirmation.statistics import LEAST_PAIRS
 from lrsearch.report.answer.gain import Gain, recommended_trial, reference
 from lrsearch.report.answer.verdict import Verdict, baseline_has_no_value
@@ -86,7 +86,12 @@ def _of_the_reference(report: Report, gain: Gain | None) -> str:
         "better than your baseline: keep yours" if is_own else "better than the portfolio's first"
     )
     line = f"No recipe of the search is shown to be {verdict}."
-    return line if gain is None else f"{line} {_measured(report, gain)}."
+    if gain is None:
+        return line
+    trained = {run.number for run in report.runs if run.round != TEST}
+    if gain.seeds == "search" and trained == {gain.trial}:
+        line += " It alone was trained on fresh seeds, since no recipe of the search did better."
+    return f"{line} {_measured(report, gain)}."
 
 
 def _better_reference(report: Report, gain: Gain) -> str:

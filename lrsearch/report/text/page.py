@@ -45,6 +45,8 @@ def cost(report: Report) -> Grid:
         if spent or most or key == "search":
             bound = "within the search" if key == "audit" else _amount(most)
             rows.append((name, amount(spent), bound, duration(seconds[key])))
+    if most_in_all is not None and report.plan.most_epochs is not None:
+        most_in_all = min(most_in_all, report.plan.most_epochs)
     in_all = (amount(report.epochs.total), _amount(most_in_all), duration(report.seconds.total))
     columns = ("part", f"{unit} trained", "planned at most", "training time")
     return Grid(columns=columns, rows=(*rows, ("total", *in_all)))

@@ -85,12 +85,14 @@ def _stopped(report: Report, trial: Trial, stop: Stop) -> str:
     value = number(objective.loss(stop.loss))
     averaged = trial.value is not None and number(trial.value) != value
     weights = " (of its raw or averaged weights, the better)" if averaged else ""
-    there = f"its {report.metric} there, {value}{weights}, is place {stop.place} of {stop.came}"
-    rule = f"one trial in {stop.eta:g} goes on"
+    place = f"place {stop.place} of the {stop.came} that have come there"
+    there = f"its {report.metric} there, {value}{weights}, is {place}"
+    rule = f"One trial in {stop.eta:g} goes on, of those that came before it"
     if stop.passes_now or stop.needed is None:
-        return f"{where}: {there} by now; {rule}, and when it came it was not among them."
+        return f"{where}: {there}. {rule}, and it was not among them."
     better = "less" if objective.direction == "minimize" else "more"
-    return f"{where}: {there}; {rule}, with {number(objective.loss(stop.needed))} or {better}."
+    needed = f"{number(objective.loss(stop.needed))} or {better}"
+    return f"{where}: {there}. {rule}; of all that have come it would take {needed}."
 
 
 def _confirmation(

@@ -158,9 +158,11 @@
   tip.id = "tip";
   tip.hidden = true;
   document.body.append(tip);
+  // What a mark says, without what it does not know.
+  const facts = said => Object.entries(said).filter(([, text]) => !["undefined", "NaN", "null"].includes(String(text)));
   function tooltip(handler, event, item, value) {
     if (!value) { tip.hidden = true; return; }
-    tip.replaceChildren(...Object.entries(value).map(([key, text]) => {
+    tip.replaceChildren(...facts(value).map(([key, text]) => {
       const line = document.createElement("div"), name = document.createElement("b");
       name.textContent = `${key}: `;
       line.append(name, String(text));
@@ -197,7 +199,7 @@
       if (old !== element) ["tabindex", "role", "aria-label"].forEach(name => old.removeAttribute(name));
     }
     if (!element) return;
-    const said = Object.entries(itemOf(element).tooltip).map(([name, text]) => `${name} ${text}`);
+    const said = facts(itemOf(element).tooltip).map(([name, text]) => `${name} ${text}`);
     element.setAttribute("tabindex", "0");
     element.setAttribute("role", typeof trialOf(element) === "number" ? "button" : "img");
     element.setAttribute("aria-label", said.join(", "));
