@@ -163,7 +163,8 @@ def assert_exact(search, total=TRIALS):
 
 def what_came_out(search):
     """Everything that a study found, without who found it and how long it took."""
-    gone_by = ("seconds", "attempts", "attempt")
+    # `why` also says what became of it in the confirmation, and its place among all.
+    gone_by = ("seconds", "attempts", "attempt", "why")
     curves, _ = curve_rows(search, number=None, all_attempts=False)
     with search.database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)

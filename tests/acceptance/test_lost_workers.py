@@ -144,7 +144,7 @@ def test_a_running_trial_is_stopped_shown_and_run_again(sqlite_site):
     assert ended.wait() == 1
     assert "has ended already: pruned" in ended.err
     text = sqlite_site.command("trial", "show", "tiny", 0).succeed()
-    assert "trial 0 of tiny: pruned (stopped by lrsearch trial stop)" in text
+    assert "trial 0 of tiny: pruned\n  Stopped by lrsearch trial stop." in text
 
 
 def test_a_trial_that_nobody_holds_is_stopped_now_or_left_as_it_is(sqlite_site):

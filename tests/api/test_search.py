@@ -63,7 +63,7 @@ def test_a_task_object_is_trained_by_this_process(task, url):
     assert result.counts.started >= 3
     assert stored(url, "mine")["budget"]["runs"] == 3
     assert (result.interval, result.confirmed_runs) == (None, 0)
-    assert "Not confirmed: the best of many trials on one seed" in repr(result)
+    assert "Not confirmed: the best of 3 trials on one seed" in repr(result)
 
 
 def test_fields_are_those_of_a_study_file_by_their_names_there(task, url):

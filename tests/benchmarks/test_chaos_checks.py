@@ -61,7 +61,7 @@ def test_nothing_is_wrong_with_an_undisturbed_study(calm):
     loaded = load_task("chaos_task.py:task", BENCHMARKS)
     checks = chaos_checks.of_study(look(calm), TRIALS, loaded)
     assert [line for check in checks for line in check.broken] == []
-    assert [check.what for check in checks if not check.count] == ["range tests as undisturbed"]
+    assert all(check.count for check in checks)
 
 
 ends, epochs, curves, rungs, optunas = (
