@@ -129,6 +129,6 @@ def test_a_range_test_comes_on_top_of_so_few_runs_that_it_would_cost_a_whole_one
                 used = test.epochs_reserved + runs * LONG
                 studies.change(connection, study.study_id, epochs_used=used, epochs_reserved=0.0)
                 assert study.may_start(connection) == pays
-        # With runs that confirm it is paid from the budget.
-        eight = study.spec.model_copy(update={"budget": Budget(runs=8)})
-        assert cost_plan(eight, STEPS_PER_EPOCH).most_epochs == 8 * LONG
+        # From ten runs on it is paid from the budget.
+        ten = study.spec.model_copy(update={"budget": Budget(runs=10)})
+        assert cost_plan(ten, STEPS_PER_EPOCH).most_epochs == 10 * LONG
