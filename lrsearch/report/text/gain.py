@@ -82,10 +82,8 @@ def _of_the_reference(report: Report, gain: Gain | None) -> str:
     is_own = against is not None and against.kind == "baseline"
     if gain is not None and gain.ci95 is not None and gain.ci95[1] < -report.spec.tolerance:
         return f"{_better_reference(report, gain)}{': keep yours' if is_own else ''}."
-    verdict = (
-        "better than your baseline: keep yours" if is_own else "better than the portfolio's first"
-    )
-    line = f"No recipe of the search is shown to be {verdict}."
+    than = "your baseline: keep yours" if is_own else "this one, the first of the portfolio"
+    line = f"No recipe of the search is shown to be better than {than}."
     if gain is None:
         return line
     trained = {run.number for run in report.runs if run.round != TEST}
