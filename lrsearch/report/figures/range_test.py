@@ -144,7 +144,10 @@ def _explained(panels: Sequence[Panel]) -> Iterator[str]:
         "the losses of the batches, a line for each seed; the thick line is their smoothed median."
     )
     if any(panel.window is not None for panel in panels):
-        yield "The green area is that window, as far as the range that is searched holds it."
+        yield (
+            "The green area is that window. Where it goes beyond the range that is searched, no "
+            "learning rate is drawn."
+        )
     there = {read.reading for panel in panels for read in panel.readings}
     yield from (words for name, words in MEANINGS.items() if name in there)
 
