@@ -124,8 +124,8 @@ CASES = {
     "one fresh seed for both": (
         lambda: confirmed([0.3], [0.4]),
         Verdict.ONE_SEED,
-        "0.1 better val_loss than your baseline on 1 fresh seed. One seed cannot tell a gain from "
-        "chance.",
+        "0.1 better val_loss than your baseline on 1 fresh seed. One seed cannot tell a difference "
+        "from chance.",
         CONFIRM,
     ),
     "one fresh seed": (
@@ -144,7 +144,7 @@ CASES = {
         lambda: made_report([best(), first()], runs_of(1, SIX)),
         Verdict.ONE_SEED,
         "0.2 better val_loss than trial 2, the portfolio's first recipe, on the search's one seed. "
-        "One seed cannot tell a gain from chance.",
+        "One seed cannot tell a difference from chance.",
         EXPORT,
     ),
     "portfolio on fresh seeds": (
@@ -160,7 +160,7 @@ CASES = {
         lambda: made_report([baseline(), best()], runs_of(1, SIX), **MINE),
         Verdict.ONE_SEED,
         "0.6 better val_loss than your baseline on the search's one seed. One seed cannot tell a "
-        "gain from chance.",
+        "difference from chance.",
         TWICE,
     ),
     "tied with the portfolio's first": (

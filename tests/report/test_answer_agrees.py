@@ -59,7 +59,7 @@ FIRST = {
     Verdict.WORSE: r"more runs? of .* gave no value, so trial \d+ is recommended\.$",
     Verdict.KEEP_BASELINE: r"(: keep yours\.$|^No recipe of the search is shown .* keep yours\.)",
     Verdict.PORTFOLIO: r"^The portfolio's first recipe is ",
-    Verdict.ONE_SEED: r"(One seed cannot tell a gain|^One fresh seed confirmed it|^It has no seed)",
+    Verdict.ONE_SEED: r"(One seed cannot tell|^One fresh seed confirmed it|^It has no seed)",
     Verdict.BASELINE_WITHOUT_VALUE: r"^Your baseline (diverged|has no value|gave no value)",
     Verdict.NO_REFERENCE: r"compare it with\.$",
     Verdict.UNCONFIRMED: r" Not confirmed: ",

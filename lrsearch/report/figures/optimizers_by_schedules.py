@@ -145,9 +145,17 @@ def _best_pair(groups: Sequence[Group], k: int, objective: Objective) -> str:
     )
     return (
         f"Among pairs, {looks.short_name(first.optimizer)} with {first.schedule} is ahead with "
-        f"{number(found.value, 3)}; its interval overlaps with those of {near} of "
-        f"{counted(len(others), 'other pair')}."
+        f"{number(found.value, 3)}. {_near(near, len(others))}"
     )
+
+
+def _near(near: int, others: int) -> str:
+    """How many of the other pairs may be as good."""
+    of = f"{near} of the {others} other pairs" if others > 1 else "The other pair"
+    if near:
+        return f"{of} may be as good: the intervals overlap."
+    every = "other pairs are all" if others > 1 else "other pair is"
+    return f"The {every} worse: no interval overlaps with its."
 
 
 def chart(cells: list[Cell]) -> looks.Layers:

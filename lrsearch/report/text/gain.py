@@ -35,7 +35,7 @@ def gain_sentence(report: Report, gain: Gain | None, verdict: Verdict) -> str:
     if verdict == Verdict.WORSE:
         return f"{_better_reference(report, gain)}. {_failed_runs(report, gain)}"
     if verdict == Verdict.ONE_SEED:
-        chance = "One seed cannot tell a gain from chance"
+        chance = "One seed cannot tell a difference from chance"
         return f"{_size(gain, report)} than {name}{_comma(gain)} on {on}. {chance}."
     if gain.n < LEAST_PAIRS:
         few = "So few seeds cannot tell"
