@@ -10,8 +10,12 @@ from duel_record import Record, Row
 
 #: Whom all others are compared with.
 RIVAL = "plain"
+#: What its variants are compared with, each of which leaves a part of it out.
+OURS = "lrsearch"
 #: A study whose judged value is so many times its method's median has misled its user.
 WORST = 1.5
+#: The rival's same budget, its largest one, and lrsearch's same budget.
+AGAINST = ("same", "largest", "ours")
 #: Sums of floats differ by so much.
 EPSILON = 1e-9
 
@@ -44,15 +48,22 @@ def judged_mean(table_SJ: Sequence[Sequence[float]]) -> dict[str, float]:
 def summary(
     record: Record, methods: Sequence[str], budgets: Sequence[int], seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """Every method at every budget that it has, beside the rival's same and largest budget."""
+    """Every method at every budget that it has, beside the rival's same and largest budget.
+
+    And beside lrsearch's own same budget.
+    """
     rows = {(m, b): record.of(m, b, seeds) for m in methods for b in budgets}
     judged = {key: [row.judged for row in found] for key, found in rows.items() if found}
     columns: dict[str, Any] = {}
     for (method, budget), ours in judged.items():
         against = {}
-        for name, other in (("same", budget), ("largest", max(budgets))):
-            theirs = judged.get((RIVAL, other))
-            if theirs is not None and method != RIVAL:
+        for name, other in (
+            ("same", (RIVAL, budget)),
+            ("largest", (RIVAL, max(budgets))),
+            ("ours", (OURS, budget)),
+        ):
+            theirs = judged.get(other)
+            if theirs is not None and method not in (RIVAL, other[0]):
                 against[name] = paired(ours, theirs)
         column = {**_column(rows[method, budget]), "against": against}
         columns.setdefault(method, {})[f"{budget}x"] = column
@@ -94,11 +105,12 @@ def paired(
     is at most one standard error, else a win or a loss.
     """
     difference_SJ = np.asarray(ours_SJ) - np.asarray(others_SJ)
-    found = judged_mean(difference_SJ.tolist())
+    found, size = judged_mean(difference_SJ.tolist()), abs(float(np.mean(others_SJ)))
     return {
         **found,
         "outcome": outcome(found["mean"], found["se"]),
-        "relative": found["mean"] / abs(float(np.mean(others_SJ))),
+        "relative": found["mean"] / size,
+        "relative_se": found["se"] / size,
         "better": int((difference_SJ.mean(1) < 0).sum()),
     }
 
@@ -129,7 +141,7 @@ def standings(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _empty(method: str, budget: str) -> dict[str, Any]:
-    counts = {name: {"win": 0, "tie": 0, "loss": 0} for name in ("same", "largest")}
+    counts = {name: {"win": 0, "tie": 0, "loss": 0} for name in AGAINST}
     row = {"method": method, "budget": budget, "tasks": 0, **counts}
     return {**row, "worst": math.nan, "worst_task": ""}
 
@@ -155,7 +167,8 @@ def shown(value: Mapping[str, float], digits: int = 4) -> str:
 def text(result: Mapping[str, Any]) -> str:
     """Tables for people: one for each task, and one over tasks."""
     parts = [task_text(name, found) for name, found in result["tasks"].items()]
-    return "\n\n".join([*parts, standings_text(result["standings"], result["tasks"])])
+    parts.append(standings_text(result["standings"], result["tasks"]))
+    return "\n\n".join([*parts, *parts_text(result["tasks"])])
 
 
 def task_text(name: str, result: Mapping[str, Any]) -> str:
@@ -210,6 +223,41 @@ def standings_text(rows: Sequence[Mapping[str, Any]], tasks: Mapping[str, Any]) 
             + f"   {row['worst']:.2f} {row['worst_task']}"
         )
     return "\n".join(lines)
+
+
+def parts_text(tasks: Mapping[str, Any]) -> list[str]:
+    """A table of how much more lrsearch's variants lose than it does; none without variants."""
+    cells: dict[tuple[str, str], dict[str, Mapping[str, float]]] = {}
+    for task, result in tasks.items():
+        for method, columns in result["methods"].items():
+            for budget, column in columns.items():
+                if "ours" in column["against"]:
+                    cells.setdefault((method, budget), {})[task] = column["against"]["ours"]
+    if not cells:
+        return []
+    width = max(16, *(len(task) + 2 for task in tasks))
+    heads = "".join(f"{name:>{width}}" for name in [*tasks, "mean of tasks"])
+    lines = [
+        f"Judged loss less {OURS}'s at the same budget, in percent of it ± standard error; above 0 "
+        f"{OURS} as it comes is better",
+        f"{'':24}{heads}",
+    ]
+    for (method, budget), found in cells.items():
+        shown_cells = [_percent(found[task]) if task in found else "" for task in tasks]
+        line = "".join(f"{cell:>{width}}" for cell in [*shown_cells, _percent(over_tasks(found))])
+        lines.append(f"{method:19}{budget:>5}{line}")
+    return ["\n".join(lines)]
+
+
+def over_tasks(found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The mean of the tasks' relative differences, and the error that their own give it."""
+    errors = math.fsum(pair["relative_se"] ** 2 for pair in found.values())
+    mean = fmean(pair["relative"] for pair in found.values())
+    return {"relative": mean, "relative_se": math.sqrt(errors) / len(found)}
+
+
+def _percent(pair: Mapping[str, float]) -> str:
+    return f"{100 * pair['relative']:+.1f} ±{100 * pair['relative_se']:.1f}"
 
 
 def hardship_text(result: Mapping[str, Any]) -> str:

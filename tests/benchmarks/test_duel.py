@@ -356,6 +356,38 @@ def test_pairs_and_errors_are_those_of_studies_and_judges(duel):
     assert summary.paired(theirs, theirs)["outcome"] == "tie"
 
 
+def test_what_a_part_contributes_is_the_relative_difference_without_it(duel):
+    summary, record = map(importlib.import_module, ("duel_summary", "duel_record"))
+    tasks = {}
+    for task, factor in (("one", 1.0), ("two", 3.0)):
+        kept = record.Record({}, None)
+        for seed, (base, more) in enumerate(((1.0, 0.2), (2.0, 0.4))):
+            kept.add(a_row(record, "lrsearch", seed, 5, [base, base + 0.5]))
+            judged = [base + factor * more, base + 0.5 + factor * more / 2]
+            kept.add(a_row(record, "ema=none", seed, 5, judged))
+        methods = ["lrsearch", "ema=none"]
+        tasks[task] = {**ABOUT, **summary.summary(kept, methods, [5], range(2))}
+    found = {
+        task: result["methods"]["ema=none"]["5x"]["against"]["ours"]
+        for task, result in tasks.items()
+    }
+    # Means 0.225 and 0.675 over lrsearch's 1.75.
+    assert found["one"]["relative"] == pytest.approx(0.225 / 1.75)
+    assert found["two"]["relative_se"] == pytest.approx(3 * found["one"]["relative_se"])
+    both = summary.over_tasks(found)
+    assert both["relative"] == pytest.approx(2 * 0.225 / 1.75)
+    assert both["relative_se"] == pytest.approx(10**0.5 / 2 * found["one"]["relative_se"])
+    said = summary.text({"tasks": tasks, "standings": summary.standings(tasks)})
+    assert said.splitlines()[-1].split()[:3] == ["ema=none", "5x", "+12.9"]
+    assert "ours" not in tasks["one"]["methods"]["lrsearch"]["5x"]["against"]
+    alone = {"one": {**ABOUT, **summary.summary(kept, ["lrsearch"], [5], range(2))}}
+    assert summary.parts_text(alone) == []
+
+
+#: What a duel says of a task beside its summary.
+ABOUT = {"task": "t.py:task", "epochs": 1, "judges": [0, 1]}
+
+
 def test_the_error_of_a_mean_is_what_means_of_new_studies_and_judges_have(duel):
     """Over many drawn tables with effects of studies, of judges and of both."""
     judged_mean = importlib.import_module("duel_summary").judged_mean
