@@ -4,14 +4,14 @@ import math
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import halving_plan
 import numpy as np
 import replay_scores as scores
-from halving_plan import Account, Stage
 from replay_rules import PRUNING, Ended, at_progress, halving
 from replay_table import Run, Table
 
 from lrsearch.confirmation.budget import LEAST_PRUNED_RUNS as LEAST
+from lrsearch.trial import halving as halving_plan
+from lrsearch.trial.halving import Account, Stage
 
 #: Where a run's stages end, in epochs, the last at its horizon; two may end at the same epoch.
 Ends = Callable[[Run], Sequence[int]]

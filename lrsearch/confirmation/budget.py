@@ -7,6 +7,7 @@ from lrsearch.spec.portfolio_field import most
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import expected_trials as expected
 from lrsearch.trial.expected_trials import Course
+from lrsearch.trial.halving import make_stages
 from lrsearch.trial.rounding import floor
 
 #: Share that confirmation may spend at most, of the epochs that the trials may take.
@@ -75,6 +76,17 @@ def trains_whole(spec: StudySpec, horizon: float) -> bool:
     return paid is not None and paid < LEAST_PRUNED_RUNS
 
 
+def is_planned(spec: StudySpec, horizon: float) -> bool:
+    """Whether trials wait at rungs for the best of all to go on, see `trial.halving`.
+
+    A plan shares out epochs, so the budget counts them. Checkpoints of a task's trials are exact;
+    a script's or a command's own may not be.
+    """
+    asked = spec.pruning is not None and spec.pruning.rule == "planned"
+    counts = spec.budget.counts_epochs and spec.budget.trials is None
+    return asked and counts and spec.task is not None and not trains_whole(spec, horizon)
+
+
 def portfolio_runs(spec: StudySpec, horizon: float) -> int:
     """How many of the portfolio's recipes are trained at most: half of the runs that are paid for.
 
@@ -121,6 +133,9 @@ def expected_course(
 
 def expected_trials(spec: StudySpec, horizon: float) -> int | None:
     """About how many trials the study will have; None where time alone ends it."""
+    if is_planned(spec, horizon) and spec.pruning is not None:
+        ends = [rung * horizon for rung in spec.pruning.rungs]
+        return make_stages(search_epochs(spec, horizon), [*ends, horizon])[0].seats
     course = expected_course(spec, horizon, portfolio=portfolio_runs(spec, horizon))
     return None if course is None else course.trials
 

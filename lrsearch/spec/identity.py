@@ -45,6 +45,7 @@ YOUNGER: Mapping[str, Unchecked] = {
     "launch": [],
     "names": {},
     "objective.at": "best",
+    "pruning.rule": "asynchronous",
     "report": {},
     "resume_args": [],
     "train": None,
@@ -67,7 +68,7 @@ def fingerprint(spec: Document) -> str:
     for path, earlier in YOUNGER.items():
         owner, _, key = path.rpartition(".")
         place = fixed[owner] if owner else fixed
-        if place[key] == earlier:
+        if place is not None and place[key] == earlier:
             del place[key]
     if isinstance(fixed["portfolio"], int):
         fixed["textbook"] = fixed.pop("portfolio")  # its name where it was but a number

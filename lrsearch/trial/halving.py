@@ -10,8 +10,9 @@ of workers, and in the end nothing depends on the order in which they asked.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import pairwise
 
 from lrsearch.trial.rounding import EPSILON, floor
@@ -53,6 +54,34 @@ class Account:
     #: Epochs in this stage of the next run: the best that waits, before the first stage a new one.
     #: None if there is none.
     next_cost: float | None = None
+
+
+class Place(Enum):
+    """What a run of the search does at its stage."""
+
+    TRAINS = auto()
+    WAITS = auto()  #: to enter it
+    ENDED = auto()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a run of the search stands."""
+
+    #: Of the stages, from 0: the one that it trains in or waits to enter.
+    stage: int
+    place: Place
+    #: Trained before it ended.
+    epochs: float = 0.0
+    #: What it showed at its last rung: lower is better. None before its first.
+    signal: float | None = None
+    #: The earlier of two that have shown the same is the better.
+    ticket: int
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """The least is the best."""
+        return math.inf if self.signal is None else self.signal, self.ticket
 
 
 def make_stages(epochs: float, ends: Sequence[float]) -> tuple[Stage, ...]:
@@ -104,6 +133,33 @@ def _arrivals(stage: Stage, account: Account, unspent: float, before: int, is_fi
     return min(paid, account.training + account.waiting + before)
 
 
-def most_epochs(stages: Sequence[Stage]) -> float:
-    """Epochs of the whole search."""
-    return math.fsum(stage.share for stage in stages)
+def accounts(
+    stages: Sequence[Stage], runs: Sequence[Standing], *, has_new: bool
+) -> tuple[Account, ...]:
+    """The account of each stage; `has_new` is whether there is a new run to begin."""
+    return tuple(_accounts(stages, runs, has_new))
+
+
+def _accounts(
+    stages: Sequence[Stage], runs: Sequence[Standing], has_new: bool
+) -> Iterator[Account]:
+    start = 0.0
+    for number, stage in enumerate(stages):
+        past = sum(run.stage > number and run.place != Place.ENDED for run in runs)
+        ended = (run.epochs - start for run in runs if run.place == Place.ENDED)
+        here = [run.place for run in runs if run.stage == number]
+        training, waiting = here.count(Place.TRAINS), here.count(Place.WAITS)
+        yield Account(
+            charged=past * stage.cost + math.fsum(min(max(0.0, e), stage.cost) for e in ended),
+            reserved=training * stage.cost,
+            training=training,
+            waiting=waiting,
+            next_cost=stage.cost if waiting or (has_new and number == 0) else None,
+        )
+        start += stage.cost
+
+
+def best_waiting(runs: Sequence[Standing], stage: int) -> Standing:
+    """The next to enter a stage before which some wait."""
+    line = (run for run in runs if run.place == Place.WAITS and run.stage == stage)
+    return min(line, key=lambda run: run.rank)
