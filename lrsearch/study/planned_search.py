@@ -33,6 +33,8 @@ class PlannedSearch:
     @classmethod
     def of(cls, connection: Connection, row: StudyRecord, spec: StudySpec) -> Self | None:
         """None where rungs decide one by one. `spec` is the study's, whose budget may be older."""
+        if not asks_for_plan(spec):
+            return None
         if spec.budget.most_epochs(spec.horizon_epochs(row.steps_per_epoch)) != row.epochs_total:
             spec = StudySpec.from_stored(row.definition)
         given = waiting.range_test_epochs(connection, row.study_id)
@@ -96,6 +98,11 @@ class PlannedSearch:
             for row in found
             if row.kind != BASELINE
         ]
+
+
+def asks_for_plan(spec: StudySpec) -> bool:
+    """Whether a study file asks for a plan, though its budget may be too small for one."""
+    return spec.pruning is not None and spec.pruning.rule == "planned"
 
 
 def _place(state: str) -> Place:

@@ -12,7 +12,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import studies, trials
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.records import StudyRecord
-from lrsearch.study.planned_search import PlannedSearch
+from lrsearch.study.planned_search import PlannedSearch, asks_for_plan
 
 
 class StoredStudy:
@@ -96,7 +96,7 @@ class StoredStudy:
     @property
     def asks_for_plan(self) -> bool:
         """Whether its file asks for a planned search, though it may not have the budget for one."""
-        return self.spec.pruning is not None and self.spec.pruning.rule == "planned"
+        return asks_for_plan(self.spec)
 
     def may_start(self, connection: Connection) -> bool:
         """Whether the study is open, and its budget has another trial or lets one go on."""
