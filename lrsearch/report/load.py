@@ -66,7 +66,7 @@ def reports(database: Database) -> list[Report]:
     """Every study of the database, the oldest first."""
     with explained(database), database.read() as connection:
         found = studies.everything(connection)
-        return [_read(connection, study, database.location, with_curves=False) for study in found]
+        return [_read(connection, study, database, with_curves=False) for study in found]
 
 
 def _read(

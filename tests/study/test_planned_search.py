@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 from optuna.trial import TrialState as OptunaState
-from tiny_studies import EPOCHS, ask, curve_row, ended, make_study, tiny_spec, work
+from side_by_side import calm_task, train_together
+from tiny_studies import EPOCHS, ask, curve_row, ended, make_study, tiny_spec, work, worker_of
 
 from lrsearch.confirmation.search_plan import search_plan
 from lrsearch.errors import StudyError
@@ -263,6 +264,36 @@ def test_trials_that_waited_end_with_the_same_bits(database, tmp_path):
         assert (whole_rows := curve_of(whole, number))
         assert curve_of(search, row.number) == whole_rows
     assert not list((tmp_path / "kept").rglob("*.pt"))
+
+
+@pytest.mark.parametrize("size", [3])
+def test_a_cohort_lets_its_trials_wait_and_takes_others(database, tmp_path, size, monkeypatch):
+    """Beside one at a time; an engine of several places that is equal to solo to the last bit."""
+    from lrsearch.worker.tasks import choose_engine
+    from lrsearch.worker.training_loop import job_trainer
+
+    monkeypatch.setattr(choose_engine, "choose", None)  # put back what `train_together` sets
+    monkeypatch.setattr(job_trainer, "engine_for", None)
+    found = []
+    for places in (1, size):
+        # Drawn by random numbers of their own: recipes do not depend on who trained before.
+        search = planned(
+            database,
+            name=f"of-{places}",
+            checkpoints=str(tmp_path / f"{places}"),
+            enqueue=[sgd(number) for number in range(SEATS[0])],
+        )
+        train_together(places)
+        worker_of(search, calm_task()).run()
+        assert (budget(search).epochs_used, budget(search).epochs_reserved) == (12 + 12 + 15, 0)
+        rows = rows_of(search)
+        found.append([(row.number, row.state, curve_of(search, row.number)) for row in rows])
+    assert found[0] == found[1]
+
+
+def sgd(number):
+    optimizer = {"name": "sgd", "lr": 0.003 * 1.2**number, "momentum": 0.9, "nesterov": False}
+    return {"optimizer": optimizer, "schedule": {"name": "cosine"}}
 
 
 def curve_of(search, number):

@@ -1,0 +1,71 @@
+"""Workers of a planned search are killed while trials wait: nothing is lost or differs."""
+
+import signal
+
+from processes import until
+from sites import OPTUNAS
+from tiny_studies import make_study, work
+
+from lrsearch.report.summary import curve_rows, trial_rows
+from lrsearch.storage import studies
+from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.repair import repair
+
+PLANNED = {
+    "pruning": {"rungs": [0.15, 0.4], "rule": "planned"},
+    "budget": {"runs": 10},
+    "confirm": "none",
+    "lease": {"seconds": 2.0, "stall": 120.0},
+}
+
+
+def what_came_out(search):
+    gone_by = ("seconds", "attempts", "attempt")
+    curves, _ = curve_rows(search, number=None, all_attempts=False)
+    return [
+        [{k: v for k, v in row.items() if k not in gone_by} for row in rows]
+        for rows in (trial_rows(search), curves)
+    ]
+
+
+def assert_whole(search):
+    """The budget as planned, both halves alike, and no checkpoint left."""
+    with search.database.read() as connection:
+        row = studies.by_id(connection, search.study_id)
+        counts = studies.counts(connection, search.study_id)
+    assert (counts["complete"], counts["running"], counts["waiting"]) == (6, 0, 0)
+    assert (row.epochs_used, row.epochs_reserved) == (12 + 12 + 15, 0)
+    assert repair(search).wrong == repair(search).done == []
+    theirs = search.study.get_trials(deepcopy=False)
+    for trial in trial_rows(search):
+        assert theirs[trial["trial"]].state == OPTUNAS[trial["state"]]
+
+
+def test_a_worker_killed_while_trials_wait_leaves_what_an_undisturbed_one_does(sqlite_site):
+    search = make_study(sqlite_site.database, **PLANNED)
+    sqlite_site.say("slow")
+    victim = sqlite_site.worker()
+    until(lambda: sqlite_site.counts()["waiting"] >= 4)
+    sqlite_site.say("hold")
+    sqlite_site.held(1)
+    assert sqlite_site.counts()["running"] == 1
+    victim.signal(signal.SIGKILL)
+    victim.process.join()
+    sqlite_site.free_worker().succeed()
+    assert_whole(search)
+    assert sqlite_site.checkpoints() == []
+    other = make_study(sqlite_site.database, **PLANNED, name="undisturbed")
+    work(other)
+    assert what_came_out(search) == what_came_out(OpenStudy.open(other.database, other.name))
+
+
+def test_three_workers_of_which_one_is_killed_keep_the_plan(postgres_site):
+    search = make_study(postgres_site.database, **PLANNED)
+    postgres_site.say("slow")
+    victim, *others = [postgres_site.worker() for _ in range(3)]
+    until(lambda: postgres_site.counts()["waiting"] >= 4)
+    victim.signal(signal.SIGKILL)
+    postgres_site.say("")
+    for worker in others:
+        worker.succeed()
+    assert_whole(search)
