@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from lrsearch.confirmation.budget import (
     MOST_RUNS,
     allowed_runs,
+    asks_for_plan,
     expected_course,
+    portfolio_is_whole,
     portfolio_runs,
     reserved_runs,
     search_epochs,
-    trains_whole,
+    why_not_planned,
 )
+from lrsearch.confirmation.search_plan import SearchPlan, planned_course, search_plan
 from lrsearch.range_test.plan import range_plan
 from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.spec.portfolio_field import entries
@@ -49,6 +52,10 @@ class CostPlan:
     most_epochs: float | None
     #: The same in runs, where the budget is written so.
     runs: int | None
+    #: The search's stages, where trials wait at rungs; None where rungs decide one by one.
+    planned: SearchPlan | None
+    #: Why there are none, where the study file asks for them; else empty.
+    unplanned: str
 
     @property
     def expected_trials(self) -> int | None:
@@ -87,14 +94,22 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
     tests = range_plan(spec, steps_per_epoch)
     beside = tests.extra > 0
     inside, portfolio = 0.0 if beside else tests.epochs, portfolio_trials(spec, horizon)
+    own, rungs = len(spec.given_recipes()), () if spec.pruning is None else spec.pruning.rungs
+    course = expected_course(spec, horizon, portfolio=portfolio, range_test=inside)
+    planned = search_plan(
+        spec, steps_per_epoch, range_test_epochs=tests.epochs, portfolio=portfolio
+    )
+    if planned is not None:
+        course = planned_course(planned, first=own + portfolio)
+        rungs = tuple(end / horizon for end in planned.ends[:-1])
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
-        course=expected_course(spec, horizon, portfolio=portfolio, range_test=inside),
-        rungs=() if spec.pruning is None else tuple(spec.pruning.rungs),
-        own=len(spec.given_recipes()),
+        course=course,
+        rungs=tuple(rungs),
+        own=own,
         portfolio=portfolio,
-        whole=trains_whole(spec, horizon),
+        whole=portfolio_is_whole(spec, horizon),
         range_test=tests.epochs,
         beside=beside,
         no_range_test=tests.skipped,
@@ -104,6 +119,8 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         candidates=None if confirm is None else confirm.candidates,
         most_epochs=None if total is None else total + tests.extra,
         runs=budget.runs,
+        planned=planned,
+        unplanned=why_not_planned(spec, horizon) if asks_for_plan(spec) else "",
     )
 
 

@@ -13,7 +13,9 @@ from lrsearch.storage import leases
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord, fetch_as, fetch_first_as
+from lrsearch.storage.studies import waiting as queued
 from lrsearch.storage.tables import queue, range_tests, rungs, studies, trials
+from lrsearch.storage.trials import ORDER
 from lrsearch.trial.states import StudyState, TrialState
 
 
@@ -69,6 +71,12 @@ def has_new(connection: Connection, study_id: int) -> bool:
     queued = exists().where(q.study_id == study_id, q.ticket.is_(None))
     query = select(s.study_id).where(s.study_id == study_id, or_(s.exhausted_at.is_(None), queued))
     return connection.execute(query).first() is not None
+
+
+def queued_kinds(connection: Connection, study_id: int) -> Sequence[str]:
+    """The kinds of the recipes that are enqueued, in the order in which trials take them."""
+    rows = queued(connection, study_id)
+    return sorted((row.kind for row in rows), key=lambda kind: ORDER.get(kind, 1))
 
 
 def wait(

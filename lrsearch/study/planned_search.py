@@ -1,21 +1,25 @@
 """A search that is planned: who waits at a rung, and who goes on, see `trial.halving`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from sqlalchemy import Connection
 
+from lrsearch.advice.cost import portfolio_trials
+from lrsearch.confirmation.budget import asks_for_plan, portfolio_is_whole
 from lrsearch.confirmation.search_plan import SearchPlan, search_plan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves, rungs, studies, trials, waiting
 from lrsearch.storage.records import StudyRecord, TrialRecord
 from lrsearch.storage.waiting import StandingRow
+from lrsearch.study import portfolio
 from lrsearch.study.assignment import Arrival, Verdict
 from lrsearch.trial.halving import Place, Standing, accounts, best_waiting, next_stage
 from lrsearch.trial.states import StudyState, TrialState
 
-#: The kind of a trial that is trained whole, outside of the plan.
+#: The kind of a trial that is never pruned.
 BASELINE = "baseline"
 
 
@@ -29,6 +33,8 @@ class PlannedSearch:
     horizon: float
     #: Seconds.
     lease: float
+    #: Kinds of trials that are trained whole, beside the plan.
+    beside: frozenset[str]
 
     @classmethod
     def of(cls, connection: Connection, row: StudyRecord, spec: StudySpec) -> Self | None:
@@ -37,19 +43,29 @@ class PlannedSearch:
             return None
         if spec.budget.most_epochs(spec.horizon_epochs(row.steps_per_epoch)) != row.epochs_total:
             spec = StudySpec.from_stored(row.definition)
-        given = waiting.range_test_epochs(connection, row.study_id)
-        plan = search_plan(spec, row.steps_per_epoch, range_test_epochs=given)
+        horizon = spec.horizon_epochs(row.steps_per_epoch)
+        plan = search_plan(
+            spec,
+            row.steps_per_epoch,
+            range_test_epochs=waiting.range_test_epochs(connection, row.study_id),
+            portfolio=portfolio_trials(spec, horizon),
+        )
         if plan is None:
             return None
-        horizon = spec.horizon_epochs(row.steps_per_epoch)
-        return cls(study_id=row.study_id, plan=plan, horizon=horizon, lease=spec.lease.seconds)
+        beside = {BASELINE} | ({portfolio.KIND} if portfolio_is_whole(spec, horizon) else set())
+        return cls(
+            study_id=row.study_id,
+            plan=plan,
+            horizon=horizon,
+            lease=spec.lease.seconds,
+            beside=frozenset(beside),
+        )
 
     def may_claim(self, connection: Connection) -> bool:
         """Whether a trial may be started now, or go on."""
         if not waiting.is_open(connection, self.study_id):
             return False
-        has_new = waiting.has_new(connection, self.study_id)
-        return self._next(waiting.standings(connection, self.study_id), has_new) is not None
+        return self._next(connection, waiting.has_new(connection, self.study_id)) is not None
 
     def claim(self, connection: Connection, worker: str, *, has_new: bool) -> TrialRecord | None:
         """Start a trial or let one go on, as the plan says; None if neither may be done now.
@@ -59,21 +75,21 @@ class PlannedSearch:
         studies.lock(connection, self.study_id)
         if not waiting.is_open(connection, self.study_id):
             return None
-        found = waiting.standings(connection, self.study_id)
-        stage = self._next(found, has_new)
+        stage = self._next(connection, has_new)
         if stage is None:
             return None
         if stage == 0:
             return trials.start(
                 connection, self.study_id, worker, self.lease, horizon=self.horizon, keep=None
             )
+        found = waiting.standings(connection, self.study_id)
         best = best_waiting(self._runs(found), stage)
         trial = next(row.id for row in found if row.ticket == best.ticket)
         return waiting.go_on(connection, trial, worker, self.lease, horizon=self.horizon)
 
     def arrive(self, connection: Connection, arrival: Arrival) -> Verdict:
         """Let a trial wait at the rung where it has left its mark."""
-        if arrival.assignment.kind == BASELINE or arrival.rung not in self.plan.rungs:
+        if arrival.assignment.kind in self.beside or arrival.rung not in self.plan.rungs:
             return Verdict.GOES_ON
         claim = arrival.assignment.claim
         last = curves.of_trial(connection, claim.id)[-1]
@@ -82,9 +98,21 @@ class PlannedSearch:
         )
         return Verdict.WAITS
 
-    def _next(self, found: Sequence[StandingRow], has_new: bool) -> int | None:
-        stages = self.plan.stages
-        return next_stage(stages, accounts(stages, self._runs(found), has_new=has_new))
+    def _next(self, connection: Connection, has_new: bool) -> int | None:
+        """The stage whose next trial may be trained now; a new one beside the plan counts as 0."""
+        queued = waiting.queued_kinds(connection, self.study_id)
+        if queued and queued[0] in self.beside:
+            return 0
+        found, stages = waiting.standings(connection, self.study_id), self.plan.stages
+        begun = accounts(stages, self._runs(found), has_new=has_new)
+        return next_stage(stages, begun, beside=self._left_beside(found, queued))
+
+    def _left_beside(self, found: Sequence[StandingRow], queued: Sequence[str]) -> float:
+        """Epochs that trials beside the plan have not needed so far."""
+        rows = [row for row in found if row.kind in self.beside]
+        needed = [row.epochs if _place(row.state) == Place.ENDED else self.horizon for row in rows]
+        to_come = self.horizon * sum(kind in self.beside for kind in queued)
+        return self.plan.beside * self.horizon - math.fsum(needed) - to_come
 
     def _runs(self, found: Sequence[StandingRow]) -> list[Standing]:
         return [
@@ -96,13 +124,8 @@ class PlannedSearch:
                 ticket=row.ticket,
             )
             for row in found
-            if row.kind != BASELINE
+            if row.kind not in self.beside
         ]
-
-
-def asks_for_plan(spec: StudySpec) -> bool:
-    """Whether a study file asks for a plan, though its budget may be too small for one."""
-    return spec.pruning is not None and spec.pruning.rule == "planned"
 
 
 def _place(state: str) -> Place:

@@ -5,14 +5,14 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from lrsearch.confirmation.budget import reserved_share
+from lrsearch.confirmation.budget import asks_for_plan, reserved_share
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.plain_data import Fields
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import studies, trials
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.records import StudyRecord
-from lrsearch.study.planned_search import PlannedSearch, asks_for_plan
+from lrsearch.study.planned_search import PlannedSearch
 
 
 class StoredStudy:

@@ -97,12 +97,17 @@ def make_stages(epochs: float, ends: Sequence[float]) -> tuple[Stage, ...]:
     )
 
 
-def next_stage(stages: Sequence[Stage], accounts: Sequence[Account]) -> int | None:
+def next_stage(
+    stages: Sequence[Stage], accounts: Sequence[Account], *, beside: float = 0.0
+) -> int | None:
     """The stage whose next run may be trained now, the earliest of several; None if none may.
 
     A run enters a stage when the epochs pay for it, for those that have entered before, and for all
     that may still arrive and be better. None while others are in training: one of them has to
     arrive first. None while nobody trains: the search is over.
+
+    `beside` are epochs that runs beside the plan have left over. They pay for runs to the end: no
+    earlier choice depends on when such a run ends.
     """
     pairs = zip(stages, accounts, strict=True)
     unspent, arrivals, is_closed = 0.0, 0, True
@@ -110,6 +115,7 @@ def next_stage(stages: Sequence[Stage], accounts: Sequence[Account]) -> int | No
         unspent += stage.share
         # What earlier stages leave is known when they are closed: nobody trains or enters there.
         most = unspent if is_closed else stage.share
+        most += beside if number == len(stages) - 1 else 0.0
         if account.next_cost is not None:
             ahead = account.charged + account.reserved + arrivals * stage.cost
             if ahead + account.next_cost <= most * (1 + EPSILON):

@@ -33,8 +33,10 @@ def assert_whole(search):
     with search.database.read() as connection:
         row = studies.by_id(connection, search.study_id)
         counts = studies.counts(connection, search.study_id)
-    assert (counts["complete"], counts["running"], counts["waiting"]) == (6, 0, 0)
-    assert (row.epochs_used, row.epochs_reserved) == (12 + 12 + 15, 0)
+    assert (counts["running"], counts["waiting"]) == (0, 0)
+    assert counts["complete"] + counts["diverged"] >= 6
+    assert row.epochs_reserved == 0
+    assert 0 <= 40 - row.epochs_used < 2.5  # less than what one more takes from the last rung on
     assert repair(search).wrong == repair(search).done == []
     theirs = search.study.get_trials(deepcopy=False)
     for trial in trial_rows(search):

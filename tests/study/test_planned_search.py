@@ -228,18 +228,18 @@ def test_a_study_whose_trials_wait_is_not_moved_to_another_space(database):
 )
 def test_other_studies_have_no_plan(changes):
     spec = tiny_spec(**{**PLANNED, **changes})
-    assert search_plan(spec, 6, range_test_epochs=0.0) is None
+    assert search_plan(spec, 6, range_test_epochs=0.0, portfolio=0) is None
 
 
 def test_a_scripts_trials_do_not_wait():
     fields = {"name": "own", "train": "loop.py:train", "epochs": EPOCHS, **PLANNED}
-    assert search_plan(StudySpec.from_dict(fields), 6, range_test_epochs=0.0) is None
+    assert search_plan(StudySpec.from_dict(fields), 6, range_test_epochs=0.0, portfolio=0) is None
 
 
 def test_the_plan_leaves_range_tests_the_baseline_and_confirmation_out():
     shown = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "constant"}}
     spec = tiny_spec(**{**PLANNED, "confirm": "auto", "baseline": shown})
-    plan = search_plan(spec, 6, range_test_epochs=2.0)
+    plan = search_plan(spec, 6, range_test_epochs=2.0, portfolio=0)
     assert sum(stage.share for stage in plan.stages) == pytest.approx(40 * 0.6 - 2 - 4)
     assert [stage.cost for stage in plan.stages] == [0.5, 1.0, 2.5]
 

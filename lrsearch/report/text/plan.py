@@ -61,12 +61,26 @@ def _order(found: Shares, unit: str) -> Iterator[str]:
     if found.sampled != 0:
         some = "recipes" if found.sampled is None else f"about {counted(found.sampled, 'recipe')}"
         yield f"then: {some} that the sampler draws{_about(drawn, unit)}"
-    if found.reached:
+    if found.stages:
+        yield f"rungs: {_stages(found)}"
+    elif found.reached:
         begun, *later, complete = found.reached
         told = [f"{each.trials} reach {_percent(each.fraction)}" for each in later]
         ends = f"{complete.trials} {'' if told else 'reach '}the end of a run"
         yield f"rungs: of about {begun.trials} trials {', '.join([*told, ends])}"
+    if found.unplanned:
+        yield f"rungs: trials do not wait for each other: {found.unplanned}"
     yield f"last: {_confirming(found.confirming)}"
+
+
+def _stages(found: Shares) -> str:
+    """`29 trials wait at 4 %, the best 16 go on to 11 %, of these 5 to 33 %, 3 to the end`."""
+    begun, *later, complete = found.stages
+    some = "sampled trials" if found.whole else "trials"
+    told = [f"about {begun.trials} {some} wait at {_percent(begun.fraction)}"]
+    goals = [f"{each.trials} to {_percent(each.fraction)}" for each in later]
+    first, *others = [*goals, f"{complete.trials} to the end"]
+    return ", ".join([*told, f"the best go on: {first}", *others])
 
 
 def _percent(fraction: float) -> str:
