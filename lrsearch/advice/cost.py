@@ -1,5 +1,6 @@
 """What a study will cost at most."""
 
+import math
 import sys
 from dataclasses import dataclass
 
@@ -79,18 +80,6 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
     horizon = spec.horizon_epochs(steps_per_epoch)
     budget, confirm = spec.budget, spec.confirm
     total = budget.most_epochs(horizon)
-    bounds = []
-    if budget.trials is not None:
-        bounds.append(budget.trials * horizon)
-    if total is not None:
-        bounds.append(search_epochs(spec, horizon))
-    runs = 0
-    if confirm is not None:
-        started = sys.maxsize if budget.trials is None else budget.trials
-        most = allowed_runs(spec, started=started, epochs_left=total, horizon=horizon)
-        runs = min(confirm.runs or MOST_RUNS, most)
-        if budget.trials is None and budget.time is None:
-            runs = reserved_runs(spec, horizon)  # search takes all that is not kept
     tests = range_plan(spec, steps_per_epoch)
     beside = tests.extra > 0
     inside, portfolio = 0.0 if beside else tests.epochs, portfolio_trials(spec, horizon)
@@ -114,14 +103,32 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         beside=beside,
         no_range_test=tests.skipped,
         untested=tests.untested,
-        search=min(bounds) if bounds else None,
-        confirm_runs=runs,
+        search=_most_searched(spec, horizon),
+        confirm_runs=_confirm_runs(spec, horizon),
         candidates=None if confirm is None else confirm.candidates,
         most_epochs=None if total is None else total + tests.extra,
         runs=budget.runs,
         planned=planned,
         unplanned=why_not_planned(spec, horizon) if asks_for_plan(spec) else "",
     )
+
+
+def _most_searched(spec: StudySpec, horizon: float) -> float | None:
+    by_trials = math.inf if spec.budget.trials is None else spec.budget.trials * horizon
+    most = min(by_trials, search_epochs(spec, horizon))
+    return None if most == math.inf else most
+
+
+def _confirm_runs(spec: StudySpec, horizon: float) -> int:
+    budget, confirm = spec.budget, spec.confirm
+    if confirm is None:
+        return 0
+    if budget.trials is None and budget.time is None:
+        return reserved_runs(spec, horizon)  # search takes all that is not kept
+    started = sys.maxsize if budget.trials is None else budget.trials
+    total = budget.most_epochs(horizon)
+    most = allowed_runs(spec, started=started, epochs_left=total, horizon=horizon)
+    return min(confirm.runs or MOST_RUNS, most)
 
 
 def portfolio_trials(spec: StudySpec, horizon: float) -> int:

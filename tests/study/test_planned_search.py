@@ -8,8 +8,10 @@ from optuna.trial import TrialState as OptunaState
 from side_by_side import calm_task, train_together
 from tiny_studies import EPOCHS, ask, curve_row, ended, make_study, tiny_spec, work, worker_of
 
+from lrsearch.advice.cost import cost_plan
 from lrsearch.confirmation.search_plan import search_plan
 from lrsearch.errors import StudyError
+from lrsearch.report.text.plan import plan_text
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves, leases, studies, trials
 from lrsearch.study.assignment import Arrival, Verdict
@@ -229,6 +231,21 @@ def test_a_study_whose_trials_wait_is_not_moved_to_another_space(database):
 def test_other_studies_have_no_plan(changes):
     spec = tiny_spec(**{**PLANNED, **changes})
     assert search_plan(spec, 6, range_test_epochs=0.0, portfolio=0) is None
+
+
+@pytest.mark.parametrize(
+    ("runs", "line"),
+    [
+        (10, "rungs: about 24 trials wait at 12 %; the best 12 go on to 38 %, 6 to the end"),
+        (20, "rungs: about 48 trials wait at 12 %; the best 24 go on to 38 %, 12 to the end"),
+        (9, "rungs: trials do not wait for each other: the budget pays for fewer than 10 runs"),
+    ],
+)
+def test_the_plan_is_said_before_the_start(runs, line):
+    spec = tiny_spec(**{**PLANNED, "budget": {"runs": runs}})
+    assert line in plan_text(spec, cost_plan(spec, 6))
+    asynchronous = plan_text(tiny_spec(), cost_plan(tiny_spec(), 6))
+    assert "wait" not in asynchronous
 
 
 def test_a_scripts_trials_do_not_wait():
