@@ -9,6 +9,7 @@ from side_by_side import calm_task, train_together
 from tiny_studies import EPOCHS, ask, curve_row, ended, make_study, tiny_spec, work, worker_of
 
 from lrsearch.advice.cost import cost_plan
+from lrsearch.confirmation import budget as budgets
 from lrsearch.confirmation.search_plan import search_plan
 from lrsearch.errors import StudyError
 from lrsearch.report.text.plan import plan_text
@@ -130,6 +131,80 @@ def test_what_diverges_makes_room_for_others(database, workers):
     used = budget(search).epochs_used
     assert used <= 40
     assert 40 - used < 2.5
+
+
+def train_whole(search, given):
+    """Train a trial that stands beside the plan to its end."""
+    assert [arrive(search, given, rung) for rung in (0, 1)] == [Verdict.GOES_ON] * 2
+    rows = [curve_row(i, val_loss=0.5) for i in range(4, 9)]
+    assert search.tell(given, ended(TrialState.COMPLETE, epochs=float(EPOCHS)), rows)
+
+
+@pytest.mark.parametrize("workers", [1, 6])
+def test_recipes_of_the_portfolio_stand_in_the_plan_like_any_other(database, workers):
+    search = planned(database, portfolio=5)
+    trained = train(search, workers, seed=workers)
+    kinds = {row.number: row.kind for row in rows_of(search)}
+    assert [kinds[number] for number in range(6)] == ["portfolio"] * 5 + ["sampled"]
+    second = best_of(range(SEATS[0]), 0, SEATS[1])
+    assert {number for number, stage in trained if stage == 1} == set(second)
+    assert {number for number, stage in trained if stage == 2} == set(best_of(second, 1, SEATS[2]))
+
+
+@pytest.fixture
+def _portfolio_beside(monkeypatch):
+    monkeypatch.setattr(budgets, "PLANNED_WHOLE", True)
+
+
+#: The portfolio beside the plan has half of ten runs, and 20 epochs are left to share out: 6, 6, 8.
+BESIDE, SEATS_BESIDE = 5, (12, 6, 3)
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("workers", [1, 2, 6])
+@pytest.mark.usefixtures("_portfolio_beside")
+@pytest.mark.parametrize("diverges", [False, True])
+def test_a_portfolio_beside_the_plan_is_trained_whole(database, workers, diverges):
+    """What one of it leaves over when it diverges pays for a sampled trial's last stage."""
+    search = planned(database, portfolio=7)
+    first = [ask(search, f"host:2:{i}") for i in range(BESIDE)]
+    assert [given.kind for given in first] == ["portfolio"] * BESIDE
+    early, *others = first
+    for given in others[2:]:
+        train_whole(search, given)
+    if not diverges:
+        train_whole(search, early)
+    # Sampled trials go on while two of the portfolio, and one that will diverge, are in training.
+    trained = train(search, workers, seed=workers)
+    if diverges:
+        assert search.tell(early, ended(TrialState.DIVERGED, epochs=1.25))
+    for given in others[:2]:
+        train_whole(search, given)
+    trained += train(search, workers, seed=workers)
+    sampled = range(BESIDE, BESIDE + SEATS_BESIDE[0])
+    second = best_of(sampled, 0, SEATS_BESIDE[1])
+    third = best_of(second, 1, SEATS_BESIDE[2] + diverges)
+    assert sorted(trained) == sorted(
+        [(n, 0) for n in sampled] + [(n, 1) for n in second] + [(n, 2) for n in third]
+    )
+    assert is_finished(search)
+    spared = EPOCHS - 1.25 if diverges else 0
+    row = budget(search)
+    assert row.epochs_used == 4 * BESIDE - spared + 6 + 6 + 2.5 * len(third)
+    assert row.epochs_reserved == 0
+    assert repair(search).wrong == []
+
+
+@pytest.mark.usefixtures("_portfolio_beside")
+def test_a_plan_beside_the_portfolio_is_said_before_the_start():
+    spec = tiny_spec(**PLANNED, portfolio=7)
+    lines = plan_text(spec, cost_plan(spec, 6)).splitlines()
+    assert "first: 5 recipes of the portfolio, to the end, about 20 epochs" in lines
+    assert "then: about 12 recipes that the sampler draws, about 20 epochs" in lines
+    assert (
+        "rungs: about 12 sampled trials wait at 12 %; the best 6 go on to 38 %, 3 to the end"
+        in lines
+    )
 
 
 def test_a_trial_that_waits_holds_nothing_and_counts_what_it_has_trained(database):
