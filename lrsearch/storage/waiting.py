@@ -1,7 +1,7 @@
 """What is asked of a search that is planned: where its trials stand, who waits, who goes on.
 
-A trial that waits has no worker. The epochs that it has trained are used; those that it still had
-reserved are free.
+No worker holds a trial that waits; its row keeps the name of the one that trained it. The epochs
+that it has trained are used; those that it still had reserved are free.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,8 @@ class StandingRow:
     ticket: int
     kind: str
     state: str
+    #: That trains it or trained it last.
+    worker: str | None
     #: Trained before it ended or began to wait.
     epochs: float
     #: The last that it has a mark at, and what it showed there; None before its first.
@@ -41,7 +43,7 @@ def standings(connection: Connection, study_id: int) -> Sequence[StandingRow]:
     own = and_(rungs.c.trial == t.id, rungs.c.rung == last)
     signal = rungs.c.value.label("signal")
     query = (
-        select(t.id, t.ticket, t.kind, t.state, t.epochs, rungs.c.rung, signal)
+        select(t.id, t.ticket, t.kind, t.state, t.worker, t.epochs, rungs.c.rung, signal)
         .select_from(trials.outerjoin(rungs, own))
         .where(t.study_id == study_id)
         .order_by(t.ticket)
@@ -88,7 +90,6 @@ def wait(
     """
     values = {
         "state": TrialState.WAITING,
-        "worker": None,
         "epochs": epochs,
         "seconds": seconds,
     }

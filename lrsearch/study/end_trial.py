@@ -27,12 +27,15 @@ def end_trial(
 
 
 def end_those_left(
-    connection: Connection, study: StoredStudy, planned: PlannedSearch | None, worker: str
+    connection: Connection, study: StoredStudy, planned: PlannedSearch | None
 ) -> None:
-    """Prune the trials that wait, once none of them can go on any more."""
-    for trial in those_left(connection, study.study_id, planned):
+    """Prune the trials that wait, once none of them can go on any more.
+
+    The worker that trained a trial stays that of its row, whoever ends it.
+    """
+    for trial, trainer in those_left(connection, study.study_id, planned):
         lease = study.spec.lease.seconds
-        row = waiting.go_on(connection, trial, worker, lease, horizon=study.horizon)
+        row = waiting.go_on(connection, trial, trainer, lease, horizon=study.horizon)
         if row is not None and row.trial_id is not None:
             claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
             end_trial(connection, study, claim, row.trial_id, where_it_waited(row))

@@ -154,7 +154,7 @@ class OpenStudy(StoredStudy):
                 connection, self.study_id, worker, lease, horizon=self.horizon, keep=keep
             )
         if row is None and self.asks_for_plan:
-            end_those_left(connection, self, planned, worker)
+            end_those_left(connection, self, planned)
         return row
 
     def _claimed_before(

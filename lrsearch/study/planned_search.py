@@ -143,10 +143,10 @@ def has_waited(connection: Connection, arrival: Arrival) -> bool:
 
 def those_left(
     connection: Connection, study_id: int, planned: PlannedSearch | None
-) -> Sequence[int]:
-    """The trials that wait, by id, once none of them can go on any more."""
+) -> Sequence[tuple[int, str]]:
+    """The trials that wait, by id, once none of them can go on any more; each with its worker."""
     found = waiting.standings(connection, study_id)
-    left = [row.id for row in found if row.state == TrialState.WAITING]
+    left = [(row.id, row.worker or "") for row in found if row.state == TrialState.WAITING]
     if not left or any(row.state == TrialState.RUNNING for row in found):
         return []
     row = studies.lock(connection, study_id)

@@ -652,9 +652,9 @@ def test_a_difference_names_the_field_and_both_values():
         "seed: 1 -> 0",
         "space.optimizers.sgd.lr.high: 1.0 -> 2.0",
     ]
-    assert spec_of().differences(spec_of(pruning="none")) == [
-        'pruning: {"eta": 3.0, "rungs": [0.04, 0.11, 0.33], "min_peers": 3} -> null'
-    ]
+    [off] = spec_of().differences(spec_of(pruning="none"))
+    assert off.startswith('pruning: {"rule": "')
+    assert off.endswith("... -> null")
 
 
 def test_how_a_number_is_written_does_not_matter():

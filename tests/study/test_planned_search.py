@@ -213,7 +213,7 @@ def test_a_trial_that_waits_holds_nothing_and_counts_what_it_has_trained(databas
     assert arrive(search, given, 0) == Verdict.WAITS
     assert arrive(search, given, 0) == Verdict.WAITS  # asked again after a lost acknowledgement
     [row] = rows_of(search)
-    assert (row.state, row.worker, row.epochs) == ("waiting", None, 0.5)
+    assert (row.state, row.worker, row.epochs) == ("waiting", "host:1:1", 0.5)
     assert (budget(search).epochs_used, budget(search).epochs_reserved) == (0.5, 0.0)
     with search.database.begin() as connection:
         assert leases.holders(connection, search.study_id) == []

@@ -21,13 +21,23 @@ def trial_events(before: Snapshot, now: Snapshot) -> Iterator[Event]:
             continue
         if was is None or not _is_known(was):
             yield _started(now, trial)
-        elif trial.attempt > was.attempt and trial.worker is not None:
+        elif trial.attempt > was.attempt and trial.worker and not _ends_where_it_waited(was, trial):
             yield _taken_over(now, trial, waited=was.state == TrialState.WAITING)
         yield from _rungs(before, now, trial)
-        if trial.state == TrialState.WAITING and (was is None or was.state != trial.state):
+        if trial.state == TrialState.WAITING and not (was and _waited(was, trial)):
             yield _waits(now, trial)
     for trial in ended:
         yield end_event(now, trial)
+
+
+def _ends_where_it_waited(was: TrialRecord, trial: TrialRecord) -> bool:
+    """Whether it is pruned because it does not go on from where it waited."""
+    return was.state == TrialState.WAITING and trial.epochs == was.epochs
+
+
+def _waited(was: TrialRecord, trial: TrialRecord) -> bool:
+    """Whether it waited there before."""
+    return was.state == TrialState.WAITING and trial.attempt == was.attempt
 
 
 def _is_known(trial: TrialRecord) -> bool:
@@ -70,7 +80,7 @@ def _waits(now: Snapshot, trial: TrialRecord) -> Event:
         at=now.now,
         study=now.name,
         kind=Kind.TRIAL_WAITS,
-        words=f"trial {trial.number} waits at rung {rung + 1}",
+        words=f"trial {trial.number} waits at rung {rung + 1}{_share(now, rung)}",
         trial=trial.number,
         rung=rung + 1,
     )
