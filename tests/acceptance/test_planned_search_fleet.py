@@ -2,12 +2,13 @@
 
 import signal
 
+import pytest
 from processes import until
 from sites import OPTUNAS
 from tiny_studies import make_study, work
 
 from lrsearch.report.summary import curve_rows, trial_rows
-from lrsearch.storage import studies
+from lrsearch.storage import rungs, studies, trials
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.repair import repair
 
@@ -61,13 +62,42 @@ def test_a_worker_killed_while_trials_wait_leaves_what_an_undisturbed_one_does(s
     assert what_came_out(search) == what_came_out(OpenStudy.open(other.database, other.name))
 
 
-def test_three_workers_of_which_one_is_killed_keep_the_plan(postgres_site):
-    search = make_study(postgres_site.database, **PLANNED)
+def sgd(number):
+    optimizer = {"name": "sgd", "lr": 0.003 * 1.2**number, "momentum": 0.9, "nesterov": False}
+    return {"optimizer": optimizer, "schedule": {"name": "cosine"}}
+
+
+@pytest.mark.parametrize("workers", [3, pytest.param(6, marks=pytest.mark.slow)])
+def test_several_workers_of_which_one_is_killed_come_to_what_one_comes_to(postgres_site, workers):
+    """With recipes that are given: what is drawn depends on who has come how far."""
+    given = {"enqueue": [sgd(number) for number in range(24)]}
+    search = make_study(postgres_site.database, **PLANNED, **given)
     postgres_site.say("slow")
-    victim, *others = [postgres_site.worker() for _ in range(3)]
+    victim, *others = [postgres_site.worker() for _ in range(workers)]
     until(lambda: postgres_site.counts()["waiting"] >= 4)
     victim.signal(signal.SIGKILL)
     postgres_site.say("")
     for worker in others:
         worker.succeed()
     assert_whole(search)
+    other = make_study(postgres_site.database, **PLANNED, **given, name="one")
+    work(other)
+    mine, theirs = what_came_out(search), what_came_out(other)
+    assert by_recipe(mine[0]) == by_recipe(theirs[0])
+    assert rungs_by_recipe(search) == rungs_by_recipe(other)
+
+
+def by_recipe(rows):
+    """Without numbers: several workers that begin at once get theirs in any order."""
+    return {row["recipe"]["optimizer"]["lr"]: {**row, "trial": None} for row in rows}
+
+
+def rungs_by_recipe(search):
+    """What each recipe showed at each of its rungs."""
+    with search.database.read() as connection:
+        rates = {
+            row.id: row.recipe["optimizer"]["lr"]
+            for row in trials.everything(connection, search.study_id)
+        }
+        marks = rungs.of_study(connection, search.study_id)
+    return {(rates[mark.trial], mark.rung): mark.signal for mark in marks}
