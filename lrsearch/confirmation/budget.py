@@ -93,8 +93,9 @@ def why_not_planned(spec: StudySpec, horizon: float) -> str:
         return "pruning.rule is not planned"
     if spec.task is None:
         return "trials of scripts and commands do not wait"
-    if spec.budget.trials is not None or not spec.budget.counts_epochs:
-        return "only a budget in runs or epochs, without trials, can be shared out"
+    budget = spec.budget
+    if not budget.counts_epochs or budget.trials is not None or budget.time is not None:
+        return "only a budget in runs or epochs, without trials and time, can be shared out"
     if trains_whole(spec, horizon):
         return f"the budget pays for fewer than {LEAST_PRUNED_RUNS} runs"
     return ""

@@ -48,7 +48,7 @@ def test_a_worker_killed_while_trials_wait_leaves_what_an_undisturbed_one_does(s
     search = make_study(sqlite_site.database, **PLANNED)
     sqlite_site.say("slow")
     victim = sqlite_site.worker()
-    until(lambda: sqlite_site.counts()["waiting"] >= 4)
+    until(lambda: sqlite_site.counts()["waiting"] >= 2)
     sqlite_site.say("hold")
     sqlite_site.held(1)
     assert sqlite_site.counts()["running"] == 1

@@ -6,7 +6,17 @@ from dataclasses import replace
 import pytest
 from optuna.trial import TrialState as OptunaState
 from side_by_side import calm_task, train_together
-from tiny_studies import EPOCHS, ask, curve_row, ended, make_study, tiny_spec, work, worker_of
+from tiny_studies import (
+    EPOCHS,
+    ask,
+    curve_row,
+    ended,
+    make_study,
+    tiny_spec,
+    tiny_task,
+    work,
+    worker_of,
+)
 
 from lrsearch.advice.cost import cost_plan
 from lrsearch.confirmation import budget as budgets
@@ -16,6 +26,7 @@ from lrsearch.report.text.plan import plan_text
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves, leases, studies, trials
 from lrsearch.study.assignment import Arrival, Verdict
+from lrsearch.study.create import create_study
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.repair import repair
@@ -282,8 +293,6 @@ def test_a_trial_that_waits_can_be_stopped(database):
 
 
 def test_a_study_whose_trials_wait_is_not_moved_to_another_space(database):
-    from tiny_studies import tiny_task
-
     search = planned(database)
     arrive(search, ask(search), 0)
     wider = tiny_spec(**PLANNED, enqueue=[], range_test="none", portfolio=1)
@@ -292,12 +301,38 @@ def test_a_study_whose_trials_wait_is_not_moved_to_another_space(database):
     assert counts(search) == {"waiting": 1}
 
 
+@pytest.mark.parametrize("begun", [9, 10])
+@pytest.mark.parametrize("is_over", [False, True])
+def test_more_budget_is_shared_out_with_what_was_trained_before(database, begun, is_over):
+    """Nine runs are no plan yet; while trials wait, a plan grows."""
+    search = planned(database, budget={"runs": begun})
+    if is_over and begun == 10:
+        train(search, 2)
+        assert counts(search) == {"complete": SEATS[2], "pruned": SEATS[0] - SEATS[2]}
+    elif is_over:
+        work(search)
+    elif begun == 10:
+        assert {arrive(search, ask(search), 0) for _ in range(5)} == {Verdict.WAITS}
+    spec = tiny_spec(**{**PLANNED, "budget": {"runs": 20}})
+    again, is_new = create_study(database, spec, tiny_task(), steps_per_epoch=6, exist_ok=True)
+    assert not is_new
+    train(again, 3)
+    assert is_finished(again)
+    assert 0 <= 80 - budget(again).epochs_used < 2.5
+    found = counts(again)
+    if (begun, is_over) == (9, True):
+        assert set(found) <= {"complete", "pruned", "diverged"}
+    else:
+        assert found == {"complete": 12, "pruned": 36}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"budget": {"trials": 20}},
         {"budget": {"time": 60}},
         {"budget": {"runs": 20, "trials": 20}},
+        {"budget": {"runs": 20, "time": 60}},
         {"budget": {"runs": 9}},
         {"pruning": "none"},
         {"pruning": {"rungs": [0.15]}},
