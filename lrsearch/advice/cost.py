@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from lrsearch.confirmation.budget import (
     MOST_RUNS,
     allowed_runs,
-    asks_for_plan,
     expected_course,
+    missed_plan,
     portfolio_is_whole,
     portfolio_runs,
     reserved_runs,
     search_epochs,
-    why_not_planned,
 )
 from lrsearch.confirmation.search_plan import SearchPlan, planned_course, search_plan
 from lrsearch.range_test.plan import range_plan
@@ -109,7 +108,7 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
         most_epochs=None if total is None else total + tests.extra,
         runs=budget.runs,
         planned=planned,
-        unplanned=why_not_planned(spec, horizon) if asks_for_plan(spec) else "",
+        unplanned=missed_plan(spec, horizon),
     )
 
 

@@ -32,6 +32,8 @@ LEAST_RESERVED = 3
 #: (one and three studies). From here on
 #: rungs judge them as any trial, and half of the runs are the sampler's.
 LEAST_PRUNED_RUNS = 10
+#: Why those of a script or a command have no plan.
+SCRIPTS = "trials of scripts and commands do not wait"
 #: Whether a planned search trains the portfolio's recipes whole, beside its plan.
 PLANNED_WHOLE = False
 
@@ -79,8 +81,8 @@ def trains_whole(spec: StudySpec, horizon: float) -> bool:
 
 
 def asks_for_plan(spec: StudySpec) -> bool:
-    """Whether a study file asks for a plan, though its budget may be too small for one."""
-    return spec.pruning is not None and spec.pruning.rule == "planned"
+    """Whether a study has a plan if it can; its budget may be too small for one."""
+    return spec.pruning is not None and spec.pruning.rule != "asynchronous"
 
 
 def why_not_planned(spec: StudySpec, horizon: float) -> str:
@@ -90,15 +92,25 @@ def why_not_planned(spec: StudySpec, horizon: float) -> str:
     Checkpoints of a task's trials are exact; a script's or a command's own may not be.
     """
     if not asks_for_plan(spec):
-        return "pruning.rule is not planned"
-    if spec.task is None:
-        return "trials of scripts and commands do not wait"
+        return "pruning.rule is asynchronous"
     budget = spec.budget
     if not budget.counts_epochs or budget.trials is not None or budget.time is not None:
         return "only a budget in runs or epochs, without trials and time, can be shared out"
     if trains_whole(spec, horizon):
         return f"the budget pays for fewer than {LEAST_PRUNED_RUNS} runs"
+    if spec.task is None:
+        return SCRIPTS
     return ""
+
+
+def missed_plan(spec: StudySpec, horizon: float) -> str:
+    """Why trials do not wait, where the study file or its budget let expect that; else empty.
+
+    Without a rule in the file, small budgets and those that count no epochs let expect nothing.
+    """
+    why = why_not_planned(spec, horizon)
+    is_asked = spec.pruning is not None and spec.pruning.rule == "planned"
+    return why if is_asked or (asks_for_plan(spec) and why == SCRIPTS) else ""
 
 
 def is_planned(spec: StudySpec, horizon: float) -> bool:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from lrsearch.plain_data import Document, Unchecked
+from lrsearch.plain_data import Document, Fields, Unchecked
 
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = (
@@ -51,6 +51,14 @@ YOUNGER: Mapping[str, Unchecked] = {
     "train": None,
     "validate_every.rungs": False,
 }
+
+
+def as_begun(content: Fields) -> Document:
+    """The stored fields of a spec; one that is older than `pruning.rule` goes on as it began."""
+    pruning = content.get("pruning")
+    if pruning is None or "rule" in pruning:
+        return dict(content)
+    return {**content, "pruning": {**pruning, "rule": YOUNGER["pruning.rule"]}}
 
 
 def fixed_fields(spec: Document) -> Document:

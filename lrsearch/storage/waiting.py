@@ -27,8 +27,6 @@ class StandingRow:
     ticket: int
     kind: str
     state: str
-    #: That trains it or trained it last.
-    worker: str | None
     #: Trained before it ended or began to wait.
     epochs: float
     #: The last that it has a mark at, and what it showed there; None before its first.
@@ -43,12 +41,26 @@ def standings(connection: Connection, study_id: int) -> Sequence[StandingRow]:
     own = and_(rungs.c.trial == t.id, rungs.c.rung == last)
     signal = rungs.c.value.label("signal")
     query = (
-        select(t.id, t.ticket, t.kind, t.state, t.worker, t.epochs, rungs.c.rung, signal)
+        select(t.id, t.ticket, t.kind, t.state, t.epochs, rungs.c.rung, signal)
         .select_from(trials.outerjoin(rungs, own))
         .where(t.study_id == study_id)
         .order_by(t.ticket)
     )
     return fetch_as(connection, query, StandingRow)
+
+
+def those_that_wait(connection: Connection, study_id: int) -> Sequence[tuple[int, str]]:
+    """The trials that wait, by id, each with the worker that trained it."""
+    t = trials.c
+    query = select(t.id, t.worker).where(t.study_id == study_id, t.state == TrialState.WAITING)
+    return [(row.id, row.worker) for row in connection.execute(query.order_by(t.ticket))]
+
+
+def trains(connection: Connection, study_id: int) -> bool:
+    """Whether any trial is in training, or free to be taken over."""
+    t = trials.c
+    query = select(t.id).where(t.study_id == study_id, t.state == TrialState.RUNNING).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def range_test_epochs(connection: Connection, study_id: int) -> float:

@@ -145,9 +145,8 @@ def those_left(
     connection: Connection, study_id: int, planned: PlannedSearch | None
 ) -> Sequence[tuple[int, str]]:
     """The trials that wait, by id, once none of them can go on any more; each with its worker."""
-    found = waiting.standings(connection, study_id)
-    left = [(row.id, row.worker or "") for row in found if row.state == TrialState.WAITING]
-    if not left or any(row.state == TrialState.RUNNING for row in found):
+    left = waiting.those_that_wait(connection, study_id)
+    if not left or waiting.trains(connection, study_id):
         return []
     row = studies.lock(connection, study_id)
     if row.state == StudyState.PAUSED or (planned is not None and planned.may_claim(connection)):

@@ -5,7 +5,7 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from lrsearch.confirmation.budget import asks_for_plan, reserved_share
+from lrsearch.confirmation.budget import asks_for_plan, is_planned, reserved_share
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.plain_data import Fields
 from lrsearch.spec.study_spec import StudySpec
@@ -95,8 +95,13 @@ class StoredStudy:
 
     @property
     def asks_for_plan(self) -> bool:
-        """Whether its file asks for a planned search, though it may not have the budget for one."""
+        """Whether it has a plan if it can; its budget may be too small for one."""
         return asks_for_plan(self.spec)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether trials wait at rungs, as far as this process knows its budget."""
+        return is_planned(self.spec, self.horizon)
 
     def may_start(self, connection: Connection) -> bool:
         """Whether the study is open, and its budget has another trial or lets one go on."""

@@ -172,7 +172,7 @@ class TrainingLoop:
                 arrival = leased.take(row)
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
-                    if self.context.search.asks_for_plan:  # it may wait here
+                    if self.context.search.is_planned:  # it may wait here
                         leased.save()
         if not at_rungs:
             return
