@@ -44,15 +44,16 @@ class PlannedSearch:
         if spec.budget.most_epochs(spec.horizon_epochs(row.steps_per_epoch)) != row.epochs_total:
             spec = StudySpec.from_stored(row.definition)
         horizon = spec.horizon_epochs(row.steps_per_epoch)
+        is_whole = portfolio_is_whole(spec, horizon)
         plan = search_plan(
             spec,
             row.steps_per_epoch,
             range_test_epochs=waiting.range_test_epochs(connection, row.study_id),
-            portfolio=portfolio_trials(spec, horizon),
+            portfolio=portfolio_trials(spec, horizon) if is_whole else 0,
         )
         if plan is None:
             return None
-        beside = {BASELINE} | ({portfolio.KIND} if portfolio_is_whole(spec, horizon) else set())
+        beside = {BASELINE} | ({portfolio.KIND} if is_whole else set())
         return cls(
             study_id=row.study_id,
             plan=plan,

@@ -1,9 +1,11 @@
 """A study whose trials wait at rungs: what its figures, words, JSON and events say of them."""
 
 import pytest
+from made_reports import made_report, trial
 from tiny_studies import ask, curve_row, make_study
 
-from lrsearch.report.figures import rungs
+from lrsearch.advice.shares import shares
+from lrsearch.report.figures import budget_shares, rungs
 from lrsearch.report.figures import timeline as timeline_figure
 from lrsearch.report.figures.data.timeline import timeline
 from lrsearch.report.live.follow import Watcher
@@ -66,6 +68,15 @@ def test_each_rung_says_how_many_wait_there(waiting):
     caption = rungs.figure(report_of(waiting)).caption
     assert "Stopped were 0 of 24 at 15 %, 0 of 1 at 40 % of a full training." in caption
     assert "Until it is known which are the best, 22 at 15 %, 1 at 40 % wait." in caption
+
+
+def test_the_plan_beside_what_was_spent_says_how_many_come_to_each_rung():
+    report = made_report([trial(0, 0.5)], pruning=PLANNED["pruning"], budget={"runs": 20})
+    found = shares(report.plan).stages
+    assert len(found) == 3
+    caption = budget_shares.figure(report).caption
+    assert f" By the plan about {found[0].trials} trials wait at " in caption
+    assert caption.endswith(f"{found[-1].trials} to the end.")
 
 
 def test_a_trial_says_that_it_waits_and_who_trained_it(waiting):

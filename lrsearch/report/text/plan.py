@@ -64,7 +64,7 @@ def _order(found: Shares, unit: str) -> Iterator[str]:
         some = "recipes" if found.sampled is None else f"about {counted(found.sampled, 'recipe')}"
         yield f"then: {some} that the sampler draws{_about(drawn, unit)}"
     if len(found.stages) > 1:
-        yield f"rungs: {_stages(found)}"
+        yield f"rungs: {stages_text(found)}"
     elif found.reached:
         begun, *later, complete = found.reached
         told = [f"{each.trials} reach {_percent(each.fraction)}" for each in later]
@@ -75,7 +75,7 @@ def _order(found: Shares, unit: str) -> Iterator[str]:
     yield f"last: {_confirming(found.confirming)}"
 
 
-def _stages(found: Shares) -> str:
+def stages_text(found: Shares) -> str:
     """`about 29 trials wait at 4 %; the best 16 go on to 11 %, 5 to 33 %, 3 to the end`."""
     begun, *later, complete = found.stages
     some = "sampled trials" if found.whole else "trials"
