@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import replay_plan
 import replay_scores as scores
 from replay_rules import RULES, rules_of
 from replay_table import Table, TableError, read_table
@@ -22,6 +23,12 @@ from replay_table import Table, TableError, read_table
 #: Rules that are always replayed: what the others are measured by.
 REFERENCES = ("none", "median")
 DEFAULT_RULES = ("default", "none", "median", "hyperband", "asha-epochs")
+#: Rules that know the budget beforehand, and where their rungs are.
+PLANS = {"plan": replay_plan.ends_at_progress, "plan-fall": replay_plan.ends_after_fall}
+MEANINGS = RULES | {
+    "plan": f"planned halving from {replay_plan.LEAST}x on, below it the default",
+    "plan-fall": "the same, with rungs counted from where the learning rate begins to fall",
+}
 #: Orders that a process takes at a time, and those between two lines of progress.
 CHUNK, REPORTED = 4, 20
 
@@ -33,7 +40,14 @@ def replay_order(table: Table, names: Sequence[str], seed: int, number: int) -> 
     order = np.random.default_rng([seed, number]).permutation(len(table.runs))
     runs = [table.runs[i] for i in order]
     rules = rules_of(table, number)
-    return np.array([scores.regrets(table, rules[name](runs)) for name in names])
+    return np.array(
+        [
+            replay_plan.regrets(table, runs, PLANS[name])
+            if name in PLANS
+            else scores.regrets(table, rules[name](runs))
+            for name in names
+        ]
+    )
 
 
 def _set_up(table: Table) -> None:
@@ -73,15 +87,23 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "best": table.finals[0],
         "orders": options.orders,
         "regret": {name: scores.by_budget(values) for name, values in regret.items()},
-        "to_none": {
-            name: scores.by_budget(values - regret["none"])
-            for name, values in regret.items()
-            if name != "none"
-        },
+        "to_none": _less(regret, "none"),
+        "to_default": _less(regret, "default"),
         "budget_to_reach": budgets,
         "budget_interval": intervals,
         "recall_top5": scores.recall(table),
         "top5_runs": scores.counts(top),
+    }
+
+
+def _less(regret: Mapping[str, np.ndarray], name: str) -> dict[str, Any]:
+    """Each rule's regret less that of this one, paired by order; nothing if it was not replayed."""
+    if name not in regret:
+        return {}
+    return {
+        rule: scores.by_budget(values - regret[name])
+        for rule, values in regret.items()
+        if rule != name
     }
 
 
@@ -108,9 +130,12 @@ def _regret_lines(result: Mapping[str, Any]) -> list[str]:
     titles = {
         "regret": f"Regret, {unit} above the best of the table, mean +- standard error",
         "to_none": "The same less that without pruning, paired by order",
+        "to_default": "The same less that of the default, paired by order",
     }
     lines = []
     for key, title in titles.items():
+        if not result[key]:
+            continue
         lines += ["", title, f"{'rule':12}{header}"]
         for rule, row in result[key].items():
             pairs = ((scale * cell["mean"], scale * cell["se"]) for cell in row.values())
@@ -154,7 +179,7 @@ def _recall_lines(result: Mapping[str, Any]) -> list[str]:
 
 
 def parse_options() -> argparse.Namespace:
-    names = "\n".join(f"  {name:12} {meaning}" for name, meaning in RULES.items())
+    names = "\n".join(f"  {name:12} {meaning}" for name, meaning in MEANINGS.items())
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -180,8 +205,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
     options = parser.parse_args()
     for name in options.rules:
-        if name not in RULES:
-            parser.error(f"--rules {name}: accepted are {', '.join(RULES)}")
+        if name not in MEANINGS:
+            parser.error(f"--rules {name}: accepted are {', '.join(MEANINGS)}")
     options.rules = list(dict.fromkeys([*options.rules, *REFERENCES]))
     if options.orders < 2:
         parser.error(f"--orders {options.orders}: at least 2 are needed for a standard error")

@@ -41,6 +41,8 @@ class Run:
     epochs: int
     #: The target at its end; infinite if it diverged.
     value: float
+    #: Epochs before its learning rate begins to fall; 0 where nothing is known of it.
+    falls: int = 0
 
     @property
     def diverged(self) -> bool:
@@ -116,7 +118,21 @@ def make_run(row: Mapping[str, Any], signal: str, target: str) -> Run:
         raw=tuple(_number(value) for value in raw),
         epochs=epochs or len(outcome),
         value=math.inf if epochs else _number(outcome[-1]),
+        falls=_falls(row, len(outcome)),
     )
+
+
+def _falls(row: Mapping[str, Any], horizon: int) -> int:
+    """Epochs before the learning rate begins to fall, as far as the recipe tells; not the last."""
+    recipe: Mapping[str, float] = row.get("config", {})
+    share = recipe.get("warm", 0.0)
+    if "lr_peak_epoch" in recipe:
+        share = recipe["lr_peak_epoch"] / horizon
+    elif "warmup_steps" in recipe:
+        share = recipe["warmup_steps"] / recipe["total_model_steps"]
+    elif row["family"] == "wsd":
+        share = 1 - recipe["decay"]
+    return min(round(share * horizon), horizon - 1)
 
 
 def _watched(raw: float | None, averaged: float | None) -> float:

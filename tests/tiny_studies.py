@@ -10,6 +10,7 @@ from lrsearch.loggers.study_log import StudyLog
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database, Location
 from lrsearch.storage.tables import checkpoints
+from lrsearch.study.assignment import Verdict
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, Outcome
 from lrsearch.task.find import load_task
@@ -80,7 +81,7 @@ def opened(url):
 def passes_rung(search, assignment, **shown):
     """Let one trial arrive at a rung; whether it goes on, None if it is lost."""
     [verdict] = search.pass_rungs([Arrival(assignment=assignment, **shown)])
-    return verdict
+    return {Verdict.GOES_ON: True, Verdict.ENDS: False, Verdict.LOST: None}[verdict]
 
 
 def ask(search, worker="host:1:1"):

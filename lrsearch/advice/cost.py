@@ -1,5 +1,6 @@
 """What a study will cost at most."""
 
+import math
 import sys
 from dataclasses import dataclass
 
@@ -7,11 +8,13 @@ from lrsearch.confirmation.budget import (
     MOST_RUNS,
     allowed_runs,
     expected_course,
+    missed_plan,
+    portfolio_is_whole,
     portfolio_runs,
     reserved_runs,
     search_epochs,
-    trains_whole,
 )
+from lrsearch.confirmation.search_plan import SearchPlan, planned_course, search_plan
 from lrsearch.range_test.plan import range_plan
 from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.spec.portfolio_field import entries
@@ -49,6 +52,10 @@ class CostPlan:
     most_epochs: float | None
     #: The same in runs, where the budget is written so.
     runs: int | None
+    #: The search's stages, where trials wait at rungs; None where rungs decide one by one.
+    planned: SearchPlan | None
+    #: Why there are none, where the study file asks for them; else empty.
+    unplanned: str
 
     @property
     def expected_trials(self) -> int | None:
@@ -72,39 +79,55 @@ def cost_plan(spec: StudySpec, steps_per_epoch: int) -> CostPlan:
     horizon = spec.horizon_epochs(steps_per_epoch)
     budget, confirm = spec.budget, spec.confirm
     total = budget.most_epochs(horizon)
-    bounds = []
-    if budget.trials is not None:
-        bounds.append(budget.trials * horizon)
-    if total is not None:
-        bounds.append(search_epochs(spec, horizon))
-    runs = 0
-    if confirm is not None:
-        started = sys.maxsize if budget.trials is None else budget.trials
-        most = allowed_runs(spec, started=started, epochs_left=total, horizon=horizon)
-        runs = min(confirm.runs or MOST_RUNS, most)
-        if budget.trials is None and budget.time is None:
-            runs = reserved_runs(spec, horizon)  # search takes all that is not kept
     tests = range_plan(spec, steps_per_epoch)
     beside = tests.extra > 0
     inside, portfolio = 0.0 if beside else tests.epochs, portfolio_trials(spec, horizon)
+    own, rungs = len(spec.given_recipes()), () if spec.pruning is None else spec.pruning.rungs
+    course = expected_course(spec, horizon, portfolio=portfolio, range_test=inside)
+    planned = search_plan(
+        spec, steps_per_epoch, range_test_epochs=tests.epochs, portfolio=portfolio
+    )
+    if planned is not None:
+        course = planned_course(planned, first=own + portfolio)
+        rungs = tuple(end / horizon for end in planned.ends[:-1])
     return CostPlan(
         horizon=horizon,
         trials=budget.trials,
-        course=expected_course(spec, horizon, portfolio=portfolio, range_test=inside),
-        rungs=() if spec.pruning is None else tuple(spec.pruning.rungs),
-        own=len(spec.given_recipes()),
+        course=course,
+        rungs=tuple(rungs),
+        own=own,
         portfolio=portfolio,
-        whole=trains_whole(spec, horizon),
+        whole=portfolio_is_whole(spec, horizon),
         range_test=tests.epochs,
         beside=beside,
         no_range_test=tests.skipped,
         untested=tests.untested,
-        search=min(bounds) if bounds else None,
-        confirm_runs=runs,
+        search=_most_searched(spec, horizon),
+        confirm_runs=_confirm_runs(spec, horizon),
         candidates=None if confirm is None else confirm.candidates,
         most_epochs=None if total is None else total + tests.extra,
         runs=budget.runs,
+        planned=planned,
+        unplanned=missed_plan(spec, horizon),
     )
+
+
+def _most_searched(spec: StudySpec, horizon: float) -> float | None:
+    by_trials = math.inf if spec.budget.trials is None else spec.budget.trials * horizon
+    most = min(by_trials, search_epochs(spec, horizon))
+    return None if most == math.inf else most
+
+
+def _confirm_runs(spec: StudySpec, horizon: float) -> int:
+    budget, confirm = spec.budget, spec.confirm
+    if confirm is None:
+        return 0
+    if budget.trials is None and budget.time is None:
+        return reserved_runs(spec, horizon)  # search takes all that is not kept
+    started = sys.maxsize if budget.trials is None else budget.trials
+    total = budget.most_epochs(horizon)
+    most = allowed_runs(spec, started=started, epochs_left=total, horizon=horizon)
+    return min(confirm.runs or MOST_RUNS, most)
 
 
 def portfolio_trials(spec: StudySpec, horizon: float) -> int:

@@ -52,6 +52,10 @@ class Shares:
     whole: bool
     #: Rungs, then the end; empty where every trial is trained to its end.
     reached: tuple[Reached, ...]
+    #: Of a planned search: the trials that each stage trains, those beside the plan apart.
+    stages: tuple[Reached, ...]
+    #: Why trials do not wait at rungs, though the study file asks for it; else empty.
+    unplanned: str
     confirming: Confirming
 
 
@@ -71,6 +75,8 @@ def shares(plan: CostPlan) -> Shares:
         sampled=sampled,
         whole=plan.whole or not plan.rungs,
         reached=_reached(plan),
+        stages=_stages(plan),
+        unplanned=plan.unplanned,
         confirming=_confirming(plan),
     )
 
@@ -98,6 +104,13 @@ def _reached(plan: CostPlan) -> tuple[Reached, ...]:
         Reached(fraction=fraction, trials=round(count))
         for fraction, count in zip(fractions, course.reached, strict=True)
     )
+
+
+def _stages(plan: CostPlan) -> tuple[Reached, ...]:
+    if plan.planned is None:
+        return ()
+    stages = zip(plan.planned.ends, plan.planned.seats, strict=True)
+    return tuple(Reached(fraction=end / plan.horizon, trials=seats) for end, seats in stages)
 
 
 def _confirming(plan: CostPlan) -> Confirming:

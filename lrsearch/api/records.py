@@ -22,15 +22,19 @@ class Counts:
     diverged: int
     failed: int
     running: int
+    #: At a rung of a planned search, until it is known whether they go on.
+    waiting: int = 0
 
     @property
     def started(self) -> int:
-        return self.complete + self.pruned + self.diverged + self.failed + self.running
+        return (
+            self.complete + self.pruned + self.diverged + self.failed + self.running + self.waiting
+        )
 
     def title(self) -> str:
         """`60 trials: 41 complete, 19 pruned`; states that no trial is in are left out."""
         ends = {"complete": self.complete, "pruned": self.pruned, "diverged": self.diverged}
-        ends |= {"failed": self.failed, "running": self.running}
+        ends |= {"failed": self.failed, "running": self.running, "waiting": self.waiting}
         said = ", ".join(f"{count} {state}" for state, count in ends.items() if count)
         trials = f"{self.started} trial{'' if self.started == 1 else 's'}"
         return trials + (f": {said}" if said else "")
@@ -42,7 +46,7 @@ class TrialResult:
 
     #: Its number, by which `curves` and `export` take it; None if its worker died before it began.
     number: int | None
-    #: `complete`, `pruned`, `diverged`, `failed` or `running`.
+    #: `complete`, `pruned`, `diverged`, `failed`, `running` or `waiting`.
     state: str
     #: `sampled`, or where else its recipe comes from: `baseline`, `enqueued`, `portfolio`,
     #: `warm_start`; `machine` for one that failed for its machine and does not count.

@@ -9,7 +9,7 @@ from lrsearch.confirmation.runs import REPORT, Run
 from lrsearch.confirmation.statistics import pooled_spread
 from lrsearch.plain_data import Fields
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 
 #: A learning rate does well where the best value is within so many standard deviations of a seed
 #: of the study's best.
@@ -55,7 +55,7 @@ def trials_beside(
     known = [
         trial
         for trial in trials.values()
-        if trial.number is not None and trial.recipe and trial.state != TrialState.RUNNING
+        if trial.number is not None and trial.recipe and trial.state not in OPEN
     ]
     losses = [_final_loss(trial, spec) for trial in known]
     best = min((loss for loss in losses if loss is not None), default=None)

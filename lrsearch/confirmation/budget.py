@@ -7,6 +7,7 @@ from lrsearch.spec.portfolio_field import most
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import expected_trials as expected
 from lrsearch.trial.expected_trials import Course
+from lrsearch.trial.halving import make_stages
 from lrsearch.trial.rounding import floor
 
 #: Share that confirmation may spend at most, of the epochs that the trials may take.
@@ -31,6 +32,10 @@ LEAST_RESERVED = 3
 #: (one and three studies). From here on
 #: rungs judge them as any trial, and half of the runs are the sampler's.
 LEAST_PRUNED_RUNS = 10
+#: Why those of a script or a command have no plan.
+SCRIPTS = "trials of scripts and commands do not wait"
+#: Whether a planned search trains the portfolio's recipes whole, beside its plan.
+PLANNED_WHOLE = False
 
 
 def confirm_share(spec: StudySpec) -> float:
@@ -75,18 +80,76 @@ def trains_whole(spec: StudySpec, horizon: float) -> bool:
     return paid is not None and paid < LEAST_PRUNED_RUNS
 
 
+def asks_for_plan(spec: StudySpec) -> bool:
+    """Whether a study has a plan if it can; its budget may be too small for one."""
+    return spec.pruning is not None and spec.pruning.rule != "asynchronous"
+
+
+def why_not_planned(spec: StudySpec, horizon: float) -> str:
+    """Why trials do not wait at rungs for the best of all to go on; empty if they do.
+
+    Such a plan, see `trial.halving`, shares out epochs, so the budget has to count them.
+    Checkpoints of a task's trials are exact; a script's or a command's own may not be.
+    """
+    if not asks_for_plan(spec):
+        return "pruning.rule is asynchronous"
+    budget = spec.budget
+    if not budget.counts_epochs or budget.trials is not None or budget.time is not None:
+        return "only a budget in runs or epochs, without trials and time, can be shared out"
+    if trains_whole(spec, horizon):
+        return f"the budget pays for fewer than {LEAST_PRUNED_RUNS} runs"
+    if spec.task is None:
+        return SCRIPTS
+    return ""
+
+
+def missed_plan(spec: StudySpec, horizon: float) -> str:
+    """Why trials do not wait, where the study file or its budget let expect that; else empty.
+
+    Without a rule in the file, small budgets and those that count no epochs let expect nothing.
+    """
+    why = why_not_planned(spec, horizon)
+    is_asked = spec.pruning is not None and spec.pruning.rule == "planned"
+    return why if is_asked or (asks_for_plan(spec) and why == SCRIPTS) else ""
+
+
+def is_planned(spec: StudySpec, horizon: float) -> bool:
+    """Whether trials wait at rungs for the best of all to go on."""
+    return not why_not_planned(spec, horizon)
+
+
+def portfolio_is_whole(spec: StudySpec, horizon: float) -> bool:
+    """Whether the portfolio's recipes are trained to their ends, whatever rungs say.
+
+    So where the budget is small. In a planned search they stand in the plan like any other recipe;
+    with PLANNED_WHOLE they are trained beside it, and it shares out what they leave.
+    """
+    return trains_whole(spec, horizon) or (PLANNED_WHOLE and is_planned(spec, horizon))
+
+
 def portfolio_runs(spec: StudySpec, horizon: float) -> int:
     """How many of the portfolio's recipes are trained at most: half of the runs that are paid for.
 
-    All of them where the budget is so small that each is trained to its end. Of a script's own
-    optimizer none is known.
+    All of them where the budget is so small that each is trained to its end. Beside a plan, half of
+    what the search may spend. Of a script's own optimizer none is known.
     """
     every, paid = most(spec.portfolio), paid_runs(spec, horizon)
     if set(spec.space.optimizers) == {SCRIPT}:
         return 0
     if paid is None or trains_whole(spec, horizon):
         return every
+    if portfolio_is_whole(spec, horizon):
+        return min(every, floor(search_epochs(spec, horizon) / horizon / 2))
     return min(every, math.ceil(paid / 2))
+
+
+def runs_beside(spec: StudySpec, horizon: float, *, portfolio: int) -> int:
+    """How many trials a planned search trains whole, beside its plan.
+
+    `portfolio` is how many of the portfolio's recipes there are.
+    """
+    whole = portfolio if portfolio_is_whole(spec, horizon) else 0
+    return whole + (spec.baseline is not None)
 
 
 def expected_course(
@@ -121,7 +184,13 @@ def expected_course(
 
 def expected_trials(spec: StudySpec, horizon: float) -> int | None:
     """About how many trials the study will have; None where time alone ends it."""
-    course = expected_course(spec, horizon, portfolio=portfolio_runs(spec, horizon))
+    portfolio = portfolio_runs(spec, horizon)
+    if is_planned(spec, horizon) and spec.pruning is not None:
+        ends = [rung * horizon for rung in spec.pruning.rungs]
+        beside = runs_beside(spec, horizon, portfolio=portfolio)
+        epochs = max(0.0, search_epochs(spec, horizon) - beside * horizon)
+        return beside + make_stages(epochs, [*ends, horizon])[0].seats
+    course = expected_course(spec, horizon, portfolio=portfolio)
     return None if course is None else course.trials
 
 

@@ -14,7 +14,7 @@ from lrsearch.storage import trials
 from lrsearch.storage.records import ConfirmationRecord, TrialRecord
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.curve import Scores, Validation
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 
 #: What is logged: search trials and confirmation runs.
 Row = TrialRecord | ConfirmationRecord
@@ -95,7 +95,7 @@ def _scores_of(row: Validation) -> Mapping[str, float]:
 
 def end_of(row: Row, step: int, started_at: float) -> End | None:
     """How a run has ended, whose last validation was at this step; None while it runs."""
-    if row.state not in [state for state in TrialState if state != TrialState.RUNNING]:
+    if row.state in OPEN or row.state not in list(TrialState):
         return None
     best = {f"best/{name}": score for name, score in (row.metrics or {}).items()}
     test = row.test if isinstance(row, ConfirmationRecord) else None

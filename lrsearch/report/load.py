@@ -6,7 +6,6 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from lrsearch.confirmation.budget import reserved_share
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.report.model import MOST_FAULTS, Report
 from lrsearch.report.rows import OptimizerRangeTest, Trial
@@ -24,8 +23,9 @@ from lrsearch.storage import (
     workers,
 )
 from lrsearch.storage.audited_trials import StudyEnds
-from lrsearch.storage.database import Database, Location, explained
+from lrsearch.storage.database import Database, explained
 from lrsearch.storage.records import StudyRecord
+from lrsearch.study.stored_study import StoredStudy
 
 
 class StudyHandle(Protocol):
@@ -50,7 +50,7 @@ def load_report(database: Database, name: str, *, with_curves: bool = False) -> 
             known = [other.name for other in studies.everything(connection)]
             hint = near_miss(name, known) if known else "; there are none yet"
             raise StudyError(f"no study {name!r}{hint}")
-        return _read(connection, study, database.location, with_curves=with_curves)
+        return _read(connection, study, database, with_curves=with_curves)
 
 
 def report_of(study: StudyHandle, *, with_curves: bool = False) -> Report:
@@ -59,30 +59,28 @@ def report_of(study: StudyHandle, *, with_curves: bool = False) -> Report:
         found = studies.by_id(connection, study.study_id)
         if found is None:
             raise StudyError(f"study {study.name!r} is no longer in the database")
-        return _read(connection, found, study.database.location, with_curves=with_curves)
+        return _read(connection, found, study.database, with_curves=with_curves)
 
 
 def reports(database: Database) -> list[Report]:
     """Every study of the database, the oldest first."""
     with explained(database), database.read() as connection:
         found = studies.everything(connection)
-        return [_read(connection, study, database.location, with_curves=False) for study in found]
+        return [_read(connection, study, database, with_curves=False) for study in found]
 
 
 def _read(
-    connection: Connection, study: StudyRecord, location: Location, *, with_curves: bool
+    connection: Connection, study: StudyRecord, database: Database, *, with_curves: bool
 ) -> Report:
     spec = StudySpec.from_stored(study.definition)
     study_id = study.study_id
-    horizon = spec.horizon_epochs(study.steps_per_epoch)
-    keep = reserved_share(spec, horizon)
     started = tuple(Trial.of(record) for record in trials.everything(connection, study_id))
     audited, ends = _pool(connection, study, spec, started)
     report = Report(
         study=study,
         spec=spec,
         elapsed=studies.elapsed(connection, study_id),
-        may_start=trials.may_start(connection, study_id, horizon=horizon, keep=keep),
+        may_start=StoredStudy(database, study).may_start(connection),
         trials=started,
         runs=tuple(confirmations.everything(connection, study_id)),
         range_tests=tuple(
@@ -96,7 +94,7 @@ def _read(
         resume=study.resume,
         workers=tuple(workers.everyone(connection, study_id)),
         faults=tuple(workers.notes(connection, study_id, limit=MOST_FAULTS)),
-        storage=location.shown,
+        storage=database.location.shown,
     )
     return _with_curves(connection, report) if with_curves else report
 

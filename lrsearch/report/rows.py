@@ -6,7 +6,7 @@ from lrsearch.range_test.analysis import RangeTest
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.recipe.title import short_title
 from lrsearch.storage.records import RangeTestRecord, TrialRecord
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 
 
 class Trial(TrialRecord):
@@ -23,7 +23,7 @@ class Trial(TrialRecord):
 
     @property
     def has_ended(self) -> bool:
-        return self.state != TrialState.RUNNING
+        return self.state not in OPEN
 
     @property
     def is_scored(self) -> bool:

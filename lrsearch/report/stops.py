@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +11,9 @@ from lrsearch.spec.parts import Pruning
 from lrsearch.storage.rungs import Mark
 from lrsearch.trial.pruning import survives
 from lrsearch.trial.states import TrialState
+
+#: States of trials that have not gone on from where they left their last mark.
+HELD = (TrialState.PRUNED, TrialState.WAITING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class Stop:
     needed: float | None
     #: One in so many goes on.
     eta: float
+    #: How many of those that came have gone on.
+    went_on: int
     #: Whether it would go on by now.
     passes_now: bool
 
@@ -50,11 +55,19 @@ def stops(
         last[mark.trial] = mark
         if math.isfinite(mark.signal):
             finite[mark.rung].append(mark.signal)
+    states = {trial.id: trial.state for trial in trials}
+    went_on = Counter(
+        mark.rung
+        for mark in marks
+        if mark is not last[mark.trial] or states.get(mark.trial) not in HELD
+    )
     needed = {rung: _needed(losses, pruning) for rung, losses in finite.items()}
     pruned = [trial.id for trial in trials if trial.state == TrialState.PRUNED]
     found = [last[trial] for trial in pruned if trial in last]
     return {
-        mark.trial: _stop(mark, finite[mark.rung], needed.get(mark.rung), pruning)
+        mark.trial: _stop(
+            mark, finite[mark.rung], needed.get(mark.rung), pruning, went_on[mark.rung]
+        )
         for mark in found
         if mark.rung < len(pruning.rungs)
     }
@@ -72,7 +85,9 @@ def _needed(losses: Sequence[float], pruning: Pruning) -> float | None:
     return going_on
 
 
-def _stop(mark: Mark, losses: Sequence[float], needed: float | None, pruning: Pruning) -> Stop:
+def _stop(
+    mark: Mark, losses: Sequence[float], needed: float | None, pruning: Pruning, went_on: int
+) -> Stop:
     """`losses` are those at the rung, the best first."""
     is_finite = math.isfinite(mark.signal)
     return Stop(
@@ -83,5 +98,6 @@ def _stop(mark: Mark, losses: Sequence[float], needed: float | None, pruning: Pr
         came=len(losses) + (not is_finite),
         needed=needed,
         eta=pruning.eta,
+        went_on=went_on,
         passes_now=is_finite and needed is not None and mark.signal <= needed,
     )

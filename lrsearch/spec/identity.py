@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
-from lrsearch.plain_data import Document, Unchecked
+from lrsearch.plain_data import Document, Fields, Unchecked
 
 #: What may differ between the stored spec and a file that continues the study.
 MUTABLE = (
@@ -45,11 +45,20 @@ YOUNGER: Mapping[str, Unchecked] = {
     "launch": [],
     "names": {},
     "objective.at": "best",
+    "pruning.rule": "asynchronous",
     "report": {},
     "resume_args": [],
     "train": None,
     "validate_every.rungs": False,
 }
+
+
+def as_begun(content: Fields) -> Document:
+    """The stored fields of a spec; one that is older than `pruning.rule` goes on as it began."""
+    pruning = content.get("pruning")
+    if pruning is None or "rule" in pruning:
+        return dict(content)
+    return {**content, "pruning": {**pruning, "rule": YOUNGER["pruning.rule"]}}
 
 
 def fixed_fields(spec: Document) -> Document:
@@ -67,7 +76,7 @@ def fingerprint(spec: Document) -> str:
     for path, earlier in YOUNGER.items():
         owner, _, key = path.rpartition(".")
         place = fixed[owner] if owner else fixed
-        if place[key] == earlier:
+        if place is not None and place[key] == earlier:
             del place[key]
     if isinstance(fixed["portfolio"], int):
         fixed["textbook"] = fixed.pop("portfolio")  # its name where it was but a number

@@ -22,7 +22,7 @@ from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec import named
 from lrsearch.spec.as_written import as_read, with_new_names
 from lrsearch.spec.earlier_study import EarlierStudy
-from lrsearch.spec.identity import differences, fingerprint, fixed_fields, obstacles
+from lrsearch.spec.identity import as_begun, differences, fingerprint, fixed_fields, obstacles
 from lrsearch.spec.initial_weights import InitialWeights, as_initial_weights
 from lrsearch.spec.log import Log, as_log
 from lrsearch.spec.of_study import check_fused, completed
@@ -246,7 +246,8 @@ class StudySpec(ProgramFields):
     def from_stored(cls, content: Fields) -> "StudySpec":
         """The spec that `to_dict` wrote into the database. Raises SpecError in one line."""
         try:
-            return cls.model_validate({**content, "space": SearchSpace.from_dict(content["space"])})
+            space = SearchSpace.from_dict(content["space"])
+            return cls.model_validate({**as_begun(content), "space": space})
         except SpecError as error:
             raise SpecError(f"the study's stored definition: {error}") from error
         except ValidationError as error:
@@ -280,6 +281,9 @@ class StudySpec(ProgramFields):
             older["validate_every"] = stored.validate_every  # older than validations at rungs
         if self.portfolio == "default" and isinstance(stored.portfolio, int):
             older["portfolio"] = stored.portfolio  # so many textbook recipes
+        if self.pruning and stored.pruning and self.pruning.rule == "auto":
+            rule = stored.pruning.rule  # older than planned searches, or what was asked for
+            older["pruning"] = self.pruning.model_copy(update={"rule": rule})
         return self.model_copy(update=older)
 
     @property

@@ -13,7 +13,7 @@ from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import TABLES, Claim, Kind, held
 from lrsearch.storage.records import CheckpointRecord, fetch_as
 from lrsearch.storage.tables import checkpoints
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN
 
 SLOTS = (0, 1)
 
@@ -97,7 +97,7 @@ def forget(connection: Connection, kind: str, item: int) -> None:
 
 
 def total_bytes(connection: Connection, study_id: int) -> int:
-    """What the checkpoints of the study's running trials and runs hold together.
+    """What the checkpoints of the study's running and waiting trials and runs hold together.
 
     What has ended does not count: its files go with the next sweep.
     """
@@ -111,7 +111,7 @@ def total_bytes(connection: Connection, study_id: int) -> int:
 
 
 def _running(table: Table, study_id: int) -> Select[int]:
-    mine = (table.c.study_id == study_id, table.c.state == TrialState.RUNNING)
+    mine = (table.c.study_id == study_id, table.c.state.in_(OPEN))
     return select(table.c.id).where(*mine)
 
 

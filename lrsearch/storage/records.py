@@ -69,7 +69,7 @@ class TrialRecord:
     recipe: Fields | None
     #: A `TrialState`.
     state: str
-    #: None while running: free to be taken over.
+    #: None while running: free to be taken over. Of one that waits: that trained it last.
     worker: str | None
     attempt: int
     value: float | None

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, func, select, update
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import TrialRecord, fetch_as
 from lrsearch.storage.tables import studies, trials
-from lrsearch.trial.states import MACHINE, TrialState
+from lrsearch.trial.states import MACHINE, OPEN, TrialState
 
 
 def fingerprints(connection: Connection, study_id: int) -> set[str]:
@@ -36,7 +36,7 @@ def unmarked(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
         t.fingerprint.is_(None),
         t.recipe.is_not(None),
         t.kind != MACHINE,
-        t.state != TrialState.RUNNING,
+        t.state.not_in(OPEN),
     )
     return fetch_as(connection, query, TrialRecord)
 

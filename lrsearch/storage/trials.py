@@ -29,7 +29,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import QueuedRecord, TrialRecord, fetch_as, fetch_first_as
 from lrsearch.storage.tables import queue, studies, trials
 from lrsearch.trial.rounding import EPSILON
-from lrsearch.trial.states import StudyState, TrialState
+from lrsearch.trial.states import OPEN, StudyState, TrialState
 
 #: Which kinds of enqueued recipes come before the others, and after; older studies have `textbook`.
 ORDER = {"baseline": 0, "portfolio": 2, "textbook": 2}
@@ -83,12 +83,13 @@ def start(
     lease: float,
     *,
     horizon: float,
-    keep: float,
+    keep: float | None,
 ) -> TrialRecord | None:
     """Take a ticket and a new trial, leased for `lease` seconds; None when the budget is used.
 
     Ticket, reservation of `horizon` epochs and trial are one transaction: the budget is exact
-    whatever dies. `keep` is the share of the budget's epochs that search leaves for confirmation.
+    whatever dies. `keep` is the share of the budget's epochs that search leaves for confirmation;
+    None: the caller has looked at epochs.
     """
     s = studies.c
     query = (
@@ -125,17 +126,18 @@ def _insert(connection: Connection, study_id: int, ticket: int, worker: str) -> 
     return fetch_as(connection, new.returning(*trials.c), TrialRecord)[0]
 
 
-def _budget_left(study_id: int, *, horizon: float, keep: float) -> ColumnElement[bool]:
+def _budget_left(study_id: int, *, horizon: float, keep: float | None) -> ColumnElement[bool]:
     s = studies.c
     reserve = s.epochs_used + s.epochs_reserved + horizon
     rounding = 1 + EPSILON if keep else 1  # 13 x (1 - 3 / 13) is less than 10
+    most = s.epochs_total * (1 - (keep or 0)) * rounding
     late = and_(s.first_ask_at.is_not(None), db_now() >= s.first_ask_at + s.seconds_total)
     return and_(
         s.study_id == study_id,
         s.state == StudyState.OPEN,
         or_(s.trials_total.is_(None), s.trials_used - s.trials_returned < s.trials_total),
         or_(s.exhausted_at.is_(None), _waits(study_id)),
-        or_(s.epochs_total.is_(None), reserve <= s.epochs_total * (1 - keep) * rounding),
+        true() if keep is None else or_(s.epochs_total.is_(None), reserve <= most),
         or_(s.seconds_total.is_(None), not_(late)),
     )
 
@@ -232,8 +234,8 @@ def record(connection: Connection, claim: Claim, end: End, *, horizon: float) ->
 
 
 def any_running(connection: Connection, study_id: int) -> bool:
-    """Whether a trial is still to end."""
-    running = (trials.c.study_id == study_id, trials.c.state == TrialState.RUNNING)
+    """Whether a trial is still to end: it runs or waits."""
+    running = (trials.c.study_id == study_id, trials.c.state.in_(OPEN))
     return connection.execute(select(trials.c.id).where(*running).limit(1)).first() is not None
 
 

@@ -14,7 +14,7 @@ from lrsearch.storage.records import (
     fetch_as,
 )
 from lrsearch.storage.tables import curves, events, range_tests, rungs, trials, workers
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,10 @@ def now(connection: Connection) -> float:
     return float(connection.execute(select(db_now())).scalar_one())
 
 
-def running(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
-    """The trials that are still to end, in the order of their tickets."""
+def still_to_end(connection: Connection, study_id: int) -> Sequence[TrialRecord]:
+    """The trials that run or wait, in the order of their tickets."""
     c = trials.c
-    mine = (c.study_id == study_id, c.state == TrialState.RUNNING)
+    mine = (c.study_id == study_id, c.state.in_(OPEN))
     return fetch_as(connection, select(trials).where(*mine).order_by(c.ticket), TrialRecord)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
@@ -36,6 +37,15 @@ class Arrival:
     validation: int
     #: Of its curve, as far as they are not in the database yet.
     rows: Sequence[Validation] = ()
+
+
+class Verdict(StrEnum):
+    """What becomes of a trial at a rung."""
+
+    GOES_ON = "goes on"
+    ENDS = "ends"
+    WAITS = "waits"  #: where it stands, until it is known whether it goes on
+    LOST = "lost"  #: its claim is another worker's
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,7 @@ from lrsearch.study.optuna.storage import OptunaTrial
 from lrsearch.study.optuna.writer import FAILED
 from lrsearch.study.same_recipe import is_same
 from lrsearch.task.task import LoadedCode
-from lrsearch.trial.states import MACHINE, StudyState, TrialState
+from lrsearch.trial.states import MACHINE, OPEN, StudyState, TrialState
 
 #: Kinds of trials that the user asked for one by one: no space ever bound them.
 GIVEN = ("baseline", "enqueued")
@@ -74,15 +74,13 @@ class TakeOver:
         self.beside = spec.name != old.name
         #: By number: those of other studies first.
         self.optunas = search.all_trials()
-        rows = trials.everything(connection, search.study_id)
+        rows = self.rows = trials.everything(connection, search.study_id)
         #: In the order of their tickets; without those whose worker died with a ticket alone, and
         #: those that failed for their machine.
         self.ended = [
             begun
             for row in rows
-            if row.state != TrialState.RUNNING
-            and row.kind != MACHINE
-            and (begun := row.begun()) is not None
+            if row.state not in OPEN and row.kind != MACHINE and (begun := row.begun()) is not None
         ]
         self.running = [row for row in rows if row.state == TrialState.RUNNING]
 
@@ -91,6 +89,7 @@ class TakeOver:
         busy = sum(row.worker is not None or row.id not in held for row in self.running)
         runs = len(confirmations.workers(self.connection, self.search.study_id))
         tests = len(range_tests.workers(self.connection, self.search.study_id))
+        self._refuse_waiting()
         counts = {"trial": busy, "confirmation run": runs, "range test": tests}
         total = sum(counts.values())
         if not total:
@@ -102,6 +101,16 @@ class TakeOver:
             f"no more start: wait for the end of these (lrsearch study show "
             f"{self.search.name}), or interrupt their workers"
         )
+
+    def _refuse_waiting(self) -> None:
+        """Their checkpoints are the old study's."""
+        waiting = sum(row.state == TrialState.WAITING for row in self.rows)
+        if waiting:
+            name = self.search.name
+            raise StudyError(
+                f"study {name!r} cannot be extended while {waiting} of its trials wait at rungs; "
+                f"let it end (`lrsearch worker {name}`), `lrsearch study stop {name}` ends it early"
+            )
 
     @property
     def interrupted(self) -> list[tuple[str, Fields]]:

@@ -20,17 +20,16 @@ from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
 from lrsearch.study import lost_work
-from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome
+from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome, Verdict
 from lrsearch.study.draw import Draw, Drawn, Linked, RepeatError
+from lrsearch.study.end_trial import end_those_left, end_trial
 from lrsearch.study.exhaustion import is_exhausted, mark_old_trials
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.history import News, View
 from lrsearch.study.optuna.sampler import Windows
 from lrsearch.study.optuna.storage import OptunaStudy, OptunaTrial, load_study
-from lrsearch.study.optuna.trial_end import optunas_end
 from lrsearch.study.rung_decisions import pass_rungs
 from lrsearch.study.stored_study import StoredStudy
-from lrsearch.study.trial_end import our_end
 from lrsearch.trial.curve import Validation
 
 __all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
@@ -125,13 +124,12 @@ class OpenStudy(StoredStudy):
         self, connection: Connection, worker: str, *, alone: bool = True
     ) -> tuple[TrialRecord, News] | None:
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
-        study, lease = self.study_id, self.spec.lease.seconds
         below = None if alone else lost_work.ALONE_FROM
-        row = trials.take_over(connection, study, worker, lease, deaths_below=below)
-        if row is None and not is_exhausted(connection, self):
-            row = trials.start(
-                connection, study, worker, lease, horizon=self.horizon, keep=self.reserved_share
-            )
+        row = trials.take_over(
+            connection, self.study_id, worker, self.spec.lease.seconds, deaths_below=below
+        )
+        if row is None:
+            row = self._next(connection, worker)
         if row is None:
             return None
         if row.trial_id is None:
@@ -143,6 +141,21 @@ class OpenStudy(StoredStudy):
             trials.attach(connection, _claim_of(row), trial_id=trial_id, number=number)
         self._look_at_range_tests(connection)
         return row, news
+
+    def _next(self, connection: Connection, worker: str) -> TrialRecord | None:
+        """Claim a new trial, or one that waits; once there is none any more, nothing waits."""
+        planned, has_new = self.planned(connection), not is_exhausted(connection, self)
+        row = None
+        if planned is not None:
+            row = planned.claim(connection, worker, has_new=has_new)
+        elif has_new:
+            lease, keep = self.spec.lease.seconds, self.reserved_share
+            row = trials.start(
+                connection, self.study_id, worker, lease, horizon=self.horizon, keep=keep
+            )
+        if row is None and self.asks_for_plan:
+            end_those_left(connection, self, planned)
+        return row
 
     def _claimed_before(
         self, connection: Connection, worker: str, known: Collection[Claim]
@@ -228,11 +241,10 @@ class OpenStudy(StoredStudy):
         except RepeatError:  # nothing of the transaction stays
             return Linked.REPEAT
 
-    def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[bool | None]:
-        """Record the signals of trials at rungs, then decide of each whether it goes on.
+    def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """Record the signals of trials at rungs, then decide what becomes of each.
 
-        Those of one call are all there when the first is judged. None: its claim is lost. A
-        baseline always goes on.
+        Those of one call are all there when the first is judged. A baseline always goes on.
         """
         return self.database.run(lambda connection: pass_rungs(connection, self, arrivals))
 
@@ -246,14 +258,8 @@ class OpenStudy(StoredStudy):
         claim = assignment.claim
 
         def end(connection: Connection) -> bool:
-            if not curves.add(connection, claim, rows):
-                return False
-            ending = our_end(outcome, curves.of_trial(connection, claim.id), self.spec)
-            if not trials.record(connection, claim, ending, horizon=self.horizon):
-                return False
-            theirs = optunas_end(outcome, ending.value, self.spec.objective)
-            gate.writer(connection).end_trial(assignment.trial_id, theirs)
-            return True
+            has_rows = curves.add(connection, claim, rows)
+            return has_rows and end_trial(connection, self, claim, assignment.trial_id, outcome)
 
         return self.database.run(
             end, recall=lambda connection: claims.has_ended(connection, claim) or None

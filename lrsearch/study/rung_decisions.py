@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import trains_whole
-from lrsearch.storage import audited_trials, curves, rungs
-from lrsearch.study.assignment import Arrival
+from lrsearch.storage import audited_trials, curves, rungs, waiting
+from lrsearch.study.assignment import Arrival, Verdict
 from lrsearch.study.optuna import gate
+from lrsearch.study.planned_search import PlannedSearch, has_waited
 from lrsearch.study.portfolio import KIND
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import pruning_audit
@@ -17,13 +18,30 @@ from lrsearch.trial.pruning import survives
 
 def pass_rungs(
     connection: Connection, study: StoredStudy, arrivals: Sequence[Arrival]
-) -> list[bool | None]:
-    """Of each arrival whether its trial goes on; None where its claim is lost."""
+) -> list[Verdict]:
+    """What becomes of the trial of each arrival."""
+    planned = study.planned(connection)
+    if planned is not None:
+        return [_waits(connection, study, planned, arrival) for arrival in arrivals]
     held = [_mark(connection, study, arrival) for arrival in arrivals]
     return [
-        _goes_on(connection, study, arrival) if is_held else None
+        _judged(connection, study, arrival) if is_held else Verdict.LOST
         for arrival, is_held in zip(arrivals, held, strict=True)
     ]
+
+
+def _waits(
+    connection: Connection, study: StoredStudy, planned: PlannedSearch, arrival: Arrival
+) -> Verdict:
+    goes_on = has_waited(connection, arrival)
+    if not _mark(connection, study, arrival):
+        waits = waiting.waits(connection, arrival.assignment.claim)
+        return Verdict.WAITS if waits else Verdict.LOST
+    return Verdict.GOES_ON if goes_on else planned.arrive(connection, arrival)
+
+
+def _judged(connection: Connection, study: StoredStudy, arrival: Arrival) -> Verdict:
+    return Verdict.GOES_ON if _goes_on(connection, study, arrival) else Verdict.ENDS
 
 
 def _mark(connection: Connection, study: StoredStudy, arrival: Arrival) -> bool:

@@ -5,13 +5,14 @@ from typing import Self
 
 from sqlalchemy import Connection
 
-from lrsearch.confirmation.budget import reserved_share
+from lrsearch.confirmation.budget import asks_for_plan, is_planned, reserved_share
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.plain_data import Fields
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import studies, trials
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.records import StudyRecord
+from lrsearch.study.planned_search import PlannedSearch
 
 
 class StoredStudy:
@@ -85,8 +86,28 @@ class StoredStudy:
         """Share of the budget's epochs that is kept for confirmation."""
         return reserved_share(self.spec, self.horizon)
 
+    def planned(self, connection: Connection) -> PlannedSearch | None:
+        """Its search by a plan; None where rungs decide one by one, or the study was deleted."""
+        if not self.asks_for_plan:
+            return None
+        row = studies.by_id(connection, self.study_id)
+        return None if row is None else PlannedSearch.of(connection, row, self.spec)
+
+    @property
+    def asks_for_plan(self) -> bool:
+        """Whether it has a plan if it can; its budget may be too small for one."""
+        return asks_for_plan(self.spec)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether trials wait at rungs, as far as this process knows its budget."""
+        return is_planned(self.spec, self.horizon)
+
     def may_start(self, connection: Connection) -> bool:
-        """Whether the study is open and its budget has another trial."""
+        """Whether the study is open, and its budget has another trial or lets one go on."""
+        planned = self.planned(connection)
+        if planned is not None:
+            return planned.may_claim(connection)
         return trials.may_start(
             connection, self.study_id, horizon=self.horizon, keep=self.reserved_share
         )

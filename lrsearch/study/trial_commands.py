@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
 from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.storage import curves, leases, trials, worker_identity
+from lrsearch.storage import curves, leases, trials, waiting, worker_identity
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import BegunTrial, TrialRecord
 from lrsearch.study.assignment import Assignment, Outcome
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.curve import Validation
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 
 STOPPED = "stopped by lrsearch trial stop"
 
@@ -28,12 +30,13 @@ def trial_row(search: StoredStudy, number: int) -> TrialRecord:
 
 
 def stop(search: StoredStudy, number: int) -> str:
-    """End a running trial as pruned; what will happen, or has. Raises StudyError if it has ended.
+    """End a trial that runs or waits as pruned; what will happen, or has.
 
-    Its worker hears of it when it renews the lease; a trial that nobody holds ends now.
+    Its worker hears of it when it renews the lease; a trial that nobody holds ends now. Raises
+    StudyError if it has ended.
     """
     row = trial_row(search, number)
-    if row.state != TrialState.RUNNING:
+    if row.state not in OPEN:
         raise StudyError(f"trial {number} of {search.name!r} has ended already: {row.state}")
     again = f"another worker begins trial {number} of {search.name!r} just now; try again"
     lease = search.spec.lease.seconds
@@ -46,11 +49,20 @@ def stop(search: StoredStudy, number: int) -> str:
         begun = row.begun()
         if begun is None:
             raise StudyError(again)
-        claim = leases.take_free(connection, Kind.TRIAL, row.id, worker_identity.identity(), lease)
+        claim = _claim(connection, search, row)
         curve = curves.of_trial(connection, row.id)
     if claim is None or not _end(search, begun, claim, curve):
         raise StudyError(again)
     return f"trial {number} is stopped"
+
+
+def _claim(connection: Connection, search: StoredStudy, row: TrialRecord) -> Claim | None:
+    """Claim a trial that no worker holds; None if one does by now."""
+    me, lease = worker_identity.identity(), search.spec.lease.seconds
+    if row.state != TrialState.WAITING:
+        return leases.take_free(connection, Kind.TRIAL, row.id, me, lease)
+    found = waiting.go_on(connection, row.id, me, lease, horizon=search.horizon)
+    return None if found is None else Claim(id=found.id, attempt=found.attempt, worker=me)
 
 
 def _end(search: StoredStudy, trial: BegunTrial, claim: Claim, curve: Sequence[Validation]) -> bool:

@@ -25,7 +25,7 @@ from lrsearch.study.optuna.plain_study import read_trials
 from lrsearch.study.optuna.storage import OptunaTrial, load_study
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.task.task import LoadedCode
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 
 #: The kind of a trial whose recipe an earlier study found.
 KIND = "warm_start"
@@ -125,7 +125,7 @@ def _from_ours(
     lesson = Lesson(study=entry.title, other=_other_problem(spec, theirs))
     # A worker that died with a ticket alone has left neither a recipe nor a trial of Optuna's.
     begun = [trial for row in rows if (trial := row.begun()) is not None]
-    ended = [row for row in begun if row.state != TrialState.RUNNING]
+    ended = [row for row in begun if row.state not in OPEN]
     lesson.recipes = _best_recipes(spec, theirs, ended, winner, entry.top)
     if lesson.other:
         return lesson

@@ -122,6 +122,8 @@ class Worker:
             if may_train and self._work(context, trainer):
                 continue
             if is_finished(self.search):
+                if self.search.is_planned:  # what waited for nothing has left its checkpoint
+                    sweep(self.search, context.study_checkpoints.store)
                 return
             if dead_holders(self.search):  # what only expires is looked after by the clock
                 reap(self.search)

@@ -20,6 +20,7 @@ EXCERPT = Path(__file__).parents[1] / "data" / "digits_mlp_excerpt.jsonl.gz"
 sys.path.insert(0, str(SCRIPTS))
 
 import replay  # noqa: E402 - benchmarks are scripts, not a package
+import replay_plan  # noqa: E402
 import replay_rules  # noqa: E402
 import replay_scores  # noqa: E402
 import replay_table  # noqa: E402
@@ -147,6 +148,71 @@ def test_a_budget_is_reached_where_the_mean_regret_first_is_as_low():
     assert intervals["slow"]["slow@20x"] == [20, 20]
 
 
+# Planned halving.
+
+
+def slow_plan(runs, epochs, ends):
+    """The plan with one worker, written out: who ends, and the epochs spent by then."""
+    early = [epochs * 0.2 * (number + 1) for number in range(3)]
+    ended, spent, line = [], 0, list(runs)
+    for stage, limit in enumerate([*early, epochs]):
+        passed = []
+        for run in line:
+            start, end = [0, *ends(run)][stage : stage + 2]
+            if spent + end - start > limit + 1e-6:
+                break
+            spent += min(end, run.epochs) - start
+            if run.epochs > end or (run.epochs == end and not run.diverged):
+                passed.append((run.signal[end - 1], runs.index(run), run))
+                if stage == 3:
+                    ended.append((spent, run.value))
+        line = [run for *_, run in sorted(passed, key=lambda row: row[:2])]
+    return ended
+
+
+@settings(max_examples=50)
+@given(recorded(), st.integers(1, 12), st.integers(0, 9))
+def test_the_plan_is_what_is_written_out(runs, budget, falls):
+    runs = [replace(run, falls=min(falls, run.horizon - 1)) for run in runs]
+    runs = [run for number, run in enumerate(runs) if run not in runs[:number]]
+    table = replay_table.Table(runs=runs, signal="", target="", has_twin=False)
+    for ends in (replay_plan.ends_at_progress, replay_plan.ends_after_fall):
+        found = list(replay_plan.planned(table, runs, budget, ends))
+        assert found == slow_plan(runs, budget * table.mean_horizon, ends)
+
+
+def test_below_ten_runs_the_plan_is_the_default():
+    draw = np.random.default_rng(0)
+    table = make_table(*(list(draw.random(27)) for _ in range(60)))
+    plan = replay_plan.regrets(table, table.runs, replay_plan.ends_at_progress)
+    default = replay_scores.regrets(table, replay_rules.halving(table.runs))
+    ten = replay_scores.at(10)
+    assert list(plan[:ten]) == list(default[:ten])
+    assert list(plan[ten:]) != list(default[ten:])
+
+
+def test_rungs_are_counted_from_where_the_rate_falls():
+    run = replace(run_of([0.5] * 30), falls=10)
+    assert list(replay_plan.ends_at_progress(run)) == [1, 3, 10, 30]
+    assert list(replay_plan.ends_after_fall(run)) == [11, 12, 17, 30]
+
+
+@pytest.mark.parametrize(
+    ("config", "family", "falls"),
+    [
+        ({"warm": 0.3}, "onecycle", 3),
+        ({"warm": 0.3, "decay": 0.2}, "wsd", 8),
+        ({"lr_peak_epoch": 6}, "linear-up-down", 6),
+        ({"warmup_steps": 500, "total_model_steps": 1000}, "warmup-linear", 5),
+        ({"lr_peak_epoch": 10}, "linear-up-down", 9),
+        ({}, "cosine", 0),
+    ],
+)
+def test_when_the_rate_falls_is_read_from_the_recipe(config, family, falls):
+    row = {"family": family, "config": config, "curves": {"val_error": [0.5] * 10}}
+    assert replay_table.make_run(row, "val_error", "val_error").falls == falls
+
+
 # The recorded digits runs.
 
 
@@ -177,14 +243,18 @@ def test_the_regrets_are_what_they_were(excerpt):
 
 
 def test_replay_sets_rules_beside_no_pruning_and_optunas(monkeypatch, capsys):
-    options = ("--data", str(EXCERPT), "--target", "val_loss", "--rules", "default,hyperband")
+    options = ("--data", str(EXCERPT), "--target", "val_loss", "--rules", "default,hyperband,plan")
     sizes = ("--orders", "4", "--processes", "1", "--json")
     monkeypatch.setattr(sys, "argv", ["replay.py", *options, *sizes])
     replay.main()
     result = json.loads(capsys.readouterr().out)
-    rules = ["default", "hyperband", "none", "median"]
+    rules = ["default", "hyperband", "plan", "none", "median"]
     assert list(result["regret"]) == list(result["budget_to_reach"]) == rules
-    for row in [*result["regret"].values(), *result["to_none"].values()]:
+    for row in [
+        *result["regret"].values(),
+        *result["to_none"].values(),
+        *result["to_default"].values(),
+    ]:
         assert set(row) == {"5x", "10x", "20x", "40x"}
         assert all(set(cell) == {"mean", "se"} for cell in row.values())
     assert result["budget_to_reach"]["none"]["none@20x"] <= 20

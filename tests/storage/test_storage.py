@@ -687,7 +687,8 @@ def test_every_state_has_a_count(database, study):
     start(database, study)
     with database.read() as connection:
         counts = studies.counts(connection, study)
-    assert counts == {"running": 1, "complete": 2, "pruned": 1, "diverged": 1, "failed": 0}
+    ends = {"complete": 2, "pruned": 1, "diverged": 1, "failed": 0}
+    assert counts == {**ends, "running": 1, "waiting": 0}
 
 
 def test_cost_is_summed_over_search_and_confirmation(database, study):

@@ -50,6 +50,7 @@ from lrsearch.storage import (
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.range_tests import PlannedTest
+from lrsearch.study.assignment import Verdict
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.open_study import Arrival, OpenStudy
 from lrsearch.study.optuna import gate
@@ -292,8 +293,10 @@ def test_trials_that_reach_a_rung_together_are_all_there_when_they_are_judged(se
         for assignment, loss in zip(assignments, losses, strict=True)
     ]
     # Ranks 4, 3, 5, 1 and 2 of 5, whoever comes first; the first is another's.
-    assert search.pass_rungs(arrivals) == [None, False, False, False, True, True]
-    assert search.pass_rungs(arrivals[::-1]) == [True, True, False, False, False, None]
+    ends, goes_on = Verdict.ENDS, Verdict.GOES_ON
+    found = [Verdict.LOST, ends, ends, ends, goes_on, goes_on]
+    assert search.pass_rungs(arrivals) == found
+    assert search.pass_rungs(arrivals[::-1]) == found[::-1]
 
 
 def test_optuna_gets_the_value_at_each_rung(search):

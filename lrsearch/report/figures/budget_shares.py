@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
+from lrsearch.advice.shares import shares
 from lrsearch.report.colours import BLUE, GREY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.data.budget_shares import KNOWN, Share, budget_shares
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import EMPTY, amount, length_unit
+from lrsearch.report.text.plan import stages_text
 
 if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
@@ -33,7 +35,7 @@ def figure(report: Report) -> Figure | None:
     return Figure(
         name="budget_shares",
         title="Was the budget spent as planned?",
-        caption=f"{answer} {_parts(found)} {_bound(report)}",
+        caption=" ".join([answer, _parts(found), _bound(report), *_rungs(report)]),
         alt=f"Planned and spent {unit} of each share of the budget. {answer}",
         chart=_chart(found, unit),
     )
@@ -61,6 +63,12 @@ def _bound(report: Report) -> str:
     if report.plan.most_epochs is None:
         return "The plan is an expectation; the number of trials is what ends the search."
     return "The plan is an expectation; only the whole budget is a bound."
+
+
+def _rungs(report: Report) -> list[str]:
+    """Of a planned search how many trials come to each rung by the plan."""
+    planned = shares(report.plan)
+    return [f"By the plan {stages_text(planned)}."] if len(planned.stages) > 1 else []
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ STATE_COLOURS = {
     TrialState.DIVERGED: RED,
     TrialState.FAILED: ORANGE,
     TrialState.RUNNING: GREEN,
+    TrialState.WAITING: GREEN,
 }
 STATE_SHAPES = {
     TrialState.COMPLETE: "circle",
@@ -37,6 +38,7 @@ STATE_SHAPES = {
     TrialState.DIVERGED: X_MARK,
     TrialState.FAILED: "square",
     TrialState.RUNNING: "diamond",
+    TrialState.WAITING: "triangle-right",
 }
 #: Of more points than this each is drawn smaller.
 CROWD = 200

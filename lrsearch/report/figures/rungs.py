@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import altair as alt
 
-from lrsearch.report.colours import BLUE, GREY
+from lrsearch.report.colours import BLUE, GREEN, GREY
 from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import SCHEDULE, Figure
 from lrsearch.report.model import Report
@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from lrsearch.report.figures.figure import Chart
 
 #: What became of trials at a rung.
-WENT_ON, STOPPED = "went on", "stopped"
+WENT_ON, STOPPED, WAITS = "went on", "stopped", "waits"
 GONE_ON = "A trial that {} went on."
 #: Of those that came to a rung and were not stopped there, what else became of some.
 ELSE = {TrialState.DIVERGED: "diverged later", TrialState.RUNNING: "still runs"}
+#: What became of those that came no further, by their states.
+HERE = {TrialState.PRUNED.value: STOPPED, TrialState.WAITING.value: WAITS}
+COLOURS = {WENT_ON: BLUE, WAITS: GREEN, STOPPED: GREY}
 #: Height of a schedule, in pixels.
 ROW = 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """Trials of one schedule at one rung that went on, or were stopped there."""
+    """Trials of one schedule at one rung that went on, were stopped there, or wait there."""
 
     #: 0-based.
     rung: int
@@ -51,8 +54,9 @@ def bars(report: Report) -> tuple[Bar, ...]:
         trial = trials.get(mark.trial)
         if trial is None or trial.parsed is None or mark.rung >= len(pruning.rungs):
             continue
-        ends_here = trial.state == TrialState.PRUNED and last[mark.trial] == mark.rung
-        counts[mark.rung, trial.parsed.schedule_name, STOPPED if ends_here else WENT_ON] += 1
+        is_here = last[mark.trial] == mark.rung
+        what = HERE.get(trial.state, WENT_ON) if is_here else WENT_ON
+        counts[mark.rung, trial.parsed.schedule_name, what] += 1
     return tuple(
         Bar(
             rung=rung,
@@ -81,15 +85,19 @@ def figure(report: Report) -> Figure | None:
 
 
 def _answer(found: Sequence[Bar]) -> str:
-    """How many came to each rung, and how many were stopped there."""
+    """How many came to each rung, and how many were stopped there or wait."""
     places = dict.fromkeys(bar.place for bar in sorted(found, key=lambda bar: bar.rung))
-    parts = []
+    stopped, waiting = [], []
     for place in places:
-        mine = [bar for bar in found if bar.place == place]
-        came = sum(bar.trials for bar in mine)
-        stopped = sum(bar.trials for bar in mine if bar.what == STOPPED)
-        parts.append(f"{stopped} of {came} at {place}")
-    return f"Stopped were {', '.join(parts)} of a full training."
+        counts: Counter[str] = Counter()
+        for bar in found:
+            counts[bar.what] += bar.trials if bar.place == place else 0
+        stopped.append(f"{counts[STOPPED]} of {counts.total()} at {place}")
+        waiting += [f"{counts[WAITS]} at {place}"] if counts[WAITS] else []
+    said = f"Stopped were {', '.join(stopped)} of a full training."
+    if not waiting:
+        return said
+    return f"{said} Until it is known which are the best, {', '.join(waiting)} wait."
 
 
 def _gone_on(report: Report) -> list[str]:
@@ -121,16 +129,21 @@ def _chart(found: Sequence[Bar]) -> "Chart":
     for bar in found:
         came[bar.place, bar.schedule] += bar.trials
     places = dict.fromkeys(bar.place for bar in sorted(found, key=lambda bar: bar.rung))
+    waits = any(bar.what == WAITS for bar in found)
+    shown = [what for what in COLOURS if what != WAITS or waits]
+    most = max(came.values())
     panels = [
-        _panel([bar for bar in found if bar.place == place], place, schedules, max(came.values()))
+        _panel([bar for bar in found if bar.place == place], place, schedules, most, shown)
         for place in places
     ]
     joined: Chart = alt.concat(*panels, columns=looks.PANELS_PER_ROW)
     return joined
 
 
-def _panel(bars: Sequence[Bar], place: str, schedules: Sequence[str], most: int) -> alt.Chart:
-    scale = alt.Scale(domain=[WENT_ON, STOPPED], range=[BLUE, GREY])
+def _panel(
+    bars: Sequence[Bar], place: str, schedules: Sequence[str], most: int, shown: Sequence[str]
+) -> alt.Chart:
+    scale = alt.Scale(domain=list(shown), range=[COLOURS[what] for what in shown])
     base = alt.Chart(looks.data(bars), title=f"at {place} of a full training").mark_bar(height=12)
     panel: alt.Chart = base.encode(
         alt.X(

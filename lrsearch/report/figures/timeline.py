@@ -68,8 +68,15 @@ def _answer(found: Timeline) -> str:
 def _explained(found: Timeline) -> Iterator[str]:
     if len(found.stretches) > looks.MOST_POINTS:
         yield f"The {looks.MOST_POINTS} that took the longest are drawn."
-    yield "A bar is a trial from its first start to its end, on the worker that had it last."
-    if found.lanes > 1:
+    if found.is_planned:
+        yield (
+            "A bar is as long as the trial was trained, up to its end, or from its start if it was "
+            "pruned where it waited; it lies on the worker that had it last. When it went on after "
+            "it waited is not in the database."
+        )
+    else:
+        yield "A bar is a trial from its first start to its end, on the worker that had it last."
+    if found.lanes > 1 and not found.is_planned:
         yield (
             "Bars of one worker that lie one below the other are trials that were trained at the "
             "same time, in one program."

@@ -14,6 +14,8 @@ class Kind(StrEnum):
     WATCHED = "watched"  #: the first look: how the study stands
     TRIAL_STARTED = "trial_started"
     TRIAL_TAKEN_OVER = "trial_taken_over"  #: another worker goes on with it
+    TRIAL_WAITS = "trial_waits"  #: it stands at a rung until it is known whether it goes on
+    TRIAL_GOES_ON = "trial_goes_on"  #: one that waited is trained again
     RUNG_REACHED = "rung_reached"
     TRIAL_COMPLETE = "trial_complete"
     TRIAL_PRUNED = "trial_pruned"

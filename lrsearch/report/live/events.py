@@ -15,9 +15,10 @@ from lrsearch.trial.states import StudyState, TrialState
 
 def first(now: Snapshot) -> Event:
     """How a study stands when one begins to watch it."""
-    ended = sum(now.counts.values()) - now.counts[TrialState.RUNNING]
+    ended = sum(now.counts.values()) - len(now.running) - len(now.waiting)
     parts = [f"study {now.name}: {now.phase}", f"{counted(ended, 'trial')} ended"]
     parts += [f"{now.counts[TrialState.RUNNING]} running"] if now.running else []
+    parts += [f"{len(now.waiting)} waiting"] if now.waiting else []
     if now.best is not None:
         parts.append(f"best {now.metric} {number(now.best.value)} (trial {now.best.number})")
     words = f"{', '.join(parts)}; {counted(len(now.present), 'worker')}"

@@ -18,6 +18,8 @@ SHARES = {
     "portfolio": "portfolio",
     "sampled": "exploration",
 }
+#: States of trials whose numbers stand beside the bar.
+NOTED = (TrialState.WAITING, TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def budgets(shown: Snapshot) -> list[Used]:
     """The budgets that the study has."""
     study, found = shown.study, []
     if study.trials_total is not None:
-        ended = study.trials_counted - shown.counts[TrialState.RUNNING]
+        ended = study.trials_counted - len(shown.running) - len(shown.waiting)
         found.append(Used(unit="trials", used=ended, total=study.trials_total))
     if study.epochs_total is not None:
         found.append(Used(unit="epochs", used=study.epochs_used, total=study.epochs_total))
@@ -156,11 +158,7 @@ def _notes(shown: Snapshot) -> list[str]:
         for test in shown.tests
         if test.state == TrialState.RUNNING
     ]
-    notes += [
-        f"{shown.counts[state]} {state}"
-        for state in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED)
-        if shown.counts[state]
-    ]
+    notes += [f"{shown.counts[state]} {state}" for state in NOTED if shown.counts[state]]
     if shown.best is not None:
         notes.append(f"best {shown.metric} {number(shown.best.value)}")
     return notes

@@ -47,6 +47,8 @@ class Snapshot:
     counts: Mapping[str, int]
     #: In the order of their tickets.
     running: tuple[TrialRecord, ...]
+    #: Those that wait at rungs, likewise.
+    waiting: tuple[TrialRecord, ...]
     #: In the order of their ends: the last `RECENT`, and all that ended since the look before.
     recent: tuple[TrialRecord, ...]
     #: The best complete trial.
@@ -132,7 +134,9 @@ def look(
     search = StoredStudy(database, record)
     if before is not None and before.study.study_id != record.study_id:
         before = None
-    running = tuple(watched.running(connection, record.study_id))
+    still = watched.still_to_end(connection, record.study_id)
+    running = tuple(row for row in still if row.state == states.TrialState.RUNNING)
+    waiting = tuple(row for row in still if row.state == states.TrialState.WAITING)
     recent = _recent(connection, record, before)
     known_note = _known_note(connection, record, before)
     notes = tuple(watched.notes_after(connection, record.study_id, known_note))
@@ -143,16 +147,17 @@ def look(
         now=watched.now(connection),
         counts=studies.counts(connection, record.study_id),
         running=running,
+        waiting=waiting,
         recent=recent,
         best=_best(connection, search),
         curves=watched.last_points(connection, [row.id for row in running[:CURVES]], POINTS),
-        rungs=watched.last_rungs(connection, [row.id for row in (*running, *recent)]),
+        rungs=watched.last_rungs(connection, [row.id for row in (*still, *recent)]),
         tests=tuple(watched.range_test_states(connection, record.study_id)),
         runs=tuple(confirmations.everything(connection, record.study_id)),
         workers=tuple(watched.present_workers(connection, record.study_id, present)),
         notes=notes,
         last_note=notes[-1].id if notes else known_note,
-        is_over=not running and is_over(connection, search),
+        is_over=not still and is_over(connection, search),
     )
 
 

@@ -13,19 +13,31 @@ from lrsearch.trial.states import TrialState
 
 def trial_events(before: Snapshot, now: Snapshot) -> Iterator[Event]:
     """What has happened to trials; each begins before it reaches a rung, and ends last."""
-    known = {trial.id: trial for trial in before.running}
+    known = {trial.id: trial for trial in (*before.running, *before.waiting)}
     ended = [t for t in now.recent if (t.ended or 0) > before.study.trials_ended]
-    for trial in sorted((*ended, *now.running), key=lambda trial: trial.ticket):
+    for trial in sorted((*ended, *now.running, *now.waiting), key=lambda trial: trial.ticket):
         was = known.get(trial.id)
         if not _is_known(trial):
             continue
         if was is None or not _is_known(was):
             yield _started(now, trial)
-        elif trial.attempt > was.attempt and trial.worker is not None:
-            yield _taken_over(now, trial)
+        elif trial.attempt > was.attempt and trial.worker and not _ends_where_it_waited(was, trial):
+            yield _taken_over(now, trial, waited=was.state == TrialState.WAITING)
         yield from _rungs(before, now, trial)
+        if trial.state == TrialState.WAITING and not (was and _waited(was, trial)):
+            yield _waits(now, trial)
     for trial in ended:
         yield end_event(now, trial)
+
+
+def _ends_where_it_waited(was: TrialRecord, trial: TrialRecord) -> bool:
+    """Whether it is pruned because it does not go on from where it waited."""
+    return was.state == TrialState.WAITING and trial.epochs == was.epochs
+
+
+def _waited(was: TrialRecord, trial: TrialRecord) -> bool:
+    """Whether it waited there before."""
+    return was.state == TrialState.WAITING and trial.attempt == was.attempt
 
 
 def _is_known(trial: TrialRecord) -> bool:
@@ -50,21 +62,34 @@ def recipe_words(trial: TrialRecord) -> str:
     return one_line(Recipe.from_dict(trial.recipe).title()) if trial.recipe else "-"
 
 
-def _taken_over(now: Snapshot, trial: TrialRecord) -> Event:
+def _taken_over(now: Snapshot, trial: TrialRecord, *, waited: bool) -> Event:
     by = worker_words(trial.worker or "")
     return Event(
         at=trial.ended_at or now.now,
         study=now.name,
-        kind=Kind.TRIAL_TAKEN_OVER,
+        kind=Kind.TRIAL_GOES_ON if waited else Kind.TRIAL_TAKEN_OVER,
         words=f"trial {trial.number} goes on at {by}, attempt {trial.attempt}",
         trial=trial.number,
         worker=trial.worker,
     )
 
 
+def _waits(now: Snapshot, trial: TrialRecord) -> Event:
+    rung = now.rungs[trial.id]
+    return Event(
+        at=now.now,
+        study=now.name,
+        kind=Kind.TRIAL_WAITS,
+        words=f"trial {trial.number} waits at rung {rung + 1}{_share(now, rung)}",
+        trial=trial.number,
+        rung=rung + 1,
+    )
+
+
 def _rungs(before: Snapshot, now: Snapshot, trial: TrialRecord) -> Iterator[Event]:
-    """The rungs that it has reached; of a pruned trial without the one that stopped it."""
-    last = now.rungs.get(trial.id, -1) - (trial.state == TrialState.PRUNED)
+    """The rungs that it has passed: of one that waits or was pruned not the last."""
+    stands = trial.state in (TrialState.PRUNED, TrialState.WAITING)
+    last = now.rungs.get(trial.id, -1) - stands
     for rung in range(before.rungs.get(trial.id, -1) + 1, last + 1):
         yield Event(
             at=trial.ended_at or now.now,

@@ -11,7 +11,7 @@ from lrsearch.report.text.python_steps import PythonSteps, is_unnamed
 from lrsearch.report.text.shell_steps import ShellSteps
 from lrsearch.report.text.step import NextStep, Steps
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.trial import states
+from lrsearch.trial.states import TrialState
 
 #: After these a recipe stands that is worth using.
 USABLE = (
@@ -71,7 +71,7 @@ def _go_on(steps: Steps, report: Report) -> NextStep:
     held = [(row.worker, row.state) for row in report.trials]
     held += [(row.worker, row.state) for row in report.runs]
     held += [(row.worker, row.state) for row in report.range_tests]
-    if any(worker is not None and state in states.OPEN for worker, state in held):
+    if any(worker is not None and state == TrialState.RUNNING for worker, state in held):
         return steps.look()
     return steps.train("continue it" if report.trials else "begin the training")
 

@@ -26,8 +26,8 @@ def status(report: Report) -> str:
     text = f"{started} started" + (f": {counts}." if counts else ".")
     if report.study.state != StudyState.OPEN:
         text += f" The study is {report.study.state}."
-    if report.counts[TrialState.RUNNING]:
-        text += " Trials are still running; this is how the study stands."
+    if report.counts[TrialState.RUNNING] or report.counts[TrialState.WAITING]:
+        text += " Trials are still to end; this is how the study stands."
     return text
 
 

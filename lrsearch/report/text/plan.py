@@ -13,6 +13,7 @@ from lrsearch.report.text.outlook import outlook_sentence
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
 
+STOPPED = "stopped at rungs where others do better"
 _ONE = {"epochs": "an epoch", "steps": "a step", "runs": "a run"}
 
 
@@ -56,17 +57,33 @@ def _order(found: Shares, unit: str) -> Iterator[str]:
         own = [counted(found.own, "recipe") + " of your own"] if found.own else []
         portfolio = [counted(found.portfolio, "recipe") + " of the portfolio"]
         names = " and ".join([*own, *(portfolio if found.portfolio else [])])
-        each = "to the end" if found.whole else "stopped at rungs where others do better"
+        at_rungs = "which wait at rungs like all others" if found.stages else STOPPED
+        each = "to the end" if found.whole else at_rungs
         yield f"first: {names}, {each}{_about(known, unit)}"
     if found.sampled != 0:
         some = "recipes" if found.sampled is None else f"about {counted(found.sampled, 'recipe')}"
         yield f"then: {some} that the sampler draws{_about(drawn, unit)}"
-    if found.reached:
+    if len(found.stages) > 1:
+        yield f"rungs: {stages_text(found)}"
+    elif found.reached:
         begun, *later, complete = found.reached
         told = [f"{each.trials} reach {_percent(each.fraction)}" for each in later]
         ends = f"{complete.trials} {'' if told else 'reach '}the end of a run"
         yield f"rungs: of about {begun.trials} trials {', '.join([*told, ends])}"
+    if found.unplanned:
+        yield f"rungs: trials do not wait for each other: {found.unplanned}"
     yield f"last: {_confirming(found.confirming)}"
+
+
+def stages_text(found: Shares) -> str:
+    """`about 29 trials wait at 4 %; the best 16 go on to 11 %, 5 to 33 %, 3 to the end`."""
+    begun, *later, complete = found.stages
+    some = "sampled trials" if found.whole else "trials"
+    goals = [f"{each.trials} go on to {_percent(each.fraction)}" for each in later[:1]]
+    goals += [f"{each.trials} to {_percent(each.fraction)}" for each in later[1:]]
+    goals.append(f"{complete.trials} {'' if goals else 'go on '}to the end")
+    wait = f"about {begun.trials} {some} wait at {_percent(begun.fraction)}"
+    return f"{wait}; the best {', '.join(goals)}"
 
 
 def _percent(fraction: float) -> str:

@@ -3,6 +3,7 @@
 from lrsearch.report.groups import group_rows
 from lrsearch.report.one_trial import TrialDetails
 from lrsearch.report.text.format import amount, counted, duration, number
+from lrsearch.trial.states import TrialState
 
 
 def details_text(study: str, found: TrialDetails) -> str:
@@ -24,7 +25,7 @@ def details_text(study: str, found: TrialDetails) -> str:
     if trial.worker:
         left = f", lease ends in {duration(found.lease_left)}" if found.lease_left else ""
         lines.append(f"  worker {trial.worker}{left}")
-    elif not trial.has_ended:
+    elif trial.state == TrialState.RUNNING:
         lines.append("  no worker trains it; the next free one takes it over")
     for item in found.checkpoints:
         lines.append(f"  checkpoint at step {item.step}, {item.bytes / 1e6:.1f} MB")

@@ -35,7 +35,7 @@ def _own_end(report: Report, trial: Trial, stop: Stop | None, place: int | None)
     if trial.kind == MACHINE:
         return f"Failed for its machine and does not count: {reason or 'no reason is stored'}."
     if not trial.has_ended:
-        return _open(trial)
+        return _open(report, trial)
     if trial.state == TrialState.COMPLETE:
         return _complete(report, trial, place, reason)
     if reason:
@@ -51,9 +51,11 @@ def _own_end(report: Report, trial: Trial, stop: Stop | None, place: int | None)
     return f"{trial.state.capitalize()} after {_length(report, trial)}; no reason is stored."
 
 
-def _open(trial: Trial) -> str:
+def _open(report: Report, trial: Trial) -> str:
     if not trial.recipe:
         return "Has no recipe yet."
+    if trial.state == TrialState.WAITING:
+        return f"Waits after {_length(report, trial)} until it is known whether it goes on."
     return "Still trains." if trial.worker else "Waits for a worker to go on with it."
 
 
@@ -87,6 +89,8 @@ def _stopped(report: Report, trial: Trial, stop: Stop) -> str:
     weights = " (of its raw or averaged weights, the better)" if averaged else ""
     place = f"place {stop.place} of the {stop.came} that have come there"
     there = f"its {report.metric} there, {value}{weights}, is {place}"
+    if report.plan.planned is not None:
+        return f"{where}: {there}, of which {stop.went_on} went on."
     rule = f"One trial in {stop.eta:g} goes on, of those that came before it"
     if stop.passes_now or stop.needed is None:
         return f"{where}: {there}. {rule}, and it was not among them."

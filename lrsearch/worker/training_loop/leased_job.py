@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from lrsearch.errors import TaskError
 from lrsearch.storage import claims
+from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import Arrival, LostTrialError
 from lrsearch.training.engine import Engine
@@ -106,9 +107,9 @@ class LeasedJob:
             return None
         return self.job.arrival(row, rung, self.rows)
 
-    def passes(self, arrival: Arrival, verdict: bool | None) -> bool:
-        """Whether it goes on after what the database said. Raises LostTrialError."""
-        if verdict is None:
+    def told(self, arrival: Arrival, verdict: Verdict) -> Verdict:
+        """What becomes of it, after the database has its rows. Raises LostTrialError."""
+        if verdict == Verdict.LOST:
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
         self.rows.acknowledge(arrival.validation)
         return verdict

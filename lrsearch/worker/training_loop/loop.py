@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.storage.leases import Claim
+from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import lose
 from lrsearch.study.open_study import LostTrialError
 from lrsearch.training.engine import Engine
@@ -164,20 +165,25 @@ class TrainingLoop:
             self._settle(leased)
 
     def _judge(self, validated: Sequence[tuple[LeasedJob, Validation]]) -> None:
-        """Take the validations; of those at rungs, end what does not pass."""
+        """Take the validations; of those at rungs, end what does not pass, or let it wait."""
         at_rungs = []
         for leased, row in validated:
             with self._ending_on_error(leased):
                 arrival = leased.take(row)
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
+                    if self.context.search.is_planned:  # it may wait here
+                        leased.save()
         if not at_rungs:
             return
         verdicts = self.context.search.pass_rungs([arrival for _, arrival in at_rungs])
         for (leased, arrival), verdict in zip(at_rungs, verdicts, strict=True):
             with self._ending_on_error(leased):
-                if not leased.passes(arrival, verdict):
+                told = leased.told(arrival, verdict)
+                if told == Verdict.ENDS:
                     self._end(leased, TrialState.PRUNED)
+                elif told == Verdict.WAITS:
+                    self._remove(leased)
 
     def _advance(self) -> None:
         training, started = self.engine.trainings[0], time.monotonic()

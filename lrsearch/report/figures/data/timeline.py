@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.storage.worker_identity import place
+from lrsearch.trial.states import TrialState
 
 #: More workers than this are not drawn one by one: those that trained the most are.
 MOST_WORKERS = 40
@@ -14,7 +15,11 @@ MOST_WORKERS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """From a trial's first start to its end, or to now; in seconds since `Timeline.start`."""
+    """From a trial's first start to its end, or to now; in seconds since `Timeline.start`.
+
+    In a planned search as long as it was trained: from its start, or up to its end if it was
+    trained until then. When it went on after it waited is not stored.
+    """
 
     trial: int
     optimizer: str
@@ -24,7 +29,7 @@ class Stretch:
     worker: str
     begin: float
     end: float
-    #: 1 where nothing interrupted it.
+    #: 1 where nothing interrupted it; what a plan lets go on is none.
     attempts: int
     #: 0, or more where the worker trained others at the same time: no two in a lane overlap.
     lane: int = 0
@@ -58,6 +63,7 @@ class Timeline:
     #: How many there were.
     of_workers: int
     stretches: tuple[Stretch, ...]
+    is_planned: bool
     presences: tuple[Presence, ...]
     faults: tuple[Fault, ...]
 
@@ -85,15 +91,23 @@ def timeline(report: Report) -> Timeline:
     starts = [trial.started_at for trial in trials]
     start = min([*starts, *(worker.started_at for worker in report.workers)], default=0.0)
     now = (report.study.first_ask_at or start) + report.elapsed
+    marks = Counter(mark.trial for mark in report.marks)
+    waited = None if report.plan.planned is None else marks
     counts = Counter(trial.worker for trial in trials if trial.worker)
     named = _labels([name for name, _ in counts.most_common(MOST_WORKERS)])
     found = _in_lanes(
-        [_stretch(trial, named, start, now) for trial in trials if trial.worker in named]
+        [
+            stretch if waited is None else _without_waits(stretch, trial, waited[trial.id])
+            for trial in trials
+            if trial.worker in named
+            for stretch in [_stretch(trial, named, start, now)]
+        ]
     )
     return Timeline(
         workers=tuple(dict.fromkeys(stretch.worker for stretch in found)),
         of_workers=len(counts),
         stretches=tuple(found),
+        is_planned=report.plan.planned is not None,
         presences=tuple(
             Presence(
                 worker=named[worker.name],
@@ -124,6 +138,17 @@ def _stretch(trial: Trial, named: Mapping[str, str], start: float, now: float) -
         end=max(trial.started_at, now if trial.ended_at is None else trial.ended_at) - start,
         attempts=trial.attempt,
     )
+
+
+def _without_waits(stretch: Stretch, trial: Trial, waits: int) -> Stretch:
+    """As long as it was trained; `waits` are the attempts that the plan asked for."""
+    if not waits:
+        return stretch
+    attempts = max(1, stretch.attempts - waits)
+    seconds = min(trial.seconds, stretch.end - stretch.begin)
+    if trial.state in (TrialState.PRUNED, TrialState.WAITING):
+        return replace(stretch, end=stretch.begin + seconds, attempts=attempts)
+    return replace(stretch, begin=stretch.end - seconds, attempts=attempts)
 
 
 def _in_lanes(stretches: Sequence[Stretch]) -> list[Stretch]:

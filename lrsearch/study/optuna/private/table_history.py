@@ -19,7 +19,7 @@ from lrsearch.study.optuna.history import TELLING, News, best_places
 from lrsearch.study.optuna.private import tables as t
 from lrsearch.study.optuna.sampler_units import distribution_of, unit_of
 from lrsearch.study.optuna.seen_trial import SeenTrial
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 from lrsearch.user_input import is_number
 
 #: A row of a query.
@@ -105,7 +105,7 @@ def _seen(row: Found) -> SeenTrial:
     return SeenTrial(
         optuna_id=row.trial_id,
         optuna_number=row.number,
-        state=row.state,
+        state=OptunaState.PRUNED if row.waits else row.state,
         value=row.value,
         reports={} if row.step is None else {row.step: row.report},
         violation=_violation(row.violation),
@@ -115,14 +115,18 @@ def _seen(row: Found) -> SeenTrial:
 def _recent(study_id: int, after: int) -> Select[tuple[object, ...]]:
     """Our trials that ended after the first `after`, and those that run."""
     c = ours.c
-    news = or_(c.ended > after, c.state == TrialState.RUNNING)
+    news = or_(c.ended > after, c.state.in_(OPEN))
     return _details().where(c.study_id == study_id, news)
 
 
 def _details() -> Select[tuple[object, ...]]:
-    """What TPE asks of trials. A pruned one counts by its last report alone, or as infeasible."""
+    """What TPE asks of trials. A pruned one counts by its last report alone, or as infeasible.
+
+    So does one that waits, by its report.
+    """
     this, r, a = t.trials.c, t.reports.c, t.system_attributes.c
-    pruned = this.state == OptunaState.PRUNED
+    waits = func.coalesce(ours.c.state, "") == TrialState.WAITING
+    pruned = or_(this.state == OptunaState.PRUNED, waits)
     own = t.reports.alias().c
     last = select(func.max(own.step)).where(own.trial_id == this.trial_id).scalar_subquery()
     violation = and_(a.trial_id == this.trial_id, pruned, a.key == CONSTRAINTS)
@@ -134,6 +138,7 @@ def _details() -> Select[tuple[object, ...]]:
             this.trial_id,
             this.number,
             this.state,
+            waits.label("waits"),
             t.values.c.value,
             a.value_json.label("violation"),
             r.step,

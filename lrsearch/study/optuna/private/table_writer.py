@@ -28,7 +28,7 @@ from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
 from lrsearch.study.optuna.private import tables as t
 from lrsearch.study.optuna.sampler_units import Encoding
 from lrsearch.study.optuna.writer import OptunaEnd
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 
 #: A row to insert.
 Values = Mapping[str, object]
@@ -185,10 +185,10 @@ class TableWriter:
         theirs, mine = t.trials.c.state, trials.c
         complete = and_(mine.state == TrialState.COMPLETE, mine.value.is_not(None))
         agree = or_(
-            and_(mine.state == TrialState.RUNNING, theirs == OptunaState.RUNNING),
+            and_(mine.state.in_(OPEN), theirs == OptunaState.RUNNING),
             and_(complete, theirs == OptunaState.COMPLETE),
             and_(
-                mine.state != TrialState.RUNNING,
+                mine.state.not_in(OPEN),
                 not_(complete),
                 theirs.in_((OptunaState.PRUNED, OptunaState.FAIL)),
             ),

@@ -12,6 +12,7 @@ from lrsearch.study.optuna.history import TELLING, News, best_places
 from lrsearch.study.optuna.public.joined_storage import JoinedStorage
 from lrsearch.study.optuna.sampler_units import units_of
 from lrsearch.study.optuna.seen_trial import SeenTrial
+from lrsearch.trial.states import TrialState
 
 
 class StorageHistory:
@@ -29,7 +30,7 @@ class StorageHistory:
         """All that there is, within the cap: what Optuna's storage reads is read anew."""
         c = ours.c
         rows = connection.execute(
-            select(c.number, c.trial_id, c.ended).where(
+            select(c.number, c.trial_id, c.ended, c.state).where(
                 c.study_id == self._study_id, c.trial_id.is_not(None)
             )
         ).all()
@@ -41,7 +42,11 @@ class StorageHistory:
         places = {known + row.number: row.ended for row in rows}
         places |= {number: number + 1 - known for number in range(known)}
         places = {number: place for number, place in places.items() if number < len(found)}
-        seen = {trial.number: seen_trial(trial, ids.get(trial.number, 0)) for trial in found}
+        waiting = {known + row.number for row in rows if row.state == TrialState.WAITING}
+        seen = {
+            trial.number: seen_trial(trial, ids.get(trial.number, 0), waits=trial.number in waiting)
+            for trial in found
+        }
         ended = {
             place: seen[number]
             for number, place in places.items()
@@ -64,15 +69,15 @@ class StorageHistory:
         return {p: trial for p, trial in ended.items() if p > oldest or p in best}
 
 
-def seen_trial(trial: FrozenTrial, optuna_id: int) -> SeenTrial:
-    """A stored trial as the sampler sees it, in its units."""
-    pruned = trial.state == OptunaState.PRUNED
+def seen_trial(trial: FrozenTrial, optuna_id: int, *, waits: bool = False) -> SeenTrial:
+    """A stored trial as the sampler sees it, in its units; one that waits is as if pruned."""
+    pruned = waits or trial.state == OptunaState.PRUNED
     reports = sorted(trial.intermediate_values.items())[-1:] if pruned else []
     violations = list(trial.constraints.values())[:1] if pruned else []
     seen = SeenTrial(
         optuna_id=optuna_id,
         optuna_number=trial.number,
-        state=trial.state,
+        state=OptunaState.PRUNED if waits else trial.state,
         value=trial.value,
         reports=dict(reports),
         violation=next(iter(violations), 0.0),

@@ -13,7 +13,7 @@ from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
 from lrsearch.study.optuna.public.joined_storage import JoinedStorage
 from lrsearch.study.optuna.sampler_units import Encoding
 from lrsearch.study.optuna.writer import OptunaEnd
-from lrsearch.trial.states import TrialState
+from lrsearch.trial.states import OPEN, TrialState
 
 
 class StorageWriter:
@@ -89,7 +89,7 @@ class StorageWriter:
 
 def _agreeing(state: str, *, has_value: bool) -> tuple[OptunaState, ...]:
     """Optuna's states that a trial of ours in this state may have."""
-    if state == TrialState.RUNNING:
+    if state in OPEN:
         return (OptunaState.RUNNING,)
     if state == TrialState.COMPLETE and has_value:
         return (OptunaState.COMPLETE,)

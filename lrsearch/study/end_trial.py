@@ -1,0 +1,53 @@
+"""A trial's end, here and in Optuna, in one transaction; so too of those that wait for nothing."""
+
+from sqlalchemy import Connection
+
+from lrsearch.storage import curves, trials, waiting
+from lrsearch.storage.leases import Claim
+from lrsearch.storage.records import TrialRecord
+from lrsearch.study.assignment import Outcome
+from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.trial_end import optunas_end
+from lrsearch.study.planned_search import PlannedSearch, those_left
+from lrsearch.study.stored_study import StoredStudy
+from lrsearch.study.trial_end import our_end
+from lrsearch.trial.states import TrialState
+
+
+def end_trial(
+    connection: Connection, study: StoredStudy, claim: Claim, trial_id: int, outcome: Outcome
+) -> bool:
+    """End a claimed trial, Optuna's `trial_id`; False if another worker has taken it over."""
+    ending = our_end(outcome, curves.of_trial(connection, claim.id), study.spec)
+    if not trials.record(connection, claim, ending, horizon=study.horizon):
+        return False
+    theirs = optunas_end(outcome, ending.value, study.spec.objective)
+    gate.writer(connection).end_trial(trial_id, theirs)
+    return True
+
+
+def end_those_left(
+    connection: Connection, study: StoredStudy, planned: PlannedSearch | None
+) -> None:
+    """Prune the trials that wait, once none of them can go on any more.
+
+    The worker that trained a trial stays that of its row, whoever ends it.
+    """
+    for trial, trainer in those_left(connection, study.study_id, planned):
+        lease = study.spec.lease.seconds
+        row = waiting.go_on(connection, trial, trainer, lease, horizon=study.horizon)
+        if row is not None and row.trial_id is not None:
+            claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
+            end_trial(connection, study, claim, row.trial_id, where_it_waited(row))
+
+
+def where_it_waited(row: TrialRecord, reason: str | None = None) -> Outcome:
+    """The outcome of a trial that is pruned where it waited."""
+    return Outcome(
+        state=TrialState.PRUNED,
+        reason=reason,
+        epochs=row.epochs,
+        seconds=row.seconds,
+        progress=0.0,
+        start_loss=0.0,
+    )
