@@ -22,12 +22,12 @@ from replay_table import Table, TableError, read_table
 
 #: Rules that are always replayed: what the others are measured by.
 REFERENCES = ("none", "median")
-DEFAULT_RULES = ("default", "none", "median", "hyperband", "asha-epochs")
+DEFAULT_RULES = ("planned", "asynchronous", "none", "median", "hyperband", "asha-epochs")
 #: Rules that know the budget beforehand, and where their rungs are.
-PLANS = {"plan": replay_plan.ends_at_progress, "plan-fall": replay_plan.ends_after_fall}
+PLANS = {"planned": replay_plan.ends_at_progress, "planned-fall": replay_plan.ends_after_fall}
 MEANINGS = RULES | {
-    "plan": f"planned halving from {replay_plan.LEAST}x on, below it the default",
-    "plan-fall": "the same, with rungs counted from where the learning rate begins to fall",
+    "planned": f"planned halving from {replay_plan.LEAST}x on, below it asynchronous; the default",
+    "planned-fall": "the same, with rungs counted from where the learning rate begins to fall",
 }
 #: Orders that a process takes at a time, and those between two lines of progress.
 CHUNK, REPORTED = 4, 20
@@ -88,7 +88,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "orders": options.orders,
         "regret": {name: scores.by_budget(values) for name, values in regret.items()},
         "to_none": _less(regret, "none"),
-        "to_default": _less(regret, "default"),
+        "to_asynchronous": _less(regret, "asynchronous"),
         "budget_to_reach": budgets,
         "budget_interval": intervals,
         "recall_top5": scores.recall(table),
@@ -130,7 +130,7 @@ def _regret_lines(result: Mapping[str, Any]) -> list[str]:
     titles = {
         "regret": f"Regret, {unit} above the best of the table, mean +- standard error",
         "to_none": "The same less that without pruning, paired by order",
-        "to_default": "The same less that of the default, paired by order",
+        "to_asynchronous": "The same less that of the asynchronous rule, paired by order",
     }
     lines = []
     for key, title in titles.items():
@@ -170,7 +170,7 @@ def _budget(budget: float | None) -> str:
 def _recall_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [
         "",
-        "Share of the final top 5 % that passes each rung of the default, if all runs arrive",
+        "Share of the final top 5 % that passes each asynchronous rung, if all runs arrive",
     ]
     for family, shares in result["recall_top5"].items():
         cells = "".join(f"{'-' if share is None else f'{share:.2f}':>7}" for share in shares)
@@ -184,7 +184,7 @@ def parse_options() -> argparse.Namespace:
         description=__doc__.partition("\n")[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"rules:\n{names}\n\n"
-        "example: python benchmarks/replay.py --data digits_mlp.jsonl.gz --rules default,promote",
+        "example: python benchmarks/replay.py --data digits_mlp.jsonl.gz --rules planned,promote",
     )
     parser.add_argument("--data", type=Path, required=True, help="recorded runs, .jsonl.gz")
     parser.add_argument("--signal", default="auto", help="curve that rungs compare (the target)")

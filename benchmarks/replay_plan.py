@@ -96,8 +96,8 @@ def planned(table: Table, order: Sequence[Run], budget: float, ends: Ends) -> It
 def regrets(table: Table, order: Sequence[Run], ends: Ends) -> np.ndarray:
     """Regret at each budget of the grid [B], each whole number of runs with a plan of its own.
 
-    Smaller budgets than the service prunes at are the default rule's; between two whole numbers the
-    lower one's plan stands.
+    Smaller budgets than the service plans are the asynchronous rule's; between two whole
+    numbers the lower one's plan stands.
     """
     regret = scores.regrets(table, halving(order))
     for budget in range(LEAST, scores.BUDGETS[-1] + 1):

@@ -202,7 +202,7 @@ def rules_of(table: Table, order: int) -> dict[str, Rule]:
     """Every rule by name, for the table's runs in an order of this number."""
     # The brackets of Optuna's Hyperband are drawn from the study's name.
     return {
-        "default": halving,
+        "asynchronous": halving,
         "none": no_pruning,
         "median": partial(by_optuna, pruner=MedianPruner(), name="median"),
         "hyperband": partial(by_optuna, pruner=HyperbandPruner(), name=f"hyperband {order}"),
@@ -217,15 +217,15 @@ def rules_of(table: Table, order: int) -> dict[str, Rule]:
 
 
 RULES = {
-    "default": "asynchronous halving at schedule progress, with the defaults of the service",
+    "asynchronous": "halving at schedule progress, with the defaults of the service",
     "none": "every run to its end",
     "median": "optuna.pruners.MedianPruner()",
     "hyperband": "optuna.pruners.HyperbandPruner()",
-    "asha-epochs": "the default at equal epochs: 1/3/9, or 3/9/27 from a mean horizon of 40 on",
-    "earlier": "the default with rungs at 3/10/33 %",
-    "later": "the default with rungs at 5/15/45 %",
-    "raw": "the default without averaged weights",
-    "promote": "the default; who was stopped goes on once it is among those that pass",
-    "family": "the default; the best of its family so far goes on in any case",
-    "diverged": "the default; a diverged run counts at the first rung that it did not reach",
+    "asha-epochs": "asynchronous at equal epochs: 1/3/9, or 3/9/27 from a mean horizon of 40 on",
+    "earlier": "asynchronous with rungs at 3/10/33 %",
+    "later": "asynchronous with rungs at 5/15/45 %",
+    "raw": "asynchronous without averaged weights",
+    "promote": "asynchronous; who was stopped goes on once it is among those that pass",
+    "family": "asynchronous; the best of its family so far goes on in any case",
+    "diverged": "asynchronous; a diverged run counts at the first rung that it did not reach",
 }

@@ -161,10 +161,6 @@ def as_validate_every(value: Unchecked | ValidateEvery) -> Unchecked | ValidateE
     return value
 
 
-#: What `pruning.rule` is where it is not given.
-DEFAULT_RULE: Literal["auto", "asynchronous"] = "asynchronous"
-
-
 class Pruning(Part):
     """Successive halving at schedule progress, asynchronous (Li et al. 2020) or planned.
 
@@ -177,7 +173,7 @@ class Pruning(Part):
     #: `planned`: it waits there, and the best of all that wait go on, see `trial.halving`; so where
     #: a budget of at least ten runs counts epochs and trials are of a task, else asynchronous.
     #: `auto`: planned where that applies.
-    rule: Literal["auto", "asynchronous", "planned"] = DEFAULT_RULE
+    rule: Literal["auto", "asynchronous", "planned"] = "auto"
     eta: float = Field(default=3.0, gt=1)
     #: Rungs as fractions of the horizon.
     rungs: tuple[float, ...] = (0.04, 0.11, 0.33)

@@ -51,7 +51,7 @@ def recorded(draw):
 
 
 def slow_halving(runs):
-    """The default rule, written out: who ends, and the epochs spent by then."""
+    """The asynchronous rule, written out: who ends, and the epochs spent by then."""
     spent, seen, ends = 0, {}, []
     for run in runs:
         epochs, stopped = run.epochs, False
@@ -74,7 +74,7 @@ def slow_halving(runs):
 
 @settings(max_examples=50)
 @given(recorded())
-def test_the_default_is_the_rule_written_out(runs):
+def test_the_asynchronous_rule_is_the_one_written_out(runs):
     assert list(replay_rules.halving(runs)) == slow_halving(runs)
 
 
@@ -181,14 +181,14 @@ def test_the_plan_is_what_is_written_out(runs, budget, falls):
         assert found == slow_plan(runs, budget * table.mean_horizon, ends)
 
 
-def test_below_ten_runs_the_plan_is_the_default():
+def test_below_ten_runs_the_plan_is_asynchronous():
     draw = np.random.default_rng(0)
     table = make_table(*(list(draw.random(27)) for _ in range(60)))
     plan = replay_plan.regrets(table, table.runs, replay_plan.ends_at_progress)
-    default = replay_scores.regrets(table, replay_rules.halving(table.runs))
+    asynchronous = replay_scores.regrets(table, replay_rules.halving(table.runs))
     ten = replay_scores.at(10)
-    assert list(plan[:ten]) == list(default[:ten])
-    assert list(plan[ten:]) != list(default[ten:])
+    assert list(plan[:ten]) == list(asynchronous[:ten])
+    assert list(plan[ten:]) != list(asynchronous[ten:])
 
 
 def test_rungs_are_counted_from_where_the_rate_falls():
@@ -220,7 +220,7 @@ def test_when_the_rate_falls_is_read_from_the_recipe(config, family, falls):
 def excerpt():
     """Replayed once: 79 runs, by their losses."""
     table = replay_table.read_table(EXCERPT, target="val_loss")
-    names = ("default", "none", "raw")
+    names = ("asynchronous", "none", "raw")
     found = [replay.replay_order(table, names, 0, number) for number in range(100)]
     return dict(zip(names, np.array(found).transpose(1, 0, 2), strict=True))
 
@@ -228,7 +228,7 @@ def excerpt():
 def test_pruning_at_equal_progress_is_not_worse_than_none(excerpt):
     for budget in (5, 10, 20):
         column = replay_scores.at(budget)
-        gain = excerpt["default"][:, column] - excerpt["none"][:, column]
+        gain = excerpt["asynchronous"][:, column] - excerpt["none"][:, column]
         row = replay_scores.mean_and_error(gain)
         assert row["mean"] <= 2 * row["se"]
 
@@ -237,28 +237,29 @@ def test_the_regrets_are_what_they_were(excerpt):
     """A change of rungs, rounding, peers or signal shows here: measure anew on whole files."""
     columns = [replay_scores.at(budget) for budget in (2.5, 5, 10)]
     found = {name: values[:, columns].mean(axis=0) for name, values in excerpt.items()}
-    assert found["default"] == pytest.approx([0.6241, 0.02481, 0.00452], abs=1e-4)
+    assert found["asynchronous"] == pytest.approx([0.6241, 0.02481, 0.00452], abs=1e-4)
     assert found["none"] == pytest.approx([0.61418, 0.10707, 0.01227], abs=1e-4)
     assert found["raw"] == pytest.approx([0.6439, 0.02626, 0.00952], abs=1e-4)
 
 
 def test_replay_sets_rules_beside_no_pruning_and_optunas(monkeypatch, capsys):
-    options = ("--data", str(EXCERPT), "--target", "val_loss", "--rules", "default,hyperband,plan")
+    options = ("--data", str(EXCERPT), "--target", "val_loss")
+    options += ("--rules", "asynchronous,hyperband,planned")
     sizes = ("--orders", "4", "--processes", "1", "--json")
     monkeypatch.setattr(sys, "argv", ["replay.py", *options, *sizes])
     replay.main()
     result = json.loads(capsys.readouterr().out)
-    rules = ["default", "hyperband", "plan", "none", "median"]
+    rules = ["asynchronous", "hyperband", "planned", "none", "median"]
     assert list(result["regret"]) == list(result["budget_to_reach"]) == rules
     for row in [
         *result["regret"].values(),
         *result["to_none"].values(),
-        *result["to_default"].values(),
+        *result["to_asynchronous"].values(),
     ]:
         assert set(row) == {"5x", "10x", "20x", "40x"}
         assert all(set(cell) == {"mean", "se"} for cell in row.values())
     assert result["budget_to_reach"]["none"]["none@20x"] <= 20
-    assert set(result["budget_to_reach"]["default"]) == {
+    assert set(result["budget_to_reach"]["asynchronous"]) == {
         f"{rule}@{goal}x" for rule in rules for goal in (20, 40)
     }
     for shares in result["recall_top5"].values():
@@ -269,7 +270,10 @@ def test_replay_sets_rules_beside_no_pruning_and_optunas(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--rules", "defualt"), "--rules defualt: accepted are default, none, median"),
+        (
+            ("--rules", "asynchronus"),
+            "--rules asynchronus: accepted are asynchronous, none, median",
+        ),
         (("--orders", "1"), "--orders 1: at least 2 are needed for a standard error"),
         (("--signal", "val_los"), "--signal val_los: recorded is val_loss, val_loss_ema"),
         (("--data", "absent.gz"), "--data absent.gz: "),

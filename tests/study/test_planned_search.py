@@ -19,7 +19,6 @@ from tiny_studies import (
 )
 
 from lrsearch.advice.cost import cost_plan
-from lrsearch.confirmation import budget as budgets
 from lrsearch.confirmation.search_plan import search_plan
 from lrsearch.errors import StudyError
 from lrsearch.report.text.plan import plan_text
@@ -151,29 +150,12 @@ def train_whole(search, given):
     assert search.tell(given, ended(TrialState.COMPLETE, epochs=float(EPOCHS)), rows)
 
 
-@pytest.mark.parametrize("workers", [1, 6])
-def test_recipes_of_the_portfolio_stand_in_the_plan_like_any_other(database, workers):
-    search = planned(database, portfolio=5)
-    trained = train(search, workers, seed=workers)
-    kinds = {row.number: row.kind for row in rows_of(search)}
-    assert [kinds[number] for number in range(6)] == ["portfolio"] * 5 + ["sampled"]
-    second = best_of(range(SEATS[0]), 0, SEATS[1])
-    assert {number for number, stage in trained if stage == 1} == set(second)
-    assert {number for number, stage in trained if stage == 2} == set(best_of(second, 1, SEATS[2]))
-
-
-@pytest.fixture
-def _portfolio_beside(monkeypatch):
-    monkeypatch.setattr(budgets, "PLANNED_WHOLE", True)
-
-
 #: The portfolio beside the plan has half of ten runs, and 20 epochs are left to share out: 6, 6, 8.
 BESIDE, SEATS_BESIDE = 5, (12, 6, 3)
 
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("workers", [1, 2, 6])
-@pytest.mark.usefixtures("_portfolio_beside")
 @pytest.mark.parametrize("diverges", [False, True])
 def test_a_portfolio_beside_the_plan_is_trained_whole(database, workers, diverges):
     """What one of it leaves over when it diverges pays for a sampled trial's last stage."""
@@ -206,7 +188,6 @@ def test_a_portfolio_beside_the_plan_is_trained_whole(database, workers, diverge
     assert repair(search).wrong == []
 
 
-@pytest.mark.usefixtures("_portfolio_beside")
 def test_a_plan_beside_the_portfolio_is_said_before_the_start():
     spec = tiny_spec(**PLANNED, portfolio=7)
     lines = plan_text(spec, cost_plan(spec, 6)).splitlines()
