@@ -28,7 +28,7 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     if plan.trials is None and plan.expected_trials is not None:
         trials = f"about {counted(plan.expected_trials, 'trial')}"
     found = shares(plan)
-    pruned = " (pruning makes it less)" if found.reached else ""
+    pruned = " (pruning makes it less)" if found.reached and not found.stages else ""
     lines = [
         f"study {spec.name}: {trials} of {length} over {_searched(space)}",
         f"plan: at most {_amount(plan.search, unit)} of search{pruned}, "
@@ -54,12 +54,7 @@ def _order(found: Shares, unit: str) -> Iterator[str]:
     """What is trained first, then and last."""
     known, drawn = found.epochs.known, found.epochs.exploration
     if found.own or found.portfolio:
-        own = [counted(found.own, "recipe") + " of your own"] if found.own else []
-        portfolio = [counted(found.portfolio, "recipe") + " of the portfolio"]
-        names = " and ".join([*own, *(portfolio if found.portfolio else [])])
-        at_rungs = "which wait at rungs like all others" if found.stages else STOPPED
-        each = "to the end" if found.whole else at_rungs
-        yield f"first: {names}, {each}{_about(known, unit)}"
+        yield f"first: {_known(found)}{_about(known, unit)}"
     if found.sampled != 0:
         some = "recipes" if found.sampled is None else f"about {counted(found.sampled, 'recipe')}"
         yield f"then: {some} that the sampler draws{_about(drawn, unit)}"
@@ -73,6 +68,19 @@ def _order(found: Shares, unit: str) -> Iterator[str]:
     if found.unplanned:
         yield f"rungs: trials do not wait for each other: {found.unplanned}"
     yield f"last: {_confirming(found.confirming)}"
+
+
+def _known(found: Shares) -> str:
+    """The recipes that are known before the search, and whether rungs may stop them."""
+    own = counted(found.own, "recipe") + " of your own"
+    portfolio = counted(found.portfolio, "recipe") + " of the portfolio"
+    ends = "to the end" if found.whole else STOPPED
+    if not found.portfolio or not found.own:
+        is_told = found.portfolio or not found.stages
+        names = portfolio if found.portfolio else own
+        return f"{names}, {ends}" if is_told else names
+    # In a planned search your own wait at rungs, but a baseline.
+    return f"{own}, {portfolio} {ends}" if found.stages else f"{own} and {portfolio}, {ends}"
 
 
 def stages_text(found: Shares) -> str:
