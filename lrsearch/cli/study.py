@@ -22,6 +22,7 @@ from lrsearch.cli.options import (
     open_stored_study,
     print_json,
 )
+from lrsearch.cli.output import say
 
 
 @click.group(cls=Group)
@@ -59,9 +60,9 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
 
     created = create_it(checked, storage, exist_ok=exist_ok, progress=Terminal())
     name = created.study.name
-    click.echo(f"study {name} {'created' if created.is_new else 'exists'}; start workers with")
+    say(f"study {name} {'created' if created.is_new else 'exists'}; start workers with")
     beside = "" if file.parent == SHIPPED else f" --task-dir {file.parent}"
-    click.echo(f"  lrsearch worker {name}{beside}")
+    say(f"  lrsearch worker {name}{beside}")
 
 
 @study.command()
@@ -94,7 +95,7 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     if as_json:
         print_json({**done.to_dict(), "budget": study_document(report)["budget"]})
     else:
-        click.echo(extension_text(done, report.budget, file))
+        say(extension_text(done, report.budget, file))
 
 
 @study.command(name="list")
@@ -119,7 +120,7 @@ def list_studies(as_json: bool, storage: str | None) -> None:
         print_json([study_document(report) for report in found])
         return
     for report in found:
-        click.echo(study_line(report))
+        say(study_line(report))
 
 
 @study.command()
@@ -143,7 +144,7 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     if as_json:
         print_json(reviewed_document(report))
     else:
-        click.echo(answer.study_text(report, verbose=options.is_verbose()))
+        say(answer.study_text(report, verbose=options.is_verbose()))
 
 
 @study.command()
@@ -172,7 +173,7 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
             value = "-" if row["value"] is None else f"{row['value']:.4g}"
             recipe = Recipe.from_dict(row["recipe"]).title() if row["recipe"] else "-"
             reason = f"  ({row['reason']})" if row["reason"] else ""
-            click.echo(f"{row['trial']!s:>5}  {row['state']:<8}  {value:>9}  {recipe}{reason}")
+            say(f"{row['trial']!s:>5}  {row['state']:<8}  {value:>9}  {recipe}{reason}")
 
 
 @study.command()
@@ -236,7 +237,7 @@ def log(
     if not log.trackers:
         raise click.UsageError(f"study {name} has no log; give --tensorboard, --mlflow or --wandb")
     for sent in send_study(study, log):
-        click.echo(
+        say(
             f"{sent.where}: has {sent.trials} ended trials and {sent.confirmations} confirmation "
             f"runs"
         )
@@ -251,7 +252,7 @@ def _print_csv(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    click.echo(text.getvalue(), nl=False)
+    say(text.getvalue(), nl=False)
 
 
 COMMANDS = (study,)
