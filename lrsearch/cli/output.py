@@ -1,9 +1,11 @@
 """The one place through which the command line prints: nothing that it prints drives a terminal."""
 
 import codecs
+import csv
+import io
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ import click
 
 from lrsearch.cli.links import linked
 from lrsearch.shown_text import visible, visible_output
+
+#: How a cell begins that spreadsheets compute (OWASP, "CSV Injection"). A carriage return, which
+#: OWASP names too, is written out.
+FORMULA = ("=", "+", "-", "@", "\t", "\n")
 
 
 def say(text: str, *, err: bool = False, nl: bool = True, link: Path | None = None) -> None:
@@ -31,3 +37,24 @@ def say_output(chunks: Iterable[bytes]) -> None:
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """A JSON document in printable ASCII: what would drive a terminal stands in it as `\\u001b`."""
     return json.dumps(value, indent=indent, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def csv_text(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+    """A table whose header is `keys`; no cell of it is a formula to a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(_no_formula, keys))
+    writer.writerows([_no_formula(row.get(key)) for key in keys] for row in rows)
+    return text.getvalue()
+
+
+def _no_formula(cell: Any) -> Any:
+    """Text that a spreadsheet would compute, after an apostrophe; numbers are as they are."""
+    if not isinstance(cell, str):
+        return cell
+    text = visible(cell)
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text.startswith(FORMULA) else text
+    return text

@@ -1,9 +1,6 @@
 """Commands on studies in the database: create, extend, and what reads them."""
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,7 @@ from lrsearch.cli.options import (
     open_stored_study,
     print_json,
 )
-from lrsearch.cli.output import say
+from lrsearch.cli.output import csv_text, say
 
 
 @click.group(cls=Group)
@@ -167,7 +164,7 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
         print_json(rows)
     elif as_csv:
         keys = ("trial", "state", "value", "epochs", "attempts", "reason", "seconds", "recipe")
-        _print_csv(keys, [{**row, "recipe": _compact(row["recipe"])} for row in rows])
+        say(csv_text(keys, [{**row, "recipe": _compact(row["recipe"])} for row in rows]), nl=False)
     else:
         for row in rows:
             value = "-" if row["value"] is None else f"{row['value']:.4g}"
@@ -206,7 +203,7 @@ def curves(
     if as_json:
         print_json(rows)
     else:
-        _print_csv(keys, rows)
+        say(csv_text(keys, rows), nl=False)
 
 
 @study.command()
@@ -245,14 +242,6 @@ def log(
 
 def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def _print_csv(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    say(text.getvalue(), nl=False)
 
 
 COMMANDS = (study,)
