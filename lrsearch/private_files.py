@@ -29,3 +29,11 @@ def make_private_file(path: Path) -> None:
     """Make an empty file where there is none. What keeps it from being made is for its user."""
     with suppress(OSError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE))
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether another user may read or write it; False of what is not there."""
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from lrsearch.private_files import make_private_file
 from lrsearch.shown_text import visible
 
 #: What `-v`, `-vv` show; a file gets INFO at least.
@@ -47,6 +48,7 @@ def _file_handler(path: Path) -> logging.FileHandler:
     from lrsearch.errors import SpecError
 
     try:
+        make_private_file(path)
         # It appends: workers are processes of their own and write to the same file.
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:

@@ -15,6 +15,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from lrsearch.errors import SpecError, describe
+from lrsearch.private_files import make_private_folder, private
 
 log = logging.getLogger("lrsearch")
 
@@ -144,14 +145,18 @@ def owner(file: str) -> tuple[str, int] | None:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """A new file; another worker may remove the folder as empty in between."""
+    """A new, private file; another worker may remove the folder as empty in between."""
     for _ in range(10):
         # FileExistsError: it was there when it was to be made, and gone when mkdir looked.
         with suppress(FileNotFoundError, FileExistsError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("wb")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("wb")
+            return _new(path)
+    return _new(path)
+
+
+def _new(path: Path) -> IO[bytes]:
+    make_private_folder(path.parent)
+    path.unlink(missing_ok=True)  # of a process that was killed, or a link to somebody's file
+    return open(path, "xb", opener=private)
 
 
 def _open(where: str) -> tuple[fsspec.AbstractFileSystem, str]:

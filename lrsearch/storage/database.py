@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from lrsearch.errors import StorageError
 from lrsearch.plain_data import Document
+from lrsearch.private_files import make_private_file
 from lrsearch.storage import postgresql, settings_file
 from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
 from lrsearch.storage.rows import read_json
@@ -154,6 +155,7 @@ class Database:
         return "sqlite:///lrsearch.db", {"creator": self._open_sqlite}
 
     def _open_sqlite(self) -> sqlite3.Connection:
+        make_private_file(Path(str(self.path)))  # its -wal and -shm get its mode
         connection = sqlite3.connect(
             str(self.path), timeout=self.busy_seconds, check_same_thread=False
         )
