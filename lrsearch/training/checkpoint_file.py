@@ -20,7 +20,7 @@ def load_plain(data: bytes) -> Mapping[str, PyTree]:
     """
     _check_archive(data)
     # Else a sparse tensor may name places outside its memory.
-    with torch.sparse.check_sparse_tensor_invariants():
+    with torch.sparse.check_sparse_tensor_invariants():  # type: ignore[no-untyped-call]
         loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(loaded, dict):
         raise ValueError(f"it holds {type(loaded).__name__}, but a mapping is needed")
