@@ -16,6 +16,7 @@ from lrsearch.child_process.linux import die_with
 from lrsearch.child_process.protocol import Request
 from lrsearch.child_process.signals import defaults
 from lrsearch.child_process.warm import set_by_imports
+from lrsearch.private_files import private
 
 #: What a new interpreter runs to call an entry; it looks for modules where the worker does.
 NEW_INTERPRETER = """\
@@ -57,7 +58,7 @@ def _redirect(output: str) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    log = private(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for standard in (1, 2):
         os.dup2(log, standard)
     os.close(log)

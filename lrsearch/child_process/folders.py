@@ -8,6 +8,8 @@ to `{dir}`.
 import shutil
 from pathlib import Path
 
+from lrsearch.private_files import make_private_file, make_private_folder, private
+
 #: Below the current folder.
 FOLDER = "lrsearch-trials"
 #: The output of all attempts of a trial, the newest last.
@@ -46,14 +48,14 @@ def begin_attempt(folder: Path, attempt: int, worker: str, *, goes_on: bool) -> 
     output = folder / OUTPUT
     if not goes_on and folder.exists():
         aside = _set_aside(folder)
-        folder.mkdir()
+        make_private_folder(folder)
         if attempt > 1 and (aside / OUTPUT).exists():
             (aside / OUTPUT).rename(output)
         if not any(aside.iterdir()):
             aside.rmdir()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     if attempt > 1:
-        with output.open("a", encoding="utf-8") as file:
+        with open(output, "a", encoding="utf-8", opener=private) as file:
             start = "\n" if file.tell() else ""
             file.write(f"{start}--- attempt {attempt}, worker {worker}\n")
     return output
@@ -74,7 +76,7 @@ def move_study(study: str, new: str) -> None:
     folder = study_folder(study)
     trials = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     for path in trials:
-        study_folder(new).mkdir(exist_ok=True)
+        make_private_folder(study_folder(new))
         path.rename(study_folder(new) / path.name)
     if trials and not any(folder.iterdir()):
         folder.rmdir()
@@ -94,8 +96,9 @@ def remove_study(study: str) -> bool:
 def keep_study_file(study: str, text: str) -> Path:
     """Write a study file where workers that share the current folder find it; its path."""
     path = study_folder(study) / STUDY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     written = path.with_suffix(".new")
+    make_private_file(written)
     written.write_text(text, encoding="utf-8")
     written.replace(path)  # a worker that looks meanwhile finds the one or the other
     return path

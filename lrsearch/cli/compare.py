@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from lrsearch.cli.links import linked
 from lrsearch.cli.options import announce, common, json_option, name_argument, print_json
+from lrsearch.cli.output import say
 
 
 @click.command()
@@ -51,10 +51,10 @@ def compare(
     if as_json:
         print_json(comparison_document(found))
     else:
-        click.echo(comparison_text(found))
+        say(comparison_text(found))
     if out is not None:
         path = out.absolute()
-        click.echo(linked(f"written: {path}", path), err=as_json)
+        say(f"written: {path}", link=path, err=as_json)
 
 
 COMMANDS = (compare,)

@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 import click
 
 from lrsearch.cli.options import common
+from lrsearch.cli.output import say
 
 if TYPE_CHECKING:
     from lrsearch.report.dashboard.server import Server
@@ -59,10 +60,10 @@ def dashboard(name: str | None, port: int, optuna: bool, storage: str | None) ->
         servers.append(beside)
         site.optuna = f"http://127.0.0.1:{beside.server_port}/"
     server = _bound(site, port)
-    click.echo(server.url if name is None else urljoin(server.url, pages.study_path(name)))
-    click.echo(f"storage: {database.location}")
+    say(server.url if name is None else urljoin(server.url, pages.study_path(name)))
+    say(f"storage: {database.location}")
     if site.optuna is not None:
-        click.echo(f"optuna-dashboard: {site.optuna}")
+        say(f"optuna-dashboard: {site.optuna}")
     _serve([server, *servers])
 
 

@@ -6,6 +6,7 @@ import click
 
 from lrsearch.cli.listing import Group
 from lrsearch.cli.options import Command, announce, common, json_option, print_json
+from lrsearch.cli.output import say
 from lrsearch.version import __version__
 
 
@@ -55,7 +56,7 @@ def _prepare(storage: str | None) -> None:
     database = Database(locate(storage))
     announce(database)
     done = prepare(database)
-    click.echo(f"schema {HEAD}: {'made' if done else 'up to date'}")
+    say(f"schema {HEAD}: {'made' if done else 'up to date'}")
 
 
 @db.command()
@@ -76,7 +77,7 @@ def check(as_json: bool, storage: str | None) -> None:
         print_json({"storage": str(database.location), "schema": HEAD, "ok": True})
         return
     announce(database)
-    click.echo(f"schema {HEAD}: up to date")
+    say(f"schema {HEAD}: up to date")
 
 
 def _role(name: str, does: str) -> Callable[[Command], Command]:
@@ -100,13 +101,13 @@ def grants(admin: str, worker: str, reader: str) -> None:
     from lrsearch.study.prepare_database import grant_statements
 
     statements = grant_statements(admin, worker, reader)
-    click.echo(
+    say(
         f"-- lrsearch {__version__}: run as a superuser in the database after `lrsearch db init`, "
         f"and again after `lrsearch db upgrade`.\n"
         f"-- The roles must exist: CREATE ROLE {worker} LOGIN; and so on, with \\password."
     )
     for statement in ("BEGIN", *statements, "COMMIT"):
-        click.echo(f"{statement};")
+        say(f"{statement};")
 
 
 COMMANDS = (db,)

@@ -3,6 +3,7 @@
 import click
 
 from lrsearch.cli.options import common, json_option, print_json
+from lrsearch.cli.output import say
 
 
 @click.command()
@@ -27,14 +28,14 @@ def doctor(context: click.Context, as_json: bool, storage: str | None) -> None:
         found.append(finding)
         if not as_json:
             if finding.area != area:
-                click.echo(finding.area)
-            click.echo(line_of(finding))
+                say(finding.area)
+            say(line_of(finding))
         area = finding.area
     failed = any(finding.state == "problem" for finding in found)
     if as_json:
         print_json({"ok": not failed, "findings": [finding.to_dict() for finding in found]})
     else:
-        click.echo(verdict(found))
+        say(verdict(found))
     context.exit(1 if failed else 0)
 
 

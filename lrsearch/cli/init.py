@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from lrsearch.cli.output import say
+
 
 @click.command()
 @click.argument(
@@ -59,7 +61,7 @@ def init(
         study, files, lines = _of_script(script, arguments, command=command, train=train, out=out)
     write_new(files)
     for line in [*(f"wrote {path}" for path in files), *lines]:
-        click.echo(line.replace("{study}", str(study)))
+        say(line.replace("{study}", str(study)))
 
 
 def _of_script(

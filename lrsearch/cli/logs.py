@@ -5,6 +5,9 @@ from pathlib import Path
 
 import click
 
+from lrsearch.private_files import make_private_file
+from lrsearch.shown_text import visible
+
 #: What `-v`, `-vv` show; a file gets INFO at least.
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
@@ -33,6 +36,7 @@ def configure(verbose: int, log_file: Path | None) -> None:
         handler.close()
     terminal = logging.StreamHandler()
     terminal.setLevel(level)
+    terminal.setFormatter(_Visible())
     log.addHandler(terminal)
     log.setLevel(level)
     if log_file is not None:
@@ -44,9 +48,17 @@ def _file_handler(path: Path) -> logging.FileHandler:
     from lrsearch.errors import SpecError
 
     try:
+        make_private_file(path)
         # It appends: workers are processes of their own and write to the same file.
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise SpecError(f"--log-file {path}: {error.strerror}; name a file to write") from error
-    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.setFormatter(_Visible(FORMAT))
     return handler
+
+
+class _Visible(logging.Formatter):
+    """Records in which nothing drives a terminal, also that on which the file is read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))

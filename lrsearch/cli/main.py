@@ -19,6 +19,7 @@ from lrsearch.cli import (
     worker,
 )
 from lrsearch.cli.listing import Group
+from lrsearch.cli.output import say
 from lrsearch.errors import LrsearchError
 from lrsearch.version import __version__
 
@@ -59,7 +60,7 @@ def main() -> None:
     except LrsearchError as error:
         code = _fail(str(error))
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; the same command goes on where this one stopped.", err=True)
+        say("Interrupted; the same command goes on where this one stopped.", err=True)
         code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nobody is left to tell
@@ -72,7 +73,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> int:
-    click.echo(f"Error: {' '.join(message.split())}", err=True)
+    say(f"Error: {' '.join(message.split())}", err=True)
     return 1
 
 

@@ -1,7 +1,6 @@
 """Options and output that commands share."""
 
 import functools
-import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from lrsearch.cli.logs import on_log_file, on_verbose
+from lrsearch.cli.output import json_text, say
 from lrsearch.cli.renamed import renamed_option
 from lrsearch.cli.study_file import StudyFile, what_it_imports
 
@@ -151,10 +151,10 @@ silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose
 
 
 def print_json(value: Any) -> None:
-    text = json.dumps(value, indent=2, allow_nan=False)
+    text = json_text(value, indent=2)
     own = click.get_current_context().meta.get(DOCUMENTS)
     if own is None:
-        click.echo(text)
+        say(text)
         return
     with os.fdopen(os.dup(own), "w", encoding="utf-8") as documents:
         documents.write(f"{text}\n")
@@ -170,7 +170,7 @@ def say_loading() -> None:
     """Tell people that PyTorch is being loaded, which takes seconds; once, and not if it is."""
     started_by_another = "LRSEARCH_PARENT" in os.environ
     if "torch" not in sys.modules and not started_by_another:
-        click.echo("loading PyTorch ...", err=True)
+        say("loading PyTorch ...", err=True)
 
 
 def checked_file(
@@ -218,9 +218,9 @@ def trained_file(
         file, name=name, totals=totals, device=device, goes_on=True, storage=storage
     )
     for note in checked.notes if checked.task is None else ():
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     for warning in checked.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     return checked
 
 
@@ -264,4 +264,4 @@ def _open_database(storage: str | None, *, quiet: bool) -> "Database":
 
 def announce(database: "Database", *, quiet: bool = False) -> None:
     if not quiet:
-        click.echo(f"storage: {database.location}")
+        say(f"storage: {database.location}")

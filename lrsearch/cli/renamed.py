@@ -8,10 +8,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from lrsearch.cli.output import say
+
 
 def say_renamed(old: str, new: str) -> None:
     """One line on stderr."""
-    click.echo(f"`{old}` is now `{new}`", err=True)
+    say(f"`{old}` is now `{new}`", err=True)
 
 
 def earlier_name(command: click.Command, name: str, *, old: str, new: str) -> click.Command:

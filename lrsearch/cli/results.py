@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli import options
-from lrsearch.cli.links import linked
 from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
+from lrsearch.cli.output import say
 
 if TYPE_CHECKING:
     from lrsearch.export import Exported
@@ -37,7 +37,7 @@ def report(name: str, out: Path | None, png: bool, storage: str | None) -> None:
     load_recorded(study.spec.own_names(), study.code, folders())
     _, folder = files.write_files(study, out, png=png)
     page = folder.absolute() / "report.html"
-    click.echo(linked(f"report: {page}", page))
+    say(f"report: {page}", link=page)
 
 
 @click.command()
@@ -122,11 +122,11 @@ def _print_exported(exported: "Exported", form: str, path: Path | None, *, as_js
         print_json(exported_document(exported, form, path))
         return
     for note in exported.notes:
-        click.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     if path is None:
-        click.echo(exported.text, nl=False)
+        say(exported.text, nl=False)
     else:
-        click.echo(f"wrote {path}", err=True)
+        say(f"wrote {path}", err=True)
 
 
 def _write(exported: "Exported", out: Path) -> Path:

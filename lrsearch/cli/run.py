@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli import options
-from lrsearch.cli.links import linked
 from lrsearch.cli.options import common, file_argument, json_option, print_json, silent_verbose
+from lrsearch.cli.output import say
 
 if TYPE_CHECKING:
     from lrsearch.preflight.checked import Checked
@@ -94,7 +94,7 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
         wall_seconds=outcome.wall_seconds,
         verbose=options.is_verbose(),
     )
-    click.echo(linked(text, page))
+    say(text, link=page)
 
 
 @click.command()
@@ -132,8 +132,8 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
     if as_json:
         return
     if plot is not None:
-        click.echo(f"picture: {plot}")
-    click.echo(f"{file}: {warnings or 'no'} warning{'' if warnings == 1 else 's'}")
+        say(f"picture: {plot}")
+    say(f"{file}: {warnings or 'no'} warning{'' if warnings == 1 else 's'}")
 
 
 def _draw(checked: "Checked", plot: Path) -> None:
@@ -157,11 +157,11 @@ def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> 
     if as_json:
         print_json(text_plan.plan_json(checked.spec, plan, warnings, seconds))
         return len(warnings)
-    click.echo(text_plan.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
+    say(text_plan.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
     for note in checked.notes:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     for warning in warnings:
-        click.echo(f"warning: {warning}")
+        say(f"warning: {warning}")
     return len(warnings)
 
 
@@ -209,15 +209,15 @@ def range_test(
 
     results = []
     for name in measure.tested_optimizers(checked, optimizer):
-        click.echo(f"range test of {name}", err=True)
+        say(f"range test of {name}", err=True)
         results.append(measure.range_test(checked, name, seeds=seeds, device=device))
     if as_json:
         print_json([result.to_dict() for result in results])
     else:
-        click.echo(range_test_text(results))
+        say(range_test_text(results))
     if plot is not None:
         draw_range_tests(results, plot)
-        click.echo(f"wrote {plot}", err=True)
+        say(f"wrote {plot}", err=True)
 
 
 def _check_range_test(seeds: int | None, plot: Path | None) -> None:

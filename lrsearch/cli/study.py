@@ -1,9 +1,6 @@
 """Commands on studies in the database: create, extend, and what reads them."""
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from lrsearch.cli.options import (
     open_stored_study,
     print_json,
 )
+from lrsearch.cli.output import csv_text, say
 
 
 @click.group(cls=Group)
@@ -59,9 +57,9 @@ def create(file: Path, name: str | None, exist_ok: bool, storage: str | None) ->
 
     created = create_it(checked, storage, exist_ok=exist_ok, progress=Terminal())
     name = created.study.name
-    click.echo(f"study {name} {'created' if created.is_new else 'exists'}; start workers with")
+    say(f"study {name} {'created' if created.is_new else 'exists'}; start workers with")
     beside = "" if file.parent == SHIPPED else f" --task-dir {file.parent}"
-    click.echo(f"  lrsearch worker {name}{beside}")
+    say(f"  lrsearch worker {name}{beside}")
 
 
 @study.command()
@@ -94,7 +92,7 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
     if as_json:
         print_json({**done.to_dict(), "budget": study_document(report)["budget"]})
     else:
-        click.echo(extension_text(done, report.budget, file))
+        say(extension_text(done, report.budget, file))
 
 
 @study.command(name="list")
@@ -119,7 +117,7 @@ def list_studies(as_json: bool, storage: str | None) -> None:
         print_json([study_document(report) for report in found])
         return
     for report in found:
-        click.echo(study_line(report))
+        say(study_line(report))
 
 
 @study.command()
@@ -143,7 +141,7 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
     if as_json:
         print_json(reviewed_document(report))
     else:
-        click.echo(answer.study_text(report, verbose=options.is_verbose()))
+        say(answer.study_text(report, verbose=options.is_verbose()))
 
 
 @study.command()
@@ -166,13 +164,13 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
         print_json(rows)
     elif as_csv:
         keys = ("trial", "state", "value", "epochs", "attempts", "reason", "seconds", "recipe")
-        _print_csv(keys, [{**row, "recipe": _compact(row["recipe"])} for row in rows])
+        say(csv_text(keys, [{**row, "recipe": _compact(row["recipe"])} for row in rows]), nl=False)
     else:
         for row in rows:
             value = "-" if row["value"] is None else f"{row['value']:.4g}"
             recipe = Recipe.from_dict(row["recipe"]).title() if row["recipe"] else "-"
             reason = f"  ({row['reason']})" if row["reason"] else ""
-            click.echo(f"{row['trial']!s:>5}  {row['state']:<8}  {value:>9}  {recipe}{reason}")
+            say(f"{row['trial']!s:>5}  {row['state']:<8}  {value:>9}  {recipe}{reason}")
 
 
 @study.command()
@@ -205,7 +203,7 @@ def curves(
     if as_json:
         print_json(rows)
     else:
-        _print_csv(keys, rows)
+        say(csv_text(keys, rows), nl=False)
 
 
 @study.command()
@@ -236,7 +234,7 @@ def log(
     if not log.trackers:
         raise click.UsageError(f"study {name} has no log; give --tensorboard, --mlflow or --wandb")
     for sent in send_study(study, log):
-        click.echo(
+        say(
             f"{sent.where}: has {sent.trials} ended trials and {sent.confirmations} confirmation "
             f"runs"
         )
@@ -244,14 +242,6 @@ def log(
 
 def _compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def _print_csv(keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    click.echo(text.getvalue(), nl=False)
 
 
 COMMANDS = (study,)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
+from lrsearch.cli.output import say
 from lrsearch.errors import TaskError
 from lrsearch.spec import shipped_studies
 
@@ -27,7 +28,7 @@ class StudyFile(click.Path):
         """The file; whoever reads it says so if it is not there."""
         path = shipped_studies.named(str(value))
         if path.parent == shipped_studies.SHIPPED:
-            click.echo(f"study file: {path} (comes with lrsearch)", err=True)
+            say(f"study file: {path} (comes with lrsearch)", err=True)
         return path
 
     def shell_complete(

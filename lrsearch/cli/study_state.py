@@ -10,6 +10,7 @@ from lrsearch.cli.options import (
     open_stored_study,
     print_json,
 )
+from lrsearch.cli.output import say
 from lrsearch.cli.renamed import earlier_name
 
 
@@ -36,8 +37,8 @@ def finish(name: str, storage: str | None) -> None:
       lrsearch study finish digits
     """
     _set_state(storage, name, "stopped")
-    click.echo(f"study {name} starts no more trials; its workers confirm the best recipes and end")
-    click.echo(f"if no worker runs, start one: lrsearch worker {name}")
+    say(f"study {name} starts no more trials; its workers confirm the best recipes and end")
+    say(f"if no worker runs, start one: lrsearch worker {name}")
 
 
 @click.command()
@@ -53,7 +54,7 @@ def pause(name: str, storage: str | None) -> None:
       lrsearch study pause digits
     """
     _set_state(storage, name, "paused")
-    click.echo(f"study {name} is paused; `lrsearch study resume {name}` lets it go on")
+    say(f"study {name} is paused; `lrsearch study resume {name}` lets it go on")
 
 
 @click.command()
@@ -69,7 +70,7 @@ def resume(name: str, storage: str | None) -> None:
       lrsearch study resume digits
     """
     _set_state(storage, name, "open")
-    click.echo(f"study {name} is open")
+    say(f"study {name} is open")
 
 
 @click.command()
@@ -93,8 +94,8 @@ def repair(name: str, as_json: bool, storage: str | None) -> None:
         print_json(found.to_dict())
     else:
         for line in found.done:
-            click.echo(line)
-        click.echo(f"study {name}: {'repaired' if found.done else 'nothing to repair'}")
+            say(line)
+        say(f"study {name}: {'repaired' if found.done else 'nothing to repair'}")
     if found.wrong:
         raise StudyError(f"study {name!r}: {'; '.join(found.wrong)}")
 
@@ -120,7 +121,7 @@ def delete(name: str, yes: bool, storage: str | None) -> None:
     if not yes:
         raise StudyError(f"deleting study {name!r} cannot be undone; add --yes to do it")
     delete_study(study)
-    click.echo(f"study {name} deleted")
+    say(f"study {name} deleted")
 
 
 stop = earlier_name(finish, "stop", old="lrsearch study stop", new="lrsearch study finish")

@@ -1,8 +1,7 @@
 """What a terminal shows of a study while it is created and trained."""
 
-import click
-
 from lrsearch.cli.options import announce
+from lrsearch.cli.output import say
 from lrsearch.report.text.origin import origin_text
 from lrsearch.report.text.plan import plan_text
 from lrsearch.run_study import Created, ProgressBar
@@ -22,6 +21,6 @@ class Terminal(ProgressBar):
     def created(self, created: Created) -> None:
         if self.quiet:
             return
-        click.echo(plan_text(created.study.spec, created.plan))
+        say(plan_text(created.study.spec, created.plan))
         for line in origin_text(created.study.origin) if created.is_new else []:
-            click.echo(line)
+            say(line)

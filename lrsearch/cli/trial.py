@@ -7,6 +7,7 @@ import click
 
 from lrsearch.cli.listing import Group
 from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
+from lrsearch.cli.output import say, say_output
 from lrsearch.cli.renamed import say_renamed
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
     if as_json:
         print_json(details_document(found))
     else:
-        click.echo(details_text(name, found))
+        say(details_text(name, found))
 
 
 @trial.command()
@@ -71,8 +72,8 @@ def log(name: str, number: int, seed: int | None, follow: bool, storage: str | N
     """
     from lrsearch.report.output import chunks
 
-    for chunk in chunks(open_stored_study(storage, name, quiet=True), number, seed, follow=follow):
-        click.echo(chunk, nl=False)
+    study = open_stored_study(storage, name, quiet=True)
+    say_output(chunks(study, number, seed, follow=follow))
 
 
 @trial.command()
@@ -90,7 +91,7 @@ def stop(name: str, number: int, storage: str | None) -> None:
     """
     from lrsearch.study.trial_commands import stop as stop_trial
 
-    click.echo(stop_trial(open_stored_study(storage, name), number))
+    say(stop_trial(open_stored_study(storage, name), number))
 
 
 @trial.command()
@@ -138,10 +139,10 @@ def _add(name: str, recipe: Path | None, like: int | None, storage: str | None) 
 
 
 def _say_added(study: "StoredStudy", title: str) -> None:
-    click.echo(f"added to {study.name}: {title}")
+    say(f"added to {study.name}: {title}")
     with study.database.read() as connection:
         if not study.may_start(connection):
-            click.echo(
+            say(
                 "the budget is used: the trial starts when `lrsearch run FILE --trials N` adds some"
             )
 

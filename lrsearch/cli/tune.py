@@ -8,6 +8,7 @@ import click
 
 from lrsearch.cli import options
 from lrsearch.cli.options import common, json_option
+from lrsearch.cli.output import say
 from lrsearch.cli.run import search
 
 if TYPE_CHECKING:
@@ -106,15 +107,15 @@ def tune(
     sources = {"json_lines": json_lines, "csv": csv, "tensorboard": tensorboard}
     made = tuned(TuneOptions(sources=sources, **given), _has_field)
     for line in (*made.lines, *python_lines(given["command"])):
-        click.echo(line, err=as_json)
+        say(line, err=as_json)
     if write is not None:
         _write_new(made, write)
-        click.echo(f"wrote {write}; train it: lrsearch run {write}", err=as_json)
+        say(f"wrote {write}; train it: lrsearch run {write}", err=as_json)
         return
     from lrsearch.child_process.folders import keep_study_file
 
     path = keep_study_file(made.name, _text(made))
-    click.echo(f"study file: {path}", err=as_json)
+    say(f"study file: {path}", err=as_json)
     checked = options.trained_file(path, device=resources.device, storage=storage)
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 

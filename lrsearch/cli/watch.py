@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli.options import common, name_argument, open_stored_study
+from lrsearch.cli.output import json_text, say
 
 if TYPE_CHECKING:
     from lrsearch.report.live.follow import Watcher
@@ -60,7 +61,7 @@ def watch(
     try:
         _show(watcher, plain=plain, as_json=as_json, to_the_end=not follow, seconds=every)
     except KeyboardInterrupt:
-        click.echo(f"study {name} goes on without being watched", err=True)
+        say(f"study {name} goes on without being watched", err=True)
         raise click.exceptions.Exit(INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -74,8 +75,6 @@ def _leave(number: int, frame: FrameType | None) -> None:
 def _show(
     watcher: "Watcher", *, plain: bool, as_json: bool, to_the_end: bool, seconds: float
 ) -> None:
-    import json
-
     from lrsearch.report.live.follow import follow
 
     looks = follow(watcher, seconds=seconds, to_the_end=to_the_end)
@@ -86,8 +85,8 @@ def _show(
             return
     for seen in looks:
         for event in seen.events:
-            line = json.dumps(event.to_dict(), allow_nan=False) if as_json else event.line
-            click.echo(line)
+            line = json_text(event.to_dict()) if as_json else event.line
+            say(line)
 
 
 COMMANDS = (watch,)

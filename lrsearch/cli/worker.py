@@ -14,6 +14,7 @@ from lrsearch.cli.options import (
     open_stored_study,
     print_json,
 )
+from lrsearch.cli.output import say
 from lrsearch.cli.renamed import earlier_name, renamed_option
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def confirm(
     if as_json:
         print_json(confirmed_documents(report))
     else:
-        click.echo(answer.recipe_text(report, verbose=options.is_verbose()))
+        say(answer.recipe_text(report, verbose=options.is_verbose()))
 
 
 @click.command()
@@ -132,11 +133,11 @@ def status(name: str, everyone: bool, as_json: bool, storage: str | None) -> Non
         print_json(rows)
         return
     for row in rows:
-        click.echo(_line(row))
+        say(_line(row))
     if not rows:
-        click.echo(f"nobody works on {name}; start workers with\n  lrsearch worker {name}")
+        say(f"nobody works on {name}; start workers with\n  lrsearch worker {name}")
     for note in last_notes(study):
-        click.echo(f"  {note}")
+        say(f"  {note}")
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -1,11 +1,15 @@
 """The database: whether it answers, how quickly, and whether trials can be written."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from lrsearch.child_process.folders import FOLDER
 from lrsearch.doctor.findings import Finding, note, ok, problem
 from lrsearch.errors import StorageError
+from lrsearch.private_files import readable_by_others
+from lrsearch.storage.checkpoint_store import DEFAULT_FOLDER
 from lrsearch.storage.database import Database, locate
 from lrsearch.storage.health import Health, health
 from lrsearch.storage.schema import HEAD
@@ -38,6 +42,7 @@ def storage(option: str | None) -> Iterator[Finding]:
 
 def _database(database: Database) -> Iterator[Finding]:
     path = database.path
+    yield from _openness(path)
     if path is not None:
         yield from _folder(path)
         if not path.exists():
@@ -50,6 +55,16 @@ def _database(database: Database) -> Iterator[Finding]:
         yield problem(AREA, "trials cannot be written to it", advice)
     yield _speed(found)
     yield _clock(found)
+
+
+def _openness(path: Path | None) -> Iterator[Finding]:
+    """What was made before lrsearch made it private, or was opened since."""
+    ours = [Path(DEFAULT_FOLDER), Path(FOLDER)]
+    opened = [each for each in (path, *ours) if each is not None and readable_by_others(each)]
+    if opened:
+        names = " ".join(shlex.quote(str(each)) for each in opened)
+        advice = f"chmod -R go= {names}, unless that is wished"
+        yield note(AREA, f"other users may read {names}", advice)
 
 
 def _folder(path: Path) -> Iterator[Finding]:

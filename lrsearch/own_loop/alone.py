@@ -10,6 +10,7 @@ from pathlib import Path
 from lrsearch.errors import LrsearchError, TaskError
 from lrsearch.own_loop.child import execute
 from lrsearch.own_loop.run import run
+from lrsearch.shown_text import visible
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
             raise TaskError("no script is named; write FILE.py:function --recipe FILE")
         execute(argv[0], Path(), run, argv[1:])
     except LrsearchError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(visible(f"Error: {error}"), file=sys.stderr)
         return 1
     return 0
 

@@ -12,6 +12,7 @@ from lrsearch.own_loop.parameters import Parts
 from lrsearch.own_loop.role import Role
 from lrsearch.own_loop.session import Session
 from lrsearch.own_loop.state import RunState
+from lrsearch.private_files import private
 
 
 class Checkpoint:
@@ -65,7 +66,8 @@ def write_states(path: Path, states: Sequence[bytes]) -> int:
     """Write one file with the state of each rank, whole or not at all; its bytes."""
     head = json.dumps([len(state) for state in states]).encode() + b"\n"
     part = path.with_name(f"{path.name}.part")
-    part.write_bytes(head + b"".join(states))
+    with open(part, "wb", opener=private) as file:
+        file.write(head + b"".join(states))
     part.replace(path)
     return path.stat().st_size
 

@@ -11,6 +11,7 @@ from lrsearch.errors import LrsearchError, describe
 from lrsearch.own_loop.holders import holder_of, put_state, read_state
 from lrsearch.own_loop.streams import global_streams, set_global_streams
 from lrsearch.own_loop.values import ACCEPTED, NotPlainError, decode, digest, encode, refill
+from lrsearch.training.checkpoint_file import load_plain
 
 #: Changes when an older state can no longer be read.
 FORMAT = 1
@@ -213,7 +214,7 @@ class Kept:
         give other bits than an undisturbed run.
         """
         try:
-            file = _File(**torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
+            file = _File(**load_plain(data))
             objects = {name: _Saved(*fields) for name, fields in file.objects.items()}
         except Exception as error:  # bytes can be wrong in more ways than torch has errors for
             raise StateError(f"the state cannot be read: {describe(error)}; begin anew") from error

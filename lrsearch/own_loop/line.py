@@ -26,6 +26,7 @@ from lrsearch.own_loop.messages import (
     decode,
     encode,
 )
+from lrsearch.shown_text import visible
 
 Answer = GoOn | Save | End
 _T = TypeVar("_T")
@@ -105,13 +106,13 @@ class PlainLine:
 
     def say(self, message: Message) -> None:
         if isinstance(message, Hint):
-            print(f"lrsearch: {message.text}", file=sys.stderr, flush=True)
+            print(visible(f"lrsearch: {message.text}"), file=sys.stderr, flush=True)
         elif isinstance(message, Diverged):
-            print(f"lrsearch: {message.reason}", file=sys.stderr, flush=True)
+            print(visible(f"lrsearch: {message.reason}"), file=sys.stderr, flush=True)
 
     def ask(self, message: Report | Boundary | Saved) -> Answer:
         if isinstance(message, Report):
-            print(_line_of(message), file=sys.stderr, flush=True)
+            print(visible(_line_of(message)), file=sys.stderr, flush=True)
         return GoOn()
 
     def save_wanted(self) -> bool:

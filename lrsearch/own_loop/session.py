@@ -20,6 +20,7 @@ from lrsearch.own_loop.messages import (
     Start,
 )
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.shown_text import visible
 
 
 class Session:
@@ -85,7 +86,7 @@ class Session:
 
     def fail(self, error: str, *, step: int, seconds: float) -> NoReturn:
         """The run has failed for a reason that the script cannot swallow."""
-        print(f"lrsearch: {error}", file=sys.stderr, flush=True)
+        print(visible(f"lrsearch: {error}"), file=sys.stderr, flush=True)
         self.say(Failed(error=error, step=step, seconds=seconds))
         self.close("failed")
 

@@ -9,6 +9,7 @@ from lrsearch.own_loop.line import PlainLine, Ranks
 from lrsearch.own_loop.messages import Start
 from lrsearch.own_loop.session import Session
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.shown_text import visible
 from lrsearch.training.devices import pick_device
 from lrsearch.user_input import read_yaml
 
@@ -34,7 +35,9 @@ def session(option: str | None, ranks: Ranks) -> Session:
     recipe, source = find_recipe(option)
     if ranks.is_first:
         said = "no recipe" if recipe is None else f"recipe {source}: {recipe.title()}"
-        print(f"lrsearch: a plain run outside a study, {said}", file=sys.stderr, flush=True)
+        print(
+            visible(f"lrsearch: a plain run outside a study, {said}"), file=sys.stderr, flush=True
+        )
     start = Start(
         kind="search",
         recipe={} if recipe is None else recipe.to_dict(),

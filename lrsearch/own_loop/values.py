@@ -114,8 +114,8 @@ def decode(saved: PyTree, device: torch.device) -> PyTree:
         return _decode_numpy(tag, content, *rest)
     if tag == "complex":
         return complex(content, *rest)
-    if tag == "dtype":
-        return getattr(torch, content)
+    if tag == "dtype" and isinstance(dtype := getattr(torch, content), torch.dtype):
+        return dtype
     return _MAKE[tag](decode(content, device), *(decode(item, device) for item in rest))
 
 

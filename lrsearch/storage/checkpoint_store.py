@@ -1,9 +1,11 @@
 """Where checkpoints lie: a folder, or a bucket behind an fsspec URL."""
 
+import errno
 import hashlib
 import logging
 import os
 import re
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from lrsearch.errors import SpecError, describe
+from lrsearch.private_files import make_private_folder, private
 
 log = logging.getLogger("lrsearch")
 
@@ -74,13 +77,20 @@ class CheckpointStore:
             temporary.unlink(missing_ok=True)
             raise
 
-    def read(self, file: str, sha256: str) -> bytes | None:
-        """The bytes that were written; None, with a line in the log, if they are not there."""
+    def read(self, file: str, sha256: str, size: int | None = None) -> bytes | None:
+        """The bytes that were written; None, with a line in the log, if they are not there.
+
+        A file that is not of this `size` is not read, however large it is; nor is a link, or what
+        is no file.
+        """
         if not _NAME.fullmatch(file):
             log.warning("checkpoint %.100r has no name that lrsearch gives; left alone", file)
             return None
         try:
-            data: bytes = self._files.cat_file(self._path(file))
+            data = self._read_local(file, size) if self._is_local else self._fetch(file, size)
+        except _ChangedError as error:
+            log.warning("checkpoint %s %s; not used", file, error)
+            return None
         except FileNotFoundError:
             log.warning("checkpoint %s is not in %s; another machine may have it", file, self.where)
             return None
@@ -90,6 +100,29 @@ class CheckpointStore:
         if hashlib.sha256(data).hexdigest() != sha256:
             log.warning("checkpoint %s has changed since it was written; not used", file)
             return None
+        return data
+
+    def _read_local(self, file: str, size: int | None) -> bytes:
+        # O_NONBLOCK: a pipe in its place would be waited for without end.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            opened = os.open(self._path(file), flags)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise _ChangedError("is a link, which lrsearch never makes") from error
+            raise
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(opened)
+            raise _ChangedError("is no file")
+        with os.fdopen(opened, "rb") as handle:
+            _check_size(found.st_size, size)
+            return handle.read(found.st_size)
+
+    def _fetch(self, file: str, size: int | None) -> bytes:
+        path = self._path(file)
+        _check_size(self._files.size(path), size)
+        data: bytes = self._files.cat_file(path)
         return data
 
     def names(self) -> list[str]:
@@ -137,6 +170,15 @@ class CheckpointStore:
         return f"{self._folder}/{file}"
 
 
+class _ChangedError(Exception):
+    """A file is not what was written; the message goes on from its name."""
+
+
+def _check_size(found: int | None, size: int | None) -> None:
+    if None not in (found, size) and found != size:
+        raise _ChangedError(f"has {found} bytes, and {size} were written")
+
+
 def owner(file: str) -> tuple[str, int] | None:
     """Kind and id of what a file is of; None if it is none of ours."""
     parts = _OWNER.fullmatch(file)
@@ -144,14 +186,18 @@ def owner(file: str) -> tuple[str, int] | None:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """A new file; another worker may remove the folder as empty in between."""
+    """A new, private file; another worker may remove the folder as empty in between."""
     for _ in range(10):
         # FileExistsError: it was there when it was to be made, and gone when mkdir looked.
         with suppress(FileNotFoundError, FileExistsError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("wb")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("wb")
+            return _new(path)
+    return _new(path)
+
+
+def _new(path: Path) -> IO[bytes]:
+    make_private_folder(path.parent)
+    path.unlink(missing_ok=True)  # of a process that was killed, or a link to somebody's file
+    return open(path, "xb", opener=private)
 
 
 def _open(where: str) -> tuple[fsspec.AbstractFileSystem, str]:

@@ -31,6 +31,10 @@ class Words(TypeDecorator[str]):
         most = getattr(self.impl, "length", None) or MOST_WORDS
         return None if value is None else one_line(value, most)
 
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        # Whoever may write rows can do so without lrsearch.
+        return value if value is None or value.isprintable() else one_line(value)
+
 
 class ShortWords(Words):
     """The same in a column of so many characters."""

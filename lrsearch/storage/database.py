@@ -4,13 +4,14 @@ SQLite runs in WAL mode with a 60 s busy timeout (measured: 0 lock errors at 32 
 with Optuna's defaults); PostgreSQL keeps everything in the schema `lrsearch`, sessions in UTC.
 """
 
+import logging
 import os
 import sqlite3
-import tomllib
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -21,11 +22,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from lrsearch.errors import StorageError
 from lrsearch.plain_data import Document
-from lrsearch.storage import postgresql
+from lrsearch.private_files import make_private_file
+from lrsearch.storage import postgresql, settings_file
 from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
 from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
+log = logging.getLogger("lrsearch")
 
 DEFAULT_URL, DEFAULT_SOURCE = "sqlite:///lrsearch.db", "default"
 #: How long SQLite itself waits for another process's transaction.
@@ -64,13 +67,14 @@ class Location:
         raise TypeError("a storage location is not pickled: it may hold a password")
 
 
-def locate(option: str | None) -> Location:
+def locate(option: str | None, *, tell: bool = True) -> Location:
     """The database: `--storage`, LRSEARCH_STORAGE, LRSEARCH_STORAGE_FILE, lrsearch.toml, default.
 
-    Raises StorageError for a URL that cannot be read, another kind of database, or a password on
-    the command line, where every user of the machine could read it.
+    An lrsearch.toml that another user could have written is ignored, and a line in the log says so
+    where `tell`. Raises StorageError for a URL that cannot be read, another kind of database, or a
+    password on the command line, where every user of the machine could read it.
     """
-    text, source = _named_url(option)
+    text, source = _named_url(option, tell=tell)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
@@ -93,7 +97,7 @@ def locate(option: str | None) -> Location:
     return Location(url=url.set(drivername="sqlite"), source=source)
 
 
-def _named_url(option: str | None) -> tuple[str, str]:
+def _named_url(option: str | None, *, tell: bool) -> tuple[str, str]:
     if option is not None:
         return option, "--storage"
     if text := os.environ.get("LRSEARCH_STORAGE"):
@@ -103,23 +107,19 @@ def _named_url(option: str | None) -> tuple[str, str]:
             return Path(file).read_text(encoding="utf-8").strip(), "LRSEARCH_STORAGE_FILE"
         except OSError as error:
             raise StorageError(f"LRSEARCH_STORAGE_FILE {file}: {error.strerror}") from error
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        path = folder / "lrsearch.toml"
-        if path.is_file():
-            return _from_toml(path), str(path)
+    for path in settings_file.sought(Path.cwd()):
+        try:
+            return settings_file.storage_in(path), str(path)
+        except settings_file.ForeignFileError as error:
+            if tell:
+                _warn(str(error))
     return DEFAULT_URL, DEFAULT_SOURCE
 
 
-def _from_toml(path: Path) -> str:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise StorageError(f"{path}: {error}") from error
-    storage = content.get("storage")
-    if not isinstance(storage, str):
-        raise StorageError(f'{path} has no `storage`; write storage = "{DEFAULT_URL}"')
-    return storage
+@cache
+def _warn(text: str) -> None:
+    """Say it once."""
+    log.warning("%s", text)
 
 
 class Database:
@@ -155,6 +155,7 @@ class Database:
         return "sqlite:///lrsearch.db", {"creator": self._open_sqlite}
 
     def _open_sqlite(self) -> sqlite3.Connection:
+        make_private_file(Path(str(self.path)))  # its -wal and -shm get its mode
         connection = sqlite3.connect(
             str(self.path), timeout=self.busy_seconds, check_same_thread=False
         )

@@ -17,6 +17,7 @@ from psycopg.waiting import Ready
 from sqlalchemy import URL, Connection, text
 
 from lrsearch.plain_data import Document, Fields
+from lrsearch.storage import encryption
 from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
@@ -101,7 +102,8 @@ class Session(psycopg.Connection[TupleRow]):
 def open_session(url: URL) -> Session:
     """A new session for what a URL names, in UTC and in our schema.
 
-    What the URL, or PGOPTIONS, says of timeouts goes before ours.
+    What the URL, or PGOPTIONS, says of timeouts goes before ours. Raises psycopg's errors, and
+    StorageError where another machine wants a password in clear text.
     """
     query = dict(url.query)
     given = str(query.pop("options", os.environ.get("PGOPTIONS", "")))
@@ -117,7 +119,8 @@ def open_session(url: URL) -> Session:
         "dbname": url.database,
         **query,
     }
-    session = Session.connect(**{k: v for k, v in arguments.items() if v is not None})
+    given_ones = {k: v for k, v in arguments.items() if v is not None}
+    session = encryption.connect(Session.connect, given_ones)
     set_json_loads(read_json, session)  # SQLAlchemy's is for connections that it makes itself
     session.autocommit = True
     # Not among the options above: PGTZ in the environment would override it.

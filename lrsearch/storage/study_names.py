@@ -17,7 +17,7 @@ def names_in_file(option: str | None, beginning: str) -> list[str]:
     None of a server, which may be far away, of a file that is not there, or is locked or foreign.
     """
     try:
-        database = Database(locate(option), busy_seconds=BUSY_SECONDS)
+        database = Database(locate(option, tell=False), busy_seconds=BUSY_SECONDS)
     except StorageError:
         return []
     try:

@@ -204,7 +204,7 @@ workers = Table(
     Column("id", Integer, primary_key=True),
     _study(),
     Column("name", String(200), nullable=False),  # host, process id, start time
-    Column("device", String(32), nullable=False),
+    Column("device", ShortWords(32), nullable=False),
     Column("version", String(32), nullable=False),  # of lrsearch
     Column("doing", ShortWords(200)),  # in words; NULL while it looks for work
     Column("started_at", Float, nullable=False),

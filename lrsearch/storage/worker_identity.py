@@ -5,6 +5,8 @@ import re
 import socket
 from pathlib import Path
 
+from lrsearch.storage.column_types import one_line
+
 _NAME = re.compile(r"(?P<host>.+):(?P<pid>[1-9][0-9]{0,8}):(?P<started>[0-9]*)")
 
 
@@ -59,4 +61,4 @@ def place(worker: str) -> tuple[str, int | None]:
     """Host name and process id of a worker's name, for people."""
     found = _NAME.fullmatch(worker)
     host = worker if found is None else found["host"]
-    return host.split("/")[0], None if found is None else int(found["pid"])
+    return one_line(host.split("/")[0]), None if found is None else int(found["pid"])

@@ -13,6 +13,7 @@ from torch.utils._pytree import PyTree, tree_map
 
 from lrsearch.errors import describe
 from lrsearch.plain_data import Fields
+from lrsearch.training.checkpoint_file import load_plain, require_alike
 from lrsearch.training.data import to_device
 from lrsearch.training.flat_optimizer import OptimizerState, gather_state, spread_state
 from lrsearch.training.precision import tf32
@@ -156,12 +157,12 @@ def unpack(
     try:
         # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as
         # in a run from the start (on the device each of them would be waited for in every step).
-        saved = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        saved = load_plain(data)
         theirs = saved["facts"]
         other = [name for name, value in vars(mine).items() if theirs.get(name) != value]
         elsewhere = [other.pop(other.index(name)) for name in _MAY_DIFFER if name in other]
         state = None if other else _State(**saved)
-        curve = [] if state is None else [Validation.from_dict(r) for r in json.loads(state.rows)]
+        curve = [] if state is None else _read_rows(state.rows)
     except Exception as error:  # bytes can be wrong in more ways than torch has errors for
         log.warning("a checkpoint cannot be read, starting anew: %s", describe(error))
         return None
@@ -180,18 +181,31 @@ def unpack(
     return curve
 
 
+def _read_rows(text: str) -> list[Validation]:
+    """Raises ValueError or TypeError for what `pack` never wrote."""
+    rows = [Validation.from_dict(row) for row in json.loads(text)]
+    for row in rows:
+        for name, value in vars(row).items():
+            if not isinstance(value, int | float | dict | None):
+                raise ValueError(f"{name} = {value!r:.100} in a row of its curve")
+    return rows
+
+
 def _apply(training: TrialTraining, state: _State) -> None:
     training.model.load_state_dict(state.model)
     for name, value in _left_out(training).items():
         value.copy_(state.buffers[name])
     # Constructing a scheduler rewrites the optimizer's lr, so its state comes after both exist.
     training.optimizer.load_state_dict(_optimizer_state(training, state))
+    require_alike("scheduler", training.scheduler.state_dict(), state.scheduler)
     training.scheduler.load_state_dict(state.scheduler)
     if training.scaler is not None and state.scaler is not None:
+        require_alike("scaler", training.scaler.state_dict(), state.scaler)
         training.scaler.load_state_dict(state.scaler)
     if training.ema is not None and state.ema is not None:
         for mine, saved in zip(training.ema.average, state.ema, strict=True):
             mine.copy_(saved)
+    require_alike("position", vars(Position.of(training)), state.position)
     Position(**state.position).put(training)
     training.loss_sum.copy_(state.loss_sum)
     training.carried = to_device(state.carried, training.device)

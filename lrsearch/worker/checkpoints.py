@@ -95,7 +95,10 @@ class Checkpoints:
             lambda connection: checkpoints.newest_first(connection, claim.kind, claim.id)
         )
         for row in rows:
-            data = self.store.read(row.file, row.sha256)
+            if row.bytes > self.study_checkpoints.settings.at_most:
+                log.warning("checkpoint %s has more bytes than checkpoints.at_most", row.file)
+                continue
+            data = self.store.read(row.file, row.sha256, row.bytes)
             pending = None if data is None else training.unpack(data)
             if pending is not None:
                 log.info("going on from checkpoint %s", row.file)

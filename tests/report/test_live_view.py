@@ -104,6 +104,16 @@ def test_words_from_outside_do_not_steer_the_terminal(looks):
     assert not {"\x1b", "\r", "\x07"} & set("".join(lines))
 
 
+def test_a_metrics_name_is_no_markup_of_richs(looks):
+    spec = looks[2].now.spec
+    named = {"metric": "[link=https://evil.example]loss[/link]"}
+    objective = spec.objective.model_copy(update=named)
+    now = replace(looks[2].now, spec=spec.model_copy(update={"objective": objective}))
+    lines = "\n".join(drawn([Seen(events=[], now=now)], 120, 30, force_terminal=True))
+    assert "[link=https://evil.example]loss" in lines
+    assert "\x1b]8;" not in lines
+
+
 def test_a_curve_is_drawn_from_its_lowest_to_its_highest_mark():
     assert sparkline([8, 7, 6, 5, 4, 3, 2, 1], 8) == BLOCKS[::-1]
     assert sparkline([1.0, None, 2.0], 9) == f"{BLOCKS[0]} {BLOCKS[-1]}"

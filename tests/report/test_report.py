@@ -27,6 +27,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.cost import BudgetPart, Parts
 from lrsearch.report.load import load_report
 from lrsearch.report.model import Report
+from lrsearch.report.page import markdown
 from lrsearch.report.page import page as report_page
 from lrsearch.report.page.page import write_report
 from lrsearch.report.plots import plots, range_test, series
@@ -206,10 +207,10 @@ def test_hindsight_is_a_section_of_page_and_markdown(mixed):
     assert [row[:3] for row in found.audit.rows] == [("cosine", "20", "1"), ("all", "20", "1")]
     assert ("audit", "7.5", "within the search", "0 s") in tables.cost(report).rows
     content = report_page._content(report, [])
-    for name, escapes in (("report.html.jinja", True), ("report.md.jinja", False)):
-        text = report_page.template(name, autoescape=escapes).render(content)
+    for name, escaped in (("report.html.jinja", escape), ("report.md.jinja", markdown.escape)):
+        text = report_page.template(name).render(content)
         for line in (*found.warnings, *found.lines):
-            assert (escape(line) if escapes else line) in text
+            assert escaped(line) in text
 
 
 def test_the_plan_is_what_the_budget_bounds(database):
@@ -874,7 +875,7 @@ def test_notes_are_shown_as_they_are(database, tmp_path):
     search = make_study(database, notes="first <line>\nsecond")
     page = write_report(load(search), tmp_path)
     assert "first <line>\nsecond" in Page(page).text
-    assert "> first <line>\n> second\n" in (tmp_path / "report.md").read_text()
+    assert "> first &lt;line>\n> second\n" in (tmp_path / "report.md").read_text()
 
 
 def test_markdown_says_what_the_page_says(written):

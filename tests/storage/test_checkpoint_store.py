@@ -70,11 +70,55 @@ def test_a_file_system_that_fails_is_none_and_one_line(store, monkeypatch, caplo
 
     for name in ("cat_file", "ls", "rm_file"):
         monkeypatch.setattr(type(store._files), name, gone)
+    monkeypatch.setattr(CheckpointStore, "_read_local", gone)
     assert store.read(saved.file, saved.sha256) is None
     assert store.names() == []
     assert store.remove([saved.file]) == 0
     assert len(caplog.messages) == 3
     assert all("RuntimeError: the bucket is gone" in line for line in caplog.messages)
+
+
+@pytest.fixture
+def local(tmp_path):
+    return CheckpointStore(str(tmp_path / "c"), "tiny")
+
+
+def refused(store, saved, caplog, *parts):
+    assert store.read(saved.file, saved.sha256, saved.bytes) is None
+    (line,) = caplog.messages
+    for part in (saved.file, *parts):
+        assert part in line
+
+
+def test_a_file_of_another_size_is_not_read(store, caplog):
+    saved = store.write("trial", 7, 500, DATA)
+    assert store.read(saved.file, saved.sha256, saved.bytes) == DATA
+    put(store, saved.file, DATA + b"x")
+    refused(store, saved, caplog, "has 701 bytes, and 700 were written")
+
+
+def test_a_huge_file_takes_no_memory(local, tmp_path, caplog):
+    saved = local.write("trial", 7, 500, DATA)
+    with (tmp_path / "c" / "tiny" / saved.file).open("r+b") as file:
+        file.truncate(1 << 40)  # a sparse one
+    refused(local, saved, caplog, f"has {1 << 40} bytes")
+
+
+def test_a_link_is_not_followed(local, tmp_path, caplog):
+    saved = local.write("trial", 7, 500, DATA)
+    path = tmp_path / "c" / "tiny" / saved.file
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    refused(local, saved, caplog, "is a link")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_not_waited_for(local, tmp_path, caplog, make):
+    saved = local.write("trial", 7, 500, DATA)
+    path = tmp_path / "c" / "tiny" / saved.file
+    path.unlink()
+    make(path)
+    refused(local, saved, caplog, "is no file")
 
 
 FOREIGN = [

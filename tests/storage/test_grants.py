@@ -115,6 +115,22 @@ NOT_FOR_READERS = [
 ]
 
 
+FOR_WORKERS = [
+    "UPDATE lr_trial SET value = 0, state = 'complete', reason = 'so it is'",
+    "UPDATE lr_study SET trials_used = 1000",
+    "UPDATE lr_lease SET stop = true",
+    "UPDATE lr_curve SET val_loss = 0",
+]
+
+
+@pytest.mark.parametrize("statement", FOR_WORKERS)
+def test_a_worker_may_write_what_trials_are(urls, statement):
+    """The threat model says so: a worker's word is taken for what its trials gave."""
+    with opened(urls[1]) as database, database.engine.connect() as connection:
+        connection.execute(text(statement))
+        connection.rollback()
+
+
 @pytest.mark.parametrize(
     ("role", "statement"),
     [(1, statement) for statement in NOT_FOR_WORKERS]

@@ -3,10 +3,13 @@ to the last bit."""
 
 import functools
 import io
+import json
 import math
+import pickle
 import random
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import pytest
 import reference
@@ -644,7 +647,47 @@ UNUSABLE = {
         lambda training: checkpoint_state.pack(training)[:2000],
         "cannot be read, starting anew: ",
     ),
-    "a list": (lambda training: saved_value([1]), "cannot be read, starting anew: TypeError"),
+    "a list": (lambda training: saved_value([1]), "it holds list, but a mapping is needed"),
+    "a pickle": (lambda training: pickle.dumps({"facts": {}}), "it is no file of torch.save"),
+    "torch's older format": (
+        lambda training: saved_value({}, _use_new_zipfile_serialization=False),
+        "it is no file of torch.save",
+    ),
+    "a zip bomb": (lambda training: zipped(bytes(1 << 24), ZIP_DEFLATED), "it is compressed"),
+    "a size that is claimed": (
+        lambda training: claims(zipped(b"small", ZIP_STORED), 5, 1 << 40),
+        "it claims 1099511627776 bytes and has ",
+    ),
+    "a tensor of few bytes and many elements": (
+        lambda training: changed(training, ema=[torch.zeros(1).expand(1 << 40)]),
+        "a tensor of 4398046511104 bytes is in a file of ",
+    ),
+    "a sparse tensor that points outside": (
+        lambda training: changed(training, loss_sum=outside()),
+        "cannot be read, starting anew: RuntimeError: ",
+    ),
+    "a step in words": (
+        lambda training: moved(training, step="2"),
+        "does not fit, starting anew: ValueError: position.step is of another kind: str",
+    ),
+    "a position without its step": (
+        lambda training: changed(training, position={}),
+        "does not fit, starting anew: ValueError: position has other fields",
+    ),
+    "a scheduler whose method is a number": (
+        lambda training: changed(
+            training, scheduler={**training.scheduler.state_dict(), "step": 1}
+        ),
+        "does not fit, starting anew: ValueError: scheduler has other fields",
+    ),
+    "a row in words": (
+        lambda training: changed(training, rows=json.dumps([{**ROW, "val_loss": "low"}])),
+        "cannot be read, starting anew: ValueError: val_loss = 'low' in a row of its curve",
+    ),
+    "rows without end": (
+        lambda training: changed(training, rows="[" * 100_000),
+        "cannot be read, starting anew: RecursionError",
+    ),
     "facts alone": (
         lambda training: saved_value({"facts": vars(checkpoint_state.Facts.of(training))}),
         "cannot be read, starting anew: TypeError",
@@ -658,10 +701,63 @@ UNUSABLE = {
 }
 
 
-def saved_value(value):
+ROW = {
+    "validation": 1,
+    "step": 1,
+    "epoch": 1.0,
+    "lr": 0.1,
+    "train_loss": None,
+    "val_loss": 1.0,
+    "val_loss_ema": None,
+    "metrics": {},
+    "metrics_ema": None,
+    "grad_norm": None,
+    "seconds": 1.0,
+}
+
+
+def saved_value(value, **options):
     file = io.BytesIO()
-    torch.save(value, file)
+    torch.save(value, file, **options)
     return file.getvalue()
+
+
+def changed(training, **fields):
+    """A checkpoint with these fields of its own."""
+    saved = torch.load(io.BytesIO(checkpoint_state.pack(training)), weights_only=True)
+    return saved_value({**saved, **fields})
+
+
+def moved(training, **fields):
+    return changed(training, position={**vars(checkpoint_state.Position.of(training)), **fields})
+
+
+def outside():
+    """A sparse tensor with an element beyond its shape."""
+    with torch.sparse.check_sparse_tensor_invariants(enable=False):
+        return torch.sparse_coo_tensor(torch.tensor([[1 << 30]]), torch.ones(1), (2,))
+
+
+def zipped(content, compression):
+    file = io.BytesIO()
+    with ZipFile(file, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", content)
+    return file.getvalue()
+
+
+def claims(data, size, claimed):
+    """The archive whose directory says another size of its file (zip's "central directory")."""
+    place = data.rindex(b"PK\1\2")
+    assert int.from_bytes(data[place + 24 : place + 28], "little") == size
+    # As zip64, whose sizes have eight bytes, in an extra field.
+    extra = b"\1\0\x10\0" + 2 * claimed.to_bytes(8, "little")
+    end = data.rindex(b"PK\5\6")
+    head = bytearray(data[place:end])
+    head[20:28] = b"\xff" * 8
+    head[30:32] = len(extra).to_bytes(2, "little")
+    tail = bytearray(data[end:])
+    tail[12:16] = (len(head) + len(extra)).to_bytes(4, "little")
+    return data[:place] + bytes(head) + extra + bytes(tail)
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)

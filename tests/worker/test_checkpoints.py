@@ -312,6 +312,21 @@ def test_what_cannot_be_read_gives_way_to_the_one_before(
     assert_whole(training, rows, whole)
 
 
+def test_a_checkpoint_beyond_all_bounds_is_not_read(search, claim, folder, whole, caplog):
+    """Whoever may write rows and files makes one as large as its row says."""
+    save(search, claim, 9, 15)
+    row = newest(search, claim)[0]
+    (path,) = folder.rglob(row.file)
+    with path.open("r+b") as file:
+        file.truncate(10**12)  # a sparse one
+    with search.database.begin() as connection:
+        connection.execute(update(table).where(table.c.file == row.file).values(bytes=10**12))
+    resumed, training, rows = go_on(search, take_over(search, claim))
+    assert resumed == 9
+    assert caplog.messages == [f"checkpoint {row.file} has more bytes than checkpoints.at_most"]
+    assert_whole(training, rows, whole)
+
+
 def test_a_trial_whose_facts_have_changed_starts_anew(search, claim, whole, caplog):
     save(search, claim, 9, 15)
     torch.set_num_threads(2)

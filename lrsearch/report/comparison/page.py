@@ -45,13 +45,13 @@ def page_text(found: Comparison) -> str:
         "optimizers": sorted({recipe.optimizer_name for recipe in recipes}),
         "schedules": sorted({recipe.schedule_name for recipe in recipes}),
     }
-    page = template("comparison.html.jinja", autoescape=True)
+    page = template("comparison.html.jinja")
     return page.render({**_words(found), **content})
 
 
 def markdown_text(found: Comparison) -> str:
     """The sentences and tables; figures are on the page alone."""
-    return template("comparison.md.jinja", autoescape=False).render(_words(found))
+    return template("comparison.md.jinja").render(_words(found))
 
 
 def _words(found: Comparison) -> dict[str, Content]:

@@ -5,22 +5,36 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 
 from lrsearch.report.live.follow import Seen
 from lrsearch.report.live.progress import study_progress
 from lrsearch.report.live.view import StudyView
 from lrsearch.report.text.format import duration
+from lrsearch.shown_text import visible
 
 #: A terminal with fewer columns or lines gets a bar.
 LEAST_COLUMNS, LEAST_LINES = 80, 16
 
 
+class VisibleConsole(Console):
+    """A console whose texts do not drive the terminal; what rich itself adds does."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """As rich's, through which all that is drawn goes."""
+        for segment in super().render(renderable, options):
+            own = segment.control is not None
+            yield segment if own else Segment(visible(segment.text), segment.style)
+
+
 def drawn(*, view: bool) -> AbstractContextManager[Callable[[Seen, bool], None]]:
     """What draws a study on stderr; `view` is whether the view may be drawn, else it is a bar."""
-    console = Console(stderr=True)
+    console = VisibleConsole(stderr=True)
     wide = console.width >= LEAST_COLUMNS and console.height >= LEAST_LINES
     if view and wide and not console.is_dumb_terminal:
         return _while_working(console)
@@ -32,7 +46,7 @@ def draw_all(looks: Iterable[Seen]) -> bool:
 
     A terminal that is too small for the view has what fits.
     """
-    console = Console()
+    console = VisibleConsole()
     if console.is_dumb_terminal:
         return False
     with view_on(console, transient=False) as screen:
@@ -117,11 +131,11 @@ def _logs_above() -> Iterator[None]:
 @contextmanager
 def _bar(console: Console) -> Iterator[Callable[[Seen, bool], None]]:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as bars:
         search = bars.add_task("search", total=None, note="")

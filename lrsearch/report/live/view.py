@@ -169,7 +169,7 @@ def _table(*columns: tuple[str, str], wide: int) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True, header_style="dim", pad_edge=False)
     for place, (name, side) in enumerate(columns):
         table.add_column(
-            name,
+            Text(one_line(name)),
             justify="right" if side == "right" else "left",
             no_wrap=True,
             overflow="ellipsis",

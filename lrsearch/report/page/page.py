@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from lrsearch.errors import LrsearchError
 from lrsearch.report.figures.all import figures
 from lrsearch.report.model import Report
+from lrsearch.report.page import markdown
 from lrsearch.report.page.charts import Drawing, draw, library
 from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
@@ -52,8 +53,8 @@ def write_report(report: Report, folder: Path, *, png: bool = False) -> Path:
     content = _content(report, drawings)
     page = folder / "report.html"
     texts = {
-        page: template("report.html.jinja", autoescape=True).render(content),
-        folder / "report.md": template("report.md.jinja", autoescape=False).render(content),
+        page: template("report.html.jinja").render(content),
+        folder / "report.md": template("report.md.jinja").render(content),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ def write_report(report: Report, folder: Path, *, png: bool = False) -> Path:
 def page_text(report: Report) -> str:
     """The page alone, as HTML that needs no other file."""
     drawings = [draw(figure) for figure in figures(report)]
-    return template("report.html.jinja", autoescape=True).render(_content(report, drawings))
+    return template("report.html.jinja").render(_content(report, drawings))
 
 
 def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Content]:
@@ -144,24 +145,23 @@ def _cell_data(number: float | None, text: str) -> Markup:
     return Markup() if exact in ("", text) else Markup(f' data-v="{exact}"')
 
 
-def template(name: str, *, autoescape: bool) -> jinja2.Template:
-    """A template of this folder; `autoescape` for HTML."""
+def template(name: str) -> jinja2.Template:
+    """A template of this folder, in which text is text, in HTML or in Markdown."""
+    is_page = name.endswith(".html.jinja")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("lrsearch.report", "page"),
-        autoescape=autoescape,
+        autoescape=is_page,
+        finalize=None if is_page else markdown.finalize,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "cell": _markdown_cell,
+        "cell": markdown.cell,
+        "table": markdown.table,
+        "fenced": markdown.fenced,
         "row_data": _row_data,
         "cell_data": _cell_data,
     }
     return environment.get_template(name)
-
-
-def _markdown_cell(text: str) -> str:
-    """Text that stays inside its cell of a markdown table."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

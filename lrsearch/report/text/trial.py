@@ -3,6 +3,7 @@
 from lrsearch.report.groups import group_rows
 from lrsearch.report.one_trial import TrialDetails
 from lrsearch.report.text.format import amount, counted, duration, number
+from lrsearch.storage.column_types import one_line
 from lrsearch.trial.states import TrialState
 
 
@@ -24,7 +25,7 @@ def details_text(study: str, found: TrialDetails) -> str:
         lines.append(f"  {counted(trial.deaths, 'worker')} lost with it since its last checkpoint")
     if trial.worker:
         left = f", lease ends in {duration(found.lease_left)}" if found.lease_left else ""
-        lines.append(f"  worker {trial.worker}{left}")
+        lines.append(f"  worker {one_line(trial.worker)}{left}")
     elif trial.state == TrialState.RUNNING:
         lines.append("  no worker trains it; the next free one takes it over")
     for item in found.checkpoints:

@@ -15,6 +15,7 @@ from lrsearch.command.metrics import reader_for
 from lrsearch.command.reading import Reader, Reading
 from lrsearch.command.template import fill
 from lrsearch.errors import describe
+from lrsearch.private_files import private
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.command_line import values_of
 from lrsearch.spec.study_spec import StudySpec
@@ -101,7 +102,7 @@ class CommandTraining(ProcessTraining):
         purpose, goes_on = self.purpose, self._goes_on
         output = begin_attempt(self.folder, purpose.attempt, purpose.worker, goes_on=goes_on)
         (self.folder / RECIPE).write_text(json.dumps(self.recipe.to_dict(), indent=2))
-        with output.open("a") as file:
+        with open(output, "a", opener=private) as file:
             words = self.words()
             # What was killed while it printed has left half a line.
             file.write(f"{chr(10) if file.tell() else ''}$ {' '.join(words)}\n")

@@ -7,6 +7,7 @@ from io import FileIO
 from pathlib import Path
 from threading import Lock
 
+from lrsearch.private_files import make_private_folder
 from lrsearch.trial.curve import Validation
 
 log = logging.getLogger("lrsearch")
@@ -96,7 +97,7 @@ class CurveBuffer:
 
     def _new_file(self) -> FileIO:
         if self._folder is not None:
-            Path(self._folder).mkdir(parents=True, exist_ok=True)
+            make_private_folder(Path(self._folder))
         # Unbuffered: a buffer would keep what a full disk refused, and fail again at each use.
         return tempfile.TemporaryFile("w+b", buffering=0, dir=self._folder)
 

@@ -13,6 +13,7 @@ from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.supervisor import Child, Supervisor
 from lrsearch.own_loop.channel import SOCKET, Channel, Listener
 from lrsearch.own_loop.messages import End, Hello, Message, Start
+from lrsearch.private_files import make_private_folder
 from lrsearch.task.code import ENVIRONMENT_DIR
 from lrsearch.training.failures import TrialFailedError
 from lrsearch.worker.user_process.ended import ended_badly
@@ -49,7 +50,7 @@ class ScriptProcess:
 
     def __init__(self, supervisor: Supervisor, launch: Launch, start: Start, output: Path) -> None:
         self.launch, self.output = launch, output
-        output.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(output.parent)
         self._listener = Listener()
         self._channel: Channel | None = None
         self._start = start

@@ -20,6 +20,7 @@ from lrsearch.own_loop.messages import (
     Saved,
     SaveSoon,
 )
+from lrsearch.private_files import make_private_folder, private
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.failures import TrialFailedError
@@ -215,7 +216,8 @@ class ScriptTraining(ProcessTraining):
         if found is None:
             return None
         self.stand_at(found.position)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         self._resume = self.folder / "resume.pt"
-        self._resume.write_bytes(found.state)
+        with open(self._resume, "wb", opener=private) as file:
+            file.write(found.state)
         return list(found.rows)
