@@ -25,31 +25,24 @@ class Order:
         """`steps` of an epoch, each of `accumulate` batches."""
         self.data, self.accumulate = data, accumulate
         length = steps * accumulate * data.batch_size
-        #: Numbers of samples, [K, n]; the first row alone counts where all see one order.
+        #: Numbers of samples, [K, n].
         self.samples = torch.zeros(size, length, dtype=torch.int64, device=data.device)
         self._within = torch.arange(data.batch_size, device=data.device)
         self._host = torch.zeros(size, length, dtype=torch.int64, pin_memory=_pins(data.device))
-        self.is_shared = False
 
     def write(self, orders: Sequence[Tensor]) -> None:
-        """Those of the places; a single one where all see the same."""
-        self.is_shared = len(orders) == 1
-        length = self._host.shape[1]
+        """Those of the places."""
         for place, order in enumerate(orders):
-            self._host[place].copy_(order[:length])
-        rows = slice(0, len(orders))
-        self.samples[rows].copy_(self._host[rows], non_blocking=True)
+            self._host[place].copy_(order[: self._host.shape[1]])
+        self.samples.copy_(self._host, non_blocking=True)
 
     def batch(self, step: Tensor, number: int) -> Batch:
         """The micro-batch `number` of the step [1] of the epoch; a leading dimension of places."""
-        size, places = self.data.batch_size, len(self.samples)
+        size = self.data.batch_size
         within = (step * self.accumulate + number) * size + self._within
-        if self.is_shared:
-            picked = self.data.pick(self.samples[0].index_select(0, within))
-            return map_tensors(lambda x: x.expand(places, *x.shape), picked)
         chosen = self.samples.index_select(1, within)
         picked = self.data.pick(chosen.flatten())
-        return map_tensors(lambda x: x.view(places, size, *x.shape[1:]), picked)
+        return map_tensors(lambda x: x.view(*chosen.shape, *x.shape[1:]), picked)
 
 
 class Table:
@@ -59,7 +52,7 @@ class Table:
         shape = (WINDOW, pieces, size, MOST_COLUMNS)
         # A place without a trial has ones: its numbers mean nothing, and stay finite.
         self._host = torch.ones(shape, dtype=dtype, pin_memory=_pins(device))
-        self._values = torch.ones(shape, dtype=dtype, device=device)
+        self.values = torch.ones(shape, dtype=dtype, device=device)
 
     def write(self, first: int, count: int, parts: Iterable[tuple[Ahead, Sequence[int]]]) -> None:
         """The steps from `first` on, of each trial with the parameter group of each piece.
@@ -72,11 +65,11 @@ class Table:
             values = [ahead.table(group) for group in range(len(ahead.columns))]
             for piece, group in enumerate(groups):
                 self._host[rows, piece, place, : values[group].shape[1]] = values[group]
-        self._values[rows].copy_(self._host[rows], non_blocking=True)
+        self.values[rows].copy_(self._host[rows], non_blocking=True)
 
     def columns(self, step: Tensor) -> Tensor:
         """Those of the step [1] of the window: [pieces, K, columns]."""
-        return self._values.index_select(0, step)[0]
+        return self.values.index_select(0, step)[0]
 
 
 def _pins(device: torch.device) -> bool:

@@ -20,7 +20,6 @@ from lrsearch.training.fused.cohort_training import CohortTraining
 from lrsearch.training.fused.program import Program
 from lrsearch.training.graphed.ahead import Ahead
 from lrsearch.training.graphed.buffers import WINDOW, Order
-from lrsearch.training.graphed.capture import Repeated
 from lrsearch.training.graphed.rows import Kept, Layout, Member
 from lrsearch.training.graphed.step import Step
 from lrsearch.training.graphed.updates import NAMES, Rule, rule_of
@@ -61,7 +60,8 @@ class GraphedCohort(Cohort):
         self._kept = Kept(self.program.flat_weights)
         self._order = Order(self._data, self.size, self.steps_per_epoch, self.recipe.accumulate)
         self._ordered: list[tuple[int, int]] = []
-        self._repeated: Repeated | None = None
+        #: What is repeated with the trials that are there.
+        self.step_now: Step | None = None
 
     def takes(self, recipe: Recipe) -> bool:
         return _has_rule(recipe) and super().takes(recipe)
@@ -83,13 +83,12 @@ class GraphedCohort(Cohort):
         ends = [min(epoch_end(each), each.next_validation) - each.step for each in trainings]
         self.program.base.train()
         step.begin(trainings[0].position)
-        self._train(trainings, min(steps, WINDOW, *ends))
+        self._train(step, trainings, min(steps, WINDOW, *ends))
         self._charge(trainings, started)
 
-    def _train(self, trainings: Sequence[CohortTraining], count: int) -> None:
+    def _train(self, step: Step, trainings: Sequence[CohortTraining], count: int) -> None:
         """So many steps, in chunks: the host computes one while the device works on the last."""
-        assert self._repeated is not None
-        step, members = self._repeated.step, [self._members[id(each)] for each in trainings]
+        members = [self._members[id(each)] for each in trainings]
         groups = [member.groups_of(step.layout.bounds) for member in members]
         done, first, ahead = 0, 0, list[Ahead]()
         try:
@@ -99,7 +98,7 @@ class GraphedCohort(Cohort):
                     ahead.append(Ahead(member, first, many))
                 step.table.write(first, many, zip(ahead, groups, strict=True))
                 for _ in range(many):
-                    self._repeated.run()
+                    step.repeat()
                     done += 1
                 trainings[0].beat()
         except BaseException:
@@ -131,14 +130,12 @@ class GraphedCohort(Cohort):
             self._sort()
             self._members = {id(each): Member.of(each, self._kept) for each in trainings}
         self._write_order()
-        layout = Layout.of(self._rules, trainings)
-        if self._repeated is None or self._repeated.step.layout != layout:
-            self._repeated = Repeated(self._step_of(layout))
-        step = self._repeated.step
-        for training in trainings:
-            norm = training.recipe.clip_norm
-            step.clips[training.place] = torch.inf if norm is None else norm
-        return step
+        before = None if self.step_now is None else self.step_now.layout
+        layout = Layout.of(self._rules, trainings, before)
+        if self.step_now is None or before != layout:
+            self.step_now = self._step_of(layout)
+        self.step_now.clip(self._places)
+        return self.step_now
 
     def _sort(self) -> None:
         """Let the rows of each rule lie together."""
@@ -175,11 +172,8 @@ class GraphedCohort(Cohort):
         if keys == self._ordered:
             return
         orders = {key: epoch_order(self._data.length, *key) for key in dict.fromkeys(keys)}
-        shared = self._order.is_shared
-        self._order.write([orders[key] for key in (keys if len(orders) > 1 else keys[:1])])
+        self._order.write([orders[key] for key in keys])
         self._ordered = keys
-        if shared != self._order.is_shared:
-            self._repeated = None
 
 
 def _has_rule(recipe: Recipe) -> bool:

@@ -31,8 +31,14 @@ class Layout:
     bounds: tuple[int, ...]
 
     @classmethod
-    def of(cls, rules: Sequence[Rule | None], trainings: Sequence[CohortTraining]) -> "Layout":
-        bounds = {0}
+    def of(
+        cls,
+        rules: Sequence[Rule | None],
+        trainings: Sequence[CohortTraining],
+        before: "Layout | None" = None,
+    ) -> "Layout":
+        """What parted rows `before` parts them again: so a step serves as long as it can."""
+        bounds = {0} if before is None else set(before.bounds)
         for training in trainings:
             bounds |= {run.stop for run in _runs(training)}
         return cls(rules=tuple(rules), bounds=tuple(sorted(bounds)))

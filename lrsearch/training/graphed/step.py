@@ -4,7 +4,8 @@ Nothing in it reads from the device, and nothing that outlives it is allocated: 
 captured as it is, and the number of its operations does not depend on how many trials there are.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from lrsearch.training.fused.program import Program
 from lrsearch.training.graphed.buffers import WINDOW, Order, Table
+from lrsearch.training.graphed.capture import Repeated
 from lrsearch.training.graphed.rows import Kept, Layout
 from lrsearch.training.graphed.updates import Rule
+from lrsearch.training.trial_training import TrialTraining
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +72,22 @@ class Step:
             )
             for rule, rows, piece, within in layout.parts()
         ]
+        self._repeated = Repeated(self.run, device)
 
     def begin(self, position: int) -> None:
         """A new window, which starts after so many steps of the epoch."""
         self.position.fill_(position)
         self.column.zero_()
+
+    def clip(self, places: Sequence[TrialTraining | None]) -> None:
+        """Take the largest norms of the recipes that are there."""
+        given = [None if each is None else each.recipe.clip_norm for each in places]
+        norms = [math.inf if norm is None else norm for norm in given]
+        self.clips.copy_(torch.tensor(norms, dtype=torch.float64)[:, None])
+
+    def repeat(self) -> None:
+        """Train one step, by its graph where there is one. Raises as `run` does."""
+        self._repeated.run()
 
     def run(self) -> None:
         """Train one step. What the forward pass raises leaves everything as it was."""
