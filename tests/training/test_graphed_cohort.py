@@ -1,18 +1,28 @@
 """The graphed cohort: its trials equal the same trials alone, and its step is device work alone."""
 
 import gc
+from contextlib import nullcontext
 
 import pytest
 import torch
 from cpu_graph import CpuGraph, Noted
+from small import BATCH_SIZE, TRAIN, make_task
 from test_cohort import FUSED, KINDS, close, recipe_of
 from test_exactness import SCHEDULES, WARMUP
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from trained_together import alone, doubled, drive, make_cache, make_spec, same
+from trained_together import alone, doubled, drive, make_cache, make_spec, no_dropout, same
 
+from lrsearch.training import flat_weights
+from lrsearch.training.data.tensors import TensorData
+from lrsearch.training.flat_weights import FlatWeights
+from lrsearch.training.fused.program import Program
 from lrsearch.training.graphed import capture
+from lrsearch.training.graphed.buffers import Order
 from lrsearch.training.graphed.cohort import GraphedCohort
+from lrsearch.training.graphed.rows import Kept
+from lrsearch.training.graphed.step import Step
+from lrsearch.training.graphed.updates import MOST_KEPT
 
 #: Optimizers of torch that look at shapes, so that rows have no rule for them.
 SHAPED = ("adafactor", "muon")
@@ -191,3 +201,39 @@ def places_of(cohort):
 def live_tensors():
     gc.collect()
     return [value for value in gc.get_objects() if isinstance(value, torch.Tensor)]
+
+
+def test_a_step_makes_nothing_on_another_device():
+    """On the meta device, whose tensors have no numbers: an operation that the host did would show.
+
+    A number in an expression is a tensor of the host, of no dimension, which is no copy."""
+    recipes = recipes_of("cosine", epochs=3)
+    base, meta = no_dropout(), torch.device("meta")
+    layout, flat = advanced(recipes).step_now.layout, flat_weights.Layout.of(base)
+    base.to(meta)
+    data = TensorData(TRAIN, BATCH_SIZE, meta)
+    program = Program(
+        make_task(),
+        base,
+        FlatWeights(base, flat, len(recipes)),
+        draws=False,
+        recordings=None,
+        absent=lambda leaf, value: False,
+    )
+    kept = Kept(program.flat_weights)
+    kept.hold(MOST_KEPT)
+    order = Order(data, len(recipes), 6, 1)
+    step = Step(program, layout, kept, order, autocast=nullcontext, averaging=0.1)
+    with Noted() as noted:
+        step.run()
+    assert len(noted.operations) > 300
+    for func, args, kwargs, given in noted.operations:
+        found = [x for x in tree_leaves([args, kwargs, given]) if isinstance(x, torch.Tensor)]
+        assert {x.device.type for x in found if x.ndim} <= {"meta"}, func
+        assert func is not torch.ops.aten._local_scalar_dense.default
+
+
+def advanced(recipes, steps=1):
+    cohort = admitted(len(recipes), recipes)
+    cohort.advance(steps)
+    return cohort
