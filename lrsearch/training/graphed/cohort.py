@@ -41,6 +41,9 @@ class GraphedCohort(Cohort):
     loader, and where the recipe has no rule.
     """
 
+    #: A look would wait for the device.
+    steps_per_look = WINDOW
+
     def __init__(self, spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> None:
         super().__init__(spec, cache, recipe, size)
         if not isinstance(self.data[0], TensorData):

@@ -12,7 +12,7 @@ from lrsearch.fusing.choice import Choice
 from lrsearch.storage.leases import Claim
 from lrsearch.study.lost_work import lose
 from lrsearch.study.open_study import LostTrialError
-from lrsearch.training.engine import Engine
+from lrsearch.training.engine import STEPS_PER_LOOK, Engine
 from lrsearch.training.failures import (
     CohortError,
     ProcessKilledError,
@@ -29,9 +29,9 @@ from lrsearch.worker.training_loop.leased_job import LeasedJob, release
 
 log = logging.getLogger("lrsearch")
 
-#: Most steps trained between looks at whether the worker is to stop, and about how long they take:
-#: a preempted worker has let go of its trials soon after.
-STEPS_PER_LOOK, LOOK_SECONDS = 16, 0.5
+#: About how long a worker trains between looks at whether it is to stop: a preempted one has let go
+#: of its trials soon after.
+LOOK_SECONDS = 0.5
 
 #: The next job beside those that the worker holds already; None if there is none.
 Source = Callable[[WorkerContext, Collection[Claim]], Job | None]
@@ -184,7 +184,8 @@ class TrainingLoop:
         before, self._begun = training.step, True
         self.engine.advance(self._steps)
         share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
-        self._steps = max(1, min(STEPS_PER_LOOK, int((training.step - before) * share)))
+        steps = int((training.step - before) * share)
+        self._steps = max(1, min(self.engine.steps_per_look, steps))
 
     # Jobs that leave.
 
