@@ -2,6 +2,7 @@
 
 import gc
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from lrsearch.training.graphed.cohort import GraphedCohort
 from lrsearch.training.graphed.rows import Kept
 from lrsearch.training.graphed.step import Step
 from lrsearch.training.graphed.updates import MOST_KEPT
+from lrsearch.training.pooling import means
 
 #: Optimizers of torch that look at shapes, so that rows have no rule for them.
 SHAPED = ("adafactor", "muon")
@@ -237,3 +239,19 @@ def advanced(recipes, steps=1):
     cohort = admitted(len(recipes), recipes)
     cohort.advance(steps)
     return cohort
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_validation_reads_all_losses_and_metrics_of_all_trials_at_once(monkeypatch):
+    """Where numbers are left on the device; two batches, a loss and a metric of each trial."""
+    validated = []
+    for at_once in (means.READ_AT_ONCE, frozenset()):
+        cohort = advanced(recipes_of("cosine", epochs=2), steps=6)
+        with monkeypatch.context() as patched:
+            patched.setattr(means, "READ_AT_ONCE", at_once)
+            with Reads(patched) as reads:
+                rows = cohort.validate(cohort.due(), with_ema=lambda training: False)
+        validated.append([replace(row, seconds=0.0) for row in rows])
+        assert reads.found.count("tolist") == (0 if at_once else 1)
+    assert validated[0] == validated[1]
+    assert len(validated[0]) > 10

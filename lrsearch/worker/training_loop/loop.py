@@ -53,7 +53,7 @@ class TrainingLoop:
         #: Taken out of the engine, to be trained one after the other.
         self._alone: list[LeasedJob] = []
         self._begun = False
-        self._steps = STEPS_PER_LOOK
+        self._steps = min(STEPS_PER_LOOK, engine.steps_per_look)
 
     def run(self, first: LeasedJob) -> list[LeasedJob]:
         """Train `first` and the jobs that join it; those to be trained alone next, still leased.
