@@ -30,6 +30,9 @@ from lrsearch.training.pooling import means
 SHAPED = ("adafactor", "muon")
 RULED = [kind for kind in KINDS if not kind.startswith(SHAPED)]
 
+#: What is unlike all others: nothing changes, a validation does it, momentum moves, lr goes up.
+QUICK = ("constant", "plateau", "one_cycle with momentum", "cosine_restarts")
+
 
 @pytest.fixture
 def float64():
@@ -61,7 +64,10 @@ def recipes_of(schedule, epochs):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(
+    "schedule",
+    [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in SCHEDULES],
+)
 def test_every_optimizer_with_every_schedule_equals_itself_alone(schedule):
     recipes = recipes_of(schedule, epochs=6)
     often = {} if schedule == "plateau" else {"validate_every": {"fraction": 0.25}}

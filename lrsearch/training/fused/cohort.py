@@ -47,6 +47,8 @@ class Cohort:
 
     name = "fused"
     steps_per_look = STEPS_PER_LOOK
+    #: Whether its step is recorded after some hundred, see `training.recorded_step`.
+    records = True
 
     def __init__(self, spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> None:
         self.spec, self.recipe, self.device, self.size = spec, recipe, cache.device, size
@@ -66,7 +68,7 @@ class Cohort:
             base,
             FlatWeights(base, layout, size),
             draws=draws,
-            recordings=cache.recordings(recipe),
+            recordings=cache.recordings(recipe) if self.records else None,
             absent=self.batches.absent,
         )
         self._places: list[CohortTraining | None] = [None] * size

@@ -43,6 +43,8 @@ class GraphedCohort(Cohort):
 
     #: A look would wait for the device.
     steps_per_look = WINDOW
+    #: A capture may not be interrupted by a recording, which compares numbers.
+    records = False
 
     def __init__(self, spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> None:
         super().__init__(spec, cache, recipe, size)
