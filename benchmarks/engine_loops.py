@@ -30,10 +30,12 @@ def engine_of(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> E
     return SoloEngine(spec, cache) if size == 1 else Cohort(spec, cache, recipe, size)
 
 
-def train_all(make_engine: Callable[[], Engine], trials: Sequence[Recipe]) -> list[float]:
+def train_all(
+    make_engine: Callable[[], Engine], trials: Sequence[Recipe], *, steps: int = STEPS
+) -> list[float]:
     """Train every recipe to its end; places are filled again as trials end. Their last losses.
 
-    NaN for one that diverged.
+    `steps` between looks at the trials. NaN for one that diverged.
     """
     losses = [math.nan] * len(trials)
     waiting = deque(enumerate(trials))
@@ -45,7 +47,7 @@ def train_all(make_engine: Callable[[], Engine], trials: Sequence[Recipe]) -> li
                 numbers[id(engine.admit(recipe))] = number
             if not waiting:
                 engine.shrink()
-            engine.advance(STEPS)
+            engine.advance(steps)
             due = engine.due()
             rows = engine.validate(due, with_ema=_is_judged) if due else []
             for training, row in zip(due, rows, strict=True):

@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss
 
 from lrsearch.fusing.choice import Choice
 from lrsearch.task.task import LoadedTask, Task
-from lrsearch.training.engine import SoloEngine
+from lrsearch.training.engine import STEPS_PER_LOOK, SoloEngine
 from lrsearch.training.start import start_training
 from lrsearch.worker.tasks import choose_engine
 from lrsearch.worker.training_loop import job_trainer
@@ -25,6 +25,7 @@ class SideBySide:
     """Places for `size` trials; those in it stand at the same position of an epoch."""
 
     name = "fused"
+    steps_per_look = STEPS_PER_LOOK
 
     def __init__(self, spec, cache, recipe, size):
         self.spec, self.cache, self.recipe, self.size = spec, cache, recipe, size

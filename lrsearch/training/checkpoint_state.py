@@ -124,7 +124,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         # Copies: what is saved of a view is all that it is a view of.
         model={name: _copy(value) for name, value in training.model.state_dict().items()},
         buffers={name: _copy(value) for name, value in _left_out(training).items()},
-        optimizer=training.optimizer.state_dict(),
+        optimizer=tree_map(_copy, training.optimizer.state_dict()),
         flat=training.is_flat,
         scheduler=training.scheduler.state_dict(),
         scaler=None if training.scaler is None else training.scaler.state_dict(),

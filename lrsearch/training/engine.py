@@ -14,6 +14,9 @@ from lrsearch.trial.curve import Validation
 
 T = TypeVar("T", bound=Training)
 
+#: Most steps between two looks at whether a worker is to stop.
+STEPS_PER_LOOK = 16
+
 
 class Engine(Protocol):
     """Trains the trials in its places. Exceptions of the task's code pass through unchanged."""
@@ -22,6 +25,8 @@ class Engine(Protocol):
     size: int
     #: "solo" or "fused".
     name: str
+    #: Most steps that it is asked for at once.
+    steps_per_look: int
 
     @property
     def trainings(self) -> Sequence[Training]:
@@ -99,6 +104,7 @@ class OnePlaceEngine(Generic[T]):
     """What engines of one place have in common; see `Engine`."""
 
     size = 1
+    steps_per_look = STEPS_PER_LOOK
 
     def __init__(self) -> None:
         self.trainings: list[T] = []

@@ -13,7 +13,7 @@ from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import LABELS, initial_state
 from lrsearch.training.data import Data, samples_of
 from lrsearch.training.pooling.batch_values import Scored, batch_values, size_of
-from lrsearch.training.pooling.means import LOSS, pair_size
+from lrsearch.training.pooling.means import LOSS, pair_size, read_all
 from lrsearch.training.pooling.totals import Totals
 from lrsearch.training.randomness import validation_numbers
 
@@ -78,6 +78,7 @@ def _of_outputs(
             for total, output in zip(totals, of_each, strict=True):
                 total.add(output, targets, size)
         beat()
+    read_all([mean for total in totals for mean in total.means])
     return (total.values() for total in totals)
 
 

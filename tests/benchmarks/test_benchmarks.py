@@ -11,6 +11,7 @@ from pathlib import Path
 
 import command
 import pytest
+import torch
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 #: The first 75 of the 2,000 recorded runs and some that diverged; how they were recorded stands in
@@ -65,6 +66,30 @@ def test_overhead_sets_the_service_beside_optuna_on_both_databases(overhead):
 def test_overhead_leaves_no_files_behind(overhead):
     _, folder = overhead
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_gpu_proves_its_program_on_a_cpu(tmp_path):
+    options = ("--device", "cpu", "--epochs", "1", "--rounds", "1", "--processes", "2", "--json")
+    done = run_script("gpu.py", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [row["model"] for row in result["rows"]] == ["tiny MLP", "ResNet-8"]
+    for row in result["rows"]:
+        assert set(row["microseconds"]) == {"usual", "best", "processes", "fused", "graphed"}
+        assert all(spent > 0 for spent in row["microseconds"].values())
+        assert row["difference"] < 1e-9
+        assert row["reasons"] == {}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it would measure")
+def test_gpu_says_in_one_line_what_it_needs(tmp_path):
+    done = run_script("gpu.py", cwd=tmp_path)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith(
+        "gpu.py needs a CUDA device and torch for CUDA: --device cuda:0: no such"
+    )
 
 
 def test_samplers_after_the_portfolio_chooses_a_recipe_with_each_at_each_budget(tmp_path):

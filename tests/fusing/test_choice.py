@@ -1,6 +1,7 @@
 """Which engine, and how many trials at once: the rules, and the calibration that they rest on."""
 
 import math
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -240,6 +241,20 @@ def test_what_stops_at_a_step_is_not_timed_for_ever(monkeypatch):
     monkeypatch.setattr(FakeEngine, "advance", lambda self, steps: None)
     with pytest.raises(ArithmeticError, match="stopped at step 0"):
         calibrated({1: 1e-3}, monkeypatch)
+
+
+def test_on_an_accelerator_memory_is_judged_by_what_was_used(monkeypatch):
+    """A trial takes 10 MB of 90: 8 of them would take more than the share that may be used."""
+    timings = {1: 0.004, 2: 0.003, 4: 0.002, 8: 0.001}
+    machine = Machine(timings, monkeypatch)
+    calibrator = Calibrator(machine.make, ("a", "b"), torch.device("cpu"))
+    peaks = iter([0, 20_000_000, 0, 40_000_000])
+    monkeypatch.setattr(timing_calibrator, "used_bytes", lambda device: next(peaks))
+    monkeypatch.setattr(timing_calibrator, "free_bytes", lambda device: 90_000_000)
+    monkeypatch.setattr(timing_calibrator, "_own_random_stream", lambda device: nullcontext())
+    calibrator.device = torch.device("cuda")
+    assert set(calibrator.run((2, 4, 8), 3.0)) == {1, 2, 4}
+    assert calibrator.trial_bytes == 10_000_000
 
 
 def test_hardware_has_a_name_that_tells_the_threads():

@@ -18,7 +18,8 @@ from trained_together import alone, difference, drive, make_cohort
 
 from lrsearch.errors import TaskError
 from lrsearch.training import checkpoint_state
-from lrsearch.training.data import make_splits, tensors_in, to_device, told_size
+from lrsearch.training.data import make_splits, reading, tensors_in, to_device, told_size
+from lrsearch.training.data.datasets import DatasetData
 from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
@@ -469,3 +470,18 @@ def test_workers_of_other_params_end():
         processes += train.reader._loader._iterator._workers
     processes[0].join(10)
     assert [process.is_alive() for process in processes] == [False, True]
+
+
+@pytest.mark.parametrize(("device", "pins"), [("cpu", False), ("cuda", True), ("meta", False)])
+def test_batches_for_a_cuda_device_are_read_into_pinned_memory(device, pins, monkeypatch):
+    asked = []
+
+    def loader(dataset, **arguments):
+        asked.append(arguments.pop("pin_memory", False))
+        return DataLoader(dataset, **arguments)
+
+    monkeypatch.setattr(reading, "DataLoader", loader)
+    monkeypatch.setattr(reading, "to_device", lambda batch, device: batch)
+    data = DatasetData(TensorDataset(*TRAIN), BATCH_SIZE, torch.device(device))
+    assert len(list(data.train(0, 0, 0))) == data.batches
+    assert asked == [pins]

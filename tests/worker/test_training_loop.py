@@ -23,11 +23,12 @@ from tiny_studies import LEASE, STEPS_PER_EPOCH, make_study, opened, worker_of
 from lrsearch.storage import checkpoints as saved
 from lrsearch.storage import claims, leases, trials
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.training.fused.cohort import Cohort
 from lrsearch.worker import checkpoints as worker_checkpoints
 from lrsearch.worker.jobs.search_trial import next_trial
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.tasks import choose_engine
-from lrsearch.worker.training_loop import job_trainer, loop
+from lrsearch.worker.training_loop import job_trainer
 
 CPU = torch.device("cpu")
 
@@ -141,7 +142,7 @@ def test_a_fused_study_that_was_interrupted_gives_what_each_trial_alone_gives(st
     """It is stopped within its second epoch."""
     together, alone = study(sgd(8)), study(sgd(8), name="alone")
     made, make = [], job_trainer.engine_for
-    monkeypatch.setattr(loop, "STEPS_PER_LOOK", STEPS_PER_EPOCH - 2)
+    monkeypatch.setattr(Cohort, "steps_per_look", STEPS_PER_EPOCH - 2)
     monkeypatch.setattr(
         job_trainer, "engine_for", lambda *given: made.append(make(*given)) or made[-1]
     )

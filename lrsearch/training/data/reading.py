@@ -171,8 +171,16 @@ class Reader:
         self._passes += 1
         self._order.tickets = tickets
         if self._loader is None:
+            # Memory that is pinned is copied to a CUDA device while the host goes on.
+            pins = self.like is None and self.device.type == "cuda"
+            changes = {"pin_memory": True} if pins else {}
             self._loader = loader_with(
-                self.fetch, self.like, batch_size=None, sampler=self._order, collate_fn=as_it_is
+                self.fetch,
+                self.like,
+                batch_size=None,
+                sampler=self._order,
+                collate_fn=as_it_is,
+                **changes,
             )
         return iter(self._loader)
 

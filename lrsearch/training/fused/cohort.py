@@ -14,6 +14,7 @@ from torch import Tensor
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.batch_loss import forward_pass
+from lrsearch.training.engine import STEPS_PER_LOOK
 from lrsearch.training.evaluate import evaluate
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights, Layout
@@ -45,6 +46,9 @@ class Cohort:
     """
 
     name = "fused"
+    steps_per_look = STEPS_PER_LOOK
+    #: Whether its step is recorded after some hundred, see `training.recorded_step`.
+    records = True
 
     def __init__(self, spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> None:
         self.spec, self.recipe, self.device, self.size = spec, recipe, cache.device, size
@@ -64,7 +68,7 @@ class Cohort:
             base,
             FlatWeights(base, layout, size),
             draws=draws,
-            recordings=cache.recordings(recipe),
+            recordings=cache.recordings(recipe) if self.records else None,
             absent=self.batches.absent,
         )
         self._places: list[CohortTraining | None] = [None] * size

@@ -35,7 +35,7 @@ class Program:
         flat_weights: FlatWeights,
         *,
         draws: bool,
-        recordings: Recordings,
+        recordings: Recordings | None,
         absent: Absent,
     ) -> None:
         """`base`, `draws`, `recordings`, `absent`: see Stacked."""

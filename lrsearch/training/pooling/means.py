@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from lrsearch.errors import TaskError
 from lrsearch.training.data import tensors_in
 from lrsearch.training.pooling.observed import Noted, Observed
+from lrsearch.training.precision import widest_float
 
 log = logging.getLogger("lrsearch")
 
@@ -19,6 +20,10 @@ log = logging.getLogger("lrsearch")
 LOSS = "val_loss"
 #: What a loss or a metric gives: a number, or a sum and the count of what it sums over.
 Value = Any
+#: A number, or a tensor of one that stays on its device until it is needed.
+Scalar = Tensor | float
+#: Kinds of device whose numbers are read at once: nothing is waited for.
+READ_AT_ONCE = frozenset({"cpu"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,25 @@ class _Part:
         return (self.size.weight if self.count is None else self.count) == 0
 
 
+@dataclass(kw_only=True)
+class _Added:
+    """What a batch gave."""
+
+    number: Scalar
+    #: As in _Part.
+    count: Scalar | None
+    #: Whether the number is a sum over the count, not a mean.
+    is_total: bool
+    size: Size
+
+    def part(self) -> _Part:
+        number, count = float(self.number), None if self.count is None else float(self.count)
+        if not self.is_total:
+            return _Part(value=number, count=count, total=None, size=self.size)
+        mean = number / count if count else math.nan
+        return _Part(value=mean, count=count, total=number, size=self.size)
+
+
 class Mean:
     """The mean over a set: what all batches have summed over what they have summed over.
 
@@ -66,12 +90,12 @@ class Mean:
     def __init__(self, name: str, *, is_loss: bool = False) -> None:
         """Of a metric NaN in a batch is left out, as torchmetrics' aggregators do by default."""
         self.name, self.is_loss = name, is_loss
-        self._parts: list[_Part] = []
+        self._added: list[_Added] = []
 
     def add(self, value: Value, size: Size, noted: Noted | None = None) -> None:
         """Raises TaskError for what is no number, or of which the weight cannot be told."""
         if isinstance(value, tuple):
-            self._parts.append(self._of_pair(value, size))
+            self._added.append(self._of_pair(value, size))
             return
         number = self._number(value)
         if noted is None:
@@ -80,7 +104,7 @@ class Mean:
                     f"{self.name} is a number, but how many samples a batch has cannot be told "
                     f"from it; return (sum, count)"
                 )
-            self._parts.append(_Part(value=number, count=None, total=None, size=size))
+            self._added.append(_Added(number=number, count=None, is_total=False, size=size))
         elif noted.count is None:  # a sum over the batch's samples
             if not size.samples:
                 raise TaskError(
@@ -88,25 +112,26 @@ class Mean:
                     f"be told from it; return (sum, count)"
                 )
             count = float(size.samples)
-            mean = number / count
-            self._parts.append(_Part(value=mean, count=count, total=number, size=size))
+            self._added.append(_Added(number=number, count=count, is_total=True, size=size))
         else:
-            count = float(noted.count)
-            self._parts.append(_Part(value=number, count=count, total=None, size=size))
+            counted = self._number(noted.count)
+            self._added.append(_Added(number=number, count=counted, is_total=False, size=size))
 
-    def _of_pair(self, pair: tuple[Value, ...], size: Size) -> _Part:
+    def _of_pair(self, pair: tuple[Value, ...], size: Size) -> _Added:
         if len(pair) != 2:
             raise TaskError(f"{self.name} is a tuple of {len(pair)}, but (sum, count) is needed")
         total, count = map(self._number, pair)
-        mean = total / count if count else math.nan
-        return _Part(value=mean, count=count, total=total, size=size)
+        return _Added(number=total, count=count, is_total=True, size=size)
 
-    def _number(self, value: Value) -> float:
-        if isinstance(value, Tensor) and value.numel() != 1:
-            raise TaskError(
-                f"{self.name} is a tensor of shape {tuple(value.shape)}, but a number or "
-                f"(sum, count) is needed; take its mean, or give (its sum, its numel())"
-            )
+    def _number(self, value: Value) -> Scalar:
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise TaskError(
+                    f"{self.name} is a tensor of shape {tuple(value.shape)}, but a number or "
+                    f"(sum, count) is needed; take its mean, or give (its sum, its numel())"
+                )
+            if value.device.type not in READ_AT_ONCE and not value.is_complex():
+                return value.detach().reshape(())
         try:
             return float(value)
         except (TypeError, ValueError) as error:
@@ -114,9 +139,23 @@ class Mean:
                 f"{self.name} is {type(value).__name__}, but a number or (sum, count) is needed"
             ) from error
 
+    def waiting(self) -> list[Tensor]:
+        """Numbers that are still on their device."""
+        given = [scalar for added in self._added for scalar in (added.number, added.count)]
+        return [scalar for scalar in given if isinstance(scalar, Tensor)]
+
+    def take(self, numbers: Iterator[float]) -> None:
+        """What `waiting` has given, read."""
+        for added in self._added:
+            if isinstance(added.number, Tensor):
+                added.number = next(numbers)
+            if isinstance(added.count, Tensor):
+                added.count = next(numbers)
+
     def value(self) -> float:
         """NaN where no batch has counted."""
-        parts = [part for part in self._parts if not part.is_empty]
+        parts = [added.part() for added in self._added]
+        parts = [part for part in parts if not part.is_empty]
         if not self.is_loss:
             parts = self._without_nan(parts)
         if not parts:
@@ -161,6 +200,16 @@ def _proportional(counts: Sequence[float], samples: Sequence[int | None]) -> boo
         size is not None and count * samples[0] == counts[0] * size
         for count, size in zip(counts, samples, strict=True)
     )
+
+
+def read_all(means: Sequence[Mean]) -> None:
+    """Read what is on a device of all of these at once: it is waited for once."""
+    waiting = [scalar for mean in means for scalar in mean.waiting()]
+    if waiting:
+        wide = widest_float(waiting[0].device)
+        numbers = iter(torch.stack([scalar.to(wide) for scalar in waiting]).tolist())
+        for mean in means:
+            mean.take(numbers)
 
 
 def observed(call: Callable[[], Value], size: Size) -> tuple[Value, Noted | None]:

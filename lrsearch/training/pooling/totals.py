@@ -50,6 +50,11 @@ class Totals:
         for total in self._totals.values():
             total.add(output, target, size)
 
+    @property
+    def means(self) -> list[Mean]:
+        """What of them are means of batches."""
+        return [total.mean for total in self._totals.values() if isinstance(total, _OfMean)]
+
     def values(self) -> dict[str, float]:
         """Raises TaskError where a metric fails, or gives no number."""
         return {name: total.value() for name, total in self._totals.items()}

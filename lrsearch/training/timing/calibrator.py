@@ -77,7 +77,7 @@ class Calibrator:
             self._solos = [self._filled([recipe]) for recipe in recipes]
             (first,) = self._solos[0].trainings
             training = cast(TrialTraining, first)
-            #: Bytes that a trial in a cohort is expected to take.
+            #: Bytes that a trial in a cohort is expected to take; of an accelerator, has taken.
             self.trial_bytes = ROWS * sum(p.nbytes for p in training.parameters)
             self.trial_bytes += _activations(
                 lambda: _advance(self._solos[0], 1), training.parameters
@@ -148,14 +148,18 @@ class Calibrator:
             log.info("%d trials at once are not timed: out of memory", size)
             return None
         gain = median(alone) / max(median(together), 1e-9)
-        self._log(size, gain, before)
+        self._note(size, gain, before)
         return gain
 
-    def _log(self, size: int, gain: float, before: int | None) -> None:
+    def _note(self, size: int, gain: float, before: int | None) -> None:
+        """Say what it took; larger sizes are judged by the memory that was used, if it is known."""
         now = used_bytes(self.device)
         measured = ""
         if before is not None and now is not None:
-            measured = f", {max(0, now - before) / size / 1e6:.2f} MB measured"
+            each = max(0, now - before) / size
+            measured = f", {each / 1e6:.2f} MB measured"
+            if self.device.type != "cpu":  # there a process's memory says little of its trials
+                self.trial_bytes = max(self.trial_bytes, round(each))
         log.info(
             "%d trials at once: %.2fx; memory per trial %.2f MB estimated%s",
             size,

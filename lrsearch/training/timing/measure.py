@@ -9,7 +9,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.engine import Engine, SoloEngine
-from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.graphed.choose import make_cohort
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing.calibrator import Calibrator, Clock
 from lrsearch.training.timing.probe import probe
@@ -78,4 +78,4 @@ def _engine(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> Eng
     """A new one, which validates at the end alone."""
     every = {"validate_every": ValidateEvery(fraction=1.0), "pruning": None}
     spec = spec.model_copy(update=every)
-    return SoloEngine(spec, cache) if size == 1 else Cohort(spec, cache, recipe, size)
+    return SoloEngine(spec, cache) if size == 1 else make_cohort(spec, cache, recipe, size)

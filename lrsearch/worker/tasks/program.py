@@ -18,7 +18,7 @@ from lrsearch.task.worker_facts import DataFacts
 from lrsearch.training.data.facts import data_facts
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.failures import failures
-from lrsearch.training.fused.cohort import Cohort
+from lrsearch.training.graphed.choose import make_cohort
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.training.scoring import score_test_set
 from lrsearch.training.task_cache import TaskCache
@@ -61,7 +61,7 @@ class TaskProgram:
 
     def engine(self, choice: Choice, recipe: Recipe) -> Engine:
         if choice.engine == "fused":
-            return Cohort(self.spec, self.cache, recipe, choice.size)
+            return make_cohort(self.spec, self.cache, recipe, choice.size)
         return self.solo()
 
     def solo(self) -> Engine:

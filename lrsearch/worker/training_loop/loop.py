@@ -13,7 +13,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import lose
 from lrsearch.study.open_study import LostTrialError
-from lrsearch.training.engine import Engine
+from lrsearch.training.engine import STEPS_PER_LOOK, Engine
 from lrsearch.training.failures import (
     CohortError,
     ProcessKilledError,
@@ -30,9 +30,9 @@ from lrsearch.worker.training_loop.leased_job import LeasedJob, release
 
 log = logging.getLogger("lrsearch")
 
-#: Most steps trained between looks at whether the worker is to stop, and about how long they take:
-#: a preempted worker has let go of its trials soon after.
-STEPS_PER_LOOK, LOOK_SECONDS = 16, 0.5
+#: About how long a worker trains between looks at whether it is to stop: a preempted one has let go
+#: of its trials soon after.
+LOOK_SECONDS = 0.5
 
 #: The next job beside those that the worker holds already; None if there is none.
 Source = Callable[[WorkerContext, Collection[Claim]], Job | None]
@@ -54,7 +54,7 @@ class TrainingLoop:
         #: Taken out of the engine, to be trained one after the other.
         self._alone: list[LeasedJob] = []
         self._begun = False
-        self._steps = STEPS_PER_LOOK
+        self._steps = min(STEPS_PER_LOOK, engine.steps_per_look)
 
     def run(self, first: LeasedJob) -> list[LeasedJob]:
         """Train `first` and the jobs that join it; those to be trained alone next, still leased.
@@ -190,7 +190,8 @@ class TrainingLoop:
         before, self._begun = training.step, True
         self.engine.advance(self._steps)
         share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
-        self._steps = max(1, min(STEPS_PER_LOOK, int((training.step - before) * share)))
+        steps = int((training.step - before) * share)
+        self._steps = max(1, min(self.engine.steps_per_look, steps))
 
     # Jobs that leave.
 
