@@ -16,7 +16,7 @@ from lrsearch.storage.records import TrialRecord, fetch_as, fetch_first_as
 from lrsearch.storage.studies import waiting as queued
 from lrsearch.storage.tables import queue, range_tests, rungs, studies, trials
 from lrsearch.storage.trials import ORDER
-from lrsearch.trial.states import StudyState, TrialState
+from lrsearch.trial.states import OPEN, StudyState, TrialState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,14 @@ def range_test_epochs(connection: Connection, study_id: int) -> float:
     """What the study's range tests were given, whatever they trained."""
     total = func.coalesce(func.sum(range_tests.c.epochs_reserved), 0.0)
     query = select(total).where(range_tests.c.study_id == study_id)
+    return float(connection.execute(query).scalar_one())
+
+
+def range_tests_left(connection: Connection, study_id: int) -> float:
+    """Epochs that the study's ended range tests were given and have not trained."""
+    r = range_tests.c
+    total = func.coalesce(func.sum(r.epochs_reserved - r.epochs), 0.0)
+    query = select(total).where(r.study_id == study_id, r.state.not_in(OPEN))
     return float(connection.execute(query).scalar_one())
 
 

@@ -28,17 +28,20 @@ def end_trial(
 
 def end_those_left(
     connection: Connection, study: StoredStudy, planned: PlannedSearch | None
-) -> None:
-    """Prune the trials that wait, once none of them can go on any more.
+) -> list[Claim]:
+    """Prune the trials that wait, once none of them can go on any more; under which claims.
 
     The worker that trained a trial stays that of its row, whoever ends it.
     """
+    ended = []
     for trial, trainer in those_left(connection, study.study_id, planned):
         lease = study.spec.lease.seconds
         row = waiting.go_on(connection, trial, trainer, lease, horizon=study.horizon)
         if row is not None and row.trial_id is not None:
             claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
             end_trial(connection, study, claim, row.trial_id, where_it_waited(row))
+            ended.append(claim)
+    return ended
 
 
 def where_it_waited(row: TrialRecord, reason: str | None = None) -> Outcome:

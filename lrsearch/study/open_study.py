@@ -51,6 +51,8 @@ class OpenStudy(StoredStudy):
         super().__init__(database, record)
         #: Where range tests found learning rates that train, as far as they have ended.
         self.windows: Windows = {}
+        #: Claims under which this process has pruned trials that waited.
+        self.pruned: set[Claim] = set()
         self._range_tests_open = True
         minimize = self.spec.objective.direction == "minimize"
         reader = gate.history_reader(self.study_id, minimize=minimize, known=self.known)
@@ -154,7 +156,7 @@ class OpenStudy(StoredStudy):
                 connection, self.study_id, worker, lease, horizon=self.horizon, keep=keep
             )
         if row is None and self.asks_for_plan:
-            end_those_left(connection, self, planned)
+            self.pruned.update(end_those_left(connection, self, planned))
         return row
 
     def _claimed_before(

@@ -106,7 +106,8 @@ class PlannedSearch:
             return 0
         found, stages = waiting.standings(connection, self.study_id), self.plan.stages
         begun = accounts(stages, self._runs(found), has_new=has_new)
-        return next_stage(stages, begun, beside=self._left_beside(found, queued))
+        left = waiting.range_tests_left(connection, self.study_id)
+        return next_stage(stages, begun, beside=left + self._left_beside(found, queued))
 
     def _left_beside(self, found: Sequence[StandingRow], queued: Sequence[str]) -> float:
         """Epochs that trials beside the plan have not needed so far."""

@@ -106,8 +106,8 @@ def next_stage(
     that may still arrive and be better. None while others are in training: one of them has to
     arrive first. None while nobody trains: the search is over.
 
-    `beside` are epochs that runs beside the plan have left over. They pay for runs to the end: no
-    earlier choice depends on when such a run ends.
+    `beside` are epochs that runs and range tests beside the plan have left over. They pay for runs
+    to the end: no earlier choice depends on when such a run ends.
     """
     pairs = zip(stages, accounts, strict=True)
     unspent, arrivals, is_closed = 0.0, 0, True

@@ -122,12 +122,19 @@ class Worker:
             if may_train and self._work(context, trainer):
                 continue
             if is_finished(self.search):
-                if self.search.is_planned:  # what waited for nothing has left its checkpoint
-                    sweep(self.search, context.study_checkpoints.store)
+                self._clean_up(context)
                 return
             if dead_holders(self.search):  # what only expires is looked after by the clock
                 reap(self.search)
             time.sleep(IDLE_SECONDS)
+
+    def _clean_up(self, context: WorkerContext) -> None:
+        """What waited for nothing has left its checkpoint, and trackers do not know its end."""
+        if self.search.is_planned:
+            sweep(self.search, context.study_checkpoints.store)
+        for claim in sorted(self.search.pruned, key=lambda claim: claim.id):
+            context.log.begin(claim, f"the trial of row {claim.id}")
+            context.log.finish(claim)
 
     def _work(self, context: WorkerContext, trainer: JobTrainer) -> bool:
         """Train a range test, trials or confirmation runs, or plan some; False if there is none."""

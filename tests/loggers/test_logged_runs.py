@@ -58,6 +58,23 @@ def finished(tmp_path_factory, _sqlite_template):
         yield search, folder, uri
 
 
+@pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)
+def test_a_trial_that_waited_for_nothing_is_pruned_in_trackers_too(database, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rules = {"rungs": [0.15, 0.4], "rule": "planned"}
+    how = {"pruning": rules, "budget": {"runs": 10}, "confirm": "none"}
+    search = make_study(database, log={"tensorboard": "tb"}, **how)
+    worker_of(search, tiny_task()).run()
+    found, _ = stored(search)
+    logged = tensorboard_runs(tmp_path / "tb")
+    assert set(logged) == {f"trial-{number}" for number in found}
+    assert {row.state for row, _ in found.values()} >= {"pruned", "complete"}
+    for number, (row, curve) in found.items():
+        points, tags = logged[f"trial-{number}"]
+        assert points == as_single(curve)
+        assert f"state: {row.state}" in tags["end"]
+
+
 def test_tensorboard_has_each_trial_once_with_the_curve_of_the_database(finished):
     search, folder, _ = finished
     found, runs = stored(search)

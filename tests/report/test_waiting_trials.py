@@ -19,6 +19,7 @@ from lrsearch.storage.outages import Patience
 from lrsearch.study.assignment import Arrival
 from lrsearch.trial.states import StudyState
 
+on_sqlite = pytest.mark.parametrize("prepared_url", ["sqlite"], indirect=True)
 #: Two rungs. Of 40 epochs each of three stages pays for 24, 12 and 6 trials.
 PLANNED = {
     "pruning": {"rungs": [0.15, 0.4], "rule": "planned"},
@@ -54,6 +55,7 @@ def waiting(begun):
     return begun[0]
 
 
+@on_sqlite
 def test_each_rung_says_how_many_wait_there(waiting):
     found = rungs.bars(report_of(waiting))
     counts = {
@@ -79,6 +81,7 @@ def test_the_plan_beside_what_was_spent_says_how_many_come_to_each_rung():
     assert caption.endswith(f"{found[-1].trials} to the end.")
 
 
+@on_sqlite
 def test_a_trial_says_that_it_waits_and_who_trained_it(waiting):
     found = details(waiting, 2)
     assert found.why == "Waits after 0.5 epochs until it is known whether it goes on."
@@ -90,6 +93,7 @@ def test_a_trial_says_that_it_waits_and_who_trained_it(waiting):
     assert (document["state"], document["lease_left"]) == ("waiting", None)
 
 
+@on_sqlite
 def test_one_that_does_not_go_on_is_set_beside_all_that_came(waiting):
     report = report_of(waiting)
     pruned = [t for t in report.trials if t.number == 5]
@@ -101,6 +105,7 @@ def test_one_that_does_not_go_on_is_set_beside_all_that_came(waiting):
     )
 
 
+@on_sqlite
 def test_bars_are_as_long_as_trials_were_trained_and_waiting_is_no_interruption(waiting):
     found = timeline(report_of(waiting))
     by_number = {stretch.trial: stretch for stretch in found.stretches}
@@ -114,6 +119,7 @@ def test_bars_are_as_long_as_trials_were_trained_and_waiting_is_no_interruption(
     assert "A bar is as long as the trial was trained" in caption
 
 
+@on_sqlite
 def test_the_bar_beside_the_budget_counts_those_that_wait(waiting):
     watcher = Watcher(waiting.database, waiting.name, patience=Patience(seconds=0))
     seen = watcher.look()
@@ -121,6 +127,7 @@ def test_the_bar_beside_the_budget_counts_those_that_wait(waiting):
     assert "23 waiting" in study_progress(seen.now).note
 
 
+@on_sqlite
 def test_to_wait_to_go_on_and_to_be_left_behind_are_told_apart(begun):
     study, one = begun
     watcher = Watcher(study.database, study.name, patience=Patience(seconds=0))

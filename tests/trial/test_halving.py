@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrsearch.trial import halving as plan
-from lrsearch.trial.halving import Account
+from lrsearch.trial.halving import Account, Stage, next_stage
 
 #: Epochs of a run at the service's rungs and at its end, if it has 100.
 ENDS = (4.0, 11.0, 33.0, 100.0)
@@ -220,3 +220,12 @@ def test_fewer_rungs_have_larger_shares():
     assert [(s.cost, s.share, s.seats) for s in whole] == [(10.0, 100.0, 10)]
     for ends in itertools.combinations(ENDS, 3):
         assert sum(s.share for s in plan.make_stages(77.0, ends)) == pytest.approx(77.0)
+
+
+def test_what_is_left_over_beside_the_plan_pays_for_a_run_to_the_end_alone():
+    stages = (Stage(cost=1.0, share=3.0), Stage(cost=3.0, share=3.0))
+    done = Account(charged=3.0, next_cost=1.0)
+    last = Account(charged=3.0, waiting=2, next_cost=3.0)
+    assert next_stage(stages, (done, last)) is None
+    assert next_stage(stages, (done, last), beside=2.0) is None
+    assert next_stage(stages, (done, last), beside=3.0) == 1
