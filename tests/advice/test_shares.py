@@ -74,7 +74,7 @@ def test_the_words_of_a_plan_say_who_is_tried_when():
     lines = text_of(budget={"runs": 25}, baseline=BASELINE).splitlines()
     starts = [line.partition(":")[0] for line in lines]
     assert starts == ["study small", "plan", "first", "then", "rungs", "last"]
-    known = "first: 1 recipe of your own and 11 recipes of the portfolio, stopped at rungs"
+    known = "first: 1 recipe of your own, 7 recipes of the portfolio to the end"
     assert lines[2].startswith(known)
     assert lines[-1] == "last: 10 runs with fresh seeds: 6 choose among 4 recipes, 4 report"
     lines = text_of(budget={"runs": 1}).splitlines()
@@ -92,9 +92,10 @@ def test_where_time_alone_ends_the_search_nothing_is_expected():
 def test_the_plan_for_machines_has_what_the_words_say():
     spec = spec_of(budget={"runs": 25})
     document = plan_json(spec, cost_plan(spec, STEPS), [], None)
-    assert document["plan"]["portfolio"] == 11
+    assert document["plan"]["portfolio"] == 7
     assert document["plan"]["confirming"] == {"runs": 10, "choose": 6, "among": 4, "report": 4}
-    assert [each["fraction"] for each in document["plan"]["reached"]] == [0.04, 0.11, 0.33, 1.0]
+    stages = document["plan"]["stages"]
+    assert [each["fraction"] for each in stages] == pytest.approx([1 / 30, 0.1, 1 / 3, 1.0])
     assert document["outlook"] is None
     few = spec_of(budget={"runs": 3})
     document = plan_json(few, cost_plan(few, STEPS), [], None)
