@@ -6,7 +6,6 @@ then steps its own torch optimizer and scheduler on its row of the flat weights.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -14,16 +13,15 @@ from torch import Tensor
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.batch_loss import forward_pass
-from lrsearch.training.evaluate import evaluate
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights, Layout
 from lrsearch.training.fused.batches import CohortBatches
-from lrsearch.training.fused.cohort_training import CohortModels, CohortTraining
+from lrsearch.training.fused.cohort_training import CohortTraining
+from lrsearch.training.fused.cohort_validation import score_cohort
 from lrsearch.training.fused.joint_optimizer import JointOptimizer, joint_optimizers
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
 from lrsearch.training.randomness import drew, random_state, set_random_state
-from lrsearch.training.scoring import deployed_weights, score_average
 from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import SEARCH, Purpose, Training
@@ -248,25 +246,12 @@ class Cohort:
 
         What raises leaves every trial before its validation.
         """
-        started, validated = time.monotonic(), _of_cohort(trainings)
         self.program.base.eval()
-        with ExitStack() as stack:
-            for training in validated:
-                stack.enter_context(deployed_weights(training))
-            scores = evaluate(
-                self.task,
-                self.data[1],
-                CohortModels(self.program, validated),
-                autocast=validated[0].autocast,
-                beat=validated[0].beat,
-                device=self.device,
-            )
-        self._charge(validated, started)
-        # Averages one by one: at a rung there are few, and not the same ones each time.
-        averages = [score_average(training, with_ema=with_ema(training)) for training in validated]
+        validated = _of_cohort(trainings)
+        scores = score_cohort(self.program, validated, with_ema=with_ema)
         return [
-            training.conclude_validation(score, average)
-            for training, score, average in zip(validated, scores, averages, strict=True)
+            training.conclude_validation(*scored)
+            for training, scored in zip(validated, scores, strict=True)
         ]
 
     def close(self) -> None:
