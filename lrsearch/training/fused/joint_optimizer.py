@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lrsearch.training.fused.bare_kernels import Kernel, bare_kernels
+from lrsearch.training.bare_kernels import BareKernels, bare_kernels
 from lrsearch.training.trial_training import TrialTraining
 
 
@@ -26,7 +26,7 @@ class JointOptimizer:
             **{key: first.defaults[key] for key in ("lr", "fused") if key in first.defaults},
         )
         self.optimizer.param_groups = groups
-        self._bare: Kernel | None = None
+        self._bare: BareKernels | None = None
         self._stepped = False
         for training in trainings:
             for group in training.optimizer.param_groups:
@@ -40,9 +40,7 @@ class JointOptimizer:
         for training in self.trainings:
             if training.recipe.clip_norm is not None or training.validates_next:
                 training.prepare_gradients()
-        if self._bare is not None:
-            self._bare()
-        else:
+        if self._bare is None or not self._bare.step():
             self.optimizer.step()
             if not self._stepped:  # now every parameter has its state
                 self._bare, self._stepped = bare_kernels(self.optimizer), True
