@@ -220,6 +220,13 @@ class TrialTraining(PlannedTraining):
         """Whether the losses are read from the device now."""
         return self.step % CHECK_EVERY == 0 or self.step == self.next_validation
 
+    @property
+    def steps_to_look(self) -> int:
+        """Steps to the next at which losses are read, a validation is due or an epoch ends."""
+        of_epoch = self.plan.steps_per_epoch
+        ends = [CHECK_EVERY - self.step % CHECK_EVERY, of_epoch - self.step % of_epoch]
+        return max(1, min(*ends, self.next_validation - self.step))
+
     def check_losses(self, total: float) -> None:
         """Notice a divergence; `total` is the sum of the losses since the last validation."""
         mean = (total - self.loss_seen) / (self.loss_steps - self.steps_seen)

@@ -69,6 +69,8 @@ class Cohort:
         self._steppers: list[JointOptimizer] | None = None
         #: Trials that step their optimizers by themselves.
         self._alone: list[CohortTraining] = []
+        #: Trials that have not made their first step.
+        self._begins: list[CohortTraining] = []
         #: The trial that came last, until the next step, and the random state of the others.
         self._newest: tuple[TrialTraining, list[Tensor] | None] | None = None
 
@@ -175,8 +177,13 @@ class Cohort:
         """
         started, trainings, self._newest = time.monotonic(), self.trainings, None
         self.program.base.train()
-        for _ in range(steps):
-            self._step(trainings)
+        self._begins = [training for training in trainings if training.step == 0]
+        while steps:
+            count = min(steps, *(training.steps_to_look for training in trainings))
+            for left in reversed(range(count)):
+                self._step(trainings, last=not left)
+            self._look(trainings)
+            steps -= count
             if trainings[0].position == 0 or any(
                 training.is_due or training.diverged for training in trainings
             ):
@@ -188,29 +195,36 @@ class Cohort:
         for training in trainings:
             training.seconds += share
 
-    def _step(self, trainings: Sequence[CohortTraining]) -> None:
+    def _step(self, trainings: Sequence[CohortTraining], *, last: bool) -> None:
+        """`last`: whether the steps of some are looked at afterwards."""
         program = self.program
         batches = self.batches.next(self._places, self.recipe.accumulate)
         losses = program.gradients(batches, self._scales(), trainings[0].autocast())
-        if any(training.step == 0 for training in trainings):
-            starts = [sum(of_each) for of_each in zip(*map(Tensor.tolist, losses), strict=True)]
-            for training in trainings:
-                training.start_loss = (
-                    starts[training.place] if training.step == 0 else training.start_loss
-                )
-        self._update(trainings)
+        if self._begins:
+            self._note_starts(losses)
+        self._update(trainings, last=last)
         if trainings[0].ema is not None:
             program.average(trainings[0].ema.weight)
         for loss in losses:
             program.loss_sums += loss
-        if any(training.is_check_due() for training in trainings):
-            totals = program.loss_sums.tolist()
-            for training in trainings:
-                if training.is_check_due():
-                    training.check_losses(totals[training.place])
         trainings[0].beat()
 
-    def _update(self, trainings: Sequence[CohortTraining]) -> None:
+    def _note_starts(self, losses: Sequence[Tensor]) -> None:
+        """Keep the losses of those that make their first step."""
+        starts = [sum(of_each) for of_each in zip(*map(Tensor.tolist, losses), strict=True)]
+        for training in self._begins:
+            training.start_loss = starts[training.place]
+        self._begins = []
+
+    def _look(self, trainings: Sequence[CohortTraining]) -> None:
+        """Notice what has diverged."""
+        checked = [training for training in trainings if training.is_check_due()]
+        if checked:
+            totals = self.program.loss_sums.tolist()
+            for training in checked:
+                training.check_losses(totals[training.place])
+
+    def _update(self, trainings: Sequence[CohortTraining], *, last: bool) -> None:
         """Step every optimizer, those of one class by one call, and every scheduler."""
         if self._steppers is None:
             self._steppers = joint_optimizers(trainings)
@@ -219,7 +233,7 @@ class Cohort:
         for training in self._alone:
             training.update()
         for joint in self._steppers:
-            joint.step()
+            joint.step(last=last)
 
     def _scales(self) -> Tensor | None:
         """Of each place's loss, [K]; None where no loss is scaled."""
