@@ -74,13 +74,15 @@ class OneModel:
     """A trial's model by itself, with these weights in place of its own if there are any."""
 
     def __init__(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> None:
-        self.model, self.weights = model.eval(), weights or {}
-        self._places = Places(model, self.weights)
+        self.model, self.weights = model.eval(), weights
+        self._places = None if weights is None else Places(model, weights)
 
     def outputs(self, inputs: PyTree) -> list[PyTree]:
         return self.each(lambda model: model(inputs))
 
     def each(self, call: Callable[[nn.Module], T]) -> list[T]:
+        if self._places is None or self.weights is None:
+            return [call(self.model)]
         with self._places.holding(self.weights):
             return [call(self.model)]
 
