@@ -86,7 +86,7 @@ class CohortBatches:
         count = max(1, AHEAD_BYTES // (data.batch_bytes * (places if own else 1)))
         count = min(count, data.batches - first)
         index = orders[..., first * size : (first + count) * size]
-        index = index.unflatten(-1, (count, size)).movedim(-2, 0)  # [count, places if own, size]
+        index = index.view(*index.shape[:-1], count, size).movedim(-2, 0)  # [count, (places,) size]
         picked = data.pick(index.flatten())
         ahead = map_tensors(lambda x: x.view(*index.shape, *x.shape[1:]), picked)
         batches = (map_tensors(lambda x: x[i], ahead) for i in range(count))  # noqa: B023
