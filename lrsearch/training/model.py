@@ -1,6 +1,6 @@
 """A task's model, new and checked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import cast
 
@@ -62,19 +62,29 @@ def stores_of(model: nn.Module) -> dict[str, list[tuple[Store, str]]]:
     return stores
 
 
-@contextmanager
-def with_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Let the model have these parameters and buffers, by name, for a while.
+class Places:
+    """Where a model keeps its parameters and buffers, looked up once for many calls."""
 
-    As `torch.func.functional_call`, for calls that take the model itself.
-    """
-    stores = stores_of(model)
-    own = [(store, key, store[key]) for name in weights for store, key in stores[name]]
-    for name, value in weights.items():
-        for store, key in stores[name]:
-            store[key] = value
-    try:
-        yield
-    finally:
-        for store, key, mine in own:
-            store[key] = mine
+    def __init__(self, model: nn.Module, names: Collection[str] | None = None) -> None:
+        """Those of these names; all if None."""
+        stores = stores_of(model)
+        self._stores = stores if names is None else {name: stores[name] for name in names}
+        self._own = [
+            (store, key, store[key]) for places in self._stores.values() for store, key in places
+        ]
+
+    @contextmanager
+    def holding(self, *weights: Mapping[str, Tensor]) -> Iterator[None]:
+        """Let the model have these parameters and buffers, by name, for a while.
+
+        As `torch.func.functional_call`, for calls that take the model itself.
+        """
+        for values in weights:
+            for name, value in values.items():
+                for store, key in self._stores[name]:
+                    store[key] = value
+        try:
+            yield
+        finally:
+            for store, key, mine in self._own:
+                store[key] = mine

@@ -141,7 +141,8 @@ _OF_VALIDATION = Streams()
 @contextmanager
 def validation_numbers(device: torch.device) -> Iterator[None]:
     """Random numbers that are the same each time; afterwards it is as if none had been drawn."""
-    before, of_numpy = random_state(device), np.random.get_state()
+    before, of_numpy = random_state(device), np.random.get_state(legacy=True)
+    _, _, _, is_one_kept, _ = of_numpy
     if device.type != "cpu":
         torch.manual_seed(VALIDATION_SEED)
     try:
@@ -149,7 +150,8 @@ def validation_numbers(device: torch.device) -> Iterator[None]:
             yield
     finally:
         set_random_state(before, device)
-        np.random.set_state(of_numpy)  # the second of two normal numbers too
+        if is_one_kept:  # the second of two normal numbers, which changing streams has dropped
+            np.random.set_state(of_numpy)
 
 
 def drew(call: Callable[[], Any], device: torch.device) -> bool:

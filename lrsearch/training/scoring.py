@@ -11,7 +11,7 @@ from torch.utils._pytree import PyTree
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.training.data import Data
 from lrsearch.training.evaluate import Evaluation, evaluate
-from lrsearch.training.model import with_weights
+from lrsearch.training.model import Places
 from lrsearch.training.trial_training import TrialTraining
 
 T = TypeVar("T")
@@ -47,12 +47,17 @@ def score_average(training: TrialTraining, *, with_ema: bool) -> Evaluation | No
 
     None if there are none, or if neither `with_ema` nor the recipe, which may deploy them, asks.
     """
-    if training.ema is None or not (with_ema or training.recipe.weights == "ema"):
+    if training.ema is None or not is_average_scored(training, with_ema=with_ema):
         return None
     started = time.monotonic()
     scores = _score(training, training.validation_data, training.ema.weights())
     training.seconds += time.monotonic() - started
     return scores
+
+
+def is_average_scored(training: TrialTraining, *, with_ema: bool) -> bool:
+    """Whether a validation measures the averaged weights: where asked, or if they are deployed."""
+    return training.ema is not None and (with_ema or training.recipe.weights == "ema")
 
 
 def score_test_set(training: TrialTraining, data: Data) -> Evaluation:
@@ -70,14 +75,15 @@ class OneModel:
 
     def __init__(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> None:
         self.model, self.weights = model.eval(), weights
+        self._places = None if weights is None else Places(model, weights)
 
     def outputs(self, inputs: PyTree) -> list[PyTree]:
         return self.each(lambda model: model(inputs))
 
     def each(self, call: Callable[[nn.Module], T]) -> list[T]:
-        if self.weights is None:
+        if self._places is None or self.weights is None:
             return [call(self.model)]
-        with with_weights(self.model, self.weights):
+        with self._places.holding(self.weights):
             return [call(self.model)]
 
 

@@ -17,6 +17,7 @@ from lrsearch.recipe.parameter_groups import Groups, parameter_groups, recipe_lr
 from lrsearch.recipe.plateau import Plateau
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
+from lrsearch.training.bare_kernels import BareKernels, bare_kernels
 from lrsearch.training.data import Data
 from lrsearch.training.ema import Ema
 from lrsearch.training.evaluate import Evaluation
@@ -85,6 +86,8 @@ class TrialTraining(PlannedTraining):
             if self.is_flat and row is not None
             else build_optimizer(recipe.optimizer, model, self._given_groups)
         )
+        #: The kernels of its steps; None before the first, and where it is more than kernels.
+        self._bare: BareKernels | None = None
         self.scheduler = build_schedule(
             self.optimizer,
             recipe.schedule,
@@ -201,7 +204,9 @@ class TrialTraining(PlannedTraining):
     def _step_optimizer(self) -> bool:
         """Whether it was done: a loss scaler leaves out a step whose gradients overflow."""
         if self.scaler is None:
-            self.optimizer.step()
+            if self._bare is None or not self._bare.step():
+                self.optimizer.step()
+                self._bare = bare_kernels(self.optimizer)
             return True
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
@@ -214,6 +219,13 @@ class TrialTraining(PlannedTraining):
     def is_check_due(self) -> bool:
         """Whether the losses are read from the device now."""
         return self.step % CHECK_EVERY == 0 or self.step == self.next_validation
+
+    @property
+    def steps_to_look(self) -> int:
+        """Steps to the next at which losses are read, a validation is due or an epoch ends."""
+        of_epoch = self.plan.steps_per_epoch
+        ends = [CHECK_EVERY - self.step % CHECK_EVERY, of_epoch - self.step % of_epoch]
+        return max(1, min(*ends, self.next_validation - self.step))
 
     def check_losses(self, total: float) -> None:
         """Notice a divergence; `total` is the sum of the losses since the last validation."""

@@ -399,3 +399,20 @@ def test_lr_basin_prints_nominal_and_measured_coverage_of_every_shape_and_size(t
     for row in rows:
         shares = re.findall(r"(\d+) %", row)[:3]
         assert set(shares) <= {"0", "100"}  # of one study
+
+
+def test_a_profile_tells_where_a_cohorts_time_goes(tmp_path):
+    task = f"{SCRIPTS.parent / 'studies' / 'diabetes.py'}:task"
+    done = run_script(
+        *("step_profile.py", "--task", task, "--at-once", "2", "--epochs", "2", "--rounds", "1"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    first, _, head, *rows = done.stdout.splitlines()
+    assert re.fullmatch(r"2 at once, 20 steps: [\d.]+ ms of CPU a trial", first), first
+    assert head.split() == ["calls", "us/trial-step", "ms/trial"]
+    calls = {row[:34].strip(): int(row[34:].split()[0]) for row in rows}
+    assert calls["forward and backward passes"] == calls["batches"] == 20
+    assert calls["schedulers and counters"] == 40
+    assert calls["beginning a trial"] == 2
+    assert all(calls.values())

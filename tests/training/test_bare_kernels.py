@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim import SGD, Adagrad, Adam, AdamW
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from lrsearch.training.fused.bare_kernels import bare_kernels
+from lrsearch.training.bare_kernels import bare_kernels
 
 OPTIMIZERS = {
     "sgd": (SGD, {}),
@@ -43,7 +43,7 @@ def train(parameters, optimizer, bare):
             kernels = bare_kernels(optimizer) if bare else None
             assert kernels is not None or not bare
         else:
-            kernels()
+            assert kernels.step()
         for group in optimizer.param_groups:
             group["lr"] *= 0.7
             if "betas" in group:
@@ -58,6 +58,27 @@ def test_bare_kernels_give_torchs_bits(kind, arguments):
     plain, fast = (train(*made(kind, arguments), bare=bare) for bare in (False, True))
     assert len(plain) == len(fast)
     assert all(a is b is None or torch.equal(a, b) for a, b in zip(plain, fast, strict=True))
+
+
+def test_torch_steps_where_gradients_or_the_state_have_gone():
+    parameters, optimizer = made(AdamW, {})
+    optimizer.step()
+    kernels = bare_kernels(optimizer)
+    assert kernels.step()
+    before = [p.detach().clone() for p in parameters]
+    kept, parameters[1].grad = parameters[1].grad, None
+    assert not kernels.step()
+    parameters[1].grad = kept
+    optimizer.load_state_dict(optimizer.state_dict())
+    assert not kernels.step()
+    assert all(map(torch.equal, before, parameters))
+
+
+def test_hooks_of_one_optimizer_are_called():
+    _, optimizer = made(SGD, {})
+    optimizer.step()
+    optimizer.register_step_post_hook(lambda *_: None)
+    assert bare_kernels(optimizer) is None
 
 
 class Own(AdamW):

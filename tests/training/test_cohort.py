@@ -9,7 +9,7 @@ from reference import LR
 from small import FEATURES, make_recipe, make_task
 from test_exactness import OPTIMIZERS, SCHEDULES, WARMUP
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 from torch.utils.data import TensorDataset
 from trained_together import (
     advance,
@@ -29,6 +29,7 @@ from trained_together import (
 from lrsearch.training import checkpoint_state
 from lrsearch.training.engine import SoloEngine
 from lrsearch.training.failures import CohortError
+from lrsearch.training.fused import cohort_validation
 from lrsearch.training.fused.stacked import Stacked
 
 #: 102 steps.
@@ -386,6 +387,47 @@ def test_micro_batches_add_up(count):
     close(drive(make_cohort(4, task, recipes[0]), recipes), alone(recipes, task))
 
 
+def squares_task():
+    """A regression whose stacked outputs round otherwise than those of a model alone."""
+    torch.manual_seed(5)
+    train, validation = ((torch.randn(n, 10), torch.randn(n, 1)) for n in (96, 150))
+    return make_task(
+        model=lambda: nn.Sequential(nn.Linear(10, 64), nn.Tanh(), nn.Linear(64, 1)),
+        train=train,
+        validation=validation,
+        loss=mse_loss,
+        metrics={},
+    )
+
+
+@pytest.mark.parametrize("task", [make_task(model=with_dropout), squares_task()], ids=["a", "b"])
+def test_a_cohort_is_validated_to_the_bit_as_its_models_alone(task):
+    """Raw and averaged weights, by a plain loop over the same numbers."""
+    recipes = [recipe_of(name, "cosine", epochs=2) for name in KINDS[:3]]
+    cohort = make_cohort(3, task, recipes[0])
+    trainings = [cohort.admit(recipe) for recipe in recipes]
+    cohort.advance(100)
+    rows = cohort.validate(trainings, with_ema=lambda training: training is not trainings[1])
+    assert [row.val_loss_ema is None for row in rows] == [False, True, False]
+    for training, row in zip(trainings, rows, strict=True):
+        weights = [(row.val_loss, training.model.state_dict())]
+        if row.val_loss_ema is not None:
+            weights.append((row.val_loss_ema, training.ema.weights()))
+        for found, state in weights:
+            assert found == plain_validation(task, {k: v.clone() for k, v in state.items()})
+
+
+@torch.no_grad()
+def plain_validation(task, state):
+    model = task.model().eval()
+    model.load_state_dict(state)
+    inputs, targets = task.validation
+    total = 0.0
+    for x, y in zip(torch.split(inputs, 128), torch.split(targets, 128), strict=True):
+        total += float(task.loss(model(x), y)) * len(y)
+    return total / len(targets)
+
+
 def test_each_trial_scales_its_own_loss():
     """Alone or together, fp16 leaves out the same steps, and nobody else's."""
     task = make_task(model=plain_model)
@@ -423,6 +465,7 @@ def test_out_of_memory_halves_what_is_computed_at_once(call, model, monkeypatch,
         return found
 
     monkeypatch.setattr(Stacked, call, little_room)
+    monkeypatch.setattr(cohort_validation, "ONE_BY_ONE", frozenset())
     close(drive(make_cohort(5, task, recipes[0]), recipes), alone(recipes, task))
     assert caplog.messages[-1] == "out of memory: 2 trials at once from now on"
 

@@ -10,6 +10,10 @@ from lrsearch.training.data import Batch, Data, TensorData, epoch_order
 from lrsearch.training.data.batches import map_tensors
 from lrsearch.training.trial_training import TrialTraining
 
+#: What is gathered at once: several small batches for the price of one, and no more than a
+#: processor's second cache holds beside the weights.
+AHEAD_BYTES = 2**18
+
 
 class CohortBatches:
     """Batches whose tensors have a leading dimension of places.
@@ -21,6 +25,8 @@ class CohortBatches:
         self.data = data
         self._orders: Tensor | None = None
         self._batches: Iterator[Batch] | None = None
+        #: Batches that are gathered already, by their number in the epoch.
+        self._ahead: dict[int, Batch] = {}
 
     @property
     def is_tensors(self) -> bool:
@@ -38,6 +44,7 @@ class CohortBatches:
     def forget(self) -> None:
         """A trial has come or moved."""
         self._orders = self._batches = None
+        self._ahead = {}
 
     def next(self, places: Sequence[TrialTraining | None], count: int) -> list[Batch]:
         """The next `count` batches of every place, those of one step; free places get another's."""
@@ -67,12 +74,24 @@ class CohortBatches:
     ) -> Batch:
         if self._orders is None:
             self._orders = _orders(data, [training or any_training for training in places])
-        index = self._orders[..., number * data.batch_size : (number + 1) * data.batch_size]
-        if index.ndim == 1:
-            return _shared(data.pick(index), len(places))
-        shape = (len(places), data.batch_size)
+        if number not in self._ahead:
+            self._ahead = self._gather(data, self._orders, number, len(places))
+        return self._ahead[number]
+
+    def _gather(
+        self, data: TensorData, orders: Tensor, first: int, places: int
+    ) -> dict[int, Batch]:
+        """This batch and as many that follow it in the epoch as AHEAD_BYTES hold, by number."""
+        size, own = data.batch_size, orders.ndim - 1
+        count = max(1, AHEAD_BYTES // (data.batch_bytes * (places if own else 1)))
+        count = min(count, data.batches - first)
+        index = orders[..., first * size : (first + count) * size]
+        index = index.view(*index.shape[:-1], count, size).movedim(-2, 0)  # [count, (places,) size]
         picked = data.pick(index.flatten())
-        return map_tensors(lambda x: x.view(*shape, *x.shape[1:]), picked)
+        ahead = map_tensors(lambda x: x.view(*index.shape, *x.shape[1:]), picked)
+        batches = (map_tensors(lambda x: x[i], ahead) for i in range(count))  # noqa: B023
+        shared = batches if own else (_shared(batch, places) for batch in batches)
+        return dict(enumerate(shared, first))
 
 
 def _orders(data: TensorData, trainings: Sequence[TrialTraining]) -> Tensor:

@@ -6,7 +6,6 @@ then steps its own torch optimizer and scheduler on its row of the flat weights.
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -15,16 +14,15 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.batch_loss import forward_pass
 from lrsearch.training.engine import STEPS_PER_LOOK
-from lrsearch.training.evaluate import evaluate
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights, Layout
 from lrsearch.training.fused.batches import CohortBatches
-from lrsearch.training.fused.cohort_training import CohortModels, CohortTraining
+from lrsearch.training.fused.cohort_training import CohortTraining
+from lrsearch.training.fused.cohort_validation import score_cohort
 from lrsearch.training.fused.joint_optimizer import JointOptimizer, joint_optimizers
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
 from lrsearch.training.randomness import drew, random_state, set_random_state
-from lrsearch.training.scoring import deployed_weights, score_average
 from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import SEARCH, Purpose, Training
@@ -75,6 +73,8 @@ class Cohort:
         self._steppers: list[JointOptimizer] | None = None
         #: Trials that step their optimizers by themselves.
         self._alone: list[CohortTraining] = []
+        #: Trials that have not made their first step.
+        self._begins: list[CohortTraining] = []
         #: The trial that came last, until the next step, and the random state of the others.
         self._newest: tuple[TrialTraining, list[Tensor] | None] | None = None
 
@@ -181,8 +181,13 @@ class Cohort:
         """
         started, trainings, self._newest = time.monotonic(), self.trainings, None
         self.program.base.train()
-        for _ in range(steps):
-            self._step(trainings)
+        self._begins = [training for training in trainings if training.step == 0]
+        while steps:
+            count = min(steps, *(training.steps_to_look for training in trainings))
+            for left in reversed(range(count)):
+                self._step(trainings, last=not left)
+            self._look(trainings)
+            steps -= count
             if trainings[0].position == 0 or any(
                 training.is_due or training.diverged for training in trainings
             ):
@@ -194,29 +199,36 @@ class Cohort:
         for training in trainings:
             training.seconds += share
 
-    def _step(self, trainings: Sequence[CohortTraining]) -> None:
+    def _step(self, trainings: Sequence[CohortTraining], *, last: bool) -> None:
+        """`last`: whether the steps of some are looked at afterwards."""
         program = self.program
         batches = self.batches.next(self._places, self.recipe.accumulate)
         losses = program.gradients(batches, self._scales(), trainings[0].autocast())
-        if any(training.step == 0 for training in trainings):
-            starts = [sum(of_each) for of_each in zip(*map(Tensor.tolist, losses), strict=True)]
-            for training in trainings:
-                training.start_loss = (
-                    starts[training.place] if training.step == 0 else training.start_loss
-                )
-        self._update(trainings)
+        if self._begins:
+            self._note_starts(losses)
+        self._update(trainings, last=last)
         if trainings[0].ema is not None:
             program.average(trainings[0].ema.weight)
         for loss in losses:
             program.loss_sums += loss
-        if any(training.is_check_due() for training in trainings):
-            totals = program.loss_sums.tolist()
-            for training in trainings:
-                if training.is_check_due():
-                    training.check_losses(totals[training.place])
         trainings[0].beat()
 
-    def _update(self, trainings: Sequence[CohortTraining]) -> None:
+    def _note_starts(self, losses: Sequence[Tensor]) -> None:
+        """Keep the losses of those that make their first step."""
+        starts = [sum(of_each) for of_each in zip(*map(Tensor.tolist, losses), strict=True)]
+        for training in self._begins:
+            training.start_loss = starts[training.place]
+        self._begins = []
+
+    def _look(self, trainings: Sequence[CohortTraining]) -> None:
+        """Notice what has diverged."""
+        checked = [training for training in trainings if training.is_check_due()]
+        if checked:
+            totals = self.program.loss_sums.tolist()
+            for training in checked:
+                training.check_losses(totals[training.place])
+
+    def _update(self, trainings: Sequence[CohortTraining], *, last: bool) -> None:
         """Step every optimizer, those of one class by one call, and every scheduler."""
         if self._steppers is None:
             self._steppers = joint_optimizers(trainings)
@@ -225,7 +237,7 @@ class Cohort:
         for training in self._alone:
             training.update()
         for joint in self._steppers:
-            joint.step()
+            joint.step(last=last)
 
     def _scales(self) -> Tensor | None:
         """Of each place's loss, [K]; None where no loss is scaled."""
@@ -252,25 +264,12 @@ class Cohort:
 
         What raises leaves every trial before its validation.
         """
-        started, validated = time.monotonic(), _of_cohort(trainings)
         self.program.base.eval()
-        with ExitStack() as stack:
-            for training in validated:
-                stack.enter_context(deployed_weights(training))
-            scores = evaluate(
-                self.task,
-                self.data[1],
-                CohortModels(self.program, validated),
-                autocast=validated[0].autocast,
-                beat=validated[0].beat,
-                device=self.device,
-            )
-        self._charge(validated, started)
-        # Averages one by one: at a rung there are few, and not the same ones each time.
-        averages = [score_average(training, with_ema=with_ema(training)) for training in validated]
+        validated = _of_cohort(trainings)
+        scores = score_cohort(self.program, validated, with_ema=with_ema)
         return [
-            training.conclude_validation(score, average)
-            for training, score, average in zip(validated, scores, averages, strict=True)
+            training.conclude_validation(*scored)
+            for training, scored in zip(validated, scores, strict=True)
         ]
 
     def close(self) -> None:

@@ -1,21 +1,13 @@
 """A trial in a place of a cohort."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
-
-from torch import nn
-from torch.utils._pytree import PyTree
-
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.data import Data
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
-from lrsearch.training.randomness import random_state, seed_model, set_random_state
+from lrsearch.training.randomness import seed_model
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.validations import Plan
-
-T = TypeVar("T")
 
 
 class CohortTraining(TrialTraining):
@@ -64,25 +56,3 @@ class CohortTraining(TrialTraining):
         program.flat_weights.bind(place, self.model)
         self.move(program.flat_weights.row(place))
         self._bind()
-
-
-class CohortModels:
-    """Models of a cohort that are evaluated together."""
-
-    def __init__(self, program: Program, trainings: Sequence[CohortTraining]) -> None:
-        self.program, self.trainings = program, trainings
-
-    def outputs(self, inputs: PyTree) -> list[PyTree]:
-        """What each gives, computed for all at once. Raises CohortError."""
-        return self.program.outputs(inputs, [training.place for training in self.trainings])
-
-    def each(self, call: Callable[[nn.Module], T]) -> list[T]:
-        """What a call gives for each, by its own module: the call may do what vmap cannot.
-
-        All draw the same random numbers, which are those that each would draw alone.
-        """
-        state, given = random_state(self.program.device), []
-        for training in self.trainings:
-            set_random_state(state, self.program.device)
-            given.append(call(training.model.eval()))
-        return given

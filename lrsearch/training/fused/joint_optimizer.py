@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lrsearch.training.fused.bare_kernels import Kernel, bare_kernels
+from lrsearch.training.bare_kernels import BareKernels, bare_kernels
 from lrsearch.training.trial_training import TrialTraining
 
 
@@ -19,6 +19,7 @@ class JointOptimizer:
     def __init__(self, trainings: Sequence[TrialTraining]) -> None:
         """`trainings` have flat optimizers of one class, fused or not alike."""
         self.trainings, first = trainings, trainings[0].optimizer
+        self._clipped = [one for one in trainings if one.recipe.clip_norm is not None]
         groups = [group for training in trainings for group in training.optimizer.param_groups]
         parameters = [p for group in groups for p in group["params"]]
         self.optimizer: torch.optim.Optimizer = type(first)(
@@ -26,7 +27,7 @@ class JointOptimizer:
             **{key: first.defaults[key] for key in ("lr", "fused") if key in first.defaults},
         )
         self.optimizer.param_groups = groups
-        self._bare: Kernel | None = None
+        self._bare: BareKernels | None = None
         self._stepped = False
         for training in trainings:
             for group in training.optimizer.param_groups:
@@ -35,14 +36,15 @@ class JointOptimizer:
             # Its own step is not called; the first step of a scheduler would warn of that.
             training.optimizer._opt_called = True  # type: ignore[attr-defined]
 
-    def step(self) -> None:
-        """Clip gradients where a recipe says so, step every optimizer, then every scheduler."""
-        for training in self.trainings:
+    def step(self, *, last: bool) -> None:
+        """Clip gradients where a recipe says so, step every optimizer, then every scheduler.
+
+        `last`: whether a validation may follow.
+        """
+        for training in self.trainings if last else self._clipped:
             if training.recipe.clip_norm is not None or training.validates_next:
                 training.prepare_gradients()
-        if self._bare is not None:
-            self._bare()
-        else:
+        if self._bare is None or not self._bare.step():
             self.optimizer.step()
             if not self._stepped:  # now every parameter has its state
                 self._bare, self._stepped = bare_kernels(self.optimizer), True

@@ -1,7 +1,7 @@
 """One model over stacked weights: the losses, gradients and outputs of several trials at once."""
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -14,7 +14,7 @@ from lrsearch.training.batch_loss import training_loss
 from lrsearch.training.data.batches import leaves_of, map_tensors
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights
-from lrsearch.training.model import stores_of
+from lrsearch.training.model import Places
 from lrsearch.training.recorded_step import Known, Recordings
 from lrsearch.training.static_code import is_static
 from lrsearch.training.written_step import Absent
@@ -59,11 +59,7 @@ class Stacked:
         }
         # "same": one mask for all, which is what each of them alone would draw.
         self._randomness = "same" if draws else "error"
-        #: Where modules keep each of their tensors, tied ones in several places; and what is there.
-        self._stores = stores_of(base)
-        self._own = [
-            (store, key, store[key]) for places in self._stores.values() for store, key in places
-        ]
+        self._places = Places(base)
 
     def gradients(
         self,
@@ -122,29 +118,14 @@ class Stacked:
     def _loss(
         self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], batch: PyTree
     ) -> Tensor:
-        with self._holding(weights, others):
+        with self._places.holding(weights, others):
             return training_loss(self.task, self.base, batch)[0]
 
     def _output(
         self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor], inputs: PyTree
     ) -> PyTree:
-        with self._holding(weights, others):
+        with self._places.holding(weights, others):
             return self.base(inputs)
-
-    @contextmanager
-    def _holding(
-        self, weights: Mapping[str, Tensor], others: Mapping[str, Tensor]
-    ) -> Iterator[None]:
-        """Let the model have these, as `functional_call`, which looks names up in each call."""
-        for values in (weights, others):
-            for name, value in values.items():
-                for store, key in self._stores[name]:
-                    store[key] = value
-        try:
-            yield
-        finally:
-            for store, key, own in self._own:
-                store[key] = own
 
     def outputs(self, part: Part, inputs: PyTree) -> PyTree:
         """The output of each row for the same inputs, stacked."""

@@ -4,7 +4,7 @@ The denominators are those of torch.nn.functional (2.13) for `reduction="mean"`.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,9 +41,9 @@ def terms_of_loss(function: Callable[..., Any], args: Any, kwargs: Any) -> Terms
     rule = _RULES.get(function)
     if rule is None:
         return None
-    bound = _signature(function).bind(*args, **kwargs)
-    bound.apply_defaults()
-    arguments = bound.arguments
+    names, defaults = _signature(function)
+    # As inspect's bind, of a call that has been made: 1 us in place of 8.
+    arguments = {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
     if arguments.get("size_average") is not None or arguments.get("reduce") is not None:
         return None  # deprecated since torch 0.4
     reduction = arguments["reduction"]
@@ -56,8 +56,10 @@ def terms_of_loss(function: Callable[..., Any], args: Any, kwargs: Any) -> Terms
 
 
 @cache
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    return inspect.signature(function)
+def _signature(function: Callable[..., Any]) -> tuple[Sequence[str], Arguments]:
+    """The names of its arguments, and the defaults of them all, in their order."""
+    parameters = inspect.signature(function).parameters
+    return list(parameters), {name: one.default for name, one in parameters.items()}
 
 
 def _elements(arguments: Arguments) -> Count:

@@ -18,6 +18,7 @@ _DIVISIONS = frozenset(["div", "div_", "true_divide", "__truediv__"])
 #: What changes the type or the place of a number, not the number.
 _SAME = frozenset(["item", "__float__", "float", "double", "to", "detach", "clone", "cpu"])
 _CLAMPS = frozenset(["clamp", "clamp_min", "clip"])
+_MOVED = _CLAMPS | _ADDITIONS
 _MASKED = frozenset(["__getitem__", "masked_select"])
 
 
@@ -59,13 +60,15 @@ class Observed(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        before = [self.of(value) for value in args]  # an operation in place keeps the identity
+        noted = self._noted
+        # Before the call: an operation in place keeps the identity.
+        before = [self.of(value) for value in args] if noted else [None] * len(args)
         result = func(*args, **kwargs)
-        noted = self._note(func, args, kwargs, before, result)
-        if noted is None:
-            self._noted.pop(id(result), None)
+        found = self._note(func, args, kwargs, before, result)
+        if found is None:
+            noted.pop(id(result), None)
         elif isinstance(result, Tensor | float):
-            self._noted[id(result)] = (result, noted)
+            noted[id(result)] = (result, found)
         return result
 
     def _note(
@@ -79,7 +82,7 @@ class Observed(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name in ("mean", "sum"):
             return self._reduction(name, args, kwargs, result)
-        if name in (_CLAMPS | _ADDITIONS) and args and id(args[0]) in self._sums:
+        if self._sums and name in _MOVED and args and id(args[0]) in self._sums:
             self._keep_from_zero(name, args, result)
         if name in _MASKED and _has_mask(args):
             self._picked[id(result)] = result
@@ -129,9 +132,11 @@ class Observed(TorchFunctionMode):
 
 def _arithmetic(name: str, args: Any, before: Sequence[Noted | None]) -> Noted | None:
     """What is known of a product with a number, and of a sum of numbers."""
-    others = [value for value in args if not isinstance(value, Tensor)]
     known = [noted for noted in before if noted is not None]
-    if not known or len(known) + len(others) < len(args):
+    if not known:
+        return None
+    others = [value for value in args if not isinstance(value, Tensor)]
+    if len(known) + len(others) < len(args):
         return None
     if name in _SCALINGS and len(known) == 1:
         return known[0]
