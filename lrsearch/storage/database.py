@@ -19,10 +19,10 @@ import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from lrsearch.errors import StorageError
+from lrsearch.errors import StorageError, StudyError
 from lrsearch.plain_data import Document
 from lrsearch.storage import postgresql
-from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
+from lrsearch.storage.outages import Outage, Patience, complaint, is_orphaned, trouble_of
 from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
@@ -192,7 +192,7 @@ class Database:
         A commit whose acknowledgement was lost may have been done. So before `work` is tried again
         `recall` looks whether it was: unless it gives None, its answer is the result. A server that
         says nothing for `answer_seconds` counts as out of reach. Raises StorageError when patience
-        (the database's own unless given) ends.
+        (the database's own unless given) ends, StudyError if the study was deleted meanwhile.
         """
         again, session = False, None
 
@@ -233,6 +233,8 @@ class Database:
         try:
             result: T = (patience or self.patience).retrying(self._outage)(attempt)
         except (DBAPIError, psycopg.OperationalError) as error:
+            if is_orphaned(error):
+                raise StudyError(f"storage {self.location}: the study was deleted") from error
             if trouble_of(error) is None:
                 raise
             raise explain(error, self) from error

@@ -54,6 +54,8 @@ _POSTGRESQL = {
 }
 #: SQLSTATE insufficient_privilege.
 FORBIDDEN = "42501"
+#: SQLSTATE foreign_key_violation: ours all lead to a study, or to a trial of one.
+ORPHANED = "23503"
 #: What a server says, in English, of connections that it will never accept. libpq gives no SQLSTATE
 #: of a connection that failed; where it speaks another language, one waits in vain.
 _REFUSALS = (
@@ -103,6 +105,15 @@ def is_forbidden(error: BaseException) -> bool:
     """Whether the database's role has no right to what was asked."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     return isinstance(cause, psycopg.Error) and cause.sqlstate == FORBIDDEN
+
+
+def is_orphaned(error: BaseException) -> bool:
+    """Whether a row was to be written that belongs to nothing: its study was deleted meanwhile."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", 0)
+        return bool(code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY)
+    return isinstance(cause, psycopg.Error) and cause.sqlstate == ORPHANED
 
 
 def complaint(error: BaseException) -> str:

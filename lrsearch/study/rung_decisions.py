@@ -19,10 +19,12 @@ def pass_rungs(
     connection: Connection, study: StoredStudy, arrivals: Sequence[Arrival]
 ) -> list[bool | None]:
     """Of each arrival whether its trial goes on; None where its claim is lost."""
-    held = [_mark(connection, study, arrival) for arrival in arrivals]
+    # By id, as a deletion locks them: neither waits for the other.
+    in_order = sorted(arrivals, key=lambda arrival: arrival.assignment.claim.id)
+    held = {a.assignment.claim.id: _mark(connection, study, a) for a in in_order}
     return [
-        _goes_on(connection, study, arrival) if is_held else None
-        for arrival, is_held in zip(arrivals, held, strict=True)
+        _goes_on(connection, study, arrival) if held[arrival.assignment.claim.id] else None
+        for arrival in arrivals
     ]
 
 
