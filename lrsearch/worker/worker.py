@@ -14,7 +14,8 @@ from lrsearch.storage import (
     worker_identity,
     workers,
 )
-from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
+from lrsearch.storage.moments import complaint, passes
+from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import sweep
 from lrsearch.study.deletion import refuse_deleted

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from lrsearch.storage import curves, leases, studies, workers
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
-from lrsearch.storage.outages import passes
+from lrsearch.storage.moments import passes
 from lrsearch.study.deletion import DeletedStudyError
 from lrsearch.study.open_study import LostTrialError, OpenStudy
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
