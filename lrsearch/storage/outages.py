@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
@@ -66,6 +66,8 @@ class Patience:
 
     #: With 0 the first failure counts; else a full disk is waited for without limit.
     seconds: float
+    #: What is waited for.
+    kinds: Collection[Trouble] = tuple(Trouble)
     #: Whether the process was asked to end, so that it should not wait any longer.
     give_up: Callable[[], bool] = lambda: False
 
@@ -87,7 +89,7 @@ class Patience:
             return waited >= self.seconds if self.seconds else True
 
         return Retrying(
-            retry=retry_if_exception(lambda error: trouble_of(error) is not None),
+            retry=retry_if_exception(lambda error: trouble_of(error) in self.kinds),
             stop=lambda state: late(state) or self.give_up(),
             wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
             sleep=self._sleep,

@@ -4,12 +4,13 @@ from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError
 from lrsearch.storage import deletion, studies
+from lrsearch.storage.moments import Trouble
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.postgresql import unhurried
 from lrsearch.study.stored_study import StoredStudy
 
-#: Deadlocks with workers, and servers that are away for a moment, are waited for so long.
-SECONDS = 60.0
+#: For so long a deletion is tried again that got into a deadlock with workers.
+PATIENCE = Patience(seconds=60.0, kinds=(Trouble.BUSY,))
 
 
 class DeletedStudyError(StudyError):
@@ -25,7 +26,7 @@ class DeletedStudyError(StudyError):
 def delete_rows(search: StoredStudy) -> None:
     """Remove a study from Optuna's tables; our rows refer to theirs and go with them.
 
-    Raises StorageError when the database does not answer, or is busy, for a minute.
+    Raises StorageError when the database does not answer, or is busy for a minute.
     """
     from lrsearch.study.optuna import gate  # Optuna: not for who only reads
 
@@ -37,7 +38,7 @@ def delete_rows(search: StoredStudy) -> None:
     def is_done(connection: Connection) -> bool | None:
         return None if studies.by_id(connection, search.study_id) else True
 
-    search.database.run(delete, recall=is_done, patience=Patience(seconds=SECONDS))
+    search.database.run(delete, recall=is_done, patience=PATIENCE)
 
 
 def refuse_deleted(search: StoredStudy) -> None:

@@ -1,6 +1,5 @@
 """What databases go through, and what people do to studies, under real workers and commands."""
 
-import pytest
 from postgres import Server
 from processes import until
 from sites import assert_exact, opened_site
@@ -56,37 +55,45 @@ def one_line(command):
     return command.err.strip().splitlines()[-1]
 
 
-@pytest.mark.parametrize("by", ["worker", "run"])
-def test_a_study_that_is_deleted_and_made_anew_is_none_of_its_workers(site, by):
-    make_study(site.database)
-    site.say("slow")
-    old = site.worker() if by == "worker" else site.run("--exist-ok")
-    until(lambda: site.counts()["running"] >= 1)
-    site.say("hold")
-    site.held(1)
-    site.command("study", "delete", "tiny", "--yes").succeed()
-    new = make_study(site.database, seed=7)
-    site.say("")
-    assert old.wait() == 1
-    assert "study 'tiny' was deleted: this worker ends" in one_line(old)
+def assert_unharmed(site, new):
+    """The next study of the same name has nothing of a worker of the one before."""
     assert site.counts() == dict.fromkeys(site.counts(), 0)
     with site.database.read() as connection:
         assert storage_workers.everyone(connection, new.study_id) == []
 
 
-@pytest.mark.parametrize("by", ["worker", "run"])
-def test_a_file_that_is_moved_away_stops_its_workers(sqlite_site, by):
-    site = sqlite_site
+def test_a_study_that_is_deleted_and_made_anew_is_none_of_its_workers(site):
     make_study(site.database)
-    site.say("slow")
-    command = site.worker() if by == "worker" else site.run("--exist-ok")
-    until(lambda: site.counts()["running"] >= 1)
     site.say("hold")
+    worker = site.worker()
     site.held(1)
+    site.command("study", "delete", "tiny", "--yes").succeed()
+    new = make_study(site.database, seed=7)
+    site.say("")
+    assert worker.wait() == 1
+    assert "study 'tiny' was deleted: this worker ends" in one_line(worker)
+    assert_unharmed(site, new)
+
+
+def test_a_run_whose_study_is_deleted_says_so(sqlite_site):
+    site = sqlite_site
+    run, _ = site.hold_run(1)
+    site.command("study", "delete", "tiny", "--yes").succeed()
+    new = make_study(site.database, seed=7)
+    site.say("")
+    assert run.wait() == 1
+    assert "study 'tiny' was deleted" in one_line(run)
+    assert_unharmed(site, new)
+
+
+def test_a_file_that_is_moved_away_stops_its_workers(sqlite_site):
+    """Nothing is reported as done, and no empty database is left in its place."""
+    site = sqlite_site
+    run, _ = site.hold_run(1)
     path = site.database.path
     path.rename(path.with_name("elsewhere.db"))
     site.say("")
-    assert command.wait() == 1
-    assert "the file was moved or removed while it was in use" in one_line(command)
+    assert run.wait() == 1
+    assert "the file was moved or removed while it was in use" in one_line(run)
     assert not path.exists()
-    assert command.out == ""
+    assert "recommend" not in run.out
