@@ -53,9 +53,12 @@ def unused_id(connection: Connection) -> Iterator[None]:
     Workers of a deleted study still ask for trials by its number. PostgreSQL counts on by itself;
     SQLite gives the highest that is there plus one.
     """
-    last = connection.execute(select(func.max(study_ids.c.id))).scalar()
-    highest = connection.execute(select(func.max(optuna_studies.c.study_id))).scalar()
-    if connection.dialect.name != "sqlite" or last is None or last <= (highest or 0):
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    last = connection.execute(select(func.coalesce(func.max(study_ids.c.id), 0))).scalar_one()
+    there = select(func.coalesce(func.max(optuna_studies.c.study_id), 0))
+    if last <= connection.execute(there).scalar_one():
         yield
         return
     connection.execute(insert(optuna_studies).values(study_id=last, study_name=_DELETED))
