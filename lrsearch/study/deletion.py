@@ -18,7 +18,7 @@ class DeletedStudyError(StudyError):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"study {name!r} was deleted: this worker ends, and what it was training is gone; "
+            f"study {name!r} was deleted: its workers end, and what they trained is gone; "
             f"`lrsearch run FILE` creates the study anew"
         )
 

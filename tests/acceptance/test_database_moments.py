@@ -71,7 +71,7 @@ def test_a_study_that_is_deleted_and_made_anew_is_none_of_its_workers(site):
     new = make_study(site.database, seed=7)
     site.say("")
     assert worker.wait() == 1
-    assert "study 'tiny' was deleted: this worker ends" in one_line(worker)
+    assert "study 'tiny' was deleted: its workers end" in one_line(worker)
     assert_unharmed(site, new)
 
 

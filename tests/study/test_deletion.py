@@ -74,7 +74,7 @@ def test_a_worker_of_a_deleted_study_ends_with_a_sentence(database):
         return found
 
     worker._work = deleted_after_a_trial
-    with pytest.raises(DeletedStudyError, match="study 'tiny' was deleted: this worker ends"):
+    with pytest.raises(DeletedStudyError, match="study 'tiny' was deleted: its workers end"):
         worker.run()
     with database.read() as connection:
         new = studies.by_name(connection, search.name)
