@@ -140,6 +140,7 @@ class Database:
             self.optuna_url, json_deserializer=read_json, **self.engine_kwargs
         )
         weakref.finalize(self, self.engine.dispose)
+        self._begin = self.engine.begin
         if self._file is not None:
             event.listen(self.engine, "begin", self._file.begin)
         #: How long `run` repeats a transaction while the database is out of reach: not at all,
@@ -174,7 +175,7 @@ class Database:
 
         Raises StorageError for what a database may be in (see `moments`).
         """
-        with self._in_one_line(), self.engine.begin() as connection:
+        with self._in_one_line(), self._begin() as connection:
             yield connection
 
     @contextmanager
@@ -207,7 +208,7 @@ class Database:
 
         def once() -> T:
             nonlocal again, session
-            with self.engine.begin() as connection:
+            with self._begin() as connection:
                 if session is not None:
                     postgresql.end(connection, session)
                 found = recall(connection) if again and recall is not None else None
