@@ -81,13 +81,13 @@ def _storage_trouble(error: Exception) -> str:
     """A database's complaint as a line; anything else is a bug of ours and keeps its traceback."""
     from sqlalchemy.exc import DatabaseError, InterfaceError, OperationalError, SQLAlchemyError
 
-    from lrsearch.storage.outages import complaint, is_forbidden
+    from lrsearch.storage.moments import complaint, moment_of
 
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, SQLAlchemyError):
         cause = cause.__cause__ or cause.__context__
-    # The server or the file is in trouble, or the role may not; else our SQL is wrong.
+    # The server or the file is in trouble; else our SQL is wrong.
     outside = isinstance(cause, OperationalError | InterfaceError) or type(cause) is DatabaseError
-    if cause is None or not (outside or is_forbidden(cause)):
+    if cause is None or not (outside or moment_of(cause) is not None):
         raise error
     return f"storage: {complaint(cause)}"

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from lrsearch.errors import StorageError
+from lrsearch.errors import StorageError, StudyError
 from lrsearch.loggers.described import Row, end_of, points_of, run_of
 from lrsearch.loggers.installed import tracker
 from lrsearch.loggers.run import OpenRun, Run, Tracker
 from lrsearch.storage import claims, curves, workers
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.leases import Claim, Kind
-from lrsearch.storage.outages import passes
+from lrsearch.storage.moments import passes
 from lrsearch.storage.records import RangeTestRecord
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.curve import Validation
@@ -228,7 +228,8 @@ class Copier:
         """Into the log, and among what happened in the study, which `watch` and the report show."""
         log.warning("%s", line)
         study, worker = self._study.study_id, copy.claim.worker or ""
-        with suppress(StorageError), explained(self._database):  # the log has it in any case
+        # The log has it in any case.
+        with suppress(StorageError, StudyError), explained(self._database):
             self._database.run(lambda connection: workers.note(connection, study, worker, line))
 
     def _works(self) -> None:

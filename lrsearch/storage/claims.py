@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, and_, or_, select, true, update
 
+from lrsearch.errors import StudyError
 from lrsearch.storage.ends import End
 from lrsearch.storage.leases import TABLES, Claim, Kind, held, let_go
 from lrsearch.storage.records import (
@@ -16,7 +17,6 @@ from lrsearch.storage.records import (
     Held,
     RangeTestRecord,
     TrialRecord,
-    fetch_as,
     fetch_first_as,
 )
 from lrsearch.trial.states import WAITING, TrialState
@@ -75,8 +75,12 @@ def record(connection: Connection, claim: Claim, end: End) -> bool:
 
 
 def by_id(connection: Connection, kind: Kind, item: int) -> Held:
+    """Raises StudyError if it was deleted with its study."""
     table = TABLES[kind]
-    return fetch_as(connection, select(table).where(table.c.id == item), RECORDS[kind])[0]
+    found = fetch_first_as(connection, select(table).where(table.c.id == item), RECORDS[kind])
+    if found is None:
+        raise StudyError(f"the {kind} was deleted meanwhile, and its study with it")
+    return found
 
 
 def held_by(

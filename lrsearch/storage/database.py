@@ -9,7 +9,7 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,12 +20,13 @@ import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from lrsearch.errors import StorageError
+from lrsearch.errors import StorageError, StudyError
 from lrsearch.plain_data import Document
-from lrsearch.private_files import make_private_file
 from lrsearch.storage import postgresql, settings_file
-from lrsearch.storage.outages import Outage, Patience, complaint, trouble_of
+from lrsearch.storage.moments import Trouble, complaint, is_orphaned, moment_of, trouble_of
+from lrsearch.storage.outages import Outage, Patience
 from lrsearch.storage.rows import read_json
+from lrsearch.storage.sqlite_file import SqliteFile
 
 T = TypeVar("T")
 log = logging.getLogger("lrsearch")
@@ -129,16 +130,18 @@ class Database:
         self.location = location
         self.busy_seconds = busy_seconds
         self.is_sqlite = location.url.get_backend_name() == "sqlite"
+        self._file = self._sqlite_file() if self.is_sqlite else None
         # Optuna runs str.format on its URL, so it gets one without anything of the user's.
         self.optuna_url, self.engine_kwargs = (
-            self._sqlite() if self.is_sqlite else self._postgresql()
+            self._postgresql() if self._file is None else _sqlite(self._file)
         )
         self.engine: Engine = sqlalchemy.create_engine(
             self.optuna_url, json_deserializer=read_json, **self.engine_kwargs
         )
         weakref.finalize(self, self.engine.dispose)
-        if self.is_sqlite:
-            event.listen(self.engine, "begin", _begin_immediate)
+        self._begin = self.engine.begin
+        if self._file is not None:
+            event.listen(self.engine, "begin", self._file.begin)
         #: How long `run` repeats a transaction while the database is out of reach: not at all,
         #: until a worker says so.
         self.patience = Patience(seconds=0)
@@ -149,19 +152,11 @@ class Database:
     @property
     def path(self) -> Path | None:
         """The SQLite file."""
-        return Path(str(self.location.url.database)).absolute() if self.is_sqlite else None
+        return None if self._file is None else self._file.path
 
-    def _sqlite(self) -> tuple[str, Document]:
-        return "sqlite:///lrsearch.db", {"creator": self._open_sqlite}
-
-    def _open_sqlite(self) -> sqlite3.Connection:
-        make_private_file(Path(str(self.path)))  # its -wal and -shm get its mode
-        connection = sqlite3.connect(
-            str(self.path), timeout=self.busy_seconds, check_same_thread=False
-        )
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA foreign_keys = ON")  # else deleting a study leaves our rows
-        return connection
+    def _sqlite_file(self) -> SqliteFile:
+        path = Path(str(self.location.url.database)).absolute()
+        return SqliteFile(path, busy_seconds=self.busy_seconds, shown=str(self.location))
 
     def _postgresql(self) -> tuple[str, Document]:
         url = self.location.url
@@ -170,15 +165,28 @@ class Database:
 
     def set_wal(self) -> None:
         """Put an SQLite file in WAL mode, which it keeps; other databases need nothing."""
-        if self.is_sqlite:
-            with closing(self._open_sqlite()) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
+        if self._file is not None:
+            self._file.set_wal()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One unit of work: everything in it is committed, or nothing."""
-        with self.engine.begin() as connection:
+        """One unit of work: everything in it is committed, or nothing.
+
+        Raises StorageError for what a database may be in (see `moments`).
+        """
+        with self._in_one_line(), self._begin() as connection:
             yield connection
+
+    @contextmanager
+    def _in_one_line(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, psycopg.Error, sqlite3.Error, MemoryError) as error:
+            if is_orphaned(error):
+                raise StudyError(f"storage {self.location}: the study was deleted") from error
+            if moment_of(error) is None:
+                raise  # a mistake of ours in a statement
+            raise explain(error, self) from error
 
     def run(
         self,
@@ -193,13 +201,13 @@ class Database:
         A commit whose acknowledgement was lost may have been done. So before `work` is tried again
         `recall` looks whether it was: unless it gives None, its answer is the result. A server that
         says nothing for `answer_seconds` counts as out of reach. Raises StorageError when patience
-        (the database's own unless given) ends.
+        (the database's own unless given) ends, StudyError if the study was deleted meanwhile.
         """
         again, session = False, None
 
         def once() -> T:
             nonlocal again, session
-            with self.begin() as connection:
+            with self._begin() as connection:
                 if session is not None:
                     postgresql.end(connection, session)
                 found = recall(connection) if again and recall is not None else None
@@ -218,7 +226,7 @@ class Database:
         """The result of `work`, which only reads (see `read`), tried again as in `run`."""
 
         def once() -> T:
-            with self.read() as connection:
+            with self._look() as connection:
                 return work(connection)
 
         return self._patiently(once, answer_seconds, patience)
@@ -228,15 +236,17 @@ class Database:
     ) -> T:
         def attempt() -> T:
             self.tries += 1
-            return once()
+            try:
+                return once()
+            except DBAPIError as error:
+                if trouble_of(error) is Trouble.READ_ONLY:
+                    self.engine.dispose()  # sessions stay as they began; new ones may write
+                raise
 
         before = postgresql.answer_seconds.set(answer_seconds)
         try:
-            result: T = (patience or self.patience).retrying(self._outage)(attempt)
-        except (DBAPIError, psycopg.OperationalError) as error:
-            if trouble_of(error) is None:
-                raise
-            raise explain(error, self) from error
+            with self._in_one_line():
+                result: T = (patience or self.patience).retrying(self._outage)(attempt)
         finally:
             postgresql.answer_seconds.reset(before)
         self._outage.end()
@@ -244,7 +254,15 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent look at the data, all of one moment, that holds up no writer."""
+        """A consistent look at the data, all of one moment, that holds up no writer.
+
+        Raises StorageError as `begin` does.
+        """
+        with self._in_one_line(), self._look() as connection:
+            yield connection
+
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
         one_moment = (
             {"readonly": True} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         )
@@ -255,11 +273,8 @@ class Database:
         self.engine.dispose()
 
 
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later would fail at once when another process
-    # wrote in between; taking the write lock at its start waits instead.
-    readonly = connection.get_execution_options().get("readonly", False)
-    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+def _sqlite(file: SqliteFile) -> tuple[str, Document]:
+    return "sqlite:///lrsearch.db", {"creator": file.open}
 
 
 def explain(error: Exception, database: Database) -> StorageError:

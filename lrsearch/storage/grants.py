@@ -20,6 +20,7 @@ _LESS = {
     "epochs_reserved, first_ask_at, exhausted_at)",
     tables.queue.name: "INSERT, UPDATE (ticket)",
     tables.optuna_studies.name: "UPDATE (study_id)",
+    tables.study_ids.name: "SELECT",
 }
 #: Of a name in PostgreSQL, in bytes.
 LONGEST_NAME = 63

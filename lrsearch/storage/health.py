@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import OperationalError
 
+from lrsearch.errors import StorageError
 from lrsearch.storage import schema
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.database import Database, explained
@@ -65,7 +65,7 @@ def _is_writable(database: Database, *, current: bool) -> bool:
         try:
             with database.begin():  # takes the write lock, and writes nothing
                 return True
-        except OperationalError:
+        except StorageError:
             return False
     may = "has_database_privilege(current_database(), 'CREATE')"
     if current:

@@ -1,16 +1,14 @@
-"""What of a database's trouble passes by itself, and how long one waits for it."""
+"""How long one waits for a database that is in trouble, and what is said meanwhile."""
 
 import logging
-import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from enum import Enum
 
-import psycopg
-from sqlalchemy.exc import DBAPIError
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
+
+from lrsearch.storage.moments import Trouble, complaint, trouble_of
 
 log = logging.getLogger("lrsearch")
 
@@ -27,100 +25,6 @@ TELL_SECONDS = 60.0
 LOOK_SECONDS = 0.2
 
 
-class Trouble(Enum):
-    """Why a transaction that failed may succeed when it is tried again."""
-
-    BUSY = "busy"  #: others were in the way
-    AWAY = "away"  #: no connection, or none that lasted
-    FULL = "full"  #: no room on the database's disk; waited for without limit
-
-
-#: By SQLSTATE, or its first two characters (PostgreSQL's Appendix A).
-_POSTGRESQL = {
-    "08": Trouble.AWAY,  # connection exceptions
-    "25P03": Trouble.BUSY,  # idle_in_transaction_session_timeout: this process had been stopped
-    "25P04": Trouble.BUSY,  # transaction_timeout
-    "40": Trouble.BUSY,  # serialization failures and deadlocks
-    "53100": Trouble.FULL,  # disk_full
-    "53200": Trouble.AWAY,  # out_of_memory
-    "53300": Trouble.AWAY,  # too_many_connections
-    "55P03": Trouble.BUSY,  # lock_not_available
-    "57014": Trouble.BUSY,  # query_canceled: by statement_timeout
-    "57P01": Trouble.AWAY,  # admin_shutdown
-    "57P02": Trouble.AWAY,  # crash_shutdown
-    "57P03": Trouble.AWAY,  # cannot_connect_now
-    "57P05": Trouble.AWAY,  # idle_session_timeout
-    "58030": Trouble.AWAY,  # io_error
-}
-#: SQLSTATE insufficient_privilege.
-FORBIDDEN = "42501"
-#: What a server says, in English, of connections that it will never accept. libpq gives no SQLSTATE
-#: of a connection that failed; where it speaks another language, one waits in vain.
-_REFUSALS = (
-    "authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "permission denied",
-    "certificate verify failed",
-)
-#: By SQLite's result code, the extended one or else its primary part.
-_SQLITE = {
-    sqlite3.SQLITE_BUSY: Trouble.BUSY,
-    sqlite3.SQLITE_LOCKED: Trouble.BUSY,
-    sqlite3.SQLITE_PROTOCOL: Trouble.BUSY,
-    sqlite3.SQLITE_FULL: Trouble.FULL,
-    sqlite3.SQLITE_IOERR: Trouble.AWAY,
-    sqlite3.SQLITE_IOERR_SHMSIZE: Trouble.FULL,  # of a connection opened on a full disk
-    sqlite3.SQLITE_CANTOPEN: Trouble.AWAY,
-}
-
-
-def trouble_of(error: BaseException) -> Trouble | None:
-    """What kind of trouble an error is; None if the same would fail again."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(cause, sqlite3.Error):
-        code = getattr(cause, "sqlite_errorcode", 0)
-        return _SQLITE.get(code, _SQLITE.get(code & 0xFF))
-    if not isinstance(cause, psycopg.Error):
-        return None
-    if state := cause.sqlstate:
-        return _POSTGRESQL.get(state, _POSTGRESQL.get(state[:2]))
-    lost = isinstance(error, DBAPIError) and error.connection_invalidated
-    refused = any(words in str(cause) for words in _REFUSALS)
-    if refused or not (lost or isinstance(cause, psycopg.OperationalError)):
-        return None
-    return Trouble.AWAY
-
-
-def passes(error: BaseException) -> bool:
-    """Whether an error, or the driver's behind it, may be gone when the same is tried again."""
-    cause = error.__cause__
-    return trouble_of(error) is not None or (cause is not None and trouble_of(cause) is not None)
-
-
-def is_forbidden(error: BaseException) -> bool:
-    """Whether the database's role has no right to what was asked."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(cause, psycopg.Error) and cause.sqlstate == FORBIDDEN
-
-
-def complaint(error: BaseException) -> str:
-    """A driver's error on one line, and what to do about it."""
-    reason = " ".join(str(getattr(error, "orig", None) or error).split())
-    if is_forbidden(error):
-        return f"this role may not do that ({reason}); `lrsearch db grants` shows what each may do"
-    hints = {
-        "unable to open database file": "does its folder exist, and may you write there?",
-        "readonly database": "the file or its folder is read-only",
-        "file is not a database": "the file is something else; name another",
-        "is full": "the disk is full; free some space and run the same command again",
-        "disk I/O error": "is the disk full or gone?",
-    }
-    hint = next((text for key, text in hints.items() if key in reason), None)
-    return f"{reason}; {hint}" if hint else reason
-
-
 class Outage:
     """Since when the database does not answer, for all threads: each thing is said once."""
 
@@ -128,16 +32,19 @@ class Outage:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._told = 0.0
+        self._kinds: set[Trouble] = set()
 
     def begin(self, trouble: Trouble, error: BaseException) -> None:
-        """Note that an attempt failed; say so at first and then every minute."""
+        """Note that an attempt failed; say so at first, and then every minute."""
         reason = complaint(error)
         with self._lock:
             now = time.monotonic()
             if self._since is None:
-                self._since, self._told = now, now
-                what = "has no room" if trouble is Trouble.FULL else "does not answer"
-                log.warning("the database %s; waiting: %s", what, reason)
+                self._since, self._kinds = now, set()
+            if trouble not in self._kinds:  # a server that restarts may be read-only then
+                self._kinds.add(trouble)
+                self._told = now
+                log.warning("the database %s; waiting: %s", trouble.value, reason)
             elif now - self._told >= TELL_SECONDS:
                 self._told = now
                 minutes = (now - self._since) / 60
@@ -159,6 +66,8 @@ class Patience:
 
     #: With 0 the first failure counts; else a full disk is waited for without limit.
     seconds: float
+    #: What is waited for.
+    kinds: Collection[Trouble] = tuple(Trouble)
     #: Whether the process was asked to end, so that it should not wait any longer.
     give_up: Callable[[], bool] = lambda: False
 
@@ -168,7 +77,7 @@ class Patience:
 
         def told(state: RetryCallState) -> None:
             error = _error(state)
-            if (trouble := trouble_of(error)) in (Trouble.AWAY, Trouble.FULL):
+            if (trouble := trouble_of(error)) not in (None, Trouble.BUSY):
                 outage.begin(trouble, error)
 
         def late(state: RetryCallState) -> bool:
@@ -180,7 +89,7 @@ class Patience:
             return waited >= self.seconds if self.seconds else True
 
         return Retrying(
-            retry=retry_if_exception(lambda error: trouble_of(error) is not None),
+            retry=retry_if_exception(lambda error: trouble_of(error) in self.kinds),
             stop=lambda state: late(state) or self.give_up(),
             wait=wait_random_exponential(multiplier=0.2, max=LONGEST_PAUSE),
             sleep=self._sleep,

@@ -1,5 +1,6 @@
 """Our schema: made once under a lock, upgraded by our own Alembic history."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "lr_alembic_version"
 #: The newest revision of `migrations/` and so of this version; Alembic is loaded to go there only.
-HEAD = "010"
+HEAD = "011"
 #: Key of the PostgreSQL advisory lock under which the schema is made: "lrsearch" as a number.
 LOCK_KEY = int.from_bytes(b"lrsearch"[:7])
 LOCK_SECONDS = 60
@@ -90,11 +91,31 @@ def creation_lock(database: Database) -> Iterator[None]:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
 
 
-def upgrade(connection: Connection) -> None:
+def upgrade(database: Database) -> None:
     """Bring our tables to this version's revision; Optuna's must be there already."""
     from alembic import command
 
     config = _config()
-    config.attributes["connection"] = connection
-    with unhurried(connection):
+    with _unchecked(database) as connection, unhurried(connection):
+        config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+@contextmanager
+def _unchecked(database: Database) -> Iterator[Connection]:
+    """One transaction; on SQLite, where a table that is made anew is dropped, without foreign keys.
+
+    Else what refers to its rows would be deleted with it.
+    """
+    with database.engine.connect() as connection:
+        session = connection.connection.driver_connection
+        if not isinstance(session, sqlite3.Connection):
+            with connection.begin():
+                yield connection
+            return
+        session.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            session.execute("PRAGMA foreign_keys = ON")

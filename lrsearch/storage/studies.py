@@ -1,9 +1,11 @@
 """What is asked of studies: find, list, create, budget, state."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, func, insert, select, update
 
+from lrsearch.errors import StudyError
 from lrsearch.plain_data import Fields
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import QueuedRecord, StudyRecord, fetch_as, fetch_first_as
@@ -13,9 +15,13 @@ from lrsearch.storage.tables import (
     queue,
     range_tests,
     studies,
+    study_ids,
     trials,
 )
 from lrsearch.trial.states import StudyState, TrialState
+
+#: Name of the row that stands for a deleted study while the next one is made.
+_DELETED = "deleted study of lrsearch"
 
 
 def by_name(connection: Connection, name: str) -> StudyRecord | None:
@@ -37,6 +43,27 @@ def create(connection: Connection, values: Fields) -> None:
         "created_at": db_now(),
     }
     connection.execute(insert(studies).values(**start, **values))
+    connection.execute(insert(study_ids).values(id=values["study_id"]))
+
+
+@contextmanager
+def unused_id(connection: Connection) -> Iterator[None]:
+    """Inside, Optuna's next study gets a number that no study of ours ever had.
+
+    Workers of a deleted study still ask for trials by its number. PostgreSQL counts on by itself;
+    SQLite gives the highest that is there plus one.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    last = connection.execute(select(func.coalesce(func.max(study_ids.c.id), 0))).scalar_one()
+    there = select(func.coalesce(func.max(optuna_studies.c.study_id), 0))
+    if last <= connection.execute(there).scalar_one():
+        yield
+        return
+    connection.execute(insert(optuna_studies).values(study_id=last, study_name=_DELETED))
+    yield
+    connection.execute(delete(optuna_studies).where(optuna_studies.c.study_id == last))
 
 
 def optuna_id(connection: Connection, name: str) -> int | None:
@@ -63,9 +90,15 @@ def set_state(connection: Connection, study_id: int, state: StudyState) -> None:
 
 
 def lock(connection: Connection, study_id: int) -> StudyRecord:
-    """The study's row, held until the transaction ends, so that one process decides at a time."""
+    """The study's row, held until the transaction ends, so that one process decides at a time.
+
+    Raises StudyError if it was deleted.
+    """
     query = select(studies).where(studies.c.study_id == study_id).with_for_update()
-    return fetch_as(connection, query, StudyRecord)[0]
+    found = fetch_first_as(connection, query, StudyRecord)
+    if found is None:
+        raise StudyError("the study was deleted meanwhile")
+    return found
 
 
 def by_id(connection: Connection, study_id: int) -> StudyRecord | None:

@@ -26,7 +26,7 @@ def names_in_file(option: str | None, beginning: str) -> list[str]:
         query = select(studies.c.name).where(studies.c.name.startswith(beginning, autoescape=True))
         with database.read() as connection:
             return list(connection.scalars(query.order_by(studies.c.name)))
-    except SQLAlchemyError:
+    except (SQLAlchemyError, StorageError):
         return []
     finally:
         database.close()

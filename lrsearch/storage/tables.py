@@ -31,6 +31,10 @@ optuna_studies = Table(
 optuna_trials = Table("trials", metadata, Column("trial_id", Integer, primary_key=True))
 
 
+# Of studies, also of those that are gone: SQLite gives a deleted row's number to the next one.
+study_ids = Table("lr_study_id", metadata, Column("id", Integer, primary_key=True))
+
+
 def _study() -> Column[int]:
     return Column(
         "study_id", ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False, index=True
@@ -110,6 +114,7 @@ trials = Table(
     Index("ix_lr_trial_state", "study_id", "state"),
     Index("ix_lr_trial_ended", "study_id", "ended"),
     Index("ix_lr_trial_fingerprint", "study_id", "fingerprint"),
+    sqlite_autoincrement=True,  # no id is given twice, as on PostgreSQL: claims name them
 )
 
 
@@ -177,6 +182,7 @@ confirmations = Table(
     Column("seconds", Float, nullable=False),
     _deaths(),
     UniqueConstraint("study_id", "round", "number", "seed", name="uq_lr_confirm_run"),
+    sqlite_autoincrement=True,
 )
 
 range_tests = Table(
@@ -196,6 +202,7 @@ range_tests = Table(
     Column("seconds", Float, nullable=False),
     _deaths(),
     UniqueConstraint("study_id", "optimizer", name="uq_lr_range_test"),
+    sqlite_autoincrement=True,
 )
 
 workers = Table(

@@ -33,10 +33,15 @@ def describe(connection: Connection, study_id: int, name: str, facts: WorkerFact
     connection.execute(update(workers).where(*mine).values(facts=facts.to_dict()))
 
 
-def seen(connection: Connection, study_id: int, name: str, doing: str | None) -> float:
-    """A worker lives, and does this; the time by the database's clock."""
+def seen(connection: Connection, study_id: int, name: str, doing: str | None) -> float | None:
+    """A worker lives, and does this; the time by the database's clock.
+
+    None if it is not registered any more: its study was deleted.
+    """
     mine = (workers.c.study_id == study_id, workers.c.name == name)
-    connection.execute(update(workers).where(*mine).values(seen_at=db_now(), doing=doing))
+    query = update(workers).where(*mine).values(seen_at=db_now(), doing=doing)
+    if not connection.execute(query).rowcount:
+        return None
     return float(connection.execute(select(db_now())).scalar_one())
 
 

@@ -8,6 +8,7 @@ from lrsearch.child_process import folders
 from lrsearch.errors import SpecError
 from lrsearch.storage import checkpoints, studies
 from lrsearch.storage.checkpoint_store import CheckpointStore, owner
+from lrsearch.study.deletion import delete_rows
 from lrsearch.study.stored_study import StoredStudy
 
 log = logging.getLogger("lrsearch")
@@ -55,10 +56,7 @@ def delete_study(search: StoredStudy) -> None:
     A study of a script has folders below the current one, see `child_process.folders`.
     """
     store = _reachable(search)
-    from lrsearch.study.optuna import gate  # Optuna: not for who only reads
-
-    with search.database.begin() as connection:
-        gate.writer(connection).delete_study(search.study_id)
+    delete_rows(search)
     if store is not None:
         sweep(search, store)
     try:

@@ -125,7 +125,8 @@ def insert_study(
         raise StudyError(
             f"{spec.name!r} is the name of a plain Optuna study in this database; use another name"
         )
-    study_id = gate.writer(connection).insert_study(spec.name, spec.objective.direction)
+    with studies.unused_id(connection):
+        study_id = gate.writer(connection).insert_study(spec.name, spec.objective.direction)
     values = {
         "study_id": study_id,
         "name": spec.name,

@@ -21,6 +21,7 @@ from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome, Verdict
+from lrsearch.study.deletion import delete_rows
 from lrsearch.study.draw import Draw, Drawn, Linked, RepeatError
 from lrsearch.study.end_trial import end_those_left, end_trial
 from lrsearch.study.exhaustion import is_exhausted, mark_old_trials
@@ -281,9 +282,8 @@ class OpenStudy(StoredStudy):
         return self.study.get_trials(deepcopy=False)
 
     def delete(self) -> None:
-        """Remove the study from Optuna's tables; our rows refer to theirs and go with them."""
-        with self.database.begin() as connection:
-            gate.writer(connection).delete_study(self.study_id)
+        """Remove the study while workers may train it, see `deletion.delete_rows`."""
+        delete_rows(self)
 
 
 def _claim_of(row: TrialRecord) -> Claim:

@@ -63,8 +63,7 @@ def _create_tables(database: Database) -> None:
 
     database.set_wal()
     optuna_storage(database, create=True).engine.dispose()
-    with database.begin() as connection:
-        schema.upgrade(connection)
+    schema.upgrade(database)
 
 
 def grant_statements(admin: str, worker: str, reader: str) -> list[str]:

@@ -21,12 +21,15 @@ def pass_rungs(
 ) -> list[Verdict]:
     """What becomes of the trial of each arrival."""
     planned = study.planned(connection)
+    # By id, as a deletion locks them: neither waits for the other.
+    in_order = sorted(arrivals, key=lambda arrival: arrival.assignment.claim.id)
     if planned is not None:
-        return [_waits(connection, study, planned, arrival) for arrival in arrivals]
-    held = [_mark(connection, study, arrival) for arrival in arrivals]
+        found = {a.assignment.claim.id: _waits(connection, study, planned, a) for a in in_order}
+        return [found[arrival.assignment.claim.id] for arrival in arrivals]
+    held = {a.assignment.claim.id: _mark(connection, study, a) for a in in_order}
     return [
-        _judged(connection, study, arrival) if is_held else Verdict.LOST
-        for arrival, is_held in zip(arrivals, held, strict=True)
+        _judged(connection, study, arrival) if held[arrival.assignment.claim.id] else Verdict.LOST
+        for arrival in arrivals
     ]
 
 

@@ -10,7 +10,8 @@ from lrsearch.storage import checkpoints
 from lrsearch.storage.checkpoint_store import CheckpointStore
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.outages import Patience, complaint, passes
+from lrsearch.storage.moments import complaint, passes
+from lrsearch.storage.outages import Patience
 from lrsearch.study.checkpoint_cleanup import store_of
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.training import Training

@@ -16,6 +16,7 @@ from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.spec.shipped_studies import folders
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
+from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
 from lrsearch.study.versions import check_versions
@@ -93,6 +94,7 @@ def run_local(
         search, task_dir, [devices[i % len(devices)] for i in range(count)], fuse
     ) as started:
         started.wait()
+    refuse_deleted(search)
     if not is_finished(search):
         raise StudyError(f"study {search.name!r} is not finished; {started.trouble}")
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import torch
 
-from lrsearch.errors import StorageError
+from lrsearch.errors import StorageError, StudyError
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.loggers.study_log import StudyLog
 from lrsearch.storage import (
@@ -14,9 +14,11 @@ from lrsearch.storage import (
     worker_identity,
     workers,
 )
-from lrsearch.storage.outages import WINDOW_SECONDS, Patience, complaint, passes
+from lrsearch.storage.moments import complaint, passes
+from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import sweep
+from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import dead_holders, is_finished, reap
 from lrsearch.worker.checkpoints import StudyCheckpoints
@@ -85,6 +87,9 @@ class Worker:
             # Asked to leave in an outage it goes in order, as at any other time.
             if not (self.stop.asked and passes(error)):
                 raise
+        except StudyError:
+            refuse_deleted(self.search)  # by its name: storage says only that it is gone
+            raise
         finally:
             database.patience = Patience(seconds=0)
             self._leave()
@@ -106,6 +111,7 @@ class Worker:
             )
 
     def _loop(self, context: WorkerContext) -> None:
+        refuse_deleted(self.search)
         reap(self.search)
         sweep(self.search, context.study_checkpoints.store)
         if self.stop.asked or is_finished(self.search):
@@ -118,6 +124,7 @@ class Worker:
         trainer = JobTrainer(context, choice)
         while not self.stop.asked:
             context.renewer.check()
+            refuse_deleted(self.search)
             may_train = context.health.may_train(self.search, self.name)
             if may_train and self._work(context, trainer):
                 continue

@@ -99,6 +99,7 @@ NOT_FOR_WORKERS = [
     "UPDATE lr_study SET definition = '{}'",
     "UPDATE lr_study SET code = '{}'",
     "UPDATE lr_queue SET recipe = '{}'",
+    "INSERT INTO lr_study_id (id) VALUES (99)",
     "INSERT INTO studies (study_name) VALUES ('theirs')",
     "UPDATE studies SET study_name = 'theirs'",
     "UPDATE lr_alembic_version SET version_num = '9'",

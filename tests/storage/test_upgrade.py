@@ -5,9 +5,10 @@ import pytest
 from alembic import command
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import text
-from tiny_studies import opened
+from tiny_studies import make_study, opened, tiny_spec
 
-from lrsearch.storage import engines, schema, workers
+from lrsearch.storage import curves, engines, schema, studies, trials, workers
+from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import prepare
@@ -21,6 +22,10 @@ LR_TRIAL = (
     "INSERT INTO lr_trial (study_id, ticket, trial_id, number, kind, state, worker, attempt, value,"
     " reason, epochs, seconds, started_at, ended_at) VALUES (:study, :number + 1, :trial, :number,"
     " 'sampled', :state, 'host:1:1', 1, :value, :reason, 1, 1, 0, 86400.5)"
+)
+LR_CURVE = (
+    "INSERT INTO lr_curve (trial, attempt, validation, epoch, step, lr, metrics, seconds)"
+    " SELECT id, 1, 1, 1, 6, 0.1, '{}', 1 FROM lr_trial"
 )
 #: How a trial ended in ours: state, value, reason.
 ENDS = [
@@ -102,3 +107,35 @@ def test_workers_of_an_older_version_have_no_facts(storage_url):
         assert prepare(database)
         with database.read() as connection:
             assert [worker.facts for worker in workers.everyone(connection, study)] == [None]
+
+
+def test_what_refers_to_trials_stays_and_no_number_is_given_twice(storage_url):
+    with opened(storage_url) as database:
+        theirs = at_revision(database, "010")
+        study = optuna.create_study(study_name="old", storage=theirs)
+        ids = {"study": study._study_id, "trial": study.ask()._trial_id, "number": 0}
+        with database.begin() as connection:
+            connection.execute(text(LR_STUDY), ids)
+            values = {"state": "complete", "value": 0.5, "reason": None}
+            connection.execute(text(LR_TRIAL), {**ids, **values})
+            connection.execute(text(LR_CURVE))
+        theirs.engine.dispose()
+        assert prepare(database)
+        with database.begin() as connection:
+            studies.change(connection, study._study_id, definition=tiny_spec().to_dict())
+        old = OpenStudy.open(database, "old")
+        with database.begin() as connection:
+            [trial] = trials.everything(connection, old.study_id)
+            assert [row.validation for row in curves.of_trial(connection, trial.id)] == [1]
+            if database.is_sqlite:
+                assert not connection.execute(text("PRAGMA foreign_key_check")).all()
+                assert connection.scalar(text("PRAGMA foreign_keys")) == 1
+            connection.execute(text("DELETE FROM lr_trial"))
+            assert curves.of_trial(connection, trial.id) == []
+            again = {**ids, "number": 1, **values}
+            connection.execute(text(LR_TRIAL), again)
+            [other] = trials.everything(connection, old.study_id)
+            assert other.id > trial.id
+        old.delete()
+        new = make_study(database)
+        assert new.study_id > old.study_id

@@ -639,8 +639,8 @@ class LosesAnAnswer:
     """A database that does what it is told, and whose answer to the nth transaction is lost."""
 
     def __init__(self, database, which):
-        self.begin, self.which, self.count = database.begin, which, 0
-        database.begin = self
+        self.begin, self.which, self.count = database._begin, which, 0
+        database._begin = self
         database.patience = Patience(seconds=600)
 
     @contextmanager

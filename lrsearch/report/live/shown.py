@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from lrsearch.report.live.follow import LOOK_SECONDS, Seen, Watcher
 from lrsearch.report.live.notebook_bar import in_notebook, notebook_bar
-from lrsearch.storage.outages import Patience, passes
+from lrsearch.storage.moments import passes
+from lrsearch.storage.outages import Patience
 from lrsearch.study.stored_study import StoredStudy
 
 #: What draws a look at the study, and whether that is the last time.

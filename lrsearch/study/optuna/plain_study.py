@@ -18,7 +18,7 @@ from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.parts import Objective
 from lrsearch.storage import studies
 from lrsearch.storage.database import Database
-from lrsearch.storage.outages import complaint
+from lrsearch.storage.moments import complaint
 from lrsearch.storage.postgresql import CONNECT_TIMEOUT_SECONDS
 from lrsearch.study.optuna.storage import optuna_storage
 

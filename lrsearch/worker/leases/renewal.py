@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from lrsearch.storage import curves, leases, studies, workers
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
-from lrsearch.storage.outages import passes
+from lrsearch.storage.moments import passes
+from lrsearch.study.deletion import DeletedStudyError
 from lrsearch.study.open_study import LostTrialError, OpenStudy
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
@@ -206,7 +207,7 @@ class LeaseRenewer:
         due = [held for held in holds if self._makes_progress(held, now) and not held.lost]
         claims = [held.claim for held in due]
 
-        def renew(connection: Connection) -> tuple[float, dict[Claim, bool]]:
+        def renew(connection: Connection) -> tuple[float | None, dict[Claim, bool]]:
             doing = together([held.doing for held in holds])
             stamp = workers.seen(connection, self._workers_study.study_id, self.worker, doing)
             if not claims:
@@ -214,6 +215,8 @@ class LeaseRenewer:
             return stamp, leases.renew(connection, claims, self.lease.seconds)
 
         stamp, stops = self._run(renew)
+        if stamp is None:
+            raise DeletedStudyError(self._workers_study.name)
         for held in due:
             # A lease that ended with its trial, a moment ago, was not lost.
             held.lost = held.claim not in stops and held in self._held
@@ -246,7 +249,7 @@ class LeaseRenewer:
             study = self._workers_study.study_id
             row = self._run(lambda connection: studies.by_id(connection, study))
             if row is None:
-                return  # the study was deleted
+                raise DeletedStudyError(self._workers_study.name)
             self._search = OpenStudy(self.database, row)
         for line in self._search.reap(answer_seconds=self._patience):
             log.warning("%s", line)

@@ -7,10 +7,10 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import MOST_RUNS, allowed_runs, reserved_share
-from lrsearch.errors import StudyError
 from lrsearch.fusing.choice import PRUNED_SHARE, Workload
 from lrsearch.storage import studies, worker_identity, workers
 from lrsearch.storage.records import StudyRecord
+from lrsearch.study.deletion import DeletedStudyError
 from lrsearch.study.open_study import OpenStudy
 
 
@@ -34,12 +34,12 @@ class StudyWorkload:
 
     @cached_property
     def _now(self) -> _Snapshot:
-        """Raises StudyError if the study was deleted."""
+        """Raises DeletedStudyError if the study was deleted."""
 
         def look(connection: Connection) -> _Snapshot:
             study = studies.by_id(connection, self.search.study_id)
             if study is None:
-                raise StudyError(f"study {self.search.name!r} was deleted")
+                raise DeletedStudyError(self.search.name)
             elapsed = studies.elapsed(connection, self.search.study_id)
             lease = self.spec.lease.seconds
             names = workers.alive(connection, self.search.study_id, lease)

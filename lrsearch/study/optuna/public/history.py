@@ -34,9 +34,10 @@ class StorageHistory:
                 c.study_id == self._study_id, c.trial_id.is_not(None)
             )
         ).all()
-        if not rows and last:
-            return News(ended={}, running=[], last=last)  # the study was deleted
-        found = JoinedStorage(connection).get_all_trials(self._study_id, deepcopy=False)
+        try:
+            found = JoinedStorage(connection).get_all_trials(self._study_id, deepcopy=False)
+        except KeyError:  # Optuna's word for a study that was deleted
+            return News(ended={}, running=[], last=last)
         known = self._known
         ids = {known + row.number: row.trial_id for row in rows}
         places = {known + row.number: row.ended for row in rows}
