@@ -12,7 +12,7 @@ from lrsearch import LrsearchError, StudySpec
 #: What the duel decides itself.
 TAKEN = ("task", "epochs", "steps", "name", "seed", "budget")
 #: Beside lrsearch as it comes: what each part contributes.
-USUAL = ("portfolio=none", "range_test=none")
+USUAL = ("portfolio=none", "range_test=none", "pruning={rule: asynchronous}")
 
 
 class VariantError(LrsearchError):

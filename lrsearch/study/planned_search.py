@@ -8,7 +8,7 @@ from typing import Self
 from sqlalchemy import Connection
 
 from lrsearch.advice.cost import portfolio_trials
-from lrsearch.confirmation.budget import asks_for_plan, portfolio_is_whole
+from lrsearch.confirmation.budget import asks_for_plan, is_planned, portfolio_is_whole
 from lrsearch.confirmation.search_plan import SearchPlan, search_plan
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves, rungs, studies, trials, waiting
@@ -44,6 +44,8 @@ class PlannedSearch:
         if spec.budget.most_epochs(spec.horizon_epochs(row.steps_per_epoch)) != row.epochs_total:
             spec = StudySpec.from_stored(row.definition)
         horizon = spec.horizon_epochs(row.steps_per_epoch)
+        if not is_planned(spec, horizon):
+            return None
         is_whole = portfolio_is_whole(spec, horizon)
         plan = search_plan(
             spec,

@@ -286,8 +286,8 @@ def test_runs_and_epochs_that_pay_for_few_trials(budget, words):
 
 
 def test_a_budget_in_runs_is_expected_to_pay_for_more_trials_than_runs():
-    assert warnings(space=sgd(), budget={"runs": 12}) == []
-    assert only(warnings(space=sgd(), budget={"runs": 12}, pruning="none"), "about 8 trials")
+    assert warnings(space=sgd(), budget={"runs": 20}) == []
+    assert only(warnings(space=sgd(), budget={"runs": 20}, pruning="none"), "about 12 trials")
     few = warnings(budget={"runs": 3}, confirm="none", portfolio="none")
     assert only(few[:1], "runs = 3 (about", "pairs")
 

@@ -119,7 +119,8 @@ def test_each_part_is_left_out_once_unless_variants_are_given(duel, monkeypatch)
         return [name for contender in found for name in contender.columns([5, 20])]
 
     usual = ["plain", "plain, re-runs", "lrsearch"]
-    assert names() == [*usual, "portfolio alone", "portfolio=none", "range_test=none"]
+    parts = ["portfolio alone", "portfolio=none", "range_test=none", "pruning={rule: asynchronous}"]
+    assert names() == [*usual, *parts]
     assert names("--variant", "none") == usual
     assert names("--variant", "ema=none", "--against", "random") == [
         "random",

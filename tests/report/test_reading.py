@@ -25,7 +25,7 @@ from lrsearch.study.status import is_finished
 from lrsearch.trial.states import StudyState, TrialState
 
 #: Of a study that stands alone; of one in a project two more.
-MOST_STATEMENTS = 11
+MOST_STATEMENTS = 12
 READERS = (
     "load",
     "model",

@@ -302,9 +302,13 @@ def test_eight_threads_plan_a_round_once(database):
     assert len(runs_of(search)) == 8
 
 
+#: Trials are told of one after the other, and none waits for another.
+ALONE = {"rule": "asynchronous"}
+
+
 @pytest.mark.parametrize("total", [16, 63, 100, 101.5, 240])
 def test_search_and_confirmation_together_stay_within_total_epochs(database, total):
-    search = searched(database, VALUES, budget={"epochs": total})
+    search = searched(database, VALUES, budget={"epochs": total}, pruning=ALONE)
     with database.read() as connection:
         assert not search.may_start(connection)
         used = studies.by_id(connection, search.study_id).epochs_used
@@ -347,7 +351,7 @@ def test_a_confirmation_of_another_size_is_planned_anew(database):
 
 
 def test_a_confirmation_is_not_given_up_for_one_that_its_epochs_do_not_pay_for(database):
-    search = searched(database, VALUES, budget={"epochs": 160})
+    search = searched(database, VALUES, budget={"epochs": 160}, pruning=ALONE)
     while confirmation.advance(search):
         end_runs(search, jitter)
     before = runs_of(search)

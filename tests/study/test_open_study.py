@@ -198,7 +198,7 @@ def test_a_baseline_is_never_pruned(database):
 
 
 def test_the_portfolio_comes_after_the_users_own_recipes_and_in_its_order(database):
-    changes = {"budget": {"runs": 40}, "portfolio": "default", "range_test": "none"}
+    changes = {"budget": {"trials": 40}, "portfolio": "default", "range_test": "none"}
     search = make_study(database, baseline=BASELINE, enqueue=[OUTSIDE], **changes)
     enqueue(search, INSIDE, where="recipe")
     expected = portfolio_recipes(search.spec.space, DEFAULT, 32)
@@ -217,7 +217,7 @@ def test_the_portfolio_comes_after_the_users_own_recipes_and_in_its_order(databa
 
 @pytest.mark.parametrize(
     ("budget", "goes_on"),
-    [({"runs": 9}, True), ({"trials": 9}, True), ({"runs": 10}, False), ({"time": "1m"}, False)],
+    [({"runs": 9}, True), ({"trials": 9}, True), ({"trials": 10}, False), ({"time": "1m"}, False)],
     ids=str,
 )
 def test_with_fewer_than_ten_runs_the_portfolio_is_trained_to_its_end(tmp_path, budget, goes_on):
@@ -237,7 +237,8 @@ def test_with_fewer_than_ten_runs_the_portfolio_is_trained_to_its_end(tmp_path, 
         ({"trials": 1}, "default", None),
         ({"trials": 9}, "default", None),
         ({"trials": 10}, "default", 5),
-        ({"runs": 11}, "default", 6),
+        ({"trials": 11}, "default", 6),
+        ({"runs": 11}, "default", 3),  # of the 7 that confirmation leaves
         ({"trials": 10}, 3, 3),
         ({"epochs": 20}, "default", None),  # 5 trials of 4 epochs
         ({"time": "1m"}, "default", None),

@@ -316,7 +316,7 @@ def test_more_budget_is_shared_out_with_what_was_trained_before(database, begun,
         {"budget": {"runs": 20, "time": 60}},
         {"budget": {"runs": 9}},
         {"pruning": "none"},
-        {"pruning": {"rungs": [0.15]}},
+        {"pruning": {"rule": "asynchronous", "rungs": [0.15]}},
     ],
 )
 def test_other_studies_have_no_plan(changes):
