@@ -119,9 +119,9 @@ def portfolio_is_whole(spec: StudySpec, horizon: float) -> bool:
     """Whether the portfolio's recipes are trained to their ends, whatever rungs say.
 
     So where the budget is small, and in a planned search, which shares out what they leave. Early
-    rungs favour what starts fast, and these recipes rise before they fall: eight studies of digits
-    that had them in the plan came to .088 at 10 runs, those that trained them whole to .076
-    (benchmarks/duel.py).
+    rungs favour what starts fast, and these recipes rise before they fall: studies of digits that
+    had them in the plan came to .088 at 10 runs (five), those that trained them whole to .076
+    (eight; benchmarks/duel.py).
     """
     return trains_whole(spec, horizon) or is_planned(spec, horizon)
 
