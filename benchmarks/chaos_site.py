@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import chaos_task
 from chaos_fleet import Fleet
 from sqlalchemy import Connection, func, make_url, select
-from sqlalchemy.exc import OperationalError
 
 from lrsearch import StudySpec
+from lrsearch.errors import StorageError
 from lrsearch.storage import tables
 from lrsearch.storage.database import Database, Location
 from lrsearch.study.create import create_study
@@ -152,7 +152,7 @@ class Site:
         try:
             with self.database.read() as connection:
                 return sum(_ended(connection, t) for t in (tables.trials, tables.confirmations))
-        except OperationalError:
+        except StorageError:
             return None
 
 
