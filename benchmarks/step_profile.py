@@ -9,6 +9,7 @@ Run it: python benchmarks/step_profile.py --task studies/digits.py:task --at-onc
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import torch
 from engine_loops import engine_of, train_all
 from throughput_rounds import make_bench
 
+from lrsearch import LrsearchError
 from lrsearch.training.bare_kernels import BareKernels
 from lrsearch.training.fused.batches import CohortBatches
 from lrsearch.training.fused.cohort import Cohort
@@ -94,7 +96,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3, help="epochs of each (3)")
     parser.add_argument("--rounds", type=int, default=5, help="cohorts that count (5)")
     options = parser.parse_args()
+    for name in ("at_once", "epochs", "rounds"):
+        if (value := getattr(options, name)) < 1:
+            parser.error(f"--{name.replace('_', '-')} {value}: at least 1 is needed")
     torch.set_num_threads(1)
+    try:
+        measure(options)
+    except LrsearchError as error:
+        sys.exit(f"Error: {error}")
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Train the cohorts, and print what each part takes."""
     size = options.at_once
     bench = make_bench(options.task, size, options.epochs, torch.device("cpu"))
     work = bench.work

@@ -26,10 +26,9 @@ MOST_RUNS = 30
 #: runs the chosen recipe's loss was so 3.6 % lower (standard error 0.9) at 10 trials' epochs with
 #: the range test, 1.2 % (0.8) without; at 5 trials' epochs, without, 3.0 % (1.1).
 LEAST_RESERVED = 3
-#: With a budget of fewer runs nothing is pruned but what is sampled, and the portfolio has no end
-#: but the budget's. At 5 runs a list of recipes that was trained whole gave a char GPT a loss of
-#: 1.326, and 1.823 where rungs at 4 and 11 % chose from it; a CNN .367 and .403 (one and three
-#: studies).
+#: A budget of fewer runs trains recipes of the portfolio alone, as many as it pays for, each to its
+#: end. At 5 runs such a list gave a char GPT a loss of 1.326, and 1.823 where rungs at 4 and 11 %
+#: chose from it; a CNN .367 and .403 (one and three studies).
 LEAST_PRUNED_RUNS = 10
 #: Why those of a script or a command have no plan.
 SCRIPTS = "trials of scripts and commands do not wait"

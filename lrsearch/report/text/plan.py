@@ -86,7 +86,8 @@ def _known(found: Shares) -> str:
 def stages_text(found: Shares) -> str:
     """`about 29 trials wait at 4 %; the best 16 go on to 11 %, 5 to 33 %, 3 to the end`."""
     begun, *later, complete = found.stages
-    some = "sampled trials" if found.whole and found.portfolio else "trials"
+    drawn = "other trials" if found.own else "sampled trials"
+    some = drawn if found.whole and found.portfolio else "trials"
     goals = [f"{each.trials} go on to {_percent(each.fraction)}" for each in later[:1]]
     goals += [f"{each.trials} to {_percent(each.fraction)}" for each in later[1:]]
     goals.append(f"{complete.trials} {'' if goals else 'go on '}to the end")
