@@ -13,6 +13,8 @@ from lrsearch.storage import schema
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.postgresql import SCHEMA
 
+#: A table that every database of lrsearch has, and no other.
+MARK = "lr_alembic_version"
 #: How the files begin that SQLite and pg_dump write.
 SQLITE, POSTGRESQL = b"SQLite format 3\x00", b"PGDMP"
 
@@ -61,8 +63,11 @@ def restore(database: Database, file: Path, *, programs: Path | None = None) -> 
         part = database.path.with_name(f"{database.path.name}.part")
         part.unlink(missing_ok=True)
         make_private_file(part)
-        _copy_sqlite(file, part)
-        part.rename(database.path)
+        try:
+            _copy_sqlite(file, part)
+            part.rename(database.path)
+        finally:
+            part.unlink(missing_ok=True)
         return
     with explained(database), database.read() as connection:
         if schema.revision(connection) is not None:
@@ -93,8 +98,12 @@ def _copy_sqlite(source: Path, target: Path) -> None:
             closing(sqlite3.connect(target)) as new,
         ):
             old.backup(new)
+            (found,) = new.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise StorageError(f"{source} is damaged: {found}")
+            new.execute(f"SELECT 1 FROM {MARK}").fetchone()
     except sqlite3.Error as error:
-        raise StorageError(f"{source}: {error}") from error
+        raise StorageError(f"{source} is no whole database of lrsearch: {error}") from error
 
 
 def _dump(url: URL, file: Path, programs: Programs) -> None:
@@ -105,6 +114,8 @@ def _dump(url: URL, file: Path, programs: Programs) -> None:
 def _load(url: URL, file: Path, programs: Programs) -> None:
     how = ("--no-owner", "--no-privileges", "--exit-on-error", "--single-transaction")
     source = file.absolute()
+    if f" {SCHEMA} {MARK} " not in programs.run("pg_restore", "--list", source):
+        raise StorageError(f"{file} is no backup of lrsearch's tables")
     programs.run("pg_restore", *how, *_connection(url), source, env=_password(url), seconds=None)
 
 
