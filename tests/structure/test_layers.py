@@ -14,7 +14,7 @@ PACKAGE = ROOT / "lrsearch"
 HOMES = {
     "optuna": {"study.optuna"},
     "optuna_dashboard": {"study.optuna"},
-    "sqlalchemy": {"storage", "study", "cli.main"},
+    "sqlalchemy": {"storage", "study", "cli.main", "database_server.backup"},
     "alembic": {"storage"},
     "psycopg": {"storage"},
     "filelock": {"storage", "loggers.mlflow"},
