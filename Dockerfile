@@ -1,15 +1,21 @@
 # lrsearch as a command: docker build -t lrsearch . && docker run --rm lrsearch --help
 FROM python:3.11-slim
 
-# With --build-arg PIP_EXTRA_INDEX_URL=... an index with CPU builds of torch makes a smaller image.
-ARG PIP_EXTRA_INDEX_URL
+# TORCH=cpu installs exactly the files that deploy/requirements.lock names by hash. TORCH=cuda takes the
+# versions of constraints.txt, with torch's build for NVIDIA GPUs: docker build --build-arg TORCH=cuda .
+ARG TORCH=cpu
 
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY deploy/requirements.lock deploy/requirements.lock
+# With what the example studies import; a study of your own may need packages beside these.
+RUN if [ "$TORCH" = cpu ]; \
+    then pip install --no-cache-dir --no-deps --require-hashes -r deploy/requirements.lock; fi
 COPY lrsearch lrsearch
 COPY studies studies
-# With what the example studies import; a study of your own may need packages beside these.
-RUN pip install --no-cache-dir -c constraints.txt '.[examples]'
+RUN if [ "$TORCH" = cpu ]; \
+    then pip install --no-cache-dir --no-deps --no-build-isolation .; \
+    else pip install --no-cache-dir -c constraints.txt '.[examples]'; fi
 
 RUN useradd --create-home --uid 1000 lrsearch \
     && install --directory --mode=1777 /data /data/lrsearch-checkpoints
