@@ -3,7 +3,7 @@
     python deploy/release.py lock    # writes deploy/requirements.lock; asks pip's package index
     python deploy/release.py pin     # rewrites FROM and image: lines; asks registries, by docker
 
-`pip install -c constraints.txt` takes the same versions. Hashes stand in a file of their own, because
+`pip install -c constraints.txt` takes the same versions. Hashes have a file of their own, because
 pip refuses them for a local folder, and README's command installs one.
 """
 
