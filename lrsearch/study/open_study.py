@@ -13,7 +13,7 @@ from lrsearch.plain_data import Fields
 from lrsearch.range_test.windows import sampler_windows
 from lrsearch.space.search_space import BatchSize
 from lrsearch.spec.distinct_recipes import distinct_recipes
-from lrsearch.storage import claims, curves, range_tests, studies, trials
+from lrsearch.storage import claims, range_tests, studies, trials
 from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
@@ -23,7 +23,7 @@ from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome, Verdict
 from lrsearch.study.deletion import delete_rows
 from lrsearch.study.draw import Draw, Drawn, Linked, RepeatError
-from lrsearch.study.end_trial import end_those_left, end_trial
+from lrsearch.study.end_trial import end_those_left, end_with_rows
 from lrsearch.study.exhaustion import is_exhausted, mark_old_trials
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.history import News, View
@@ -252,21 +252,26 @@ class OpenStudy(StoredStudy):
         return self.database.run(lambda connection: pass_rungs(connection, self, arrivals))
 
     def tell(
-        self, assignment: Assignment, outcome: Outcome, rows: Sequence[Validation] = ()
+        self,
+        assignment: Assignment,
+        outcome: Outcome,
+        rows: Sequence[Validation] = (),
+        *,
+        taken: int | None = None,
     ) -> bool:
         """End a trial here and in Optuna; False if another worker has taken it over.
 
-        `rows` are those of its curve that are not in the database yet.
+        `rows` are those of its curve that are not in the database yet, `taken` is as in `Arrival`:
+        with it, raises LostRowsError, and LostTrialError if the trial has to begin anew.
         """
         claim = assignment.claim
-
-        def end(connection: Connection) -> bool:
-            has_rows = curves.add(connection, claim, rows)
-            return has_rows and end_trial(connection, self, claim, assignment.trial_id, outcome)
-
-        return self.database.run(
-            end, recall=lambda connection: claims.has_ended(connection, claim) or None
+        told = self.database.run(
+            lambda connection: end_with_rows(connection, self, assignment, outcome, rows, taken),
+            recall=lambda connection: claims.has_ended(connection, claim) or None,
         )
+        if told is None:
+            raise LostTrialError(f"trial {assignment.number} begins anew: its curve has a gap")
+        return told
 
     def reap(
         self, dead: Collection[str] = (), *, answer_seconds: float = ANSWER_SECONDS

@@ -1,7 +1,7 @@
 """A confirmation run as a worker trains it: claimed, trained to its end, recorded."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from lrsearch.child_process.folders import confirmation_name
@@ -73,10 +73,11 @@ class ConfirmationJob:
         training: Training | None,
         state: TrialState,
         reason: str | None,
-        rows: Sequence[Validation],
+        rows: CurveBuffer,
     ) -> bool:
         # One that did not get to its end has no value: it would stand beside whole runs.
-        best = best_validation(rows, self.search.spec) if state == TrialState.COMPLETE else None
+        seen = rows.pending()
+        best = best_validation(seen, self.search.spec) if state == TrialState.COMPLETE else None
         value = None if best is None else objective_value(best, self.search.spec)
         test = None if best is None else best.test
         end = ConfirmationEnd(

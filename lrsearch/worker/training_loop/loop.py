@@ -26,7 +26,7 @@ from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.jobs.job import Job
 from lrsearch.worker.leases.renewal import StopTrial
-from lrsearch.worker.training_loop.leased_job import LeasedJob, release
+from lrsearch.worker.training_loop.leased_job import LeasedJob, pass_rungs, release
 
 log = logging.getLogger("lrsearch")
 
@@ -173,10 +173,10 @@ class TrainingLoop:
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
                     if self.context.search.is_planned:  # it may wait here
-                        leased.save()
+                        leased.save(before=row.validation)
         if not at_rungs:
             return
-        verdicts = self.context.search.pass_rungs([arrival for _, arrival in at_rungs])
+        verdicts = pass_rungs(self.context, at_rungs)
         for (leased, arrival), verdict in zip(at_rungs, verdicts, strict=True):
             with self._ending_on_error(leased):
                 told = leased.told(arrival, verdict)
