@@ -161,9 +161,10 @@ class Server:
             self.shut()
         shutil.rmtree(self._folder)
 
-    def url(self, database, *, user="postgres", password=None):
+    def url(self, database, *, user="postgres", password=None, port=None):
+        """`port` is that of what stands before the server; None: its own."""
         secret = quote(self.password if password is None else password, safe="")
-        return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{secret}@127.0.0.1:{port or self.port}/{database}"
 
     def execute(self, statement, *values, database="postgres"):
         """Run one statement; its rows."""

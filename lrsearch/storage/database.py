@@ -147,6 +147,10 @@ class Database:
         self.patience = Patience(seconds=0)
         #: Transactions tried: it rises while one waits for the database.
         self.tries = 0
+        #: An item for each session that was opened. After a new one the database may be another,
+        #: which lacks what was read before.
+        self.sessions: list[None] = []
+        event.listen(self.engine, "connect", _count_in(self.sessions))
         self._outage = Outage()
 
     @property
@@ -271,6 +275,10 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _count_in(sessions: list[None]) -> Callable[..., None]:
+    return lambda *connected: sessions.append(None)
 
 
 def _sqlite(file: SqliteFile) -> tuple[str, Document]:

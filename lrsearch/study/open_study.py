@@ -1,6 +1,5 @@
 """A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -14,7 +13,6 @@ from lrsearch.range_test.windows import sampler_windows
 from lrsearch.space.search_space import BatchSize
 from lrsearch.spec.distinct_recipes import distinct_recipes
 from lrsearch.storage import claims, range_tests, studies, trials
-from lrsearch.storage.column_types import one_line
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
@@ -35,8 +33,6 @@ from lrsearch.trial.curve import Validation
 
 __all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
 
-log = logging.getLogger("lrsearch")
-
 #: What keeps the lease of a claim, described in words, for as long as it is open.
 Holding = Callable[[Claim, str], AbstractContextManager[object]]
 
@@ -55,6 +51,7 @@ class OpenStudy(StoredStudy):
         #: Claims under which this process has pruned trials that waited.
         self.pruned: set[Claim] = set()
         self._range_tests_open = True
+        self._sessions = len(database.sessions)
         minimize = self.spec.objective.direction == "minimize"
         reader = gate.history_reader(self.study_id, minimize=minimize, known=self.known)
         self._view = View(reader, minimize=minimize)
@@ -90,7 +87,7 @@ class OpenStudy(StoredStudy):
         them holds nobody up, and inside of `holding`, which renews the lease meanwhile. A trial
         whose worker dies there is drawn by whoever takes it over.
         """
-        if self._view.is_blank:
+        if self._view.is_blank or len(self.database.sessions) > self._sessions:
             self._look_first()
         while True:
             found = self.database.run(
@@ -105,27 +102,27 @@ class OpenStudy(StoredStudy):
                 with holding(_claim_of(row), f"drawing trial {row.number}"):
                     assignment = self._begin(row, batch_size)
             except SpecError as error:
-                self._refuse(row, str(error))
+                lost_work.refuse(self, row, str(error))
                 continue
             if assignment is not None:
                 return assignment
 
     def _look_first(self) -> None:
-        """What takes longest, before any transaction waits for it."""
+        """What takes longest, before any transaction waits for it.
+
+        It is done again after the database was out of reach: it may have lost its last commits.
+        """
+        self._view.forget()
+        self._range_tests_open = True
         self._view.take_in(self.database.look(self._view.read))
+        self._sessions = len(self.database.sessions)
         mark_old_trials(self.database, self.study_id, self.spec)
         self.finite  # noqa: B018 - it is cached
-
-    def _refuse(self, row: TrialRecord, reason: str) -> None:
-        """End a claimed trial whose row gives nothing that could be trained."""
-        log.warning("trial %d failed: %s", row.number, one_line(reason))
-        self.database.run(
-            lambda connection: lost_work.fail_trial(connection, row, self.horizon, reason)
-        )
 
     def _claim(
         self, connection: Connection, worker: str, *, alone: bool = True
     ) -> tuple[TrialRecord, News] | None:
+        studies.require(connection, self.record)
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
         below = None if alone else lost_work.ALONE_FROM
         row = trials.take_over(
@@ -175,6 +172,7 @@ class OpenStudy(StoredStudy):
             return None
 
         def claim(connection: Connection) -> RangeTestRecord | None:
+            studies.require(connection, self.record)
             self._look_at_range_tests(connection)
             if not self._range_tests_open or not self.may_start(connection):
                 return None

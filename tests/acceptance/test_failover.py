@@ -1,0 +1,67 @@
+"""A database fails over to a replica that lacks its last commits: what workers trained is whole."""
+
+import sys
+
+import pytest
+from failover import replicated
+from processes import until
+from sites import assert_exact, opened_site
+from tiny_studies import make_study, opened, tiny_task
+
+from lrsearch.study.prepare_database import prepare
+from lrsearch.study.repair import repair
+
+sys.path.insert(0, "benchmarks")
+
+import chaos_checks
+
+ROWS = "SELECT count(*) FROM lrsearch.lr_curve"
+ENDED = "SELECT trials_ended FROM lrsearch.lr_study"
+LEASE = {"seconds": 1.5, "stall": 60}
+
+
+@pytest.fixture
+def pair():
+    with replicated() as pair:
+        yield pair
+
+
+@pytest.fixture
+def site(pair, tmp_path):
+    with opened(pair.primary.url("postgres")) as database:
+        prepare(database)
+    with opened_site(pair.url("postgres"), tmp_path) as site:
+        yield site
+
+
+def number(server, query):
+    [(found,)] = server.execute(query)
+    return found
+
+
+@pytest.mark.parametrize(
+    "pruning", [{"rule": "asynchronous"}, pytest.param(None, marks=pytest.mark.slow)]
+)
+def test_commits_that_a_failover_lost_are_made_again(site, pair, pruning):
+    search = make_study(site.database, lease=LEASE, **({"pruning": pruning} if pruning else {}))
+    site.say("slow")
+    worker = site.worker()
+    until(lambda: number(pair.primary, ENDED) >= 2)
+    pair.catch_up()
+    pair.stream.silence()
+    ended = number(pair.primary, ENDED)
+    until(lambda: number(pair.primary, ENDED) > ended)
+    rows = number(pair.primary, ROWS)
+    until(lambda: number(pair.primary, ROWS) > rows)  # those of the next trial
+    pair.fail_over()
+    assert number(pair.replica, ENDED) == ended
+    assert number(pair.replica, ROWS) < rows
+    site.say("")
+    worker.succeed()
+    assert_exact(search)
+    assert "had lost rows of trial" in worker.err
+    found = chaos_checks.look(search)
+    same = chaos_checks.same_bits(found, tiny_task())
+    for check in (chaos_checks.whole_curves(found), chaos_checks.rungs(found), *same):
+        assert check.broken == [], check.what
+    assert repair(search).wrong == []
