@@ -61,7 +61,7 @@ class Server:
     def __init__(self, **settings):
         """`settings` go before those that make tests fast and lose commits in a crash."""
         self.password = secrets.token_hex(16)
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="lrsearch-postgres-"))
         self._as_user = {}
         if os.getuid() == 0:
@@ -219,7 +219,7 @@ class Copies:
             self.server.drop(name)
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

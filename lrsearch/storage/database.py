@@ -207,7 +207,8 @@ class Database:
         says nothing for `answer_seconds` counts as out of reach. Raises StorageError when patience
         (the database's own unless given) ends, StudyError if the study was deleted meanwhile.
         """
-        again, session = False, None
+        again = False
+        session: postgresql.Identity | postgresql.Transaction | None = None
 
         def once() -> T:
             nonlocal again, session

@@ -116,7 +116,6 @@ def reap(
     live renew first. A start to come is that of a clock that was set back since.
     """
     freed: list[Freed] = []
-    _shorten(connection, study_id, seconds)
     settled = or_(db_started() + seconds < db_now(), db_started() > db_now())
     for kind, table in TABLES.items():
         t, c = table.c, leases.c
@@ -142,7 +141,7 @@ def reap(
     return freed
 
 
-def _shorten(connection: Connection, study_id: int, seconds: float) -> None:
+def shorten(connection: Connection, study_id: int, seconds: float) -> None:
     """Let no lease last longer than `seconds` from now, and a margin as long.
 
     Longer are those that began before the server's clock was set back; who lives renews them.

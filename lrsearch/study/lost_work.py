@@ -59,6 +59,7 @@ def reap(
     with the study too.
     """
     lines = []
+    leases.shorten(connection, study_id, lease)
     for item in leases.reap(connection, study_id, lease, dead=dead):
         lines.append(_settle(connection, item, horizon))
         workers.note(connection, study_id, item.worker, lines[-1])
