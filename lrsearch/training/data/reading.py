@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from lrsearch.task.code import TaskFiles
 from lrsearch.training.data.batches import Batch, to_device
 from lrsearch.training.data.generators import Generator, generators_in, seed_generators
+from lrsearch.training.data.killed import watched
 from lrsearch.training.data.order import Index, Loader
+from lrsearch.training.failures import ProcessKilledError
 from lrsearch.training.randomness import Streams, drop_spare_normal
 
 #: What a user's dataset gives for an index.
@@ -157,15 +159,19 @@ class Reader:
 
         ended = False
         while not ended:
-            batches = self._begin(chain(list(asked), noted()))
+            batches = watched(self._begin(chain(list(asked), noted())))
             mine, ended = self._passes, True
-            for batch in batches:
-                asked.popleft()
-                drop_spare_normal()  # so that the number of workers does not matter to a model
-                yield to_device(batch, self.device)
-                if self._passes != mine:  # the workers read for another call now
-                    ended = False
-                    break
+            try:
+                for batch in batches:
+                    asked.popleft()
+                    drop_spare_normal()  # so that the number of workers does not matter to a model
+                    yield to_device(batch, self.device)
+                    if self._passes != mine:  # the workers read for another call now
+                        ended = False
+                        break
+            except ProcessKilledError:
+                self.close()
+                raise
 
     def _begin(self, tickets: Iterator[Ticket]) -> Iterator[Batch]:
         self._passes += 1

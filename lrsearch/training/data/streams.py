@@ -13,6 +13,7 @@ from lrsearch.errors import TaskError
 from lrsearch.task.code import TaskFiles
 from lrsearch.training.data.batches import Batch, to_device
 from lrsearch.training.data.generators import generators_in, seed_generators
+from lrsearch.training.data.killed import watched
 from lrsearch.training.data.order import Loader, epoch_seed, seed_order
 from lrsearch.training.data.protocol import Data
 from lrsearch.training.data.reading import loader_with
@@ -101,7 +102,7 @@ def read_pass(begin: Begin, seed: int, number: int, device: torch.device) -> Ite
     streams = Streams()
     with ExitStack() as stack:
         with streams.seeded(seed):
-            batches = iter(stack.enter_context(begin(seed, number)))
+            batches = watched(stack.enter_context(begin(seed, number)))
             streams.keep()
         while True:
             with streams.going_on():
@@ -183,8 +184,13 @@ class StreamData:
                 reading.number += 1
                 if reading.number > first:
                     yield batch
-        finally:
+        except Exception:
+            self.close()  # what has failed gives nothing more
+            raise
+        except GeneratorExit:
             self._reading = reading
+            raise
+        self._reading = reading
 
     def close(self) -> None:
         """Let the workers end; whoever reads on begins anew."""

@@ -21,6 +21,7 @@ from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.moments import passes
 from lrsearch.study.deletion import DeletedStudyError
 from lrsearch.study.open_study import LostTrialError, OpenStudy
+from lrsearch.worker.leases import interpreter_lock
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
 T = TypeVar("T")
@@ -163,7 +164,9 @@ class LeaseRenewer:
 
     def _live(self) -> None:
         try:
-            while not self._ended.wait(TICK_SECONDS):
+            while not self._ended.is_set():
+                if interpreter_lock.wait(self._ended, TICK_SECONDS) > self._patience:
+                    self._blame_step()
                 try:
                     self._look()
                 except Exception as error:
@@ -172,6 +175,11 @@ class LeaseRenewer:
                     self._in_touch_since = None
         except Exception as error:
             self._error = error
+
+    def _blame_step(self) -> None:
+        """A step has held the interpreter's lock: if that cost the lease, it is its fault."""
+        for held in self._held:
+            held.hung = True
 
     def _look(self) -> None:
         now = time.monotonic()

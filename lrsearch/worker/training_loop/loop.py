@@ -238,10 +238,11 @@ class TrainingLoop:
     def _fail(self, failure: TrialFailedError) -> None:
         """End the trial whose code failed; release all where any of several may have failed.
 
-        Raises CohortError then.
+        Raises CohortError then. Where a process was killed, all go on from their checkpoints.
         """
         if isinstance(failure, ProcessKilledError):
-            self._give_back(self.leased_jobs[0], failure)
+            for leased in list(self.leased_jobs):
+                self._give_back(leased, failure)
             return
         if self.engine.size == 1:
             self._end(self.leased_jobs[0], TrialState.FAILED, str(failure))
