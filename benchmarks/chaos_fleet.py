@@ -89,14 +89,16 @@ class Worker:
         words = [*command, "--task-dir", str(here), "--log-file", str(self.log)]
         output = (folder / "out", folder / "err")
         self.process = _processes.Process(
-            target=_be_worker, args=(words, output, dict(environment), disguise), daemon=True
-        )
+            target=_be_worker, args=(words, output, dict(environment), disguise)
+        )  # no daemon: those may have no processes that read data
         self.process.start()
         self.started = time.monotonic()
         #: Signals and when they were sent.
         self.sent: list[tuple[signal.Signals, float]] = []
         self.stopped = False
         self.ended: float | None = None
+        #: Between it and the database, if there is one.
+        self.proxy: Any = None
 
     @property
     def name(self) -> str:
@@ -151,7 +153,10 @@ class Fleet:
         *,
         workers: int,
         chance: random.Random,
+        entrance: int | None = None,
     ) -> None:
+        """`entrance` is the database's port: each worker goes there through a proxy of its own."""
+        self.entrance = entrance
         self.folder, self.command, self.environment = folder, command, environment
         self.chance = chance
         self.everyone: list[Worker] = []
@@ -168,8 +173,21 @@ class Fleet:
         host = "here" if place % 2 == 0 else f"machine-{place}"
         disguise = self._disguises.pop(place, Disguise(host=host))
         folder = self.folder / f"worker-{len(self.everyone):03d}"
-        worker = Worker(folder, self.command, self.environment, disguise)
+        worker = self.another(folder, self.command, disguise)
         self.everyone.append(worker)
+        return worker
+
+    def another(self, folder: Path, command: Sequence[str], disguise: Disguise) -> Worker:
+        """A worker that is not one of the fleet's."""
+        if self.entrance is None:
+            return Worker(folder, command, self.environment, disguise)
+        from proxy import Proxy
+
+        proxy = Proxy(self.entrance)
+        url = self.environment["LRSEARCH_STORAGE"]
+        own = url.replace(f":{self.entrance}/", f":{proxy.port}/")
+        worker = Worker(folder, command, {**self.environment, "LRSEARCH_STORAGE": own}, disguise)
+        worker.proxy = proxy
         return worker
 
     @property
@@ -219,6 +237,8 @@ class Fleet:
             worker.process.kill()
         for worker in self.everyone:
             worker.process.join()
+            if worker.proxy is not None:
+                worker.proxy.close()
 
 
 #: What a worker says when it could not even begin.

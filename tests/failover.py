@@ -11,13 +11,16 @@ from proxy import Proxy
 class Replica(Server):
     """A hot standby that follows a primary by streaming."""
 
-    def __init__(self, primary, port):
-        """It reaches the primary at this port."""
-        super().__init__()
+    def __init__(self, primary, port, moved=None, **settings):
+        """It reaches the primary at this port; `moved` are folders of its tables, by the old."""
+        super().__init__(**settings)
         self.password, self._source = primary.password, primary.url("postgres", port=port)
+        self._moved = moved or {}
 
     def _initialize(self):
-        how = ["-R", "-X", "stream", "-c", "fast", "-D", self._data, "-d", self._source]
+        how = ["-R", "-N", "-X", "stream", "-c", "fast", "-D", self._data, "-d", self._source]
+        for old, new in self._moved.items():
+            how += ["-T", f"{old}={new}"]
         self._run(self.binaries / "pg_basebackup", *how)
 
     def promote(self):

@@ -58,8 +58,12 @@ def binaries():
 class Server:
     """A server on 127.0.0.1 that asks every connection for a password (scram-sha-256)."""
 
-    def __init__(self, **settings):
-        """`settings` go before those that make tests fast and lose commits in a crash."""
+    def __init__(self, environment=None, **settings):
+        """`settings` go before those that make tests fast and lose commits in a crash.
+
+        `environment` is what its processes get beside that of this one.
+        """
+        self._environment = {**os.environ, **(environment or {})}
         self.password = secrets.token_hex(16)
         self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="lrsearch-postgres-"))
@@ -116,6 +120,7 @@ class Server:
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C ends pytest, which then ends the server
                 **self._as_user,
             )

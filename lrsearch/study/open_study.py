@@ -87,7 +87,11 @@ class OpenStudy(StoredStudy):
         them holds nobody up, and inside of `holding`, which renews the lease meanwhile. A trial
         whose worker dies there is drawn by whoever takes it over.
         """
-        if self._view.is_blank or len(self.database.sessions) > self._sessions:
+        if not self._view.is_blank and len(self.database.sessions) > self._sessions:
+            # It was out of reach, and may have lost its last commits.
+            self._view.forget()
+            self._range_tests_open = True
+        if self._view.is_blank:
             self._look_first()
         while True:
             found = self.database.run(
@@ -108,12 +112,7 @@ class OpenStudy(StoredStudy):
                 return assignment
 
     def _look_first(self) -> None:
-        """What takes longest, before any transaction waits for it.
-
-        It is done again after the database was out of reach: it may have lost its last commits.
-        """
-        self._view.forget()
-        self._range_tests_open = True
+        """What takes longest, before any transaction waits for it."""
         self._view.take_in(self.database.look(self._view.read))
         self._sessions = len(self.database.sessions)
         mark_old_trials(self.database, self.study_id, self.spec)

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from tiny_studies import ask, curve_row, ended, make_study, opened, tiny_task, worker_of
 
-from lrsearch.errors import LrsearchError
+from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.storage import curves, leases, studies, workers
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.tables import metadata
@@ -35,8 +35,9 @@ def test_a_worker_of_a_deleted_study_gets_nothing_of_the_next(database):
     old.delete()
     new = make_study(database, name="b")
     assert new.study_id > old.study_id
-    assert ask(old) is None
-    assert old.claim_range_test("host:1:1") is None
+    for claim in (ask, OpenStudy.claim_range_test):
+        with pytest.raises(StudyError, match="the study was deleted meanwhile"):
+            claim(old, "host:1:1")
     other = ask(new)
     assert other.claim.id > assignment.claim.id
     with database.begin() as connection:
