@@ -61,6 +61,7 @@ def _be_worker(
     chaos_clock.set_wrong(disguise.clock, disguise.zone)
     socket.gethostname = lambda: disguise.host
     os.chdir(output[0].parent)
+    multiprocessing.set_start_method("fork", force=True)  # as everywhere outside of a forkserver
     sys.argv = ["lrsearch", *words]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code: Any = 0

@@ -151,6 +151,12 @@ class Session(psycopg.Connection[TupleRow]):
         except StopIteration as end:
             result: T = end.value
             return result
+        except psycopg.InternalError as error:
+            if error.sqlstate is not None:
+                raise
+            # An answer and a farewell at once: what a pooler says whose server has gone.
+            self.pgconn.finish()
+            raise psycopg.OperationalError(str(error)) from error
 
 
 def _setting(settings: Mapping[str, str], *, local: bool) -> sql.Composed:
