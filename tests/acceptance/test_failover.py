@@ -6,7 +6,7 @@ import pytest
 from failover import replicated
 from processes import until
 from sites import assert_exact, opened_site
-from tiny_studies import make_study, opened, tiny_task
+from tiny_studies import make_study, opened, tiny_task, work
 
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.repair import repair
@@ -39,6 +39,22 @@ def site(pair, tmp_path):
 def number(server, query):
     [(found,)] = server.execute(query)
     return found
+
+
+def test_whoever_only_reads_may_read_from_the_replica(pair, site, tmp_path):
+    search = make_study(site.database, budget={"trials": 2}, confirm="none")
+    work(search)
+    pair.catch_up()
+    (tmp_path / "replica").mkdir()
+    with opened_site(pair.replica.url("postgres"), tmp_path / "replica") as there:
+        for words in (["list"], ["show", "tiny", "--json"], ["trials", "tiny", "--csv"]):
+            told = [one.command("study", *words).succeed() for one in (site, there)]
+            assert told[0] == told[1] != ""
+        assert "report.html" in there.command("report", "tiny", "--out", "report").succeed()
+        pause = there.command("study", "pause", "tiny")
+        assert pause.wait() == 1
+        assert pause.err.count("\n") == 1
+        assert "the server is a replica or in maintenance" in pause.err
 
 
 def hold_at_start(site, pair):

@@ -50,6 +50,20 @@ def test_a_worker_of_a_deleted_study_gets_nothing_of_the_next(database):
     assert (row.trials_used, row.trials_ended) == (1, 0)
 
 
+def test_a_worker_knows_that_a_restored_database_has_given_its_studys_number_away(database):
+    search = make_study(database)
+    trial = ask(search)
+    with database.begin() as connection:  # as after a backup of before it was made
+        studies.change(connection, search.study_id, token="another")
+    for claim in (ask, OpenStudy.claim_range_test):
+        with pytest.raises(StudyError, match="the study was deleted meanwhile"):
+            claim(search, "host:1:1")
+    with pytest.raises(DeletedStudyError):
+        worker_of(search, tiny_task()).run()
+    with database.read() as connection:
+        assert studies.by_id(connection, search.study_id).trials_used == trial.number + 1
+
+
 @pytest.mark.both_databases
 def test_numbers_of_deleted_studies_are_used_up(database):
     numbers = []
