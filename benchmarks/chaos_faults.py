@@ -46,7 +46,8 @@ class Fault:
     def lane(self) -> str:
         """Faults of the same lane do not overlap; those of workers do."""
         # A server that has crashed needs its disk to come back, and can be told nothing.
-        servers = dict.fromkeys(("disk", "replica", "server settings"), "server")
+        others = ("disk", "replica", "server settings", "workers' studies")
+        servers = dict.fromkeys(others, "server")
         return {"workers": "", "loaders": "", "server clock": "", **servers}.get(
             self.place, self.place
         )

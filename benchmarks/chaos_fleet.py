@@ -161,6 +161,7 @@ class Fleet:
         self.folder, self.command, self.environment = folder, command, environment
         self.chance = chance
         self.everyone: list[Worker] = []
+        self._started: list[Worker] = []
         self.supervised = True
         #: Places of the fleet: the worker there, or when the next one starts.
         self._places: list[Worker | float] = []
@@ -179,16 +180,18 @@ class Fleet:
         return worker
 
     def another(self, folder: Path, command: Sequence[str], disguise: Disguise) -> Worker:
-        """A worker that is not one of the fleet's."""
-        if self.entrance is None:
-            return Worker(folder, command, self.environment, disguise)
-        from proxy import Proxy
+        """A worker that is not one of the fleet's; it ends with it."""
+        environment, proxy = self.environment, None
+        if self.entrance is not None:
+            from proxy import Proxy
 
-        proxy = Proxy(self.entrance)
-        url = self.environment["LRSEARCH_STORAGE"]
-        own = url.replace(f":{self.entrance}/", f":{proxy.port}/")
-        worker = Worker(folder, command, {**self.environment, "LRSEARCH_STORAGE": own}, disguise)
+            proxy = Proxy(self.entrance)
+            url = environment["LRSEARCH_STORAGE"]
+            own = url.replace(f":{self.entrance}/", f":{proxy.port}/")
+            environment = {**environment, "LRSEARCH_STORAGE": own}
+        worker = Worker(folder, command, environment, disguise)
         worker.proxy = proxy
+        self._started.append(worker)
         return worker
 
     @property
@@ -234,9 +237,10 @@ class Fleet:
 
     def close(self) -> None:
         """Kill what still lives."""
-        for worker in self.alive:
-            worker.process.kill()
-        for worker in self.everyone:
+        for worker in self._started:
+            if worker.alive:
+                worker.process.kill()
+        for worker in self._started:
             worker.process.join()
             if worker.proxy is not None:
                 worker.proxy.close()

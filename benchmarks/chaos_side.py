@@ -1,6 +1,5 @@
 """A second study beside that of chaos.py: it is deleted under its worker, and made anew."""
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,10 +8,8 @@ from chaos_fleet import Disguise, Worker, last_error
 from sqlalchemy import select
 
 from lrsearch import StudySpec
-from lrsearch.errors import StorageError
 from lrsearch.storage import tables
 from lrsearch.storage.database import Database
-from lrsearch.storage.outages import Patience
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import load_task
@@ -21,8 +18,6 @@ if TYPE_CHECKING:
     from chaos_checks import Check
     from chaos_site import Site
 
-#: A study is made, or deleted, within so long, whatever the database is in: seconds.
-PATIENCE_SECONDS = 120.0
 #: A worker whose study was deleted has so long to end: in an outage it waits.
 END_SECONDS = 60.0
 
@@ -41,7 +36,6 @@ class Side:
     def __init__(self, site: "Site") -> None:
         self.site = site
         self.database = Database(site.database.location)
-        self.database.patience = Patience(seconds=PATIENCE_SECONDS)
         self.deleted: list[Made] = []
         #: Made after another was deleted; nobody works on them.
         self.fresh: list[OpenStudy] = []
@@ -75,21 +69,9 @@ class Side:
                 "checkpoints": {"to": str(self.site.folder / "side")},
             }
         )
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return create_study(
-                    self.database,
-                    spec,
-                    load_task(spec.task, HERE),
-                    steps_per_epoch=STEPS_PER_EPOCH,
-                    batch_size=chaos_task.BATCH,
-                    exist_ok=True,
-                )[0]
-            except StorageError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
+        task = load_task(spec.task, HERE)
+        sizes = {"steps_per_epoch": STEPS_PER_EPOCH, "batch_size": chaos_task.BATCH}
+        return create_study(self.database, spec, task, exist_ok=False, **sizes)[0]
 
     def check(self) -> "Check":
         """Workers have ended with a sentence, and trained nothing of what came after."""
@@ -105,14 +87,8 @@ class Side:
             with self.database.read() as connection:
                 if connection.execute(query).first() is not None:
                     broken.append(f"study {study.name} has trials of another")
-        self.close()
-        return Check(what="studies deleted under a worker", count=len(self.deleted), broken=broken)
-
-    def close(self) -> None:
-        for made in self.deleted:
-            if made.worker.alive:
-                made.worker.process.kill()
         self.database.close()
+        return Check(what="studies deleted under a worker", count=len(self.deleted), broken=broken)
 
 
 def _complaints(worker: Worker) -> list[str]:

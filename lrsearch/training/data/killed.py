@@ -10,6 +10,11 @@ T = TypeVar("T")
 
 #: The module whose handler of SIGCHLD raises RuntimeError.
 TORCHS = "torch.utils.data._utils.signal_handling"
+#: How torch tells of a process that is gone; the latter two where a batch of it was still to be
+#: fetched.
+TOLD_AS = (RuntimeError, OSError, EOFError)
+#: Its end may show a moment later than its connections'.
+END_SECONDS = 0.5
 
 
 def watched(batches: Iterable[T]) -> Iterator[T]:
@@ -19,20 +24,29 @@ def watched(batches: Iterable[T]) -> Iterator[T]:
     by the kernel, for want of memory. Other ends are errors of the data's own, and stay as they
     are.
     """
-    iterator = iter(batches)  # now: it may draw random numbers
+    try:
+        iterator = iter(batches)  # now: it may draw random numbers
+    except TOLD_AS as error:
+        _tell_apart(error, getattr(batches, "_iterator", None))  # of the pass before, which stays
+        raise
     _confine()
-    return _told_apart(iterator)
+    return _each(iterator)
 
 
-def _told_apart(iterator: Iterator[T]) -> Iterator[T]:
+def _each(iterator: Iterator[T]) -> Iterator[T]:
     try:
         yield from iterator
-    except RuntimeError as error:
-        # The iterator's own list: torch's message names the process, and not always its end.
-        processes = getattr(iterator, "_workers", ())
-        if any(process.exitcode == -signal.SIGKILL for process in processes):
-            raise ProcessKilledError("a DataLoader process of it was killed") from error
+    except TOLD_AS as error:
+        _tell_apart(error, iterator)
         raise
+
+
+def _tell_apart(error: Exception, iterator: object) -> None:
+    # By the iterator's own list: torch's message names the process, and not always its end.
+    for process in getattr(iterator, "_workers", ()):
+        process.join(END_SECONDS)
+        if process.exitcode == -signal.SIGKILL:
+            raise ProcessKilledError("a DataLoader process of it was killed") from error
 
 
 def _confine() -> None:

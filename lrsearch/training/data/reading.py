@@ -18,7 +18,6 @@ from lrsearch.training.data.batches import Batch, to_device
 from lrsearch.training.data.generators import Generator, generators_in, seed_generators
 from lrsearch.training.data.killed import watched
 from lrsearch.training.data.order import Index, Loader
-from lrsearch.training.failures import ProcessKilledError
 from lrsearch.training.randomness import Streams, drop_spare_normal
 
 #: What a user's dataset gives for an index.
@@ -159,9 +158,9 @@ class Reader:
 
         ended = False
         while not ended:
-            batches = watched(self._begin(chain(list(asked), noted())))
-            mine, ended = self._passes, True
             try:
+                batches = watched(self._begin(chain(list(asked), noted())))
+                mine, ended = self._passes, True
                 for batch in batches:
                     asked.popleft()
                     drop_spare_normal()  # so that the number of workers does not matter to a model
@@ -169,11 +168,11 @@ class Reader:
                     if self._passes != mine:  # the workers read for another call now
                         ended = False
                         break
-            except ProcessKilledError:
-                self.close()
+            except Exception:
+                self.close()  # what has failed gives nothing more
                 raise
 
-    def _begin(self, tickets: Iterator[Ticket]) -> Iterator[Batch]:
+    def _begin(self, tickets: Iterator[Ticket]) -> Loader:
         self._passes += 1
         self._order.tickets = tickets
         if self._loader is None:
@@ -188,7 +187,7 @@ class Reader:
                 collate_fn=as_it_is,
                 **changes,
             )
-        return iter(self._loader)
+        return self._loader
 
     def close(self) -> None:
         """Let the workers end. Whoever reads on gets new ones."""
