@@ -145,6 +145,7 @@ def checks_of(site: Site, storm: Storm, *, trials: int, in_time: bool) -> list[C
         Check(what="faults injected", count=len(storm.done), broken=unspent),
         Check(what="study finished", count=int(in_time), broken=hangs),
         Check(what="workers that behaved", count=good, broken=bad),
+        site.side.check(),
         chaos_checks.nothing_left(site.folder / "small" / "checkpoints"),
         *chaos_checks.of_study(found, trials, loaded, 0 if site.fuse == 1 else ROUNDING),
     ]
@@ -174,7 +175,7 @@ def summary(site: Site, storm: Storm, checks: Sequence[Check], seconds: float) -
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     chance = random.Random(options.seed)
     began = time.monotonic()
-    with opened_site(options.storage, options.fuse) as site:
+    with opened_site(options.storage, options.fuse, options.pool) as site:
         names = [name for name in options.only if FAULTS[name].place in site.places]
         missing = sorted(set(options.only) - set(names))
         if missing:
@@ -192,7 +193,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         result = summary(site, storm, checks, seconds)
         if options.keep is not None:
             keep(site, options.keep)
-    shown = ("seed", "storage", "workers", "trials", "fuse")
+    shown = ("seed", "storage", "pool", "workers", "trials", "fuse")
     asked = {key: getattr(options, key) for key in shown}
     return {**asked, "steps_per_epoch": STEPS_PER_EPOCH, "not_here": missing, **result}
 
@@ -239,6 +240,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the faults and the study (0)")
     parser.add_argument("--fuse", type=int, default=1, help="trials at once in a worker (1)")
     parser.add_argument("--storage", choices=("postgresql", "sqlite"), default="postgresql")
+    modes = ("session", "transaction")
+    parser.add_argument("--pool", choices=modes, help="a pgbouncer before PostgreSQL, of this mode")
     parser.add_argument("--only", help=f"some kinds, by comma, of {', '.join(FAULTS)}")
     parser.add_argument("--keep", help="copy the workers' logs into this folder")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psutil
 from chaos_fleet import LEAVE
 
 if TYPE_CHECKING:
@@ -44,8 +45,12 @@ class Fault:
     @property
     def lane(self) -> str:
         """Faults of the same lane do not overlap; those of workers do."""
-        # A server that has crashed needs its disk to come back.
-        return {"workers": "", "disk": "server"}.get(self.place, self.place)
+        # A server that has crashed needs its disk to come back, and can be told nothing.
+        others = ("disk", "replica", "server settings", "workers' studies")
+        servers = dict.fromkeys(others, "server")
+        return {"workers": "", "loaders": "", "server clock": "", **servers}.get(
+            self.place, self.place
+        )
 
 
 def _victim(site: "Site", chance: random.Random) -> "Worker":
@@ -167,6 +172,74 @@ def disk(site: "Site", chance: random.Random) -> Blow:
     return Blow(what=f"disk full for {seconds:.1f} s", seconds=seconds, undo=site.disk.free)
 
 
+def loader(site: "Site", chance: random.Random) -> Blow:
+    """A process that reads data for a worker is killed, as the kernel does for want of memory."""
+    worker = _victim(site, chance)
+    found = psutil.Process(worker.process.pid).children() if worker.alive else []
+    if not found:
+        return Blow(what=f"{worker.name} has no DataLoader process yet")
+    chance.choice(found).kill()
+    return Blow(what=f"SIGKILL to a DataLoader process of {worker.name}")
+
+
+def alone(site: "Site", chance: random.Random) -> Blow:
+    worker, seconds = _victim(site, chance), site.lease * chance.uniform(1, 3)
+    worker.proxy.silence()
+    return Blow(
+        what=f"the network of {worker.name} alone silent for {seconds:.1f} s",
+        seconds=seconds,
+        undo=worker.proxy.resume,
+    )
+
+
+def failover(site: "Site", chance: random.Random) -> Blow:
+    """The replica that takes over lacks the last commits."""
+    silent, seconds = chance.uniform(0.3, 1.5), chance.uniform(0.2, 3)
+    site.cluster.begin_failover(silent)
+    return Blow(
+        what=f"PostgreSQL killed; in {seconds:.1f} s a replica without its last {silent:.1f} s",
+        seconds=seconds,
+        undo=site.cluster.end_failover,
+    )
+
+
+def read_only(site: "Site", chance: random.Random) -> Blow:
+    seconds = chance.uniform(1, 4)
+    site.cluster.set_read_only(True)
+    return Blow(
+        what=f"PostgreSQL read-only for {seconds:.1f} s",
+        seconds=seconds,
+        undo=lambda: site.cluster.set_read_only(False),
+    )
+
+
+def clock_back(site: "Site", chance: random.Random) -> Blow:
+    """The server's clock, for good: it seems to have started in the future then."""
+    seconds = chance.randrange(600, HOUR)
+    site.cluster.set_clock_back(seconds)
+    return Blow(what=f"PostgreSQL's clock set back by {seconds} s")
+
+
+def pooler(site: "Site", chance: random.Random) -> Blow:
+    seconds = chance.uniform(0.2, 3)
+    site.cluster.pooler.kill()
+    return Blow(
+        what=f"pgbouncer killed for {seconds:.1f} s",
+        seconds=seconds,
+        undo=site.cluster.pooler.start,
+    )
+
+
+def recreate(site: "Site", chance: random.Random) -> Blow:
+    """A study beside this one is deleted under its worker, and another is made at once."""
+    made, seconds = site.side.begin(), chance.uniform(3, 8)
+    return Blow(
+        what=f"study {made.search.name} is trained, and will be deleted in {seconds:.1f} s",
+        seconds=seconds,
+        undo=lambda: site.side.swap(made),
+    )
+
+
 FAULTS: dict[str, Fault] = {
     "kill": Fault(strike=kill, weight=8, place="workers"),
     "kill_others": Fault(strike=kill_others, weight=3, place="workers"),
@@ -183,6 +256,13 @@ FAULTS: dict[str, Fault] = {
     "silence": Fault(strike=silence, weight=3, place="network"),
     "half_close": Fault(strike=half_close, weight=3, place="network"),
     "disk": Fault(strike=disk, weight=4, place="disk"),
+    "loader": Fault(strike=loader, weight=3, place="loaders"),
+    "alone": Fault(strike=alone, weight=3, place="alone"),
+    "failover": Fault(strike=failover, weight=4, place="replica"),
+    "read_only": Fault(strike=read_only, weight=3, place="server settings"),
+    "clock_back": Fault(strike=clock_back, weight=2, place="server clock"),
+    "pooler": Fault(strike=pooler, weight=3, place="pooler"),
+    "recreate": Fault(strike=recreate, weight=3, place="workers' studies"),
 }
 
 

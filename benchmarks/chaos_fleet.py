@@ -61,6 +61,7 @@ def _be_worker(
     chaos_clock.set_wrong(disguise.clock, disguise.zone)
     socket.gethostname = lambda: disguise.host
     os.chdir(output[0].parent)
+    multiprocessing.set_start_method("fork", force=True)  # as everywhere outside of a forkserver
     sys.argv = ["lrsearch", *words]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code: Any = 0
@@ -89,14 +90,16 @@ class Worker:
         words = [*command, "--task-dir", str(here), "--log-file", str(self.log)]
         output = (folder / "out", folder / "err")
         self.process = _processes.Process(
-            target=_be_worker, args=(words, output, dict(environment), disguise), daemon=True
-        )
+            target=_be_worker, args=(words, output, dict(environment), disguise)
+        )  # no daemon: those may have no processes that read data
         self.process.start()
         self.started = time.monotonic()
         #: Signals and when they were sent.
         self.sent: list[tuple[signal.Signals, float]] = []
         self.stopped = False
         self.ended: float | None = None
+        #: Between it and the database, if there is one.
+        self.proxy: Any = None
 
     @property
     def name(self) -> str:
@@ -151,10 +154,14 @@ class Fleet:
         *,
         workers: int,
         chance: random.Random,
+        entrance: int | None = None,
     ) -> None:
+        """`entrance` is the database's port: each worker goes there through a proxy of its own."""
+        self.entrance = entrance
         self.folder, self.command, self.environment = folder, command, environment
         self.chance = chance
         self.everyone: list[Worker] = []
+        self._started: list[Worker] = []
         self.supervised = True
         #: Places of the fleet: the worker there, or when the next one starts.
         self._places: list[Worker | float] = []
@@ -168,8 +175,23 @@ class Fleet:
         host = "here" if place % 2 == 0 else f"machine-{place}"
         disguise = self._disguises.pop(place, Disguise(host=host))
         folder = self.folder / f"worker-{len(self.everyone):03d}"
-        worker = Worker(folder, self.command, self.environment, disguise)
+        worker = self.another(folder, self.command, disguise)
         self.everyone.append(worker)
+        return worker
+
+    def another(self, folder: Path, command: Sequence[str], disguise: Disguise) -> Worker:
+        """A worker that is not one of the fleet's; it ends with it."""
+        environment, proxy = self.environment, None
+        if self.entrance is not None:
+            from proxy import Proxy
+
+            proxy = Proxy(self.entrance)
+            url = environment["LRSEARCH_STORAGE"]
+            own = url.replace(f":{self.entrance}/", f":{proxy.port}/")
+            environment = {**environment, "LRSEARCH_STORAGE": own}
+        worker = Worker(folder, command, environment, disguise)
+        worker.proxy = proxy
+        self._started.append(worker)
         return worker
 
     @property
@@ -215,10 +237,13 @@ class Fleet:
 
     def close(self) -> None:
         """Kill what still lives."""
-        for worker in self.alive:
-            worker.process.kill()
-        for worker in self.everyone:
+        for worker in self._started:
+            if worker.alive:
+                worker.process.kill()
+        for worker in self._started:
             worker.process.join()
+            if worker.proxy is not None:
+                worker.proxy.close()
 
 
 #: What a worker says when it could not even begin.

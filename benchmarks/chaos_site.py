@@ -10,10 +10,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import chaos_task
 from chaos_fleet import Fleet
+from chaos_side import Side
 from sqlalchemy import Connection, func, make_url, select
 
 from lrsearch import StudySpec
@@ -27,6 +27,8 @@ from lrsearch.task.find import load_task
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))  # the server and the proxy are the tests' own
+
+from chaos_server import cluster  # noqa: E402
 
 STUDY = "chaos"
 STEPS_PER_EPOCH = chaos_task.SAMPLES // chaos_task.BATCH
@@ -45,7 +47,7 @@ def spec_of(trials: int, seed: int, checkpoints: Path, *, fused: bool = False) -
     return StudySpec.from_dict(
         {
             "name": STUDY,
-            "task": "chaos_task.py:task_in_float64" if fused else "chaos_task.py:task",
+            "task": f"chaos_task.py:{'task_in_float64' if fused else 'task'}",
             "epochs": EPOCHS,
             "budget": {"trials": trials, "epochs": 2 * trials * EPOCHS},
             "pruning": {"eta": 2, "rungs": [0.25, 0.5]},
@@ -110,19 +112,41 @@ class Site:
     #: Where workers find the database.
     url: str
     disk: Any
-    server: Any = None
-    proxy: Any = None
+    #: The PostgreSQL, with what stands before it.
+    cluster: Any = None
     lease: float = LEASE_SECONDS
     #: Trials that a worker trains at once; 1 is one by one.
     fuse: int = 1
     search: OpenStudy = field(init=False)
     fleet: Fleet = field(init=False)
+    side: Side = field(init=False)
 
     @property
     def places(self) -> set[str]:
         """What is there to be hurt."""
-        there = {"server": self.server, "network": self.proxy, "disk": self.disk}
-        return {"workers", *(place for place, thing in there.items() if thing is not None)}
+        there = {"disk": self.disk}
+        if self.cluster is not None:
+            clock, pooler = self.cluster.clock, self.cluster.pooler
+            there |= {"server": self.server, "network": self.proxy, "alone": self.proxy}
+            there |= {"server clock": clock, "pooler": pooler}
+            there |= {"replica": self.server, "server settings": self.server}
+        if self.fuse == 1:
+            there |= {"loaders": True}  # those of trials that train at once read tensors
+        return {
+            "workers",
+            "workers' studies",
+            *(place for place, thing in there.items() if thing is not None),
+        }
+
+    @property
+    def server(self) -> Any:
+        """The server that takes writes."""
+        return None if self.cluster is None else self.cluster.server
+
+    @property
+    def proxy(self) -> Any:
+        """What clients connect to."""
+        return None if self.cluster is None else self.cluster.proxy
 
     def create(self, trials: int, seed: int) -> None:
         checkpoints = self.folder / "small" / "checkpoints"
@@ -145,7 +169,11 @@ class Site:
         folder = self.folder / "fleet"
         folder.mkdir()
         command = ["worker", STUDY, "--fuse", str(self.fuse) if self.fuse > 1 else "off"]
-        self.fleet = Fleet(folder, command, environment, workers=workers, chance=chance)
+        self.side = Side(self)
+        entrance = None if self.proxy is None else self.proxy.port
+        self.fleet = Fleet(
+            folder, command, environment, workers=workers, chance=chance, entrance=entrance
+        )
 
     def ended(self) -> int | None:
         """How many trials and confirmation runs have ended; None while the database is down."""
@@ -162,57 +190,30 @@ def _ended(connection: Connection, table: Any) -> int:
 
 
 @contextmanager
-def opened_site(storage: str, fuse: int = 1) -> Iterator[Site]:
-    """A site of its own on this kind of database; nothing stays behind."""
+def opened_site(storage: str, fuse: int = 1, pool: str | None = None) -> Iterator[Site]:
+    """A site of its own on this kind of database; nothing stays behind.
+
+    `pool` is the mode of a pgbouncer before a PostgreSQL.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         folder.chmod(0o755)  # the server runs as another user
         disk = stack.enter_context(small_disk(folder / "small"))
         if storage == "sqlite":
-            url = f"sqlite:///{folder / 'small' / 'study.db'}"
-            parts: dict[str, Any] = {}
+            url = own = f"sqlite:///{folder / 'small' / 'study.db'}"
+            servers = None
         else:
-            url, parts = stack.enter_context(_postgresql(folder, on_disk=disk is not None))
-        own = make_url(parts.pop("direct", url))
-        if storage == "postgresql":
-            own = own.set(drivername="postgresql+psycopg")
-        database = Database(Location(url=own, source="chaos"))
+            servers = stack.enter_context(cluster(folder, pool, on_disk=disk is not None))
+            url, own = servers.create(STUDY)
+            own = own.replace("postgresql:", "postgresql+psycopg:", 1)
+        database = Database(Location(url=make_url(own), source="chaos"))
         stack.callback(database.close)
         prepare(database)
-        site = Site(folder=folder, database=database, url=url, disk=disk, fuse=fuse, **parts)
+        site = Site(
+            folder=folder, database=database, url=url, disk=disk, fuse=fuse, cluster=servers
+        )
         try:
             yield site
         finally:
             if hasattr(site, "fleet"):
                 site.fleet.close()
-
-
-@contextmanager
-def _postgresql(folder: Path, *, on_disk: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A server whose commits last, its tables on the small disk, and a proxy before it."""
-    from postgres import ORDINARY_USER, Server
-    from proxy import Proxy
-
-    # What was committed outlives the server's processes, in the operating system's cache, which
-    # nothing here harms.
-    server = Server(synchronous_commit="on")
-    try:
-        server.start()
-        where = ""
-        if on_disk:
-            tables_at = folder / "small" / "tables"
-            tables_at.mkdir(mode=0o700)
-            os.chown(tables_at, ORDINARY_USER, ORDINARY_USER)
-            server.execute(f"CREATE TABLESPACE small LOCATION '{tables_at}'")
-            where = " TABLESPACE small"
-        server.execute(f"CREATE DATABASE {STUDY}{where}")
-        proxy = Proxy(server.port)
-        try:
-            direct = server.url(STUDY)
-            port = urlsplit(direct).port
-            url = direct.replace(f":{port}/", f":{proxy.port}/")
-            yield url, {"direct": direct, "server": server, "proxy": proxy}
-        finally:
-            proxy.close()
-    finally:
-        server.stop()

@@ -11,6 +11,7 @@ import weakref
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
+from torch.utils.data import DataLoader, TensorDataset
 
 import lrsearch
 
@@ -63,11 +64,11 @@ def task_in_float64() -> lrsearch.Task:
 
 
 def task() -> lrsearch.Task:
+    train = TensorDataset(*make_tensors(SAMPLES, seed=0))
     return lrsearch.Task(
         model=make_model,
-        train=make_tensors(SAMPLES, seed=0),
+        train=lambda: DataLoader(train, BATCH, shuffle=True, num_workers=1),
         validation=make_tensors(64, seed=1),
         loss=loss,
         metrics={"weights": weights},
-        batch_size=BATCH,
     )

@@ -58,10 +58,14 @@ def binaries():
 class Server:
     """A server on 127.0.0.1 that asks every connection for a password (scram-sha-256)."""
 
-    def __init__(self, **settings):
-        """`settings` go before those that make tests fast and lose commits in a crash."""
+    def __init__(self, environment=None, **settings):
+        """`settings` go before those that make tests fast and lose commits in a crash.
+
+        `environment` is what its processes get beside that of this one.
+        """
+        self._environment = {**os.environ, **(environment or {})}
         self.password = secrets.token_hex(16)
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="lrsearch-postgres-"))
         self._as_user = {}
         if os.getuid() == 0:
@@ -116,6 +120,7 @@ class Server:
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C ends pytest, which then ends the server
                 **self._as_user,
             )
@@ -161,9 +166,10 @@ class Server:
             self.shut()
         shutil.rmtree(self._folder)
 
-    def url(self, database, *, user="postgres", password=None):
+    def url(self, database, *, user="postgres", password=None, port=None):
+        """`port` is that of what stands before the server; None: its own."""
         secret = quote(self.password if password is None else password, safe="")
-        return f"postgresql://{user}:{secret}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{user}:{secret}@127.0.0.1:{port or self.port}/{database}"
 
     def execute(self, statement, *values, database="postgres"):
         """Run one statement; its rows."""
@@ -218,7 +224,7 @@ class Copies:
             self.server.drop(name)
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

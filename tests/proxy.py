@@ -80,6 +80,10 @@ class Proxy:
             with contextlib.suppress(OSError):
                 getattr(link, side).shutdown(socket.SHUT_RDWR)
 
+    def move(self, port_of_server):
+        """Forward new connections to another port from now on."""
+        self._server = (self._server[0], port_of_server)
+
     def resume(self):
         """End silence, delay and refusal; what was held is forwarded."""
         self._seconds, self._refusing, self._last_words = 0.0, False, None

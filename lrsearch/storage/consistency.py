@@ -51,6 +51,15 @@ def missing_tickets(connection: Connection, study_id: int) -> list[int]:
     return sorted(set(range(1, max(tickets, default=0))) - tickets)
 
 
+def cut_short(connection: Connection, study_id: int) -> list[int]:
+    """Numbers of the complete trials that have trained on after the last row of their curve."""
+    t, c = trials.c, curves.c
+    last = select(func.max(c.epoch)).where(c.trial == t.id).scalar_subquery()
+    mine = (t.study_id == study_id, t.state == TrialState.COMPLETE)
+    query = select(t.number).where(*mine, t.epochs - last > 1e-6)
+    return list(connection.execute(query.order_by(t.number)).scalars())
+
+
 def gaps(connection: Connection, study_id: int) -> list[int]:
     """Numbers of the ended trials whose curve misses a validation."""
     query = (

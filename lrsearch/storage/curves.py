@@ -24,18 +24,57 @@ from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 
 
-def add(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> bool:
+class LostRowsError(Exception):
+    """Rows that were committed are not there: the database stands where it stood before.
+
+    So after a failover to a replica that lacked the last commits, or a crash with
+    `synchronous_commit` off. Whoever gets this writes all rows of the attempt again.
+    """
+
+
+def add(
+    connection: Connection, claim: Claim, rows: Sequence[Validation], *, taken: int | None = None
+) -> bool:
     """Append validations of a trial's attempt; those that are there already stay as they are.
 
     False, and nothing written, if the claim is lost. The trial stays locked until the transaction
-    ends, so that no worker takes it over before.
+    ends, so that no worker takes it over before. `taken` is how many validations this attempt has
+    taken so far, those of `rows` included: raises LostRowsError if the others are not all there.
     """
     query = select(trials.c.id).where(held(claim)).with_for_update(key_share=True)
     if connection.execute(query).first() is None:
         return False
+    if taken is not None:
+        require(connection, claim, taken - len(rows), before=rows[0].validation if rows else None)
     if rows:
         _insert(connection, [_columns(claim, row) for row in rows])
     return True
+
+
+def require(connection: Connection, claim: Claim, count: int, *, before: int | None) -> None:
+    """Raises LostRowsError unless this attempt has so many rows.
+
+    Counted are those `before` this validation; with None, all.
+    """
+    c = curves.c
+    query = select(func.count()).where(c.trial == claim.id, c.attempt == claim.attempt)
+    if before is not None:
+        query = query.where(c.validation < before)
+    if connection.execute(query).scalar_one() < count:
+        raise LostRowsError
+
+
+def has_gap(connection: Connection, claim: Claim) -> bool:
+    """Whether the trial's curve lacks a validation before the last of this attempt."""
+    c, own = curves.c, curves.alias().c
+    last = select(func.max(own.validation)).where(
+        own.trial == claim.id, own.attempt == claim.attempt
+    )
+    query = select(func.count(c.validation.distinct()), last.scalar_subquery()).where(
+        c.trial == claim.id, c.validation <= last.scalar_subquery()
+    )
+    found, reached = connection.execute(query).one()
+    return bool(reached is not None and found < reached)
 
 
 def _insert(connection: Connection, values: Sequence[Fields]) -> None:

@@ -147,6 +147,10 @@ class Database:
         self.patience = Patience(seconds=0)
         #: Transactions tried: it rises while one waits for the database.
         self.tries = 0
+        #: An item for each session that was opened. After a new one the database may be another,
+        #: which lacks what was read before.
+        self.sessions: list[None] = []
+        event.listen(self.engine, "connect", _count_in(self.sessions))
         self._outage = Outage()
 
     @property
@@ -203,7 +207,8 @@ class Database:
         says nothing for `answer_seconds` counts as out of reach. Raises StorageError when patience
         (the database's own unless given) ends, StudyError if the study was deleted meanwhile.
         """
-        again, session = False, None
+        again = False
+        session: postgresql.Identity | postgresql.Transaction | None = None
 
         def once() -> T:
             nonlocal again, session
@@ -271,6 +276,10 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _count_in(sessions: list[None]) -> Callable[..., None]:
+    return lambda *connected: sessions.append(None)
 
 
 def _sqlite(file: SqliteFile) -> tuple[str, Document]:

@@ -32,6 +32,10 @@ TABLES: dict[Kind, Table] = {
 }
 
 
+#: In leases: what expires later than so many from now was begun by another clock.
+LONGEST = 2.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """A worker's hold on a trial, range test or confirmation run."""
@@ -109,9 +113,10 @@ def reap(
     """Free what was not renewed in time, and what workers known to be `dead` held.
 
     Nothing expires in the first `seconds` (those of a lease) after the server's start: workers that
-    live renew first.
+    live renew first. A start to come is that of a clock that was set back since.
     """
     freed: list[Freed] = []
+    settled = or_(db_started() + seconds < db_now(), db_started() > db_now())
     for kind, table in TABLES.items():
         t, c = table.c, leases.c
         lease = and_(c.kind == kind, c.item == t.id, c.attempt == t.attempt)
@@ -123,7 +128,7 @@ def reap(
                 t.study_id == study_id,
                 t.state == TrialState.RUNNING,
                 t.worker.is_not(None),
-                or_(and_(late, db_started() + seconds < db_now()), t.worker.in_(dead)),
+                or_(and_(late, settled), t.worker.in_(dead)),
             )
             .with_for_update(of=table, skip_locked=True)
         )
@@ -134,6 +139,16 @@ def reap(
             let_go(connection, Claim(kind=kind, id=row.id, attempt=row.attempt, worker=row.worker))
             freed.append(row)
     return freed
+
+
+def shorten(connection: Connection, study_id: int, seconds: float) -> None:
+    """Let no lease last longer than `seconds` from now, and a margin as long.
+
+    Longer are those that began before the server's clock was set back; who lives renews them.
+    """
+    c = leases.c
+    long = (c.study_id == study_id, c.expires_at > db_now() + LONGEST * seconds)
+    connection.execute(update(leases).where(*long).values(expires_at=db_now() + seconds))
 
 
 def take_back_death(connection: Connection, claim: Claim) -> None:

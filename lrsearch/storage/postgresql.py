@@ -3,19 +3,22 @@
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 import psycopg
+from psycopg import sql
 from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 from psycopg.types.json import set_json_loads
 from psycopg.waiting import Ready
 from sqlalchemy import URL, Connection, text
 
+from lrsearch.errors import StorageError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.storage import encryption
 from lrsearch.storage.rows import read_json
@@ -74,10 +77,61 @@ class Identity(NamedTuple):
     started: datetime
 
 
-class Session(psycopg.Connection[TupleRow]):
-    """A connection that waits for no answer longer than `answer_seconds`."""
+class Transaction(NamedTuple):
+    """Which of all transactions of a server it is."""
 
-    identity: Identity
+    #: Its number there, as a decimal.
+    xid: str
+
+
+class Session(psycopg.Connection[TupleRow]):
+    """A connection that waits for no answer longer than `answer_seconds`.
+
+    Behind a pooler, such as pgbouncer, each transaction may have another session of the server: it
+    says itself what holds in it, and nothing of it outlives it.
+    """
+
+    #: None behind a pooler: the session there is another client's a moment later.
+    identity: Identity | None = None
+    #: With what each transaction begins there.
+    _first: sql.Composed | None = None
+
+    def settle(self, settings: Mapping[str, str]) -> None:
+        """Settle what holds in this session, or behind a pooler in each of its transactions.
+
+        Raises StorageError if our schema is not the one that is looked at then.
+        """
+        pid, started = self._one(
+            sql.SQL("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        )
+        # By SQL, not as options of the connection, which poolers refuse or drop.
+        ours = {**settings, "search_path": SCHEMA, "TimeZone": "UTC"}
+        if pid == self.pgconn.backend_pid:
+            self.identity = Identity(pid, started)
+            self._one(_setting(ours, local=False))
+            self.commit()
+        else:
+            self.rollback()
+            self.prepare_threshold = None
+            self._first = _setting(ours, local=True)
+        (found,) = self._one(sql.SQL("SELECT current_setting('search_path')"))
+        self.rollback()
+        if found != SCHEMA:
+            raise StorageError(
+                f"storage: the schema {SCHEMA} cannot be set: search_path is {found!r}; connect to "
+                f"the server itself, or by a pooler that passes SET on"
+            )
+
+    def _one(self, query: sql.SQL | sql.Composed) -> TupleRow:
+        found = self.execute(query).fetchone()
+        assert found is not None
+        return found
+
+    def _start_query(self) -> PQGen[None]:
+        begins = self.pgconn.transaction_status == TransactionStatus.IDLE and not self.autocommit
+        yield from super()._start_query()
+        if begins and self._first is not None:
+            yield from self._exec_command(self._first)
 
     def wait(self, gen: PQGen[T], *options: Any, **named: Any) -> T:
         """As psycopg's, through which every call goes; raises OperationalError when time is up."""
@@ -97,21 +151,32 @@ class Session(psycopg.Connection[TupleRow]):
         except StopIteration as end:
             result: T = end.value
             return result
+        except psycopg.InternalError as error:
+            if error.sqlstate is not None:
+                raise
+            # An answer and a farewell at once: what a pooler says whose server has gone.
+            self.pgconn.finish()
+            raise psycopg.OperationalError(str(error)) from error
+
+
+def _setting(settings: Mapping[str, str], *, local: bool) -> sql.Composed:
+    """A statement with these settings, for the session or the transaction."""
+    call = sql.SQL("set_config({}, {}, {})")
+    calls = [call.format(name, value, local) for name, value in settings.items()]
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
 
 
 def open_session(url: URL) -> Session:
     """A new session for what a URL names, in UTC and in our schema.
 
     What the URL, or PGOPTIONS, says of timeouts goes before ours. Raises psycopg's errors, and
-    StorageError where another machine wants a password in clear text.
+    StorageError where another machine wants a password in clear text, or where our schema cannot be
+    set.
     """
     query = dict(url.query)
-    given = str(query.pop("options", os.environ.get("PGOPTIONS", "")))
-    ours = " ".join(f"-c {name}={value}" for name, value in SERVER_SETTINGS.items())
+    given = str(query.get("options", os.environ.get("PGOPTIONS", "")))
     arguments: Document = {
         **CLIENT_SETTINGS,
-        # Of two values for a setting the server takes the last.
-        "options": f"{ours} {given} -c search_path={SCHEMA}",
         "host": url.host,
         "port": url.port,
         "user": url.username,
@@ -122,22 +187,25 @@ def open_session(url: URL) -> Session:
     given_ones = {k: v for k, v in arguments.items() if v is not None}
     session = encryption.connect(Session.connect, given_ones)
     set_json_loads(read_json, session)  # SQLAlchemy's is for connections that it makes itself
-    session.autocommit = True
-    # Not among the options above: PGTZ in the environment would override it.
-    session.execute("SET TIME ZONE 'UTC'")
-    found = session.execute(
-        "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
-    ).fetchone()
-    assert found is not None
-    session.identity = Identity(*found)
-    session.autocommit = False
+    try:
+        session.settle({k: v for k, v in SERVER_SETTINGS.items() if f"{k}=" not in given})
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
-def identity(connection: Connection) -> Identity | None:
-    """Of the session below a connection; None on another database."""
+def identity(connection: Connection) -> "Identity | Transaction | None":
+    """Of the session below a connection, behind a pooler of its transaction.
+
+    None on another database.
+    """
     session = connection.connection.driver_connection
-    return session.identity if isinstance(session, Session) else None
+    if not isinstance(session, Session):
+        return None
+    if session.identity is not None:
+        return session.identity
+    return Transaction(connection.execute(text("SELECT pg_current_xact_id()::text")).scalar_one())
 
 
 @contextmanager
@@ -157,12 +225,21 @@ def unhurried(connection: Connection) -> Iterator[None]:
         answer_seconds.reset(before)
 
 
-def end(connection: Connection, earlier: Identity) -> None:
+def end(connection: Connection, earlier: Identity | Transaction) -> None:
     """End an earlier session that the server may still have, and its open transaction.
 
-    Then it is settled whether that was committed, and it holds no locks. Raises OperationalError
-    if it does not end.
+    Then it is settled whether that was committed, and it holds no locks. Behind a pooler, where it
+    would be another client's, its end is waited for. Raises OperationalError if it does not end.
     """
+    if isinstance(earlier, Transaction):
+        # One to come is of a server that has failed over to a replica since.
+        query = text(
+            "SELECT CASE WHEN CAST(:xid AS xid8) < pg_snapshot_xmax(pg_current_snapshot()) "
+            "THEN pg_xact_status(CAST(:xid AS xid8)) END"
+        )
+        if connection.execute(query, earlier._asdict()).scalar() == "in progress":
+            raise psycopg.OperationalError("an earlier transaction of this process is still open")
+        return
     if earlier == identity(connection):
         return
     query = text(

@@ -46,6 +46,8 @@ class StudyRecord:
     #: Since when every recipe of the space has its trial; None while there are others.
     exhausted_at: float | None
     resume: str | None  # how a script's trials go on after an interruption; None of a task
+    #: Random, and its own: by it a worker knows the study again, whatever its number is.
+    token: str | None = None
 
     @property
     def trials_counted(self) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "lr_alembic_version"
 #: The newest revision of `migrations/` and so of this version; Alembic is loaded to go there only.
-HEAD = "011"
+HEAD = "012"
 #: Key of the PostgreSQL advisory lock under which the schema is made: "lrsearch" as a number.
 LOCK_KEY = int.from_bytes(b"lrsearch"[:7])
 LOCK_SECONDS = 60
@@ -78,17 +78,15 @@ def creation_lock(database: Database) -> Iterator[None]:
                 f"{error.strerror or error}"
             ) from error
         return
-    with database.engine.connect() as connection:
-        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
-        try:
-            # IF NOT EXISTS would need the right to create schemas even where it exists.
-            if not inspect(connection).has_schema(SCHEMA):
-                connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
-            connection.commit()
+    # Of a transaction, not of a session: behind a pooler that is another client's by then.
+    with database.engine.begin() as waiting:
+        waiting.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        with unhurried(waiting):
+            with database.engine.begin() as connection:
+                # IF NOT EXISTS would need the right to create schemas even where it exists.
+                if not inspect(connection).has_schema(SCHEMA):
+                    connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
             yield
-        finally:
-            connection.rollback()  # else what failed hides behind the unlocking, which would too
-            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
 
 
 def upgrade(database: Database) -> None:

@@ -1,5 +1,6 @@
 """What is asked of studies: find, list, create, budget, state."""
 
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -41,6 +42,7 @@ def create(connection: Connection, values: Fields) -> None:
         "epochs_used": 0.0,
         "epochs_reserved": 0.0,
         "created_at": db_now(),
+        "token": secrets.token_hex(16),
     }
     connection.execute(insert(studies).values(**start, **values))
     connection.execute(insert(study_ids).values(id=values["study_id"]))
@@ -99,6 +101,18 @@ def lock(connection: Connection, study_id: int) -> StudyRecord:
     if found is None:
         raise StudyError("the study was deleted meanwhile")
     return found
+
+
+def require(connection: Connection, study: StudyRecord) -> None:
+    """Raises StudyError if the study is gone, be its number another's by now.
+
+    So it may be where a database was restored from a backup.
+    """
+    c = studies.c
+    query = select(c.token).where(c.study_id == study.study_id)
+    found = connection.execute(query).first()
+    if found is None or found.token != study.token:
+        raise StudyError("the study was deleted meanwhile")
 
 
 def by_id(connection: Connection, study_id: int) -> StudyRecord | None:

@@ -73,6 +73,8 @@ studies = Table(
     # How trials of a script go on after an interruption; NULL: it has a task, and they do exactly.
     Column("resume", String(400)),
     Column("exhausted_at", Float),  # since when every recipe of the space has its trial
+    # Random: a database that was restored from a backup may give a study's number to another one.
+    Column("token", String(32)),
 )
 
 

@@ -93,7 +93,8 @@ def present_workers(
     """Workers that were seen, or have ended, in the last so many seconds; by their beginning."""
     c = workers.c
     since = (db_now() - c.seen_at).label("since")
-    lately = or_(db_now() - c.seen_at <= seconds, db_now() - c.ended_at <= seconds)
+    moments = (c.seen_at, c.ended_at)  # to come, after the server's clock was set back
+    lately = or_(*(func.abs(db_now() - moment) <= seconds for moment in moments))
     query = select(workers, since).where(c.study_id == study_id, lately).order_by(c.id)
     return fetch_as(connection, query, WorkerRecord)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import EventRecord, WorkerRecord, fetch_as
@@ -61,7 +61,8 @@ def everyone(connection: Connection, study_id: int) -> Sequence[WorkerRecord]:
 def alive(connection: Connection, study_id: int, lease: float) -> list[str]:
     """Workers that have not ended and were seen within two leases of so many seconds."""
     c = workers.c
-    lately = db_now() - c.seen_at <= 2 * lease
+    # A clock that was set back leaves what was seen before in the future.
+    lately = func.abs(db_now() - c.seen_at) <= 2 * lease
     query = select(c.name).where(c.study_id == study_id, c.ended_at.is_(None), lately)
     return list(connection.execute(query.order_by(c.id)).scalars())
 

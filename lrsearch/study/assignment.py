@@ -37,6 +37,8 @@ class Arrival:
     validation: int
     #: Of its curve, as far as they are not in the database yet.
     rows: Sequence[Validation] = ()
+    #: Validations that this attempt has taken so far, `rows` included; None: not looked at.
+    taken: int | None = None
 
 
 class Verdict(StrEnum):

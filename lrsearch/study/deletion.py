@@ -43,6 +43,7 @@ def delete_rows(search: StoredStudy) -> None:
 
 def refuse_deleted(search: StoredStudy) -> None:
     """Raises DeletedStudyError if the study is gone."""
-    row = search.database.look(lambda connection: studies.by_id(connection, search.study_id))
-    if row is None:
-        raise DeletedStudyError(search.name)
+    try:
+        search.database.look(lambda connection: studies.require(connection, search.record))
+    except StudyError:
+        raise DeletedStudyError(search.name) from None

@@ -1,16 +1,19 @@
 """A trial's end, here and in Optuna, in one transaction; so too of those that wait for nothing."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
-from lrsearch.storage import curves, trials, waiting
+from lrsearch.storage import checkpoints, claims, curves, trials, waiting
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord
-from lrsearch.study.assignment import Outcome
+from lrsearch.study.assignment import Assignment, Outcome
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.trial_end import optunas_end
 from lrsearch.study.planned_search import PlannedSearch, those_left
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.study.trial_end import our_end
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 
 
@@ -24,6 +27,29 @@ def end_trial(
     theirs = optunas_end(outcome, ending.value, study.spec.objective)
     gate.writer(connection).end_trial(trial_id, theirs)
     return True
+
+
+def end_with_rows(
+    connection: Connection,
+    study: StoredStudy,
+    assignment: Assignment,
+    outcome: Outcome,
+    rows: Sequence[Validation],
+    taken: int | None,
+) -> bool | None:
+    """The same, with the last rows of its curve, for `OpenStudy.tell`.
+
+    A value is told from a whole curve alone: with `taken`, a trial whose curve has a gap is let go
+    of instead, to be trained from its start, and None is returned.
+    """
+    claim = assignment.claim
+    if not curves.add(connection, claim, rows, taken=taken):
+        return False
+    if taken is not None and curves.has_gap(connection, claim):
+        checkpoints.forget(connection, claim.kind, claim.id)
+        claims.release(connection, claim)
+        return None
+    return end_trial(connection, study, claim, assignment.trial_id, outcome)
 
 
 def end_those_left(

@@ -1,16 +1,20 @@
 """What becomes of work whose worker was lost: it is free again, unless it is to blame."""
 
+import logging
 from collections.abc import Collection
 
 from sqlalchemy import Connection
 
 from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials, workers
+from lrsearch.storage.column_types import one_line
 from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim, Freed
 from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.records import ConfirmationRecord, Held, RangeTestRecord, TrialRecord
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.states import TrialState
+
+log = logging.getLogger("lrsearch")
 
 #: A trial that is lost so often without a new checkpoint in between is to blame itself. Preempted
 #: machines and killed processes lose it once or twice by chance; a third time in a row, on a fleet
@@ -55,6 +59,7 @@ def reap(
     with the study too.
     """
     lines = []
+    leases.shorten(connection, study_id, lease)
     for item in leases.reap(connection, study_id, lease, dead=dead):
         lines.append(_settle(connection, item, horizon))
         workers.note(connection, study_id, item.worker, lines[-1])
@@ -98,6 +103,12 @@ def _name(row: Held) -> str:
     if isinstance(row, ConfirmationRecord):
         return f"confirmation of trial {row.number} with seed {row.seed}"
     return f"trial {row.number}"
+
+
+def refuse(study: StoredStudy, row: TrialRecord, reason: str) -> None:
+    """End a claimed trial whose row gives nothing that could be trained."""
+    log.warning("trial %d failed: %s", row.number, one_line(reason))
+    study.database.run(lambda connection: fail_trial(connection, row, study.horizon, reason))
 
 
 def fail_trial(connection: Connection, row: TrialRecord, horizon: float, reason: str) -> None:

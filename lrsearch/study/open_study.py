@@ -1,6 +1,5 @@
 """A study as workers use it: ask for a trial, report at rungs, tell how it ended."""
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -13,8 +12,7 @@ from lrsearch.plain_data import Fields
 from lrsearch.range_test.windows import sampler_windows
 from lrsearch.space.search_space import BatchSize
 from lrsearch.spec.distinct_recipes import distinct_recipes
-from lrsearch.storage import claims, curves, range_tests, studies, trials
-from lrsearch.storage.column_types import one_line
+from lrsearch.storage import claims, range_tests, studies, trials
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
@@ -23,7 +21,7 @@ from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome, Verdict
 from lrsearch.study.deletion import delete_rows
 from lrsearch.study.draw import Draw, Drawn, Linked, RepeatError
-from lrsearch.study.end_trial import end_those_left, end_trial
+from lrsearch.study.end_trial import end_those_left, end_with_rows
 from lrsearch.study.exhaustion import is_exhausted, mark_old_trials
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.history import News, View
@@ -34,8 +32,6 @@ from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.curve import Validation
 
 __all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
-
-log = logging.getLogger("lrsearch")
 
 #: What keeps the lease of a claim, described in words, for as long as it is open.
 Holding = Callable[[Claim, str], AbstractContextManager[object]]
@@ -55,6 +51,7 @@ class OpenStudy(StoredStudy):
         #: Claims under which this process has pruned trials that waited.
         self.pruned: set[Claim] = set()
         self._range_tests_open = True
+        self._sessions = len(database.sessions)
         minimize = self.spec.objective.direction == "minimize"
         reader = gate.history_reader(self.study_id, minimize=minimize, known=self.known)
         self._view = View(reader, minimize=minimize)
@@ -90,6 +87,10 @@ class OpenStudy(StoredStudy):
         them holds nobody up, and inside of `holding`, which renews the lease meanwhile. A trial
         whose worker dies there is drawn by whoever takes it over.
         """
+        if not self._view.is_blank and len(self.database.sessions) > self._sessions:
+            # It was out of reach, and may have lost its last commits.
+            self._view.forget()
+            self._range_tests_open = True
         if self._view.is_blank:
             self._look_first()
         while True:
@@ -105,7 +106,7 @@ class OpenStudy(StoredStudy):
                 with holding(_claim_of(row), f"drawing trial {row.number}"):
                     assignment = self._begin(row, batch_size)
             except SpecError as error:
-                self._refuse(row, str(error))
+                lost_work.refuse(self, row, str(error))
                 continue
             if assignment is not None:
                 return assignment
@@ -113,19 +114,14 @@ class OpenStudy(StoredStudy):
     def _look_first(self) -> None:
         """What takes longest, before any transaction waits for it."""
         self._view.take_in(self.database.look(self._view.read))
+        self._sessions = len(self.database.sessions)
         mark_old_trials(self.database, self.study_id, self.spec)
         self.finite  # noqa: B018 - it is cached
-
-    def _refuse(self, row: TrialRecord, reason: str) -> None:
-        """End a claimed trial whose row gives nothing that could be trained."""
-        log.warning("trial %d failed: %s", row.number, one_line(reason))
-        self.database.run(
-            lambda connection: lost_work.fail_trial(connection, row, self.horizon, reason)
-        )
 
     def _claim(
         self, connection: Connection, worker: str, *, alone: bool = True
     ) -> tuple[TrialRecord, News] | None:
+        studies.require(connection, self.record)
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
         below = None if alone else lost_work.ALONE_FROM
         row = trials.take_over(
@@ -175,6 +171,7 @@ class OpenStudy(StoredStudy):
             return None
 
         def claim(connection: Connection) -> RangeTestRecord | None:
+            studies.require(connection, self.record)
             self._look_at_range_tests(connection)
             if not self._range_tests_open or not self.may_start(connection):
                 return None
@@ -252,21 +249,26 @@ class OpenStudy(StoredStudy):
         return self.database.run(lambda connection: pass_rungs(connection, self, arrivals))
 
     def tell(
-        self, assignment: Assignment, outcome: Outcome, rows: Sequence[Validation] = ()
+        self,
+        assignment: Assignment,
+        outcome: Outcome,
+        rows: Sequence[Validation] = (),
+        *,
+        taken: int | None = None,
     ) -> bool:
         """End a trial here and in Optuna; False if another worker has taken it over.
 
-        `rows` are those of its curve that are not in the database yet.
+        `rows` are those of its curve that are not in the database yet, `taken` is as in `Arrival`:
+        with it, raises LostRowsError, and LostTrialError if the trial has to begin anew.
         """
         claim = assignment.claim
-
-        def end(connection: Connection) -> bool:
-            has_rows = curves.add(connection, claim, rows)
-            return has_rows and end_trial(connection, self, claim, assignment.trial_id, outcome)
-
-        return self.database.run(
-            end, recall=lambda connection: claims.has_ended(connection, claim) or None
+        told = self.database.run(
+            lambda connection: end_with_rows(connection, self, assignment, outcome, rows, taken),
+            recall=lambda connection: claims.has_ended(connection, claim) or None,
         )
+        if told is None:
+            raise LostTrialError(f"trial {assignment.number} begins anew: its curve has a gap")
+        return told
 
     def reap(
         self, dead: Collection[str] = (), *, answer_seconds: float = ANSWER_SECONDS

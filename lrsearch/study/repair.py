@@ -68,6 +68,7 @@ def _wrong(connection: Connection, study_id: int) -> Iterator[str]:
         "tickets missing before the last: {}": consistency.missing_tickets(connection, study_id),
         "trials whose end in Optuna differs from ours: {}": differing,
         "trials whose curve has a gap: {}": consistency.gaps(connection, study_id),
+        "trials whose curve ends too early: {}": consistency.cut_short(connection, study_id),
     }
     for text, numbers in found.items():
         if numbers:

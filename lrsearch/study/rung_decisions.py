@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import trains_whole
 from lrsearch.storage import audited_trials, curves, rungs, waiting
+from lrsearch.storage.leases import Claim
 from lrsearch.study.assignment import Arrival, Verdict
 from lrsearch.study.optuna import gate
 from lrsearch.study.planned_search import PlannedSearch, has_waited
 from lrsearch.study.portfolio import KIND
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import pruning_audit
+from lrsearch.trial.curve import Validation
 from lrsearch.trial.pruning import survives
 
 
@@ -33,6 +36,28 @@ def pass_rungs(
     ]
 
 
+def write_again(
+    connection: Connection,
+    study: StoredStudy,
+    claim: Claim,
+    rows: Sequence[Validation],
+    passed: Sequence[Arrival],
+) -> bool:
+    """Write what the database has lost of a trial in training: rows, and its marks at rungs.
+
+    `rows` are all of this attempt, `passed` the rungs that it has passed, in their order; it goes
+    on, as was decided. What is there stays. False, and nothing written, if its claim is lost.
+    """
+    if not curves.add(connection, claim, rows):
+        return False
+    planned = study.planned(connection)
+    for arrival in passed:
+        _mark(connection, study, replace(arrival, rows=(), taken=None))
+        if planned is None:
+            _goes_on(connection, study, arrival)  # the audit that began there may be lost too
+    return True
+
+
 def _waits(
     connection: Connection, study: StoredStudy, planned: PlannedSearch, arrival: Arrival
 ) -> Verdict:
@@ -50,7 +75,7 @@ def _judged(connection: Connection, study: StoredStudy, arrival: Arrival) -> Ver
 def _mark(connection: Connection, study: StoredStudy, arrival: Arrival) -> bool:
     """Record that it is at its rung; False if its claim is lost."""
     claim, value = arrival.assignment.claim, arrival.value
-    if not curves.add(connection, claim, arrival.rows):
+    if not curves.add(connection, claim, arrival.rows, taken=arrival.taken):
         return False
     if not rungs.mark(connection, study.study_id, claim, arrival.rung, arrival.signal):
         return False

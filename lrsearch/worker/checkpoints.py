@@ -4,10 +4,13 @@ import logging
 import time
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
 from lrsearch.errors import describe
 from lrsearch.spec.parts import Checkpointing
-from lrsearch.storage import checkpoints
+from lrsearch.storage import checkpoints, curves
 from lrsearch.storage.checkpoint_store import CheckpointStore
+from lrsearch.storage.curves import LostRowsError
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.moments import complaint, passes
@@ -119,16 +122,26 @@ class Checkpoints:
         enough = RUNG_SECONDS if training.at_rung else self.study_checkpoints.settings.every
         return lost >= max(enough / among, COST_FACTOR * self._cost)
 
-    def save(self, claim: Claim, training: Training, pending: Sequence[Validation] = ()) -> bool:
+    def save(
+        self,
+        claim: Claim,
+        training: Training,
+        pending: Sequence[Validation] = (),
+        *,
+        taken: int | None = None,
+    ) -> bool:
         """Keep the trial as it stands, with the rows that are not in the database yet.
 
         False if the claim is lost, or if it cannot be kept: then one line per trial is logged.
+        `taken` is as in `Arrival`: with it, raises LostRowsError.
         """
         if self._position == (training.step, training.validated):
             return True
         started = time.monotonic()
         try:
-            done = self._save(claim, training, pending)
+            done = self._save(claim, training, pending, taken)
+        except LostRowsError:
+            raise
         except Exception as error:
             # A foreign optimizer's state, a full disk, a bucket's own errors, a lost connection:
             # none of them is a reason to stop training.
@@ -141,7 +154,13 @@ class Checkpoints:
             self._stands(training)
         return done
 
-    def _save(self, claim: Claim, training: Training, pending: Sequence[Validation]) -> bool:
+    def _save(
+        self,
+        claim: Claim,
+        training: Training,
+        pending: Sequence[Validation],
+        taken: int | None,
+    ) -> bool:
         # First: while the database is away, nothing is written.
         kept, total = self.database.look(
             lambda connection: (
@@ -157,8 +176,17 @@ class Checkpoints:
             return False
         self._leaves_files = True
         saved = self.store.write(claim.kind, claim.id, training.step, data)
+
+        def record(connection: Connection) -> bool:
+            if not checkpoints.record(connection, claim, saved, training.step):
+                return False
+            if taken is not None:  # who goes on from here has no other rows than these
+                before = pending[0].validation if pending else None
+                curves.require(connection, claim, taken - len(pending), before=before)
+            return True
+
         done = self.database.run(
-            lambda connection: checkpoints.record(connection, claim, saved, training.step),
+            record,
             answer_seconds=ANSWER_SECONDS,
             patience=NO_PATIENCE,
         )

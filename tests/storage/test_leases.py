@@ -54,6 +54,18 @@ def reap(search, **options):
         return leases.reap(connection, search.study_id, BRIEF, **options)
 
 
+def test_a_clock_that_was_set_back_stops_no_reaping(search):
+    """Leases that began by the earlier clock end an hour too late, and seem to be alive."""
+    claim = hold(search, Kind.TRIAL)
+    with search.database.begin() as connection:
+        connection.execute(update(lease_table).values(expires_at=db_now() + 3600))
+        assert leases.reap(connection, search.study_id, BRIEF) == []
+        leases.shorten(connection, search.study_id, 60.0)
+        assert leases.of_item(connection, Kind.TRIAL, claim.id).left == pytest.approx(60, abs=5)
+        leases.shorten(connection, search.study_id, 31.0)
+        assert leases.of_item(connection, Kind.TRIAL, claim.id).left > 40  # may be a slow renewal
+
+
 def renew(search, claim, seconds=600.0):
     with search.database.begin() as connection:
         return leases.renew(connection, [claim], seconds).get(claim)

@@ -107,6 +107,7 @@ def test_workers_of_an_older_version_have_no_facts(storage_url):
         assert prepare(database)
         with database.read() as connection:
             assert [worker.facts for worker in workers.everyone(connection, study)] == [None]
+            assert len(studies.by_id(connection, study).token) == 32
 
 
 def test_what_refers_to_trials_stays_and_no_number_is_given_twice(storage_url):

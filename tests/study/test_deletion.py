@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 from tiny_studies import ask, curve_row, ended, make_study, opened, tiny_task, worker_of
 
-from lrsearch.errors import LrsearchError
+from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.storage import curves, leases, studies, workers
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.tables import metadata
@@ -35,7 +35,8 @@ def test_a_worker_of_a_deleted_study_gets_nothing_of_the_next(database):
     old.delete()
     new = make_study(database, name="b")
     assert new.study_id > old.study_id
-    assert ask(old) is None
+    with pytest.raises(StudyError, match="the study was deleted meanwhile"):
+        ask(old)
     assert old.claim_range_test("host:1:1") is None
     other = ask(new)
     assert other.claim.id > assignment.claim.id
@@ -47,6 +48,19 @@ def test_a_worker_of_a_deleted_study_gets_nothing_of_the_next(database):
     with database.read() as connection:
         row = studies.by_id(connection, new.study_id)
     assert (row.trials_used, row.trials_ended) == (1, 0)
+
+
+def test_a_worker_knows_that_a_restored_database_has_given_its_studys_number_away(database):
+    search = make_study(database)
+    trial = ask(search)
+    with database.begin() as connection:  # as after a backup of before it was made
+        studies.change(connection, search.study_id, token="another")
+    with pytest.raises(StudyError, match="the study was deleted meanwhile"):
+        ask(search)
+    with pytest.raises(DeletedStudyError):
+        worker_of(search, tiny_task()).run()
+    with database.read() as connection:
+        assert studies.by_id(connection, search.study_id).trials_used == trial.number + 1
 
 
 @pytest.mark.both_databases

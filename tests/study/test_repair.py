@@ -7,7 +7,14 @@ from command import run_command
 from sqlalchemy import delete, text, update
 from tiny_studies import ask, curve_row, make_study, opened, work
 
-from lrsearch.storage import confirmations, consistency, curves, studies, worker_identity
+from lrsearch.storage import (
+    confirmations,
+    consistency,
+    curves,
+    studies,
+    trials,
+    worker_identity,
+)
 from lrsearch.storage.postgresql import SERVER_SETTINGS
 from lrsearch.storage.tables import curves as curve_table
 from lrsearch.storage.tables import leases as lease_table
@@ -101,6 +108,17 @@ def test_what_cannot_be_mended_is_named(finished):
         "trials whose end in Optuna differs from ours: 1",
         "trials whose curve has a gap: 0",
     ]
+
+
+def test_a_curve_that_ends_too_early_is_named(finished):
+    """As a failover may have left it that an older version went through."""
+    with finished.database.read() as connection:
+        rows = trials.everything(connection, finished.study_id)
+        whole = next(row for row in rows if row.state == "complete")
+        last = max(row.validation for row in curves.of_trial(connection, whole.id))
+    at_end = (curve_table.c.trial == whole.id, curve_table.c.validation == last)
+    change(finished, delete(curve_table).where(*at_end))
+    assert repair(finished).wrong == [f"trials whose curve ends too early: {whole.number}"]
 
 
 @pytest.mark.both_databases

@@ -93,16 +93,21 @@ def test_memory_holds_so_many_rows_and_a_file_the_rest():
     assert numbers(waiting.pending()) == [21, 22, 23]
 
 
-def test_the_file_goes_when_what_it_holds_is_acknowledged(tmp_path):
+def test_what_was_acknowledged_stays_to_be_written_again(tmp_path):
     waiting = CurveBuffer(tmp_path / "spill")
-    for number in range(1, 9):
-        waiting.add(curve_row(number))
+    rows = [curve_row(number) for number in range(1, 9)]
+    for row in rows:
+        waiting.add(row)
     file = waiting._file
-    waiting.acknowledge(5)
-    assert not file.closed
     waiting.acknowledge(6)
+    assert waiting.pending() == rows[6:]
+    assert len(waiting) == 2
+    waiting.acknowledge(8)
+    assert (waiting.pending(), len(waiting)) == ([], 0)
+    assert waiting.everything() == rows
+    assert waiting.taken == 8
+    waiting.close()
     assert file.closed
-    assert numbers(waiting.pending()) == [7, 8]
     assert list((tmp_path / "spill").iterdir()) == []
 
 

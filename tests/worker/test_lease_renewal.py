@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 from processes import until
-from sqlalchemy import text, update
+from sqlalchemy import delete, text, update
 from sqlalchemy.exc import OperationalError
 from tiny_studies import ask, curve_row, make_study
 
@@ -15,6 +15,7 @@ from lrsearch.storage import confirmations, curves, leases, trials, workers
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import Kind
 from lrsearch.storage.tables import leases as lease_table
+from lrsearch.storage.tables import workers as worker_table
 from lrsearch.study.open_study import LostTrialError
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 from lrsearch.worker.leases.renewal import LeaseRenewer, StopTrial, together
@@ -135,6 +136,29 @@ def test_a_trial_that_ends_while_the_thread_renews_was_not_lost(search, renewer)
         with renewer.holding(claim, "x") as held, search.database.begin() as connection:
             leases.release(connection, search.study_id, [ME])
         held.check()
+
+
+def test_a_worker_that_the_database_has_forgotten_is_written_down_again(search, renewer):
+    """A failover may lose the first commit of a worker; its study is there."""
+    seen(search)
+    with search.database.begin() as connection:
+        connection.execute(delete(worker_table))
+    until(lambda: registered(search) == [ME])
+    renewer.check()
+
+
+def registered(search):
+    with search.database.read() as connection:
+        return [row.name for row in workers.everyone(connection, search.study_id)]
+
+
+def test_of_two_equal_claims_the_first_is_lost(search, renewer):
+    """A database that lost the first gives its number, and so its claim, out again."""
+    claim = ask(search).claim
+    first, second = renewer.hold(claim, "trial 0"), renewer.hold(claim, "trial 0")
+    with pytest.raises(LostTrialError):
+        first.check()
+    second.check()
 
 
 def test_somebody_asks_for_the_end(search, renewer):

@@ -61,6 +61,10 @@ class View:
         """Whether it has never been filled; the first look takes longest."""
         return self._last is None
 
+    def forget(self) -> None:
+        """Be blank again."""
+        self._ended, self._last = {}, None
+
     def read(self, connection: Connection) -> News:
         """What the view lacks."""
         if self._last is None:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_in
 from lrsearch.task.code import TaskFiles
 from lrsearch.training.data.batches import Batch, to_device
 from lrsearch.training.data.generators import Generator, generators_in, seed_generators
+from lrsearch.training.data.killed import watched
 from lrsearch.training.data.order import Index, Loader
 from lrsearch.training.randomness import Streams, drop_spare_normal
 
@@ -157,17 +158,21 @@ class Reader:
 
         ended = False
         while not ended:
-            batches = self._begin(chain(list(asked), noted()))
-            mine, ended = self._passes, True
-            for batch in batches:
-                asked.popleft()
-                drop_spare_normal()  # so that the number of workers does not matter to a model
-                yield to_device(batch, self.device)
-                if self._passes != mine:  # the workers read for another call now
-                    ended = False
-                    break
+            try:
+                batches = watched(self._begin(chain(list(asked), noted())))
+                mine, ended = self._passes, True
+                for batch in batches:
+                    asked.popleft()
+                    drop_spare_normal()  # so that the number of workers does not matter to a model
+                    yield to_device(batch, self.device)
+                    if self._passes != mine:  # the workers read for another call now
+                        ended = False
+                        break
+            except Exception:
+                self.close()  # what has failed gives nothing more
+                raise
 
-    def _begin(self, tickets: Iterator[Ticket]) -> Iterator[Batch]:
+    def _begin(self, tickets: Iterator[Ticket]) -> Loader:
         self._passes += 1
         self._order.tickets = tickets
         if self._loader is None:
@@ -182,7 +187,7 @@ class Reader:
                 collate_fn=as_it_is,
                 **changes,
             )
-        return iter(self._loader)
+        return self._loader
 
     def close(self) -> None:
         """Let the workers end. Whoever reads on gets new ones."""

@@ -13,9 +13,11 @@ from lrsearch.errors import TaskError
 from lrsearch.task.code import TaskFiles
 from lrsearch.training.data.batches import Batch, to_device
 from lrsearch.training.data.generators import generators_in, seed_generators
+from lrsearch.training.data.killed import watched
 from lrsearch.training.data.order import Loader, epoch_seed, seed_order
 from lrsearch.training.data.protocol import Data
 from lrsearch.training.data.reading import loader_with
+from lrsearch.training.failures import ProcessKilledError
 from lrsearch.training.randomness import VALIDATION_SEED, Streams, mixed, seed_host
 
 #: What starts a pass over data: its seed and its number, to what gives the batches.
@@ -100,8 +102,9 @@ def read_pass(begin: Begin, seed: int, number: int, device: torch.device) -> Ite
     """The batches of a pass on the device, drawn from random streams of their own."""
     streams = Streams()
     with ExitStack() as stack:
+        stack.push(_closing(begin))
         with streams.seeded(seed):
-            batches = iter(stack.enter_context(begin(seed, number)))
+            batches = watched(stack.enter_context(begin(seed, number)))
             streams.keep()
         while True:
             with streams.going_on():
@@ -109,6 +112,17 @@ def read_pass(begin: Begin, seed: int, number: int, device: torch.device) -> Ite
             if batch is _END:
                 return
             yield to_device(batch, device)
+
+
+def _closing(begin: Begin) -> Callable[..., None]:
+    """At the end of a pass in which a process was killed: the next pass has new ones."""
+
+    def close(kind: type[BaseException] | None, *rest: object) -> None:
+        killed = kind is not None and issubclass(kind, ProcessKilledError)
+        if killed and isinstance(begin, StreamPasses):
+            begin.close()
+
+    return close
 
 
 class OwnLoaderData:
@@ -183,8 +197,13 @@ class StreamData:
                 reading.number += 1
                 if reading.number > first:
                     yield batch
-        finally:
+        except Exception:
+            self.close()  # what has failed gives nothing more
+            raise
+        except GeneratorExit:
             self._reading = reading
+            raise
+        self._reading = reading
 
     def close(self) -> None:
         """Let the workers end; whoever reads on begins anew."""

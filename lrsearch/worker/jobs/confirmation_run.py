@@ -1,15 +1,17 @@
 """A confirmation run as a worker trains it: claimed, trained to its end, recorded."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+
+from sqlalchemy import Connection
 
 from lrsearch.child_process.folders import confirmation_name
 from lrsearch.confirmation.runs import TEST
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import best_validation, objective_value
-from lrsearch.storage import claims, confirmations, trials
+from lrsearch.storage import claims, confirmations, studies, trials
 from lrsearch.storage.ends import ConfirmationEnd, End
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import ConfirmationRecord
@@ -73,10 +75,11 @@ class ConfirmationJob:
         training: Training | None,
         state: TrialState,
         reason: str | None,
-        rows: Sequence[Validation],
+        rows: CurveBuffer,
     ) -> bool:
         # One that did not get to its end has no value: it would stand beside whole runs.
-        best = best_validation(rows, self.search.spec) if state == TrialState.COMPLETE else None
+        seen = rows.pending()
+        best = best_validation(seen, self.search.spec) if state == TrialState.COMPLETE else None
         value = None if best is None else objective_value(best, self.search.spec)
         test = None if best is None else best.test
         end = ConfirmationEnd(
@@ -111,10 +114,13 @@ def next_run(context: WorkerContext, known: Collection[Claim]) -> ConfirmationJo
 def _claim(context: WorkerContext, known: Collection[Claim]) -> ConfirmationRecord | None:
     study, worker = context.search.study_id, context.renewer.worker
     lease, below = context.search.spec.lease.seconds, ALONE_FROM if known else None
+
+    def claim(connection: Connection) -> ConfirmationRecord | None:
+        studies.require(connection, context.search.record)
+        return confirmations.claim(connection, study, worker, lease, deaths_below=below)
+
     return context.search.database.run(
-        lambda connection: confirmations.claim(
-            connection, study, worker, lease, deaths_below=below
-        ),
+        claim,
         recall=lambda connection: claims.held_by(
             connection, Kind.CONFIRMATION, ConfirmationRecord, study, worker, known=known
         ),

@@ -1,6 +1,5 @@
 """What a worker claims and trains: a search trial or a confirmation run."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from lrsearch.recipe.recipe import Recipe
@@ -49,10 +48,11 @@ class Job(Protocol):
         training: Training | None,
         state: TrialState,
         reason: str | None,
-        rows: Sequence[Validation],
+        rows: CurveBuffer,
     ) -> bool:
         """Record how it ended, with the rows that wait; False if another has taken it over.
 
-        `training` is where it stands; None if it was never trained here.
+        `training` is where it stands; None if it was never trained here. Raises LostRowsError if
+        the database has lost rows of it, LostTrialError if it has to begin anew.
         """
         ...

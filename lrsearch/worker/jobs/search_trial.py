@@ -1,7 +1,7 @@
 """A search trial as a worker trains it: asked for, judged at rungs, told."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import nan
 
@@ -65,6 +65,7 @@ class TrialJob:
             signal=signal(row, self.search.spec),
             value=nan if value is None else value,
             validation=row.validation,
+            taken=rows.taken,
             rows=rows.pending(),
         )
 
@@ -73,9 +74,10 @@ class TrialJob:
         training: Training | None,
         state: TrialState,
         reason: str | None,
-        rows: Sequence[Validation],
+        rows: CurveBuffer,
     ) -> bool:
-        done = self.search.tell(self.assignment, _outcome(training, state, reason), rows)
+        outcome, taken = _outcome(training, state, reason), rows.taken
+        done = self.search.tell(self.assignment, outcome, rows.pending(), taken=taken)
         if done:
             validated = training is not None and training.validated > 0
             self.health.ended(failed=state == TrialState.FAILED, validated=validated)

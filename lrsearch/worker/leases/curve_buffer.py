@@ -1,4 +1,8 @@
-"""Rows of a curve on their way to the database: they wait here, however long it is away."""
+"""Rows of a curve on their way to the database: they wait here, however long it is away.
+
+They stay here once they are there: a database that fails over to a replica may lose what it had
+acknowledged, and is given it again.
+"""
 
 import json
 import logging
@@ -12,13 +16,12 @@ from lrsearch.trial.curve import Validation
 
 log = logging.getLogger("lrsearch")
 
-#: So many rows stay in memory, about 1 MB; an outage of 10 minutes at 100 validations a second
-#: makes 60 times as many.
+#: So many rows stay in memory, about 1 MB; a curve has 100,000 at most.
 MOST_ROWS = 1000
 
 
 class CurveBuffer:
-    """The rows of a claimed trial that are not known to be in the database.
+    """The rows of a trial's attempt, and which of them are known to be in the database.
 
     The training thread adds; any thread writes what is pending, and then acknowledges it. Rows come
     with rising validation numbers. What does not fit into memory is kept in a file without a name,
@@ -35,13 +38,16 @@ class CurveBuffer:
         self._spilled_through = 0
         self._rows: list[Validation] = []
         self._most = MOST_ROWS
+        #: The last number that was acknowledged.
         self._through = 0
+        self._taken = 0
         self._warned = False
 
     def add(self, row: Validation) -> None:
         """Take a row."""
         with self._lock:
             self._rows.append(row)
+            self._taken += 1
             if len(self._rows) > self._most:
                 self._spill()
 
@@ -51,20 +57,30 @@ class CurveBuffer:
         Raises OSError if spilled rows cannot be read back: the trial's last checkpoint has them.
         """
         with self._lock:
-            return [row for row in [*self._read(), *self._rows] if self._waits(row)]
+            spilled = self._read() if self._spilled_through > self._through else []
+            return [row for row in [*spilled, *self._rows] if self._waits(row)]
+
+    def everything(self) -> list[Validation]:
+        """All rows, in order. Raises OSError as `pending` does."""
+        with self._lock:
+            return [*self._read(), *self._rows]
+
+    @property
+    def taken(self) -> int:
+        """How many rows there are, acknowledged or not."""
+        with self._lock:
+            return self._taken
 
     def acknowledge(self, through: int) -> None:
         """Rows up to this validation number are in the database."""
         with self._lock:
             self._through = max(self._through, through)
-            self._rows = [row for row in self._rows if self._waits(row)]
-            if self._file is not None and self._spilled_through <= self._through:
-                self._close_file()
 
     def __len__(self) -> int:
         """How many rows wait, those counted that a partly acknowledged file still holds."""
         with self._lock:
-            return self._spilled + len(self._rows)
+            spilled = self._spilled if self._spilled_through > self._through else 0
+            return spilled + sum(self._waits(row) for row in self._rows)
 
     def close(self) -> None:
         """Let go of the file."""

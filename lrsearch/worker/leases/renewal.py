@@ -14,12 +14,14 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from lrsearch.errors import StudyError
 from lrsearch.storage import curves, leases, studies, workers
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.moments import passes
 from lrsearch.study.deletion import DeletedStudyError
 from lrsearch.study.open_study import LostTrialError, OpenStudy
+from lrsearch.worker.leases import interpreter_lock
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
 T = TypeVar("T")
@@ -117,6 +119,9 @@ class LeaseRenewer:
 
     def hold(self, claim: Claim, doing: str, buffer: CurveBuffer | None = None) -> HeldLease:
         """Renew this claim from now on, and write its curve rows, until it is dropped."""
+        for other in self._held:
+            # The database has lost the other's first commit, and given its number out again.
+            other.lost = other.lost or other.claim == claim
         held = HeldLease(self, claim, doing, buffer)
         self._held = (*self._held, held)
         return held
@@ -159,7 +164,9 @@ class LeaseRenewer:
 
     def _live(self) -> None:
         try:
-            while not self._ended.wait(TICK_SECONDS):
+            while not self._ended.is_set():
+                if interpreter_lock.wait(self._ended, TICK_SECONDS) > self._patience:
+                    self._blame_step()
                 try:
                     self._look()
                 except Exception as error:
@@ -168,6 +175,11 @@ class LeaseRenewer:
                     self._in_touch_since = None
         except Exception as error:
             self._error = error
+
+    def _blame_step(self) -> None:
+        """A step has held the interpreter's lock: if that cost the lease, it is its fault."""
+        for held in self._held:
+            held.hung = True
 
     def _look(self) -> None:
         now = time.monotonic()
@@ -207,16 +219,17 @@ class LeaseRenewer:
         due = [held for held in holds if self._makes_progress(held, now) and not held.lost]
         claims = [held.claim for held in due]
 
-        def renew(connection: Connection) -> tuple[float | None, dict[Claim, bool]]:
+        def renew(connection: Connection) -> tuple[float, dict[Claim, bool]]:
             doing = together([held.doing for held in holds])
-            stamp = workers.seen(connection, self._workers_study.study_id, self.worker, doing)
+            stamp = self._seen(connection, doing)
             if not claims:
                 return stamp, {}
             return stamp, leases.renew(connection, claims, self.lease.seconds)
 
-        stamp, stops = self._run(renew)
-        if stamp is None:
-            raise DeletedStudyError(self._workers_study.name)
+        try:
+            stamp, stops = self._run(renew)
+        except StudyError:
+            raise DeletedStudyError(self._workers_study.name) from None
         for held in due:
             # A lease that ended with its trial, a moment ago, was not lost.
             held.lost = held.claim not in stops and held in self._held
@@ -227,6 +240,17 @@ class LeaseRenewer:
             self._in_touch_since = time.monotonic()
         # From before the transaction: after a slow commit the lease is renewed again, not reaped.
         self._touched, self._stamp = now, stamp
+
+    def _seen(self, connection: Connection, doing: str | None) -> float:
+        study = self._workers_study
+        stamp = workers.seen(connection, study.study_id, self.worker, doing)
+        if stamp is None:  # the study is gone, or the database has lost this worker's first commit
+            studies.require(connection, study.record)
+            how = {"device": self.device, "version": self.version}
+            workers.register(connection, study.study_id, self.worker, **how)
+            stamp = workers.seen(connection, study.study_id, self.worker, doing)
+            assert stamp is not None
+        return stamp
 
     def _makes_progress(self, held: HeldLease, now: float) -> bool:
         # Waiting for the database is no hung step.

@@ -1,13 +1,16 @@
 """A trial or confirmation run in a worker's hands: its lease, rows, checkpoints and place."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from lrsearch.errors import TaskError
 from lrsearch.storage import claims
+from lrsearch.storage.curves import LostRowsError
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import Arrival, LostTrialError
+from lrsearch.study.rung_decisions import write_again
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.training import Training
@@ -17,6 +20,8 @@ from lrsearch.worker.checkpoints import Checkpoints
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.jobs.job import Job
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
+
+log = logging.getLogger("lrsearch")
 
 
 class LeasedJob:
@@ -123,19 +128,50 @@ class LeasedJob:
         at_end = self.training.position == 0
         return (at_end or among == 1) and self.checkpoints.due(self.training, among)
 
-    def save(self) -> None:
+    def write_again(self, before: int | None = None) -> None:
+        """Write what the database has lost of this attempt: its rows, and its marks at rungs.
+
+        The marks are those of rungs `before` this validation; with None, of all it has passed.
+        """
+        training, rows, search = self.training, self.rows.everything(), self.context.search
+        assert training is not None
+        passed = rows[:-1] if training.diverged is not None else rows
+        arrivals = [
+            self.job.arrival(row, rung, self.rows)
+            for row in passed
+            if (rung := training.rung_of(row.validation)) is not None
+            and (before is None or row.validation < before)
+        ]
+        marks = [arrival for arrival in arrivals if arrival is not None]
+        claim = self.job.claim
+        search.database.run(lambda connection: write_again(connection, search, claim, rows, marks))
+        log.warning("the database had lost rows of %s; they are written again", self.job.name)
+
+    def save(self, before: int | None = None) -> None:
         """Write a checkpoint, with the rows that the database does not have yet.
 
-        None if an error among several has cost the row of a validation: it is done again.
+        `before` is the validation at a rung that is not judged yet. None is written if an error
+        among several has cost the row of a validation: it is done again.
         """
-        training = self.training
-        if training is not None and training.validated == self._seen and training.may_save():
-            self.checkpoints.save(self.job.claim, training, self.rows.pending())
+        training, claim = self.training, self.job.claim
+        if training is None or training.validated != self._seen or not training.may_save():
+            return
+        taken = self.rows.taken if self.job.has_curve else None
+        try:
+            self.checkpoints.save(claim, training, self.rows.pending(), taken=taken)
+        except LostRowsError:
+            self.write_again(before)
+            self.checkpoints.save(claim, training, self.rows.pending(), taken=taken)
 
     def end(self, state: TrialState, reason: str | None = None) -> None:
         """Record how it ended. Raises LostTrialError if another has taken it over."""
         self.context.renewer.drop(self._held)
-        if not self.job.end(self.training, state, reason, self.rows.pending()):
+        try:
+            done = self.job.end(self.training, state, reason, self.rows)
+        except LostRowsError:
+            self.write_again()
+            done = self.job.end(self.training, state, reason, self.rows)
+        if not done:
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
         self.checkpoints.forget(self.job.claim)
 
@@ -144,6 +180,19 @@ class LeasedJob:
         self.context.renewer.drop(self._held)
         self.context.log.finish(self.job.claim)
         self.rows.close()
+
+
+def pass_rungs(
+    context: WorkerContext, at_rungs: Sequence[tuple[LeasedJob, Arrival]]
+) -> list[Verdict]:
+    """What becomes of each job at its rung, once the database has all of their rows."""
+    arrivals = [arrival for _, arrival in at_rungs]
+    try:
+        return context.search.pass_rungs(arrivals)
+    except LostRowsError:
+        for leased, arrival in at_rungs:
+            leased.write_again(before=arrival.validation)
+        return context.search.pass_rungs(arrivals)
 
 
 def release(context: WorkerContext, leased_jobs: Sequence[LeasedJob]) -> list[str]:

@@ -26,7 +26,7 @@ from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.jobs.job import Job
 from lrsearch.worker.leases.renewal import StopTrial
-from lrsearch.worker.training_loop.leased_job import LeasedJob, release
+from lrsearch.worker.training_loop.leased_job import LeasedJob, pass_rungs, release
 
 log = logging.getLogger("lrsearch")
 
@@ -173,10 +173,10 @@ class TrainingLoop:
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
                     if self.context.search.is_planned:  # it may wait here
-                        leased.save()
+                        leased.save(before=row.validation)
         if not at_rungs:
             return
-        verdicts = self.context.search.pass_rungs([arrival for _, arrival in at_rungs])
+        verdicts = pass_rungs(self.context, at_rungs)
         for (leased, arrival), verdict in zip(at_rungs, verdicts, strict=True):
             with self._ending_on_error(leased):
                 told = leased.told(arrival, verdict)
@@ -238,10 +238,11 @@ class TrainingLoop:
     def _fail(self, failure: TrialFailedError) -> None:
         """End the trial whose code failed; release all where any of several may have failed.
 
-        Raises CohortError then.
+        Raises CohortError then. Where a process was killed, all go on from their checkpoints.
         """
         if isinstance(failure, ProcessKilledError):
-            self._give_back(self.leased_jobs[0], failure)
+            for leased in list(self.leased_jobs):
+                self._give_back(leased, failure)
             return
         if self.engine.size == 1:
             self._end(self.leased_jobs[0], TrialState.FAILED, str(failure))
