@@ -21,10 +21,10 @@ from lrsearch.spec.parts import (
     Confirm,
     Ema,
     Objective,
-    Pruning,
     ValidateEvery,
 )
 from lrsearch.spec.portfolio_field import entries
+from lrsearch.spec.pruning import Pruning
 from lrsearch.spec.study_spec import StudySpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
