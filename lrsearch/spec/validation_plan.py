@@ -1,12 +1,12 @@
 """When the trials of a study are validated, and on what."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 
 from lrsearch.errors import SpecError
 from lrsearch.spec.pruning import RungSamples
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.trial.rung_samples import rung_samples
+from lrsearch.trial.rung_samples import FORWARD_PASSES, rung_samples
 from lrsearch.trial.validations import Plan, make_plan
 
 
@@ -75,6 +75,43 @@ def _automatic(
         whole=whole,
         averaged_after=inf if spec.ema is None else spec.ema.epochs * steps_per_epoch,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationShare:
+    """What the validations of a trial take that is trained to its end, as shares of its training.
+
+    By the number of samples, of which a training step is taken to cost three forward passes.
+    """
+
+    #: All of them.
+    total: float
+    #: Those that are there for rungs alone.
+    at_rungs: float
+
+
+def validation_share(
+    spec: StudySpec, *, steps_per_epoch: int, batch_size: int, whole: int
+) -> ValidationShare:
+    """Of a study whose `pruning.samples` are decided."""
+    total = round(spec.horizon_epochs(steps_per_epoch) * steps_per_epoch)
+    plan = study_plan(spec, steps_per_epoch=steps_per_epoch, total_steps=total)
+    user = make_plan(
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total,
+        validate_steps=spec.validate_every.steps,
+        validate_fraction=spec.validate_every.fraction,
+    )
+    span = inf if spec.ema is None else spec.ema.epochs * steps_per_epoch
+    every = at_rungs = 0.0
+    for number, step in enumerate(plan.validations, start=1):
+        is_looked_at = number in plan.rungs or step == total
+        passes = 1 + (is_looked_at and step > span)
+        cost = passes * (plan.samples if number in plan.partial else whole)
+        every += cost
+        at_rungs += cost if step not in user.validations else 0.0
+    trained = FORWARD_PASSES * total * spec.accumulate * batch_size
+    return ValidationShare(total=every / trained, at_rungs=at_rungs / trained)
 
 
 def partial_rungs(spec: StudySpec, steps_per_epoch: int) -> tuple[float, ...]:
