@@ -12,11 +12,12 @@ from lrsearch.trial.validations import Plan
 #: at the first rungs, so it is a smaller share of a trial that is trained to its end: a third of it
 #: with three such rungs at 4, 11 and 33 %.
 SHARE = 0.1
-#: What a step takes for a sample, in forward passes: a backward pass takes about two. (A CNN of
-#: 106,000 parameters: 2.9.)
-FORWARD_PASSES = 3.0
+#: What a step takes for a sample, in forward passes, at least. A backward pass costs about two of
+#: them, but less where forward passes have parts of their own: steps of a CNN with max pooling cost
+#: 1.6 on a CPU (benchmarks/zoo.py:cnn).
+FORWARD_PASSES = 2.0
 #: Fewer samples are never taken, whatever they cost: see benchmarks/rung_samples.py.
-LEAST = 100
+LEAST = 50
 
 
 def rung_samples(plan: Plan, *, trained: float, whole: int, averaged_after: float) -> int | None:

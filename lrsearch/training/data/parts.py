@@ -33,32 +33,28 @@ def part_of(data: Data, samples: int) -> Data:
     if whole is None or samples >= whole:
         return data
     if isinstance(data, TensorData):
-        return TensorData(data.pick(_places(data, samples)), data.batch_size, data.device)
+        targets = data.leaves[-1]
+        one_each = targets.numel() == whole and not targets.is_complex()
+        index = places(whole, samples, targets.reshape(-1).cpu() if one_each else None)
+        return TensorData(data.pick(index.to(data.device)), data.batch_size, data.device)
     if isinstance(data, DatasetData):
-        return data.part(_spread(_shuffled(whole), samples).tolist())
+        return data.part(places(whole, samples).tolist())
     assert isinstance(data, LoaderData)
-    count = -(-samples * data.validation_batches // whole)
-    return data.part(_spread(_shuffled(data.validation_batches), count).tolist())
+    batches = data.validation_batches
+    return data.part(places(batches, -(-samples * batches // whole)).tolist())
 
 
-def _places(data: TensorData, samples: int) -> Tensor:
-    """Indices of the part of tensors, rising."""
-    order, targets = _shuffled(data.length), data.leaves[-1]
-    if targets.numel() == data.length and not targets.is_complex():
-        values = targets.reshape(-1).cpu()[order]
-        order = order[values.argsort(stable=True)]
-    return _spread(order, samples).to(data.device)
+def places(
+    length: int, samples: int, targets: Tensor | None = None, *, seed: int = VALIDATION_SEED
+) -> Tensor:
+    """Indices [samples] of a part of `length` samples, rising.
 
-
-def _shuffled(count: int) -> Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(VALIDATION_SEED))
-
-
-def _spread(order: Tensor, samples: int) -> Tensor:
-    """So many entries at equal distances, rising.
-
-    Of an order by class each class has its share, to one sample: proportional allocation (Cochran,
-    Sampling Techniques, 1977, sections 5.6 and 8.2).
+    Samples are shuffled, sorted by `targets` [length] if they are given, and taken at equal
+    distances: then each class has its share, to one sample. That is systematic sampling with
+    proportional allocation (Cochran, Sampling Techniques, 1977, sections 5.5 and 8.1).
     """
-    at = (torch.arange(samples) * 2 + 1) * len(order) // (2 * samples)
+    order = torch.randperm(length, generator=torch.Generator().manual_seed(seed))
+    if targets is not None:
+        order = order[targets[order].argsort(stable=True)]
+    at = (torch.arange(samples) * 2 + 1) * length // (2 * samples)
     return order[at].sort().values
