@@ -15,7 +15,7 @@ from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing.calibrator import Calibrator
 from lrsearch.training.timing.measure import measure
-from lrsearch.training.training import wants_average
+from lrsearch.training.training import Training, wants_average
 from lrsearch.trial.curve import Validation
 
 #: Steps between a worker's looks at its trials.
@@ -32,11 +32,16 @@ def engine_of(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> E
 
 
 def train_all(
-    make_engine: Callable[[], Engine], trials: Sequence[Recipe], *, steps: int = STEPS
+    make_engine: Callable[[], Engine],
+    trials: Sequence[Recipe],
+    *,
+    steps: int = STEPS,
+    with_ema: Callable[[Training], bool] = wants_average,
 ) -> list[float]:
     """Train every recipe to its end; places are filled again as trials end. Their last losses.
 
-    `steps` between looks at the trials. NaN for one that diverged.
+    `steps` between looks at the trials; averages are validated where `with_ema` says so, as a
+    worker does by default. NaN for one that diverged.
     """
     losses = [math.nan] * len(trials)
     waiting = deque(enumerate(trials))
@@ -50,7 +55,7 @@ def train_all(
                 engine.shrink()
             engine.advance(steps)
             due = engine.due()
-            rows = engine.validate(due, with_ema=wants_average) if due else []
+            rows = engine.validate(due, with_ema=with_ema) if due else []
             for training, row in zip(due, rows, strict=True):
                 if isinstance(row, Validation):
                     losses[numbers[id(training)]] = row.val_loss

@@ -36,7 +36,7 @@ def searched(request, database, tmp_path):
     return search
 
 
-def test_trials_wait_and_go_on_though_they_have_no_point_of_a_curve_yet(searched):
+def test_what_rungs_show_decides_and_is_no_value_and_no_point_of_a_curve(searched):
     rows = trial_rows(searched)
     states = {
         state: [row for row in rows if row["state"] == state] for state in ("complete", "pruned")
@@ -51,9 +51,11 @@ def test_trials_wait_and_go_on_though_they_have_no_point_of_a_curve_yet(searched
     assert {mark.trial for mark in marks if mark.rung == 0} == {row.id for row in tried}
     assert all(math.isfinite(mark.signal) for mark in marks)
     assert all(one.validated for one in tried)
+    assert_curves_are_of_the_whole_set(searched)
+    assert_the_report_says_on_how_many_samples(searched)
 
 
-def test_what_rungs_show_is_no_value_and_no_point_of_a_curve(searched):
+def assert_curves_are_of_the_whole_set(searched):
     rows = [row for row in trial_rows(searched) if row["state"] == "complete"]
     for row in rows:
         curve, _ = curve_rows(searched, number=row["trial"], all_attempts=False)
@@ -61,7 +63,7 @@ def test_what_rungs_show_is_no_value_and_no_point_of_a_curve(searched):
         assert row["value"] == min(point["val_loss"] for point in curve)
 
 
-def test_reports_say_on_how_many_samples_trials_were_compared(searched):
+def assert_the_report_says_on_how_many_samples(searched):
     report = report_of(searched)
     said = "At 8 and 25 % of a full training, near which no epoch ends, trials were compared on 20"
     assert said in recipe_text(report, verbose=True)
