@@ -23,7 +23,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from lrsearch.advice.more_trials import gain_of_doubling
-from lrsearch.spec.parts import Pruning
+from lrsearch.spec.pruning import Pruning
 from lrsearch.trial.pruning import survives
 from lrsearch.trial.validations import make_plan
 

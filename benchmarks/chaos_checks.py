@@ -207,7 +207,7 @@ def whole_curves(found: Found) -> Check:
         if numbers != list(range(1, len(numbers) + 1)):
             broken.append(f"{name} has validations {numbers}")
         plan = _plan(found, row)
-        if row["state"] == "complete" and len(numbers) != len(plan.validations):
+        if row["state"] == "complete" and len(numbers) != plan.rows:
             broken.append(f"{name} is complete with {len(numbers)} validations")
         if row["state"] == "pruned" and len(numbers) not in plan.rungs:
             broken.append(f"{name} was pruned at validation {len(numbers)}, which is no rung")
@@ -296,13 +296,12 @@ def _plain(result: Mapping[str, Any]) -> Any:
 
 def _validations(training: SoloTraining) -> Iterator[Validation]:
     """An undisturbed run, row by row as the database would hold it."""
-    plan = training.plan
     while not training.done:
         training.advance(training.next_validation)
         if training.diverged is None:
-            number = training.validated + 1
-            with_ema = number in plan.rungs or number == len(plan.validations)
-            yield training.validate(with_ema=with_ema).stored()
+            row = training.validate(with_ema=training.wants_average)
+            if isinstance(row, Validation):
+                yield row.stored()
 
 
 def _same(ours: Any, theirs: Any, tolerance: float) -> bool:

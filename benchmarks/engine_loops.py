@@ -15,7 +15,8 @@ from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing.calibrator import Calibrator
 from lrsearch.training.timing.measure import measure
-from lrsearch.training.trial_training import TrialTraining
+from lrsearch.training.training import Training, wants_average
+from lrsearch.trial.curve import Validation
 
 #: Steps between a worker's looks at its trials.
 STEPS = 16
@@ -31,11 +32,16 @@ def engine_of(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> E
 
 
 def train_all(
-    make_engine: Callable[[], Engine], trials: Sequence[Recipe], *, steps: int = STEPS
+    make_engine: Callable[[], Engine],
+    trials: Sequence[Recipe],
+    *,
+    steps: int = STEPS,
+    with_ema: Callable[[Training], bool] = wants_average,
 ) -> list[float]:
     """Train every recipe to its end; places are filled again as trials end. Their last losses.
 
-    `steps` between looks at the trials. NaN for one that diverged.
+    `steps` between looks at the trials; averages are validated where `with_ema` says so, as a
+    worker does by default. NaN for one that diverged.
     """
     losses = [math.nan] * len(trials)
     waiting = deque(enumerate(trials))
@@ -49,9 +55,10 @@ def train_all(
                 engine.shrink()
             engine.advance(steps)
             due = engine.due()
-            rows = engine.validate(due, with_ema=_is_judged) if due else []
+            rows = engine.validate(due, with_ema=with_ema) if due else []
             for training, row in zip(due, rows, strict=True):
-                losses[numbers[id(training)]] = row.val_loss
+                if isinstance(row, Validation):
+                    losses[numbers[id(training)]] = row.val_loss
             for training in [training for training in engine.trainings if training.done]:
                 number = numbers.pop(id(training))
                 if training.diverged is not None:
@@ -60,12 +67,6 @@ def train_all(
             if not engine.trainings:
                 break  # a worker begins with a new engine then
     return losses
-
-
-def _is_judged(training: TrialTraining) -> bool:
-    """Whether the worker validates the averaged weights as well: at rungs and at the end."""
-    number = training.validated + 1
-    return number in training.plan.rungs or number == len(training.plan.validations)
 
 
 def choose(spec: StudySpec, cache: TaskCache, trials: Sequence[Recipe], steps: int) -> Choice:

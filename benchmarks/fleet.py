@@ -278,6 +278,8 @@ def decisions(place: Place, options: argparse.Namespace) -> Pair:
             signal=0.5,
             value=0.5,
             validation=number + 1,
+            epochs=float(number + 1),
+            seconds=float(number + 1),
             rows=[rows[number]],
         )
         search.pass_rungs([arrival])

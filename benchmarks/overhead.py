@@ -334,6 +334,8 @@ def serve_trial(
                 signal=loss,
                 value=loss,
                 validation=validation,
+                epochs=float(validation),
+                seconds=float(validation),
                 rows=rows,
             )
             search.pass_rungs([arrival])

@@ -15,7 +15,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 from replay_table import Run, Table
 
-from lrsearch.spec.parts import Pruning
+from lrsearch.spec.pruning import Pruning
 from lrsearch.trial import pruning, validations
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

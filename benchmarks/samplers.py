@@ -27,7 +27,7 @@ from textbook import TEXTBOOK
 
 from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.space.search_space import SearchSpace
-from lrsearch.spec.parts import Pruning
+from lrsearch.spec.pruning import Pruning
 from lrsearch.study.optuna.sampler import INSIDE_SHARE, WindowedTPESampler, Windows
 from lrsearch.trial import pruning as trial_pruning
 

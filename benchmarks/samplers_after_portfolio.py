@@ -31,7 +31,7 @@ from lrsearch import Recipe, StudySpec
 from lrsearch.space.portfolio.adapt import portfolio_recipes
 from lrsearch.space.portfolio.default import DEFAULT
 from lrsearch.space.search_space import SearchSpace
-from lrsearch.spec.parts import Pruning
+from lrsearch.spec.pruning import Pruning
 from lrsearch.study.optuna.sampler import WindowedTPESampler
 from lrsearch.task.find import load_task
 from lrsearch.training.start import start_training

@@ -13,6 +13,7 @@ from overhead import log
 from plain_loops import Work, best_solo, recipes, usual
 
 from lrsearch import StudySpec, TaskError
+from lrsearch.spec.validation_plan import with_rung_samples
 from lrsearch.task.find import load_task
 from lrsearch.task.task import LoadedTask
 from lrsearch.training.engine import Engine
@@ -71,7 +72,13 @@ def make_bench(reference: str, trials: int, epochs: int, device: torch.device) -
             "range_test": "none",
         }
     )
-    try_task(task, spec, device)
+    look = try_task(task, spec, device)
+    spec = with_rung_samples(
+        spec,
+        steps_per_epoch=look.steps_per_epoch,
+        batch_size=task.batch_size,
+        whole=look.validation_samples,
+    )
     work = Work(task=task, recipes=recipes(spec, trials), device=device)
     return Bench(reference=reference, spec=spec, cache=TaskCache(loaded, device), work=work)
 

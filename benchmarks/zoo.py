@@ -10,6 +10,7 @@ import inspect
 import json
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -141,6 +142,12 @@ def cnn() -> lrsearch.Task:
         )
 
     return classification(model, fashion(1024, 256))
+
+
+def cnn_6000() -> lrsearch.Task:
+    """The same model on 6,000 images of Fashion-MNIST, validated on 2,000: 93 steps an epoch."""
+    train, validation = fashion(6000, 2000)
+    return replace(cnn(), train=train, validation=validation, batch_size=64)
 
 
 class Block(nn.Module):

@@ -80,7 +80,10 @@ def opened(url):
 
 def passes_rung(search, assignment, **shown):
     """Let one trial arrive at a rung; whether it goes on, None if it is lost."""
-    [verdict] = search.pass_rungs([Arrival(assignment=assignment, **shown)])
+    rows = shown.get("rows")
+    epochs = rows[-1].epoch if rows else float(shown["validation"])
+    trained = {"epochs": epochs, "seconds": 1.0}
+    [verdict] = search.pass_rungs([Arrival(assignment=assignment, **{**trained, **shown})])
     return {Verdict.GOES_ON: True, Verdict.ENDS: False, Verdict.LOST: None}[verdict]
 
 

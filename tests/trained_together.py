@@ -9,6 +9,7 @@ from lrsearch.task.task import LoadedTask
 from lrsearch.training.engine import SoloEngine
 from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.task_cache import TaskCache
+from lrsearch.training.training import wants_average
 
 
 def make_cache(task):
@@ -33,11 +34,6 @@ def make_cohort(size, task=None, recipe=None, **spec):
     )
 
 
-def wants_ema(training):
-    number = training.validated + 1
-    return number == len(training.plan.validations) or number in training.plan.rungs
-
-
 def drive(engine, recipes, stop=lambda engine: False):
     """Train recipes through an engine until all have ended; (slot, its rows) of each in order."""
     waiting, trained = list(enumerate(recipes)), {}
@@ -53,7 +49,7 @@ def advance(engine, trained, steps=1000):
     """To the next validation or end of an epoch; those at their end leave."""
     engine.advance(steps)
     due = engine.due()
-    rows = engine.validate(due, with_ema=wants_ema) if due else []
+    rows = engine.validate(due, with_ema=wants_average) if due else []
     for training, row in zip(due, rows, strict=True):
         next(mine for other, mine in trained if other is training).append(row)
     for training in list(engine.trainings):

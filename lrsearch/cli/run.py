@@ -12,6 +12,7 @@ from lrsearch.cli.output import say
 if TYPE_CHECKING:
     from lrsearch.preflight.checked import Checked
     from lrsearch.run_study import Outcome
+    from lrsearch.spec.validation_plan import ValidationShare
     from lrsearch.worker.resources import Resources
 
 #: Recipes that `check --plot` draws.
@@ -149,20 +150,38 @@ def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> 
     from lrsearch.advice.cost import cost_plan
     from lrsearch.advice.lint import Scale, lint
     from lrsearch.report.text import plan as text_plan
+    from lrsearch.report.text.rung_samples import validation_lines
 
     plan = cost_plan(checked.spec, checked.steps_per_epoch)
     step_samples = (checked.batch_size or 0) * checked.spec.accumulate or None
+    share = _validation_share(checked)
     scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=step_samples)
     warnings = [*checked.warnings, *lint(checked.spec, scale)]
     if as_json:
-        print_json(text_plan.plan_json(checked.spec, plan, warnings, seconds))
+        print_json(text_plan.plan_json(checked.spec, plan, warnings, seconds, share))
         return len(warnings)
     say(text_plan.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
+    for line in validation_lines(checked.spec, checked.steps_per_epoch, share):
+        say(line)
     for note in checked.notes:
         say(f"note: {note}")
     for warning in warnings:
         say(f"warning: {warning}")
     return len(warnings)
+
+
+def _validation_share(checked: "Checked") -> "ValidationShare | None":
+    """None where the samples of a validation are not known."""
+    from lrsearch.spec.validation_plan import validation_share
+
+    if checked.validation_samples is None or not checked.batch_size:
+        return None
+    return validation_share(
+        checked.spec,
+        steps_per_epoch=checked.steps_per_epoch,
+        batch_size=checked.batch_size,
+        whole=checked.validation_samples,
+    )
 
 
 @click.command(name="range-test")

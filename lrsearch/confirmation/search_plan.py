@@ -6,10 +6,10 @@ from itertools import accumulate
 
 from lrsearch.confirmation.budget import is_planned, runs_beside, search_epochs
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.validation_plan import study_plan
 from lrsearch.trial.expected_trials import Course
 from lrsearch.trial.halving import Stage, make_stages
 from lrsearch.trial.rounding import floor
-from lrsearch.trial.validations import make_plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,14 +53,8 @@ def search_plan(
     horizon = spec.horizon_epochs(steps_per_epoch)
     if not is_planned(spec, horizon) or spec.pruning is None:
         return None
-    plan = make_plan(
-        steps_per_epoch=steps_per_epoch,
-        total_steps=round(horizon * steps_per_epoch),
-        validate_steps=spec.validate_every.steps,
-        validate_fraction=spec.validate_every.fraction,
-        validate_rungs=spec.validate_every.rungs,
-        rungs=spec.pruning.rungs,
-    )
+    total = round(horizon * steps_per_epoch)
+    plan = study_plan(spec, steps_per_epoch=steps_per_epoch, total_steps=total)
     placed = sorted(plan.rungs.items())
     ends = [plan.validations[number - 1] / steps_per_epoch for number, _ in placed]
     beside = runs_beside(spec, horizon, portfolio=portfolio)

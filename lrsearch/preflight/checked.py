@@ -24,6 +24,8 @@ class Checked:
     #: Where workers look for the task's file; None for a task that is an object of this process.
     folder: Path | None
     steps_per_epoch: int
+    #: Of a validation; None where no part of them can be taken, and where there is no task.
+    validation_samples: int | None = None
     #: What trains, but hardly as it was meant, one line each.
     warnings: tuple[str, ...] = ()
     #: What was assumed of the task, one line each.

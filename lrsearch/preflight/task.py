@@ -9,6 +9,8 @@ from lrsearch.loggers.installed import check_trackers
 from lrsearch.preflight.checked import Checked, located
 from lrsearch.spec.parts import LOSSES
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.validation_plan import with_rung_samples
+from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.task import LoadedTask, Task
 
 
@@ -39,12 +41,21 @@ def check_study(
         look = try_task(task, spec, chosen)
         check_groups(spec, task)
         try_optimizers(spec, task, chosen)
+    with located(where):
+        params = {key: first_value(domain) for key, domain in spec.space.params.items()}
+        spec = with_rung_samples(
+            spec,
+            steps_per_epoch=look.steps_per_epoch,
+            batch_size=batch_size_of(task, params),
+            whole=look.validation_samples,
+        )
     return Checked(
         spec=spec,
         loaded=loaded,
         task=task,
         folder=folder,
         steps_per_epoch=look.steps_per_epoch,
+        validation_samples=look.validation_samples,
         warnings=look.warnings,
         notes=look.notes,
     )

@@ -125,7 +125,8 @@ def _exported(
         metric=report.metric,
         versions=report.versions,
         validate_every=report.spec.validate_every,
-        rungs=() if pruning is None else pruning.rungs,
+        # A part of the validation set is no validation that a script would repeat.
+        rungs=() if pruning is None or pruning.part is not None else pruning.rungs,
         init=report.spec.init,
         command=command_line(report.spec, new, Path() if folder is None else folder),
         warnings=(*_of_its_end(report, found), *warnings),

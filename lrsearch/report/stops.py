@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.report.rows import Trial
-from lrsearch.spec.parts import Pruning
+from lrsearch.spec.pruning import Pruning
 from lrsearch.storage.rungs import Mark
 from lrsearch.trial.pruning import survives
 from lrsearch.trial.states import TrialState

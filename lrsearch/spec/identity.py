@@ -46,6 +46,7 @@ YOUNGER: Mapping[str, Unchecked] = {
     "names": {},
     "objective.at": "best",
     "pruning.rule": "asynchronous",
+    "pruning.samples": "all",
     "report": {},
     "resume_args": [],
     "train": None,
@@ -54,11 +55,13 @@ YOUNGER: Mapping[str, Unchecked] = {
 
 
 def as_begun(content: Fields) -> Document:
-    """The stored fields of a spec; one that is older than `pruning.rule` goes on as it began."""
+    """The stored fields of a spec; one that is older than a field of `pruning` goes on as begun."""
     pruning = content.get("pruning")
-    if pruning is None or "rule" in pruning:
+    if pruning is None:
         return dict(content)
-    return {**content, "pruning": {**pruning, "rule": YOUNGER["pruning.rule"]}}
+    prefix = "pruning."
+    younger = {k.removeprefix(prefix): v for k, v in YOUNGER.items() if k.startswith(prefix)}
+    return {**content, "pruning": {**younger, **pruning}}
 
 
 def fixed_fields(spec: Document) -> Document:
@@ -106,12 +109,13 @@ def differences(mine: Unchecked, theirs: Unchecked, where: str = "") -> list[str
 def obstacles(changes: Iterable[str]) -> list[str]:
     """Those of the differences that change what a trial is, so that no extension bridges them.
 
-    Rungs are among them: where they differ, signals at them cannot be compared.
+    Rungs and their samples are among them: where they differ, signals cannot be compared.
     """
     return [
         line
         for line in changes
-        if line.startswith("pruning.rungs") or re.split(r"[.:]", line)[0] not in EXTENDABLE
+        if line.startswith(("pruning.rungs", "pruning.samples"))
+        or re.split(r"[.:]", line)[0] not in EXTENDABLE
     ]
 
 

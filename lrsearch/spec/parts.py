@@ -3,7 +3,13 @@
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from lrsearch.plain_data import Unchecked
 from lrsearch.user_input import plain_numbers
@@ -159,37 +165,6 @@ def as_validate_every(value: Unchecked | ValidateEvery) -> Unchecked | ValidateE
     if not isinstance(value, dict | ValidateEvery):
         raise ValueError("auto, epoch, {steps: n} or {fraction: f} is accepted")
     return value
-
-
-class Pruning(Part):
-    """Successive halving at schedule progress, asynchronous (Li et al. 2020) or planned.
-
-    Defaults: eta 3, rungs at 4/11/33 %. Replayed on 512 AlexNet runs (benchmarks/replay.py), the
-    regret at 20 trials' epochs is 0.61 error points, 1.66 with Optuna's default MedianPruner and
-    1.89 without pruning; what MedianPruner finds with 40 trials' epochs takes 12.
-    """
-
-    #: `asynchronous`: a trial goes on from a rung if it is among the best third there so far.
-    #: `planned`: it waits there, and the best of all that wait go on, see `trial.halving`; so where
-    #: a budget of at least ten runs counts epochs and trials are of a task, else asynchronous.
-    #: `auto`: planned where that applies.
-    rule: Literal["auto", "asynchronous", "planned"] = "auto"
-    eta: float = Field(default=3.0, gt=1)
-    #: Rungs as fractions of the horizon.
-    rungs: tuple[float, ...] = (0.04, 0.11, 0.33)
-    #: A rung that fewer trials have reached prunes none.
-    min_peers: int = Field(default=3, ge=2)
-    #: Share of the trials to be pruned that go on all the same, so that the report can tell how
-    #: often pruning errs; none in a study of fewer than 100 trials.
-    audit: float = Field(default=0.05, ge=0, lt=1)
-
-    @field_validator("rungs")
-    @classmethod
-    def _rising(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        inside = all(0 < rung < 1 for rung in value)
-        if not value or not inside or list(value) != sorted(set(value)):
-            raise ValueError("rising fractions between 0 and 1 are accepted")
-        return value
 
 
 class Confirm(Part):

@@ -173,6 +173,11 @@ def refused(study: "StudySpec") -> str | None:
     for field, (default, why) in own.items():
         if getattr(study, field) != default:
             return f"{field} is of task: {why}; leave it out beside {study.program}"
+    if study.pruning is not None and study.pruning.part is not None:
+        return (
+            f"pruning.samples is of task: the script validates on what it does; leave it out "
+            f"beside {study.program}"
+        )
     if study.objective.metric == CALIBRATED:
         return f"objective = {CALIBRATED!r} needs a task; take a metric that the script reports"
     return None
@@ -185,6 +190,8 @@ def after_first_run(study: "StudySpec", *, averages: bool, reads_loss: bool) -> 
     there is no range test. Raises SpecError where averaged weights are to be deployed.
     """
     changes: Document = {}
+    if study.pruning is not None:  # a script validates on what it does
+        changes["pruning"] = study.pruning.model_copy(update={"samples": "all"})
     if study.ema is not None and not averages:
         if study.ema.deploy:
             raise SpecError(

@@ -35,7 +35,6 @@ from lrsearch.spec.parts import (
     Ema,
     Lease,
     Objective,
-    Pruning,
     ValidateEvery,
     as_budget,
     as_checkpointing,
@@ -46,6 +45,7 @@ from lrsearch.spec.parts import (
 )
 from lrsearch.spec.portfolio_field import Portfolio, as_portfolio, with_portfolio_file
 from lrsearch.spec.program import ProgramFields, refused, with_command_defaults
+from lrsearch.spec.pruning import Pruning
 from lrsearch.task import own_code
 from lrsearch.user_input import first_error, read_yaml
 
@@ -281,9 +281,8 @@ class StudySpec(ProgramFields):
             older["validate_every"] = stored.validate_every  # older than validations at rungs
         if self.portfolio == "default" and isinstance(stored.portfolio, int):
             older["portfolio"] = stored.portfolio  # so many textbook recipes
-        if self.pruning and stored.pruning and self.pruning.rule == "auto":
-            rule = stored.pruning.rule  # older than planned searches, or what was asked for
-            older["pruning"] = self.pruning.model_copy(update={"rule": rule})
+        if self.pruning and stored.pruning:
+            older["pruning"] = self.pruning.continuing(stored.pruning)
         return self.model_copy(update=older)
 
     @property

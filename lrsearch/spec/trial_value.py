@@ -6,12 +6,12 @@ from typing import TypeVar
 
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial import pruning
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Measurement, Validation
 
 V = TypeVar("V", bound=Validation)
 
 
-def objective_value(row: Validation, spec: StudySpec) -> float | None:
+def objective_value(row: Measurement, spec: StudySpec) -> float | None:
     """The objective at one validation, of the deployed weights; None if it was not finite."""
     if spec.objective.metric != "val_loss":
         return row.metrics.get(spec.objective.metric)
@@ -32,7 +32,7 @@ def best_validation(rows: Sequence[V], spec: StudySpec) -> V | None:
     return min(finite, key=lambda item: spec.objective.loss(item[1]))[0]
 
 
-def signal(row: Validation, spec: StudySpec) -> float:
+def signal(row: Measurement, spec: StudySpec) -> float:
     """What a rung compares: the objective itself, turned so that lower is better.
 
     Of the raw and the averaged weights the better one; infinite where neither is finite. (Where

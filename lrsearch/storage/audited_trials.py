@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
 from lrsearch.storage.records import TrialRecord, fetch_as
-from lrsearch.storage.tables import curves, studies, trials
+from lrsearch.storage.tables import studies, trials
 from lrsearch.trial.states import TrialState
 
 
@@ -21,12 +21,9 @@ def count_of(connection: Connection, trial: int) -> tuple[int, int | None]:
     return ticket, total
 
 
-def begin(connection: Connection, trial: int, rung: int, validation: int) -> None:
+def begin(connection: Connection, trial: int, rung: int, epochs: float) -> None:
     """Record that the trial goes on past a rung that would stop it, and what it has trained."""
-    trained = select(func.max(curves.c.epoch)).where(
-        curves.c.trial == trial, curves.c.validation == validation
-    )
-    values = {"audited_at": rung, "audit_from": trained.scalar_subquery()}
+    values = {"audited_at": rung, "audit_from": epochs}
     connection.execute(update(trials).where(trials.c.id == trial).values(values))
 
 

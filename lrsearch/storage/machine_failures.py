@@ -3,11 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, insert, select, update
+from sqlalchemy import Connection, and_, exists, insert, or_, select, update
 
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import TrialRecord, fetch_as
-from lrsearch.storage.tables import curves, events, queue, studies, trials, workers
+from lrsearch.storage.tables import curves, events, queue, rungs, studies, trials, workers
 from lrsearch.trial.states import MACHINE, TrialState
 
 
@@ -37,7 +37,10 @@ class Attempt:
 def attempts(connection: Connection, study_id: int) -> Sequence[Attempt]:
     """The study's trials that have a worker, in the order of their ends; the running ones last."""
     t, c = trials.c, curves.c
-    validated = exists().where(and_(c.trial == t.id, c.attempt == t.attempt))
+    # One that waits at a rung, or was pruned there, may have no row of a curve.
+    held = t.state.in_((TrialState.WAITING, TrialState.PRUNED))
+    at_rung = and_(held, exists().where(rungs.c.trial == t.id))
+    validated = or_(exists().where(and_(c.trial == t.id, c.attempt == t.attempt)), at_rung)
     query = (
         select(t.id, t.kind, t.state, t.worker, t.reason, t.ended, validated.label("validated"))
         .where(t.study_id == study_id)

@@ -33,8 +33,11 @@ class Arrival:
     #: What is compared, and the objective's value for Optuna.
     signal: float
     value: float
-    #: Number of the validation.
+    #: Number of the validation, those on a part of the validation set counted.
     validation: int
+    #: Trained until then.
+    epochs: float
+    seconds: float
     #: Of its curve, as far as they are not in the database yet.
     rows: Sequence[Validation] = ()
     #: Validations that this attempt has taken so far, `rows` included; None: not looked at.

@@ -11,7 +11,7 @@ from lrsearch.advice.cost import portfolio_trials
 from lrsearch.confirmation.budget import asks_for_plan, is_planned, portfolio_is_whole
 from lrsearch.confirmation.search_plan import SearchPlan, search_plan
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import curves, rungs, studies, trials, waiting
+from lrsearch.storage import rungs, studies, trials, waiting
 from lrsearch.storage.records import StudyRecord, TrialRecord
 from lrsearch.storage.waiting import StandingRow
 from lrsearch.study import portfolio
@@ -94,10 +94,12 @@ class PlannedSearch:
         """Let a trial wait at the rung where it has left its mark."""
         if arrival.assignment.kind in self.beside or arrival.rung not in self.plan.rungs:
             return Verdict.GOES_ON
-        claim = arrival.assignment.claim
-        last = curves.of_trial(connection, claim.id)[-1]
         waiting.wait(
-            connection, claim, epochs=last.epoch, seconds=last.seconds, horizon=self.horizon
+            connection,
+            arrival.assignment.claim,
+            epochs=arrival.epochs,
+            seconds=arrival.seconds,
+            horizon=self.horizon,
         )
         return Verdict.WAITS
 

@@ -116,5 +116,5 @@ def _audits(connection: Connection, study: StoredStudy, arrival: Arrival, share:
         seed=study.spec.seed, ticket=ticket, planned=planned, share=share
     ):
         return False
-    audited_trials.begin(connection, trial, arrival.rung, arrival.validation)
+    audited_trials.begin(connection, trial, arrival.rung, arrival.epochs)
     return True

@@ -10,7 +10,7 @@ from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import SEARCH, Purpose, Training
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Measurement
 
 T = TypeVar("T", bound=Training)
 
@@ -77,8 +77,10 @@ class Engine(Protocol):
 
     def validate(
         self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
-    ) -> list[Validation]:
+    ) -> Sequence[Measurement]:
         """Validate these, averaged weights too where asked; in the order given.
+
+        Those that are whole are rows of their curves.
 
         What raises leaves every trial before its validation.
         """
@@ -140,7 +142,7 @@ class SoloEngine(OnePlaceEngine[SoloTraining]):
     def admit(self, recipe: Recipe, purpose: Purpose = SEARCH) -> TrialTraining:
         """A trial at step 0. Raises TaskError, and whatever the task's data raise."""
         assert not self.trainings, "the place is taken"
-        training = start_training(self.spec, recipe, self.cache)
+        training = start_training(self.spec, recipe, self.cache, purpose)
         self.trainings.append(training)
         return training
 
@@ -151,7 +153,7 @@ class SoloEngine(OnePlaceEngine[SoloTraining]):
 
     def validate(
         self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
-    ) -> list[Validation]:
+    ) -> list[Measurement]:
         return [
             training.validate(with_ema=with_ema(training))
             for training in trainings

@@ -43,14 +43,14 @@ def score_raw(training: TrialTraining, data: Data) -> Evaluation:
 
 
 def score_average(training: TrialTraining, *, with_ema: bool) -> Evaluation | None:
-    """Evaluate the averaged weights on the validation data. Adds to the trial's seconds.
+    """Evaluate the averaged weights on the data that are due. Adds to the trial's seconds.
 
     None if there are none, or if neither `with_ema` nor the recipe, which may deploy them, asks.
     """
     if training.ema is None or not is_average_scored(training, with_ema=with_ema):
         return None
     started = time.monotonic()
-    scores = _score(training, training.validation_data, training.ema.weights())
+    scores = _score(training, training.data_due, training.ema.weights())
     training.seconds += time.monotonic() - started
     return scores
 

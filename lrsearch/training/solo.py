@@ -8,6 +8,7 @@ import torch
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, training_loss
+from lrsearch.training.conclude import conclude
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import Layout
 from lrsearch.training.model import make_model
@@ -15,7 +16,7 @@ from lrsearch.training.randomness import seed_model
 from lrsearch.training.scoring import score_average, score_raw
 from lrsearch.training.second_order import backward_with_graph, is_second_order
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Measurement
 from lrsearch.trial.validations import Plan
 
 
@@ -112,10 +113,10 @@ class SoloTraining(TrialTraining):
         else:
             torch._foreach_copy_(self._grads, grads)
 
-    def validate(self, *, with_ema: bool) -> Validation:
-        """Validate raw weights, averaged ones too if asked or deployed, and step the plateau."""
-        raw = score_raw(self, self.validation_data)
-        return self.conclude_validation(raw, score_average(self, with_ema=with_ema))
+    def validate(self, *, with_ema: bool) -> Measurement:
+        """Validate raw weights, averaged ones too if asked or deployed; see `conclude`."""
+        raw = score_raw(self, self.data_due)
+        return conclude(self, raw, score_average(self, with_ema=with_ema))
 
 
 def _in_order(model: torch.nn.Module, views: dict[str, torch.Tensor]) -> list[torch.Tensor]:

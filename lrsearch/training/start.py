@@ -6,12 +6,14 @@ from lrsearch.errors import TaskError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import CALIBRATED
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.validation_plan import study_plan
 from lrsearch.task.task import Task
 from lrsearch.training.calibrated_loss import CalibratedLoss
 from lrsearch.training.data import Data
 from lrsearch.training.solo import SoloTraining
 from lrsearch.training.task_cache import TaskCache
-from lrsearch.trial.validations import Plan, make_plan
+from lrsearch.training.training import SEARCH, Purpose
+from lrsearch.trial.validations import Plan
 
 
 def scored(task: Task, spec: StudySpec) -> Task:
@@ -40,21 +42,22 @@ def steps_per_epoch(train: Data, accumulate: int) -> int:
     return steps
 
 
-def plan_of(spec: StudySpec, recipe: Recipe, steps_per_epoch: int) -> Plan:
+def plan_of(
+    spec: StudySpec, recipe: Recipe, steps_per_epoch: int, purpose: Purpose = SEARCH
+) -> Plan:
     """When a trial of the study is validated and judged."""
-    plan = make_plan(
+    return study_plan(
+        spec,
         steps_per_epoch=steps_per_epoch,
         total_steps=recipe.total_steps(steps_per_epoch),
-        validate_steps=spec.validate_every.steps,
-        validate_fraction=spec.validate_every.fraction,
-        validate_rungs=spec.validate_every.rungs,
-        rungs=spec.pruning.rungs if spec.pruning is not None else (),
+        is_judged=purpose.kind == "search",
     )
-    return replace(plan, objective=spec.objective.metric)
 
 
-def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> SoloTraining:
+def start_training(
+    spec: StudySpec, recipe: Recipe, cache: TaskCache, purpose: Purpose = SEARCH
+) -> SoloTraining:
     """A trial at step 0."""
     task, splits = cache.splits(recipe)
-    plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate))
+    plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate), purpose)
     return SoloTraining(scored(task, spec), recipe, plan, splits, cache.device)

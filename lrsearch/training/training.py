@@ -82,6 +82,12 @@ class Training(ABC):
         """Whether this validation, 1-based, is the one at the end of the horizon."""
 
     @property
+    def wants_average(self) -> bool:
+        """Whether the validation to come measures averaged weights too: at rungs and at the end."""
+        number = self.validated + 1
+        return self.is_last(number) or self.rung_of(number) is not None
+
+    @property
     @abstractmethod
     def at_rung(self) -> bool:
         """Whether the last validation was at this step, and at a rung."""
@@ -103,6 +109,11 @@ class Training(ABC):
         """
 
 
+def wants_average(training: Training) -> bool:
+    """See `Training.wants_average`: what a worker asks engines to measure."""
+    return training.wants_average
+
+
 class PlannedTraining(Training):
     """A trial whose validations are planned before it starts."""
 
@@ -121,6 +132,24 @@ class PlannedTraining(Training):
     def position(self) -> int:
         """Steps since the last epoch ended."""
         return self.step % self.plan.steps_per_epoch
+
+    @property
+    def wants_average(self) -> bool:
+        """At rungs and at the end, once the average has forgotten most of the initial weights.
+
+        Before it has seen more steps than it spans, more than 1/e of it is these. After one epoch
+        of one epoch's span the best tenth of 2,000 digits runs is as well recognised without it:
+        70 % are in the better third by the raw loss, 69 % by the better of both; after three
+        epochs 88 and 87 %, after nine 95 and 96 %.
+        """
+        ema = self.recipe.ema
+        span = 0.0 if ema is None else ema["epochs"] * self.plan.steps_per_epoch
+        return super().wants_average and self.step > span
+
+    @property
+    def is_partial_next(self) -> bool:
+        """Whether the validation to come is for a rung alone, on a part of the validation set."""
+        return self.validated + 1 in self.plan.partial
 
     @property
     def next_validation(self) -> int:

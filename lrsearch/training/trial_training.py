@@ -2,8 +2,7 @@
 
 import logging
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -14,13 +13,11 @@ from torch.utils._pytree import PyTree
 from lrsearch.recipe.build_optimizer import build_optimizer, fused_where_it_can
 from lrsearch.recipe.build_scheduler import build_schedule
 from lrsearch.recipe.parameter_groups import Groups, parameter_groups, recipe_lr
-from lrsearch.recipe.plateau import Plateau
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.bare_kernels import BareKernels, bare_kernels
-from lrsearch.training.data import Data
+from lrsearch.training.data import Data, part_of
 from lrsearch.training.ema import Ema
-from lrsearch.training.evaluate import Evaluation
 from lrsearch.training.flat_optimizer import (
     ELEMENTWISE,
     OptimizerState,
@@ -57,6 +54,8 @@ class TrialTraining(PlannedTraining):
     ) -> None:
         self.task, self.recipe, self.plan, self.device = task, recipe, plan, device
         self.validation_data = validation
+        #: What validations for a rung alone take of it.
+        self.rung_data = part_of(validation, plan.samples) if plan.partial else validation
         self.beat: Callable[[], None] = lambda: None
 
     def restart(self) -> None:
@@ -93,7 +92,7 @@ class TrialTraining(PlannedTraining):
             recipe.schedule,
             total_steps=plan.total_steps,
             warmup=recipe.warmup,
-            validations=len(plan.validations),
+            validations=plan.rows,
         )
         #: Scales losses so that fp16 gradients are in range; None where nothing needs it.
         self.scaler = make_scaler(recipe.precision, self.device)
@@ -107,7 +106,7 @@ class TrialTraining(PlannedTraining):
 
     def _begin_count(self) -> None:
         #: Metrics of which the log says that they were not finite.
-        self._not_finite: set[str] = set()
+        self.not_finite: set[str] = set()
         self.step = 0
         #: How many validations are done.
         self.validated = 0
@@ -239,54 +238,10 @@ class TrialTraining(PlannedTraining):
         elif self.scaler is not None and self.scaler.get_scale() < MIN_SCALE:
             self.diverged = f"gradients overflow fp16 at any scale of the loss by step {self.step}"
 
-    def conclude_validation(self, raw: Evaluation, averaged: Evaluation | None) -> Validation:
-        """What a validation of raw and averaged weights has measured; steps a plateau schedule."""
-        started = time.monotonic()
-        deployed = averaged if averaged is not None and self.recipe.weights == "ema" else raw
-        if not math.isfinite(raw.loss):
-            self.diverged = f"validation loss is not finite at step {self.step}"
-        elif not self._weights_finite():
-            self.diverged = f"weights are not finite at step {self.step}"
-        elif isinstance(self.scheduler, Plateau):
-            self.scheduler.step(self._followed(raw, deployed))
-        self._say_not_finite(deployed.metrics)
-        train_loss = float(self.loss_sum) / max(1, self.loss_steps)
-        self.loss_sum.zero_()
-        self.loss_seen, self.loss_steps, self.steps_seen = 0.0, 0, 0
-        self.validated += 1
-        self.seconds += time.monotonic() - started
-        return Validation(
-            validation=self.validated,
-            step=self.step,
-            epoch=self.epochs,
-            lr=self.lr,
-            train_loss=train_loss,
-            val_loss=raw.loss,
-            val_loss_ema=None if averaged is None else averaged.loss,
-            metrics=deployed.metrics,
-            metrics_ema=None if averaged is None else averaged.metrics,
-            grad_norm=self.grad_norm,
-            seconds=self.seconds,
-        )
-
-    def _followed(self, raw: Evaluation, deployed: Evaluation) -> float | None:
-        """What a plateau schedule looks at; None where it was not measured."""
-        if self.recipe.schedule.get("metric") != "objective":
-            return raw.loss
-        name = self.plan.objective
-        return deployed.loss if name == "val_loss" else deployed.metrics.get(name)
-
-    def _say_not_finite(self, metrics: Mapping[str, float]) -> None:
-        """Log a metric that is no finite number, once for each trial."""
-        for name, value in metrics.items():
-            if not math.isfinite(value) and name not in self._not_finite:
-                self._not_finite.add(name)
-                log.warning("metric %s is %s in the validation at step %d", name, value, self.step)
-
-    def _weights_finite(self) -> bool:
-        if self.row is not None:
-            return math.isfinite(float(self.row.weights.norm()))
-        return math.isfinite(float(get_total_norm(p.detach() for p in self.parameters)))
+    @property
+    def data_due(self) -> Data:
+        """What the validation to come takes."""
+        return self.rung_data if self.is_partial_next else self.validation_data
 
     def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for forward passes."""

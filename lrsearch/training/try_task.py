@@ -12,7 +12,14 @@ from lrsearch.errors import TaskError
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, training_loss
-from lrsearch.training.data import Data, check_repeats, make_splits, make_test, to_device
+from lrsearch.training.data import (
+    Data,
+    check_repeats,
+    make_splits,
+    make_test,
+    to_device,
+    validation_samples,
+)
 from lrsearch.training.first_step import batches, layers, loss_calls
 from lrsearch.training.first_step.batch_dependence import batch_dependence
 from lrsearch.training.first_step.fields import check_fields
@@ -35,6 +42,8 @@ class FirstLook:
     warnings: tuple[str, ...]
     #: What was assumed, one line each.
     notes: tuple[str, ...]
+    #: Of a validation; None where no part of these can be taken.
+    validation_samples: int | None
 
 
 def try_task(task: Task, spec: StudySpec, device: torch.device) -> FirstLook:
@@ -67,7 +76,14 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> FirstLook:
         warnings += batch_dependence(
             scored(task, spec), validation, model, device, lambda: autocast(spec.precision, device)
         )
-    return FirstLook(steps_per_epoch=steps, warnings=tuple(warnings), notes=tuple(notes))
+    # What is carried from batch to batch would be that of other batches.
+    whole = None if task.carry is not None else validation_samples(validation)
+    return FirstLook(
+        steps_per_epoch=steps,
+        warnings=tuple(warnings),
+        notes=tuple(notes),
+        validation_samples=whole,
+    )
 
 
 def _splits(train: Data, validation: Data) -> Iterator[tuple[str, Data]]:

@@ -1,4 +1,4 @@
-"""A trial's curve: what a validation has measured."""
+"""What validations have measured of a trial; its curve are those on the whole validation set."""
 
 import math
 from collections.abc import Mapping
@@ -21,20 +21,14 @@ def _finite(value: float | None) -> float | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validation:
-    """A validation of a trial: a row of its curve.
+class Measurement:
+    """What a validation has measured of a trial: on its whole validation set, or on a part of it.
 
     Losses that are not finite are so where the trial is trained, and None once they were stored.
     """
 
-    #: 1-based.
-    validation: int
     step: int
     epoch: float
-    #: Learning rate of the last step.
-    lr: float
-    #: Mean over the steps since the last validation.
-    train_loss: float | None
     val_loss: float | None
     #: Of the averaged weights, where they were validated.
     val_loss_ema: float | None
@@ -42,10 +36,22 @@ class Validation:
     metrics: Scores
     #: Of the averaged weights, where they were validated.
     metrics_ema: Scores | None
-    #: Total L2 norm of the last step's gradient, before clipping.
-    grad_norm: float | None
     #: Training and validation time of the trial so far.
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation(Measurement):
+    """A validation on the whole set: a row of a trial's curve."""
+
+    #: 1-based; validations on a part of the set are not counted.
+    validation: int
+    #: Learning rate of the last step.
+    lr: float
+    #: Mean over the steps since the last row.
+    train_loss: float | None
+    #: Total L2 norm of the last step's gradient, before clipping.
+    grad_norm: float | None
     #: Of the deployed weights on the task's test set, where a confirmation scored that: `loss` and
     #: metrics. No stored curve has it.
     test: Scores | None = None

@@ -25,8 +25,22 @@ class Plan:
     validations: tuple[int, ...]
     #: 1-based number of a validation to the rung decided there.
     rungs: Mapping[int, int]
+    #: Numbers of the validations that are there for a rung alone and take a part of the validation
+    #: set: they give a signal, and no row of the curve.
+    partial: frozenset[int] = frozenset()
+    #: How many samples such a part has.
+    samples: int = 0
     #: What a plateau schedule that follows the objective looks at: `val_loss`, or a metric.
     objective: str = "val_loss"
+
+    @property
+    def rows(self) -> int:
+        """Rows of a whole curve: validations of the whole set."""
+        return len(self.validations) - len(self.partial)
+
+    def row(self, validation: int) -> int:
+        """The number in the curve of a validation of the whole set, both 1-based."""
+        return validation - sum(number < validation for number in self.partial)
 
 
 def make_plan(
@@ -37,12 +51,14 @@ def make_plan(
     validate_fraction: float | None = None,
     validate_rungs: bool = False,
     rungs: Sequence[float] = (),
+    rung_samples: int | None = None,
 ) -> Plan:
     """The plan with a validation each epoch, each `validate_steps`, or each such fraction.
 
     `rungs` are fractions of the horizon; each falls on the nearest validation, none on the last,
     and two on the same count once. With `validate_rungs` one that is far from all of them has a
-    validation of its own. Raises SpecError for more validations than a curve can hold.
+    validation of its own, on so many `rung_samples`; on the whole set where that is None. Raises
+    SpecError for more validations than a curve can hold.
     """
     share = validate_fraction or (validate_steps or steps_per_epoch) / total_steps
     if share * MOST_VALIDATIONS < 1:
@@ -53,15 +69,20 @@ def make_plan(
     else:
         every = validate_steps or steps_per_epoch
         steps = set(range(every, total_steps + 1, every))
+    whole = steps | {total_steps}
     if validate_rungs:
         own = far_rungs(rungs, total_steps, steps - {total_steps})
         steps |= {max(1, round(fraction * total_steps)) for fraction in own}
     validations = tuple(sorted(steps | {total_steps}))
+    numbered = enumerate(validations, start=1)
+    partial = [number for number, step in numbered if step not in whole]
     return Plan(
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
         validations=validations,
         rungs=_rung_validations(validations, total_steps, rungs),
+        partial=frozenset(() if rung_samples is None else partial),
+        samples=rung_samples or 0,
     )
 
 

@@ -22,9 +22,9 @@ from lrsearch.spec.parts import (
     Ema,
     Lease,
     Objective,
-    Pruning,
 )
 from lrsearch.spec.program import End
+from lrsearch.spec.pruning import Pruning
 from lrsearch.spec.study_spec import StudySpec
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

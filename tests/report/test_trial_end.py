@@ -13,7 +13,7 @@ from lrsearch.report.documents import trial_documents
 from lrsearch.report.stops import stops
 from lrsearch.report.text.page import WHY, trial_table
 from lrsearch.report.text.trial_end import trial_ends
-from lrsearch.spec.parts import Pruning
+from lrsearch.spec.pruning import Pruning
 from lrsearch.storage.rungs import Mark
 from lrsearch.trial.pruning import survives
 

@@ -35,7 +35,14 @@ def arrive(search, assignment, rung):
     loss = float(assignment.number + 1)
     rows = [curve_row(i, val_loss=loss) for i in range(first + 1, last + 1)]
     arrival = Arrival(
-        assignment=assignment, rung=rung, signal=loss, value=loss, validation=last, rows=rows
+        assignment=assignment,
+        rung=rung,
+        signal=loss,
+        value=loss,
+        validation=last,
+        rows=rows,
+        epochs=float(last),
+        seconds=float(last),
     )
     search.pass_rungs([arrival])
 

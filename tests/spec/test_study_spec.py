@@ -21,10 +21,10 @@ from lrsearch.spec.parts import (
     Confirm,
     Ema,
     Objective,
-    Pruning,
     ValidateEvery,
 )
 from lrsearch.spec.portfolio_field import entries
+from lrsearch.spec.pruning import Pruning
 from lrsearch.spec.study_spec import StudySpec
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
@@ -793,11 +793,11 @@ def test_an_optimizer_is_fused_where_torch_can_and_nobody_says_otherwise():
 def test_a_study_of_before_a_field_is_the_same_study():
     sgd = {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
     space = {"optimizers": {"sgd": sgd}, "schedules": ["constant"], "warmup": 0}
-    rule = {"rule": "asynchronous"}
+    rule = {"rule": "asynchronous", "samples": "all"}
     spec = spec_of(space=space, validate_every="epoch", portfolio=3, pruning=rule)
     stored = spec.to_dict()
     stored["textbook"] = stored.pop("portfolio")
-    del stored["pruning"]["rule"]
+    del stored["pruning"]["rule"], stored["pruning"]["samples"]
     del stored["accumulate"], stored["objective"]["at"], stored["validate_every"]["rungs"]
     assert StudySpec.from_stored(stored) == spec
     # As the last version, which did not know the field, had it.

@@ -290,7 +290,15 @@ def test_trials_that_reach_a_rung_together_are_all_there_when_they_are_judged(se
     assignments = [ask(search) for _ in losses]
     steal(search, assignments[0])
     arrivals = [
-        Arrival(assignment=assignment, rung=0, signal=loss, value=loss, validation=1)
+        Arrival(
+            assignment=assignment,
+            rung=0,
+            signal=loss,
+            value=loss,
+            validation=1,
+            epochs=1,
+            seconds=1,
+        )
         for assignment, loss in zip(assignments, losses, strict=True)
     ]
     # Ranks 4, 3, 5, 1 and 2 of 5, whoever comes first; the first is another's.

@@ -59,7 +59,7 @@ def arrive(search, assignment, rung, loss=None):
     rows = [curve_row(i, val_loss=loss) for i in range(first + 1, VALIDATIONS[rung] + 1)]
     arrival = Arrival(
         assignment=assignment, rung=rung, signal=loss, value=loss, validation=rows[-1].validation,
-        rows=rows,
+        epochs=rows[-1].epoch, seconds=rows[-1].seconds, rows=rows,
     )  # fmt: skip
     return search.pass_rungs([arrival])[0]
 

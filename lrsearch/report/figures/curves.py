@@ -14,6 +14,7 @@ from lrsearch.report.figures.looks import (
 from lrsearch.report.model import Report
 from lrsearch.report.shown import faint_trials, shown_trials, shown_words
 from lrsearch.report.text.format import counted
+from lrsearch.report.text.rung_samples import rung_samples_sentence
 from lrsearch.spec.trial_value import objective_value
 from lrsearch.trial.states import TrialState
 
@@ -100,6 +101,9 @@ def figure(report: Report) -> Figure | None:
         marks.append("Thin lines with dots are the same trial with averaged weights")
     if rungs(report):
         marks.append("Dotted upright lines are the rungs, where the worse trials are stopped")
+    said = rung_samples_sentence(report.spec, report.study.steps_per_epoch)
+    if said is not None:
+        marks.append(said.removesuffix("."))
     labels = list(dict.fromkeys(point.label for point in best))
     return Figure(
         name="curves",

@@ -12,6 +12,7 @@ from lrsearch.report.figures import looks
 from lrsearch.report.figures.figure import SCHEDULE, Figure
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import counted
+from lrsearch.report.text.rung_samples import rung_samples_sentence
 from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def figure(report: Report) -> Figure | None:
     return Figure(
         name="rungs",
         title="Where were trials stopped?",
-        caption=" ".join([answer, *_audit(report), *_gone_on(report)]),
+        caption=" ".join([answer, *_samples(report), *_audit(report), *_gone_on(report)]),
         alt=f"Trials that went on and that were stopped at each rung. {answer}",
         chart=_chart(found),
     )
@@ -106,6 +107,12 @@ def _gone_on(report: Report) -> list[str]:
     states = {trial.state for trial in report.trials if trial.id in marked}
     found = [words for state, words in ELSE.items() if state in states]
     return [GONE_ON.format(", or that ".join(found))] if found else []
+
+
+def _samples(report: Report) -> list[str]:
+    """On what trials were compared, where that was a part of the validation set."""
+    said = rung_samples_sentence(report.spec, report.study.steps_per_epoch)
+    return [] if said is None else [said]
 
 
 def _audit(report: Report) -> list[str]:

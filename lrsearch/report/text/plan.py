@@ -12,6 +12,7 @@ from lrsearch.report.text.format import amount, counted, duration, length_unit, 
 from lrsearch.report.text.outlook import outlook_sentence
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.validation_plan import ValidationShare
 
 STOPPED = "stopped at rungs where others do better"
 _ONE = {"epochs": "an epoch", "steps": "a step", "runs": "a run"}
@@ -129,7 +130,11 @@ def _range_test(plan: CostPlan) -> str:
 
 
 def plan_json(
-    spec: StudySpec, plan: CostPlan, warnings: Sequence[str], seconds_per_epoch: float | None
+    spec: StudySpec,
+    plan: CostPlan,
+    warnings: Sequence[str],
+    seconds_per_epoch: float | None,
+    share: ValidationShare | None,
 ) -> Document:
     """The plan for machines; None is unknown or unbounded."""
     total = plan.total
@@ -149,10 +154,20 @@ def plan_json(
             "total": total,
         },
         "plan": asdict(found),
+        "validation": None if share is None else {**asdict(share), **_samples(spec)},
         "outlook": None if expected is None else asdict(expected),
         "seconds_per_epoch": seconds_per_epoch,
         "hours": hours,
         "warnings": list(warnings),
+    }
+
+
+def _samples(spec: StudySpec) -> Document:
+    """What trials are compared on at rungs that no epoch ends near; None: the whole set."""
+    part = None if spec.pruning is None else spec.pruning.part
+    return {
+        "rung_samples": None if part is None else part.count,
+        "samples": None if part is None else part.of,
     }
 
 

@@ -21,6 +21,7 @@ from lrsearch.report.text.no_answer import exhausted_lines, why_none
 from lrsearch.report.text.rankings import ranking_sentences
 from lrsearch.report.text.recipe_fields import fields
 from lrsearch.report.text.review import warning_lines
+from lrsearch.report.text.rung_samples import rung_samples_sentence
 from lrsearch.report.text.safe_rates import safe_rates_sentence
 from lrsearch.report.text.score import score
 from lrsearch.report.text.step import NextStep
@@ -94,7 +95,11 @@ def answer(report: Report) -> Answer:
         schedules=schedules,
         next=step,
         lines=(first, *doubt_lines(report, expected), *known, *ended),
-        details=(*detail_lines(report), *_ranked(report, optimizers, schedules)),
+        details=(
+            *detail_lines(report),
+            *_ranked(report, optimizers, schedules),
+            *_compared(report),
+        ),
     )
 
 
@@ -140,6 +145,12 @@ def _ranked(report: Report, *rankings: Ranking | None) -> list[str]:
     """How sure it is that one optimizer or schedule is better."""
     told = [ranking_sentences(ranking, report.metric) for ranking in rankings]
     return [sentences for sentences in told if sentences]
+
+
+def _compared(report: Report) -> list[str]:
+    """On what trials were compared at early rungs, where it was not the whole validation set."""
+    said = rung_samples_sentence(report.spec, report.study.steps_per_epoch)
+    return [] if said is None else [said]
 
 
 def _chose(winner: Confirmed) -> str:

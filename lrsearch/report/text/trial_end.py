@@ -8,6 +8,7 @@ from lrsearch.report.model import Report
 from lrsearch.report.rows import Trial
 from lrsearch.report.stops import Stop, stops
 from lrsearch.report.text.format import amount, counted, length_unit, number, percent
+from lrsearch.spec.validation_plan import partial_rungs
 from lrsearch.storage.column_types import one_line
 from lrsearch.trial.states import MACHINE, TrialState
 
@@ -88,6 +89,9 @@ def _stopped(report: Report, trial: Trial, stop: Stop) -> str:
     averaged = trial.value is not None and number(trial.value) != value
     weights = " (of its raw or averaged weights, the better)" if averaged else ""
     place = f"place {stop.place} of the {stop.came} that have come there"
+    part = None if report.spec.pruning is None else report.spec.pruning.part
+    if part is not None and stop.share in partial_rungs(report.spec, report.study.steps_per_epoch):
+        weights = f" on {part.count:,} validation samples"
     there = f"its {report.metric} there, {value}{weights}, is {place}"
     if report.plan.planned is not None:
         return f"{where}: {there}, of which {stop.went_on} went on."

@@ -1,10 +1,11 @@
 """Map-style datasets: lrsearch's own batches of a Dataset, or those of a user's DataLoader."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from copy import copy
+from typing import Any, Self
 
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from lrsearch.training.data.batches import Batch
 from lrsearch.training.data.order import Loader, epoch_order, epoch_seed, loader_order
@@ -31,6 +32,7 @@ class DatasetData:
 
     def __init__(self, dataset: Samples, batch_size: int, device: torch.device) -> None:
         self.reader, self.batch_size = Reader(dataset, device), batch_size
+        self.dataset, self.device = dataset, device
         self.length = len(dataset)  # type: ignore[arg-type]
         self.batches = self.length // batch_size
 
@@ -47,6 +49,10 @@ class DatasetData:
             Ticket(validation_seed(start), list(range(start, min(start + size, self.length))))
             for start in range(0, self.length, size)
         )
+
+    def part(self, indices: Sequence[int]) -> "DatasetData":
+        """These samples alone."""
+        return DatasetData(Subset(self.dataset, indices), self.batch_size, self.device)
 
 
 class LoaderData:
@@ -66,6 +72,13 @@ class LoaderData:
             like=loader,
         )
         self.batches = full_batches(loader)
+        #: Numbers of the batches that a validation takes; None: all.
+        self._chosen: Collection[int] | None = None
+
+    @property
+    def validation_batches(self) -> int:
+        """How many batches a validation of the whole set takes."""
+        return len(self.loader) if self.most is None else min(self.most, len(self.loader))
 
     def train(self, seed: int, epoch: int, skip: int) -> Iterator[Batch]:
         order = loader_order(self.loader, epoch_seed(seed, epoch), self.batches)
@@ -77,9 +90,18 @@ class LoaderData:
 
     def validation(self) -> Iterator[Batch]:
         order = loader_order(self.loader, VALIDATION_SEED, self.most or len(self.loader))
+        chosen = self._chosen
         return self.reader.read(
-            Ticket(validation_seed(number), index) for number, index in enumerate(order)
+            Ticket(validation_seed(number), index)
+            for number, index in enumerate(order)
+            if chosen is None or number in chosen
         )
+
+    def part(self, numbers: Collection[int]) -> Self:
+        """The same data, of which a validation takes these batches, with the same workers."""
+        part = copy(self)
+        part._chosen = frozenset(numbers)
+        return part
 
 
 def full_batches(loader: Loader) -> int:

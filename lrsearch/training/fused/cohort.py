@@ -13,12 +13,13 @@ from torch import Tensor
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.batch_loss import forward_pass
+from lrsearch.training.conclude import conclude
 from lrsearch.training.engine import STEPS_PER_LOOK
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights, Layout
 from lrsearch.training.fused.batches import CohortBatches
 from lrsearch.training.fused.cohort_training import CohortTraining
-from lrsearch.training.fused.cohort_validation import score_cohort
+from lrsearch.training.fused.cohort_validation import Scores, score_cohort
 from lrsearch.training.fused.joint_optimizer import JointOptimizer, joint_optimizers
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
@@ -27,7 +28,7 @@ from lrsearch.training.start import plan_of, scored, steps_per_epoch
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import SEARCH, Purpose, Training
 from lrsearch.training.trial_training import TrialTraining
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Measurement
 
 #: What trials of one cohort have in common besides the study's own fields.
 COMMON = ("params", "batch_size", "accumulate", "precision", "ema", "weights")
@@ -119,7 +120,7 @@ class Cohort:
         place = self._places.index(None)
         others = random_state(self.device) if self.trainings else None
         try:
-            plan = plan_of(self.spec, recipe, self.steps_per_epoch)
+            plan = plan_of(self.spec, recipe, self.steps_per_epoch, purpose)
             training = CohortTraining(
                 self.task, recipe, plan, self.data[1], program=self.program, place=place
             )
@@ -259,18 +260,18 @@ class Cohort:
 
     def validate(
         self, trainings: Sequence[Training], *, with_ema: Callable[[Training], bool]
-    ) -> list[Validation]:
+    ) -> list[Measurement]:
         """Validate these, averaged weights too where asked; in the order given.
 
         What raises leaves every trial before its validation.
         """
         self.program.base.eval()
-        validated = _of_cohort(trainings)
-        scores = score_cohort(self.program, validated, with_ema=with_ema)
-        return [
-            training.conclude_validation(*scored)
-            for training, scored in zip(validated, scores, strict=True)
-        ]
+        validated, scores = _of_cohort(trainings), dict[int, Scores]()
+        for is_partial in (False, True):
+            some = [each for each in validated if each.is_partial_next == is_partial]
+            found = score_cohort(self.program, some, with_ema=with_ema) if some else []
+            scores |= {id(each): scored for each, scored in zip(some, found, strict=True)}
+        return [conclude(training, *scores[id(training)]) for training in validated]
 
     def close(self) -> None:
         """It holds nothing outside of this process."""

@@ -16,6 +16,8 @@ from lrsearch.training.scoring import OneModel, deployed_weights, is_average_sco
 from lrsearch.training.training import Training
 
 T = TypeVar("T")
+#: Of raw weights, and of averaged ones where they were evaluated.
+Scores = tuple[Evaluation, Evaluation | None]
 
 #: Kinds of devices that evaluate a cohort's models one by one, to the bit as each alone: what a
 #: model works on stays in a processor's cache, and nothing is spent on vmap. 8 models of digits
@@ -28,9 +30,10 @@ def score_cohort(
     trainings: Sequence[CohortTraining],
     *,
     with_ema: Callable[[Training], bool],
-) -> list[tuple[Evaluation, Evaluation | None]]:
-    """What raw weights and, where asked for or deployed, averaged ones measure.
+) -> list[Scores]:
+    """What raw weights and, where asked for or deployed, averaged ones measure on what is due.
 
+    That is the same data for all of them.
     Adds to the trials' seconds. Raises CohortError, and what the task's code raises.
     """
     started, first = time.monotonic(), trainings[0]
@@ -40,7 +43,7 @@ def score_cohort(
         models = CohortModels(program, trainings, with_ema=with_ema)
         scores = evaluate(
             first.task,
-            first.validation_data,
+            first.data_due,
             models,
             autocast=first.autocast,
             beat=first.beat,

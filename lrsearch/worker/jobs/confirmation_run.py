@@ -18,7 +18,7 @@ from lrsearch.storage.records import ConfirmationRecord
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.training import Purpose, Training
-from lrsearch.trial.curve import Validation, finite_scores
+from lrsearch.trial.curve import Measurement, Validation, finite_scores
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
@@ -67,7 +67,7 @@ class ConfirmationJob:
             return False
         return best_validation([*rows.pending(), row], spec) is row
 
-    def arrival(self, row: Validation, rung: int, rows: CurveBuffer) -> None:
+    def arrival(self, row: Measurement, rung: int, number: int, rows: CurveBuffer) -> None:
         return None
 
     def end(

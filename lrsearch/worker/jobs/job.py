@@ -6,7 +6,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival
 from lrsearch.training.training import Purpose, Training
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Measurement, Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 
@@ -39,8 +39,10 @@ class Job(Protocol):
         """Whether the test set is scored at this validation, which is not in `rows` yet."""
         ...
 
-    def arrival(self, row: Validation, rung: int, rows: CurveBuffer) -> Arrival | None:
-        """What is judged at a rung; None if nothing is."""
+    def arrival(
+        self, row: Measurement, rung: int, number: int, rows: CurveBuffer
+    ) -> Arrival | None:
+        """What is judged at a rung, at this validation of its training; None if nothing is."""
         ...
 
     def end(

@@ -11,7 +11,7 @@ from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival, Assignment, OpenStudy, Outcome
 from lrsearch.training.training import Purpose, Training
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Measurement, Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.health import Health
@@ -57,14 +57,16 @@ class TrialJob:
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         return False
 
-    def arrival(self, row: Validation, rung: int, rows: CurveBuffer) -> Arrival:
+    def arrival(self, row: Measurement, rung: int, number: int, rows: CurveBuffer) -> Arrival:
         value = objective_value(row, self.search.spec)
         return Arrival(
             assignment=self.assignment,
             rung=rung,
             signal=signal(row, self.search.spec),
             value=nan if value is None else value,
-            validation=row.validation,
+            validation=number,
+            epochs=row.epoch,
+            seconds=row.seconds,
             taken=rows.taken,
             rows=rows.pending(),
         )

@@ -14,7 +14,7 @@ from lrsearch.study.rung_decisions import write_again
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.training import Training
-from lrsearch.trial.curve import Validation
+from lrsearch.trial.curve import Measurement, Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.checkpoints import Checkpoints
 from lrsearch.worker.context import WorkerContext
@@ -35,7 +35,7 @@ class LeasedJob:
         self.training: Training | None = None
         #: Its state, packed, when it left its place in an engine.
         self._packed: bytes | None = None
-        #: Number of the last validation whose row is here or in the database.
+        #: Number of the last validation that was taken.
         self._seen = 0
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
         context.log.begin(job.claim, job.name, None if job.has_curve else self.rows.pending)
@@ -95,28 +95,37 @@ class LeasedJob:
         if limit is not None and self.training is not None and self.training.seconds > limit:
             raise TrialFailedError(f"it trained longer than max_trial_time, {limit:g} s")
 
-    def take(self, row: Validation) -> Arrival | None:
+    def take(self, row: Measurement) -> Arrival | None:
         """Take a validation; what is to be judged, if it is at a rung.
 
         Raises TrialFailedError if the test set is to be scored, and the task's code fails.
         """
         assert self.training is not None
-        last = self.training.is_last(row.validation)
-        if self.training.diverged is None and self.job.is_tested(row, self.rows, last=last):
-            scores = self.context.program.test_scores(self.training, self.job.recipe)
-            row = replace(row, test=scores)
-        self.rows.add(row)
-        self._seen = row.validation
-        rung = self.training.rung_of(row.validation)
+        number = self.training.validated
+        if isinstance(row, Validation):
+            row = self._tested(row)
+            self.rows.add(row)
+        self._seen = number
+        rung = self.training.rung_of(number)
         if rung is None or self.training.diverged is not None:
             return None
-        return self.job.arrival(row, rung, self.rows)
+        return self.job.arrival(row, rung, number, self.rows)
+
+    def _tested(self, row: Validation) -> Validation:
+        """With scores on the test set, if they are due."""
+        assert self.training is not None
+        last = self.training.is_last(self.training.validated)
+        if self.training.diverged is not None or not self.job.is_tested(row, self.rows, last=last):
+            return row
+        scores = self.context.program.test_scores(self.training, self.job.recipe)
+        return replace(row, test=scores)
 
     def told(self, arrival: Arrival, verdict: Verdict) -> Verdict:
         """What becomes of it, after the database has its rows. Raises LostTrialError."""
         if verdict == Verdict.LOST:
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
-        self.rows.acknowledge(arrival.validation)
+        if arrival.rows:
+            self.rows.acknowledge(arrival.rows[-1].validation)
         return verdict
 
     def is_due_for_saving(self, among: int) -> bool:

@@ -20,8 +20,8 @@ from lrsearch.training.failures import (
     TrialFailedError,
     failures,
 )
-from lrsearch.training.training import Training
-from lrsearch.trial.curve import Validation
+from lrsearch.training.training import wants_average
+from lrsearch.trial.curve import Measurement
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.jobs.job import Job
@@ -153,7 +153,7 @@ class TrainingLoop:
                 if not self.engine.due():  # a validation that was not done before an interruption
                     self._advance()
                 due = self.engine.due()
-                rows = self.engine.validate(due, with_ema=_wants_ema) if due else []
+                rows = self.engine.validate(due, with_ema=wants_average) if due else []
         except TrialFailedError as failure:
             self._fail(failure)
             return
@@ -164,7 +164,7 @@ class TrainingLoop:
         for leased in list(self.leased_jobs):
             self._settle(leased)
 
-    def _judge(self, validated: Sequence[tuple[LeasedJob, Validation]]) -> None:
+    def _judge(self, validated: Sequence[tuple[LeasedJob, Measurement]]) -> None:
         """Take the validations; of those at rungs, end what does not pass, or let it wait."""
         at_rungs = []
         for leased, row in validated:
@@ -285,12 +285,6 @@ class TrainingLoop:
         for leased in self.leased_jobs:
             leased.leave(self.engine)
         self._alone, self.leased_jobs = self.leased_jobs, []
-
-
-def _wants_ema(training: Training) -> bool:
-    """Whether averaged weights are validated too: at rungs and at the end."""
-    number = training.validated + 1
-    return training.is_last(number) or training.rung_of(number) is not None
 
 
 def why_failed(failure: TrialFailedError) -> str:
