@@ -241,6 +241,8 @@ class Checkpointing(Part):
     every: float = Field(default=60.0, gt=0)
     #: Bytes of all running trials together.
     at_most: int = Field(default=20 * 1024**3, gt=0)
+    #: Whether a trial that completes leaves its last checkpoint, with the weights of its value.
+    keep_weights: bool = False
 
     @field_validator("every", mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import TABLES, Claim, Kind, held
 from lrsearch.storage.records import CheckpointRecord, fetch_as
 from lrsearch.storage.tables import checkpoints
-from lrsearch.trial.states import OPEN
+from lrsearch.trial.states import OPEN, TrialState
 
 SLOTS = (0, 1)
 
@@ -89,11 +89,15 @@ def newest_first(connection: Connection, kind: Kind, item: int) -> Sequence[Chec
     return [row for row in _rows(connection, kind, item) if row.bytes]
 
 
-def forget(connection: Connection, kind: str, item: int) -> None:
-    """The files of an item are gone, or about to be."""
+def forget(
+    connection: Connection, kind: Kind, item: int, *, but_newest: bool = False
+) -> frozenset[str]:
+    """The files of an item are gone, or about to be; the newest stays if asked. Those that stay."""
+    stays = frozenset(row.file for row in newest_first(connection, kind, item)[:1] if but_newest)
     c = checkpoints.c
     query = update(checkpoints).where(c.kind == kind, c.item == item, c.bytes > 0)
-    connection.execute(query.values(bytes=0))
+    connection.execute(query.where(c.file.not_in(stays)).values(bytes=0))
+    return stays
 
 
 def total_bytes(connection: Connection, study_id: int) -> int:
@@ -110,20 +114,28 @@ def total_bytes(connection: Connection, study_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _running(table: Table, study_id: int) -> Select[int]:
-    mine = (table.c.study_id == study_id, table.c.state.in_(OPEN))
+def _running(table: Table, study_id: int, states: Sequence[str] = tuple(OPEN)) -> Select[int]:
+    mine = (table.c.study_id == study_id, table.c.state.in_(states))
     return select(table.c.id).where(*mine)
 
 
-def forget_ended(connection: Connection, study_id: int) -> set[tuple[str, int]]:
-    """Forget the checkpoints of what has ended; kind and id of everything that has not."""
+def forget_ended(
+    connection: Connection, study_id: int, *, keep_weights: bool = False
+) -> set[tuple[str, int]]:
+    """Forget the checkpoints of what has ended; kind and id of everything that has not.
+
+    With `keep_weights` a complete trial counts as one that has not: its weights are in them.
+    """
+    states = {kind: list(OPEN) for kind in TABLES}
+    if keep_weights:
+        states[Kind.TRIAL].append(TrialState.COMPLETE)
     running = {
         (str(kind), int(item))
         for kind, table in TABLES.items()
-        for item in connection.execute(_running(table, study_id)).scalars()
+        for item in connection.execute(_running(table, study_id, states[kind])).scalars()
     }
     c = checkpoints.c
     query = select(c.kind, c.item).where(c.study_id == study_id, c.bytes > 0)
     for kind, item in {(kind, item) for kind, item in connection.execute(query)} - running:
-        forget(connection, kind, item)
+        forget(connection, Kind(kind), item)
     return running

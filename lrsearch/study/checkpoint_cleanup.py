@@ -35,8 +35,9 @@ def sweep(search: StoredStudy, store: CheckpointStore) -> int:
     machine has gone on with a trial, or when the study was deleted meanwhile.
     """
     names = store.names()  # first: what is written from now on is not looked at
+    keep = search.spec.checkpoints.keep_weights
     running = search.database.run(
-        lambda connection: checkpoints.forget_ended(connection, search.study_id)
+        lambda connection: checkpoints.forget_ended(connection, search.study_id, keep_weights=keep)
     )
     return store.remove(
         name for name in names if (whose := owner(name)) is not None and whose not in running

@@ -16,6 +16,7 @@ from lrsearch.plain_data import Fields
 from lrsearch.training.checkpoint_file import load_plain, require_alike
 from lrsearch.training.data import to_device
 from lrsearch.training.flat_optimizer import OptimizerState, gather_state, spread_state
+from lrsearch.training.kept_weights import KeptWeights
 from lrsearch.training.precision import tf32
 from lrsearch.training.randomness import other_random_state, set_other_random_state
 from lrsearch.training.trial_training import TrialTraining
@@ -114,6 +115,8 @@ class _State:
     carried: PyTree
     #: As JSON: the unpickler that runs no code takes 10 us a value.
     rows: str
+    #: Weights of an earlier validation, see `kept_weights`.
+    kept: Mapping[str, PyTree] | None = None
 
 
 def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
@@ -136,6 +139,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         loss_sum=_copy(training.loss_sum),
         carried=tree_map(_copy, training.carried),
         rows=json.dumps([row.to_dict() for row in pending]),
+        kept=None if training.kept is None else training.kept.to_plain(),
     )
     buffer = io.BytesIO()
     torch.save(vars(state), buffer)
@@ -209,6 +213,7 @@ def _apply(training: TrialTraining, state: _State) -> None:
     Position(**state.position).put(training)
     training.loss_sum.copy_(state.loss_sum)
     training.carried = to_device(state.carried, training.device)
+    training.kept = None if state.kept is None else KeptWeights.from_plain(state.kept)
     torch.set_rng_state(state.rng)
     other_rng = state.other_rng
     set_other_random_state(training.random_at_start if other_rng is None else other_rng)

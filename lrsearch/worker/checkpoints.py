@@ -167,12 +167,16 @@ class Checkpoints:
         self.store.remove(useless)
         return done
 
-    def forget(self, claim: Claim) -> None:
-        """Remove the checkpoints of what this worker has ended."""
+    def forget(self, claim: Claim, *, but_newest: bool = False) -> None:
+        """Remove the checkpoints of what this worker has ended, but the newest if it is to stay."""
         if not self._leaves_files:
             return
-        self.database.run(lambda connection: checkpoints.forget(connection, claim.kind, claim.id))
-        self.store.remove_all_of(claim.kind, claim.id)
+        stays = self.database.run(
+            lambda connection: checkpoints.forget(
+                connection, claim.kind, claim.id, but_newest=but_newest
+            )
+        )
+        self.store.remove_all_of(claim.kind, claim.id, but=stays)
         self._leaves_files = False
 
     def _warn(self, claim: Claim, reason: str) -> None:

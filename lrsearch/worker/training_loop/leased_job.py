@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lrsearch.errors import TaskError
+from lrsearch.spec.trial_value import best_validation
 from lrsearch.storage import claims
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import ALONE_FROM
@@ -100,12 +101,23 @@ class LeasedJob:
         if self.training.diverged is None and self.job.is_tested(row, self.rows, last=last):
             scores = self.context.program.test_scores(self.training, self.job.recipe)
             row = replace(row, test=scores)
+        if self.job.keeps_weights and self.training.diverged is None:
+            self._keep_weights(self.training, row, last=last)
         self.rows.add(row)
         self._seen = row.validation
         rung = self.training.rung_of(row.validation)
         if rung is None or self.training.diverged is not None:
             return None
         return self.job.arrival(row, rung, self.rows)
+
+    def _keep_weights(self, training: Training, row: Validation, *, last: bool) -> None:
+        """Keep the deployed weights of this validation if it gives the value, as far as it went."""
+        spec = self.context.search.spec
+        if spec.objective.at == "last" and not last:
+            return
+        before = [] if training.kept is None else [training.kept.row]
+        if best_validation([*before, row], spec) is row:
+            self.context.program.keep_weights(training, row)
 
     def told(self, arrival: Arrival, verdict: Verdict) -> Verdict:
         """What becomes of it, after the database has its rows. Raises LostTrialError."""
@@ -133,11 +145,17 @@ class LeasedJob:
             self.checkpoints.save(self.job.claim, training, self.rows.pending())
 
     def end(self, state: TrialState, reason: str | None = None) -> None:
-        """Record how it ended. Raises LostTrialError if another has taken it over."""
+        """Record how it ended. Raises LostTrialError if another has taken it over.
+
+        Its weights, where they are kept, are saved first: who takes it over ends it with them.
+        """
+        keeps = state == TrialState.COMPLETE and self.job.keeps_weights
+        if keeps:
+            self.save()
         self.context.renewer.drop(self._held)
         if not self.job.end(self.training, state, reason, self.rows.pending()):
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
-        self.checkpoints.forget(self.job.claim)
+        self.checkpoints.forget(self.job.claim, but_newest=keeps)
 
     def close(self) -> None:
         """Renew its lease and write its rows no more."""
