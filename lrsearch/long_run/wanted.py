@@ -1,11 +1,14 @@
 """What a long run is asked to train, and the study that it is the only trial of."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.command.template import placeholders
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.plain_data import Document, Fields
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.files import chosen, steps_per_epoch
 from lrsearch.report.load import report_of
 from lrsearch.report.one_trial import no_trial
@@ -32,8 +35,8 @@ NO_SEARCH: Fields = {
 class Wanted:
     """What is asked for; None leaves it to the study."""
 
-    #: The number of a trial, or a file with a recipe; None: what the study recommends.
-    recipe: int | Path | None = None
+    #: A recipe, a file with one, or a trial's number; None: what the study recommends.
+    recipe: int | Path | Recipe | None = None
     #: Horizon: one of the two is given.
     epochs: int | None = None
     #: In optimizer steps; of a command in the steps that it is told.
@@ -60,6 +63,9 @@ class Wanted:
         parts = [source, "train", length]
         if isinstance(self.recipe, int):
             parts += ["trial", f"{self.recipe}"]
+        elif isinstance(self.recipe, Recipe):
+            text = json.dumps(given_fields(self.recipe), sort_keys=True)
+            parts.append(hashlib.sha256(text.encode()).hexdigest()[:8])
         elif self.recipe is not None:
             parts.append(self.recipe.stem)
         return "-".join(parts if self.seed is None else [*parts, "seed", f"{self.seed}"])
@@ -79,20 +85,16 @@ class Chosen:
     searched: float | None
 
 
-def chosen_recipe(source: StoredStudy, recipe: int | Path | None) -> Chosen:
-    """The recipe of a trial, of a file, or the one that the study recommends.
+def chosen_recipe(source: StoredStudy, recipe: int | Path | Recipe | None) -> Chosen:
+    """The recipe given, that of a trial or of a file, or the one that the study recommends.
 
     Raises SpecError for a file that is none, StudyError where there is no such trial.
     """
     if isinstance(recipe, Path):
         content = read_yaml(recipe, "recipe")
-        epochs = content.get("epochs")
-        return Chosen(
-            fields=without_own(content),
-            title=str(recipe),
-            where=f"--recipe {recipe}",
-            searched=float(epochs) if isinstance(epochs, int | float) else None,
-        )
+        return _given(content, title=str(recipe), where=f"--recipe {recipe}")
+    if isinstance(recipe, Recipe):
+        return _given(given_fields(recipe), title="the recipe given", where="recipe")
     report = report_of(source)
     found = chosen(report, recipe)
     if found is None and recipe is not None:
@@ -111,6 +113,17 @@ def chosen_recipe(source: StoredStudy, recipe: int | Path | None) -> Chosen:
         where=f"trial {number}",
         searched=parsed.total_steps(steps) / steps if is_known else None,
     )
+
+
+def given_fields(recipe: Recipe) -> Document:
+    """Those that were said of it: a default may be another one in a study."""
+    return recipe.model_dump(mode="json", exclude_unset=True)
+
+
+def _given(content: Document, *, title: str, where: str) -> Chosen:
+    epochs = content.get("epochs")
+    searched = float(epochs) if isinstance(epochs, int | float) else None
+    return Chosen(fields=without_own(content), title=title, where=where, searched=searched)
 
 
 def without_own(fields: Document) -> Document:
