@@ -34,14 +34,16 @@ def illegal_pair(optimizer: str, schedule: str) -> str | None:
     return None if schedule in ("constant", SCRIPT) else _constant_only(optimizer)
 
 
-def illegal(optimizer: str, schedule: Fields, warmup: float) -> str | None:
-    """Why a recipe may not have these together, or None."""
+def illegal(optimizer: str, schedule: Fields, warmup: Fields) -> str | None:
+    """Why a recipe may not have these together, or None; `warmup` by the fields that say it."""
     name = schedule["name"]
     if reason := illegal_pair(optimizer, name):
         return f"{reason}; use schedule constant, not {name}"
-    if warmup and (obstacle := why_no_warmup(optimizer, name)):
-        blamed, reason = obstacle
-        return f"warmup = {warmup:g} cannot go with {blamed}: {reason}; use warmup 0"
+    obstacle = why_no_warmup(optimizer, name)
+    for field, value in warmup.items():
+        if value and obstacle is not None:
+            blamed, reason = obstacle
+            return f"{field} = {value:g} cannot go with {blamed}: {reason}; use {field} 0"
     flag = schedule_info(name, "schedule").momentum_flag
     if optimizer == SCRIPT:
         return None  # it may have momentum

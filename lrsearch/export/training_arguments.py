@@ -125,7 +125,7 @@ def _schedule(recipe: Recipe, origin: Origin) -> Document:
 
 def _warmup_steps(recipe: Recipe, clock: Clock) -> float:
     """The fraction, which stretches with the run, if the trainer makes as many steps of it."""
-    exact = math.ceil(clock.total * recipe.warmup) == clock.warmup
+    exact = recipe.warmup and math.ceil(clock.total * recipe.warmup) == clock.warmup
     return recipe.warmup if exact else clock.warmup
 
 

@@ -93,6 +93,7 @@ class TrialTraining(PlannedTraining):
             recipe.schedule,
             total_steps=plan.total_steps,
             warmup=recipe.warmup,
+            warmup_steps=recipe.warmup_steps,
             validations=len(plan.validations),
         )
         #: Scales losses so that fp16 gradients are in range; None where nothing needs it.

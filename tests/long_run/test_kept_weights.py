@@ -156,5 +156,5 @@ def test_a_diverged_trial_leaves_nothing(database):
 
 
 def test_it_is_of_tasks():
-    with pytest.raises(SpecError, match="checkpoints.keep_weights is of task; leave it out beside"):
+    with pytest.raises(SpecError, match=r"checkpoints\.keep_weights is of task; leave it out"):
         tiny_spec(task=None, train="train.py:train", **{**ONE, "validate_every": "auto"})
