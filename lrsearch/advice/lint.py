@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lrsearch.advice.cost import portfolio_trials
-from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, first_value
+from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, first_value, largest
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.own import factors
 from lrsearch.catalog.script import SCRIPT
