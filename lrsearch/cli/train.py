@@ -1,6 +1,7 @@
-"""The command that trains one recipe for as long as it is wanted: train."""
+"""Commands that train a recipe to the end of other horizons: train, branch."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -97,4 +98,86 @@ def _path(recipe: str | None) -> Path | None:
     return None if recipe is None else Path(recipe)
 
 
-COMMANDS = (train,)
+class Lengths(click.ParamType):
+    """Numbers of epochs, with commas between them."""
+
+    name = "lengths"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        try:
+            return tuple(int(word) for word in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r}: numbers of epochs such as 8,16,32 are accepted", param, ctx)
+
+
+@click.command()
+@name_argument
+@click.argument("number", metavar="TRIAL", type=int)
+@click.option(
+    "--at",
+    type=Lengths(),
+    required=True,
+    metavar="N,N,...",
+    help="Lengths of the runs in epochs, two or more.",
+)
+@click.option("--seed", type=int, metavar="SEED", help="Default the study's.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder for the weights, at-8.pt and its like, and the recipes beside them.",
+)
+@options.device_option
+@options.task_dir_option
+@json_option
+@common
+def branch(
+    name: str,
+    number: int,
+    at: tuple[int, ...],
+    seed: int | None,
+    save: Path | None,
+    device: str,
+    task_dir: Path | None,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Train a trial's recipe over several lengths that share their first part.
+
+    The trial's schedule is wsd: warm-up, a constant learning rate, then a decay at the end. Runs of
+    all lengths train the same steps before they decay, so each goes on from the checkpoint of the
+    one before it, and ends with the weights of a run from step 0.
+
+    \b
+    Example:
+      lrsearch branch digits 17 --at 8,16,32 --save models
+    """
+    source = open_stored_study(storage, name, quiet=as_json)
+    options.say_loading()
+    from lrsearch.cli.terminal import Terminal
+    from lrsearch.long_run import branch as branches
+    from lrsearch.long_run import text
+    from lrsearch.worker.resources import Resources
+
+    branches.check_folder(save)
+    tree = branches.tree_of(source, number, at, seed)
+    if not as_json:
+        say(text.tree_text(tree))
+    found = []
+    resources = Resources.parse(workers=1, device=device, fuse="off")
+    progress = Terminal(quiet=as_json)
+    for each in branches.train_branches(
+        source, tree, resources, save=save, task_dir=task_dir, progress=progress
+    ):
+        found.append(each)
+        if not as_json:
+            say(text.branch_text(each, tree.steps_per_epoch))
+    if as_json:
+        print_json(text.tree_document(tree, found))
+    else:
+        say(text.cost_text(tree, found))
+
+
+COMMANDS = (train, branch)

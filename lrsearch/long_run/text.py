@@ -1,12 +1,14 @@
 """A long run in words, and as a JSON document."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from lrsearch.long_run.branch import Branched, Tree
 from lrsearch.long_run.model_file import ModelFiles
 from lrsearch.long_run.train import LongRun, Trained
 from lrsearch.plain_data import Document
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.report.text.format import duration, number
+from lrsearch.report.text.format import amount, duration, number, percent
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import best_validation
 from lrsearch.storage import curves
@@ -87,4 +89,60 @@ def document(trained: Trained, saved: ModelFiles | None) -> Document:
         "model": None if saved is None else str(saved.weights.absolute()),
         "recipe_file": None if saved is None else str(saved.recipe.absolute()),
         "report": None if trained.folder is None else str(page(trained.folder)),
+    }
+
+
+def tree_text(tree: Tree) -> str:
+    """Before its runs train: what they share."""
+    recipe = Recipe.from_dict(tree.recipe.fields)
+    return "\n".join(
+        [
+            f"recipe: {recipe.title()} ({tree.recipe.title})",
+            f"trunk: {tree.warmup_steps} steps of warm-up, then lr {recipe.lr:.3g}; each run goes "
+            f"on from where the one before it began to decay",
+        ]
+    )
+
+
+def branch_text(found: Branched, steps_per_epoch: int) -> str:
+    """One run, once it has ended."""
+    own = (found.branch.total_steps - found.began) / steps_per_epoch
+    value, metric = found.trained.complete().value, found.trained.report.metric
+    saved = "" if found.saved is None else f"; model: {found.saved.weights}"
+    return (
+        f"at {found.branch.epochs} epochs: {metric} {number(value)}, {amount(own)} epochs trained "
+        f"(study {found.branch.name}){saved}"
+    )
+
+
+def cost_text(tree: Tree, found: Sequence[Branched]) -> str:
+    """What all runs trained, beside as many from the start."""
+    own = trained_epochs(tree, found)
+    less = percent(1 - own / tree.whole_epochs)
+    return (
+        f"cost: {amount(own)} epochs; {len(found)} runs from step 0 train "
+        f"{amount(tree.whole_epochs)}: {less} % saved"
+    )
+
+
+def trained_epochs(tree: Tree, found: Sequence[Branched]) -> float:
+    """Epochs that the runs trained between them, each from where it began."""
+    return sum(each.branch.total_steps - each.began for each in found) / tree.steps_per_epoch
+
+
+def tree_document(tree: Tree, found: Sequence[Branched]) -> Document:
+    """What `lrsearch branch --json` prints."""
+    return {
+        "recipe_of": tree.recipe.title,
+        "warmup_steps": tree.warmup_steps,
+        "runs": [
+            {
+                **document(each.trained, each.saved),
+                "horizon": each.branch.epochs,
+                "began_at_step": each.began,
+                "branch_point": each.branch.leaves,
+            }
+            for each in found
+        ],
+        "cost": {"epochs": trained_epochs(tree, found), "whole_epochs": tree.whole_epochs},
     }

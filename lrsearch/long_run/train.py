@@ -93,13 +93,15 @@ def begin(
     source: StoredStudy,
     wanted: Wanted,
     *,
+    recipe: Chosen | None = None,
     task_dir: Path | None = None,
     live: LoadedTask | None = None,
 ) -> LongRun:
     """Put a long run into the database of its source study, or find it there.
 
-    `live` is the study's task where that is an object of this process. Raises StudyError where
-    another study has its name, and as `chosen_recipe`, `long_run_spec` and `find_code`.
+    `recipe` is what to train where that is chosen already; `live` is the study's task where that
+    is an object of this process. Raises StudyError where another study has its name, and as
+    `chosen_recipe`, `long_run_spec` and `find_code`.
     """
     if source.spec.is_live and live is None:
         name = source.name
@@ -107,7 +109,7 @@ def begin(
             f"study {name!r} trains a Task object of a Python process; train it there: "
             f"lrsearch.open_study({name!r}, task=...).train(...)"
         )
-    recipe = chosen_recipe(source, wanted.recipe)
+    recipe = recipe or chosen_recipe(source, wanted.recipe)
     spec = long_run_spec(source.spec, recipe, wanted)
     begun = _begun(source, spec.name)
     if begun is not None and begun != spec.enqueue[0]:

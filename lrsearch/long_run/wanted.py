@@ -44,6 +44,9 @@ class Wanted:
     seed: int | None = None
     #: The name of the study that it is the only trial of.
     name: str | None = None
+    #: Step at which it leaves a checkpoint for longer runs, and the run that it goes on from.
+    keep_step: int | None = None
+    begin_from: str | None = None
 
     def __post_init__(self) -> None:
         given = [length for length in (self.epochs, self.steps) if length is not None]
@@ -148,14 +151,18 @@ def long_run_spec(source: StudySpec, recipe: Chosen, wanted: Wanted) -> StudySpe
     own: Document = {"epochs": wanted.epochs, "steps": wanted.steps, "seed": seed}
     draft = source.model_copy(update={**own, "enqueue": (fields,)})
     full = draft.recipe(fields, batch_size=None, where=where)
-    keep = source.checkpoints.model_copy(update={"keep_weights": source.program == "task"})
+    keep = {
+        "keep_weights": source.program == "task",
+        "keep_step": wanted.keep_step,
+        "begin_from": wanted.begin_from,
+    }
     content = {
         **source.to_dict(),
         **own,
         **NO_SEARCH,
         "space": source.space,
         "name": wanted.study_name(source.name),
-        "checkpoints": keep.model_dump(),
+        "checkpoints": {**source.checkpoints.model_dump(), **keep},
         "enqueue": [full.to_dict()],
     }
     return StudySpec.from_dict(content, where=f"the run of {recipe.title}")

@@ -173,8 +173,9 @@ def refused(study: "StudySpec") -> str | None:
     for field, (default, why) in own.items():
         if getattr(study, field) != default:
             return f"{field} is of task: {why}; leave it out beside {study.program}"
-    if study.checkpoints.keep_weights:
-        return f"checkpoints.keep_weights is of task; leave it out beside {study.program}"
+    for field in ("keep_weights", "keep_step", "begin_from"):
+        if getattr(study.checkpoints, field):
+            return f"checkpoints.{field} is of task; leave it out beside {study.program}"
     if study.objective.metric == CALIBRATED:
         return f"objective = {CALIBRATED!r} needs a task; take a metric that the script reports"
     return None

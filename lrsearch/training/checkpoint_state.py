@@ -147,11 +147,16 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
 
 
 def unpack(
-    training: TrialTraining, data: bytes, *, says_where: bool = True
+    training: TrialTraining,
+    data: bytes,
+    *,
+    says_where: bool = True,
+    branches: bool = False,
 ) -> list[Validation] | None:
     """Put a fresh `training` where the checkpoint stands; the rows that came along.
 
     Where it was made by another engine, a line in the log says so unless `says_where` is False.
+    `branches`: it may be of a run of another horizon, as far as both trained alike to its step.
 
     None, with a line in the log and `training` still at its start, when the checkpoint was made
     under other facts (going on from there would give other bits than an uninterrupted run) or
@@ -163,6 +168,8 @@ def unpack(
         # in a run from the start (on the device each of them would be waited for in every step).
         saved = load_plain(data)
         theirs = saved["facts"]
+        if branches:
+            theirs = _of_any_horizon(training, theirs, saved["position"])
         other = [name for name, value in vars(mine).items() if theirs.get(name) != value]
         elsewhere = [other.pop(other.index(name)) for name in _MAY_DIFFER if name in other]
         state = None if other else _State(**saved)
@@ -183,6 +190,16 @@ def unpack(
         made, goes_on = Facts(**state.facts).where, mine.where
         log.info("a checkpoint made %s goes on %s: equal to rounding", made, goes_on)
     return curve
+
+
+def _of_any_horizon(training: TrialTraining, facts: Fields, position: Fields) -> Fields:
+    """Another run's facts with this one's horizon, if it was validated where this one is."""
+    mine = training.recipe.to_dict()
+    horizon = {name: mine[name] for name in ("epochs", "steps")}
+    due = sum(step <= position["step"] for step in training.plan.validations)
+    if due != position["validated"]:
+        return {**facts, "recipe": "number of validations"}
+    return {**facts, "recipe": {**facts["recipe"], **horizon}}
 
 
 def _read_rows(text: str) -> list[Validation]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lrsearch.errors import TaskError
 from lrsearch.spec.trial_value import best_validation
-from lrsearch.storage import claims
+from lrsearch.storage import claims, curves
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import Arrival, LostTrialError
@@ -33,6 +33,7 @@ class LeasedJob:
         self._packed: bytes | None = None
         #: Number of the last validation whose row is here or in the database.
         self._seen = 0
+        self._has_branch_point = False
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
         context.log.begin(job.claim, job.name, None if job.has_curve else self.rows.pending)
 
@@ -126,14 +127,17 @@ class LeasedJob:
         self.rows.acknowledge(arrival.validation)
         return verdict
 
-    def is_due_for_saving(self, among: int) -> bool:
-        """Whether a checkpoint is worth its time.
+    def save_what_is_due(self, among: int) -> None:
+        """Leave a branch point where the study says, and a checkpoint where it is worth its time.
 
         Of several in training together, where an epoch ends: there they may go on together.
         """
         assert self.training is not None
+        if self.steps_to_branch_point == 0:
+            self._leave_branch_point(self.training)
         at_end = self.training.position == 0
-        return (at_end or among == 1) and self.checkpoints.due(self.training, among)
+        if (at_end or among == 1) and self.checkpoints.due(self.training, among):
+            self.save()
 
     def save(self) -> None:
         """Write a checkpoint, with the rows that the database does not have yet.
@@ -143,6 +147,27 @@ class LeasedJob:
         training = self.training
         if training is not None and training.validated == self._seen and training.may_save():
             self.checkpoints.save(self.job.claim, training, self.rows.pending())
+
+    @property
+    def steps_to_branch_point(self) -> int | None:
+        """Steps until it leaves a checkpoint for other runs; None once it has, or if none is asked.
+
+        0 where it is to leave it now.
+        """
+        at = self.context.search.spec.checkpoints.keep_step
+        if at is None or self.training is None or self._has_branch_point:
+            return None
+        return at - self.training.step if self.training.step <= at else None
+
+    def _leave_branch_point(self, training: Training) -> None:
+        claim, waiting = self.job.claim, self.rows.pending()  # first: what is written since is both
+        self._has_branch_point = True
+        stored = self.context.search.database.look(
+            lambda connection: curves.of_trial(connection, claim.id)
+        )
+        first = waiting[0].validation if waiting else training.validated + 1
+        known = [row.alone() for row in stored if row.validation < first]
+        self.checkpoints.leave_branch_point(claim, training, [*known, *waiting])
 
     def end(self, state: TrialState, reason: str | None = None) -> None:
         """Record how it ended. Raises LostTrialError if another has taken it over.
