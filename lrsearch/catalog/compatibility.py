@@ -34,13 +34,15 @@ def illegal_pair(optimizer: str, schedule: str) -> str | None:
     return None if schedule in ("constant", SCRIPT) else _constant_only(optimizer)
 
 
-def illegal(optimizer: str, schedule: Fields, warmup: Fields) -> str | None:
-    """Why a recipe may not have these together, or None; `warmup` by the fields that say it."""
+def illegal(
+    optimizer: str, schedule: Fields, warmup: float, warmup_steps: int | None = None
+) -> str | None:
+    """Why a recipe may not have these together, or None."""
     name = schedule["name"]
     if reason := illegal_pair(optimizer, name):
         return f"{reason}; use schedule constant, not {name}"
     obstacle = why_no_warmup(optimizer, name)
-    for field, value in warmup.items():
+    for field, value in (("warmup", warmup), ("warmup_steps", warmup_steps)):
         if value and obstacle is not None:
             blamed, reason = obstacle
             return f"{field} = {value:g} cannot go with {blamed}: {reason}; use {field} 0"

@@ -129,8 +129,8 @@ class Recipe(BaseModel):
             check_rules(self.groups, self.optimizer, "groups")
         if self.warmup and self.warmup_steps is not None:
             raise SpecError("warmup and warmup_steps are both given; leave one of them out")
-        given = {"warmup": self.warmup, "warmup_steps": self.warmup_steps}
-        if reason := illegal(self.optimizer_name, self.schedule, given):
+        warm_up = self.warmup, self.warmup_steps
+        if reason := illegal(self.optimizer_name, self.schedule, *warm_up):
             raise SpecError(reason)
         if self.steps is not None:
             self.warmup_length(self.steps)

@@ -37,13 +37,14 @@ def make_parameters():
     return [torch.nn.Parameter(torch.zeros(3))]
 
 
-def make_recipe(schedule, *, warmup=0.0, optimizer=None, steps=T):
+def make_recipe(schedule, *, warmup=0.0, optimizer=None, steps=T, **fields):
     return Recipe.from_dict(
         {
             "optimizer": optimizer or {"name": "sgd", "lr": LR},
             "schedule": schedule,
             "warmup": warmup,
             "steps": steps,
+            **fields,
         }
     )
 
