@@ -1,7 +1,6 @@
 """Commands that train a recipe to the end of other horizons: train, branch."""
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -98,18 +97,14 @@ def _path(recipe: str | None) -> Path | None:
     return None if recipe is None else Path(recipe)
 
 
-class Lengths(click.ParamType):
+def _lengths(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
     """Numbers of epochs, with commas between them."""
-
-    name = "lengths"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        try:
-            return tuple(int(word) for word in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r}: numbers of epochs such as 8,16,32 are accepted", param, ctx)
+    try:
+        return tuple(int(word) for word in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r}: numbers of epochs such as 8,16,32 are accepted"
+        ) from None
 
 
 @click.command()
@@ -117,7 +112,7 @@ class Lengths(click.ParamType):
 @click.argument("number", metavar="TRIAL", type=int)
 @click.option(
     "--at",
-    type=Lengths(),
+    callback=_lengths,
     required=True,
     metavar="N,N,...",
     help="Lengths of the runs in epochs, two or more.",

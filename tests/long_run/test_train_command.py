@@ -66,6 +66,10 @@ def test_the_user_ends_with_a_model_file_and_its_recipe(folder):
     recipe = Recipe.load(found["recipe_file"])
     assert (recipe.epochs, recipe.lr, recipe.schedule_name) == (8, 0.02, "cosine")
     assert (folder / "tiny-train-8-report" / "curves.svg").exists()
+    report = (folder / "tiny-train-8-report" / "report.md").read_text(encoding="utf-8")
+    assert "## One run" in report
+    assert "The recipe was given; nothing was searched." in report
+    assert "search further" not in report
     again = train(folder, "--epochs", 8, "--save", "again.pt")
     assert again.code == 0, again.err
     assert "it goes on as study tiny-train-8" in again.out
