@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from lrsearch.api.open_study import open_study
     from lrsearch.api.result import Result
     from lrsearch.api.search import search
+    from lrsearch.api.train import train
+    from lrsearch.api.trained_model import TrainedModel
     from lrsearch.errors import (
         DeviceError,
         LrsearchError,
@@ -39,12 +41,14 @@ __all__ = [
     "Task",
     "TaskError",
     "TaskWarning",
+    "TrainedModel",
     "__version__",
     "compare",
     "open_study",
     "pooled",
     "run",
     "search",
+    "train",
 ]
 
 _MODULES = {
@@ -53,11 +57,13 @@ _MODULES = {
     "Result": "api.result",
     "StudySpec": "spec.study_spec",
     "Task": "task.task",
+    "TrainedModel": "api.trained_model",
     "compare": "api.compare",
     "open_study": "api.open_study",
     "pooled": "task.pooled",
     "run": "own_loop.run",
     "search": "api.search",
+    "train": "api.train",
 }
 
 

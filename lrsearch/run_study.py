@@ -126,10 +126,33 @@ def run_study(
     """
     fuse_option.check(checked.spec, resources.fuse)
     created = create(checked, storage, exist_ok=True, progress=progress)
-    study = created.study
     live = checked.loaded if isinstance(checked.loaded, LoadedTask) else None
     live = live if checked.folder is None else None
-    seconds = _train(study, checked.folder, resources, progress, live=live)
+    return finish(
+        created.study,
+        resources,
+        task_dir=checked.folder,
+        live=live,
+        report_to=report_to,
+        progress=progress,
+    )
+
+
+def finish(
+    study: OpenStudy,
+    resources: Resources,
+    *,
+    task_dir: Path | None,
+    live: LoadedTask | None = None,
+    report_to: Path | None,
+    progress: Progress,
+) -> Outcome:
+    """Train a study that is in the database until its budget is used, and report.
+
+    `live` is its task where that is an object of this process, which then trains. Raises as
+    `run_study`.
+    """
+    seconds = _train(study, task_dir, resources, progress, live=live)
     if report_to is None:
         report, folder = report_of(study), None
     else:

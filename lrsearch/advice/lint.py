@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lrsearch.advice.cost import portfolio_trials
-from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, first_value
+from lrsearch.catalog.domains import Choice, Domain, Fixed, Range, first_value, largest
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.own import factors
 from lrsearch.catalog.script import SCRIPT
@@ -117,16 +117,9 @@ def _against(
 
 
 def _warmup(spec: StudySpec) -> Iterator[str]:
-    longest = _largest(spec.space.warmup)
+    longest = largest(spec.space.warmup)
     if longest > LONG_WARMUP:
         yield f"space.warmup reaches {100 * longest:g} % of the run; over 10 % train longer instead"
-
-
-def _largest(domain: Domain) -> float:
-    if isinstance(domain, Range):
-        return domain.high
-    values = (domain.value,) if isinstance(domain, Fixed) else domain.choices
-    return max(float(value or 0) for value in values)  # type: ignore[arg-type]
 
 
 def _plateau(spec: StudySpec, scale: Scale) -> Iterator[str]:
@@ -142,7 +135,7 @@ def _plateau(spec: StudySpec, scale: Scale) -> Iterator[str]:
         validate_fraction=every.fraction,
     )
     count = len(plan.validations)
-    patience = round(_largest(fields["patience"]) * count)
+    patience = round(largest(fields["patience"]) * count)
     place = "space.schedules.plateau"
     if count < FEW_VALIDATIONS:
         yield f"{place} has fewer than 10 validations to wait for; validate more often"
@@ -173,7 +166,7 @@ def _partners(spec: StudySpec) -> Iterator[str]:
                 f"leave one of them out"
             )
         flag = known.warmup_flag
-        if flag and _largest(spec.space.warmup) > 0 and fields.get(flag) != Fixed(value=True):
+        if flag and largest(spec.space.warmup) > 0 and fields.get(flag) != Fixed(value=True):
             yield f"space.optimizers.{name} has warm-up; its authors advise {flag}: true with it"
 
 

@@ -41,7 +41,9 @@ def recipe_columns(recipe: Fields) -> Document:
     columns: Document = {}
     for part in PARTS:
         columns |= _dotted(part, recipe.get(part) or {})
-    return columns | {"warmup": recipe.get("warmup"), "batch_size": recipe.get("batch_size")}
+    steps = {key: recipe[key] for key in ("warmup_steps",) if key in recipe}
+    own = {"warmup": recipe.get("warmup"), "batch_size": recipe.get("batch_size")}
+    return columns | own | steps
 
 
 def _dotted(part: str, values: Fields) -> Document:

@@ -21,6 +21,8 @@ from lrsearch.study.stored_study import StoredStudy
 if TYPE_CHECKING:
     import pandas
 
+    from lrsearch.api.trained_model import TrainedModel
+
 Format = Literal[
     "yaml", "json", "torch", "lightning", "transformers", "timm", "hydra", "command", "shell"
 ]
@@ -164,6 +166,35 @@ class Result:
             where="confirm(): runs =",
         )
         return Result(study, report, training, place=self._place)
+
+    def train(
+        self,
+        *,
+        epochs: int | None = None,
+        steps: int | None = None,
+        recipe: Recipe | str | Path | int | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        save: str | Path | None = None,
+    ) -> "TrainedModel":
+        """Train one recipe to the end of another horizon, and keep its weights.
+
+        The length is `epochs`, or `steps` of the optimizer. `recipe` is a recipe, a file with one,
+        or a trial's number; by default what the study recommends now. `seed` is the study's unless
+        given. The run is the only trial of a study `name`, by default `STUDY-train-EPOCHS`; the
+        same call goes on with it. `save` is a file for the weights, see `TrainedModel.save`.
+
+        Raises StudyError where the run does not come to its end, or another run has its name, and
+        SpecError for a recipe or a length that does not fit the study.
+        """
+        # torch and Optuna: not for who only reads
+        from lrsearch.api.trained_model import trained_model
+        from lrsearch.long_run.wanted import Wanted
+
+        recipe = Path(recipe) if isinstance(recipe, str) else recipe
+        wanted = Wanted(recipe=recipe, epochs=epochs, steps=steps, seed=seed, name=name)
+        path = None if save is None else Path(save)
+        return trained_model(self._study, wanted, self._training, save=path, place=self._place)
 
     def report(self, folder: str | Path | None = None, *, png: bool = False) -> Path:
         """Write the report, the best recipe and its PyTorch code; the path of `report.html`.

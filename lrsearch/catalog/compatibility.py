@@ -34,14 +34,18 @@ def illegal_pair(optimizer: str, schedule: str) -> str | None:
     return None if schedule in ("constant", SCRIPT) else _constant_only(optimizer)
 
 
-def illegal(optimizer: str, schedule: Fields, warmup: float) -> str | None:
+def illegal(
+    optimizer: str, schedule: Fields, warmup: float, warmup_steps: int | None = None
+) -> str | None:
     """Why a recipe may not have these together, or None."""
     name = schedule["name"]
     if reason := illegal_pair(optimizer, name):
         return f"{reason}; use schedule constant, not {name}"
-    if warmup and (obstacle := why_no_warmup(optimizer, name)):
-        blamed, reason = obstacle
-        return f"warmup = {warmup:g} cannot go with {blamed}: {reason}; use warmup 0"
+    obstacle = why_no_warmup(optimizer, name)
+    for field, value in (("warmup", warmup), ("warmup_steps", warmup_steps)):
+        if value and obstacle is not None:
+            blamed, reason = obstacle
+            return f"{field} = {value:g} cannot go with {blamed}: {reason}; use {field} 0"
     flag = schedule_info(name, "schedule").momentum_flag
     if optimizer == SCRIPT:
         return None  # it may have momentum

@@ -42,6 +42,14 @@ class Range:
 Domain = Fixed | Choice | Range
 
 
+def largest(domain: Domain) -> float:
+    """The largest number of a domain of numbers; nothing counts as 0."""
+    if isinstance(domain, Range):
+        return domain.high
+    values = (domain.value,) if isinstance(domain, Fixed) else domain.choices
+    return max(float(value or 0) for value in values)  # type: ignore[arg-type]
+
+
 def first_value(domain: Domain) -> Value:
     """Some value of the domain: what is trained where any will do."""
     if isinstance(domain, Fixed):

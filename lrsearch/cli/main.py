@@ -13,6 +13,7 @@ from lrsearch.cli import (
     results,
     run,
     study,
+    train,
     trial,
     tune,
     watch,
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for module in (run, tune, init, worker, watch, dashboard, results, study, trial, doctor, db):
+for module in (run, tune, init, train, worker, watch, dashboard, results, study, trial, doctor, db):
     for command in module.COMMANDS:
         cli.add_command(command)
 

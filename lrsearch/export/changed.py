@@ -35,10 +35,18 @@ def changed(
     if epochs < 1:
         raise SpecError(f"--epochs {epochs}: a whole number from 1 is needed")
     searched = recipe.total_steps(steps_per_epoch) / steps_per_epoch
-    times = epochs / searched
-    note = (
-        f"The schedule is stretched from {searched:g} to {epochs} epochs ({times:.3g} times) and "
-        f"lr kept, but the best lr may move with the horizon: at 8 times the kept lr was measured "
+    note = horizon_note(searched, epochs)
+    return recipe.model_copy(update={"epochs": epochs, "steps": None}), (note,)
+
+
+def horizon_note(searched: float, epochs: float) -> str:
+    """What is known of an lr at another horizon than that it was searched with, both in epochs.
+
+    Nothing was measured there: where `lrsearch transfer` has, its interval stands in place of this.
+    """
+    return (
+        f"The schedule is stretched from {searched:g} to {epochs:g} epochs "
+        f"({epochs / searched:.3g} times) and lr kept, but the best lr may move with the horizon "
+        f"and was not measured at {epochs:g} epochs: at 8 times the kept lr was measured "
         f"{LEAST_LOSS} to {MOST_LOSS} % worse in loss than the best one"
     )
-    return recipe.model_copy(update={"epochs": epochs, "steps": None}), (note,)

@@ -37,7 +37,7 @@ class Target:
     def check(self, recipe: Recipe) -> None:
         """Raises SpecError for what the format has no words for."""
         self._check_names(recipe)
-        if recipe.warmup and recipe.schedule_name not in self.warmable:
+        if recipe.has_warmup and recipe.schedule_name not in self.warmable:
             others = f"a schedule that it can warm up: {', '.join(self.warmable)}"
             raise self.refused(
                 f"a warm-up before {recipe.schedule_name}",
@@ -90,8 +90,7 @@ class Clock:
 
 def clock_of(recipe: Recipe, origin: Origin) -> Clock:
     total = recipe.total_steps(origin.steps_per_epoch)
-    warmup = min(round(recipe.warmup * total), total - 1)  # as `build_schedule` counts them
-    return Clock(total=total, warmup=warmup, per_epoch=origin.steps_per_epoch)
+    return Clock(total=total, warmup=recipe.warmup_length(total), per_epoch=origin.steps_per_epoch)
 
 
 def schedule_fields(recipe: Recipe) -> Document:

@@ -58,7 +58,8 @@ def build_fields(recipe: Recipe, optimizer: OptimizerCode, scheduler: SchedulerC
     return {
         "helpers": [*optimizer.helpers, *scheduler.helpers],
         "lr": repr(recipe.lr),
-        "warmup": recipe.warmup and repr(recipe.warmup),
+        "warmup": recipe.has_warmup and repr(recipe.warmup_steps or recipe.warmup),
+        "warmup_in_steps": bool(recipe.warmup_steps),
         "warmup_start_factor": repr(WARMUP_START_FACTOR),
         "params": [(literal(key), literal(value)) for key, value in recipe.params.items()],
         "optimizer": optimizer,
@@ -143,7 +144,9 @@ def import_lines(
     recipe: Recipe, optimizer: OptimizerCode, scheduler: SchedulerCode, others: set[str]
 ) -> list[str]:
     """Lines that import what `build` needs, and others, those of the standard library first."""
-    classes = {scheduler.torch_class} | ({"LinearLR", "SequentialLR"} if recipe.warmup else set())
+    classes = {scheduler.torch_class} | (
+        {"LinearLR", "SequentialLR"} if recipe.has_warmup else set()
+    )
     lines = {*optimizer.imports, *scheduler.imports, *others}
     lines.add(f"from torch.optim.lr_scheduler import {', '.join(sorted(classes))}")
     ordered = sorted(lines, key=lambda line: (line.startswith("from"), line.split()[1]))

@@ -125,6 +125,8 @@ def _schedule(recipe: Recipe, origin: Origin) -> Document:
 
 def _warmup_steps(recipe: Recipe, clock: Clock) -> float:
     """The fraction, which stretches with the run, if the trainer makes as many steps of it."""
+    if recipe.warmup_steps is not None:
+        return clock.warmup
     exact = math.ceil(clock.total * recipe.warmup) == clock.warmup
     return recipe.warmup if exact else clock.warmup
 

@@ -75,6 +75,7 @@ class Role:
                 recipe.schedule,
                 total_steps=horizon.total_steps,
                 warmup=recipe.warmup,
+                warmup_steps=recipe.warmup_steps,
                 validations=max(1, round(horizon.total_steps / horizon.steps_per_epoch)),
             )
         )

@@ -3,10 +3,11 @@
 import inspect
 from pathlib import Path
 
-from lrsearch.catalog.domains import first_value
+from lrsearch.catalog.domains import first_value, largest
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.loggers.installed import check_trackers
 from lrsearch.preflight.checked import Checked, located
+from lrsearch.recipe.warmup import warmup_length
 from lrsearch.spec.parts import LOSSES
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.validation_plan import with_rung_samples
@@ -40,6 +41,7 @@ def check_study(
     with located(where and f"{where}: {spec.task}"):
         look = try_task(task, spec, chosen)
         check_groups(spec, task)
+        check_warmup(spec, look.steps_per_epoch)
         try_optimizers(spec, task, chosen)
     with located(where):
         params = {key: first_value(domain) for key, domain in spec.space.params.items()}
@@ -72,6 +74,16 @@ def check_params(spec: StudySpec, loaded: LoadedTask) -> None:
         if name not in arguments:
             known = near_miss(name, arguments) if arguments else "; it takes none"
             raise SpecError(f"space.params.{name} is no argument of {spec.task}{known}")
+
+
+def check_warmup(spec: StudySpec, steps_per_epoch: int) -> None:
+    """Raises SpecError for a warm-up in steps that is as long as the run."""
+    domain = spec.space.warmup_steps
+    if domain is None:
+        return
+    total = round(spec.horizon_epochs(steps_per_epoch) * steps_per_epoch)
+    with located("space"):
+        warmup_length(total, 0.0, round(largest(domain)))
 
 
 def check_objective(spec: StudySpec, task: Task) -> None:

@@ -33,6 +33,7 @@ from lrsearch.errors import TaskError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe import schedule_shapes
 from lrsearch.recipe.plateau import Plateau
+from lrsearch.recipe.warmup import warmup_length
 from lrsearch.task.own_code import is_own, loaded
 from lrsearch.trial.rounding import ceil
 
@@ -218,12 +219,14 @@ def build_schedule(
     *,
     total_steps: int,
     warmup: float,
+    warmup_steps: int | None = None,
     validations: int,
 ) -> LRScheduler:
     """The real torch scheduler for a checked schedule over `total_steps` optimizer steps.
 
-    `warmup` is the fraction of `total_steps` that LinearLR takes first, joined by SequentialLR.
-    Raises TaskError for `script`, and for a schedule of a file that is not loaded.
+    `warmup` is the fraction of `total_steps` that LinearLR takes first, joined by SequentialLR;
+    `warmup_steps`, in its place, are so many of them. Raises TaskError for `script`, and for a
+    schedule of a file that is not loaded, SpecError for `warmup_steps` that are all of them.
     """
     name = schedule["name"]
     if name == SCRIPT:
@@ -234,12 +237,12 @@ def build_schedule(
         if is_own(name)
         else partial(FACTORIES[name], **{**SCHEDULES[name].defaults, **given})
     )
-    warmup_steps = min(round(warmup * total_steps), total_steps - 1)
-    horizon = Horizon(steps=total_steps - warmup_steps, validations=validations)
-    if not warmup_steps:
+    first = warmup_length(total_steps, warmup, warmup_steps)
+    horizon = Horizon(steps=total_steps - first, validations=validations)
+    if not first:
         return make(optimizer, horizon)
-    warm = LinearLR(optimizer, start_factor=WARMUP_START_FACTOR, total_iters=warmup_steps)
+    warm = LinearLR(optimizer, start_factor=WARMUP_START_FACTOR, total_iters=first)
     for group in optimizer.param_groups:
         group["lr"] = group["initial_lr"]  # LinearLR has already scaled lr; the peak is wanted next
     main = make(optimizer, horizon)
-    return SequentialLR(optimizer, [warm, main], milestones=[warmup_steps])
+    return SequentialLR(optimizer, [warm, main], milestones=[first])

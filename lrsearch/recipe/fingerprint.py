@@ -29,6 +29,8 @@ def fingerprint(recipe: Fields, *, own_batch_size: bool = True) -> str:
         **{key: recipe.get(key) for key in ("warmup", "params", "groups", "clip_norm")},
         "batch_size": None if own_batch_size else recipe.get("batch_size"),
     }
+    if recipe.get("warmup_steps"):
+        content["warmup_steps"] = recipe["warmup_steps"]
     return hashlib.sha256(json.dumps(_plain(content), sort_keys=True).encode()).hexdigest()
 
 

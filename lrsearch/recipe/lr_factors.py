@@ -12,6 +12,7 @@ from lrsearch.catalog.schedules import SCHEDULES, WARMUP_START_FACTOR
 from lrsearch.errors import TaskError
 from lrsearch.plain_data import Fields
 from lrsearch.recipe import schedule_shapes
+from lrsearch.recipe.warmup import warmup_length
 from lrsearch.task.own_code import is_own, loaded
 from lrsearch.trial.rounding import ceil
 
@@ -98,14 +99,17 @@ SHAPES: Mapping[str, Shape] = {
 }
 
 
-def lr_factors(schedule: Fields, *, total_steps: int, warmup: float) -> Callable[[int], float]:
+def lr_factors(
+    schedule: Fields, *, total_steps: int, warmup: float, warmup_steps: int | None = None
+) -> Callable[[int], float]:
     """The learning rate of each optimizer step, counted from 0, as a factor of the peak.
 
-    `warmup` is the fraction of `total_steps` that rises linearly first. The schedule is checked,
-    and not one that takes a metric. Raises TaskError for one of a file that is not loaded.
+    `warmup` is the fraction of `total_steps` that rises linearly first; `warmup_steps`, in its
+    place, are so many of them. The schedule is checked, and not one that takes a metric. Raises
+    TaskError for one of a file that is not loaded, SpecError as `warmup_length`.
     """
     name = schedule["name"]
-    warm = min(round(warmup * total_steps), total_steps - 1)
+    warm = warmup_length(total_steps, warmup, warmup_steps)
     steps = total_steps - warm
     given = {key: value for key, value in schedule.items() if key != "name"}
     if is_own(name):

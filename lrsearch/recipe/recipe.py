@@ -30,6 +30,7 @@ from lrsearch.catalog.lookup import check_optimizer, check_schedule, optimizer_i
 from lrsearch.errors import SpecError, TaskError
 from lrsearch.plain_data import Document, Fields, Unchecked
 from lrsearch.recipe.title import title
+from lrsearch.recipe.warmup import warmup_length
 from lrsearch.task.own_code import load, own_names
 from lrsearch.user_input import first_error, plain_numbers, read_yaml, to_yaml
 
@@ -66,6 +67,8 @@ class Recipe(BaseModel):
     schedule: Document = Field(default_factory=lambda: {"name": "constant"})
     #: Fraction of all optimizer steps that linear warm-up takes.
     warmup: float = Field(default=0.0, ge=0, lt=1)
+    #: Optimizer steps that it takes, whatever the horizon; in place of the fraction.
+    warmup_steps: int | None = Field(default=None, ge=0, lt=2**31)
     #: Horizon in epochs; None when `steps` gives it.
     epochs: int | None = Field(default=None, ge=1)
     #: Horizon in optimizer steps; None when `epochs` gives it.
@@ -110,11 +113,12 @@ class Recipe(BaseModel):
         return plain_numbers(value)
 
     @model_serializer(mode="wrap")
-    def _without_absent_groups(self, handler: SerializerFunctionWrapHandler) -> Document:
-        """A recipe without groups is written as before there were any."""
+    def _without_absent(self, handler: SerializerFunctionWrapHandler) -> Document:
+        """A recipe without groups or warm-up in steps is written as before there were any."""
         content: Document = handler(self)
-        if self.groups is None:
-            content.pop("groups", None)
+        for name in ("groups", "warmup_steps"):
+            if getattr(self, name) is None:
+                content.pop(name, None)
         return content
 
     @model_validator(mode="after")
@@ -123,8 +127,13 @@ class Recipe(BaseModel):
         check_schedule(self.schedule, "schedule")
         if isinstance(self.groups, tuple):
             check_rules(self.groups, self.optimizer, "groups")
-        if reason := illegal(self.optimizer_name, self.schedule, self.warmup):
+        if self.warmup and self.warmup_steps is not None:
+            raise SpecError("warmup and warmup_steps are both given; leave one of them out")
+        warm_up = self.warmup, self.warmup_steps
+        if reason := illegal(self.optimizer_name, self.schedule, *warm_up):
             raise SpecError(reason)
+        if self.steps is not None:
+            self.warmup_length(self.steps)
         if self.epochs is not None and self.steps is not None:
             raise SpecError("epochs and steps are both given; leave one of them out")
         if self.ema is not None and (set(self.ema) != {"epochs"} or self.ema["epochs"] <= 0):
@@ -217,6 +226,17 @@ class Recipe(BaseModel):
             raise SpecError("the recipe has no horizon; give it epochs or steps")
         return self.epochs * steps_per_epoch
 
+    def warmup_length(self, total_steps: int) -> int:
+        """Optimizer steps of its warm-up in a run of so many.
+
+        Raises SpecError where `warmup_steps` leave none for the schedule.
+        """
+        return warmup_length(total_steps, self.warmup, self.warmup_steps)
+
+    @property
+    def has_warmup(self) -> bool:
+        return bool(self.warmup or self.warmup_steps)
+
     def build(
         self,
         model: "torch.nn.Module",
@@ -244,6 +264,7 @@ class Recipe(BaseModel):
             self.schedule,
             total_steps=total,
             warmup=self.warmup,
+            warmup_steps=self.warmup_steps,
             validations=validations or max(1, round(total / steps_per_epoch)),
         )
         return optimizer, scheduler

@@ -20,6 +20,8 @@ def title(recipe: "Recipe") -> str:
     ]
     if recipe.warmup:
         parts.append(f"warmup {100 * recipe.warmup:g} %")
+    if recipe.warmup_steps:
+        parts.append(f"warmup {recipe.warmup_steps} steps")
     if recipe.groups == OF_TASK:
         parts.append("groups of the task")
     parts += [rule.title() for rule in recipe.group_rules]

@@ -51,8 +51,8 @@ def write_files(study: StudyHandle, out: Path | None, *, png: bool = False) -> t
 
 def _is_here(report: Report) -> bool:
     """Whether the optimizer to export is known: not a class of a file that lies elsewhere."""
-    chosen = _chosen(report, None)
-    return chosen is None or not optimizer_info(chosen[2].optimizer_name, "optimizer").unseen
+    found = chosen(report, None)
+    return found is None or not optimizer_info(found[2].optimizer_name, "optimizer").unseen
 
 
 def report_folder(study: str, out: Path | None) -> Path:
@@ -108,7 +108,7 @@ def _exported(
     from lrsearch.export.changed import changed
 
     found, number, recipe = _to_export(report, trial)
-    steps = _steps_per_epoch(study, report, found)
+    steps = steps_per_epoch(study, report, found)
     new, warnings = recipe, tuple[str, ...]()
     if changes is not None:
         new, warnings = changed(
@@ -142,15 +142,15 @@ def _of_its_end(report: Report, trial: Trial) -> tuple[str, ...]:
 
 def _to_export(report: Report, number: int | None) -> tuple[Trial, int, Recipe]:
     """The chosen trial. Raises StudyError where there is none."""
-    chosen = _chosen(report, number)
-    if chosen is not None:
-        return chosen
+    found = chosen(report, number)
+    if found is not None:
+        return found
     if number is not None:
         raise no_trial(report, number)
     raise StudyError(f"study {report.name!r} has no complete trial to export yet")
 
 
-def _chosen(report: Report, number: int | None) -> tuple[Trial, int, Recipe] | None:
+def chosen(report: Report, number: int | None) -> tuple[Trial, int, Recipe] | None:
     """The trial with this number, else the confirmed one, else the best; None if there is none."""
     found = report.best
     if number is not None:
@@ -162,7 +162,7 @@ def _chosen(report: Report, number: int | None) -> tuple[Trial, int, Recipe] | N
     return found, found.number, found.parsed
 
 
-def _steps_per_epoch(study: StudyHandle, report: Report, trial: Trial) -> int:
+def steps_per_epoch(study: StudyHandle, report: Report, trial: Trial) -> int:
     """The trial's, which a searched batch size changes; the task's own before its first row."""
     rows = report.curves.get(trial.id)
     if rows is None:

@@ -16,18 +16,21 @@ _OFF = Fixed(value=False)
 def check_space(
     optimizers: Mapping[str, Mapping[str, Domain]],
     schedules: Mapping[str, Mapping[str, Domain]],
-    warmup: Domain,
+    warm_up: tuple[str, Domain],
     where: str,
 ) -> None:
-    """Refuse a space in which something illegal could be sampled. Raises SpecError."""
-    for reason in _reasons(optimizers, schedules, warmup, where):
+    """Refuse a space in which something illegal could be sampled. Raises SpecError.
+
+    `warm_up` is the field that says how long warm-up is, and its domain.
+    """
+    for reason in _reasons(optimizers, schedules, warm_up, where):
         raise SpecError(reason)
 
 
 def _reasons(
     optimizers: Mapping[str, Mapping[str, Domain]],
     schedules: Mapping[str, Mapping[str, Domain]],
-    warmup: Domain,
+    warm_up: tuple[str, Domain],
     where: str,
 ) -> Iterator[str]:
     for name, fields in schedules.items():
@@ -36,11 +39,12 @@ def _reasons(
             if reason := illegal_pair(optimizer, name):
                 yield f"{where}: {reason}; leave {optimizer} or {name} out"
             obstacle = why_no_warmup(optimizer, name)
-            if obstacle is not None and not contains(warmup, 0.0):
+            if obstacle is not None and not contains(warm_up[1], 0.0):
                 blamed, reason = obstacle
+                zero = 0.0 if warm_up[0] == "warmup" else 0
                 yield (
-                    f"{where}.warmup is never 0, but {blamed} takes no warm-up ({reason}); add 0.0 "
-                    f"to warmup or leave {blamed} out"
+                    f"{where}.{warm_up[0]} is never 0, but {blamed} takes no warm-up ({reason}); "
+                    f"add {zero} to {warm_up[0]} or leave {blamed} out"
                 )
             yield from _momentum(name, fields, optimizer, domains, where)
     for optimizer, domains in optimizers.items():

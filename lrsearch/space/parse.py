@@ -17,6 +17,7 @@ from lrsearch.space.search_space import SearchSpace
 from lrsearch.task.own_code import is_own
 
 BATCH_SIZE = Limit(low=1, integer=True)
+STEPS = Limit(low=0, integer=True)
 
 
 def parse_space(content: Unchecked, where: str = "space") -> SearchSpace:
@@ -26,7 +27,7 @@ def parse_space(content: Unchecked, where: str = "space") -> SearchSpace:
     the preset's.
     """
     space = unchecked_space(content, where)
-    check_space(space.optimizers, space.schedules, space.warmup, where)
+    check_space(space.optimizers, space.schedules, space.warm_up, where)
     return space
 
 
@@ -36,7 +37,7 @@ def unchecked_space(content: Unchecked, where: str) -> SearchSpace:
         content = {"preset": content}
     if not isinstance(content, Mapping):
         raise SpecError(f"{where} = {content!r}, but a preset's name or a mapping is accepted")
-    known = ("preset", "optimizers", "schedules", "warmup", "params", "groups")
+    known = ("preset", "optimizers", "schedules", "warmup", "warmup_steps", "params", "groups")
     for key in content:
         if key not in known:
             raise SpecError(f"{where}.{key} is not a field of a space{near_miss(key, known)}")
@@ -46,6 +47,7 @@ def unchecked_space(content: Unchecked, where: str) -> SearchSpace:
         optimizers=optimizers,
         schedules=_domains(content, "schedules", preset.schedules, _schedule_domains, where),
         warmup=_warmup(content, preset, f"{where}.warmup"),
+        warmup_steps=_warmup_steps(content, where),
         params=_params(content.get("params"), f"{where}.params"),
         groups=parse_groups(content.get("groups"), optimizers, f"{where}.groups"),
     )
@@ -75,11 +77,23 @@ def _domains(
 
 
 def _warmup(content: Mapping[str, Unchecked], preset: Preset, where: str) -> Domain:
+    if "warmup_steps" in content:
+        return Fixed(value=0.0)
     if "warmup" not in content:
         return preset.warmup
     warmup = parse(content["warmup"], where)
     _check_domain(warmup, Limit(high=1.0), where)
     return warmup
+
+
+def _warmup_steps(content: Mapping[str, Unchecked], where: str) -> Domain | None:
+    if "warmup_steps" not in content:
+        return None
+    if "warmup" in content:
+        raise SpecError(f"{where}.warmup and {where}.warmup_steps are both given; leave one out")
+    steps = parse(content["warmup_steps"], f"{where}.warmup_steps")
+    _check_domain(steps, STEPS, f"{where}.warmup_steps")
+    return steps
 
 
 def _params(content: Unchecked, where: str) -> dict[str, Domain]:

@@ -79,7 +79,7 @@ def space_from_placeholders(
         raise SpecError(reason)
     for reason in _without_value(space, command, where):
         raise SpecError(reason)
-    check_space(space.optimizers, space.schedules, space.warmup, where)
+    check_space(space.optimizers, space.schedules, space.warm_up, where)
     return space
 
 
@@ -93,7 +93,7 @@ def _with_defaults(content: Unchecked, command: _Command, where: str) -> Fields:
         raise SpecError(f"{where} = {content!r}, but a preset's name or a mapping is accepted")
     if "preset" not in content:
         content = {"optimizers": SCRIPT, "schedules": SCRIPT, **content}
-    if "warmup" not in command.names:
+    if not {"warmup", "warmup_steps"} & {*command.names, *content}:
         content = {"warmup": 0.0, **content}
     return content
 
@@ -141,6 +141,8 @@ def _untold(space: SearchSpace, command: _Command, where: str) -> Iterator[str]:
                     yield _add(_set(f"{where}.{kind}.{name}.{key}", domain), f"{owner}.{key}")
     if space.warmup != _NONE and not command.tells("warmup"):
         yield _add(_set(f"{where}.warmup", space.warmup), "warmup")
+    if space.warmup_steps is not None:
+        yield f"{where}.warmup_steps is of task and train; a command is told a fraction, {{warmup}}"
     for key, domain in space.params.items():
         if not command.tells(f"params.{key}"):
             yield _add(_set(f"{where}.params.{key}", domain), f"params.{key}")
@@ -241,6 +243,8 @@ def told_recipe(
     given = [f"optimizer.{key}" for key in optimizer] + [f"schedule.{key}" for key in schedule]
     given += [f"params.{key}" for key in params] if isinstance(params, Mapping) else []
     given += ["warmup"] if recipe.get("warmup") else []
+    if recipe.get("warmup_steps"):
+        raise SpecError(f"{where}.warmup_steps is of task and train; give a command warmup instead")
     halves = {f"optimizer.{half}" for half in _HALVES}
     for field in given:
         in_part = field == "optimizer.betas" and halves & set(names)  # the other is torch's

@@ -41,6 +41,8 @@ class SearchSpace:
     warmup: Domain
     #: Keyword arguments of the task function.
     params: Mapping[str, Domain]
+    #: Optimizer steps of warm-up, whatever the horizon; None: `warmup` says it.
+    warmup_steps: Domain | None = None
     #: Parameter groups; None: all parameters of a model are one group.
     groups: SpaceGroups = None
 
@@ -61,16 +63,23 @@ class SearchSpace:
             key: suggest(trial, f"{schedule}.{key}", domain)
             for key, domain in self.schedules[schedule].items()
         }
-        warmup = 0.0
-        if takes_warmup(optimizer, schedule):
-            warmup = suggest(trial, "warmup", self.warmup)
+        name, domain = self.warm_up
+        warmup = suggest(trial, name, domain) if takes_warmup(optimizer, schedule) else 0
         return {
             "optimizer": self._suggest_optimizer(trial, optimizer, size),
             "schedule": {"name": schedule, **fields},
-            "warmup": warmup,
+            "warmup": 0.0,
+            name: warmup if name == "warmup_steps" else float(warmup),
             "params": params,
             **suggest_groups(self.groups, trial),
         }
+
+    @property
+    def warm_up(self) -> tuple[str, Domain]:
+        """The recipe's field that warm-up is sampled in, and its domain."""
+        if self.warmup_steps is None:
+            return "warmup", self.warmup
+        return "warmup_steps", self.warmup_steps
 
     def _suggest_optimizer(self, trial: Suggester, name: str, size: int | None) -> Document:
         info, domains = optimizer_info(name, "optimizer"), self.optimizers[name]
@@ -110,8 +119,12 @@ class SearchSpace:
         wanted += [(f"{s}.{key}", domain, value) for key, (domain, value) in schedule.items()]
         wanted += [(f"params.{key}", d, given.get(key)) for key, d in self.params.items()]
         wanted += groups
+        name, domain = self.warm_up
+        other = "warmup" if name == "warmup_steps" else "warmup_steps"
+        if recipe.get(other):
+            return None
         if takes_warmup(o, s):
-            wanted.append(("warmup", self.warmup, recipe["warmup"]))
+            wanted.append((name, domain, recipe.get(name) or 0))
         params: Document = {"optimizer": o, "schedule": s}
         for name, domain, value in wanted:
             if not contains(domain, value, scale):
@@ -165,6 +178,7 @@ class SearchSpace:
             "schedules": {name: plain(fields) for name, fields in self.schedules.items()},
             "warmup": asdict(self.warmup),
             "params": plain(self.params),
+            **({} if self.warmup_steps is None else {"warmup_steps": asdict(self.warmup_steps)}),
             **({} if self.groups is None else {"groups": plain_groups(self.groups)}),
         }
 
@@ -183,6 +197,9 @@ class SearchSpace:
             schedules={name: fields(name, plain) for name, plain in schedules.items()},
             warmup=read_stored(content["warmup"], "warmup"),
             params=fields("params", content["params"]),
+            warmup_steps=read_stored(content["warmup_steps"], "warmup_steps")
+            if "warmup_steps" in content
+            else None,
             groups=read_groups(content.get("groups")),
         )
 

@@ -216,6 +216,12 @@ class Checkpointing(Part):
     every: float = Field(default=60.0, gt=0)
     #: Bytes of all running trials together.
     at_most: int = Field(default=20 * 1024**3, gt=0)
+    #: Whether a trial that completes leaves its last checkpoint, with the weights of its value.
+    keep_weights: bool = False
+    #: Step at which a trial leaves a checkpoint that stays with it: other runs begin there.
+    keep_step: int | None = Field(default=None, ge=1)
+    #: A study whose trial left such a checkpoint, where this one's trials begin.
+    begin_from: str | None = Field(default=None, min_length=1)
 
     @field_validator("every", mode="before")
     @classmethod
@@ -236,4 +242,4 @@ def as_checkpointing(value: Unchecked | Checkpointing) -> Unchecked | Checkpoint
         return {"to": value}
     if not isinstance(value, dict):
         raise ValueError("a folder, a URL or {to: ..., every: 60s, at_most: 20GB} is accepted")
-    return {k: v if k == "to" else plain_numbers(v) for k, v in value.items()}
+    return {k: v if k in ("to", "begin_from") else plain_numbers(v) for k, v in value.items()}

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,9 +155,10 @@ class CheckpointStore:
             self._remove_empty_folders()
         return count
 
-    def remove_all_of(self, kind: str, item: int) -> int:
-        """Remove whatever was written of an item, recorded or not; how many files it was."""
-        return self.remove(file for file in self.names() if owner(file) == (kind, item))
+    def remove_all_of(self, kind: str, item: int, *, but: Collection[str] = ()) -> int:
+        """Remove what was written of an item, recorded or not, `but` these; how many it was."""
+        mine = (file for file in self.names() if owner(file) == (kind, item))
+        return self.remove(file for file in mine if file not in but)
 
     def _remove_empty_folders(self) -> None:
         folder = Path(self._folder)

@@ -1,7 +1,8 @@
 """Checkpoints: which files of a study are worth something, and what they must hold.
 
-Of every item the newest two are kept: its rows, `slot` 0 and 1, take turns. A row whose file was
-removed stays, with 0 bytes: a worker may not delete rows.
+Of every item the newest two are kept: its rows, `slot` 0 and 1, take turns. Beside them one may
+have a branch point, where runs of other studies begin: `slot` 2. A row whose file was removed
+stays, with 0 bytes: a worker may not delete rows.
 """
 
 from collections.abc import Sequence
@@ -13,9 +14,10 @@ from lrsearch.storage.column_types import db_now
 from lrsearch.storage.leases import TABLES, Claim, Kind, held
 from lrsearch.storage.records import CheckpointRecord, fetch_as
 from lrsearch.storage.tables import checkpoints
-from lrsearch.trial.states import OPEN
+from lrsearch.trial.states import OPEN, TrialState
 
 SLOTS = (0, 1)
+BRANCH_SLOT = 2
 
 
 class File(Protocol):
@@ -29,8 +31,12 @@ class File(Protocol):
     def bytes(self) -> int: ...
 
 
-def record(connection: Connection, claim: Claim, saved: File, step: int) -> bool:
+def record(
+    connection: Connection, claim: Claim, saved: File, step: int, *, branches: bool = False
+) -> bool:
     """Make a file the newest checkpoint of what is claimed, in place of the second newest.
+
+    Or its branch point, in place of none: a trial that begins anew comes to the same step.
 
     False, and nothing written, if the claim is lost. The same file is recorded once, however often
     this is asked. Its count of lost workers begins anew: training has got further than where they
@@ -48,7 +54,8 @@ def record(connection: Connection, claim: Claim, saved: File, step: int) -> bool
         "bytes": saved.bytes,
         "saved_at": db_now(),
     }
-    slot = _slot(_rows(connection, claim.kind, claim.id), saved.file)
+    rows = _rows(connection, claim.kind, claim.id)
+    slot = BRANCH_SLOT if branches else _slot(rows, saved.file)
     mine = and_(c.kind == claim.kind, c.item == claim.id, c.slot == slot)
     if not connection.execute(update(checkpoints).where(mine).values(**values)).rowcount:
         key = {"kind": claim.kind, "item": claim.id, "slot": slot, "study_id": study_id}
@@ -66,6 +73,7 @@ def _reset_deaths(connection: Connection, claim: Claim) -> int | None:
 
 def _slot(rows: Sequence[CheckpointRecord], file: str) -> int:
     """Where a file is recorded already, else a free slot, else that of the oldest."""
+    rows = [row for row in rows if row.slot in SLOTS]
     known = {row.file: row.slot for row in rows if row.bytes}
     if file in known:
         return int(known[file])
@@ -86,14 +94,35 @@ def _rows(connection: Connection, kind: Kind, item: int) -> Sequence[CheckpointR
 
 def newest_first(connection: Connection, kind: Kind, item: int) -> Sequence[CheckpointRecord]:
     """The checkpoints of an item, at most two."""
-    return [row for row in _rows(connection, kind, item) if row.bytes]
+    rows = _rows(connection, kind, item)
+    return [row for row in rows if row.bytes and row.slot in SLOTS]
 
 
-def forget(connection: Connection, kind: str, item: int) -> None:
-    """The files of an item are gone, or about to be."""
+def branch_point(connection: Connection, study_id: int) -> CheckpointRecord | None:
+    """Where a study's trial left a checkpoint for other runs; None if it has not."""
+    c = checkpoints.c
+    query = select(checkpoints).where(
+        c.study_id == study_id, c.kind == Kind.TRIAL, c.slot == BRANCH_SLOT, c.bytes > 0
+    )
+    return next(iter(fetch_as(connection, query, CheckpointRecord)), None)
+
+
+def forget(
+    connection: Connection, kind: Kind, item: int, *, but_newest: bool = False
+) -> frozenset[str]:
+    """The files of an item are gone, or about to be; those that stay.
+
+    The newest does if asked, and a branch point beside it.
+    """
+    stays = frozenset[str]()
+    if but_newest:
+        branches = [row for row in _rows(connection, kind, item) if row.slot == BRANCH_SLOT]
+        newest = newest_first(connection, kind, item)[:1]
+        stays = frozenset(row.file for row in (*branches, *newest))
     c = checkpoints.c
     query = update(checkpoints).where(c.kind == kind, c.item == item, c.bytes > 0)
-    connection.execute(query.values(bytes=0))
+    connection.execute(query.where(c.file.not_in(stays)).values(bytes=0))
+    return stays
 
 
 def total_bytes(connection: Connection, study_id: int) -> int:
@@ -110,20 +139,28 @@ def total_bytes(connection: Connection, study_id: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _running(table: Table, study_id: int) -> Select[int]:
-    mine = (table.c.study_id == study_id, table.c.state.in_(OPEN))
+def _running(table: Table, study_id: int, states: Sequence[str] = tuple(OPEN)) -> Select[int]:
+    mine = (table.c.study_id == study_id, table.c.state.in_(states))
     return select(table.c.id).where(*mine)
 
 
-def forget_ended(connection: Connection, study_id: int) -> set[tuple[str, int]]:
-    """Forget the checkpoints of what has ended; kind and id of everything that has not."""
+def forget_ended(
+    connection: Connection, study_id: int, *, keep_weights: bool = False
+) -> set[tuple[str, int]]:
+    """Forget the checkpoints of what has ended; kind and id of everything that has not.
+
+    With `keep_weights` a complete trial counts as one that has not: its weights are in them.
+    """
+    states = {kind: list(OPEN) for kind in TABLES}
+    if keep_weights:
+        states[Kind.TRIAL].append(TrialState.COMPLETE)
     running = {
         (str(kind), int(item))
         for kind, table in TABLES.items()
-        for item in connection.execute(_running(table, study_id)).scalars()
+        for item in connection.execute(_running(table, study_id, states[kind])).scalars()
     }
     c = checkpoints.c
     query = select(c.kind, c.item).where(c.study_id == study_id, c.bytes > 0)
     for kind, item in {(kind, item) for kind, item in connection.execute(query)} - running:
-        forget(connection, kind, item)
+        forget(connection, Kind(kind), item)
     return running

@@ -240,7 +240,7 @@ checkpoints = Table(
     metadata,
     Column("kind", String(16), primary_key=True),
     Column("item", Integer, primary_key=True),
-    Column("slot", Integer, primary_key=True),  # 0 or 1: the newest two take turns
+    Column("slot", Integer, primary_key=True),  # 0, 1: the newest two; 2: a branch point
     _study(),
     Column("attempt", Integer, nullable=False),
     Column("step", Integer, nullable=False),

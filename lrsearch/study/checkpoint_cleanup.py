@@ -4,10 +4,14 @@ import hashlib
 import logging
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
+
 from lrsearch.child_process import folders
 from lrsearch.errors import SpecError
 from lrsearch.storage import checkpoints, studies
 from lrsearch.storage.checkpoint_store import CheckpointStore, owner
+from lrsearch.storage.database import Database
+from lrsearch.storage.records import CheckpointRecord, StudyRecord
 from lrsearch.study.deletion import delete_rows
 from lrsearch.study.stored_study import StoredStudy
 
@@ -28,6 +32,21 @@ def store_of(search: StoredStudy) -> CheckpointStore:
     return CheckpointStore(search.spec.checkpoints.to, f"study-{day}-{mark}")
 
 
+def branch_point_of(database: Database, name: str) -> bytes | None:
+    """The checkpoint that the trial of this study left for others; None if it is not here."""
+
+    def look(connection: Connection) -> tuple[StudyRecord, CheckpointRecord] | None:
+        study = studies.by_name(connection, name)
+        row = None if study is None else checkpoints.branch_point(connection, study.study_id)
+        return None if study is None or row is None else (study, row)
+
+    found = database.look(look)
+    if found is None:
+        return None
+    study, row = found
+    return store_of(StoredStudy(database, study)).read(row.file, row.sha256, row.bytes)
+
+
 def sweep(search: StoredStudy, store: CheckpointStore) -> int:
     """Remove the files of what no longer runs; how many it was.
 
@@ -35,8 +54,9 @@ def sweep(search: StoredStudy, store: CheckpointStore) -> int:
     machine has gone on with a trial, or when the study was deleted meanwhile.
     """
     names = store.names()  # first: what is written from now on is not looked at
+    keep = search.spec.checkpoints.keep_weights
     running = search.database.run(
-        lambda connection: checkpoints.forget_ended(connection, search.study_id)
+        lambda connection: checkpoints.forget_ended(connection, search.study_id, keep_weights=keep)
     )
     return store.remove(
         name for name in names if (whose := owner(name)) is not None and whose not in running

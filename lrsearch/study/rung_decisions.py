@@ -52,7 +52,7 @@ def write_again(
         return False
     planned = study.planned(connection)
     for arrival in passed:
-        _mark(connection, study, replace(arrival, rows=(), taken=None))
+        _mark(connection, study, arrival)
         if planned is None:
             _goes_on(connection, study, arrival)  # the audit that began there may be lost too
     return True

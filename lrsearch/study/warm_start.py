@@ -30,7 +30,7 @@ from lrsearch.trial.states import OPEN, TrialState
 #: The kind of a trial whose recipe an earlier study found.
 KIND = "warm_start"
 #: What a recipe brings to any study; the rest are a study's settings.
-FIELDS = ("optimizer", "schedule", "warmup", "params", "groups")
+FIELDS = ("optimizer", "schedule", "warmup", "warmup_steps", "params", "groups")
 
 
 @dataclass(kw_only=True)
@@ -203,10 +203,15 @@ def _fields_here(spec: StudySpec, theirs: StudySpec, trial: BegunTrial) -> Field
     return {
         "optimizer": optimizer,
         "schedule": recipe.schedule,
-        "warmup": recipe.warmup,
+        **_warmup(recipe),
         "params": params,
         **own,
     }
+
+
+def _warmup(recipe: Recipe) -> Fields:
+    steps = recipe.warmup_steps
+    return {"warmup": recipe.warmup} if steps is None else {"warmup_steps": steps}
 
 
 def _from_plain(

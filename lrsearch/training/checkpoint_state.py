@@ -16,6 +16,7 @@ from lrsearch.plain_data import Fields
 from lrsearch.training.checkpoint_file import load_plain, require_alike
 from lrsearch.training.data import to_device
 from lrsearch.training.flat_optimizer import OptimizerState, gather_state, spread_state
+from lrsearch.training.kept_weights import KeptWeights
 from lrsearch.training.precision import tf32
 from lrsearch.training.randomness import other_random_state, set_other_random_state
 from lrsearch.training.trial_training import TrialTraining
@@ -114,6 +115,8 @@ class _State:
     carried: PyTree
     #: As JSON: the unpickler that runs no code takes 10 us a value.
     rows: str
+    #: Weights of an earlier validation, see `kept_weights`.
+    kept: Mapping[str, PyTree] | None = None
 
 
 def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
@@ -136,6 +139,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         loss_sum=_copy(training.loss_sum),
         carried=tree_map(_copy, training.carried),
         rows=json.dumps([row.to_dict() for row in pending]),
+        kept=None if training.kept is None else training.kept.to_plain(),
     )
     buffer = io.BytesIO()
     torch.save(vars(state), buffer)
@@ -143,11 +147,12 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
 
 
 def unpack(
-    training: TrialTraining, data: bytes, *, says_where: bool = True
+    training: TrialTraining, data: bytes, *, says_where: bool = True, branches: bool = False
 ) -> list[Validation] | None:
     """Put a fresh `training` where the checkpoint stands; the rows that came along.
 
     Where it was made by another engine, a line in the log says so unless `says_where` is False.
+    `branches`: it may be of a run of another horizon, as far as both trained alike to its step.
 
     None, with a line in the log and `training` still at its start, when the checkpoint was made
     under other facts (going on from there would give other bits than an uninterrupted run) or
@@ -158,7 +163,7 @@ def unpack(
         # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as
         # in a run from the start (on the device each of them would be waited for in every step).
         saved = load_plain(data)
-        theirs = saved["facts"]
+        theirs = _of_any_horizon(training, saved) if branches else saved["facts"]
         other = [name for name, value in vars(mine).items() if theirs.get(name) != value]
         elsewhere = [other.pop(other.index(name)) for name in _MAY_DIFFER if name in other]
         state = None if other else _State(**saved)
@@ -179,6 +184,16 @@ def unpack(
         made, goes_on = Facts(**state.facts).where, mine.where
         log.info("a checkpoint made %s goes on %s: equal to rounding", made, goes_on)
     return curve
+
+
+def _of_any_horizon(training: TrialTraining, saved: Mapping[str, PyTree]) -> Fields:
+    """Another run's facts with this one's horizon, if it was validated where this one is."""
+    mine, facts, position = training.recipe.to_dict(), saved["facts"], saved["position"]
+    horizon = {name: mine[name] for name in ("epochs", "steps")}
+    due = sum(step <= position["step"] for step in training.plan.validations)
+    if due != position["validated"]:
+        return {**facts, "recipe": "number of validations"}
+    return {**facts, "recipe": {**facts["recipe"], **horizon}}
 
 
 def _read_rows(text: str) -> list[Validation]:
@@ -209,6 +224,7 @@ def _apply(training: TrialTraining, state: _State) -> None:
     Position(**state.position).put(training)
     training.loss_sum.copy_(state.loss_sum)
     training.carried = to_device(state.carried, training.device)
+    training.kept = None if state.kept is None else KeptWeights.from_plain(state.kept)
     torch.set_rng_state(state.rng)
     other_rng = state.other_rng
     set_other_random_state(training.random_at_start if other_rng is None else other_rng)

@@ -3,11 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.validations import Plan
+
+if TYPE_CHECKING:
+    from lrsearch.training.kept_weights import KeptWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class Training(ABC):
     beat: Callable[[], None]
     #: What is recorded of a trial that came to its end in a way of its own.
     end_reason: str | None = None
+    #: The weights of one of its validations, which are part of its checkpoints.
+    kept: "KeptWeights | None" = None
 
     @property
     @abstractmethod

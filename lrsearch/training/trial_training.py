@@ -92,6 +92,7 @@ class TrialTraining(PlannedTraining):
             recipe.schedule,
             total_steps=plan.total_steps,
             warmup=recipe.warmup,
+            warmup_steps=recipe.warmup_steps,
             validations=plan.rows,
         )
         #: Scales losses so that fp16 gradients are in range; None where nothing needs it.
@@ -115,6 +116,7 @@ class TrialTraining(PlannedTraining):
         self.start_loss = math.nan
         #: Why the trial diverged, once it has.
         self.diverged: str | None = None
+        self.kept = None
         #: Sum of the losses since the last validation; stays on the device.
         self.loss_sum = torch.zeros((), dtype=widest_float(self.device), device=self.device)
         #: How many losses `loss_sum` holds.

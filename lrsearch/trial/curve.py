@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 from lrsearch.plain_data import Document, Fields
@@ -67,6 +67,10 @@ class Validation(Measurement):
             metrics_ema=finite_scores(self.metrics_ema) if self.metrics_ema else None,
             grad_norm=_finite(self.grad_norm),
         )
+
+    def alone(self) -> "Validation":
+        """The same without what the database adds to it."""
+        return Validation(**{field.name: getattr(self, field.name) for field in fields(Validation)})
 
     def to_dict(self) -> Document:
         """For a file of this machine: JSON as Python writes it, NaN and infinity included."""

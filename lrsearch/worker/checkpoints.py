@@ -15,7 +15,7 @@ from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.moments import complaint, passes
 from lrsearch.storage.outages import Patience
-from lrsearch.study.checkpoint_cleanup import store_of
+from lrsearch.study.checkpoint_cleanup import branch_point_of, store_of
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
@@ -91,6 +91,8 @@ class Checkpoints:
         self._leaves_files = claim.attempt > 1
         if claim.attempt > 1:
             pending = self._resume(claim, training)
+        if pending is None:
+            pending = self._begin_from(training)
         self._stands(training)
         return pending
 
@@ -108,6 +110,40 @@ class Checkpoints:
                 log.info("going on from checkpoint %s", row.file)
                 return pending
         return None
+
+    def _begin_from(self, training: Training) -> list[Validation] | None:
+        """Stand at the branch point that the study names, with the rows up to there."""
+        trunk = self.study_checkpoints.settings.begin_from
+        if trunk is None:
+            return None
+        data = branch_point_of(self.database, trunk)
+        if data is None:
+            log.warning("study %s left no checkpoint that is here; beginning at step 0", trunk)
+            return None
+        from lrsearch.training.checkpoint_state import unpack
+        from lrsearch.training.trial_training import TrialTraining
+
+        assert isinstance(training, TrialTraining)
+        return unpack(training, data, branches=True)
+
+    def leave_branch_point(
+        self, claim: Claim, training: Training, curve: Sequence[Validation]
+    ) -> None:
+        """Keep the trial as it stands for runs of other studies, with its whole curve.
+
+        If it cannot be kept, one line is logged: those runs then begin at step 0.
+        """
+        self._leaves_files = True
+        try:
+            data = training.pack(curve)
+            saved = self.store.write(claim.kind, claim.id, training.step, data)
+            self.database.run(
+                lambda connection: checkpoints.record(
+                    connection, claim, saved, training.step, branches=True
+                )
+            )
+        except Exception as error:  # as in `save`
+            self._warn(claim, complaint(error) if passes(error) else describe(error))
 
     def _stands(self, training: Training) -> None:
         self._saved_at = training.seconds
@@ -195,12 +231,16 @@ class Checkpoints:
         self.store.remove(useless)
         return done
 
-    def forget(self, claim: Claim) -> None:
-        """Remove the checkpoints of what this worker has ended."""
+    def forget(self, claim: Claim, *, but_newest: bool = False) -> None:
+        """Remove the checkpoints of what this worker has ended, but the newest if it is to stay."""
         if not self._leaves_files:
             return
-        self.database.run(lambda connection: checkpoints.forget(connection, claim.kind, claim.id))
-        self.store.remove_all_of(claim.kind, claim.id)
+        stays = self.database.run(
+            lambda connection: checkpoints.forget(
+                connection, claim.kind, claim.id, but_newest=but_newest
+            )
+        )
+        self.store.remove_all_of(claim.kind, claim.id, but=stays)
         self._leaves_files = False
 
     def _warn(self, claim: Claim, reason: str) -> None:

@@ -13,6 +13,7 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.worker_facts import DataFacts
 from lrsearch.training.engine import Engine
 from lrsearch.training.training import Training
+from lrsearch.trial.curve import Validation
 
 
 class RangeTrainer(Protocol):
@@ -70,6 +71,10 @@ class Program(Protocol):
 
         Raises TrialFailedError if the code fails.
         """
+        ...
+
+    def keep_weights(self, training: Training, row: Validation) -> None:
+        """Keep the weights that this validation was of, in the trial's checkpoints from now on."""
         ...
 
     def close(self) -> None:

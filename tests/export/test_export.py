@@ -90,6 +90,7 @@ def special_recipes():
         (small.make_recipe(**base, **{**deployed, "precision": "fp32"}), by_steps),
         (small.make_recipe(**base, schedule="plateau", weights="ema"), by_fraction),
         (small.make_recipe(**base, schedule="linear", warmup=0.3), by_steps),
+        (small.make_recipe(**base, schedule="wsd", warmup_steps=5), by_steps),
         (small.make_recipe(**base, schedule="cosine", **in_steps), ValidateEvery()),
         (small.make_recipe(**base, schedule="plateau", **in_steps), by_steps),
         (small.make_recipe(**base, schedule="one_cycle", **in_steps), by_fraction),

@@ -37,13 +37,14 @@ def make_parameters():
     return [torch.nn.Parameter(torch.zeros(3))]
 
 
-def make_recipe(schedule, *, warmup=0.0, optimizer=None, steps=T):
+def make_recipe(schedule, *, warmup=0.0, optimizer=None, steps=T, **fields):
     return Recipe.from_dict(
         {
             "optimizer": optimizer or {"name": "sgd", "lr": LR},
             "schedule": schedule,
             "warmup": warmup,
             "steps": steps,
+            **fields,
         }
     )
 
@@ -244,6 +245,49 @@ def test_warm_up_rises_from_almost_0_and_reaches_the_peak_where_it_says(name, wa
     assert 0 < lrs[0] <= 1e-8 * LR
     assert all(a < b for a, b in itertools.pairwise(lrs[: ends + 1]))
     assert lrs[ends] == LR == max(lrs)
+
+
+@pytest.mark.parametrize("name", reference.PLAIN_WARMABLE)
+def test_a_warm_up_in_steps_is_that_of_as_large_a_fraction(name):
+    in_steps = lrs_of({"name": name}, warmup=0.0, warmup_steps=T // 4)
+    assert in_steps == lrs_of({"name": name}, warmup=0.25)
+
+
+def test_runs_of_any_length_rise_over_the_same_steps_and_keep_the_peak():
+    wsd = {"name": "wsd", "decay": 0.5}
+    short, long = (lrs_of(wsd, warmup=0.0, warmup_steps=6, steps=n) for n in (20, 60))
+    assert short[:14] == long[:14]  # 6 steps of warm-up, then half of the 14 that are left
+    assert short[14] < long[14] == LR
+
+
+def test_a_warm_up_in_steps_is_shorter_than_the_run():
+    message = "warmup_steps = 10, but the run has 10 optimizer steps; give fewer, or train longer"
+    with pytest.raises(SpecError, match=message):
+        lrs_of("cosine", warmup=0.0, warmup_steps=10, steps=10)
+    with pytest.raises(SpecError, match=message):
+        Recipe.from_dict({"optimizer": {"name": "sgd", "lr": 1}, "steps": 10, "warmup_steps": 10})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"warmup": 0.1, "warmup_steps": 5}, "warmup and warmup_steps are both given; leave one"),
+        ({"warmup_steps": 5, "schedule": "plateau"}, "warmup_steps = 5 cannot go with plateau: "),
+        ({"warmup_steps": 0.5}, "warmup_steps = 0.5"),
+        ({"warmup_steps": -1}, "warmup_steps = -1"),
+    ],
+)
+def test_a_wrong_warm_up_in_steps_is_refused(fields, message):
+    with pytest.raises(SpecError, match=message):
+        Recipe.from_dict({"optimizer": {"name": "sgd", "lr": 1.0}, **fields})
+
+
+def test_a_recipe_without_a_warm_up_in_steps_is_written_as_before():
+    recipe = Recipe.from_dict({"optimizer": {"name": "sgd", "lr": 1.0}})
+    assert "warmup_steps" not in recipe.to_dict()
+    warm = recipe.model_copy(update={"warmup_steps": 5})
+    assert Recipe.from_dict(warm.to_dict()).warmup_steps == 5
+    assert "warmup 5 steps" in warm.title()
 
 
 def test_a_warm_up_shorter_than_half_a_step_is_none():

@@ -61,6 +61,13 @@ def stepped(schedule, *, total_steps, warmup):
     return lrs
 
 
+def test_a_warm_up_in_steps_is_that_of_the_scheduler():
+    wsd = {"name": "wsd", "decay": 0.3}
+    factor = lr_factors(wsd, total_steps=40, warmup=0.0, warmup_steps=10)
+    expected = stepped(wsd, total_steps=40, warmup=0.25)
+    assert [PEAK * factor(step) for step in range(40)] == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 @given(data=st.data(), total_steps=st.integers(1, 90), warmup=st.floats(0.0, 0.95))
 def test_each_step_has_the_learning_rate_that_torch_sets(name, data, total_steps, warmup):

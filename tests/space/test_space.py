@@ -15,6 +15,7 @@ from lrsearch.catalog.optimizers import OPTIMIZERS
 from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.space.distinct import every
 from lrsearch.space.parse import parse_space
 from lrsearch.space.presets import PRESETS
 from lrsearch.space.search_space import SearchSpace
@@ -478,6 +479,29 @@ def test_two_params_or_warm_ups_are_choices():
     assert space.params == {"batch_size": Choice(choices=(32, 64))}
 
 
+def test_a_warm_up_in_steps_takes_the_place_of_the_fraction():
+    space = space_of(warmup_steps=[0, 100])
+    assert space.warm_up == ("warmup_steps", Choice(choices=(0, 100)))
+    assert space.warmup == Fixed(value=0.0)
+    assert SearchSpace.from_dict(space.to_dict()) == space
+    assert "warmup_steps" not in space_of().to_dict()
+
+
+def test_a_recipe_with_a_warm_up_in_steps_is_sampled_and_found_again():
+    fixed = {"lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
+    wsd = {"decay": 0.2, "shape": "linear"}
+    space = parse_space(
+        {"optimizers": {"sgd": fixed}, "schedules": {"wsd": wsd}, "warmup_steps": [0, 7]}
+    )
+    found = every(space, most=2)
+    assert [(each["warmup"], each["warmup_steps"]) for each in found] == [(0.0, 0), (0.0, 7)]
+    assert Recipe.from_dict(found[1]).warmup_steps == 7
+    assert [space.params_of(each)["warmup_steps"] for each in found] == [0, 7]
+    assert space.params_of({**found[1], "warmup_steps": 8}) is None
+    assert space.params_of({**found[1], "warmup_steps": None, "warmup": 0.1}) is None
+    assert parse_space({"optimizers": ["sgd"]}).params_of(found[1]) is None
+
+
 @pytest.mark.parametrize("owner", ["sgd", "adam", "adagrad"])
 def test_a_range_of_whole_numbers_is_continuous_for_an_optimizer(owner):
     space = parse_space({"optimizers": {owner: {"weight_decay": {"low": 0, "high": 1}}}})
@@ -685,6 +709,20 @@ def test_a_range_of_whole_numbers_is_of_integers_for_a_param():
             "ReduceLROnPlateau); add 0.0 to "
             "warmup or leave plateau out",
         ),
+        (
+            {"schedules": ["plateau"], "warmup_steps": [10, 100]},
+            "space.warmup_steps is never 0, but plateau takes no warm-up (torch's SequentialLR "
+            "refuses ReduceLROnPlateau); add 0 to warmup_steps or leave plateau out",
+        ),
+        (
+            {"warmup_steps": 10, "warmup": 0.1},
+            "space.warmup and space.warmup_steps are both given; leave one out",
+        ),
+        (
+            {"warmup_steps": 0.05},
+            "space.warmup_steps = 0.05, but a whole number from 0 is accepted",
+        ),
+        ({"warmup_steps": -1}, "space.warmup_steps = -1, but a whole number from 0 is accepted"),
         (
             {"optimizers": ["adagrad"], "schedules": {"one_cycle": {"cycle_momentum": True}}},
             "space.schedules.one_cycle.cycle_momentum = true needs momentum, and adagrad has none",

@@ -67,7 +67,7 @@ def searched(reports: Sequence[Report]) -> tuple[Searched, ...]:
     found = [
         *_named("optimizer", [space.optimizers for space in spaces]),
         *_named("schedule", [space.schedules for space in spaces]),
-        *_fields("", [{"warmup": space.warmup} for space in spaces]),
+        *_fields("", [dict([space.warm_up]) for space in spaces]),
         *_fields("params.", [space.params for space in spaces]),
         *_groups(spaces),
     ]

@@ -48,7 +48,12 @@ def lr_sequence(
     if with_momentum or recipe.schedule.get("cycle_momentum"):
         return _stepped(trial, recipe, steps_per_epoch)
     total = recipe.total_steps(steps_per_epoch)
-    factor = lr_factors(recipe.schedule, total_steps=total, warmup=recipe.warmup)
+    factor = lr_factors(
+        recipe.schedule,
+        total_steps=total,
+        warmup=recipe.warmup,
+        warmup_steps=recipe.warmup_steps,
+    )
     kept = thin(total, MOST_POINTS - 1)
     return Sequence(
         trial=trial,
@@ -65,8 +70,9 @@ def _stepped(trial: int, recipe: Recipe, steps_per_epoch: int) -> Sequence:
     epochs = total / steps_per_epoch
     steps = min(total, MOST_STEPS)
     optimizer = _groups_only(recipe)
+    warmup = recipe.warmup_steps / total if recipe.warmup_steps else recipe.warmup
     scheduler = build_schedule(
-        optimizer, recipe.schedule, total_steps=steps, warmup=recipe.warmup, validations=1
+        optimizer, recipe.schedule, total_steps=steps, warmup=warmup, validations=1
     )
     lrs, momenta = [], []
     for _ in range(steps):

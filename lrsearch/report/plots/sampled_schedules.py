@@ -96,6 +96,8 @@ def _draw(
 def _label(recipe: Recipe) -> str:
     schedule = recipe.schedule_name
     warmup = f", warm-up {100 * recipe.warmup:.3g} %" if recipe.warmup else ""
+    if recipe.warmup_steps:
+        warmup = f", warm-up {recipe.warmup_steps} steps"
     until = ", if the loss only falls" if schedule_info(schedule, "schedule").needs_metric else ""
     optimizer = f"{short_name(recipe.optimizer_name)} {recipe.lr:.2g}"
     return f"{optimizer} · {schedule}{warmup}{until}"

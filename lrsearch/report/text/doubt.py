@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from lrsearch.advice.outlook import Outlook, outlook
 from lrsearch.report.model import Report
 from lrsearch.report.text.outlook import apart_words, outlook_sentence
+from lrsearch.spec.one_run import is_one_run
 
 
 def outlook_of(report: Report) -> Outlook | None:
@@ -12,7 +13,7 @@ def outlook_of(report: Report) -> Outlook | None:
 
     The user's own recipes are in no record.
     """
-    if report.recommended is None or report.winner is not None or not report.plan.whole:
+    if not _is_small_search(report):
         return None
     tried = sum(trial.kind in ("portfolio", "sampled") for trial in report.ranked)
     return outlook(report.spec, tried)
@@ -23,13 +24,19 @@ def doubt_lines(report: Report, found: Outlook | None) -> Iterator[str]:
 
     Of an answer of such a budget that no run with a fresh seed stands behind.
     """
-    if report.recommended is None or report.winner is not None or not report.plan.whole:
+    if not _is_small_search(report):
         return
     if found is not None:
         text = outlook_sentence(found)
         yield f"{text[0].upper()}{text[1:]}{apart_words(found)}."
     if report.spec.program != "command":  # which has no range test
         yield _edge(report)
+
+
+def _is_small_search(report: Report) -> bool:
+    """Whether it has an answer that no run with a fresh seed stands behind, and searched at all."""
+    searched = report.plan.whole and not is_one_run(report.spec)
+    return searched and report.recommended is not None and report.winner is None
 
 
 def _edge(report: Report) -> str:

@@ -10,6 +10,7 @@ from lrsearch.report.model import Report
 from lrsearch.report.text.python_steps import PythonSteps, is_unnamed
 from lrsearch.report.text.shell_steps import ShellSteps
 from lrsearch.report.text.step import NextStep, Steps
+from lrsearch.spec.one_run import is_one_run
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.trial.states import TrialState
 
@@ -35,6 +36,8 @@ def next_step(report: Report, verdict: Verdict) -> NextStep:
         return mends
     if report.state != "finished":
         return _go_on(steps, report)
+    if is_one_run(report.spec) and report.recommended is not None:
+        return steps.use()
     if any(isinstance(warned.edge, RangeEdge) for warned in report.advice.warnings):
         return steps.widen("search beyond the end of the range")
     if verdict in USABLE or _is_confirmed_alone(report, verdict):

@@ -10,13 +10,12 @@ def fields(recipe: Recipe, program: str = "task") -> tuple[tuple[str, str], ...]
     """Everything that the recipe sets, a line each; of a script not what it does by itself."""
     optimizer = {f"optimizer: {k}": v for k, v in recipe.optimizer.items() if k != "name"}
     schedule = {f"schedule: {k}": v for k, v in recipe.schedule.items() if k != "name"}
-    no_warmup = None if program == "command" else "none"
     rows: dict[str, Unchecked] = {
         "optimizer": _name(recipe.optimizer_name),
         **optimizer,
         "schedule": _name(recipe.schedule_name),
         **schedule,
-        "warm-up": f"{100 * recipe.warmup:g} % of all steps" if recipe.warmup else no_warmup,
+        "warm-up": _warmup(recipe) or (None if program == "command" else "none"),
         "epochs": recipe.epochs,
         "steps": recipe.steps,
         "batch size": recipe.batch_size,
@@ -28,6 +27,12 @@ def fields(recipe: Recipe, program: str = "task") -> tuple[tuple[str, str], ...]
         **{f"params: {key}": value for key, value in recipe.params.items()},
     }
     return tuple((name, _cell(value)) for name, value in rows.items() if value is not None)
+
+
+def _warmup(recipe: Recipe) -> str:
+    if recipe.warmup_steps:
+        return f"{recipe.warmup_steps} steps"
+    return f"{100 * recipe.warmup:g} % of all steps" if recipe.warmup else ""
 
 
 def _name(name: str) -> str:

@@ -25,6 +25,7 @@ from lrsearch.report.text.rung_samples import rung_samples_sentence
 from lrsearch.report.text.safe_rates import safe_rates_sentence
 from lrsearch.report.text.score import score
 from lrsearch.report.text.step import NextStep
+from lrsearch.spec.one_run import is_one_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ def answer(report: Report) -> Answer:
     """The confirmed recipe, else the search's best, else why there is none."""
     gain, recipe = gain_of(report), report.recommended
     verdict = verdict_of(report, gain)
-    first = why_none(report) if recipe is None else gain_sentence(report, gain, verdict)
+    first = why_none(report) if recipe is None else _first(report, gain, verdict)
     rates, cost, tied = safe_rates(report), run_cost(report), _tied_with(report)
     optimizers, schedules = optimizer_ranking(report), schedule_ranking(report)
     step, expected = next_step(report, verdict), outlook_of(report)
@@ -103,9 +104,18 @@ def answer(report: Report) -> Answer:
     )
 
 
+def _first(report: Report, gain: Gain | None, verdict: Verdict) -> str:
+    """What the search gained; of one run that there was none."""
+    if is_one_run(report.spec):
+        return "The recipe was given; nothing was searched."
+    return gain_sentence(report, gain, verdict)
+
+
 def _heading(report: Report, verdict: Verdict) -> str:
     if report.recommended is None:
         return "No answer" if report.state == "finished" else "No answer yet"
+    if is_one_run(report.spec):
+        return "One run"
     if verdict in (Verdict.UNCONFIRMED, Verdict.RUNNING):
         return "Best recipe so far"
     if verdict in (Verdict.NO_BETTER, Verdict.WORSE):
@@ -131,7 +141,8 @@ def _of_recipe(
     yield _value(report)
     if cost is not None:
         yield run_cost_sentence(cost, length_unit(report.spec))
-    yield safe_rates_sentence(report, rates)
+    if not is_one_run(report.spec):
+        yield safe_rates_sentence(report, rates)
     others = [each for each in tied if gain is None or each not in (gain.trial, gain.of)]
     if others:
         names = " and ".join(map(str, others))
@@ -174,4 +185,6 @@ def _value(report: Report) -> str:
     if best is None:
         return ""
     value = score(report, number(best.value), best.metrics)
+    if is_one_run(report.spec):
+        return f"{value}, on seed {report.spec.seed}."
     return f"{value} in trial {best.number}, on the search's one seed."

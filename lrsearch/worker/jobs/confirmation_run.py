@@ -37,6 +37,7 @@ class ConfirmationJob:
     run: ConfirmationRecord
     recipe: Recipe
     has_curve = False
+    keeps_weights = False
 
     @property
     def claim(self) -> Claim:

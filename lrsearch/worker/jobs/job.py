@@ -35,6 +35,10 @@ class Job(Protocol):
     @property
     def has_curve(self) -> bool: ...
 
+    #: Whether the weights that its value is of stay when it has ended.
+    @property
+    def keeps_weights(self) -> bool: ...
+
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         """Whether the test set is scored at this validation, which is not in `rows` yet."""
         ...

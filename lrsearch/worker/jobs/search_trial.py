@@ -54,6 +54,11 @@ class TrialJob:
             worker=self.claim.worker or "",
         )
 
+    @property
+    def keeps_weights(self) -> bool:
+        keeps: bool = self.search.spec.checkpoints.keep_weights
+        return keeps
+
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         return False
 

@@ -19,11 +19,13 @@ from lrsearch.training.data.facts import data_facts
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.failures import failures
 from lrsearch.training.graphed.choose import make_cohort
+from lrsearch.training.kept_weights import KeptWeights
 from lrsearch.training.range_test import RangeTraining
 from lrsearch.training.scoring import score_test_set
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import Training
 from lrsearch.training.trial_training import TrialTraining
+from lrsearch.trial.curve import Validation
 from lrsearch.worker.tasks import choose_engine
 
 
@@ -75,6 +77,10 @@ class TaskProgram:
         with failures():
             scores = score_test_set(training, self.cache.test(recipe))
         return {**scores.metrics, "loss": scores.loss}
+
+    def keep_weights(self, training: Training, row: Validation) -> None:
+        assert isinstance(training, TrialTraining)
+        training.kept = KeptWeights.of(training, row)
 
     def close(self) -> None:
         """Let DataLoader workers end."""

@@ -1,11 +1,13 @@
 """A trial or confirmation run in a worker's hands: its lease, rows, checkpoints and place."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from lrsearch.errors import TaskError
-from lrsearch.storage import claims
+from lrsearch.spec.trial_value import best_validation
+from lrsearch.storage import claims, curves
 from lrsearch.storage.curves import LostRowsError
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import ALONE_FROM
@@ -37,6 +39,9 @@ class LeasedJob:
         self._packed: bytes | None = None
         #: Number of the last validation that was taken.
         self._seen = 0
+        self._has_branch_point = False
+        #: At rungs, in this attempt: what the database must know of them, their rows apart.
+        self._arrivals: list[Arrival] = []
         self._held = context.renewer.hold(job.claim, job.name, self.rows if job.has_curve else None)
         context.log.begin(job.claim, job.name, None if job.has_curve else self.rows.pending)
 
@@ -104,12 +109,16 @@ class LeasedJob:
         number = self.training.validated
         if isinstance(row, Validation):
             row = self._tested(row)
+            self._keep_weights(row)
             self.rows.add(row)
         self._seen = number
         rung = self.training.rung_of(number)
         if rung is None or self.training.diverged is not None:
             return None
-        return self.job.arrival(row, rung, number, self.rows)
+        arrival = self.job.arrival(row, rung, number, self.rows)
+        if arrival is not None:
+            self._arrivals.append(replace(arrival, rows=(), taken=None))
+        return arrival
 
     def _tested(self, row: Validation) -> Validation:
         """With scores on the test set, if they are due."""
@@ -120,6 +129,18 @@ class LeasedJob:
         scores = self.context.program.test_scores(self.training, self.job.recipe)
         return replace(row, test=scores)
 
+    def _keep_weights(self, row: Validation) -> None:
+        """Keep the deployed weights of this validation if it gives the value, as far as it went."""
+        training, spec = self.training, self.context.search.spec
+        assert training is not None
+        if not self.job.keeps_weights or training.diverged is not None:
+            return
+        if spec.objective.at == "last" and not training.is_last(training.validated):
+            return
+        before = [] if training.kept is None else [training.kept.row]
+        if best_validation([*before, row], spec) is row:
+            self.context.program.keep_weights(training, row)
+
     def told(self, arrival: Arrival, verdict: Verdict) -> Verdict:
         """What becomes of it, after the database has its rows. Raises LostTrialError."""
         if verdict == Verdict.LOST:
@@ -128,31 +149,25 @@ class LeasedJob:
             self.rows.acknowledge(arrival.rows[-1].validation)
         return verdict
 
-    def is_due_for_saving(self, among: int) -> bool:
-        """Whether a checkpoint is worth its time.
+    def save_what_is_due(self, among: int) -> None:
+        """Leave a branch point where the study says, and a checkpoint where it is worth its time.
 
         Of several in training together, where an epoch ends: there they may go on together.
         """
         assert self.training is not None
+        if self.steps_to_branch_point == 0:
+            self._leave_branch_point(self.training)
         at_end = self.training.position == 0
-        return (at_end or among == 1) and self.checkpoints.due(self.training, among)
+        if (at_end or among == 1) and self.checkpoints.due(self.training, among):
+            self.save()
 
     def write_again(self, before: int | None = None) -> None:
         """Write what the database has lost of this attempt: its rows, and its marks at rungs.
 
         The marks are those of rungs `before` this validation; with None, of all it has passed.
         """
-        training, rows, search = self.training, self.rows.everything(), self.context.search
-        assert training is not None
-        passed = rows[:-1] if training.diverged is not None else rows
-        arrivals = [
-            self.job.arrival(row, rung, self.rows)
-            for row in passed
-            if (rung := training.rung_of(row.validation)) is not None
-            and (before is None or row.validation < before)
-        ]
-        marks = [arrival for arrival in arrivals if arrival is not None]
-        claim = self.job.claim
+        rows, search, claim = self.rows.everything(), self.context.search, self.job.claim
+        marks = [one for one in self._arrivals if before is None or one.validation < before]
         search.database.run(lambda connection: write_again(connection, search, claim, rows, marks))
         log.warning("the database had lost rows of %s; they are written again", self.job.name)
 
@@ -172,8 +187,35 @@ class LeasedJob:
             self.write_again(before)
             self.checkpoints.save(claim, training, self.rows.pending(), taken=taken)
 
+    @property
+    def steps_to_branch_point(self) -> int | None:
+        """Steps until it leaves a checkpoint for other runs; None once it has, or if none is asked.
+
+        0 where it is to leave it now.
+        """
+        at = self.context.search.spec.checkpoints.keep_step
+        if at is None or self.training is None or self._has_branch_point:
+            return None
+        return at - self.training.step if self.training.step <= at else None
+
+    def _leave_branch_point(self, training: Training) -> None:
+        claim, waiting = self.job.claim, self.rows.pending()  # first: what is written since is both
+        self._has_branch_point = True
+        stored = self.context.search.database.look(
+            lambda connection: curves.of_trial(connection, claim.id)
+        )
+        first = waiting[0].validation if waiting else math.inf
+        known = [row.alone() for row in stored if row.validation < first]
+        self.checkpoints.leave_branch_point(claim, training, [*known, *waiting])
+
     def end(self, state: TrialState, reason: str | None = None) -> None:
-        """Record how it ended. Raises LostTrialError if another has taken it over."""
+        """Record how it ended. Raises LostTrialError if another has taken it over.
+
+        Its weights, where they are kept, are saved first: who takes it over ends it with them.
+        """
+        keeps = state == TrialState.COMPLETE and self.job.keeps_weights
+        if keeps:
+            self.save()
         self.context.renewer.drop(self._held)
         try:
             done = self.job.end(self.training, state, reason, self.rows)
@@ -182,7 +224,7 @@ class LeasedJob:
             done = self.job.end(self.training, state, reason, self.rows)
         if not done:
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
-        self.checkpoints.forget(self.job.claim)
+        self.checkpoints.forget(self.job.claim, but_newest=keeps)
 
     def close(self) -> None:
         """Renew its lease and write its rows no more."""

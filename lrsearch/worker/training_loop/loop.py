@@ -141,8 +141,7 @@ class TrainingLoop:
         for leased in list(self.leased_jobs):
             with self._ending_on_error(leased):
                 leased.look()
-                if leased.is_due_for_saving(among=len(self.leased_jobs)):
-                    leased.save()
+                leased.save_what_is_due(among=len(self.leased_jobs))
 
     def _train(self) -> None:
         """Train on until the next look or validation, and judge what was validated."""
@@ -188,7 +187,8 @@ class TrainingLoop:
     def _advance(self) -> None:
         training, started = self.engine.trainings[0], time.monotonic()
         before, self._begun = training.step, True
-        self.engine.advance(self._steps)
+        to_branch_points = (leased.steps_to_branch_point for leased in self.leased_jobs)
+        self.engine.advance(min([self._steps, *filter(None, to_branch_points)]))
         share = LOOK_SECONDS / max(time.monotonic() - started, 1e-6)
         steps = int((training.step - before) * share)
         self._steps = max(1, min(self.engine.steps_per_look, steps))

@@ -12,6 +12,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.worker_facts import DataFacts
 from lrsearch.training.training import Purpose, Training
+from lrsearch.trial.curve import Validation
 from lrsearch.worker.user_process.engine import ProcessEngine
 from lrsearch.worker.user_process.training import ProcessTraining
 
@@ -55,6 +56,9 @@ class ProcessProgram(ABC):
 
     def test_scores(self, training: Training, recipe: Recipe) -> dict[str, float]:
         raise NotImplementedError("a script has no test set")
+
+    def keep_weights(self, training: Training, row: Validation) -> None:
+        raise NotImplementedError("a script keeps its weights itself")
 
     def close(self) -> None:
         """End the supervisor, and what is left of its processes."""

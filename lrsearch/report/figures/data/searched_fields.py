@@ -49,7 +49,9 @@ class Field:
                 return recipe.params.get(self.key)
             case "groups":
                 return _of_groups(recipe).get(self.key)
-        return recipe.warmup if takes_warmup(recipe.optimizer_name, recipe.schedule_name) else None
+        if not takes_warmup(recipe.optimizer_name, recipe.schedule_name):
+            return None
+        return recipe.warmup if self.key == "warmup" else recipe.warmup_steps
 
 
 def _of_optimizer(recipe: Recipe, key: str) -> Unchecked:
@@ -92,7 +94,8 @@ def searched_fields(space: SearchSpace) -> tuple[Field, ...]:
 def _domains(space: SearchSpace) -> Iterator[tuple[Part, str, Domain]]:
     yield from _of("optimizer", space.optimizers)
     yield from _of("schedule", space.schedules)
-    yield "recipe", "warmup", space.warmup
+    name, domain = space.warm_up
+    yield "recipe", name, domain
     yield from _of("params", {"": space.params})
     if isinstance(space.groups, tuple):
         for group in space.groups:
