@@ -172,7 +172,7 @@ class TrainingLoop:
                 if arrival is not None:
                     at_rungs.append((leased, arrival))
                     if self.context.search.is_planned:  # it may wait here
-                        leased.save(before=row.validation)
+                        leased.save(before=arrival.validation)
         if not at_rungs:
             return
         verdicts = pass_rungs(self.context, at_rungs)
