@@ -13,6 +13,7 @@ from lrsearch.cli import (
     results,
     run,
     study,
+    transfer,
     trial,
     tune,
     watch,
@@ -43,7 +44,21 @@ def cli() -> None:
     """
 
 
-for module in (run, tune, init, worker, watch, dashboard, results, study, trial, doctor, db):
+MODULES = (
+    run,
+    tune,
+    init,
+    worker,
+    transfer,
+    watch,
+    dashboard,
+    results,
+    study,
+    trial,
+    doctor,
+    db,
+)
+for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 

@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection
 
-from lrsearch.storage import curves, trials, waiting
+from lrsearch.plain_data import Fields
+from lrsearch.storage import claims, curves, trials, waiting
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord
 from lrsearch.study.assignment import Outcome
@@ -19,11 +20,21 @@ def end_trial(
 ) -> bool:
     """End a claimed trial, Optuna's `trial_id`; False if another worker has taken it over."""
     ending = our_end(outcome, curves.of_trial(connection, claim.id), study.spec)
-    if not trials.record(connection, claim, ending, horizon=study.horizon):
+    horizon = study.horizon
+    if study.spec.ladder is not None:
+        horizon = study.horizon_of(recipe_of(connection, claim))
+    if not trials.record(connection, claim, ending, horizon=horizon):
         return False
     theirs = optunas_end(outcome, ending.value, study.spec.objective)
     gate.writer(connection).end_trial(trial_id, theirs)
     return True
+
+
+def recipe_of(connection: Connection, claim: Claim) -> Fields | None:
+    """The recipe of a claimed trial."""
+    row = claims.by_id(connection, claim.kind, claim.id)
+    assert isinstance(row, TrialRecord)
+    return row.recipe
 
 
 def end_those_left(

@@ -120,7 +120,7 @@ class OpenStudy(StoredStudy):
         """End a claimed trial whose row gives nothing that could be trained."""
         log.warning("trial %d failed: %s", row.number, one_line(reason))
         self.database.run(
-            lambda connection: lost_work.fail_trial(connection, row, self.horizon, reason)
+            lambda connection: lost_work.fail_trial(connection, row, self.horizon_of, reason)
         )
 
     def _claim(
@@ -153,9 +153,10 @@ class OpenStudy(StoredStudy):
             row = planned.claim(connection, worker, has_new=has_new)
         elif has_new:
             lease, keep = self.spec.lease.seconds, self.reserved_share
-            row = trials.start(
-                connection, self.study_id, worker, lease, horizon=self.horizon, keep=keep
-            )
+            if self.spec.ladder is not None:
+                studies.lock(connection, self.study_id)  # so that the next stays the next
+            horizon = self.next_horizon(connection)
+            row = trials.start(connection, self.study_id, worker, lease, horizon=horizon, keep=keep)
         if row is None and self.asks_for_plan:
             self.pruned.update(end_those_left(connection, self, planned))
         return row

@@ -8,7 +8,7 @@ from typing import Literal
 from lrsearch.transfer import constants
 from lrsearch.transfer.law import Prediction, predict
 from lrsearch.transfer.optimum import Optimum, Point, find_optimum
-from lrsearch.transfer.plan import Cost, by_horizon, measured, next_runs, paid
+from lrsearch.transfer.plan import Cost, by_horizon, measured, next_runs, not_positive, paid
 from lrsearch.transfer.runs import Ladder, Run
 
 #: What speaks against relying on the law.
@@ -72,7 +72,9 @@ class Answer:
 
 
 def answer(ladder: Ladder, runs: Sequence[Run]) -> Answer | None:
-    """What these runs say; None before the first rung has ended."""
+    """What these runs say; None before the first rung has ended, and where it told nothing."""
+    if not_positive(runs) is not None:
+        return None
     due = next_runs(ladder, runs)
     trained = by_horizon(ladder, runs)
     waiting = {run.horizon for run in due}
@@ -99,6 +101,21 @@ def answer(ladder: Ladder, runs: Sequence[Run]) -> Answer | None:
         refusal=refusal,
         cost=paid(ladder, runs),
         is_complete=not due,
+    )
+
+
+def nothing_told(ladder: Ladder, runs: Sequence[Run]) -> str:
+    """Why there is no answer, in words."""
+    loss = not_positive(runs)
+    if loss is not None:
+        return f"a run has a loss of {loss:g}, but the law is one of ln loss: it has to be above 0"
+    if next_runs(ladder, runs):
+        return f"the runs of horizon {ladder.horizons[0]} have not ended"
+    if _all_diverged(runs):
+        return f"every run of horizon {ladder.horizons[0]} diverged or failed"
+    return (
+        f"the best of horizon {ladder.horizons[0]} lies at an end of its learning rates after "
+        f"{constants.EXTENSIONS} more beyond the first ones: its loss has no minimum there"
     )
 
 

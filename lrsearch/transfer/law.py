@@ -79,7 +79,8 @@ class Prediction:
 def octave_sums(octaves: Sequence[float]) -> Floats:
     """ln 2 times how much of each octave lies below each place, [places, octaves]."""
     count = max(1, math.ceil(max(octaves) - 1e-9))
-    return LN2 * np.clip(np.array(octaves)[:, None] - np.arange(count), 0, 1)
+    sums: Floats = LN2 * np.clip(np.array(octaves)[:, None] - np.arange(count), 0, 1)
+    return sums
 
 
 def slope_covariance(regime: Regime, count: int) -> Floats:

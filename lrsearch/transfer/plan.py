@@ -16,8 +16,10 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
 
     Each rung is centred on what the rungs below predict. While its least loss lies on an end, one
     learning rate beyond it follows, `EXTENSIONS` at most; a rung that then is open still ends the
-    ladder.
+    ladder. So does a loss that is not above 0, which has no logarithm.
     """
+    if not_positive(runs) is not None:
+        return []
     trained = by_horizon(ladder, runs)
     found: list[Optimum] = []
     for rung, horizon in enumerate(ladder.rungs):
@@ -30,6 +32,11 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
             return _runs(ladder, horizon, [beyond]) if may_extend else []
         found.append(find_optimum(mine, found[-1] if found else None))
     return []
+
+
+def not_positive(runs: Sequence[Run]) -> float | None:
+    """A loss that is not above 0; None if there is none."""
+    return next((run.loss for run in runs if run.loss is not None and run.loss <= 0), None)
 
 
 def by_horizon(ladder: Ladder, runs: Sequence[Run]) -> dict[int, list[Run]]:

@@ -70,8 +70,8 @@ class Ladder:
         return math.log2(horizon / self.horizons[0])
 
     def lr(self, place: int) -> float:
-        """The learning rate so many half steps from the centre."""
-        return self.centre * math.exp(place * constants.GRID)
+        """The learning rate so many half steps from the centre, of six digits."""
+        return float(f"{self.centre * math.exp(place * constants.GRID):.6g}")
 
     def place(self, x: float) -> int:
         """The place on the grid that is nearest to this ln lr."""

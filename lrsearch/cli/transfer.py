@@ -1,0 +1,153 @@
+"""The command on the learning rate of a longer run: transfer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lrsearch.cli import options
+from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
+from lrsearch.cli.output import say
+
+if TYPE_CHECKING:
+    from lrsearch.recipe.recipe import Recipe
+    from lrsearch.spec.study_spec import StudySpec
+    from lrsearch.study.stored_study import StoredStudy
+    from lrsearch.worker.resources import Resources
+
+
+@click.command()
+@name_argument
+@click.option(
+    "--to", type=int, metavar="EPOCHS", help="The long run; steps where the horizons are in steps."
+)
+@click.option(
+    "--recipe",
+    metavar="TRIAL|FILE",
+    help="Recipe whose lr is transferred: a trial's number or a YAML file; default the study's.",
+)
+@click.option(
+    "--horizons",
+    metavar="1,2,4,8",
+    help="Short runs, each about twice the one before; default an eighth of --to and its halves.",
+)
+@click.option(
+    "--probes", type=int, metavar="0|3", help="Long runs; 0 makes the answer a guess. Default 3."
+)
+@click.option("--seeds", type=int, metavar="N", help="Runs of each learning rate. Default 1.")
+@click.option(
+    "--objective",
+    metavar="last|best",
+    help="Loss of the final weights, or lowest of the run; default as in the study.",
+)
+@click.option("--name", "own_name", metavar="NAME", help="Of its study; default NAME-to-EPOCHS.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print what it costs, and train nothing.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the recipe of the long run, with the interval as a comment.",
+)
+@options.resources_options
+@options.task_dir_option
+@json_option
+@common
+def transfer(
+    name: str,
+    to: int | None,
+    recipe: str | None,
+    horizons: str | None,
+    probes: int | None,
+    seeds: int | None,
+    objective: str | None,
+    own_name: str | None,
+    only_plan: bool,
+    out: Path | None,
+    resources: "Resources",
+    task_dir: Path | None,
+    as_json: bool,
+    storage: str | None,
+) -> None:
+    """Find the learning rate of a longer run from short ones.
+
+    A ladder of short runs of one recipe shows how its best learning rate moves with the horizon.
+    Then three long runs are trained at and beside the predicted rate. The best of them is the run
+    that you want. All are trials of a study NAME-to-EPOCHS, which any worker may train. The same
+    command goes on where it was interrupted.
+
+    \b
+    Example:
+      lrsearch transfer digits --to 64 --plan
+    """
+    from lrsearch.transfer.asked import Asked, asked_study
+
+    source = open_stored_study(storage, name, quiet=as_json)
+    asked = Asked(
+        to=to,
+        horizons=horizons,
+        probes=probes,
+        seeds=seeds,
+        objective=objective,
+        name=own_name,
+    )
+    spec = asked_study(source.spec, _recipe(source, recipe), asked, source.steps_per_epoch)
+    if only_plan:
+        _print_plan(spec, as_json=as_json)
+        return
+    _climb(source, spec, resources, task_dir, as_json=as_json, out=out)
+
+
+def _recipe(source: "StoredStudy", asked: str | None) -> "Recipe":
+    from lrsearch.report.recommended import recipe_of
+    from lrsearch.spec.shipped_studies import folders
+    from lrsearch.task.own_code import load_recorded
+
+    load_recorded(source.spec.own_names(), source.code, folders())
+    return recipe_of(source, asked, where="--recipe")
+
+
+def _print_plan(spec: "StudySpec", *, as_json: bool) -> None:
+    from lrsearch.report.text.transfer import plan_text
+    from lrsearch.report.transfer import plan_document
+    from lrsearch.transfer.successor import ladder_of
+
+    assert spec.ladder is not None
+    if as_json:
+        print_json(plan_document(spec))
+    else:
+        say(plan_text(spec.name, ladder_of(spec), spec.ladder.unit))
+
+
+def _climb(
+    source: "StoredStudy",
+    spec: "StudySpec",
+    resources: "Resources",
+    task_dir: Path | None,
+    *,
+    as_json: bool,
+    out: Path | None,
+) -> None:
+    options.say_loading()
+    from lrsearch import run_study
+    from lrsearch.errors import StudyError
+    from lrsearch.report.load import report_of
+    from lrsearch.report.text.transfer import transfer_text
+    from lrsearch.report.transfer import transfer_document, write_recipe
+
+    study = run_study.climb(
+        source, spec, resources, task_dir=task_dir, progress=run_study.ProgressBar()
+    )
+    found = report_of(study).transfer
+    assert found is not None
+    if as_json:
+        print_json(transfer_document(found))
+    else:
+        say(transfer_text(found))
+    if found.refusal:
+        raise StudyError(f"study {spec.name!r}: {found.refusal}")
+    if out is not None:
+        write_recipe(found, out)
+        say(f"wrote {out}", err=True)
+
+
+COMMANDS = (transfer,)
