@@ -203,12 +203,16 @@ class Report:
 
     @property
     def reason(self) -> str | None:
-        """Why it is finished: budget | stopped | exhausted, where every recipe has its trial."""
+        """Why it is finished: budget | stopped | exhausted, where every recipe has its trial.
+
+        A ladder ends with `budget`, whether its runs needed all of it or not.
+        """
         if self.state != "finished":
             return None
         if self.study.state == StudyState.STOPPED:
             return "stopped"
-        return "budget" if self.study.exhausted_at is None else "exhausted"
+        is_open = self.study.exhausted_at is None or self.spec.ladder is not None
+        return "budget" if is_open else "exhausted"
 
     def _is_over(self) -> bool:
         trains = any(not trial.has_ended for trial in self.trials)

@@ -129,7 +129,7 @@ def _points(points: tuple[Point, ...]) -> list[Document]:
     best = min((point.y for point in points), default=0.0)
     return [
         {
-            "lr": math.exp(point.x),
+            "lr": point.lr,
             "loss": None if point.diverged else math.exp(point.y),
             "above": None if point.diverged else math.expm1(point.y - best),
             "runs": point.runs,

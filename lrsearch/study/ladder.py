@@ -10,9 +10,6 @@ from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState
 
-#: The kind of a ladder's trials.
-KIND = "ladder"
-
 
 def advance(search: StoredStudy) -> bool:
     """Enqueue the runs that are due once all before have ended; whether there were any."""
@@ -28,7 +25,7 @@ def advance(search: StoredStudy) -> bool:
             return False
         due = _due(connection, search)
         for fields in due:
-            studies.enqueue(connection, search.study_id, KIND, fields)
+            studies.enqueue(connection, search.study_id, "ladder", fields)
         return bool(due)
 
     return search.database.run(plan)

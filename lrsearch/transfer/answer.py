@@ -147,8 +147,9 @@ class _Known:
             return math.exp(self.predicted.likeliest.x), (math.exp(low), math.exp(high))
         everything = measured(ladder, [*self.below, self.full])
         low, high = predict(everything, ladder.octaves(ladder.to)).interval
-        best = self.full.best.x
-        return math.exp(best), (math.exp(min(low, best)), math.exp(max(high, best)))
+        best = self.full.best
+        ends = math.exp(min(low, best.x)), math.exp(max(high, best.x))
+        return best.lr, ends
 
     def _stretched(self, interval: tuple[float, float]) -> tuple[float, float]:
         """Where samples are reused, overfitting may begin right after the longest rung."""
@@ -167,7 +168,7 @@ class _Known:
             end = "lowest" if last.best is last.points[0] else "highest"
             return (
                 f"the best of horizon {last.horizon} is its {end} learning rate, "
-                f"{math.exp(last.best.x):.3g}, after {constants.EXTENSIONS} more beyond the first "
+                f"{last.best.lr:.3g}, after {constants.EXTENSIONS} more beyond the first "
                 f"ones: its loss has no minimum there"
             )
         if self.full is None and not self.due and last.horizon < self.ladder.horizons[-1]:

@@ -7,8 +7,11 @@ from lrsearch.plain_data import Document, Fields
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.transfer.plan import next_runs
 from lrsearch.transfer.runs import Run
-from lrsearch.transfer.successor import FREE, ladder_of, recipe_fields
-from lrsearch.trial.states import MACHINE, OPEN, TrialState
+from lrsearch.transfer.successor import ladder_of, recipe_fields
+from lrsearch.trial.states import OPEN, TrialState
+
+#: The kind of a ladder's trials.
+KIND = "ladder"
 
 
 class Trial(Protocol):
@@ -25,34 +28,21 @@ class Trial(Protocol):
 
 
 def ended_runs(spec: StudySpec, trials: Iterable[Trial]) -> list[Run]:
-    """The ladder's runs that have ended, whatever else was enqueued in its study left out.
+    """The ladder's runs that have ended; whatever else was enqueued in its study is left out.
 
     One that did not get to its end has no loss. A trial that failed for its machine counts nowhere.
     """
     assert spec.ladder is not None
-    known = _alike(spec.ladder.recipe)
-    found = []
-    for trial in trials:
-        recipe = trial.recipe
-        if trial.state in OPEN or trial.kind == MACHINE or recipe is None:
-            continue
-        if _alike(recipe) == known and recipe.get(spec.ladder.unit) is not None:
-            found.append(
-                Run(
-                    horizon=recipe[spec.ladder.unit],
-                    lr=recipe["optimizer"]["lr"],
-                    seed=recipe["seed"],
-                    loss=trial.value if trial.state == TrialState.COMPLETE else None,
-                )
-            )
-    return found
-
-
-def _alike(recipe: Fields) -> Document:
-    """What all runs of a ladder have alike."""
-    optimizer = {key: value for key, value in recipe["optimizer"].items() if key != "lr"}
-    rest = {key: value for key, value in recipe.items() if key not in FREE}
-    return {**rest, "optimizer": optimizer}
+    return [
+        Run(
+            horizon=trial.recipe[spec.ladder.unit],
+            lr=trial.recipe["optimizer"]["lr"],
+            seed=trial.recipe["seed"],
+            loss=trial.value if trial.state == TrialState.COMPLETE else None,
+        )
+        for trial in trials
+        if trial.kind == KIND and trial.state not in OPEN and trial.recipe is not None
+    ]
 
 
 def due_recipes(spec: StudySpec, trials: Iterable[Trial]) -> list[Document]:

@@ -17,6 +17,7 @@ Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 class Point:
     """What a rung's runs of one learning rate say."""
 
+    lr: float
     #: ln lr.
     x: float
     #: Mean of ln loss over seeds; that of a diverged run is the rung's best plus a constant.
@@ -66,6 +67,7 @@ def points_of(runs: Sequence[Run]) -> tuple[Point, ...]:
         found[run.lr].append(run)
     return tuple(
         Point(
+            lr=lr,
             x=math.log(lr),
             y=float(np.mean([worst if r.loss is None else math.log(r.loss) for r in found[lr]])),
             runs=len(found[lr]),

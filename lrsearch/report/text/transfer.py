@@ -98,7 +98,7 @@ def _probes(said: Answer, unit: str) -> str:
     told = []
     for point in said.probes:
         above = "best" if point.y == best else f"+{percent(math.expm1(point.y - best))} %"
-        told.append(f"{learning_rate(math.exp(point.x))} {'diverged' if point.diverged else above}")
+        told.append(f"{learning_rate(point.lr)} {'diverged' if point.diverged else above}")
     return f"runs of {said.ladder.to} {unit}: {', '.join(told)}"
 
 
@@ -132,7 +132,7 @@ def flag_line(flag: Flag, said: Answer, unit: str) -> str:
         loss = number(math.exp(best.best.y))
         return (
             f"overfit: overfitting limits, so a shorter run may be as good: the least loss so far "
-            f"is {loss}, at {best.horizon} {unit} and lr {learning_rate(math.exp(best.best.x))}"
+            f"is {loss}, at {best.horizon} {unit} and lr {learning_rate(best.best.lr)}"
         )
     if flag == "vague":
         factor = f"{math.exp(longest.spread):.2g}"
