@@ -1,5 +1,6 @@
 """What a search found, as a value to look at and to go on with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -20,6 +21,8 @@ from lrsearch.study.stored_study import StoredStudy
 
 if TYPE_CHECKING:
     import pandas
+
+    from lrsearch.api.transfer import TransferResult
 
 Format = Literal[
     "yaml", "json", "torch", "lightning", "transformers", "timm", "hydra", "command", "shell"
@@ -147,11 +150,7 @@ class Result:
         from lrsearch.study.open_study import OpenStudy
 
         training = self._training
-        if self._study.spec.is_live and training.live is None:
-            raise StudyError(
-                f"confirm(): study {self.name!r} trains a Task object of an earlier process; give "
-                f"it again: open_study({self.name!r}, task=...)"
-            )
+        self._refuse_without_task("confirm()")
         study = OpenStudy.open(self._study.database, self.name)
         report = run_study.confirm(
             study,
@@ -164,6 +163,63 @@ class Result:
             where="confirm(): runs =",
         )
         return Result(study, report, training, place=self._place)
+
+    def transfer(
+        self,
+        to: int | None = None,
+        *,
+        recipe: int | str | Path | None = None,
+        horizons: Sequence[int] | None = None,
+        probes: int | None = None,
+        seeds: int | None = None,
+        objective: Literal["last", "best"] | None = None,
+        name: str | None = None,
+    ) -> "TransferResult":
+        """Find the learning rate of a longer run: short runs, and three long ones.
+
+        `to` is the long run in epochs, `recipe` a trial's number or a file, else `best`; `horizons`
+        are those of the short runs. `probes` = 0 trains no long run: the answer is a guess. What is
+        None is as in the study file. The runs are trials of the study NAME-to-EPOCHS; the same call
+        goes on where it was interrupted. Raises SpecError for what cannot be transferred, and
+        StudyError where the study has no recipe yet, or `name` is another study's.
+        """
+        from lrsearch.api.transfer import TransferResult  # numpy: not for who only reads
+        from lrsearch.report.load import report_of
+        from lrsearch.report.recommended import recipe_of
+        from lrsearch.transfer.asked import Asked, asked_study
+
+        text = None if horizons is None else ",".join(map(str, horizons))
+        asked = Asked(
+            to=to, horizons=text, probes=probes, seeds=seeds, objective=objective, name=name
+        )
+        source = self._study
+        found = recipe_of(source, recipe, where="recipe")
+        spec = asked_study(source.spec, found, asked, source.steps_per_epoch)
+        self._refuse_without_task("transfer()")
+        from lrsearch import run_study  # torch and Optuna: not for who only reads
+
+        training = self._training
+        study = run_study.climb(
+            source,
+            spec,
+            training.resources,
+            task_dir=training.folder,
+            live=training.live,
+            progress=run_study.ProgressBar(),
+        )
+        report = report_of(study)
+        assert report.transfer is not None
+        return TransferResult.of(
+            report.transfer, Result(study, report, training, place=self._place)
+        )
+
+    def _refuse_without_task(self, call: str) -> None:
+        """Raises StudyError for a study of a Task object that this process was not given."""
+        if self._study.spec.is_live and self._training.live is None:
+            raise StudyError(
+                f"{call}: study {self.name!r} trains a Task object of an earlier process; give "
+                f"it again: open_study({self.name!r}, task=...)"
+            )
 
     def report(self, folder: str | Path | None = None, *, png: bool = False) -> Path:
         """Write the report, the best recipe and its PyTorch code; the path of `report.html`.

@@ -1,5 +1,6 @@
 """The command on the learning rate of a longer run: transfer."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from lrsearch.cli.output import say
 
 if TYPE_CHECKING:
     from lrsearch.recipe.recipe import Recipe
+    from lrsearch.report.model import Report
     from lrsearch.spec.study_spec import StudySpec
     from lrsearch.study.stored_study import StoredStudy
     from lrsearch.worker.resources import Resources
@@ -48,6 +50,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Write the recipe of the long run, with the interval as a comment.",
 )
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Draw the law into this file, SVG or PNG as its name ends.",
+)
 @options.resources_options
 @options.task_dir_option
 @json_option
@@ -63,6 +71,7 @@ def transfer(
     own_name: str | None,
     only_plan: bool,
     out: Path | None,
+    plot: Path | None,
     resources: "Resources",
     task_dir: Path | None,
     as_json: bool,
@@ -81,6 +90,7 @@ def transfer(
     """
     from lrsearch.transfer.asked import Asked, asked_study
 
+    _check_plot(plot)
     source = open_stored_study(storage, name, quiet=as_json)
     asked = Asked(
         to=to,
@@ -94,7 +104,27 @@ def transfer(
     if only_plan:
         _print_plan(spec, as_json=as_json)
         return
-    _climb(source, spec, resources, task_dir, as_json=as_json, out=out)
+    files = Files(recipe=out, plot=plot)
+    _climb(source, spec, resources, task_dir, as_json=as_json, files=files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files:
+    """What is written beside the answer."""
+
+    recipe: Path | None
+    plot: Path | None
+
+
+def _check_plot(plot: Path | None) -> None:
+    from lrsearch.errors import SpecError
+
+    if plot is None:
+        return
+    if plot.suffix not in (".svg", ".png"):
+        raise SpecError(f"--plot {plot}: a file that ends in .svg or .png is accepted")
+    if not plot.absolute().parent.is_dir():
+        raise SpecError(f"--plot {plot}: the folder {plot.parent} does not exist")
 
 
 def _recipe(source: "StoredStudy", asked: str | None) -> "Recipe":
@@ -125,7 +155,7 @@ def _climb(
     task_dir: Path | None,
     *,
     as_json: bool,
-    out: Path | None,
+    files: Files,
 ) -> None:
     options.say_loading()
     from lrsearch import run_study
@@ -137,17 +167,36 @@ def _climb(
     study = run_study.climb(
         source, spec, resources, task_dir=task_dir, progress=run_study.ProgressBar()
     )
-    found = report_of(study).transfer
+    report = report_of(study)
+    found = report.transfer
     assert found is not None
     if as_json:
         print_json(transfer_document(found))
     else:
         say(transfer_text(found))
+    if files.plot is not None:
+        _draw(report, files.plot)
     if found.refusal:
         raise StudyError(f"study {spec.name!r}: {found.refusal}")
-    if out is not None:
-        write_recipe(found, out)
-        say(f"wrote {out}", err=True)
+    if files.recipe is not None:
+        write_recipe(found, files.recipe)
+        say(f"wrote {files.recipe}", err=True)
+
+
+def _draw(report: "Report", plot: Path) -> None:
+    from lrsearch.errors import StudyError
+    from lrsearch.report.figures import transfer as figures
+    from lrsearch.report.page.charts import draw
+
+    figure = figures.figure(report)
+    if figure is None:
+        raise StudyError(f"--plot {plot}: the ladder of study {report.name!r} tells nothing yet")
+    drawn = draw(figure)
+    if plot.suffix == ".png":
+        plot.write_bytes(drawn.png())
+    else:
+        plot.write_text(drawn.picture, encoding="utf-8")
+    say(f"wrote {plot}", err=True)
 
 
 COMMANDS = (transfer,)

@@ -164,7 +164,9 @@ def _between(low: float, high: float) -> Iterator[float]:
 def chart(found: Transfer, said: Answer) -> alt.HConcatChart:
     """Left the law, right the curves of the rungs."""
     unit = found.field.unit
-    left = alt.layer(*_law(law_of(said)), *_guides(guides_of(said)), *_rungs(said, unit))
+    left = alt.layer(
+        *_law(law_of(said), unit), *_guides(guides_of(said), unit), *_rungs(said, unit)
+    )
     both: alt.HConcatChart = alt.hconcat(
         left.properties(width=WIDTH, height=HEIGHT),
         _curves(tried_of(said), unit).properties(width=WIDTH, height=HEIGHT),
@@ -172,9 +174,9 @@ def chart(found: Transfer, said: Answer) -> alt.HConcatChart:
     return both
 
 
-def _x(title: str | None) -> alt.X:
+def _x(unit: str) -> alt.X:
     scale, axis = alt.Scale(type="log", base=2), alt.Axis(grid=False, tickCount=8, format="~g")
-    return alt.X("horizon", type="quantitative", scale=scale, axis=axis, title=title)
+    return alt.X("horizon", type="quantitative", scale=scale, axis=axis, title=f"horizon ({unit})")
 
 
 def _y(field: str = "lr", title: str | None = "learning rate") -> alt.Y:
@@ -183,7 +185,7 @@ def _y(field: str = "lr", title: str | None = "learning rate") -> alt.Y:
     return alt.Y(field, type="quantitative", scale=scale, axis=axis, title=title)
 
 
-def _law(places: Sequence[Place]) -> list[alt.Chart]:
+def _law(places: Sequence[Place], unit: str) -> list[alt.Chart]:
     lines = list(dict.fromkeys(place.line for place in places))
     colours = alt.Scale(domain=lines, range=list(REGIMES.values()))
     colour = alt.Color(
@@ -193,15 +195,15 @@ def _law(places: Sequence[Place]) -> list[alt.Chart]:
     for line in lines:
         mine = [place for place in places if place.line == line]
         weight = max(0.12, mine[-1].weight)
-        base = alt.Chart(data(mine)).encode(_x(None), colour)
+        base = alt.Chart(data(mine)).encode(_x(unit), colour)
         charts.append(base.mark_area(opacity=0.2 * weight).encode(_y("low"), y2=alt.Y2("high")))
         charts.append(base.mark_line(opacity=weight, strokeWidth=2).encode(_y()))
     return charts
 
 
-def _guides(places: Sequence[Place]) -> list[alt.Chart]:
+def _guides(places: Sequence[Place], unit: str) -> list[alt.Chart]:
     base = alt.Chart(data(places)).encode(
-        _x(None), detail=alt.Detail("line", type="nominal"), tooltip=looks.tips("line:N", "lr:Q")
+        _x(unit), detail=alt.Detail("line", type="nominal"), tooltip=looks.tips("line:N", "lr:Q")
     )
     return [base.mark_line(color=GREY, strokeDash=[4, 3], strokeWidth=1).encode(_y())]
 
@@ -209,9 +211,9 @@ def _guides(places: Sequence[Place]) -> list[alt.Chart]:
 def _rungs(said: Answer, unit: str) -> list[alt.Chart]:
     bars = bars_of(said)
     tips = looks.tips("what:N", "horizon:Q", "lr:Q", "low:Q", "high:Q")
-    base = alt.Chart(data(bars)).encode(_x(f"horizon ({unit})"), tooltip=tips)
+    base = alt.Chart(data(bars)).encode(_x(unit), tooltip=tips)
     tried = alt.Chart(data(tried_of(said))).encode(
-        _x(f"horizon ({unit})"), tooltip=looks.tips("horizon:Q", "lr:Q", "above:Q")
+        _x(unit), tooltip=looks.tips("horizon:Q", "lr:Q", "above:Q")
     )
     ticks = tried.mark_point(shape="stroke", size=70, color=GREY, opacity=0.8)
     return [
