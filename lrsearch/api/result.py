@@ -183,35 +183,19 @@ class Result:
         goes on where it was interrupted. Raises SpecError for what cannot be transferred, and
         StudyError where the study has no recipe yet, or `name` is another study's.
         """
-        from lrsearch.api.transfer import TransferResult  # numpy: not for who only reads
-        from lrsearch.report.load import report_of
-        from lrsearch.report.recommended import recipe_of
-        from lrsearch.transfer.asked import Asked, asked_study
+        from lrsearch.api import transfer  # numpy: not for who only reads
+        from lrsearch.transfer.asked import Asked
 
         text = None if horizons is None else ",".join(map(str, horizons))
         asked = Asked(
             to=to, horizons=text, probes=probes, seeds=seeds, objective=objective, name=name
         )
-        source = self._study
-        found = recipe_of(source, recipe, where="recipe")
-        spec = asked_study(source.spec, found, asked, source.steps_per_epoch)
+        spec = transfer.asked_of(self._study, recipe, asked)
         self._refuse_without_task("transfer()")
-        from lrsearch import run_study  # torch and Optuna: not for who only reads
-
-        training = self._training
-        study = run_study.climb(
-            source,
-            spec,
-            training.resources,
-            task_dir=training.folder,
-            live=training.live,
-            progress=run_study.ProgressBar(),
-        )
-        report = report_of(study)
+        study, report = transfer.climbed(self._study, spec, self._training)
         assert report.transfer is not None
-        return TransferResult.of(
-            report.transfer, Result(study, report, training, place=self._place)
-        )
+        result = Result(study, report, self._training, place=self._place)
+        return transfer.TransferResult.of(report.transfer, result)
 
     def _refuse_without_task(self, call: str) -> None:
         """Raises StudyError for a study of a Task object that this process was not given."""

@@ -1,12 +1,20 @@
 """The learning rate of a longer run, as `Result.transfer` gives it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrsearch.api.training import Training
 from lrsearch.plain_data import Document
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.report.load import report_of
+from lrsearch.report.model import Report
+from lrsearch.report.recommended import recipe_of
 from lrsearch.report.text.transfer import transfer_text
 from lrsearch.report.transfer import Transfer, transfer_document
+from lrsearch.spec.study_spec import StudySpec
+from lrsearch.study.stored_study import StoredStudy
+from lrsearch.transfer.asked import Asked, asked_study
 
 if TYPE_CHECKING:
     from lrsearch.api.result import Result
@@ -52,3 +60,24 @@ class TransferResult:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def asked_of(source: StoredStudy, recipe: int | str | Path | None, asked: Asked) -> StudySpec:
+    """The study that trains what is asked for of a study. Raises SpecError, StudyError."""
+    found = recipe_of(source, recipe, where="recipe")
+    return asked_study(source.spec, found, asked, source.steps_per_epoch)
+
+
+def climbed(source: StoredStudy, spec: StudySpec, training: Training) -> tuple[StoredStudy, Report]:
+    """The study of a ladder once it is trained, and its report."""
+    from lrsearch import run_study  # torch and Optuna: not for who only reads
+
+    study = run_study.climb(
+        source,
+        spec,
+        training.resources,
+        task_dir=training.folder,
+        live=training.live,
+        progress=run_study.ProgressBar(),
+    )
+    return study, report_of(study)

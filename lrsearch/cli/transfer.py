@@ -1,8 +1,10 @@
 """The command on the learning rate of a longer run: transfer."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,34 +17,80 @@ if TYPE_CHECKING:
     from lrsearch.report.model import Report
     from lrsearch.spec.study_spec import StudySpec
     from lrsearch.study.stored_study import StoredStudy
+    from lrsearch.transfer.asked import Asked
     from lrsearch.worker.resources import Resources
+
+
+ASKED = (
+    click.option(
+        "--to",
+        type=int,
+        metavar="EPOCHS",
+        help="The long run; steps where the horizons are in steps.",
+    ),
+    click.option(
+        "--horizons",
+        metavar="1,2,4,8",
+        help="Short runs, each about twice the one before; default an eighth of --to and its "
+        "halves.",
+    ),
+    click.option(
+        "--probes",
+        type=int,
+        metavar="0|3",
+        help="Long runs; 0 makes the answer a guess. Default 3.",
+    ),
+    click.option("--seeds", type=int, metavar="N", help="Runs of each learning rate. Default 1."),
+    click.option(
+        "--objective",
+        metavar="last|best",
+        help="Loss of the final weights, or lowest of the run; default as in the study.",
+    ),
+    click.option(
+        "--name", "own_name", metavar="NAME", help="Of its study; default NAME-to-EPOCHS."
+    ),
+)
+
+
+def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What is asked for, which becomes one argument, `asked`."""
+
+    @functools.wraps(command)
+    def parsed(
+        *arguments: Any,
+        to: int | None,
+        horizons: str | None,
+        probes: int | None,
+        seeds: int | None,
+        objective: str | None,
+        own_name: str | None,
+        **others: Any,
+    ) -> Any:
+        from lrsearch.transfer.asked import Asked
+
+        asked = Asked(
+            to=to,
+            horizons=horizons,
+            probes=probes,
+            seeds=seeds,
+            objective=objective,
+            name=own_name,
+        )
+        return command(*arguments, asked=asked, **others)
+
+    for option in reversed(ASKED):
+        parsed = option(parsed)
+    return parsed
 
 
 @click.command()
 @name_argument
 @click.option(
-    "--to", type=int, metavar="EPOCHS", help="The long run; steps where the horizons are in steps."
-)
-@click.option(
     "--recipe",
     metavar="TRIAL|FILE",
     help="Recipe whose lr is transferred: a trial's number or a YAML file; default the study's.",
 )
-@click.option(
-    "--horizons",
-    metavar="1,2,4,8",
-    help="Short runs, each about twice the one before; default an eighth of --to and its halves.",
-)
-@click.option(
-    "--probes", type=int, metavar="0|3", help="Long runs; 0 makes the answer a guess. Default 3."
-)
-@click.option("--seeds", type=int, metavar="N", help="Runs of each learning rate. Default 1.")
-@click.option(
-    "--objective",
-    metavar="last|best",
-    help="Loss of the final weights, or lowest of the run; default as in the study.",
-)
-@click.option("--name", "own_name", metavar="NAME", help="Of its study; default NAME-to-EPOCHS.")
+@asked_options
 @click.option("--plan", "only_plan", is_flag=True, help="Print what it costs, and train nothing.")
 @click.option(
     "--out",
@@ -62,13 +110,8 @@ if TYPE_CHECKING:
 @common
 def transfer(
     name: str,
-    to: int | None,
     recipe: str | None,
-    horizons: str | None,
-    probes: int | None,
-    seeds: int | None,
-    objective: str | None,
-    own_name: str | None,
+    asked: "Asked",
     only_plan: bool,
     out: Path | None,
     plot: Path | None,
@@ -88,18 +131,10 @@ def transfer(
     Example:
       lrsearch transfer digits --to 64 --plan
     """
-    from lrsearch.transfer.asked import Asked, asked_study
+    from lrsearch.transfer.asked import asked_study
 
     _check_plot(plot)
     source = open_stored_study(storage, name, quiet=as_json)
-    asked = Asked(
-        to=to,
-        horizons=horizons,
-        probes=probes,
-        seeds=seeds,
-        objective=objective,
-        name=own_name,
-    )
     spec = asked_study(source.spec, _recipe(source, recipe), asked, source.steps_per_epoch)
     if only_plan:
         _print_plan(spec, as_json=as_json)

@@ -4,13 +4,14 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lrsearch.transfer import constants
 from lrsearch.transfer.runs import Run
 
-Floats = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Floats = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)

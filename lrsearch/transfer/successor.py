@@ -7,7 +7,7 @@ from typing import Literal
 
 from lrsearch.command.template import placeholders
 from lrsearch.errors import SpecError
-from lrsearch.plain_data import Document
+from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import Budget
 from lrsearch.spec.study_spec import StudySpec
@@ -21,6 +21,17 @@ SHARE, RUNGS = 8, 4
 FEW = (1, 2, 4)
 #: Fields of a recipe that a ladder's runs do not have alike.
 FREE = ("epochs", "steps", "seed")
+#: What a ladder does without.
+NO_SEARCH: Fields = {
+    "pruning": None,
+    "confirm": None,
+    "range_test": "none",
+    "portfolio": 0,
+    "enqueue": (),
+    "baseline": None,
+    "warm_start": (),
+    "transfer": Transfer(),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +108,10 @@ def successor(
     )
     horizon: Document = {"epochs": None, "steps": None, request.unit: request.to}
     changes: Document = {
+        **NO_SEARCH,
         **horizon,
         "name": name,
         "objective": spec.objective.model_copy(update={"at": request.objective}),
-        "pruning": None,
-        "confirm": None,
-        "range_test": "none",
-        "portfolio": 0,
-        "enqueue": (),
-        "baseline": None,
-        "warm_start": (),
-        "transfer": Transfer(),
         "ladder": field,
     }
     made = spec.model_copy(update=changes)

@@ -223,7 +223,7 @@ def _rungs(said: Answer, unit: str) -> list[alt.Chart]:
     ]
 
 
-def _curves(tried: Sequence[Tried], unit: str) -> alt.LayerChart:
+def _curves(tried: Sequence[Tried], unit: str) -> looks.Layers:
     rungs = list(dict.fromkeys(each.rung for each in tried))
     near = [each for each in tried if each.above <= MOST]
     colour = alt.Color(
@@ -246,7 +246,4 @@ def _curves(tried: Sequence[Tried], unit: str) -> alt.LayerChart:
         colour,
         tooltip=looks.tips("horizon:Q", "lr:Q", "above:Q"),
     )
-    layered: alt.LayerChart = alt.layer(
-        base.mark_line(opacity=0.6), base.mark_point(filled=True, size=36, opacity=1)
-    )
-    return layered
+    return alt.layer(base.mark_line(opacity=0.6), base.mark_point(filled=True, size=36, opacity=1))
