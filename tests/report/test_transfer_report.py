@@ -83,7 +83,7 @@ def test_without_probes_it_is_called_a_guess_and_is_wide():
 @pytest.mark.parametrize(
     ("law", "asked", "words"),
     [
-        (Law(slope=-1.0), {"probes": 0}, "overfit: overfitting limits, so a shorter run may be"),
+        (Law(slope=-1.0), {"probes": 0}, "overfit: the best lr falls as one over the horizon"),
         (Law(slope=0.3, bend=4, after=-1.5, noise=0.001), {"probes": 0}, "kink: the best lr bends"),
         (Law(slope=0.0, bend=16, after=-1.0), {}, "disagree: a run of 64 epochs beats"),
     ],
@@ -91,6 +91,18 @@ def test_without_probes_it_is_called_a_guess_and_is_wide():
 def test_each_flag_is_one_line(law, asked, words):
     lines = transfer_text(told(law, **asked)).splitlines()
     assert len([line for line in lines if line.startswith(words)]) == 1
+
+
+def test_a_shorter_run_is_named_where_it_is_as_good():
+    spec, rows = climbed(Law(slope=-1.0), probes=0)
+    falls = transfer_text(transfer_of(spec, rows))
+    assert "yet the longest runs so far, of 8 epochs, have the least loss" in falls
+    worse = [
+        replace(row, value=row.value * (2.0 if row.recipe["epochs"] == 8 else 1.0)) for row in rows
+    ]
+    text = transfer_text(transfer_of(spec, worse))
+    assert "a shorter run is as good: the least loss, " in text
+    assert "is that of 4 epochs at lr " in text
 
 
 def test_a_refusal_is_the_first_line():

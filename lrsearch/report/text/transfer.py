@@ -11,8 +11,8 @@ from lrsearch.transfer.runs import Ladder
 
 #: What limits, in words.
 LIMITS = {
-    "training": "training limits (the best lr moves little with the horizon)",
-    "overfitting": "overfitting limits (lr times horizon is about constant)",
+    "training": "where training limits (the best lr moves little with the horizon)",
+    "overfitting": "where overfitting limits (lr times horizon is about constant)",
 }
 
 
@@ -128,11 +128,9 @@ def flag_line(flag: Flag, said: Answer, unit: str) -> str:
         )
         return f"regimes: the short runs leave open what limits: {told}"
     if flag == "overfit":
-        best = min(said.optima, key=lambda rung: rung.best.y)
-        loss = number(math.exp(best.best.y))
         return (
-            f"overfit: overfitting limits, so a shorter run may be as good: the least loss so far "
-            f"is {loss}, at {best.horizon} {unit} and lr {learning_rate(best.best.lr)}"
+            f"overfit: the best lr falls as one over the horizon, as where overfitting limits; "
+            f"{_shorter(said, unit)}"
         )
     if flag == "vague":
         factor = f"{math.exp(longest.spread):.2g}"
@@ -144,6 +142,18 @@ def flag_line(flag: Flag, said: Answer, unit: str) -> str:
     return (
         f"disagree: a run of {to} {unit} beats the predicted lr by more than seeds differ; the law "
         f"bends above {longest.horizon} {unit}"
+    )
+
+
+def _shorter(said: Answer, unit: str) -> str:
+    """Whether a shorter run is as good, as far as it was measured."""
+    best, last = min(said.optima, key=lambda rung: rung.best.y), said.optima[-1]
+    loss = number(math.exp(best.best.y))
+    if best is last:
+        return f"yet the longest runs so far, of {last.horizon} {unit}, have the least loss, {loss}"
+    return (
+        f"a shorter run is as good: the least loss, {loss}, is that of {best.horizon} {unit} at lr "
+        f"{learning_rate(best.best.lr)}"
     )
 
 
