@@ -17,15 +17,18 @@ from lrsearch.report.files import write_files
 from lrsearch.report.live.shown import shown
 from lrsearch.report.load import report_of
 from lrsearch.report.model import Report
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database
 from lrsearch.study import confirmation
 from lrsearch.study.checkpoint_cleanup import move_folders, sweep_closed
 from lrsearch.study.create import create_study
+from lrsearch.study.create_ladder import make_ladder
 from lrsearch.study.extend import extend_study
 from lrsearch.study.extend_transaction import Extension
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import open_database
 from lrsearch.study.status import is_finished, reap
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.study.versions import check_versions
 from lrsearch.task.task import LoadedTask
 from lrsearch.worker.processes import run_local
@@ -195,6 +198,25 @@ def confirm(
     confirmation.request(study, top=candidates, runs=runs, where=where)
     _train(study, task_dir, resources, progress, live=live)
     return report_of(study)
+
+
+def climb(
+    source: StoredStudy,
+    spec: StudySpec,
+    resources: Resources,
+    *,
+    task_dir: Path | None,
+    live: LoadedTask | None = None,
+    progress: Progress,
+) -> OpenStudy:
+    """Train the ladder that `spec` defines, of a recipe of `source`; it goes on where it stopped.
+
+    Raises StudyError where another study has its name, and as `run_study` does.
+    """
+    fuse_option.check(spec, resources.fuse)
+    study = make_ladder(source, spec)
+    _train(study, task_dir, resources, progress, live=live)
+    return study
 
 
 def _train(

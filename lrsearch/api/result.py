@@ -1,5 +1,6 @@
 """What a search found, as a value to look at and to go on with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import pandas
 
     from lrsearch.api.trained_model import TrainedModel
+    from lrsearch.api.transfer import TransferResult
 
 Format = Literal[
     "yaml", "json", "torch", "lightning", "transformers", "timm", "hydra", "command", "shell"
@@ -149,11 +151,7 @@ class Result:
         from lrsearch.study.open_study import OpenStudy
 
         training = self._training
-        if self._study.spec.is_live and training.live is None:
-            raise StudyError(
-                f"confirm(): study {self.name!r} trains a Task object of an earlier process; give "
-                f"it again: open_study({self.name!r}, task=...)"
-            )
+        training.refuse_without_task("confirm()", self._study)
         study = OpenStudy.open(self._study.database, self.name)
         report = run_study.confirm(
             study,
@@ -195,6 +193,39 @@ class Result:
         wanted = Wanted(recipe=recipe, epochs=epochs, steps=steps, seed=seed, name=name)
         path = None if save is None else Path(save)
         return trained_model(self._study, wanted, self._training, save=path, place=self._place)
+
+    def transfer(
+        self,
+        to: int | None = None,
+        *,
+        recipe: int | str | Path | None = None,
+        horizons: Sequence[int] | None = None,
+        probes: int | None = None,
+        seeds: int | None = None,
+        objective: Literal["last", "best"] | None = None,
+        name: str | None = None,
+    ) -> "TransferResult":
+        """Find the learning rate of a longer run: short runs, and three long ones.
+
+        `to` is the long run in epochs, `recipe` a trial's number or a file, else `best`; `horizons`
+        are those of the short runs. `probes` = 0 trains no long run: the answer is a guess. What is
+        None is as in the study file. The runs are trials of the study NAME-to-EPOCHS; the same call
+        goes on where it was interrupted. Raises SpecError for what cannot be transferred, and
+        StudyError where the study has no recipe yet, or `name` is another study's.
+        """
+        from lrsearch.api import transfer  # numpy: not for who only reads
+        from lrsearch.transfer.asked import Asked
+
+        text = None if horizons is None else ",".join(map(str, horizons))
+        asked = Asked(
+            to=to, horizons=text, probes=probes, seeds=seeds, objective=objective, name=name
+        )
+        spec = transfer.asked_of(self._study, recipe, asked)
+        self._training.refuse_without_task("transfer()", self._study)
+        study, report = transfer.climbed(self._study, spec, self._training)
+        assert report.transfer is not None
+        result = Result(study, report, self._training, place=self._place)
+        return transfer.TransferResult.of(report.transfer, result)
 
     def report(self, folder: str | Path | None = None, *, png: bool = False) -> Path:
         """Write the report, the best recipe and its PyTorch code; the path of `report.html`.

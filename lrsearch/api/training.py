@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lrsearch.errors import StudyError
 from lrsearch.spec.program import LIVE
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.task import own_code
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.worker.resources import Resources
@@ -19,6 +21,14 @@ class Training:
     folder: Path
     #: A task that is an object of this process; None for one in a file.
     live: LoadedTask | None = None
+
+    def refuse_without_task(self, call: str, study: StoredStudy) -> None:
+        """Raises StudyError for a study of a Task object that this process was not given."""
+        if study.spec.is_live and self.live is None:
+            raise StudyError(
+                f"{call}: study {study.name!r} trains a Task object of an earlier process; give "
+                f"it again: open_study({study.name!r}, task=...)"
+            )
 
 
 def live_task(task: Task, own: Iterable[str], folder: Path) -> LoadedTask:

@@ -14,6 +14,7 @@ from lrsearch.cli import (
     run,
     study,
     train,
+    transfer,
     trial,
     tune,
     watch,
@@ -44,7 +45,22 @@ def cli() -> None:
     """
 
 
-for module in (run, tune, init, train, worker, watch, dashboard, results, study, trial, doctor, db):
+MODULES = (
+    run,
+    tune,
+    init,
+    train,
+    transfer,
+    worker,
+    watch,
+    dashboard,
+    results,
+    study,
+    trial,
+    doctor,
+    db,
+)
+for module in MODULES:
     for command in module.COMMANDS:
         cli.add_command(command)
 

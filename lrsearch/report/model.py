@@ -32,6 +32,7 @@ from lrsearch.trial.states import StudyState, TrialState
 
 if TYPE_CHECKING:
     from lrsearch.report.figures.data.lr_trials import LrTrial
+    from lrsearch.report.transfer import Transfer
 
 #: Of so many faults a report knows; a study that has more has a machine to look at.
 MOST_FAULTS = 200
@@ -122,10 +123,15 @@ class Report:
     @cached_property
     def ranked(self) -> tuple[Trial, ...]:
         """Complete trials, the best first; of equals the earlier."""
-        scored = [(trial.value, trial) for trial in self.trials if trial.is_scored]
+        scored = [(t.value, t) for t in self.trials if t.is_scored and self._is_whole(t)]
         known = [(value, trial) for value, trial in scored if value is not None]
         best_first = sorted(known, key=lambda item: self.spec.objective.loss(item[0]))
         return tuple(trial for _, trial in best_first)
+
+    def _is_whole(self, trial: Trial) -> bool:
+        """Whether a trial has the study's horizon: those of a ladder have shorter ones too."""
+        ladder = self.spec.ladder
+        return ladder is None or (trial.recipe or {}).get(ladder.unit) == ladder.to
 
     @property
     def best(self) -> Trial | None:
@@ -197,12 +203,16 @@ class Report:
 
     @property
     def reason(self) -> str | None:
-        """Why it is finished: budget | stopped | exhausted, where every recipe has its trial."""
+        """Why it is finished: budget | stopped | exhausted, where every recipe has its trial.
+
+        A ladder ends with `budget`, whether its runs needed all of it or not.
+        """
         if self.state != "finished":
             return None
         if self.study.state == StudyState.STOPPED:
             return "stopped"
-        return "budget" if self.study.exhausted_at is None else "exhausted"
+        is_open = self.study.exhausted_at is None or self.spec.ladder is not None
+        return "budget" if is_open else "exhausted"
 
     def _is_over(self) -> bool:
         trains = any(not trial.has_ended for trial in self.trials)
@@ -211,7 +221,7 @@ class Report:
             test.state == TrialState.RUNNING and test.worker is not None
             for test in self.range_tests
         )
-        if trains or confirms or tests or self.may_start:
+        if trains or confirms or tests or self.may_start or self._ladder_goes_on():
             return False
         look_up = Lookup(
             baseline=lambda: None if self.baseline is None else self.baseline.number,
@@ -221,3 +231,20 @@ class Report:
             recommended=lambda: None if self.winner is None else self.winner.trial,
         )
         return not due(self.spec, self.study, self.runs, look_up, horizon=self.plan.horizon)
+
+    def _ladder_goes_on(self) -> bool:
+        """Whether more runs of a ladder follow those that have ended."""
+        if self.spec.ladder is None or self.study.state == StudyState.STOPPED:
+            return False
+        from lrsearch.transfer.ended import due_recipes  # numpy: not for who only reads
+
+        return bool(due_recipes(self.spec, self.trials))
+
+    @cached_property
+    def transfer(self) -> "Transfer | None":
+        """What its ladder says; None of any other study."""
+        if self.spec.ladder is None:
+            return None
+        from lrsearch.report.transfer import transfer_of  # numpy: not for who only reads
+
+        return transfer_of(self.spec, self.trials)

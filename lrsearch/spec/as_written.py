@@ -30,6 +30,7 @@ OFF: Mapping[str, Unchecked] = {
     "portfolio": 0,
     "project": "",
     "pruning": None,
+    "ladder": None,
     "range_test": "none",
     "report": {},
     "resume_args": (),

@@ -25,6 +25,7 @@ MUTABLE = (
     "max_trial_time",
     "end",
     "tolerance",
+    "transfer",
 )
 #: What `study extend` may change besides: none of it alters what a trial is.
 EXTENDABLE = (
@@ -42,6 +43,7 @@ YOUNGER: Mapping[str, Unchecked] = {
     "arguments": [],
     "command": [],
     "init": None,
+    "ladder": None,
     "launch": [],
     "names": {},
     "objective.at": "best",

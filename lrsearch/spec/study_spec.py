@@ -44,15 +44,16 @@ from lrsearch.spec.parts import (
     duration,
 )
 from lrsearch.spec.portfolio_field import Portfolio, as_portfolio, with_portfolio_file
-from lrsearch.spec.program import ProgramFields, refused, with_command_defaults
+from lrsearch.spec.program import refused, with_command_defaults
 from lrsearch.spec.pruning import Pruning
+from lrsearch.spec.transfer_field import TransferFields, own_fields
 from lrsearch.task import own_code
 from lrsearch.user_input import first_error, read_yaml
 
 log = logging.getLogger(__name__)
 
 
-class StudySpec(ProgramFields):
+class StudySpec(TransferFields):
     """A study: program, horizon, budget, objective, space and how trials are run.
 
     `load` reads a study file, `from_dict` its fields as a mapping, `StudySpec(name=..., ...)` its
@@ -167,7 +168,7 @@ class StudySpec(ProgramFields):
         that torch has a fused kernel of runs it unless `fields` say otherwise. Raises SpecError
         where they contradict the study.
         """
-        study = self._own_fields()
+        study = own_fields(self.ladder, self._own_fields(), fields)
         free = {"clip_norm": self.clip_norm, "batch_size": batch_size}
         if foreign := named.foreign(fields, self.space, self.given_recipes()):
             raise SpecError(f"{where}.{foreign}")

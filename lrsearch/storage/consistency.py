@@ -1,9 +1,11 @@
 """What must hold of a study's rows, looked up in them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Column, ColumnElement, Connection, func, not_, select
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage import curves as curve_queries
 from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.tables import confirmations, curves, range_tests, trials
@@ -20,8 +22,13 @@ class Totals:
     epochs_reserved: float
 
 
-def totals(connection: Connection, study_id: int, horizon: float) -> Totals:
-    """The counters of a study's row as its other rows add up to; `horizon` is in epochs."""
+def totals(
+    connection: Connection, study_id: int, horizon_of: Callable[[Fields | None], float]
+) -> Totals:
+    """The counters of a study's row as its other rows add up to.
+
+    `horizon_of` tells the epochs that a trial of a recipe has reserved.
+    """
     t, c, r = trials.c, confirmations.c, range_tests.c
     running = t.state == TrialState.RUNNING
 
@@ -34,13 +41,14 @@ def totals(connection: Connection, study_id: int, horizon: float) -> Totals:
         mine = column.table.c.study_id == study_id
         return float(connection.execute(query.where(mine, *where)).scalar_one())
 
+    recipes = connection.execute(select(t.recipe).where(t.study_id == study_id, running)).scalars()
     return Totals(
         trials_used=count(),
         trials_returned=count(t.kind == MACHINE),
         epochs_used=total(t.epochs, not_(running))
         + total(c.epochs, c.state.not_in(OPEN))
         + total(r.epochs, r.state.not_in(OPEN)),
-        epochs_reserved=count(running) * horizon + total(r.epochs_reserved, r.state.in_(OPEN)),
+        epochs_reserved=sum(map(horizon_of, recipes)) + total(r.epochs_reserved, r.state.in_(OPEN)),
     )
 
 

@@ -98,7 +98,9 @@ def _make_study(
         with database.begin() as connection:
             if studies.by_name(connection, spec.name) is not None:
                 return False
-            study_id = insert_study(connection, spec, loaded, steps_per_epoch)
+            study_id = insert_study(
+                connection, spec, steps_per_epoch, code=loaded.code, versions=versions_of(loaded)
+            )
             studies.change(connection, study_id, resume=resume)
             range_tests.add(connection, study_id, planned_range_tests(spec, steps_per_epoch))
             given = enqueue_given(connection, study_id, spec, present=[])
@@ -113,9 +115,16 @@ def _make_study(
 
 
 def insert_study(
-    connection: Connection, spec: StudySpec, loaded: LoadedCode, steps_per_epoch: int
+    connection: Connection,
+    spec: StudySpec,
+    steps_per_epoch: int,
+    *,
+    code: Mapping[str, str],
+    versions: Mapping[str, str],
 ) -> int:
     """Both halves of a study without trials, Optuna's and ours; its id.
+
+    `code` are the hashes of its files, `versions` as `versions_of` has them.
 
     Raises StudyError if the name is that of a plain Optuna study.
     """
@@ -132,8 +141,8 @@ def insert_study(
         "name": spec.name,
         "definition": spec.to_dict(),
         "spec_hash": spec.hash(),
-        "code": dict(loaded.code),
-        "versions": _versions(loaded),
+        "code": dict(code),
+        "versions": dict(versions),
         "steps_per_epoch": steps_per_epoch,
         **_budget(spec, steps_per_epoch),
     }
@@ -141,7 +150,7 @@ def insert_study(
     return study_id
 
 
-def _versions(loaded: LoadedCode) -> Mapping[str, str]:
+def versions_of(loaded: LoadedCode) -> Mapping[str, str]:
     """Of the packages that decide what a trial trains, and the commit of the study's own code."""
     packages = {name: version(name) for name in ("lrsearch", "torch", "optuna")}
     return packages if loaded.commit is None else {**packages, COMMIT: loaded.commit}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage import checkpoints, claims, curves, trials, waiting
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord
@@ -22,7 +23,10 @@ def end_trial(
 ) -> bool:
     """End a claimed trial, Optuna's `trial_id`; False if another worker has taken it over."""
     ending = our_end(outcome, curves.of_trial(connection, claim.id), study.spec)
-    if not trials.record(connection, claim, ending, horizon=study.horizon):
+    horizon = study.horizon
+    if study.spec.ladder is not None:
+        horizon = study.horizon_of(recipe_of(connection, claim))
+    if not trials.record(connection, claim, ending, horizon=horizon):
         return False
     theirs = optunas_end(outcome, ending.value, study.spec.objective)
     gate.writer(connection).end_trial(trial_id, theirs)
@@ -50,6 +54,13 @@ def end_with_rows(
         claims.release(connection, claim)
         return None
     return end_trial(connection, study, claim, assignment.trial_id, outcome)
+
+
+def recipe_of(connection: Connection, claim: Claim) -> Fields | None:
+    """The recipe of a claimed trial."""
+    row = claims.by_id(connection, claim.kind, claim.id)
+    assert isinstance(row, TrialRecord)
+    return row.recipe
 
 
 def end_those_left(

@@ -20,6 +20,7 @@ from lrsearch.study.create import (
     insert_study,
     planned_range_tests,
     record_origin,
+    versions_of,
 )
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import encoding as optuna_encoding
@@ -128,7 +129,13 @@ class TakeOver:
         self, loaded: LoadedCode, steps_per_epoch: int, lessons: Sequence[warm_start.Lesson]
     ) -> Extension:
         old_name = self.old.name if self.beside else self._close()
-        study_id = insert_study(self.connection, self.spec, loaded, steps_per_epoch)
+        study_id = insert_study(
+            self.connection,
+            self.spec,
+            steps_per_epoch,
+            code=loaded.code,
+            versions=versions_of(loaded),
+        )
         studies.change(self.connection, study_id, resume=self.old.resume)
         self._retell_known(study_id)
         taken = self._take_trials(study_id)

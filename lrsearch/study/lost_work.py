@@ -1,10 +1,11 @@
 """What becomes of work whose worker was lost: it is free again, unless it is to blame."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from sqlalchemy import Connection
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage import claims, confirmations, curves, leases, range_tests, trials, workers
 from lrsearch.storage.column_types import one_line
 from lrsearch.storage.ends import End
@@ -23,6 +24,8 @@ MOST_DEATHS = 3
 #: From so many on it is trained alone: of the trials that a worker trained together, all are lost
 #: with it, and one is to blame.
 ALONE_FROM = MOST_DEATHS - 1
+#: Epochs that a trial of a recipe has reserved.
+HorizonOf = Callable[[Fields | None], float]
 REASON = "its worker died three times in it without a new checkpoint"
 
 
@@ -38,7 +41,7 @@ def reap_study(
             connection,
             study.study_id,
             study.spec.lease.seconds,
-            horizon=study.horizon,
+            horizon=study.horizon_of,
             dead=dead,
         ),
         answer_seconds=answer_seconds,
@@ -50,13 +53,12 @@ def reap(
     study_id: int,
     lease: float,
     *,
-    horizon: float,
+    horizon: HorizonOf,
     dead: Collection[str],
 ) -> list[str]:
     """Free what was not renewed in time or was held by the `dead`, and end what is to blame.
 
-    `lease` is in seconds, `horizon` in epochs. A line for each, which is noted
-    with the study too.
+    `lease` is in seconds. A line for each, which is noted with the study too.
     """
     lines = []
     leases.shorten(connection, study_id, lease)
@@ -66,7 +68,7 @@ def reap(
     return lines
 
 
-def lose(connection: Connection, claim: Claim, how: str, *, horizon: float) -> str:
+def lose(connection: Connection, claim: Claim, how: str, *, horizon: HorizonOf) -> str:
     """Free what a worker's process was killed in, or end what is to blame for it; a line."""
     row = claims.by_id(connection, claim.kind, claim.id)
     deaths = claims.lose(connection, claim)
@@ -78,7 +80,7 @@ def lose(connection: Connection, claim: Claim, how: str, *, horizon: float) -> s
     return f"{_name(row)} failed: {REASON}"
 
 
-def _settle(connection: Connection, freed: Freed, horizon: float) -> str:
+def _settle(connection: Connection, freed: Freed, horizon: HorizonOf) -> str:
     row = claims.by_id(connection, freed.kind, freed.id)
     if freed.deaths < MOST_DEATHS:
         return f"{_name(row)} is free again: worker {freed.worker} was lost"
@@ -86,7 +88,7 @@ def _settle(connection: Connection, freed: Freed, horizon: float) -> str:
     return f"{_name(row)} failed: {REASON}"
 
 
-def _fail(connection: Connection, row: Held, horizon: float) -> None:
+def _fail(connection: Connection, row: Held, horizon: HorizonOf) -> None:
     if isinstance(row, TrialRecord):
         fail_trial(connection, row, horizon, REASON)
         return
@@ -108,10 +110,10 @@ def _name(row: Held) -> str:
 def refuse(study: StoredStudy, row: TrialRecord, reason: str) -> None:
     """End a claimed trial whose row gives nothing that could be trained."""
     log.warning("trial %d failed: %s", row.number, one_line(reason))
-    study.database.run(lambda connection: fail_trial(connection, row, study.horizon, reason))
+    study.database.run(lambda connection: fail_trial(connection, row, study.horizon_of, reason))
 
 
-def fail_trial(connection: Connection, row: TrialRecord, horizon: float, reason: str) -> None:
+def fail_trial(connection: Connection, row: TrialRecord, horizon: HorizonOf, reason: str) -> None:
     """End it in both halves; it has used the epochs that its curve shows."""
     seen = curves.of_trial(connection, row.id)
     end = End(
@@ -121,7 +123,7 @@ def fail_trial(connection: Connection, row: TrialRecord, horizon: float, reason:
         seconds=seen[-1].seconds if seen else 0.0,
     )
     claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
-    ended = trials.record(connection, claim, end, horizon=horizon)
+    ended = trials.record(connection, claim, end, horizon=horizon(row.recipe))
     if ended and row.trial_id is not None:
         from lrsearch.study.optuna import gate, writer  # Optuna: not for who only reads
 

@@ -149,9 +149,10 @@ class OpenStudy(StoredStudy):
             row = planned.claim(connection, worker, has_new=has_new)
         elif has_new:
             lease, keep = self.spec.lease.seconds, self.reserved_share
-            row = trials.start(
-                connection, self.study_id, worker, lease, horizon=self.horizon, keep=keep
-            )
+            if self.spec.ladder is not None:
+                studies.lock(connection, self.study_id)  # so that the next stays the next
+            horizon = self.next_horizon(connection)
+            row = trials.start(connection, self.study_id, worker, lease, horizon=horizon, keep=keep)
         if row is None and self.asks_for_plan:
             self.pruned.update(end_those_left(connection, self, planned))
         return row

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from lrsearch.plain_data import Document
 from lrsearch.storage import consistency, leases, studies
 from lrsearch.storage.records import StudyRecord
+from lrsearch.study.lost_work import HorizonOf
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate
 from lrsearch.study.status import reap
@@ -35,20 +36,20 @@ def repair(search: OpenStudy) -> Repair:
     done = reap(search)
     with search.database.begin() as connection:
         study = studies.lock(connection, search.study_id)
-        done += _recount(connection, study, search.horizon)
+        done += _recount(connection, study, search.horizon_of)
         ended = leases.end_stale(connection, search.study_id)
         done += [f"ended {ended} leases of what no longer runs"] if ended else []
     wrong = search.database.look(lambda connection: list(_wrong(connection, search.study_id)))
     return Repair(study=search.name, done=done, wrong=wrong)
 
 
-def _recount(connection: Connection, study: StudyRecord, horizon: float) -> list[str]:
+def _recount(connection: Connection, study: StudyRecord, horizon_of: HorizonOf) -> list[str]:
     """Set the counters of the budget to what the rows say.
 
     Epochs that were used are never given back: confirmation runs that were planned anew have
     trained, and their rows are gone.
     """
-    found = consistency.totals(connection, study.study_id, horizon)
+    found = consistency.totals(connection, study.study_id, horizon_of)
     found = replace(found, epochs_used=max(found.epochs_used, study.epochs_used))
     pairs = {name: (getattr(study, name), value) for name, value in vars(found).items()}
     off = {name: (was, now) for name, (was, now) in pairs.items() if not _equal(was, now)}

@@ -5,7 +5,7 @@ import logging
 from sqlalchemy import Connection
 
 from lrsearch.storage import confirmations, leases, range_tests, studies, trials, worker_identity
-from lrsearch.study import confirmation, lost_work
+from lrsearch.study import confirmation, ladder, lost_work
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState
@@ -45,5 +45,7 @@ def is_over(connection: Connection, search: StoredStudy) -> bool:
     if range_tests.workers(connection, search.study_id):
         return False
     if study.state == StudyState.PAUSED or search.may_start(connection):
+        return False
+    if ladder.is_due(connection, search) and study.state == StudyState.OPEN:
         return False
     return not confirmation.next_round(connection, search, study)

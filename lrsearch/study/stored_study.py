@@ -81,6 +81,20 @@ class StoredStudy:
         """Epochs of a full trial."""
         return self.spec.horizon_epochs(self.steps_per_epoch)
 
+    def horizon_of(self, recipe: Fields | None) -> float:
+        """Epochs of a trial of this recipe; those of a ladder have horizons of their own."""
+        if self.spec.ladder is None or recipe is None:
+            return self.horizon
+        epochs: float | None = recipe.get("epochs")
+        return epochs or (recipe.get("steps") or 0) / self.steps_per_epoch
+
+    def next_horizon(self, connection: Connection) -> float:
+        """Epochs of the trial that is started next; those that wait in a ladder have the same."""
+        if self.spec.ladder is None:
+            return self.horizon
+        waiting = studies.waiting(connection, self.study_id)
+        return self.horizon_of(waiting[0].recipe) if waiting else 0.0
+
     @property
     def reserved_share(self) -> float:
         """Share of the budget's epochs that is kept for confirmation."""
@@ -108,6 +122,5 @@ class StoredStudy:
         planned = self.planned(connection)
         if planned is not None:
             return planned.may_claim(connection)
-        return trials.may_start(
-            connection, self.study_id, horizon=self.horizon, keep=self.reserved_share
-        )
+        horizon, keep = self.next_horizon(connection), self.reserved_share
+        return trials.may_start(connection, self.study_id, horizon=horizon, keep=keep)

@@ -16,7 +16,7 @@ from lrsearch.storage import (
 )
 from lrsearch.storage.moments import complaint, passes
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
-from lrsearch.study import confirmation
+from lrsearch.study import confirmation, ladder
 from lrsearch.study.checkpoint_cleanup import sweep
 from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
@@ -150,5 +150,7 @@ class Worker:
             range_test.train(context, test)
             return True
         if trainer.train(next_trial) or trainer.train(next_run):
+            return True
+        if ladder.advance(self.search):
             return True
         return confirmation.advance(self.search, has_test=self.program.has_test)

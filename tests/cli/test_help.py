@@ -51,5 +51,6 @@ def test_the_list_says_which_commands_take_a_file_and_which_a_name():
         ["run", "FILE"],
     ]
     assert [line.split()[:2] for line in names.splitlines()[1:] if line] == [
-        [name, "NAME"] for name in ("confirm", "export", "report", "status", "watch", "worker")
+        [name, "NAME"]
+        for name in ("confirm", "export", "report", "status", "transfer", "watch", "worker")
     ]

@@ -26,6 +26,7 @@ from lrsearch.spec.parts import (
 from lrsearch.spec.program import End
 from lrsearch.spec.pruning import Pruning
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.transfer_field import Transfer
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SPACE = (ROOT / "docs" / "space.md").read_text(encoding="utf-8")
@@ -40,6 +41,7 @@ PARTS = {
     "lease": Lease,
     "init": InitialWeights,
     "end": End,
+    "transfer": Transfer,
 }
 
 

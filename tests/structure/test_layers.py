@@ -31,7 +31,7 @@ HOMES = {
     "pandas": {"api.frames"},
     "jinja2": {"report.page", "report.dashboard", "export"},
     "markupsafe": {"report.page", "report.comparison.page"},
-    "numpy": {"training.randomness", "training.data.generators", "own_loop", "advice"},
+    "numpy": {"training.randomness", "training.data.generators", "own_loop", "advice", "transfer"},
     "tensorboard": {"command.tensorboard", "loggers.tensorboard"},
     "mlflow": {"loggers.mlflow"},
     "wandb": {"loggers.wandb", "loggers.installed"},

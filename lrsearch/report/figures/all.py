@@ -22,12 +22,14 @@ from lrsearch.report.figures import (
     shape,
     time_spent,
     timeline,
+    transfer,
 )
 from lrsearch.report.figures.figure import Figure
 from lrsearch.report.model import Report
 
 #: Each makes its figure, or None where there is nothing to draw.
 FIGURES: tuple[Callable[[Report], Figure | None], ...] = (
+    transfer.figure,
     lr_basin.figure,
     confirmation.figure,
     optimizers_by_schedules.figure,

@@ -253,10 +253,9 @@ class TrainingLoop:
     def _give_back(self, leased: LeasedJob, failure: ProcessKilledError) -> None:
         """Let go of it as if its worker were lost: it goes on, unless it is lost too often."""
         leased.close()
-        line = self.context.search.database.run(
-            lambda connection: lose(
-                connection, leased.job.claim, str(failure), horizon=self.context.search.horizon
-            )
+        search, claim = self.context.search, leased.job.claim
+        line = search.database.run(
+            lambda connection: lose(connection, claim, str(failure), horizon=search.horizon_of)
         )
         log.warning("%s", line)
         self._remove(leased)

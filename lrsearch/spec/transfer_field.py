@@ -1,0 +1,79 @@
+"""What a study file says of the transfer to a longer horizon, and what a ladder study stores."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from lrsearch.plain_data import Document, Fields, Unchecked
+from lrsearch.spec.parts import Part
+from lrsearch.spec.program import ProgramFields
+
+#: What the runs of a ladder do not have alike.
+OF_RUN = ("epochs", "steps", "seed")
+
+
+class InSteps(Part):
+    """Horizons in optimizer steps."""
+
+    steps: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...]
+
+
+def as_horizons(value: Unchecked) -> Unchecked:
+    """Raises ValueError for anything but a list of numbers or `{steps: [...]}`."""
+    if value is None or isinstance(value, list | tuple | dict | InSteps):
+        return value
+    raise ValueError("a list of epochs such as [1, 2, 4, 8] or {steps: [...]} is accepted")
+
+
+class Transfer(Part):
+    """What `lrsearch transfer` does unless its options say otherwise."""
+
+    #: Short horizons, rising, in epochs or `{steps: [...]}`; None: an eighth of `to`, and halves.
+    horizons: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...] | InSteps | None, BeforeValidator(as_horizons)
+    ] = None
+    #: The long run, in epochs, or in steps where the horizons are.
+    to: int | None = Field(default=None, ge=2, lt=2**31)
+    #: Learning rates on the shortest horizon, a factor 2.25 apart.
+    lrs: int = Field(default=9, ge=3, le=31)
+    #: Runs of each learning rate.
+    seeds: int = Field(default=1, ge=1, le=100)
+    #: Runs of the long horizon; 0: the answer is a guess.
+    probes: Literal[0, 3] = 3
+    #: Loss of the final weights, or lowest of the run; None: as in the study.
+    objective: Literal["last", "best"] | None = None
+
+
+class LadderField(Part):
+    """What a study that `lrsearch transfer` has made trains; no study file has it."""
+
+    #: The study whose recipe it is.
+    of: str
+    #: All of the recipe but lr, horizon and seed stays as it is.
+    recipe: Document
+    #: Of `horizons` and `to`.
+    unit: Literal["epochs", "steps"]
+    horizons: tuple[int, ...]
+    to: int
+    lrs: int
+    seeds: int
+    probes: int
+    #: Whether the long run sees samples more than once.
+    reuses_data: bool
+
+
+class TransferFields(ProgramFields):
+    """The fields of a study that its transfer to a longer horizon needs."""
+
+    transfer: Transfer = Transfer()
+    ladder: LadderField | None = None
+
+
+def own_fields(ladder: LadderField | None, own: Document, fields: Fields) -> Document:
+    """What a recipe of these fields has from its study, of what all its recipes have alike.
+
+    Runs of a ladder have horizons and seeds of their own.
+    """
+    if ladder is None or not any(fields.get(key) for key in ("epochs", "steps")):
+        return own
+    return {key: value for key, value in own.items() if key not in OF_RUN}

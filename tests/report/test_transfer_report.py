@@ -1,0 +1,186 @@
+"""What a ladder says, in words, as a document and as a picture."""
+
+import json
+from dataclasses import dataclass, replace
+
+import pytest
+from known_laws import Law
+from tiny_studies import STEPS_PER_EPOCH, tiny_spec
+
+from lrsearch.report.figures import transfer as figures
+from lrsearch.report.page.charts import draw
+from lrsearch.report.text.transfer import plan_text, transfer_text
+from lrsearch.report.transfer import plan_document, transfer_document, transfer_of, write_recipe
+from lrsearch.transfer.asked import Asked, asked_study
+from lrsearch.transfer.ended import due_recipes
+from lrsearch.transfer.plan import next_runs
+from lrsearch.transfer.runs import PlannedRun
+from lrsearch.transfer.successor import ladder_of
+from lrsearch.trial.states import TrialState
+
+SGD = {"optimizer": {"name": "sgd", "lr": 0.03}, "schedule": "cosine"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A trial, as far as a ladder reads it."""
+
+    recipe: dict
+    value: float | None
+    kind: str = "ladder"
+
+    @property
+    def state(self):
+        return TrialState.DIVERGED if self.value is None else TrialState.COMPLETE
+
+
+def spec_of(**asked):
+    spec = tiny_spec()
+    recipe = spec.recipe(SGD, batch_size=None)
+    return asked_study(spec, recipe, Asked(to=64, **asked), STEPS_PER_EPOCH)
+
+
+def climbed(law, **asked):
+    """The trials of a whole ladder, trained as `law` says."""
+    spec, rows = spec_of(**asked), []
+    while due := due_recipes(spec, rows):
+        for recipe in due:
+            run = PlannedRun(
+                horizon=recipe["epochs"], lr=recipe["optimizer"]["lr"], seed=recipe["seed"]
+            )
+            rows.append(Row(recipe=recipe, value=law.train(run).loss))
+    return spec, rows
+
+
+def told(law, **asked):
+    return transfer_of(*climbed(law, **asked))
+
+
+def test_with_probes_it_is_the_best_of_the_long_runs():
+    found = told(Law(slope=-0.1))
+    lines = transfer_text(found).splitlines()
+    assert lines[0].startswith("lr for 64 epochs: 0.0")
+    assert lines[0].endswith("the best of 3 runs of 64 epochs")
+    assert "short runs of 1, 2, 4, 8 epochs" in lines[1]
+    assert any(line.startswith("same lr as at 8 epochs: ") for line in lines)
+    assert any("higher, if its curve is that of 64 epochs" in line for line in lines)
+    cost = "cost: 63 epochs of short runs, 192 of runs of 64 epochs = 4 long runs; 25 runs"
+    assert lines[-1] == cost
+    assert "guess" not in transfer_text(found)
+
+
+def test_without_probes_it_is_called_a_guess_and_is_wide():
+    found, sure = told(Law(slope=-0.1), probes=0), told(Law(slope=-0.1))
+    first = transfer_text(found).splitlines()[0]
+    assert first.startswith("guess for 64 epochs: lr 0.0")
+    assert first.endswith("no run of 64 epochs stands behind it")
+    low, high = found.answer.interval
+    near_low, near_high = sure.answer.interval
+    assert high / low > 5 * near_high / near_low
+    assert transfer_document(found)["lr"] == float(f"{found.answer.lr:.3g}")
+
+
+@pytest.mark.parametrize(
+    ("law", "asked", "words"),
+    [
+        (Law(slope=-1.0), {"probes": 0}, "overfit: the best lr falls as one over the horizon"),
+        (Law(slope=0.3, bend=4, after=-1.5, noise=0.001), {"probes": 0}, "kink: the best lr bends"),
+        (Law(slope=0.0, bend=16, after=-1.0), {}, "disagree: a run of 64 epochs beats"),
+    ],
+)
+def test_each_flag_is_one_line(law, asked, words):
+    lines = transfer_text(told(law, **asked)).splitlines()
+    assert len([line for line in lines if line.startswith(words)]) == 1
+
+
+def test_a_shorter_run_is_named_where_it_is_as_good():
+    spec, rows = climbed(Law(slope=-1.0), probes=0)
+    falls = transfer_text(transfer_of(spec, rows))
+    assert "yet the longest runs so far, of 8 epochs, have the least loss" in falls
+    worse = [
+        replace(row, value=row.value * (2.0 if row.recipe["epochs"] == 8 else 1.0)) for row in rows
+    ]
+    text = transfer_text(transfer_of(spec, worse))
+    assert "a shorter run is as good: the least loss, " in text
+    assert "is that of 4 epochs at lr " in text
+
+
+def test_a_refusal_is_the_first_line():
+    found = told(Law(slope=0.0, at_first=1e6))
+    assert transfer_text(found).startswith("no lr for 64 epochs: ")
+    document = transfer_document(found)
+    assert document["lr"] is None
+    assert "no minimum" in document["refusal"]
+    assert found.recipe is None
+
+
+def test_losses_below_zero_are_refused():
+    spec, rows = climbed(Law(slope=0.0))
+    below = [replace(row, value=row.value - 1.0) for row in rows[:9]]
+    assert due_recipes(spec, below) == []
+    assert "has to be above 0" in transfer_of(spec, below).refusal
+
+
+def test_runs_that_diverge_are_counted_in_words():
+    text = transfer_text(told(Law(slope=0.0, at_first=0.08, cliff=0.07)))
+    assert "diverged or failed, and count as a loss far above the best" in text
+
+
+def test_the_document_has_the_keys_that_are_promised_and_is_json():
+    document = transfer_document(told(Law(slope=-0.1)))
+    assert {"lr", "interval", "guess", "rungs", "probes", "cost"} <= set(document)
+    assert json.loads(json.dumps(document)) == document
+    assert [rung["horizon"] for rung in document["rungs"]] == [1, 2, 4, 8]
+    assert min(point["above"] for point in document["probes"]) == 0
+    assert document["cost"]["total"] == document["cost"]["ladder"] + document["cost"]["probes"]
+
+
+def test_the_plan_says_what_it_costs_at_most():
+    spec = spec_of()
+    text = plan_text(spec.name, ladder_of(spec), "epochs")
+    assert "9 of 1, 5 of 2, 5 of 4, 3 of 8, 3 of 64" in text
+    assert "at most: " in text
+    cost = plan_document(spec)["cost"]
+    assert cost["expected"]["total"] == 255
+    assert cost["worst"]["runs"] == 25 + 4 * 5
+
+
+def test_the_recipe_is_written_with_its_interval(tmp_path):
+    found = told(Law(slope=-0.1))
+    path = tmp_path / "long.yaml"
+    write_recipe(found, path)
+    text = path.read_text()
+    assert text.startswith("# lr for 64 epochs: the best long run; 90 %: ")
+    assert type(found.recipe).load(path) == found.recipe
+    assert found.recipe.epochs == 64
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A report, as far as the figure reads it."""
+
+    transfer: object
+
+
+@pytest.mark.parametrize("asked", [{}, {"probes": 0}])
+def test_the_picture_has_rungs_law_guides_and_answer(asked):
+    found = told(Law(slope=-0.1), **asked)
+    said = found.answer
+    figure = figures.figure(Reported(found))
+    assert "<svg" in draw(figure).svg
+    assert figure.caption.endswith(".")
+    bars = figures.bars_of(said)
+    assert [bar.horizon for bar in bars] == [1, 2, 4, 8, 64]
+    assert all(bar.low <= bar.lr <= bar.high for bar in bars)
+    assert {place.line for place in figures.guides_of(said)} == set(said.guides)
+    ends = [p.lr for p in figures.guides_of(said) if p.horizon == pytest.approx(64)]
+    assert ends == pytest.approx(list(said.guides.values()))
+    likeliest = max(figures.law_of(said)[-2:], key=lambda place: place.weight)
+    assert likeliest.lr == pytest.approx(pow(2.718281828459045, said.predicted.likeliest.x))
+
+
+def test_there_is_no_picture_before_a_rung_has_ended():
+    spec = spec_of()
+    assert figures.figure(Reported(transfer_of(spec, []))) is None
+    assert figures.figure(Reported(None)) is None
+    assert next_runs(ladder_of(spec), [])
