@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lrsearch.catalog.domains import first_value, largest
 from lrsearch.errors import SpecError, near_miss
@@ -13,6 +14,9 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.validation_plan import with_rung_samples
 from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.task import LoadedTask, Task
+
+if TYPE_CHECKING:
+    from lrsearch.training.try_task import FirstLook
 
 
 def check_study(
@@ -44,13 +48,7 @@ def check_study(
         check_warmup(spec, look.steps_per_epoch)
         try_optimizers(spec, task, chosen)
     with located(where):
-        params = {key: first_value(domain) for key, domain in spec.space.params.items()}
-        spec = with_rung_samples(
-            spec,
-            steps_per_epoch=look.steps_per_epoch,
-            batch_size=batch_size_of(task, params),
-            whole=look.validation_samples,
-        )
+        spec = _with_rung_samples(spec, task, look)
     return Checked(
         spec=spec,
         loaded=loaded,
@@ -60,6 +58,16 @@ def check_study(
         validation_samples=look.validation_samples,
         warnings=look.warnings,
         notes=look.notes,
+    )
+
+
+def _with_rung_samples(spec: StudySpec, task: Task, look: "FirstLook") -> StudySpec:
+    params = {key: first_value(domain) for key, domain in spec.space.params.items()}
+    return with_rung_samples(
+        spec,
+        steps_per_epoch=look.steps_per_epoch,
+        batch_size=batch_size_of(task, params),
+        whole=look.validation_samples,
     )
 
 
