@@ -248,6 +248,12 @@ class Fleet:
 
 #: What a worker says when it could not even begin.
 REFUSAL = re.compile(r"Error: storage .+")
+#: What Python's own thread in a process that reads data says when its worker was killed while it
+#: fetched a batch.
+OF_DATA = re.compile(
+    r"Traceback \(most recent call last\):\n"
+    r'  File "[^"]*/resource_sharer\.py", line \d+, in _serve\n(?:  .*\n)+\S.*'
+)
 #: How a line of a log begins.
 LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \d+ [A-Z]+ ")
 
@@ -266,8 +272,9 @@ def complaints(worker: Worker) -> list[str]:
         found.append(f"ended with 1: {worker.last_words}")
     if code not in (0, 1) and code not in signals:
         found.append(f"ended with {code}, sent {worker.sent}")
-    if "Traceback" in worker.words:
-        lines = worker.words.splitlines()
+    words = OF_DATA.sub("", worker.words)
+    if "Traceback" in words:
+        lines = words.splitlines()
         found.append(f"shows a traceback that ends with {last_error(lines)}")
     if long := [line for line in worker.logged if not LOG_LINE.match(line)]:
         found.append(f"logs more than a line at once: {long[0]}")

@@ -38,16 +38,14 @@ class StudyRecord:
     #: Seconds since 1970 by the database's clock, as all times here.
     first_ask_at: float | None
     created_at: float
-    #: What it took over when it was created.
-    origin: Fields | None
+    origin: Fields | None  # what it took over when it was created
     trials_ended: int
     #: Of those used, that failed for their machine and do not count.
     trials_returned: int
     #: Since when every recipe of the space has its trial; None while there are others.
     exhausted_at: float | None
     resume: str | None  # how a script's trials go on after an interruption; None of a task
-    #: Random, and its own: by it a worker knows the study again, whatever its number is.
-    token: str | None = None
+    token: str | None = None  # random: a worker knows the study again by it, not by its number
 
     @property
     def trials_counted(self) -> int:

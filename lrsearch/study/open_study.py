@@ -87,12 +87,7 @@ class OpenStudy(StoredStudy):
         them holds nobody up, and inside of `holding`, which renews the lease meanwhile. A trial
         whose worker dies there is drawn by whoever takes it over.
         """
-        if not self._view.is_blank and len(self.database.sessions) > self._sessions:
-            # It was out of reach, and may have lost its last commits.
-            self._view.forget()
-            self._range_tests_open = True
-        if self._view.is_blank:
-            self._look_first()
+        self._look_first()
         while True:
             found = self.database.run(
                 lambda connection: self._claim(connection, worker, alone=alone),
@@ -112,7 +107,15 @@ class OpenStudy(StoredStudy):
                 return assignment
 
     def _look_first(self) -> None:
-        """What takes longest, before any transaction waits for it."""
+        """What takes longest, before any transaction waits for it.
+
+        Again after an outage: the database may have lost its last commits.
+        """
+        if not self._view.is_blank:
+            if len(self.database.sessions) == self._sessions:
+                return
+            self._view.forget()
+            self._range_tests_open = True
         self._view.take_in(self.database.look(self._view.read))
         self._sessions = len(self.database.sessions)
         mark_old_trials(self.database, self.study_id, self.spec)
