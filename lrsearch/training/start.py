@@ -57,4 +57,5 @@ def start_training(spec: StudySpec, recipe: Recipe, cache: TaskCache) -> SoloTra
     """A trial at step 0."""
     task, splits = cache.splits(recipe)
     plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate))
-    return SoloTraining(scored(task, spec), recipe, plan, splits, cache.device)
+    recordings = cache.recordings(recipe)
+    return SoloTraining(scored(task, spec), recipe, plan, splits, cache.device, recordings)
