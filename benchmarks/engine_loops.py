@@ -49,7 +49,7 @@ def train_all(
                 engine.shrink()
             engine.advance(steps)
             due = engine.due()
-            rows = engine.validate(due, with_ema=_is_judged) if due else []
+            rows = engine.validate(due, with_ema=is_judged) if due else []
             for training, row in zip(due, rows, strict=True):
                 losses[numbers[id(training)]] = row.val_loss
             for training in [training for training in engine.trainings if training.done]:
@@ -62,7 +62,7 @@ def train_all(
     return losses
 
 
-def _is_judged(training: TrialTraining) -> bool:
+def is_judged(training: TrialTraining) -> bool:
     """Whether the worker validates the averaged weights as well: at rungs and at the end."""
     number = training.validated + 1
     return number in training.plan.rungs or number == len(training.plan.validations)

@@ -19,7 +19,7 @@ from lrsearch.training.batch_loss import training_loss
 from lrsearch.training.data.batches import Batch, kinds_of, leaves_of
 from lrsearch.training.data.tensors import TensorData
 from lrsearch.training.flat_weights import WeightsRow, others
-from lrsearch.training.model import Places
+from lrsearch.training.model import Places, hooked
 from lrsearch.training.recorded_step import Known, Recordings
 from lrsearch.training.same_step import Again, Check, Result
 from lrsearch.training.static_code import is_static
@@ -54,8 +54,8 @@ class RepeatedStep:
         self._known = Known(absent=data.absent, unscaled=True, samples=0)
         self._function = partial(self._loss_and_gradients, tuple(trained), Places(model))
         self._step: WrittenStep | None = None
-        #: Whether it is not to be asked again.
-        self._refused = False
+        #: Whether the model does every step: a repeated one would call no hook of a parameter.
+        self._refused = hooked(model) is not None
 
     def loss(self, batch: Batch) -> Tensor | None:
         """The loss of a batch, its gradients in `grads`; None where the model has to do it."""

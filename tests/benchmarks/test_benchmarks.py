@@ -372,6 +372,13 @@ def test_auto_sets_what_was_chosen_beside_both_loops(benchmark, tmp_path, monkey
         assert 0 < spread["low"] <= spread["median"] <= spread["high"]
 
 
+def test_one_by_one_trains_the_same_losses_both_ways(benchmark, tmp_path, capsys):
+    options = ("--epochs", "1", "--trials", "2", "--rounds", "1")
+    benchmark("one_by_one", "--tasks", str(tmp_path / "tiny.py:task"), *options).main()
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert all(float(number) > 0 for number in row.split()[1:4])
+
+
 def test_throughput_refuses_to_compare_other_work(benchmark, tmp_path, monkeypatch):
     throughput = benchmark("throughput", *throughput_options(tmp_path))
     rounds = importlib.import_module("throughput_rounds")

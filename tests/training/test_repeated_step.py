@@ -105,7 +105,18 @@ class Idle(nn.Module):
         return self.used(inputs)
 
 
-@pytest.mark.parametrize("make", [Counts, DropsPaths, Idle])
+def hooked():
+    """A model that halves a gradient when it has come."""
+
+    def halve(parameter):
+        parameter.grad.mul_(0.5)
+
+    model = Plain()
+    model.first.weight.register_post_accumulate_grad_hook(halve)
+    return model
+
+
+@pytest.mark.parametrize("make", [Counts, DropsPaths, Idle, hooked])
 def test_what_is_not_the_same_in_every_step_is_not_repeated(make):
     training, _ = trained(make_recipe(**EXACT), make_task(model=make), Recordings())
     assert training.done
