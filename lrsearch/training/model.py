@@ -42,6 +42,14 @@ def make_model(task: Task, device: torch.device) -> nn.Module:
     return model.to(device)
 
 
+def hooked(model: nn.Module) -> str | None:
+    """A parameter that calls somebody when its gradient comes; None if there is none."""
+    for name, p in model.named_parameters():
+        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
+            return name
+    return None
+
+
 #: Where a module keeps its parameters or its buffers.
 Store = dict[str, Tensor | None]
 

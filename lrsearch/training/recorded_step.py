@@ -1,4 +1,4 @@
-"""Recording a cohort's step once, and repeating its operations from then on.
+"""Recording a step once, and repeating its operations from then on.
 
 vmap decides anew in every step what each call of the model becomes: about 0.8 ms a step for an MLP
 of three layers, whatever the number of trials, of which repeating the operations saves two thirds
@@ -6,39 +6,33 @@ of three layers, whatever the number of trials, of which repeating the operation
 which nothing but tensors changes from step to step, so only those are recorded (see `static_code`),
 and each recording is kept only after it has given the same bits as the model itself. So is the form
 of it that writes gradients in place (see `written_step`), which takes the place of a recording.
+A trial alone takes that form only (see `repeated_step`).
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import PyTree, tree_leaves
+from torch.utils._pytree import tree_leaves
 
 from lrsearch.errors import describe
-from lrsearch.training.data.batches import leaves_of, map_tensors
-from lrsearch.training.randomness import random_state, set_random_state
-from lrsearch.training.written_step import Absent, AsRecorded, WrittenStep, written_step
+from lrsearch.training.data.batches import leaves_of
+from lrsearch.training.known_values import Absent
+from lrsearch.training.same_step import Again, Arguments, Check, Result, flat, same, with_bits
+from lrsearch.training.written_step import WrittenStep, written_step
 
 log = logging.getLogger("lrsearch")
 
 #: Recording takes 0.2 to 1 s, what 500 to 2,000 repeated steps save: so many come before.
 RECORD_AFTER = 500
-
-#: Orders of a batch's samples in which a written step has to give the bits of the model.
-ORDERS = 8
-
-#: Weights, buffers by name, batch, factors of the losses.
-Arguments = tuple[list[Tensor], Mapping[str, Tensor], PyTree, Tensor]
-#: Losses [k], and the gradient of each parameter.
-Result = tuple[Tensor, list[Tensor]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +42,8 @@ class Known:
     absent: Absent
     #: Whether the factors of the losses are 1.
     unscaled: bool
+    #: The dimension of samples; those before it are places.
+    samples: int = 1
 
 
 class Recordings:
@@ -66,6 +62,37 @@ class Recordings:
         self._after = 1
         yield
         self._after = RECORD_AFTER
+
+    def is_due(self, key: Hashable, after: int) -> bool:
+        """Whether this step of a trial alone, each of which asks once, is the one to record."""
+        self._calls[key] += 1
+        return key not in self._written and self._calls[key] >= (1 if self._after == 1 else after)
+
+    def prepare(
+        self,
+        key: Hashable,
+        function: Callable[..., Result] | None,
+        arguments: Arguments,
+        into: list[Tensor],
+        data: Known,
+    ) -> None:
+        """Record the step that `written` gives from now on; without a `function` there is none.
+
+        Nothing is trained: buffers, random numbers and `into` are as before.
+        """
+        self._written[key] = None
+        if function is None:
+            return
+        again = Again(arguments)
+        self._record(key, function, arguments)
+        again.restore()
+        if key in self._recorded:
+            self._written[key] = self._rewrite(key, function, arguments, into, data)
+
+    def written(self, key: Hashable, absent: Absent) -> WrittenStep | None:
+        """What `prepare` has made for such data; None without."""
+        written = self._written.get(key)
+        return written if written is not None and written.holds(absent) else None
 
     def call(self, key: Hashable, function: Callable[..., Result], arguments: Arguments) -> Result:
         """What the function gives for (weights, buffers, batch, factors).
@@ -93,7 +120,7 @@ class Recordings:
         written = self._written.get(key)
         if written is not None and written.holds(data.absent):
             with torch.no_grad():
-                return written.run(*_flat(arguments), *into)
+                return written.run(*flat(arguments), *into)
         losses, grads = self.call(key, function, arguments)
         torch._foreach_copy_(into, grads)
         if key in self._recorded and key not in self._written:
@@ -109,7 +136,7 @@ class Recordings:
         data: Known,
     ) -> WrittenStep | None:
         """What was recorded, with gradients written; None unless it gives the function's bits."""
-        again, kept = _Again(arguments), [grad.clone() for grad in into]
+        again, kept = Again(arguments), [grad.clone() for grad in into]
         before = len(arguments[0]) + len(arguments[1])
         make = partial(
             written_step,
@@ -120,9 +147,9 @@ class Recordings:
             absent=data.absent,
         )
         try:
-            return _with_bits(make, function, arguments, into, again)
+            return with_bits(make, Check(function, arguments, into, data.samples, again))
         except Exception as error:  # an operation that is used in a way not thought of
-            log.info("a cohort's step is repeated as recorded: %s", describe(error)[:200])
+            log.info("a step is repeated as recorded: %s", describe(error)[:200])
             return None
         finally:
             again.restore()
@@ -132,7 +159,7 @@ class Recordings:
         self, key: Hashable, function: Callable[..., Result], arguments: Arguments
     ) -> Result:
         """Record this call. It is kept only if repeating it gives the same bits."""
-        buffers, again, started = arguments[1], _Again(arguments), time.monotonic()
+        buffers, again, started = arguments[1], Again(arguments), time.monotonic()
         recorded, repeated = None, []
         try:
             recorded = record(function, arguments)
@@ -141,95 +168,13 @@ class Recordings:
                 result = recorded(*arguments)
             repeated = [value.clone() for value in tree_leaves([result, buffers])]
         except Exception as error:  # what the recorder does not know; the call itself comes below
-            log.info("a cohort's step is not recorded: %s", describe(error)[:200])
+            log.info("a step is not recorded: %s", describe(error)[:200])
         again.restore()
         result = function(*arguments)
-        if recorded is not None and all(map(_same, repeated, tree_leaves([result, buffers]))):
+        if recorded is not None and all(map(same, repeated, tree_leaves([result, buffers]))):
             self._recorded[key] = recorded
-            log.info("a cohort's step is recorded, in %.1f s", time.monotonic() - started)
+            log.info("a step is recorded, in %.1f s", time.monotonic() - started)
         return result
-
-
-class _Again:
-    """Buffers and random numbers as they were before a call, to call once more."""
-
-    def __init__(self, arguments: Arguments) -> None:
-        self.buffers, self.device = arguments[1], arguments[-1].device
-        self.before = {name: value.clone() for name, value in self.buffers.items()}
-        self.state = random_state(self.device)
-
-    def restore(self) -> None:
-        for name, value in self.before.items():
-            self.buffers[name].copy_(value)
-        set_random_state(self.state, self.device)
-
-
-def _with_bits(
-    make: Callable[..., WrittenStep],
-    function: Callable[..., Result],
-    arguments: Arguments,
-    into: list[Tensor],
-    again: _Again,
-) -> WrittenStep | None:
-    """A step with all changes that keep the bits of losses, gradients and buffers."""
-    as_recorded = AsRecorded()
-    while True:
-        written = make(as_recorded=as_recorded)
-        other = _differences(written, function, arguments, into, again)
-        if not other:
-            return written
-        gradients = frozenset(number - 1 for number in other if 0 < number <= len(into))
-        if len(gradients) == len(other) and not gradients <= as_recorded.gradients:
-            as_recorded = replace(as_recorded, gradients=as_recorded.gradients | gradients)
-        elif not as_recorded.sums:  # what differs in the forward pass differs in all gradients
-            as_recorded = AsRecorded(sums=True)
-        else:
-            return None
-
-
-def _differences(
-    written: WrittenStep,
-    function: Callable[..., Result],
-    arguments: Arguments,
-    into: list[Tensor],
-    again: _Again,
-) -> set[int]:
-    """Numbers among (losses, *gradients, *buffers) that are not the function's to the bit.
-
-    Samples are taken in several orders: another order of a sum rounds differently in some only.
-    """
-    weights, buffers, batch, factors = arguments
-    for shift in range(ORDERS):
-        case = (weights, buffers, map_tensors(partial(_rolled, shift=shift), batch), factors)
-        losses, grads = function(*case)
-        wanted = [losses, *grads, *(value.clone() for value in buffers.values())]
-        again.restore()
-        with torch.no_grad():
-            losses = written.run(*_flat(case), *into)
-        given = [losses, *into, *buffers.values()]
-        other = {i for i, (a, b) in enumerate(zip(given, wanted, strict=True)) if not _same(a, b)}
-        again.restore()
-        if other:
-            return other
-    return set()
-
-
-def _rolled(values: Tensor, shift: int) -> Tensor:
-    """Samples in another order, [places, samples, ...]; shared by all places where they were."""
-    if not shift or values.ndim < 2:
-        return values
-    if values.stride(0) == 0:
-        return values[0].roll(shift, 0).expand(values.shape)
-    return values.roll(shift, 1)
-
-
-def _flat(arguments: Arguments) -> list[PyTree]:
-    weights, buffers, batch, factors = arguments
-    return [*weights, *buffers.values(), *leaves_of(batch), factors]
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
 def record(function: Callable[..., Result], arguments: Arguments) -> GraphModule:

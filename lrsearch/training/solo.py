@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import chain, islice
 
 import torch
 
@@ -9,10 +10,12 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, training_loss
 from lrsearch.training.conclude import conclude
-from lrsearch.training.data import Batch, Data
-from lrsearch.training.flat_weights import Layout
+from lrsearch.training.data import Batch, Data, TensorData
+from lrsearch.training.flat_weights import Layout, WeightsRow
 from lrsearch.training.model import make_model
 from lrsearch.training.randomness import seed_model
+from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.repeated_step import RepeatedStep
 from lrsearch.training.scoring import score_average, score_raw
 from lrsearch.training.second_order import backward_with_graph, is_second_order
 from lrsearch.training.trial_training import TrialTraining
@@ -35,7 +38,10 @@ class SoloTraining(TrialTraining):
         plan: Plan,
         splits: tuple[Data, Data],
         device: torch.device,
+        recordings: Recordings | None = None,
     ) -> None:
+        """`recordings` are those of the task; None to have every step by the module itself."""
+        self._recordings = recordings
         self.train_data, validation = splits
         super().__init__(task, recipe, plan, validation, device)
         self.is_second_order = is_second_order(recipe.optimizer_name)
@@ -53,8 +59,21 @@ class SoloTraining(TrialTraining):
         plain = not self.recipe.optimizer.get("fused") and self.recipe.precision != "fp16"
         self.begin(model, row, flat=plain)
         self._grads = [] if row is None else _in_order(self.model, row.layout.views(row.grads))
+        self._repeated = self._repeated_step(model, row)
+        #: Whether the gradients of the step that is being done are in the row already.
+        self._written = False
         self._batches: Iterator[Batch] | None = None
         self.carried = initial_state(self.task, model)
+
+    def _repeated_step(self, model: torch.nn.Module, row: WeightsRow | None) -> RepeatedStep | None:
+        """None where a step is more than the gradients of one loss, or a batch no fixed tensors."""
+        recordings, data = self._recordings, self.train_data
+        plain = self.task.loss is not None and self.recipe.accumulate == 1 and self.scaler is None
+        if recordings is None or row is None or self.is_second_order or not plain:
+            return None
+        if not isinstance(data, TensorData):
+            return None
+        return RepeatedStep(self.task, model, row, recordings, data, self.autocast())
 
     def advance(self, until: int) -> None:
         """Train up to the step `until`, or until the trial has diverged."""
@@ -78,10 +97,10 @@ class SoloTraining(TrialTraining):
         return self._batches
 
     def _train_step(self) -> None:
-        for parameter in self.parameters:  # optimizer.zero_grad(), without 7 us for its profiler
-            parameter.grad = None
         batches = self._epoch()
-        losses = [self._backward(next(batches)) for _ in range(self.recipe.accumulate)]
+        batch = next(batches)
+        loss = self._repeat(batch)
+        losses = self._backward_all(batch, batches) if loss is None else [loss]
         if self.step == 0:
             self.start_loss = sum(float(loss) for loss in losses)
         self.update()
@@ -89,6 +108,27 @@ class SoloTraining(TrialTraining):
             self.ema.update()
         for loss in losses:
             self.loss_sum += loss
+
+    def _repeat(self, batch: Batch) -> torch.Tensor | None:
+        """The loss of a step whose gradients are in the row; None where the module has to do it."""
+        repeated = self._repeated
+        if repeated is None:
+            return None
+        loss = repeated.loss(batch)
+        if loss is not None and not self._written:
+            for parameter, grad in zip(self.parameters, repeated.grads, strict=True):
+                parameter.grad = grad
+        self._written = loss is not None
+        if self._written:
+            self.beat()
+        return loss
+
+    def _backward_all(self, first: Batch, others: Iterator[Batch]) -> list[torch.Tensor]:
+        """Gradients of a step's micro-batches by the module itself; each one's part of the loss."""
+        for parameter in self.parameters:  # optimizer.zero_grad(), without 7 us for its profiler
+            parameter.grad = None
+        more = islice(others, self.recipe.accumulate - 1)
+        return [self._backward(batch) for batch in chain([first], more)]
 
     def _backward(self, batch: Batch) -> torch.Tensor:
         """Add a micro-batch's part of the gradients; its part of the step's loss."""
@@ -104,7 +144,7 @@ class SoloTraining(TrialTraining):
         return loss.detach()
 
     def gather_gradients(self) -> None:
-        if not self.is_flat:
+        if not self.is_flat or self._written:
             return
         grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         is_sparse = any(grad.layout != torch.strided for grad in grads)

@@ -60,4 +60,5 @@ def start_training(
     """A trial at step 0."""
     task, splits = cache.splits(recipe)
     plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate), purpose)
-    return SoloTraining(scored(task, spec), recipe, plan, splits, cache.device)
+    recordings = cache.recordings(recipe)
+    return SoloTraining(scored(task, spec), recipe, plan, splits, cache.device, recordings)

@@ -6,27 +6,21 @@ of their own. Every change keeps the bits on the paths of torch that it was writ
 did is for the caller to see.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
-from torch.fx.passes.shape_prop import TensorMetadata
 from torch.utils._pytree import tree_leaves
 
-#: Whether no value of a tensor of the batches, counted from 0, is this one in any sample.
-Absent = Callable[[int, float], bool]
+from lrsearch.training.graph_nodes import is_transpose, kind, remove, tensor_meta
+from lrsearch.training.known_values import Absent, Folding
 
 _aten = torch.ops.aten
-#: What may be computed once where its arguments never change.
-_FOLDED = {_aten.sum.dim_IntList, _aten._to_copy.default, _aten.div.Tensor, _aten.neg.default}
-_FOLDED |= {_aten.unsqueeze.default, _aten.expand.default, _aten.scalar_tensor.default}
-#: What may be left out where nothing reads it: it has no effect and draws nothing.
-_PURE = {_aten.transpose.int, _aten.bmm.default, _aten.add.Tensor, _aten.view.default}
-_PURE |= {_aten.ne.Scalar, _aten.where.self, *_FOLDED}
 #: What gives memory of its own, so that the next operation may write there.
-_FRESH = {_aten.bmm.default, _aten.baddbmm.default, _aten.convolution.default, _aten.div.Tensor}
+_FRESH: set[Callable[..., object]] = {_aten.bmm.default, _aten.baddbmm.default, _aten.mm.default}
+_FRESH |= {torch._C._nn.linear, _aten.convolution.default, _aten.div.Tensor}
 _FRESH |= {_aten.add.Tensor, _aten.mul.Tensor, _aten.new_zeros.default}
 #: Operations of one value each, and what writes over their first argument instead.
 _IN_PLACE = {
@@ -38,14 +32,19 @@ _INTO_FIRST = {
     _aten.tanh_backward.default: _aten.tanh_backward.grad_input,
     _aten.sigmoid_backward.default: _aten.sigmoid_backward.grad_input,
 }
+#: Products, and what writes them where they are needed.
+_PRODUCTS = {_aten.bmm.default: _aten.bmm.out, _aten.mm.default: _aten.mm.out}
 #: The same operations as functions of torch, which take 1 us less to call.
 _DIRECT = {
     _aten.add.Tensor: torch.add,
+    _aten.addmm.default: torch.addmm,
     _aten.baddbmm.default: torch.baddbmm,
     _aten.bmm.default: torch.bmm,
     _aten.bmm.out: torch.bmm,
     _aten.div.Tensor: torch.div,
     _aten.gather.default: torch.gather,
+    _aten.mm.default: torch.mm,
+    _aten.mm.out: torch.mm,
     _aten.mul.Tensor: torch.mul,
     _aten.neg.default: torch.neg,
     _aten.relu.default: torch.relu,
@@ -53,6 +52,7 @@ _DIRECT = {
     _aten.squeeze.dims: torch.squeeze,
     _aten.sum.IntList_out: torch.sum,
     _aten.sum.dim_IntList: torch.sum,
+    _aten.t.default: torch.t,
     _aten.transpose.int: torch.transpose,
     _aten.unsqueeze.default: torch.unsqueeze,
 }
@@ -99,16 +99,17 @@ def written_step(
     graph.output(graph.graph_copy(recorded.graph, {}))
     module = GraphModule(recorded, graph)
     places = [node for node in graph.nodes if node.op == "placeholder"]
-    folding = _Folding(graph, {} if ones is None else {places[-1]: ones})
+    folding = Folding(graph, {} if ones is None else {places[-1]: ones})
     folding.fold({node: leaf for leaf, node in enumerate(places[batch])}, absent)
     for number, (node, value) in enumerate(folding.needed()):
         module.register_buffer(f"known_{number}", value)
         with graph.inserting_after(places[-1]):
             node.replace_all_uses_with(graph.get_attr(f"known_{number}"))
-        _remove(graph, node)
+        remove(graph, node)
     _turn_products(graph, as_recorded.gradients)
     if not as_recorded.sums:
         _join_products(graph)
+    _join_layers(graph)
     _write_gradients(graph, gradients, as_recorded.gradients)
     _overwrite(graph)
     for node in graph.nodes:
@@ -118,67 +119,27 @@ def written_step(
     return WrittenStep(run=module.forward, assumed=frozenset(folding.assumed))
 
 
-class _Folding:
-    """What is known of a graph before its arguments are."""
-
-    def __init__(self, graph: Graph, known: dict[Node, Tensor]) -> None:
-        self.graph, self.known = graph, known
-        self.assumed: set[tuple[int, float]] = set()
-
-    def fold(self, leaves: dict[Node, int], absent: Absent) -> None:
-        """Compute what is always the same, and leave out masks that are true everywhere."""
-        for node in list(self.graph.nodes):
-            if node.target is _aten.ne.Scalar and node.args[0] in leaves:
-                assumption = (leaves[node.args[0]], node.args[1])
-                if absent(*assumption):
-                    self.assumed.add(assumption)
-                    self.known[node] = torch.ones(_meta(node).shape, dtype=torch.bool)
-            elif node.target is _aten.where.self and node.args[0] in self.known:
-                self._choose(node)
-            elif node.target in _FOLDED and all(arg in self.known for arg in node.all_input_nodes):
-                self.known[node] = node.target(*self._values(node.args), **node.kwargs)
-
-    def _choose(self, node: Node) -> None:
-        mask, chosen = node.all_input_nodes[:2]
-        if not self.known[mask].all() or _kind(chosen) != _kind(node):
-            return
-        if chosen in self.known:
-            self.known[node] = self.known[chosen]
-        else:
-            node.replace_all_uses_with(chosen)
-            _remove(self.graph, node)
-
-    def _values(self, args: Sequence[object]) -> list[object]:
-        return [self.known[arg] if isinstance(arg, Node) else arg for arg in args]
-
-    def needed(self) -> Iterator[tuple[Node, Tensor]]:
-        """Known values that something else reads."""
-        for node, value in list(self.known.items()):
-            if any(user not in self.known for user in node.users):
-                yield node, value
-
-
 def _turn_products(graph: Graph, but: Collection[int]) -> None:
     """(X'Y)' becomes Y'X: in the layout in which it is needed."""
     kept = {_results(graph)[1 + number] for number in but}
     for node in list(graph.nodes):
-        if not _is_transpose(node) or node in kept:
+        if not is_transpose(node) or node in kept:
             continue
         source = node.args[0]
-        if _is_transpose(source):
+        if is_transpose(source):
             node.replace_all_uses_with(source.args[0])
         elif source.target is _aten.bmm.default and len(source.users) == 1:
             left, right = source.args
-            if not _is_transpose(left):
+            if not is_transpose(left):
                 continue
             with graph.inserting_before(source):
                 turned = graph.call_function(_aten.transpose.int, (right, 1, 2))
                 product = graph.call_function(_aten.bmm.default, (turned, left.args[0]))
-            rows, columns = _meta(node).shape[1:]
-            meta = _meta(node)._replace(stride=(rows * columns, columns, 1))
+            rows, columns = tensor_meta(node).shape[1:]
+            meta = tensor_meta(node)._replace(stride=(rows * columns, columns, 1))
             product.meta = {**node.meta, "tensor_meta": meta}
             node.replace_all_uses_with(product)
-        _remove(graph, node)
+        remove(graph, node)
 
 
 def _join_products(graph: Graph) -> None:
@@ -192,7 +153,21 @@ def _join_products(graph: Graph) -> None:
                 joined = graph.call_function(_aten.baddbmm.default, (bias, *product.args))
             joined.meta = dict(node.meta)
             node.replace_all_uses_with(joined)
-            _remove(graph, node)
+            remove(graph, node)
+
+
+def _join_layers(graph: Graph) -> None:
+    """bias + XW' becomes the call of torch.nn.Linear, which is the same operation."""
+    for node in list(graph.nodes):
+        if node.target is not _aten.addmm.default or len(node.args) != 3 or node.kwargs:
+            continue
+        bias, inputs, turned = node.args
+        if turned.target is _aten.t.default and len(tensor_meta(bias).shape) == 1:
+            with graph.inserting_before(node):
+                joined = graph.call_function(torch._C._nn.linear, (inputs, turned.args[0], bias))
+            joined.meta = dict(node.meta)
+            node.replace_all_uses_with(joined)
+            remove(graph, node)
 
 
 def _write_gradients(graph: Graph, count: int, but: Collection[int]) -> None:
@@ -215,9 +190,9 @@ def _results(graph: Graph) -> list[Node]:
 def _write(graph: Graph, node: Node, into: Node, *, alone: bool) -> None:
     """Let the value of a node be in `into`."""
     summed = node.args[0] if node.target is _aten.view.default else None
-    if alone and node.target is _aten.bmm.default:
+    if alone and node.target in _PRODUCTS:
         with graph.inserting_before(node):
-            made = graph.call_function(_aten.bmm.out, node.args, {"out": into})
+            made = graph.call_function(_PRODUCTS[node.target], node.args, {"out": into})
     elif alone and isinstance(summed, Node) and _is_bias_sum(summed, node):
         with graph.inserting_before(node):
             made = graph.call_function(
@@ -228,15 +203,15 @@ def _write(graph: Graph, node: Node, into: Node, *, alone: bool) -> None:
             graph.call_function(_aten.copy_.default, (into, node))
         return
     node.replace_all_uses_with(made)
-    _remove(graph, node)
+    remove(graph, node)
 
 
 def _is_bias_sum(node: Node, view: Node) -> bool:
     """Whether a view but takes away the dimensions of length 1 that a sum has kept."""
     if node.target is not _aten.sum.dim_IntList or len(node.users) != 1 or node.kwargs:
         return False
-    kept = torch.empty(_meta(node).shape, device="meta").squeeze(node.args[1])  # type: ignore[arg-type]
-    return len(node.args) == 3 and bool(node.args[2]) and kept.shape == _meta(view).shape
+    kept = torch.empty(tensor_meta(node).shape, device="meta").squeeze(node.args[1])  # type: ignore[arg-type]
+    return len(node.args) == 3 and bool(node.args[2]) and kept.shape == tensor_meta(view).shape
 
 
 def _overwrite(graph: Graph) -> None:
@@ -247,40 +222,10 @@ def _overwrite(graph: Graph) -> None:
         first = node.args[0]
         if first.target not in _FRESH or len(first.users) != 1:
             continue
-        if _kind(first) != _kind(node) or _meta(first).stride != _meta(node).stride:
+        if kind(first) != kind(node) or tensor_meta(first).stride != tensor_meta(node).stride:
             continue
         if node.target in _IN_PLACE:
             node.target = _IN_PLACE[node.target]
         elif node.target in _INTO_FIRST:
             node.target = _INTO_FIRST[node.target]
             node.kwargs = {**node.kwargs, "grad_input": first}
-
-
-def _is_transpose(node: Node) -> bool:
-    return (
-        isinstance(node, Node)
-        and node.target is _aten.transpose.int
-        and set(node.args[1:]) == {1, 2}
-        and len(_meta(node).shape) == 3
-    )
-
-
-def _meta(node: Node) -> TensorMetadata:
-    """Shape, type and strides of what a node gives, where it gives one tensor."""
-    meta: TensorMetadata = node.meta["tensor_meta"]
-    return meta
-
-
-def _kind(node: Node) -> tuple[torch.Size, torch.dtype]:
-    meta = _meta(node)
-    return meta.shape, meta.dtype
-
-
-def _remove(graph: Graph, node: Node) -> None:
-    """Leave out a node that nothing reads, and what only it has read."""
-    if node.users or node.op == "placeholder" or node.target not in _PURE:
-        return
-    sources = node.all_input_nodes
-    graph.erase_node(node)
-    for source in sources:
-        _remove(graph, source)

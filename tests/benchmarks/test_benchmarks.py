@@ -354,6 +354,31 @@ def test_throughput_sets_the_engines_beside_plain_loops_that_do_the_same_work(
     assert max(result["check"]["float64"].values()) < 1e-12
 
 
+def test_auto_knows_every_shipped_study_and_every_task_of_the_zoo(benchmark):
+    references = benchmark("auto").references()
+    assert {"digits", "diabetes", "fashion_mnist", "tiny_gpt", "unused_parameter"} < set(references)
+    assert "classification" not in references
+
+
+def test_auto_sets_what_was_chosen_beside_both_loops(benchmark, tmp_path, monkeypatch, capsys):
+    options = ("--epochs", "1", "--seconds", "0.01", "--rounds", "2", "--json")
+    auto = benchmark("auto", *options)
+    monkeypatch.setattr(auto, "references", lambda: {"tiny": str(tmp_path / "tiny.py:task")})
+    auto.main()
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert (row["task"], row["epochs"], row["rounds"]) == ("tiny", 1, 2)
+    assert 2 <= row["recipes"] <= 16
+    for spread in (row["usual"], row["best"]):
+        assert 0 < spread["low"] <= spread["median"] <= spread["high"]
+
+
+def test_one_by_one_trains_the_same_losses_both_ways(benchmark, tmp_path, capsys):
+    options = ("--epochs", "1", "--trials", "2", "--rounds", "1")
+    benchmark("one_by_one", "--tasks", str(tmp_path / "tiny.py:task"), *options).main()
+    row = capsys.readouterr().out.splitlines()[-1]
+    assert all(float(number) > 0 for number in row.split()[1:4])
+
+
 def test_throughput_refuses_to_compare_other_work(benchmark, tmp_path, monkeypatch):
     throughput = benchmark("throughput", *throughput_options(tmp_path))
     rounds = importlib.import_module("throughput_rounds")

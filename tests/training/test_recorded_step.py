@@ -72,7 +72,7 @@ def test_what_cannot_be_recorded_is_called(soon, monkeypatch, caplog):
     caplog.set_level("INFO", logger="lrsearch")
     cohort = make_cohort(3, make_task(model=no_dropout), RECIPES[0])
     assert len(drive(cohort, RECIPES)) == 3
-    assert caplog.messages == ["a cohort's step is not recorded: RuntimeError: not of this kind"]
+    assert caplog.messages == ["a step is not recorded: RuntimeError: not of this kind"]
 
 
 def test_a_calibration_records_at_once():

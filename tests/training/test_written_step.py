@@ -19,7 +19,8 @@ from lrsearch.training.data.batches import leaves_of, map_tensors
 from lrsearch.training.data.tensors import TensorData
 from lrsearch.training.flat_weights import FlatWeights, Layout
 from lrsearch.training.fused.stacked import Part, Stacked
-from lrsearch.training.recorded_step import Recordings, _Again, _with_bits
+from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.same_step import Again, Check, with_bits
 from lrsearch.training.written_step import AsRecorded, WrittenStep
 
 PLACES, BATCH = 3, 10
@@ -185,7 +186,7 @@ def test_only_the_gradient_that_differs_stays_as_it_was_recorded():
 
     arguments = ([torch.ones(2, 3)], {}, (), torch.ones(2))
     into = [torch.zeros(2, 3), torch.zeros(2, 3)]
-    assert _with_bits(make, function, arguments, into, _Again(arguments)) is not None
+    assert with_bits(make, Check(function, arguments, into, 1, Again(arguments))) is not None
     assert tried == [AsRecorded(), AsRecorded(gradients=frozenset({1}))]
 
 

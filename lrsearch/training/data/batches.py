@@ -1,7 +1,7 @@
 """What a batch is made of: its tensors, how many samples it has, and its way to the device."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import fields, is_dataclass
 
 import torch
@@ -16,6 +16,11 @@ Batch = PyTree
 def leaves_of(batch: Batch) -> Sequence[PyTree]:
     """As `tree_leaves`; a pair of tensors, the usual batch, is not searched, which takes 10 us."""
     return batch if _is_tensors(batch) else tree_leaves(batch)
+
+
+def kinds_of(batch: Batch) -> list[Hashable]:
+    """Types and shapes in a batch."""
+    return [(x.dtype, x.shape) if isinstance(x, torch.Tensor) else x for x in leaves_of(batch)]
 
 
 def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], batch: Batch) -> Batch:

@@ -14,10 +14,10 @@ from lrsearch.training.ema import averaged_buffers
 from lrsearch.training.failures import CohortError, out_of_memory
 from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.fused.stacked import Part, Stacked, rows_of
+from lrsearch.training.known_values import Absent
 from lrsearch.training.precision import widest_float
 from lrsearch.training.randomness import random_state, set_random_state
 from lrsearch.training.recorded_step import Recordings
-from lrsearch.training.written_step import Absent
 
 log = logging.getLogger("lrsearch")
 

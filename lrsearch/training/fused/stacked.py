@@ -1,6 +1,6 @@
 """One model over stacked weights: the losses, gradients and outputs of several trials at once."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -11,13 +11,13 @@ from torch.utils._pytree import PyTree
 
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import training_loss
-from lrsearch.training.data.batches import leaves_of, map_tensors
+from lrsearch.training.data.batches import kinds_of, map_tensors
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights
+from lrsearch.training.known_values import Absent
 from lrsearch.training.model import Places
 from lrsearch.training.recorded_step import Known, Recordings
 from lrsearch.training.static_code import is_static
-from lrsearch.training.written_step import Absent
 
 
 class Part:
@@ -86,7 +86,7 @@ class Stacked:
             losses, grads = step(*arguments)
         else:
             fast_dtype = getattr(autocast, "fast_dtype", None)
-            key = (fast_dtype, count, known.unscaled, len(scales), *_kinds(batch))
+            key = (fast_dtype, count, known.unscaled, len(scales), *kinds_of(batch))
             if not add:
                 return self._recordings.write(key, step, arguments, part.grads, known)
             losses, grads = self._recordings.call(key, step, arguments)
@@ -136,8 +136,3 @@ class Stacked:
 def rows_of(batch: PyTree, rows: slice) -> PyTree:
     """Part of a batch that has a leading dimension of places."""
     return map_tensors(lambda value: value[rows], batch)
-
-
-def _kinds(batch: PyTree) -> list[Hashable]:
-    """Types and shapes in a batch."""
-    return [(v.dtype, v.shape) if isinstance(v, Tensor) else v for v in leaves_of(batch)]

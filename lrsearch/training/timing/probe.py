@@ -24,7 +24,7 @@ from lrsearch.training.batch_loss import forward_pass, training_loss
 from lrsearch.training.data import Batch, Data
 from lrsearch.training.flat_weights import FlatWeights, Layout, others
 from lrsearch.training.fused.stacked import Part, Stacked
-from lrsearch.training.model import make_model
+from lrsearch.training.model import hooked, make_model
 from lrsearch.training.precision import autocast
 from lrsearch.training.randomness import (
     drew,
@@ -135,9 +135,8 @@ def _suits(model: nn.Module) -> None:
     for name, value in others(model).items():
         if value.layout is not torch.strided:
             raise _Unfit(f"{name} is a sparse tensor, which a cohort cannot stack")
-    for name, p in model.named_parameters():
-        if p._backward_hooks or getattr(p, "_post_accumulate_grad_hooks", None):
-            raise _Unfit(f"parameter {name} has a hook, which a cohort would not call")
+    if own := hooked(model):
+        raise _Unfit(f"parameter {own} has a hook, which a cohort would not call")
 
 
 def _keeps_no_account(

@@ -1,0 +1,169 @@
+"""Whether the engine that lrsearch chooses is as fast as the best one-by-one loop, task by task.
+
+For each task and horizon some recipes are trained by the usual loop, by the best one-by-one loop
+and by lrsearch with what its own calibration chooses (`auto`): weight averages, validations at
+rungs and bookkeeping included, probe and calibration not. Loops and recipes are those of
+throughput.py. The clock is process CPU time of one core; the three take turns within a round, and
+ratios are within one round. Round 0 warms up: steps are recorded in it, as once in a study.
+
+Run it: python benchmarks/auto.py --epochs 1 5 30
+"""
+
+import argparse
+import ast
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from engine_loops import choose
+from overhead import Spread, processor, ratio, shown
+from plain_loops import Work, best_solo
+from throughput import pin
+from throughput_rounds import Bench, diverging, make_bench, run_round, variants, warm_up
+
+from lrsearch import LrsearchError
+
+HERE = Path(__file__).resolve().parent
+SHIPPED = ("digits", "diabetes", "fashion_mnist")
+#: What a task is trained by beside lrsearch, and the share of the best loop's speed that is asked.
+BASELINES, BAR = ("usual", "best_solo"), 0.97
+#: Recipes of a task: as many as its time allows, within these.
+FEWEST, MOST = 2, 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A task at a horizon."""
+
+    task: str
+    epochs: int
+    recipes: int
+    #: `one by one`, or how many at once.
+    engine: str
+    rounds: int
+    #: How many times as fast as each baseline.
+    usual: Spread
+    best: Spread
+
+    @property
+    def line(self) -> str:
+        mark = "" if self.best.median >= BAR else "  below"
+        return (
+            f"{self.task:20}{self.epochs:7}{self.recipes:9}{self.engine:>14}"
+            f"{shown(asdict(self.usual)):>21}{shown(asdict(self.best)):>21}{mark}"
+        )
+
+
+def references() -> dict[str, str]:
+    """All shipped studies and all tasks of the zoo that are one public function, by name."""
+    tree = ast.parse((HERE / "zoo.py").read_text())
+    zoo = [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef)
+        and not node.args.args
+        and isinstance(node.returns, ast.Attribute)
+    ]
+    shipped = {name: f"{HERE.parent / 'studies' / name}.py:task" for name in SHIPPED}
+    return {**shipped, **{name: f"{HERE / 'zoo.py'}:{name}" for name in zoo}}
+
+
+def measure(task: str, reference: str, epochs: int, seconds: float, rounds: int) -> Row:
+    bench = make_bench(reference, MOST, epochs, torch.device("cpu"))
+    bench = fewer(bench, affordable(bench, seconds / (rounds + 1)))
+    work = bench.work
+    choice = choose(bench.spec, bench.cache, work.recipes, epochs * work.steps_per_epoch)
+    size = 1 if choice.size > len(work.recipes) else choice.size
+    auto = "solo" if size == 1 else f"fused_{size}"
+    losses = warm_up(f"{task}, {epochs} epochs: round 0", bench, sorted({1, size}))
+    lost = diverging(losses)
+    bench = replace(bench, work=kept(work, lost))
+    named = variants(bench, [1, size])
+    every = {name: named[name] for name in (*BASELINES, auto)}
+    spent = [
+        run_round(f"round {number} of {rounds}", every, bench.work, first=number)[1]
+        for number in range(1, rounds + 1)
+    ]
+    clock = {name: [one[name].cpu for one in spent] for name in every}
+    return Row(
+        task=task,
+        epochs=epochs,
+        recipes=len(bench.work.recipes),
+        engine="one by one" if size == 1 else f"{size} at once",
+        rounds=rounds,
+        usual=ratio(clock["usual"], clock[auto]),
+        best=ratio(clock["best_solo"], clock[auto]),
+    )
+
+
+def affordable(bench: Bench, seconds: float) -> int:
+    """How many recipes a round of the best loop can train in about so many seconds."""
+    one = kept(bench.work, range(1, len(bench.work.recipes)))
+    best_solo(one)  # loads what a process loads once
+    started = time.process_time()
+    best_solo(one)
+    spent = time.process_time() - started
+    return max(FEWEST, min(MOST, int(seconds / spent)))
+
+
+def fewer(bench: Bench, count: int) -> Bench:
+    return replace(bench, work=kept(bench.work, range(count, len(bench.work.recipes))))
+
+
+def kept(work: Work, left_out: Sequence[int]) -> Work:
+    recipes = [recipe for i, recipe in enumerate(work.recipes) if i not in left_out]
+    return replace(work, recipes=recipes)
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    names = list(references())
+    parser.add_argument("--tasks", nargs="+", choices=names, default=names, metavar="TASK")
+    parser.add_argument("--epochs", nargs="+", type=int, default=[1, 5, 30], metavar="N")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="of the best loop for each row (10)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that count (5)")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    options = parser.parse_args()
+    if min(*options.epochs, options.rounds) < 1 or options.seconds <= 0:
+        parser.error("--epochs, --rounds and --seconds: numbers above 0 are needed")
+    return options
+
+
+def main() -> None:
+    options = parse_options()
+    torch.set_num_threads(1)
+    pin()
+    rows = []
+    head = f"{processor()}, torch {torch.__version__}, 1 thread; {options.rounds} rounds in turn"
+    if not options.json:
+        print(f"{head}, CPU time; median (lowest..highest), above 1 lrsearch is faster\n")
+        print(f"{'task':20}{'epochs':>7}{'recipes':>9}{'auto':>14}{'to usual':>21}{'to best':>21}")
+    for task in options.tasks:
+        for epochs in options.epochs:
+            try:
+                row = measure(task, references()[task], epochs, options.seconds, options.rounds)
+            except LrsearchError as error:
+                sys.exit(f"Error: {error}")
+            rows.append(row)
+            if not options.json:
+                print(row.line, flush=True)
+    if options.json:
+        print(json.dumps({"processor": processor(), "rows": [asdict(row) for row in rows]}))
+        return
+    below = sum(row.best.median < BAR for row in rows)
+    low = median(row.best.median for row in rows)
+    print(f"\n{below} of {len(rows)} below {BAR} of the best loop; median {low:.2f}")
+
+
+if __name__ == "__main__":
+    main()

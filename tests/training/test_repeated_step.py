@@ -1,0 +1,129 @@
+"""A trial alone that repeats a recorded step has the bits of one whose module does every step."""
+
+import pytest
+import torch
+from small import make_recipe, make_task, make_training, run
+from static_models import WIDTH, Counts, DropsPaths, Plain
+from torch import nn
+from trained_together import no_dropout, with_dropout
+
+from lrsearch.training import repeated_step
+from lrsearch.training.recorded_step import Recordings
+
+EXACT = {"optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9}}
+ADAMW = {"optimizer": {"name": "adamw", "lr": 0.01}}
+FUSED = {"optimizer": {"name": "adamw", "lr": 0.01, "fused": True}}
+SHAPED = {"optimizer": {"name": "adafactor", "lr": 0.01}}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Record at the third step that a trial asks for."""
+    monkeypatch.setattr(repeated_step, "RECORD_AFTER", 3)
+
+
+class Asked:
+    """Recordings, and how many steps were repeated."""
+
+    def __init__(self):
+        self.recordings, self.repeated = Recordings(), 0
+        real = self.recordings.written
+
+        def counted(*arguments):
+            written = real(*arguments)
+            self.repeated += written is not None
+            return written
+
+        self.recordings.written = counted
+
+
+def trained(recipe, task, recordings=None, **how):
+    training = make_training(recipe, task, recordings, validate_steps=5)
+    rows = run(training, **how)
+    return training, [(row.train_loss, row.val_loss, row.grad_norm) for row in rows]
+
+
+@pytest.mark.parametrize("make", [Plain, no_dropout, with_dropout])
+@pytest.mark.parametrize("changes", [EXACT, {**ADAMW, "clip_norm": 0.5}, FUSED, SHAPED])
+def test_every_step_has_the_bits_of_the_module(make, changes):
+    """Weights, averages, losses, norms of gradients; random masks too. The next trial of the task
+    repeats from its second step on."""
+    task, asked = make_task(model=make), Asked()
+    for seed in (0, 1):
+        recipe = make_recipe(**changes, seed=seed)
+        wanted, rows = trained(recipe, task)
+        given, mine = trained(recipe, task, asked.recordings)
+        assert asked.repeated == seed + 1
+        assert given._written
+        assert mine == rows
+        assert all(map(torch.equal, given.parameters, wanted.parameters))
+        assert all(map(torch.equal, given.ema.average, wanted.ema.average))
+
+
+def test_an_interrupted_trial_goes_on_with_the_same_bits():
+    task, recordings = make_task(model=no_dropout), Recordings()
+    recipe = make_recipe(**ADAMW)
+    wanted, _ = trained(recipe, task)
+    first, _ = trained(recipe, task, recordings, until=9)
+    second = make_training(recipe, task, recordings, validate_steps=5)
+    assert second.unpack(first.pack()) is not None
+    run(second)
+    assert second._written
+    assert all(map(torch.equal, second.parameters, wanted.parameters))
+
+
+class OfItsOwn(Plain):
+    """A number and a tensor that each model draws for itself and that no state dict has."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.offsets = float(torch.rand(())), torch.randn(WIDTH)
+
+    def shifted(self, hidden):
+        return hidden * self.scale + self.offsets
+
+
+def test_a_model_that_differs_from_the_recorded_one_does_its_steps_itself():
+    task, recordings = make_task(model=OfItsOwn), Recordings()
+    for seed in (0, 1):
+        recipe = make_recipe(**EXACT, seed=seed)
+        wanted, rows = trained(recipe, task)
+        given, mine = trained(recipe, task, recordings)
+        assert given._written == (seed == 0)
+        assert mine == rows
+        assert all(map(torch.equal, given.parameters, wanted.parameters))
+
+
+class Idle(nn.Module):
+    """A parameter that nothing reads: torch's optimizers leave it alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = Plain(), nn.Parameter(torch.ones(3))
+
+    def forward(self, inputs):
+        return self.used(inputs)
+
+
+def hooked():
+    """A model that halves a gradient when it has come."""
+
+    def halve(parameter):
+        parameter.grad.mul_(0.5)
+
+    model = Plain()
+    model.first.weight.register_post_accumulate_grad_hook(halve)
+    return model
+
+
+@pytest.mark.parametrize("make", [Counts, DropsPaths, Idle, hooked])
+def test_what_is_not_the_same_in_every_step_is_not_repeated(make):
+    training, _ = trained(make_recipe(**EXACT), make_task(model=make), Recordings())
+    assert training.done
+    assert not training._written
+
+
+def test_micro_batches_are_not_repeated():
+    recipe = make_recipe(**EXACT, accumulate=2)
+    training, _ = trained(recipe, make_task(model=Plain), Recordings())
+    assert training._repeated is None
