@@ -55,7 +55,7 @@ def run(
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
     checked = options.trained_file(
-        file, name=name, totals=totals, device=resources.device, storage=storage
+        file, name=name, totals=totals, resources=resources, storage=storage
     )
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 
