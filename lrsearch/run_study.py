@@ -237,5 +237,12 @@ def _train(
         if live is not None:
             work_here(study, live, device=device, fuse=fuse)
         else:
-            run_local(study, task_dir, workers=resources.workers, device=device, fuse=fuse)
+            run_local(
+                study,
+                task_dir,
+                workers=resources.workers,
+                device=device,
+                fuse=fuse,
+                forks=resources.forks,
+            )
     return time.monotonic() - started

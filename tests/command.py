@@ -12,6 +12,8 @@ from pathlib import Path
 
 import spares
 
+from lrsearch.worker.forks import WorkerForks
+
 #: When a command is taken to hang; also on a machine that has other things to do.
 SECONDS = 300
 
@@ -86,6 +88,13 @@ def in_process(function, *arguments):
     return process
 
 
+def no_server(forks, spec, folder):
+    """In place of `WorkerForks.begin`: a server would import everything anew, for seconds.
+
+    tests/worker/test_forks.py has one.
+    """
+
+
 def no_spares(words):
     """Workers that the command starts are new interpreters."""
 
@@ -101,7 +110,7 @@ def _be_lrsearch_that_works(words, folder, output, environment):
     from lrsearch.cli import main as cli_main
     from lrsearch.worker.processes import work
 
-    def work_here(search, task_dir, *, workers, device, fuse="auto"):
+    def work_here(search, task_dir, *, workers, device, fuse, forks):
         work(search, device=device, task_dir=task_dir, threads=1, fuse=fuse)
 
     run_study.run_local = work_here
@@ -128,6 +137,7 @@ def _be(main, words, folder, output, environment, begin=no_spares):
     multiprocessing.current_process().daemon = False
     multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
+    WorkerForks.begin = no_server
     begin(words)
     code = 0
     try:

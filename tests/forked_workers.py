@@ -7,7 +7,7 @@ from pathlib import Path
 import spares
 from command import in_process
 
-from lrsearch.worker import processes
+from lrsearch.worker.forks import PARENT
 
 
 class Forked:
@@ -41,6 +41,6 @@ class Forked:
 
 def _work(command, environment, folder, errors):
     os.chdir(folder)
-    environment[processes.PARENT] = str(os.getppid())  # it ends with the server that forks it
+    environment[PARENT] = str(os.getppid())  # it ends with the server that forks it
     with Path(errors).open("ab") as file:
         spares.work(["lrsearch", *command[3:]], environment, errors=file.fileno())

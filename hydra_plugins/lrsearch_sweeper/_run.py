@@ -34,9 +34,10 @@ def search_with(
     path = Path(config.hydra.sweep.dir).absolute() / "study.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"# Written by hydra/sweeper=lrsearch.\n{to_yaml(document)}", encoding="utf-8")
-    checked = options.trained_file(path, device=device, storage=storage)
     resources = Resources(workers=workers, device=device)
-    search(checked, resources, out=None, as_json=False, storage=storage)
+    with resources.forks:
+        checked = options.trained_file(path, resources=resources, storage=storage)
+        search(checked, resources, out=None, as_json=False, storage=storage)
 
 
 def _program(config: DictConfig) -> list[str]:

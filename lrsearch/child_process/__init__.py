@@ -4,5 +4,8 @@
 (`serve`), which forks a watcher for each child (`watcher`); the watcher forks the child (`become`).
 On Linux the watcher adopts whatever the child's processes leave behind, so that none escapes.
 
+`ForkServer` (`fork_server`) forks processes that end in order by themselves; its own is
+`serve_forks`.
+
 It may import `plain_data` and `errors`, and of libraries the standard one alone.
 """

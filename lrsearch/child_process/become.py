@@ -50,7 +50,7 @@ def become(request: Request, *, parent: int, fresh: bool) -> Call:
     if fresh:
         code = NEW_INTERPRETER.format(paths=sys.path)
         _run_program([sys.executable, "-c", code, request.entry, *request.argv], request.env)
-    _as_a_new_interpreter(request)
+    as_a_new_interpreter(request)
     return Call(entry=request.entry, argv=request.argv)
 
 
@@ -78,7 +78,7 @@ def _run_program(argv: list[str], env: dict[str, str]) -> NoReturn:
         raise
 
 
-def _as_a_new_interpreter(request: Request) -> None:
+def as_a_new_interpreter(request: Request) -> None:
     """What an interpreter sets when it starts, and numpy when it is imported."""
     defaults(python=True)
     env = {**set_by_imports(), **request.env}

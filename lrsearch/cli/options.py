@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lrsearch.storage.records import StudyRecord
     from lrsearch.study.open_study import OpenStudy
     from lrsearch.study.stored_study import StoredStudy
+    from lrsearch.worker.forks import WorkerForks
+    from lrsearch.worker.resources import Resources
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -45,7 +47,8 @@ def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
         from lrsearch.worker.resources import Resources
 
         resources = Resources.parse(workers=workers, device=device, fuse=fuse)
-        return command(*arguments, resources=resources, **options)
+        with resources.forks:
+            return command(*arguments, resources=resources, **options)
 
     workers_option = click.option(
         "--workers",
@@ -182,12 +185,14 @@ def checked_file(
     proves: bool = False,
     goes_on: bool = False,
     storage: str | None = None,
+    forks: "WorkerForks | None" = None,
 ) -> "Checked":
     """The study of a file, whose task has trained one batch, or whose script has reported.
 
     `name` and `totals`, of the budget by its fields, replace the file's own. `proves`: whether it
     is proved how a script goes on after an interruption. `goes_on`: the study may be in
-    the database already; a script that has reported for it is then not run a second time.
+    the database already; a script that has reported for it is then not run a second time. `forks`
+    begins to import what its workers need, beside this process.
 
     What needs no PyTorch is checked before that is loaded.
     """
@@ -198,6 +203,8 @@ def checked_file(
     spec = study_file.read_study_file(file, name=name, totals=totals)
     stored = _stored_record(storage, spec.name) if goes_on and spec.task is None else None
     say_loading()
+    if forks is not None:
+        forks.begin(spec, file.parent)
     with what_it_imports(file):
         return study_file.check_spec(spec, file, device=device, proves=proves, stored=stored)
 
@@ -207,15 +214,22 @@ def trained_file(
     *,
     name: str | None = None,
     totals: Mapping[str, int] | None = None,
-    device: str = "auto",
+    resources: "Resources | None" = None,
     storage: str | None,
 ) -> "Checked":
     """As `checked_file`, for a study that will be trained: doubts about its task go to stderr.
 
-    So does what a first run of a script has shown, and what the study lacks for it.
+    So does what a first run of a script has shown, and what the study lacks for it. `resources` are
+    those it will be trained with here.
     """
     checked = checked_file(
-        file, name=name, totals=totals, device=device, goes_on=True, storage=storage
+        file,
+        name=name,
+        totals=totals,
+        device="auto" if resources is None else resources.device,
+        goes_on=True,
+        storage=storage,
+        forks=None if resources is None else resources.forks,
     )
     for note in checked.notes if checked.task is None else ():
         say(f"note: {note}", err=True)

@@ -11,6 +11,7 @@ from lrsearch.cli.output import say
 
 if TYPE_CHECKING:
     from lrsearch.preflight.checked import Checked
+    from lrsearch.preflight.measure import TrialMemory
     from lrsearch.run_study import Outcome
     from lrsearch.spec.validation_plan import ValidationShare
     from lrsearch.worker.resources import Resources
@@ -56,7 +57,7 @@ def run(
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
     checked = options.trained_file(
-        file, name=name, totals=totals, device=resources.device, storage=storage
+        file, name=name, totals=totals, resources=resources, storage=storage
     )
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 
@@ -108,7 +109,11 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     "PDF, as its name ends.",
 )
 @click.option(
-    "--time", "timed", is_flag=True, help="Time one epoch, and tell how long the study takes."
+    "--time",
+    "timed",
+    is_flag=True,
+    help="Time one epoch. Tell how long the study takes, and how many trials at once fit in the "
+    "memory.",
 )
 @options.device_option
 @json_option
@@ -124,12 +129,13 @@ def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool
       lrsearch check studies/digits.yaml --plot digits.png --time
     """
     checked = options.checked_file(file, device=device, proves=True)
-    from lrsearch.preflight.measure import seconds_per_epoch
+    from lrsearch.preflight.measure import seconds_per_epoch, trial_memory
 
     if plot is not None:
         _draw(checked, plot)
     seconds = seconds_per_epoch(checked, device) if timed else None
-    warnings = _print_plan(checked, seconds, as_json=as_json)
+    memory = trial_memory(checked, device) if timed else None
+    warnings = _print_plan(checked, seconds, memory, as_json=as_json)
     if as_json:
         return
     if plot is not None:
@@ -145,7 +151,9 @@ def _draw(checked: "Checked", plot: Path) -> None:
     save_preview(recipes, checked.steps_per_epoch, plot)
 
 
-def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> int:
+def _print_plan(
+    checked: "Checked", seconds: float | None, memory: "TrialMemory | None", *, as_json: bool
+) -> int:
     """Print the plan and the warnings; how many warnings there are."""
     from lrsearch.advice.cost import cost_plan
     from lrsearch.advice.lint import Scale, lint
@@ -158,9 +166,12 @@ def _print_plan(checked: "Checked", seconds: float | None, *, as_json: bool) -> 
     scale = Scale(steps_per_epoch=checked.steps_per_epoch, batch_size=step_samples)
     warnings = [*checked.warnings, *lint(checked.spec, scale)]
     if as_json:
-        print_json(text_plan.plan_json(checked.spec, plan, warnings, seconds, share))
+        document = text_plan.plan_json(checked.spec, plan, warnings, seconds, share)
+        print_json({**document, "memory": None if memory is None else vars(memory)})
         return len(warnings)
     say(text_plan.plan_text(checked.spec, plan, seconds_per_epoch=seconds))
+    if memory is not None:
+        say(text_plan.memory_text(memory.estimated_bytes, memory.most_at_once))
     for line in validation_lines(checked.spec, checked.steps_per_epoch, share):
         say(line)
     for note in checked.notes:

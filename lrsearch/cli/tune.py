@@ -116,7 +116,7 @@ def tune(
 
     path = keep_study_file(made.name, _text(made))
     say(f"study file: {path}", err=as_json)
-    checked = options.trained_file(path, device=resources.device, storage=storage)
+    checked = options.trained_file(path, resources=resources, storage=storage)
     search(checked, resources, out=out, as_json=as_json, storage=storage)
 
 

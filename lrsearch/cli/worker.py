@@ -1,5 +1,7 @@
 """Commands that work on a study, and show who does: worker, confirm, status."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,14 @@ def worker(
 
     study = open_named_study(storage, name)
     processes.work(study, device=device, task_dir=task_dir, threads=threads, fuse=engine)
+
+
+def be_a_worker(words: Sequence[str]) -> None:
+    """Be `lrsearch WORDS` in a fork of a process that has imported what a worker needs."""
+    from lrsearch.cli.main import main
+
+    sys.argv = ["lrsearch", *words]
+    main()
 
 
 @click.command()

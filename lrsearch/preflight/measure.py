@@ -1,6 +1,7 @@
 """What is measured before a study is made: range tests, and how long an epoch takes."""
 
 import time
+from dataclasses import dataclass
 
 from lrsearch.catalog.domains import first_value
 from lrsearch.catalog.lookup import optimizer_info
@@ -8,6 +9,7 @@ from lrsearch.errors import SpecError, TaskError, near_miss
 from lrsearch.preflight.checked import Checked
 from lrsearch.range_test.analysis import SEED_COUNTS, RangeTest
 from lrsearch.range_test.plan import ramp_plan
+from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import LoadedTask
 
 
@@ -70,20 +72,57 @@ def seconds_per_epoch(checked: Checked, device: str = "auto") -> float:
     from lrsearch.training.task_cache import TaskCache
 
     torch.set_num_threads(1)
-    params = {key: first_value(domain) for key, domain in checked.spec.space.params.items()}
-    optimizer = {"name": "sgd", "lr": 1e-6, "momentum": 0.9}
-    recipe = checked.spec.recipe(
-        {"optimizer": optimizer, "params": params}, batch_size=checked.batch_size
-    )
-    training = start_training(
-        checked.spec, recipe, TaskCache(_loaded_task(checked), pick_device(device))
-    )
+    cache = TaskCache(_loaded_task(checked), pick_device(device))
+    training = start_training(checked.spec, _small_steps(checked), cache)
     epoch = min(training.plan.steps_per_epoch, training.plan.total_steps)
     training.advance(1)  # the first step allocates
     started = time.monotonic()
     training.advance(epoch)
     training.validate(with_ema=False)
     return (time.monotonic() - started) * epoch / max(1, epoch - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialMemory:
+    """What a trial takes of a device's memory beside others, and how many that is enough for."""
+
+    #: Bytes, estimated: five times the parameters, and what one step keeps for its backward pass.
+    estimated_bytes: int
+    #: Trials at once that fit into the memory that is free now; None where that is not known.
+    most_at_once: int | None
+
+
+def trial_memory(checked: Checked, device: str = "auto") -> TrialMemory | None:
+    """What one more trial at once takes; None for a script, whose trials are processes.
+
+    It trains one step. Raises TaskError if the task's code fails.
+    """
+    if not isinstance(checked.loaded, LoadedTask):
+        return None
+    from lrsearch.training.devices import pick_device
+    from lrsearch.training.engine import SoloEngine
+    from lrsearch.training.failures import TrialFailedError, failures
+    from lrsearch.training.task_cache import TaskCache
+    from lrsearch.training.timing.calibrator import estimated_bytes, most_that_fit
+
+    chosen = pick_device(device)
+    engine = SoloEngine(checked.spec, TaskCache(checked.loaded, chosen))
+    try:
+        with failures():
+            engine.admit(_small_steps(checked))
+            taken = estimated_bytes(engine)
+    except TrialFailedError as failure:
+        raise TaskError(f"{checked.spec.reference}: {failure}") from failure
+    return TrialMemory(estimated_bytes=taken, most_at_once=most_that_fit(taken, chosen))
+
+
+def _small_steps(checked: Checked) -> Recipe:
+    """A recipe of the study with so small a learning rate that nothing diverges."""
+    params = {key: first_value(domain) for key, domain in checked.spec.space.params.items()}
+    optimizer = {"name": "sgd", "lr": 1e-6, "momentum": 0.9}
+    return checked.spec.recipe(
+        {"optimizer": optimizer, "params": params}, batch_size=checked.batch_size
+    )
 
 
 def _loaded_task(checked: Checked) -> LoadedTask:

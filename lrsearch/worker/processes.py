@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+from lrsearch.child_process.fork_server import Forked, NotForkedError
 from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.fuse_option import FuseOption
@@ -22,6 +24,7 @@ from lrsearch.study.status import is_finished
 from lrsearch.study.versions import check_versions
 from lrsearch.worker.command_line import STARTED_BY, command_line
 from lrsearch.worker.find_program import find_program
+from lrsearch.worker.forks import PARENT, WorkerForks, worker_environment
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
 
@@ -34,8 +37,6 @@ STOP_SECONDS = 60.0
 #: Workers that have not ended so long after their study are asked to: one may hang in a step of a
 #: trial that others have taken over and finished.
 LINGER_SECONDS = 20.0
-#: Names the parent to its workers: they end when it does.
-PARENT = "LRSEARCH_PARENT"
 #: Tells the parent's workers how many they are: they share what may train at once.
 STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
@@ -75,10 +76,12 @@ def run_local(
     workers: int | None,
     device: str,
     fuse: FuseOption = "auto",
+    forks: WorkerForks | None = None,
 ) -> None:
     """Work on a study with local processes until it is finished.
 
-    Raises KeyboardInterrupt after the workers have ended in order, StudyError when they failed.
+    They are forked where `forks` can, else new interpreters. Raises KeyboardInterrupt after the
+    workers have ended in order, StudyError when they failed.
     """
     from lrsearch.training.devices import local_workers
 
@@ -90,9 +93,8 @@ def run_local(
     expected = expected_trials(search.spec, search.horizon)
     if expected is not None:
         count = min(count, max(1, expected))
-    with LocalWorkers(
-        search, task_dir, [devices[i % len(devices)] for i in range(count)], fuse
-    ) as started:
+    on = [devices[i % len(devices)] for i in range(count)]
+    with LocalWorkers(search, task_dir, on, fuse, forks) as started:
         started.wait()
     refuse_deleted(search)
     if not is_finished(search):
@@ -108,9 +110,11 @@ class LocalWorkers:
         task_dir: Path | None,
         devices: list[str],
         fuse: FuseOption = "auto",
+        forks: WorkerForks | None = None,
     ) -> None:
         self.search, self.task_dir, self.devices, self.fuse = search, task_dir, devices, fuse
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.forks = WorkerForks() if forks is None else forks
+        self.processes: list[subprocess.Popen[bytes] | Forked] = []
         self.logs: list[Path] = []
         #: Why workers ended, once they have.
         self.trouble = ""
@@ -122,34 +126,41 @@ class LocalWorkers:
         return self
 
     def _start(self, index: int, device: str) -> None:
-        command = [sys.executable, "-m", "lrsearch", "worker", self.search.name]
-        command += ["--device", device, "--fuse", str(self.fuse)]
+        words = ["worker", self.search.name, "--device", device, "--fuse", str(self.fuse)]
         if self.task_dir is not None:
-            command += ["--task-dir", str(self.task_dir)]
+            words += ["--task-dir", str(self.task_dir)]
         logs = _log_options()
-        command += logs
-        location = self.search.database.location
-        environment = {
-            **os.environ,
-            # In the environment, where only this user sees it: it may hold a password.
-            "LRSEARCH_STORAGE": location.url.render_as_string(hide_password=False),
-            PARENT: str(os.getpid()),
-            STARTED_TOGETHER: str(len(self.devices)),
-            STARTED_BY: command_line(),
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
-        }
+        words += logs
         path = Path(self._folder.name) / f"worker-{index}.log"
         self.logs.append(path)
         with path.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=None if "-v" in logs else output,
-                # Ctrl-C reaches this process alone, which then asks each worker once.
-                start_new_session=True,
-            )
-        self.processes.append(process)
+            errors = None if "-v" in logs else output
+            self.processes.append(self._process(words, errors))
+
+    def _process(
+        self, words: list[str], errors: BinaryIO | None
+    ) -> subprocess.Popen[bytes] | Forked:
+        """`lrsearch WORDS`, its standard error in this file or, if None, this process's own."""
+        location = self.search.database.location
+        told = {
+            # In the environment, where only this user sees it: it may hold a password.
+            "LRSEARCH_STORAGE": location.url.render_as_string(hide_password=False),
+            STARTED_TOGETHER: str(len(self.devices)),
+            STARTED_BY: command_line(),
+        }
+        try:
+            number = 2 if errors is None else errors.fileno()
+            return self.forks.fork(words, env=told, errors=number)
+        except NotForkedError as reason:
+            log.debug("a worker is a new interpreter: %s", reason)
+        return subprocess.Popen(
+            [sys.executable, "-m", "lrsearch", *words],
+            env={**worker_environment(), **told, PARENT: str(os.getpid())},
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            # Ctrl-C reaches this process alone, which then asks each worker once.
+            start_new_session=True,
+        )
 
     def wait(self) -> None:
         """Until every worker has ended."""

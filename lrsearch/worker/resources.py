@@ -1,9 +1,10 @@
 """What a study is trained with on this machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lrsearch.errors import SpecError
 from lrsearch.fusing import fuse_option
+from lrsearch.worker.forks import WorkerForks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,8 @@ class Resources:
     #: `auto`, `cpu`, `mps` or `cuda:N`.
     device: str = "auto"
     fuse: fuse_option.FuseOption = "auto"
+    #: Where its workers are forked, once that has begun.
+    forks: WorkerForks = field(default_factory=WorkerForks)
 
     @classmethod
     def parse(

@@ -12,6 +12,7 @@ from side_by_side import (
     SideBySide,
     calm_task,
     engine_for,
+    is_poison,
     killing_loss,
     make_crew,
     raising_loss,
@@ -251,6 +252,57 @@ def test_where_it_may_be_anyones_fault_each_goes_on_alone(study, engines, caplog
     assert line.startswith("training several trials at once failed (ValueError: ")
     work(alone, 1)
     assert [row.value for row in rows_of(alone)] == [first.value, second.value]
+
+
+def allocate_too_much():
+    """No machine has so much: 1 PiB."""
+    torch.empty(1 << 50, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("when", ["made", "trained"])
+def test_out_of_memory_halves_how_many_train_at_once(study, engines, caplog, when):
+    search, alone = study(sgd(4), confirm="none"), study(sgd(4), name="alone", confirm="none")
+    sizes = []
+
+    def hungry(context, choice, recipe):
+        sizes.append(choice.size)
+        if when == "made" and choice.size > 2:
+            allocate_too_much()
+        engine = engine_for(context, choice, recipe)
+        advance = engine.advance
+
+        def advance_few(steps):
+            if len(engine.trainings) > 2:
+                allocate_too_much()
+            advance(steps)
+
+        engine.advance = advance_few
+        return engine
+
+    train_together(8, hungry)
+    worker_of(search, calm_task(), Stop()).run()
+    assert sizes[:3] == [8, 4, 2]
+    assert set(sizes[3:]) <= {2}
+    assert states(search) == {"complete": 4}
+    said = "training several trials at once failed (out of memory); this worker trains"
+    assert caplog.messages == [f"{said} {n} at a time now" for n in (4, 2)]
+    work(alone, 1)
+    assert [row.value for row in rows_of(alone)] == [row.value for row in rows_of(search)]
+
+
+def test_out_of_memory_down_to_one_at_a_time_is_an_end_of_the_trial_alone(study, engines, caplog):
+    search = study([*sgd(1), POISON, *sgd(1)], confirm="none")
+
+    def loss(output, target):
+        if is_poison(output):
+            allocate_too_much()
+        return torch.nn.functional.mse_loss(output, target)
+
+    work(search, 2, loss)
+    assert [(row.state, row.reason) for row in rows_of(search)] == [
+        ("complete", None), ("failed", "oom"), ("complete", None),
+    ]  # fmt: skip
+    assert caplog.messages[0].endswith("(out of memory); this worker trains one at a time now")
 
 
 def be_killed(url):

@@ -51,6 +51,15 @@ def plan_text(spec: StudySpec, plan: CostPlan, *, seconds_per_epoch: float | Non
     return "\n".join(lines)
 
 
+def memory_text(estimated_bytes: int, most_at_once: int | None) -> str:
+    """What a trial beside others takes of the memory, and how many fit in it now."""
+    line = f"memory: about {estimated_bytes / 1e6:.3g} MB for each trial that trains beside others"
+    line += ", estimated from the parameters and from what one step keeps"
+    if most_at_once is None:
+        return f"{line}; the memory that is free here is not known"
+    return f"{line}; {counted(most_at_once, 'trial')} at once fit in the memory that is free now"
+
+
 def _order(found: Shares, unit: str) -> Iterator[str]:
     """What is trained first, then and last."""
     known, drawn = found.epochs.known, found.epochs.exploration

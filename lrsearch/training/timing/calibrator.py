@@ -75,13 +75,8 @@ class Calibrator:
         with _own_random_stream(device):
             #: One by one, an engine for each recipe.
             self._solos = [self._filled([recipe]) for recipe in recipes]
-            (first,) = self._solos[0].trainings
-            training = cast(TrialTraining, first)
             #: Bytes that a trial in a cohort is expected to take; of an accelerator, has taken.
-            self.trial_bytes = ROWS * sum(p.nbytes for p in training.parameters)
-            self.trial_bytes += _activations(
-                lambda: _advance(self._solos[0], 1), training.parameters
-            )
+            self.trial_bytes = estimated_bytes(self._solos[0])
             #: Seconds of a solo step: a first estimate.
             self.solo_seconds = fmean(self._warm(solo) for solo in self._solos)
         #: Spent so far, without what a first trial would have to load anyway.
@@ -110,7 +105,7 @@ class Calibrator:
         `budget` is in seconds of `Clock.now`.
         """
         found: dict[int, float] = {}
-        free, cost = free_bytes(self.device), 0.0
+        cost = 0.0
         with _own_random_stream(self.device):
             for size in sizes:
                 if not gains(list(found.values())):
@@ -119,7 +114,8 @@ class Calibrator:
                 self.cut_short = self.seconds + 2 * cost > budget
                 if self.cut_short:
                     break
-                if free is not None and size * self.trial_bytes > MEMORY_SHARE * free:
+                fits = most_that_fit(self.trial_bytes, self.device)
+                if fits is not None and size > fits:
                     log.info("%d trials at once are not timed: too little memory", size)
                     break
                 started = self._clock.now()
@@ -167,6 +163,23 @@ class Calibrator:
             self.trial_bytes / 1e6,
             measured,
         )
+
+
+def estimated_bytes(solo: Engine) -> int:
+    """Bytes that one more trial in a cohort is expected to take; trains a step of the solo engine.
+
+    `ROWS` times its parameters, and what its step keeps for the backward pass.
+    """
+    (first,) = solo.trainings
+    parameters = cast(TrialTraining, first).parameters
+    kept = _activations(lambda: _advance(solo, 1), parameters)
+    return ROWS * sum(p.nbytes for p in parameters) + kept
+
+
+def most_that_fit(trial_bytes: int, device: torch.device) -> int | None:
+    """Trials at once whose memory is `MEMORY_SHARE` of what is free; None where it is not known."""
+    free = free_bytes(device)
+    return None if free is None else int(MEMORY_SHARE * free) // max(1, trial_bytes)
 
 
 def _steps(seconds: float) -> int:

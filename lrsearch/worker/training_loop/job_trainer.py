@@ -1,9 +1,11 @@
 """Trains the next job of a worker, together with others where that was chosen."""
 
+from dataclasses import replace
+
 from lrsearch.fusing.choice import Choice
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.engine import Engine
-from lrsearch.training.failures import CohortError, TrialFailedError, failures
+from lrsearch.training.failures import CohortError, TrialFailedError, failures, out_of_memory
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.training_loop.leased_job import LeasedJob
 from lrsearch.worker.training_loop.loop import Source, TrainingLoop, log, why_failed
@@ -40,21 +42,27 @@ class JobTrainer:
         try:
             return loop.run(leased)
         except CohortError as error:
-            self._go_solo(str(error))
+            self._train_fewer(error, str(error))
             return []
 
     def _engine(self, leased: LeasedJob, *, alone: bool) -> Engine:
-        if not alone:
+        while not alone and self.choice.engine == "fused":
             try:
                 with failures():
                     return engine_for(self.context, self.choice, leased.job.recipe)
             except TrialFailedError as failure:
-                self._go_solo(why_failed(failure))
+                self._train_fewer(failure, why_failed(failure))
         return self.context.program.solo()
 
-    def _go_solo(self, reason: str) -> None:
-        self.choice = Choice(engine="solo", size=1, reason=reason)
+    def _train_fewer(self, error: Exception, reason: str) -> None:
+        """Half as many trials at once from now on where memory ran out; else one at a time."""
+        fewer = self.choice.size // 2 if out_of_memory(error) else 1
+        if fewer > 1:
+            self.choice = replace(self.choice, size=fewer, reason=reason)
+            now = f"{fewer} at a time"
+        else:
+            self.choice = Choice(engine="solo", size=1, reason=reason)
+            now = "one at a time"
         log.warning(
-            "training several trials at once failed (%s); this worker trains one at a time now",
-            reason,
+            "training several trials at once failed (%s); this worker trains %s now", reason, now
         )
