@@ -60,15 +60,7 @@ def make_plan(
     validation of its own, on so many `rung_samples`; on the whole set where that is None. Raises
     SpecError for more validations than a curve can hold.
     """
-    share = validate_fraction or (validate_steps or steps_per_epoch) / total_steps
-    if share * MOST_VALIDATIONS < 1:
-        raise SpecError(f"a trial has {1 / share:.3g} validations, but {MOST_VALIDATIONS} at most")
-    if validate_fraction is not None:
-        count = max(1, round(1 / validate_fraction))
-        steps = {round(total_steps * (i + 1) / count) for i in range(count)} - {0}
-    else:
-        every = validate_steps or steps_per_epoch
-        steps = set(range(every, total_steps + 1, every))
+    steps = _regular(total_steps, validate_steps or steps_per_epoch, validate_fraction)
     whole = steps | {total_steps}
     if validate_rungs:
         own = far_rungs(rungs, total_steps, steps - {total_steps})
@@ -84,6 +76,17 @@ def make_plan(
         partial=frozenset(() if rung_samples is None else partial),
         samples=rung_samples or 0,
     )
+
+
+def _regular(total_steps: int, every: int, fraction: float | None) -> set[int]:
+    """Steps `every` so many, or with each `fraction` of the horizon."""
+    share = fraction or every / total_steps
+    if share * MOST_VALIDATIONS < 1:
+        raise SpecError(f"a trial has {1 / share:.3g} validations, but {MOST_VALIDATIONS} at most")
+    if fraction is None:
+        return set(range(every, total_steps + 1, every))
+    count = max(1, round(1 / fraction))
+    return {round(total_steps * (i + 1) / count) for i in range(count)} - {0}
 
 
 def far_rungs(rungs: Sequence[float], total_steps: int, steps: Collection[int]) -> list[float]:
