@@ -66,8 +66,7 @@ def make_plan(
         own = far_rungs(rungs, total_steps, steps - {total_steps})
         steps |= {max(1, round(fraction * total_steps)) for fraction in own}
     validations = tuple(sorted(steps | {total_steps}))
-    numbered = enumerate(validations, start=1)
-    partial = [number for number, step in numbered if step not in whole]
+    partial = [n for n, step in enumerate(validations, start=1) if step not in whole]
     return Plan(
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
