@@ -22,8 +22,9 @@ from lrsearch.training.trial_training import TrialTraining
 
 log = logging.getLogger("lrsearch")
 
-#: Steps that an engine is given to allocate what it needs, before any is timed.
-WARM_STEPS = 1
+#: Steps that an engine is given before any is timed: one to allocate what it needs, one in which a
+#: trial alone holds its recorded step against its model.
+WARM_STEPS = 2
 #: A round takes about so many seconds, and a step at least.
 ROUND_SECONDS = 0.005
 #: Rounds of each engine beside the other, and fewer where a step alone takes a while; the median
