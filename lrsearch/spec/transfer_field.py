@@ -15,23 +15,31 @@ OF_RUN = ("epochs", "steps", "seed")
 class InSteps(Part):
     """Horizons in optimizer steps."""
 
-    steps: tuple[Annotated[int, Field(ge=1, lt=2**31)], ...]
+    steps: tuple[int, ...]
 
 
-def as_horizons(value: Unchecked) -> Unchecked:
-    """Raises ValueError for anything but a list of numbers or `{steps: [...]}`."""
-    if value is None or isinstance(value, list | tuple | dict | InSteps):
+def as_horizons(value: Unchecked | InSteps) -> Unchecked | InSteps:
+    """A list of horizons, or one under `steps`, checked. Raises ValueError for anything else."""
+    if value is None or isinstance(value, InSteps):
         return value
-    raise ValueError("a list of epochs such as [1, 2, 4, 8] or {steps: [...]} is accepted")
+    if isinstance(value, dict) and set(value) == {"steps"}:
+        return InSteps(steps=_whole(value["steps"]))
+    return _whole(value)
+
+
+def _whole(value: Unchecked) -> tuple[int, ...]:
+    found = value if isinstance(value, list | tuple) else ()
+    numbers = tuple(each for each in found if type(each) is int and 1 <= each < 2**31)
+    if not numbers or len(numbers) != len(found):
+        raise ValueError("whole epochs such as [1, 2, 4, 8] or {steps: [...]} are accepted")
+    return numbers
 
 
 class Transfer(Part):
     """What `lrsearch transfer` does unless its options say otherwise."""
 
     #: Short horizons, rising, in epochs or `{steps: [...]}`; None: an eighth of `to`, and halves.
-    horizons: Annotated[
-        tuple[Annotated[int, Field(ge=1)], ...] | InSteps | None, BeforeValidator(as_horizons)
-    ] = None
+    horizons: Annotated[tuple[int, ...] | InSteps | None, BeforeValidator(as_horizons)] = None
     #: The long run, in epochs, or in steps where the horizons are.
     to: int | None = Field(default=None, ge=2, lt=2**31)
     #: Learning rates on the shortest horizon, a factor 2.25 apart.

@@ -26,6 +26,7 @@ from lrsearch.spec.parts import (
 from lrsearch.spec.portfolio_field import entries
 from lrsearch.spec.pruning import Pruning
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.transfer_field import Transfer
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 #: Fields of studies without a task; `test_program.py` has them.
@@ -72,6 +73,7 @@ FULL = {
     "notes": "the one with\ntwo lines",
     "tags": ["a", "b"],
     "project": "p",
+    "transfer": {"to": 64, "horizons": [1, 2, 4], "lrs": 7, "probes": 0, "objective": "last"},
 }
 
 
@@ -114,8 +116,10 @@ def test_what_a_file_leaves_out_has_its_default():
 
 
 def test_every_field_of_a_file_is_read():
-    assert FULL.keys() | {"epochs"} | OF_SCRIPTS == StudySpec.model_fields.keys()
+    assert FULL.keys() | {"epochs", "ladder"} | OF_SCRIPTS == StudySpec.model_fields.keys()
     spec = StudySpec.from_dict(FULL)
+    assert spec.ladder is None
+    assert spec.transfer == Transfer(to=64, horizons=(1, 2, 4), lrs=7, probes=0, objective="last")
     assert spec.budget == Budget(trials=5, epochs=40.5, runs=9, time=5400)
     assert spec.objective == Objective(metric="accuracy", direction="maximize")
     assert spec.space == parse_space(FULL["space"])
@@ -622,12 +626,13 @@ CHANGED = {
     "lease": {"seconds": 10},
     "max_trial_time": "2h",
     "tolerance": 0.02,
+    "transfer": {"to": 32},
 }
 
 
 #: What a study may go on with after a change.
 MAY_CHANGE = {"name", "budget", "confirm", "notes", "tags", "project", "on_code_change"}
-MAY_CHANGE |= {"checkpoints", "lease", "log", "max_trial_time", "tolerance"}
+MAY_CHANGE |= {"checkpoints", "lease", "log", "max_trial_time", "tolerance", "transfer"}
 
 
 @pytest.mark.parametrize("field", CHANGED)
@@ -659,7 +664,7 @@ def test_other_rungs_are_an_obstacle_another_eta_is_none():
 
 
 def test_every_field_has_a_change():
-    assert CHANGED.keys() == StudySpec.model_fields.keys() - {"steps"} - OF_SCRIPTS
+    assert CHANGED.keys() == StudySpec.model_fields.keys() - {"steps", "ladder"} - OF_SCRIPTS
 
 
 def test_a_difference_names_the_field_and_both_values():

@@ -120,7 +120,9 @@ def test_a_command_has_to_take_horizons_and_learning_rates():
 @pytest.mark.parametrize(
     ("field", "words"),
     [
-        ({"horizons": 3}, "a list of epochs such as [1, 2, 4, 8]"),
+        ({"horizons": 3}, "whole epochs such as [1, 2, 4, 8]"),
+        ({"horizons": {"a": 1}}, "whole epochs such as [1, 2, 4, 8]"),
+        ({"horizons": {"steps": [1.5]}}, "or {steps: [...]} are accepted"),
         ({"horizons": [1, -2]}, "transfer"),
         ({"to": 1}, "transfer.to"),
         ({"lrs": 2}, "transfer.lrs"),
