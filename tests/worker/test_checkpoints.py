@@ -163,6 +163,28 @@ def test_what_is_forgotten_holds_nothing_and_makes_room(search, claim):
     assert steps(search, claim) == [6, 5]
 
 
+@pytest.mark.both_databases
+def test_a_branch_point_stays_beside_the_newest_two_and_with_the_newest(search, claim):
+    with search.database.begin() as connection:
+        assert checkpoints.branch_point(connection, search.study_id) is None
+        assert checkpoints.record(connection, claim, saved_at(7), 7, branches=True)
+    for step in (3, 9, 12):
+        record(search, claim, step)
+    assert steps(search, claim) == [12, 9]
+    with search.database.begin() as connection:
+        stays = checkpoints.forget(connection, claim.kind, claim.id, but_newest=True)
+        assert checkpoints.branch_point(connection, search.study_id).step == 7
+    assert stays == {saved_at(7).file, saved_at(12).file}
+    assert steps(search, claim) == [12]
+    with search.database.begin() as connection:
+        ends = update(trials).where(trials.c.id == claim.id).values(state=TrialState.COMPLETE)
+        connection.execute(ends)
+        kept = checkpoints.forget_ended(connection, search.study_id, keep_weights=True)
+        assert (claim.kind, claim.id) in kept
+        assert checkpoints.forget_ended(connection, search.study_id) == set()
+        assert checkpoints.branch_point(connection, search.study_id) is None
+
+
 def test_kinds_and_studies_are_told_apart(search, claim):
     record(search, claim, 5)
     other = make_study(search.database, name="other")
