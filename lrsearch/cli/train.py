@@ -1,6 +1,9 @@
 """Commands that train a recipe to the end of other horizons: train, branch."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,25 +11,55 @@ from lrsearch.cli import options
 from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
 from lrsearch.cli.output import say
 
+if TYPE_CHECKING:
+    from lrsearch.long_run.wanted import Wanted
+
+
+#: What to train and for how long.
+_WANTED = (
+    click.option(
+        "--recipe",
+        metavar="FILE|N",
+        help="YAML or JSON file with the recipe, or the number of a trial; default what the study "
+        "recommends.",
+    ),
+    click.option("--epochs", type=int, metavar="N", help="Length of the run."),
+    click.option("--steps", type=int, metavar="N", help="Length in optimizer steps."),
+    click.option("--seed", type=int, metavar="SEED", help="Default the study's."),
+    click.option("--name", "run_name", help="Name of the run; default NAME-train-EPOCHS."),
+)
+
+
+def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `_WANTED`, which become one argument, `wanted`."""
+
+    @functools.wraps(command)
+    def parsed(
+        *arguments: Any, recipe: str | None, seed: int | None, run_name: str | None, **others: Any
+    ) -> Any:
+        from lrsearch.long_run.wanted import Wanted
+
+        length = {unit: others.pop(unit) for unit in ("epochs", "steps")}
+        is_trial = recipe is not None and recipe.isdecimal()
+        file = None if recipe is None else Path(recipe)
+        what = int(recipe or 0) if is_trial else file
+        wanted = Wanted(recipe=what, seed=seed, name=run_name, **length)
+        return command(*arguments, wanted=wanted, **others)
+
+    for option in reversed(_WANTED):
+        parsed = option(parsed)
+    return parsed
+
 
 @click.command()
 @name_argument
-@click.option(
-    "--recipe",
-    metavar="FILE|N",
-    help="YAML or JSON file with the recipe, or the number of a trial; default what the study "
-    "recommends.",
-)
-@click.option("--epochs", type=int, metavar="N", help="Length of the run.")
-@click.option("--steps", type=int, metavar="N", help="Length in optimizer steps instead.")
-@click.option("--seed", type=int, metavar="SEED", help="Default the study's.")
+@_wanted
 @click.option(
     "--save",
     type=click.Path(path_type=Path),
     metavar="PATH",
     help="Write the weights as a state dict for torch.load, and the recipe beside it.",
 )
-@click.option("--name", "run_name", help="Name of the run; default NAME-train-EPOCHS.")
 @options.device_option
 @options.task_dir_option
 @options.report_option
@@ -34,12 +67,8 @@ from lrsearch.cli.output import say
 @common
 def train(
     name: str,
-    recipe: str | None,
-    epochs: int | None,
-    steps: int | None,
-    seed: int | None,
+    wanted: "Wanted",
     save: Path | None,
-    run_name: str | None,
     device: str,
     task_dir: Path | None,
     out: Path | None,
@@ -56,36 +85,20 @@ def train(
     Example:
       lrsearch train digits --epochs 120 --save model.pt
     """
-    from lrsearch.long_run.wanted import Wanted
-
-    wanted = Wanted(
-        recipe=int(recipe) if recipe is not None and recipe.isdecimal() else _path(recipe),
-        epochs=epochs,
-        steps=steps,
-        seed=seed,
-        name=run_name,
-    )
     source = open_stored_study(storage, name, quiet=as_json)
     options.say_loading()
-    from lrsearch.cli.terminal import Terminal
     from lrsearch.long_run import text
     from lrsearch.long_run.train import begin, check_save
     from lrsearch.long_run.train import train as train_run
     from lrsearch.report import files
-    from lrsearch.worker.resources import Resources
 
     check_save(source, save)
     report_to = files.report_folder(wanted.study_name(name), out)
     run = begin(source, wanted, task_dir=task_dir)
     if not as_json:
         say(text.begin_text(run))
-    trained = train_run(
-        run,
-        Resources.parse(workers=1, device=device, fuse="off"),
-        task_dir=task_dir,
-        report_to=report_to,
-        progress=Terminal(quiet=as_json),
-    )
+    how = _how(device, as_json=as_json)
+    trained = train_run(run, task_dir=task_dir, report_to=report_to, **how)
     saved = None if save is None else trained.save(save)
     if as_json:
         print_json(text.document(trained, saved))
@@ -93,8 +106,13 @@ def train(
         say(text.end_text(trained, saved))
 
 
-def _path(recipe: str | None) -> Path | None:
-    return None if recipe is None else Path(recipe)
+def _how(device: str, *, as_json: bool) -> dict[str, Any]:
+    """With one worker, which trains a trial alone."""
+    from lrsearch.cli.terminal import Terminal
+    from lrsearch.worker.resources import Resources
+
+    resources = Resources.parse(workers=1, device=device, fuse="off")
+    return {"resources": resources, "progress": Terminal(quiet=as_json)}
 
 
 def _lengths(context: click.Context, parameter: click.Parameter, value: str) -> tuple[int, ...]:
@@ -151,21 +169,15 @@ def branch(
     """
     source = open_stored_study(storage, name, quiet=as_json)
     options.say_loading()
-    from lrsearch.cli.terminal import Terminal
     from lrsearch.long_run import branch as branches
     from lrsearch.long_run import text
-    from lrsearch.worker.resources import Resources
 
     branches.check_folder(save)
     tree = branches.tree_of(source, number, at, seed)
     if not as_json:
         say(text.tree_text(tree))
-    found = []
-    resources = Resources.parse(workers=1, device=device, fuse="off")
-    progress = Terminal(quiet=as_json)
-    for each in branches.train_branches(
-        source, tree, resources, save=save, task_dir=task_dir, progress=progress
-    ):
+    how, found = _how(device, as_json=as_json), []
+    for each in branches.train_branches(source, tree, save=save, task_dir=task_dir, **how):
         found.append(each)
         if not as_json:
             say(text.branch_text(each, tree.steps_per_epoch))

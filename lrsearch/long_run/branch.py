@@ -7,7 +7,7 @@ to decay (Haegele et al. 2024, who train one constant run and branch the decays 
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lrsearch.catalog.schedules import SCHEDULES
@@ -70,31 +70,14 @@ def tree_of(source: StoredStudy, trial: int, at: Sequence[int], seed: int | None
     if len(set(at)) != len(at) or len(at) < 2 or min(at) < 1:
         shown = ",".join(map(str, at))
         raise SpecError(f"--at {shown}: two or more different numbers of epochs from 1 are needed")
-    _check_source(source)
-    found = chosen_recipe(source, trial)
-    report = report_of(source)
-    row = next(each for each in report.trials if each.number == trial)
-    recipe, steps = Recipe.from_dict(row.recipe or {}), steps_per_epoch(source, report, row)
-    if recipe.schedule_name != "wsd":
-        raise SpecError(
-            f"trial {trial} has schedule {recipe.schedule_name}, which depends on the run's length "
-            f"in every step; runs of several lengths share the constant part of wsd alone"
-        )
-    warm = recipe.warmup_length(recipe.total_steps(steps))
-    fields = {key: v for key, v in found.fields.items() if key not in ("warmup", "warmup_steps")}
-    chosen = Chosen(
-        fields={**fields, "warmup_steps": warm},
-        title=found.title,
-        where=found.where,
-        searched=found.searched,
-    )
-    branches: list[Branch] = []
+    recipe, found = _recipe_of(source, trial)
+    steps, branches = found.steps_per_epoch, list[Branch]()
     for epochs in sorted(at):
-        total = epochs * steps
+        total, warm = epochs * steps, found.warmup_steps
         if warm >= total:
             raise SpecError(f"--at {epochs}: the warm-up alone takes {warm} of its {total} steps")
-        trunk, decay = branches[-1] if branches else None, _decay(recipe)
-        leaves = warm + math.floor((1 - decay) * (total - warm))
+        leaves = warm + math.floor((1 - _decay(recipe)) * (total - warm))
+        trunk = branches[-1] if branches else None
         wanted = Wanted(
             recipe=trial,
             epochs=epochs,
@@ -106,7 +89,24 @@ def tree_of(source: StoredStudy, trial: int, at: Sequence[int], seed: int | None
         branches.append(
             Branch(wanted=wanted, epochs=epochs, leaves=leaves, total_steps=total, trunk=trunk)
         )
-    return Tree(recipe=chosen, warmup_steps=warm, branches=tuple(branches), steps_per_epoch=steps)
+    return replace(found, branches=tuple(branches))
+
+
+def _recipe_of(source: StoredStudy, trial: int) -> tuple[Recipe, Tree]:
+    """The trial's recipe, and a tree without branches yet. Raises SpecError, StudyError."""
+    _check_source(source)
+    chosen, report = chosen_recipe(source, trial), report_of(source)
+    row = next(each for each in report.trials if each.number == trial)
+    recipe, steps = Recipe.from_dict(row.recipe or {}), steps_per_epoch(source, report, row)
+    if recipe.schedule_name != "wsd":
+        raise SpecError(
+            f"trial {trial} has schedule {recipe.schedule_name}, which depends on the run's length "
+            f"in every step; runs of several lengths share the constant part of wsd alone"
+        )
+    warm = recipe.warmup_length(recipe.total_steps(steps))
+    fields = {key: v for key, v in chosen.fields.items() if key not in ("warmup", "warmup_steps")}
+    chosen = replace(chosen, fields={**fields, "warmup_steps": warm})
+    return recipe, Tree(recipe=chosen, warmup_steps=warm, branches=(), steps_per_epoch=steps)
 
 
 def _decay(recipe: Recipe) -> float:

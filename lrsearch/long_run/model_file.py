@@ -75,16 +75,11 @@ def save_model(study: StoredStudy, trial: Trial, kept: "KeptWeights", path: Path
 
     Raises StudyError if they cannot be written.
     """
-    import torch
-
     recipe = path.with_suffix(RECIPE)
     text = export_recipe(study, trial=trial.number, form="yaml").text
-    part = path.with_name(f"{path.name}.part")
     try:
-        torch.save(dict(kept.weights), part)
-        part.replace(path)
+        kept.write(path)
         recipe.write_text(text, encoding="utf-8")
     except (OSError, RuntimeError) as error:  # torch has RuntimeError for a full disk
-        part.unlink(missing_ok=True)
         raise StudyError(f"cannot write {path}: {describe(error)}") from error
     return ModelFiles(weights=path, recipe=recipe)

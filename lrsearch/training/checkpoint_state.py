@@ -147,11 +147,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
 
 
 def unpack(
-    training: TrialTraining,
-    data: bytes,
-    *,
-    says_where: bool = True,
-    branches: bool = False,
+    training: TrialTraining, data: bytes, *, says_where: bool = True, branches: bool = False
 ) -> list[Validation] | None:
     """Put a fresh `training` where the checkpoint stands; the rows that came along.
 
@@ -167,9 +163,7 @@ def unpack(
         # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as
         # in a run from the start (on the device each of them would be waited for in every step).
         saved = load_plain(data)
-        theirs = saved["facts"]
-        if branches:
-            theirs = _of_any_horizon(training, theirs, saved["position"])
+        theirs = _of_any_horizon(training, saved) if branches else saved["facts"]
         other = [name for name, value in vars(mine).items() if theirs.get(name) != value]
         elsewhere = [other.pop(other.index(name)) for name in _MAY_DIFFER if name in other]
         state = None if other else _State(**saved)
@@ -192,9 +186,9 @@ def unpack(
     return curve
 
 
-def _of_any_horizon(training: TrialTraining, facts: Fields, position: Fields) -> Fields:
+def _of_any_horizon(training: TrialTraining, saved: Mapping[str, PyTree]) -> Fields:
     """Another run's facts with this one's horizon, if it was validated where this one is."""
-    mine = training.recipe.to_dict()
+    mine, facts, position = training.recipe.to_dict(), saved["facts"], saved["position"]
     horizon = {name: mine[name] for name in ("epochs", "steps")}
     due = sum(step <= position["step"] for step in training.plan.validations)
     if due != position["validated"]:

@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 from torch.utils._pytree import PyTree
 
@@ -41,6 +43,18 @@ class KeptWeights:
         if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
             raise ValueError("its weights are no state dict")
         return cls(row=row, weights=weights)
+
+    def write(self, path: Path) -> None:
+        """Write them as a plain state dict, whole or not at all.
+
+        `torch.load(path, weights_only=True)` reads it. Raises OSError, and RuntimeError as torch.
+        """
+        part = path.with_name(f"{path.name}.part")
+        try:
+            torch.save(dict(self.weights), part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def kept_in(checkpoint: bytes) -> KeptWeights | None:
