@@ -125,7 +125,9 @@ def _schedule(recipe: Recipe, origin: Origin) -> Document:
 
 def _warmup_steps(recipe: Recipe, clock: Clock) -> float:
     """The fraction, which stretches with the run, if the trainer makes as many steps of it."""
-    exact = recipe.warmup and math.ceil(clock.total * recipe.warmup) == clock.warmup
+    if recipe.warmup_steps is not None:
+        return clock.warmup
+    exact = math.ceil(clock.total * recipe.warmup) == clock.warmup
     return recipe.warmup if exact else clock.warmup
 
 

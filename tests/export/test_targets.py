@@ -75,6 +75,8 @@ def recipes(target):
     for schedule, warmup in itertools.product(schedules, (0.0, WARMUP)):
         if not warmup or schedule[0] in target.warmable:
             yield recipe_of(sgd, schedule, warmup)
+    if "cosine" in target.warmable:
+        yield recipe_of(sgd, ("cosine", {}), warmup_steps=PER_EPOCH)
 
 
 def cases(format):
