@@ -398,9 +398,13 @@ def test_a_spec_cannot_be_changed():
             {"checkpoints": {"at_most": "20 boxes"}},
             'checkpoints.at_most = \'20 boxes\': a size such as "20GB", "500MB" or "1.5TB" is',
         ),
+        ({"checkpoints": {"keep_step": 0}}, "checkpoints.keep_step = 0: "),
+        ({"checkpoints": {"keep_weights": "maybe"}}, "checkpoints.keep_weights = 'maybe': "),
+        ({"checkpoints": {"begin_from": ""}}, "checkpoints.begin_from = '': "),
         (
             {"checkpoints": {"folder": "x"}},
-            "checkpoints.folder is not a field of checkpoints; accepted: at_most, every, to",
+            "checkpoints.folder is not a field of checkpoints; accepted: at_most, begin_from, every, "
+            "keep_step, keep_weights, to",
         ),
         ({"tags": "abc"}, "tags = 'abc': a list is accepted"),
         ({"tags": ["a", 3]}, "tags[1] = 3: a text is accepted"),
