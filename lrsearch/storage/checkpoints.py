@@ -81,7 +81,7 @@ def _slot(rows: Sequence[CheckpointRecord], file: str) -> int:
     return min(free) if free else int(rows[-1].slot)
 
 
-def _rows(connection: Connection, kind: Kind, item: int) -> Sequence[CheckpointRecord]:
+def _rows(connection: Connection, kind: str, item: int) -> Sequence[CheckpointRecord]:
     """Newest first, removed ones too. Steps rise within an attempt; one may start anew."""
     c = checkpoints.c
     query = (
@@ -92,7 +92,7 @@ def _rows(connection: Connection, kind: Kind, item: int) -> Sequence[CheckpointR
     return fetch_as(connection, query, CheckpointRecord)
 
 
-def newest_first(connection: Connection, kind: Kind, item: int) -> Sequence[CheckpointRecord]:
+def newest_first(connection: Connection, kind: str, item: int) -> Sequence[CheckpointRecord]:
     """The checkpoints of an item, at most two."""
     rows = _rows(connection, kind, item)
     return [row for row in rows if row.bytes and row.slot in SLOTS]
@@ -108,7 +108,7 @@ def branch_point(connection: Connection, study_id: int) -> CheckpointRecord | No
 
 
 def forget(
-    connection: Connection, kind: Kind, item: int, *, but_newest: bool = False
+    connection: Connection, kind: str, item: int, *, but_newest: bool = False
 ) -> frozenset[str]:
     """The files of an item are gone, or about to be; those that stay.
 
@@ -162,5 +162,5 @@ def forget_ended(
     c = checkpoints.c
     query = select(c.kind, c.item).where(c.study_id == study_id, c.bytes > 0)
     for kind, item in {(kind, item) for kind, item in connection.execute(query)} - running:
-        forget(connection, Kind(kind), item)
+        forget(connection, kind, item)
     return running

@@ -407,8 +407,8 @@ def test_a_spec_cannot_be_changed():
         ({"checkpoints": {"begin_from": ""}}, "checkpoints.begin_from = '': "),
         (
             {"checkpoints": {"folder": "x"}},
-            "checkpoints.folder is not a field of checkpoints; accepted: at_most, begin_from, every, "
-            "keep_step, keep_weights, to",
+            "checkpoints.folder is not a field of checkpoints; accepted: at_most, begin_from, "
+            "every, keep_step, keep_weights, to",
         ),
         ({"tags": "abc"}, "tags = 'abc': a list is accepted"),
         ({"tags": ["a", 3]}, "tags[1] = 3: a text is accepted"),
