@@ -201,9 +201,11 @@ def test_joining_and_leaving_change_nothing_for_the_others(model):
         assert [row.val_loss for row in rows] == [row.val_loss for row in again]
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_cohort_that_shrinks_changes_nothing_for_those_who_stay():
+    """To rounding: with fewer trials, processors with AVX-512 sum in another order."""
     recipes = [recipe_of(name, "cosine", epochs=4) for name in KINDS[:8]]
-    task = make_task(model=no_dropout)
+    task = doubled()
     whole = drive(make_cohort(8, task, recipes[0]), recipes)
     cohort = make_cohort(8, task, recipes[0])
     trained = [(cohort.admit(recipe), []) for recipe in recipes]
@@ -215,10 +217,9 @@ def test_a_cohort_that_shrinks_changes_nothing_for_those_who_stay():
         cohort.shrink()
         sizes.append(cohort.size)
     assert sizes == [8, 4, 2, 2] or sizes[-1] == 2
-    for (training, rows), (other, wanted) in zip(trained, whole, strict=True):
-        if training.done:
-            assert same(training.kept, other.kept)
-            assert [row.val_loss for row in rows] == [row.val_loss for row in wanted]
+    stayed = [number for number, (training, _) in enumerate(trained) if training.done]
+    assert len(stayed) == 2
+    close([trained[number] for number in stayed], [whole[number] for number in stayed])
 
 
 def test_trials_come_and_go_at_the_ends_of_epochs():
