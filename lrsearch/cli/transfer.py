@@ -139,6 +139,8 @@ def transfer(
     if only_plan:
         _print_plan(spec, as_json=as_json)
         return
+    if not as_json:
+        _print_plan(spec, as_json=False)
     files = Files(recipe=out, plot=plot)
     _climb(source, spec, resources, task_dir, as_json=as_json, files=files)
 

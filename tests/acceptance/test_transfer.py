@@ -75,7 +75,7 @@ def test_a_new_user_comes_from_a_study_to_the_long_run(searched):
     assert "90 %" in (searched / "long.yaml").read_text()
     assert "<svg" in (searched / "law.svg").read_text()
     again = run_here("transfer", "digits", "--to", 8, "--workers", 1, folder=searched)
-    assert again.out.splitlines()[1].startswith("lr for 8 epochs: ")
+    assert "\nlr for 8 epochs: " in again.out
     refused = run_here("transfer", "digits", "--to", 8, "--seeds", 2, folder=searched)
     assert refused.code == 1
     assert "exists with another definition" in refused.err
