@@ -147,13 +147,14 @@ class Report:
 
     @cached_property
     def lr_trials(self) -> "tuple[LrTrial, ...]":
-        """Ended trials by their learning rate."""
+        """Ended trials of the study's horizon by their learning rate."""
         from lrsearch.report.figures.data.lr_trials import (
             lr_trials,  # numpy: not for who only reads
         )
 
         horizon = self.spec.horizon_epochs(self.study.steps_per_epoch)
-        return lr_trials(self.trials, self.marks, self.spec, horizon)
+        whole = [trial for trial in self.trials if self._is_whole(trial)]
+        return lr_trials(whole, self.marks, self.spec, horizon)
 
     @property
     def recommended_trial(self) -> int | None:

@@ -47,6 +47,10 @@ def test_a_ladder_whose_worker_is_killed_comes_out_the_same_to_the_bit(sqlite_si
     work(undisturbed)
     assert trained(study) == trained(undisturbed)
     assert len({horizon for horizon, _, _ in trained(study)}) == 4
+    shown = sqlite_site.command("study", "show", study.name).succeed()
+    assert "Best of the long runs: sgd" in shown
+    assert "Lr for 8 epochs: 0." in shown
+    assert "Safe learning rates" not in shown  # short and long runs are of different ones
 
 
 @pytest.fixture

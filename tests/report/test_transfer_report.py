@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import pytest
 from known_laws import Law
+from made_reports import made_report, trial
 from tiny_studies import STEPS_PER_EPOCH, tiny_spec
 
 from lrsearch.report.figures import transfer as figures
 from lrsearch.report.page.charts import draw
-from lrsearch.report.text.transfer import plan_text, transfer_text
+from lrsearch.report.text.result import answer
+from lrsearch.report.text.transfer import plan_text, transfer_sentence, transfer_text
 from lrsearch.report.transfer import plan_document, transfer_document, transfer_of, write_recipe
 from lrsearch.transfer.asked import Asked, asked_study
 from lrsearch.transfer.ended import due_recipes
@@ -78,6 +80,26 @@ def test_without_probes_it_is_called_a_guess_and_is_wide():
     near_low, near_high = sure.answer.interval
     assert high / low > 5 * near_high / near_low
     assert transfer_document(found)["lr"] == float(f"{found.answer.lr:.3g}")
+
+
+def test_the_study_answers_with_the_rate_and_what_speaks_against_it():
+    sure, bent = told(Law(slope=-0.1)), told(Law(slope=0.0, bend=16, after=-1.0))
+    assert transfer_sentence(sure) == transfer_text(sure).splitlines()[0].capitalize() + "."
+    assert ". Disagree: a run of 64 epochs beats the predicted lr" in transfer_sentence(bent)
+
+
+def test_a_finished_guess_says_how_to_test_it():
+    spec, rows = climbed(Law(slope=-0.1), probes=0)
+    trials = [
+        trial(number, recipe=row.recipe, value=row.value, kind=row.kind)
+        for number, row in enumerate(rows)
+    ]
+    said = answer(made_report(trials, spec=spec))
+    assert said.heading == "A guess for the long run"
+    assert said.lines[0].startswith("Guess for 64 epochs: lr 0.0")
+    assert said.next.command == (
+        f"lrsearch transfer {spec.ladder.of} --to 64 --probes 3 --name {spec.name}-probes"
+    )
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ def next_step(report: Report, verdict: Verdict) -> NextStep:
         return _go_on(steps, report)
     if is_one_run(report.spec) and report.recommended is not None:
         return steps.use()
+    if report.spec.ladder is not None and report.recommended is None:
+        return steps.long_runs(report.spec.ladder)
     if any(isinstance(warned.edge, RangeEdge) for warned in report.advice.warnings):
         return steps.widen("search beyond the end of the range")
     if verdict in USABLE or _is_confirmed_alone(report, verdict):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lrsearch.report.model import Report
 from lrsearch.report.text.step import NextStep
 from lrsearch.spec.program import UNNAMED
+from lrsearch.spec.transfer_field import LadderField
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class PythonSteps:
         else:
             return _step(f"{why}, with a larger `budget`", self._again("budget=budget"))
         return _step(f"{why} with twice the budget", self._again(more))
+
+    def long_runs(self, ladder: LadderField) -> NextStep:
+        return _step(
+            "train long runs at the guess and beside it",
+            f"lrsearch.open_study({ladder.of!r}, task=task).transfer("
+            f"to={ladder.to}, probes=3, name={self.report.name + '-probes'!r})",
+        )
 
     def train(self, why: str) -> NextStep:
         return _step(why, self._again())

@@ -74,7 +74,7 @@ def answer(report: Report) -> Answer:
     """The confirmed recipe, else the search's best, else why there is none."""
     gain, recipe = gain_of(report), report.recommended
     verdict = verdict_of(report, gain)
-    first = why_none(report) if recipe is None else _first(report, gain, verdict)
+    first = _first(report, gain, verdict)
     rates, cost, tied = safe_rates(report), run_cost(report), _tied_with(report)
     optimizers, schedules = optimizer_ranking(report), schedule_ranking(report)
     step, expected = next_step(report, verdict), outlook_of(report)
@@ -105,17 +105,28 @@ def answer(report: Report) -> Answer:
 
 
 def _first(report: Report, gain: Gain | None, verdict: Verdict) -> str:
-    """What the search gained; of one run that there was none."""
+    """What the search gained, or why it has no recipe; of a ladder its learning rate."""
+    if report.spec.ladder is not None:
+        from lrsearch.report.text.transfer import transfer_sentence  # numpy: for ladders alone
+
+        assert report.transfer is not None
+        return transfer_sentence(report.transfer)
+    if report.recommended is None:
+        return why_none(report)
     if is_one_run(report.spec):
         return "The recipe was given; nothing was searched."
     return gain_sentence(report, gain, verdict)
 
 
 def _heading(report: Report, verdict: Verdict) -> str:
+    if report.spec.ladder is not None and report.spec.ladder.probes == 0:
+        return "A guess for the long run"
     if report.recommended is None:
         return "No answer" if report.state == "finished" else "No answer yet"
     if is_one_run(report.spec):
         return "One run"
+    if report.spec.ladder is not None:
+        return "Best of the long runs"
     if verdict in (Verdict.UNCONFIRMED, Verdict.RUNNING):
         return "Best recipe so far"
     if verdict in (Verdict.NO_BETTER, Verdict.WORSE):
@@ -141,7 +152,7 @@ def _of_recipe(
     yield _value(report)
     if cost is not None:
         yield run_cost_sentence(cost, length_unit(report.spec))
-    if not is_one_run(report.spec):
+    if not is_one_run(report.spec) and report.spec.ladder is None:
         yield safe_rates_sentence(report, rates)
     others = [each for each in tied if gain is None or each not in (gain.trial, gain.of)]
     if others:

@@ -6,6 +6,7 @@ from lrsearch.command.template import placeholders
 from lrsearch.report.model import Report
 from lrsearch.report.text.step import NextStep
 from lrsearch.spec.command_line import command_line
+from lrsearch.spec.transfer_field import LadderField
 from lrsearch.trial.states import TrialState
 
 
@@ -45,6 +46,11 @@ class ShellSteps:
             return NextStep(why=why, command="lrsearch run FILE")
         why = "search further with twice the budget"
         return NextStep(why=why, command=f"lrsearch run FILE{option}")
+
+    def long_runs(self, ladder: LadderField) -> NextStep:
+        option = f"--to {ladder.to} --probes 3 --name {self.report.name}-probes"
+        command = f"lrsearch transfer {ladder.of} {option}"
+        return NextStep(why="train long runs at the guess and beside it", command=command)
 
     def train(self, why: str) -> NextStep:
         return NextStep(why=why, command=f"lrsearch worker {self.report.name}")

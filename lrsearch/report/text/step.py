@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from lrsearch.spec.transfer_field import LadderField
+
 
 @dataclass(frozen=True, kw_only=True)
 class NextStep:
@@ -33,6 +35,9 @@ class Steps(Protocol):
 
     def more_budget(self) -> NextStep:
         """Twice the budget; one in epochs or in time has no argument of its own."""
+
+    def long_runs(self, ladder: LadderField) -> NextStep:
+        """Test a guess about a longer run by long runs, in a study of another name."""
 
     def train(self, why: str) -> NextStep:
         """Go on with a study that nobody trains."""

@@ -28,6 +28,14 @@ def transfer_text(found: Transfer) -> str:
     return "\n".join(lines)
 
 
+def transfer_sentence(found: Transfer) -> str:
+    """The learning rate of the long run, and what speaks against relying on it."""
+    lines, said = [_first(found)], found.answer
+    if said is not None:
+        lines += [flag_line(flag, said, found.field.unit) for flag in said.flags]
+    return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
+
+
 def _first(found: Transfer) -> str:
     said, ladder, unit = found.answer, found.ladder, found.field.unit
     if said is None or said.lr is None or said.interval is None:
