@@ -18,7 +18,7 @@ from statistics import median
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from engine_loops import is_judged
+from lrsearch.training.training import wants_average
 from overhead import Spread, processor
 from plain_loops import best_trial
 from throughput import pin
@@ -42,7 +42,7 @@ def train(bench: Bench, recipe: Recipe, recordings: Recordings | None) -> float:
     while not training.done:
         training.advance(training.next_validation)
         if training.is_due:
-            loss = training.validate(with_ema=is_judged(training)).val_loss
+            loss = training.validate(with_ema=wants_average(training)).val_loss
     return loss
 
 

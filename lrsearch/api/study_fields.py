@@ -37,6 +37,7 @@ class StudyFields(TypedDict, total=False):
     baseline: str | Fields | None
     enqueue: Sequence[Fields]
     portfolio: str | int | Sequence[Fields]
+    transfer: Fields
     warm_start: Sequence[str | Fields] | str | None
     precision: str
     accumulate: int | str | None

@@ -157,7 +157,7 @@ def branch(
     as_json: bool,
     storage: str | None,
 ) -> None:
-    """Train a trial's recipe over several lengths that share their first part.
+    """Train a trial's recipe over several lengths in one go.
 
     The trial's schedule is wsd: warm-up, a constant learning rate, then a decay at the end. Runs of
     all lengths train the same steps before they decay, so each goes on from the checkpoint of the

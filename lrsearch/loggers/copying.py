@@ -117,7 +117,7 @@ class Copier:
         self._make = tracker(study.spec.log, name)
         self.where = study.spec.log.where(name)
         self._tracker: Tracker | None = None
-        self._database = Database(study.database.location)
+        self._database = study.database.another()
         self._copies: dict[Claim, Copy] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()

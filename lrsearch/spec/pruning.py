@@ -73,6 +73,7 @@ class Pruning(Part):
         older: Document = {}
         if self.rule == "auto":
             older["rule"] = stored.rule  # older than planned searches, or what was asked for
-        if self.samples == "auto" or (self.part is not None and self.part.auto):
+        undecided = stored.samples == "auto" and self.samples == "all"  # the same validations
+        if undecided or self.samples == "auto" or (self.part is not None and self.part.auto):
             older["samples"] = stored.samples
         return self.model_copy(update=older)

@@ -34,8 +34,6 @@ log = logging.getLogger("lrsearch")
 DEFAULT_URL, DEFAULT_SOURCE = "sqlite:///lrsearch.db", "default"
 #: How long SQLite itself waits for another process's transaction.
 BUSY_TIMEOUT_SECONDS = 60.0
-
-
 #: Parts of a URL's query that nobody may read.
 SECRETS = ("password", "sslpassword")
 
@@ -132,9 +130,11 @@ class Database:
         self.is_sqlite = location.url.get_backend_name() == "sqlite"
         self._file = self._sqlite_file() if self.is_sqlite else None
         # Optuna runs str.format on its URL, so it gets one without anything of the user's.
-        self.optuna_url, self.engine_kwargs = (
-            self._postgresql() if self._file is None else _sqlite(self._file)
-        )
+        if self._file is None:
+            self.optuna_url, self.engine_kwargs = self._postgresql()
+        else:
+            self.optuna_url = "sqlite:///lrsearch.db"
+            self.engine_kwargs = {"creator": self._file.open}
         self.engine: Engine = sqlalchemy.create_engine(
             self.optuna_url, json_deserializer=read_json, **self.engine_kwargs
         )
@@ -150,13 +150,21 @@ class Database:
         #: An item for each session that was opened. After a new one the database may be another,
         #: which lacks what was read before.
         self.sessions: list[None] = []
-        event.listen(self.engine, "connect", _count_in(self.sessions))
+        opened = self.sessions.append  # no reference to this object, which the engine would keep
+        event.listen(self.engine, "connect", lambda *connected: opened(None))
         self._outage = Outage()
 
     @property
     def path(self) -> Path | None:
         """The SQLite file."""
         return None if self._file is None else self._file.path
+
+    def another(self) -> "Database":
+        """The same database for another thread; an SQLite file has to be the same one."""
+        other = Database(self.location)
+        if self._file is not None and other._file is not None:
+            other._file.known = self._file.known
+        return other
 
     def _sqlite_file(self) -> SqliteFile:
         path = Path(str(self.location.url.database)).absolute()
@@ -276,14 +284,6 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
-
-
-def _count_in(sessions: list[None]) -> Callable[..., None]:
-    return lambda *connected: sessions.append(None)
-
-
-def _sqlite(file: SqliteFile) -> tuple[str, Document]:
-    return "sqlite:///lrsearch.db", {"creator": file.open}
 
 
 def explain(error: Exception, database: Database) -> StorageError:

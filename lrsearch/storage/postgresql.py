@@ -114,12 +114,14 @@ class Session(psycopg.Connection[TupleRow]):
             self.rollback()
             self.prepare_threshold = None
             self._first = _setting(ours, local=True)
-        (found,) = self._one(sql.SQL("SELECT current_setting('search_path')"))
+        # Compared there: texts of a database in SQL_ASCII arrive as bytes.
+        is_ours = sql.SQL("SELECT current_setting('search_path') = {}").format(SCHEMA)
+        (found,) = self._one(is_ours)
         self.rollback()
-        if found != SCHEMA:
+        if not found:
             raise StorageError(
-                f"storage: the schema {SCHEMA} cannot be set: search_path is {found!r}; connect to "
-                f"the server itself, or by a pooler that passes SET on"
+                f"storage: the schema {SCHEMA} cannot be set as search_path; connect to the server "
+                f"itself, or by a pooler that passes SET on"
             )
 
     def _one(self, query: sql.SQL | sql.Composed) -> TupleRow:

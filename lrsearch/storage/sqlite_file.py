@@ -20,7 +20,7 @@ class SqliteFile:
         """
         self.path, self.busy_seconds, self.shown = path, busy_seconds, shown
         #: Device and inode, once a transaction has begun in it.
-        self._known: tuple[int, int] | None = None
+        self.known: tuple[int, int] | None = None
 
     def open(self) -> sqlite3.Connection:
         """A new connection. Raises StorageError if the file was moved or replaced."""
@@ -56,12 +56,12 @@ class SqliteFile:
         try:
             found = self.path.stat()
         except FileNotFoundError:
-            if self._known is None:
+            if self.known is None:
                 return  # it is about to be made
             raise self._gone("was moved or removed") from None
-        if self._known not in (None, (found.st_dev, found.st_ino)):
+        if self.known not in (None, (found.st_dev, found.st_ino)):
             raise self._gone("was replaced by another file")
-        self._known = found.st_dev, found.st_ino
+        self.known = found.st_dev, found.st_ino
 
     def _gone(self, how: str) -> StorageError:
         return StorageError(

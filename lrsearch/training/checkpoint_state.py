@@ -139,7 +139,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         loss_sum=_copy(training.loss_sum),
         carried=tree_map(_copy, training.carried),
         rows=json.dumps([row.to_dict() for row in pending]),
-        kept=None if training.kept is None else training.kept.to_plain(),
+        kept=None if training.kept_weights is None else training.kept_weights.to_plain(),
     )
     buffer = io.BytesIO()
     torch.save(vars(state), buffer)
@@ -224,7 +224,7 @@ def _apply(training: TrialTraining, state: _State) -> None:
     Position(**state.position).put(training)
     training.loss_sum.copy_(state.loss_sum)
     training.carried = to_device(state.carried, training.device)
-    training.kept = None if state.kept is None else KeptWeights.from_plain(state.kept)
+    training.kept_weights = None if state.kept is None else KeptWeights.from_plain(state.kept)
     torch.set_rng_state(state.rng)
     other_rng = state.other_rng
     set_other_random_state(training.random_at_start if other_rng is None else other_rng)

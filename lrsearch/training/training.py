@@ -51,7 +51,7 @@ class Training(ABC):
     #: What is recorded of a trial that came to its end in a way of its own.
     end_reason: str | None = None
     #: The weights of one of its validations, which are part of its checkpoints.
-    kept: "KeptWeights | None" = None
+    kept_weights: "KeptWeights | None" = None
 
     @property
     @abstractmethod

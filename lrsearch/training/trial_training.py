@@ -116,7 +116,7 @@ class TrialTraining(PlannedTraining):
         self.start_loss = math.nan
         #: Why the trial diverged, once it has.
         self.diverged: str | None = None
-        self.kept = None
+        self.kept_weights = None
         #: Sum of the losses since the last validation; stays on the device.
         self.loss_sum = torch.zeros((), dtype=widest_float(self.device), device=self.device)
         #: How many losses `loss_sum` holds.

@@ -158,8 +158,8 @@ def die_after_the_checkpoint(url, folder):
         add(rows, row)
         stop.signalled = row.validation == 2
 
-    def save_and_die(checkpoints, claim, training, pending=()):
-        assert save(checkpoints, claim, training, pending)
+    def save_and_die(checkpoints, claim, training, pending=(), taken=None):
+        assert save(checkpoints, claim, training, pending, taken=taken)
         os.kill(os.getpid(), signal.SIGKILL)
 
     CurveBuffer.add, Checkpoints.save = add_and_stop, save_and_die

@@ -91,14 +91,14 @@ def test_where_time_alone_ends_the_search_nothing_is_expected():
 
 def test_the_plan_for_machines_has_what_the_words_say():
     spec = spec_of(budget={"runs": 25})
-    document = plan_json(spec, cost_plan(spec, STEPS), [], None)
+    document = plan_json(spec, cost_plan(spec, STEPS), [], None, None)
     assert document["plan"]["portfolio"] == 7
     assert document["plan"]["confirming"] == {"runs": 10, "choose": 6, "among": 4, "report": 4}
     stages = document["plan"]["stages"]
     assert [each["fraction"] for each in stages] == pytest.approx([1 / 30, 0.1, 1 / 3, 1.0])
     assert document["outlook"] is None
     few = spec_of(budget={"runs": 3})
-    document = plan_json(few, cost_plan(few, STEPS), [], None)
+    document = plan_json(few, cost_plan(few, STEPS), [], None, None)
     assert [gap["recipes"] for gap in document["outlook"]["gaps"]] == [3, 5, 10]
 
 

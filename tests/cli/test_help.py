@@ -50,7 +50,11 @@ def test_the_list_says_which_commands_take_a_file_and_which_a_name():
         ["range-test", "FILE"],
         ["run", "FILE"],
     ]
-    assert [line.split()[:2] for line in names.splitlines()[1:] if line] == [
+    begun = [line for line in names.splitlines()[1:] if line[2:].strip() and line[2] != " "]
+    assert [line.split()[:2] for line in begun] == [
         [name, "NAME"]
-        for name in ("confirm", "export", "report", "status", "transfer", "watch", "worker")
+        for name in (
+            *("branch", "confirm", "export", "report", "status"),
+            *("train", "transfer", "watch", "worker"),
+        )
     ]

@@ -91,7 +91,7 @@ def test_the_plan_beside_what_was_spent_says_how_many_come_to_each_rung():
 @on_sqlite
 def test_a_trial_says_that_it_waits_and_who_trained_it(waiting):
     found = details(waiting, 2)
-    assert found.why == "Waits after 0.5 epochs until it is known whether it goes on."
+    assert found.why == "Waits after 1 epoch until it is known whether it goes on."
     text = details_text(waiting.name, found)
     assert "trial 2 of tiny: waiting" in text
     assert "worker a:1:1" in text
@@ -107,7 +107,7 @@ def test_one_that_does_not_go_on_is_set_beside_all_that_came(waiting):
     pruned[0].__dict__["state"] = "pruned"
     found = trial_ends(report)
     assert found[pruned[0].id] == (
-        "Pruned at 15 % of a full training (0.5 epochs): its val_loss there, 6, is place 6 of the "
+        "Pruned at 15 % of a full training (1 epoch): its val_loss there, 6, is place 6 of the "
         "24 that have come there, of which 2 went on."
     )
 

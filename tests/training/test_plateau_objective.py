@@ -9,6 +9,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from trained_together import alone, drive, make_cache, make_cohort, make_spec
 
 from lrsearch.export import export
+from lrsearch.training.conclude import conclude
+from lrsearch.training.evaluate import Evaluation
 from lrsearch.training.start import start_training
 
 EPOCHS, LR = 12, 0.3
@@ -80,9 +82,11 @@ def test_a_cohort_follows_it_too():
 
 def test_an_objective_that_is_the_loss_is_that_of_the_deployed_weights():
     spec = make_spec(epochs=EPOCHS, ema={"epochs": 2.0, "deploy": True}, validate_every="epoch")
-    training = start_training(spec, recipe_of(spec), make_cache(make_task()))
-    raw, averaged = (type("Scores", (), {"loss": loss, "metrics": {}})() for loss in (1.0, 2.0))
-    assert training._followed(raw, averaged) == 2.0
+    training, seen = start_training(spec, recipe_of(spec), make_cache(make_task())), []
+    training.scheduler.step = seen.append
+    raw, averaged = (Evaluation(loss=loss, metrics={}) for loss in (1.0, 2.0))
+    conclude(training, raw, averaged)
+    assert seen[-1] == 2.0
     assert training.device == CPU
 
 

@@ -9,6 +9,7 @@ from trained_together import difference, numbers
 
 from lrsearch.report.summary import curve_rows, trial_rows
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.training_loop import job_trainer
 
 RUNGS = [0.15, 0.4]
@@ -26,10 +27,9 @@ def sgd(number):
 @pytest.fixture
 def watched(monkeypatch):
     """Each stretch that a trial trained in an engine: its mates where it left, and its weights."""
-    stretches, make = defaultdict(list), job_trainer.engine_for
+    stretches, make, alone = defaultdict(list), job_trainer.engine_for, TaskProgram.solo
 
-    def engine_for(*given):
-        engine = make(*given)
+    def watch(engine):
         drop = engine.drop
 
         def watched_drop(training):
@@ -41,7 +41,8 @@ def watched(monkeypatch):
         engine.drop = watched_drop
         return engine
 
-    monkeypatch.setattr(job_trainer, "engine_for", engine_for)
+    monkeypatch.setattr(job_trainer, "engine_for", lambda *given: watch(make(*given)))
+    monkeypatch.setattr(TaskProgram, "solo", lambda program: watch(alone(program)))
     return stretches
 
 

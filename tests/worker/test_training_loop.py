@@ -334,7 +334,7 @@ def test_a_cohort_is_saved_where_an_epoch_ends(study, engines, monkeypatch, size
     monkeypatch.setattr(worker_checkpoints, "COST_FACTOR", 0.0)
     steps = []
 
-    def save(self, claim, training, pending=()):
+    def save(self, claim, training, pending=(), taken=None):
         steps.append(training.step)
         self._stands(training)
 

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError
 from lrsearch.storage import curves, leases, studies, workers
-from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.moments import passes
 from lrsearch.study.deletion import DeletedStudyError
@@ -86,7 +85,7 @@ class LeaseRenewer:
     def __init__(self, search: OpenStudy, worker: str, device: str, version: str) -> None:
         self.worker, self.device, self.version = worker, device, version
         self.lease = search.spec.lease
-        self.database = Database(search.database.location)
+        self.database = search.database.another()
         self._workers_study = search
         self._search: OpenStudy | None = None
         #: Replaced, never changed: both threads look at it.

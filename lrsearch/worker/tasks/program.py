@@ -80,7 +80,7 @@ class TaskProgram:
 
     def keep_weights(self, training: Training, row: Validation) -> None:
         assert isinstance(training, TrialTraining)
-        training.kept = KeptWeights.of(training, row)
+        training.kept_weights = KeptWeights.of(training, row)
 
     def close(self) -> None:
         """Let DataLoader workers end."""

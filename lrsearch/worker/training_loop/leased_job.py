@@ -137,7 +137,7 @@ class LeasedJob:
             return
         if spec.objective.at == "last" and not training.is_last(training.validated):
             return
-        before = [] if training.kept is None else [training.kept.row]
+        before = [] if training.kept_weights is None else [training.kept_weights.row]
         if best_validation([*before, row], spec) is row:
             self.context.program.keep_weights(training, row)
 
