@@ -170,6 +170,15 @@ def train_branches(
 
 
 def check_folder(path: Path | None) -> None:
-    """Raises SpecError for what is no folder for the weights of several runs."""
-    if path is not None and not path.is_dir():
-        raise SpecError(f"--save {path}: no such folder; name one for at-8.pt and its like")
+    """Make the folder for the weights of several runs if it is not there.
+
+    Raises SpecError where a file has its name, or its own folder does not exist.
+    """
+    if path is None:
+        return
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SpecError(
+            f"--save {path}: {error.strerror}; the name of a folder in one that exists is accepted"
+        ) from error

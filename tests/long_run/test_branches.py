@@ -116,7 +116,10 @@ def test_without_the_trunks_checkpoint_a_run_is_whole(folder):
         ((0, "--at", "0,8"), "--at 0,8: two or more different"),
         ((1, "--at", "4,8"), "trial 1 has schedule cosine, which depends on the run's length"),
         ((7, "--at", "4,8"), "study 'tiny' has no trial 7; its trials are 0 to 1"),
-        ((0, "--at", "4,8", "--save", "nowhere"), "--save nowhere: no such folder; name one"),
+        (
+            (0, "--at", "4,8", "--save", "nowhere/models"),
+            "--save nowhere/models: No such file or directory; the name of a folder in one that",
+        ),
         ((0, "--at", "4,8", "--seed", -1), "--seed -1: a whole number from 0 to"),
     ],
 )
