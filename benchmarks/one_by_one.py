@@ -18,7 +18,6 @@ from statistics import median
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from lrsearch.training.training import wants_average
 from overhead import Spread, processor
 from plain_loops import best_trial
 from throughput import pin
@@ -28,6 +27,7 @@ from lrsearch import LrsearchError, Recipe
 from lrsearch.training.recorded_step import Recordings
 from lrsearch.training.solo import SoloTraining
 from lrsearch.training.start import plan_of, scored
+from lrsearch.training.training import wants_average
 
 WAYS = ("best", "module", "repeated")
 
