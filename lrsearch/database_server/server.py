@@ -91,8 +91,8 @@ class Server:
                 probe.bind(("" if self.host == "*" else self.host, self.port))
             except OSError as error:
                 raise StorageError(
-                    f"--host {self.host} --port {self.port}: {error.strerror or error}; take "
-                    f"another port with --port"
+                    f"--host {self.host} --port {self.port}: {error.strerror or error}; an "
+                    f"address of this machine and a free port are accepted"
                 ) from error
 
     def _run(self) -> None:

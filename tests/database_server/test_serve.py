@@ -129,7 +129,7 @@ def test_one_line_for_a_second_server_on_its_data_or_port(served, programs, tmp_
     root = [] if programs is None else ["--bin", programs, "--user", "nobody"]
     cases = {
         ("--data", str(server.data), "--port", free_port()): "a server already runs on it",
-        ("--data", str(server.data) + "2", "--port", server.port): "take another port with --port",
+        ("--data", str(server.data) + "2", "--port", server.port): "a free port are accepted",
         ("--data", str(programs or tmp_path), "--port", free_port()): "holds other files",
     }
     for words, expected in cases.items():
