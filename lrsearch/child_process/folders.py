@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from lrsearch.private_files import make_private_file, make_private_folder, private
+from lrsearch.study_name import path_part
 
 #: Below the current folder.
 FOLDER = "lrsearch-trials"
@@ -20,7 +21,7 @@ STUDY_FILE = "study.yaml"
 
 def study_folder(study: str) -> Path:
     """The folder of a study's trials."""
-    return Path(FOLDER) / study
+    return Path(FOLDER) / path_part(study)
 
 
 def trial_folder(study: str, name: str) -> Path:

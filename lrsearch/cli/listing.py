@@ -38,10 +38,10 @@ def _first_sentence(command: click.Command) -> str:
 
 
 def _arguments(command: click.Command) -> list[str]:
-    """Those that it needs."""
+    """Those that it takes; the one that it can do without stands in brackets."""
     arguments = [part for part in command.params if isinstance(part, click.Argument)]
-    found = [part for part in arguments if part.required]
-    return [part.metavar or part.human_readable_name for part in found]
+    names = [(part.metavar or part.human_readable_name, part.required) for part in arguments]
+    return [name if needed else f"[{name.strip('[]')}]" for name, needed in names]
 
 
 def _usage(command: click.Command) -> str:
@@ -52,5 +52,5 @@ def _usage(command: click.Command) -> str:
 def _heading(command: click.Command) -> str:
     if isinstance(command, click.Group):
         return GROUPS
-    first = next(iter(_arguments(command)), "")
+    first = next(iter(_arguments(command)), "").strip("[]")
     return HEADINGS.get(first, HEADINGS[""])

@@ -1,6 +1,10 @@
 """Where log records go: stderr with `-v`, and the file of `--log-file`."""
 
+import json
 import logging
+import os
+import platform
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -10,6 +14,8 @@ from lrsearch.shown_text import visible
 
 #: What `-v`, `-vv` show; a file gets INFO at least.
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+#: `json` makes each line a JSON object, for what collects logs; default `text`. Workers inherit it.
+LOG_FORMAT = "LRSEARCH_LOG_FORMAT"
 FORMAT = "%(asctime)s %(process)d %(levelname)s %(message)s"
 
 
@@ -36,7 +42,7 @@ def configure(verbose: int, log_file: Path | None) -> None:
         handler.close()
     terminal = logging.StreamHandler()
     terminal.setLevel(level)
-    terminal.setFormatter(_Visible())
+    terminal.setFormatter(_formatter(None))
     log.addHandler(terminal)
     log.setLevel(level)
     if log_file is not None:
@@ -53,8 +59,35 @@ def _file_handler(path: Path) -> logging.FileHandler:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise SpecError(f"--log-file {path}: {error.strerror}; name a file to write") from error
-    handler.setFormatter(_Visible(FORMAT))
+    handler.setFormatter(_formatter(FORMAT))
     return handler
+
+
+def _formatter(plain: str | None) -> logging.Formatter:
+    """As LRSEARCH_LOG_FORMAT says. Raises SpecError for what it may not be."""
+    from lrsearch.errors import SpecError
+
+    given = os.environ.get(LOG_FORMAT, "text")
+    if given not in ("text", "json"):
+        raise SpecError(f"{LOG_FORMAT}={given}: text or json is accepted")
+    return _Json() if given == "json" else _Visible(plain)
+
+
+class _Json(logging.Formatter):
+    """Each record as one JSON object on a line of its own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "host": platform.node(),
+            "pid": record.process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
 
 
 class _Visible(logging.Formatter):

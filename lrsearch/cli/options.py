@@ -150,7 +150,21 @@ def _study_names(context: click.Context, parameter: click.Parameter, incomplete:
 
 
 name_argument = click.argument("name", metavar="NAME", shell_complete=_study_names)
+optional_name_argument = click.argument(
+    "name", metavar="[NAME]", required=False, shell_complete=_study_names
+)
 silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
+
+
+def project_option(text: str) -> Callable[[Command], Command]:
+    """`--project` with its help."""
+    return click.option("--project", metavar="PROJECT", help=text)
+
+
+def need_one(what: str, *values: object) -> None:
+    """Raises click.UsageError unless exactly one of the values is given."""
+    if sum(value is not None for value in values) != 1:
+        raise click.UsageError(f"give {what}, one of both")
 
 
 def print_json(value: Any) -> None:
@@ -251,14 +265,14 @@ def open_stored_study(storage: str | None, name: str, *, quiet: bool = False) ->
     """The study in the database that the options name; says which database on the first line."""
     from lrsearch.study.stored_study import StoredStudy
 
-    return StoredStudy.open(_open_database(storage, quiet=quiet), name)
+    return StoredStudy.open(open_database(storage, quiet=quiet), name)
 
 
 def open_named_study(storage: str | None, name: str, *, quiet: bool = False) -> "OpenStudy":
     """As `open_stored_study`, but with Optuna, which loads for a second: it may ask for trials."""
     from lrsearch.study.open_study import OpenStudy
 
-    return OpenStudy.open(_open_database(storage, quiet=quiet), name)
+    return OpenStudy.open(open_database(storage, quiet=quiet), name)
 
 
 def _stored_record(storage: str | None, name: str) -> "StudyRecord | None":
@@ -268,10 +282,11 @@ def _stored_record(storage: str | None, name: str) -> "StudyRecord | None":
     return stored_study(storage, name)
 
 
-def _open_database(storage: str | None, *, quiet: bool) -> "Database":
-    from lrsearch.study.prepare_database import open_database
+def open_database(storage: str | None, *, quiet: bool = False) -> "Database":
+    """The database that the options name; says which on the first line."""
+    from lrsearch.study import prepare_database
 
-    database = open_database(storage)
+    database = prepare_database.open_database(storage)
     announce(database, quiet=quiet)
     return database
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from lrsearch.cli import compare, options, study_state
+from lrsearch.cli import compare, options, project, study_state
 from lrsearch.cli.listing import Group
 from lrsearch.cli.options import (
     announce,
@@ -32,7 +32,7 @@ def study() -> None:
     """
 
 
-for command in (*study_state.COMMANDS, *compare.COMMANDS):
+for command in (*study_state.COMMANDS, *compare.COMMANDS, project.limit_study):
     study.add_command(command)
 
 

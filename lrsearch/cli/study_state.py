@@ -15,12 +15,13 @@ from lrsearch.cli.renamed import earlier_name
 
 
 def _set_state(storage: str | None, name: str, state: str) -> None:
-    from lrsearch.storage import studies
+    from lrsearch.storage import actions, studies
     from lrsearch.trial.states import StudyState
 
     study = open_stored_study(storage, name)
     with study.database.begin() as connection:
         studies.set_state(connection, study.study_id, StudyState(state))
+        actions.record(connection, study.record.project, name, f"set to {state}")
 
 
 @click.command()

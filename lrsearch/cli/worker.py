@@ -20,11 +20,14 @@ from lrsearch.cli.output import say
 from lrsearch.cli.renamed import earlier_name, renamed_option
 
 if TYPE_CHECKING:
+    from lrsearch.worker.project import Machine
     from lrsearch.worker.resources import Resources
 
 
 @click.command()
-@name_argument
+@options.optional_name_argument
+@options.project_option("Serve all studies of this project, in place of NAME.")
+@click.option("--forever", is_flag=True, help="With --project: wait for further studies.")
 @options.device_option
 @options.fuse_option
 @options.task_dir_option
@@ -33,7 +36,14 @@ if TYPE_CHECKING:
 )
 @common
 def worker(
-    name: str, device: str, fuse: str, task_dir: Path | None, threads: int, storage: str | None
+    name: str | None,
+    project: str | None,
+    forever: bool,
+    device: str,
+    fuse: str,
+    task_dir: Path | None,
+    threads: int,
+    storage: str | None,
 ) -> None:
     """Train trials of a study until its budget is used.
 
@@ -41,18 +51,35 @@ def worker(
     database, share a study. A worker holds a trial by a lease, which it renews; the trial of a
     worker that died goes on at another one when the lease ends.
 
+    With --project it serves the studies of a project: the highest priority first, then the oldest.
+    It changes studies between two trials.
+
     \b
     Example:
       lrsearch worker digits --task-dir studies --fuse 8
     """
     from lrsearch.fusing import fuse_option
 
+    options.need_one("NAME or --project", name, project)
+    if forever and project is None:
+        raise click.UsageError("--forever needs --project")
     engine = fuse_option.parse(fuse)
     options.say_loading()
-    from lrsearch.worker import processes
+    from lrsearch.worker.project import Machine
 
-    study = open_named_study(storage, name)
-    processes.work(study, device=device, task_dir=task_dir, threads=threads, fuse=engine)
+    machine = Machine(device=device, threads=threads, fuse=engine, task_dir=task_dir)
+    _work(name, project, machine, forever=forever, storage=storage)
+
+
+def _work(
+    name: str | None, project: str | None, machine: "Machine", *, forever: bool, storage: str | None
+) -> None:
+    from lrsearch.worker.project import work_on_project, work_on_study
+
+    if name is not None:
+        work_on_study(open_named_study(storage, name), machine)
+    elif project is not None:
+        work_on_project(options.open_database(storage), project, machine, forever=forever)
 
 
 def be_a_worker(words: Sequence[str]) -> None:
@@ -122,19 +149,28 @@ def confirm(
 
 
 @click.command()
-@name_argument
+@options.optional_name_argument
 @click.option("--all", "everyone", is_flag=True, help="Show the workers that have ended as well.")
+@options.project_option("Show the studies of this project alone.")
 @json_option
 @common
-def status(name: str, everyone: bool, as_json: bool, storage: str | None) -> None:
+def status(
+    name: str | None, everyone: bool, project: str | None, as_json: bool, storage: str | None
+) -> None:
     """Show the workers of a study and what each does.
 
-    A line says where a worker runs, its trial or run, and when it last reported.
+    A line says where a worker runs, its trial or run, and when it last reported. Without NAME a
+    table shows all studies of the database, and the device-hours that each project has trained.
 
     \b
     Example:
       lrsearch status digits
     """
+    if name is None:
+        _print_studies(storage, project, as_json=as_json)
+        return
+    if project is not None:
+        raise click.UsageError("--project is for the table of all studies; leave NAME out")
     from lrsearch.report.workers import last_notes, worker_rows
 
     study = open_stored_study(storage, name, quiet=as_json)
@@ -148,6 +184,20 @@ def status(name: str, everyone: bool, as_json: bool, storage: str | None) -> Non
         say(f"nobody works on {name}; start workers with\n  lrsearch worker {name}")
     for note in last_notes(study):
         say(f"  {note}")
+
+
+def _print_studies(storage: str | None, project: str | None, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from lrsearch.report.all_studies import status_of, status_text
+
+    found = status_of(options.open_database(storage, quiet=as_json), project=project)
+    if as_json:
+        print_json(asdict(found))
+    elif found.studies:
+        say(status_text(found))
+    else:
+        say("there are no studies" if project is None else f"project {project} has no studies")
 
 
 def _line(row: dict[str, Any]) -> str:

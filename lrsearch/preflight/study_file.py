@@ -9,6 +9,7 @@ from lrsearch.preflight.task import check_study
 from lrsearch.spec.portfolio_field import with_portfolio_file
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.records import StudyRecord
+from lrsearch.study_name import project_of
 from lrsearch.task.find import load_task
 from lrsearch.user_input import read_yaml
 
@@ -26,6 +27,8 @@ def read_study_file(
     content = with_portfolio_file(read_yaml(path, "study file"), path)
     if name is not None:
         content["name"] = name
+        if project_of(name):
+            content.pop("project", None)
     content["budget"] = {**spec.budget.model_dump(exclude_none=True), **(totals or {})}
     options = ", ".join(f"--{field}" for field in totals or ())
     return StudySpec.from_dict(content, where=options or str(path))

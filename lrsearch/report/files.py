@@ -13,6 +13,7 @@ from lrsearch.report.one_trial import no_trial
 from lrsearch.report.rows import Trial
 from lrsearch.spec.command_line import RECIPE, RECIPE_JSON, command_line
 from lrsearch.storage import curves
+from lrsearch.study_name import path_part
 from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _is_here(report: Report) -> bool:
 
 def report_folder(study: str, out: Path | None) -> Path:
     """Where the report of a study goes. Raises StudyError if it cannot be a folder."""
-    folder = out if out is not None else Path(f"{study}-report")
+    folder = out if out is not None else Path(f"{path_part(study)}-report")
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
         raise StudyError(f"cannot write the report in {folder}: {there} is a file; name --out")

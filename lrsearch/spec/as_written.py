@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Unchecked
+from lrsearch.study_name import DEFAULT_PROJECT, project_of
 from lrsearch.user_input import plain_numbers
 
 #: Fields whose value stays text even if it looks like a number (`name: "2024"`).
@@ -81,6 +82,24 @@ def _read(key: str, value: Unchecked) -> Unchecked:
         off = OFF_IN_PART[key]
         return {k: off[k] if k in off and v == "none" else v for k, v in value.items()}
     return value
+
+
+def with_project(content: Mapping[str, Unchecked]) -> dict[str, Unchecked]:
+    """The fields with the project that the name begins with.
+
+    Raises SpecError if `project` is another one.
+    """
+    name, given = content.get("name"), content.get("project")
+    project = project_of(name) if isinstance(name, str) else ""
+    if not project:
+        return dict(content)
+    if project == DEFAULT_PROJECT:
+        raise SpecError(f"name = {name!r}; a study of the default project has its name alone")
+    if given not in (None, "", project):
+        raise SpecError(
+            f"project = {given!r}, but name = {name!r} is of project {project!r}; leave project out"
+        )
+    return {**content, "project": project}
 
 
 def with_new_names(

@@ -20,7 +20,7 @@ from lrsearch.recipe.recipe import Precision, Recipe
 from lrsearch.space.parse import parse_space
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.spec import named
-from lrsearch.spec.as_written import as_read, with_new_names
+from lrsearch.spec.as_written import as_read, with_new_names, with_project
 from lrsearch.spec.earlier_study import EarlierStudy
 from lrsearch.spec.identity import as_begun, differences, fingerprint, fixed_fields, obstacles
 from lrsearch.spec.initial_weights import InitialWeights, as_initial_weights
@@ -47,6 +47,7 @@ from lrsearch.spec.portfolio_field import Portfolio, as_portfolio, with_portfoli
 from lrsearch.spec.program import refused, with_command_defaults
 from lrsearch.spec.pruning import Pruning
 from lrsearch.spec.transfer_field import TransferFields, own_fields
+from lrsearch.study_name import STUDY_NAME
 from lrsearch.task import own_code
 from lrsearch.user_input import first_error, read_yaml
 
@@ -63,7 +64,8 @@ class StudySpec(TransferFields):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    name: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    #: `NAME`, or `PROJECT/NAME`.
+    name: str = Field(min_length=1, max_length=200, pattern=STUDY_NAME)
     #: Weights that every trial starts from: a file beside the study file. None: those of `model()`.
     init: Annotated[InitialWeights | None, BeforeValidator(as_initial_weights)] = None
     #: Horizon: how long a full trial is.
@@ -114,7 +116,7 @@ class StudySpec(TransferFields):
     def _as_written(cls, content: Unchecked) -> Unchecked:
         if not isinstance(content, Mapping):
             return content
-        return with_command_defaults(as_read(with_new_names(content)[0]))
+        return with_command_defaults(with_project(as_read(with_new_names(content)[0])))
 
     @field_validator("space", mode="before")
     @classmethod

@@ -65,6 +65,18 @@ def claim(
     return fetch_first_as(connection, query, record)
 
 
+def any_free(connection: Connection, study_id: int) -> bool:
+    """Whether a begun trial, or a range test or confirmation run, waits for a worker."""
+    for kind, table in TABLES.items():
+        c = table.c
+        begun = and_(c.state == TrialState.RUNNING, c.worker.is_(None))
+        # A trial that waits stands at a rung: the search decides whether it goes on.
+        free = begun if kind == Kind.TRIAL else or_(c.state == WAITING, begun)
+        if connection.execute(select(c.id).where(c.study_id == study_id, free).limit(1)).first():
+            return True
+    return False
+
+
 def record(connection: Connection, claim: Claim, end: End) -> bool:
     """End a row, once; False if another worker has taken it over. The caller ends its lease, last.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy.dialects.postgresql import dialect
 
 from lrsearch.errors import StorageError
-from lrsearch.storage import tables
+from lrsearch.storage import tables, team_tables
 from lrsearch.storage.postgresql import SCHEMA
 from lrsearch.storage.schema import VERSION_TABLE
 
@@ -21,6 +21,8 @@ _LESS = {
     tables.queue.name: "INSERT, UPDATE (ticket)",
     tables.optuna_studies.name: "UPDATE (study_id)",
     tables.study_ids.name: "SELECT",
+    team_tables.projects.name: "SELECT",
+    team_tables.actions.name: "SELECT",
 }
 #: Of a name in PostgreSQL, in bytes.
 LONGEST_NAME = 63

@@ -7,13 +7,14 @@ from typing import TypeVar
 from sqlalchemy import Connection, Executable
 
 from lrsearch.plain_data import Fields
+from lrsearch.storage.team_fields import OfTeam
 from lrsearch.trial.curve import Scores, Validation
 
 R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyRecord:
+class StudyRecord(OfTeam):
     """A study: its definition, its budget, and how much of that is used."""
 
     study_id: int
@@ -61,8 +62,7 @@ class TrialRecord:
     study_id: int
     #: 1-based, without gaps.
     ticket: int
-    #: Optuna's id and number; None until Optuna has it.
-    trial_id: int | None
+    trial_id: int | None  # Optuna's id and number; None until Optuna has it
     number: int | None
     #: `sampled`, a kind of the queue, or `machine`: it failed for its machine, and does not count.
     kind: str

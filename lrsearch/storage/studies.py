@@ -34,6 +34,13 @@ def everything(connection: Connection) -> Sequence[StudyRecord]:
     return fetch_as(connection, select(studies).order_by(studies.c.study_id), StudyRecord)
 
 
+def of_project(connection: Connection, project: str) -> Sequence[StudyRecord]:
+    """Its studies, the highest priority first, then the oldest."""
+    theirs = select(studies).where(studies.c.project == project)
+    query = theirs.order_by(studies.c.priority.desc(), studies.c.study_id)
+    return fetch_as(connection, query, StudyRecord)
+
+
 def create(connection: Connection, values: Fields) -> None:
     """Our half of a study; Optuna's exists already."""
     start = {

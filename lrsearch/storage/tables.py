@@ -75,6 +75,10 @@ studies = Table(
     Column("exhausted_at", Float),  # since when every recipe of the space has its trial
     # Random: a database that was restored from a backup may give a study's number to another one.
     Column("token", String(32)),
+    Column("project", String(200), nullable=False, server_default="default", index=True),
+    Column("owner", ShortWords(100)),  # who created it; NULL: an older version did
+    Column("priority", Integer, nullable=False, server_default="0"),  # the highest is trained first
+    Column("max_workers", Integer),  # that train it at once; NULL: as many as there are
 )
 
 
@@ -157,9 +161,8 @@ queue = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     _study(),
-    Column(
-        "kind", String(16), nullable=False
-    ),  # baseline | enqueued | warm_start | portfolio (once textbook) | sampled
+    # baseline | enqueued | warm_start | portfolio (once textbook) | sampled
+    Column("kind", String(16), nullable=False),
     Column("recipe", JSON, nullable=False),
     Column("ticket", Integer),  # of the trial that took it
 )

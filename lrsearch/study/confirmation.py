@@ -20,7 +20,7 @@ from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StudyError
 from lrsearch.spec.parts import Confirm
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import confirmations, curves, studies, trials
+from lrsearch.storage import actions, confirmations, curves, studies, trials
 from lrsearch.storage.records import ConfirmationRecord, StudyRecord
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.rounding import floor
@@ -155,6 +155,8 @@ def request(
             confirmations.clear(connection, search.study_id)
             definition = spec.model_copy(update={"confirm": new}).to_dict()
             studies.change(connection, search.study_id, definition=definition)
+            asked = f"asked for another confirmation: {new.candidates} candidates, {new.runs} runs"
+            actions.record(connection, study.project, study.name, asked)
 
 
 def _runs_left(study: StudyRecord, horizon: float) -> float:

@@ -10,7 +10,7 @@ from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import range_plan
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import range_tests, studies
+from lrsearch.storage import actions, range_tests, studies
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.records import StudyRecord
@@ -19,6 +19,7 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate
 from lrsearch.study.portfolio import enqueue_portfolio
 from lrsearch.study.same_recipe import is_same
+from lrsearch.study_name import project_or_default
 from lrsearch.task.commit import COMMIT
 from lrsearch.task.task import LoadedCode
 
@@ -81,7 +82,8 @@ def continue_with(
 ) -> None:
     """Let budget, confirmation and notes of a study follow `spec`, whose identity is the same."""
     budget = _budget(spec, steps_per_epoch)
-    studies.change(connection, study_id, definition=spec.to_dict(), **budget)
+    project = project_or_default(spec.project)
+    studies.change(connection, study_id, definition=spec.to_dict(), project=project, **budget)
 
 
 def _make_study(
@@ -144,9 +146,12 @@ def insert_study(
         "code": dict(code),
         "versions": dict(versions),
         "steps_per_epoch": steps_per_epoch,
+        "project": project_or_default(spec.project),
+        "owner": actions.user(),
         **_budget(spec, steps_per_epoch),
     }
     studies.create(connection, values)
+    actions.record(connection, values["project"], spec.name, "created")
     return study_id
 
 

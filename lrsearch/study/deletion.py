@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError
-from lrsearch.storage import deletion, studies
+from lrsearch.storage import actions, deletion, projects, studies
 from lrsearch.storage.moments import Trouble
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.postgresql import unhurried
@@ -32,6 +32,9 @@ def delete_rows(search: StoredStudy) -> None:
 
     def delete(connection: Connection) -> None:
         deletion.hold(connection, search.study_id)
+        project = search.record.project
+        projects.keep_of_deleted(connection, search.study_id, project)
+        actions.record(connection, project, search.name, "deleted")
         with unhurried(connection):
             gate.writer(connection).delete_study(search.study_id)
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from lrsearch.errors import StudyError
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import studies, take_over_trials
+from lrsearch.storage import actions, studies, take_over_trials
 from lrsearch.storage.database import explained
 from lrsearch.storage.postgresql import unhurried
 from lrsearch.storage.records import StudyRecord
@@ -17,6 +17,7 @@ from lrsearch.study import warm_start
 from lrsearch.study.create import changed_code, continue_with
 from lrsearch.study.extend_transaction import Extension, TakeOver
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.study_name import project_or_default
 from lrsearch.task.task import LoadedCode
 
 
@@ -40,6 +41,8 @@ def extend_study(
             with search.database.begin() as connection, unhurried(connection):
                 # Trials before their study, as workers lock them when a trial ends.
                 held = take_over_trials.hold_running(connection, search.study_id)
+                project = project_or_default(spec.project)
+                actions.record(connection, project, spec.name, f"extended {search.name}")
                 row = _hold(connection, search, spec)
                 if spec.name == row.name and not search.spec.differences(spec):
                     continue_with(connection, search.study_id, spec, search.steps_per_epoch)

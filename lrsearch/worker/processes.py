@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -48,9 +48,13 @@ def work(
     task_dir: Path | None,
     threads: int,
     fuse: FuseOption = "auto",
+    stop: Stop | None = None,
+    leave: Callable[[bool], bool] = lambda idle: False,
 ) -> None:
-    """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
-    fused as asked for.
+    """Be one worker, until the study is finished or `leave` says so, see `Worker`.
+
+    `stop` is whether this process was asked to end, if somebody knows. Raises DeviceError,
+    TaskError when the study's code is not here or cannot be fused as asked for.
     """
     import torch
 
@@ -62,11 +66,24 @@ def work(
     chosen = pick_device(device)
     torch.set_num_threads(threads)
     places = list(folders(task_dir))
-    stop = Stop(parent=int(os.environ.get(PARENT, "0")))
+    stop = stop or own_stop()
     program = find_program(search, places, chosen, stop)
     with stop.on_signals():
         started_together = int(os.environ.get(STARTED_TOGETHER, "1"))
-        Worker(search, program, chosen, stop, fuse=fuse, started_together=started_together).run()
+        Worker(
+            search,
+            program,
+            chosen,
+            stop,
+            fuse=fuse,
+            started_together=started_together,
+            leave=leave,
+        ).run()
+
+
+def own_stop() -> Stop:
+    """Whether this process is asked to end, be it by the end of the one that started it."""
+    return Stop(parent=int(os.environ.get(PARENT, "0")))
 
 
 def run_local(

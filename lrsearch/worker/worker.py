@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 
 import torch
@@ -16,7 +17,7 @@ from lrsearch.storage import (
 )
 from lrsearch.storage.moments import complaint, passes
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
-from lrsearch.study import confirmation, ladder
+from lrsearch.study import confirmation, ladder, limits
 from lrsearch.study.checkpoint_cleanup import sweep
 from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
@@ -50,10 +51,14 @@ class Worker:
         *,
         fuse: FuseOption = "auto",
         started_together: int = 1,
+        leave: Callable[[bool], bool] = lambda idle: False,
     ) -> None:
-        """`started_together` are the workers that start together, this one included."""
+        """`started_together` are the workers that start together, this one included.
+
+        `leave` is asked between two trials, and while the worker is `idle`, whether it goes.
+        """
         self.search, self.program, self.stop, self.device = search, program, stop, device
-        self.fuse, self.started_together = fuse, started_together
+        self.fuse, self.started_together, self.leave = fuse, started_together, leave
         self.name = worker_identity.identity()
 
     def run(self) -> None:
@@ -125,15 +130,28 @@ class Worker:
         while not self.stop.asked:
             context.renewer.check()
             refuse_deleted(self.search)
-            may_train = context.health.may_train(self.search, self.name)
+            may_train = context.health.may_train(self.search, self.name) and self._has_place()
             if may_train and self._work(context, trainer):
+                if self.leave(False):
+                    return
                 continue
+            if self.leave(True):
+                return
             if is_finished(self.search):
                 self._clean_up(context)
                 return
             if dead_holders(self.search):  # what only expires is looked after by the clock
                 reap(self.search)
             time.sleep(IDLE_SECONDS)
+
+    def _has_place(self) -> bool:
+        """Whether the study's limits let this worker train.
+
+        Raises StudyError where the project has used its quota.
+        """
+        return self.search.database.look(
+            lambda connection: limits.has_place(connection, self.search, self.name)
+        )
 
     def _clean_up(self, context: WorkerContext) -> None:
         """What waited for nothing has left its checkpoint, and trackers do not know its end."""

@@ -52,9 +52,9 @@ def test_the_list_says_which_commands_take_a_file_and_which_a_name():
     ]
     begun = [line for line in names.splitlines()[1:] if line[2:].strip() and line[2] != " "]
     assert [line.split()[:2] for line in begun] == [
-        [name, "NAME"]
+        [name, "[NAME]" if name in ("dashboard", "status", "worker") else "NAME"]
         for name in (
-            *("branch", "confirm", "export", "report", "status"),
+            *("branch", "confirm", "dashboard", "export", "report", "status"),
             *("train", "transfer", "watch", "worker"),
         )
     ]

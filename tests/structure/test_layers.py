@@ -32,6 +32,7 @@ HOMES = {
     "jinja2": {"report.page", "report.dashboard", "export"},
     "markupsafe": {"report.page", "report.comparison.page"},
     "numpy": {"training.randomness", "training.data.generators", "own_loop", "advice", "transfer"},
+    "prometheus_client": {"report.dashboard.metrics"},
     "tensorboard": {"command.tensorboard", "loggers.tensorboard"},
     "mlflow": {"loggers.mlflow"},
     "wandb": {"loggers.wandb", "loggers.installed"},

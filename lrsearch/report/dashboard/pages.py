@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 import jinja2
 
-from lrsearch.report.text.format import amount, number
+from lrsearch.report.all_studies import of_total, state
+from lrsearch.report.text.format import number
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.column_types import one_line
 from lrsearch.storage.overview import StudyMarks
-from lrsearch.trial.states import StudyState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ class Row:
         best = marks.lowest if objective.direction == "minimize" else marks.highest
         return cls(
             name=marks.name,
-            state=_state(marks, is_over=is_over),
-            trials=_of(marks.trials_ended, marks.trials_total),
-            epochs=_of(marks.epochs_used, marks.epochs_total),
+            state=state(marks, is_over=is_over),
+            trials=of_total(marks.trials_ended, marks.trials_total),
+            epochs=of_total(marks.epochs_used, marks.epochs_total),
             best="" if best is None else f"{one_line(objective.metric)} {number(best)}",
             workers=workers,
         )
@@ -50,20 +50,6 @@ class Row:
 def study_path(name: str) -> str:
     """`/study/NAME`"""
     return f"/study/{quote(name, safe='')}"
-
-
-def _of(used: float, total: float | None) -> str:
-    return amount(used) if total is None else f"{amount(used)} of {amount(total)}"
-
-
-def _state(marks: StudyMarks, *, is_over: bool) -> str:
-    if marks.running:
-        return "search"
-    if marks.open_runs:
-        return "confirmation"
-    if marks.state == StudyState.PAUSED:
-        return "paused"
-    return "finished" if is_over else "open"
 
 
 def index(rows: Sequence[Row], *, where: str, optuna: str | None) -> str:

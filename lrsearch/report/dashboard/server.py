@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from lrsearch.errors import LrsearchError, StorageError
 from lrsearch.report.dashboard import pages
+from lrsearch.report.dashboard.metrics import CONTENT_TYPE
 from lrsearch.report.dashboard.site import Page, Site
 
 #: Nobody but this machine is answered.
@@ -78,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
                 HTTPStatus.SERVICE_UNAVAILABLE, "The database does not answer", f"{error}"
             )
         except LrsearchError as error:
-            title = "The report cannot be made"
+            title = "This cannot be shown"
             self._problem(HTTPStatus.INTERNAL_SERVER_ERROR, title, f"{error}")
 
     def _answer_page(self, path: str) -> None:
@@ -87,6 +88,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, text, kind=ASSETS[path])
             return
         site, policy = self.server.site, OWN_POLICY
+        if path == "/metrics":
+            self._send(HTTPStatus.OK, site.metrics(), kind=CONTENT_TYPE)
+            return
         page: Page | None = None
         if path == "/":
             page = site.index()

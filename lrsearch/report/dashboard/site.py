@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lrsearch.report.all_studies import PRESENT_SECONDS, status_of
 from lrsearch.report.dashboard import pages
+from lrsearch.report.dashboard.metrics import metrics_text
 from lrsearch.report.dashboard.pages import Row
 from lrsearch.report.load import load_report
 from lrsearch.report.page.page import page_text
@@ -22,8 +24,6 @@ from lrsearch.task.own_code import load_recorded
 #: A report is made again after so many seconds at the earliest, and so many times as long as making
 #: it took: a study that runs has the processor for its training.
 LEAST_SECONDS, TIMES_AS_LONG = 5.0, 10.0
-#: A worker that was seen within so many seconds works.
-PRESENT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +64,10 @@ class Site:
     def index(self) -> Page:
         """The list of studies. Raises StorageError while the database does not answer."""
         return _page(pages.index(self._rows(), where=self._where, optuna=self.optuna))
+
+    def metrics(self) -> str:
+        """The studies as Prometheus reads them. Raises StorageError, MissingLibraryError."""
+        return metrics_text(status_of(self.database))
 
     @property
     def _where(self) -> str:
