@@ -68,8 +68,7 @@ studies = Table(
     # {known, extended, warm_start}: what it took over at creation, see study/create.py
     Column("origin", JSON(none_as_null=True)),
     Column("trials_ended", Integer, nullable=False, server_default="0"),
-    # Of those used, that failed for their machine and do not count.
-    Column("trials_returned", Integer, nullable=False, server_default="0"),
+    Column("trials_returned", Integer, nullable=False, server_default="0"),  # do not count
     # How trials of a script go on after an interruption; NULL: it has a task, and they do exactly.
     Column("resume", String(400)),
     Column("exhausted_at", Float),  # since when every recipe of the space has its trial

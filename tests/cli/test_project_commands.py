@@ -71,12 +71,13 @@ def test_prometheus_reads_the_metrics(finished):
     assert ("lrsearch_project_device_hours", None, None) in found
 
 
-def test_a_log_of_json_has_an_object_on_each_line(folder, monkeypatch):
-    monkeypatch.setenv("LRSEARCH_LOG_FORMAT", "json")
-    said(folder, "run", "tiny.yaml", "--trials", "2", "--log-file", "log.jsonl")
+def test_a_log_of_json_has_an_object_on_each_line(folder):
+    words = ("run", "tiny.yaml", "--trials", "2", "--log-file", "log.jsonl")
+    ended = run_here(*words, folder=folder, LRSEARCH_LOG_FORMAT="json")
+    assert ended.code == 0, ended.err
     records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     assert any(record["message"].startswith("trial 1 ") for record in records)
     assert {record["level"] for record in records} <= {"info", "warning"}
-    monkeypatch.setenv("LRSEARCH_LOG_FORMAT", "xml")
-    line = "LRSEARCH_LOG_FORMAT=xml: text or json is accepted"
-    assert line in said(folder, "status", code=1)
+    refused = run_here("status", folder=folder, LRSEARCH_LOG_FORMAT="xml")
+    assert refused.code == 1
+    assert refused.err == "Error: LRSEARCH_LOG_FORMAT=xml: text or json is accepted\n"

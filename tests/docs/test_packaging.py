@@ -44,7 +44,7 @@ def imported(folder):
 
 #: Extras that the package itself imports, where they are installed.
 LOGGERS = ("tensorboard", "mlflow", "wandb")
-ADAPTERS = (*LOGGERS, "lightning", "transformers", "hydra", "optuna-dashboard")
+ADAPTERS = (*LOGGERS, "lightning", "transformers", "hydra", "optuna-dashboard", "metrics")
 #: Hydra brings omegaconf; `trials_frame` asks for pandas.
 UNDECLARED = {"omegaconf", "pandas"}
 

@@ -36,7 +36,7 @@ def test_the_name_says_the_project(database):
     assert OpenStudy.open(database, "vision/digits").study_id == search.study_id
     assert make_study(database, name="digits").record.project == "default"
     assert make_study(database, name="other", project="text").record.project == "text"
-    with pytest.raises(StudyError, match="no study 'vision/digit'.*vision/digits"):
+    with pytest.raises(StudyError, match=r"no study 'vision/digit'.*vision/digits"):
         OpenStudy.open(database, "vision/digit")
 
 
