@@ -65,6 +65,10 @@ CLAIMS = {
         (GRANTS, "test_a_role_may_do_no_more"),
         (GRANTS, "test_a_command_that_its_role_may_not_give_ends_in_one_line"),
     ],
+    "change a priority, a limit": [(GRANTS, "test_a_role_may_do_no_more")],
+    "give another name than its own": [
+        ("tests/study/test_limits.py", "test_every_change_is_kept_with_who_made_it")
+    ],
     "run code on the machine of another worker": [
         (HOSTILE_ROWS, "test_a_hostile_recipe_in_the_queue_is_a_failed_trial"),
         (HOSTILE_ROWS, "test_a_hostile_recipe_that_is_taken_over_is_a_failed_trial"),
