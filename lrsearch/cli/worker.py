@@ -27,13 +27,20 @@ if TYPE_CHECKING:
 @name_argument
 @options.device_option
 @options.fuse_option
+@options.compile_option
 @options.task_dir_option
 @click.option(
     "--threads", type=int, default=1, show_default=True, metavar="N", help="CPU threads of torch."
 )
 @common
 def worker(
-    name: str, device: str, fuse: str, task_dir: Path | None, threads: int, storage: str | None
+    name: str,
+    device: str,
+    fuse: str,
+    compile: str,
+    task_dir: Path | None,
+    threads: int,
+    storage: str | None,
 ) -> None:
     """Train trials of a study until its budget is used.
 
@@ -45,14 +52,16 @@ def worker(
     Example:
       lrsearch worker digits --task-dir studies --fuse 8
     """
-    from lrsearch.fusing import fuse_option
+    from lrsearch.fusing import compiling, fuse_option
 
-    engine = fuse_option.parse(fuse)
+    engine, compiles = fuse_option.parse(fuse), compiling.parse(compile)
     options.say_loading()
     from lrsearch.worker import processes
 
     study = open_named_study(storage, name)
-    processes.work(study, device=device, task_dir=task_dir, threads=threads, fuse=engine)
+    processes.work(
+        study, device=device, task_dir=task_dir, threads=threads, fuse=engine, compile=compiles
+    )
 
 
 def be_a_worker(words: Sequence[str]) -> None:

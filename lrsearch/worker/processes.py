@@ -15,6 +15,7 @@ from typing import BinaryIO
 from lrsearch.child_process.fork_server import Forked, NotForkedError
 from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.spec.shipped_studies import folders
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
@@ -48,6 +49,7 @@ def work(
     task_dir: Path | None,
     threads: int,
     fuse: FuseOption = "auto",
+    compile: CompileOption = "auto",
 ) -> None:
     """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
     fused as asked for.
@@ -66,7 +68,15 @@ def work(
     program = find_program(search, places, chosen, stop)
     with stop.on_signals():
         started_together = int(os.environ.get(STARTED_TOGETHER, "1"))
-        Worker(search, program, chosen, stop, fuse=fuse, started_together=started_together).run()
+        Worker(
+            search,
+            program,
+            chosen,
+            stop,
+            fuse=fuse,
+            compile=compile,
+            started_together=started_together,
+        ).run()
 
 
 def run_local(
@@ -76,6 +86,7 @@ def run_local(
     workers: int | None,
     device: str,
     fuse: FuseOption = "auto",
+    compile: CompileOption = "auto",
     forks: WorkerForks | None = None,
 ) -> None:
     """Work on a study with local processes until it is finished.
@@ -94,7 +105,7 @@ def run_local(
     if expected is not None:
         count = min(count, max(1, expected))
     on = [devices[i % len(devices)] for i in range(count)]
-    with LocalWorkers(search, task_dir, on, fuse, forks) as started:
+    with LocalWorkers(search, task_dir, on, fuse, forks, compile=compile) as started:
         started.wait()
     refuse_deleted(search)
     if not is_finished(search):
@@ -111,8 +122,11 @@ class LocalWorkers:
         devices: list[str],
         fuse: FuseOption = "auto",
         forks: WorkerForks | None = None,
+        *,
+        compile: CompileOption = "auto",
     ) -> None:
-        self.search, self.task_dir, self.devices, self.fuse = search, task_dir, devices, fuse
+        self.search, self.task_dir, self.devices = search, task_dir, devices
+        self.fuse, self.compile = fuse, compile
         self.forks = WorkerForks() if forks is None else forks
         self.processes: list[subprocess.Popen[bytes] | Forked] = []
         self.logs: list[Path] = []
@@ -126,7 +140,8 @@ class LocalWorkers:
         return self
 
     def _start(self, index: int, device: str) -> None:
-        words = ["worker", self.search.name, "--device", device, "--fuse", str(self.fuse)]
+        words = ["worker", self.search.name, "--device", device]
+        words += ["--fuse", str(self.fuse), "--compile", self.compile]
         if self.task_dir is not None:
             words += ["--task-dir", str(self.task_dir)]
         logs = _log_options()
