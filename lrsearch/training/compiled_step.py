@@ -46,6 +46,8 @@ class CompiledSteps:
         self._steps: dict[Hashable, WrittenStep | None] = {}
         #: What compiling took, in seconds of the wall's clock.
         self.seconds = 0.0
+        #: The largest difference from the model's own steps; see TOLERANCE.
+        self.difference = 0.0
         #: Why a step was not compiled, or is not used; None if there was no reason.
         self.reason: str | None = None
 
@@ -110,6 +112,7 @@ class CompiledSteps:
         with torch.no_grad():
             given = [[step.run(*flat(arguments), *into)], into, buffers]
         error = max(map(_difference, given, wanted))
+        self.difference = max(self.difference, error)
         limit = TOLERANCE.get(loss.dtype, TOLERANCE[torch.float32])
         if not error <= limit:
             self.refuse(f"a compiled step differs by {error:.1g} from the model's own")
@@ -128,11 +131,10 @@ def compile_step(recorded: GraphModule, example: list[Tensor], gradients: int) -
     with _cache_of_the_user(), config.patch(compile_threads=1), torch.no_grad():
         program = _inductor.compile(_written(recorded, gradients), [*example])
 
-        def run(*arguments: Tensor) -> Tensor:
-            loss: Tensor = program(*arguments)[0]
-            return loss
+    def run(*arguments: Tensor) -> Tensor:
+        loss: Tensor = program(*arguments)[0]
+        return loss
 
-        run(*(value.clone() for value in example))  # what is compiled when it is first called
     return WrittenStep(run=run, assumed=frozenset())
 
 
