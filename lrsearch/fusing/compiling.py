@@ -9,6 +9,7 @@ from lrsearch.fusing.fuse_option import FuseOption
 
 #: `auto`: a worker measures whether compiled steps pay. `off`: steps are never compiled.
 CompileOption = Literal["auto", "off"]
+_OFF = "uncompiled"
 #: Seconds that compiling is expected to take at most: 8 to 85 for the models of
 #: benchmarks/compiled.py, on a busy core.
 EXPECTED_SECONDS = 60.0
@@ -31,7 +32,13 @@ def recorded_as(fuse: FuseOption, compile: CompileOption) -> str:
 
     Only what `--fuse auto` measures may be compiled.
     """
-    return "auto, uncompiled" if (fuse, compile) == ("auto", "off") else str(fuse)
+    return f"auto, {_OFF}" if (fuse, compile) == ("auto", "off") else str(fuse)
+
+
+def asked_for(recorded: str) -> tuple[str, CompileOption]:
+    """The values of `--fuse` and `--compile` of what was recorded so."""
+    fuse, _, rest = recorded.partition(", ")
+    return fuse, "off" if rest == _OFF else "auto"
 
 
 def is_worth_a_try(workload: Workload, step_seconds: float) -> bool:

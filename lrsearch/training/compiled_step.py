@@ -13,6 +13,7 @@ processes run, so the folder is the user's own, unlike torch's default in /tmp.
 
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -129,7 +130,7 @@ def compile_step(recorded: GraphModule, example: list[Tensor], gradients: int) -
 
     # In this process: a worker that is killed leaves no pool of compilers behind.
     with _cache_of_the_user(), config.patch(compile_threads=1), torch.no_grad():
-        program = _inductor.compile(_written(recorded, gradients), [*example])
+        program = _inductor.compile(written(recorded, gradients), [*example])
 
     def run(*arguments: Tensor) -> Tensor:
         loss: Tensor = program(*arguments)[0]
@@ -138,7 +139,7 @@ def compile_step(recorded: GraphModule, example: list[Tensor], gradients: int) -
     return WrittenStep(run=run, assumed=frozenset())
 
 
-def _written(recorded: GraphModule, gradients: int) -> GraphModule:
+def written(recorded: GraphModule, gradients: int) -> GraphModule:
     """The same operations; gradients are written into further arguments, the losses given back."""
     graph = Graph()
     graph.output(graph.graph_copy(recorded.graph, {}))
@@ -157,7 +158,9 @@ def _written(recorded: GraphModule, gradients: int) -> GraphModule:
 @contextmanager
 def _cache_of_the_user() -> Iterator[None]:
     """Let what is compiled be kept in the user's cache, unless a folder was named for it."""
-    if os.environ.get(CACHE):
+    named = os.environ.get(CACHE)
+    # torch itself puts its default there when it is first asked for the folder.
+    if named and not named.startswith(str(Path(tempfile.gettempdir()) / "torchinductor_")):
         yield
         return
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -167,7 +170,10 @@ def _cache_of_the_user() -> Iterator[None]:
     try:
         yield
     finally:
-        del os.environ[CACHE]
+        if named is None:
+            del os.environ[CACHE]
+        else:
+            os.environ[CACHE] = named
 
 
 def _difference(given: list[Tensor], wanted: list[Tensor]) -> float:
