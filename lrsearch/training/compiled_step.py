@@ -90,7 +90,7 @@ class CompiledSteps:
         try:
             step = compile_step(record(function, arguments), [*flat(arguments), *into], len(into))
         except Exception as error:  # no compiler, or an operation that it does not know
-            self.refuse(describe(error).partition("\n")[0][:200])
+            self.refuse(describe(error)[:200])
             return None
         finally:
             self.seconds += time.monotonic() - started
@@ -110,14 +110,18 @@ class CompiledSteps:
         buffers = list(arguments[1].values())
         wanted = [[loss], grads, [value.clone() for value in buffers]]
         again.restore()
-        with torch.no_grad():
-            given = [[step.run(*flat(arguments), *into)], into, buffers]
-        error = max(map(_difference, given, wanted))
-        self.difference = max(self.difference, error)
+        try:
+            with torch.no_grad():
+                given = [[step.run(*flat(arguments), *into)], into, buffers]
+        except Exception as error:  # an operation whose result is not what the compiler expected
+            self.refuse(describe(error)[:200])
+            return False
+        differs = max(map(_difference, given, wanted))
+        self.difference = max(self.difference, differs)
         limit = TOLERANCE.get(loss.dtype, TOLERANCE[torch.float32])
-        if not error <= limit:
-            self.refuse(f"a compiled step differs by {error:.1g} from the model's own")
-        return error <= limit
+        if not differs <= limit:
+            self.refuse(f"a compiled step differs by {differs:.1g} from the model's own")
+        return differs <= limit
 
 
 def compile_step(recorded: GraphModule, example: list[Tensor], gradients: int) -> WrittenStep:

@@ -20,6 +20,7 @@ from trained_together import no_dropout, with_dropout
 from lrsearch.training import compiled_step
 from lrsearch.training.compiled_step import CACHE, CompiledSteps
 from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.written_step import WrittenStep
 
 SGD = {"optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9}}
 FUSED = {"optimizer": {"name": "adamw", "lr": 0.01, "fused": True}}
@@ -111,6 +112,24 @@ def test_a_model_that_differs_from_the_compiled_one_does_its_steps_itself(interp
     assert "a compiled step differs by" in steps.reason
     wanted, _ = trained(task, None, other)
     assert same_bits(trained(task, steps, other, start=first.pack())[0], wanted)
+
+
+def test_a_program_that_raises_is_not_used(monkeypatch, caplog):
+    """As that of an LSTM does in torch 2.13: an operation gives another kind of value."""
+
+    def compile_step(recorded, example, gradients):
+        def run(*arguments):
+            raise TypeError("expected Tensor()")
+
+        return WrittenStep(run=run, assumed=frozenset())
+
+    monkeypatch.setattr(compiled_step, "compile_step", compile_step)
+    caplog.set_level(logging.INFO, "lrsearch")
+    task = make_task(model=no_dropout)
+    given, _ = trained(task, CompiledSteps(), until=6)
+    assert given.engine == "solo"
+    assert caplog.messages[-1].startswith("steps are not compiled: TypeError: expected Tensor()")
+    assert same_bits(given, trained(task, None, until=6)[0])
 
 
 def test_without_a_compiler_a_trial_trains_as_ever(monkeypatch, caplog):
