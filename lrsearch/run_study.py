@@ -232,17 +232,24 @@ def _train(
     reap(study)
     if is_finished(study):
         return 0.0
-    started, device, fuse = time.monotonic(), resources.device, resources.fuse
+    started = time.monotonic()
     with progress.training(study):
         if live is not None:
-            work_here(study, live, device=device, fuse=fuse)
+            work_here(
+                study,
+                live,
+                device=resources.device,
+                fuse=resources.fuse,
+                compile=resources.compile,
+            )
         else:
             run_local(
                 study,
                 task_dir,
                 workers=resources.workers,
-                device=device,
-                fuse=fuse,
+                device=resources.device,
+                fuse=resources.fuse,
+                compile=resources.compile,
                 forks=resources.forks,
             )
     return time.monotonic() - started

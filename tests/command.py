@@ -110,8 +110,8 @@ def _be_lrsearch_that_works(words, folder, output, environment):
     from lrsearch.cli import main as cli_main
     from lrsearch.worker.processes import work
 
-    def work_here(search, task_dir, *, workers, device, fuse, forks):
-        work(search, device=device, task_dir=task_dir, threads=1, fuse=fuse)
+    def work_here(search, task_dir, *, workers, device, fuse, compile, forks):
+        work(search, device=device, task_dir=task_dir, threads=1, fuse=fuse, compile=compile)
 
     run_study.run_local = work_here
     _be(cli_main, ["lrsearch", *words], folder, output, environment)

@@ -57,7 +57,7 @@ def make_recipe(**changes):
     return Recipe.from_dict({**fields, **changes})
 
 
-def make_training(recipe=None, task=None, recordings=None, **validate):
+def make_training(recipe=None, task=None, recordings=None, compiled=None, **validate):
     """A fresh trial; `validate` is validate_steps or validate_fraction."""
     recipe, task = recipe or make_recipe(), task or make_task()
     splits = make_splits(task, task.batch_size, CPU)
@@ -67,7 +67,7 @@ def make_training(recipe=None, task=None, recordings=None, **validate):
         total_steps=recipe.total_steps(steps_per_epoch),
         **validate,
     )
-    return SoloTraining(task, recipe, plan, splits, CPU, recordings)
+    return SoloTraining(task, recipe, plan, splits, CPU, recordings, compiled)
 
 
 def run(training, until=None, chunk=None):

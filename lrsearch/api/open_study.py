@@ -23,6 +23,7 @@ def open_study(
     workers: int | None = None,
     devices: str = "auto",
     fuse: int | str = "auto",
+    compile: str = "auto",
 ) -> Result:
     """What an earlier study has found, as it stands now.
 
@@ -35,7 +36,7 @@ def open_study(
     study that is not there, SpecError for a `task` beside a study that names its own.
     """
     folder = Path(task_dir)
-    resources = Resources.parse(workers=workers, device=devices, fuse=fuse)
+    resources = Resources.parse(workers=workers, device=devices, fuse=fuse, compile=compile)
     study = StoredStudy.open(open_database(storage), name)
     own = study.spec.own_names()
     own_code.load_recorded(own, study.code, [folder, Path("studies")])

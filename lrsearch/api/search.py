@@ -36,6 +36,7 @@ def search(
     workers: int | None = None,
     devices: str = "auto",
     fuse: int | str = "auto",
+    compile: str = "auto",
     **fields: Unpack[StudyFields],
 ) -> Result:
     """Search, confirm, and return what was found.
@@ -51,10 +52,11 @@ def search(
     LRSEARCH_STORAGE or an lrsearch.toml names a database.
 
     `fuse` is how many trials train at once as one program: a number, `"off"`, or `"auto"`, as many
-    as are measured to be quickest. A task that trains, but hardly as it was meant, is a
-    `TaskWarning`. Raises LrsearchError for what the caller can mend.
+    as are measured to be quickest. Where that is one at a time, `compile="auto"` compiles its steps
+    if that is measured to pay in a long study; `"off"` never does. A task that trains, but hardly
+    as it was meant, is a `TaskWarning`. Raises LrsearchError for what the caller can mend.
     """
-    resources = Resources.parse(workers=workers, device=devices, fuse=fuse)
+    resources = Resources.parse(workers=workers, device=devices, fuse=fuse, compile=compile)
     own_code.load(own_code.own_names(fields), Path(task_dir), where="search(): ")
     wanted = wanted_study(task, trials, fields, Path(task_dir), resources)
     checked = _checked(wanted)

@@ -38,15 +38,31 @@ fuse_option = click.option(
     "to be quickest (auto).",
 )
 
+compile_option = click.option(
+    "--compile",
+    default="auto",
+    show_default=True,
+    metavar="auto|off",
+    help="Whether the steps of trials that train one by one are compiled: where that is measured "
+    "to pay (auto), or never (off). It takes --fuse auto.",
+)
+
 
 def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--workers`, `--device` and `--fuse`, which become one argument, `resources`."""
+    """`--workers`, `--device`, `--fuse`, `--compile`: they become one argument, `resources`."""
 
     @functools.wraps(command)
-    def parsed(*arguments: Any, workers: int | None, device: str, fuse: str, **options: Any) -> Any:
+    def parsed(
+        *arguments: Any,
+        workers: int | None,
+        device: str,
+        fuse: str,
+        compile: str,
+        **options: Any,
+    ) -> Any:
         from lrsearch.worker.resources import Resources
 
-        resources = Resources.parse(workers=workers, device=device, fuse=fuse)
+        resources = Resources.parse(workers=workers, device=device, fuse=fuse, compile=compile)
         with resources.forks:
             return command(*arguments, resources=resources, **options)
 
@@ -56,7 +72,7 @@ def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="N",
         help="Worker processes on this machine; default one per GPU, else one per core.",
     )
-    return workers_option(device_option(fuse_option(parsed)))
+    return workers_option(device_option(fuse_option(compile_option(parsed))))
 
 
 def common(command: Command) -> Command:

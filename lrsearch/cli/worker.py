@@ -20,7 +20,7 @@ from lrsearch.cli.output import say
 from lrsearch.cli.renamed import earlier_name, renamed_option
 
 if TYPE_CHECKING:
-    from lrsearch.worker.project import Machine
+    from lrsearch.worker.machine import Machine
     from lrsearch.worker.resources import Resources
 
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--forever", is_flag=True, help="With --project: wait for further studies.")
 @options.device_option
 @options.fuse_option
+@options.compile_option
 @options.task_dir_option
 @click.option(
     "--threads", type=int, default=1, show_default=True, metavar="N", help="CPU threads of torch."
@@ -41,6 +42,7 @@ def worker(
     forever: bool,
     device: str,
     fuse: str,
+    compile: str,
     task_dir: Path | None,
     threads: int,
     storage: str | None,
@@ -58,26 +60,32 @@ def worker(
     Example:
       lrsearch worker digits --task-dir studies --fuse 8
     """
-    from lrsearch.fusing import fuse_option
+    from lrsearch.fusing import compiling, fuse_option
 
     options.need_one("NAME or --project", name, project)
     if forever and project is None:
         raise click.UsageError("--forever needs --project")
-    engine = fuse_option.parse(fuse)
     options.say_loading()
-    from lrsearch.worker.project import Machine
+    from lrsearch.worker.machine import Machine
 
-    machine = Machine(device=device, threads=threads, fuse=engine, task_dir=task_dir)
+    machine = Machine(
+        device=device,
+        threads=threads,
+        fuse=fuse_option.parse(fuse),
+        compile=compiling.parse(compile),
+        task_dir=task_dir,
+    )
     _work(name, project, machine, forever=forever, storage=storage)
 
 
 def _work(
     name: str | None, project: str | None, machine: "Machine", *, forever: bool, storage: str | None
 ) -> None:
-    from lrsearch.worker.project import work_on_project, work_on_study
+    from lrsearch.worker.processes import work
+    from lrsearch.worker.project import work_on_project
 
     if name is not None:
-        work_on_study(open_named_study(storage, name), machine)
+        work(open_named_study(storage, name), machine)
     elif project is not None:
         work_on_project(options.open_database(storage), project, machine, forever=forever)
 

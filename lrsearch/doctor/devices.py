@@ -110,11 +110,11 @@ def _threads(seen: Seen) -> Finding:
 
 
 def _compiler(seen: Seen) -> Finding:
-    """What `torch.compile` in a script needs; lrsearch itself does not."""
+    """What compiled steps need, and `torch.compile` in a script."""
     if seen.devices and seen.triton:
         return ok(AREA, "torch.compile: triton is there")
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
     if compiler:
         return ok(AREA, f"torch.compile: {compiler}")
-    advice = "only scripts that call torch.compile need one; install g++"
+    advice = "long studies train without compiled steps; scripts that call torch.compile need g++"
     return note(AREA, "torch.compile: no C++ compiler", advice)

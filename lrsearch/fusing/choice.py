@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from lrsearch.fusing.fuse_option import MOST_AT_ONCE
 from lrsearch.plain_data import Document
@@ -33,6 +33,9 @@ CALIBRATION_SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 1.2, 3.0
 LEAST_STEPS = 1000
 
 
+#: One trial at a time, with its own steps or with a compiled one; several as one program.
+EngineName = Literal["solo", "compiled", "fused"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 #: Fields of a choice that are columns of its row.
 RECORDED = (
     "engine",
@@ -75,9 +78,9 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """An engine and its places. `size` is 1 for `solo`, at least 2 for `fused`."""
+    """An engine and its places. `size` is at least 2 for `fused`, else 1."""
 
-    engine: Literal["solo", "fused"]
+    engine: EngineName
     size: int
     #: Why, in words for people; on one line.
     reason: str
@@ -103,7 +106,7 @@ class Choice:
     def from_row(cls, row: Recorded) -> "Choice":
         """As it was recorded with a study."""
         return cls(
-            engine="fused" if row.engine == "fused" else "solo",
+            engine=next((name for name in ENGINES if name == row.engine), "solo"),
             size=row.size,
             reason=row.reason,
             probe_seconds=row.probe_seconds,
@@ -123,8 +126,9 @@ class Choice:
     @property
     def title(self) -> str:
         """For people, short: `fused, 8 trials at once: 1.9x over one by one`."""
-        engine = "one by one" if self.engine == "solo" else f"fused, {self.size} trials at once"
-        return f"{engine}: {self.reason}"
+        fused = f"fused, {self.size} trials at once"
+        engine = {"solo": "one by one", "compiled": "one by one, compiled", "fused": fused}
+        return f"{engine[self.engine]}: {self.reason}"
 
     @property
     def speedup(self) -> float | None:
@@ -154,8 +158,8 @@ class Choice:
         if self.probe_seconds or self.calibration_seconds:
             cost = f" (probe {self.probe_seconds:.1f} s, "
             cost += f"calibration {self.calibration_seconds:.1f} s)"
-        if self.engine == "solo":
-            return f'fuse=off engine=solo reason="{self.reason}"{cost}'
+        if self.engine != "fused":
+            return f'fuse=off engine={self.engine} reason="{self.reason}"{cost}'
         why = f'reason="{self.reason}"'
         if self.speedup is not None:
             why = f"speedup={self.speedup:.1f}x over one by one"

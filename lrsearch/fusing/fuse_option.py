@@ -45,14 +45,19 @@ def not_shared(spec: StudySpec) -> str | None:
     """Why the study's trials cannot train as one program; None if they can."""
     if spec.program != "task":
         return "a script trains each trial in a process of its own"
-    searched = [
+    searched = searched_params(spec)
+    if not searched:
+        return _alone(spec)
+    return f"the space searches params ({', '.join(searched)}), which fused trials must share"
+
+
+def searched_params(spec: StudySpec) -> list[str]:
+    """Names of the params that the study searches."""
+    return [
         name
         for name, domain in spec.space.params.items()
         if isinstance(domain, Range) or (not isinstance(domain, Fixed) and len(domain.choices) > 1)
     ]
-    if not searched:
-        return _alone(spec)
-    return f"the space searches params ({', '.join(searched)}), which fused trials must share"
 
 
 def _alone(spec: StudySpec) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lrsearch.advice.lr_edges import RangeEdge
 from lrsearch.confirmation.confirmed import Confirmed
 from lrsearch.fusing.choice import Choice
+from lrsearch.fusing.compiling import asked_for
 from lrsearch.plain_data import Document
 from lrsearch.report.groups import rates_document
 from lrsearch.report.model import Report
@@ -168,6 +169,7 @@ def _trial(trial: Trial) -> Document:
 def _engine(record: EngineRecord) -> Document:
     """What workers on a device train with, and what was measured for it."""
     choice = Choice.from_row(record)
+    fuse, compile = asked_for(record.wanted)
     return {
         "engine": choice.engine,
         "size": choice.size,
@@ -175,7 +177,8 @@ def _engine(record: EngineRecord) -> Document:
         "reason": choice.reason,
         "device": choice.device,
         "precision": choice.precision,
-        "fuse": record.wanted,
+        "fuse": fuse,
+        "compile": compile,
         "probe_seconds": choice.probe_seconds,
         "calibration_seconds": choice.calibration_seconds,
         "title": choice.title,

@@ -130,7 +130,7 @@ def _exported(
         rungs=() if pruning is None or pruning.part is not None else pruning.rungs,
         init=report.spec.init,
         command=command_line(report.spec, new, Path() if folder is None else folder),
-        warnings=(*_of_its_end(report, found), *warnings),
+        warnings=(*_of_its_end(report, found), *_of_its_engine(report), *warnings),
     )
 
 
@@ -139,6 +139,13 @@ def _of_its_end(report: Report, trial: Trial) -> tuple[str, ...]:
     if trial.state == TrialState.COMPLETE or trial.number == report.recommended_trial:
         return ()
     return (f"trial {trial.number} is {trial.state}: its recipe was not trained to its end",)
+
+
+def _of_its_engine(report: Report) -> tuple[str, ...]:
+    """What to say of trials that repeat to rounding alone, whatever the script does."""
+    if all(record.engine != "compiled" for record in report.engines):
+        return ()
+    return ("the study trained with compiled steps, which equal a script's own to rounding",)
 
 
 def _to_export(report: Report, number: int | None) -> tuple[Trial, int, Recipe]:

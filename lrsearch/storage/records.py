@@ -224,11 +224,11 @@ class EngineRecord:
     device: str
     precision: str
     torch: str
-    #: What `--fuse` asked for.
+    #: What `--fuse` and `--compile` asked for.
     wanted: str
-    #: `solo` or `fused`.
+    #: `solo`, `compiled` or `fused`.
     engine: str
-    #: Trials at once; 1 for solo.
+    #: Trials at once; 1 unless fused.
     size: int
     reason: str
     #: Whether the task can be fused; None if that was not tried.

@@ -274,9 +274,9 @@ engines = Table(
     Column("device", ShortWords(200), nullable=False),
     Column("precision", String(16), nullable=False),
     Column("torch", String(64), nullable=False),
-    Column("wanted", String(16), nullable=False),  # auto, or as --fuse gave it: off, a number
+    Column("wanted", String(16), nullable=False),  # see fusing.compiling.recorded_as
     # What was chosen.
-    Column("engine", String(16), nullable=False),  # solo | fused
+    Column("engine", String(16), nullable=False),  # solo | compiled | fused
     Column("size", Integer, nullable=False),  # trials at once; 1 for solo
     Column("reason", Words, nullable=False),
     Column("fits", Boolean),  # whether the task can be fused; NULL if that was not tried

@@ -60,7 +60,8 @@ class Facts:
     @property
     def where(self) -> str:
         """In which engine, in words."""
-        return "one by one" if self.engine == "solo" else f"with {self.cohort} at once"
+        alone = {"solo": "one by one", "compiled": "with compiled steps"}
+        return alone.get(self.engine, f"with {self.cohort} at once")
 
 
 #: Facts that may differ: the engines agree to rounding.

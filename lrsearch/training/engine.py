@@ -23,7 +23,7 @@ class Engine(Protocol):
 
     #: Places; 1 for the solo engine.
     size: int
-    #: "solo" or "fused".
+    #: "solo", "compiled" or "fused".
     name: str
     #: Most steps that it is asked for at once.
     steps_per_look: int
@@ -131,18 +131,17 @@ class OnePlaceEngine(Generic[T]):
 
 
 class SoloEngine(OnePlaceEngine[SoloTraining]):
-    """One place: a trial at a time, of any model."""
+    """One place: a trial at a time, of any model; its steps are compiled if asked and possible."""
 
-    name = "solo"
-
-    def __init__(self, spec: StudySpec, cache: TaskCache) -> None:
+    def __init__(self, spec: StudySpec, cache: TaskCache, *, compiles: bool = False) -> None:
         super().__init__()
-        self.spec, self.cache = spec, cache
+        self.spec, self.cache, self.compiles = spec, cache, compiles
+        self.name = "compiled" if compiles else "solo"
 
     def admit(self, recipe: Recipe, purpose: Purpose = SEARCH) -> TrialTraining:
         """A trial at step 0. Raises TaskError, and whatever the task's data raise."""
         assert not self.trainings, "the place is taken"
-        training = start_training(self.spec, recipe, self.cache, purpose)
+        training = start_training(self.spec, recipe, self.cache, purpose, compiles=self.compiles)
         self.trainings.append(training)
         return training
 

@@ -7,7 +7,7 @@ A recording is of one task. Each trial holds it against a step of its own model 
 with it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from lrsearch.task.task import Task
-from lrsearch.training.batch_loss import training_loss
+from lrsearch.training.batch_loss import forward_pass, training_loss
+from lrsearch.training.compiled_step import CompiledSteps
 from lrsearch.training.data.batches import Batch, kinds_of, leaves_of
 from lrsearch.training.data.tensors import TensorData
 from lrsearch.training.flat_weights import WeightsRow, others
 from lrsearch.training.model import Places, hooked
+from lrsearch.training.randomness import drew
 from lrsearch.training.recorded_step import Known, Recordings
 from lrsearch.training.same_step import Again, Check, Result
 from lrsearch.training.static_code import is_static
@@ -57,6 +59,27 @@ class RepeatedStep:
         #: Whether the model does every step: a repeated one would call no hook of a parameter.
         self._refused = hooked(model) is not None
 
+    def use_compiled(self, steps: CompiledSteps, batch: Batch) -> bool:
+        """Do every step by a compiled one; whether there is one, which depends on the model alone.
+
+        It is for a trial at its first step, which `batch` is of. Random numbers would be others.
+        """
+        arguments = (self._weights, self._buffers, batch, self._one)
+        task, again = self._task, Again(arguments)
+        if self._refused or task.loss is None or not is_static(self._model, task.loss):
+            steps.refuse("a step of the model is not known to run the same operations always")
+        elif drew(lambda: forward_pass(task, self._model, batch), self._one.device):
+            steps.refuse("the model draws random numbers")
+        else:
+            again.restore()
+            self._step = steps.step(self._key(batch), self._function, arguments, self.grads)
+        again.restore()
+        return self._step is not None
+
+    def _key(self, batch: Batch) -> Hashable:
+        """What the operations of a step depend on, of one task's models."""
+        return ("alone", getattr(self._autocast, "fast_dtype", None), *kinds_of(batch))
+
     def loss(self, batch: Batch) -> Tensor | None:
         """The loss of a batch, its gradients in `grads`; None where the model has to do it."""
         if self._refused:
@@ -74,7 +97,7 @@ class RepeatedStep:
         """
         if any(p.grad is None or p.grad.is_sparse for p in self._weights):
             return None
-        key = ("alone", getattr(self._autocast, "fast_dtype", None), *kinds_of(batch))
+        key = self._key(batch)
         arguments = (self._weights, self._buffers, batch, self._one)
         if self._recordings.is_due(key, RECORD_AFTER):
             static = self._task.loss is not None and is_static(self._model, self._task.loss)

@@ -9,6 +9,7 @@ import torch
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, training_loss
+from lrsearch.training.compiled_step import CompiledSteps
 from lrsearch.training.conclude import conclude
 from lrsearch.training.data import Batch, Data, TensorData
 from lrsearch.training.flat_weights import Layout, WeightsRow
@@ -39,9 +40,13 @@ class SoloTraining(TrialTraining):
         splits: tuple[Data, Data],
         device: torch.device,
         recordings: Recordings | None = None,
+        compiled: CompiledSteps | None = None,
     ) -> None:
-        """`recordings` are those of the task; None to have every step by the module itself."""
-        self._recordings = recordings
+        """`recordings` are those of the task; None to have every step by the module itself.
+
+        `compiled` likewise, for a trial whose steps are to be compiled where they can be.
+        """
+        self._recordings, self._compiled = recordings, compiled
         self.train_data, validation = splits
         super().__init__(task, recipe, plan, validation, device)
         self.is_second_order = is_second_order(recipe.optimizer_name)
@@ -60,6 +65,7 @@ class SoloTraining(TrialTraining):
         self.begin(model, row, flat=plain)
         self._grads = [] if row is None else _in_order(self.model, row.layout.views(row.grads))
         self._repeated = self._repeated_step(model, row)
+        self.engine = "compiled" if self._uses_compiled() else "solo"
         #: Whether the gradients of the step that is being done are in the row already.
         self._written = False
         self._batches: Iterator[Batch] | None = None
@@ -74,6 +80,21 @@ class SoloTraining(TrialTraining):
         if not isinstance(data, TensorData):
             return None
         return RepeatedStep(self.task, model, row, recordings, data, self.autocast())
+
+    def _uses_compiled(self) -> bool:
+        """Whether every step of the trial is a compiled one."""
+        if self._compiled is None:
+            return False
+        if self._repeated is None:
+            self._compiled.refuse(
+                "a step has to be of one batch of tensors in memory and one loss, unscaled"
+            )
+            return False
+        self.model.train()
+        first = next(self.train_data.train(self.recipe.seed, 0, 0))
+        compiled = self._repeated.use_compiled(self._compiled, first)
+        self.beat()
+        return compiled
 
     def advance(self, until: int) -> None:
         """Train up to the step `until`, or until the trial has diverged."""

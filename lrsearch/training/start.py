@@ -55,10 +55,22 @@ def plan_of(
 
 
 def start_training(
-    spec: StudySpec, recipe: Recipe, cache: TaskCache, purpose: Purpose = SEARCH
+    spec: StudySpec,
+    recipe: Recipe,
+    cache: TaskCache,
+    purpose: Purpose = SEARCH,
+    *,
+    compiles: bool = False,
 ) -> SoloTraining:
-    """A trial at step 0."""
+    """A trial at step 0, whose steps are compiled where `compiles` says so and they can be."""
     task, splits = cache.splits(recipe)
     plan = plan_of(spec, recipe, steps_per_epoch(splits[0], recipe.accumulate), purpose)
-    recordings = cache.recordings(recipe)
-    return SoloTraining(scored(task, spec), recipe, plan, splits, cache.device, recordings)
+    return SoloTraining(
+        scored(task, spec),
+        recipe,
+        plan,
+        splits,
+        cache.device,
+        cache.recordings(recipe),
+        cache.compiled_steps(recipe) if compiles else None,
+    )

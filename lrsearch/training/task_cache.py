@@ -1,6 +1,7 @@
 """The tasks that a process has made, by their params, so that trials share model and data."""
 
 import json
+from collections.abc import Callable
 from itertools import chain
 from typing import TypeVar
 
@@ -11,11 +12,14 @@ from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.task import LoadedTask, Task
+from lrsearch.training.compiled_step import CompiledSteps
 from lrsearch.training.data import Data, end_workers, make_splits, make_test
 from lrsearch.training.recorded_step import Recordings
 
 K = TypeVar("K")
 V = TypeVar("V")
+#: Params and batch size, whose trials repeat one step.
+Programs = tuple[str, int | None]
 #: Params whose task and data a worker keeps.
 MOST_TASKS = 4
 
@@ -29,15 +33,23 @@ class TaskCache:
         self._splits: dict[tuple[str, int], tuple[Data, Data]] = {}
         self._tests: dict[str, Data] = {}
         self._sizes: dict[str, int] = {}
-        self._recordings: dict[tuple[str, int | None], Recordings] = {}
+        self._recordings: dict[Programs, Recordings] = {}
+        self._compiled: dict[Programs, CompiledSteps] = {}
 
     def recordings(self, recipe: Recipe) -> Recordings:
         """What was recorded of cohorts with the recipe's params and batch size."""
+        return self._kept(self._recordings, recipe, Recordings)
+
+    def compiled_steps(self, recipe: Recipe) -> CompiledSteps:
+        """What was compiled for the recipe's params and batch size."""
+        return self._kept(self._compiled, recipe, CompiledSteps)
+
+    def _kept(self, kept: dict[Programs, V], recipe: Recipe, make: Callable[[], V]) -> V:
         key = (json.dumps(recipe.params, sort_keys=True), recipe.batch_size)
-        if key not in self._recordings:
-            self._forget(self._recordings)
-            self._recordings[key] = Recordings()
-        return self._recordings[key]
+        if key not in kept:
+            self._forget(kept)
+            kept[key] = make()
+        return kept[key]
 
     def _forget(self, cache: dict[K, V]) -> None:
         """Make room: with a searched dropout every trial has params, and data, of its own."""

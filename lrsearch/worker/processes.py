@@ -15,6 +15,7 @@ from typing import BinaryIO
 from lrsearch.child_process.fork_server import Forked, NotForkedError
 from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.spec.shipped_studies import folders
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
@@ -25,6 +26,7 @@ from lrsearch.study.versions import check_versions
 from lrsearch.worker.command_line import STARTED_BY, command_line
 from lrsearch.worker.find_program import find_program
 from lrsearch.worker.forks import PARENT, WorkerForks, worker_environment
+from lrsearch.worker.machine import Machine
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.worker import Worker
 
@@ -43,11 +45,8 @@ STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 def work(
     search: OpenStudy,
+    machine: Machine,
     *,
-    device: str,
-    task_dir: Path | None,
-    threads: int,
-    fuse: FuseOption = "auto",
     stop: Stop | None = None,
     leave: Callable[[bool], bool] = lambda idle: False,
 ) -> None:
@@ -60,23 +59,23 @@ def work(
 
     from lrsearch.training.devices import pick_device
 
-    if threads < 1:
-        raise SpecError(f"--threads {threads}: at least 1 is needed")
+    if machine.threads < 1:
+        raise SpecError(f"--threads {machine.threads}: at least 1 is needed")
     check_versions(search.name, search.versions)
-    chosen = pick_device(device)
-    torch.set_num_threads(threads)
-    places = list(folders(task_dir))
+    chosen = pick_device(machine.device)
+    torch.set_num_threads(machine.threads)
+    places = list(folders(machine.task_dir))
     stop = stop or own_stop()
     program = find_program(search, places, chosen, stop)
     with stop.on_signals():
-        started_together = int(os.environ.get(STARTED_TOGETHER, "1"))
         Worker(
             search,
             program,
             chosen,
             stop,
-            fuse=fuse,
-            started_together=started_together,
+            fuse=machine.fuse,
+            compile=machine.compile,
+            started_together=int(os.environ.get(STARTED_TOGETHER, "1")),
             leave=leave,
         ).run()
 
@@ -93,6 +92,7 @@ def run_local(
     workers: int | None,
     device: str,
     fuse: FuseOption = "auto",
+    compile: CompileOption = "auto",
     forks: WorkerForks | None = None,
 ) -> None:
     """Work on a study with local processes until it is finished.
@@ -111,7 +111,7 @@ def run_local(
     if expected is not None:
         count = min(count, max(1, expected))
     on = [devices[i % len(devices)] for i in range(count)]
-    with LocalWorkers(search, task_dir, on, fuse, forks) as started:
+    with LocalWorkers(search, task_dir, on, fuse, forks, compile=compile) as started:
         started.wait()
     refuse_deleted(search)
     if not is_finished(search):
@@ -128,8 +128,11 @@ class LocalWorkers:
         devices: list[str],
         fuse: FuseOption = "auto",
         forks: WorkerForks | None = None,
+        *,
+        compile: CompileOption = "auto",
     ) -> None:
-        self.search, self.task_dir, self.devices, self.fuse = search, task_dir, devices, fuse
+        self.search, self.task_dir, self.devices = search, task_dir, devices
+        self.fuse, self.compile = fuse, compile
         self.forks = WorkerForks() if forks is None else forks
         self.processes: list[subprocess.Popen[bytes] | Forked] = []
         self.logs: list[Path] = []
@@ -143,7 +146,8 @@ class LocalWorkers:
         return self
 
     def _start(self, index: int, device: str) -> None:
-        words = ["worker", self.search.name, "--device", device, "--fuse", str(self.fuse)]
+        words = ["worker", self.search.name, "--device", device]
+        words += ["--fuse", str(self.fuse), "--compile", self.compile]
         if self.task_dir is not None:
             words += ["--task-dir", str(self.task_dir)]
         logs = _log_options()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from lrsearch.fusing.choice import Choice
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.plain_data import Fields
 from lrsearch.range_test.analysis import RangeTest
@@ -47,7 +48,14 @@ class Program(Protocol):
         """What its data are; empty where it reads them itself."""
         ...
 
-    def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:
+    def choice(
+        self,
+        search: OpenStudy,
+        fuse: FuseOption,
+        compile: CompileOption,
+        *,
+        started_together: int,
+    ) -> Choice:
         """Which engine trains, and how many trials at once. Raises SpecError, TaskError."""
         ...
 

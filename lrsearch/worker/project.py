@@ -2,18 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 from lrsearch.errors import SpecError, StudyError, TaskError
-from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.storage.database import Database
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.limits import QuotaError, refuse_over_quota
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.open_work import ProjectWork
+from lrsearch.worker.machine import Machine
 from lrsearch.worker.processes import own_stop, work
 from lrsearch.worker.stop_signal import Stop
 
@@ -21,36 +18,6 @@ log = logging.getLogger("lrsearch")
 
 #: How often a worker without work looks at the studies of its project.
 LOOK_SECONDS = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What a worker trains with."""
-
-    device: str
-    threads: int
-    fuse: FuseOption
-    #: With the code of the studies, looked at first.
-    task_dir: Path | None
-
-
-def work_on_study(
-    study: OpenStudy,
-    machine: Machine,
-    *,
-    stop: Stop | None = None,
-    leave: Callable[[bool], bool] = lambda idle: False,
-) -> None:
-    """Train what one study asks for. Raises as `processes.work` does."""
-    work(
-        study,
-        device=machine.device,
-        task_dir=machine.task_dir,
-        threads=machine.threads,
-        fuse=machine.fuse,
-        stop=stop,
-        leave=leave,
-    )
 
 
 class Shift:
@@ -65,7 +32,7 @@ class Shift:
         database = self.studies.database.another()
         try:
             study = OpenStudy(database, self.row)
-            work_on_study(study, machine, stop=stop, leave=self._leave)
+            work(study, machine, stop=stop, leave=self._leave)
         finally:
             database.close()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lrsearch.errors import SpecError
-from lrsearch.fusing import fuse_option
+from lrsearch.fusing import compiling, fuse_option
 from lrsearch.worker.forks import WorkerForks
 
 
@@ -16,14 +16,25 @@ class Resources:
     #: `auto`, `cpu`, `mps` or `cuda:N`.
     device: str = "auto"
     fuse: fuse_option.FuseOption = "auto"
+    compile: compiling.CompileOption = "auto"
     #: Where its workers are forked, once that has begun.
     forks: WorkerForks = field(default_factory=WorkerForks)
 
     @classmethod
     def parse(
-        cls, *, workers: int | None = None, device: str = "auto", fuse: int | str = "auto"
+        cls,
+        *,
+        workers: int | None = None,
+        device: str = "auto",
+        fuse: int | str = "auto",
+        compile: str = "auto",
     ) -> "Resources":
-        """Raises SpecError for a number of workers or a `fuse` that there is not."""
+        """Raises SpecError for a number of workers, a `fuse` or a `compile` that there is not."""
         if workers is not None and workers < 1:
             raise SpecError(f"--workers {workers}: at least 1 is needed")
-        return cls(workers=workers, device=device, fuse=fuse_option.parse(str(fuse)))
+        return cls(
+            workers=workers,
+            device=device,
+            fuse=fuse_option.parse(str(fuse)),
+            compile=compiling.parse(compile),
+        )

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.task import LoadedTask
@@ -14,12 +15,19 @@ from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.worker import Worker
 
 
-def work_here(study: OpenStudy, loaded: LoadedTask, *, device: str, fuse: FuseOption) -> None:
+def work_here(
+    study: OpenStudy,
+    loaded: LoadedTask,
+    *,
+    device: str,
+    fuse: FuseOption,
+    compile: CompileOption = "auto",
+) -> None:
     """Work on a study until it is finished. Raises DeviceError."""
     chosen = pick_device(device)
     with own_random_stream():
         program = TaskProgram(study.spec, loaded, chosen)
-        Worker(study, program, chosen, Stop(), fuse=fuse).run()
+        Worker(study, program, chosen, Stop(), fuse=fuse, compile=compile).run()
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import torch
 
 from lrsearch.errors import StorageError, StudyError
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.loggers.study_log import StudyLog
 from lrsearch.storage import (
@@ -50,6 +51,7 @@ class Worker:
         stop: Stop,
         *,
         fuse: FuseOption = "auto",
+        compile: CompileOption = "auto",
         started_together: int = 1,
         leave: Callable[[bool], bool] = lambda idle: False,
     ) -> None:
@@ -58,7 +60,8 @@ class Worker:
         `leave` is asked between two trials, and while the worker is `idle`, whether it goes.
         """
         self.search, self.program, self.stop, self.device = search, program, stop, device
-        self.fuse, self.started_together, self.leave = fuse, started_together, leave
+        self.fuse, self.compile, self.started_together = fuse, compile, started_together
+        self.leave = leave
         self.name = worker_identity.identity()
 
     def run(self) -> None:
@@ -121,7 +124,9 @@ class Worker:
         sweep(self.search, context.study_checkpoints.store)
         if self.stop.asked or is_finished(self.search):
             return
-        choice = self.program.choice(self.search, self.fuse, started_together=self.started_together)
+        choice = self.program.choice(
+            self.search, self.fuse, self.compile, started_together=self.started_together
+        )
         mine = facts(self.device, self.program.data_facts())
         self.search.database.run(
             lambda connection: workers.describe(connection, self.search.study_id, self.name, mine)

@@ -12,6 +12,7 @@ from pathlib import Path
 import command
 import pytest
 import torch
+from compilers import interpret
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 #: The first 75 of the 2,000 recorded runs and some that diverged; how they were recorded stands in
@@ -303,6 +304,7 @@ def test_report_says_what_a_report_costs(tmp_path):
 
 TINY_TASK = """
 import torch
+from compilers import interpret
 from torch import nn
 from torch.nn.functional import mse_loss
 import lrsearch
@@ -441,3 +443,17 @@ def test_a_profile_tells_where_a_cohorts_time_goes(tmp_path):
     assert calls["schedulers and counters"] == 40
     assert calls["beginning a trial"] == 2
     assert all(calls.values())
+
+
+def test_compiled_sets_both_ways_beside_each_other(benchmark, tmp_path, monkeypatch, capsys):
+    """Of a task that is compiled, by what stands in for the compiler, and of one that is not."""
+    interpret(monkeypatch)
+    tasks = [str(tmp_path / "tiny.py:task"), str(SCRIPTS / "zoo.py:dropout_mlp")]
+    script = benchmark("compiled", "--at-once", "1", "2", "--rounds", "1", "--tasks", *tasks)
+    monkeypatch.setattr(script, "ROUND_SECONDS", 0.01)
+    script.main()
+    compiled, together, drawn, _ = capsys.readouterr().out.splitlines()[-4:]
+    for row in (compiled, together):
+        recorded, changed, ratio = map(float, row.split()[2:5])
+        assert ratio == pytest.approx(recorded / changed, rel=0.05)
+    assert drawn.split(maxsplit=2)[2] == "-  the model draws random numbers"

@@ -11,7 +11,8 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.open_work import ProjectWork, has_work
 from lrsearch.study.status import is_finished
 from lrsearch.trial.states import StudyState
-from lrsearch.worker.project import Machine, work_on_project
+from lrsearch.worker.machine import Machine
+from lrsearch.worker.project import work_on_project
 
 FEW = {"budget": {"trials": 2}, "confirm": "none", "range_test": "none"}
 

@@ -128,6 +128,21 @@ class Calibrator:
                 found[size] = self.solo_seconds / gain
         return {1: self.solo_seconds, **found}
 
+    def beside(self, others: Sequence[Engine]) -> tuple[float, float]:
+        """Seconds of a step one by one, and by other engines of one place, in turns.
+
+        There is one for each of the recipes, with it in its place.
+        """
+        plain, other = [], []
+        with _own_random_stream(self.device):
+            for engine in (*self._solos, *others):
+                self._warm(engine)
+            steps = _steps(self.solo_seconds)
+            for _ in range(ROUNDS if self.solo_seconds < LONG_SECONDS else LONG_ROUNDS):
+                plain.append(fmean(self._time(engine, steps) for engine in self._solos))
+                other.append(fmean(self._time(engine, steps) for engine in others))
+        return median(plain), median(other)
+
     def _gain(self, size: int) -> float | None:
         """How much quicker a trial-step is with so many at once; None if memory ran out."""
         places = [place % len(self._recipes) for place in range(size)]

@@ -32,8 +32,8 @@ def measure(
         return Choice.solo("a quarter of the full trainings is fewer than two for each worker")
     if workload.steps_left < rules.LEAST_STEPS:
         return Choice.solo(f"{workload.steps_left:.0f} steps are too few to try")
-    tame = [_tame(recipe) for recipe in recipes]
-    calibrator = Calibrator(lambda size: _engine(spec, cache, tame[0], size), tame, cache.device)
+    tame = [tamed(recipe) for recipe in recipes]
+    calibrator = Calibrator(lambda size: new_engine(spec, cache, tame[0], size), tame, cache.device)
     step = calibrator.solo_seconds
     most, seconds = workload.most_at_once(step), workload.training_seconds(step)
     budget = rules.calibration_budget(seconds)
@@ -69,13 +69,18 @@ def obstacle(cache: TaskCache, recipe: Recipe) -> tuple[str | None, float]:
     return reason, clock.now() - started
 
 
-def _tame(recipe: Recipe) -> Recipe:
+def tamed(recipe: Recipe) -> Recipe:
+    """It with a length and a learning rate at which it can be timed."""
     length = {"epochs": None, "steps": LONG_STEPS}
     return recipe.model_copy(update={**length, "optimizer": {**recipe.optimizer, "lr": TAME_LR}})
 
 
-def _engine(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> Engine:
+def new_engine(
+    spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int, *, compiles: bool = False
+) -> Engine:
     """A new one, which validates at the end alone."""
     every = {"validate_every": ValidateEvery(fraction=1.0), "pruning": None}
     spec = spec.model_copy(update=every)
-    return SoloEngine(spec, cache) if size == 1 else make_cohort(spec, cache, recipe, size)
+    if size == 1:
+        return SoloEngine(spec, cache, compiles=compiles)
+    return make_cohort(spec, cache, recipe, size)

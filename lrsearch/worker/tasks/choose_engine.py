@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from lrsearch.catalog.domains import first_value
 from lrsearch.errors import TaskError
 from lrsearch.fusing import choice as rules
-from lrsearch.fusing import fuse_option
+from lrsearch.fusing import compiling, fuse_option
 from lrsearch.fusing.choice import Choice
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.sample_recipes import sample
@@ -29,6 +30,7 @@ from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.timing import measure as measuring
 from lrsearch.training.timing.drawing import drawing
+from lrsearch.training.timing.try_compiled import try_compiled
 from lrsearch.version import __version__
 from lrsearch.worker.tasks.workload import StudyWorkload
 
@@ -43,6 +45,7 @@ def choose(
     cache: TaskCache,
     device: "torch.device",
     fuse: FuseOption = "auto",
+    compile: CompileOption = "auto",
     *,
     started_together: int = 1,
 ) -> Choice:
@@ -54,13 +57,14 @@ def choose(
     """
     fuse_option.check(search.spec, fuse)
     chooser = _EngineChooser(search, cache, device, started_together)
-    study, key, budget, option = search.study_id, chooser.key, chooser.study.budget, str(fuse)
+    study, key, budget = search.study_id, chooser.key, chooser.study.budget
+    option = compiling.recorded_as(fuse, compile)
     found = None
     row = search.database.look(
         lambda c: engines.recorded(c, study, key, fuse=option, budget=budget)
     )
     if row is None:
-        found = chooser.choice(fuse)
+        found = chooser.choice(fuse, compile)
         content = found.to_row()
         row = search.database.run(
             lambda c: engines.record(c, study, key, content, fuse=option, budget=budget)
@@ -68,7 +72,7 @@ def choose(
         log.info("%s", found.line)
     # What stands is the first that was recorded, of whichever worker.
     standing = Choice.from_row(row)
-    if found is None or found.size != standing.size:
+    if found is None or (found.engine, found.size) != (standing.engine, standing.size):
         log.info("%s, as chosen before", _without_costs(standing).line)
     return standing
 
@@ -116,8 +120,10 @@ class _EngineChooser:
             torch=version("torch"),
         )
 
-    def choice(self, fuse: FuseOption) -> Choice:
+    def choice(self, fuse: FuseOption, compile: CompileOption) -> Choice:
         found = self._given(fuse) if fuse != "auto" else self._chosen()
+        if (fuse, compile) == ("auto", "auto"):
+            found = self._compiled(found)
         return replace(found, precision=self.key.precision, device=self.key.device)
 
     def _given(self, fuse: FuseOption) -> Choice:
@@ -156,6 +162,17 @@ class _EngineChooser:
                 )
         except TrialFailedError as failure:  # its trials will say so, too
             return Choice.solo(f"it cannot be tried: {failure}")
+
+    def _compiled(self, found: Choice) -> Choice:
+        """Compiled steps, where these are measured to pay beside what was found."""
+        if self.device.type == "mps" or fuse_option.searched_params(self.spec):
+            return found
+        try:
+            with failures():
+                return try_compiled(self.spec, self.cache, self.recipes, found, self.study.workload)
+        except TrialFailedError as failure:  # its trials will say so, too
+            log.info("steps are not compiled: %s", failure)
+            return found
 
     def _known(self) -> Choice | None:
         """What follows from what was measured before, for any study of the database."""

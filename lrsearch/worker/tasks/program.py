@@ -7,6 +7,7 @@ import torch
 from lrsearch.catalog.domains import first_value
 from lrsearch.errors import TaskError
 from lrsearch.fusing.choice import Choice
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.plain_data import Fields
 from lrsearch.range_test.plan import RampPlan
@@ -56,14 +57,23 @@ class TaskProgram:
         except TaskError:  # trials that were given these params say so
             return None
 
-    def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:
+    def choice(
+        self,
+        search: OpenStudy,
+        fuse: FuseOption,
+        compile: CompileOption,
+        *,
+        started_together: int,
+    ) -> Choice:
         return choose_engine.choose(
-            search, self.cache, self.device, fuse, started_together=started_together
+            search, self.cache, self.device, fuse, compile, started_together=started_together
         )
 
     def engine(self, choice: Choice, recipe: Recipe) -> Engine:
         if choice.engine == "fused":
             return make_cohort(self.spec, self.cache, recipe, choice.size)
+        if choice.engine == "compiled":
+            return SoloEngine(self.spec, self.cache, compiles=True)
         return self.solo()
 
     def solo(self) -> Engine:

@@ -52,6 +52,9 @@ class JobTrainer:
                     return engine_for(self.context, self.choice, leased.job.recipe)
             except TrialFailedError as failure:
                 self._train_fewer(failure, why_failed(failure))
+        # What has lost its worker twice may have lost it to what was compiled.
+        if self.choice.engine == "compiled" and not leased.is_suspect:
+            return engine_for(self.context, self.choice, leased.job.recipe)
         return self.context.program.solo()
 
     def _train_fewer(self, error: Exception, reason: str) -> None:

@@ -6,6 +6,7 @@ from functools import cached_property
 from lrsearch.child_process.supervisor import Supervisor
 from lrsearch.errors import SpecError
 from lrsearch.fusing.choice import Choice
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
@@ -43,7 +44,14 @@ class ProcessProgram(ABC):
     def data_facts(self) -> tuple[DataFacts, ...]:
         return ()
 
-    def choice(self, search: OpenStudy, fuse: FuseOption, *, started_together: int) -> Choice:
+    def choice(
+        self,
+        search: OpenStudy,
+        fuse: FuseOption,
+        compile: CompileOption,
+        *,
+        started_together: int,
+    ) -> Choice:
         if isinstance(fuse, int):
             raise SpecError(f"--fuse {fuse}: {ONE_BY_ONE}; leave --fuse out")
         return Choice.solo(ONE_BY_ONE)
