@@ -139,6 +139,11 @@ task_dir_option = renamed_option(
     help="Folder with the study's task file, looked at before ., ./studies and the "
     "studies that come with lrsearch; default LRSEARCH_TASK_DIR.",
 )
+time_limit_option = click.option(
+    "--time-limit",
+    metavar="TIME",
+    help="A duration such as 90m, 4h or 3600s; default Slurm's limit of the job, else none.",
+)
 file_argument = click.argument("file", metavar="FILE", type=StudyFile())
 
 
@@ -236,6 +241,20 @@ def trained_file(
     for warning in checked.warnings:
         say(f"warning: {warning}", err=True)
     return checked
+
+
+def parse_time_limit(text: str | None) -> float | None:
+    """Seconds of `--time-limit`; None where it was not given. Raises SpecError."""
+    from lrsearch.errors import SpecError
+    from lrsearch.spec.parts import duration
+
+    try:
+        seconds = None if text is None else float(str(duration(text)))
+    except ValueError as error:
+        raise SpecError(f"--time-limit {text}: {error}") from error
+    if seconds == 0:
+        raise SpecError("--time-limit 0: more than 0 s is needed")
+    return seconds
 
 
 def at_least_one(counts: Mapping[str, int | None]) -> None:

@@ -31,9 +31,16 @@ if TYPE_CHECKING:
 @click.option(
     "--threads", type=int, default=1, show_default=True, metavar="N", help="CPU threads of torch."
 )
+@options.time_limit_option
 @common
 def worker(
-    name: str, device: str, fuse: str, task_dir: Path | None, threads: int, storage: str | None
+    name: str,
+    device: str,
+    fuse: str,
+    task_dir: Path | None,
+    threads: int,
+    time_limit: str | None,
+    storage: str | None,
 ) -> None:
     """Train trials of a study until its budget is used.
 
@@ -41,18 +48,25 @@ def worker(
     database, share a study. A worker holds a trial by a lease, which it renews; the trial of a
     worker that died goes on at another one when the lease ends.
 
+    With a time limit it asks for no trial that could not be saved before it. Shortly before the
+    limit it saves what it trains, gives it back, and ends with exit code 0.
+
     \b
     Example:
       lrsearch worker digits --task-dir studies --fuse 8
     """
     from lrsearch.fusing import fuse_option
+    from lrsearch.worker.time_limit import TimeLimit, seconds_left
 
+    limit = TimeLimit(seconds_left(options.parse_time_limit(time_limit)))
     engine = fuse_option.parse(fuse)
     options.say_loading()
     from lrsearch.worker import processes
 
     study = open_named_study(storage, name)
-    processes.work(study, device=device, task_dir=task_dir, threads=threads, fuse=engine)
+    processes.work(
+        study, device=device, task_dir=task_dir, threads=threads, fuse=engine, limit=limit
+    )
 
 
 def be_a_worker(words: Sequence[str]) -> None:

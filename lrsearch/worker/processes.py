@@ -17,6 +17,7 @@ from lrsearch.confirmation.budget import expected_trials
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.spec.shipped_studies import folders
+from lrsearch.storage import curves
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
@@ -25,7 +26,9 @@ from lrsearch.study.versions import check_versions
 from lrsearch.worker.command_line import STARTED_BY, command_line
 from lrsearch.worker.find_program import find_program
 from lrsearch.worker.forks import PARENT, WorkerForks, worker_environment
+from lrsearch.worker.scripts.training import SAVE_SOON_SECONDS
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.time_limit import TimeLimit
 from lrsearch.worker.worker import Worker
 
 log = logging.getLogger("lrsearch")
@@ -48,9 +51,11 @@ def work(
     task_dir: Path | None,
     threads: int,
     fuse: FuseOption = "auto",
+    limit: TimeLimit | None = None,
 ) -> None:
-    """Be one worker. Raises DeviceError, TaskError when the study's code is not here or cannot be
-    fused as asked for.
+    """Be one worker, until its limit if it has one.
+
+    Raises DeviceError, TaskError when the study's code is not here or cannot be fused as asked for.
     """
     import torch
 
@@ -62,11 +67,26 @@ def work(
     chosen = pick_device(device)
     torch.set_num_threads(threads)
     places = list(folders(task_dir))
-    stop = Stop(parent=int(os.environ.get(PARENT, "0")))
+    stop = Stop(parent=int(os.environ.get(PARENT, "0")), limit=limit)
+    _tell_limit(stop.limit, search)
     program = find_program(search, places, chosen, stop)
     with stop.on_signals():
         started_together = int(os.environ.get(STARTED_TOGETHER, "1"))
         Worker(search, program, chosen, stop, fuse=fuse, started_together=started_together).run()
+
+
+def _tell_limit(limit: TimeLimit, search: OpenStudy) -> None:
+    """Tell a time limit what is known of the study's trials before the first one is trained."""
+    spec = search.spec
+    if spec.program == "task":
+        return
+    limit.keep(spec.end.grace + (SAVE_SOON_SECONDS if spec.program == "train" else 0.0))
+    if spec.program == "command" and not spec.resume_args:  # saved nowhere before its end
+        longest = search.database.look(
+            lambda connection: curves.longest_training(connection, search.study_id)
+        )
+        limit.expect("search", longest)
+        limit.expect("confirm", longest)
 
 
 def run_local(
