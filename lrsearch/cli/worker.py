@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     "--threads", type=int, default=1, show_default=True, metavar="N", help="CPU threads of torch."
 )
 @options.time_limit_option
+@click.option(
+    "--unfinished-code",
+    type=click.IntRange(0, 255),
+    default=0,
+    show_default=True,
+    metavar="CODE",
+    help="Exit code where it leaves before the study is finished: a scheduler starts another.",
+)
 @common
 def worker(
     name: str,
@@ -40,6 +48,7 @@ def worker(
     task_dir: Path | None,
     threads: int,
     time_limit: str | None,
+    unfinished_code: int,
     storage: str | None,
 ) -> None:
     """Train trials of a study until its budget is used.
@@ -61,12 +70,15 @@ def worker(
     limit = TimeLimit(seconds_left(options.parse_time_limit(time_limit)))
     engine = fuse_option.parse(fuse)
     options.say_loading()
+    from lrsearch.study.status import is_known_finished
     from lrsearch.worker import processes
 
     study = open_named_study(storage, name)
     processes.work(
         study, device=device, task_dir=task_dir, threads=threads, fuse=engine, limit=limit
     )
+    if unfinished_code and not is_known_finished(study):
+        click.get_current_context().exit(unfinished_code)
 
 
 def be_a_worker(words: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ from lrsearch.study.status import is_finished
 from lrsearch.study.versions import check_versions
 from lrsearch.worker.command_line import STARTED_BY, command_line
 from lrsearch.worker.find_program import find_program
-from lrsearch.worker.forks import PARENT, WorkerForks, worker_environment
+from lrsearch.worker.forks import PARENT, STARTED_TOGETHER, WorkerForks, worker_environment
 from lrsearch.worker.scripts.training import SAVE_SOON_SECONDS
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.time_limit import TimeLimit
@@ -40,8 +40,6 @@ STOP_SECONDS = 60.0
 #: Workers that have not ended so long after their study are asked to: one may hang in a step of a
 #: trial that others have taken over and finished.
 LINGER_SECONDS = 20.0
-#: Tells the parent's workers how many they are: they share what may train at once.
-STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 
 def work(

@@ -34,6 +34,8 @@ HOMES = {
     "numpy": {"training.randomness", "training.data.generators", "own_loop", "advice", "transfer"},
     "tensorboard": {"command.tensorboard", "loggers.tensorboard"},
     "mlflow": {"loggers.mlflow"},
+    "submitit": {"launch.slurm", "launch.slurm_job"},
+    "ray": {"launch.ray_cluster"},
     "wandb": {"loggers.wandb", "loggers.installed"},
     "scipy": {"training.calibrated_loss"},
     "hydra": {"hydra"},
