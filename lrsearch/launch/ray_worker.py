@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lrsearch.launch.fleet import UNFINISHED
 from lrsearch.launch.snapshot import CodeSnapshot
-from lrsearch.worker.forks import worker_environment
+from lrsearch.worker.forks import PARENT, worker_environment
 
 #: A worker that a signal has killed is started again so often on its node.
 MOST_RESTARTS = 3
@@ -22,7 +22,8 @@ STOP_SECONDS = 60.0
 class RayWorker:
     """`lrsearch worker` as a process of the node that its actor is on.
 
-    It starts when the actor does, also where Ray makes the actor anew after it has lost a node.
+    It starts when the actor does, also where Ray makes the actor anew after it has lost a node. It
+    ends in order when the actor's process does.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class RayWorker:
         words = [*self._words, "--task-dir", str(self._code)]
         return subprocess.Popen(
             [sys.executable, "-m", "lrsearch", *words, "-v"],
-            env={**worker_environment(), **self._environment},
+            env={**worker_environment(), **self._environment, PARENT: str(os.getpid())},
             cwd=self._folder,
         )
 

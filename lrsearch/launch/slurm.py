@@ -61,9 +61,10 @@ class SlurmTarget:
         _program("scancel")
         (launch_folder(study) / STOPPED).touch()
         ids = [member.id for member in members]
-        # What waits is cancelled; what runs is told by SIGTERM, which lets a worker save first.
+        # What waits is cancelled. What runs is told by SIGTERM, its batch script apart, which would
+        # end at once: a worker saves first.
         _run(["scancel", "--state=PENDING", *ids])
-        _run(["scancel", "--signal=TERM", "--full", *ids])
+        _run(["scancel", "--signal=TERM", *ids])
         remember(study, self.name, [])
         return members
 

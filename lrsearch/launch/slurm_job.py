@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -58,9 +59,11 @@ class WorkerJob:
         """End the worker in order; what the job goes on with, None where the fleet was stopped."""
         from submitit.helpers import DelayedSubmission
 
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None:
             self._end()
-            self._process.wait()
+            # Not `Popen.wait`: this interrupts one, which holds its lock.
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         if self.stopped.exists():
             return None
         return DelayedSubmission(WorkerJob(self.words, self.stopped))
