@@ -1,8 +1,10 @@
 """The command that starts a fleet of workers, and ends it."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +17,56 @@ if TYPE_CHECKING:
     from lrsearch.launch.target import Member
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options that say what is to be started, as they were typed."""
+
+    workers: int | None
+    device: str
+    fuse: str
+    task_dir: Path | None
+    time_limit: str | None
+    settings: Sequence[str]
+
+
+def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of `Asked`, which become one argument, `asked`."""
+
+    @functools.wraps(command)
+    def parsed(
+        *arguments: Any,
+        workers: int | None,
+        device: str,
+        fuse: str,
+        task_dir: Path | None,
+        time_limit: str | None,
+        settings: Sequence[str],
+        **others: Any,
+    ) -> Any:
+        asked = Asked(
+            workers=workers,
+            device=device,
+            fuse=fuse,
+            task_dir=task_dir,
+            time_limit=time_limit,
+            settings=settings,
+        )
+        return command(*arguments, asked=asked, **others)
+
+    workers_option = click.option(
+        "--workers", type=click.IntRange(min=1), metavar="N", help="How many to start."
+    )
+    settings_option = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="What the place takes besides, such as partition=gpu; may be given again.",
+    )
+    shared = options.task_dir_option(options.time_limit_option(settings_option(parsed)))
+    return workers_option(options.device_option(options.fuse_option(shared)))
+
+
 @click.command()
 @name_argument
 @click.option(
@@ -24,18 +76,7 @@ if TYPE_CHECKING:
     metavar="PLACE",
     help="local (processes of this machine), slurm, ray or kubernetes.",
 )
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many to start.")
-@options.device_option
-@options.fuse_option
-@options.task_dir_option
-@options.time_limit_option
-@click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="What the place takes besides, such as partition=gpu; may be given again.",
-)
+@asked_options
 @click.option("--dry-run", is_flag=True, help="Print what would be started, and start nothing.")
 @click.option("--apply", is_flag=True, help="On kubernetes: apply the manifest by kubectl.")
 @click.option("--stop", is_flag=True, help="End the workers that were started, in order.")
@@ -44,12 +85,7 @@ if TYPE_CHECKING:
 def launch(
     name: str,
     place: str,
-    workers: int | None,
-    device: str,
-    fuse: str,
-    task_dir: Path | None,
-    time_limit: str | None,
-    settings: tuple[str, ...],
+    asked: Asked,
     dry_run: bool,
     apply: bool,
     stop: bool,
@@ -75,45 +111,34 @@ def launch(
     if stop:
         _say_members(place, chosen.stop(name), as_json=as_json, verb="ended")
         return
-    if workers is None:
-        raise SpecError("--workers N is needed: how many workers are to start")
-    fleet = _fleet(storage, name, workers, device, fuse, task_dir, time_limit, settings, quiet=True)
+    fleet = _fleet(storage, name, asked)
     if dry_run or (place == "kubernetes" and not apply):
         say(chosen.plan(fleet))
         return
     _say_members(place, chosen.start(fleet), as_json=as_json, verb="started")
 
 
-def _fleet(
-    storage: str | None,
-    name: str,
-    workers: int,
-    device: str,
-    fuse: str,
-    task_dir: Path | None,
-    time_limit: str | None,
-    settings: Sequence[str],
-    *,
-    quiet: bool,
-) -> "Fleet":
+def _fleet(storage: str | None, name: str, asked: Asked) -> "Fleet":
+    from lrsearch.errors import SpecError
     from lrsearch.fusing import fuse_option
     from lrsearch.launch.fleet import Fleet
     from lrsearch.launch.snapshot import snapshot
     from lrsearch.spec.shipped_studies import folders
 
-    seconds = options.parse_time_limit(time_limit)
-    engine = fuse_option.parse(fuse)
-    pairs = dict(map(_setting, settings))
-    study = options.open_stored_study(storage, name, quiet=quiet)
+    if asked.workers is None:
+        raise SpecError("--workers N is needed: how many workers are to start")
+    seconds, fuse = options.parse_time_limit(asked.time_limit), fuse_option.parse(asked.fuse)
+    settings = dict(map(_setting, asked.settings))
+    study = options.open_stored_study(storage, name, quiet=True)  # stdout is the plan's, or JSON's
     return Fleet(
         study=study.name,
-        workers=workers,
+        workers=asked.workers,
         location=study.database.location,
-        code=snapshot(study, folders(task_dir)),
-        device=device,
-        fuse=engine,
+        code=snapshot(study, folders(asked.task_dir)),
+        device=asked.device,
+        fuse=fuse,
         time_limit=seconds,
-        settings=pairs,
+        settings=settings,
     )
 
 

@@ -75,23 +75,26 @@ def _job(fleet: Fleet, code: Path) -> WorkerJob:
 
 
 def _executor(fleet: Fleet, folder: Path) -> "SlurmExecutor":
-    # Read when submitit is imported: a worker obeys SIGUSR1, and SIGUSR2 would kill it.
-    name = SIGNAL.name.removeprefix("SIG")
-    os.environ["SUBMITIT_PREEMPT_SIGNAL"] = name
     require("submitit", "slurm", "--on slurm")
     from submitit import SlurmExecutor
 
     _program("srun")
+    # A worker obeys SIGUSR1; SIGUSR2, which submitit takes by default, would kill it.
+    name = SIGNAL.name.removeprefix("SIG")
     seconds = DEFAULT_SECONDS if fleet.time_limit is None else fleet.time_limit
     executor = SlurmExecutor(folder=folder / "jobs", max_num_timeout=MOST_REQUEUES)
     executor.update_parameters(
         job_name=f"lrsearch-{fleet.study}",
         time=ceil(seconds / 60),
-        signal_delay_s=int(min(SIGNAL_SECONDS, seconds * SIGNAL_SHARE)),
         setup=[f"export SUBMITIT_PREEMPT_SIGNAL={name}"],
         # A worker that fails ends alone.
         srun_args=["--kill-on-bad-exit=0"],
-        additional_parameters={"requeue": True, **_gpus(fleet), **fleet.settings},
+        additional_parameters={
+            "requeue": True,
+            "signal": f"{name}@{int(min(SIGNAL_SECONDS, seconds * SIGNAL_SHARE))}",
+            **_gpus(fleet),
+            **fleet.settings,
+        },
     )
     return executor
 

@@ -2,8 +2,8 @@
 
     python two_ray_nodes.py TASKS
 
-The database is LRSEARCH_STORAGE's. While both workers train, the node of one is killed. The fleet
-ends by itself; the last line is JSON of what was seen.
+The database is LRSEARCH_STORAGE's, and TINY_CONTROL says what trials do. While both workers train,
+the node of one is killed. The fleet ends by itself; the last line is JSON of what was seen.
 """
 
 import json
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import ray
@@ -54,26 +55,23 @@ def main(tasks):
         for number in (3, 4)
     ]
     os.environ["RAY_ADDRESS"] = cluster.address
-    started = lrsearch(
-        *("launch", "tiny", "--on", "ray", "--workers", "2", "--task-dir", tasks, "--json")
-    )["started"]
-    both = until(trains_on_two)
+    control = Path(os.environ["TINY_CONTROL"])
+    control.write_text("hold")
+    how = ("--workers", "2", "--task-dir", tasks, "--fuse", "off", "--json")
+    started = lrsearch("launch", "tiny", "--on", "ray", *how)["started"]
+    until(lambda: len(list(control.parent.glob("held.*"))) == 2)  # both in the middle of a trial
     ray.init(address=cluster.address, namespace="lrsearch", log_to_driver=False)
     lost = ray.get_actor("tiny#0", namespace="lrsearch")
     process = int(ray.get(lost.place.remote()).rpartition(":")[2])
     node = next(node for node in nodes if runs_below(node, process))
     os.kill(process, signal.SIGKILL)
     cluster.remove_node(node, allow_graceful=False)
+    control.write_text("")
     until(lambda: lrsearch("study", "show", "tiny", "--json")["state"] == "finished")
     until(lambda: not ray.util.list_named_actors(all_namespaces=True))
     ray.shutdown()
     cluster.shutdown()
-    print(json.dumps({"started": started, "workers": both}))
-
-
-def trains_on_two():
-    rows = lrsearch("status", "tiny", "--json")
-    return len([row for row in rows if row["doing"]]) == 2 and len(rows)
+    print(json.dumps({"started": started}))
 
 
 def runs_below(node, process):
