@@ -147,14 +147,14 @@ time_limit_option = click.option(
 file_argument = click.argument("file", metavar="FILE", type=StudyFile())
 
 
-def _study_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def study_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """What the shells complete a NAME to."""
     from lrsearch.storage.study_names import names_in_file
 
     return names_in_file(context.params.get("storage"), incomplete)
 
 
-name_argument = click.argument("name", metavar="NAME", shell_complete=_study_names)
+name_argument = click.argument("name", metavar="NAME", shell_complete=study_names)
 silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
 
 

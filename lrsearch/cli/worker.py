@@ -15,6 +15,7 @@ from lrsearch.cli.options import (
     open_named_study,
     open_stored_study,
     print_json,
+    study_names,
 )
 from lrsearch.cli.output import say
 from lrsearch.cli.renamed import earlier_name, renamed_option
@@ -148,19 +149,24 @@ def confirm(
 
 
 @click.command()
-@name_argument
+@click.argument("name", metavar="NAME", required=False, shell_complete=study_names)
 @click.option("--all", "everyone", is_flag=True, help="Show the workers that have ended as well.")
 @json_option
 @common
-def status(name: str, everyone: bool, as_json: bool, storage: str | None) -> None:
-    """Show the workers of a study and what each does.
+def status(name: str | None, everyone: bool, as_json: bool, storage: str | None) -> None:
+    """Show all studies of the database, or the workers of one.
 
-    A line says where a worker runs, its trial or run, and when it last reported.
+    Without NAME a line says of each study its state, its trials, what runs now, how many workers
+    were seen a moment ago, and its age. With NAME a line says where a worker runs, its trial or
+    run, and when it last reported.
 
     \b
     Example:
       lrsearch status digits
     """
+    if name is None:
+        _say_database(storage, as_json=as_json)
+        return
     from lrsearch.report.workers import last_notes, worker_rows
 
     study = open_stored_study(storage, name, quiet=as_json)
@@ -174,6 +180,26 @@ def status(name: str, everyone: bool, as_json: bool, storage: str | None) -> Non
         say(f"nobody works on {name}; start workers with\n  lrsearch worker {name}")
     for note in last_notes(study):
         say(f"  {note}")
+
+
+def _say_database(storage: str | None, *, as_json: bool) -> None:
+    from lrsearch.report.database_status import database_status
+    from lrsearch.report.text.format import duration
+    from lrsearch.study.prepare_database import open_database
+
+    database = open_database(storage)
+    options.announce(database, quiet=as_json)
+    found = database_status(database)
+    if as_json:
+        print_json([one.to_dict() for one in found])
+        return
+    for one in found:
+        of = "" if one.trials_total is None else f" of {one.trials_total}"
+        trials = f"{one.trials_ended} trials ended, {one.trials_used}{of} started"
+        doing = f"{one.running + one.open_runs} in training, {one.workers} workers"
+        say(f"{one.study}  {one.state}  {trials}; {doing}; {duration(one.age_seconds)} old")
+    if not found:
+        say("no studies")
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SIGNAL = signal.SIGUSR1
 #: A worker that leaves sooner had no time for a single trial: to queue again would change nothing.
 LEAST_SECONDS = 60.0
+#: How a worker ends in order; by a signal where it had not begun to listen.
+ENDS = (0, UNFINISHED, -SIGNAL, -signal.SIGTERM)
 
 
 class WorkerJob:
@@ -39,17 +41,20 @@ class WorkerJob:
         started = time.monotonic()
         before = signal.signal(signal.SIGTERM, self._terminate)
         try:
+            if self.stopped.exists():  # while this process was loading
+                return
             self._process = subprocess.Popen([sys.executable, "-m", "lrsearch", *self.words])
             code = self._process.wait()
         finally:
             signal.signal(signal.SIGTERM, before)
-        if code not in (0, UNFINISHED):
+        if code not in ENDS:
             raise StudyError(f"the worker ended with {code}; its output is above")
         # After SIGTERM it is Slurm, or who cancelled the job, that says whether it runs again.
-        if code == UNFINISHED and not self._terminated and not self.stopped.exists():
-            if time.monotonic() - started < LEAST_SECONDS:
-                raise StudyError("no trial can be saved within the time limit; give a longer one")
-            os.kill(os.getpid(), SIGNAL)  # submitit's handler queues the job again, and exits
+        if code == 0 or self._terminated or self.stopped.exists():
+            return
+        if code == UNFINISHED and time.monotonic() - started < LEAST_SECONDS:
+            raise StudyError("no trial can be saved within the time limit; give a longer one")
+        os.kill(os.getpid(), SIGNAL)  # submitit's handler queues the job again, and exits
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._terminated = True

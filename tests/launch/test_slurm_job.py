@@ -79,14 +79,20 @@ def after_begin(folder, number):
 def test_slurms_signal_ends_the_worker_in_order_while_the_job_waits_for_it(
     job, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(slurm_job, "LEAST_SECONDS", -1.0)
-    (tmp_path / "stopped").touch()  # so that the job itself asks for nothing after it
-    assert signals_of(job, after_begin(tmp_path, SIGNAL)) == 1
+    monkeypatch.setattr(slurm_job, "LEAST_SECONDS", 0.0)
+    # submitit's handler ends the process; this one returns, and the job asks once more.
+    assert signals_of(job, after_begin(tmp_path, SIGNAL)) == 2
 
 
 def test_a_job_that_was_ended_by_sigterm_is_not_queued_again_by_itself(job, tmp_path):
     assert signals_of(job, after_begin(tmp_path, signal.SIGTERM)) == 0
     assert not (tmp_path / "code").exists()
+
+
+def test_a_job_that_was_stopped_before_it_began_starts_no_worker(job, tmp_path):
+    (tmp_path / "stopped").touch()
+    job()
+    assert not (tmp_path / "begun").exists()
 
 
 def test_a_stopped_fleet_goes_on_with_nothing(job, tmp_path):

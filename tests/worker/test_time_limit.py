@@ -5,11 +5,22 @@ import time
 
 import pytest
 from sites import opened_site, what_came_out
-from tiny_studies import make_study, opened, tiny_task, work, worker_of
+from tiny_studies import (
+    VALIDATIONS,
+    ask,
+    curve_row,
+    ended,
+    make_study,
+    opened,
+    tiny_task,
+    work,
+    worker_of,
+)
 
 from lrsearch.errors import SpecError
 from lrsearch.report.summary import curve_rows, trial_rows
-from lrsearch.storage import leases, trials
+from lrsearch.storage import curves, leases, trials
+from lrsearch.trial.states import TrialState
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.time_limit import LEAVE_SECONDS, SLURM_END, JobClock, TimeLimit, seconds_left
 
@@ -74,6 +85,18 @@ def test_the_nearer_of_the_option_and_slurms_own_limit_holds(option, end, left):
 def test_a_limit_of_slurm_that_is_no_number_is_refused_in_one_line():
     with pytest.raises(SpecError, match=r"SLURM_JOB_END_TIME is 'soon', but seconds"):
         seconds_left(None, {SLURM_END: "soon"})
+
+
+def test_the_longest_complete_trial_says_how_long_a_command_may_take(sqlite_url):
+    with opened(sqlite_url) as database:
+        search = make_study(database)
+        with database.read() as connection:
+            assert curves.longest_training(connection, search.study_id) == 0.0
+        rows = [curve_row(number) for number in range(1, VALIDATIONS + 1)]
+        for state, seconds in ((TrialState.COMPLETE, 50.0), (TrialState.PRUNED, 70.0)):
+            assert search.tell(ask(search), ended(state, seconds=seconds), rows)
+        with database.read() as connection:
+            assert curves.longest_training(connection, search.study_id) == 50.0
 
 
 def test_a_worker_asks_for_nothing_that_it_could_not_save(sqlite_url):
