@@ -28,6 +28,8 @@ class Site:
     def __init__(self, url, folder, database):
         self.url, self.folder, self.database = url, folder, database
         self._control = folder.parent / "control"
+        #: Variables that its commands are given besides.
+        self.environment = {}
         self._commands = []
 
     def say(self, word):
@@ -63,6 +65,7 @@ class Site:
             LRSEARCH_STORAGE=self.url,
             TINY_CONTROL=str(control or self._control),
             OMP_NUM_THREADS="1",
+            **self.environment,
         )
         self._commands.append(command)
         return command

@@ -11,7 +11,6 @@ import click
 
 from lrsearch.cli.logs import on_log_file, on_verbose
 from lrsearch.cli.output import json_text, say
-from lrsearch.cli.renamed import renamed_option
 from lrsearch.cli.study_file import StudyFile, what_it_imports
 
 if TYPE_CHECKING:
@@ -24,55 +23,6 @@ if TYPE_CHECKING:
     from lrsearch.worker.resources import Resources
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-device_option = click.option(
-    "--device", default="auto", help="auto, cpu, mps or cuda:N.", show_default=True
-)
-fuse_option = click.option(
-    "--fuse",
-    default="auto",
-    show_default=True,
-    metavar="auto|off|K",
-    help="How many trials train at once as one program: K, one (off), or as many as are measured "
-    "to be quickest (auto).",
-)
-
-compile_option = click.option(
-    "--compile",
-    default="auto",
-    show_default=True,
-    metavar="auto|off",
-    help="Whether the steps of trials that train one by one are compiled: where that is measured "
-    "to pay (auto), or never (off). It takes --fuse auto.",
-)
-
-
-def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--workers`, `--device`, `--fuse`, `--compile`: they become one argument, `resources`."""
-
-    @functools.wraps(command)
-    def parsed(
-        *arguments: Any,
-        workers: int | None,
-        device: str,
-        fuse: str,
-        compile: str,
-        **options: Any,
-    ) -> Any:
-        from lrsearch.worker.resources import Resources
-
-        resources = Resources.parse(workers=workers, device=device, fuse=fuse, compile=compile)
-        with resources.forks:
-            return command(*arguments, resources=resources, **options)
-
-    workers_option = click.option(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="Worker processes on this machine; default one per GPU, else one per core.",
-    )
-    return workers_option(device_option(fuse_option(compile_option(parsed))))
 
 
 def common(command: Command) -> Command:
@@ -145,29 +95,19 @@ report_option = click.option(
     metavar="DIR",
     help="Folder of the report; default ./NAME-report/.",
 )
-task_dir_option = renamed_option(
-    "--task-dir",
-    "--studies",
-    envvar="LRSEARCH_TASK_DIR",
-    old_envvar="LRSEARCH_STUDIES",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Folder with the study's task file, looked at before ., ./studies and the "
-    "studies that come with lrsearch; default LRSEARCH_TASK_DIR.",
-)
 file_argument = click.argument("file", metavar="FILE", type=StudyFile())
 
 
-def _study_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def study_names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """What the shells complete a NAME to."""
     from lrsearch.storage.study_names import names_in_file
 
     return names_in_file(context.params.get("storage"), incomplete)
 
 
-name_argument = click.argument("name", metavar="NAME", shell_complete=_study_names)
+name_argument = click.argument("name", metavar="NAME", shell_complete=study_names)
 optional_name_argument = click.argument(
-    "name", metavar="[NAME]", required=False, shell_complete=_study_names
+    "name", metavar="[NAME]", required=False, shell_complete=study_names
 )
 silent_verbose = click.option("-v", "--verbose", count=True, hidden=True, expose_value=False)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli import options
+from lrsearch.cli import machine_options, options
 from lrsearch.cli.options import common, file_argument, json_option, print_json, silent_verbose
 from lrsearch.cli.output import say
 
@@ -22,7 +22,7 @@ PREVIEWED = 12
 
 @click.command()
 @file_argument
-@options.resources_options
+@machine_options.resources_options
 @click.option(
     "--runs", type=int, metavar="N", help="Budget: the epochs of N full trainings, all included."
 )
@@ -115,7 +115,7 @@ def print_outcome(outcome: "Outcome", *, as_json: bool) -> None:
     help="Time one epoch. Tell how long the study takes, and how many trials at once fit in the "
     "memory.",
 )
-@options.device_option
+@machine_options.device_option
 @json_option
 @silent_verbose
 def check(file: Path, plot: Path | None, timed: bool, device: str, as_json: bool) -> None:
@@ -210,7 +210,7 @@ def _validation_share(checked: "Checked") -> "ValidationShare | None":
     metavar="FILE",
     help="Draw the ramps into this file: PNG, SVG or PDF, as its name ends.",
 )
-@options.device_option
+@machine_options.device_option
 @json_option
 @silent_verbose
 def range_test(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrsearch.cli import options
+from lrsearch.cli import machine_options, options
 from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
 from lrsearch.cli.output import say
 
@@ -60,8 +60,8 @@ def _wanted(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="PATH",
     help="Write the weights as a state dict for torch.load, and the recipe beside it.",
 )
-@options.device_option
-@options.task_dir_option
+@machine_options.device_option
+@machine_options.task_dir_option
 @options.report_option
 @json_option
 @common
@@ -142,8 +142,8 @@ def _lengths(context: click.Context, parameter: click.Parameter, value: str) -> 
     metavar="DIR",
     help="Folder for the weights, at-8.pt and its like, and the recipes beside them.",
 )
-@options.device_option
-@options.task_dir_option
+@machine_options.device_option
+@machine_options.task_dir_option
 @json_option
 @common
 def branch(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrsearch.cli import options
+from lrsearch.cli import machine_options, options
 from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
 from lrsearch.cli.output import say
 
@@ -104,8 +104,8 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="Draw the law into this file, SVG or PNG as its name ends.",
 )
-@options.resources_options
-@options.task_dir_option
+@machine_options.resources_options
+@machine_options.task_dir_option
 @json_option
 @common
 def transfer(

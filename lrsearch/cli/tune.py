@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrsearch.cli import options
+from lrsearch.cli import machine_options, options
 from lrsearch.cli.options import common, json_option
 from lrsearch.cli.output import say
 from lrsearch.cli.run import search
@@ -74,7 +74,7 @@ def _values(option: str, of: str) -> Callable[[options.Command], options.Command
     metavar="FILE",
     help="Write the study file, and do not train.",
 )
-@options.resources_options
+@machine_options.resources_options
 @options.report_option
 @json_option
 @common

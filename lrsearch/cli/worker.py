@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lrsearch.cli import options
+from lrsearch.cli import machine_options, options
 from lrsearch.cli.options import (
     common,
     json_option,
@@ -22,29 +22,31 @@ from lrsearch.cli.renamed import earlier_name, renamed_option
 if TYPE_CHECKING:
     from lrsearch.worker.machine import Machine
     from lrsearch.worker.resources import Resources
+    from lrsearch.worker.time_limit import TimeLimit
 
 
 @click.command()
 @options.optional_name_argument
 @options.project_option("Serve all studies of this project, in place of NAME.")
 @click.option("--forever", is_flag=True, help="With --project: wait for further studies.")
-@options.device_option
-@options.fuse_option
-@options.compile_option
-@options.task_dir_option
+@machine_options.machine_options
+@machine_options.time_limit_option
 @click.option(
-    "--threads", type=int, default=1, show_default=True, metavar="N", help="CPU threads of torch."
+    "--unfinished-code",
+    type=click.IntRange(0, 255),
+    default=0,
+    show_default=True,
+    metavar="CODE",
+    help="Exit code where it leaves before the study is finished: a scheduler starts another.",
 )
 @common
 def worker(
     name: str | None,
     project: str | None,
     forever: bool,
-    device: str,
-    fuse: str,
-    compile: str,
-    task_dir: Path | None,
-    threads: int,
+    machine: "Machine",
+    time_limit: str | None,
+    unfinished_code: int,
     storage: str | None,
 ) -> None:
     """Train trials of a study until its budget is used.
@@ -56,38 +58,47 @@ def worker(
     With --project it serves the studies of a project: the highest priority first, then the oldest.
     It changes studies between two trials.
 
+    With a time limit it asks for no trial that could not be saved before it. Shortly before the
+    limit it saves what it trains, gives it back, and ends with exit code 0.
+
     \b
     Example:
       lrsearch worker digits --task-dir studies --fuse 8
     """
-    from lrsearch.fusing import compiling, fuse_option
-
     options.need_one("NAME or --project", name, project)
     if forever and project is None:
         raise click.UsageError("--forever needs --project")
+    from lrsearch.worker.time_limit import TimeLimit, seconds_left
+
+    limit = TimeLimit(seconds_left(machine_options.parse_time_limit(time_limit)))
     options.say_loading()
-    from lrsearch.worker.machine import Machine
-
-    machine = Machine(
-        device=device,
-        threads=threads,
-        fuse=fuse_option.parse(fuse),
-        compile=compiling.parse(compile),
-        task_dir=task_dir,
-    )
-    _work(name, project, machine, forever=forever, storage=storage)
+    if project is not None:
+        done = _serve_project(storage, project, machine, limit, forever=forever)
+    else:
+        done = _train_study(storage, str(name), machine, limit)
+    if unfinished_code and not done:
+        click.get_current_context().exit(unfinished_code)
 
 
-def _work(
-    name: str | None, project: str | None, machine: "Machine", *, forever: bool, storage: str | None
-) -> None:
-    from lrsearch.worker.processes import work
+def _train_study(storage: str | None, name: str, machine: "Machine", limit: "TimeLimit") -> bool:
+    """Whether the study is finished."""
+    from lrsearch.study.status import is_known_finished
+    from lrsearch.worker.processes import own_stop, work
+
+    study = open_named_study(storage, name)
+    work(study, machine, stop=own_stop(limit))
+    return is_known_finished(study)
+
+
+def _serve_project(
+    storage: str | None, project: str, machine: "Machine", limit: "TimeLimit", *, forever: bool
+) -> bool:
+    """Whether all studies of the project are finished."""
+    from lrsearch.worker.processes import own_stop
     from lrsearch.worker.project import work_on_project
 
-    if name is not None:
-        work(open_named_study(storage, name), machine)
-    elif project is not None:
-        work_on_project(options.open_database(storage), project, machine, forever=forever)
+    database = options.open_database(storage)
+    return work_on_project(database, project, machine, own_stop(limit), forever=forever)
 
 
 def be_a_worker(words: Sequence[str]) -> None:
@@ -113,8 +124,8 @@ def be_a_worker(words: Sequence[str]) -> None:
     metavar="N",
     help="Full trainings in all. Default, and most: what the budget keeps for confirmation.",
 )
-@options.resources_options
-@options.task_dir_option
+@machine_options.resources_options
+@machine_options.task_dir_option
 @json_option
 @common
 def confirm(

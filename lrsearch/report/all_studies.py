@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrsearch.report.text.format import amount, number
+from lrsearch.report.text.format import amount, duration, number
 from lrsearch.report.text.grid import Grid
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import overview, projects, studies
@@ -43,6 +43,8 @@ class StudyStatus:
     metric: str
     #: The search's best value of `metric`.
     best: float | None
+    #: Since its creation.
+    age_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ def status_of(database: Database, *, project: str | None = None) -> DatabaseStat
     """The studies of one project, or of all. Raises StorageError."""
     with explained(database), database.read() as connection:
         present = overview.present_workers(connection, PRESENT_SECONDS)
+        now = overview.now(connection)
         rows = []
         for marks in overview.everything(connection):
             record = studies.by_id(connection, marks.study_id)
@@ -75,7 +78,8 @@ def status_of(database: Database, *, project: str | None = None) -> DatabaseStat
             if project is not None and record.project != project:
                 continue
             over = not marks.running and is_over(connection, StoredStudy(database, record))
-            rows.append(_status(marks, record, present.get(marks.study_id, 0), over=over))
+            workers = present.get(marks.study_id, 0)
+            rows.append(_status(marks, record, workers, over=over, now=now))
         limits = projects.limits(connection)
         names = sorted({row.project for row in rows} | (set(limits) if project is None else set()))
         used = [
@@ -89,7 +93,9 @@ def status_of(database: Database, *, project: str | None = None) -> DatabaseStat
     return DatabaseStatus(studies=rows, projects=used)
 
 
-def _status(marks: StudyMarks, record: StudyRecord, workers: int, *, over: bool) -> StudyStatus:
+def _status(
+    marks: StudyMarks, record: StudyRecord, workers: int, *, over: bool, now: float
+) -> StudyStatus:
     objective = StudySpec.from_stored(record.definition).objective
     return StudyStatus(
         name=marks.name,
@@ -106,6 +112,7 @@ def _status(marks: StudyMarks, record: StudyRecord, workers: int, *, over: bool)
         priority=record.priority,
         metric=objective.metric,
         best=marks.lowest if objective.direction == "minimize" else marks.highest,
+        age_seconds=max(0.0, now - marks.created_at),
     )
 
 
@@ -127,7 +134,7 @@ def of_total(used: float, total: float | None) -> str:
 
 def status_text(status: DatabaseStatus) -> str:
     """Two tables for a terminal."""
-    columns = ("study", "state", "trials", "epochs", "best", "workers", "priority", "owner")
+    columns = ("study", "state", "trials", "epochs", "best", "workers", "priority", "age", "owner")
     grid = Grid(columns=columns, rows=tuple(_cells(row) for row in status.studies))
     hours = Grid(
         columns=("project", "device-hours"),
@@ -148,5 +155,6 @@ def _cells(row: StudyStatus) -> tuple[str, ...]:
         "" if row.best is None else f"{row.metric} {number(row.best)}",
         of_total(row.workers, row.max_workers),
         f"{row.priority}",
+        duration(row.age_seconds),
         row.owner or "",
     )

@@ -161,6 +161,14 @@ def of_trials(connection: Connection, ids: Sequence[int]) -> dict[int, list[Curv
     return found
 
 
+def longest_training(connection: Connection, study_id: int) -> float:
+    """Of the study's complete trials, the most seconds that one took; 0 before there is one."""
+    query = select(func.coalesce(func.max(trials.c.seconds), 0.0)).where(
+        trials.c.study_id == study_id, trials.c.state == TrialState.COMPLETE
+    )
+    return float(connection.execute(query).scalar_one())
+
+
 def most_validations(connection: Connection, study_id: int) -> int | None:
     """Of the study's complete trials, the most validations of one; None before there is one."""
     query = (

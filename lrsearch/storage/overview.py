@@ -78,6 +78,11 @@ def everything(connection: Connection) -> Sequence[StudyMarks]:
     return fetch_as(connection, select(*own, *columns).order_by(s.study_id.desc()), StudyMarks)
 
 
+def now(connection: Connection) -> float:
+    """The database's clock, in seconds since 1970."""
+    return float(connection.execute(select(db_now())).scalar_one())
+
+
 def present_workers(connection: Connection, seconds: float) -> dict[int, int]:
     """How many workers of each study have not ended and were seen in the last so many seconds."""
     w = workers_table.c

@@ -33,9 +33,12 @@ def _started(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def identity() -> str:
-    """This process as it signs its claims: host, process id, start time."""
-    pid = os.getpid()
+def identity(pid: int | None = None) -> str:
+    """A process of this machine, by default this one, as it signs its claims.
+
+    That is its host, process id and start time.
+    """
+    pid = os.getpid() if pid is None else pid
     return f"{_host()}:{pid}:{_started(pid)}"
 
 

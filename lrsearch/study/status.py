@@ -4,7 +4,9 @@ import logging
 
 from sqlalchemy import Connection
 
+from lrsearch.errors import StorageError
 from lrsearch.storage import confirmations, leases, range_tests, studies, trials, worker_identity
+from lrsearch.storage.moments import passes
 from lrsearch.study import confirmation, ladder, lost_work
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import states
@@ -30,6 +32,16 @@ def dead_holders(search: StoredStudy) -> list[str]:
 def is_finished(search: StoredStudy) -> bool:
     """Whether nothing of the study runs and nothing more will start."""
     return search.database.look(lambda connection: is_over(connection, search))
+
+
+def is_known_finished(search: StoredStudy) -> bool:
+    """The same; False where the database does not answer now."""
+    try:
+        return is_finished(search)
+    except StorageError as error:
+        if not passes(error):
+            raise
+        return False
 
 
 def is_over(connection: Connection, search: StoredStudy) -> bool:

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -113,6 +114,31 @@ def find_task(
     that code; they are loaded, too. With `strict` false the first one that is there is taken.
     Raises TaskError that lists every place looked at and the hash found in it.
     """
+    found = locate_task(reference, code, folders, strict=strict, own=own)
+    return _made_for_us(reference, found.folder, own, [found.root / name for name in found.code])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Located:
+    """Where a task's files are; nothing of them is imported."""
+
+    #: What the reference, and files of own optimizers and schedules, are relative to.
+    folder: Path
+    #: What the names of the task's files are relative to.
+    root: Path
+    #: File to SHA-256; a name that begins with `./` is relative to `folder`.
+    code: Mapping[str, str]
+
+
+def locate_task(
+    reference: str,
+    code: Mapping[str, str],
+    folders: Iterable[Path],
+    *,
+    strict: bool,
+    own: Sequence[str] = (),
+) -> Located:
+    """Where `find_task` finds a task. Raises TaskError as it does."""
     place, _ = _split(reference)
     if not isinstance(code, Mapping):
         raise TaskError(f"the study does not say which code {reference} has; create it anew")
@@ -130,7 +156,7 @@ def find_task(
         found_code = _study_code(*found, own, folder)
         hashed = code_hash(found_code)
         if hashed == wanted or not strict:
-            return _made_for_us(reference, folder, own, [found[1] / name for name in found_code])
+            return Located(folder=folder, root=found[1], code=found_code)
         seen.append(f"{found[0]}: {hashed[:12]}")
     raise TaskError(
         f"no task {reference} with the study's code {wanted[:12]} ({'; '.join(seen)}); bring the "

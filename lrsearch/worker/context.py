@@ -9,6 +9,7 @@ from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.health import Health
 from lrsearch.worker.leases.renewal import LeaseRenewer
 from lrsearch.worker.program import Program
+from lrsearch.worker.time_limit import TimeLimit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,3 +26,5 @@ class WorkerContext:
     log: StudyLog
     #: Whether this worker can train at all.
     health: Health = field(default_factory=Health)
+    #: When it has to be gone.
+    limit: TimeLimit = field(default_factory=TimeLimit)

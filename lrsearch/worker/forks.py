@@ -18,6 +18,8 @@ from lrsearch.task.find import source_of
 
 #: Names the parent to its workers: they end when it does.
 PARENT = "LRSEARCH_PARENT"
+#: Tells workers how many were started together: they share what may train at once.
+STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 #: What a worker calls.
 ENTRY = "lrsearch.cli.worker:be_a_worker"
 #: What a worker imports, whatever it trains.

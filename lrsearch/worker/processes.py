@@ -18,6 +18,7 @@ from lrsearch.errors import SpecError, StudyError
 from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.spec.shipped_studies import folders
+from lrsearch.storage import curves
 from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
@@ -25,9 +26,11 @@ from lrsearch.study.status import is_finished
 from lrsearch.study.versions import check_versions
 from lrsearch.worker.command_line import STARTED_BY, command_line
 from lrsearch.worker.find_program import find_program
-from lrsearch.worker.forks import PARENT, WorkerForks, worker_environment
+from lrsearch.worker.forks import PARENT, STARTED_TOGETHER, WorkerForks, worker_environment
 from lrsearch.worker.machine import Machine
+from lrsearch.worker.scripts.training import SAVE_SOON_SECONDS
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.time_limit import TimeLimit
 from lrsearch.worker.worker import Worker
 
 log = logging.getLogger("lrsearch")
@@ -39,8 +42,6 @@ STOP_SECONDS = 60.0
 #: Workers that have not ended so long after their study are asked to: one may hang in a step of a
 #: trial that others have taken over and finished.
 LINGER_SECONDS = 20.0
-#: Tells the parent's workers how many they are: they share what may train at once.
-STARTED_TOGETHER = "LRSEARCH_STARTED_TOGETHER"
 
 
 def work(
@@ -66,6 +67,7 @@ def work(
     torch.set_num_threads(machine.threads)
     places = list(folders(machine.task_dir))
     stop = stop or own_stop()
+    _tell_limit(stop.limit, search)
     program = find_program(search, places, chosen, stop)
     with stop.on_signals():
         Worker(
@@ -80,9 +82,23 @@ def work(
         ).run()
 
 
-def own_stop() -> Stop:
-    """Whether this process is asked to end, be it by the end of the one that started it."""
-    return Stop(parent=int(os.environ.get(PARENT, "0")))
+def own_stop(limit: TimeLimit | None = None) -> Stop:
+    """Whether this process is to end, be it by the end of the one that started it."""
+    return Stop(parent=int(os.environ.get(PARENT, "0")), limit=limit)
+
+
+def _tell_limit(limit: TimeLimit, search: OpenStudy) -> None:
+    """Tell a time limit what is known of the study's trials before the first one is trained."""
+    spec = search.spec
+    if spec.program == "task":
+        return
+    limit.keep(spec.end.grace + (SAVE_SOON_SECONDS if spec.program == "train" else 0.0))
+    if spec.program == "command" and not spec.resume_args:  # saved nowhere before its end
+        longest = search.database.look(
+            lambda connection: curves.longest_training(connection, search.study_id)
+        )
+        limit.expect("search", longest)
+        limit.expect("confirm", longest)
 
 
 def run_local(

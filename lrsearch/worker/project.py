@@ -11,7 +11,7 @@ from lrsearch.study.limits import QuotaError, refuse_over_quota
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.open_work import ProjectWork
 from lrsearch.worker.machine import Machine
-from lrsearch.worker.processes import own_stop, work
+from lrsearch.worker.processes import work
 from lrsearch.worker.stop_signal import Stop
 
 log = logging.getLogger("lrsearch")
@@ -49,15 +49,18 @@ class Shift:
         return self.studies.next_study(goes_first) is not None
 
 
-def work_on_project(database: Database, project: str, machine: Machine, *, forever: bool) -> None:
+def work_on_project(
+    database: Database, project: str, machine: Machine, stop: Stop, *, forever: bool
+) -> bool:
     """Train what the studies of a project ask for: the highest priority first, then the oldest.
 
     The worker changes to a study of higher priority between two trials, and to another one when
     its own has nothing for it to do. It ends when all are finished, unless `forever`: then it waits
-    for further studies, and leaves alone what it cannot train. Raises as `processes.work` does, and
-    QuotaError where the project may train no more.
+    for further studies, and leaves alone what it cannot train. Whether all are finished.
+
+    Raises as `processes.work` does, and QuotaError where the project may train no more.
     """
-    stop, studies = own_stop(), ProjectWork(database, project)
+    studies = ProjectWork(database, project)
     refused, said = set[int](), ""
     database.patience = Patience(seconds=WINDOW_SECONDS, give_up=lambda: stop.asked)
     with stop.on_signals():
@@ -79,5 +82,6 @@ def work_on_project(database: Database, project: str, machine: Machine, *, forev
                     log.warning("%s", error)
                 said = str(error)
             if not forever and studies.is_over():
-                return
+                return True
             time.sleep(LOOK_SECONDS)
+    return False

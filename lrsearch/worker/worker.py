@@ -88,6 +88,7 @@ class Worker:
                     renewer=renewer,
                     study_checkpoints=StudyCheckpoints.of(self.search),
                     stop=lambda: self.stop.asked,
+                    limit=self.stop.limit,
                     log=study_log,
                 )
                 self._loop(context)
@@ -133,6 +134,8 @@ class Worker:
         )
         trainer = JobTrainer(context, choice)
         while not self.stop.asked:
+            if not self.stop.limit.allows("search"):
+                break
             context.renewer.check()
             refuse_deleted(self.search)
             may_train = context.health.may_train(self.search, self.name) and self._has_place()
@@ -148,6 +151,9 @@ class Worker:
             if dead_holders(self.search):  # what only expires is looked after by the clock
                 reap(self.search)
             time.sleep(IDLE_SECONDS)
+        limit = self.stop.limit
+        if not limit.allows("search"):
+            log.info("the time limit is near (%.0f s): others go on", limit.left)
 
     def _has_place(self) -> bool:
         """Whether the study's limits let this worker train.
@@ -168,7 +174,8 @@ class Worker:
 
     def _work(self, context: WorkerContext, trainer: JobTrainer) -> bool:
         """Train a range test, trials or confirmation runs, or plan some; False if there is none."""
-        test = self.search.claim_range_test(self.name)
+        may_test = context.limit.allows("range test")
+        test = self.search.claim_range_test(self.name) if may_test else None
         if test is not None:
             range_test.train(context, test)
             return True

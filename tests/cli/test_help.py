@@ -54,7 +54,7 @@ def test_the_list_says_which_commands_take_a_file_and_which_a_name():
     assert [line.split()[:2] for line in begun] == [
         [name, "[NAME]" if name in ("dashboard", "status", "worker") else "NAME"]
         for name in (
-            *("branch", "confirm", "dashboard", "export", "report", "status"),
+            *("branch", "confirm", "dashboard", "export", "launch", "report", "status"),
             *("train", "transfer", "watch", "worker"),
         )
     ]

@@ -29,6 +29,7 @@ def test_all_studies_are_shown_with_their_projects(finished):
         "best",
         "workers",
         "priority",
+        "age",
         "owner",
     ]
     assert lines[2].split()[:5] == ["vision/tiny", "open", "0", "of", "12"]

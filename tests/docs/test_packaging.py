@@ -36,15 +36,15 @@ def imported(folder):
     # Stubs of the type checker, imported for it alone.
     names.discard("_typeshed")
     siblings = {path.stem for path in folder.glob("*.py")}
-    # IPython is asked for only in a notebook, which has it.
-    outside = names - set(sys.stdlib_module_names) - siblings - {"lrsearch", "IPython"}
+    # IPython is asked for only in a notebook, which has it; ray only for a cluster of it.
+    outside = names - set(sys.stdlib_module_names) - siblings - {"lrsearch", "IPython", "ray"}
     found = packages_distributions()
     return {canonicalize_name(found[name][0]) for name in outside}
 
 
 #: Extras that the package itself imports, where they are installed.
 LOGGERS = ("tensorboard", "mlflow", "wandb")
-ADAPTERS = (*LOGGERS, "lightning", "transformers", "hydra", "optuna-dashboard", "metrics")
+ADAPTERS = (*LOGGERS, "lightning", "transformers", "hydra", "optuna-dashboard", "metrics", "slurm")
 #: Hydra brings omegaconf; `trials_frame` asks for pandas.
 UNDECLARED = {"omegaconf", "pandas"}
 

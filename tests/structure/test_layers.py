@@ -35,6 +35,8 @@ HOMES = {
     "prometheus_client": {"report.dashboard.metrics"},
     "tensorboard": {"command.tensorboard", "loggers.tensorboard"},
     "mlflow": {"loggers.mlflow"},
+    "submitit": {"launch.slurm", "launch.slurm_job"},
+    "ray": {"launch.ray_cluster"},
     "wandb": {"loggers.wandb", "loggers.installed"},
     "scipy": {"training.calibrated_loss"},
     "hydra": {"hydra"},

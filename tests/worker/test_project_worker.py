@@ -13,6 +13,7 @@ from lrsearch.study.status import is_finished
 from lrsearch.trial.states import StudyState
 from lrsearch.worker.machine import Machine
 from lrsearch.worker.project import work_on_project
+from lrsearch.worker.stop_signal import Stop
 
 FEW = {"budget": {"trials": 2}, "confirm": "none", "range_test": "none"}
 
@@ -32,7 +33,7 @@ def sqlite_database(sqlite_url):
 
 def work(database, project="p", *, task_dir=TASKS):
     machine = Machine(device="cpu", threads=1, fuse="off", task_dir=task_dir)
-    work_on_project(database, project, machine, forever=False)
+    return work_on_project(database, project, machine, Stop(), forever=False)
 
 
 def first_asked(database, name):
@@ -51,7 +52,7 @@ def test_it_trains_all_studies_of_the_project_the_most_urgent_first(database):
 
 
 def test_a_project_without_work_ends_it(database):
-    work(database, "nobody's")
+    assert work(database, "nobody's")
 
 
 def test_a_used_quota_ends_it(database):

@@ -101,7 +101,7 @@ class ConfirmationJob:
 
 def next_run(context: WorkerContext, known: Collection[Claim]) -> ConfirmationJob | None:
     """Claim a run beside those that the worker holds; None if there is none to train."""
-    while (run := _claim(context, known)) is not None:
+    while context.limit.allows("confirm") and (run := _claim(context, known)) is not None:
         try:
             recipe = _recipe_of(context.search, run)
         except SpecError as error:

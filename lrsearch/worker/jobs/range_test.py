@@ -16,6 +16,7 @@ from lrsearch.training.failures import TrialFailedError
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.program import RangeTrainer
+from lrsearch.worker.time_limit import JobClock
 
 log = logging.getLogger("lrsearch")
 
@@ -27,6 +28,7 @@ def train(context: WorkerContext, row: RangeTestRecord) -> None:
     """
     search, renewer, claim = context.search, context.renewer, range_tests.claim_of(row)
     deadline = time.monotonic() + most_seconds(search.spec)
+    clock = JobClock(context.limit, "range test")
 
     try:
         steps = round(row.epochs_reserved * search.steps_per_epoch / row.seeds)
@@ -47,6 +49,7 @@ def train(context: WorkerContext, row: RangeTestRecord) -> None:
     if end is None and context.stop():
         search.database.run(lambda connection: claims.release(connection, claim))
         return
+    clock.end()
     end = end or _failed(training, "it took longer than 3 % of the budget's time")
     if held.lost or not _record(search, row, end):
         log.warning(

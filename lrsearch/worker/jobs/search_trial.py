@@ -107,7 +107,9 @@ def _outcome(training: Training | None, state: TrialState, reason: str | None) -
 
 
 def next_trial(context: WorkerContext, known: Collection[Claim]) -> TrialJob | None:
-    """Claim a trial beside those that the worker holds; None if the budget is used."""
+    """Claim a trial beside those that the worker holds; None if the budget or the time is used."""
+    if not context.limit.allows("search"):
+        return None
     assignment = context.search.ask(
         context.renewer.worker,
         context.program.batch_size,

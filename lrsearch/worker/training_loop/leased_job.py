@@ -2,6 +2,7 @@
 
 import logging
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from lrsearch.worker.checkpoints import Checkpoints
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.jobs.job import Job
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
+from lrsearch.worker.time_limit import JobClock
 
 log = logging.getLogger("lrsearch")
 
@@ -33,6 +35,7 @@ class LeasedJob:
         self.context, self.job = context, job
         self.rows = CurveBuffer()
         self.checkpoints = Checkpoints(context.study_checkpoints)
+        self._clock = JobClock(context.limit, "search" if job.has_curve else "confirm")
         #: Its place in an engine; None outside of any.
         self.training: Training | None = None
         #: Its state, packed, when it left its place in an engine.
@@ -96,6 +99,9 @@ class LeasedJob:
         TrialFailedError when it has trained for too long.
         """
         self._held.check()
+        training = self.training
+        if training is not None and not self.context.stop():  # then it is saved in `release`
+            self._clock.look(may_save=training.may_save())
         limit = self.context.search.spec.max_trial_time
         if limit is not None and self.training is not None and self.training.seconds > limit:
             raise TrialFailedError(f"it trained longer than max_trial_time, {limit:g} s")
@@ -159,7 +165,9 @@ class LeasedJob:
             self._leave_branch_point(self.training)
         at_end = self.training.position == 0
         if (at_end or among == 1) and self.checkpoints.due(self.training, among):
+            started = time.monotonic()
             self.save()
+            self.context.limit.saw_save(time.monotonic() - started, among)
 
     def write_again(self, before: int | None = None) -> None:
         """Write what the database has lost of this attempt: its rows, and its marks at rungs.
@@ -217,6 +225,7 @@ class LeasedJob:
         if keeps:
             self.save()
         self.context.renewer.drop(self._held)
+        self._clock.end()
         try:
             done = self.job.end(self.training, state, reason, self.rows)
         except LostRowsError:
