@@ -1,11 +1,11 @@
 """Workers as an indexed Job of Kubernetes: a manifest, which kubectl applies."""
 
+import hashlib
 import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 
 from lrsearch.errors import SpecError, StudyError
 from lrsearch.launch.fleet import UNFINISHED, Fleet
@@ -46,12 +46,12 @@ class KubernetesTarget:
 
     def start(self, fleet: Fleet) -> Sequence[Member]:
         _kubectl(["apply", "-f", "-"], text=self.plan(fleet))
-        name, namespace = _object_name(fleet.study), _setting(fleet, "namespace")
+        name, namespace = object_name(fleet.study), _setting(fleet, "namespace")
         log = f"kubectl logs --namespace {namespace} job/{name}"
         return [Member(id=f"job/{name}", log=log)]
 
     def stop(self, study: str) -> Sequence[Member]:
-        name = _object_name(study)
+        name = object_name(study)
         chosen = ["--all-namespaces", f"--selector=lrsearch.study={name}"]
         found = _kubectl(["get", "jobs", *chosen, f"--output=jsonpath={PLACES}"])
         members = []
@@ -80,14 +80,14 @@ def manifests(fleet: Fleet) -> list[Document]:
 
 
 def _head(fleet: Fleet, kind: str, version: str, name: str) -> Document:
-    labels = {"app.kubernetes.io/name": "lrsearch", "lrsearch.study": _object_name(fleet.study)}
+    labels = {"app.kubernetes.io/name": "lrsearch", "lrsearch.study": object_name(fleet.study)}
     meta = {"name": name, "namespace": _setting(fleet, "namespace"), "labels": labels}
     return {"apiVersion": version, "kind": kind, "metadata": meta}
 
 
 def _config_map(fleet: Fleet) -> Document:
     data = {f"file-{i}": text.decode() for i, text in enumerate(fleet.code.files.values())}
-    head = _head(fleet, "ConfigMap", "v1", f"{_object_name(fleet.study)}-code")
+    head = _head(fleet, "ConfigMap", "v1", f"{object_name(fleet.study)}-code")
     return {**head, "immutable": True, "data": data}
 
 
@@ -118,13 +118,13 @@ def _job(fleet: Fleet) -> Document:
     }
     if fleet.time_limit is not None:
         spec["activeDeadlineSeconds"] = round(fleet.time_limit) + GRACE_SECONDS
-    return {**_head(fleet, "Job", "batch/v1", _object_name(fleet.study)), "spec": spec}
+    return {**_head(fleet, "Job", "batch/v1", object_name(fleet.study)), "spec": spec}
 
 
 def _pod(fleet: Fleet) -> Document:
     head = _head(fleet, "Job", "batch/v1", "pod")["metadata"]
     items = [{"key": f"file-{i}", "path": name} for i, name in enumerate(fleet.code.files)]
-    code = {"name": f"{_object_name(fleet.study)}-code", "items": items}
+    code = {"name": f"{object_name(fleet.study)}-code", "items": items}
     claim = _setting(fleet, "checkpoints")
     kept = {"persistentVolumeClaim": {"claimName": claim}} if claim else {"emptyDir": {}}
     volumes = [{"name": "code", "configMap": code}, {"name": "checkpoints", **kept}]
@@ -171,10 +171,18 @@ def _setting(fleet: Fleet, name: str) -> str:
     return fleet.settings.get(name, DEFAULTS[name])
 
 
-def _object_name(study: str) -> str:
-    """A name that Kubernetes takes: small letters, digits and `-` (RFC 1123)."""
-    plain = re.sub(r"[^a-z0-9]+", "-", PurePosixPath(study).as_posix().lower()).strip("-")
-    return f"lrsearch-{plain}"[: NAME_CHARACTERS - len("-code")].rstrip("-")
+def object_name(study: str) -> str:
+    """A name that Kubernetes takes: small letters, digits and `-` (RFC 1123).
+
+    A study whose name has others, or is too long, gets a few digits of its SHA-256: two studies
+    never share an object.
+    """
+    plain = re.sub(r"[^a-z0-9]+", "-", study.lower()).strip("-")
+    most = NAME_CHARACTERS - len("lrsearch--code")
+    if plain == study and len(plain) <= most:
+        return f"lrsearch-{plain}"
+    mark = hashlib.sha256(study.encode()).hexdigest()[:8]
+    return f"lrsearch-{plain[: most - len(mark) - 1].rstrip('-')}-{mark}"
 
 
 def _kubectl(words: list[str], *, text: str | None = None) -> str:

@@ -11,6 +11,7 @@ from lrsearch.launch.fleet import Fleet
 from lrsearch.launch.snapshot import FOLDER
 from lrsearch.plain_data import Document
 from lrsearch.private_files import make_private_folder, private
+from lrsearch.study_name import path_part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Target(Protocol):
 
 def launch_folder(study: str) -> Path:
     """Logs and records of a study's fleets, below the current folder. It need not be there."""
-    return Path(FOLDER).absolute() / study
+    return Path(FOLDER).absolute() / path_part(study)
 
 
 def remembered(study: str, target: str) -> list[Member]:

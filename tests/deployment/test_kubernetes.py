@@ -3,6 +3,7 @@ Kubernetes, and what pods run as plain processes on a real, password-protected s
 things are is mapped: the database's host, and /studies."""
 
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import yaml
 from processes import Command
 from tiny_studies import TASKS, TRIALS, opened
 
+from lrsearch.launch import kubernetes
 from lrsearch.launch.fleet import Fleet
 from lrsearch.launch.kubernetes import KubernetesTarget, manifests
 from lrsearch.launch.snapshot import CodeSnapshot
@@ -181,3 +183,12 @@ def test_the_headers_secret_is_the_one_that_pods_read():
     words = [*shlex.split(command), "--dry-run=client", "--output=yaml"]
     made = yaml.safe_load(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
     assert (made["metadata"]["name"], list(made["data"])) == ("lrsearch-database", ["password"])
+
+
+def test_two_studies_never_share_an_object():
+    names = ["tiny", "Tiny", "a/b", "a-b", "a.b", "a" * 90, "a" * 91]
+    objects = [kubernetes.object_name(name) for name in names]
+    assert len(set(objects)) == len(names)
+    for name in objects:
+        assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", name)
+        assert len(f"{name}-code") <= kubernetes.NAME_CHARACTERS
