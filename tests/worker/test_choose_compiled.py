@@ -15,6 +15,7 @@ from trained_together import no_dropout
 from lrsearch.cli.main import cli
 from lrsearch.fusing import choice as rules
 from lrsearch.fusing import compiling
+from lrsearch.report.files import export_recipe
 from lrsearch.report.load import load_report
 from lrsearch.report.summary import reviewed
 from lrsearch.report.text.answer import study_text
@@ -96,6 +97,8 @@ def test_trials_of_a_study_are_compiled_and_confirmed_so(database, tries, monkey
         ended[name] = [(trial.state, trial.value, trial.epochs) for trial in report.trials]
         assert set(engines) == {"compiled" if name == "compiled" else "solo"}
         engines.clear()
+        exported = export_recipe(search, trial=None, form="torch")
+        assert ("trained with compiled steps" in exported.text) == (name == "compiled")
     assert ended["compiled"] == ended["alone"]
     assert len(ended["alone"]) == 4
 
