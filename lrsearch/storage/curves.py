@@ -44,11 +44,18 @@ def add(
     query = select(trials.c.id).where(held(claim)).with_for_update(key_share=True)
     if connection.execute(query).first() is None:
         return False
+    append(connection, claim, rows, taken=taken)
+    return True
+
+
+def append(
+    connection: Connection, claim: Claim, rows: Sequence[Validation], *, taken: int | None
+) -> None:
+    """As `add`, for a claim that is known to stand, whose trial is locked."""
     if taken is not None:
         require(connection, claim, taken - len(rows), before=rows[0].validation if rows else None)
     if rows:
         _insert(connection, [_columns(claim, row) for row in rows])
-    return True
 
 
 def require(connection: Connection, claim: Claim, count: int, *, before: int | None) -> None:

@@ -17,7 +17,7 @@ from lrsearch.storage.schema import VERSION_TABLE
 #: that it locks, for which it must be allowed to update one column.
 _LESS = {
     tables.studies.name: "UPDATE (trials_used, trials_ended, trials_returned, epochs_used, "
-    "epochs_reserved, first_ask_at, exhausted_at)",
+    "epochs_reserved, first_ask_at, exhausted_at, moves)",
     tables.queue.name: "INSERT, UPDATE (ticket)",
     tables.optuna_studies.name: "UPDATE (study_id)",
     tables.study_ids.name: "SELECT",

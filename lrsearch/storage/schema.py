@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 VERSION_TABLE = "lr_alembic_version"
 #: The newest revision of `migrations/` and so of this version; Alembic is loaded to go there only.
-HEAD = "012"
+HEAD = "013"
 #: Key of the PostgreSQL advisory lock under which the schema is made: "lrsearch" as a number.
 LOCK_KEY = int.from_bytes(b"lrsearch"[:7])
 LOCK_SECONDS = 60

@@ -35,21 +35,18 @@ optuna_trials = Table("trials", metadata, Column("trial_id", Integer, primary_ke
 study_ids = Table("lr_study_id", metadata, Column("id", Integer, primary_key=True))
 
 
+def _of_study() -> ForeignKey:
+    return ForeignKey("studies.study_id", ondelete="CASCADE")
+
+
 def _study() -> Column[int]:
-    return Column(
-        "study_id", ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False, index=True
-    )
+    return Column("study_id", _of_study(), nullable=False, index=True)
 
 
 studies = Table(
     "lr_study",
     metadata,
-    Column(
-        "study_id",
-        ForeignKey("studies.study_id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    Column("study_id", _of_study(), primary_key=True, autoincrement=False),
     Column("name", String(200), nullable=False, unique=True),
     Column("definition", JSON, nullable=False),  # StudySpec.to_dict()
     Column("spec_hash", String(64), nullable=False),
@@ -68,11 +65,11 @@ studies = Table(
     # {known, extended, warm_start}: what it took over at creation, see study/create.py
     Column("origin", JSON(none_as_null=True)),
     Column("trials_ended", Integer, nullable=False, server_default="0"),
-    # Of those used, that failed for their machine and do not count.
-    Column("trials_returned", Integer, nullable=False, server_default="0"),
+    Column("trials_returned", Integer, nullable=False, server_default="0"),  # do not count
     # How trials of a script go on after an interruption; NULL: it has a task, and they do exactly.
     Column("resume", String(400)),
     Column("exhausted_at", Float),  # since when every recipe of the space has its trial
+    Column("moves", Integer, nullable=False, server_default="0"),  # see `lr_trial.moved`
     # Random: a database that was restored from a backup may give a study's number to another one.
     Column("token", String(32)),
 )
@@ -112,9 +109,11 @@ trials = Table(
     Column("audit_from", Float),
     _deaths(),
     Column("fingerprint", String(64)),  # of the recipe: recipe/fingerprint.py
+    Column("moved", Integer),  # when it last began to wait or went on, in the order of commits
     UniqueConstraint("study_id", "ticket", name="uq_lr_trial_ticket"),
-    Index("ix_lr_trial_state", "study_id", "state"),
+    Index("ix_lr_trial_state", "study_id", "state", "ticket"),
     Index("ix_lr_trial_ended", "study_id", "ended"),
+    Index("ix_lr_trial_moved", "study_id", "moved"),
     Index("ix_lr_trial_fingerprint", "study_id", "fingerprint"),
     sqlite_autoincrement=True,  # no id is given twice, as on PostgreSQL: claims name them
 )
@@ -149,7 +148,19 @@ rungs = Table(
     Column("rung", Integer, primary_key=True),
     _study(),
     Column("value", Float, nullable=False),
-    Index("ix_lr_rung_value", "study_id", "rung", "value"),
+    Index("ix_lr_rung_value", "study_id", "rung", "value", "trial"),
+)
+
+# Of a rung's finite marks: how many there are, and how many before the cut; see rung_counts.py.
+rung_counts = Table(
+    "lr_rung_count",
+    metadata,
+    Column("study_id", _of_study(), primary_key=True),
+    Column("rung", Integer, primary_key=True),
+    Column("marks", Integer, nullable=False),
+    Column("cut_value", Float),
+    Column("cut_trial", Integer),
+    Column("below", Integer, nullable=False),
 )
 
 queue = Table(
@@ -157,9 +168,8 @@ queue = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     _study(),
-    Column(
-        "kind", String(16), nullable=False
-    ),  # baseline | enqueued | warm_start | portfolio (once textbook) | sampled
+    # baseline | enqueued | warm_start | portfolio (once textbook) | sampled
+    Column("kind", String(16), nullable=False),
     Column("recipe", JSON, nullable=False),
     Column("ticket", Integer),  # of the trial that took it
 )
@@ -260,6 +270,7 @@ events = Table(
     Column("what", Words, nullable=False),  # one line for people
 )
 
+_MEASURED_FOR = ("task", "setting", "device", "precision", "torch", "wanted")
 engines = Table(
     "lr_engine",
     metadata,
@@ -284,15 +295,6 @@ engines = Table(
     Column("probe_seconds", Float, nullable=False),
     Column("calibration_seconds", Float, nullable=False),
     Column("chosen_at", Float, nullable=False),
-    UniqueConstraint(
-        "study_id",
-        "task",
-        "setting",
-        "device",
-        "precision",
-        "torch",
-        "wanted",
-        name="uq_lr_engine_choice",
-    ),
+    UniqueConstraint("study_id", *_MEASURED_FOR, name="uq_lr_engine_choice"),
     Index("ix_lr_engine_task", "task", "setting"),
 )

@@ -115,7 +115,7 @@ def wait(
     }
     query = update(trials).where(leases.held(claim)).values(values).returning(trials.c.study_id)
     study_id = connection.execute(query).scalar_one()
-    _spend(connection, study_id, used=epochs, reserved=-horizon)
+    _move(connection, study_id, claim.id, used=epochs, reserved=-horizon)
     leases.let_go(connection, claim)
 
 
@@ -150,16 +150,25 @@ def go_on(
     row = fetch_first_as(connection, query, TrialRecord)
     if row is None:
         return None
-    _spend(connection, row.study_id, used=-row.epochs, reserved=horizon)
+    _move(connection, row.study_id, row.id, used=-row.epochs, reserved=horizon)
     claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
     leases.take(connection, row.study_id, claim, lease)
     return row
 
 
-def _spend(connection: Connection, study_id: int, *, used: float, reserved: float) -> None:
+def _move(
+    connection: Connection, study_id: int, trial: int, *, used: float, reserved: float
+) -> None:
+    """Change the study's budget for a trial, which gets its place in the order of such moves.
+
+    They are counted in the study's row: moves are committed in that order.
+    """
     s = studies.c
     values = {
         "epochs_used": s.epochs_used + used,
         "epochs_reserved": s.epochs_reserved + reserved,
+        "moves": s.moves + 1,
     }
-    connection.execute(update(studies).where(s.study_id == study_id).values(values))
+    count = update(studies).where(s.study_id == study_id).values(values).returning(s.moves)
+    moved = connection.execute(count).scalar_one()
+    connection.execute(update(trials).where(trials.c.id == trial).values(moved=moved))

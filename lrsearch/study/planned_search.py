@@ -11,7 +11,7 @@ from lrsearch.advice.cost import portfolio_trials
 from lrsearch.confirmation.budget import asks_for_plan, is_planned, portfolio_is_whole
 from lrsearch.confirmation.search_plan import SearchPlan, search_plan
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import rungs, studies, trials, waiting
+from lrsearch.storage import studies, trials, waiting
 from lrsearch.storage.records import StudyRecord, TrialRecord
 from lrsearch.storage.waiting import StandingRow
 from lrsearch.study import portfolio
@@ -137,14 +137,6 @@ class PlannedSearch:
 def _place(state: str) -> Place:
     known = {TrialState.RUNNING.value: Place.TRAINS, TrialState.WAITING.value: Place.WAITS}
     return known.get(state, Place.ENDED)
-
-
-def has_waited(connection: Connection, arrival: Arrival) -> bool:
-    """Whether it waited at this rung or a later one before: it was begun anew since then.
-
-    So where its checkpoint is gone, or could not be made.
-    """
-    return rungs.went_past(connection, arrival.assignment.claim.id, arrival.rung - 1)
 
 
 def those_left(
