@@ -1,10 +1,30 @@
 """A trial as a sampler sees it."""
 
+import math
 from collections.abc import Mapping
+from enum import Enum, auto
+from functools import cached_property
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
+
+
+class Standing(Enum):
+    """How TPE takes a trial, in the order in which good ones are looked for."""
+
+    COMPLETE = auto()
+    PRUNED = auto()
+    INFEASIBLE = auto()
+    RUNNING = auto()
+
+
+def _standing(state: OptunaState, violation: float) -> Standing:
+    if state == OptunaState.RUNNING:
+        return Standing.RUNNING
+    if violation > 0:
+        return Standing.INFEASIBLE
+    return Standing.COMPLETE if state == OptunaState.COMPLETE else Standing.PRUNED
 
 
 class SeenTrial(FrozenTrial):
@@ -36,12 +56,34 @@ class SeenTrial(FrozenTrial):
             user_attrs={},
             system_attrs={},
         )
+        #: What TPE sorts it by: it asks that of a thousand trials at each draw.
+        self.standing = _standing(state, violation)
+        self._violation = max(violation, 0.0)
+        self._last_report = max(reports.items(), default=None)
         #: Optuna's id of the trial.
         self.optuna_id = optuna_id
         #: Its number in Optuna's study, from 0: those of earlier studies come first.
         self.optuna_number = optuna_number
         self.internal: dict[str, float] = {}
         self._violations = {"0": violation} if violation > 0 else {}
+
+    def rank(self, sign: float) -> tuple[float, float]:
+        """Its place among those of its standing, the least first; `sign` is -1 to maximize."""
+        if self.standing is Standing.COMPLETE:
+            value = self.value
+            assert value is not None
+            return sign * value, 0.0
+        if self.standing is Standing.INFEASIBLE:
+            return self._violation, 0.0
+        if self._last_report is None:
+            return 1.0, 0.0
+        step, report = self._last_report
+        return -step, math.inf if math.isnan(report) else sign * report
+
+    @cached_property
+    def shape(self) -> tuple[tuple[str, int], ...]:
+        """Its parameters with their distributions by identity; once all are added."""
+        return tuple((name, id(each)) for name, each in sorted(self.distributions.items()))
 
     @property
     def constraints(self) -> dict[str, float]:
