@@ -1,16 +1,14 @@
 """What is asked of rungs: the marks that trials have left there, and how a trial compares."""
 
-import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, literal, select
+from sqlalchemy import Connection, Integer, Select, bindparam, exists, select
 
 from lrsearch.storage import leases, rung_counts
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.records import fetch_first_as
-from lrsearch.storage.rows import insert_or
-from lrsearch.storage.rung_counts import Count, Position
+from lrsearch.storage.rung_counts import Count
 from lrsearch.storage.tables import rungs, studies, trials
 
 
@@ -30,8 +28,9 @@ class Visit:
     rung: int
     study_id: int
     ticket: int
-    #: Trials that its study is to have; None where nothing says.
+    #: Trials that its study is to have, and epochs; None where nothing says.
     trials_total: int | None
+    epochs_total: float | None
     #: The rung that would have stopped it, if it is audited.
     audited_at: int | None
     #: What it left here before: an earlier attempt, or a transaction that was done twice.
@@ -61,52 +60,49 @@ def visit(connection: Connection, claim: Claim, rung: int) -> Visit | None:
 
     The trial stays locked until the transaction ends.
     """
+    found = (
+        connection.execute(_visit(), {"at_rung": rung, **leases.named(claim)}).mappings().first()
+    )
+    return None if found is None else Visit(rung=rung, **found)
+
+
+@cache
+def _visit() -> Select[Any]:
     t, own, later = trials.c, rungs.alias().c, rungs.alias().c
-    total = select(studies.c.trials_total).where(studies.c.study_id == t.study_id)
+    rung = bindparam("at_rung", type_=Integer)
+    budget = [
+        select(c).where(studies.c.study_id == t.study_id).scalar_subquery().label(c.name)
+        for c in (studies.c.trials_total, studies.c.epochs_total)
+    ]
     before = select(own.value).where(own.trial == t.id, own.rung == rung)
     query = select(
         t.id.label("trial"),
-        literal(rung).label("rung"),
         t.study_id,
         t.ticket,
-        total.scalar_subquery().label("trials_total"),
+        *budget,
         t.audited_at,
         before.scalar_subquery().label("before"),
         exists().where(later.trial == t.id, later.rung > rung).label("went_past"),
     )
-    return fetch_first_as(connection, query.where(leases.held(claim)).with_for_update(), Visit)
+    return query.where(leases.held_by_name(leases.Kind.TRIAL)).with_for_update()
 
 
-def mark(connection: Connection, visit: Visit, value: float) -> float:
-    """Record a trial's signal at a rung, once however often it gets there; what is recorded.
+def mark(connection: Connection, visit: Visit, signal: float) -> Count:
+    """Record a trial's signal at a rung, once however often it gets there; what the rung has then.
 
-    A signal that is not finite is the worst. An audited trial leaves no mark beyond the rung that
-    would have stopped it.
+    A signal that is not finite is given as infinite: it is the worst, and is not counted. Diverged
+    trials as peers let more of the bad ones pass: counted at the rung that they did not reach, they
+    raised the regret at 20 trials' epochs from 0.61 to 0.68 error points (512 AlexNet runs, of
+    which 147 diverged, benchmarks/replay.py).
     """
-    signal = value if math.isfinite(value) else math.inf
-    if visit.leaves_mark:
-        same = {"trial": visit.trial, "rung": visit.rung}
-        row = {**same, "study_id": visit.study_id, "value": signal}
-        new = insert_or(connection, rungs).values(row)
-        connection.execute(
-            new.on_conflict_do_update(index_elements=list(same), set_={"value": signal})
-        )
-    return signal
-
-
-def count(connection: Connection, visit: Visit, signal: float) -> Count:
-    """Count a mark that was just recorded among those of its rung.
-
-    Diverged trials as peers let more of the bad ones pass: counted at the rung that they did not
-    reach, they raised the regret at 20 trials' epochs from 0.61 to 0.68 error points (512 AlexNet
-    runs, of which 147 diverged, benchmarks/replay.py).
-    """
-    new, old = _position(visit, signal), _position(visit, visit.before)
-    return rung_counts.add(connection, visit.study_id, visit.rung, new=new, old=old)
-
-
-def _position(visit: Visit, value: float | None) -> Position | None:
-    return None if value is None or math.isinf(value) else (value, visit.trial)
+    change = rung_counts.Change(
+        trial=visit.trial,
+        study_id=visit.study_id,
+        rung=visit.rung,
+        signal=signal,
+        before=visit.before,
+    )
+    return rung_counts.add(connection, change)
 
 
 def is_among_best(
@@ -116,8 +112,7 @@ def is_among_best(
     decided = count.decides(signal, place)
     if decided is not None:
         return decided
-    moved = rung_counts.move_cut(connection, visit.study_id, visit.rung, count, place)
-    return moved.cut_value is not None and signal <= moved.cut_value
+    return signal <= rung_counts.move_cut(connection, visit.study_id, visit.rung, count, place)
 
 
 def of_study(connection: Connection, study_id: int) -> list[Mark]:

@@ -17,12 +17,12 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from lrsearch.storage.column_types import ShortWords, Words
 
 metadata = MetaData()
-
 
 # Optuna's, as far as ours refer to them.
 optuna_studies = Table(
@@ -31,7 +31,7 @@ optuna_studies = Table(
 optuna_trials = Table("trials", metadata, Column("trial_id", Integer, primary_key=True))
 
 
-# Of studies, also of those that are gone: SQLite gives a deleted row's number to the next one.
+# Of studies, those that are gone too: SQLite gives a deleted row's number to the next one.
 study_ids = Table("lr_study_id", metadata, Column("id", Integer, primary_key=True))
 
 
@@ -80,6 +80,7 @@ def _deaths() -> Column[int]:
     return Column("deaths", Integer, nullable=False, server_default="0")
 
 
+_FREE = text("worker IS NULL")
 trials = Table(
     "lr_trial",
     metadata,
@@ -112,6 +113,12 @@ trials = Table(
     Column("moved", Integer),  # when it last began to wait or went on, in the order of commits
     UniqueConstraint("study_id", "ticket", name="uq_lr_trial_ticket"),
     Index("ix_lr_trial_state", "study_id", "state", "ticket"),
+    Index(
+        "ix_lr_trial_free",
+        *("study_id", "state", "ticket"),
+        postgresql_where=_FREE,
+        sqlite_where=_FREE,
+    ),
     Index("ix_lr_trial_ended", "study_id", "ended"),
     Index("ix_lr_trial_moved", "study_id", "moved"),
     Index("ix_lr_trial_fingerprint", "study_id", "fingerprint"),

@@ -15,7 +15,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord, fetch_as, fetch_first_as
 from lrsearch.storage.studies import waiting as queued
 from lrsearch.storage.tables import queue, range_tests, rungs, studies, trials
-from lrsearch.storage.trials import ORDER
+from lrsearch.storage.tickets import ORDER
 from lrsearch.trial.states import OPEN, StudyState, TrialState
 
 

@@ -34,15 +34,14 @@ def pass_rungs(
     connection: Connection, study: StoredStudy, arrivals: Sequence[Arrival]
 ) -> list[Verdict]:
     """What becomes of the trial of each arrival."""
-    planned = study.planned(connection)
     # By id, as a deletion locks them: neither waits for the other.
     in_order = sorted(arrivals, key=lambda arrival: arrival.assignment.claim.id)
-    seen = {a.assignment.claim.id: _mark(connection, a) for a in in_order}
-    counts = _count(connection, [one for one in seen.values() if one is not None])
+    seen = {a.assignment.claim.id: _visit(connection, a) for a in in_order}
+    held = [one for one in seen.values() if one is not None]
+    counts = _mark(connection, held)
+    planned = study.planned_for(connection, held[0].visit.epochs_total) if held else None
     return [
-        _waits(connection, planned, arrival, seen[arrival.assignment.claim.id])
-        if planned is not None
-        else _judged(connection, study, arrival, seen[arrival.assignment.claim.id], counts)
+        _verdict(connection, study, arrival, seen[arrival.assignment.claim.id], planned, counts)
         for arrival in arrivals
     ]
 
@@ -63,57 +62,52 @@ def write_again(
         return False
     planned = study.planned(connection)
     for arrival in passed:
-        seen = _mark(connection, arrival)
+        seen = _visit(connection, arrival)
         assert seen is not None
-        counts = _count(connection, [seen])
+        counts = _mark(connection, [seen])
         if planned is None:  # the audit that began there may be lost too
             _goes_on(connection, study, arrival, seen, counts)
     return True
 
 
-def _waits(
-    connection: Connection, planned: PlannedSearch, arrival: Arrival, seen: Seen | None
-) -> Verdict:
-    if seen is None:
-        waits = waiting.waits(connection, arrival.assignment.claim)
-        return Verdict.WAITS if waits else Verdict.LOST
-    return Verdict.GOES_ON if seen.visit.has_waited else planned.arrive(connection, arrival)
-
-
-def _judged(
+def _verdict(
     connection: Connection,
     study: StoredStudy,
     arrival: Arrival,
     seen: Seen | None,
+    planned: PlannedSearch | None,
     counts: Mapping[int, Count],
 ) -> Verdict:
     if seen is None:
-        return Verdict.LOST
+        waits = study.asks_for_plan and waiting.waits(connection, arrival.assignment.claim)
+        return Verdict.WAITS if waits else Verdict.LOST
+    if planned is not None:
+        return Verdict.GOES_ON if seen.visit.has_waited else planned.arrive(connection, arrival)
     goes_on = _goes_on(connection, study, arrival, seen, counts)
     return Verdict.GOES_ON if goes_on else Verdict.ENDS
 
 
-def _mark(connection: Connection, arrival: Arrival) -> Seen | None:
-    """Record that it is at its rung; None if its claim is lost."""
+def _visit(connection: Connection, arrival: Arrival) -> Seen | None:
+    """Record what it has shown until its rung; None if its claim is lost."""
     claim, value = arrival.assignment.claim, arrival.value
     visit = rungs.visit(connection, claim, arrival.rung)
     if visit is None:
         return None
     curves.append(connection, claim, arrival.rows, taken=arrival.taken)
-    signal = rungs.mark(connection, visit, arrival.signal)
     if math.isfinite(value):
         trial = arrival.assignment.trial_id
         gate.writer(connection).report(trial, arrival.validation, value)
+    signal = arrival.signal if math.isfinite(arrival.signal) else math.inf
     return Seen(visit=visit, signal=signal)
 
 
-def _count(connection: Connection, seen: Sequence[Seen]) -> dict[int, Count]:
-    """Count the marks of these trials; what each rung has with all of them.
+def _mark(connection: Connection, seen: Sequence[Seen]) -> dict[int, Count]:
+    """Record and count the marks of these trials; what each rung has with all of them.
 
     By rung: of two workers neither waits for the other.
     """
     marks = sorted((s for s in seen if s.visit.leaves_mark), key=lambda s: s.visit.rung)
-    return {s.visit.rung: rungs.count(connection, s.visit, s.signal) for s in marks}
+    return {s.visit.rung: rungs.mark(connection, s.visit, s.signal) for s in marks}
 
 
 def _goes_on(

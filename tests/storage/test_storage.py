@@ -490,8 +490,8 @@ def test_ends_of_eight_threads_have_numbers_without_gaps(database, study):
 def leave_mark(connection, row, value, rung=0):
     """Mark a rung as a held trial that gets there; the visit, what is recorded and the count."""
     visit = rungs.visit(connection, claim_of(row), rung)
-    signal = rungs.mark(connection, visit, value)
-    return visit, signal, rungs.count(connection, visit, signal)
+    signal = value if math.isfinite(value) else math.inf
+    return visit, signal, rungs.mark(connection, visit, signal)
 
 
 def peers(connection, study, trial, rung):

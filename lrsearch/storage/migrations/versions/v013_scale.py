@@ -21,6 +21,13 @@ def upgrade() -> None:
     op.add_column("lr_study", sa.Column("moves", sa.Integer, nullable=False, server_default="0"))
     op.add_column("lr_trial", sa.Column("moved", sa.Integer))
     op.create_index("ix_lr_trial_moved", "lr_trial", ["study_id", "moved"])
+    op.create_index(
+        "ix_lr_trial_free",
+        "lr_trial",
+        ["study_id", "state", "ticket"],
+        postgresql_where=sa.text("worker IS NULL"),
+        sqlite_where=sa.text("worker IS NULL"),
+    )
     op.drop_index("ix_lr_trial_state", "lr_trial")
     op.create_index("ix_lr_trial_state", "lr_trial", ["study_id", "state", "ticket"])
     op.drop_index("ix_lr_rung_value", "lr_rung")

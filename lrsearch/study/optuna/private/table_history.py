@@ -5,15 +5,18 @@ suggestion: 1.2 s a trial beside 32 others of 500 reports. Here one query gives 
 ended, began or changed since the last look.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import (
     CompoundSelect,
     Connection,
+    Integer,
     Row,
     Select,
     and_,
+    bindparam,
     func,
     literal,
     or_,
@@ -46,7 +49,12 @@ class TableHistory:
         self._known = known
 
     def read_since(self, connection: Connection, place: Place) -> News:
-        return _news(connection.execute(_recent(self._study_id, place)), {}, place)
+        return _news(self._recent(connection, place), {}, place)
+
+    def _recent(self, connection: Connection, after: Place) -> Sequence[Found]:
+        """Our trials that ended or moved after a place, and the latest of those that run."""
+        most = {"of_study": self._study_id, "most": history.RUNNING}
+        return connection.execute(_recent(), {**most, **vars(after)}).all()
 
     def read_first(self, connection: Connection) -> News:
         query = select(studies.c.trials_ended, studies.c.moves)
@@ -57,9 +65,7 @@ class TableHistory:
         if oldest > 0:
             best = _best_of_ours(self._study_id, oldest, ascending=self._minimize)
             places |= {row.trial_id: row.ended for row in connection.execute(best)}
-        rows = [
-            *connection.execute(_recent(self._study_id, Place(ended=max(0, oldest), moved=moved)))
-        ]
+        rows = [*self._recent(connection, Place(ended=max(0, oldest), moved=moved))]
         waiting = _waiting(self._study_id, ascending=self._minimize)
         rows += connection.execute(_details().where(ours.c.id.in_(waiting)))
         if places:
@@ -136,19 +142,23 @@ def _seen(row: Found) -> SeenTrial:
     )
 
 
-def _recent(study_id: int, after: Place) -> Select[tuple[object, ...]]:
-    """Our trials that ended or moved after a place, and the latest of those that run."""
+@cache
+def _recent() -> Select[tuple[object, ...]]:
+    """Its parameters are `of_study`, `most` and those of a `Place`."""
     c = ours.alias().c  # not the one of `_details`
+    study_id, ended, moved, ticket, most = (
+        bindparam(name, type_=Integer) for name in ("of_study", "ended", "moved", "ticket", "most")
+    )
     running = (
         select(c.id)
-        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.ticket > after.ticket)
+        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.ticket > ticket)
         .order_by(c.ticket.desc())
-        .limit(history.RUNNING)
+        .limit(most)
         .subquery()
     )
     news = union_all(
-        select(c.id).where(c.study_id == study_id, c.ended > after.ended),
-        select(c.id).where(c.study_id == study_id, c.moved > after.moved),
+        select(c.id).where(c.study_id == study_id, c.ended > ended),
+        select(c.id).where(c.study_id == study_id, c.moved > moved),
         select(running.c.id),
     )
     return _details().where(ours.c.id.in_(news))
