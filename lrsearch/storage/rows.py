@@ -9,6 +9,7 @@ from sqlalchemy import (
     JSON,
     Column,
     Connection,
+    Executable,
     Insert,
     Select,
     Table,
@@ -31,14 +32,12 @@ def insert_or(connection: Connection, table: Table) -> "postgresql.Insert | sqli
     return sqlite.insert(table)
 
 
-def together(connection: Connection, *statements: Insert | Update) -> None:
-    """Execute statements of which none depends on another; on PostgreSQL in one round trip."""
-    if connection.dialect.name != "postgresql":
-        for statement in statements:
-            connection.execute(statement)
-        return
+def together(dialect: str, statements: Sequence[Insert | Update]) -> tuple[Executable, ...]:
+    """Statements of which none depends on another; on PostgreSQL one, for one round trip."""
+    if dialect != "postgresql":
+        return tuple(statements)
     parts = [one.cte(f"part{number}") for number, one in enumerate(statements)]
-    connection.execute(select(literal(1)).add_cte(*parts))
+    return (select(literal(1)).add_cte(*parts),)
 
 
 def from_json(name: str, columns: Sequence[Column[Any]]) -> Select[tuple[Any, ...]]:

@@ -5,7 +5,7 @@ nothing.
 """
 
 from collections.abc import Collection, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -65,10 +65,7 @@ def take_over(
         .values(worker=worker, attempt=trials.c.attempt + 1)
         .returning(*trials.c)
     )
-    return _leased(connection, fetch_first_as(connection, query, TrialRecord), lease)
-
-
-def _leased(connection: Connection, row: TrialRecord | None, lease: float) -> TrialRecord | None:
+    row = fetch_first_as(connection, query, TrialRecord)
     if row is not None:
         claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
         leases.take(connection, row.study_id, claim, lease)
@@ -182,15 +179,18 @@ def record(connection: Connection, claim: Claim, end: End, *, horizon: float) ->
 
 
 def set_end(connection: Connection, claim: Claim, end: End) -> int | None:
-    """End a trial, once; its study, where `count_end` is to count it. None if the claim is lost."""
-    query = (
-        update(trials)
-        .where(leases.held(claim))
-        .values(**end.columns(), ended_at=db_now())
-        .returning(trials.c.study_id)
-    )
-    study_id: int | None = connection.execute(query).scalar()
+    """End a trial, once; its study, where `count_end` counts it. None if the claim is lost."""
+    columns = end.columns()
+    values = {f"new_{name}": value for name, value in columns.items()}
+    values.update(leases.named(claim))
+    study_id: int | None = connection.execute(_ended(tuple(columns)), values).scalar()
     return study_id
+
+
+@lru_cache(maxsize=64)
+def _ended(columns: Sequence[str]) -> ReturningUpdate[Any]:
+    new: Fields = {name: bindparam(f"new_{name}") for name in columns}
+    return _MINE.values(**new, ended_at=db_now()).returning(trials.c.study_id)
 
 
 def count_end(

@@ -32,6 +32,7 @@ from lrsearch.storage import (
     rungs,
     schema,
     studies,
+    tickets,
     trials,
     worker_identity,
 )
@@ -255,7 +256,7 @@ def test_no_trial_starts_after_the_time(database):
     change(database, study, first_ask_at=first - 3600)
     assert start(database, study) is None
     with database.read() as connection:
-        assert not trials.may_start(connection, study, horizon=HORIZON, keep=0.0)
+        assert not tickets.may_start(connection, study, horizon=HORIZON, keep=0.0)
         assert studies.elapsed(connection, study) >= 3600
 
 
@@ -274,7 +275,7 @@ def test_may_start_says_what_start_does(database, budget):
     study = insert_study(database, budget=budget)
     for _ in range(5):
         with database.read() as connection:
-            expected = trials.may_start(connection, study, horizon=HORIZON, keep=0.0)
+            expected = tickets.may_start(connection, study, horizon=HORIZON, keep=0.0)
         assert (start(database, study) is not None) == expected
     assert study_row(database, study).trials_used == 3
 

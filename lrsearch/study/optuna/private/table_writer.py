@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
-from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.study import StudyDirection
@@ -11,30 +9,21 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import (
     Connection,
-    Insert,
-    Integer,
-    Select,
-    String,
     Table,
-    Update,
     and_,
-    bindparam,
     delete,
     func,
     insert,
-    literal,
     not_,
     or_,
     select,
-    update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.dml import ReturningInsert
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage.rows import from_json, insert_or, together
+from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import trials
-from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
+from lrsearch.study.optuna.attributes import RECIPE, TICKET
+from lrsearch.study.optuna.private import statements
 from lrsearch.study.optuna.private import tables as t
 from lrsearch.study.optuna.sampler_units import Encoding
 from lrsearch.study.optuna.writer import OptunaEnd
@@ -130,9 +119,11 @@ class TableWriter:
     def start_trial(self, study_id: int, ticket: int) -> tuple[int, int]:
         values = {"of_study": study_id, "by_ticket": json.dumps(ticket)}
         if self._connection.dialect.name == "postgresql":  # one round trip
-            trial_id, number = self._connection.execute(_started_with_ticket(), values).one()
+            trial_id, number = self._connection.execute(
+                statements.started_with_ticket(), values
+            ).one()
             return trial_id, number
-        trial_id, number = self._connection.execute(_started(), values).one()
+        trial_id, number = self._connection.execute(statements.started(), values).one()
         self._insert(t.user_attributes, _attributes(trial_id, {TICKET: ticket}))
         return trial_id, number
 
@@ -145,33 +136,31 @@ class TableWriter:
         if self._connection.dialect.name == "postgresql":
             texts = {
                 name: json.dumps(rows[table], ensure_ascii=False)
-                for name, table in _RECIPE_TABLES.items()
+                for name, table in statements.RECIPE_TABLES.items()
             }
-            self._connection.execute(_ADD_RECIPE, texts)
+            self._connection.execute(statements.ADD_RECIPE, texts)
             return
         for table, own in rows.items():
             self._insert_new(table, own)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         row = {"trial_id": trial_id, "step": step, **t.report_columns(value)}
-        self._connection.execute(_reported(self._connection.dialect.name), row)
+        self._connection.execute(statements.reported(self._connection.dialect.name), row)
 
     def end_trial(self, trial_id: int, end: OptunaEnd) -> None:
         if end.bad is not None:
             self._report_last(trial_id, end.bad)
-        (constraint,) = _attributes(trial_id, {CONSTRAINTS: [end.violation]})
-        attribute = insert_or(self._connection, t.system_attributes).values(constraint)
-        change = update(t.trials).where(t.trials.c.trial_id == trial_id)
-        changes: list[Insert | Update] = [
-            attribute.on_conflict_do_nothing(),
-            change.values(state=end.state, datetime_complete=t.utc_now()),
-        ]
-        if end.value is not None:
-            row = {"trial_id": trial_id, "objective": 0, **t.value_columns(end.value)}
-            changes.append(insert(t.values).values(row))
-        elif end.state == OptunaState.PRUNED:
-            changes.append(_value_by_report(trial_id))
-        together(self._connection, *changes)
+        by_report = end.value is None and end.state == OptunaState.PRUNED
+        values = {
+            "of_trial": trial_id,
+            "violation": json.dumps([end.violation]),
+            "state_now": end.state,
+            **(t.value_columns(end.value) if end.value is not None else {}),
+        }
+        has_value = end.value is not None
+        dialect = self._connection.dialect.name
+        for statement in statements.ended(dialect, has_value=has_value, by_report=by_report):
+            self._connection.execute(statement, values)
 
     def _report_last(self, trial_id: int, value: float) -> None:
         c = t.reports.c
@@ -198,72 +187,6 @@ class TableWriter:
             .order_by(mine.number)
         )
         return list(self._connection.execute(query).scalars())
-
-
-@cache
-def _started() -> ReturningInsert[Any]:
-    """A new running trial."""
-    # Optuna counts a trial's predecessors for its number, which takes the longer the more there
-    # are. Within a study ids rise, so the newest trial's number plus one is the same.
-    c, study_id = t.trials.c, bindparam("of_study", type_=Integer)
-    newest = select(c.number + 1).where(c.study_id == study_id).order_by(c.trial_id.desc()).limit(1)
-    new = insert(t.trials).values(
-        study_id=study_id,
-        number=func.coalesce(newest.scalar_subquery(), 0),
-        state=OptunaState.RUNNING,
-        datetime_start=t.utc_now(),
-    )
-    return new.returning(c.trial_id, c.number)
-
-
-@cache
-def _started_with_ticket() -> Select[Any]:
-    made = _started().cte("made")
-    ticket = bindparam("by_ticket", type_=String)
-    values = select(made.c.trial_id, literal(TICKET), ticket)
-    known = insert(t.user_attributes).from_select(["trial_id", "key", "value_json"], values)
-    return select(made.c.trial_id, made.c.number).add_cte(known.cte("known"))
-
-
-@cache
-def _reported(dialect: str) -> Insert:
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    new = insert(t.reports)
-    content = {name: new.excluded[name] for name in t.report_columns(0.0)}
-    return new.on_conflict_do_update(index_elements=["trial_id", "step"], set_=content)
-
-
-def _value_by_report(trial_id: int) -> Insert:
-    """The value of a pruned trial: its last report."""
-    c = t.reports.c
-    kind = literal(t.FINITE, t.values.c.value_type.type)  # only finite values are reported
-    last = (
-        select(c.trial_id, literal(0), c.intermediate_value, kind)
-        .where(c.trial_id == trial_id)
-        .order_by(c.step.desc())
-        .limit(1)
-    )
-    columns = ["trial_id", "objective", "value", "value_type"]
-    return insert(t.values).from_select(columns, last)
-
-
-def _add_recipe() -> Select[int]:
-    """On PostgreSQL all rows of a recipe in one round trip; those that are there stay."""
-    parts = []
-    for name, table in _RECIPE_TABLES.items():
-        columns = [column for column in table.c if not column.primary_key]
-        source = from_json(name, columns)
-        new = postgresql.insert(table).from_select([column.name for column in columns], source)
-        parts.append(new.on_conflict_do_nothing().cte(f"new_{name}"))
-    return select(literal(1)).add_cte(*parts)
-
-
-_RECIPE_TABLES = {
-    "params": t.params,
-    "users": t.user_attributes,
-    "systems": t.system_attributes,
-}
-_ADD_RECIPE = _add_recipe()
 
 
 def _params(
