@@ -7,7 +7,7 @@ that it has trained are used; those that it still had reserved are free.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, or_, select, union_all, update
 
 from lrsearch.storage import leases
 from lrsearch.storage.column_types import db_now
@@ -32,20 +32,42 @@ class StandingRow:
     #: The last that it has a mark at, and what it showed there; None before its first.
     rung: int | None
     signal: float | None
+    #: Its place in the order of ends, and of moves.
+    ended: int | None
+    moved: int | None
 
 
-def standings(connection: Connection, study_id: int) -> Sequence[StandingRow]:
-    """Every started trial, by ticket."""
+@dataclass(frozen=True, kw_only=True)
+class Since:
+    """How far the standings of a study have been read."""
+
+    ended: int = 0
+    moved: int = 0
+    ticket: int = 0
+
+
+def standings(
+    connection: Connection, study_id: int, since: Since | None = None
+) -> Sequence[StandingRow]:
+    """Every started trial, by ticket; or those that have begun, moved or ended since."""
     t, mark = trials.c, rungs.alias().c
     last = select(func.max(mark.rung)).where(mark.trial == t.id).scalar_subquery()
     own = and_(rungs.c.trial == t.id, rungs.c.rung == last)
     signal = rungs.c.value.label("signal")
     query = (
-        select(t.id, t.ticket, t.kind, t.state, t.epochs, rungs.c.rung, signal)
+        select(t.id, t.ticket, t.kind, t.state, t.epochs, rungs.c.rung, signal, t.ended, t.moved)
         .select_from(trials.outerjoin(rungs, own))
         .where(t.study_id == study_id)
         .order_by(t.ticket)
     )
+    if since is not None:
+        n = trials.alias().c
+        news = union_all(
+            select(n.id).where(n.study_id == study_id, n.ended > since.ended),
+            select(n.id).where(n.study_id == study_id, n.moved > since.moved),
+            select(n.id).where(n.study_id == study_id, n.ticket > since.ticket),
+        )
+        query = query.where(t.id.in_(news))
     return fetch_as(connection, query, StandingRow)
 
 

@@ -29,6 +29,7 @@ from lrsearch.study.optuna.history import News, View
 from lrsearch.study.optuna.sampler import Windows
 from lrsearch.study.optuna.storage import OptunaStudy, OptunaTrial, load_study
 from lrsearch.study.rung_decisions import pass_rungs
+from lrsearch.study.standings import Standings
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.curve import Validation
 
@@ -56,6 +57,7 @@ class OpenStudy(StoredStudy):
         minimize = self.spec.objective.direction == "minimize"
         reader = gate.history_reader(self.study_id, minimize=minimize, known=self.known)
         self._view = View(reader, minimize=minimize)
+        self._standings = Standings(self.study_id)
 
     @cached_property
     def finite(self) -> Mapping[str, Fields] | None:
@@ -81,12 +83,11 @@ class OpenStudy(StoredStudy):
         None if the budget is used, or every recipe of the space has its trial.
 
         `known` is what this worker holds already. Unless it is to train the trial `alone`, orphans
-        that may be to blame for their workers' deaths are left to others.
-
-        `batch_size` tells the task's own for given params. It is the user's code, and sampling
-        takes a while: both are outside of any transaction, so that a process which is stopped in
-        them holds nobody up, and inside of `holding`, which renews the lease meanwhile. A trial
-        whose worker dies there is drawn by whoever takes it over.
+        that may be to blame for their workers' deaths are left to others. `batch_size` tells the
+        task's own for given params. It is the user's code, and sampling takes a while: both are
+        outside of any transaction, so that a process which is stopped in them holds nobody up, and
+        inside of `holding`, which renews the lease meanwhile. A trial whose worker dies there is
+        drawn by whoever takes it over.
         """
         self._look_first()
         while True:
@@ -98,6 +99,7 @@ class OpenStudy(StoredStudy):
                 return None
             row, news = found
             self._view.take_in(news)
+            self._standings.take_in()
             try:
                 with holding(_claim_of(row), f"drawing trial {row.number}"):
                     assignment = self._begin(row, batch_size)
@@ -116,6 +118,7 @@ class OpenStudy(StoredStudy):
             if len(self.database.sessions) == self._sessions:
                 return
             self._view.forget()
+            self._standings.forget()
             self._range_tests_open = True
         self._view.take_in(self.database.look(self._view.read))
         self._sessions = len(self.database.sessions)
@@ -151,7 +154,7 @@ class OpenStudy(StoredStudy):
         has_new = not is_exhausted(connection, self)
         row = None
         if planned is not None:
-            row = planned.claim(connection, worker, has_new=has_new)
+            row = planned.claim(connection, worker, self._standings, has_new=has_new)
         elif has_new:
             if self.spec.ladder is not None:
                 studies.hold(connection, self.study_id)  # so that the next stays the next
@@ -250,10 +253,7 @@ class OpenStudy(StoredStudy):
             return Linked.REPEAT
 
     def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
-        """Record the signals of trials at rungs, then decide what becomes of each.
-
-        Those of one call are all there when the first is judged. A baseline always goes on.
-        """
+        """Record the signals of trials at rungs; once all are there, what becomes of each."""
         return self.database.run(lambda connection: pass_rungs(connection, self, arrivals))
 
     def tell(
