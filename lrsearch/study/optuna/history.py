@@ -1,15 +1,15 @@
 """What a sampler sees of a study: a thousand trials at most, and of each what TPE asks about."""
 
 import heapq
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Protocol
 
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection
 
-from lrsearch.study.optuna.seen_trial import SeenTrial
+from lrsearch.study.optuna.seen_trial import SeenTrial, Standing
 
 #: The view holds the best trials and the latest. TPE takes at most the best 25 as good (Optuna's
 #: `default_gamma`) and weighs the newest 25 of the others fully, older ones ever less; its time
@@ -104,9 +104,9 @@ class View:
         if min(self._ended, default=1) <= oldest:
             best = best_places(
                 (
-                    (trial.value, place)
+                    (trial.rank_to_minimize[0], place)
                     for place, trial in self._ended.items()
-                    if trial.state == OptunaState.COMPLETE and trial.value is not None
+                    if trial.standing is Standing.COMPLETE
                 ),
                 minimize=self._minimize,
             )
@@ -115,29 +115,24 @@ class View:
 
     def _kept_open(self) -> Iterator[SeenTrial]:
         """The latest of those that run; of those that wait the latest too, and the best."""
-        by_state: dict[bool, list[SeenTrial]] = {True: [], False: []}
-        for trial in self._open.values():
-            by_state[trial.state == OptunaState.RUNNING].append(trial)
-        running, waiting = by_state[True], by_state[False]
-        yield from heapq.nlargest(RUNNING, running, key=lambda trial: trial.number)
+        by_number = attrgetter("optuna_number")
+        running = [t for t in self._open.values() if t.standing is Standing.RUNNING]
+        yield from (
+            running if len(running) <= RUNNING else heapq.nlargest(RUNNING, running, key=by_number)
+        )
+        waiting = [t for t in self._open.values() if t.standing is not Standing.RUNNING]
         if len(waiting) <= BEST + LATEST:
             yield from waiting
             return
-        waiting.sort(key=lambda trial: trial.number)
+        waiting.sort(key=by_number)
         yield from waiting[-LATEST:]
-        sign = 1.0 if self._minimize else -1.0
-        yield from heapq.nsmallest(BEST, waiting[:-LATEST], key=lambda trial: _rank(trial, sign))
+        rank = attrgetter("rank_to_minimize" if self._minimize else "rank_to_maximize")
+        yield from heapq.nsmallest(BEST, waiting[:-LATEST], key=rank)
 
     def trials(self, *, but: int) -> list[SeenTrial]:
         """Ended and open trials by number, without Optuna's trial `but`."""
         others = [trial for trial in self._open.values() if trial.optuna_id != but]
-        return sorted([*self._ended.values(), *others], key=lambda trial: trial.number)
-
-
-def _rank(trial: SeenTrial, sign: float) -> tuple[float, float]:
-    """As TPE ranks pruned trials: whoever came furthest, then by what it reported there."""
-    step, value = max(trial.intermediate_values.items(), default=(0, math.inf))
-    return -step, sign * value
+        return sorted([*self._ended.values(), *others], key=attrgetter("optuna_number"))
 
 
 def best_places(values: Iterable[tuple[float, int]], *, minimize: bool) -> set[int]:

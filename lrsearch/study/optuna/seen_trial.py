@@ -58,8 +58,9 @@ class SeenTrial(FrozenTrial):
         )
         #: What TPE sorts it by: it asks that of a thousand trials at each draw.
         self.standing = _standing(state, violation)
-        self._violation = max(violation, 0.0)
-        self._last_report = max(reports.items(), default=None)
+        #: Its places among those of its standing, the least first.
+        self.rank_to_minimize = self._rank(violation, 1.0)
+        self.rank_to_maximize = self._rank(violation, -1.0)
         #: Optuna's id of the trial.
         self.optuna_id = optuna_id
         #: Its number in Optuna's study, from 0: those of earlier studies come first.
@@ -67,17 +68,13 @@ class SeenTrial(FrozenTrial):
         self.internal: dict[str, float] = {}
         self._violations = {"0": violation} if violation > 0 else {}
 
-    def rank(self, sign: float) -> tuple[float, float]:
-        """Its place among those of its standing, the least first; `sign` is -1 to maximize."""
+    def _rank(self, violation: float, sign: float) -> tuple[float, float]:
         if self.standing is Standing.COMPLETE:
             value = self.value
-            assert value is not None
-            return sign * value, 0.0
+            return (math.inf if value is None else sign * value), 0.0
         if self.standing is Standing.INFEASIBLE:
-            return self._violation, 0.0
-        if self._last_report is None:
-            return 1.0, 0.0
-        step, report = self._last_report
+            return violation, 0.0
+        step, report = max(self.intermediate_values.items(), default=(-1, 0.0))
         return -step, math.inf if math.isnan(report) else sign * report
 
     @cached_property

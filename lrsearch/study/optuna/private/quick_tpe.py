@@ -81,15 +81,15 @@ class QuickTPESampler(TPESampler):
         trials = [
             other
             for other in study._get_trials(deepcopy=False, states=states)
-            if other.number != trial.number
+            if other._number != trial._number
         ]
         ended = sum(other.state != TrialState.RUNNING for other in trials)
         seen = all_seen(trials)
         if seen is None:
             good, bad = _split_trials(study, trials, default_gamma(ended))
         else:
-            sign = 1.0 if study.direction == StudyDirection.MINIMIZE else -1.0
-            good, bad = split_seen(seen, default_gamma(ended), sign=sign)
+            minimize = study.direction == StudyDirection.MINIMIZE
+            good, bad = split_seen(seen, default_gamma(ended), minimize=minimize)
         return Groups(trial_id=trial._trial_id, good=good, bad=bad)
 
     def _get_internal_repr(
@@ -112,12 +112,10 @@ def all_seen(trials: list[FrozenTrial]) -> list[SeenTrial] | None:
 
 
 def split_seen(
-    trials: list[SeenTrial], count: int, *, sign: float
+    trials: list[SeenTrial], count: int, *, minimize: bool
 ) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
-    """The `count` good trials and the bad ones, as `_split_trials` has them.
-
-    `sign` is 1 where low values are good, else -1.
-    """
+    """The `count` good trials and the bad ones, as `_split_trials` has them."""
+    rank = attrgetter("rank_to_minimize" if minimize else "rank_to_maximize")
     groups: dict[Standing, list[SeenTrial]] = {standing: [] for standing in Standing}
     for trial in trials:
         groups[trial.standing].append(trial)
@@ -125,7 +123,7 @@ def split_seen(
     bad: list[FrozenTrial] = []
     for standing, group in groups.items():
         if standing != Standing.RUNNING:
-            group.sort(key=lambda trial: trial.rank(sign))
+            group.sort(key=rank)
             left = count - len(good)
             good += group[:left]
             group = group[left:]
