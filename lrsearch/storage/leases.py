@@ -7,21 +7,14 @@ writes names its attempt: one that lost its lease writes nothing.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Float,
-    Insert,
-    Integer,
-    String,
     Table,
     and_,
     bindparam,
-    false,
     insert,
-    literal,
     or_,
     select,
     tuple_,
@@ -121,23 +114,6 @@ def take(connection: Connection, study_id: int, claim: Claim, seconds: float) ->
     if not connection.execute(update(leases).where(mine).values(**values)).rowcount:
         row = {"kind": claim.kind, "item": claim.id, "study_id": study_id, "stop": False}
         connection.execute(insert(leases).values(**row, **values))
-
-
-def begin(trial: ColumnElement[int]) -> Insert:
-    """The first lease of a trial that is new, as a statement.
-
-    Its parameters are `of_study`, `by_worker` and `lease`, in seconds.
-    """
-    values: dict[str, ColumnElement[Any]] = {
-        "kind": literal(str(Kind.TRIAL)),
-        "item": trial,
-        "study_id": bindparam("of_study", type_=Integer),
-        "worker": bindparam("by_worker", type_=String),
-        "attempt": literal(1),
-        "expires_at": db_now() + bindparam("lease", type_=Float),
-        "stop": false(),
-    }
-    return insert(leases).from_select(list(values), select(*values.values()))
 
 
 def renew(connection: Connection, claims: Collection[Claim], seconds: float) -> dict[Claim, bool]:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     text,
 )
 
+from lrsearch.plain_data import Document
 from lrsearch.storage.column_types import ShortWords, Words
 
 metadata = MetaData()
@@ -62,12 +63,10 @@ studies = Table(
     Column("seconds_total", Float),
     Column("first_ask_at", Float),
     Column("created_at", Float, nullable=False),
-    # {known, extended, warm_start}: what it took over at creation, see study/create.py
-    Column("origin", JSON(none_as_null=True)),
+    Column("origin", JSON(none_as_null=True)),  # what it took over, see study/create.py
     Column("trials_ended", Integer, nullable=False, server_default="0"),
     Column("trials_returned", Integer, nullable=False, server_default="0"),  # do not count
-    # How trials of a script go on after an interruption; NULL: it has a task, and they do exactly.
-    Column("resume", String(400)),
+    Column("resume", String(400)),  # how a script's trials go on after an interruption, or NULL
     Column("exhausted_at", Float),  # since when every recipe of the space has its trial
     Column("moves", Integer, nullable=False, server_default="0"),  # see `lr_trial.moved`
     # Random: a database that was restored from a backup may give a study's number to another one.
@@ -80,7 +79,7 @@ def _deaths() -> Column[int]:
     return Column("deaths", Integer, nullable=False, server_default="0")
 
 
-_FREE = text("worker IS NULL")
+_FREE: Document = {f"{name}_where": text("worker IS NULL") for name in ("postgresql", "sqlite")}
 trials = Table(
     "lr_trial",
     metadata,
@@ -102,10 +101,9 @@ trials = Table(
     Column("seconds", Float, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
-    # 1-based, without gaps, in the order in which ends are committed: what a sampler has not seen
-    # yet is what comes after the last that it has.
+    # 1-based, without gaps, in the order of commits: what is new comes after the last one seen.
     Column("ended", Integer),
-    # An audited trial goes on although it was to be pruned: at which rung, after how many epochs.
+    # Of an audited trial: at which rung it was to be pruned, after how many epochs.
     Column("audited_at", Integer),
     Column("audit_from", Float),
     _deaths(),
@@ -113,12 +111,7 @@ trials = Table(
     Column("moved", Integer),  # when it last began to wait or went on, in the order of commits
     UniqueConstraint("study_id", "ticket", name="uq_lr_trial_ticket"),
     Index("ix_lr_trial_state", "study_id", "state", "ticket"),
-    Index(
-        "ix_lr_trial_free",
-        *("study_id", "state", "ticket"),
-        postgresql_where=_FREE,
-        sqlite_where=_FREE,
-    ),
+    Index("ix_lr_trial_free", "study_id", "state", "ticket", **_FREE),
     Index("ix_lr_trial_ended", "study_id", "ended"),
     Index("ix_lr_trial_moved", "study_id", "moved"),
     Index("ix_lr_trial_fingerprint", "study_id", "fingerprint"),
@@ -291,7 +284,6 @@ engines = Table(
     Column("precision", String(16), nullable=False),
     Column("torch", String(64), nullable=False),
     Column("wanted", String(16), nullable=False),  # auto, or as --fuse gave it: off, a number
-    # What was chosen.
     Column("engine", String(16), nullable=False),  # solo | fused
     Column("size", Integer, nullable=False),  # trials at once; 1 for solo
     Column("reason", Words, nullable=False),

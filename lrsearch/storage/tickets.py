@@ -8,13 +8,18 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Float,
+    Insert,
     Integer,
     Select,
+    String,
     and_,
     bindparam,
     case,
     exists,
+    false,
     func,
+    insert,
+    literal,
     not_,
     or_,
     select,
@@ -25,8 +30,9 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from lrsearch.errors import StudyError
 from lrsearch.storage.column_types import db_now
+from lrsearch.storage.leases import Kind
 from lrsearch.storage.records import QueuedRecord, StudyRecord, fetch_first_as
-from lrsearch.storage.tables import queue, studies, trials
+from lrsearch.storage.tables import leases, queue, studies, trials
 from lrsearch.trial.rounding import EPSILON
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -140,3 +146,20 @@ def pop_queue(connection: Connection, study_id: int, ticket: int) -> QueuedRecor
         .returning(*queue.c)
     )
     return fetch_first_as(connection, query, QueuedRecord)
+
+
+def first_lease(trial: ColumnElement[int]) -> Insert:
+    """The first lease of a trial that is new, as a statement.
+
+    Its parameters are `of_study`, `by_worker` and `lease`, in seconds.
+    """
+    values: dict[str, ColumnElement[Any]] = {
+        "kind": literal(str(Kind.TRIAL)),
+        "item": trial,
+        "study_id": bindparam("of_study", type_=Integer),
+        "worker": bindparam("by_worker", type_=String),
+        "attempt": literal(1),
+        "expires_at": db_now() + bindparam("lease", type_=Float),
+        "stop": false(),
+    }
+    return insert(leases).from_select(list(values), select(*values.values()))

@@ -104,7 +104,7 @@ def start(
     if connection.dialect.name == "postgresql":  # one round trip
         return TrialRecord(**connection.execute(_made_with_lease(), values).mappings().one())
     row = TrialRecord(**connection.execute(_made(), values).mappings().one())
-    connection.execute(leases.begin(literal(row.id)), values)
+    connection.execute(tickets.first_lease(literal(row.id)), values)
     return row
 
 
@@ -129,7 +129,7 @@ def _made() -> ReturningInsert[Any]:
 @cache
 def _made_with_lease() -> Select[Any]:
     made = _made().cte("made")
-    return select(made).add_cte(leases.begin(made.c.id).cte("leased"))
+    return select(made).add_cte(tickets.first_lease(made.c.id).cte("leased"))
 
 
 _MINE = update(trials).where(leases.held_by_name(leases.Kind.TRIAL))
