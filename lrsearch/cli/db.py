@@ -232,3 +232,40 @@ def grants(admin: str, worker: str, reader: str) -> None:
 
 
 COMMANDS = (db,)
+
+
+@db.command()
+@click.option(
+    "--attempts",
+    is_flag=True,
+    help="Also validations of ended trials that a later attempt has made again.",
+)
+@click.option("--dry-run", is_flag=True, help="Count only.")
+@json_option
+@common
+def gc(attempts: bool, dry_run: bool, as_json: bool, storage: str | None) -> None:
+    """Remove rows that nobody reads any more.
+
+    They are of trials that have ended: leases, and records of checkpoints whose files are gone.
+    Workers may go on meanwhile.
+
+    \b
+    Example:
+      lrsearch db gc --dry-run
+    """
+    from lrsearch.storage import garbage
+    from lrsearch.storage.postgresql import unhurried
+    from lrsearch.study.prepare_database import open_database
+
+    database = open_database(storage)
+    look = garbage.count if dry_run else garbage.remove
+    with database.begin() as connection, unhurried(connection):
+        found = look(connection, attempts=attempts)
+    if as_json:
+        print_json({**vars(found), "removed": not dry_run})
+        return
+    announce(database)
+    say(
+        f"{'would remove' if dry_run else 'removed'} {found.leases} leases, {found.checkpoints} "
+        f"records of checkpoints, {found.attempts} validations of earlier attempts"
+    )

@@ -10,17 +10,6 @@ from lrsearch.storage.tables import studies, trials
 from lrsearch.trial.states import TrialState
 
 
-def count_of(connection: Connection, trial: int) -> tuple[int, int | None]:
-    """The trial's ticket, and how many trials its study is to have; None where nothing says."""
-    query = (
-        select(trials.c.ticket, studies.c.trials_total)
-        .join(studies, studies.c.study_id == trials.c.study_id)
-        .where(trials.c.id == trial)
-    )
-    ticket, total = connection.execute(query).one()
-    return ticket, total
-
-
 def begin(connection: Connection, trial: int, rung: int, epochs: float) -> None:
     """Record that the trial goes on past a rung that would stop it, and what it has trained."""
     values = {"audited_at": rung, "audit_from": epochs}

@@ -7,9 +7,9 @@ from sqlalchemy import ColumnElement, Connection, select, update
 
 from lrsearch.plain_data import Fields
 from lrsearch.storage.column_types import db_now
+from lrsearch.storage.engine_table import engines
 from lrsearch.storage.records import EngineRecord, fetch_as, fetch_first_as
 from lrsearch.storage.rows import insert_or
-from lrsearch.storage.tables import engines
 
 
 @dataclass(frozen=True, kw_only=True)

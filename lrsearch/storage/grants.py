@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy.dialects.postgresql import dialect
 
 from lrsearch.errors import StorageError
-from lrsearch.storage import tables, team_tables
+from lrsearch.storage import all_tables, tables, team_tables
 from lrsearch.storage.postgresql import SCHEMA
 from lrsearch.storage.schema import VERSION_TABLE
 
@@ -17,7 +17,7 @@ from lrsearch.storage.schema import VERSION_TABLE
 #: that it locks, for which it must be allowed to update one column.
 _LESS = {
     tables.studies.name: "UPDATE (trials_used, trials_ended, trials_returned, epochs_used, "
-    "epochs_reserved, first_ask_at, exhausted_at)",
+    "epochs_reserved, first_ask_at, exhausted_at, moves)",
     tables.queue.name: "INSERT, UPDATE (ticket)",
     tables.optuna_studies.name: "UPDATE (study_id)",
     tables.study_ids.name: "SELECT",
@@ -36,7 +36,7 @@ def statements(admin: str, worker: str, reader: str, optuna_tables: Iterable[str
     """
     _check(admin, worker, reader)
     admin, worker, reader, schema = map(_quote, (admin, worker, reader, SCHEMA))
-    ours = [name for name in tables.metadata.tables if name.startswith("lr_")]
+    ours = all_tables.NAMES
     optunas = sorted(optuna_tables)
     both = f"{worker}, {reader}"
     yield f"ALTER SCHEMA {schema} OWNER TO {admin}"

@@ -8,8 +8,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    bindparam,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage.column_types import db_now, db_started
 from lrsearch.storage.records import LeaseRecord, fetch_first_as
 from lrsearch.storage.tables import confirmations, leases, range_tests, trials
@@ -71,6 +83,25 @@ def held(claim: Claim) -> ColumnElement[bool]:
     )
 
 
+def held_by_name(kind: Kind) -> ColumnElement[bool]:
+    """As `held`, for a statement that is built once; `named` gives its parameters."""
+    c = TABLES[kind].c
+    return and_(
+        c.id == bindparam("claim_id"),
+        c.attempt == bindparam("claim_attempt"),
+        c.worker == bindparam("claim_worker"),
+        c.state == TrialState.RUNNING,
+    )
+
+
+def named(claim: Claim) -> Fields:
+    return {
+        "claim_id": claim.id,
+        "claim_attempt": claim.attempt,
+        "claim_worker": claim.worker,
+    }
+
+
 def take(connection: Connection, study_id: int, claim: Claim, seconds: float) -> None:
     """Begin the lease of what was just claimed, in the same transaction."""
     c = leases.c
@@ -98,13 +129,21 @@ def renew(connection: Connection, claims: Collection[Claim], seconds: float) -> 
     return {mine[tuple(key)]: stop for *key, stop in connection.execute(query)}
 
 
+_LET_GO = (
+    update(leases)
+    .where(
+        leases.c.kind == bindparam("of_kind"),
+        leases.c.item == bindparam("of_item"),
+        leases.c.attempt == bindparam("of_attempt"),
+    )
+    .values(expires_at=None)
+)
+
+
 def let_go(connection: Connection, claim: Claim) -> None:
     """End a lease, in the transaction that ends or releases what it was of."""
-    c = leases.c
-    query = update(leases).where(
-        c.kind == claim.kind, c.item == claim.id, c.attempt == claim.attempt
-    )
-    connection.execute(query.values(expires_at=None))
+    mine = {"of_kind": claim.kind, "of_item": claim.id, "of_attempt": claim.attempt}
+    connection.execute(_LET_GO, mine)
 
 
 def reap(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, exists, insert, or_, select, update
 
+from lrsearch.plain_data import Fields
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import TrialRecord, fetch_as
 from lrsearch.storage.tables import curves, events, queue, rungs, studies, trials, workers
@@ -67,8 +68,16 @@ def give_back(connection: Connection, study_id: int, ids: Collection[int]) -> in
     found = fetch_as(connection, query, TrialRecord)
     if not found:
         return 0
+    # A move of each: who keeps where the trials stand reads them again.
+    move = update(studies).where(studies.c.study_id == study_id).values(moves=studies.c.moves + 1)
+    moved = connection.execute(move.returning(studies.c.moves)).scalar_one()
     for row in found:
-        values = {"kind": MACHINE, "reason": f"{MACHINE}: {row.reason}", "fingerprint": None}
+        values: Fields = {
+            "kind": MACHINE,
+            "reason": f"{MACHINE}: {row.reason}",
+            "fingerprint": None,
+            "moved": moved,
+        }
         connection.execute(update(trials).where(t.id == row.id).values(**values))
         if row.recipe:
             again = {"study_id": study_id, "kind": row.kind, "recipe": dict(row.recipe)}

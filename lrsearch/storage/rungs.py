@@ -1,14 +1,15 @@
 """What is asked of rungs: the marks that trials have left there, and how a trial compares."""
 
-import math
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, or_, select
+from sqlalchemy import Connection, Integer, Select, bindparam, exists, select
 
-from lrsearch.storage import leases
+from lrsearch.storage import leases, rung_counts
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.rows import insert_or
-from lrsearch.storage.tables import rungs, trials
+from lrsearch.storage.rung_counts import Count
+from lrsearch.storage.tables import rungs, studies, trials
 
 
 class Mark(NamedTuple):
@@ -19,54 +20,99 @@ class Mark(NamedTuple):
     signal: float
 
 
-class Peers(NamedTuple):
-    """The other trials that have reached a rung, and how many of them are strictly better."""
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """A held trial at a rung."""
 
-    others: int
-    better: int
+    trial: int
+    rung: int
+    study_id: int
+    ticket: int
+    #: Trials that its study is to have, and epochs; None where nothing says.
+    trials_total: int | None
+    epochs_total: float | None
+    #: The rung that would have stopped it, if it is audited.
+    audited_at: int | None
+    #: What it left here before: an earlier attempt, or a transaction that was done twice.
+    before: float | None
+    #: Whether an earlier attempt has a mark at a later rung.
+    went_past: bool
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether that was decided already: it went past, or is audited by here."""
+        return self.went_past or (self.audited_at is not None and self.audited_at <= self.rung)
+
+    @property
+    def has_waited(self) -> bool:
+        """Whether an earlier attempt came here or further: it was begun anew since then."""
+        audited = self.audited_at is not None and self.audited_at < self.rung
+        return self.went_past or self.before is not None or audited
+
+    @property
+    def leaves_mark(self) -> bool:
+        """Whether others are compared with it: with what pruning lets pass alone."""
+        return self.audited_at is None or self.audited_at >= self.rung
 
 
-def went_past(connection: Connection, trial: int, rung: int) -> bool:
-    """Whether an earlier attempt has a mark at a later rung, or the trial is audited by here."""
-    later = select(rungs.c.rung).where(rungs.c.trial == trial, rungs.c.rung > rung)
-    audited = select(trials.c.id).where(trials.c.id == trial, trials.c.audited_at <= rung)
-    return bool(connection.execute(select(or_(later.exists(), audited.exists()))).scalar())
+def visit(connection: Connection, claim: Claim, rung: int) -> Visit | None:
+    """What is known of a trial that has come to a rung; None if the claim is lost.
 
-
-def mark(connection: Connection, study_id: int, claim: Claim, rung: int, value: float) -> bool:
-    """Record a trial's signal at a rung, once however often it gets there; False if it is lost.
-
-    A signal that is not finite is the worst. An audited trial leaves no mark beyond the rung that
-    would have stopped it: others are compared with what pruning lets pass.
+    The trial stays locked until the transaction ends.
     """
-    query = select(trials.c.audited_at).where(leases.held(claim)).with_for_update()
-    held = connection.execute(query).first()
-    if held is None:
-        return False
-    if held.audited_at is not None and held.audited_at < rung:
-        return True
-    signal = value if math.isfinite(value) else math.inf
-    row = {"trial": claim.id, "rung": rung, "study_id": study_id, "value": signal}
-    mark = insert_or(connection, rungs).values(row)
-    connection.execute(
-        mark.on_conflict_do_update(index_elements=["trial", "rung"], set_={"value": signal})
+    found = (
+        connection.execute(_visit(), {"at_rung": rung, **leases.named(claim)}).mappings().first()
     )
-    return True
+    return None if found is None else Visit(rung=rung, **found)
 
 
-def peers(connection: Connection, study_id: int, trial: int, rung: int) -> Peers:
-    """The others at the rung that this trial has a mark at; those that are not finite are none.
+@cache
+def _visit() -> Select[Any]:
+    t, own, later = trials.c, rungs.alias().c, rungs.alias().c
+    rung = bindparam("at_rung", type_=Integer)
+    budget = [
+        select(c).where(studies.c.study_id == t.study_id).scalar_subquery().label(c.name)
+        for c in (studies.c.trials_total, studies.c.epochs_total)
+    ]
+    before = select(own.value).where(own.trial == t.id, own.rung == rung)
+    query = select(
+        t.id.label("trial"),
+        t.study_id,
+        t.ticket,
+        *budget,
+        t.audited_at,
+        before.scalar_subquery().label("before"),
+        exists().where(later.trial == t.id, later.rung > rung).label("went_past"),
+    )
+    return query.where(leases.held_by_name(leases.Kind.TRIAL)).with_for_update()
 
-    Diverged trials as peers let more of the bad ones pass: counted at the rung that they did not
-    reach, they raised the regret at 20 trials' epochs from 0.61 to 0.68 error points (512 AlexNet
-    runs, of which 147 diverged, benchmarks/replay.py).
+
+def mark(connection: Connection, visit: Visit, signal: float) -> Count:
+    """Record a trial's signal at a rung, once however often it gets there; what the rung has then.
+
+    A signal that is not finite is given as infinite: it is the worst, and is not counted. Diverged
+    trials as peers let more of the bad ones pass: counted at the rung that they did not reach, they
+    raised the regret at 20 trials' epochs from 0.61 to 0.68 error points (512 AlexNet runs, of
+    which 147 diverged, benchmarks/replay.py).
     """
-    c, own = rungs.c, rungs.alias().c
-    signal = select(own.value).where(own.trial == trial, own.rung == rung).scalar_subquery()
-    query = select(func.count(), func.count(case((c.value < signal, 1)))).where(
-        c.study_id == study_id, c.rung == rung, c.trial != trial, c.value < math.inf
+    change = rung_counts.Change(
+        trial=visit.trial,
+        study_id=visit.study_id,
+        rung=visit.rung,
+        signal=signal,
+        before=visit.before,
     )
-    return Peers(*connection.execute(query).one())
+    return rung_counts.add(connection, change)
+
+
+def is_among_best(
+    connection: Connection, visit: Visit, count: Count, signal: float, place: int
+) -> bool:
+    """Whether fewer than `place` marks at the rung are strictly lower than the signal."""
+    decided = count.decides(signal, place)
+    if decided is not None:
+        return decided
+    return signal <= rung_counts.move_cut(connection, visit.study_id, visit.rung, count, place)
 
 
 def of_study(connection: Connection, study_id: int) -> list[Mark]:

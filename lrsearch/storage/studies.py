@@ -110,6 +110,20 @@ def lock(connection: Connection, study_id: int) -> StudyRecord:
     return found
 
 
+def hold(connection: Connection, study_id: int) -> None:
+    """As `lock`, for who needs nothing of the row."""
+    query = select(studies.c.study_id).where(studies.c.study_id == study_id)
+    if connection.execute(query.with_for_update()).first() is None:
+        raise StudyError("the study was deleted meanwhile")
+
+
+def epochs_total(connection: Connection, study_id: int) -> float | None:
+    """The budget's epochs; None where it has none, or the study was deleted."""
+    query = select(studies.c.epochs_total).where(studies.c.study_id == study_id)
+    found: float | None = connection.execute(query).scalar()
+    return found
+
+
 def require(connection: Connection, study: StudyRecord) -> None:
     """Raises StudyError if the study is gone, be its number another's by now.
 

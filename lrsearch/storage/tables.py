@@ -17,12 +17,13 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
+from lrsearch.plain_data import Document
 from lrsearch.storage.column_types import ShortWords, Words
 
 metadata = MetaData()
-
 
 # Optuna's, as far as ours refer to them.
 optuna_studies = Table(
@@ -31,25 +32,22 @@ optuna_studies = Table(
 optuna_trials = Table("trials", metadata, Column("trial_id", Integer, primary_key=True))
 
 
-# Of studies, also of those that are gone: SQLite gives a deleted row's number to the next one.
+# Of studies, those that are gone too: SQLite gives a deleted row's number to the next one.
 study_ids = Table("lr_study_id", metadata, Column("id", Integer, primary_key=True))
 
 
-def _study() -> Column[int]:
-    return Column(
-        "study_id", ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False, index=True
-    )
+def _ofof_study() -> ForeignKey:
+    return ForeignKey("studies.study_id", ondelete="CASCADE")
+
+
+def of_study() -> Column[int]:
+    return Column("study_id", _ofof_study(), nullable=False, index=True)
 
 
 studies = Table(
     "lr_study",
     metadata,
-    Column(
-        "study_id",
-        ForeignKey("studies.study_id", ondelete="CASCADE"),
-        primary_key=True,
-        autoincrement=False,
-    ),
+    Column("study_id", _ofof_study(), primary_key=True, autoincrement=False),
     Column("name", String(200), nullable=False, unique=True),
     Column("definition", JSON, nullable=False),  # StudySpec.to_dict()
     Column("spec_hash", String(64), nullable=False),
@@ -65,13 +63,12 @@ studies = Table(
     Column("seconds_total", Float),
     Column("first_ask_at", Float),
     Column("created_at", Float, nullable=False),
-    # {known, extended, warm_start}: what it took over at creation, see study/create.py
-    Column("origin", JSON(none_as_null=True)),
+    Column("origin", JSON(none_as_null=True)),  # what it took over, see study/create.py
     Column("trials_ended", Integer, nullable=False, server_default="0"),
     Column("trials_returned", Integer, nullable=False, server_default="0"),  # do not count
-    # How trials of a script go on after an interruption; NULL: it has a task, and they do exactly.
-    Column("resume", String(400)),
+    Column("resume", String(400)),  # how a script's trials go on after an interruption, or NULL
     Column("exhausted_at", Float),  # since when every recipe of the space has its trial
+    Column("moves", Integer, nullable=False, server_default="0"),  # see `lr_trial.moved`
     # Random: a database that was restored from a backup may give a study's number to another one.
     Column("token", String(32)),
     Column("project", String(200), nullable=False, server_default="default", index=True),
@@ -86,11 +83,12 @@ def _deaths() -> Column[int]:
     return Column("deaths", Integer, nullable=False, server_default="0")
 
 
+_FREE: Document = {f"{name}_where": text("worker IS NULL") for name in ("postgresql", "sqlite")}
 trials = Table(
     "lr_trial",
     metadata,
     Column("id", Integer, primary_key=True),
-    _study(),
+    of_study(),
     Column("ticket", Integer, nullable=False),  # 1-based, without gaps: the budget's count
     Column("trial_id", ForeignKey("trials.trial_id", ondelete="CASCADE"), unique=True),  # Optuna's
     Column("number", Integer),  # Optuna's
@@ -107,17 +105,19 @@ trials = Table(
     Column("seconds", Float, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("ended_at", Float),
-    # 1-based, without gaps, in the order in which ends are committed: what a sampler has not seen
-    # yet is what comes after the last that it has.
+    # 1-based, without gaps, in the order of commits: what is new comes after the last one seen.
     Column("ended", Integer),
-    # An audited trial goes on although it was to be pruned: at which rung, after how many epochs.
+    # Of an audited trial: at which rung it was to be pruned, after how many epochs.
     Column("audited_at", Integer),
     Column("audit_from", Float),
     _deaths(),
     Column("fingerprint", String(64)),  # of the recipe: recipe/fingerprint.py
+    Column("moved", Integer),  # when it last began to wait or went on, in the order of commits
     UniqueConstraint("study_id", "ticket", name="uq_lr_trial_ticket"),
-    Index("ix_lr_trial_state", "study_id", "state"),
+    Index("ix_lr_trial_state", "study_id", "state", "ticket"),
+    Index("ix_lr_trial_free", "study_id", "state", "ticket", **_FREE),
     Index("ix_lr_trial_ended", "study_id", "ended"),
+    Index("ix_lr_trial_moved", "study_id", "moved"),
     Index("ix_lr_trial_fingerprint", "study_id", "fingerprint"),
     sqlite_autoincrement=True,  # no id is given twice, as on PostgreSQL: claims name them
 )
@@ -150,16 +150,28 @@ rungs = Table(
     metadata,
     _trial(),
     Column("rung", Integer, primary_key=True),
-    _study(),
+    of_study(),
     Column("value", Float, nullable=False),
-    Index("ix_lr_rung_value", "study_id", "rung", "value"),
+    Index("ix_lr_rung_value", "study_id", "rung", "value", "trial"),
+)
+
+# Of a rung's finite marks: how many there are, and how many before the cut; see rung_counts.py.
+rung_counts = Table(
+    "lr_rung_count",
+    metadata,
+    Column("study_id", _ofof_study(), primary_key=True),
+    Column("rung", Integer, primary_key=True),
+    Column("marks", Integer, nullable=False),
+    Column("cut_value", Float),
+    Column("cut_trial", Integer),
+    Column("below", Integer, nullable=False),
 )
 
 queue = Table(
     "lr_queue",
     metadata,
     Column("id", Integer, primary_key=True),
-    _study(),
+    of_study(),
     # baseline | enqueued | warm_start | portfolio (once textbook) | sampled
     Column("kind", String(16), nullable=False),
     Column("recipe", JSON, nullable=False),
@@ -170,7 +182,7 @@ confirmations = Table(
     "lr_confirm",
     metadata,
     Column("id", Integer, primary_key=True),
-    _study(),
+    of_study(),
     Column("round", String(16), nullable=False),  # choose | report | test
     Column("role", String(16), nullable=False),  # candidate | winner | rival | baseline
     Column("number", Integer, nullable=False),  # of the search trial whose recipe it re-runs
@@ -193,7 +205,7 @@ range_tests = Table(
     "lr_range_test",
     metadata,
     Column("id", Integer, primary_key=True),
-    _study(),
+    of_study(),
     Column("optimizer", String(200), nullable=False),
     Column("seeds", Integer, nullable=False),  # ramps at most
     Column("epochs_reserved", Float, nullable=False),  # of the study's budget, until it ends
@@ -213,7 +225,7 @@ workers = Table(
     "lr_worker",
     metadata,
     Column("id", Integer, primary_key=True),
-    _study(),
+    of_study(),
     Column("name", String(200), nullable=False),  # host, process id, start time
     Column("device", ShortWords(32), nullable=False),
     Column("version", String(32), nullable=False),  # of lrsearch
@@ -230,7 +242,7 @@ leases = Table(
     metadata,
     Column("kind", String(16), primary_key=True),  # a storage.leases.Kind
     Column("item", Integer, primary_key=True),  # id of the trial, range test or confirmation run
-    _study(),
+    of_study(),
     Column("worker", String(200), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("expires_at", Float),  # NULL once it was let go
@@ -243,7 +255,7 @@ checkpoints = Table(
     Column("kind", String(16), primary_key=True),
     Column("item", Integer, primary_key=True),
     Column("slot", Integer, primary_key=True),  # 0, 1: the newest two; 2: a branch point
-    _study(),
+    of_study(),
     Column("attempt", Integer, nullable=False),
     Column("step", Integer, nullable=False),
     Column("file", String(400), nullable=False),  # its name in the study's checkpoint folder
@@ -256,45 +268,8 @@ events = Table(
     "lr_event",
     metadata,
     Column("id", Integer, primary_key=True),
-    _study(),
+    of_study(),
     Column("at", Float, nullable=False),
     Column("worker", String(200), nullable=False),
     Column("what", Words, nullable=False),  # one line for people
-)
-
-engines = Table(
-    "lr_engine",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    _study(),
-    # What the measurement holds for: code_hash of the task; SHA-256 of what else makes a step what
-    # it is (params, batch size, optimizers and the like), see fusing.py; hardware by its name.
-    Column("task", String(64), nullable=False),
-    Column("setting", String(64), nullable=False),
-    Column("device", ShortWords(200), nullable=False),
-    Column("precision", String(16), nullable=False),
-    Column("torch", String(64), nullable=False),
-    Column("wanted", String(16), nullable=False),  # see fusing.compiling.recorded_as
-    # What was chosen.
-    Column("engine", String(16), nullable=False),  # solo | compiled | fused
-    Column("size", Integer, nullable=False),  # trials at once; 1 for solo
-    Column("reason", Words, nullable=False),
-    Column("fits", Boolean),  # whether the task can be fused; NULL if that was not tried
-    Column("most", Integer, nullable=False),  # trials at once, up to which it was measured
-    Column("budget", String(100), nullable=False),  # of the study then; another one asks anew
-    Column("timings", JSON, nullable=False),  # size to seconds per trial-step; 1 is solo
-    Column("probe_seconds", Float, nullable=False),
-    Column("calibration_seconds", Float, nullable=False),
-    Column("chosen_at", Float, nullable=False),
-    UniqueConstraint(
-        "study_id",
-        "task",
-        "setting",
-        "device",
-        "precision",
-        "torch",
-        "wanted",
-        name="uq_lr_engine_choice",
-    ),
-    Index("ix_lr_engine_task", "task", "setting"),
 )

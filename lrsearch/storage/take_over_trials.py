@@ -89,6 +89,7 @@ def take_over(
             "number": item.number,
             "trial_id": item.trial_id,
             "kind": item.kind,
+            "moved": None,
         }
         for item in taken
     ]

@@ -5,34 +5,33 @@ nothing.
 """
 
 from collections.abc import Collection, Sequence
+from functools import cache, lru_cache
+from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
+    Float,
+    Integer,
+    Select,
+    Update,
     and_,
-    case,
-    exists,
-    func,
+    bindparam,
     insert,
-    not_,
-    or_,
+    literal,
     select,
     true,
     update,
 )
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage import leases
+from lrsearch.storage import leases, tickets
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.records import QueuedRecord, TrialRecord, fetch_as, fetch_first_as
-from lrsearch.storage.tables import queue, studies, trials
-from lrsearch.trial.rounding import EPSILON
-from lrsearch.trial.states import OPEN, StudyState, TrialState
-
-#: Which kinds of enqueued recipes come before the others, and after; older studies have `textbook`.
-ORDER = {"baseline": 0, "portfolio": 2, "textbook": 2}
+from lrsearch.storage.records import TrialRecord, fetch_as, fetch_first_as
+from lrsearch.storage.tables import studies, trials
+from lrsearch.trial.states import OPEN, TrialState
 
 
 def take_over(
@@ -66,10 +65,7 @@ def take_over(
         .values(worker=worker, attempt=trials.c.attempt + 1)
         .returning(*trials.c)
     )
-    return _leased(connection, fetch_first_as(connection, query, TrialRecord), lease)
-
-
-def _leased(connection: Connection, row: TrialRecord | None, lease: float) -> TrialRecord | None:
+    row = fetch_first_as(connection, query, TrialRecord)
     if row is not None:
         claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
         leases.take(connection, row.study_id, claim, lease)
@@ -84,108 +80,75 @@ def start(
     *,
     horizon: float,
     keep: float | None,
+    queued: bool = True,
 ) -> TrialRecord | None:
     """Take a ticket and a new trial, leased for `lease` seconds; None when the budget is used.
 
     Ticket, reservation of `horizon` epochs and trial are one transaction: the budget is exact
     whatever dies. `keep` is the share of the budget's epochs that search leaves for confirmation;
-    None: the caller has looked at epochs.
+    None: the caller has looked at epochs. `queued` is whether a recipe may wait in the queue. The
+    study's row stays locked.
     """
-    s = studies.c
-    query = (
-        update(studies)
-        .where(_budget_left(study_id, horizon=horizon, keep=keep))
-        .values(
-            trials_used=s.trials_used + 1,
-            epochs_reserved=s.epochs_reserved + horizon,
-            first_ask_at=func.coalesce(s.first_ask_at, db_now()),
-        )
-        .returning(s.trials_used)
-    )
-    ticket = connection.execute(query).scalar()
+    ticket = tickets.take(connection, study_id, horizon=horizon, keep=keep)
     if ticket is None:
         return None
-    return _leased(connection, _insert(connection, study_id, ticket, worker), lease)
+    given = tickets.pop_queue(connection, study_id, ticket) if queued else None
+    values = {
+        "of_study": study_id,
+        "by_ticket": ticket,
+        "of_kind": given.kind if given else "sampled",
+        "of_recipe": given.recipe if given else None,
+        "by_worker": worker,
+        "lease": lease,
+    }
+    if connection.dialect.name == "postgresql":  # one round trip
+        return TrialRecord(**connection.execute(_made_with_lease(), values).mappings().one())
+    row = TrialRecord(**connection.execute(_made(), values).mappings().one())
+    connection.execute(tickets.first_lease(literal(row.id)), values)
+    return row
 
 
-def _insert(connection: Connection, study_id: int, ticket: int, worker: str) -> TrialRecord:
-    """The new trial of a ticket: that of an enqueued recipe, if one waits."""
-    given = _pop_queue(connection, study_id, ticket)
+@cache
+def _made() -> ReturningInsert[Any]:
+    """A new trial with its first worker."""
     new = insert(trials).values(
-        study_id=study_id,
-        ticket=ticket,
-        kind=given.kind if given else "sampled",
-        recipe=given.recipe if given else None,
+        study_id=bindparam("of_study"),
+        ticket=bindparam("by_ticket"),
+        kind=bindparam("of_kind"),
+        recipe=bindparam("of_recipe"),
         state=TrialState.RUNNING,
-        worker=worker,
+        worker=bindparam("by_worker"),
         attempt=1,
         epochs=0.0,
         seconds=0.0,
         started_at=db_now(),
     )
-    return fetch_as(connection, new.returning(*trials.c), TrialRecord)[0]
+    return new.returning(*trials.c)
 
 
-def _budget_left(study_id: int, *, horizon: float, keep: float | None) -> ColumnElement[bool]:
-    s = studies.c
-    reserve = s.epochs_used + s.epochs_reserved + horizon
-    rounding = 1 + EPSILON if keep else 1  # 13 x (1 - 3 / 13) is less than 10
-    most = s.epochs_total * (1 - (keep or 0)) * rounding
-    late = and_(s.first_ask_at.is_not(None), db_now() >= s.first_ask_at + s.seconds_total)
-    return and_(
-        s.study_id == study_id,
-        s.state == StudyState.OPEN,
-        or_(s.trials_total.is_(None), s.trials_used - s.trials_returned < s.trials_total),
-        or_(s.exhausted_at.is_(None), _waits(study_id)),
-        true() if keep is None else or_(s.epochs_total.is_(None), reserve <= most),
-        or_(s.seconds_total.is_(None), not_(late)),
-    )
+@cache
+def _made_with_lease() -> Select[Any]:
+    made = _made().cte("made")
+    return select(made).add_cte(tickets.first_lease(made.c.id).cte("leased"))
 
 
-def _waits(study_id: int) -> ColumnElement[bool]:
-    """Whether an enqueued recipe waits: it is trained in an exhausted study too."""
-    waiting = (queue.c.study_id == study_id, queue.c.ticket.is_(None))
-    return exists().where(*waiting)
-
-
-def may_start(connection: Connection, study_id: int, *, horizon: float, keep: float) -> bool:
-    """Whether the study is open and its budget has another trial."""
-    query = select(studies.c.study_id).where(_budget_left(study_id, horizon=horizon, keep=keep))
-    return connection.execute(query).first() is not None
-
-
-def _pop_queue(connection: Connection, study_id: int, ticket: int) -> QueuedRecord | None:
-    """The next enqueued recipe: a baseline, then the user's own, then the portfolio's."""
-    first = (
-        select(queue.c.id)
-        .where(queue.c.study_id == study_id, queue.c.ticket.is_(None))
-        .order_by(case(ORDER, value=queue.c.kind, else_=1), queue.c.id)
-        .limit(1)
-    )
-    query = (
-        update(queue)
-        .where(queue.c.id == first.scalar_subquery())
-        .values(ticket=ticket)
-        .returning(*queue.c)
-    )
-    return fetch_first_as(connection, query, QueuedRecord)
+_MINE = update(trials).where(leases.held_by_name(leases.Kind.TRIAL))
+_ATTACH = _MINE.values(trial_id=bindparam("new_id"), number=bindparam("new_number"))
+_LINK = _MINE.values(recipe=bindparam("new_recipe"), fingerprint=bindparam("new_mark"))
 
 
 def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) -> bool:
     """Record Optuna's trial; False if the claim is lost."""
-    values = {"trial_id": trial_id, "number": number}
-    return bool(
-        connection.execute(update(trials).where(leases.held(claim)).values(values)).rowcount
-    )
+    values = {"new_id": trial_id, "new_number": number, **leases.named(claim)}
+    return bool(connection.execute(_ATTACH, values).rowcount)
 
 
 def link(
     connection: Connection, claim: Claim, recipe: Fields, fingerprint: str | None = None
 ) -> bool:
     """Record the recipe, and what tells it from others; False if the claim is lost."""
-    values = {"recipe": dict(recipe), "fingerprint": fingerprint}
-    query = update(trials).where(leases.held(claim)).values(**values)
-    return bool(connection.execute(query).rowcount)
+    values = {"new_recipe": dict(recipe), "new_mark": fingerprint, **leases.named(claim)}
+    return bool(connection.execute(_LINK, values).rowcount)
 
 
 def is_repeat(connection: Connection, trial: int) -> bool:
@@ -193,44 +156,81 @@ def is_repeat(connection: Connection, trial: int) -> bool:
 
     The caller holds the study's row: of two trials that ask, one is told.
     """
+    return connection.execute(_repeat(), {"of_trial": trial}).first() is not None
+
+
+@cache
+def _repeat() -> Select[Any]:
     mine, other = trials.alias("mine"), trials.c
     query = select(other.id).join(
         mine, and_(mine.c.study_id == other.study_id, mine.c.fingerprint == other.fingerprint)
     )
-    query = query.where(mine.c.id == trial, other.id != trial).limit(1)
-    return connection.execute(query).first() is not None
+    own = bindparam("of_trial", type_=Integer)
+    return query.where(mine.c.id == own, other.id != own).limit(1)
 
 
 def record(connection: Connection, claim: Claim, end: End, *, horizon: float) -> bool:
-    """End a trial, once; False if the claim is lost.
+    """End a trial, once, and count that; False if the claim is lost."""
+    study_id = set_end(connection, claim, end)
+    if study_id is None:
+        return False
+    count_end(connection, study_id, claim, end, horizon=horizon)
+    return True
+
+
+def set_end(connection: Connection, claim: Claim, end: End) -> int | None:
+    """End a trial, once; its study, where `count_end` counts it. None if the claim is lost."""
+    columns = end.columns()
+    values = {f"new_{name}": value for name, value in columns.items()}
+    values.update(leases.named(claim))
+    study_id: int | None = connection.execute(_ended(tuple(columns)), values).scalar()
+    return study_id
+
+
+@lru_cache(maxsize=64)
+def _ended(columns: Sequence[str]) -> ReturningUpdate[Any]:
+    new: Fields = {name: bindparam(f"new_{name}") for name in columns}
+    return _MINE.values(**new, ended_at=db_now()).returning(trials.c.study_id)
+
+
+def count_end(
+    connection: Connection, study_id: int, claim: Claim, end: End, *, horizon: float
+) -> None:
+    """Count an end that was recorded: the last of its transaction, as the study's row is locked.
 
     The unused part of the reserved `horizon` (in epochs) returns to the budget. The trial gets its
     place in the order of ends, which is counted in the study's row: ends are committed in that
     order.
     """
-    query = (
-        update(trials)
-        .where(leases.held(claim))
-        .values(**end.columns(), ended_at=db_now())
-        .returning(trials.c.study_id)
-    )
-    study_id = connection.execute(query).scalar()
-    if study_id is None:
-        return False
-    count = (
-        update(studies)
-        .where(studies.c.study_id == study_id)
-        .values(
-            epochs_reserved=studies.c.epochs_reserved - horizon,
-            epochs_used=studies.c.epochs_used + end.epochs,
-            trials_ended=studies.c.trials_ended + 1,
-        )
-        .returning(studies.c.trials_ended)
-    )
-    ended = connection.execute(count).scalar_one()
-    connection.execute(update(trials).where(trials.c.id == claim.id).values(ended=ended))
+    values = {
+        "of_study": study_id,
+        "of_trial": claim.id,
+        "horizon": horizon,
+        "trained": end.epochs,
+    }
+    if connection.dialect.name == "postgresql":  # one round trip
+        connection.execute(_counted_and_placed(), values)
+    else:
+        ended = connection.execute(_counted(), values).scalar_one()
+        connection.execute(update(trials).where(trials.c.id == claim.id).values(ended=ended))
     leases.let_go(connection, claim)
-    return True
+
+
+@cache
+def _counted() -> ReturningUpdate[Any]:
+    s = studies.c
+    count = update(studies).where(s.study_id == bindparam("of_study"))
+    return count.values(
+        epochs_reserved=s.epochs_reserved - bindparam("horizon", type_=Float),
+        epochs_used=s.epochs_used + bindparam("trained", type_=Float),
+        trials_ended=s.trials_ended + 1,
+    ).returning(s.trials_ended)
+
+
+@cache
+def _counted_and_placed() -> Update:
+    ended = select(_counted().cte("counted").c.trials_ended).scalar_subquery()
+    return update(trials).where(trials.c.id == bindparam("of_trial")).values(ended=ended)
 
 
 def any_running(connection: Connection, study_id: int) -> bool:

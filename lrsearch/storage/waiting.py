@@ -7,7 +7,7 @@ that it has trained are used; those that it still had reserved are free.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, exists, func, or_, select, union_all, update
 
 from lrsearch.storage import leases
 from lrsearch.storage.column_types import db_now
@@ -15,7 +15,7 @@ from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord, fetch_as, fetch_first_as
 from lrsearch.storage.studies import waiting as queued
 from lrsearch.storage.tables import queue, range_tests, rungs, studies, trials
-from lrsearch.storage.trials import ORDER
+from lrsearch.storage.tickets import ORDER
 from lrsearch.trial.states import OPEN, StudyState, TrialState
 
 
@@ -32,20 +32,42 @@ class StandingRow:
     #: The last that it has a mark at, and what it showed there; None before its first.
     rung: int | None
     signal: float | None
+    #: Its place in the order of ends, and of moves.
+    ended: int | None
+    moved: int | None
 
 
-def standings(connection: Connection, study_id: int) -> Sequence[StandingRow]:
-    """Every started trial, by ticket."""
+@dataclass(frozen=True, kw_only=True)
+class Since:
+    """How far the standings of a study have been read."""
+
+    ended: int = 0
+    moved: int = 0
+    ticket: int = 0
+
+
+def standings(
+    connection: Connection, study_id: int, since: Since | None = None
+) -> Sequence[StandingRow]:
+    """Every started trial, by ticket; or those that have begun, moved or ended since."""
     t, mark = trials.c, rungs.alias().c
     last = select(func.max(mark.rung)).where(mark.trial == t.id).scalar_subquery()
     own = and_(rungs.c.trial == t.id, rungs.c.rung == last)
     signal = rungs.c.value.label("signal")
     query = (
-        select(t.id, t.ticket, t.kind, t.state, t.epochs, rungs.c.rung, signal)
+        select(t.id, t.ticket, t.kind, t.state, t.epochs, rungs.c.rung, signal, t.ended, t.moved)
         .select_from(trials.outerjoin(rungs, own))
         .where(t.study_id == study_id)
         .order_by(t.ticket)
     )
+    if since is not None:
+        n = trials.alias().c
+        news = union_all(
+            select(n.id).where(n.study_id == study_id, n.ended > since.ended),
+            select(n.id).where(n.study_id == study_id, n.moved > since.moved),
+            select(n.id).where(n.study_id == study_id, n.ticket > since.ticket),
+        )
+        query = query.where(t.id.in_(news))
     return fetch_as(connection, query, StandingRow)
 
 
@@ -115,7 +137,7 @@ def wait(
     }
     query = update(trials).where(leases.held(claim)).values(values).returning(trials.c.study_id)
     study_id = connection.execute(query).scalar_one()
-    _spend(connection, study_id, used=epochs, reserved=-horizon)
+    _move(connection, study_id, claim.id, used=epochs, reserved=-horizon)
     leases.let_go(connection, claim)
 
 
@@ -150,16 +172,25 @@ def go_on(
     row = fetch_first_as(connection, query, TrialRecord)
     if row is None:
         return None
-    _spend(connection, row.study_id, used=-row.epochs, reserved=horizon)
+    _move(connection, row.study_id, row.id, used=-row.epochs, reserved=horizon)
     claim = Claim(id=row.id, attempt=row.attempt, worker=row.worker)
     leases.take(connection, row.study_id, claim, lease)
     return row
 
 
-def _spend(connection: Connection, study_id: int, *, used: float, reserved: float) -> None:
+def _move(
+    connection: Connection, study_id: int, trial: int, *, used: float, reserved: float
+) -> None:
+    """Change the study's budget for a trial, which gets its place in the order of such moves.
+
+    They are counted in the study's row: moves are committed in that order.
+    """
     s = studies.c
     values = {
         "epochs_used": s.epochs_used + used,
         "epochs_reserved": s.epochs_reserved + reserved,
+        "moves": s.moves + 1,
     }
-    connection.execute(update(studies).where(s.study_id == study_id).values(values))
+    count = update(studies).where(s.study_id == study_id).values(values).returning(s.moves)
+    moved = connection.execute(count).scalar_one()
+    connection.execute(update(trials).where(trials.c.id == trial).values(moved=moved))

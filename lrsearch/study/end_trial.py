@@ -26,10 +26,12 @@ def end_trial(
     horizon = study.horizon
     if study.spec.ladder is not None:
         horizon = study.horizon_of(recipe_of(connection, claim))
-    if not trials.record(connection, claim, ending, horizon=horizon):
+    study_id = trials.set_end(connection, claim, ending)
+    if study_id is None:
         return False
     theirs = optunas_end(outcome, ending.value, study.spec.objective)
     gate.writer(connection).end_trial(trial_id, theirs)
+    trials.count_end(connection, study_id, claim, ending, horizon=horizon)
     return True
 
 

@@ -52,7 +52,7 @@ def is_exhausted(connection: Connection, search: Drawing) -> bool:
     finite = search.finite
     if finite is None or not search.may_start(connection):
         return False
-    studies.lock(connection, search.study_id)
+    studies.hold(connection, search.study_id)
     if studies.queued(connection, search.study_id):
         return False
     left = len(finite.keys() - repeats.fingerprints(connection, search.study_id))

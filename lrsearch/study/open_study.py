@@ -12,11 +12,12 @@ from lrsearch.plain_data import Fields
 from lrsearch.range_test.windows import sampler_windows
 from lrsearch.space.search_space import BatchSize
 from lrsearch.spec.distinct_recipes import distinct_recipes
-from lrsearch.storage import claims, range_tests, studies, trials
+from lrsearch.storage import claims, range_tests, studies, tickets, trials
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.postgresql import ANSWER_SECONDS
 from lrsearch.storage.records import RangeTestRecord, StudyRecord, TrialRecord
+from lrsearch.storage.tickets import Look
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome, Verdict
 from lrsearch.study.deletion import delete_rows
@@ -28,6 +29,7 @@ from lrsearch.study.optuna.history import News, View
 from lrsearch.study.optuna.sampler import Windows
 from lrsearch.study.optuna.storage import OptunaStudy, OptunaTrial, load_study
 from lrsearch.study.rung_decisions import pass_rungs
+from lrsearch.study.standings import Standings
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.curve import Validation
 
@@ -55,6 +57,7 @@ class OpenStudy(StoredStudy):
         minimize = self.spec.objective.direction == "minimize"
         reader = gate.history_reader(self.study_id, minimize=minimize, known=self.known)
         self._view = View(reader, minimize=minimize)
+        self._standings = Standings(self.study_id)
 
     @cached_property
     def finite(self) -> Mapping[str, Fields] | None:
@@ -80,12 +83,11 @@ class OpenStudy(StoredStudy):
         None if the budget is used, or every recipe of the space has its trial.
 
         `known` is what this worker holds already. Unless it is to train the trial `alone`, orphans
-        that may be to blame for their workers' deaths are left to others.
-
-        `batch_size` tells the task's own for given params. It is the user's code, and sampling
-        takes a while: both are outside of any transaction, so that a process which is stopped in
-        them holds nobody up, and inside of `holding`, which renews the lease meanwhile. A trial
-        whose worker dies there is drawn by whoever takes it over.
+        that may be to blame for their workers' deaths are left to others. `batch_size` tells the
+        task's own for given params. It is the user's code, and sampling takes a while: both are
+        outside of any transaction, so that a process which is stopped in them holds nobody up, and
+        inside of `holding`, which renews the lease meanwhile. A trial whose worker dies there is
+        drawn by whoever takes it over.
         """
         self._look_first()
         while True:
@@ -97,6 +99,7 @@ class OpenStudy(StoredStudy):
                 return None
             row, news = found
             self._view.take_in(news)
+            self._standings.take_in()
             try:
                 with holding(_claim_of(row), f"drawing trial {row.number}"):
                     assignment = self._begin(row, batch_size)
@@ -115,6 +118,7 @@ class OpenStudy(StoredStudy):
             if len(self.database.sessions) == self._sessions:
                 return
             self._view.forget()
+            self._standings.forget()
             self._range_tests_open = True
         self._view.take_in(self.database.look(self._view.read))
         self._sessions = len(self.database.sessions)
@@ -124,14 +128,14 @@ class OpenStudy(StoredStudy):
     def _claim(
         self, connection: Connection, worker: str, *, alone: bool = True
     ) -> tuple[TrialRecord, News] | None:
-        studies.require(connection, self.record)
+        seen = tickets.look(connection, self.record)
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
-        below = None if alone else lost_work.ALONE_FROM
-        row = trials.take_over(
-            connection, self.study_id, worker, self.spec.lease.seconds, deaths_below=below
-        )
+        row = None
+        if seen.free:
+            below, lease = None if alone else lost_work.ALONE_FROM, self.spec.lease.seconds
+            row = trials.take_over(connection, self.study_id, worker, lease, deaths_below=below)
         if row is None:
-            row = self._next(connection, worker)
+            row = self._next(connection, worker, seen)
         if row is None:
             return None
         if row.trial_id is None:
@@ -144,18 +148,21 @@ class OpenStudy(StoredStudy):
         self._look_at_range_tests(connection)
         return row, news
 
-    def _next(self, connection: Connection, worker: str) -> TrialRecord | None:
+    def _next(self, connection: Connection, worker: str, seen: Look) -> TrialRecord | None:
         """Claim a new trial, or one that waits; once there is none any more, nothing waits."""
-        planned, has_new = self.planned(connection), not is_exhausted(connection, self)
+        planned = self.planned_for(connection, seen.epochs_total)
+        has_new = not is_exhausted(connection, self)
         row = None
         if planned is not None:
-            row = planned.claim(connection, worker, has_new=has_new)
+            row = planned.claim(connection, worker, self._standings, has_new=has_new)
         elif has_new:
-            lease, keep = self.spec.lease.seconds, self.reserved_share
             if self.spec.ladder is not None:
-                studies.lock(connection, self.study_id)  # so that the next stays the next
-            horizon = self.next_horizon(connection)
-            row = trials.start(connection, self.study_id, worker, lease, horizon=horizon, keep=keep)
+                studies.hold(connection, self.study_id)  # so that the next stays the next
+            # A ladder and an exhausted space start what waits by now, if it was seen or not.
+            queued = seen.queued or self.spec.ladder is not None or self.finite is not None
+            lease, keep = self.spec.lease.seconds, self.reserved_share
+            budget = {"horizon": self.next_horizon(connection), "keep": keep}
+            row = trials.start(connection, self.study_id, worker, lease, queued=queued, **budget)
         if row is None and self.asks_for_plan:
             self.pruned.update(end_those_left(connection, self, planned))
         return row
@@ -233,11 +240,11 @@ class OpenStudy(StoredStudy):
         def link(connection: Connection) -> Linked:
             if not trials.link(connection, claim, content, drawn.fingerprint):
                 return Linked.LOST
-            if not drawn.may_repeat:
-                studies.lock(connection, self.study_id)
+            gate.writer(connection).add_recipe(trial_id, content, drawn.encoding)
+            if not drawn.may_repeat:  # last: the study's row is held for a look and the commit
+                studies.hold(connection, self.study_id)
                 if trials.is_repeat(connection, claim.id):
                     raise RepeatError
-            gate.writer(connection).add_recipe(trial_id, content, drawn.encoding)
             return Linked.DONE
 
         try:
@@ -246,10 +253,7 @@ class OpenStudy(StoredStudy):
             return Linked.REPEAT
 
     def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
-        """Record the signals of trials at rungs, then decide what becomes of each.
-
-        Those of one call are all there when the first is judged. A baseline always goes on.
-        """
+        """Record the signals of trials at rungs; once all are there, what becomes of each."""
         return self.database.run(lambda connection: pass_rungs(connection, self, arrivals))
 
     def tell(

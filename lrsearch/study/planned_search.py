@@ -1,7 +1,7 @@
 """A search that is planned: who waits at a rung, and who goes on, see `trial.halving`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,11 +11,12 @@ from lrsearch.advice.cost import portfolio_trials
 from lrsearch.confirmation.budget import asks_for_plan, is_planned, portfolio_is_whole
 from lrsearch.confirmation.search_plan import SearchPlan, search_plan
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import rungs, studies, trials, waiting
+from lrsearch.storage import studies, trials, waiting
 from lrsearch.storage.records import StudyRecord, TrialRecord
 from lrsearch.storage.waiting import StandingRow
 from lrsearch.study import portfolio
 from lrsearch.study.assignment import Arrival, Verdict
+from lrsearch.study.standings import Standings
 from lrsearch.trial.halving import Place, Standing, accounts, best_waiting, next_stage
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -68,24 +69,28 @@ class PlannedSearch:
         """Whether a trial may be started now, or go on."""
         if not waiting.is_open(connection, self.study_id):
             return False
-        return self._next(connection, waiting.has_new(connection, self.study_id)) is not None
+        found = waiting.standings(connection, self.study_id)
+        has_new = waiting.has_new(connection, self.study_id)
+        return self._next(connection, found, has_new) is not None
 
-    def claim(self, connection: Connection, worker: str, *, has_new: bool) -> TrialRecord | None:
+    def claim(
+        self, connection: Connection, worker: str, standings: Standings, *, has_new: bool
+    ) -> TrialRecord | None:
         """Start a trial or let one go on, as the plan says; None if neither may be done now.
 
         `has_new` is whether a recipe is left that has no trial. The study's row stays locked.
         """
-        studies.lock(connection, self.study_id)
+        studies.hold(connection, self.study_id)
         if not waiting.is_open(connection, self.study_id):
             return None
-        stage = self._next(connection, has_new)
+        found = standings.read(connection)
+        stage = self._next(connection, found, has_new)
         if stage is None:
             return None
         if stage == 0:
             return trials.start(
                 connection, self.study_id, worker, self.lease, horizon=self.horizon, keep=None
             )
-        found = waiting.standings(connection, self.study_id)
         best = best_waiting(self._runs(found), stage)
         trial = next(row.id for row in found if row.ticket == best.ticket)
         return waiting.go_on(connection, trial, worker, self.lease, horizon=self.horizon)
@@ -103,24 +108,26 @@ class PlannedSearch:
         )
         return Verdict.WAITS
 
-    def _next(self, connection: Connection, has_new: bool) -> int | None:
+    def _next(
+        self, connection: Connection, found: Collection[StandingRow], has_new: bool
+    ) -> int | None:
         """The stage whose next trial may be trained now; a new one beside the plan counts as 0."""
         queued = waiting.queued_kinds(connection, self.study_id)
         if queued and queued[0] in self.beside:
             return 0
-        found, stages = waiting.standings(connection, self.study_id), self.plan.stages
+        stages = self.plan.stages
         begun = accounts(stages, self._runs(found), has_new=has_new)
         left = waiting.range_tests_left(connection, self.study_id)
         return next_stage(stages, begun, beside=left + self._left_beside(found, queued))
 
-    def _left_beside(self, found: Sequence[StandingRow], queued: Sequence[str]) -> float:
+    def _left_beside(self, found: Collection[StandingRow], queued: Sequence[str]) -> float:
         """Epochs that trials beside the plan have not needed so far."""
         rows = [row for row in found if row.kind in self.beside]
         needed = [row.epochs if _place(row.state) == Place.ENDED else self.horizon for row in rows]
         to_come = self.horizon * sum(kind in self.beside for kind in queued)
         return self.plan.beside * self.horizon - math.fsum(needed) - to_come
 
-    def _runs(self, found: Sequence[StandingRow]) -> list[Standing]:
+    def _runs(self, found: Collection[StandingRow]) -> list[Standing]:
         return [
             Standing(
                 stage=self.plan.stage_after(row.rung),
@@ -137,14 +144,6 @@ class PlannedSearch:
 def _place(state: str) -> Place:
     known = {TrialState.RUNNING.value: Place.TRAINS, TrialState.WAITING.value: Place.WAITS}
     return known.get(state, Place.ENDED)
-
-
-def has_waited(connection: Connection, arrival: Arrival) -> bool:
-    """Whether it waited at this rung or a later one before: it was begun anew since then.
-
-    So where its checkpoint is gone, or could not be made.
-    """
-    return rungs.went_past(connection, arrival.assignment.claim.id, arrival.rung - 1)
 
 
 def those_left(

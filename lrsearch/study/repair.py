@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from sqlalchemy import Connection
 
 from lrsearch.plain_data import Document
-from lrsearch.storage import consistency, leases, studies
+from lrsearch.storage import consistency, leases, rung_counts, studies
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.lost_work import HorizonOf
 from lrsearch.study.open_study import OpenStudy
@@ -39,6 +39,9 @@ def repair(search: OpenStudy) -> Repair:
         done += _recount(connection, study, search.horizon_of)
         ended = leases.end_stale(connection, search.study_id)
         done += [f"ended {ended} leases of what no longer runs"] if ended else []
+    with search.database.begin() as connection:  # workers lock these before the study's row
+        rungs = rung_counts.recount(connection, search.study_id)
+        done += [f"counted the marks at rung {rung} anew" for rung in rungs]
     wrong = search.database.look(lambda connection: list(_wrong(connection, search.study_id)))
     return Repair(study=search.name, done=done, wrong=wrong)
 

@@ -1,36 +1,47 @@
 """Trials at rungs: their signals are recorded, and each goes on or not."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import trains_whole
 from lrsearch.storage import audited_trials, curves, rungs, waiting
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.rung_counts import Count
+from lrsearch.storage.rungs import Visit
 from lrsearch.study.assignment import Arrival, Verdict
 from lrsearch.study.optuna import gate
-from lrsearch.study.planned_search import PlannedSearch, has_waited
+from lrsearch.study.planned_search import PlannedSearch
 from lrsearch.study.portfolio import KIND
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import pruning_audit
 from lrsearch.trial.curve import Validation
-from lrsearch.trial.pruning import survives
+from lrsearch.trial.pruning import places
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A held trial that has left its mark at a rung."""
+
+    visit: Visit
+    #: Lower is better; infinite where it was not finite.
+    signal: float
 
 
 def pass_rungs(
     connection: Connection, study: StoredStudy, arrivals: Sequence[Arrival]
 ) -> list[Verdict]:
     """What becomes of the trial of each arrival."""
-    planned = study.planned(connection)
     # By id, as a deletion locks them: neither waits for the other.
     in_order = sorted(arrivals, key=lambda arrival: arrival.assignment.claim.id)
-    if planned is not None:
-        found = {a.assignment.claim.id: _waits(connection, study, planned, a) for a in in_order}
-        return [found[arrival.assignment.claim.id] for arrival in arrivals]
-    held = {a.assignment.claim.id: _mark(connection, study, a) for a in in_order}
+    seen = {a.assignment.claim.id: _visit(connection, a) for a in in_order}
+    held = [one for one in seen.values() if one is not None]
+    counts = _mark(connection, held)
+    planned = study.planned_for(connection, held[0].visit.epochs_total) if held else None
     return [
-        _judged(connection, study, arrival) if held[arrival.assignment.claim.id] else Verdict.LOST
+        _verdict(connection, study, arrival, seen[arrival.assignment.claim.id], planned, counts)
         for arrival in arrivals
     ]
 
@@ -51,54 +62,73 @@ def write_again(
         return False
     planned = study.planned(connection)
     for arrival in passed:
-        _mark(connection, study, arrival)
-        if planned is None:
-            _goes_on(connection, study, arrival)  # the audit that began there may be lost too
+        seen = _visit(connection, arrival)
+        assert seen is not None
+        counts = _mark(connection, [seen])
+        if planned is None:  # the audit that began there may be lost too
+            _goes_on(connection, study, arrival, seen, counts)
     return True
 
 
-def _waits(
-    connection: Connection, study: StoredStudy, planned: PlannedSearch, arrival: Arrival
+def _verdict(
+    connection: Connection,
+    study: StoredStudy,
+    arrival: Arrival,
+    seen: Seen | None,
+    planned: PlannedSearch | None,
+    counts: Mapping[int, Count],
 ) -> Verdict:
-    goes_on = has_waited(connection, arrival)
-    if not _mark(connection, study, arrival):
-        waits = waiting.waits(connection, arrival.assignment.claim)
+    if seen is None:
+        waits = study.asks_for_plan and waiting.waits(connection, arrival.assignment.claim)
         return Verdict.WAITS if waits else Verdict.LOST
-    return Verdict.GOES_ON if goes_on else planned.arrive(connection, arrival)
+    if planned is not None:
+        return Verdict.GOES_ON if seen.visit.has_waited else planned.arrive(connection, arrival)
+    goes_on = _goes_on(connection, study, arrival, seen, counts)
+    return Verdict.GOES_ON if goes_on else Verdict.ENDS
 
 
-def _judged(connection: Connection, study: StoredStudy, arrival: Arrival) -> Verdict:
-    return Verdict.GOES_ON if _goes_on(connection, study, arrival) else Verdict.ENDS
-
-
-def _mark(connection: Connection, study: StoredStudy, arrival: Arrival) -> bool:
-    """Record that it is at its rung; False if its claim is lost."""
+def _visit(connection: Connection, arrival: Arrival) -> Seen | None:
+    """Record what it has shown until its rung; None if its claim is lost."""
     claim, value = arrival.assignment.claim, arrival.value
-    if not curves.add(connection, claim, arrival.rows, taken=arrival.taken):
-        return False
-    if not rungs.mark(connection, study.study_id, claim, arrival.rung, arrival.signal):
-        return False
+    visit = rungs.visit(connection, claim, arrival.rung)
+    if visit is None:
+        return None
+    curves.append(connection, claim, arrival.rows, taken=arrival.taken)
     if math.isfinite(value):
         trial = arrival.assignment.trial_id
         gate.writer(connection).report(trial, arrival.validation, value)
-    return True
+    signal = arrival.signal if math.isfinite(arrival.signal) else math.inf
+    return Seen(visit=visit, signal=signal)
 
 
-def _goes_on(connection: Connection, study: StoredStudy, arrival: Arrival) -> bool:
+def _mark(connection: Connection, seen: Sequence[Seen]) -> dict[int, Count]:
+    """Record and count the marks of these trials; what each rung has with all of them.
+
+    By rung: of two workers neither waits for the other.
+    """
+    marks = sorted((s for s in seen if s.visit.leaves_mark), key=lambda s: s.visit.rung)
+    return {s.visit.rung: rungs.mark(connection, s.visit, s.signal) for s in marks}
+
+
+def _goes_on(
+    connection: Connection,
+    study: StoredStudy,
+    arrival: Arrival,
+    seen: Seen,
+    counts: Mapping[int, Count],
+) -> bool:
     """Whether it goes on, among all that are at its rung by now."""
-    pruning, trial = study.spec.pruning, arrival.assignment.claim.id
+    pruning, visit, signal = study.spec.pruning, seen.visit, seen.signal
     assert pruning is not None
     # What was decided stands: its marks beyond would be those of a trial that ended here.
-    if _is_never_pruned(study, arrival) or rungs.went_past(connection, trial, arrival.rung):
+    if _is_never_pruned(study, arrival) or visit.goes_on:
         return True
-    peers = rungs.peers(connection, study.study_id, trial, arrival.rung)
-    passes = survives(
-        better=peers.better,
-        others=peers.others,
-        eta=pruning.eta,
-        min_peers=pruning.min_peers,
-    )
-    return passes or _audits(connection, study, arrival, pruning.audit)
+    count = counts[visit.rung]
+    others = count.marks - math.isfinite(signal)
+    place = places(others + 1, eta=pruning.eta, min_peers=pruning.min_peers)
+    if place is None or rungs.is_among_best(connection, visit, count, signal, place):
+        return True
+    return _audits(connection, study, arrival, visit)
 
 
 def _is_never_pruned(study: StoredStudy, arrival: Arrival) -> bool:
@@ -106,14 +136,16 @@ def _is_never_pruned(study: StoredStudy, arrival: Arrival) -> bool:
     return kind == "baseline" or (kind == KIND and trains_whole(study.spec, study.horizon))
 
 
-def _audits(connection: Connection, study: StoredStudy, arrival: Arrival, share: float) -> bool:
+def _audits(connection: Connection, study: StoredStudy, arrival: Arrival, visit: Visit) -> bool:
     """Whether a trial that would be stopped is audited: from here on every rung lets it by."""
-    trial = arrival.assignment.claim.id
-    ticket, total = audited_trials.count_of(connection, trial)
-    planned = pruning_audit.planned_trials(total, ticket)
+    assert study.spec.pruning is not None
+    planned = pruning_audit.planned_trials(visit.trials_total, visit.ticket)
     if not pruning_audit.is_audited(
-        seed=study.spec.seed, ticket=ticket, planned=planned, share=share
+        seed=study.spec.seed,
+        ticket=visit.ticket,
+        planned=planned,
+        share=study.spec.pruning.audit,
     ):
         return False
-    audited_trials.begin(connection, trial, arrival.rung, arrival.epochs)
+    audited_trials.begin(connection, visit.trial, arrival.rung, arrival.epochs)
     return True

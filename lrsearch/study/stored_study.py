@@ -9,7 +9,7 @@ from lrsearch.confirmation.budget import asks_for_plan, is_planned, reserved_sha
 from lrsearch.errors import StudyError, near_miss
 from lrsearch.plain_data import Fields
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import studies, trials
+from lrsearch.storage import studies, tickets
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study.planned_search import PlannedSearch
@@ -104,7 +104,17 @@ class StoredStudy:
         """Its search by a plan; None where rungs decide one by one, or the study was deleted."""
         if not self.asks_for_plan:
             return None
-        row = studies.by_id(connection, self.study_id)
+        return self.planned_for(connection, studies.epochs_total(connection, self.study_id))
+
+    def planned_for(
+        self, connection: Connection, epochs_total: float | None
+    ) -> PlannedSearch | None:
+        """The same for who has just read the budget's epochs."""
+        if not self.asks_for_plan:
+            return None
+        row: StudyRecord | None = self.record
+        if epochs_total != self.record.epochs_total:
+            row = studies.by_id(connection, self.study_id)
         return None if row is None else PlannedSearch.of(connection, row, self.spec)
 
     @property
@@ -123,4 +133,4 @@ class StoredStudy:
         if planned is not None:
             return planned.may_claim(connection)
         horizon, keep = self.next_horizon(connection), self.reserved_share
-        return trials.may_start(connection, self.study_id, horizon=horizon, keep=keep)
+        return tickets.may_start(connection, self.study_id, horizon=horizon, keep=keep)

@@ -15,6 +15,11 @@ def signal(raw: float, averaged: float | None) -> float:
     return min(both, default=math.inf)
 
 
+def places(count: int, *, eta: float, min_peers: int) -> int | None:
+    """How many of the `count` trials at a rung go on past it; None: all, as they are too few."""
+    return None if count < min_peers else max(1, math.floor(count / eta + 0.5))
+
+
 def survives(*, better: int, others: int, eta: float, min_peers: int) -> bool:
     """Whether a trial goes on past a rung that `others` have reached, `better` of them strictly so.
 
@@ -24,5 +29,5 @@ def survives(*, better: int, others: int, eta: float, min_peers: int) -> bool:
     only, not on the order in which they came. Rungs with fewer than `min_peers` trials, this one
     included, prune nothing.
     """
-    count = others + 1
-    return count < min_peers or better < max(1, math.floor(count / eta + 0.5))
+    most = places(others + 1, eta=eta, min_peers=min_peers)
+    return most is None or better < most

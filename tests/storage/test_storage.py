@@ -15,7 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from processes import finish, in_process, until
-from sqlalchemy import MetaData, create_engine, func, insert, inspect, select, text
+from sqlalchemy import MetaData, create_engine, delete, func, insert, inspect, select, text, update
 from sqlalchemy.exc import IntegrityError
 from tiny_studies import LEASE, ask, curve_row, ended, make_study, opened, work
 
@@ -28,32 +28,46 @@ from lrsearch.storage import (
     curves,
     leases,
     range_tests,
+    rung_counts,
     rungs,
     schema,
     studies,
+    tickets,
     trials,
     worker_identity,
 )
+from lrsearch.storage.all_tables import metadata
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.database import Database, explained, locate
 from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.records import CurveRecord, TrialRecord, fetch_as
+from lrsearch.storage.rung_counts import Count
 from lrsearch.storage.tables import curves as curve_table
-from lrsearch.storage.tables import metadata, optuna_studies
+from lrsearch.storage.tables import optuna_studies
 from lrsearch.storage.tables import queue as queue_table
+from lrsearch.storage.tables import rung_counts as count_table
 from lrsearch.storage.tables import rungs as rung_table
 from lrsearch.storage.tables import trials as trial_table
 from lrsearch.study.optuna import gate
 from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import open_database, prepare
+from lrsearch.trial.pruning import places, survives
 from lrsearch.trial.states import StudyState, TrialState
 
 HORIZON = 4.0
 RUNNING = TrialState.RUNNING.value
 OURS = ("lr_study", "lr_trial", "lr_curve", "lr_rung", "lr_queue", "lr_confirm", "lr_range_test")
-OURS += ("lr_lease", "lr_worker", "lr_checkpoint", "lr_event", "lr_engine", "lr_study_id")
+OURS += (
+    "lr_rung_count",
+    "lr_lease",
+    "lr_worker",
+    "lr_checkpoint",
+    "lr_event",
+    "lr_engine",
+    "lr_study_id",
+)
 OLD, NEW = "host:1:1", "host:2:2"
 
 
@@ -243,7 +257,7 @@ def test_no_trial_starts_after_the_time(database):
     change(database, study, first_ask_at=first - 3600)
     assert start(database, study) is None
     with database.read() as connection:
-        assert not trials.may_start(connection, study, horizon=HORIZON, keep=0.0)
+        assert not tickets.may_start(connection, study, horizon=HORIZON, keep=0.0)
         assert studies.elapsed(connection, study) >= 3600
 
 
@@ -262,7 +276,7 @@ def test_may_start_says_what_start_does(database, budget):
     study = insert_study(database, budget=budget)
     for _ in range(5):
         with database.read() as connection:
-            expected = trials.may_start(connection, study, horizon=HORIZON, keep=0.0)
+            expected = tickets.may_start(connection, study, horizon=HORIZON, keep=0.0)
         assert (start(database, study) is not None) == expected
     assert study_row(database, study).trials_used == 3
 
@@ -394,7 +408,7 @@ def test_a_worker_that_lost_its_trial_writes_nothing(database, study):
         assert not trials.attach(connection, lost, trial_id=1, number=7)
         assert not trials.link(connection, lost, {"lr": 1})
         assert not claims.release(connection, lost)
-        assert not rungs.mark(connection, study, lost, 0, 0.5)
+        assert rungs.visit(connection, lost, 0) is None
         late = End(state=TrialState.FAILED, epochs=1.0, seconds=1.0, reason="late")
         assert not trials.record(connection, lost, late, horizon=HORIZON)
     assert (trial_row(database, kept), study_row(database, study)) == before
@@ -475,10 +489,91 @@ def test_ends_of_eight_threads_have_numbers_without_gaps(database, study):
 # Rungs
 
 
+def leave_mark(connection, row, value, rung=0):
+    """Mark a rung as a held trial that gets there; the visit, what is recorded and the count."""
+    visit = rungs.visit(connection, claim_of(row), rung)
+    signal = value if math.isfinite(value) else math.inf
+    return visit, signal, rungs.mark(connection, visit, signal)
+
+
+def peers(connection, study, trial, rung):
+    """The other finite marks at a rung, and how many are better than the trial's: all are read."""
+    c = rung_table.c
+    query = select(c.trial, c.value).where(c.study_id == study, c.rung == rung)
+    values = dict(tuple(row) for row in connection.execute(query))
+    own = values.pop(trial)
+    others = [value for value in values.values() if math.isfinite(value)]
+    return len(others), sum(value < own for value in others)
+
+
 def marked(connection, study, row, value, rung=0):
-    """The trial's peers at a rung that it has just marked."""
-    assert rungs.mark(connection, study, claim_of(row), rung, value)
-    return rungs.peers(connection, study, row.id, rung)
+    """The trial's peers at a rung that it has just marked; what is counted agrees with them."""
+    visit, signal, count = leave_mark(connection, row, value, rung)
+    others, better = peers(connection, study, row.id, rung)
+    assert count.marks == others + math.isfinite(signal)
+    for place in range(1, others + 3):
+        assert rungs.is_among_best(connection, visit, count, signal, place) == (better < place)
+        count = kept_count(connection, study, rung)
+    return others, better
+
+
+def kept_count(connection, study, rung):
+    c = count_table.c
+    query = select(c.marks, c.cut_value, c.cut_trial, c.below).where(
+        c.study_id == study, c.rung == rung
+    )
+    return Count(**connection.execute(query).mappings().one())
+
+
+def test_a_decision_by_the_cut_is_that_of_all_marks(database, study):
+    """Ties, marks that change, some that are not finite, and a cut that lags behind."""
+    chance = random.Random(0)
+    rows = [start(database, study) for _ in range(12)]
+    with database.begin() as connection:
+        for turn in range(60):
+            row = rows[turn] if turn < len(rows) else chance.choice(rows)
+            value = chance.choice([*range(6), math.inf, chance.random()])
+            visit, signal, count = leave_mark(connection, row, value)
+            others, better = peers(connection, study, row.id, 0)
+            if turn % 3:
+                place = places(others + 1, eta=3.0, min_peers=1)
+                found = rungs.is_among_best(connection, visit, count, signal, place)
+                assert found == survives(better=better, others=others, eta=3.0, min_peers=1)
+        assert rung_counts.recount(connection, study) == []
+
+
+def test_marks_of_eight_threads_are_all_counted(database, study):
+    rows = [start(database, study) for _ in range(12)]
+
+    def mark(row):
+        with database.begin() as connection:
+            visit, signal, count = leave_mark(connection, row, float(row.ticket % 5))
+            rungs.is_among_best(connection, visit, count, signal, max(1, count.marks // 3))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(mark, rows))
+    with database.begin() as connection:
+        assert kept_count(connection, study, 0).marks == 12
+        assert rung_counts.recount(connection, study) == []
+
+
+def test_marks_of_an_earlier_version_are_counted_at_the_next(database, study):
+    rows = [start(database, study) for _ in range(4)]
+    with database.begin() as connection:
+        for row in rows[:3]:
+            leave_mark(connection, row, float(row.ticket))
+        connection.execute(delete(count_table))
+        assert marked(connection, study, rows[3], 2.5) == (3, 2)
+
+
+def test_a_wrong_count_is_mended(database, study):
+    rows = [start(database, study) for _ in range(3)]
+    with database.begin() as connection:
+        for row in rows:
+            marked(connection, study, row, float(row.ticket))
+        connection.execute(update(count_table).values(marks=7, below=2))
+        assert rung_counts.recount(connection, study) == [0]
+        assert marked(connection, study, rows[0], 1.5) == (2, 0)
 
 
 def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database, study):
@@ -505,7 +600,7 @@ def test_a_rung_has_one_signal_of_each_trial_however_often_it_is_marked(database
 def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, value):
     rows = [start(database, study) for _ in range(3)]
     with database.begin() as connection:
-        rungs.mark(connection, study, claim_of(rows[0]), 0, 1e308)
+        leave_mark(connection, rows[0], 1e308)
         assert marked(connection, study, rows[1], value) == (1, 1)
         assert marked(connection, study, rows[2], 2.0) == (1, 0)
 
@@ -513,7 +608,7 @@ def test_a_signal_that_is_not_finite_is_the_worst_and_no_peer(database, study, v
 def test_a_trial_taken_over_marks_its_rung_anew(database, study):
     stale = start(database, study)
     with database.begin() as connection:
-        rungs.mark(connection, study, claim_of(stale), 0, 3.0)
+        leave_mark(connection, stale, 3.0)
     taken = hand_over(database, study, stale)
     with database.begin() as connection:
         assert marked(connection, study, taken, 2.0) == (0, 0)

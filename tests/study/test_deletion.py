@@ -9,8 +9,8 @@ from tiny_studies import ask, curve_row, ended, make_study, opened, tiny_task, w
 
 from lrsearch.errors import LrsearchError, StudyError
 from lrsearch.storage import curves, leases, studies, workers
+from lrsearch.storage.all_tables import metadata
 from lrsearch.storage.outages import Patience
-from lrsearch.storage.tables import metadata
 from lrsearch.study.deletion import DeletedStudyError
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.trial.states import TrialState

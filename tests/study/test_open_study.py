@@ -42,6 +42,7 @@ from lrsearch.storage import (
     curves,
     leases,
     range_tests,
+    rung_counts,
     rungs,
     studies,
     trials,
@@ -334,8 +335,10 @@ def test_a_rung_reached_again_counts_once(search):
     pass_rung(search, second, 0.6)
     assert optunas(search).intermediate_values == {1: 0.5}
     with search.database.begin() as connection:
-        peers = rungs.peers(connection, search.study_id, second.claim.id, 0)
-    assert peers == (1, 1)
+        marks = rungs.of_study(connection, search.study_id)
+    assert [(mark.rung, mark.signal) for mark in marks] == [(0, 0.5), (0, 0.6)]
+    with search.database.begin() as connection:
+        assert rung_counts.recount(connection, search.study_id) == []
 
 
 def test_a_value_that_is_not_finite_is_not_reported(search):

@@ -1,6 +1,7 @@
 """What a sampler sees of a study: it draws what it would draw from Optuna's own storage."""
 
 import random
+from collections import Counter
 
 import optuna
 import pytest
@@ -9,6 +10,7 @@ from optuna.trial import create_trial
 from tiny_studies import ask, curve_row, ended, make_study, opened, passes_rung
 
 from lrsearch.storage import studies
+from lrsearch.study.assignment import Arrival, Verdict
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate, history
 from lrsearch.study.optuna.attributes import CONSTRAINTS
@@ -218,3 +220,44 @@ def test_a_trial_does_not_see_itself(sqlite):
     first, second = ask(search), ask(search)
     seen = look(search)
     assert [trial._trial_id for trial in seen.trials(but=first.trial_id)] == [second.trial_id]
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_view_holds_the_latest_of_those_that_run(sqlite, monkeypatch):
+    monkeypatch.setattr(history, "RUNNING", 4)
+    search = make_study(sqlite, portfolio=0, budget={"trials": 40})
+    grown, held = look(search), []
+    for _ in range(9):
+        held.append(ask(search))
+        grown = look(search, grown)
+        for seen in (grown, look(search)):
+            assert [t._trial_id for t in seen.trials(but=0)] == [a.trial_id for a in held[-4:]]
+    end(search, held.pop())  # complete: it is seen as one that has ended
+    running = [t for t in look(search, grown).trials(but=0) if not t.state.is_finished()]
+    assert [t._trial_id for t in running[-3:]] == [a.trial_id for a in held[-3:]]
+
+
+def test_a_view_that_grew_knows_who_waits_and_who_went_on(sqlite):
+    plan = {"pruning": {"rungs": [0.15, 0.4], "rule": "planned"}, "confirm": "none"}
+    search = make_study(sqlite, budget={"runs": 10}, portfolio=0, **plan)
+    assert search.is_planned
+    grown, visits, states = look(search), Counter(), set()
+    while (assignment := ask(search)) is not None:
+        grown = look(search, grown)
+        rung, value = visits[assignment.number], 1.0 + assignment.number % 5
+        visits[assignment.number] += 1
+        if rung == 2:
+            assert search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(4)])
+        else:
+            shown = {"rung": rung, "validation": (1, 3)[rung], "epochs": (0.5, 1.5)[rung]}
+            arrival = Arrival(
+                assignment=assignment, signal=value, value=value, seconds=1.0, **shown
+            )
+            assert search.pass_rungs([arrival]) == [Verdict.WAITS]
+        if assignment.number % 3:
+            continue
+        grown = look(search, grown)
+        assert contents(grown) == contents(look(search))
+        states |= {trial.state for trial in grown.trials(but=0)}
+    assert states == {OptunaState.PRUNED, OptunaState.COMPLETE}
+    assert max(visits.values()) == 3

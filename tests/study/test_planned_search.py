@@ -1,6 +1,7 @@
 """A planned search: trials wait at rungs, and the best of all that wait go on, whoever asks."""
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -23,12 +24,13 @@ from lrsearch.confirmation.search_plan import search_plan
 from lrsearch.errors import StudyError
 from lrsearch.report.text.plan import plan_text
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import curves, leases, studies, trials
+from lrsearch.storage import curves, leases, machine_failures, studies, trials, waiting
 from lrsearch.study.assignment import Arrival, Verdict
 from lrsearch.study.create import create_study
 from lrsearch.study.extend import extend_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.repair import repair
+from lrsearch.study.standings import Standings
 from lrsearch.study.status import is_finished
 from lrsearch.study.trial_commands import stop
 from lrsearch.trial.states import StudyState, TrialState
@@ -410,3 +412,30 @@ def curve_of(search, number):
         trial = trials.by_number(connection, search.study_id, number)
         rows = curves.of_trial(connection, trial.id)
     return [replace(row, trial=0, attempt=0, number=0, seconds=0.0) for row in rows]
+
+
+def test_a_worker_that_keeps_the_standings_knows_what_one_knows_that_reads_them_all(database):
+    """Of two workers each reads what the other has done; some trials fail for their machine."""
+    search = planned(database, budget={"runs": 10})
+    workers = (search, OpenStudy.open(database, search.name))
+    kept, failed, visits = Standings(search.study_id), [], Counter()
+    for turn in range(45):
+        worker = workers[turn % 2]
+        if (assignment := ask(worker)) is None:
+            break
+        rung = visits[assignment.number]
+        visits[assignment.number] += 1
+        if turn % 11 == 3:
+            worker.tell(assignment, ended(TrialState.FAILED, reason="no memory"))
+            failed.append(assignment.claim.id)
+        elif rung < len(VALIDATIONS) and turn % 5:
+            assert arrive(worker, assignment, rung) == Verdict.WAITS
+        if turn == 20:
+            with database.begin() as connection:
+                assert machine_failures.give_back(connection, search.study_id, failed) == 2
+        with database.begin() as connection:
+            everything = waiting.standings(connection, search.study_id)
+            assert sorted(kept.read(connection), key=lambda row: row.ticket) == list(everything)
+        kept.take_in()
+    assert turn > 20
+    assert max(visits.values()) > 1

@@ -1,10 +1,30 @@
 """A trial as a sampler sees it."""
 
+import math
 from collections.abc import Mapping
+from enum import Enum, auto
+from functools import cached_property
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
+
+
+class Standing(Enum):
+    """How TPE takes a trial, in the order in which good ones are looked for."""
+
+    COMPLETE = auto()
+    PRUNED = auto()
+    INFEASIBLE = auto()
+    RUNNING = auto()
+
+
+def _standing(state: OptunaState, violation: float) -> Standing:
+    if state == OptunaState.RUNNING:
+        return Standing.RUNNING
+    if violation > 0:
+        return Standing.INFEASIBLE
+    return Standing.COMPLETE if state == OptunaState.COMPLETE else Standing.PRUNED
 
 
 class SeenTrial(FrozenTrial):
@@ -36,12 +56,31 @@ class SeenTrial(FrozenTrial):
             user_attrs={},
             system_attrs={},
         )
+        #: What TPE sorts it by: it asks that of a thousand trials at each draw.
+        self.standing = _standing(state, violation)
+        #: Its places among those of its standing, the least first.
+        self.rank_to_minimize = self._rank(violation, 1.0)
+        self.rank_to_maximize = self._rank(violation, -1.0)
         #: Optuna's id of the trial.
         self.optuna_id = optuna_id
         #: Its number in Optuna's study, from 0: those of earlier studies come first.
         self.optuna_number = optuna_number
         self.internal: dict[str, float] = {}
         self._violations = {"0": violation} if violation > 0 else {}
+
+    def _rank(self, violation: float, sign: float) -> tuple[float, float]:
+        if self.standing is Standing.COMPLETE:
+            value = self.value
+            return (math.inf if value is None else sign * value), 0.0
+        if self.standing is Standing.INFEASIBLE:
+            return violation, 0.0
+        step, report = max(self.intermediate_values.items(), default=(-1, 0.0))
+        return -step, math.inf if math.isnan(report) else sign * report
+
+    @cached_property
+    def shape(self) -> tuple[tuple[str, int], ...]:
+        """Its parameters with their distributions by identity; once all are added."""
+        return tuple((name, id(each)) for name, each in sorted(self.distributions.items()))
 
     @property
     def constraints(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "014"
-down_revision = "012"
+down_revision = "013"
 
 
 def upgrade() -> None:

@@ -6,31 +6,40 @@ Here the two groups are made once, and trials that a view read bring their numbe
 """
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.samplers import TPESampler
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lrsearch.study.optuna.attributes import CONSTRAINTS
 from lrsearch.study.optuna.sampler import WindowedTPESampler
-from lrsearch.study.optuna.seen_trial import SeenTrial
+from lrsearch.study.optuna.seen_trial import SeenTrial, Standing
 
 #: Trials of the study on which the quick sampler is tried: more than TPE draws at random.
 STARTUP = 12
 CHOICES = ("a", "b")
 
-Groups = tuple[list[FrozenTrial], list[FrozenTrial]]
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The history of one draw, sorted once."""
+
+    #: Of the trial that is being drawn.
+    trial_id: int
+    good: list[FrozenTrial]
+    bad: list[FrozenTrial]
 
 
 class QuickTPESampler(TPESampler):
     """`TPESampler` of one objective, for a history that stays as it is while a trial is drawn."""
 
-    #: Of the trial that is being drawn: its id, the good and the bad trials.
-    _groups: tuple[int, Groups] | None = None
+    _groups: Groups | None = None
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -41,14 +50,26 @@ class QuickTPESampler(TPESampler):
         space = common_space(study._get_trials(deepcopy=False, states=states, use_cache=True))
         return {name: space[name] for name in sorted(space) if not space[name].single()}
 
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        if self._groups is None or self._groups.trial_id != trial._trial_id:
+            return super().sample_independent(study, trial, param_name, param_distribution)
+        # The history has been sorted for this trial: it is long enough to be learned from.
+        return self._sample(study, trial, {param_name: param_distribution})[param_name]
+
     def _sample(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        if self._groups is None or self._groups[0] != trial._trial_id:
-            self._groups = (trial._trial_id, self._split(study, trial))
+        if self._groups is None or self._groups.trial_id != trial._trial_id:
+            self._groups = self._split(study, trial)
         good, bad = (
             self._build_parzen_estimator(study, search_space, group, handle_below=below)
-            for group, below in zip(self._groups[1], (True, False), strict=True)
+            for group, below in ((self._groups.good, True), (self._groups.bad, False))
         )
         samples = good.sample(self._rng.rng, self._n_ei_candidates)
         gains = self._compute_acquisition_func(samples, good, bad)
@@ -60,26 +81,62 @@ class QuickTPESampler(TPESampler):
         trials = [
             other
             for other in study._get_trials(deepcopy=False, states=states)
-            if other.number != trial.number
+            if other._number != trial._number
         ]
         ended = sum(other.state != TrialState.RUNNING for other in trials)
-        return _split_trials(study, trials, default_gamma(ended))
+        seen = all_seen(trials)
+        if seen is None:
+            good, bad = _split_trials(study, trials, default_gamma(ended))
+        else:
+            minimize = study.direction == StudyDirection.MINIMIZE
+            good, bad = split_seen(seen, default_gamma(ended), minimize=minimize)
+        return Groups(trial_id=trial._trial_id, good=good, bad=bad)
 
     def _get_internal_repr(
         self, trials: list[FrozenTrial], search_space: dict[str, BaseDistribution], study: Study
     ) -> dict[str, Any]:
-        if not all(type(trial) is SeenTrial for trial in trials):
+        seen = all_seen(trials)
+        if seen is None:
             return super()._get_internal_repr(trials, search_space, study)
-        numbers = [trial.internal for trial in trials if isinstance(trial, SeenTrial)]
+        numbers = [trial.internal for trial in seen]
         for name in search_space:
             numbers = [own for own in numbers if name in own]
         return {name: [own[name] for own in numbers] for name in search_space}
 
 
+def all_seen(trials: list[FrozenTrial]) -> list[SeenTrial] | None:
+    """The trials as a view read them; None if others are among them."""
+    if set(map(type, trials)) <= {SeenTrial}:
+        return cast("list[SeenTrial]", trials)
+    return None
+
+
+def split_seen(
+    trials: list[SeenTrial], count: int, *, minimize: bool
+) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+    """The `count` good trials and the bad ones, as `_split_trials` has them."""
+    rank = attrgetter("rank_to_minimize" if minimize else "rank_to_maximize")
+    groups: dict[Standing, list[SeenTrial]] = {standing: [] for standing in Standing}
+    for trial in trials:
+        groups[trial.standing].append(trial)
+    good: list[FrozenTrial] = []
+    bad: list[FrozenTrial] = []
+    for standing, group in groups.items():
+        if standing != Standing.RUNNING:
+            group.sort(key=rank)
+            left = count - len(good)
+            good += group[:left]
+            group = group[left:]
+        bad += group
+    by_number = attrgetter("_number")
+    return sorted(good, key=by_number), sorted(bad, key=by_number)
+
+
 def common_space(trials: Sequence[FrozenTrial]) -> dict[str, BaseDistribution]:
     """The parameters that all of these trials have, with the same distributions."""
     space = dict(trials[-1].distributions) if trials else {}
-    for trial in trials:
+    alike = {trial.shape if type(trial) is SeenTrial else id(trial): trial for trial in trials}
+    for trial in alike.values():
         if not space:
             break
         theirs = trial.distributions

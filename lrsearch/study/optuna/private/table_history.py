@@ -2,24 +2,38 @@
 
 Optuna's own storage reads whole trials, and each running one again with all its reports at every
 suggestion: 1.2 s a trial beside 32 others of 500 reports. Here one query gives the trials that
-ended since the last look and the parameters of those that run.
+ended, began or changed since the last look.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy import Connection, Row, Select, and_, func, literal, or_, select
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
 
 from lrsearch.storage.rows import read_json
-from lrsearch.storage.tables import studies
+from lrsearch.storage.tables import rungs, studies
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study.optuna import history
 from lrsearch.study.optuna.attributes import CONSTRAINTS, UNIT
-from lrsearch.study.optuna.history import TELLING, News, best_places
+from lrsearch.study.optuna.history import TELLING, News, Place, best_places
 from lrsearch.study.optuna.private import tables as t
 from lrsearch.study.optuna.sampler_units import distribution_of, unit_of
 from lrsearch.study.optuna.seen_trial import SeenTrial
-from lrsearch.trial.states import OPEN, TrialState
+from lrsearch.trial.states import TrialState
 from lrsearch.user_input import is_number
 
 #: A row of a query.
@@ -34,21 +48,29 @@ class TableHistory:
         self._minimize = minimize
         self._known = known
 
-    def read_since(self, connection: Connection, last: int) -> News:
-        return _news(connection.execute(_recent(self._study_id, last)), {}, last)
+    def read_since(self, connection: Connection, place: Place) -> News:
+        return _news(self._recent(connection, place), {}, place)
+
+    def _recent(self, connection: Connection, after: Place) -> Sequence[Found]:
+        """Our trials that ended or moved after a place, and the latest of those that run."""
+        most = {"of_study": self._study_id, "most": history.RUNNING}
+        return connection.execute(_recent(), {**most, **vars(after)}).all()
 
     def read_first(self, connection: Connection) -> News:
-        query = select(studies.c.trials_ended).where(studies.c.study_id == self._study_id)
-        last: int = connection.execute(query).scalar() or 0  # none: the study was deleted
-        oldest = last - history.LATEST
+        query = select(studies.c.trials_ended, studies.c.moves)
+        found = connection.execute(query.where(studies.c.study_id == self._study_id)).first()
+        ended, moved = found if found is not None else (0, 0)  # none: the study was deleted
+        oldest = ended - history.LATEST
         places = self._places_of_known(connection, oldest) if self._known else {}
         if oldest > 0:
             best = _best_of_ours(self._study_id, oldest, ascending=self._minimize)
             places |= {row.trial_id: row.ended for row in connection.execute(best)}
-        rows = [*connection.execute(_recent(self._study_id, max(0, oldest)))]
+        rows = [*self._recent(connection, Place(ended=max(0, oldest), moved=moved))]
+        waiting = _waiting(self._study_id, ascending=self._minimize)
+        rows += connection.execute(_details().where(ours.c.id.in_(waiting)))
         if places:
             rows += connection.execute(_details().where(t.trials.c.trial_id.in_(places)))
-        return _news(rows, places, last)
+        return _news(rows, places, Place(ended=ended, moved=moved))
 
     def _places_of_known(self, connection: Connection, oldest: int) -> dict[int, int]:
         """Of other studies' trials by Optuna's id: they ended before the first, by their number."""
@@ -61,25 +83,33 @@ class TableHistory:
         return {key: place for key, place in places.items() if place > oldest or place in best}
 
 
-def _news(rows: Iterable[Found], places: Mapping[int, int], last: int) -> News:
+def _news(rows: Iterable[Found], places: Mapping[int, int], before: Place) -> News:
     """Trials of rows of `_details`, a row for each parameter."""
     made: dict[int, SeenTrial] = {}
     ended: dict[int, SeenTrial] = {}
-    running: list[SeenTrial] = []
+    opened: dict[int, SeenTrial] = {}
+    over: set[int] = set()
+    last, moved, tickets, undrawn = before.ended, before.moved, {before.ticket}, set[int]()
     for row in rows:
         trial = made.get(row.trial_id)
         if trial is None:
             trial = made[row.trial_id] = _seen(row)
+            moved = max(moved, row.moved or 0)
             place = places.get(row.trial_id, row.ended)
             if place is None:
-                running.append(trial)
+                opened[row.trial_id] = trial
+                (tickets if row.drawn else undrawn).add(row.ticket)
             else:
                 last = max(last, place)
+                over.add(row.trial_id)
                 if trial.state in TELLING:
                     ended[place] = trial
         if row.param_name is not None:
             _add_param(trial, row)
-    return News(ended=ended, running=running, last=last)
+    # What runs without a recipe is read again.
+    ticket = min(max(tickets), *(one - 1 for one in undrawn)) if undrawn else max(tickets)
+    place_now = Place(ended=last, moved=moved, ticket=ticket)
+    return News(ended=ended, open=list(opened.values()), over=over, place=place_now)
 
 
 def _add_param(trial: SeenTrial, row: Found) -> None:
@@ -112,11 +142,42 @@ def _seen(row: Found) -> SeenTrial:
     )
 
 
-def _recent(study_id: int, after: int) -> Select[tuple[object, ...]]:
-    """Our trials that ended after the first `after`, and those that run."""
-    c = ours.c
-    news = or_(c.ended > after, c.state.in_(OPEN))
-    return _details().where(c.study_id == study_id, news)
+@cache
+def _recent() -> Select[tuple[object, ...]]:
+    """Its parameters are `of_study`, `most` and those of a `Place`."""
+    c = ours.alias().c  # not the one of `_details`
+    study_id, ended, moved, ticket, most = (
+        bindparam(name, type_=Integer) for name in ("of_study", "ended", "moved", "ticket", "most")
+    )
+    running = (
+        select(c.id)
+        .where(c.study_id == study_id, c.state == TrialState.RUNNING, c.ticket > ticket)
+        .order_by(c.ticket.desc())
+        .limit(most)
+        .subquery()
+    )
+    news = union_all(
+        select(c.id).where(c.study_id == study_id, c.ended > ended),
+        select(c.id).where(c.study_id == study_id, c.moved > moved),
+        select(running.c.id),
+    )
+    return _details().where(ours.c.id.in_(news))
+
+
+def _waiting(study_id: int, *, ascending: bool) -> CompoundSelect[tuple[int]]:
+    """Of our trials that wait the latest, and of all those that came furthest the best."""
+    c, r, own = ours.alias().c, rungs.c, rungs.alias().c
+    waits = (c.study_id == study_id, c.state == TrialState.WAITING)
+    latest = select(c.id).where(*waits).order_by(c.ticket.desc()).limit(history.LATEST)
+    last = select(func.max(own.rung)).where(own.trial == c.id).scalar_subquery()
+    best = (
+        select(c.id)
+        .join(rungs, and_(r.trial == c.id, r.rung == last))
+        .where(*waits)
+        .order_by(r.rung.desc(), r.value, c.ticket)
+        .limit(history.BEST)
+    )
+    return union_all(*(select(part.subquery().c.id) for part in (latest, best)))
 
 
 def _details() -> Select[tuple[object, ...]]:
@@ -135,6 +196,9 @@ def _details() -> Select[tuple[object, ...]]:
     return (
         select(
             ours.c.ended,
+            ours.c.moved,
+            ours.c.ticket,
+            ours.c.fingerprint.is_not(None).label("drawn"),
             this.trial_id,
             this.number,
             this.state,

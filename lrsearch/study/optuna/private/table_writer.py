@@ -14,17 +14,16 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    literal,
     not_,
     or_,
     select,
-    update,
 )
 
 from lrsearch.plain_data import Fields
 from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import trials
-from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
+from lrsearch.study.optuna.attributes import RECIPE, TICKET
+from lrsearch.study.optuna.private import statements
 from lrsearch.study.optuna.private import tables as t
 from lrsearch.study.optuna.sampler_units import Encoding
 from lrsearch.study.optuna.writer import OptunaEnd
@@ -118,71 +117,56 @@ class TableWriter:
             self._connection.execute(query, rows)
 
     def start_trial(self, study_id: int, ticket: int) -> tuple[int, int]:
-        # Optuna counts a trial's predecessors for its number, which takes the longer the more there
-        # are. Within a study ids rise, so the newest trial's number plus one is the same.
-        c = t.trials.c
-        newest = (
-            select(c.number + 1).where(c.study_id == study_id).order_by(c.trial_id.desc()).limit(1)
-        )
-        query = (
-            insert(t.trials)
-            .values(
-                study_id=study_id,
-                number=func.coalesce(newest.scalar_subquery(), 0),
-                state=OptunaState.RUNNING,
-                datetime_start=t.utc_now(),
-            )
-            .returning(c.trial_id, c.number)
-        )
-        trial_id, number = self._connection.execute(query).one()
+        values = {"of_study": study_id, "by_ticket": json.dumps(ticket)}
+        if self._connection.dialect.name == "postgresql":  # one round trip
+            trial_id, number = self._connection.execute(
+                statements.started_with_ticket(), values
+            ).one()
+            return trial_id, number
+        trial_id, number = self._connection.execute(statements.started(), values).one()
         self._insert(t.user_attributes, _attributes(trial_id, {TICKET: ticket}))
         return trial_id, number
 
     def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
-        params = _params(trial_id, encoding.params, encoding.distributions)
-        self._insert_new(t.params, params)
-        self._insert_new(t.user_attributes, _attributes(trial_id, {RECIPE: recipe}))
-        self._insert_new(t.system_attributes, _attributes(trial_id, encoding.attributes()))
+        rows = {
+            t.params: _params(trial_id, encoding.params, encoding.distributions),
+            t.user_attributes: _attributes(trial_id, {RECIPE: recipe}),
+            t.system_attributes: _attributes(trial_id, encoding.attributes()),
+        }
+        if self._connection.dialect.name == "postgresql":
+            texts = {
+                name: json.dumps(rows[table], ensure_ascii=False)
+                for name, table in statements.RECIPE_TABLES.items()
+            }
+            self._connection.execute(statements.ADD_RECIPE, texts)
+            return
+        for table, own in rows.items():
+            self._insert_new(table, own)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
-        content = t.report_columns(value)
-        query = insert_or(self._connection, t.reports)
-        change = query.values(trial_id=trial_id, step=step, **content)
-        same = ["trial_id", "step"]
-        self._connection.execute(
-            change.on_conflict_do_update(index_elements=same, set_=dict(content))
-        )
+        row = {"trial_id": trial_id, "step": step, **t.report_columns(value)}
+        self._connection.execute(statements.reported(self._connection.dialect.name), row)
 
     def end_trial(self, trial_id: int, end: OptunaEnd) -> None:
-        constraint = _attributes(trial_id, {CONSTRAINTS: [end.violation]})
-        self._insert_new(t.system_attributes, constraint)
         if end.bad is not None:
             self._report_last(trial_id, end.bad)
-        if end.value is not None:
-            row = {"trial_id": trial_id, "objective": 0, **t.value_columns(end.value)}
-            self._connection.execute(insert(t.values).values(row))
-        elif end.state == OptunaState.PRUNED:
-            self._value_by_report(trial_id)
-        change = update(t.trials).where(t.trials.c.trial_id == trial_id)
-        self._connection.execute(change.values(state=end.state, datetime_complete=t.utc_now()))
+        by_report = end.value is None and end.state == OptunaState.PRUNED
+        values = {
+            "of_trial": trial_id,
+            "violation": json.dumps([end.violation]),
+            "state_now": end.state,
+            **(t.value_columns(end.value) if end.value is not None else {}),
+        }
+        has_value = end.value is not None
+        dialect = self._connection.dialect.name
+        for statement in statements.ended(dialect, has_value=has_value, by_report=by_report):
+            self._connection.execute(statement, values)
 
     def _report_last(self, trial_id: int, value: float) -> None:
         c = t.reports.c
         step = select(func.coalesce(func.max(c.step), 0) + 1).where(c.trial_id == trial_id)
         row = {"trial_id": trial_id, "step": step.scalar_subquery(), **t.report_columns(value)}
         self._connection.execute(insert(t.reports).values(row))
-
-    def _value_by_report(self, trial_id: int) -> None:
-        c = t.reports.c
-        kind = literal(t.FINITE, t.values.c.value_type.type)  # only finite values are reported
-        last = (
-            select(c.trial_id, literal(0), c.intermediate_value, kind)
-            .where(c.trial_id == trial_id)
-            .order_by(c.step.desc())
-            .limit(1)
-        )
-        columns = ["trial_id", "objective", "value", "value_type"]
-        self._connection.execute(insert(t.values).from_select(columns, last))
 
     def differing(self, study_id: int) -> list[int]:
         theirs, mine = t.trials.c.state, trials.c

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study.optuna import history
-from lrsearch.study.optuna.history import TELLING, News, best_places
+from lrsearch.study.optuna.history import TELLING, News, Place, best_places
 from lrsearch.study.optuna.public.joined_storage import JoinedStorage
 from lrsearch.study.optuna.sampler_units import units_of
 from lrsearch.study.optuna.seen_trial import SeenTrial
@@ -24,9 +24,9 @@ class StorageHistory:
         self._known = known
 
     def read_first(self, connection: Connection) -> News:
-        return self.read_since(connection, 0)
+        return self.read_since(connection, Place())
 
-    def read_since(self, connection: Connection, last: int) -> News:
+    def read_since(self, connection: Connection, place: Place) -> News:
         """All that there is, within the cap: what Optuna's storage reads is read anew."""
         c = ours.c
         rows = connection.execute(
@@ -37,27 +37,27 @@ class StorageHistory:
         try:
             found = JoinedStorage(connection).get_all_trials(self._study_id, deepcopy=False)
         except KeyError:  # Optuna's word for a study that was deleted
-            return News(ended={}, running=[], last=last)
+            return News(ended={}, open=[], over=(), place=place)
         known = self._known
         ids = {known + row.number: row.trial_id for row in rows}
         places = {known + row.number: row.ended for row in rows}
         places |= {number: number + 1 - known for number in range(known)}
-        places = {number: place for number, place in places.items() if number < len(found)}
+        places = {number: at for number, at in places.items() if number < len(found)}
         waiting = {known + row.number for row in rows if row.state == TrialState.WAITING}
         seen = {
             trial.number: seen_trial(trial, ids.get(trial.number, 0), waits=trial.number in waiting)
             for trial in found
         }
         ended = {
-            place: seen[number]
-            for number, place in places.items()
-            if place is not None and seen[number].state in TELLING
+            at: seen[number]
+            for number, at in places.items()
+            if at is not None and seen[number].state in TELLING
         }
-        running = [
-            seen[number] for number, place in places.items() if place is None and number in seen
-        ]
-        last = max((place for place in places.values() if place is not None), default=last)
-        return News(ended=self._capped(ended, last), running=running, last=last)
+        left = [seen[number] for number, at in places.items() if at is None and number in seen]
+        over = [ids[number] for number, at in places.items() if at is not None and number in ids]
+        last = max((at for at in places.values() if at is not None), default=place.ended)
+        ended = self._capped(ended, last)
+        return News(ended=ended, open=left, over=over, place=Place(ended=last))
 
     def _capped(self, ended: Mapping[int, SeenTrial], last: int) -> dict[int, SeenTrial]:
         complete = (

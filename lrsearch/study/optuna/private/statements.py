@@ -1,0 +1,118 @@
+"""What workers write into Optuna's tables, as statements that are built once.
+
+To build one takes as long as to send it and get its answer.
+"""
+
+from functools import cache
+from typing import Any
+
+from optuna.trial import TrialState as OptunaState
+from sqlalchemy import (
+    Executable,
+    Insert,
+    Integer,
+    Select,
+    String,
+    Update,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
+
+from lrsearch.storage.rows import from_json, together
+from lrsearch.study.optuna.attributes import CONSTRAINTS, TICKET
+from lrsearch.study.optuna.private import tables as t
+
+
+@cache
+def started() -> ReturningInsert[Any]:
+    """A new running trial."""
+    # Optuna counts a trial's predecessors for its number, which takes the longer the more there
+    # are. Within a study ids rise, so the newest trial's number plus one is the same.
+    c, study_id = t.trials.c, bindparam("of_study", type_=Integer)
+    newest = select(c.number + 1).where(c.study_id == study_id).order_by(c.trial_id.desc()).limit(1)
+    new = insert(t.trials).values(
+        study_id=study_id,
+        number=func.coalesce(newest.scalar_subquery(), 0),
+        state=OptunaState.RUNNING,
+        datetime_start=t.utc_now(),
+    )
+    return new.returning(c.trial_id, c.number)
+
+
+@cache
+def started_with_ticket() -> Select[Any]:
+    made = started().cte("made")
+    ticket = bindparam("by_ticket", type_=String)
+    values = select(made.c.trial_id, literal(TICKET), ticket)
+    known = insert(t.user_attributes).from_select(["trial_id", "key", "value_json"], values)
+    return select(made.c.trial_id, made.c.number).add_cte(known.cte("known"))
+
+
+@cache
+def reported(dialect: str) -> Insert:
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    new = insert(t.reports)
+    content = {name: new.excluded[name] for name in t.report_columns(0.0)}
+    return new.on_conflict_do_update(index_elements=["trial_id", "step"], set_=content)
+
+
+@cache
+def ended(dialect: str, *, has_value: bool, by_report: bool) -> tuple[Executable, ...]:
+    """What ends a trial, with the value that is given, or its last report, or none."""
+    trial = bindparam("of_trial", type_=Integer)
+    new = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    violation = bindparam("violation", type_=String)
+    attribute = new(t.system_attributes).values(
+        trial_id=trial, key=CONSTRAINTS, value_json=violation
+    )
+    change = update(t.trials).where(t.trials.c.trial_id == trial)
+    state = bindparam("state_now", type_=t.trials.c.state.type)
+    parts: list[Insert | Update] = [
+        attribute.on_conflict_do_nothing(),
+        change.values(state=state, datetime_complete=t.utc_now()),
+    ]
+    if has_value:
+        row = {name: bindparam(name, type_=t.values.c[name].type) for name in t.value_columns(0.0)}
+        parts.append(insert(t.values).values(trial_id=trial, objective=0, **row))
+    elif by_report:
+        parts.append(value_by_report())
+    return together(dialect, parts)
+
+
+def value_by_report() -> Insert:
+    """The value of a pruned trial: its last report."""
+    c = t.reports.c
+    kind = literal(t.FINITE, t.values.c.value_type.type)  # only finite values are reported
+    last = (
+        select(c.trial_id, literal(0), c.intermediate_value, kind)
+        .where(c.trial_id == bindparam("of_trial", type_=Integer))
+        .order_by(c.step.desc())
+        .limit(1)
+    )
+    columns = ["trial_id", "objective", "value", "value_type"]
+    return insert(t.values).from_select(columns, last)
+
+
+def add_recipe() -> Select[int]:
+    """On PostgreSQL all rows of a recipe in one round trip; those that are there stay."""
+    parts = []
+    for name, table in RECIPE_TABLES.items():
+        columns = [column for column in table.c if not column.primary_key]
+        source = from_json(name, columns)
+        new = postgresql.insert(table).from_select([column.name for column in columns], source)
+        parts.append(new.on_conflict_do_nothing().cte(f"new_{name}"))
+    return select(literal(1)).add_cte(*parts)
+
+
+RECIPE_TABLES = {
+    "params": t.params,
+    "users": t.user_attributes,
+    "systems": t.system_attributes,
+}
+ADD_RECIPE = add_recipe()
