@@ -10,8 +10,8 @@ from lrsearch.fusing.fuse_option import FuseOption
 #: `auto`: a worker measures whether compiled steps pay. `off`: steps are never compiled.
 CompileOption = Literal["auto", "off"]
 _OFF = "uncompiled"
-#: Seconds that compiling is expected to take at most: 8 to 85 for the models of
-#: benchmarks/compiled.py, on a busy core.
+#: Seconds that compiling is expected to take at most: 20 to 210 for the models of
+#: benchmarks/compiled.py on a core that others used too, of which 6 to 32 are of CPU.
 EXPECTED_SECONDS = 60.0
 #: A try may take this share of the training to come: most models gain nothing.
 TRY_SHARE = 0.05

@@ -85,9 +85,10 @@ class SoloTraining(TrialTraining):
         """Whether every step of the trial is a compiled one."""
         if self._compiled is None:
             return False
-        if self._repeated is None:
+        # In bf16 another rounding could not be told from a wrong program.
+        if self._repeated is None or self.recipe.precision != "fp32":
             self._compiled.refuse(
-                "a step has to be of one batch of tensors in memory and one loss, unscaled"
+                "a step has to be in fp32, of one batch of tensors in memory and one loss"
             )
             return False
         self.model.train()

@@ -75,7 +75,8 @@ def test_a_step_is_compiled_once_for_all_trials(interpreted, caplog):
     [
         (with_dropout, {}, "the model draws random numbers"),
         (Counts, {}, "a step of the model is not known to run the same operations always"),
-        (no_dropout, {"accumulate": 2}, "a step has to be of one batch of tensors in memory and"),
+        (no_dropout, {"accumulate": 2}, "a step has to be in fp32, of one batch of tensors in"),
+        (no_dropout, {"precision": "bf16"}, "a step has to be in fp32, of one batch of tensors in"),
     ],
 )
 def test_what_is_not_compiled_trains_as_ever_and_the_log_says_why(make, changes, reason, caplog):
