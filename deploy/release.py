@@ -24,7 +24,11 @@ HEAD = f"""\
 --extra-index-url {CPU_INDEX}
 """
 #: Files that name images, and how: `FROM IMAGE` or `image: IMAGE`.
-IMAGE_FILES = (ROOT / "Dockerfile", ROOT / "docker-compose.yml")
+IMAGE_FILES = (
+    ROOT / "Dockerfile",
+    ROOT / "docker-compose.yml",
+    ROOT / "deploy" / "kubernetes" / "database.yaml",
+)
 IMAGE = re.compile(r"^(?P<before>FROM |\s+image: )(?P<name>[^\s@]+:[^\s@]+)(?:@sha256:\w+)?", re.M)
 
 

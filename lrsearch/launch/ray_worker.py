@@ -56,10 +56,9 @@ class RayWorker:
 
     def _watch(self) -> None:
         """Start a killed worker again; call `ended` when there is nothing more to train here."""
-        for _ in range(MOST_RESTARTS + 1):
-            code = self._process.wait()
-            if self._asked or code >= 0:
-                break
+        restarts = 0
+        while (code := self._process.wait()) < 0 and not self._asked and restarts < MOST_RESTARTS:
+            restarts += 1
             self._process = self._start()
         if code not in (0, UNFINISHED):
             print(f"lrsearch: the worker ended with {code}", file=sys.stderr)
