@@ -14,7 +14,6 @@ from lrsearch.report import files
 from lrsearch.run_study import ProgressBar
 from lrsearch.storage import curves
 from lrsearch.study.stored_study import StoredStudy
-from lrsearch.worker.resources import Resources
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,7 +116,7 @@ def trained_model(
     run = begin(source, wanted, task_dir=training.folder, live=training.live)
     done = train(
         run,
-        Resources(workers=1, device=training.resources.device, fuse="off"),
+        training.one_worker,
         task_dir=training.folder,
         live=training.live,
         report_to=None,

@@ -237,9 +237,9 @@ class Report:
         """Whether more runs of a ladder follow those that have ended."""
         if self.spec.ladder is None or self.study.state == StudyState.STOPPED:
             return False
-        from lrsearch.transfer.ended import due_recipes  # numpy: not for who only reads
+        from lrsearch.transfer.ended import due_runs  # numpy: not for who only reads
 
-        return bool(due_recipes(self.spec, self.trials))
+        return bool(due_runs(self.spec, self.trials))
 
     @cached_property
     def transfer(self) -> "Transfer | None":

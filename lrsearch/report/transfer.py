@@ -1,7 +1,7 @@
 """What the ladder of a study says, as a value and as a document."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -13,7 +13,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.transfer_field import LadderField
 from lrsearch.transfer import constants
 from lrsearch.transfer.answer import Answer, answer, nothing_told
-from lrsearch.transfer.ended import Trial, ended_runs
+from lrsearch.transfer.ended import Trial, ended_runs, measured_ladder
 from lrsearch.transfer.optimum import Optimum, Point
 from lrsearch.transfer.plan import Cost, expected_cost, paid, worst_cost
 from lrsearch.transfer.runs import Ladder, Run
@@ -26,13 +26,10 @@ class Transfer:
     """A ladder as far as it has been trained."""
 
     spec: StudySpec
+    ladder: Ladder
     runs: tuple[Run, ...]
     #: None where the runs tell nothing; `refusal` says why.
     answer: Answer | None
-
-    @property
-    def ladder(self) -> Ladder:
-        return ladder_of(self.spec)
 
     @property
     def field(self) -> LadderField:
@@ -71,10 +68,10 @@ class Transfer:
         return replace(self, answer=replace(found, lr=float(f"{found.lr:.3g}")))
 
 
-def transfer_of(spec: StudySpec, trials: Iterable[Trial]) -> Transfer:
+def transfer_of(spec: StudySpec, trials: Sequence[Trial]) -> Transfer:
     """What the trials of a ladder's study say so far."""
-    runs = tuple(ended_runs(spec, trials))
-    found = Transfer(spec=spec, runs=runs, answer=answer(ladder_of(spec), runs))
+    ladder, runs = measured_ladder(spec, trials), tuple(ended_runs(spec, trials))
+    found = Transfer(spec=spec, ladder=ladder, runs=runs, answer=answer(ladder, runs))
     return found.with_digits()
 
 
@@ -111,6 +108,20 @@ def transfer_document(found: Transfer) -> Document:
         },
         "complete": said is not None and said.is_complete,
         "constants": constants.VERSION,
+        "batch": _batch(ladder),
+    }
+
+
+def _batch(ladder: Ladder) -> Document | None:
+    """Of long runs with another batch than the short ones."""
+    batch = ladder.batch
+    if batch is None:
+        return None
+    return {
+        "short": batch.short,
+        "long": batch.long,
+        "noise_scale": batch.noise_scale,
+        "factor": batch.factor if batch.is_known else None,
     }
 
 
@@ -151,6 +162,7 @@ def plan_document(spec: StudySpec) -> Document:
         "unit": spec.ladder.unit,
         "horizons": list(ladder.horizons),
         "centre": ladder.centre,
+        "batch": _batch(ladder),
         "cost": {key: {**asdict(cost), "total": cost.total} for key, cost in costs.items()},
     }
 

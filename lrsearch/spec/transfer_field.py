@@ -50,6 +50,8 @@ class Transfer(Part):
     probes: Literal[0, 3] = 3
     #: Loss of the final weights, or lowest of the run; None: as in the study.
     objective: Literal["last", "best"] | None = None
+    #: Samples of a batch of the long runs; None: as in the short ones.
+    batch_size: int | None = Field(default=None, ge=1, lt=2**31)
 
 
 class LadderField(Part):
@@ -66,6 +68,8 @@ class LadderField(Part):
     lrs: int
     seeds: int
     probes: int
+    #: Samples of a batch of the long runs; None: as the recipe has it.
+    batch_size: int | None = None
     #: Whether the long run sees samples more than once.
     reuses_data: bool
 

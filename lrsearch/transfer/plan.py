@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrsearch.transfer import constants
+from lrsearch.transfer import batch, constants
 from lrsearch.transfer.law import Measured, predict
 from lrsearch.transfer.optimum import Optimum, find_optimum
 from lrsearch.transfer.runs import Ladder, PlannedRun, Run
@@ -16,7 +16,7 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
 
     Each rung is centred on what the rungs below predict. While its least loss lies on an end, one
     learning rate beyond it follows, `EXTENSIONS` at most; a rung that then is open still ends the
-    ladder. So does a loss that is not above 0, which has no logarithm.
+    ladder. So does a loss that is not above 0, which has no logarithm, and a batch that is refused.
     """
     if not_positive(runs) is not None:
         return []
@@ -25,6 +25,8 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
     for rung, horizon in enumerate(ladder.rungs):
         mine = trained[horizon]
         if not mine:
+            if horizon == ladder.to and batch.refusal(ladder.batch, found[-1]):
+                return []
             return _runs(ladder, horizon, first_places(ladder, rung, found))
         beyond = _beyond(ladder, mine)
         if beyond is not None:
@@ -61,7 +63,8 @@ def first_places(ladder: Ladder, rung: int, below: Sequence[Optimum]) -> list[in
     if below:
         horizon = ladder.rungs[rung]
         predicted = predict(measured(ladder, below), ladder.octaves(horizon))
-        middle = ladder.place(predicted.likeliest.x)
+        shift = ladder.shift if horizon == ladder.to else 0.0
+        middle = ladder.place(predicted.likeliest.x + shift)
     count = ladder.points(rung)
     return [middle + 2 * (i - (count - 1) // 2) for i in range(count)]
 
@@ -126,11 +129,15 @@ def _cost(ladder: Ladder, *, extensions: int) -> Cost:
     ]
     paid = [count * horizon for count, horizon in zip(counts, ladder.rungs, strict=True)]
     probes = paid[-1] if ladder.probes else 0
-    return Cost(ladder=sum(paid) - probes, probes=probes, runs=sum(counts))
+    measuring = 0 if ladder.batch is None else ladder.horizons[-1]
+    runs = sum(counts) + (ladder.batch is not None)
+    return Cost(ladder=sum(paid) - probes + measuring, probes=probes, runs=runs)
 
 
 def paid(ladder: Ladder, runs: Sequence[Run]) -> Cost:
     """What these runs took; one that diverged counts as whole."""
     probes = sum(run.horizon for run in runs if run.horizon == ladder.to)
     total = sum(run.horizon for run in runs)
-    return Cost(ladder=total - probes, probes=probes, runs=len(runs))
+    has_measured = ladder.batch is not None and ladder.batch.is_known
+    measuring = ladder.horizons[-1] if has_measured else 0
+    return Cost(ladder=total - probes + measuring, probes=probes, runs=len(runs) + has_measured)

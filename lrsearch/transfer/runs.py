@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lrsearch.transfer import constants
+from lrsearch.transfer.batch import Batch
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -51,6 +52,8 @@ class Ladder:
     first_seed: int = 0
     #: Whether runs of the full horizon see samples more than once.
     reuses_data: bool = True
+    #: Where the long runs have another batch than the short ones.
+    batch: Batch | None = None
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -64,6 +67,11 @@ class Ladder:
         if rung == 0:
             return self.lrs
         return constants.POINTS[min(rung, len(constants.POINTS)) - 1]
+
+    @property
+    def shift(self) -> float:
+        """ln of the factor between the long runs' lr and what the short runs predict."""
+        return 0.0 if self.batch is None else math.log(self.batch.factor)
 
     def octaves(self, horizon: float) -> float:
         """log2 of a horizon by the first one."""

@@ -12,6 +12,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import Budget
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.transfer_field import InSteps, LadderField, Transfer
+from lrsearch.transfer.batch import ADAPTIVE, PLAIN, Batch
 from lrsearch.transfer.plan import worst_cost
 from lrsearch.transfer.runs import Ladder, unusable
 
@@ -46,6 +47,8 @@ class Request:
     seeds: int
     probes: int
     objective: Literal["last", "best"]
+    #: Of the long runs; None: as the recipe has it.
+    batch_size: int | None = None
 
     @classmethod
     def of(cls, field: Transfer, spec: StudySpec) -> "Request":
@@ -68,6 +71,7 @@ class Request:
             seeds=field.seeds,
             probes=field.probes,
             objective=field.objective or spec.objective.at,
+            batch_size=field.batch_size,
         )
 
 
@@ -91,7 +95,8 @@ def successor(
     spec: StudySpec, recipe: Recipe, request: Request, *, name: str, steps_per_epoch: int
 ) -> StudySpec:
     """The study that trains the ladder of a recipe. Raises SpecError where it cannot."""
-    if why := refused(spec, recipe, request.unit):
+    why = refused(spec, recipe, request.unit) or batch_refused(spec, recipe, request)
+    if why:
         raise SpecError(f"transfer of study {spec.name!r}: {why}")
     fixed = {k: v for k, v in recipe.to_dict().items() if k not in FREE}
     epochs = request.to if request.unit == "epochs" else request.to / steps_per_epoch
@@ -104,6 +109,7 @@ def successor(
         lrs=request.lrs,
         seeds=request.seeds,
         probes=request.probes,
+        batch_size=request.batch_size,
         reuses_data=epochs > 1,
     )
     horizon: Document = {"epochs": None, "steps": None, request.unit: request.to}
@@ -136,6 +142,18 @@ def ladder_of(spec: StudySpec) -> Ladder:
         probes=field.probes,
         first_seed=spec.seed,
         reuses_data=field.reuses_data,
+        batch=None if field.batch_size is None else _batch_of(field, field.batch_size),
+    )
+
+
+def _batch_of(field: LadderField, long: int) -> Batch:
+    """Both batches in samples of an optimizer step; the noise is not measured yet."""
+    recipe = Recipe.from_dict(field.recipe)
+    assert recipe.batch_size is not None
+    return Batch(
+        short=recipe.batch_size * recipe.accumulate,
+        long=long * recipe.accumulate,
+        is_adaptive=recipe.optimizer_name in ADAPTIVE,
     )
 
 
@@ -143,7 +161,11 @@ def recipe_fields(spec: StudySpec, horizon: int, lr: float, seed: int) -> Docume
     """What a run of the ladder trains."""
     field = spec.ladder
     assert field is not None
-    fixed = field.recipe
+    fixed, size = field.recipe, field.batch_size
+    if size is not None and horizon == field.to:
+        params = fixed.get("params") or {}
+        own = {"batch_size": size} if "batch_size" in params else {}
+        fixed = {**fixed, "batch_size": size, "params": {**params, **own}}
     return {
         **fixed,
         "optimizer": {**fixed["optimizer"], "lr": lr},
@@ -169,6 +191,35 @@ def refused(spec: StudySpec, recipe: Recipe, unit: str) -> str:
     if spec.program == "command":
         return _command_refused(placeholders(spec.command), unit)
     return ""
+
+
+def batch_refused(spec: StudySpec, recipe: Recipe, request: Request) -> str:
+    """Why no other batch is possible in the long runs, in words; empty if none is asked for."""
+    size, name = request.batch_size, recipe.optimizer_name
+    if size is None:
+        return ""
+    asked = f"batch_size = {size}"
+    if request.probes == 0:
+        return f"{asked} with probes = 0: no rule is sure enough for a guess; leave probes out"
+    if request.unit == "steps":
+        return f"{asked} with horizons in steps: batches are compared at equal epochs; give those"
+    if spec.program != "task":
+        return (
+            f"{asked}, but it trains a {_PROGRAMS[spec.program]}, whose gradients, which tell how "
+            f"lr moves, lrsearch does not see; only a study with a task has them"
+        )
+    if recipe.batch_size is None:
+        return f"{asked}, but its recipe has no batch_size to go from; give one in a recipe FILE"
+    if recipe.batch_size == size:
+        return f"{asked} is the batch of its recipe; leave it out"
+    if name not in (*ADAPTIVE, *PLAIN):
+        known = ", ".join((*PLAIN, *ADAPTIVE))
+        return f"{asked}, but no rule of lr and batch is known for {name}; it is for {known}"
+    return ""
+
+
+#: What a study without a task trains.
+_PROGRAMS = {"command": "command", "train": "script of its own"}
 
 
 def _command_refused(told: Sequence[str], unit: str) -> str:

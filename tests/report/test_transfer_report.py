@@ -14,7 +14,7 @@ from lrsearch.report.text.result import answer
 from lrsearch.report.text.transfer import plan_text, transfer_sentence, transfer_text
 from lrsearch.report.transfer import plan_document, transfer_document, transfer_of, write_recipe
 from lrsearch.transfer.asked import Asked, asked_study
-from lrsearch.transfer.ended import due_recipes
+from lrsearch.transfer.ended import due_runs
 from lrsearch.transfer.plan import next_runs
 from lrsearch.transfer.runs import PlannedRun
 from lrsearch.transfer.successor import ladder_of
@@ -45,8 +45,8 @@ def spec_of(**asked):
 def climbed(law, **asked):
     """The trials of a whole ladder, trained as `law` says."""
     spec, rows = spec_of(**asked), []
-    while due := due_recipes(spec, rows):
-        for recipe in due:
+    while due := due_runs(spec, rows):
+        for recipe in (each.recipe for each in due):
             run = PlannedRun(
                 horizon=recipe["epochs"], lr=recipe["optimizer"]["lr"], seed=recipe["seed"]
             )
@@ -139,7 +139,7 @@ def test_a_refusal_is_the_first_line():
 def test_losses_below_zero_are_refused():
     spec, rows = climbed(Law(slope=0.0))
     below = [replace(row, value=row.value - 1.0) for row in rows[:9]]
-    assert due_recipes(spec, below) == []
+    assert due_runs(spec, below) == []
     assert "has to be above 0" in transfer_of(spec, below).refusal
 
 

@@ -4,6 +4,7 @@ import math
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.text.format import amount, counted, learning_rate, number, percent
+from lrsearch.report.text.transfer_batch import batch_line, rule_line
 from lrsearch.report.transfer import Transfer, rung_interval
 from lrsearch.transfer.answer import Answer, Flag
 from lrsearch.transfer.plan import Cost, expected_cost, worst_cost
@@ -77,6 +78,8 @@ def _said(said: Answer, found: Transfer) -> list[str]:
         for rung in said.rungs
     )
     lines = [f"best lr by {unit} (90 %): {best}", _predicted(said), _guides(said, unit)]
+    if said.ladder.batch is not None:
+        lines[1:1] = batch_line(said.ladder.batch, said.longest.horizon, unit)
     if said.probes:
         lines.append(_probes(said, unit))
     if said.lr is not None and said.interval is not None:
@@ -150,6 +153,7 @@ def flag_line(flag: Flag, said: Answer, unit: str) -> str:
     return (
         f"disagree: a run of {to} {unit} beats the predicted lr by more than seeds differ; the law "
         f"bends above {longest.horizon} {unit}"
+        f"{'' if said.ladder.batch is None else ', or the rule for the batch misses here'}"
     )
 
 
@@ -183,10 +187,12 @@ def plan_text(name: str, ladder: Ladder, unit: str) -> str:
     counts = ", ".join(
         f"{ladder.points(i) * ladder.seeds} of {horizon}" for i, horizon in enumerate(ladder.rungs)
     )
+    batch = [] if ladder.batch is None else rule_line(ladder.batch, ladder.horizons[-1], unit)
     return "\n".join(
         [
             f"study {name}: runs of so many {unit}: {counts}; the learning rate is centred on "
             f"{learning_rate(ladder.centre)}",
+            *batch,
             f"expected: {cost_text(expected_cost(ladder), ladder, unit)}",
             f"at most: {cost_text(worst_cost(ladder), ladder, unit)}",
         ]

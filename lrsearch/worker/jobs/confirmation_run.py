@@ -38,6 +38,7 @@ class ConfirmationJob:
     recipe: Recipe
     has_curve = False
     keeps_weights = False
+    measures_noise = False
 
     @property
     def claim(self) -> Claim:

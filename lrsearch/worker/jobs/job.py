@@ -39,6 +39,10 @@ class Job(Protocol):
     @property
     def keeps_weights(self) -> bool: ...
 
+    #: Whether the noise of its gradients is measured beside its validations.
+    @property
+    def measures_noise(self) -> bool: ...
+
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         """Whether the test set is scored at this validation, which is not in `rows` yet."""
         ...

@@ -11,6 +11,7 @@ from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival, Assignment, OpenStudy, Outcome
 from lrsearch.training.training import Purpose, Training
+from lrsearch.transfer.ended import NOISE_KIND
 from lrsearch.trial.curve import Measurement, Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
@@ -58,6 +59,10 @@ class TrialJob:
     def keeps_weights(self) -> bool:
         keeps: bool = self.search.spec.checkpoints.keep_weights
         return keeps
+
+    @property
+    def measures_noise(self) -> bool:
+        return self.assignment.kind == NOISE_KIND
 
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         return False

@@ -108,7 +108,7 @@ class LeasedJob:
         assert self.training is not None
         number = self.training.validated
         if isinstance(row, Validation):
-            row = self._tested(row)
+            row = self._with_noise(self._tested(row))
             self._keep_weights(row)
             self.rows.add(row)
         self._seen = number
@@ -128,6 +128,15 @@ class LeasedJob:
             return row
         scores = self.context.program.test_scores(self.training, self.job.recipe)
         return replace(row, test=scores)
+
+    def _with_noise(self, row: Validation) -> Validation:
+        """With the noise of the gradient, if it is measured."""
+        training = self.training
+        assert training is not None
+        if not self.job.measures_noise or training.diverged is not None:
+            return row
+        found = self.context.program.noise_metrics(training, self.job.recipe)
+        return replace(row, metrics={**row.metrics, **found})
 
     def _keep_weights(self, row: Validation) -> None:
         """Keep the deployed weights of this validation if it gives the value, as far as it went."""
