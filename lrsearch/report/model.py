@@ -75,6 +75,8 @@ class Report:
     faults: tuple[EventRecord, ...] = ()
     #: URL of the database, without a password; empty where it is not known.
     storage: str = ""
+    #: Of a ladder: its complete trials, each with the value that its other objective would give.
+    other_trials: tuple[Trial, ...] = ()
 
     @property
     def name(self) -> str:
@@ -248,4 +250,4 @@ class Report:
             return None
         from lrsearch.report.transfer import transfer_of  # numpy: not for who only reads
 
-        return transfer_of(self.spec, self.trials)
+        return transfer_of(self.spec, self.trials, self.other_trials)

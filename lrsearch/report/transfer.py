@@ -14,6 +14,7 @@ from lrsearch.spec.transfer_field import LadderField
 from lrsearch.transfer import constants
 from lrsearch.transfer.answer import Answer, answer, nothing_told
 from lrsearch.transfer.ended import Trial, ended_runs, measured_ladder
+from lrsearch.transfer.objectives import OTHER, Both, both
 from lrsearch.transfer.optimum import Optimum, Point
 from lrsearch.transfer.plan import Cost, expected_cost, paid, worst_cost
 from lrsearch.transfer.runs import Ladder, Run
@@ -30,6 +31,8 @@ class Transfer:
     runs: tuple[Run, ...]
     #: None where the runs tell nothing; `refusal` says why.
     answer: Answer | None
+    #: What either objective says; None where it is not known.
+    objectives: Both | None = None
 
     @property
     def field(self) -> LadderField:
@@ -68,10 +71,19 @@ class Transfer:
         return replace(self, answer=replace(found, lr=float(f"{found.lr:.3g}")))
 
 
-def transfer_of(spec: StudySpec, trials: Sequence[Trial]) -> Transfer:
-    """What the trials of a ladder's study say so far."""
+def transfer_of(
+    spec: StudySpec, trials: Sequence[Trial], other_trials: Sequence[Trial] = ()
+) -> Transfer:
+    """What the trials of a ladder's study say so far; the others have the other objective."""
     ladder, runs = measured_ladder(spec, trials), tuple(ended_runs(spec, trials))
-    found = Transfer(spec=spec, ladder=ladder, runs=runs, answer=answer(ladder, runs))
+    objectives = both(ladder, runs, ended_runs(spec, other_trials), spec.objective.at)
+    found = Transfer(
+        spec=spec,
+        ladder=ladder,
+        runs=runs,
+        answer=answer(ladder, runs),
+        objectives=objectives,
+    )
     return found.with_digits()
 
 
@@ -109,7 +121,15 @@ def transfer_document(found: Transfer) -> Document:
         "complete": said is not None and said.is_complete,
         "constants": constants.VERSION,
         "batch": _batch(ladder),
+        "objectives": _objectives(found.objectives),
     }
+
+
+def _objectives(found: Both | None) -> Document | None:
+    """The lr that each objective asks for, and whether they are more than a factor 2 apart."""
+    if found is None:
+        return None
+    return {found.at: found.lr, OTHER[found.at]: found.other, "apart": found.is_apart}
 
 
 def _batch(ladder: Ladder) -> Document | None:

@@ -115,6 +115,38 @@ def test_each_flag_is_one_line(law, asked, words):
     assert len([line for line in lines if line.startswith(words)]) == 1
 
 
+def test_objectives_that_ask_for_other_rates_are_said_to():
+    """The same runs: by one loss the best rate falls with the horizon, by the other it stays."""
+    spec, rows = climbed(Law(slope=-1.0, at_first=0.06))
+    stays = Law(slope=0.0, at_first=0.06)
+
+    def other(row):
+        run = PlannedRun(
+            horizon=row.recipe["epochs"], lr=row.recipe["optimizer"]["lr"], seed=row.recipe["seed"]
+        )
+        return replace(row, value=stays.train(run).loss)
+
+    assert spec.objective.at == "best"
+    found = transfer_of(spec, rows, [other(row) for row in rows])
+    (line,) = [x for x in transfer_text(found).splitlines() if x.startswith("objective: ")]
+    assert "by `best`, the lowest loss of a run, the runs ask for lr" in line
+    assert line.endswith("if the other weights are those that you use, give --objective last")
+    document = transfer_document(found)["objectives"]
+    assert document["apart"]
+    assert document["last"] > 2 * document["best"]
+    same = transfer_of(spec, rows, rows)
+    assert "objective: " not in transfer_text(same)
+    assert not transfer_document(same)["objectives"]["apart"]
+    assert transfer_document(transfer_of(spec, rows))["objectives"] is None
+
+
+def test_a_loss_far_above_the_best_is_said_as_it_is():
+    spec, rows = climbed(Law(slope=0.0, curvature=3.0))
+    probes = next(x for x in transfer_text(transfer_of(spec, rows)).splitlines() if "best, " in x)
+    rises = [float(word[1:]) for word in probes.split() if word.startswith("+")]
+    assert max(rises) > 300
+
+
 def test_a_shorter_run_is_named_where_it_is_as_good():
     spec, rows = climbed(Law(slope=-1.0), probes=0)
     falls = transfer_text(transfer_of(spec, rows))

@@ -7,6 +7,7 @@ from lrsearch.report.text.format import amount, counted, learning_rate, number, 
 from lrsearch.report.text.transfer_batch import batch_line, rule_line
 from lrsearch.report.transfer import Transfer, rung_interval
 from lrsearch.transfer.answer import Answer, Flag
+from lrsearch.transfer.objectives import OTHER, Both
 from lrsearch.transfer.plan import Cost, expected_cost, worst_cost
 from lrsearch.transfer.runs import Ladder
 
@@ -16,17 +17,33 @@ LIMITS = {
     "overfitting": "where overfitting limits (lr times horizon is about constant)",
 }
 
+#: What each objective is, in words.
+LOSSES = {"last": "the loss of the final weights", "best": "the lowest loss of a run"}
+
 
 def transfer_text(found: Transfer) -> str:
     """The answer of `lrsearch transfer`."""
     lines = [_first(found), _origin(found)]
     if found.answer is not None:
         lines += _said(found.answer, found)
+    if found.objectives is not None and found.objectives.is_apart:
+        lines.append(_apart(found.objectives))
     if found.lost:
         lost = counted(found.lost, "run")
         lines.append(f"{lost} diverged or failed, and count as a loss far above the best")
     lines.append(_cost(found))
     return "\n".join(lines)
+
+
+def _apart(objectives: Both) -> str:
+    """The two objectives ask for other rates: which is meant is the reader's to say."""
+    at, other = objectives.at, OTHER[objectives.at]
+    lr, other_lr = learning_rate(objectives.lr), learning_rate(objectives.other)
+    return (
+        f"objective: by `{at}`, {LOSSES[at]}, the runs ask for lr {lr}, by `{other}`, "
+        f"{LOSSES[other]}, for {other_lr}; this answer is by `{at}`: if the other weights are "
+        f"those that you use, give --objective {other}"
+    )
 
 
 def transfer_sentence(found: Transfer) -> str:
@@ -108,15 +125,20 @@ def _probes(said: Answer, unit: str) -> str:
     best = min(point.y for point in said.probes)
     told = []
     for point in said.probes:
-        above = "best" if point.y == best else f"+{percent(math.expm1(point.y - best))} %"
+        above = "best" if point.y == best else f"+{_rise(math.expm1(point.y - best))} %"
         told.append(f"{learning_rate(point.lr)} {'diverged' if point.diverged else above}")
     return f"runs of {said.ladder.to} {unit}: {', '.join(told)}"
+
+
+def _rise(share: float) -> str:
+    """A loss above another, in per cent: it may be far more than 100."""
+    return percent(share) if share < 0.995 else f"{100 * share:.0f}"
 
 
 def _wrong(said: Answer, unit: str) -> str:
     """What picking an end of the interval costs, where the curve is as it was measured."""
     assert said.interval is not None
-    rises = [percent(said.rise(lr) - 1) for lr in said.interval]
+    rises = [_rise(said.rise(lr) - 1) for lr in said.interval]
     return (
         f"at the ends of the interval the loss is about {rises[0]} % and {rises[1]} % higher, if "
         f"its curve is that of {said.optima[-1].horizon} {unit}"
