@@ -184,13 +184,16 @@ def _recipe(source: "StoredStudy", asked: str | None) -> "Recipe":
 def _print_plan(spec: "StudySpec", *, as_json: bool) -> None:
     from lrsearch.report.text.transfer import plan_text
     from lrsearch.report.transfer import plan_document
+    from lrsearch.transfer.refusals import horizon_note
     from lrsearch.transfer.successor import ladder_of
 
     assert spec.ladder is not None
     if as_json:
         print_json(plan_document(spec))
     else:
-        say(plan_text(spec.name, ladder_of(spec), spec.ladder.unit))
+        note = horizon_note(spec, spec.ladder.unit)
+        notes = [] if note is None else [note]
+        say(plan_text(spec.name, ladder_of(spec), spec.ladder.unit, notes))
 
 
 def _climb(

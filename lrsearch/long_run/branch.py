@@ -5,17 +5,16 @@ A run of T steps with W of warm-up is constant up to step W + (1 - decay)(T - W)
 to decay (Haegele et al. 2024, who train one constant run and branch the decays off it).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.long_run.model_file import ModelFiles
 from lrsearch.long_run.train import Trained, begin, train
 from lrsearch.long_run.wanted import Chosen, Wanted, chosen_recipe
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.recipe.trunk import decay_begins
 from lrsearch.report.files import steps_per_epoch
 from lrsearch.report.load import report_of
 from lrsearch.run_study import Progress
@@ -88,7 +87,7 @@ def tree_of(
             raise SpecError(
                 f"{option} {epochs}: the warm-up alone takes {warm} of its {total} steps"
             )
-        leaves = warm + math.floor((1 - _decay(recipe)) * (total - warm))
+        leaves = decay_begins(recipe.schedule, total, warm)
         trunk = branches[-1] if branches else None
         wanted = Wanted(
             recipe=trial,
@@ -119,11 +118,6 @@ def _recipe_of(source: StoredStudy, trial: int) -> tuple[Recipe, Tree]:
     fields = {key: v for key, v in chosen.fields.items() if key not in ("warmup", "warmup_steps")}
     chosen = replace(chosen, fields={**fields, "warmup_steps": warm})
     return recipe, Tree(recipe=chosen, warmup_steps=warm, branches=(), steps_per_epoch=steps)
-
-
-def _decay(recipe: Recipe) -> float:
-    """The share of the steps after warm-up in which its schedule decays."""
-    return float({**SCHEDULES["wsd"].defaults, **recipe.schedule}["decay"])
 
 
 def _name(source: str, trial: int, epochs: int, seed: int | None) -> str:

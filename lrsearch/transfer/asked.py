@@ -6,7 +6,8 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.transfer_field import InSteps, Transfer
-from lrsearch.transfer.successor import Request, successor
+from lrsearch.transfer.request import Request
+from lrsearch.transfer.successor import successor
 
 
 @dataclass(frozen=True, kw_only=True)

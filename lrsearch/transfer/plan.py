@@ -9,6 +9,7 @@ from lrsearch.transfer import batch, constants
 from lrsearch.transfer.law import Measured, predict
 from lrsearch.transfer.optimum import Optimum, find_optimum
 from lrsearch.transfer.runs import Ladder, PlannedRun, Run
+from lrsearch.transfer.trunk import Trunk
 
 
 def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
@@ -104,12 +105,12 @@ def _extensions(ladder: Ladder, rung: int, runs: Sequence[Run]) -> int:
 class Cost:
     """What a ladder takes, in its unit of horizons."""
 
-    ladder: int
-    probes: int
+    ladder: float
+    probes: float
     runs: int
 
     @property
-    def total(self) -> int:
+    def total(self) -> float:
         return self.ladder + self.probes
 
 
@@ -123,11 +124,23 @@ def worst_cost(ladder: Ladder) -> Cost:
     return _cost(ladder, extensions=constants.EXTENSIONS)
 
 
+def _from_trunks(ladder: Ladder, trunk: Trunk, counts: Sequence[int]) -> list[float]:
+    """What each rung trains, if its learning rates are among those of the rung below."""
+    found = []
+    for rung, (horizon, count) in enumerate(zip(ladder.rungs, counts, strict=True)):
+        shared = min(count, counts[rung - 1]) if rung else 0
+        own = trunk.trained(horizon, ladder.rungs[:rung])
+        found.append(shared * own + (count - shared) * horizon)
+    return found
+
+
 def _cost(ladder: Ladder, *, extensions: int) -> Cost:
     counts = [
         (ladder.points(rung) + extensions) * ladder.seeds for rung in range(len(ladder.rungs))
     ]
-    paid = [count * horizon for count, horizon in zip(counts, ladder.rungs, strict=True)]
+    paid: list[float] = [n * horizon for n, horizon in zip(counts, ladder.rungs, strict=True)]
+    if ladder.trunk is not None and not extensions:
+        paid = _from_trunks(ladder, ladder.trunk, counts)
     probes = paid[-1] if ladder.probes else 0
     measuring = 0 if ladder.batch is None else ladder.horizons[-1]
     runs = sum(counts) + (ladder.batch is not None)
@@ -135,9 +148,24 @@ def _cost(ladder: Ladder, *, extensions: int) -> Cost:
 
 
 def paid(ladder: Ladder, runs: Sequence[Run]) -> Cost:
-    """What these runs took; one that diverged counts as whole."""
-    probes = sum(run.horizon for run in runs if run.horizon == ladder.to)
-    total = sum(run.horizon for run in runs)
+    """What these runs took; one that diverged counts as whole.
+
+    With a trunk, one that goes on from another counts from there on.
+    """
+    took = _took(ladder, runs)
+    probes = sum(cost for run, cost in zip(runs, took, strict=True) if run.horizon == ladder.to)
+    total = sum(took)
     has_measured = ladder.batch is not None and ladder.batch.is_known
     measuring = ladder.horizons[-1] if has_measured else 0
     return Cost(ladder=total - probes + measuring, probes=probes, runs=len(runs) + has_measured)
+
+
+def _took(ladder: Ladder, runs: Sequence[Run]) -> list[float]:
+    """What each run trained itself."""
+    if ladder.trunk is None:
+        return [run.horizon for run in runs]
+    complete: dict[tuple[float, int], list[int]] = defaultdict(list)
+    for run in runs:
+        if run.loss is not None:
+            complete[run.lr, run.seed].append(run.horizon)
+    return [ladder.trunk.trained(run.horizon, complete[run.lr, run.seed]) for run in runs]

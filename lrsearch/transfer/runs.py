@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from lrsearch.transfer import constants
 from lrsearch.transfer.batch import Batch
+from lrsearch.transfer.trunk import Trunk
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -54,6 +55,8 @@ class Ladder:
     reuses_data: bool = True
     #: Where the long runs have another batch than the short ones.
     batch: Batch | None = None
+    #: Where runs go on from shorter ones of their learning rate.
+    trunk: Trunk | None = None
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -82,7 +85,12 @@ class Ladder:
         return float(f"{self.centre * math.exp(place * constants.GRID):.6g}")
 
     def place(self, x: float) -> int:
-        """The place on the grid that is nearest to this ln lr."""
+        """The place on the grid that is nearest to this ln lr.
+
+        With a trunk all rungs have the learning rates of the first: whole steps apart.
+        """
+        if self.trunk is not None:
+            return 2 * round((x - math.log(self.centre)) / constants.STEP)
         return round((x - math.log(self.centre)) / constants.GRID)
 
 

@@ -1,25 +1,21 @@
-"""The study that trains a ladder: what is asked for, what is refused, its definition."""
+"""The study that trains a ladder: its definition, and what its trials train."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-from lrsearch.command.template import placeholders
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.recipe.trunk import decay_begins
 from lrsearch.spec.parts import Budget
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.spec.transfer_field import InSteps, LadderField, Transfer
-from lrsearch.transfer.batch import ADAPTIVE, PLAIN, Batch
+from lrsearch.spec.transfer_field import LadderField, Transfer
+from lrsearch.transfer.batch import ADAPTIVE, Batch
 from lrsearch.transfer.plan import worst_cost
-from lrsearch.transfer.runs import Ladder, unusable
+from lrsearch.transfer.refusals import batch_refused, lengths_refused, refused, trunk_refused
+from lrsearch.transfer.request import Request
+from lrsearch.transfer.runs import Ladder
+from lrsearch.transfer.trunk import Trunk
 
-#: What the longest short horizon is a share of, and how many there are.
-SHARE, RUNGS = 8, 4
-#: Short horizons of a run that is too short for a share of an eighth in whole epochs.
-FEW = (1, 2, 4)
 #: Fields of a recipe that a ladder's runs do not have alike.
 FREE = ("epochs", "steps", "seed")
 #: What a ladder does without.
@@ -35,70 +31,18 @@ NO_SEARCH: Fields = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is asked for, of a study."""
-
-    to: int
-    horizons: tuple[int, ...]
-    #: Of both.
-    unit: Literal["epochs", "steps"]
-    lrs: int
-    seeds: int
-    probes: int
-    objective: Literal["last", "best"]
-    #: Of the long runs; None: as the recipe has it.
-    batch_size: int | None = None
-
-    @classmethod
-    def of(cls, field: Transfer, spec: StudySpec) -> "Request":
-        """What the field says, completed. Raises SpecError where it cannot be trained."""
-        if field.to is None:
-            raise SpecError("transfer.to: the horizon of the long run is needed; give --to EPOCHS")
-        in_steps = isinstance(field.horizons, InSteps)
-        unit: Literal["epochs", "steps"] = "steps" if in_steps or spec.steps else "epochs"
-        if isinstance(field.horizons, InSteps):
-            horizons = field.horizons.steps
-        else:
-            horizons = field.horizons or short_horizons(field.to)
-        if why := unusable(horizons, field.to, field.probes):
-            raise SpecError(f"transfer: {why}")
-        return cls(
-            to=field.to,
-            horizons=horizons,
-            unit=unit,
-            lrs=field.lrs,
-            seeds=field.seeds,
-            probes=field.probes,
-            objective=field.objective or spec.objective.at,
-            batch_size=field.batch_size,
-        )
-
-
-def short_horizons(to: int) -> tuple[int, ...]:
-    """An eighth of the long run and its halves down to 1, at most four, rising.
-
-    Raises SpecError for a long run that is too short for three of them below its half.
-    """
-    found = sorted({round(to / SHARE / 2**i) for i in range(RUNGS)} - {0})
-    if len(found) >= 3 and found[-1] >= 4 * found[0]:
-        return tuple(found)
-    if to < 2 * FEW[-1]:
-        raise SpecError(
-            f"transfer.to = {to}, but short horizons of 1, 2 and 4 are at most half of it; give 8 "
-            f"or more, or horizons: {{steps: [...]}}"
-        )
-    return FEW
-
-
 def successor(
     spec: StudySpec, recipe: Recipe, request: Request, *, name: str, steps_per_epoch: int
 ) -> StudySpec:
     """The study that trains the ladder of a recipe. Raises SpecError where it cannot."""
+    unit_steps = 1 if request.unit == "steps" else steps_per_epoch
     why = refused(spec, recipe, request.unit) or batch_refused(spec, recipe, request)
+    why = why or trunk_refused(spec, recipe, request) or lengths_refused(spec, recipe, request)
     if why:
         raise SpecError(f"transfer of study {spec.name!r}: {why}")
     fixed = {k: v for k, v in recipe.to_dict().items() if k not in FREE}
+    if request.trunk:
+        fixed = _with_warmup_steps(fixed, recipe, request, spec, steps_per_epoch)
     epochs = request.to if request.unit == "epochs" else request.to / steps_per_epoch
     field = LadderField(
         of=spec.name,
@@ -110,6 +54,7 @@ def successor(
         seeds=request.seeds,
         probes=request.probes,
         batch_size=request.batch_size,
+        steps_per_unit=unit_steps if request.trunk else None,
         reuses_data=epochs > 1,
     )
     horizon: Document = {"epochs": None, "steps": None, request.unit: request.to}
@@ -120,6 +65,9 @@ def successor(
         "objective": spec.objective.model_copy(update={"at": request.objective}),
         "ladder": field,
     }
+    if request.trunk:  # what runs leave for longer ones stays when they have ended
+        kept = spec.checkpoints.model_copy(update={"keep_weights": True})
+        changes = {**changes, "checkpoints": kept}
     made = spec.model_copy(update=changes)
     cost = worst_cost(ladder_of(made))
     unit = 1 if request.unit == "epochs" else steps_per_epoch
@@ -127,6 +75,23 @@ def successor(
     if request.unit == "steps" and "batch_size" in spec.space.params:
         budget = Budget(trials=cost.runs)
     return StudySpec.from_stored(made.model_copy(update={"budget": budget}).to_dict())
+
+
+def _with_warmup_steps(
+    fixed: Document, recipe: Recipe, request: Request, spec: StudySpec, steps_per_epoch: int
+) -> Document:
+    """The recipe's fields with its warm-up in steps: all runs of a trunk have the same.
+
+    Raises SpecError where it is longer than the shortest runs.
+    """
+    total = request.horizons[0] * (steps_per_epoch if request.unit == "epochs" else 1)
+    steps = recipe.warmup_length(recipe.total_steps(steps_per_epoch))
+    if steps >= total:
+        raise SpecError(
+            f"transfer of study {spec.name!r}: trunk = true, but the warm-up of its recipe takes "
+            f"{steps} steps, and the shortest runs have {total}; give longer horizons"
+        )
+    return {**{k: v for k, v in fixed.items() if k != "warmup"}, "warmup_steps": steps}
 
 
 def ladder_of(spec: StudySpec) -> Ladder:
@@ -143,6 +108,16 @@ def ladder_of(spec: StudySpec) -> Ladder:
         first_seed=spec.seed,
         reuses_data=field.reuses_data,
         batch=None if field.batch_size is None else _batch_of(field, field.batch_size),
+        trunk=None if field.steps_per_unit is None else _trunk_of(field, field.steps_per_unit),
+    )
+
+
+def _trunk_of(field: LadderField, steps_per_unit: int) -> Trunk:
+    recipe = Recipe.from_dict(field.recipe)
+    return Trunk(
+        schedule=recipe.schedule,
+        warmup_steps=recipe.warmup_steps or 0,
+        steps_per_unit=steps_per_unit,
     )
 
 
@@ -155,6 +130,21 @@ def _batch_of(field: LadderField, long: int) -> Batch:
         long=long * recipe.accumulate,
         is_adaptive=recipe.optimizer_name in ADAPTIVE,
     )
+
+
+def keep_step(spec: StudySpec, recipe: Recipe) -> int | None:
+    """The optimizer step at which a run of this recipe leaves a checkpoint for longer ones.
+
+    None where it leaves none: of a ladder with a trunk the longest runs do not.
+    """
+    given: int | None = spec.checkpoints.keep_step
+    if spec.ladder is None or spec.ladder.steps_per_unit is None:
+        return given
+    horizon = recipe.epochs or recipe.steps or 0
+    if horizon >= spec.ladder.to:
+        return None
+    total = horizon * spec.ladder.steps_per_unit
+    return decay_begins(recipe.schedule, total, recipe.warmup_steps or 0) or None
 
 
 def recipe_fields(spec: StudySpec, horizon: int, lr: float, seed: int) -> Document:
@@ -172,62 +162,3 @@ def recipe_fields(spec: StudySpec, horizon: int, lr: float, seed: int) -> Docume
         field.unit: horizon,
         "seed": seed,
     }
-
-
-def refused(spec: StudySpec, recipe: Recipe, unit: str) -> str:
-    """Why no ladder of this recipe tells anything, in words; empty if one may."""
-    if spec.ladder is not None:
-        return f"it is a transfer itself; name its study, {spec.ladder.of!r}"
-    if spec.objective.direction != "minimize":
-        metric = spec.objective.metric
-        return f"objective {metric!r} is maximized, but the law is one of a loss; minimize one"
-    schedule, optimizer = recipe.schedule_name, recipe.optimizer_name
-    if "lr" not in recipe.optimizer:
-        return f"optimizer {optimizer} of its recipe has no lr"
-    if schedule == "plateau":
-        return "its schedule is plateau, which follows the loss and not the horizon"
-    if optimizer == "rprop" or "schedulefree" in optimizer.lower().replace("_", ""):
-        return f"its optimizer is {optimizer}, whose learning rate obeys no such law"
-    if spec.program == "command":
-        return _command_refused(placeholders(spec.command), unit)
-    return ""
-
-
-def batch_refused(spec: StudySpec, recipe: Recipe, request: Request) -> str:
-    """Why no other batch is possible in the long runs, in words; empty if none is asked for."""
-    size, name = request.batch_size, recipe.optimizer_name
-    if size is None:
-        return ""
-    asked = f"batch_size = {size}"
-    if request.probes == 0:
-        return f"{asked} with probes = 0: no rule is sure enough for a guess; leave probes out"
-    if request.unit == "steps":
-        return f"{asked} with horizons in steps: batches are compared at equal epochs; give those"
-    if spec.program != "task":
-        return (
-            f"{asked}, but it trains a {_PROGRAMS[spec.program]}, whose gradients, which tell how "
-            f"lr moves, lrsearch does not see; only a study with a task has them"
-        )
-    if recipe.batch_size is None:
-        return f"{asked}, but its recipe has no batch_size to go from; give one in a recipe FILE"
-    if recipe.batch_size == size:
-        return f"{asked} is the batch of its recipe; leave it out"
-    if name not in (*ADAPTIVE, *PLAIN):
-        known = ", ".join((*PLAIN, *ADAPTIVE))
-        return f"{asked}, but no rule of lr and batch is known for {name}; it is for {known}"
-    return ""
-
-
-#: What a study without a task trains.
-_PROGRAMS = {"command": "command", "train": "script of its own"}
-
-
-def _command_refused(told: Sequence[str], unit: str) -> str:
-    if not {unit, "recipe"} & set(told):
-        return (
-            f"its command has no {{{unit}}}, so other horizons do not reach it; add its argument "
-            f"for {unit}"
-        )
-    if not {"optimizer.lr", "recipe"} & set(told):
-        return "its command has no {lr}; add its argument for the learning rate"
-    return ""

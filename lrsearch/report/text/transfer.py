@@ -1,6 +1,7 @@
 """What a ladder says, in words that promise no more than it measured."""
 
 import math
+from collections.abc import Sequence
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.text.format import amount, counted, learning_rate, number, percent
@@ -17,6 +18,11 @@ LIMITS = {
     "overfitting": "where overfitting limits (lr times horizon is about constant)",
 }
 
+#: What a trunk changes.
+TRUNK = (
+    "trunk: runs go on from a shorter one of their learning rate, where it began to decay; what "
+    "they cost at most is without that"
+)
 #: What each objective is, in words.
 LOSSES = {"last": "the loss of the final weights", "best": "the lowest loss of a run"}
 
@@ -198,24 +204,27 @@ def _cost(found: Transfer) -> str:
 
 def cost_text(cost: Cost, ladder: Ladder, unit: str) -> str:
     """`64 epochs of short runs, 192 of runs of 64 epochs = 4.0 long runs; 25 runs`"""
-    probes = f", {cost.probes} of runs of {ladder.to} {unit}" if cost.probes else ""
+    probes = f", {amount(cost.probes)} of runs of {ladder.to} {unit}" if cost.probes else ""
     total = amount(cost.total / ladder.to)
     runs = counted(cost.runs, "run")
-    return f"{cost.ladder} {unit} of short runs{probes} = {total} long runs; {runs}"
+    return f"{amount(cost.ladder)} {unit} of short runs{probes} = {total} long runs; {runs}"
 
 
-def plan_text(name: str, ladder: Ladder, unit: str) -> str:
-    """What the ladder will train, before anything is trained."""
+def plan_text(name: str, ladder: Ladder, unit: str, notes: Sequence[str] = ()) -> str:
+    """What the ladder will train, before anything is trained; `notes` are lines below it."""
     counts = ", ".join(
         f"{ladder.points(i) * ladder.seeds} of {horizon}" for i, horizon in enumerate(ladder.rungs)
     )
     batch = [] if ladder.batch is None else rule_line(ladder.batch, ladder.horizons[-1], unit)
+    trunk = [] if ladder.trunk is None else [TRUNK]
     return "\n".join(
         [
             f"study {name}: runs of so many {unit}: {counts}; the learning rate is centred on "
             f"{learning_rate(ladder.centre)}",
             *batch,
+            *trunk,
             f"expected: {cost_text(expected_cost(ladder), ladder, unit)}",
             f"at most: {cost_text(worst_cost(ladder), ladder, unit)}",
+            *notes,
         ]
     )

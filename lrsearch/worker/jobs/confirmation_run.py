@@ -39,6 +39,7 @@ class ConfirmationJob:
     has_curve = False
     keeps_weights = False
     measures_noise = False
+    keep_step = None
 
     @property
     def claim(self) -> Claim:

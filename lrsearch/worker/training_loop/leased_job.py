@@ -202,7 +202,7 @@ class LeasedJob:
 
         0 where it is to leave it now.
         """
-        at = self.context.search.spec.checkpoints.keep_step
+        at = self.job.keep_step
         if at is None or self.training is None or self._has_branch_point:
             return None
         return at - self.training.step if self.training.step <= at else None
