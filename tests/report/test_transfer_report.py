@@ -10,7 +10,10 @@ from tiny_studies import STEPS_PER_EPOCH, tiny_spec
 
 from lrsearch.report.figures import transfer as figures
 from lrsearch.report.page.charts import draw
+from lrsearch.report.page.page import page_text
+from lrsearch.report.text import page as tables
 from lrsearch.report.text.result import answer
+from lrsearch.report.text.subject import main_part, subject
 from lrsearch.report.text.transfer import plan_text, transfer_sentence, transfer_text
 from lrsearch.report.transfer import plan_document, transfer_document, transfer_of, write_recipe
 from lrsearch.transfer.asked import Asked, asked_study
@@ -100,6 +103,29 @@ def test_a_finished_guess_says_how_to_test_it():
     assert said.next.command == (
         f"lrsearch transfer {spec.ladder.of} --to 64 --probes 3 --name {spec.name}-probes"
     )
+
+
+def test_the_page_of_a_ladder_says_what_it_is_and_that_nothing_is_missing():
+    spec, rows = climbed(Law(slope=-0.1))
+    trials = [
+        trial(number, recipe=row.recipe, value=row.value, kind=row.kind)
+        for number, row in enumerate(rows)
+    ]
+    report = made_report(trials, spec=spec, study={"trials_total": spec.budget.trials})
+    assert subject(spec) == "learning rate for 64 epochs"
+    assert tables.status(report).startswith("25 runs, of 45 at most, started: 25 complete.")
+    assert tables.cost(report).rows[0][0] == "short and long runs"
+
+
+def test_the_page_of_one_run_is_no_search():
+    one = {"enqueue": [SGD], "budget": {"trials": 1}, "pruning": None, "confirm": None}
+    spec = tiny_spec(**one)
+    assert subject(spec) == "one training run"
+    assert main_part(spec) == "the run"
+    page = page_text(made_report([], spec=spec))
+    assert "<title>tiny: one training run</title>" in page
+    assert "learning-rate search" not in page
+    assert subject(tiny_spec()) == "learning-rate search"
 
 
 @pytest.mark.parametrize(
