@@ -72,8 +72,8 @@ class TrainedModel:
     def state_dict(self) -> "dict[str, Tensor]":
         """The weights that the value is of, on the CPU, for `model.load_state_dict`.
 
-        Raises StudyError where they are not here: of a script, which has them itself, or of a run
-        whose checkpoints lie on another machine.
+        Raises StudyError where they are not here: of a command, which has them itself, of a script
+        whose model lrsearch does not know, or of a run that another machine has trained.
         """
         return dict(self._kept.weights)
 

@@ -56,6 +56,11 @@ class Training(ABC):
     kept_weights: "KeptWeights | None" = None
 
     @property
+    def kept_row(self) -> Validation | None:
+        """The validation whose weights are kept; None if none are yet."""
+        return None if self.kept_weights is None else self.kept_weights.row
+
+    @property
     @abstractmethod
     def done(self) -> bool:
         """Whether it trains no more."""

@@ -146,7 +146,7 @@ class LeasedJob:
             return
         if spec.objective.at == "last" and not training.is_last(training.validated):
             return
-        before = [] if training.kept_weights is None else [training.kept_weights.row]
+        before = [] if training.kept_row is None else [training.kept_row]
         if best_validation([*before, row], spec) is row:
             self.context.program.keep_weights(training, row)
 
@@ -233,7 +233,9 @@ class LeasedJob:
             done = self.job.end(self.training, state, reason, self.rows)
         if not done:
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
-        self.checkpoints.forget(self.job.claim, but_newest=keeps)
+        # A script's weights lie in its folder, not in its checkpoints.
+        has_them = self.context.search.spec.program == "task"
+        self.checkpoints.forget(self.job.claim, but_newest=keeps and has_them)
 
     def close(self) -> None:
         """Renew its lease and write its rows no more."""

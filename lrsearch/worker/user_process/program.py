@@ -61,7 +61,7 @@ class ProcessProgram(ABC):
         raise NotImplementedError("a script's gradients are its own")
 
     def keep_weights(self, training: Training, row: Validation) -> None:
-        raise NotImplementedError("a script keeps its weights itself")
+        raise NotImplementedError("a command keeps its weights itself")
 
     def close(self) -> None:
         """End the supervisor, and what is left of its processes."""
