@@ -16,6 +16,16 @@ LENGTHS = (
 )
 
 
+def why_not(spec: StudySpec, recipe: Recipe, request: Request) -> str:
+    """Why this cannot be trained, or would tell nothing, in words; empty if it can and may."""
+    return (
+        refused(spec, recipe, request.unit)
+        or batch_refused(spec, recipe, request)
+        or trunk_refused(spec, recipe, request)
+        or lengths_refused(spec, recipe, request)
+    )
+
+
 def refused(spec: StudySpec, recipe: Recipe, unit: str) -> str:
     """Why no ladder of this recipe tells anything, in words; empty if one may."""
     if spec.ladder is not None:

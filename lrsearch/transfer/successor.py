@@ -11,7 +11,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.transfer_field import LadderField, Transfer
 from lrsearch.transfer.batch import ADAPTIVE, Batch
 from lrsearch.transfer.plan import worst_cost
-from lrsearch.transfer.refusals import batch_refused, lengths_refused, refused, trunk_refused
+from lrsearch.transfer.refusals import why_not
 from lrsearch.transfer.request import Request
 from lrsearch.transfer.runs import Ladder
 from lrsearch.transfer.trunk import Trunk
@@ -35,16 +35,29 @@ def successor(
     spec: StudySpec, recipe: Recipe, request: Request, *, name: str, steps_per_epoch: int
 ) -> StudySpec:
     """The study that trains the ladder of a recipe. Raises SpecError where it cannot."""
-    unit_steps = 1 if request.unit == "steps" else steps_per_epoch
-    why = refused(spec, recipe, request.unit) or batch_refused(spec, recipe, request)
-    why = why or trunk_refused(spec, recipe, request) or lengths_refused(spec, recipe, request)
-    if why:
+    if why := why_not(spec, recipe, request):
         raise SpecError(f"transfer of study {spec.name!r}: {why}")
+    horizon: Document = {"epochs": None, "steps": None, request.unit: request.to}
+    changes: Document = {
+        **NO_SEARCH,
+        **horizon,
+        "name": name,
+        "objective": spec.objective.model_copy(update={"at": request.objective}),
+        "ladder": _field(spec, recipe, request, steps_per_epoch),
+    }
+    if request.trunk:  # what runs leave for longer ones stays when they have ended
+        changes["checkpoints"] = spec.checkpoints.model_copy(update={"keep_weights": True})
+    made = spec.model_copy(update=changes)
+    budget = _budget(made, request, steps_per_epoch)
+    return StudySpec.from_stored(made.model_copy(update={"budget": budget}).to_dict())
+
+
+def _field(spec: StudySpec, recipe: Recipe, request: Request, steps_per_epoch: int) -> LadderField:
     fixed = {k: v for k, v in recipe.to_dict().items() if k not in FREE}
     if request.trunk:
         fixed = _with_warmup_steps(fixed, recipe, request, spec, steps_per_epoch)
     epochs = request.to if request.unit == "epochs" else request.to / steps_per_epoch
-    field = LadderField(
+    return LadderField(
         of=spec.name,
         recipe=fixed,
         unit=request.unit,
@@ -54,27 +67,22 @@ def successor(
         seeds=request.seeds,
         probes=request.probes,
         batch_size=request.batch_size,
-        steps_per_unit=unit_steps if request.trunk else None,
+        steps_per_unit=_steps_per_unit(request, steps_per_epoch) if request.trunk else None,
         reuses_data=epochs > 1,
     )
-    horizon: Document = {"epochs": None, "steps": None, request.unit: request.to}
-    changes: Document = {
-        **NO_SEARCH,
-        **horizon,
-        "name": name,
-        "objective": spec.objective.model_copy(update={"at": request.objective}),
-        "ladder": field,
-    }
-    if request.trunk:  # what runs leave for longer ones stays when they have ended
-        kept = spec.checkpoints.model_copy(update={"keep_weights": True})
-        changes = {**changes, "checkpoints": kept}
-    made = spec.model_copy(update=changes)
+
+
+def _steps_per_unit(request: Request, steps_per_epoch: int) -> int:
+    return 1 if request.unit == "steps" else steps_per_epoch
+
+
+def _budget(made: StudySpec, request: Request, steps_per_epoch: int) -> Budget:
+    """The most that the ladder takes, each run from step 0."""
     cost = worst_cost(ladder_of(made))
+    if request.unit == "steps" and "batch_size" in made.space.params:
+        return Budget(trials=cost.runs)
     unit = 1 if request.unit == "epochs" else steps_per_epoch
-    budget = Budget(trials=cost.runs, epochs=math.ceil(cost.total / unit))
-    if request.unit == "steps" and "batch_size" in spec.space.params:
-        budget = Budget(trials=cost.runs)
-    return StudySpec.from_stored(made.model_copy(update={"budget": budget}).to_dict())
+    return Budget(trials=cost.runs, epochs=math.ceil(cost.total / unit))
 
 
 def _with_warmup_steps(
@@ -84,7 +92,7 @@ def _with_warmup_steps(
 
     Raises SpecError where it is longer than the shortest runs.
     """
-    total = request.horizons[0] * (steps_per_epoch if request.unit == "epochs" else 1)
+    total = request.horizons[0] * _steps_per_unit(request, steps_per_epoch)
     steps = recipe.warmup_length(recipe.total_steps(steps_per_epoch))
     if steps >= total:
         raise SpecError(
