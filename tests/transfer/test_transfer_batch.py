@@ -10,6 +10,7 @@ from known_laws import Law
 from tiny_studies import STEPS_PER_EPOCH, TASKS, make_study, tiny_spec, work
 
 from lrsearch.errors import SpecError, TaskError
+from lrsearch.report.figures import transfer as figures
 from lrsearch.report.load import report_of
 from lrsearch.report.text.transfer import plan_text, transfer_text
 from lrsearch.report.transfer import plan_document, transfer_document, transfer_of
@@ -44,6 +45,13 @@ class Row:
     @property
     def state(self):
         return TrialState.DIVERGED if self.value is None else TrialState.COMPLETE
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A report, as far as the figure reads it."""
+
+    transfer: object
 
 
 def spec_of(recipe=SGD, spec=None, **asked):
@@ -170,6 +178,8 @@ def test_it_says_what_was_measured_and_how_often_the_rule_misses():
         "noise_scale": SCALE,
         "factor": pytest.approx(5.268, rel=1e-3),
     }
+    caption = figures.figure(Reported(transfer_of(spec, rows))).caption
+    assert caption.endswith("of the short runs' batch, 16; the long runs have 128.")
     plan = plan_text(spec.name, ladder_of(spec), "epochs")
     assert "one more run of 8 epochs measures the gradient noise" in plan
     assert plan_document(spec)["cost"]["expected"]["runs"] == 26
