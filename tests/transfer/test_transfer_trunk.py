@@ -14,7 +14,10 @@ from lrsearch.report.load import report_of
 from lrsearch.report.rows import Trial
 from lrsearch.report.text.transfer import plan_text
 from lrsearch.storage import curves, studies, trials
+from lrsearch.study.checkpoint_cleanup import store_of
 from lrsearch.study.create_ladder import make_ladder
+from lrsearch.study.trunk import trunk_of
+from lrsearch.training.checkpoint_state import unpack
 from lrsearch.training.start import start_training
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.transfer.asked import Asked, asked_study
@@ -80,6 +83,23 @@ def test_each_run_has_the_bits_and_the_curve_of_one_from_step_0(climbed):
         kept = kept_weights(climbed, Trial.of(row)).weights
         assert all(torch.equal(kept[k], v) for k, v in training.model.state_dict().items())
     check_budget(climbed, rows)
+    check_trunk(climbed, branched[0])
+
+
+def check_trunk(climbed, row):
+    """A run that goes on from it knows where it began, also once it was interrupted itself."""
+    recipe = Recipe.from_dict(row.recipe)
+    cache = TaskCache(tiny_task(), torch.device("cpu"))
+    first, later = (start_training(climbed.spec, recipe, cache) for _ in range(2))
+    assert unpack(first, trunk_of(climbed, recipe), branches=True) is not None
+    assert first.began == first.step > 0
+    first.advance(first.next_validation)
+    assert unpack(later, first.pack()) == []
+    assert (later.began, later.step) == (first.began, first.step)
+    assert later.own_epochs == (later.step - later.began) / STEPS_PER_EPOCH
+    store = store_of(climbed)
+    store.remove(store.names())
+    assert trunk_of(climbed, recipe) is None
 
 
 def check_budget(climbed, rows):
