@@ -1,8 +1,8 @@
 """Another batch for the long run: how far the learning rate moves, by the gradient noise scale.
 
 A batch of B samples has a mean gradient whose squared norm is |G|^2 + S / B: G is the gradient of
-all samples, S the trace of the covariance of one sample's gradient. N = S / |G|^2 is the noise
-scale (McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", equation 2.9).
+all samples, S the trace of the covariance of one sample's gradient. N = S / |G|^2 is the "simple"
+noise scale of McCandlish et al. 2018, "An Empirical Model of Large-Batch Training".
 """
 
 import math
@@ -50,8 +50,9 @@ class Batch:
     def factor(self) -> float:
         """Of the learning rate of the long runs by that of the short ones; 1 until N is known.
 
-        (1 + N / short) / (1 + N / long), as McCandlish et al. have it for SGD (their equation
-        2.8); the root of that for adaptive optimizers (Malladi et al. 2022).
+        (1 + N / short) / (1 + N / long), which follows for SGD from the best step of McCandlish et
+        al.; the root of that for adaptive optimizers (after the square-root rule of Malladi et al.
+        2022).
         """
         scale = self.noise_scale
         if scale is None:

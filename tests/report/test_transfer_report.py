@@ -115,6 +115,9 @@ def test_the_page_of_a_ladder_says_what_it_is_and_that_nothing_is_missing():
     assert subject(spec) == "learning rate for 64 epochs"
     assert tables.status(report).startswith("25 runs, of 45 at most, started: 25 complete.")
     assert tables.cost(report).rows[0][0] == "short and long runs"
+    page = page_text(report)
+    assert "The best 3 of 3 complete runs of 64 epochs." in page
+    assert "search's one seed" not in page
 
 
 def test_the_page_of_one_run_is_no_search():

@@ -4,7 +4,7 @@ from lrsearch.report.text.format import amount
 from lrsearch.transfer.batch import Batch
 
 #: Of ten cases that were measured, the rule missed in one, by so much.
-MISSES = "the rule misses in about one case of ten, in one measured by 79 % in loss"
+MISSES = "the rule misses in about one case of ten (one measured by 79 % in loss)"
 #: From this factor between batches on, fewer steps at equal samples cost loss by themselves.
 COSTLY = 8
 
@@ -24,7 +24,7 @@ def batch_line(batch: Batch, longest: int, unit: str) -> list[str]:
     lines = [
         f"batch {batch.short} -> {batch.long}: a gradient noise scale of "
         f"{amount(batch.noise_scale)} samples, measured in a run of {longest} {unit}, gives lr x "
-        f"{batch.factor:.3g}; {MISSES}, which the long runs tell"
+        f"{batch.factor:.3g}; {MISSES}, so the long runs decide"
     ]
     if batch.long >= COSTLY * batch.short:
         lines.append(
