@@ -17,6 +17,7 @@ from lrsearch.report.files import write_files
 from lrsearch.report.live.shown import shown
 from lrsearch.report.load import report_of
 from lrsearch.report.model import Report
+from lrsearch.spec.shipped_studies import folders
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.database import Database
 from lrsearch.study import confirmation
@@ -31,6 +32,8 @@ from lrsearch.study.status import is_finished, reap
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.study.versions import check_versions
 from lrsearch.task.task import LoadedTask
+from lrsearch.training.start import check_batch_size
+from lrsearch.worker.find_program import find_code
 from lrsearch.worker.processes import run_local
 from lrsearch.worker.resources import Resources
 from lrsearch.worker.this_process import work_here
@@ -211,9 +214,14 @@ def climb(
 ) -> OpenStudy:
     """Train the ladder that `spec` defines, of a recipe of `source`; it goes on where it stopped.
 
-    Raises StudyError where another study has its name, and as `run_study` does.
+    Raises StudyError where another study has its name, TaskError where the long runs cannot have
+    the batch that is asked for, and as `run_study` does.
     """
     fuse_option.check(spec, resources.fuse)
+    if spec.ladder is not None and spec.ladder.batch_size is not None:
+        loaded = live or find_code(source, folders(task_dir))
+        assert isinstance(loaded, LoadedTask)
+        check_batch_size(loaded, spec.ladder.recipe, spec.ladder.batch_size)
     study = make_ladder(source, spec)
     _train(study, task_dir, resources, progress, live=live)
     return study

@@ -1,11 +1,11 @@
 """What a search found, as a value to look at and to go on with."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from lrsearch.api import frames
 from lrsearch.api.html import result_html
+from lrsearch.api.longer_runs import LongerRuns
 from lrsearch.api.plot import Plot
 from lrsearch.api.records import Counts, CurvePoint, TrialResult
 from lrsearch.api.temporary_place import TemporaryPlace
@@ -22,15 +22,13 @@ from lrsearch.study.stored_study import StoredStudy
 if TYPE_CHECKING:
     import pandas
 
-    from lrsearch.api.trained_model import TrainedModel
-    from lrsearch.api.transfer import TransferResult
 
 Format = Literal[
     "yaml", "json", "torch", "lightning", "transformers", "timm", "hydra", "command", "shell"
 ]
 
 
-class Result:
+class Result(LongerRuns):
     """What a study has found, as it stood when the result was made; its `repr` is one line.
 
     `search` and `open_study` return one. Of a study that still runs, `curves`, `report` and
@@ -45,9 +43,8 @@ class Result:
         *,
         place: TemporaryPlace | None = None,
     ) -> None:
-        self._study, self._report, self._training = study, report, training
-        #: The folder of a study without a name: it lives as long as this result.
-        self._place = place
+        super().__init__(study, training, place)
+        self._report = report
 
     @property
     def name(self) -> str:
@@ -164,68 +161,6 @@ class Result:
             where="confirm(): runs =",
         )
         return Result(study, report, training, place=self._place)
-
-    def train(
-        self,
-        *,
-        epochs: int | None = None,
-        steps: int | None = None,
-        recipe: Recipe | str | Path | int | None = None,
-        seed: int | None = None,
-        name: str | None = None,
-        save: str | Path | None = None,
-    ) -> "TrainedModel":
-        """Train one recipe to the end of another horizon, and keep its weights.
-
-        The length is `epochs`, or `steps` of the optimizer. `recipe` is a recipe, a file with one,
-        or a trial's number; by default what the study recommends now. `seed` is the study's unless
-        given. The run is the only trial of a study `name`, by default `STUDY-train-EPOCHS`; the
-        same call goes on with it. `save` is a file for the weights, see `TrainedModel.save`.
-
-        Raises StudyError where the run does not come to its end, or another run has its name, and
-        SpecError for a recipe or a length that does not fit the study.
-        """
-        # torch and Optuna: not for who only reads
-        from lrsearch.api.trained_model import trained_model
-        from lrsearch.long_run.wanted import Wanted
-
-        recipe = Path(recipe) if isinstance(recipe, str) else recipe
-        wanted = Wanted(recipe=recipe, epochs=epochs, steps=steps, seed=seed, name=name)
-        path = None if save is None else Path(save)
-        return trained_model(self._study, wanted, self._training, save=path, place=self._place)
-
-    def transfer(
-        self,
-        to: int | None = None,
-        *,
-        recipe: int | str | Path | None = None,
-        horizons: Sequence[int] | None = None,
-        probes: int | None = None,
-        seeds: int | None = None,
-        objective: Literal["last", "best"] | None = None,
-        name: str | None = None,
-    ) -> "TransferResult":
-        """Find the learning rate of a longer run: short runs, and three long ones.
-
-        `to` is the long run in epochs, `recipe` a trial's number or a file, else `best`; `horizons`
-        are those of the short runs. `probes` = 0 trains no long run: the answer is a guess. What is
-        None is as in the study file. The runs are trials of the study NAME-to-EPOCHS; the same call
-        goes on where it was interrupted. Raises SpecError for what cannot be transferred, and
-        StudyError where the study has no recipe yet, or `name` is another study's.
-        """
-        from lrsearch.api import transfer  # numpy: not for who only reads
-        from lrsearch.transfer.asked import Asked
-
-        text = None if horizons is None else ",".join(map(str, horizons))
-        asked = Asked(
-            to=to, horizons=text, probes=probes, seeds=seeds, objective=objective, name=name
-        )
-        spec = transfer.asked_of(self._study, recipe, asked)
-        self._training.refuse_without_task("transfer()", self._study)
-        study, report = transfer.climbed(self._study, spec, self._training)
-        assert report.transfer is not None
-        result = Result(study, report, self._training, place=self._place)
-        return transfer.TransferResult.of(report.transfer, result)
 
     def report(self, folder: str | Path | None = None, *, png: bool = False) -> Path:
         """Write the report, the best recipe and its PyTorch code; the path of `report.html`.

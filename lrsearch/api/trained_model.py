@@ -14,7 +14,6 @@ from lrsearch.report import files
 from lrsearch.run_study import ProgressBar
 from lrsearch.storage import curves
 from lrsearch.study.stored_study import StoredStudy
-from lrsearch.worker.resources import Resources
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,8 +72,8 @@ class TrainedModel:
     def state_dict(self) -> "dict[str, Tensor]":
         """The weights that the value is of, on the CPU, for `model.load_state_dict`.
 
-        Raises StudyError where they are not here: of a script, which has them itself, or of a run
-        whose checkpoints lie on another machine.
+        Raises StudyError where they are not here: of a command, which has them itself, of a script
+        whose model lrsearch does not know, or of a run that another machine has trained.
         """
         return dict(self._kept.weights)
 
@@ -117,7 +116,7 @@ def trained_model(
     run = begin(source, wanted, task_dir=training.folder, live=training.live)
     done = train(
         run,
-        Resources(workers=1, device=training.resources.device, fuse="off"),
+        training.one_worker,
         task_dir=training.folder,
         live=training.live,
         report_to=None,

@@ -22,6 +22,11 @@ class Training:
     #: A task that is an object of this process; None for one in a file.
     live: LoadedTask | None = None
 
+    @property
+    def one_worker(self) -> Resources:
+        """For a run that is trained alone."""
+        return Resources(workers=1, device=self.resources.device, fuse="off")
+
     def refuse_without_task(self, call: str, study: StoredStudy) -> None:
         """Raises StudyError for a study of a Task object that this process was not given."""
         if study.spec.is_live and self.live is None:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrsearch.api.temporary_place import TemporaryPlace
 from lrsearch.api.training import Training
 from lrsearch.plain_data import Document
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import report_of
-from lrsearch.report.model import Report
 from lrsearch.report.recommended import recipe_of
 from lrsearch.report.text.transfer import transfer_text
 from lrsearch.report.transfer import Transfer, transfer_document
@@ -68,9 +68,12 @@ def asked_of(source: StoredStudy, recipe: int | str | Path | None, asked: Asked)
     return asked_study(source.spec, found, asked, source.steps_per_epoch)
 
 
-def climbed(source: StoredStudy, spec: StudySpec, training: Training) -> tuple[StoredStudy, Report]:
-    """The study of a ladder once it is trained, and its report."""
+def climbed(
+    source: StoredStudy, spec: StudySpec, training: Training, *, place: TemporaryPlace | None
+) -> TransferResult:
+    """Train a ladder, see `Result.transfer`; `place` is where a study without a name lives."""
     from lrsearch import run_study  # torch and Optuna: not for who only reads
+    from lrsearch.api.result import Result
 
     study = run_study.climb(
         source,
@@ -80,4 +83,6 @@ def climbed(source: StoredStudy, spec: StudySpec, training: Training) -> tuple[S
         live=training.live,
         progress=run_study.ProgressBar(),
     )
-    return study, report_of(study)
+    report = report_of(study)
+    assert report.transfer is not None
+    return TransferResult.of(report.transfer, Result(study, report, training, place=place))

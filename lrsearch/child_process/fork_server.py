@@ -12,9 +12,8 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from lrsearch.child_process.closing import Closing
 from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.protocol import Exited, Line, Refused, Request, Started
 
@@ -75,7 +74,7 @@ class Forked:
         return self.returncode
 
 
-class ForkServer:
+class ForkServer(Closing):
     """A process that imports `warm` in the background and is forked afterwards.
 
     A context manager. Its environment is `env`, and forks need one that agrees in what is read when
@@ -133,14 +132,3 @@ class ForkServer:
         self._control.close()
         self._process.kill()
         self._process.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

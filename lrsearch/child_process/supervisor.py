@@ -10,9 +10,8 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from lrsearch.child_process.closing import Closing
 from lrsearch.child_process.lines import ClosedError
 from lrsearch.child_process.protocol import (
     End,
@@ -130,7 +129,7 @@ class Child:
         return message is not None
 
 
-class Supervisor:
+class Supervisor(Closing):
     """Starts children that end when this process does, also by SIGKILL. One per worker.
 
     A context manager. It is a process of its own that imports `warm` once (names as
@@ -201,17 +200,6 @@ class Supervisor:
         finally:
             self._control.close()
             os.close(self._errors)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _start(self, request: Request) -> Child:
         ours, theirs = socket.socketpair()

@@ -47,6 +47,12 @@ ASKED = (
         help="Loss of the final weights, or lowest of the run; default as in the study.",
     ),
     click.option(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="Batch of the long run, where it is another one than in the short runs.",
+    ),
+    click.option(
         "--name", "own_name", metavar="NAME", help="Of its study; default NAME-to-EPOCHS."
     ),
 )
@@ -63,6 +69,7 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
         probes: int | None,
         seeds: int | None,
         objective: str | None,
+        batch_size: int | None,
         own_name: str | None,
         **others: Any,
     ) -> Any:
@@ -74,6 +81,7 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
             probes=probes,
             seeds=seeds,
             objective=objective,
+            batch_size=batch_size,
             name=own_name,
         )
         return command(*arguments, asked=asked, **others)
@@ -176,13 +184,16 @@ def _recipe(source: "StoredStudy", asked: str | None) -> "Recipe":
 def _print_plan(spec: "StudySpec", *, as_json: bool) -> None:
     from lrsearch.report.text.transfer import plan_text
     from lrsearch.report.transfer import plan_document
+    from lrsearch.transfer.refusals import horizon_note
     from lrsearch.transfer.successor import ladder_of
 
     assert spec.ladder is not None
     if as_json:
         print_json(plan_document(spec))
     else:
-        say(plan_text(spec.name, ladder_of(spec), spec.ladder.unit))
+        note = horizon_note(spec, spec.ladder.unit)
+        notes = [] if note is None else [note]
+        say(plan_text(spec.name, ladder_of(spec), spec.ladder.unit, notes))
 
 
 def _climb(

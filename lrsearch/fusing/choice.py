@@ -16,6 +16,8 @@ LEAST_GAIN = 1.15
 CLOSE = 1.10
 #: Share of a study's trials that may be in training at once, over all its workers.
 LARGEST_SHARE = 0.25
+#: Why a study has its trials one by one where that is fewer than two for each worker.
+TOO_FEW = "a quarter of the full trainings is fewer than two for each worker"
 #: A calibration tries these, and the largest size that is allowed.
 SIZES = (2, 4, 8, 16, 32, 64)
 #: Share of a search's steps that is trained where pruning is on: 616 of 1800 epochs in the
@@ -249,6 +251,8 @@ def decide(timings: Mapping[int, float], most: int) -> tuple[Literal["solo", "fu
     if size > 1:
         return "fused", size, f"{timings[1] / timings[size]:.1f}x over one by one"
     allowed = {size: seconds for size, seconds in timings.items() if 1 < size <= most}
+    if most < 2:
+        return "solo", 1, TOO_FEW
     if not allowed:
         return "solo", 1, "there was no time or memory to try several at once"
     best = min(allowed, key=allowed.__getitem__)

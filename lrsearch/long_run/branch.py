@@ -5,22 +5,22 @@ A run of T steps with W of warm-up is constant up to step W + (1 - decay)(T - W)
 to decay (Haegele et al. 2024, who train one constant run and branch the decays off it).
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lrsearch.catalog.schedules import SCHEDULES
 from lrsearch.errors import SpecError
 from lrsearch.long_run.model_file import ModelFiles
 from lrsearch.long_run.train import Trained, begin, train
 from lrsearch.long_run.wanted import Chosen, Wanted, chosen_recipe
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.recipe.trunk import decay_begins
 from lrsearch.report.files import steps_per_epoch
 from lrsearch.report.load import report_of
 from lrsearch.run_study import Progress
 from lrsearch.study.checkpoint_cleanup import branch_point_of
 from lrsearch.study.stored_study import StoredStudy
+from lrsearch.task.task import LoadedTask
 from lrsearch.worker.resources import Resources
 
 
@@ -61,22 +61,33 @@ class Tree:
         return sum(branch.total_steps for branch in self.branches) / self.steps_per_epoch
 
 
-def tree_of(source: StoredStudy, trial: int, at: Sequence[int], seed: int | None = None) -> Tree:
-    """The runs of a trial's recipe over these numbers of epochs.
+def tree_of(
+    source: StoredStudy,
+    trial: int,
+    at: Sequence[int],
+    seed: int | None = None,
+    *,
+    option: str = "--at",
+) -> Tree:
+    """The runs of a trial's recipe over these numbers of epochs, which `option` gave.
 
     A warm-up that is a fraction becomes that of the trial in steps, the same for all lengths.
     Raises SpecError for a recipe or lengths that share no trunk, StudyError for no such trial.
     """
     if len(set(at)) != len(at) or len(at) < 2 or min(at) < 1:
         shown = ",".join(map(str, at))
-        raise SpecError(f"--at {shown}: two or more different numbers of epochs from 1 are needed")
+        raise SpecError(
+            f"{option} {shown}: two or more different numbers of epochs from 1 are needed"
+        )
     recipe, found = _recipe_of(source, trial)
     steps, branches = found.steps_per_epoch, list[Branch]()
     for epochs in sorted(at):
         total, warm = epochs * steps, found.warmup_steps
         if warm >= total:
-            raise SpecError(f"--at {epochs}: the warm-up alone takes {warm} of its {total} steps")
-        leaves = warm + math.floor((1 - _decay(recipe)) * (total - warm))
+            raise SpecError(
+                f"{option} {epochs}: the warm-up alone takes {warm} of its {total} steps"
+            )
+        leaves = decay_begins(recipe.schedule, total, warm)
         trunk = branches[-1] if branches else None
         wanted = Wanted(
             recipe=trial,
@@ -107,11 +118,6 @@ def _recipe_of(source: StoredStudy, trial: int) -> tuple[Recipe, Tree]:
     fields = {key: v for key, v in chosen.fields.items() if key not in ("warmup", "warmup_steps")}
     chosen = replace(chosen, fields={**fields, "warmup_steps": warm})
     return recipe, Tree(recipe=chosen, warmup_steps=warm, branches=(), steps_per_epoch=steps)
-
-
-def _decay(recipe: Recipe) -> float:
-    """The share of the steps after warm-up in which its schedule decays."""
-    return float({**SCHEDULES["wsd"].defaults, **recipe.schedule}["decay"])
 
 
 def _name(source: str, trial: int, epochs: int, seed: int | None) -> str:
@@ -151,26 +157,29 @@ def train_branches(
     *,
     save: Path | None,
     task_dir: Path | None,
+    live: LoadedTask | None = None,
     progress: Progress,
 ) -> Iterator[Branched]:
     """Train the runs one after the other, from their last checkpoints on.
 
-    `save` is a folder for `at-8.pt` and its like. Raises StudyError where one does not come to its
-    end, and as `train.begin` and `train.train`.
+    `save` is a folder for `at-8.pt` and its like; `live` is as in `train.begin`. Raises StudyError
+    where one does not come to its end, and as `train.begin` and `train.train`.
     """
     for branch in tree.branches:
-        run = begin(source, branch.wanted, recipe=tree.recipe, task_dir=task_dir)
+        run = begin(source, branch.wanted, recipe=tree.recipe, task_dir=task_dir, live=live)
         began = branch.begins
         if branch.trunk is not None and branch_point_of(source.database, branch.trunk.name) is None:
             began = 0
-        trained = train(run, resources, task_dir=task_dir, report_to=None, progress=progress)
+        trained = train(
+            run, resources, task_dir=task_dir, live=live, report_to=None, progress=progress
+        )
         trained.complete()
         saved = None if save is None else trained.save(save / f"at-{branch.epochs}.pt")
         yield Branched(branch=branch, trained=trained, began=began, saved=saved)
 
 
-def check_folder(path: Path | None) -> None:
-    """Make the folder for the weights of several runs if it is not there.
+def check_folder(path: Path | None, option: str = "--save") -> None:
+    """Make the folder for the weights of several runs if it is not there; `option` gave it.
 
     Raises SpecError where a file has its name, or its own folder does not exist.
     """
@@ -180,5 +189,6 @@ def check_folder(path: Path | None) -> None:
         path.mkdir(exist_ok=True)
     except OSError as error:
         raise SpecError(
-            f"--save {path}: {error.strerror}; the name of a folder in one that exists is accepted"
+            f"{option} {path}: {error.strerror}; the name of a folder in one that exists is "
+            f"accepted"
         ) from error

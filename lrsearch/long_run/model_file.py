@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrsearch.child_process.folders import search_name, trial_folder
 from lrsearch.errors import SpecError, StudyError, describe
 from lrsearch.report.files import export_recipe
 from lrsearch.report.rows import Trial
@@ -47,6 +48,8 @@ def kept_weights(study: StoredStudy, trial: Trial) -> "KeptWeights":
     """The weights that the trial's value is of. Raises StudyError where they are not here."""
     from lrsearch.training.kept_weights import kept_in
 
+    if study.spec.program == "train":
+        return _of_script(study, trial)
     store = store_of(study)
     rows = study.database.look(
         lambda connection: checkpoints.newest_first(connection, Kind.TRIAL, trial.id)
@@ -67,6 +70,22 @@ def kept_weights(study: StoredStudy, trial: Trial) -> "KeptWeights":
         f"the weights of {study.name!r} are not in {store.where}: another machine may have them, "
         f"or the worker could not write them, which its log says; run this command where that "
         f"folder is, or give the study a folder that all machines see (checkpoints in its file)"
+    )
+
+
+def _of_script(study: StoredStudy, trial: Trial) -> "KeptWeights":
+    """What the script has written into its trial's folder. Raises StudyError as `kept_weights`."""
+    from lrsearch.worker.scripts.kept import kept_model
+
+    assert trial.number is not None
+    folder = trial_folder(study.name, search_name(trial.number))
+    kept = kept_model(folder)
+    if kept is not None and kept.row.validation == trial.best_validation:
+        return kept
+    raise StudyError(
+        f"the weights of {study.name!r} are not in {folder}: lrsearch knows a script's model where "
+        f"run.build(model, ...) was given the module, and keeps them on the machine that trained; "
+        f"else let the script save them into run.folder"
     )
 
 

@@ -80,11 +80,10 @@ def check_save(source: StoredStudy, path: Path | None, option: str = "--save") -
     """Raises SpecError, before anything is trained, where no weights could be saved there."""
     if path is None:
         return
-    if source.spec.program != "task":
+    if source.spec.program == "command":
         raise SpecError(
-            f"{option} {path}: study {source.name!r} trains a script of its own, whose weights "
-            f"lrsearch does not see; let the script save them (run.folder, or {{dir}} in a "
-            f"command, is the run's folder), and leave {option} out"
+            f"{option} {path}: study {source.name!r} trains a command, whose weights lrsearch does "
+            f"not see; let it save them into {{dir}}, the run's folder, and leave {option} out"
         )
     model_file.check_place(path, option)
 

@@ -152,7 +152,7 @@ def long_run_spec(source: StudySpec, recipe: Chosen, wanted: Wanted) -> StudySpe
     draft = source.model_copy(update={**own, "enqueue": (fields,)})
     full = draft.recipe(fields, batch_size=None, where=where)
     keep = {
-        "keep_weights": source.program == "task",
+        "keep_weights": source.program != "command",
         "keep_step": wanted.keep_step,
         "begin_from": wanted.begin_from,
     }

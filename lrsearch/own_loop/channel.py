@@ -4,9 +4,8 @@ import select
 import socket
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from lrsearch.child_process.closing import Closing
 from lrsearch.child_process.lines import LineSocket
 from lrsearch.own_loop.messages import Message, decode, encode
 
@@ -28,7 +27,7 @@ class Channel(LineSocket[Message]):
         return cls(connection)
 
 
-class Listener:
+class Listener(Closing):
     """The worker's end before its child has connected; its folder is this user's alone."""
 
     def __init__(self) -> None:
@@ -49,14 +48,3 @@ class Listener:
     def close(self) -> None:
         self._socket.close()
         self._folder.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -21,6 +21,7 @@ from lrsearch.own_loop.messages import (
     Report,
     Save,
     Saved,
+    SaveModel,
     SaveSoon,
     Start,
     decode,
@@ -28,7 +29,7 @@ from lrsearch.own_loop.messages import (
 )
 from lrsearch.shown_text import visible
 
-Answer = GoOn | Save | End
+Answer = GoOn | Save | SaveModel | End
 _T = TypeVar("_T")
 #: Seconds that a rank waits for what rank 0 was told to train.
 START_SECONDS = 120.0
@@ -94,7 +95,7 @@ class WorkerLine:
             message = End(reason="stopped")
         if isinstance(message, SaveSoon):
             self._save_wanted = True
-        elif isinstance(message, GoOn | Save | End):
+        elif isinstance(message, GoOn | Save | SaveModel | End):
             self._unasked = message
         elif message is not None:
             raise ValueError(f"the worker said {message!r}, which is no answer")

@@ -22,7 +22,9 @@ from lrsearch.own_loop.messages import (
     Report,
     Save,
     Saved,
+    SaveModel,
 )
+from lrsearch.own_loop.model_weights import NO_MODEL, write_model
 from lrsearch.own_loop.parameters import Given
 from lrsearch.own_loop.progress import Progress
 from lrsearch.own_loop.reports import Reports, numbers, require_objective
@@ -212,12 +214,24 @@ class Loop:
     def _ask(self, message: Report | Boundary) -> None:
         self.progress.stand()
         answer = self.session.ask(message)
-        while isinstance(answer, Save):
-            if isinstance(message, Report):
+        while isinstance(answer, Save | SaveModel):
+            if isinstance(answer, SaveModel):
+                size = self._write_model(answer)
+            elif isinstance(message, Report):
                 raise ValueError("the worker wants a state at a report; it can at a Boundary only")
-            size = self.checkpoint.write(Path(answer.path))
+            else:
+                size = self.checkpoint.write(Path(answer.path))
             answer = self.session.ask(Saved(step=self.step, bytes=size))
         self.progress.go_on()
+
+    def _write_model(self, wanted: SaveModel) -> int:
+        """Its bytes; 0 where no model is known, which is said once, and on ranks but 0."""
+        if not self.session.ranks.is_first:
+            return 0
+        size = write_model(list(self.roles.values()), Path(wanted.path), averaged=wanted.averaged)
+        if not size:
+            self.session.hint("no model", NO_MODEL)
+        return size
 
     @contextmanager
     def average(self) -> Iterator[bool]:

@@ -2,8 +2,8 @@
 
 The loop runs in a child process. It connects to the worker's socket, which the environment
 variable `LRSEARCH_RUN` names, and says `Hello`; the worker answers with `Start`. From then on the
-child speaks. Only `Report` and `Boundary` are answered, by `GoOn`, `Save` or `End`; after a `Save`
-the child says `Saved` and waits for the next answer.
+child speaks. Only `Report` and `Boundary` are answered, by `GoOn`, `Save`, `SaveModel` or `End`;
+after a `Save` or a `SaveModel` the child says `Saved` and waits for the next answer.
 """
 
 import json
@@ -160,6 +160,18 @@ class Save:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SaveModel:
+    """Write the model's weights to this file, say `Saved`, and wait for the next answer.
+
+    At a `Report` too. Where no model is known, `Saved` has 0 bytes.
+    """
+
+    path: str
+    #: Whether the average of the weights is wanted.
+    averaged: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class SaveSoon:
     """Unasked for, while the child trains: come to a `Boundary` at the next batch, if possible."""
 
@@ -174,14 +186,14 @@ class End:
 
 Message = (
     Hello | Start | Built | Report | Boundary | Beat | Diverged | Readings | Hint | Saved | Finished
-    | Failed | GoOn | Save | SaveSoon | End
+    | Failed | GoOn | Save | SaveModel | SaveSoon | End
 )  # fmt: skip
 #: By the name that stands in a line.
 _TYPES: Mapping[str, type[Message]] = {
     kind.__name__: kind
     for kind in (
         Hello, Start, Built, Report, Boundary, Beat, Diverged, Readings, Hint, Saved, Finished,
-        Failed, GoOn, Save, SaveSoon, End,
+        Failed, GoOn, Save, SaveModel, SaveSoon, End,
     )
 }  # fmt: skip
 

@@ -35,6 +35,11 @@ class Parts(nn.Module):
             setattr(self, name, tensor)
         self._named = named
 
+    @property
+    def has_loose(self) -> bool:
+        """Whether parameters are of no module that was found."""
+        return bool(self._loose)
+
     def named_parameters(  # type: ignore[override]
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:

@@ -11,6 +11,7 @@ from lrsearch.report.model import MOST_FAULTS, Report
 from lrsearch.report.rows import OptimizerRangeTest, Trial
 from lrsearch.report.shown import faint_trials, shown_trials
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.spec.trial_value import best_validation, objective_value
 from lrsearch.storage import (
     audited_trials,
     confirmations,
@@ -95,8 +96,27 @@ def _read(
         workers=tuple(workers.everyone(connection, study_id)),
         faults=tuple(workers.notes(connection, study_id, limit=MOST_FAULTS)),
         storage=database.location.shown,
+        other_trials=_other_trials(connection, spec, started),
     )
     return _with_curves(connection, report) if with_curves else report
+
+
+def _other_trials(
+    connection: Connection, spec: StudySpec, started: Sequence[Trial]
+) -> tuple[Trial, ...]:
+    """Of a ladder its complete trials with what `last` is worth in place of `best`, or so."""
+    if spec.ladder is None:
+        return ()
+    at = "best" if spec.objective.at == "last" else "last"
+    objective = spec.objective.model_copy(update={"at": at})
+    other = spec.model_copy(update={"objective": objective})
+    rows = curves.of_trials(connection, [trial.id for trial in started if trial.is_scored])
+    found = []
+    for trial in started:
+        best = best_validation(rows.get(trial.id, ()), other)
+        if best is not None:
+            found.append(replace(trial, value=objective_value(best, other)))
+    return tuple(found)
 
 
 def with_curves(study: StudyHandle, report: Report) -> Report:

@@ -75,6 +75,8 @@ class Report:
     faults: tuple[EventRecord, ...] = ()
     #: URL of the database, without a password; empty where it is not known.
     storage: str = ""
+    #: Of a ladder: its complete trials, each with the value that its other objective would give.
+    other_trials: tuple[Trial, ...] = ()
 
     @property
     def name(self) -> str:
@@ -237,9 +239,9 @@ class Report:
         """Whether more runs of a ladder follow those that have ended."""
         if self.spec.ladder is None or self.study.state == StudyState.STOPPED:
             return False
-        from lrsearch.transfer.ended import due_recipes  # numpy: not for who only reads
+        from lrsearch.transfer.ended import due_runs  # numpy: not for who only reads
 
-        return bool(due_recipes(self.spec, self.trials))
+        return bool(due_runs(self.spec, self.trials))
 
     @cached_property
     def transfer(self) -> "Transfer | None":
@@ -248,4 +250,4 @@ class Report:
             return None
         from lrsearch.report.transfer import transfer_of  # numpy: not for who only reads
 
-        return transfer_of(self.spec, self.trials)
+        return transfer_of(self.spec, self.trials, self.other_trials)

@@ -1,7 +1,7 @@
 """What the ladder of a study says, as a value and as a document."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import NormalDist
@@ -13,7 +13,8 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.transfer_field import LadderField
 from lrsearch.transfer import constants
 from lrsearch.transfer.answer import Answer, answer, nothing_told
-from lrsearch.transfer.ended import Trial, ended_runs
+from lrsearch.transfer.ended import Trial, ended_runs, measured_ladder
+from lrsearch.transfer.objectives import OTHER, Both, both
 from lrsearch.transfer.optimum import Optimum, Point
 from lrsearch.transfer.plan import Cost, expected_cost, paid, worst_cost
 from lrsearch.transfer.runs import Ladder, Run
@@ -26,13 +27,12 @@ class Transfer:
     """A ladder as far as it has been trained."""
 
     spec: StudySpec
+    ladder: Ladder
     runs: tuple[Run, ...]
     #: None where the runs tell nothing; `refusal` says why.
     answer: Answer | None
-
-    @property
-    def ladder(self) -> Ladder:
-        return ladder_of(self.spec)
+    #: What either objective says; None where it is not known.
+    objectives: Both | None = None
 
     @property
     def field(self) -> LadderField:
@@ -71,10 +71,19 @@ class Transfer:
         return replace(self, answer=replace(found, lr=float(f"{found.lr:.3g}")))
 
 
-def transfer_of(spec: StudySpec, trials: Iterable[Trial]) -> Transfer:
-    """What the trials of a ladder's study say so far."""
-    runs = tuple(ended_runs(spec, trials))
-    found = Transfer(spec=spec, runs=runs, answer=answer(ladder_of(spec), runs))
+def transfer_of(
+    spec: StudySpec, trials: Sequence[Trial], other_trials: Sequence[Trial] = ()
+) -> Transfer:
+    """What the trials of a ladder's study say so far; the others have the other objective."""
+    ladder, runs = measured_ladder(spec, trials), tuple(ended_runs(spec, trials))
+    objectives = both(ladder, runs, ended_runs(spec, other_trials), spec.objective.at)
+    found = Transfer(
+        spec=spec,
+        ladder=ladder,
+        runs=runs,
+        answer=answer(ladder, runs),
+        objectives=objectives,
+    )
     return found.with_digits()
 
 
@@ -111,6 +120,28 @@ def transfer_document(found: Transfer) -> Document:
         },
         "complete": said is not None and said.is_complete,
         "constants": constants.VERSION,
+        "batch": _batch(ladder),
+        "objectives": _objectives(found.objectives),
+    }
+
+
+def _objectives(found: Both | None) -> Document | None:
+    """The lr that each objective asks for, and whether they are more than a factor 2 apart."""
+    if found is None:
+        return None
+    return {found.at: found.lr, OTHER[found.at]: found.other, "apart": found.is_apart}
+
+
+def _batch(ladder: Ladder) -> Document | None:
+    """Of long runs with another batch than the short ones."""
+    batch = ladder.batch
+    if batch is None:
+        return None
+    return {
+        "short": batch.short,
+        "long": batch.long,
+        "noise_scale": batch.noise_scale,
+        "factor": batch.factor if batch.is_known else None,
     }
 
 
@@ -151,6 +182,7 @@ def plan_document(spec: StudySpec) -> Document:
         "unit": spec.ladder.unit,
         "horizons": list(ladder.horizons),
         "centre": ladder.centre,
+        "batch": _batch(ladder),
         "cost": {key: {**asdict(cost), "total": cost.total} for key, cost in costs.items()},
     }
 

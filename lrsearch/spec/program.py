@@ -178,7 +178,8 @@ def refused(study: "StudySpec") -> str | None:
             f"pruning.samples is of task: the script validates on what it does; leave it out "
             f"beside {study.program}"
         )
-    for field in ("keep_weights", "keep_step", "begin_from"):
+    own_weights = () if study.program == "train" else ("keep_weights",)
+    for field in (*own_weights, "keep_step", "begin_from"):
         if getattr(study.checkpoints, field):
             return f"checkpoints.{field} is of task; leave it out beside {study.program}"
     if study.objective.metric == CALIBRATED:

@@ -50,6 +50,10 @@ class Transfer(Part):
     probes: Literal[0, 3] = 3
     #: Loss of the final weights, or lowest of the run; None: as in the study.
     objective: Literal["last", "best"] | None = None
+    #: Samples of a batch of the long runs; None: as in the short ones.
+    batch_size: int | None = Field(default=None, ge=1, lt=2**31)
+    #: Whether runs go on from shorter ones of their rate, whose schedule `wsd` has not decayed yet.
+    trunk: bool = False
 
 
 class LadderField(Part):
@@ -66,6 +70,10 @@ class LadderField(Part):
     lrs: int
     seeds: int
     probes: int
+    #: Samples of a batch of the long runs; None: as the recipe has it.
+    batch_size: int | None = None
+    #: Where runs go on from shorter ones: optimizer steps of the unit; None: each from step 0.
+    steps_per_unit: int | None = None
     #: Whether the long run sees samples more than once.
     reuses_data: bool
 

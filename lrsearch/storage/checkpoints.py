@@ -107,6 +107,12 @@ def branch_point(connection: Connection, study_id: int) -> CheckpointRecord | No
     return next(iter(fetch_as(connection, query, CheckpointRecord)), None)
 
 
+def branch_point_of(connection: Connection, trial: int) -> CheckpointRecord | None:
+    """What a trial has left for other runs; None if it has not, or it is gone."""
+    found = [row for row in _rows(connection, Kind.TRIAL, trial) if row.slot == BRANCH_SLOT]
+    return next((row for row in found if row.bytes), None)
+
+
 def forget(
     connection: Connection, kind: str, item: int, *, but_newest: bool = False
 ) -> frozenset[str]:

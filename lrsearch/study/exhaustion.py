@@ -14,7 +14,7 @@ from lrsearch.storage.database import Database
 from lrsearch.study.optuna.sampler import Windows
 
 #: Kinds of trials that the user asked for one by one: no space ever bound them.
-GIVEN = ("baseline", "enqueued", "ladder")
+GIVEN = ("baseline", "enqueued", "ladder", "noise")
 
 
 class Drawing(Protocol):

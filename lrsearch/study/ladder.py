@@ -1,14 +1,17 @@
 """A study that trains a ladder, taken one rung further; any of its workers does that."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from lrsearch.plain_data import Fields
 from lrsearch.storage import studies, trials
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial import states
 from lrsearch.trial.states import StudyState
+
+if TYPE_CHECKING:
+    from lrsearch.transfer.ended import Due
 
 
 def advance(search: StoredStudy) -> bool:
@@ -24,8 +27,8 @@ def advance(search: StoredStudy) -> bool:
         if study.state != StudyState.OPEN:
             return False
         due = _due(connection, search)
-        for fields in due:
-            studies.enqueue(connection, search.study_id, "ladder", fields)
+        for each in due:
+            studies.enqueue(connection, search.study_id, each.kind, each.recipe)
         return bool(due)
 
     return search.database.run(plan)
@@ -36,12 +39,12 @@ def is_due(connection: Connection, search: StoredStudy) -> bool:
     return search.spec.ladder is not None and bool(_due(connection, search))
 
 
-def _due(connection: Connection, search: StoredStudy) -> Sequence[Fields]:
-    """The recipes of the runs that are due; none while one is still to end."""
-    from lrsearch.transfer.ended import due_recipes  # numpy: not for who only reads
+def _due(connection: Connection, search: StoredStudy) -> "Sequence[Due]":
+    """The runs that are due; none while one is still to end."""
+    from lrsearch.transfer.ended import due_runs  # numpy: not for who only reads
 
     rows = trials.everything(connection, search.study_id)
     open_ones = any(row.state in states.OPEN for row in rows)
     if open_ones or studies.queued(connection, search.study_id):
         return []
-    return due_recipes(search.spec, rows)
+    return due_runs(search.spec, rows)

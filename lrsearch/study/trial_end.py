@@ -7,6 +7,7 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.trial_value import best_validation, objective_value
 from lrsearch.storage.ends import TrialEnd
 from lrsearch.study.assignment import Outcome
+from lrsearch.transfer.batch import noise_scale
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import NOT_FINITE_AT_START
 from lrsearch.trial.states import TrialState
@@ -32,7 +33,7 @@ def our_end(outcome: Outcome, rows: Sequence[Validation], spec: StudySpec) -> Tr
         seconds=outcome.seconds,
         value=None if best is None else objective_value(best, spec),
         best_validation=None if best is None else best.validation,
-        metrics=None if best is None else best.metrics,
+        metrics=None if best is None else {**best.metrics, **noise_scale(rows)},
     )
 
 

@@ -118,6 +118,8 @@ class _State:
     rows: str
     #: Weights of an earlier validation, see `kept_weights`.
     kept: Mapping[str, PyTree] | None = None
+    #: Step that another run had trained to.
+    began: int = 0
 
 
 def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
@@ -141,6 +143,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         carried=tree_map(_copy, training.carried),
         rows=json.dumps([row.to_dict() for row in pending]),
         kept=None if training.kept_weights is None else training.kept_weights.to_plain(),
+        began=training.began,
     )
     buffer = io.BytesIO()
     torch.save(vars(state), buffer)
@@ -177,6 +180,7 @@ def unpack(
         return None
     try:
         _apply(training, state)
+        training.began = training.step if branches else int(state.began)
     except Exception as error:  # a state of another shape: the task's model has changed
         training.restart()
         log.warning("a checkpoint does not fit, starting anew: %s", describe(error))

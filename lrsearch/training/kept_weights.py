@@ -70,14 +70,17 @@ def kept_in(checkpoint: bytes) -> KeptWeights | None:
 def _deployed(training: TrialTraining) -> dict[str, PyTree]:
     if training.ema is None or training.recipe.weights != "ema":
         with deployed_weights(training):
-            return _copies(training.model)
+            return copies(training.model)
     averaged = training.ema.weights()
     with Places(training.model, averaged).holding(averaged):
-        return _copies(training.model)
+        return copies(training.model)
 
 
-def _copies(model: nn.Module) -> dict[str, PyTree]:
-    """On the CPU, each with memory of its own: what is saved of a view is all that it views."""
+def copies(model: nn.Module) -> dict[str, PyTree]:
+    """A model's state dict on the CPU.
+
+    Each has memory of its own: what is saved of a view is all that it views.
+    """
     return {name: _copy(value) for name, value in model.state_dict().items()}
 
 

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 
+import torch
+
 from lrsearch.errors import TaskError
+from lrsearch.plain_data import Fields
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.parts import CALIBRATED
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.validation_plan import study_plan
-from lrsearch.task.task import Task
+from lrsearch.task.task import LoadedTask, Task
 from lrsearch.training.calibrated_loss import CalibratedLoss
-from lrsearch.training.data import Data
+from lrsearch.training.data import Data, end_workers, make_splits
 from lrsearch.training.solo import SoloTraining
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import SEARCH, Purpose
@@ -40,6 +43,23 @@ def steps_per_epoch(train: Data, accumulate: int) -> int:
             f"batch_size smaller"
         )
     return steps
+
+
+def check_batch_size(loaded: LoadedTask, recipe: Fields, size: int) -> None:
+    """Whether the task of a recipe trains with batches of this size.
+
+    Raises TaskError where its DataLoader makes batches of its own, or two do not fit in an epoch.
+    """
+    params = recipe.get("params") or {}
+    is_searched = "batch_size" in params
+    task = loaded.make({**params, "batch_size": size} if is_searched else params)
+    if callable(task.train) and not is_searched:
+        raise TaskError(
+            f"batch_size = {size}, but the task's DataLoader makes its batches itself; make "
+            f"batch_size an argument of the task function, and search it: space.params.batch_size"
+        )
+    train, _ = make_splits(task, size, torch.device("cpu"), int(recipe.get("accumulate") or 1))
+    end_workers(train)
 
 
 def plan_of(

@@ -44,6 +44,8 @@ class Training(ABC):
     seconds: float
     #: Loss of the first batch; NaN where it is not known.
     start_loss: float
+    #: The step that another run had trained to before it: it went on from there.
+    began: int = 0
     #: Why the trial diverged, once it has.
     diverged: str | None
     #: Called after every batch, trained or validated: the trial gets on.
@@ -52,6 +54,11 @@ class Training(ABC):
     end_reason: str | None = None
     #: The weights of one of its validations, which are part of its checkpoints.
     kept_weights: "KeptWeights | None" = None
+
+    @property
+    def kept_row(self) -> Validation | None:
+        """The validation whose weights are kept; None if none are yet."""
+        return None if self.kept_weights is None else self.kept_weights.row
 
     @property
     @abstractmethod
@@ -67,6 +74,11 @@ class Training(ABC):
     @abstractmethod
     def epochs(self) -> float:
         """Epochs trained so far."""
+
+    @property
+    def own_epochs(self) -> float:
+        """Epochs that it has trained itself."""
+        return self.epochs
 
     @property
     @abstractmethod
@@ -132,6 +144,10 @@ class PlannedTraining(Training):
     def epochs(self) -> float:
         """Epochs trained so far."""
         return self.step / self.plan.steps_per_epoch
+
+    @property
+    def own_epochs(self) -> float:
+        return (self.step - self.began) / self.plan.steps_per_epoch
 
     @property
     def position(self) -> int:

@@ -108,7 +108,7 @@ class TrialTraining(PlannedTraining):
     def _begin_count(self) -> None:
         #: Metrics of which the log says that they were not finite.
         self.not_finite: set[str] = set()
-        self.step = 0
+        self.step = self.began = 0
         #: How many validations are done.
         self.validated = 0
         self.seconds = 0.0

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from lrsearch.transfer import constants
+from lrsearch.transfer import batch, constants
 from lrsearch.transfer.law import Prediction, predict
 from lrsearch.transfer.optimum import Optimum, Point, find_optimum
 from lrsearch.transfer.plan import Cost, by_horizon, measured, next_runs, not_positive, paid
@@ -137,15 +137,20 @@ class _Known:
     def __post_init__(self) -> None:
         ladder = self.ladder
         found = predict(measured(ladder, self.below), ladder.octaves(ladder.to))
-        object.__setattr__(self, "predicted", found)
+        branches = tuple(replace(each, x=each.x + ladder.shift) for each in found.branches)
+        object.__setattr__(self, "predicted", Prediction(branches=branches))
 
     def lr_and_interval(self) -> tuple[float, tuple[float, float]]:
         """Of the probes the best; without them what the likelier regime predicts."""
         ladder = self.ladder
         if self.full is None:
             low, high = self._stretched(self.predicted.interval)
+            if ladder.batch is not None:  # no theory tells how far the rule misses
+                low, high = low - constants.STEP, high + constants.STEP
             return math.exp(self.predicted.likeliest.x), (math.exp(low), math.exp(high))
-        everything = measured(ladder, [*self.below, self.full])
+        # The short runs of another batch tell where to look, and nothing of how sure that is.
+        below = self.below if ladder.batch is None else ()
+        everything = measured(ladder, [*below, self.full])
         low, high = predict(everything, ladder.octaves(ladder.to)).interval
         best = self.full.best
         ends = math.exp(min(low, best.x)), math.exp(max(high, best.x))
@@ -159,7 +164,8 @@ class _Known:
         last = self.below[-1]
         worst = constants.WORST_SLOPE * math.log(self.ladder.to / last.horizon)
         margin = constants.MARGIN
-        return min(low, last.x + worst - margin), max(high, last.x + margin)
+        start = last.x + self.ladder.shift
+        return min(low, start + worst - margin), max(high, start + margin)
 
     def refusal(self) -> str:
         """Why the runs give no learning rate, in words; empty if they do."""
@@ -171,6 +177,9 @@ class _Known:
                 f"{last.best.lr:.3g}, after {constants.EXTENSIONS} more beyond the first "
                 f"ones: its loss has no minimum there"
             )
+        why = batch.refusal(self.ladder.batch, last)
+        if why and last.horizon == self.ladder.horizons[-1]:
+            return why
         if self.full is None and not self.due and last.horizon < self.ladder.horizons[-1]:
             return f"every run of the horizon after {last.horizon} diverged"
         if self.full is None and last.spread > constants.MOST_SPREAD:

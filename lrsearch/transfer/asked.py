@@ -6,7 +6,8 @@ from lrsearch.errors import SpecError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.spec.transfer_field import InSteps, Transfer
-from lrsearch.transfer.successor import Request, successor
+from lrsearch.transfer.request import Request
+from lrsearch.transfer.successor import successor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class Asked:
     probes: int | None = None
     seeds: int | None = None
     objective: str | None = None
+    #: Samples of a batch of the long runs.
+    batch_size: int | None = None
     #: Of the study that trains the ladder.
     name: str | None = None
 
@@ -26,7 +29,8 @@ class Asked:
 def asked_study(spec: StudySpec, recipe: Recipe, asked: Asked, steps_per_epoch: int) -> StudySpec:
     """The study that trains what is asked for. Raises SpecError in one line."""
     request = Request.of(_field(spec.transfer, asked), spec)
-    name = asked.name or f"{spec.name}-to-{request.to}"
+    batch = "" if request.batch_size is None else f"-batch-{request.batch_size}"
+    name = asked.name or f"{spec.name}-to-{request.to}{batch}"
     return successor(spec, recipe, request, name=name, steps_per_epoch=steps_per_epoch)
 
 
@@ -37,15 +41,17 @@ def _field(field: Transfer, asked: Asked) -> Transfer:
         "probes": asked.probes,
         "seeds": asked.seeds,
         "objective": asked.objective,
+        "batch_size": asked.batch_size,
     }
     if asked.to is not None and asked.horizons is None and asked.to != field.to:
         given["horizons"] = field.horizons if field.to is None else None
     changes = {key: value for key, value in given.items() if value is not None}
-    limits = {"to": (2, 2**31 - 1), "seeds": (1, 100)}
+    limits = {"to": (2, 2**31 - 1), "seeds": (1, 100), "batch_size": (1, 2**31 - 1)}
     for key, (low, high) in limits.items():
         value = changes.get(key)
         if isinstance(value, int) and not low <= value <= high:
-            raise SpecError(f"--{key} {value}: {low} to {high} is accepted")
+            option = key.replace("_", "-")
+            raise SpecError(f"--{option} {value}: {low} to {high} is accepted")
     if asked.probes not in (None, 0, 3):
         raise SpecError(f"--probes {asked.probes}: 3 is accepted, or 0 for a guess")
     if asked.objective not in (None, "last", "best"):

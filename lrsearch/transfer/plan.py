@@ -5,10 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lrsearch.transfer import constants
+from lrsearch.transfer import batch, constants
 from lrsearch.transfer.law import Measured, predict
 from lrsearch.transfer.optimum import Optimum, find_optimum
 from lrsearch.transfer.runs import Ladder, PlannedRun, Run
+from lrsearch.transfer.trunk import Trunk
 
 
 def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
@@ -16,7 +17,7 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
 
     Each rung is centred on what the rungs below predict. While its least loss lies on an end, one
     learning rate beyond it follows, `EXTENSIONS` at most; a rung that then is open still ends the
-    ladder. So does a loss that is not above 0, which has no logarithm.
+    ladder. So does a loss that is not above 0, which has no logarithm, and a batch that is refused.
     """
     if not_positive(runs) is not None:
         return []
@@ -25,6 +26,8 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
     for rung, horizon in enumerate(ladder.rungs):
         mine = trained[horizon]
         if not mine:
+            if horizon == ladder.to and batch.refusal(ladder.batch, found[-1]):
+                return []
             return _runs(ladder, horizon, first_places(ladder, rung, found))
         beyond = _beyond(ladder, mine)
         if beyond is not None:
@@ -61,7 +64,8 @@ def first_places(ladder: Ladder, rung: int, below: Sequence[Optimum]) -> list[in
     if below:
         horizon = ladder.rungs[rung]
         predicted = predict(measured(ladder, below), ladder.octaves(horizon))
-        middle = ladder.place(predicted.likeliest.x)
+        shift = ladder.shift if horizon == ladder.to else 0.0
+        middle = ladder.place(predicted.likeliest.x + shift)
     count = ladder.points(rung)
     return [middle + 2 * (i - (count - 1) // 2) for i in range(count)]
 
@@ -101,12 +105,12 @@ def _extensions(ladder: Ladder, rung: int, runs: Sequence[Run]) -> int:
 class Cost:
     """What a ladder takes, in its unit of horizons."""
 
-    ladder: int
-    probes: int
+    ladder: float
+    probes: float
     runs: int
 
     @property
-    def total(self) -> int:
+    def total(self) -> float:
         return self.ladder + self.probes
 
 
@@ -120,17 +124,48 @@ def worst_cost(ladder: Ladder) -> Cost:
     return _cost(ladder, extensions=constants.EXTENSIONS)
 
 
+def _from_trunks(ladder: Ladder, trunk: Trunk, counts: Sequence[int]) -> list[float]:
+    """What each rung trains, if its learning rates are among those of the rung below."""
+    found = []
+    for rung, (horizon, count) in enumerate(zip(ladder.rungs, counts, strict=True)):
+        shared = min(count, counts[rung - 1]) if rung else 0
+        own = trunk.trained(horizon, ladder.rungs[:rung])
+        found.append(shared * own + (count - shared) * horizon)
+    return found
+
+
 def _cost(ladder: Ladder, *, extensions: int) -> Cost:
     counts = [
         (ladder.points(rung) + extensions) * ladder.seeds for rung in range(len(ladder.rungs))
     ]
-    paid = [count * horizon for count, horizon in zip(counts, ladder.rungs, strict=True)]
+    paid: list[float] = [n * horizon for n, horizon in zip(counts, ladder.rungs, strict=True)]
+    if ladder.trunk is not None and not extensions:
+        paid = _from_trunks(ladder, ladder.trunk, counts)
     probes = paid[-1] if ladder.probes else 0
-    return Cost(ladder=sum(paid) - probes, probes=probes, runs=sum(counts))
+    measuring = 0 if ladder.batch is None else ladder.horizons[-1]
+    runs = sum(counts) + (ladder.batch is not None)
+    return Cost(ladder=sum(paid) - probes + measuring, probes=probes, runs=runs)
 
 
 def paid(ladder: Ladder, runs: Sequence[Run]) -> Cost:
-    """What these runs took; one that diverged counts as whole."""
-    probes = sum(run.horizon for run in runs if run.horizon == ladder.to)
-    total = sum(run.horizon for run in runs)
-    return Cost(ladder=total - probes, probes=probes, runs=len(runs))
+    """What these runs took; one that diverged counts as whole.
+
+    With a trunk, one that goes on from another counts from there on.
+    """
+    took = _took(ladder, runs)
+    probes = sum(cost for run, cost in zip(runs, took, strict=True) if run.horizon == ladder.to)
+    total = sum(took)
+    has_measured = ladder.batch is not None and ladder.batch.is_known
+    measuring = ladder.horizons[-1] if has_measured else 0
+    return Cost(ladder=total - probes + measuring, probes=probes, runs=len(runs) + has_measured)
+
+
+def _took(ladder: Ladder, runs: Sequence[Run]) -> list[float]:
+    """What each run trained itself."""
+    if ladder.trunk is None:
+        return [run.horizon for run in runs]
+    complete: dict[tuple[float, int], list[int]] = defaultdict(list)
+    for run in runs:
+        if run.loss is not None:
+            complete[run.lr, run.seed].append(run.horizon)
+    return [ladder.trunk.trained(run.horizon, complete[run.lr, run.seed]) for run in runs]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lrsearch.transfer import constants
+from lrsearch.transfer.batch import Batch
+from lrsearch.transfer.trunk import Trunk
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -51,6 +53,10 @@ class Ladder:
     first_seed: int = 0
     #: Whether runs of the full horizon see samples more than once.
     reuses_data: bool = True
+    #: Where the long runs have another batch than the short ones.
+    batch: Batch | None = None
+    #: Where runs go on from shorter ones of their learning rate.
+    trunk: Trunk | None = None
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -65,6 +71,11 @@ class Ladder:
             return self.lrs
         return constants.POINTS[min(rung, len(constants.POINTS)) - 1]
 
+    @property
+    def shift(self) -> float:
+        """ln of the factor between the long runs' lr and what the short runs predict."""
+        return 0.0 if self.batch is None else math.log(self.batch.factor)
+
     def octaves(self, horizon: float) -> float:
         """log2 of a horizon by the first one."""
         return math.log2(horizon / self.horizons[0])
@@ -74,7 +85,12 @@ class Ladder:
         return float(f"{self.centre * math.exp(place * constants.GRID):.6g}")
 
     def place(self, x: float) -> int:
-        """The place on the grid that is nearest to this ln lr."""
+        """The place on the grid that is nearest to this ln lr.
+
+        With a trunk all rungs have the learning rates of the first: whole steps apart.
+        """
+        if self.trunk is not None:
+            return 2 * round((x - math.log(self.centre)) / constants.STEP)
         return round((x - math.log(self.centre)) / constants.GRID)
 
 

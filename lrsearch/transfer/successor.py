@@ -1,24 +1,21 @@
-"""The study that trains a ladder: what is asked for, what is refused, its definition."""
+"""The study that trains a ladder: its definition, and what its trials train."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-from lrsearch.command.template import placeholders
 from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.recipe.trunk import decay_begins
 from lrsearch.spec.parts import Budget
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.spec.transfer_field import InSteps, LadderField, Transfer
+from lrsearch.spec.transfer_field import LadderField, Transfer
+from lrsearch.transfer.batch import ADAPTIVE, Batch
 from lrsearch.transfer.plan import worst_cost
-from lrsearch.transfer.runs import Ladder, unusable
+from lrsearch.transfer.refusals import why_not
+from lrsearch.transfer.request import Request
+from lrsearch.transfer.runs import Ladder
+from lrsearch.transfer.trunk import Trunk
 
-#: What the longest short horizon is a share of, and how many there are.
-SHARE, RUNGS = 8, 4
-#: Short horizons of a run that is too short for a share of an eighth in whole epochs.
-FEW = (1, 2, 4)
 #: Fields of a recipe that a ladder's runs do not have alike.
 FREE = ("epochs", "steps", "seed")
 #: What a ladder does without.
@@ -34,68 +31,33 @@ NO_SEARCH: Fields = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is asked for, of a study."""
-
-    to: int
-    horizons: tuple[int, ...]
-    #: Of both.
-    unit: Literal["epochs", "steps"]
-    lrs: int
-    seeds: int
-    probes: int
-    objective: Literal["last", "best"]
-
-    @classmethod
-    def of(cls, field: Transfer, spec: StudySpec) -> "Request":
-        """What the field says, completed. Raises SpecError where it cannot be trained."""
-        if field.to is None:
-            raise SpecError("transfer.to: the horizon of the long run is needed; give --to EPOCHS")
-        in_steps = isinstance(field.horizons, InSteps)
-        unit: Literal["epochs", "steps"] = "steps" if in_steps or spec.steps else "epochs"
-        if isinstance(field.horizons, InSteps):
-            horizons = field.horizons.steps
-        else:
-            horizons = field.horizons or short_horizons(field.to)
-        if why := unusable(horizons, field.to, field.probes):
-            raise SpecError(f"transfer: {why}")
-        return cls(
-            to=field.to,
-            horizons=horizons,
-            unit=unit,
-            lrs=field.lrs,
-            seeds=field.seeds,
-            probes=field.probes,
-            objective=field.objective or spec.objective.at,
-        )
-
-
-def short_horizons(to: int) -> tuple[int, ...]:
-    """An eighth of the long run and its halves down to 1, at most four, rising.
-
-    Raises SpecError for a long run that is too short for three of them below its half.
-    """
-    found = sorted({round(to / SHARE / 2**i) for i in range(RUNGS)} - {0})
-    if len(found) >= 3 and found[-1] >= 4 * found[0]:
-        return tuple(found)
-    if to < 2 * FEW[-1]:
-        raise SpecError(
-            f"transfer.to = {to}, but short horizons of 1, 2 and 4 are at most half of it; give 8 "
-            f"or more, or horizons: {{steps: [...]}}"
-        )
-    return FEW
-
-
 def successor(
     spec: StudySpec, recipe: Recipe, request: Request, *, name: str, steps_per_epoch: int
 ) -> StudySpec:
     """The study that trains the ladder of a recipe. Raises SpecError where it cannot."""
-    if why := refused(spec, recipe, request.unit):
+    if why := why_not(spec, recipe, request):
         raise SpecError(f"transfer of study {spec.name!r}: {why}")
+    horizon: Document = {"epochs": None, "steps": None, request.unit: request.to}
+    changes: Document = {
+        **NO_SEARCH,
+        **horizon,
+        "name": name,
+        "objective": spec.objective.model_copy(update={"at": request.objective}),
+        "ladder": _field(spec, recipe, request, steps_per_epoch),
+    }
+    if request.trunk:  # what runs leave for longer ones stays when they have ended
+        changes["checkpoints"] = spec.checkpoints.model_copy(update={"keep_weights": True})
+    made = spec.model_copy(update=changes)
+    budget = _budget(made, request, steps_per_epoch)
+    return StudySpec.from_stored(made.model_copy(update={"budget": budget}).to_dict())
+
+
+def _field(spec: StudySpec, recipe: Recipe, request: Request, steps_per_epoch: int) -> LadderField:
     fixed = {k: v for k, v in recipe.to_dict().items() if k not in FREE}
+    if request.trunk:
+        fixed = _with_warmup_steps(fixed, recipe, request, spec, steps_per_epoch)
     epochs = request.to if request.unit == "epochs" else request.to / steps_per_epoch
-    field = LadderField(
+    return LadderField(
         of=spec.name,
         recipe=fixed,
         unit=request.unit,
@@ -104,23 +66,40 @@ def successor(
         lrs=request.lrs,
         seeds=request.seeds,
         probes=request.probes,
+        batch_size=request.batch_size,
+        steps_per_unit=_steps_per_unit(request, steps_per_epoch) if request.trunk else None,
         reuses_data=epochs > 1,
     )
-    horizon: Document = {"epochs": None, "steps": None, request.unit: request.to}
-    changes: Document = {
-        **NO_SEARCH,
-        **horizon,
-        "name": name,
-        "objective": spec.objective.model_copy(update={"at": request.objective}),
-        "ladder": field,
-    }
-    made = spec.model_copy(update=changes)
+
+
+def _steps_per_unit(request: Request, steps_per_epoch: int) -> int:
+    return 1 if request.unit == "steps" else steps_per_epoch
+
+
+def _budget(made: StudySpec, request: Request, steps_per_epoch: int) -> Budget:
+    """The most that the ladder takes, each run from step 0."""
     cost = worst_cost(ladder_of(made))
+    if request.unit == "steps" and "batch_size" in made.space.params:
+        return Budget(trials=cost.runs)
     unit = 1 if request.unit == "epochs" else steps_per_epoch
-    budget = Budget(trials=cost.runs, epochs=math.ceil(cost.total / unit))
-    if request.unit == "steps" and "batch_size" in spec.space.params:
-        budget = Budget(trials=cost.runs)
-    return StudySpec.from_stored(made.model_copy(update={"budget": budget}).to_dict())
+    return Budget(trials=cost.runs, epochs=math.ceil(cost.total / unit))
+
+
+def _with_warmup_steps(
+    fixed: Document, recipe: Recipe, request: Request, spec: StudySpec, steps_per_epoch: int
+) -> Document:
+    """The recipe's fields with its warm-up in steps: all runs of a trunk have the same.
+
+    Raises SpecError where it is longer than the shortest runs.
+    """
+    total = request.horizons[0] * _steps_per_unit(request, steps_per_epoch)
+    steps = recipe.warmup_length(recipe.total_steps(steps_per_epoch))
+    if steps >= total:
+        raise SpecError(
+            f"transfer of study {spec.name!r}: trunk = true, but the warm-up of its recipe takes "
+            f"{steps} steps, and the shortest runs have {total}; give longer horizons"
+        )
+    return {**{k: v for k, v in fixed.items() if k != "warmup"}, "warmup_steps": steps}
 
 
 def ladder_of(spec: StudySpec) -> Ladder:
@@ -136,47 +115,58 @@ def ladder_of(spec: StudySpec) -> Ladder:
         probes=field.probes,
         first_seed=spec.seed,
         reuses_data=field.reuses_data,
+        batch=None if field.batch_size is None else _batch_of(field, field.batch_size),
+        trunk=None if field.steps_per_unit is None else _trunk_of(field, field.steps_per_unit),
     )
+
+
+def _trunk_of(field: LadderField, steps_per_unit: int) -> Trunk:
+    recipe = Recipe.from_dict(field.recipe)
+    return Trunk(
+        schedule=recipe.schedule,
+        warmup_steps=recipe.warmup_steps or 0,
+        steps_per_unit=steps_per_unit,
+    )
+
+
+def _batch_of(field: LadderField, long: int) -> Batch:
+    """Both batches in samples of an optimizer step; the noise is not measured yet."""
+    recipe = Recipe.from_dict(field.recipe)
+    assert recipe.batch_size is not None
+    return Batch(
+        short=recipe.batch_size * recipe.accumulate,
+        long=long * recipe.accumulate,
+        is_adaptive=recipe.optimizer_name in ADAPTIVE,
+    )
+
+
+def keep_step(spec: StudySpec, recipe: Recipe) -> int | None:
+    """The optimizer step at which a run of this recipe leaves a checkpoint for longer ones.
+
+    None where it leaves none: of a ladder with a trunk the longest runs do not.
+    """
+    given: int | None = spec.checkpoints.keep_step
+    if spec.ladder is None or spec.ladder.steps_per_unit is None:
+        return given
+    horizon = recipe.epochs or recipe.steps or 0
+    if horizon >= spec.ladder.to:
+        return None
+    total = horizon * spec.ladder.steps_per_unit
+    return decay_begins(recipe.schedule, total, recipe.warmup_steps or 0) or None
 
 
 def recipe_fields(spec: StudySpec, horizon: int, lr: float, seed: int) -> Document:
     """What a run of the ladder trains."""
     field = spec.ladder
     assert field is not None
-    fixed = field.recipe
+    fixed, size = field.recipe, field.batch_size
+    if size is not None and horizon == field.to:
+        params = fixed.get("params") or {}
+        own = {"batch_size": size} if "batch_size" in params else {}
+        fixed = {**fixed, "batch_size": size, "params": {**params, **own}}
     return {
         **fixed,
         "optimizer": {**fixed["optimizer"], "lr": lr},
         field.unit: horizon,
         "seed": seed,
     }
-
-
-def refused(spec: StudySpec, recipe: Recipe, unit: str) -> str:
-    """Why no ladder of this recipe tells anything, in words; empty if one may."""
-    if spec.ladder is not None:
-        return f"it is a transfer itself; name its study, {spec.ladder.of!r}"
-    if spec.objective.direction != "minimize":
-        metric = spec.objective.metric
-        return f"objective {metric!r} is maximized, but the law is one of a loss; minimize one"
-    schedule, optimizer = recipe.schedule_name, recipe.optimizer_name
-    if "lr" not in recipe.optimizer:
-        return f"optimizer {optimizer} of its recipe has no lr"
-    if schedule == "plateau":
-        return "its schedule is plateau, which follows the loss and not the horizon"
-    if optimizer == "rprop" or "schedulefree" in optimizer.lower().replace("_", ""):
-        return f"its optimizer is {optimizer}, whose learning rate obeys no such law"
-    if spec.program == "command":
-        return _command_refused(placeholders(spec.command), unit)
-    return ""
-
-
-def _command_refused(told: Sequence[str], unit: str) -> str:
-    if not {unit, "recipe"} & set(told):
-        return (
-            f"its command has no {{{unit}}}, so other horizons do not reach it; add its argument "
-            f"for {unit}"
-        )
-    if not {"optimizer.lr", "recipe"} & set(told):
-        return "its command has no {lr}; add its argument for the learning rate"
-    return ""

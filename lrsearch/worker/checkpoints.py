@@ -11,12 +11,12 @@ from lrsearch.spec.parts import Checkpointing
 from lrsearch.storage import checkpoints, curves
 from lrsearch.storage.checkpoint_store import CheckpointStore
 from lrsearch.storage.curves import LostRowsError
-from lrsearch.storage.database import Database
-from lrsearch.storage.leases import Claim
+from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.moments import complaint, passes
 from lrsearch.storage.outages import Patience
 from lrsearch.study.checkpoint_cleanup import branch_point_of, store_of
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.trunk import trunk_of
 from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
 
@@ -33,17 +33,16 @@ ANSWER_SECONDS, NO_PATIENCE = 5.0, Patience(seconds=0)
 class StudyCheckpoints:
     """Where a worker keeps the checkpoints of whatever it trains for a study."""
 
-    def __init__(
-        self, database: Database, study_id: int, store: CheckpointStore, settings: Checkpointing
-    ) -> None:
-        self.database, self.study_id, self.store = database, study_id, store
-        self.settings = settings
+    def __init__(self, search: OpenStudy, store: CheckpointStore) -> None:
+        self.search, self.store = search, store
+        self.database, self.study_id = search.database, search.study_id
+        self.settings: Checkpointing = search.spec.checkpoints
         self._warned = False
 
     @classmethod
     def of(cls, search: OpenStudy) -> "StudyCheckpoints":
         """Raises SpecError if the study's folder or URL cannot be used from here."""
-        return cls(search.database, search.study_id, store_of(search), search.spec.checkpoints)
+        return cls(search, store_of(search))
 
     def is_full(self, total: int, more: int) -> bool:
         """Whether `more` bytes are too many beside `total`; the first time, a line says so."""
@@ -92,7 +91,7 @@ class Checkpoints:
         if claim.attempt > 1:
             pending = self._resume(claim, training)
         if pending is None:
-            pending = self._begin_from(training)
+            pending = self._begin_from(claim, training)
         self._stands(training)
         return pending
 
@@ -111,20 +110,29 @@ class Checkpoints:
                 return pending
         return None
 
-    def _begin_from(self, training: Training) -> list[Validation] | None:
-        """Stand at the branch point that the study names, with the rows up to there."""
-        trunk = self.study_checkpoints.settings.begin_from
-        if trunk is None:
-            return None
-        data = branch_point_of(self.database, trunk)
+    def _begin_from(self, claim: Claim, training: Training) -> list[Validation] | None:
+        """Stand at another run's branch point, with the rows up to there.
+
+        That is the one that the study names, or in a ladder that of the longest run of its rate.
+        """
+        data = self._trunk(claim, training)
         if data is None:
-            log.warning("study %s left no checkpoint that is here; beginning at step 0", trunk)
             return None
         from lrsearch.training.checkpoint_state import unpack
         from lrsearch.training.trial_training import TrialTraining
 
         assert isinstance(training, TrialTraining)
         return unpack(training, data, branches=True)
+
+    def _trunk(self, claim: Claim, training: Training) -> bytes | None:
+        named = self.study_checkpoints.settings.begin_from
+        if named is None:
+            is_trial = claim.kind == Kind.TRIAL
+            return trunk_of(self.study_checkpoints.search, training.recipe) if is_trial else None
+        data = branch_point_of(self.database, named)
+        if data is None:
+            log.warning("study %s left no checkpoint that is here; beginning at step 0", named)
+        return data
 
     def leave_branch_point(
         self, claim: Claim, training: Training, curve: Sequence[Validation]

@@ -7,9 +7,8 @@ before its first step. They are made once, beside the parent's own, and not once
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from lrsearch.child_process.closing import Closing
 from lrsearch.child_process.fork_server import Forked, ForkServer, NotForkedError
 from lrsearch.child_process.linux import LINUX
 from lrsearch.child_process.warm import FIRST_USES, warm_modules
@@ -37,7 +36,7 @@ def worker_environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
 
 
-class WorkerForks:
+class WorkerForks(Closing):
     """Where the workers of one command are forked; a context manager that ends the server."""
 
     def __init__(self) -> None:
@@ -66,15 +65,8 @@ class WorkerForks:
         environment = {**self._environment, **env, **parent}
         return self._server.fork(ENTRY, words, env=environment, errors=errors)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the server, if there is one."""
         if self._server is not None:
             self._server.close()
 

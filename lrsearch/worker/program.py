@@ -81,6 +81,13 @@ class Program(Protocol):
         """
         ...
 
+    def noise_metrics(self, training: Training, recipe: Recipe) -> dict[str, float]:
+        """The noise of the gradient where the trial stands, by the names of `transfer.batch`.
+
+        Empty at a validation that is none of its points. Raises TrialFailedError if the code fails.
+        """
+        ...
+
     def keep_weights(self, training: Training, row: Validation) -> None:
         """Keep the weights that this validation was of, in the trial's checkpoints from now on."""
         ...

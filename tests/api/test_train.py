@@ -76,3 +76,22 @@ def test_what_cannot_be_is_said(result, tmp_path):
         result.train(epochs=2, save=tmp_path / "model.ckpt")
     with pytest.raises(lrsearch.StudyError, match="has no trial 7"):
         result.train(epochs=2, recipe=7)
+
+
+WSD = {**ADAM, "schedule": {"name": "wsd", "decay": 0.5}}
+
+
+def test_a_trial_is_branched_into_models_of_several_lengths(tmp_path):
+    """The longer one goes on from the trunk of the shorter, and has the bits of a whole run."""
+    found = search_here(**{**FIELDS, "enqueue": [WSD]})
+    short, long = found.branch(0, at=[4, 2], save=tmp_path / "models")
+    assert [model.recipe.epochs for model in (short, long)] == [2, 4]
+    saved = torch.load(tmp_path / "models/at-4.pt", weights_only=True)
+    whole = found.train(epochs=4, recipe=long.recipe)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, long.state_dict()[name])
+        assert torch.equal(value, saved[name])
+    with pytest.raises(lrsearch.SpecError, match=r"branch\(\): at = 4: two or more different"):
+        found.branch(0, at=[4])
+    with pytest.raises(lrsearch.StudyError, match="no trial 9"):
+        found.branch(9, at=[2, 4])

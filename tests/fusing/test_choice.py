@@ -278,3 +278,9 @@ def test_hardware_has_a_name_that_tells_the_threads():
 def test_a_program_half_empty_may_be_slower_than_one_by_one(timings, count, size, alone):
     choice = Choice(engine="fused", size=size, reason="", timings=timings)
     assert choice.is_faster_alone(count, size) is alone
+
+
+def test_a_study_of_few_trainings_says_so_whatever_was_measured_before():
+    known = {1: 1.0, 2: 0.5}
+    assert fusing_choice.decide(known, 1) == ("solo", 1, fusing_choice.TOO_FEW)
+    assert "no time or memory" in fusing_choice.decide({1: 1.0}, 8)[2]

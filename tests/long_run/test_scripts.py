@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from command import run_here
+from torch import nn
 
 SCRIPT = Path(__file__).parents[1] / "acceptance" / "own_loop_script.py"
 RECIPE = {"optimizer": {"name": "sgd", "lr": 0.1}, "schedule": {"name": "cosine"}}
@@ -33,6 +35,17 @@ def train(folder, *words):
     return run_here("train", "mine", *words, folder=folder)
 
 
+def validation_loss(state):
+    """What the script's last samples give, in plain torch."""
+    made = torch.Generator().manual_seed(1)
+    x = torch.randn(160, 4, generator=made)
+    y = x.sum(1, keepdim=True) + 0.1 * torch.randn(160, 1, generator=made)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.1), nn.Linear(8, 1)).eval()
+    model.load_state_dict(state)
+    with torch.no_grad():
+        return nn.functional.mse_loss(model(x[128:]), y[128:]).item()
+
+
 def curve(folder, name):
     return json.loads(run_here("study", "curves", name, "--json", folder=folder).out)
 
@@ -48,13 +61,14 @@ def test_a_loop_of_ones_own_is_run_over_the_new_length(tmp_path):
         range_test="none",
         pruning="none",
     )
-    refused = train(tmp_path, "--epochs", 5, "--save", "model.pt")
-    assert refused.code == 1
-    assert "Error: --save model.pt: study 'mine' trains a script of its own, whose" in refused.err
-    ended = train(tmp_path, "--epochs", 5, "--json")
+    ended = train(tmp_path, "--epochs", 5, "--save", "model.pt", "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
-    assert (found["epochs"], found["model"]) == (5.0, None)
+    assert (found["epochs"], found["model"]) == (5.0, str(tmp_path / "model.pt"))
+    state = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert validation_loss(state) == pytest.approx(found["value"], rel=1e-6)
+    (kept,) = tmp_path.rglob("kept-weights-*.pt")
+    assert kept.parent.name == "trial-0"
     assert [row["epoch"] for row in curve(tmp_path, "mine-train-5")] == [1, 2, 3, 4, 5]
     branched = run_here("branch", "mine", 0, "--at", "2,4", folder=tmp_path)
     assert branched.code == 1
@@ -76,6 +90,9 @@ def test_a_command_is_told_the_new_length(tmp_path):
     ended = train(tmp_path, "--epochs", 6, "--json")
     assert ended.code == 0, ended.err
     found = json.loads(ended.out)
+    refused = train(tmp_path, "--epochs", 6, "--save", "model.pt")
+    assert refused.code == 1
+    assert "Error: --save model.pt: study 'mine' trains a command, whose weights" in refused.err
     assert [row["epoch"] for row in curve(tmp_path, "mine-train-6")] == [1, 2, 3, 4, 5, 6]
     assert found["value"] == pytest.approx(found["recipe"]["optimizer"]["lr"] / 6)
 

@@ -10,11 +10,14 @@ from tiny_studies import STEPS_PER_EPOCH, tiny_spec
 
 from lrsearch.report.figures import transfer as figures
 from lrsearch.report.page.charts import draw
+from lrsearch.report.page.page import page_text
+from lrsearch.report.text import page as tables
 from lrsearch.report.text.result import answer
+from lrsearch.report.text.subject import main_part, subject
 from lrsearch.report.text.transfer import plan_text, transfer_sentence, transfer_text
 from lrsearch.report.transfer import plan_document, transfer_document, transfer_of, write_recipe
 from lrsearch.transfer.asked import Asked, asked_study
-from lrsearch.transfer.ended import due_recipes
+from lrsearch.transfer.ended import due_runs
 from lrsearch.transfer.plan import next_runs
 from lrsearch.transfer.runs import PlannedRun
 from lrsearch.transfer.successor import ladder_of
@@ -45,8 +48,8 @@ def spec_of(**asked):
 def climbed(law, **asked):
     """The trials of a whole ladder, trained as `law` says."""
     spec, rows = spec_of(**asked), []
-    while due := due_recipes(spec, rows):
-        for recipe in due:
+    while due := due_runs(spec, rows):
+        for recipe in (each.recipe for each in due):
             run = PlannedRun(
                 horizon=recipe["epochs"], lr=recipe["optimizer"]["lr"], seed=recipe["seed"]
             )
@@ -102,6 +105,32 @@ def test_a_finished_guess_says_how_to_test_it():
     )
 
 
+def test_the_page_of_a_ladder_says_what_it_is_and_that_nothing_is_missing():
+    spec, rows = climbed(Law(slope=-0.1))
+    trials = [
+        trial(number, recipe=row.recipe, value=row.value, kind=row.kind)
+        for number, row in enumerate(rows)
+    ]
+    report = made_report(trials, spec=spec, study={"trials_total": spec.budget.trials})
+    assert subject(spec) == "learning rate for 64 epochs"
+    assert tables.status(report).startswith("25 runs, of 45 at most, started: 25 complete.")
+    assert tables.cost(report).rows[0][0] == "short and long runs"
+    page = page_text(report)
+    assert "The best 3 of 3 complete runs of 64 epochs." in page
+    assert "search's one seed" not in page
+
+
+def test_the_page_of_one_run_is_no_search():
+    one = {"enqueue": [SGD], "budget": {"trials": 1}, "pruning": None, "confirm": None}
+    spec = tiny_spec(**one)
+    assert subject(spec) == "one training run"
+    assert main_part(spec) == "the run"
+    page = page_text(made_report([], spec=spec))
+    assert "<title>tiny: one training run</title>" in page
+    assert "learning-rate search" not in page
+    assert subject(tiny_spec()) == "learning-rate search"
+
+
 @pytest.mark.parametrize(
     ("law", "asked", "words"),
     [
@@ -113,6 +142,38 @@ def test_a_finished_guess_says_how_to_test_it():
 def test_each_flag_is_one_line(law, asked, words):
     lines = transfer_text(told(law, **asked)).splitlines()
     assert len([line for line in lines if line.startswith(words)]) == 1
+
+
+def test_objectives_that_ask_for_other_rates_are_said_to():
+    """The same runs: by one loss the best rate falls with the horizon, by the other it stays."""
+    spec, rows = climbed(Law(slope=-1.0, at_first=0.06))
+    stays = Law(slope=0.0, at_first=0.06)
+
+    def other(row):
+        run = PlannedRun(
+            horizon=row.recipe["epochs"], lr=row.recipe["optimizer"]["lr"], seed=row.recipe["seed"]
+        )
+        return replace(row, value=stays.train(run).loss)
+
+    assert spec.objective.at == "best"
+    found = transfer_of(spec, rows, [other(row) for row in rows])
+    (line,) = [x for x in transfer_text(found).splitlines() if x.startswith("objective: ")]
+    assert "by `best`, the lowest loss of a run, the runs ask for lr" in line
+    assert line.endswith("if the other weights are those that you use, give --objective last")
+    document = transfer_document(found)["objectives"]
+    assert document["apart"]
+    assert document["last"] > 2 * document["best"]
+    same = transfer_of(spec, rows, rows)
+    assert "objective: " not in transfer_text(same)
+    assert not transfer_document(same)["objectives"]["apart"]
+    assert transfer_document(transfer_of(spec, rows))["objectives"] is None
+
+
+def test_a_loss_far_above_the_best_is_said_as_it_is():
+    spec, rows = climbed(Law(slope=0.0, curvature=3.0))
+    probes = next(x for x in transfer_text(transfer_of(spec, rows)).splitlines() if "best, " in x)
+    rises = [float(word[1:]) for word in probes.split() if word.startswith("+")]
+    assert max(rises) > 300
 
 
 def test_a_shorter_run_is_named_where_it_is_as_good():
@@ -139,7 +200,7 @@ def test_a_refusal_is_the_first_line():
 def test_losses_below_zero_are_refused():
     spec, rows = climbed(Law(slope=0.0))
     below = [replace(row, value=row.value - 1.0) for row in rows[:9]]
-    assert due_recipes(spec, below) == []
+    assert due_runs(spec, below) == []
     assert "has to be above 0" in transfer_of(spec, below).refusal
 
 

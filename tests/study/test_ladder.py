@@ -7,7 +7,7 @@ from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.load import report_of
 from lrsearch.report.transfer import transfer_document
-from lrsearch.storage import studies, trials
+from lrsearch.storage import curves, studies, trials
 from lrsearch.study import ladder
 from lrsearch.study.create_ladder import make_ladder
 from lrsearch.study.enqueue import enqueue
@@ -75,6 +75,20 @@ def test_its_report_has_the_answer_and_ranks_long_runs_alone(climbed):
         assert low <= document["lr"] <= high
         assert report.best.parsed.lr == document["lr"]
         assert report.transfer.recipe.epochs == 8
+    check_other_objective(climbed, report)
+
+
+def check_other_objective(climbed, report):
+    """It knows what `best` would give where the ladder is about `last`."""
+    with climbed.database.read() as connection:
+        lowest = {
+            trial.id: min(row.val_loss for row in curves.of_trial(connection, trial.id))
+            for trial in report.trials
+            if trial.is_scored
+        }
+    assert {trial.id: trial.value for trial in report.other_trials} == lowest
+    assert any(lowest[trial.id] < trial.value for trial in report.trials if trial.is_scored)
+    assert set(transfer_document(report.transfer)["objectives"]) == {"last", "best", "apart"}
 
 
 def test_the_same_ladder_is_found_again_and_another_is_refused(climbed):

@@ -6,7 +6,8 @@ from tiny_studies import STEPS_PER_EPOCH, tiny_spec
 from lrsearch.errors import SpecError
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.transfer.asked import Asked, asked_study
-from lrsearch.transfer.successor import short_horizons
+from lrsearch.transfer.refusals import horizon_note
+from lrsearch.transfer.request import short_horizons
 
 SGD = {"optimizer": {"name": "sgd", "lr": 0.05}, "schedule": "cosine"}
 
@@ -118,6 +119,39 @@ def test_a_command_has_to_take_horizons_and_learning_rates():
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "is_refused"),
+    [
+        ("milestones", [30, 60], True),
+        ("milestones", [0.5, 0.75], False),
+        ("T_max", 100, True),
+        ("num_warmup_steps", 0, False),
+        ("width", 100, False),
+    ],
+)
+def test_lengths_of_a_scripts_schedule_have_to_stretch(name, value, is_refused):
+    fields = {
+        "name": "mine",
+        "train": "train.py:train",
+        "epochs": 4,
+        "budget": {"trials": 4},
+        "space": {
+            "optimizers": {"sgd": {}},
+            "schedules": ["constant"],
+            "params": {name: {"choices": [value]}},
+        },
+    }
+    spec = StudySpec.from_dict(fields)
+    recipe = {"optimizer": {"name": "sgd", "lr": 0.1}, "params": {name: value}}
+    if is_refused:
+        line = refused(spec, recipe)
+        assert f"its params.{name} = {value!r} is a length that stays" in line
+    else:
+        note = horizon_note(made(spec, recipe), "epochs")
+        assert "have to follow its epochs" in note
+    assert horizon_note(tiny_spec(), "epochs") is None
+
+
+@pytest.mark.parametrize(
     ("field", "words"),
     [
         ({"horizons": 3}, "whole epochs such as [1, 2, 4, 8]"),
@@ -128,6 +162,8 @@ def test_a_command_has_to_take_horizons_and_learning_rates():
         ({"lrs": 2}, "transfer.lrs"),
         ({"probes": 1}, "transfer.probes"),
         ({"objective": "mean"}, "transfer.objective"),
+        ({"batch_size": 0}, "transfer.batch_size"),
+        ({"trunk": "often"}, "transfer.trunk"),
         ({"width": 2}, "transfer.width"),
         (7, "transfer"),
     ],

@@ -25,6 +25,14 @@ POINTS = 25
 MOST = 2.0
 #: Colours of the regimes.
 REGIMES = {"training": BLUE, "overfitting": ORANGE}
+#: What is drawn, for its caption.
+_EXPLAINED = (
+    "Left, dots with bars are each horizon's best lr and its 90 %, small marks the rates that "
+    "were trained. Lines with bands are what each regime predicts, the fainter the less "
+    "probable; dashed lines are fixed rules from the longest short run. Right, the loss above "
+    "the least of each horizon, against lr beside its best: where these curves have one "
+    "shape, what a wrong lr costs can be told from short runs."
+)
 GUIDES = {"same lr": 0.0, "T^-1/3": -1 / 3, "lr x T constant": -1.0}
 
 
@@ -73,7 +81,7 @@ def figure(report: Report) -> Figure | None:
     return Figure(
         name="transfer",
         title="Which learning rate for the long run?",
-        caption=f"{' '.join(f'{_capital(line)}.' for line in sentences)} {_explained()}",
+        caption=f"{' '.join(f'{_capital(line)}.' for line in sentences)} {_explained(found)}",
         alt=f"Best learning rate against horizon. {_capital(sentences[0])}.",
         chart=chart(found, found.answer),
     )
@@ -83,13 +91,13 @@ def _capital(line: str) -> str:
     return line[:1].upper() + line[1:]
 
 
-def _explained() -> str:
+def _explained(found: Transfer) -> str:
+    batch = found.ladder.batch
+    if batch is None:
+        return _EXPLAINED
     return (
-        "Left, dots with bars are each horizon's best lr and its 90 %, small marks the rates that "
-        "were trained. Lines with bands are what each regime predicts, the fainter the less "
-        "probable; dashed lines are fixed rules from the longest short run. Right, the loss above "
-        "the least of each horizon, against lr beside its best: where these curves have one "
-        "shape, what a wrong lr costs can be told from short runs."
+        f"{_EXPLAINED} The lines are of the short runs' batch, {batch.short}; the long runs have "
+        f"{batch.long}."
     )
 
 

@@ -23,6 +23,7 @@ from lrsearch.report.text.hindsight import hindsight
 from lrsearch.report.text.provenance import TITLE, provenance
 from lrsearch.report.text.range_test import RANGE_TEST_WORDS, range_test_table
 from lrsearch.report.text.result import answer
+from lrsearch.report.text.subject import ranked, subject
 from lrsearch.report.text.use import use
 from lrsearch.user_input import to_yaml
 
@@ -83,6 +84,8 @@ def _content(report: Report, drawings: Sequence[Drawing]) -> Mapping[str, Conten
     trials = tables.trial_table(report, report.trials, reasons=True)
     return {
         "report": report,
+        "subject": subject(report.spec),
+        "ranked": ranked(report.spec, len(top), len(report.ranked)),
         "status": tables.status(report),
         "answer": answer(report),
         "use": use(report),

@@ -5,11 +5,13 @@ from lrsearch.report.answer.run_cost import RunCost
 from lrsearch.report.cost import Parts
 from lrsearch.report.model import Report
 from lrsearch.report.text.format import amount, duration, length_unit
+from lrsearch.report.text.subject import main_part
+from lrsearch.spec.study_spec import StudySpec
 
-#: What the parts of a study are called.
+#: What the parts of a study are called; None: as `subject.main_part` has it.
 PART_NAMES = {
     "range_test": "range test",
-    "search": "search",
+    "search": None,
     "audit": "audit",
     "confirm": "confirmation",
 }
@@ -20,9 +22,10 @@ def planned_epochs(plan: CostPlan) -> dict[str, float | None]:
     return {"range_test": plan.range_test, "search": plan.search, "confirm": plan.confirm}
 
 
-def part_names(parts: Parts) -> list[tuple[str, str, float]]:
+def part_names(parts: Parts, spec: StudySpec) -> list[tuple[str, str, float]]:
     """Each part of a study: its key, its name, its amount."""
-    return [(key, name, float(getattr(parts, key))) for key, name in PART_NAMES.items()]
+    main = main_part(spec)
+    return [(key, name or main, float(getattr(parts, key))) for key, name in PART_NAMES.items()]
 
 
 def cost_text(report: Report) -> str:
@@ -30,7 +33,7 @@ def cost_text(report: Report) -> str:
     planned = planned_epochs(report.plan)
     unit = length_unit(report.spec)
     parts = []
-    for key, name, spent in part_names(report.epochs):
+    for key, name, spent in part_names(report.epochs, report.spec):
         most = planned.get(key)
         if most:
             parts.append(f"{name} {amount(spent)} of at most {amount(most)}")

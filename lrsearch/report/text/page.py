@@ -22,6 +22,8 @@ def status(report: Report) -> str:
     """How far the study is."""
     used, total = report.study.trials_counted, report.study.trials_total
     started = f"{used} of {counted(total, 'trial')}" if total else counted(used, "trial")
+    if report.spec.ladder is not None:  # it ends when it knows enough, not when the budget is used
+        started = f"{counted(used, 'run')}, of {total} at most,"
     counts = ", ".join(f"{count} {state}" for state, count in report.counts.items() if count)
     text = f"{started} started" + (f": {counts}." if counts else ".")
     if report.study.state != StudyState.OPEN:
@@ -35,10 +37,10 @@ def cost(report: Report) -> Grid:
     """Epochs and training time of each part, against the plan."""
     planned = planned_epochs(report.plan)
     unit = length_unit(report.spec)
-    seconds = {key: value for key, _, value in part_names(report.seconds)}
+    seconds = {key: value for key, _, value in part_names(report.seconds, report.spec)}
     rows = []
     most_in_all: float | None = 0.0
-    for key, name, spent in part_names(report.epochs):
+    for key, name, spent in part_names(report.epochs, report.spec):
         most = planned.get(key)
         if key != "audit":
             most_in_all = None if most is None or most_in_all is None else most_in_all + most

@@ -198,4 +198,6 @@ def _value(report: Report) -> str:
     value = score(report, number(best.value), best.metrics)
     if is_one_run(report.spec):
         return f"{value}, on seed {report.spec.seed}."
+    if report.spec.ladder is not None and best.parsed is not None:
+        return f"{value} in trial {best.number}, on seed {best.parsed.seed}."
     return f"{value} in trial {best.number}, on the search's one seed."

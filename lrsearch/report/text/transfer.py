@@ -1,11 +1,14 @@
 """What a ladder says, in words that promise no more than it measured."""
 
 import math
+from collections.abc import Sequence
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.text.format import amount, counted, learning_rate, number, percent
+from lrsearch.report.text.transfer_batch import batch_line, rule_line
 from lrsearch.report.transfer import Transfer, rung_interval
 from lrsearch.transfer.answer import Answer, Flag
+from lrsearch.transfer.objectives import OTHER, Both
 from lrsearch.transfer.plan import Cost, expected_cost, worst_cost
 from lrsearch.transfer.runs import Ladder
 
@@ -15,17 +18,38 @@ LIMITS = {
     "overfitting": "where overfitting limits (lr times horizon is about constant)",
 }
 
+#: What a trunk changes.
+TRUNK = (
+    "trunk: runs go on from a shorter one of their learning rate, where it began to decay; what "
+    "they cost at most is without that"
+)
+#: What each objective is, in words.
+LOSSES = {"last": "the loss of the final weights", "best": "the lowest loss of a run"}
+
 
 def transfer_text(found: Transfer) -> str:
     """The answer of `lrsearch transfer`."""
     lines = [_first(found), _origin(found)]
     if found.answer is not None:
         lines += _said(found.answer, found)
+    if found.objectives is not None and found.objectives.is_apart:
+        lines.append(_apart(found.objectives))
     if found.lost:
         lost = counted(found.lost, "run")
         lines.append(f"{lost} diverged or failed, and count as a loss far above the best")
     lines.append(_cost(found))
     return "\n".join(lines)
+
+
+def _apart(objectives: Both) -> str:
+    """The two objectives ask for other rates: which is meant is the reader's to say."""
+    at, other = objectives.at, OTHER[objectives.at]
+    lr, other_lr = learning_rate(objectives.lr), learning_rate(objectives.other)
+    return (
+        f"objective: by `{at}`, {LOSSES[at]}, the runs ask for lr {lr}, by `{other}`, "
+        f"{LOSSES[other]}, for {other_lr}; this answer is by `{at}`: if the other weights are "
+        f"those that you use, give --objective {other}"
+    )
 
 
 def transfer_sentence(found: Transfer) -> str:
@@ -77,6 +101,8 @@ def _said(said: Answer, found: Transfer) -> list[str]:
         for rung in said.rungs
     )
     lines = [f"best lr by {unit} (90 %): {best}", _predicted(said), _guides(said, unit)]
+    if said.ladder.batch is not None:
+        lines[1:1] = batch_line(said.ladder.batch, said.longest.horizon, unit)
     if said.probes:
         lines.append(_probes(said, unit))
     if said.lr is not None and said.interval is not None:
@@ -105,15 +131,20 @@ def _probes(said: Answer, unit: str) -> str:
     best = min(point.y for point in said.probes)
     told = []
     for point in said.probes:
-        above = "best" if point.y == best else f"+{percent(math.expm1(point.y - best))} %"
+        above = "best" if point.y == best else f"+{_rise(math.expm1(point.y - best))} %"
         told.append(f"{learning_rate(point.lr)} {'diverged' if point.diverged else above}")
     return f"runs of {said.ladder.to} {unit}: {', '.join(told)}"
+
+
+def _rise(share: float) -> str:
+    """A loss above another, in per cent: it may be far more than 100."""
+    return percent(share) if share < 0.995 else f"{100 * share:.0f}"
 
 
 def _wrong(said: Answer, unit: str) -> str:
     """What picking an end of the interval costs, where the curve is as it was measured."""
     assert said.interval is not None
-    rises = [percent(said.rise(lr) - 1) for lr in said.interval]
+    rises = [_rise(said.rise(lr) - 1) for lr in said.interval]
     return (
         f"at the ends of the interval the loss is about {rises[0]} % and {rises[1]} % higher, if "
         f"its curve is that of {said.optima[-1].horizon} {unit}"
@@ -150,6 +181,7 @@ def flag_line(flag: Flag, said: Answer, unit: str) -> str:
     return (
         f"disagree: a run of {to} {unit} beats the predicted lr by more than seeds differ; the law "
         f"bends above {longest.horizon} {unit}"
+        f"{'' if said.ladder.batch is None else ', or the rule for the batch misses here'}"
     )
 
 
@@ -172,22 +204,27 @@ def _cost(found: Transfer) -> str:
 
 def cost_text(cost: Cost, ladder: Ladder, unit: str) -> str:
     """`64 epochs of short runs, 192 of runs of 64 epochs = 4.0 long runs; 25 runs`"""
-    probes = f", {cost.probes} of runs of {ladder.to} {unit}" if cost.probes else ""
+    probes = f", {amount(cost.probes)} of runs of {ladder.to} {unit}" if cost.probes else ""
     total = amount(cost.total / ladder.to)
     runs = counted(cost.runs, "run")
-    return f"{cost.ladder} {unit} of short runs{probes} = {total} long runs; {runs}"
+    return f"{amount(cost.ladder)} {unit} of short runs{probes} = {total} long runs; {runs}"
 
 
-def plan_text(name: str, ladder: Ladder, unit: str) -> str:
-    """What the ladder will train, before anything is trained."""
+def plan_text(name: str, ladder: Ladder, unit: str, notes: Sequence[str] = ()) -> str:
+    """What the ladder will train, before anything is trained; `notes` are lines below it."""
     counts = ", ".join(
         f"{ladder.points(i) * ladder.seeds} of {horizon}" for i, horizon in enumerate(ladder.rungs)
     )
+    batch = [] if ladder.batch is None else rule_line(ladder.batch, ladder.horizons[-1], unit)
+    trunk = [] if ladder.trunk is None else [TRUNK]
     return "\n".join(
         [
             f"study {name}: runs of so many {unit}: {counts}; the learning rate is centred on "
             f"{learning_rate(ladder.centre)}",
+            *batch,
+            *trunk,
             f"expected: {cost_text(expected_cost(ladder), ladder, unit)}",
             f"at most: {cost_text(worst_cost(ladder), ladder, unit)}",
+            *notes,
         ]
     )

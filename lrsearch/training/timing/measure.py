@@ -29,7 +29,7 @@ def measure(
     Little is tried before a study that could not pay for it. Raises what the task's code does.
     """
     if workload.most_at_once(0.0) < 2:
-        return Choice.solo("a quarter of the full trainings is fewer than two for each worker")
+        return Choice.solo(rules.TOO_FEW)
     if workload.steps_left < rules.LEAST_STEPS:
         return Choice.solo(f"{workload.steps_left:.0f} steps are too few to try")
     tame = [tamed(recipe) for recipe in recipes]

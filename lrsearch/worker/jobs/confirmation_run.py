@@ -38,6 +38,8 @@ class ConfirmationJob:
     recipe: Recipe
     has_curve = False
     keeps_weights = False
+    measures_noise = False
+    keep_step = None
 
     @property
     def claim(self) -> Claim:

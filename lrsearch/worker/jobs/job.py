@@ -39,6 +39,14 @@ class Job(Protocol):
     @property
     def keeps_weights(self) -> bool: ...
 
+    #: Step at which it leaves a checkpoint for other runs; None: at none.
+    @property
+    def keep_step(self) -> int | None: ...
+
+    #: Whether the noise of its gradients is measured beside its validations.
+    @property
+    def measures_noise(self) -> bool: ...
+
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         """Whether the test set is scored at this validation, which is not in `rows` yet."""
         ...

@@ -11,6 +11,8 @@ from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival, Assignment, OpenStudy, Outcome
 from lrsearch.training.training import Purpose, Training
+from lrsearch.transfer.ended import NOISE_KIND
+from lrsearch.transfer.successor import keep_step
 from lrsearch.trial.curve import Measurement, Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.worker.context import WorkerContext
@@ -59,6 +61,14 @@ class TrialJob:
         keeps: bool = self.search.spec.checkpoints.keep_weights
         return keeps
 
+    @property
+    def keep_step(self) -> int | None:
+        return keep_step(self.search.spec, self.recipe)
+
+    @property
+    def measures_noise(self) -> bool:
+        return self.assignment.kind == NOISE_KIND
+
     def is_tested(self, row: Validation, rows: CurveBuffer, *, last: bool) -> bool:
         return False
 
@@ -99,7 +109,7 @@ def _outcome(training: Training | None, state: TrialState, reason: str | None) -
     return Outcome(
         state=state,
         reason=reason,
-        epochs=training.epochs,
+        epochs=training.own_epochs,
         seconds=training.seconds,
         progress=training.progress,
         start_loss=training.start_loss,

@@ -13,7 +13,8 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.task.script import script_folder
 from lrsearch.task.task import LoadedCode
-from lrsearch.training.training import Purpose
+from lrsearch.training.training import Purpose, Training
+from lrsearch.trial.curve import Validation
 from lrsearch.worker.scripts.process import ENTRY, Launch
 from lrsearch.worker.scripts.range_test import ScriptRangeTraining
 from lrsearch.worker.scripts.surroundings import Surroundings
@@ -61,6 +62,10 @@ class ScriptProgram(ProcessProgram):
     def training(self, recipe: Recipe, purpose: Purpose) -> ScriptTraining:
         folder = trial_folder(self.spec.name, purpose.folder)
         return ScriptTraining(self.spec, recipe, purpose, folder, self.surroundings)
+
+    def keep_weights(self, training: Training, row: Validation) -> None:
+        assert isinstance(training, ScriptTraining)
+        training.keep_weights(row)
 
     def range_trainer(self, plan: RampPlan, stop: Callable[[], bool]) -> ScriptRangeTraining:
         return ScriptRangeTraining(self.spec, plan, self.surroundings, stop)

@@ -18,6 +18,7 @@ from lrsearch.own_loop.messages import (
     Report,
     Save,
     Saved,
+    SaveModel,
     SaveSoon,
 )
 from lrsearch.private_files import make_private_folder, private
@@ -27,6 +28,7 @@ from lrsearch.training.failures import TrialFailedError
 from lrsearch.training.training import Purpose
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.scripts.checkpoint import Checkpoint, facts_of, read_checkpoint
+from lrsearch.worker.scripts.kept import keep, kept_row, weights_file
 from lrsearch.worker.scripts.process import ScriptProcess
 from lrsearch.worker.scripts.surroundings import Surroundings
 from lrsearch.worker.user_process.training import ProcessTraining, Reported
@@ -59,6 +61,7 @@ class ScriptTraining(ProcessTraining):
         self.is_asking = self.at_boundary = False
         #: A state that the script goes on from.
         self._resume: Path | None = None
+        self._kept_row: Validation | None = None
 
     # Training.
 
@@ -191,31 +194,50 @@ class ScriptTraining(ProcessTraining):
             state=state,
         ).to_bytes()
 
+    @property
+    def kept_row(self) -> Validation | None:
+        return self._kept_row
+
+    def keep_weights(self, row: Validation) -> None:
+        """Let the script write its model's weights, as it waits after this validation.
+
+        Nothing is kept where lrsearch does not know its model. Raises TrialFailedError where the
+        script cannot write them.
+        """
+        path = weights_file(self.folder, row.validation)
+        averaged = self.recipe.weights == "ema"
+        if self._saved(SaveModel(path=str(path.absolute()), averaged=averaged)).bytes:
+            keep(self.folder, row)
+            self._kept_row = row
+
     def _state(self) -> bytes:
         """What the script writes for itself."""
-        assert self.process is not None
         path = self.folder / "saving.pt"
-        self.process.send(Save(path=str(path.absolute())))
+        self._saved(Save(path=str(path.absolute())))
+        state = path.read_bytes()
+        path.unlink()
+        return state
+
+    def _saved(self, wanted: Save | SaveModel) -> Saved:
+        """Ask for a file, and wait until it is written."""
+        assert self.process is not None
+        self.process.send(wanted)
         for _ in range(int(SAVE_SECONDS / LOOK_SECONDS)):
             message = self.process.receive(LOOK_SECONDS)
             self.beat()
             if isinstance(message, Saved):
-                break
+                return message
             if message is not None:
                 self._take(message)
-        else:
-            raise TrialFailedError(
-                f"the script has not written its state within {SAVE_SECONDS:.0f} s"
-            )
-        state = path.read_bytes()
-        path.unlink()
-        return state
+        raise TrialFailedError(f"the script has not written its state within {SAVE_SECONDS:.0f} s")
 
     def unpack(self, data: bytes, *, says_where: bool = True) -> list[Validation] | None:
         found = read_checkpoint(data, facts_of(self.recipe, self.surroundings))
         if found is None:
             return None
         self.stand_at(found.position)
+        kept = kept_row(self.folder)  # of a later validation: the run has to come to it again
+        self._kept_row = kept if kept is not None and kept.validation <= self.validated else None
         make_private_folder(self.folder)
         self._resume = self.folder / "resume.pt"
         with open(self._resume, "wb", opener=private) as file:

@@ -19,6 +19,7 @@ from lrsearch.task.worker_facts import DataFacts
 from lrsearch.training.data.facts import data_facts
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.failures import failures
+from lrsearch.training.gradient_noise import gradient_noise
 from lrsearch.training.graphed.choose import make_cohort
 from lrsearch.training.kept_weights import KeptWeights
 from lrsearch.training.range_test import RangeTraining
@@ -26,6 +27,7 @@ from lrsearch.training.scoring import score_test_set
 from lrsearch.training.task_cache import TaskCache
 from lrsearch.training.training import Training
 from lrsearch.training.trial_training import TrialTraining
+from lrsearch.transfer.batch import NOISE, SIGNAL, is_point
 from lrsearch.trial.curve import Validation
 from lrsearch.worker.tasks import choose_engine
 
@@ -87,6 +89,17 @@ class TaskProgram:
         with failures():
             scores = score_test_set(training, self.cache.test(recipe))
         return {**scores.metrics, "loss": scores.loss}
+
+    def noise_metrics(self, training: Training, recipe: Recipe) -> dict[str, float]:
+        assert isinstance(training, TrialTraining)
+        if not is_point(training.validated, len(training.plan.validations)):
+            return {}
+        _, (train, _) = self.cache.splits(recipe)
+        size = recipe.batch_size or self.cache.batch_size(recipe.params)
+        assert size is not None
+        with failures():
+            found = gradient_noise(training, train, size)
+        return {NOISE: found.noise, SIGNAL: found.signal}
 
     def keep_weights(self, training: Training, row: Validation) -> None:
         assert isinstance(training, TrialTraining)

@@ -114,7 +114,7 @@ class LeasedJob:
         assert self.training is not None
         number = self.training.validated
         if isinstance(row, Validation):
-            row = self._tested(row)
+            row = self._with_noise(self._tested(row))
             self._keep_weights(row)
             self.rows.add(row)
         self._seen = number
@@ -135,6 +135,15 @@ class LeasedJob:
         scores = self.context.program.test_scores(self.training, self.job.recipe)
         return replace(row, test=scores)
 
+    def _with_noise(self, row: Validation) -> Validation:
+        """With the noise of the gradient, if it is measured."""
+        training = self.training
+        assert training is not None
+        if not self.job.measures_noise or training.diverged is not None:
+            return row
+        found = self.context.program.noise_metrics(training, self.job.recipe)
+        return replace(row, metrics={**row.metrics, **found})
+
     def _keep_weights(self, row: Validation) -> None:
         """Keep the deployed weights of this validation if it gives the value, as far as it went."""
         training, spec = self.training, self.context.search.spec
@@ -143,7 +152,7 @@ class LeasedJob:
             return
         if spec.objective.at == "last" and not training.is_last(training.validated):
             return
-        before = [] if training.kept_weights is None else [training.kept_weights.row]
+        before = [] if training.kept_row is None else [training.kept_row]
         if best_validation([*before, row], spec) is row:
             self.context.program.keep_weights(training, row)
 
@@ -201,7 +210,7 @@ class LeasedJob:
 
         0 where it is to leave it now.
         """
-        at = self.context.search.spec.checkpoints.keep_step
+        at = self.job.keep_step
         if at is None or self.training is None or self._has_branch_point:
             return None
         return at - self.training.step if self.training.step <= at else None
@@ -233,7 +242,9 @@ class LeasedJob:
             done = self.job.end(self.training, state, reason, self.rows)
         if not done:
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
-        self.checkpoints.forget(self.job.claim, but_newest=keeps)
+        # A script's weights lie in its folder, not in its checkpoints.
+        has_them = self.context.search.spec.program == "task"
+        self.checkpoints.forget(self.job.claim, but_newest=keeps and has_them)
 
     def close(self) -> None:
         """Renew its lease and write its rows no more."""

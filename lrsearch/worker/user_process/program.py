@@ -65,8 +65,11 @@ class ProcessProgram(ABC):
     def test_scores(self, training: Training, recipe: Recipe) -> dict[str, float]:
         raise NotImplementedError("a script has no test set")
 
+    def noise_metrics(self, training: Training, recipe: Recipe) -> dict[str, float]:
+        raise NotImplementedError("a script's gradients are its own")
+
     def keep_weights(self, training: Training, row: Validation) -> None:
-        raise NotImplementedError("a script keeps its weights itself")
+        raise NotImplementedError("a command keeps its weights itself")
 
     def close(self) -> None:
         """End the supervisor, and what is left of its processes."""
