@@ -152,23 +152,27 @@ class _Known:
         return best.lr, ends
 
     def _stretched(self, interval: tuple[float, float]) -> tuple[float, float]:
-        """Where samples are reused, overfitting may begin right after the longest rung."""
+        """The best lr may rise after the longest rung; where samples are reused, it may also fall.
+
+        It falls where overfitting begins right after that rung.
+        """
         low, high = interval
+        last = self.below[-1]
+        high = max(high, last.x + constants.MAY_RISE)
         if not self.ladder.reuses_data:
             return low, high
-        last = self.below[-1]
         worst = constants.WORST_SLOPE * math.log(self.ladder.to / last.horizon)
-        margin = constants.MARGIN
-        return min(low, last.x + worst - margin), max(high, last.x + margin)
+        return min(low, last.x + worst - constants.MARGIN), high
 
     def refusal(self) -> str:
         """Why the runs give no learning rate, in words; empty if they do."""
         last = self.full or self.below[-1]
         if last.is_open:
             end = "lowest" if last.best is last.points[0] else "highest"
+            first = self.ladder.points(self.ladder.rungs.index(last.horizon))
             return (
                 f"the best of horizon {last.horizon} is its {end} learning rate, "
-                f"{last.best.lr:.3g}, after {constants.EXTENSIONS} more beyond the first "
+                f"{last.best.lr:.3g}, after {len(last.points) - first} more beside the first "
                 f"ones: its loss has no minimum there"
             )
         if self.full is None and not self.due and last.horizon < self.ladder.horizons[-1]:

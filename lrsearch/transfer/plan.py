@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.transfer import constants
@@ -15,8 +15,9 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
     """The runs that are due once all of `runs` have ended; none if the ladder is complete.
 
     Each rung is centred on what the rungs below predict. While its least loss lies on an end, one
-    learning rate beyond it follows, `EXTENSIONS` at most; a rung that then is open still ends the
-    ladder. So does a loss that is not above 0, which has no logarithm.
+    learning rate beyond it follows; a rung that is open after `EXTENSIONS` more ends the ladder.
+    So does a loss that is not above 0, which has no logarithm. The full horizon's rung goes on with
+    what `_deciding` says.
     """
     if not_positive(runs) is not None:
         return []
@@ -26,10 +27,15 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
         mine = trained[horizon]
         if not mine:
             return _runs(ladder, horizon, first_places(ladder, rung, found))
-        beyond = _beyond(ladder, mine)
+        means = _means(ladder, mine)
+        may_extend = len(means) < _most(ladder, rung)
+        beyond = _beyond(means)
         if beyond is not None:
-            may_extend = _extensions(ladder, rung, mine) < constants.EXTENSIONS
             return _runs(ladder, horizon, [beyond]) if may_extend else []
+        if horizon == ladder.to and may_extend:
+            deciding = _deciding(ladder, found, mine)
+            if deciding is not None:
+                return _runs(ladder, horizon, [deciding])
         found.append(find_optimum(mine, found[-1] if found else None))
     return []
 
@@ -75,26 +81,55 @@ def _runs(ladder: Ladder, horizon: int, places: Sequence[int]) -> list[PlannedRu
     ]
 
 
-def _beyond(ladder: Ladder, runs: Sequence[Run]) -> int | None:
-    """The place next to the end that the least loss lies on; None if it lies on none.
+def _most(ladder: Ladder, rung: int) -> int:
+    """How many learning rates a rung has at most."""
+    is_full = ladder.rungs[rung] == ladder.to
+    return ladder.points(rung) + constants.EXTENSIONS + is_full * constants.DECIDING
 
-    Where every run diverged it is the lower end.
-    """
+
+def _means(ladder: Ladder, runs: Sequence[Run]) -> dict[int, float]:
+    """Mean ln loss of each place on the grid; infinite where a run diverged."""
     losses: dict[int, list[float]] = defaultdict(list)
     for run in runs:
         losses[ladder.place(math.log(run.lr))].append(
             math.inf if run.loss is None else math.log(run.loss)
         )
-    means = {place: sum(each) / len(each) for place, each in losses.items()}
+    return {place: sum(each) / len(each) for place, each in losses.items()}
+
+
+def _beyond(means: Mapping[int, float]) -> int | None:
+    """A place a step from the best on a side where nothing is so near; None if there is none.
+
+    Where every run diverged it is the lower end.
+    """
     best = min(means, key=lambda place: (means[place], place))
-    if best == min(means):
+    if not {best - 2, best - 1} & set(means):
         return best - 2
-    return best + 2 if best == max(means) else None
+    return None if {best + 1, best + 2} & set(means) else best + 2
 
 
-def _extensions(ladder: Ladder, rung: int, runs: Sequence[Run]) -> int:
-    """How many learning rates a rung has beyond its first ones."""
-    return len({run.lr for run in runs}) - ladder.points(rung)
+def _deciding(ladder: Ladder, below: Sequence[Optimum], runs: Sequence[Run]) -> int | None:
+    """The next place of the full horizon, once its best has neighbours; None if there is none.
+
+    Where no long run is better than the longest short ones, training longer does harm at these
+    rates: then the rate follows that is predicted if overfitting limits. In the end the best has a
+    neighbour half a step away, on the side where the vertex of its parabola lies.
+    """
+    means = _means(ladder, runs)
+    best = min(means, key=lambda place: (means[place], place))
+    if means[best] >= below[-1].best.y:
+        limited = ladder.place(_overfitting(ladder, below))
+        if limited < min(means):
+            return limited
+    optimum = find_optimum(runs, below[-1])
+    beside = best + 1 if optimum.x > optimum.best.x else best - 1
+    return None if beside in means else beside
+
+
+def _overfitting(ladder: Ladder, below: Sequence[Optimum]) -> float:
+    """The best ln lr of the full horizon if overfitting limits."""
+    branches = predict(measured(ladder, below), ladder.octaves(ladder.to)).branches
+    return next(branch.x for branch in branches if branch.regime is constants.OVERFITTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,19 +146,21 @@ class Cost:
 
 
 def expected_cost(ladder: Ladder) -> Cost:
-    """Of a ladder that no rung of which is extended."""
-    return _cost(ladder, extensions=0)
+    """Of a ladder that no rung of which is extended, with the half step that ends the probes."""
+    counts = [ladder.points(rung) for rung in range(len(ladder.rungs))]
+    if ladder.probes:
+        counts[-1] += 1
+    return _cost(ladder, counts)
 
 
 def worst_cost(ladder: Ladder) -> Cost:
     """Of a ladder whose every rung is extended as often as it may be."""
-    return _cost(ladder, extensions=constants.EXTENSIONS)
+    return _cost(ladder, [_most(ladder, rung) for rung in range(len(ladder.rungs))])
 
 
-def _cost(ladder: Ladder, *, extensions: int) -> Cost:
-    counts = [
-        (ladder.points(rung) + extensions) * ladder.seeds for rung in range(len(ladder.rungs))
-    ]
+def _cost(ladder: Ladder, lrs: Sequence[int]) -> Cost:
+    """Of so many learning rates on each rung."""
+    counts = [count * ladder.seeds for count in lrs]
     paid = [count * horizon for count, horizon in zip(counts, ladder.rungs, strict=True)]
     probes = paid[-1] if ladder.probes else 0
     return Cost(ladder=sum(paid) - probes, probes=probes, runs=sum(counts))

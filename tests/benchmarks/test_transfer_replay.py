@@ -29,7 +29,7 @@ def test_a_table_whose_best_lr_does_not_move_is_solved():
     assert made.best == pytest.approx(math.log(0.005), abs=0.02)
     said = transfer.METHODS["ladder and 3 probes"](made, 0)
     assert made.regret(said.lr) < 0.05
-    assert said.cost == pytest.approx((9 + 10 + 20 + 24 + 192) / 64)
+    assert said.cost == pytest.approx((9 + 10 + 20 + 24 + 256) / 64)
     assert said.interval[0] < 0.005 < said.interval[1]
 
 
