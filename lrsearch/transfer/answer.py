@@ -140,16 +140,18 @@ class _Known:
         object.__setattr__(self, "predicted", found)
 
     def lr_and_interval(self) -> tuple[float, tuple[float, float]]:
-        """Of the probes the best; without them what the likelier regime predicts."""
+        """Of the probes the best; without them what the likelier regime predicts.
+
+        Probes tell no more than their grid does: the interval reaches half a step from the best.
+        """
         ladder = self.ladder
         if self.full is None:
             low, high = self._stretched(self.predicted.interval)
             return math.exp(self.predicted.likeliest.x), (math.exp(low), math.exp(high))
         everything = measured(ladder, [*self.below, self.full])
         low, high = predict(everything, ladder.octaves(ladder.to)).interval
-        best = self.full.best
-        ends = math.exp(min(low, best.x)), math.exp(max(high, best.x))
-        return best.lr, ends
+        best, grid = self.full.best, constants.GRID
+        return best.lr, (math.exp(min(low, best.x - grid)), math.exp(max(high, best.x + grid)))
 
     def _stretched(self, interval: tuple[float, float]) -> tuple[float, float]:
         """The best lr may rise after the longest rung; where samples are reused, it may also fall.

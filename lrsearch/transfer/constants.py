@@ -47,8 +47,9 @@ GRID = STEP / 2
 POINTS = (5, 5, 3)
 #: Learning rates that a rung gets beyond its ends at most, one at a time.
 EXTENSIONS = 4
-#: How many the full horizon gets beside them: the rate that overfitting predicts, and a half step.
-DECIDING = 2
+#: Half steps follow at the full horizon while it has fewer learning rates than so many beside its
+#: first ones: with 2 the mean regret on the five tasks was 1.3 instead of 1.2 %, with more no less.
+HALF_STEPS_UNTIL = 3
 #: ln of the loss of a diverged run less that of the best of its rung.
 DIVERGED = 3.0
 

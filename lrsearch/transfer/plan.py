@@ -82,9 +82,12 @@ def _runs(ladder: Ladder, horizon: int, places: Sequence[int]) -> list[PlannedRu
 
 
 def _most(ladder: Ladder, rung: int) -> int:
-    """How many learning rates a rung has at most."""
+    """How many learning rates a rung has at most.
+
+    The full horizon's may also get the one that is predicted if overfitting limits.
+    """
     is_full = ladder.rungs[rung] == ladder.to
-    return ladder.points(rung) + constants.EXTENSIONS + is_full * constants.DECIDING
+    return ladder.points(rung) + constants.EXTENSIONS + is_full
 
 
 def _means(ladder: Ladder, runs: Sequence[Run]) -> dict[int, float]:
@@ -112,8 +115,9 @@ def _deciding(ladder: Ladder, below: Sequence[Optimum], runs: Sequence[Run]) -> 
     """The next place of the full horizon, once its best has neighbours; None if there is none.
 
     Where no long run is better than the longest short ones, training longer does harm at these
-    rates: then the rate follows that is predicted if overfitting limits. In the end the best has a
-    neighbour half a step away, on the side where the vertex of its parabola lies.
+    rates: then the rate follows that is predicted if overfitting limits. In the end the best gets a
+    neighbour half a step away, on the side where the vertex of its parabola lies, unless the rung
+    has `HALF_STEPS_UNTIL` rates beside its first ones by then.
     """
     means = _means(ladder, runs)
     best = min(means, key=lambda place: (means[place], place))
@@ -121,6 +125,8 @@ def _deciding(ladder: Ladder, below: Sequence[Optimum], runs: Sequence[Run]) -> 
         limited = ladder.place(_overfitting(ladder, below))
         if limited < min(means):
             return limited
+    if len(means) - ladder.probes >= constants.HALF_STEPS_UNTIL:
+        return None
     optimum = find_optimum(runs, below[-1])
     beside = best + 1 if optimum.x > optimum.best.x else best - 1
     return None if beside in means else beside

@@ -164,7 +164,7 @@ def test_the_plan_says_what_it_costs_at_most():
     assert "at most: " in text
     cost = plan_document(spec)["cost"]
     assert cost["expected"]["total"] == 319
-    assert cost["worst"]["runs"] == 25 + 4 * 5 + 2
+    assert cost["worst"]["runs"] == 25 + 4 * 5 + 1
 
 
 def test_the_recipe_is_written_with_its_interval(tmp_path):
