@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from transfer import HORIZONS, SCHEDULES
+from transfer_methods import HORIZONS, SCHEDULES
 
 from lrsearch import Recipe, StudySpec
 from lrsearch.task.find import load_task
