@@ -63,7 +63,6 @@ GRIDS = {
     "friedman": Grid(steps=8, lowest={"adamw": 1e-4, "sgd": 3e-4}),
     "resnet": Grid(steps=8, lowest={"adamw": 1e-4, "sgd": 1e-3}),
     "lstm": Grid(steps=8, lowest={"adamw": 2e-4, "sgd": 5e-3}),
-    "gpt": Grid(steps=8, lowest={"adamw": 1e-4, "sgd": 2e-3}),
 }
 
 

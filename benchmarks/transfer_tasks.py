@@ -1,7 +1,7 @@
 """Tasks that no constant of the ladder was set on, small enough to train whole grids of runs.
 
-Three are small tables that a model overfits: `noisy`, `wine`, `friedman`. Three are limited by
-training: `resnet` with BatchNorm, `lstm` and `gpt` on the source of a Python module.
+`noisy` and `friedman` overfit, `wine` is a small table, `resnet` with BatchNorm and `lstm` on the
+source of a Python module are limited by training.
 `record_transfer.py` trains them.
 """
 
@@ -174,38 +174,3 @@ def lstm() -> lrsearch.Task:
     """1,600 windows of 8 characters, an LSTM of width 16."""
     inputs, targets = characters(1856)
     return made(Recurrent, inputs, targets, train=1600, batch_size=8)
-
-
-class Transformer(nn.Module):
-    """Logits [B, characters, T] of the next character: one causal block of two heads."""
-
-    def __init__(self, width: int = 16, heads: int = 2) -> None:
-        super().__init__()
-        self.heads = heads
-        self.token = nn.Embedding(CHARACTERS, width)
-        self.position = nn.Embedding(CONTEXT, width)
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
-        self.head = nn.Linear(width, CHARACTERS)
-
-    def forward(self, codes_BT: Tensor) -> Tensor:
-        B, T = codes_BT.shape
-        x_BTD = self.token(codes_BT) + self.position.weight[:T]
-        qkv = self.qkv(self.norms[0](x_BTD)).view(B, T, 3, self.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        later = torch.ones(T, T, dtype=torch.bool).triu(1)
-        scores = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).masked_fill(later, -torch.inf)
-        mixed = scores.softmax(dim=-1) @ v
-        x_BTD = x_BTD + self.out(mixed.transpose(1, 2).reshape(B, T, -1))
-        x_BTD = x_BTD + self.mlp(self.norms[1](x_BTD))
-        logits_BTC: Tensor = self.head(self.norms[2](x_BTD))
-        return logits_BTC.transpose(1, 2)
-
-
-def gpt() -> lrsearch.Task:
-    """1,600 windows of 8 characters, a transformer of width 16."""
-    inputs, targets = characters(1856)
-    return made(Transformer, inputs, targets, train=1600, batch_size=8)
