@@ -141,7 +141,10 @@ class _Known:
         object.__setattr__(self, "predicted", Prediction(branches=branches))
 
     def lr_and_interval(self) -> tuple[float, tuple[float, float]]:
-        """Of the probes the best; without them what the likelier regime predicts."""
+        """Of the probes the best; without them what the likelier regime predicts.
+
+        Probes tell no more than their grid does: the interval reaches half a step from the best.
+        """
         ladder = self.ladder
         if self.full is None:
             low, high = self._stretched(self.predicted.interval)
@@ -152,29 +155,32 @@ class _Known:
         below = self.below if ladder.batch is None else ()
         everything = measured(ladder, [*below, self.full])
         low, high = predict(everything, ladder.octaves(ladder.to)).interval
-        best = self.full.best
-        ends = math.exp(min(low, best.x)), math.exp(max(high, best.x))
-        return best.lr, ends
+        best, grid = self.full.best, constants.GRID
+        return best.lr, (math.exp(min(low, best.x - grid)), math.exp(max(high, best.x + grid)))
 
     def _stretched(self, interval: tuple[float, float]) -> tuple[float, float]:
-        """Where samples are reused, overfitting may begin right after the longest rung."""
+        """The best lr may rise after the longest rung; where samples are reused, it may also fall.
+
+        It falls where overfitting begins right after that rung.
+        """
         low, high = interval
+        last = self.below[-1]
+        start = last.x + self.ladder.shift
+        high = max(high, start + constants.MAY_RISE)
         if not self.ladder.reuses_data:
             return low, high
-        last = self.below[-1]
         worst = constants.WORST_SLOPE * math.log(self.ladder.to / last.horizon)
-        margin = constants.MARGIN
-        start = last.x + self.ladder.shift
-        return min(low, start + worst - margin), max(high, start + margin)
+        return min(low, start + worst - constants.MARGIN), high
 
     def refusal(self) -> str:
         """Why the runs give no learning rate, in words; empty if they do."""
         last = self.full or self.below[-1]
         if last.is_open:
             end = "lowest" if last.best is last.points[0] else "highest"
+            first = self.ladder.points(self.ladder.rungs.index(last.horizon))
             return (
                 f"the best of horizon {last.horizon} is its {end} learning rate, "
-                f"{last.best.lr:.3g}, after {constants.EXTENSIONS} more beyond the first "
+                f"{last.best.lr:.3g}, after {len(last.points) - first} more beside the first "
                 f"ones: its loss has no minimum there"
             )
         why = batch.refusal(self.ladder.batch, last)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 #: Of this table.
-VERSION = 1
+VERSION = 2
 #: Share of an interval.
 CONFIDENCE = 0.9
 
@@ -47,6 +47,9 @@ GRID = STEP / 2
 POINTS = (5, 5, 3)
 #: Learning rates that a rung gets beyond its ends at most, one at a time.
 EXTENSIONS = 4
+#: Half steps follow at the full horizon while it has fewer learning rates than so many beside its
+#: first ones: with 2 the mean regret on the five tasks was 1.3 instead of 1.2 %, with more no less.
+HALF_STEPS_UNTIL = 3
 #: ln of the loss of a diverged run less that of the best of its rung.
 DIVERGED = 3.0
 
@@ -70,8 +73,10 @@ UNKNOWN = 900.0
 #: Error of any optimum that is found on a grid, and the factor of calibration on all of it.
 GRID_ERROR, CALIBRATION = 0.25, 1.2
 #: Without full runs, where samples are seen more than once, overfitting may begin right after the
-#: longest rung: the interval then reaches to this slope from there, and so far beyond both ways.
+#: longest rung: the interval then reaches down to this slope from there, and so far beyond.
 WORST_SLOPE, MARGIN = -1.1, 0.5
+#: Without full runs it reaches so far above the longest rung's optimum: the best lr may rise again.
+MAY_RISE = 1.25
 
 #: The last two octaves' slopes differ by so much, and so many standard deviations: a kink.
 KINK, KINK_SPREADS = 0.4, 2.0

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lrsearch.transfer import batch, constants
@@ -16,8 +16,9 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
     """The runs that are due once all of `runs` have ended; none if the ladder is complete.
 
     Each rung is centred on what the rungs below predict. While its least loss lies on an end, one
-    learning rate beyond it follows, `EXTENSIONS` at most; a rung that then is open still ends the
-    ladder. So does a loss that is not above 0, which has no logarithm, and a batch that is refused.
+    learning rate beyond it follows; a rung that is open after `EXTENSIONS` more ends the ladder.
+    So does a loss that is not above 0, which has no logarithm, and a batch that is refused. The
+    full horizon's rung goes on with what `_deciding` says.
     """
     if not_positive(runs) is not None:
         return []
@@ -29,10 +30,15 @@ def next_runs(ladder: Ladder, runs: Sequence[Run]) -> list[PlannedRun]:
             if horizon == ladder.to and batch.refusal(ladder.batch, found[-1]):
                 return []
             return _runs(ladder, horizon, first_places(ladder, rung, found))
-        beyond = _beyond(ladder, mine)
+        means = _means(ladder, mine)
+        may_extend = len(means) < _most(ladder, rung)
+        beyond = _beyond(means)
         if beyond is not None:
-            may_extend = _extensions(ladder, rung, mine) < constants.EXTENSIONS
             return _runs(ladder, horizon, [beyond]) if may_extend else []
+        if horizon == ladder.to and may_extend:
+            deciding = _deciding(ladder, found, mine)
+            if deciding is not None:
+                return _runs(ladder, horizon, [deciding])
         found.append(find_optimum(mine, found[-1] if found else None))
     return []
 
@@ -79,26 +85,62 @@ def _runs(ladder: Ladder, horizon: int, places: Sequence[int]) -> list[PlannedRu
     ]
 
 
-def _beyond(ladder: Ladder, runs: Sequence[Run]) -> int | None:
-    """The place next to the end that the least loss lies on; None if it lies on none.
+def _most(ladder: Ladder, rung: int) -> int:
+    """How many learning rates a rung has at most.
 
-    Where every run diverged it is the lower end.
+    The full horizon's may also get the one that is predicted if overfitting limits.
     """
+    is_full = ladder.rungs[rung] == ladder.to
+    return ladder.points(rung) + constants.EXTENSIONS + is_full
+
+
+def _means(ladder: Ladder, runs: Sequence[Run]) -> dict[int, float]:
+    """Mean ln loss of each place on the grid; infinite where a run diverged."""
     losses: dict[int, list[float]] = defaultdict(list)
     for run in runs:
         losses[ladder.place(math.log(run.lr))].append(
             math.inf if run.loss is None else math.log(run.loss)
         )
-    means = {place: sum(each) / len(each) for place, each in losses.items()}
+    return {place: sum(each) / len(each) for place, each in losses.items()}
+
+
+def _beyond(means: Mapping[int, float]) -> int | None:
+    """A place a step from the best on a side where nothing is so near; None if there is none.
+
+    Where every run diverged it is the lower end.
+    """
     best = min(means, key=lambda place: (means[place], place))
-    if best == min(means):
+    if not {best - 2, best - 1} & set(means):
         return best - 2
-    return best + 2 if best == max(means) else None
+    return None if {best + 1, best + 2} & set(means) else best + 2
 
 
-def _extensions(ladder: Ladder, rung: int, runs: Sequence[Run]) -> int:
-    """How many learning rates a rung has beyond its first ones."""
-    return len({run.lr for run in runs}) - ladder.points(rung)
+def _deciding(ladder: Ladder, below: Sequence[Optimum], runs: Sequence[Run]) -> int | None:
+    """The next place of the full horizon, once its best has neighbours; None if there is none.
+
+    Where no long run is better than the longest short ones, training longer does harm at these
+    rates: then the rate follows that is predicted if overfitting limits. In the end the best gets a
+    neighbour half a step away, on the side where the vertex of its parabola lies, unless the rung
+    has `HALF_STEPS_UNTIL` rates beside its first ones by then. Losses of another batch are not
+    compared with those of the short runs, and the rates of a trunk stay whole steps apart.
+    """
+    means = _means(ladder, runs)
+    best = min(means, key=lambda place: (means[place], place))
+    if ladder.batch is None and means[best] >= below[-1].best.y:
+        limited = ladder.place(_overfitting(ladder, below))
+        if limited < min(means):
+            return limited
+    if ladder.trunk is not None or len(means) - ladder.probes >= constants.HALF_STEPS_UNTIL:
+        return None
+    optimum = find_optimum(runs, below[-1])
+    beside = best + 1 if optimum.x > optimum.best.x else best - 1
+    return None if beside in means else beside
+
+
+def _overfitting(ladder: Ladder, below: Sequence[Optimum]) -> float:
+    """The best ln lr of the full horizon if overfitting limits."""
+    branches = predict(measured(ladder, below), ladder.octaves(ladder.to)).branches
+    return next(branch.x for branch in branches if branch.regime is constants.OVERFITTING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,13 +157,16 @@ class Cost:
 
 
 def expected_cost(ladder: Ladder) -> Cost:
-    """Of a ladder that no rung of which is extended."""
-    return _cost(ladder, extensions=0)
+    """Of a ladder that no rung of which is extended, with the half step that ends the probes."""
+    counts = [ladder.points(rung) for rung in range(len(ladder.rungs))]
+    if ladder.probes and ladder.trunk is None:
+        counts[-1] += 1
+    return _cost(ladder, counts, ladder.trunk)
 
 
 def worst_cost(ladder: Ladder) -> Cost:
     """Of a ladder whose every rung is extended as often as it may be."""
-    return _cost(ladder, extensions=constants.EXTENSIONS)
+    return _cost(ladder, [_most(ladder, rung) for rung in range(len(ladder.rungs))], None)
 
 
 def _from_trunks(ladder: Ladder, trunk: Trunk, counts: Sequence[int]) -> list[float]:
@@ -134,13 +179,12 @@ def _from_trunks(ladder: Ladder, trunk: Trunk, counts: Sequence[int]) -> list[fl
     return found
 
 
-def _cost(ladder: Ladder, *, extensions: int) -> Cost:
-    counts = [
-        (ladder.points(rung) + extensions) * ladder.seeds for rung in range(len(ladder.rungs))
-    ]
+def _cost(ladder: Ladder, lrs: Sequence[int], trunk: Trunk | None) -> Cost:
+    """Of so many learning rates on each rung."""
+    counts = [count * ladder.seeds for count in lrs]
     paid: list[float] = [n * horizon for n, horizon in zip(counts, ladder.rungs, strict=True)]
-    if ladder.trunk is not None and not extensions:
-        paid = _from_trunks(ladder, ladder.trunk, counts)
+    if trunk is not None:
+        paid = _from_trunks(ladder, trunk, counts)
     probes = paid[-1] if ladder.probes else 0
     measuring = 0 if ladder.batch is None else ladder.horizons[-1]
     runs = sum(counts) + (ladder.batch is not None)

@@ -65,11 +65,11 @@ def test_with_probes_it_is_the_best_of_the_long_runs():
     found = told(Law(slope=-0.1))
     lines = transfer_text(found).splitlines()
     assert lines[0].startswith("lr for 64 epochs: 0.0")
-    assert lines[0].endswith("the best of 3 runs of 64 epochs")
+    assert lines[0].endswith("the best of 4 runs of 64 epochs")
     assert "short runs of 1, 2, 4, 8 epochs" in lines[1]
     assert any(line.startswith("same lr as at 8 epochs: ") for line in lines)
     assert any("higher, if its curve is that of 64 epochs" in line for line in lines)
-    cost = "cost: 63 epochs of short runs, 192 of runs of 64 epochs = 4 long runs; 25 runs"
+    cost = "cost: 63 epochs of short runs, 256 of runs of 64 epochs = 5 long runs; 26 runs"
     assert lines[-1] == cost
     assert "guess" not in transfer_text(found)
 
@@ -113,10 +113,10 @@ def test_the_page_of_a_ladder_says_what_it_is_and_that_nothing_is_missing():
     ]
     report = made_report(trials, spec=spec, study={"trials_total": spec.budget.trials})
     assert subject(spec) == "learning rate for 64 epochs"
-    assert tables.status(report).startswith("25 runs, of 45 at most, started: 25 complete.")
+    assert tables.status(report).startswith("26 runs, of 46 at most, started: 26 complete.")
     assert tables.cost(report).rows[0][0] == "short and long runs"
     page = page_text(report)
-    assert "The best 3 of 3 complete runs of 64 epochs." in page
+    assert "The best 4 of 4 complete runs of 64 epochs." in page
     assert "search's one seed" not in page
 
 
@@ -224,8 +224,8 @@ def test_the_plan_says_what_it_costs_at_most():
     assert "9 of 1, 5 of 2, 5 of 4, 3 of 8, 3 of 64" in text
     assert "at most: " in text
     cost = plan_document(spec)["cost"]
-    assert cost["expected"]["total"] == 255
-    assert cost["worst"]["runs"] == 25 + 4 * 5
+    assert cost["expected"]["total"] == 319
+    assert cost["worst"]["runs"] == 25 + 4 * 5 + 1
 
 
 def test_the_recipe_is_written_with_its_interval(tmp_path):

@@ -38,7 +38,7 @@ def test_the_study_of_a_ladder_prunes_and_confirms_nothing():
     assert (spec.pruning, spec.confirm, spec.portfolio, spec.range_test) == (None, None, 0, "none")
     assert spec.ladder.horizons == (1, 2, 4, 8)
     assert (spec.epochs, spec.steps) == (64, None)
-    assert spec.budget.epochs == 4 * (9 + 4) / 4 + 2 * 9 + 4 * 9 + 8 * 7 + 64 * 7
+    assert spec.budget.epochs == 4 * (9 + 4) / 4 + 2 * 9 + 4 * 9 + 8 * 7 + 64 * 8
 
 
 def test_the_study_file_says_what_the_caller_does_not():

@@ -182,7 +182,7 @@ def test_it_says_what_was_measured_and_how_often_the_rule_misses():
     assert caption.endswith("of the short runs' batch, 16; the long runs have 128.")
     plan = plan_text(spec.name, ladder_of(spec), "epochs")
     assert "one more run of 8 epochs measures the gradient noise" in plan
-    assert plan_document(spec)["cost"]["expected"]["runs"] == 26
+    assert plan_document(spec)["cost"]["expected"]["runs"] == 27
     assert spec.name == "tiny-to-64-batch-128"
 
 

@@ -8,6 +8,7 @@ import pytest
 from known_laws import LADDER, Law, trained
 
 from lrsearch.transfer.answer import answer
+from lrsearch.transfer.constants import GRID
 from lrsearch.transfer.plan import expected_cost, next_runs, worst_cost
 from lrsearch.transfer.runs import Run, unusable
 
@@ -26,9 +27,9 @@ def test_a_ladder_that_is_not_extended_costs_what_was_expected():
     runs = trained(LADDER, Law(slope=-0.1).train)
     cost = expected_cost(LADDER)
     assert sum(run.horizon for run in runs) == cost.total
-    assert len(runs) == cost.runs == 9 + 5 + 5 + 3 + 3
+    assert len(runs) == cost.runs == 9 + 5 + 5 + 3 + 4
     assert cost.ladder == 9 + 10 + 20 + 24
-    assert cost.probes == 192
+    assert cost.probes == 256
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -56,6 +57,33 @@ def test_a_rung_is_extended_while_its_best_lies_at_an_end():
     first = sorted(run.lr for run in runs if run.horizon == 1)
     assert len(first) == 9 + 3
     assert first[-1] > 0.03 * 2.25**6
+
+
+def test_the_best_probe_has_one_half_a_step_beside_it():
+    runs = trained(LADDER, Law(slope=-0.1, noise=0.0).train)
+    probes = sorted(run.lr for run in runs if run.horizon == 64)
+    best = min((run for run in runs if run.horizon == 64), key=lambda run: run.loss).lr
+    around = [lr / best for lr in probes if 0.6 < lr / best < 1.6 and lr != best]
+    assert min(abs(abs(math.log(ratio)) - GRID) for ratio in around) < 1e-4
+    assert abs(math.log(best / Law(slope=-0.1).best(64))) < GRID
+
+
+def hidden_overfitting(run):
+    """Like a training limit up to horizon 8; beyond it high rates overfit, low ones do not."""
+    x = math.log(run.lr / 0.1)
+    loss = math.exp(0.1 * x**2) / run.horizon**0.2
+    if run.horizon > 8:
+        far = math.log(run.lr / (0.1 * 8 / run.horizon))
+        loss = min(2 * math.exp(0.1 * x**2), math.exp(far**2))
+    return Run(horizon=run.horizon, lr=run.lr, seed=run.seed, loss=loss)
+
+
+def test_where_long_runs_are_worse_than_short_ones_a_lower_rate_is_tried():
+    runs = trained(LADDER, hidden_overfitting)
+    found = answer(LADDER, runs)
+    assert abs(math.log(found.lr / (0.1 * 8 / 64))) < 2 * GRID
+    assert "disagree" in found.flags
+    assert sum(run.horizon for run in runs) <= worst_cost(LADDER).total
 
 
 def test_a_loss_without_a_minimum_ends_the_ladder_and_is_refused():
@@ -105,6 +133,14 @@ def test_a_kink_above_the_longest_rung_is_seen_by_probes_alone():
     assert abs(math.log(guess.lr / law.best(64))) > 1
     assert "disagree" in found.flags
     assert "disagree" not in guess.flags
+
+
+def test_a_guess_allows_for_a_rate_that_rises_even_where_no_sample_is_seen_twice():
+    found = answer(GUESS, trained(GUESS, Law(slope=-0.1).train))
+    online = replace(GUESS, reuses_data=False)
+    theirs = answer(online, trained(online, Law(slope=-0.1).train))
+    assert theirs.interval[1] == found.interval[1] > 3 * found.longest.lr
+    assert theirs.interval[0] > 2 * found.interval[0]
 
 
 def test_a_flat_basin_is_refused_as_a_guess_and_flagged_with_probes():

@@ -157,7 +157,7 @@ def flag_line(flag: Flag, said: Answer, unit: str) -> str:
     if flag == "kink":
         return (
             f"kink: the best lr bends below {longest.horizon} {unit}, and may bend again before "
-            f"{to}; such guesses were off by 9.5 % in loss, others by 5 %"
+            f"{to}"
         )
     if flag == "regimes":
         told = "; ".join(
