@@ -153,6 +153,18 @@ def test_fleet_sets_lrsearch_beside_optuna_on_the_same_server(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_fleet_sweeps_over_sizes_and_what_runs_beside(tmp_path):
+    words = [sys.executable, str(SCRIPTS / "fleet.py"), "--sweep", "--quick", "--json"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert [(row["trials"], row["running"]) for row in result["rows"]] == [(20, 1), (20, 2)]
+    for row in result["rows"]:
+        assert min(row["ask"], row["rung"], row["tell"], row["statements"]) > 0
+    assert result["trials_per_second"]["4 clients"] > 0
+
+
 @pytest.mark.parametrize(
     ("script", "options", "message"),
     [
