@@ -154,7 +154,7 @@ def test_a_folder_as_the_study_file(folder):
         pytest.param({"epochs": "many"}, ["epochs", "many"], id="epochs no number"),
         pytest.param({"epochs": None}, ["horizon", "epochs or steps"], id="no horizon"),
         pytest.param({"steps": 5}, ["horizon", "epochs or steps"], id="two horizons"),
-        pytest.param({"name": "a/b"}, ["name", "a/b"], id="slash in the name"),
+        pytest.param({"name": "a/b/c"}, ["name", "a/b/c"], id="two slashes in the name"),
         pytest.param({"name": None}, ["name"], id="null name"),
         pytest.param({"seed": -1}, ["seed", "-1", "0"], id="seed"),
         pytest.param({"objective": "accuracy"}, ["objective", "direction"], id="no direction"),
