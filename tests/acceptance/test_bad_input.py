@@ -742,7 +742,7 @@ def test_a_wrong_recipe(created, recipe, parts):
         ("--trials -3", ["--trials", "-3"]),
         ("--workers 0", ["--workers 0", "1"]),
         ("--workers -1", ["--workers -1", "at least 1"]),
-        ("--name a/b", ["name", "a/b"]),
+        ("--name a/b/c", ["name", "a/b/c"]),
         ("--device cuda:7", ["cuda:7", "found"]),
         ("--device nonsense", ["nonsense", "auto", "cuda:N"]),
         ("--device meta", ["meta", "found"]),
