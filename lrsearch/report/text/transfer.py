@@ -63,6 +63,7 @@ def transfer_sentence(found: Transfer) -> str:
     """The learning rate of the long run, and what speaks against relying on it."""
     lines, said = [_first(found)], found.answer
     if said is not None:
+        lines += [COVERS] if said.lr is not None and not said.is_guess else []
         lines += [flag_line(flag, said, found.field.unit) for flag in said.flags]
     return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
 
