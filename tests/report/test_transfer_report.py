@@ -87,7 +87,10 @@ def test_without_probes_it_is_called_a_guess_and_is_wide():
 
 def test_the_study_answers_with_the_rate_and_what_speaks_against_it():
     sure, bent = told(Law(slope=-0.1)), told(Law(slope=0.0, bend=16, after=-1.0))
-    assert transfer_sentence(sure) == transfer_text(sure).splitlines()[0].capitalize() + "."
+    first = transfer_text(sure).splitlines()[0].capitalize()
+    held = "The interval is made to hold the best lr in 90 % of cases; on tasks held out it did in "
+    assert transfer_sentence(sure).startswith(f"{first}. {held}")
+    assert transfer_sentence(sure).count(". ") == 1
     assert ". Disagree: a run of 64 epochs beats the predicted lr" in transfer_sentence(bent)
 
 
