@@ -11,6 +11,7 @@ from enum import StrEnum
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    String,
     Table,
     and_,
     bindparam,
@@ -89,7 +90,8 @@ def held_by_name(kind: Kind) -> ColumnElement[bool]:
     return and_(
         c.id == bindparam("claim_id"),
         c.attempt == bindparam("claim_attempt"),
-        c.worker == bindparam("claim_worker"),
+        # A claim that nobody holds has no worker: NULL equals nothing.
+        c.worker.is_not_distinct_from(bindparam("claim_worker", type_=String)),
         c.state == TrialState.RUNNING,
     )
 
