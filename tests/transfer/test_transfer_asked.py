@@ -70,7 +70,7 @@ def test_transfer_may_change_in_the_file_of_a_study_that_is_there():
         ({"horizons": "1,2"}, "at least 3 show a trend"),
         ({"to": 65, "horizons": "1,2,4"}, "at most 16 times"),
         ({"horizons": "1,2,4", "probes": 0}, "without probes at most 8 times"),
-        ({"name": "no/name"}, "name"),
+        ({"name": "no name"}, "name"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(asked, words):
