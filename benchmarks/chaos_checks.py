@@ -282,7 +282,8 @@ def same_bits(found: Found, loaded: LoadedTask, tolerance: float = 0) -> Iterato
     yield Check(what="confirmation runs as undisturbed", count=len(found.runs), broken=broken)
     broken, whole = [], [row for row in found.range_tests if row["state"] == "complete"]
     for row in whole:
-        plan = ramp_plan(found.search.spec, row["optimizer"])
+        steps = round(row["epochs_reserved"] * found.search.steps_per_epoch / row["seeds"])
+        plan = ramp_plan(found.search.spec, row["optimizer"], steps)
         result = RangeTraining(found.search.spec, plan, cache, lambda: False).run(row["seeds"])
         if result is None or _plain(result.to_dict()) != row["result"]:
             broken.append(f"the range test of {row['optimizer']} has another result")

@@ -108,10 +108,11 @@ def _be_lrsearch(words, folder, output, environment, begin=spares.prepare):
 def _be_lrsearch_that_works(words, folder, output, environment):
     from lrsearch import run_study
     from lrsearch.cli import main as cli_main
+    from lrsearch.worker.machine import Machine
     from lrsearch.worker.processes import work
 
-    def work_here(search, task_dir, *, workers, device, fuse, compile, forks):
-        work(search, device=device, task_dir=task_dir, threads=1, fuse=fuse, compile=compile)
+    def work_here(search, task_dir, *, workers, forks, **how):
+        work(search, Machine(task_dir=task_dir, threads=1, **how))
 
     run_study.run_local = work_here
     _be(cli_main, ["lrsearch", *words], folder, output, environment)

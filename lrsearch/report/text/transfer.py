@@ -7,6 +7,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.report.text.format import amount, counted, learning_rate, number, percent
 from lrsearch.report.text.transfer_batch import batch_line, rule_line
 from lrsearch.report.transfer import Transfer, rung_interval
+from lrsearch.transfer import constants
 from lrsearch.transfer.answer import Answer, Flag
 from lrsearch.transfer.objectives import OTHER, Both
 from lrsearch.transfer.plan import Cost, expected_cost, worst_cost
@@ -22,6 +23,12 @@ LIMITS = {
 TRUNK = (
     "trunk: runs go on from a shorter one of their learning rate, where it began to decay; what "
     "they cost at most is without that"
+)
+#: What a user may rely on in place of "90 %".
+COVERS = (
+    f"the interval is made to hold the best lr in 90 % of cases; on tasks held out it did in "
+    f"{100 * constants.COVERED:.0f} % of them, on the worst task in "
+    f"{100 * constants.LEAST_COVERED:.0f} %"
 )
 #: What each objective is, in words.
 LOSSES = {"last": "the loss of the final weights", "best": "the lowest loss of a run"}
@@ -56,6 +63,7 @@ def transfer_sentence(found: Transfer) -> str:
     """The learning rate of the long run, and what speaks against relying on it."""
     lines, said = [_first(found)], found.answer
     if said is not None:
+        lines += [COVERS] if said.lr is not None and not said.is_guess else []
         lines += [flag_line(flag, said, found.field.unit) for flag in said.flags]
     return " ".join(f"{line[0].upper()}{line[1:]}." for line in lines)
 
@@ -107,6 +115,8 @@ def _said(said: Answer, found: Transfer) -> list[str]:
         lines.append(_probes(said, unit))
     if said.lr is not None and said.interval is not None:
         lines.append(_wrong(said, unit))
+        if not said.is_guess:
+            lines.append(COVERS)
     return lines + [flag_line(flag, said, unit) for flag in said.flags]
 
 
