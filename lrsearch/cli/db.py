@@ -238,15 +238,15 @@ COMMANDS = (db,)
 @click.option(
     "--attempts",
     is_flag=True,
-    help="Also validations of ended trials that a later attempt has made again.",
+    help="Also remove validations of ended trials that a later attempt has made again.",
 )
-@click.option("--dry-run", is_flag=True, help="Count only.")
+@click.option("--dry-run", is_flag=True, help="Only count the rows.")
 @json_option
 @common
 def gc(attempts: bool, dry_run: bool, as_json: bool, storage: str | None) -> None:
-    """Remove rows that nobody reads any more.
+    """Remove rows that are no longer read.
 
-    They are of trials that have ended: leases, and records of checkpoints whose files are gone.
+    They belong to trials that have ended: leases, and records of checkpoints whose files are gone.
     Workers may go on meanwhile.
 
     \b

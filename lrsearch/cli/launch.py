@@ -61,7 +61,7 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="What the place takes besides, such as partition=gpu; may be given again.",
+        help="A setting of the place, such as partition=gpu; it may be given several times.",
     )
     shared = machine_options.task_dir_option(
         machine_options.time_limit_option(settings_option(parsed))
@@ -80,8 +80,12 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @asked_options
 @click.option("--dry-run", is_flag=True, help="Print what would be started, and start nothing.")
-@click.option("--apply", is_flag=True, help="On kubernetes: apply the manifest by kubectl.")
-@click.option("--stop", is_flag=True, help="End the workers that were started, in order.")
+@click.option("--apply", is_flag=True, help="On kubernetes: give the manifest to kubectl.")
+@click.option(
+    "--stop",
+    is_flag=True,
+    help="End the workers that were started; each writes a checkpoint first.",
+)
 @json_option
 @common
 def launch(
@@ -96,9 +100,10 @@ def launch(
 ) -> None:
     """Start workers of a study as a fleet.
 
-    The workers outlive the command. On Slurm they are one array job, which is queued again at its
-    time limit; on Ray one actor each, which is made anew where a node is lost; on Kubernetes a Job,
-    whose manifest is printed unless --apply is given. The study's code travels along as it is now.
+    The workers go on when the command has ended. On Slurm they are one array job, which is queued
+    again at its time limit (default 24 h). On Ray each is an actor, which is made anew when its
+    node is lost. On Kubernetes they are a Job, whose manifest is printed, or with --apply given to
+    kubectl. On all three they get a copy of the study's code as it is now.
 
     \b
     Example:
@@ -109,7 +114,9 @@ def launch(
 
     chosen = target(place)
     if apply and place != "kubernetes":
-        raise SpecError(f"--apply is of --on kubernetes; on {place} workers start without it")
+        raise SpecError(
+            f"--apply is for --on kubernetes; workers on {place} start without it; leave it out"
+        )
     if stop:
         _say_members(place, chosen.stop(name), as_json=as_json, verb="ended")
         return
@@ -128,7 +135,7 @@ def _fleet(storage: str | None, name: str, asked: Asked) -> "Fleet":
     from lrsearch.spec.shipped_studies import folders
 
     if asked.workers is None:
-        raise SpecError("--workers N is needed: how many workers are to start")
+        raise SpecError("--workers N is needed: give the number of workers to start, from 1")
     seconds, fuse = (
         machine_options.parse_time_limit(asked.time_limit),
         fuse_option.parse(asked.fuse),

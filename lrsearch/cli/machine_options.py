@@ -26,8 +26,8 @@ compile_option = click.option(
     default="auto",
     show_default=True,
     metavar="auto|off",
-    help="Whether the steps of trials that train one by one are compiled: where that is measured "
-    "to pay (auto), or never (off). It takes --fuse auto.",
+    help="Whether the steps of trials that train one by one are compiled: where a measurement says "
+    "that it pays (auto), or never (off). With --fuse other than auto they are not compiled.",
 )
 
 
@@ -71,7 +71,8 @@ task_dir_option = renamed_option(
 time_limit_option = click.option(
     "--time-limit",
     metavar="TIME",
-    help="A duration such as 90m, 4h or 3600s; default Slurm's limit of the job, else none.",
+    help="How long a worker may run, such as 90m, 4h or 3600s; in a job of Slurm the job's limit "
+    "holds as well. Default none.",
 )
 
 

@@ -120,7 +120,7 @@ def project_option(text: str) -> Callable[[Command], Command]:
 def need_one(what: str, *values: object) -> None:
     """Raises click.UsageError unless exactly one of the values is given."""
     if sum(value is not None for value in values) != 1:
-        raise click.UsageError(f"give {what}, one of both")
+        raise click.UsageError(f"give either {what}")
 
 
 def print_json(value: Any) -> None:

@@ -19,8 +19,8 @@ from lrsearch.cli.output import say
 def project() -> None:
     """Limit what a project trains, and see who changed what.
 
-    The project of a study is what its name begins with: vision/digits is of project vision. The
-    project of a name without one is called default.
+    The name of a study begins with its project: vision/digits belongs to project vision. A study
+    of no other project belongs to project default.
 
     \b
     Example:
@@ -34,14 +34,14 @@ def project() -> None:
     "--device-hours",
     metavar="HOURS|none",
     required=True,
-    help="The most hours that its studies may train in all, summed over devices.",
+    help="The most hours that its studies may train in all, summed over devices; none: no limit.",
 )
 @common
 def limit(project: str, device_hours: str, storage: str | None) -> None:
     """Limit the hours that the studies of a project may train.
 
-    Workers end when the hours are used: what they train then goes to its end. `lrsearch status`
-    shows what is used, deleted studies included.
+    When the hours are used, no trial starts any more; those that run go to their end. The hours
+    used, those of deleted studies included, are shown by `lrsearch status`.
 
     \b
     Example:
@@ -70,15 +70,20 @@ def _hours(text: str) -> float | None:
 @project.command()
 @project_option("Show what was done in this project alone.")
 @click.option(
-    "--last", type=click.IntRange(1), default=20, show_default=True, metavar="N", help="How many."
+    "--last",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    metavar="N",
+    help="How many to show.",
 )
 @json_option
 @common
 def actions(project: str | None, last: int, as_json: bool, storage: str | None) -> None:
     """Show who created, changed or deleted studies, the newest first.
 
-    The name is that of the machine's user, or LRSEARCH_USER. Nobody proves it: the database's own
-    log says which role it was.
+    The name is that of the user on that machine, or LRSEARCH_USER where that is set. It is not
+    checked.
 
     \b
     Example:
@@ -103,7 +108,12 @@ def actions(project: str | None, last: int, as_json: bool, storage: str | None) 
 
 @click.command(name="limit")
 @name_argument
-@click.option("--priority", type=int, metavar="N", help="The highest is trained first; default 0.")
+@click.option(
+    "--priority",
+    type=int,
+    metavar="N",
+    help="The study with the highest is trained first; default 0.",
+)
 @click.option(
     "--max-workers",
     type=click.IntRange(0),
@@ -116,8 +126,8 @@ def limit_study(
 ) -> None:
     """Set the priority of a study and how many workers train it at once.
 
-    A worker of a project serves the study of the highest priority first. Workers beyond the limit
-    wait; those of a project serve other studies meanwhile.
+    A worker of a project (`lrsearch worker --project`) trains the study of the highest priority
+    first. Workers beyond the limit wait; those of a project train other studies meanwhile.
 
     \b
     Example:
@@ -129,7 +139,7 @@ def limit_study(
         raise click.UsageError("give --priority, --max-workers or both")
     study = open_stored_study(storage, name)
     limits.limit_study(study, limits.Limits(priority=priority, max_workers=max_workers))
-    say(f"study {name} is limited as asked; `lrsearch status` shows it")
+    say(f"study {name} is changed; `lrsearch status` shows its priority and workers")
 
 
 COMMANDS = (project,)

@@ -23,10 +23,10 @@ _WANTED = (
         help="YAML or JSON file with the recipe, or the number of a trial; default what the study "
         "recommends.",
     ),
-    click.option("--epochs", type=int, metavar="N", help="Length of the run."),
+    click.option("--epochs", type=int, metavar="N", help="Length of the run in epochs."),
     click.option("--steps", type=int, metavar="N", help="Length in optimizer steps."),
-    click.option("--seed", type=int, metavar="SEED", help="Default the study's."),
-    click.option("--name", "run_name", help="Name of the run; default NAME-train-EPOCHS."),
+    click.option("--seed", type=int, metavar="SEED", help="Seed of the run; default the study's."),
+    click.option("--name", "run_name", help="Name of the run's study; default NAME-train-EPOCHS."),
 )
 
 
@@ -135,7 +135,7 @@ def _lengths(context: click.Context, parameter: click.Parameter, value: str) -> 
     metavar="N,N,...",
     help="Lengths of the runs in epochs, two or more.",
 )
-@click.option("--seed", type=int, metavar="SEED", help="Default the study's.")
+@click.option("--seed", type=int, metavar="SEED", help="Seed of the runs; default the study's.")
 @click.option(
     "--save",
     type=click.Path(path_type=Path),

@@ -26,25 +26,25 @@ ASKED = (
         "--to",
         type=int,
         metavar="EPOCHS",
-        help="The long run; steps where the horizons are in steps.",
+        help="Length of the long run; in steps where the horizons are.",
     ),
     click.option(
         "--horizons",
         metavar="1,2,4,8",
-        help="Short runs, each about twice the one before; default an eighth of --to and its "
-        "halves.",
+        help="Lengths of the short runs, each about twice the one before; default an eighth of "
+        "--to, a sixteenth, and so on.",
     ),
     click.option(
         "--probes",
         type=int,
         metavar="0|3",
-        help="Long runs; 0 makes the answer a guess. Default 3.",
+        help="Long runs to begin with; 0 makes the answer a guess. Default 3.",
     ),
     click.option("--seeds", type=int, metavar="N", help="Runs of each learning rate. Default 1."),
     click.option(
         "--objective",
         metavar="last|best",
-        help="Loss of the final weights, or lowest of the run; default as in the study.",
+        help="Loss of the final weights, or the lowest of the run; default as in the study.",
     ),
     click.option(
         "--batch-size",
@@ -53,7 +53,7 @@ ASKED = (
         help="Batch of the long run, where it is another one than in the short runs.",
     ),
     click.option(
-        "--name", "own_name", metavar="NAME", help="Of its study; default NAME-to-EPOCHS."
+        "--name", "own_name", metavar="NAME", help="Name of its study; default NAME-to-EPOCHS."
     ),
 )
 
@@ -110,7 +110,7 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--plot",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Draw the law into this file, SVG or PNG as its name ends.",
+    help="Draw how the best learning rate moves into this file, SVG or PNG as its name ends.",
 )
 @machine_options.resources_options
 @machine_options.task_dir_option
@@ -130,10 +130,11 @@ def transfer(
 ) -> None:
     """Find the learning rate of a longer run from short ones.
 
-    A ladder of short runs of one recipe shows how its best learning rate moves with the horizon.
-    Then three long runs are trained at and beside the predicted rate. The best of them is the run
-    that you want. All are trials of a study NAME-to-EPOCHS, which any worker may train. The same
-    command goes on where it was interrupted.
+    A ladder of short runs of one recipe shows how its best learning rate moves with the horizon,
+    the length of training. Then long runs are trained: three at and beside the predicted rate, and
+    usually one to three more around the best. The best of them is the run that you want. All are
+    trials of a study NAME-to-EPOCHS, which any worker may train. The same command goes on where it
+    was interrupted.
 
     \b
     Example:

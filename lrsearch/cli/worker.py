@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.optional_name_argument
-@options.project_option("Serve all studies of this project, in place of NAME.")
-@click.option("--forever", is_flag=True, help="With --project: wait for further studies.")
+@options.project_option("Train all studies of this project, in place of NAME.")
+@click.option("--forever", is_flag=True, help="With --project: then wait for further studies.")
 @machine_options.machine_options
 @machine_options.time_limit_option
 @click.option(
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     default=0,
     show_default=True,
     metavar="CODE",
-    help="Exit code where it leaves before the study is finished: a scheduler starts another.",
+    help="Exit code where it leaves before the study is finished, so that a scheduler can start "
+    "another worker.",
 )
 @common
 def worker(
@@ -55,11 +56,12 @@ def worker(
     database, share a study. A worker holds a trial by a lease, which it renews; the trial of a
     worker that died goes on at another one when the lease ends.
 
-    With --project it serves the studies of a project: the highest priority first, then the oldest.
-    It changes studies between two trials.
+    With --project it trains all studies of a project: the highest priority first, then the oldest.
+    It changes to another study only between two trials.
 
-    With a time limit it asks for no trial that could not be saved before it. Shortly before the
-    limit it saves what it trains, gives it back, and ends with exit code 0.
+    With a time limit it begins no trial that could neither be saved nor end before the limit.
+    Shortly before the limit it writes a checkpoint, gives its trial back, and ends with exit code
+    0, or that of --unfinished-code.
 
     \b
     Example:
@@ -67,7 +69,7 @@ def worker(
     """
     options.need_one("NAME or --project", name, project)
     if forever and project is None:
-        raise click.UsageError("--forever needs --project")
+        raise click.UsageError("--forever is for --project; give --project, or leave --forever out")
     from lrsearch.worker.time_limit import TimeLimit, seconds_left
 
     limit = TimeLimit(seconds_left(machine_options.parse_time_limit(time_limit)))
@@ -169,17 +171,20 @@ def confirm(
 
 @click.command()
 @options.optional_name_argument
-@click.option("--all", "everyone", is_flag=True, help="Show the workers that have ended as well.")
-@options.project_option("Show the studies of this project alone.")
+@click.option(
+    "--all", "everyone", is_flag=True, help="With NAME: also show workers that have ended."
+)
+@options.project_option("Without NAME: show the studies of this project alone.")
 @json_option
 @common
 def status(
     name: str | None, everyone: bool, project: str | None, as_json: bool, storage: str | None
 ) -> None:
-    """Show the workers of a study and what each does.
+    """Show the workers of a study, or without NAME all studies.
 
-    A line says where a worker runs, its trial or run, and when it last reported. Without NAME a
-    table shows all studies of the database, and the device-hours that each project has trained.
+    With NAME a line says where a worker runs, its trial or run, and when it last reported. Without
+    NAME a table shows all studies of the database, and another one the device-hours of each
+    project: hours of training, summed over devices.
 
     \b
     Example:

@@ -60,4 +60,5 @@ class Fleet:
         """Raises SpecError for a setting that the target does not take."""
         for name in self.settings:
             if name not in known:
-                raise SpecError(f"--set {name}: not known on {target}{near_miss(name, known)}")
+                accepted = near_miss(name, known) if known else ", which takes none; leave it out"
+                raise SpecError(f"--set {name}: not known on {target}{accepted}")

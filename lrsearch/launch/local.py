@@ -115,5 +115,5 @@ def _is_gone(member: Member) -> bool:
 def _pid(member: Member) -> int:
     pid = worker_identity.place(member.id)[1]
     if pid is None:
-        raise StudyError(f"{member.id!r} is no worker of this machine; end it by hand")
+        raise StudyError(f"worker {member.id!r} is on another machine; give the command there")
     return pid

@@ -51,7 +51,8 @@ class RayTarget:
                     ray.kill(actor, no_restart=True)
                 raise StudyError(
                     f"--on ray: no actor was placed within {PLACE_SECONDS:.0f} s; each needs "
-                    f"{_options(fleet)['num_cpus']} CPU and {_options(fleet)['num_gpus']} GPU"
+                    f"{_options(fleet)['num_cpus']} CPU and {_options(fleet)['num_gpus']} GPU; "
+                    f"`ray status` shows which are free"
                 )
             where = {place: ray.get(place) for place in ready}
         return [

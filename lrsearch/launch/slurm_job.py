@@ -53,7 +53,9 @@ class WorkerJob:
         if code == 0 or self._terminated or self.stopped.exists():
             return
         if code == UNFINISHED and time.monotonic() - started < LEAST_SECONDS:
-            raise StudyError("no trial can be saved within the time limit; give a longer one")
+            raise StudyError(
+                "no trial can be saved within the time limit; give a longer --time-limit"
+            )
         os.kill(os.getpid(), SIGNAL)  # submitit's handler queues the job again, and exits
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:

@@ -59,7 +59,9 @@ def remembered(study: str, target: str) -> list[Member]:
     try:
         return [Member(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
     except (ValueError, TypeError) as error:
-        raise StudyError(f"{path} is damaged: {error}; end those workers by hand") from error
+        raise StudyError(
+            f"{path} is damaged: {error}; end its workers by hand, and remove it"
+        ) from error
 
 
 def remember(study: str, target: str, members: Sequence[Member]) -> None:

@@ -85,7 +85,7 @@ def tree_of(
         total, warm = epochs * steps, found.warmup_steps
         if warm >= total:
             raise SpecError(
-                f"{option} {epochs}: the warm-up alone takes {warm} of its {total} steps"
+                f"{option} {epochs}: warm-up takes {warm} of its {total} steps; give longer runs"
             )
         leaves = decay_begins(recipe.schedule, total, warm)
         trunk = branches[-1] if branches else None

@@ -83,9 +83,9 @@ def _of_script(study: StoredStudy, trial: Trial) -> "KeptWeights":
     if kept is not None and kept.row.validation == trial.best_validation:
         return kept
     raise StudyError(
-        f"the weights of {study.name!r} are not in {folder}: lrsearch knows a script's model where "
-        f"run.build(model, ...) was given the module, and keeps them on the machine that trained; "
-        f"else let the script save them into run.folder"
+        f"the weights of {study.name!r} are not in {folder}: they are kept on the machine that "
+        f"trained, if the script gives its model to run.build(model, ...); give the command there, "
+        f"or let the script save them into run.folder"
     )
 
 

@@ -14,8 +14,8 @@ from lrsearch.training.kept_weights import copies
 
 #: Said once where no weights can be kept.
 NO_MODEL = (
-    "no weights are kept for --save: run.build was given parameters of no one model; give it the "
-    "module itself, run.build(model, ...), or save them into run.folder"
+    "no weights are kept for --save: what run.build was given is not one whole model; give it the "
+    "module itself, run.build(model, ...), or let the script save its weights into run.folder"
 )
 
 

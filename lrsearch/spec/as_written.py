@@ -94,7 +94,10 @@ def with_project(content: Mapping[str, Unchecked]) -> dict[str, Unchecked]:
     if not project:
         return dict(content)
     if project == DEFAULT_PROJECT:
-        raise SpecError(f"name = {name!r}; a study of the default project has its name alone")
+        raise SpecError(
+            f"name = {name!r}; a study of the default project has its name alone; leave "
+            f"'{DEFAULT_PROJECT}/' out"
+        )
     if given not in (None, "", project):
         raise SpecError(
             f"project = {given!r}, but name = {name!r} is of project {project!r}; leave project out"

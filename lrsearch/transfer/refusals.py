@@ -29,17 +29,26 @@ def why_not(spec: StudySpec, recipe: Recipe, request: Request) -> str:
 def refused(spec: StudySpec, recipe: Recipe, unit: str) -> str:
     """Why no ladder of this recipe tells anything, in words; empty if one may."""
     if spec.ladder is not None:
-        return f"it is a transfer itself; name its study, {spec.ladder.of!r}"
+        return f"it is a transfer itself; give the study that it began with, {spec.ladder.of!r}"
     if spec.objective.direction != "minimize":
         metric = spec.objective.metric
-        return f"objective {metric!r} is maximized, but the law is one of a loss; minimize one"
+        return (
+            f"objective {metric!r} is maximized, but only losses, which are minimized, can be "
+            f"transferred; give a study whose objective is a loss"
+        )
     schedule, optimizer = recipe.schedule_name, recipe.optimizer_name
     if "lr" not in recipe.optimizer:
-        return f"optimizer {optimizer} of its recipe has no lr"
+        return f"optimizer {optimizer} of its recipe has no lr; give a recipe FILE with one"
     if schedule == "plateau":
-        return "its schedule is plateau, which follows the loss and not the horizon"
+        return (
+            "its schedule is plateau, which follows the loss and not the horizon; give a recipe "
+            "FILE with another schedule"
+        )
     if optimizer == "rprop" or "schedulefree" in optimizer.lower().replace("_", ""):
-        return f"its optimizer is {optimizer}, whose learning rate obeys no such law"
+        return (
+            f"its optimizer is {optimizer}, for whose learning rate nothing can be predicted; give "
+            f"a recipe FILE with another optimizer"
+        )
     if spec.program == "command":
         return _command_refused(placeholders(spec.command), unit)
     return ""
@@ -52,18 +61,24 @@ def batch_refused(spec: StudySpec, recipe: Recipe, request: Request) -> str:
         return ""
     asked = f"batch_size = {size}"
     if request.probes == 0:
-        return f"{asked} with probes = 0: no rule is sure enough for a guess; leave probes out"
+        return (
+            f"{asked} with probes = 0: only long runs can tell whether lr moved as predicted; "
+            f"leave probes out"
+        )
     if request.unit == "steps":
-        return f"{asked} with horizons in steps: batches are compared at equal epochs; give those"
+        return (
+            f"{asked} with horizons in steps: batches are compared at equal epochs; give horizons "
+            f"in epochs"
+        )
     if spec.program != "task":
         return (
-            f"{asked}, but it trains a {_PROGRAMS[spec.program]}, whose gradients, which tell how "
-            f"lr moves, lrsearch does not see; only a study with a task has them"
+            f"{asked}, but it trains a {_PROGRAMS[spec.program]}, whose gradients lrsearch does "
+            f"not see, and only they tell how lr moves with the batch; leave batch_size out"
         )
     if recipe.batch_size is None:
         return f"{asked}, but its recipe has no batch_size to go from; give one in a recipe FILE"
     if recipe.batch_size == size:
-        return f"{asked} is the batch of its recipe; leave it out"
+        return f"{asked} is the batch of its recipe; leave batch_size out"
     if name not in (*ADAPTIVE, *PLAIN):
         known = ", ".join((*PLAIN, *ADAPTIVE))
         return f"{asked}, but no rule of lr and batch is known for {name}; it is for {known}"
@@ -92,17 +107,23 @@ def trunk_refused(spec: StudySpec, recipe: Recipe, request: Request) -> str:
     if recipe.schedule_name != "wsd":
         return (
             f"trunk = true, but its schedule is {recipe.schedule_name}; only runs of wsd train the "
-            f"same steps whatever their length, up to their decay"
+            f"same steps up to their decay, whatever their length; leave trunk out"
         )
     if spec.program != "task":
-        return "trunk = true, but checkpoints of a script hold one run; only a task's runs branch"
+        return (
+            f"trunk = true, but it trains a {_PROGRAMS[spec.program]}; only runs of a task can go "
+            f"on from the checkpoint of another run; leave trunk out"
+        )
     if spec.validate_every.fraction is not None:
         return (
             "trunk = true, but it validates at fractions of the run, which fall elsewhere in runs "
             "of other lengths; validate by epochs or steps"
         )
     if request.batch_size is not None:
-        return "trunk = true with batch_size: runs with other batches share no steps; leave one out"
+        return (
+            "trunk = true with batch_size: runs with other batches share no steps; leave one of "
+            "both out"
+        )
     return ""
 
 

@@ -113,7 +113,7 @@ def seconds_left(
             limits.append(float(text) - (time.time() if now is None else now))
         except ValueError as error:
             raise SpecError(
-                f"{SLURM_END} is {text!r}, but seconds since 1970 are accepted; unset it where "
-                f"this is no job of Slurm's"
+                f"{SLURM_END} is {text!r}, but seconds since 1970 are accepted; unset it if this "
+                f"is not a job of Slurm"
             ) from error
     return min(limits)

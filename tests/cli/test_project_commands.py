@@ -46,9 +46,9 @@ def test_all_studies_are_shown_with_their_projects(finished):
 
 def test_what_contradicts_itself_is_refused(folder):
     refused = {
-        ("worker",): "give NAME or --project, one of both",
-        ("worker", "tiny", "--project", "p"): "give NAME or --project, one of both",
-        ("worker", "tiny", "--forever"): "--forever needs --project",
+        ("worker",): "give either NAME or --project",
+        ("worker", "tiny", "--project", "p"): "give either NAME or --project",
+        ("worker", "tiny", "--forever"): "--forever is for --project",
         ("status", "tiny", "--project", "p"): "leave NAME out",
         ("study", "limit", "tiny"): "give --priority, --max-workers or both",
         ("project", "limit", "p", "--device-hours", "-1"): "give hours from 0 on, or none",

@@ -48,7 +48,7 @@ def executable(path, text):
     [
         (["--on", "slum", "--workers", 1], r"--on slum: no such target; did you mean 'slurm'\?"),
         (["--on", "local"], "--workers N is needed"),
-        (["--on", "local", "--workers", 1, "--apply"], "--apply is of --on kubernetes"),
+        (["--on", "local", "--workers", 1, "--apply"], "--apply is for --on kubernetes"),
         (["--on", "local", "--workers", 1, "--set", "a=b"], "--set a: not known on local"),
         (["--on", "ray", "--workers", 1, "--dry-run", "--set", "adress=b"], "mean 'address'"),
         (["--on", "local", "--workers", 1, "--set", "partition"], "KEY=VALUE is accepted"),

@@ -43,7 +43,7 @@ def test_a_failed_worker_fails_the_job(job, tmp_path):
 
 def test_a_job_too_short_for_a_trial_is_not_queued_again(job, tmp_path):
     (tmp_path / "code").write_text("75")
-    with pytest.raises(StudyError, match="give a longer one"):
+    with pytest.raises(StudyError, match="give a longer --time-limit"):
         job()
 
 

@@ -85,7 +85,7 @@ def test_weights_that_are_not_there_are_told_in_a_line(tmp_path, monkeypatch):
     folder = trial_folder("mine", "trial-0")
     folder.mkdir(parents=True)
     for validation, is_kept in ((1, False), (3, True)):
-        with pytest.raises(StudyError, match=r"where run.build\(model, ...\) was given the module"):
+        with pytest.raises(StudyError, match=r"gives its model to run.build\(model, ...\)"):
             kept_weights(study, trial)
         torch.save({"w": torch.ones(1)}, weights_file(folder, validation))
         keep(folder, curve_row(validation))

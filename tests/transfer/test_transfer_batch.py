@@ -239,10 +239,10 @@ COMMAND = {
 @pytest.mark.parametrize(
     ("recipe", "spec", "asked", "words"),
     [
-        ({}, None, {"probes": 0}, "with probes = 0: no rule is sure enough for a guess"),
+        ({}, None, {"probes": 0}, "with probes = 0: only long runs can tell"),
         ({}, None, {"horizons": "1,2,4", "to": 8, "batch_size": 0}, "--batch-size 0: 1 to"),
         ({"batch_size": None}, None, {}, "its recipe has no batch_size"),
-        ({"batch_size": 128}, None, {}, "is the batch of its recipe; leave it out"),
+        ({"batch_size": 128}, None, {}, "is the batch of its recipe; leave batch_size out"),
         (
             {"optimizer": {"name": "adagrad", "lr": 0.1}},
             None,
