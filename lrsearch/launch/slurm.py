@@ -16,6 +16,7 @@ from lrsearch.launch.fleet import UNFINISHED, Fleet
 from lrsearch.launch.slurm_job import SIGNAL, WorkerJob
 from lrsearch.launch.target import Member, launch_folder, remember, remembered
 from lrsearch.private_files import make_private_folder
+from lrsearch.study_name import path_part
 
 if TYPE_CHECKING:
     from submitit import SlurmExecutor
@@ -84,7 +85,7 @@ def _executor(fleet: Fleet, folder: Path) -> "SlurmExecutor":
     seconds = DEFAULT_SECONDS if fleet.time_limit is None else fleet.time_limit
     executor = SlurmExecutor(folder=folder / "jobs", max_num_timeout=MOST_REQUEUES)
     executor.update_parameters(
-        job_name=f"lrsearch-{fleet.study}",
+        job_name=f"lrsearch-{path_part(fleet.study)}",
         time=ceil(seconds / 60),
         setup=[f"export SUBMITIT_PREEMPT_SIGNAL={name}"],
         # A worker that fails ends alone.

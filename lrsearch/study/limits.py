@@ -1,13 +1,15 @@
 """What keeps a worker from a study: its limit of workers, or its project's quota."""
 
+import re
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from lrsearch.errors import StudyError
+from lrsearch.errors import SpecError, StudyError
 from lrsearch.storage import actions, projects, studies, workers
 from lrsearch.storage.database import Database
 from lrsearch.study.stored_study import StoredStudy
+from lrsearch.study_name import LONGEST, WORD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,14 @@ def limit_study(search: StoredStudy, limits: Limits) -> None:
 
 
 def limit_project(database: Database, project: str, device_hours: float | None) -> None:
-    """Change how many device-hours a project may train in all; None: no limit."""
+    """Change how many device-hours a project may train in all; None: no limit.
+
+    The project may still be without studies. Raises SpecError for what no project is called.
+    """
+    if not re.fullmatch(WORD, project) or len(project) > LONGEST:
+        raise SpecError(
+            f"project {project!r}: letters, digits, '.', '-' and '_' are taken, {LONGEST} at most"
+        )
     with database.begin() as connection:
         projects.set_device_hours(connection, project, device_hours)
         limit = "no limit" if device_hours is None else f"{device_hours:g}"

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection
 
+from lrsearch.errors import StudyError, near_miss
 from lrsearch.storage import claims, studies
-from lrsearch.storage.database import Database
+from lrsearch.storage.database import Database, explained
 from lrsearch.storage.records import StudyRecord
 from lrsearch.study import confirmation, ladder
 from lrsearch.study.limits import has_free_place
@@ -36,6 +37,14 @@ class ProjectWork:
 
     def __init__(self, database: Database, project: str) -> None:
         self.database, self.project = database, project
+
+    def require(self) -> None:
+        """Raises StudyError, with the near miss, if no study is of the project."""
+        with explained(self.database), self.database.read() as connection:
+            known = sorted({row.project for row in studies.everything(connection)})
+        if self.project not in known:
+            hint = near_miss(self.project, known) if known else "; there are none yet"
+            raise StudyError(f"no study of project {self.project!r}{hint}")
 
     def next_study(self, among: Callable[[StudyRecord], bool]) -> StudyRecord | None:
         """The first of those `among` which has work and a free place; None if none has."""

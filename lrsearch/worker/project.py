@@ -61,6 +61,8 @@ def work_on_project(
     Raises as `processes.work` does, and QuotaError where the project may train no more.
     """
     studies = ProjectWork(database, project)
+    if not forever:
+        studies.require()
     refused, said = set[int](), ""
     database.patience = Patience(seconds=WINDOW_SECONDS, give_up=lambda: stop.asked)
     with stop.on_signals():

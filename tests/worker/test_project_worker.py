@@ -3,7 +3,7 @@
 import pytest
 from tiny_studies import TASKS, ask, make_study
 
-from lrsearch.errors import TaskError
+from lrsearch.errors import StudyError, TaskError
 from lrsearch.storage import studies, workers
 from lrsearch.study import limits
 from lrsearch.study.limits import Limits, QuotaError
@@ -51,8 +51,10 @@ def test_it_trains_all_studies_of_the_project_the_most_urgent_first(database):
     assert first_asked(database, "q/other") is None
 
 
-def test_a_project_without_work_ends_it(database):
-    assert work(database, "nobody's")
+def test_a_project_without_studies_is_refused_with_the_near_miss(database):
+    make_study(database, name="vision/a", **FEW)
+    with pytest.raises(StudyError, match=r"no study of project 'visoin'.*vision"):
+        work(database, "visoin")
 
 
 def test_a_used_quota_ends_it(database):
