@@ -85,6 +85,8 @@ def parse_time_limit(text: str | None) -> float | None:
         seconds = None if text is None else float(str(duration(text)))
     except ValueError as error:
         raise SpecError(f"--time-limit {text}: {error}") from error
+    if seconds == 0:
+        raise SpecError(f"--time-limit {text}: more than 0 s is needed")
     return seconds
 
 
