@@ -3,10 +3,9 @@ interrupted run keeps the same."""
 
 import pytest
 import torch
-from tiny_studies import make_study, opened, tiny_spec, tiny_task, work, worker_of
+from tiny_studies import make_study, opened, tiny_task, work, worker_of
 from torch.nn.functional import mse_loss
 
-from lrsearch.errors import SpecError
 from lrsearch.spec.trial_value import best_validation
 from lrsearch.storage import checkpoints, curves, trials
 from lrsearch.storage.leases import Kind
@@ -153,8 +152,3 @@ def test_a_diverged_trial_leaves_nothing(database):
     work(search)
     trial, _, kept = kept_by(search)
     assert (trial.state, kept) == ("diverged", [])
-
-
-def test_it_is_of_tasks():
-    with pytest.raises(SpecError, match=r"checkpoints\.keep_weights is of task; leave it out"):
-        tiny_spec(task=None, train="train.py:train", **{**ONE, "validate_every": "auto"})

@@ -91,6 +91,7 @@ def test_what_is_stored_is_the_same_study(content):
         (COMMAND, {"arguments": "--dataset mnist"}, "arguments is of train"),
         (COMMAND, {"report": {}}, "report = {}, but a mapping is needed"),
         (COMMAND, {"report": {"loss": r"(\S+)"}}, "report has no pattern for the objective"),
+        (COMMAND, {"checkpoints": {"keep_weights": True}}, "checkpoints.keep_weights is of task"),
         (COMMAND, {"range_test": "auto"}, "range_test is of task: a command has no range test"),
         (COMMAND, {"command": "python t.py --lr {lr} | tee log"}, "command"),
         (COMMAND, {"command": ["python", "t.py", "--lr", "{lr"]}, "command"),
