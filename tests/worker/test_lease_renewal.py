@@ -177,10 +177,11 @@ def test_somebody_asks_for_the_end(search, renewer):
         until(heard)
 
 
-def test_curve_rows_are_written_while_training_goes_on(search, renewer):
+def test_curve_rows_are_written_while_training_goes_on(database):
+    search = make_study(database)  # with a lease that outlives a stall of this machine
     claim = ask(search).claim
     rows = CurveBuffer()
-    with renewer.holding(claim, "trial 0", rows):
+    with LeaseRenewer(search, ME, "cpu", "0") as renewer, renewer.holding(claim, "trial 0", rows):
         rows.add(curve_row(1))
 
         def written():
