@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from lrsearch.report.text.format import amount, duration, number
 from lrsearch.report.text.grid import Grid
 from lrsearch.spec.study_spec import StudySpec
@@ -69,17 +71,8 @@ class DatabaseStatus:
 def status_of(database: Database, *, project: str | None = None) -> DatabaseStatus:
     """The studies of one project, or of all. Raises StorageError."""
     with explained(database), database.read() as connection:
-        present = overview.present_workers(connection, PRESENT_SECONDS)
-        now = overview.now(connection)
-        rows = []
-        for marks in overview.everything(connection):
-            record = studies.by_id(connection, marks.study_id)
-            assert record is not None  # of the same moment
-            if project is not None and record.project != project:
-                continue
-            over = not marks.running and is_over(connection, StoredStudy(database, record))
-            workers = present.get(marks.study_id, 0)
-            rows.append(_status(marks, record, workers, over=over, now=now))
+        rows = studies_in(connection, database)
+        rows = [row for row in rows if project in (None, row.project)]
         limits = projects.limits(connection)
         names = sorted({row.project for row in rows} | (set(limits) if project is None else set()))
         used = [
@@ -93,6 +86,19 @@ def status_of(database: Database, *, project: str | None = None) -> DatabaseStat
     return DatabaseStatus(studies=rows, projects=used)
 
 
+def studies_in(connection: Connection, database: Database) -> list[StudyStatus]:
+    """All studies, the newest first, as they stand in this transaction of the database."""
+    present = overview.present_workers(connection, PRESENT_SECONDS)
+    now, rows = overview.now(connection), []
+    for marks in overview.everything(connection):
+        record = studies.by_id(connection, marks.study_id)
+        assert record is not None  # of the same moment
+        over = not marks.running and is_over(connection, StoredStudy(database, record))
+        workers = present.get(marks.study_id, 0)
+        rows.append(_status(marks, record, workers, over=over, now=now))
+    return rows
+
+
 def _status(
     marks: StudyMarks, record: StudyRecord, workers: int, *, over: bool, now: float
 ) -> StudyStatus:
@@ -101,7 +107,7 @@ def _status(
         name=marks.name,
         project=record.project,
         owner=record.owner,
-        state=state(marks, is_over=over),
+        state=_state(marks, is_over=over),
         trials=marks.trials_ended,
         trials_total=marks.trials_total,
         epochs=marks.epochs_used,
@@ -116,7 +122,7 @@ def _status(
     )
 
 
-def state(marks: StudyMarks, *, is_over: bool) -> str:
+def _state(marks: StudyMarks, *, is_over: bool) -> str:
     """In a word: search, confirmation, paused, finished, or open: nobody trains it just now."""
     if marks.running:
         return "search"

@@ -7,11 +7,9 @@ from urllib.parse import quote
 
 import jinja2
 
-from lrsearch.report.all_studies import of_total, state
+from lrsearch.report.all_studies import StudyStatus, of_total
 from lrsearch.report.text.format import number
-from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage.column_types import one_line
-from lrsearch.storage.overview import StudyMarks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,17 +31,16 @@ class Row:
         return study_path(self.name)
 
     @classmethod
-    def of(cls, marks: StudyMarks, spec: StudySpec, workers: int, *, is_over: bool) -> Self:
-        """A study by what changes in it; `workers` are at work."""
-        objective = spec.objective
-        best = marks.lowest if objective.direction == "minimize" else marks.highest
+    def of(cls, study: StudyStatus) -> Self:
+        """A study as it stands."""
+        best = study.best
         return cls(
-            name=marks.name,
-            state=state(marks, is_over=is_over),
-            trials=of_total(marks.trials_ended, marks.trials_total),
-            epochs=of_total(marks.epochs_used, marks.epochs_total),
-            best="" if best is None else f"{one_line(objective.metric)} {number(best)}",
-            workers=workers,
+            name=study.name,
+            state=study.state,
+            trials=of_total(study.trials, study.trials_total),
+            epochs=of_total(study.epochs, study.epochs_total),
+            best="" if best is None else f"{one_line(study.metric)} {number(best)}",
+            workers=study.workers,
         )
 
 

@@ -6,19 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lrsearch.report.all_studies import PRESENT_SECONDS, status_of
+from lrsearch.report.all_studies import status_of, studies_in
 from lrsearch.report.dashboard import pages
 from lrsearch.report.dashboard.metrics import metrics_text
 from lrsearch.report.dashboard.pages import Row
 from lrsearch.report.load import load_report
 from lrsearch.report.page.page import page_text
 from lrsearch.spec.shipped_studies import folders
-from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import overview, studies
+from lrsearch.storage import overview
 from lrsearch.storage.database import Database, explained
 from lrsearch.storage.overview import StudyMarks
-from lrsearch.study.status import is_over
-from lrsearch.study.stored_study import StoredStudy
 from lrsearch.task.own_code import load_recorded
 
 #: A report is made again after so many seconds at the earliest, and so many times as long as making
@@ -120,15 +117,7 @@ class Site:
 
     def _rows(self) -> Sequence[Row]:
         with explained(self.database), self.database.read() as connection:
-            present = overview.present_workers(connection, PRESENT_SECONDS)
-            rows = []
-            for marks in overview.everything(connection):
-                record = studies.by_id(connection, marks.study_id)
-                assert record is not None  # of the same moment
-                over = not marks.running and is_over(connection, StoredStudy(self.database, record))
-                spec = StudySpec.from_stored(record.definition)
-                rows.append(Row.of(marks, spec, present.get(marks.study_id, 0), is_over=over))
-        return rows
+            return [Row.of(study) for study in studies_in(connection, self.database)]
 
 
 def _page(text: str) -> Page:
