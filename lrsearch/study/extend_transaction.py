@@ -10,7 +10,14 @@ from lrsearch.errors import StudyError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.range_test.plan import ramp_plan
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import confirmations, range_tests, studies, take_over_trials, trials
+from lrsearch.storage import (
+    confirmations,
+    projects,
+    range_tests,
+    studies,
+    take_over_trials,
+    trials,
+)
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.records import BegunTrial, StudyRecord
 from lrsearch.storage.take_over_trials import Taken
@@ -30,6 +37,7 @@ from lrsearch.study.optuna.sampler_units import OUTSIDE, Encoding
 from lrsearch.study.optuna.storage import OptunaTrial
 from lrsearch.study.optuna.writer import FAILED
 from lrsearch.study.same_recipe import is_same
+from lrsearch.study_name import project_or_default
 from lrsearch.task.task import LoadedCode
 from lrsearch.trial.states import MACHINE, OPEN, StudyState, TrialState
 
@@ -140,6 +148,8 @@ class TakeOver:
         self._retell_known(study_id)
         taken = self._take_trials(study_id)
         self._take_range_tests(study_id, steps_per_epoch)
+        project = project_or_default(self.spec.project)
+        projects.leave_out_copied(self.connection, study_id, project)
         self._enqueue(study_id, taken, lessons)
         left = len(self.ended) - len(taken)
         extended = {"study": old_name, "taken": len(taken), "left": left}

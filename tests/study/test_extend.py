@@ -29,7 +29,15 @@ from lrsearch.errors import StudyError
 from lrsearch.report import files
 from lrsearch.report.summary import curve_rows, summarize, trial_rows
 from lrsearch.spec.parts import ValidateEvery
-from lrsearch.storage import claims, curves, range_tests, studies, take_over_trials, trials
+from lrsearch.storage import (
+    claims,
+    curves,
+    projects,
+    range_tests,
+    studies,
+    take_over_trials,
+    trials,
+)
 from lrsearch.storage.ends import End, RangeTestEnd
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql import SERVER_SETTINGS
@@ -191,6 +199,20 @@ def test_a_wider_space_loses_nothing_of_a_study(search):
     assert summarize(old)["state"] == "finished"
     assert names(search.database) == ["tiny.1", "tiny"]
     assert set(optuna.get_all_study_names(new.study._storage)) == {"tiny", "tiny.1"}
+
+
+def test_what_an_extended_study_has_trained_counts_once_for_its_project(search):
+    def hours():
+        with search.database.read() as connection:
+            return projects.used_hours(connection, "default")
+
+    train(search, 8)
+    before = hours()
+    assert before > 0
+    extend(search)
+    assert hours() == pytest.approx(before)
+    OpenStudy.open(search.database, "tiny.1").delete()
+    assert hours() == pytest.approx(before)
 
 
 def test_an_extended_study_goes_on_to_its_exact_budget(search):
