@@ -405,6 +405,10 @@
     hosts.forEach(markIn);
     tell();
   }
+  function bar() {  // what is scrolled to stands below it
+    const height = getComputedStyle(controls).position === "sticky" ? controls.offsetHeight : 0;
+    document.documentElement.style.scrollPaddingTop = `${height + 8}px`;
+  }
   function tell() {
     const parts = [];
     if (isFiltered() && rows.length) parts.push(`${rows.filter(passes).length} of ${rows.length} trials shown`);
@@ -419,7 +423,10 @@
       } else parts.push(`There is no trial ${chosen}`);
     }
     status.textContent = parts.join(". ");
-    if (chosen === null || !rows.some(row => row.trial === chosen)) return;
+    if (chosen !== null && rows.some(row => row.trial === chosen)) linkToRow();
+    bar();  // its height has changed: a jump may come before the observer's next turn
+  }
+  function linkToRow() {
     const link = document.createElement("a");
     link.href = `#trial-${chosen}`;
     link.textContent = "its row";
@@ -447,10 +454,6 @@
     for (const details of wereClosed) details.open = true;
   });
   addEventListener("afterprint", () => { for (const details of wereClosed) details.open = false; });
-  const bar = () => {  // what is scrolled to stands below it
-    const height = getComputedStyle(controls).position === "sticky" ? controls.offsetHeight : 0;
-    document.documentElement.style.scrollPaddingTop = `${height + 8}px`;
-  };
   new ResizeObserver(bar).observe(controls);
   controls.hidden = document.getElementById("hint").hidden = false;
   document.documentElement.classList.add("scripted");
