@@ -17,6 +17,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.task.task import Task
 from lrsearch.training.bare_kernels import BareKernels, bare_kernels
 from lrsearch.training.data import Data, part_of
+from lrsearch.training.denormals import flushed_steps
 from lrsearch.training.ema import Ema
 from lrsearch.training.flat_optimizer import (
     ELEMENTWISE,
@@ -85,6 +86,7 @@ class TrialTraining(PlannedTraining):
             if self.is_flat and row is not None
             else build_optimizer(recipe.optimizer, model, self._given_groups)
         )
+        self._flushed = flushed_steps(self.optimizer)
         #: The kernels of its steps; None before the first, and where it is more than kernels.
         self._bare: BareKernels | None = None
         self.scheduler = build_schedule(
@@ -205,12 +207,14 @@ class TrialTraining(PlannedTraining):
     def _step_optimizer(self) -> bool:
         """Whether it was done: a loss scaler leaves out a step whose gradients overflow."""
         if self.scaler is None:
-            if self._bare is None or not self._bare.step():
-                self.optimizer.step()
-                self._bare = bare_kernels(self.optimizer)
+            with self._flushed:
+                if self._bare is None or not self._bare.step():
+                    self.optimizer.step()
+                    self._bare = bare_kernels(self.optimizer)
             return True
         scale = self.scaler.get_scale()
-        self.scaler.step(self.optimizer)
+        with self._flushed:
+            self.scaler.step(self.optimizer)
         self.scaler.update()
         return self.scaler.get_scale() >= scale
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from lrsearch.training.bare_kernels import BareKernels, bare_kernels
+from lrsearch.training.denormals import flushed_steps
 from lrsearch.training.trial_training import TrialTraining
 
 
@@ -27,6 +28,7 @@ class JointOptimizer:
             **{key: first.defaults[key] for key in ("lr", "fused") if key in first.defaults},
         )
         self.optimizer.param_groups = groups
+        self._flushed = flushed_steps(self.optimizer)
         self._bare: BareKernels | None = None
         self._stepped = False
         for training in trainings:
@@ -44,10 +46,11 @@ class JointOptimizer:
         for training in self.trainings if last else self._clipped:
             if training.recipe.clip_norm is not None or training.validates_next:
                 training.prepare_gradients()
-        if self._bare is None or not self._bare.step():
-            self.optimizer.step()
-            if not self._stepped:  # now every parameter has its state
-                self._bare, self._stepped = bare_kernels(self.optimizer), True
+        with self._flushed:
+            if self._bare is None or not self._bare.step():
+                self.optimizer.step()
+                if not self._stepped:  # now every parameter has its state
+                    self._bare, self._stepped = bare_kernels(self.optimizer), True
         for training in self.trainings:
             training.conclude_step(stepped=True)
 
