@@ -66,6 +66,11 @@ def keep_of_deleted(connection: Connection, study_id: int, project: str) -> None
     _add(connection, project, _trained(connection, study_id))
 
 
+def keep_of_confirmation(connection: Connection, study_id: int, project: str) -> None:
+    """Add what a study's confirmation runs have trained, which are about to be forgotten."""
+    _add(connection, project, _seconds(connection, confirmations, study_id))
+
+
 def leave_out_copied(connection: Connection, study_id: int, project: str) -> None:
     """Take off what a new study has trained so far: copies of what counts for another study."""
     _add(connection, project, -_trained(connection, study_id))

@@ -11,7 +11,8 @@ projects = Table(
     metadata,
     Column("name", String(200), primary_key=True),
     Column("device_hours", Float),  # of training, in all; NULL: no limit
-    # Of training by studies that are gone, less what stands twice in studies that were extended.
+    # Of training by studies and confirmation runs that are gone, less what stands twice in studies
+    # that were extended.
     Column("deleted_seconds", Float, nullable=False),
 )
 

@@ -20,7 +20,7 @@ from lrsearch.confirmation.runs import PlannedRun
 from lrsearch.errors import StudyError
 from lrsearch.spec.parts import Confirm
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage import actions, confirmations, curves, studies, trials
+from lrsearch.storage import actions, confirmations, curves, projects, studies, trials
 from lrsearch.storage.records import ConfirmationRecord, StudyRecord
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.rounding import floor
@@ -152,6 +152,7 @@ def request(
                     f"{where} {runs or 1}: what is left of the budget's epochs is enough for "
                     f"{fit}; a larger budget of the study pays for more"
                 )
+            projects.keep_of_confirmation(connection, search.study_id, study.project)
             confirmations.clear(connection, search.study_id)
             definition = spec.model_copy(update={"confirm": new}).to_dict()
             studies.change(connection, search.study_id, definition=definition)

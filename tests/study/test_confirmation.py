@@ -16,7 +16,7 @@ from lrsearch.confirmation.plan import CHOOSE, REPORT
 from lrsearch.errors import StudyError
 from lrsearch.report.load import report_of
 from lrsearch.report.summary import summarize, trial_rows
-from lrsearch.storage import confirmations, range_tests, studies, tables, trials
+from lrsearch.storage import confirmations, projects, range_tests, studies, tables, trials
 from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.range_tests import PlannedTest
@@ -25,6 +25,7 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.optuna import gate
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import is_finished
+from lrsearch.study_name import DEFAULT_PROJECT
 from lrsearch.training.solo import SoloTraining
 from lrsearch.trial.states import StudyState, TrialState
 
@@ -332,14 +333,20 @@ def test_a_share_that_is_no_round_number_costs_no_trial(database):
 # Asked for by hand
 
 
+def hours_of(database):
+    with database.read() as connection:
+        return projects.used_hours(connection, DEFAULT_PROJECT)
+
+
 @pytest.mark.both_databases
 def test_a_confirmation_of_another_size_is_planned_anew(database):
     search = searched(database, VALUES)
     while confirmation.advance(search):
         end_runs(search, jitter)
-    before = runs_of(search)
+    before, hours = runs_of(search), hours_of(database)
     confirmation.request(search, top=5, runs=12)
     assert runs_of(search) == []
+    assert hours_of(database) == hours > 0  # a quota counts what was trained
     again = OpenStudy.open(database, search.name)
     while confirmation.advance(again):
         end_runs(again, jitter)
