@@ -8,7 +8,7 @@ from pathlib import Path
 from lrsearch.errors import SpecError, near_miss
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.launch.snapshot import CodeSnapshot
-from lrsearch.storage.database import Location
+from lrsearch.storage.location import Location
 
 #: Exit code of a worker that leaves before its study is finished, where a scheduler is to start
 #: another one: EX_TEMPFAIL of sysexits.h.

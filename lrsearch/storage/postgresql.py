@@ -54,6 +54,8 @@ SERVER_SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "6",
 }
+#: Of sessions that only read: the first holds in a session, the second in a pooler's transaction.
+READ_ONLY_SETTINGS = {"default_transaction_read_only": "on", "transaction_read_only": "on"}
 #: Our side, in libpq's terms: the other end is asked after 30 s of silence, and what it has not
 #: acknowledged after 60 s was lost.
 CLIENT_SETTINGS: Fields = {
@@ -168,9 +170,10 @@ def _setting(settings: Mapping[str, str], *, local: bool) -> sql.Composed:
     return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
 
 
-def open_session(url: URL) -> Session:
+def open_session(url: URL, *, reads_only: bool = False) -> Session:
     """A new session for what a URL names, in UTC and in our schema.
 
+    The server refuses to write in one that `reads_only`.
     What the URL, or PGOPTIONS, says of timeouts goes before ours. Raises psycopg's errors, and
     StorageError where another machine wants a password in clear text, or where our schema cannot be
     set.
@@ -190,7 +193,8 @@ def open_session(url: URL) -> Session:
     session = encryption.connect(Session.connect, given_ones)
     set_json_loads(read_json, session)  # SQLAlchemy's is for connections that it makes itself
     try:
-        session.settle({k: v for k, v in SERVER_SETTINGS.items() if f"{k}=" not in given})
+        ours = {k: v for k, v in SERVER_SETTINGS.items() if f"{k}=" not in given}
+        session.settle({**ours, **READ_ONLY_SETTINGS} if reads_only else ours)
     except BaseException:
         session.close()
         raise

@@ -2,7 +2,8 @@
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import grants, schema, studies
-from lrsearch.storage.database import Database, explained, locate
+from lrsearch.storage.database import Database, explained
+from lrsearch.storage.location import locate
 from lrsearch.storage.records import StudyRecord
 
 #: Optuna's tables, and the one that says their version.

@@ -16,7 +16,7 @@ from lrsearch.launch import extras
 from lrsearch.launch.fleet import Fleet
 from lrsearch.launch.snapshot import CodeSnapshot, snapshot
 from lrsearch.report.summary import curve_rows, trial_rows
-from lrsearch.storage.database import locate
+from lrsearch.storage.location import locate
 from lrsearch.task.find import locate_task
 
 URL = "postgresql://lrsearch:secret@db/lrsearch"

@@ -14,7 +14,7 @@ from lrsearch.launch.local import LocalTarget
 from lrsearch.launch.snapshot import CodeSnapshot
 from lrsearch.launch.target import remembered
 from lrsearch.storage import worker_identity
-from lrsearch.storage.database import locate
+from lrsearch.storage.location import locate
 
 
 @pytest.fixture

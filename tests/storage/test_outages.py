@@ -18,7 +18,8 @@ from tiny_studies import opened
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import outages
-from lrsearch.storage.database import Database, Location
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import Location
 from lrsearch.storage.moments import Trouble, trouble_of
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.postgresql import answer_seconds, unhurried
