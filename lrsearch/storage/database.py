@@ -174,12 +174,15 @@ class Database:
                     self.engine.dispose()  # sessions stay as they began; new ones may write
                 raise
 
+        patience = patience or self.patience
         before = postgresql.answer_seconds.set(answer_seconds)
+        before_ending = postgresql.asked_to_end.set(patience.give_up)
         try:
             with self._in_one_line():
-                result: T = (patience or self.patience).retrying(self._outage)(attempt)
+                result: T = patience.retrying(self._outage)(attempt)
         finally:
             postgresql.answer_seconds.reset(before)
+            postgresql.asked_to_end.reset(before_ending)
         self._outage.end()
         return result
 

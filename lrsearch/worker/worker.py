@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 import torch
+from sqlalchemy import Connection
 
 from lrsearch.errors import StorageError, StudyError
 from lrsearch.fusing.compiling import CompileOption
@@ -100,17 +101,20 @@ class Worker:
             refuse_deleted(self.search)  # by its name: storage says only that it is gone
             raise
         finally:
-            database.patience = Patience(seconds=0)
+            database.patience = Patience(seconds=0, give_up=lambda: self.stop.asked)
             self._leave()
             self.program.close()
             study_log.close()
 
     def _leave(self) -> None:
         """Let go of everything; a database that does not answer lets the lease run out instead."""
+
+        def let_go(connection: Connection) -> None:
+            leases.release(connection, self.search.study_id, [self.name])
+            workers.ended(connection, self.search.study_id, self.name)
+
         try:
-            with self.search.database.begin() as connection:
-                leases.release(connection, self.search.study_id, [self.name])
-                workers.ended(connection, self.search.study_id, self.name)
+            self.search.database.run(let_go)
         except Exception as error:
             if not passes(error):
                 raise
