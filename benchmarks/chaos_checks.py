@@ -34,8 +34,9 @@ OPTUNAS = {
     "complete": OptunaState.COMPLETE,
     "pruned": OptunaState.PRUNED,
     "diverged": OptunaState.PRUNED,
+    "failed": OptunaState.FAIL,
 }
-ENDS = set(OPTUNAS)
+ENDS = set(OPTUNAS) - {"failed"}
 #: Columns of a row that was read past what the workers use.
 Row = Mapping[str, Any]
 
@@ -94,14 +95,17 @@ def look(search: OpenStudy) -> Found:
         )
 
 
-def of_study(found: Found, total: int, loaded: LoadedTask, tolerance: float = 0) -> list[Check]:
+def of_study(
+    found: Found, total: int, loaded: LoadedTask, tolerance: float = 0, *, may_blame: bool = False
+) -> list[Check]:
     """Everything that must be so of a finished study of `total` trials.
 
-    Numbers may differ by `tolerance`, relative, from those of an undisturbed run.
+    Numbers may differ by `tolerance`, relative, from those of an undisturbed run. `may_blame`:
+    what was lost three times without a new checkpoint may have failed for it (see `chaos_blame`).
     """
     return [
         budget(found, total),
-        ends(found),
+        ends(found, may_blame=may_blame),
         epochs(found),
         optunas_half(found),
         whole_curves(found),
@@ -131,7 +135,7 @@ def _numbers(found: Found) -> list[int]:
     return [-1 if row["number"] is None else row["number"] for row in found.trials]
 
 
-def ends(found: Found) -> Check:
+def ends(found: Found, *, may_blame: bool = False) -> Check:
     """Every trial, run and range test has ended, and none failed."""
     everything = [
         *((f"trial {row['number']}", row) for row in found.trials),
@@ -141,7 +145,7 @@ def ends(found: Found) -> Check:
     broken = [
         f"{name} is {row['state']} after {row['attempt']} attempts: {row['reason']}"
         for name, row in everything
-        if row["state"] not in ENDS and not _blamed(row)
+        if row["state"] not in ENDS and not (is_blamed(row) and (may_blame or "optimizer" in row))
     ]
     broken += [
         f"the lease of {row['kind']} {row['item']} is still held by {row['worker']}"
@@ -153,10 +157,10 @@ def ends(found: Found) -> Check:
     )
 
 
-def _blamed(row: Row) -> bool:
-    """Whether it is a range test that was lost three times: it has no checkpoints, and the study
-    goes on without its window."""
-    return "optimizer" in row and row["state"] == "failed" and row["reason"] == lost_work.REASON
+def is_blamed(row: Row) -> bool:
+    """Whether it was lost three times without a new checkpoint. That is accepted of a range test:
+    it has no checkpoints, and the study goes on without its window."""
+    return bool(row["state"] == "failed" and row["reason"] == lost_work.REASON)
 
 
 def epochs(found: Found) -> Check:
