@@ -169,9 +169,9 @@ class Worker:
         )
 
     def _clean_up(self, context: WorkerContext) -> None:
-        """What waited for nothing has left its checkpoint, and trackers do not know its end."""
-        if self.search.is_planned:
-            sweep(self.search, context.study_checkpoints.store)
+        """What waited for nothing, or failed for its workers' deaths, has left its checkpoint, and
+        trackers do not know its end."""
+        sweep(self.search, context.study_checkpoints.store)
         for claim in sorted(self.search.pruned, key=lambda claim: claim.id):
             context.log.begin(claim, f"the trial of row {claim.id}")
             context.log.finish(claim)
