@@ -49,6 +49,11 @@ ROUNDING = 1e-9
 LOST = "was taken over"
 
 
+def _queue(name: str) -> str:
+    """Faults that wait for each other: those of a lane, and those that wipe out the fleet."""
+    return name if name == "kill_others" else FAULTS[name].lane
+
+
 class Storm:
     """Faults, one after another, spread over the study's progress."""
 
@@ -56,8 +61,8 @@ class Storm:
         self.site, self.chance, self.total = site, chance, total
         self.waiting = list(kinds)
         self.count = len(self.waiting)
-        #: How many of each lane there are in all.
-        self._in_lane = Counter(FAULTS[name].lane for name in kinds)
+        #: How many of each queue there are in all.
+        self._in_queue = Counter(map(_queue, kinds))
         #: Name, second and what it did, of each fault so far.
         self.done: list[dict[str, Any]] = []
         self.began = self.last = time.monotonic()
@@ -91,10 +96,9 @@ class Storm:
             free = [name for name in free if name != "kill_others"]
         if not free:
             return
-        # Faults of the lane that has come least far: one that is busy for long shall not be last.
-        left = Counter(FAULTS[name].lane for name in self.waiting)
-        shares = {lane: left[lane] / total for lane, total in self._in_lane.items()}
-        name = max(free, key=lambda name: shares[FAULTS[name].lane])
+        # Of the queue that has come least far: those that have to wait for long shall not be last.
+        left = Counter(map(_queue, self.waiting))
+        name = max(free, key=lambda name: left[_queue(name)] / self._in_queue[_queue(name)])
         self.waiting.remove(name)
         self.last = time.monotonic()
         if name == "kill_others":
