@@ -35,9 +35,9 @@ from lrsearch.task.find import load_task
 TICK = 0.1
 #: No two faults begin closer to each other, and no two further apart, in seconds.
 GAPS = (0.5, 3.0)
-#: The fleet is not wiped out again before what it held could get on, in leases: a trial that is
-#: lost three times without a new checkpoint counts as to blame.
-MASSACRE_LEASES = 3.0
+#: The fleet is not wiped out again before what it held could get on, in seconds after a lease: a
+#: trial that is lost three times without a new checkpoint counts as to blame.
+MASSACRE_SECONDS = 6.0
 #: The last fault falls before this share of all trials and runs has ended.
 SPREAD = 0.9
 #: Without a fault, and without a trial or run that ends, for so long, the study hangs; beside two
@@ -92,7 +92,7 @@ class Storm:
     def _strike(self) -> None:
         busy = {lane for lane, _, _ in self._open if lane}
         free = [name for name in self.waiting if FAULTS[name].lane not in busy]
-        if time.monotonic() - self._massacre < MASSACRE_LEASES * self.site.lease:
+        if time.monotonic() - self._massacre < self.site.lease + MASSACRE_SECONDS:
             free = [name for name in free if name != "kill_others"]
         if not free:
             return
