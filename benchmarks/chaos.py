@@ -21,12 +21,13 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import chaos_blame
 import chaos_checks
 import torch
 from chaos_checks import Check
 from chaos_faults import FAULTS, Blow, mix
 from chaos_fleet import complaints, exits, leaving_seconds
-from chaos_site import HERE, STEPS_PER_EPOCH, Site, opened_site
+from chaos_site import DEFAULT, HERE, QUICK, STEPS_PER_EPOCH, Site, opened_site
 
 from lrsearch.task.find import load_task
 
@@ -34,17 +35,23 @@ from lrsearch.task.find import load_task
 TICK = 0.1
 #: No two faults begin closer to each other, and no two further apart, in seconds.
 GAPS = (0.5, 3.0)
-#: The fleet is not wiped out again before what it held could get on, in leases: a trial that is
-#: lost three times without a new checkpoint counts as to blame.
-MASSACRE_LEASES = 3.0
+#: The fleet is not wiped out again before what it held could get on, in seconds after a lease: a
+#: trial that is lost three times without a new checkpoint counts as to blame.
+MASSACRE_SECONDS = 6.0
 #: The last fault falls before this share of all trials and runs has ended.
 SPREAD = 0.9
-#: Without a fault, and without a trial or run that ends, for so long, the study hangs.
+#: Without a fault, and without a trial or run that ends, for so long, the study hangs; beside two
+#: leases, within which a dead worker is noticed.
 HANG_SECONDS = 60.0
 #: Trials that were trained several at once equal those alone so far, relative.
 ROUNDING = 1e-9
 #: What a log says when a worker's trial has become another's.
 LOST = "was taken over"
+
+
+def _queue(name: str) -> str:
+    """Faults that wait for each other: those of a lane, and those that wipe out the fleet."""
+    return name if name == "kill_others" else FAULTS[name].lane
 
 
 class Storm:
@@ -54,6 +61,8 @@ class Storm:
         self.site, self.chance, self.total = site, chance, total
         self.waiting = list(kinds)
         self.count = len(self.waiting)
+        #: How many of each queue there are in all.
+        self._in_queue = Counter(map(_queue, kinds))
         #: Name, second and what it did, of each fault so far.
         self.done: list[dict[str, Any]] = []
         self.began = self.last = time.monotonic()
@@ -83,11 +92,13 @@ class Storm:
     def _strike(self) -> None:
         busy = {lane for lane, _, _ in self._open if lane}
         free = [name for name in self.waiting if FAULTS[name].lane not in busy]
-        if time.monotonic() - self._massacre < MASSACRE_LEASES * self.site.lease:
+        if time.monotonic() - self._massacre < self.site.lease + MASSACRE_SECONDS:
             free = [name for name in free if name != "kill_others"]
         if not free:
             return
-        name = free[0]
+        # Of the queue that has come least far: those that have to wait for long shall not be last.
+        left = Counter(map(_queue, self.waiting))
+        name = max(free, key=lambda name: left[_queue(name)] / self._in_queue[_queue(name)])
         self.waiting.remove(name)
         self.last = time.monotonic()
         if name == "kill_others":
@@ -116,12 +127,13 @@ class Storm:
 def run(site: Site, storm: Storm) -> bool:
     """Let the fleet work through the storm until the study is finished; False if it hangs."""
     fleet, seen, moved = site.fleet, 0, time.monotonic()
+    hang = HANG_SECONDS + 2 * site.lease
     try:
         while fleet.alive or not fleet.finished:
             ended = site.ended() or seen
             if ended != seen or not (storm.over or fleet.finished):
                 seen, moved = ended, time.monotonic()
-            if time.monotonic() - moved > HANG_SECONDS:
+            if time.monotonic() - moved > hang:
                 return False
             storm.blow(ended)
             fleet.supervise()
@@ -135,19 +147,22 @@ def checks_of(site: Site, storm: Storm, *, trials: int, in_time: bool) -> list[C
     """Everything that must be so."""
     found = chaos_checks.look(site.search)
     loaded = load_task(site.search.spec.task, HERE)
-    workers = site.fleet.everyone
+    workers, may_blame = site.fleet.everyone, site.times != QUICK
     told = {worker.name: complaints(worker) for worker in workers}
     good = sum(not lines for lines in told.values())
     bad = [f"{name} {line}" for name, lines in told.items() for line in lines]
     unspent = [f"{len(storm.waiting)} faults found the study finished"] if storm.waiting else []
-    hangs = [] if in_time else [f"nothing ended for {HANG_SECONDS:.0f} s, with workers alive"]
+    hangs = [] if in_time else ["nothing ended for a minute and two leases, with workers alive"]
     return [
         Check(what="faults injected", count=len(storm.done), broken=unspent),
         Check(what="study finished", count=int(in_time), broken=hangs),
         Check(what="workers that behaved", count=good, broken=bad),
         site.side.check(),
         chaos_checks.nothing_left(site.folder / "small" / "checkpoints"),
-        *chaos_checks.of_study(found, trials, loaded, 0 if site.fuse == 1 else ROUNDING),
+        *([chaos_blame.blamed(found, site.fleet)] if may_blame else []),
+        *chaos_checks.of_study(
+            found, trials, loaded, 0 if site.fuse == 1 else ROUNDING, may_blame=may_blame
+        ),
     ]
 
 
@@ -175,7 +190,8 @@ def summary(site: Site, storm: Storm, checks: Sequence[Check], seconds: float) -
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     chance = random.Random(options.seed)
     began = time.monotonic()
-    with opened_site(options.storage, options.fuse, options.pool) as site:
+    times = DEFAULT if options.defaults else QUICK
+    with opened_site(options.storage, options.fuse, options.pool, times=times) as site:
         names = [name for name in options.only if FAULTS[name].place in site.places]
         missing = sorted(set(options.only) - set(names))
         if missing:
@@ -195,6 +211,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             keep(site, options.keep)
     shown = ("seed", "storage", "pool", "workers", "trials", "fuse")
     asked = {key: getattr(options, key) for key in shown}
+    asked |= asdict(times)
     return {**asked, "steps_per_epoch": STEPS_PER_EPOCH, "not_here": missing, **result}
 
 
@@ -242,6 +259,12 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--storage", choices=("postgresql", "sqlite"), default="postgresql")
     modes = ("session", "transaction")
     parser.add_argument("--pool", choices=modes, help="a pgbouncer before PostgreSQL, of this mode")
+    parser.add_argument(
+        "--defaults",
+        action="store_true",
+        help=f"lease and checkpoint interval of a study that names none ({DEFAULT.lease:.0f} s, "
+        f"{DEFAULT.every:.0f} s) in place of {QUICK.lease:.0f} s and {QUICK.every} s",
+    )
     parser.add_argument("--only", help=f"some kinds, by comma, of {', '.join(FAULTS)}")
     parser.add_argument("--keep", help="copy the workers' logs into this folder")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")

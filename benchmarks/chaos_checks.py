@@ -34,8 +34,9 @@ OPTUNAS = {
     "complete": OptunaState.COMPLETE,
     "pruned": OptunaState.PRUNED,
     "diverged": OptunaState.PRUNED,
+    "failed": OptunaState.FAIL,
 }
-ENDS = set(OPTUNAS)
+ENDS = set(OPTUNAS) - {"failed"}
 #: Columns of a row that was read past what the workers use.
 Row = Mapping[str, Any]
 
@@ -94,18 +95,21 @@ def look(search: OpenStudy) -> Found:
         )
 
 
-def of_study(found: Found, total: int, loaded: LoadedTask, tolerance: float = 0) -> list[Check]:
+def of_study(
+    found: Found, total: int, loaded: LoadedTask, tolerance: float = 0, *, may_blame: bool = False
+) -> list[Check]:
     """Everything that must be so of a finished study of `total` trials.
 
-    Numbers may differ by `tolerance`, relative, from those of an undisturbed run.
+    Numbers may differ by `tolerance`, relative, from those of an undisturbed run. `may_blame`:
+    what was lost three times without a new checkpoint may have failed for it (see `chaos_blame`).
     """
     return [
         budget(found, total),
-        ends(found),
+        ends(found, may_blame=may_blame),
         epochs(found),
-        optunas_half(found),
-        whole_curves(found),
-        rungs(found),
+        optunas_half(found, tolerance),
+        whole_curves(found, tolerance),
+        rungs(found, tolerance),
         confirmed(found, total),
         *same_bits(found, loaded, tolerance),
     ]
@@ -131,7 +135,7 @@ def _numbers(found: Found) -> list[int]:
     return [-1 if row["number"] is None else row["number"] for row in found.trials]
 
 
-def ends(found: Found) -> Check:
+def ends(found: Found, *, may_blame: bool = False) -> Check:
     """Every trial, run and range test has ended, and none failed."""
     everything = [
         *((f"trial {row['number']}", row) for row in found.trials),
@@ -141,7 +145,7 @@ def ends(found: Found) -> Check:
     broken = [
         f"{name} is {row['state']} after {row['attempt']} attempts: {row['reason']}"
         for name, row in everything
-        if row["state"] not in ENDS and not _blamed(row)
+        if row["state"] not in ENDS and not (is_blamed(row) and (may_blame or "optimizer" in row))
     ]
     broken += [
         f"the lease of {row['kind']} {row['item']} is still held by {row['worker']}"
@@ -153,10 +157,10 @@ def ends(found: Found) -> Check:
     )
 
 
-def _blamed(row: Row) -> bool:
-    """Whether it is a range test that was lost three times: it has no checkpoints, and the study
-    goes on without its window."""
-    return "optimizer" in row and row["state"] == "failed" and row["reason"] == lost_work.REASON
+def is_blamed(row: Row) -> bool:
+    """Whether it was lost three times without a new checkpoint. That is accepted of a range test:
+    it has no checkpoints, and the study goes on without its window."""
+    return bool(row["state"] == "failed" and row["reason"] == lost_work.REASON)
 
 
 def epochs(found: Found) -> Check:
@@ -171,7 +175,7 @@ def epochs(found: Found) -> Check:
     return Check(what="epochs paid", count=round(trained), broken=broken)
 
 
-def optunas_half(found: Found) -> Check:
+def optunas_half(found: Found, tolerance: float = 0) -> Check:
     """Optuna has the same trials, states, values and reports at rungs."""
     broken = []
     if len(found.optuna) != len(found.trials):
@@ -193,12 +197,26 @@ def optunas_half(found: Found) -> Check:
             for point in found.curves[row["id"]]
             if point.validation in (reports if row["state"] == "diverged" else passed)
         }
-        if reports != expected:
+        if not _agree(row, reports, expected, tolerance):
             broken.append(f"trial {row['number']} reported {reports} to Optuna, not {expected}")
     return Check(what="trials that Optuna knows the same", count=len(theirs), broken=broken)
 
 
-def whole_curves(found: Found) -> Check:
+def _agree(
+    row: Row, seen: Mapping[int, Any], expected: Mapping[int, Any], tolerance: float
+) -> bool:
+    """Whether what was noted at rungs is as the curve says.
+
+    With a tolerance it may be of an earlier attempt, which trained beside others. Of a trial that
+    failed it may be more: an earlier attempt had come further.
+    """
+    more = seen.keys() - expected.keys() if row["state"] == "failed" else set()
+    return seen.keys() - more == expected.keys() and all(
+        _same(seen[key], value, tolerance) for key, value in expected.items()
+    )
+
+
+def whole_curves(found: Found, tolerance: float = 0) -> Check:
     """Curves without gaps, of full length where the trial is complete, to a rung where pruned."""
     broken = []
     for row in found.trials:
@@ -214,13 +232,13 @@ def whole_curves(found: Found) -> Check:
         best = best_validation(seen, found.search.spec)
         scored = row["state"] in ("complete", "pruned") and best is not None
         value = objective_value(best, found.search.spec) if scored and best is not None else None
-        if row["value"] != value:
+        if not _same(row["value"], value, tolerance):
             broken.append(f"{name} has the value {row['value']}, its curve {value}")
     count = sum(len(seen) for seen in found.curves.values())
     return Check(what="validations in curves without gaps", count=count, broken=broken)
 
 
-def rungs(found: Found) -> Check:
+def rungs(found: Found, tolerance: float = 0) -> Check:
     """One mark for each rung that a trial has passed, with the signal that its curve shows."""
     broken = []
     for row in found.trials:
@@ -233,7 +251,7 @@ def rungs(found: Found) -> Check:
         marks = found.marks[row["id"]]
         if row["state"] == "diverged":  # the validation that found it leaves no mark
             expected = {rung: value for rung, value in expected.items() if rung in marks}
-        if marks != expected:
+        if not _agree(row, marks, expected, tolerance):
             broken.append(f"trial {row['number']} has marks {marks}, its curve says {expected}")
     count = sum(len(marks) for marks in found.marks.values())
     return Check(what="rung marks, one for each rung passed", count=count, broken=broken)

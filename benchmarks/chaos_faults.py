@@ -21,6 +21,10 @@ HOUR = 3600
 #: Time zones that are far from UTC on either side.
 ZONES = ("Asia/Tokyo", "America/Los_Angeles")
 
+#: What stands between worker and server gives a connection up after one to three times so many
+#: seconds, or leases if they are shorter.
+HALF_CLOSED = 10.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Blow:
@@ -55,6 +59,11 @@ class Fault:
 
 def _victim(site: "Site", chance: random.Random) -> "Worker":
     return chance.choice(site.fleet.active)
+
+
+def _hurt_all(site: "Site") -> None:
+    for worker in site.fleet.alive:
+        worker.hurt = True
 
 
 def _ask_to_leave(site: "Site", chance: random.Random, number: signal.Signals) -> Blow:
@@ -152,13 +161,16 @@ def delay(site: "Site", chance: random.Random) -> Blow:
 def silence(site: "Site", chance: random.Random) -> Blow:
     seconds = site.lease * chance.uniform(0.5, 2)
     site.proxy.silence()
+    _hurt_all(site)
     return Blow(what=f"network silent for {seconds:.1f} s", seconds=seconds, undo=site.proxy.resume)
 
 
 def half_close(site: "Site", chance: random.Random) -> Blow:
     """One side is told nothing, until what stands between them gives the connections up."""
-    side, seconds = chance.choice(("client", "server")), site.lease * chance.uniform(1, 3)
+    side = chance.choice(("client", "server"))
+    seconds = min(site.lease, HALF_CLOSED) * chance.uniform(1, 3)
     site.proxy.half_close(side)
+    _hurt_all(site)
     return Blow(
         what=f"connections closed towards the {side} alone for {seconds:.1f} s",
         seconds=seconds,
@@ -179,12 +191,14 @@ def loader(site: "Site", chance: random.Random) -> Blow:
     if not found:
         return Blow(what=f"{worker.name} has no DataLoader process yet")
     chance.choice(found).kill()
+    worker.hurt = True
     return Blow(what=f"SIGKILL to a DataLoader process of {worker.name}")
 
 
 def alone(site: "Site", chance: random.Random) -> Blow:
     worker, seconds = _victim(site, chance), site.lease * chance.uniform(1, 3)
     worker.proxy.silence()
+    worker.hurt = True
     return Blow(
         what=f"the network of {worker.name} alone silent for {seconds:.1f} s",
         seconds=seconds,

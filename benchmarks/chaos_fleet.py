@@ -97,6 +97,8 @@ class Worker:
         #: Signals and when they were sent.
         self.sent: list[tuple[signal.Signals, float]] = []
         self.stopped = False
+        #: Whether something was done to it that may cost it what it holds.
+        self.hurt = False
         self.ended: float | None = None
         #: Between it and the database, if there is one.
         self.proxy: Any = None
@@ -113,6 +115,7 @@ class Worker:
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal and write it down."""
+        self.hurt = self.hurt or number in (signal.SIGKILL, signal.SIGSTOP)
         if number == signal.SIGSTOP:
             self.stopped = True
         if number == signal.SIGCONT:

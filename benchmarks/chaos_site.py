@@ -18,8 +18,10 @@ from sqlalchemy import Connection, func, make_url, select
 
 from lrsearch import StudySpec
 from lrsearch.errors import StorageError
+from lrsearch.spec.parts import Checkpointing, Lease
 from lrsearch.storage import tables
-from lrsearch.storage.database import Database, Location
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import Location
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.prepare_database import prepare
@@ -35,11 +37,27 @@ STEPS_PER_EPOCH = chaos_task.SAMPLES // chaos_task.BATCH
 EPOCHS = 16
 #: What a worker waits in each training step: a full trial takes 5 s.
 STEP_SECONDS = 0.025
-LEASE_SECONDS = 3.0
 DISK_MEGABYTES = 96
 
 
-def spec_of(trials: int, seed: int, checkpoints: Path, *, fused: bool = False) -> StudySpec:
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """How soon a dead worker is noticed, and how much of its training is lost with it; seconds."""
+
+    lease: float
+    #: Of training between two checkpoints, beside those at rungs.
+    every: float
+
+
+#: Young's interval for a worker that is lost every 20 s and checkpoints of 10 ms.
+QUICK = Times(lease=3.0, every=0.6)
+#: Those of a study that names none.
+DEFAULT = Times(lease=Lease().seconds, every=Checkpointing().every)
+
+
+def spec_of(
+    trials: int, seed: int, checkpoints: Path, *, times: Times = QUICK, fused: bool = False
+) -> StudySpec:
     """A study with everything that a worker's death could spoil: rungs, averages, windows.
 
     `fused` trials are the same to rounding alone: none may be trained where that grows.
@@ -63,9 +81,8 @@ def spec_of(trials: int, seed: int, checkpoints: Path, *, fused: bool = False) -
                 "schedules": {"constant": {}, "cosine": {}, "one_cycle": {}, "plateau": {}},
             },
             "seed": seed,
-            "lease": {"seconds": LEASE_SECONDS, "stall": 20},
-            # Young's interval for a worker that is lost every 20 s and checkpoints of 10 ms.
-            "checkpoints": {"to": str(checkpoints), "every": 0.6},
+            "lease": {"seconds": times.lease, "stall": 20},
+            "checkpoints": {"to": str(checkpoints), "every": times.every},
         }
     )
 
@@ -114,12 +131,17 @@ class Site:
     disk: Any
     #: The PostgreSQL, with what stands before it.
     cluster: Any = None
-    lease: float = LEASE_SECONDS
+    times: Times = QUICK
     #: Trials that a worker trains at once; 1 is one by one.
     fuse: int = 1
     search: OpenStudy = field(init=False)
     fleet: Fleet = field(init=False)
     side: Side = field(init=False)
+
+    @property
+    def lease(self) -> float:
+        """Seconds until a lease ends unless it is renewed."""
+        return self.times.lease
 
     @property
     def places(self) -> set[str]:
@@ -150,7 +172,7 @@ class Site:
 
     def create(self, trials: int, seed: int) -> None:
         checkpoints = self.folder / "small" / "checkpoints"
-        spec = spec_of(trials, seed, checkpoints, fused=self.fuse > 1)
+        spec = spec_of(trials, seed, checkpoints, times=self.times, fused=self.fuse > 1)
         self.search, _ = create_study(
             self.database,
             spec,
@@ -190,7 +212,9 @@ def _ended(connection: Connection, table: Any) -> int:
 
 
 @contextmanager
-def opened_site(storage: str, fuse: int = 1, pool: str | None = None) -> Iterator[Site]:
+def opened_site(
+    storage: str, fuse: int = 1, pool: str | None = None, *, times: Times = QUICK
+) -> Iterator[Site]:
     """A site of its own on this kind of database; nothing stays behind.
 
     `pool` is the mode of a pgbouncer before a PostgreSQL.
@@ -210,7 +234,13 @@ def opened_site(storage: str, fuse: int = 1, pool: str | None = None) -> Iterato
         stack.callback(database.close)
         prepare(database)
         site = Site(
-            folder=folder, database=database, url=url, disk=disk, fuse=fuse, cluster=servers
+            folder=folder,
+            database=database,
+            url=url,
+            disk=disk,
+            fuse=fuse,
+            cluster=servers,
+            times=times,
         )
         try:
             yield site

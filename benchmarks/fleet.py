@@ -44,7 +44,8 @@ from sqlalchemy import Connection, create_engine, text
 
 from lrsearch.space.search_space import SearchSpace
 from lrsearch.storage import curves
-from lrsearch.storage.database import Database, locate
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import locate
 from lrsearch.storage.postgresql import unhurried
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import Arrival, OpenStudy, Outcome

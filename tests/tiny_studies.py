@@ -8,7 +8,8 @@ from sqlalchemy import func, make_url, select
 
 from lrsearch.loggers.study_log import StudyLog
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage.database import Database, Location
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import Location
 from lrsearch.storage.tables import checkpoints
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.create import create_study

@@ -18,7 +18,7 @@ from lrsearch.preflight.program import check_program
 from lrsearch.preflight.task import check_study
 from lrsearch.run_study import ProgressBar, run_study
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.storage.database import locate
+from lrsearch.storage.location import locate
 from lrsearch.task import own_code
 from lrsearch.task.find import load_task
 from lrsearch.task.task import Task

@@ -1,11 +1,16 @@
 """`study compare`: studies beside each other."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.options import announce, common, json_option, name_argument, print_json
+from lrsearch.cli.options import announce, json_option, name_argument, print_json
 from lrsearch.cli.output import say
+from lrsearch.cli.reading import reading
+
+if TYPE_CHECKING:
+    from lrsearch.storage.location import Location
 
 
 @click.command()
@@ -18,9 +23,9 @@ from lrsearch.cli.output import say
     help="Write a page with figures into FILE.html, or the text and tables into FILE.md.",
 )
 @json_option
-@common
+@reading
 def compare(
-    name: str, others: tuple[str, ...], out: Path | None, as_json: bool, storage: str | None
+    name: str, others: tuple[str, ...], out: Path | None, as_json: bool, storage: "Location"
 ) -> None:
     """Compare studies: whose recipe is better, and in what they differ.
 

@@ -10,12 +10,14 @@ from urllib.parse import urljoin
 
 import click
 
-from lrsearch.cli.options import common
+from lrsearch.cli.options import announce
 from lrsearch.cli.output import say
+from lrsearch.cli.reading import reading
 
 if TYPE_CHECKING:
     from lrsearch.report.dashboard.server import Server
     from lrsearch.report.dashboard.site import Site
+    from lrsearch.storage.location import Location
 
 #: Of the dashboard, where none is named.
 PORT = 8765
@@ -32,8 +34,8 @@ PORT = 8765
     help="Port on 127.0.0.1; 0 takes a free one.",
 )
 @click.option("--optuna", is_flag=True, help="Serve optuna-dashboard of the same database as well.")
-@common
-def dashboard(name: str | None, port: int, optuna: bool, storage: str | None) -> None:
+@reading
+def dashboard(name: str | None, port: int, optuna: bool, storage: "Location") -> None:
     """Show the reports of all studies in a browser, new while they run.
 
     The first line is the address; with NAME that of a study's report. Only this machine is
@@ -61,7 +63,7 @@ def dashboard(name: str | None, port: int, optuna: bool, storage: str | None) ->
         site.optuna = f"http://127.0.0.1:{beside.server_port}/"
     server = _bound(site, port)
     say(server.url if name is None else urljoin(server.url, pages.study_path(name)))
-    say(f"storage: {database.location}")
+    announce(database)
     if site.optuna is not None:
         say(f"optuna-dashboard: {site.optuna}")
     _serve([server, *servers])

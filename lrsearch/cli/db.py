@@ -50,7 +50,8 @@ def upgrade(storage: str | None) -> None:
 
 
 def _prepare(storage: str | None) -> None:
-    from lrsearch.storage.database import Database, locate
+    from lrsearch.storage.database import Database
+    from lrsearch.storage.location import locate
     from lrsearch.storage.schema import HEAD
     from lrsearch.study.prepare_database import prepare
 
@@ -191,7 +192,8 @@ def restore(file: Path, programs: Path | None, storage: str | None) -> None:
       lrsearch db restore monday.backup --storage postgresql://lrsearch@otherhost/lrsearch
     """
     from lrsearch.database_server.backup import restore as restore_database
-    from lrsearch.storage.database import Database, locate
+    from lrsearch.storage.database import Database
+    from lrsearch.storage.location import locate
     from lrsearch.study.prepare_database import open_database
 
     database = Database(locate(storage))

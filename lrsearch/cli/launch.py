@@ -24,6 +24,7 @@ class Asked:
     workers: int | None
     device: str
     fuse: str
+    compile: str
     task_dir: Path | None
     time_limit: str | None
     settings: Sequence[str]
@@ -38,6 +39,7 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
         workers: int | None,
         device: str,
         fuse: str,
+        compile: str,
         task_dir: Path | None,
         time_limit: str | None,
         settings: Sequence[str],
@@ -47,6 +49,7 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
             workers=workers,
             device=device,
             fuse=fuse,
+            compile=compile,
             task_dir=task_dir,
             time_limit=time_limit,
             settings=settings,
@@ -66,7 +69,8 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
     shared = machine_options.task_dir_option(
         machine_options.time_limit_option(settings_option(parsed))
     )
-    return workers_option(machine_options.device_option(machine_options.fuse_option(shared)))
+    trained = machine_options.fuse_option(machine_options.compile_option(shared))
+    return workers_option(machine_options.device_option(trained))
 
 
 @click.command()
@@ -86,6 +90,11 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
     is_flag=True,
     help="End the workers that were started; each writes a checkpoint first.",
 )
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="On ray: the cluster, with --stop too; default RAY_ADDRESS, else that of this machine.",
+)
 @json_option
 @common
 def launch(
@@ -95,12 +104,14 @@ def launch(
     dry_run: bool,
     apply: bool,
     stop: bool,
+    ray_address: str | None,
     as_json: bool,
     storage: str | None,
 ) -> None:
     """Start workers of a study as a fleet.
 
-    The workers go on when the command has ended. On Slurm they are one array job, which is queued
+    The workers go on when the command has ended; one that leaves at its time limit is followed by
+    another until the study is finished. On Slurm they are one array job, which is queued
     again at its time limit (default 24 h). On Ray each is an actor, which is made anew when its
     node is lost. On Kubernetes they are a Job, whose manifest is printed, or with --apply given to
     kubectl. On all three they get a copy of the study's code as it is now.
@@ -112,7 +123,7 @@ def launch(
     from lrsearch.errors import SpecError
     from lrsearch.launch.targets import target
 
-    chosen = target(place)
+    chosen = target(place, ray_address=ray_address)
     if apply and place != "kubernetes":
         raise SpecError(
             f"--apply is for --on kubernetes; workers on {place} start without it; leave it out"
@@ -129,17 +140,14 @@ def launch(
 
 def _fleet(storage: str | None, name: str, asked: Asked) -> "Fleet":
     from lrsearch.errors import SpecError
-    from lrsearch.fusing import fuse_option
+    from lrsearch.fusing import compiling, fuse_option
     from lrsearch.launch.fleet import Fleet
     from lrsearch.launch.snapshot import snapshot
     from lrsearch.spec.shipped_studies import folders
 
     if asked.workers is None:
         raise SpecError("--workers N is needed: give the number of workers to start, from 1")
-    seconds, fuse = (
-        machine_options.parse_time_limit(asked.time_limit),
-        fuse_option.parse(asked.fuse),
-    )
+    seconds = machine_options.parse_time_limit(asked.time_limit)
     settings = dict(map(_setting, asked.settings))
     study = options.open_stored_study(storage, name, quiet=True)  # stdout is the plan's, or JSON's
     return Fleet(
@@ -148,7 +156,8 @@ def _fleet(storage: str | None, name: str, asked: Asked) -> "Fleet":
         location=study.database.location,
         code=snapshot(study, folders(asked.task_dir)),
         device=asked.device,
-        fuse=fuse,
+        fuse=fuse_option.parse(asked.fuse),
+        compile=compiling.parse(asked.compile),
         time_limit=seconds,
         settings=settings,
     )

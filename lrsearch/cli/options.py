@@ -16,6 +16,7 @@ from lrsearch.cli.study_file import StudyFile, what_it_imports
 if TYPE_CHECKING:
     from lrsearch.preflight.checked import Checked
     from lrsearch.storage.database import Database
+    from lrsearch.storage.location import Location
     from lrsearch.storage.records import StudyRecord
     from lrsearch.study.open_study import OpenStudy
     from lrsearch.study.stored_study import StoredStudy
@@ -54,6 +55,8 @@ def common(command: Command) -> Command:
 
 #: Where a command's JSON goes while its stdout takes what a task's code prints.
 DOCUMENTS = "documents"
+#: How far the replica is behind that a command reads.
+REPLICA = "replica"
 
 
 def _on_json(context: click.Context, parameter: click.Parameter, value: bool) -> bool:
@@ -124,6 +127,10 @@ def need_one(what: str, *values: object) -> None:
 
 
 def print_json(value: Any) -> None:
+    """Print one document; an object also has `replica` where a replica was read."""
+    replica = click.get_current_context().meta.get(REPLICA)
+    if replica is not None and isinstance(value, dict):
+        value = {**value, "replica": replica}
     text = json_text(value, indent=2)
     own = click.get_current_context().meta.get(DOCUMENTS)
     if own is None:
@@ -217,7 +224,9 @@ def at_least_one(counts: Mapping[str, int | None]) -> None:
             raise SpecError(f"{option} {value}: at least 1 is needed")
 
 
-def open_stored_study(storage: str | None, name: str, *, quiet: bool = False) -> "StoredStudy":
+def open_stored_study(
+    storage: "str | Location | None", name: str, *, quiet: bool = False
+) -> "StoredStudy":
     """The study in the database that the options name; says which database on the first line."""
     from lrsearch.study.stored_study import StoredStudy
 
@@ -238,7 +247,7 @@ def _stored_record(storage: str | None, name: str) -> "StudyRecord | None":
     return stored_study(storage, name)
 
 
-def open_database(storage: str | None, *, quiet: bool = False) -> "Database":
+def open_database(storage: "str | Location | None", *, quiet: bool = False) -> "Database":
     """The database that the options name; says which on the first line."""
     from lrsearch.study import prepare_database
 
@@ -248,5 +257,19 @@ def open_database(storage: str | None, *, quiet: bool = False) -> "Database":
 
 
 def announce(database: "Database", *, quiet: bool = False) -> None:
+    """Say which database it is on stdout, and on stderr how far a copy to read from is behind."""
     if not quiet:
         say(f"storage: {database.location}")
+    if database.location.reads_only:
+        _say_replica(database)
+
+
+def _say_replica(database: "Database") -> None:
+    from lrsearch.report.text.replica import replica_text
+    from lrsearch.storage.replica import replica_state
+
+    with database.read() as connection:
+        found = replica_state(connection)
+    if found is not None:
+        say(replica_text(found), err=True)
+        click.get_current_context().meta[REPLICA] = found.to_dict()

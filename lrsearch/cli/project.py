@@ -1,5 +1,7 @@
 """Commands on projects: what limits their studies, and who changed what."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from lrsearch.cli.listing import Group
@@ -13,6 +15,10 @@ from lrsearch.cli.options import (
     project_option,
 )
 from lrsearch.cli.output import say
+from lrsearch.cli.reading import reading
+
+if TYPE_CHECKING:
+    from lrsearch.storage.location import Location
 
 
 @click.group(cls=Group)
@@ -78,8 +84,8 @@ def _hours(text: str) -> float | None:
     help="How many to show.",
 )
 @json_option
-@common
-def actions(project: str | None, last: int, as_json: bool, storage: str | None) -> None:
+@reading
+def actions(project: str | None, last: int, as_json: bool, storage: "Location") -> None:
     """Show who created, changed or deleted studies, the newest first.
 
     The name is that of the user on that machine, or LRSEARCH_USER where that is set. It is not

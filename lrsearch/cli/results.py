@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.cli import options
-from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
+from lrsearch.cli.options import json_option, name_argument, open_stored_study, print_json
 from lrsearch.cli.output import say
+from lrsearch.cli.reading import reading
 
 if TYPE_CHECKING:
     from lrsearch.export import Exported
+    from lrsearch.storage.location import Location
 
 
 @click.command()
 @name_argument
 @options.report_option
 @click.option("--png", is_flag=True, help="Write each figure as a PNG file too.")
-@common
-def report(name: str, out: Path | None, png: bool, storage: str | None) -> None:
+@reading
+def report(name: str, out: Path | None, png: bool, storage: "Location") -> None:
     """Write the report of a study.
 
     The folder gets report.html (one file, which needs no other), report.md, the figures as SVG, and
@@ -75,7 +77,7 @@ def report(name: str, out: Path | None, png: bool, storage: str | None) -> None:
     help="File to write, or a folder to write it into; default stdout.",
 )
 @json_option
-@common
+@reading
 def export(
     name: str,
     trial: int | None,
@@ -84,7 +86,7 @@ def export(
     batch_size: int | None,
     out: Path | None,
     as_json: bool,
-    storage: str | None,
+    storage: "Location",
 ) -> None:
     """Write a study's recipe as code or settings for your training.
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,10 @@ from lrsearch.cli.options import (
     print_json,
 )
 from lrsearch.cli.output import csv_text, say
+from lrsearch.cli.reading import reading
+
+if TYPE_CHECKING:
+    from lrsearch.storage.location import Location
 
 
 @click.group(cls=Group)
@@ -97,8 +101,8 @@ def extend(name: str, file: Path, as_json: bool, storage: str | None) -> None:
 
 @study.command(name="list")
 @json_option
-@common
-def list_studies(as_json: bool, storage: str | None) -> None:
+@reading
+def list_studies(as_json: bool, storage: "Location") -> None:
     """List the studies of the database.
 
     \b
@@ -123,8 +127,8 @@ def list_studies(as_json: bool, storage: str | None) -> None:
 @study.command()
 @name_argument
 @json_option
-@common
-def show(name: str, as_json: bool, storage: str | None) -> None:
+@reading
+def show(name: str, as_json: bool, storage: "Location") -> None:
     """Show a study: state, budget, and the answer so far.
 
     -v adds how the recipe was chosen, the range tests and how the trials were trained.
@@ -148,8 +152,8 @@ def show(name: str, as_json: bool, storage: str | None) -> None:
 @name_argument
 @json_option
 @csv_option
-@common
-def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
+@reading
+def trials(name: str, as_json: bool, as_csv: bool, storage: "Location") -> None:
     """List the trials of a study with state, value and recipe.
 
     \b
@@ -181,14 +185,14 @@ def trials(name: str, as_json: bool, as_csv: bool, storage: str | None) -> None:
 )
 @json_option
 @csv_option
-@common
+@reading
 def curves(
     name: str,
     trial: int | None,
     all_attempts: bool,
     as_json: bool,
     as_csv: bool,
-    storage: str | None,
+    storage: "Location",
 ) -> None:
     """Print learning curves: one row per trial and validation.
 

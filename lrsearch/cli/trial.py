@@ -8,9 +8,11 @@ import click
 from lrsearch.cli.listing import Group
 from lrsearch.cli.options import common, json_option, name_argument, open_stored_study, print_json
 from lrsearch.cli.output import say, say_output
+from lrsearch.cli.reading import reading
 from lrsearch.cli.renamed import say_renamed
 
 if TYPE_CHECKING:
+    from lrsearch.storage.location import Location
     from lrsearch.study.stored_study import StoredStudy
 
 number_argument = click.argument("number", metavar="N", type=int)
@@ -30,8 +32,8 @@ def trial() -> None:
 @name_argument
 @number_argument
 @json_option
-@common
-def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
+@reading
+def show(name: str, number: int, as_json: bool, storage: "Location") -> None:
     """Show a trial: state, recipe, worker, attempts, checkpoints.
 
     An attempt is one worker's part in a trial. The lease is the time in which that worker has to
@@ -59,8 +61,8 @@ def show(name: str, number: int, as_json: bool, storage: str | None) -> None:
     "--seed", type=int, metavar="SEED", help="Print its confirmation run with this seed instead."
 )
 @click.option("--follow", is_flag=True, help="Go on until the trial ends.")
-@common
-def log(name: str, number: int, seed: int | None, follow: bool, storage: str | None) -> None:
+@reading
+def log(name: str, number: int, seed: int | None, follow: bool, storage: "Location") -> None:
     """Print what the script of a trial wrote to its terminal.
 
     All attempts follow each other, with a line between them. The output is kept in

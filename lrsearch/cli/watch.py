@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lrsearch.cli.options import common, name_argument, open_stored_study
+from lrsearch.cli.options import name_argument, open_stored_study
 from lrsearch.cli.output import json_text, say
+from lrsearch.cli.reading import reading
 
 if TYPE_CHECKING:
     from lrsearch.report.live.follow import Watcher
+    from lrsearch.storage.location import Location
 
 #: 128 + SIGINT, as shells report an interrupted command.
 INTERRUPTED = 130
@@ -34,9 +36,9 @@ LEAST_SECONDS = 0.2
     metavar="SECONDS",
     help="Time between two looks at the database.",
 )
-@common
+@reading
 def watch(
-    name: str, plain: bool, as_json: bool, follow: bool, every: float, storage: str | None
+    name: str, plain: bool, as_json: bool, follow: bool, every: float, storage: "Location"
 ) -> None:
     """Watch a study while it runs.
 

@@ -17,9 +17,11 @@ from lrsearch.cli.options import (
     print_json,
 )
 from lrsearch.cli.output import say
+from lrsearch.cli.reading import reading
 from lrsearch.cli.renamed import earlier_name, renamed_option
 
 if TYPE_CHECKING:
+    from lrsearch.storage.location import Location
     from lrsearch.worker.machine import Machine
     from lrsearch.worker.resources import Resources
     from lrsearch.worker.time_limit import TimeLimit
@@ -176,9 +178,9 @@ def confirm(
 )
 @options.project_option("Without NAME: show the studies of this project alone.")
 @json_option
-@common
+@reading
 def status(
-    name: str | None, everyone: bool, project: str | None, as_json: bool, storage: str | None
+    name: str | None, everyone: bool, project: str | None, as_json: bool, storage: "Location"
 ) -> None:
     """Show the workers of a study, or without NAME all studies.
 
@@ -210,7 +212,7 @@ def status(
         say(f"  {note}")
 
 
-def _print_studies(storage: str | None, project: str | None, *, as_json: bool) -> None:
+def _print_studies(storage: "Location", project: str | None, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     from lrsearch.report.all_studies import status_of, status_text

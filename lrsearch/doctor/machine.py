@@ -9,7 +9,8 @@ from pathlib import Path
 from lrsearch.doctor.findings import Finding, in_units, note, ok, problem
 from lrsearch.errors import StorageError
 from lrsearch.storage.checkpoint_store import DEFAULT_FOLDER
-from lrsearch.storage.database import Database, locate
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import locate
 
 #: A trial keeps one or two checkpoints: model and optimizer, thrice the weights or so.
 LITTLE_BYTES, HARDLY_ANY_BYTES = 5 * 2**30, 200 * 2**20

@@ -10,8 +10,9 @@ from lrsearch.doctor.findings import Finding, note, ok, problem
 from lrsearch.errors import StorageError
 from lrsearch.private_files import readable_by_others
 from lrsearch.storage.checkpoint_store import DEFAULT_FOLDER
-from lrsearch.storage.database import Database, locate
+from lrsearch.storage.database import Database
 from lrsearch.storage.health import Health, health
+from lrsearch.storage.location import locate
 from lrsearch.storage.schema import HEAD
 
 AREA = "storage"

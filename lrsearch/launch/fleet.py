@@ -6,13 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lrsearch.errors import SpecError, near_miss
+from lrsearch.fusing.compiling import CompileOption
 from lrsearch.fusing.fuse_option import FuseOption
 from lrsearch.launch.snapshot import CodeSnapshot
-from lrsearch.storage.database import Location
+from lrsearch.storage.location import Location
 
 #: Exit code of a worker that leaves before its study is finished, where a scheduler is to start
 #: another one: EX_TEMPFAIL of sysexits.h.
 UNFINISHED = 75
+#: A worker that leaves an unfinished study sooner had no time for a single trial, in seconds: to
+#: start another one would change nothing.
+LEAST_SECONDS = 60.0
+NO_TIME = "no trial can be saved within the time limit; give a longer --time-limit"
 #: Variables of this process that name the database's password.
 PASSWORDS = ("PGPASSWORD", "PGPASSFILE")
 
@@ -29,6 +34,7 @@ class Fleet:
     #: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`.
     device: str = "auto"
     fuse: FuseOption = "auto"
+    compile: CompileOption = "auto"
     #: Seconds that each worker may run; None: as long as the study.
     time_limit: float | None = None
     #: What a target takes besides, such as a Slurm partition.
@@ -41,7 +47,8 @@ class Fleet:
 
     def words(self, task_dir: Path | str | None, *, device: str | None = None) -> list[str]:
         """`worker NAME ...`, the words after `lrsearch`; they hold no password."""
-        words = ["worker", self.study, "--device", device or self.device, "--fuse", str(self.fuse)]
+        words = ["worker", self.study, "--device", device or self.device]
+        words += ["--fuse", str(self.fuse), "--compile", self.compile]
         if task_dir is not None:
             words += ["--task-dir", str(task_dir)]
         if self.time_limit is not None:

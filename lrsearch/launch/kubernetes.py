@@ -11,7 +11,7 @@ from lrsearch.errors import SpecError, StudyError
 from lrsearch.launch.fleet import UNFINISHED, Fleet
 from lrsearch.launch.target import Member
 from lrsearch.plain_data import Document
-from lrsearch.storage.database import Location, locate
+from lrsearch.storage.location import Location, locate
 from lrsearch.user_input import to_yaml
 
 #: `--set KEY=VALUE`, and what holds without it. `storage` is the database's URL as pods reach it,

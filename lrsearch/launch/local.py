@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lrsearch.errors import StudyError
-from lrsearch.launch.fleet import Fleet
+from lrsearch.launch.fleet import UNFINISHED, Fleet
 from lrsearch.launch.target import Member, launch_folder, remember, remembered
 from lrsearch.private_files import make_private_folder, private
 from lrsearch.storage import worker_identity
@@ -59,14 +59,16 @@ class LocalTarget:
 
 
 def _all_words(fleet: Fleet) -> list[list[str]]:
-    """Of each worker; with `auto` they are spread over the devices of this machine."""
+    """Of each worker; with `auto` they are spread over the devices of this machine, with `cuda`
+    over its GPUs. Raises DeviceError where it has none."""
     devices = [fleet.device]
-    if fleet.device == "auto":
-        from lrsearch.training.devices import local_workers
+    if fleet.device in ("auto", "cuda"):
+        from lrsearch.training.devices import every_gpu, local_workers
 
-        devices = local_workers()
+        devices = local_workers() if fleet.device == "auto" else every_gpu()
     on = (devices[index % len(devices)] for index in range(fleet.workers))
-    return [fleet.words(fleet.code.folder, device=device) for device in on]
+    more = [] if fleet.time_limit is None else ["--unfinished-code", str(UNFINISHED)]
+    return [[*fleet.words(fleet.code.folder, device=device), *more] for device in on]
 
 
 def _log(folder: Path) -> Path:
@@ -88,9 +90,11 @@ def _start(fleet: Fleet, words: Sequence[str], log: Path) -> Member:
         STARTED_TOGETHER: str(fleet.workers),
         STARTED_BY: command_line(),
     }
+    # Without a limit nothing follows a worker: it is its own process.
+    program = "lrsearch" if fleet.time_limit is None else "lrsearch.launch.local_keeper"
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "lrsearch", *words, "-v"],
+            [sys.executable, "-m", program, *words, "-v"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

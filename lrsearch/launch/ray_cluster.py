@@ -9,7 +9,7 @@ from typing import Any
 
 from lrsearch.errors import StudyError
 from lrsearch.launch.extras import require
-from lrsearch.launch.fleet import Fleet
+from lrsearch.launch.fleet import UNFINISHED, Fleet
 from lrsearch.launch.ray_worker import STOP_SECONDS, RayWorker
 from lrsearch.launch.target import Member
 from lrsearch.plain_data import Document
@@ -27,20 +27,24 @@ class RayTarget:
 
     name = "ray"
 
+    def __init__(self, address: str | None = None) -> None:
+        """`address` is where the cluster is; None: as `SETTINGS` says."""
+        self.address = address
+
     def plan(self, fleet: Fleet) -> str:
         fleet.check_settings(self.name, SETTINGS)
         actor = {"lifetime": "detached", "namespace": NAMESPACE, **_options(fleet)}
         start = {
             "actors": [_actor_name(fleet.study, i) for i in range(fleet.workers)],
             "options": actor,
-            "runs": ["lrsearch", *fleet.words(None)],
+            "runs": ["lrsearch", *_words(fleet)],
             "code": sorted(fleet.code.files),
         }
         return json.dumps(start, indent=2)
 
     def start(self, fleet: Fleet) -> Sequence[Member]:
         fleet.check_settings(self.name, SETTINGS)
-        with _cluster(fleet.settings.get("address")) as ray:
+        with _cluster(self.address or fleet.settings.get("address")) as ray:
             taken = {actor["name"] for actor in _actors(ray)}
             names = _free_names(fleet, taken)
             actors = [_start(ray, fleet, name) for name in names]
@@ -61,7 +65,7 @@ class RayTarget:
         ]
 
     def stop(self, study: str) -> Sequence[Member]:
-        with _cluster(None) as ray:
+        with _cluster(self.address) as ray:
             names = [one["name"] for one in _actors(ray) if _is_of(one["name"], study)]
             actors = [ray.get_actor(name, namespace=NAMESPACE) for name in names]
             ended = [actor.stop.remote() for actor in actors]
@@ -108,7 +112,13 @@ def _start(ray: Any, fleet: Fleet, name: str) -> Any:
         name=name, namespace=NAMESPACE, lifetime="detached", **_options(fleet)
     )
     code = dict(fleet.code.files)
-    return made.remote(fleet.words(None), fleet.environment(), code, str(Path.cwd()))
+    return made.remote(_words(fleet), fleet.environment(), code, str(Path.cwd()))
+
+
+def _words(fleet: Fleet) -> list[str]:
+    """Of a worker; one that leaves at its time limit is followed by another."""
+    more = [] if fleet.time_limit is None else ["--unfinished-code", str(UNFINISHED)]
+    return [*fleet.words(None), *more]
 
 
 def _actors(ray: Any) -> list[Document]:
@@ -143,7 +153,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
     except ConnectionError as error:
         raise StudyError(
             f"--on ray: no cluster answers at {chosen!r}; start one with `ray start --head`, or "
-            f"name it with --set address=HOST:PORT"
+            f"name it with --ray-address HOST:PORT"
         ) from error
     try:
         yield ray

@@ -1,7 +1,6 @@
 """A worker on a node of a Ray cluster: what an actor runs there."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -9,8 +8,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from lrsearch.launch.fleet import UNFINISHED
 from lrsearch.launch.snapshot import CodeSnapshot
+from lrsearch.launch.successors import Successors
 from lrsearch.worker.forks import PARENT, worker_environment
 
 #: A worker that a signal has killed is started again so often on its node.
@@ -42,8 +41,7 @@ class RayWorker:
         # Without links: what lies beside the code where it came from may not be on this node.
         self._code = Path(self._place.name) / "code"
         CodeSnapshot(folder=self._code, files=code).write(self._code)
-        self._asked = False
-        self._process = self._start()
+        self._workers = Successors(self._start, most_killed=MOST_RESTARTS)
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -55,22 +53,16 @@ class RayWorker:
         )
 
     def _watch(self) -> None:
-        """Start a killed worker again; call `ended` when there is nothing more to train here."""
-        restarts = 0
-        while (code := self._process.wait()) < 0 and not self._asked and restarts < MOST_RESTARTS:
-            restarts += 1
-            self._process = self._start()
-        if code not in (0, UNFINISHED):
-            print(f"lrsearch: the worker ended with {code}", file=sys.stderr)
+        """Call `ended` when there is nothing more to train here."""
+        if trouble := self._workers.wait():
+            print(f"lrsearch: {trouble}", file=sys.stderr)
         self._ended()
 
     def place(self) -> str:
         """The node's host name and the worker's process id there."""
-        return f"{os.uname().nodename}:{self._process.pid}"
+        return f"{os.uname().nodename}:{self._workers.pid}"
 
     def stop(self) -> None:
         """End the worker in order; returns when it has ended."""
-        self._asked = True
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        self._process.wait(STOP_SECONDS)
+        self._workers.stop()
+        self._workers.wait_for_end(STOP_SECONDS)

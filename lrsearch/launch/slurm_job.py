@@ -12,15 +12,13 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lrsearch.errors import StudyError
-from lrsearch.launch.fleet import UNFINISHED
+from lrsearch.launch.fleet import LEAST_SECONDS, NO_TIME, UNFINISHED
 
 if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 #: Slurm sends it before the time limit and at preemption. Workers obey it too.
 SIGNAL = signal.SIGUSR1
-#: A worker that leaves sooner had no time for a single trial: to queue again would change nothing.
-LEAST_SECONDS = 60.0
 #: How a worker ends in order; by a signal where it had not begun to listen.
 ENDS = (0, UNFINISHED, -SIGNAL, -signal.SIGTERM)
 
@@ -53,9 +51,7 @@ class WorkerJob:
         if code == 0 or self._terminated or self.stopped.exists():
             return
         if code == UNFINISHED and time.monotonic() - started < LEAST_SECONDS:
-            raise StudyError(
-                "no trial can be saved within the time limit; give a longer --time-limit"
-            )
+            raise StudyError(NO_TIME)
         os.kill(os.getpid(), SIGNAL)  # submitit's handler queues the job again, and exits
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:

@@ -7,8 +7,14 @@ from lrsearch.launch.target import Target
 NAMES = ("local", "slurm", "ray", "kubernetes")
 
 
-def target(name: str) -> Target:
-    """The target of this name; its packages are imported when they are used. Raises SpecError."""
+def target(name: str, *, ray_address: str | None = None) -> Target:
+    """The target of this name; its packages are imported when they are used.
+
+    `ray_address` is where Ray's cluster is. Raises SpecError for a name that is none, and for an
+    address where it says nothing.
+    """
+    if ray_address is not None and name != "ray":
+        raise SpecError(f"--ray-address {ray_address}: it is for --on ray; leave it out")
     match name:
         case "local":
             from lrsearch.launch.local import LocalTarget
@@ -21,7 +27,7 @@ def target(name: str) -> Target:
         case "ray":
             from lrsearch.launch.ray_cluster import RayTarget
 
-            return RayTarget()
+            return RayTarget(ray_address)
         case "kubernetes":
             from lrsearch.launch.kubernetes import KubernetesTarget
 

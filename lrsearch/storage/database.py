@@ -1,124 +1,34 @@
-"""Which database, and how connections to it are made.
+"""How connections to a database are made.
 
 SQLite runs in WAL mode with a 60 s busy timeout (measured: 0 lock errors at 32 workers, against 7
 with Optuna's defaults); PostgreSQL keeps everything in the schema `lrsearch`, sessions in UTC.
 """
 
-import logging
-import os
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import psycopg
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lrsearch.errors import StorageError, StudyError
 from lrsearch.plain_data import Document
-from lrsearch.storage import postgresql, settings_file
+from lrsearch.storage import postgresql
+from lrsearch.storage.location import Location
 from lrsearch.storage.moments import Trouble, complaint, is_orphaned, moment_of, trouble_of
 from lrsearch.storage.outages import Outage, Patience
 from lrsearch.storage.rows import read_json
 from lrsearch.storage.sqlite_file import SqliteFile
 
 T = TypeVar("T")
-log = logging.getLogger("lrsearch")
 
-DEFAULT_URL, DEFAULT_SOURCE = "sqlite:///lrsearch.db", "default"
 #: How long SQLite itself waits for another process's transaction.
 BUSY_TIMEOUT_SECONDS = 60.0
-#: Parts of a URL's query that nobody may read.
-SECRETS = ("password", "sslpassword")
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Location:
-    """A database URL and where it was named."""
-
-    url: URL
-    source: str
-
-    @property
-    def is_default(self) -> bool:
-        """Whether nobody has named it."""
-        return self.source == DEFAULT_SOURCE
-
-    @property
-    def shown(self) -> str:
-        """The URL without a password."""
-        url = self.url.set(drivername=self.url.get_backend_name())
-        hidden = {key: "***" for key in SECRETS if key in url.query}
-        return url.update_query_dict(hidden).render_as_string()
-
-    def __str__(self) -> str:
-        return f"{self.shown} ({self.source})"
-
-    __repr__ = __str__
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a storage location is not pickled: it may hold a password")
-
-
-def locate(option: str | None, *, tell: bool = True) -> Location:
-    """The database: `--storage`, LRSEARCH_STORAGE, LRSEARCH_STORAGE_FILE, lrsearch.toml, default.
-
-    An lrsearch.toml that another user could have written is ignored, and a line in the log says so
-    where `tell`. Raises StorageError for a URL that cannot be read, another kind of database, or a
-    password on the command line, where every user of the machine could read it.
-    """
-    text, source = _named_url(option, tell=tell)
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
-        raise StorageError(
-            f"storage from {source} is no database URL; accepted: sqlite:///FILE, "
-            f"postgresql://USER@HOST/DATABASE"
-        ) from error
-    if option is not None and (url.password or any(key in url.query for key in SECRETS)):
-        raise StorageError(
-            "--storage must not hold a password, others can read it; use PGPASSFILE, PGPASSWORD, "
-            "LRSEARCH_STORAGE or LRSEARCH_STORAGE_FILE"
-        )
-    backend = url.get_backend_name()
-    if backend in ("postgresql", "postgres"):
-        return Location(url=url.set(drivername="postgresql+psycopg"), source=source)
-    if backend != "sqlite":
-        raise StorageError(f"storage {backend}:// is not supported; use sqlite or postgresql")
-    if not url.database or url.database == ":memory:":
-        raise StorageError("storage needs a file that workers can share: sqlite:///FILE")
-    return Location(url=url.set(drivername="sqlite"), source=source)
-
-
-def _named_url(option: str | None, *, tell: bool) -> tuple[str, str]:
-    if option is not None:
-        return option, "--storage"
-    if text := os.environ.get("LRSEARCH_STORAGE"):
-        return text, "LRSEARCH_STORAGE"
-    if file := os.environ.get("LRSEARCH_STORAGE_FILE"):
-        try:
-            return Path(file).read_text(encoding="utf-8").strip(), "LRSEARCH_STORAGE_FILE"
-        except OSError as error:
-            raise StorageError(f"LRSEARCH_STORAGE_FILE {file}: {error.strerror}") from error
-    for path in settings_file.sought(Path.cwd()):
-        try:
-            return settings_file.storage_in(path), str(path)
-        except settings_file.ForeignFileError as error:
-            if tell:
-                _warn(str(error))
-    return DEFAULT_URL, DEFAULT_SOURCE
-
-
-@cache
-def _warn(text: str) -> None:
-    """Say it once."""
-    log.warning("%s", text)
 
 
 class Database:
@@ -168,11 +78,19 @@ class Database:
 
     def _sqlite_file(self) -> SqliteFile:
         path = Path(str(self.location.url.database)).absolute()
-        return SqliteFile(path, busy_seconds=self.busy_seconds, shown=str(self.location))
+        return SqliteFile(
+            path,
+            busy_seconds=self.busy_seconds,
+            shown=str(self.location),
+            reads_only=self.location.reads_only,
+        )
 
     def _postgresql(self) -> tuple[str, Document]:
-        url = self.location.url
-        arguments = {"creator": lambda: postgresql.open_session(url), "pool_pre_ping": True}
+        url, reads_only = self.location.url, self.location.reads_only
+        arguments = {
+            "creator": lambda: postgresql.open_session(url, reads_only=reads_only),
+            "pool_pre_ping": True,
+        }
         return "postgresql+psycopg://", arguments
 
     def set_wal(self) -> None:
@@ -256,12 +174,15 @@ class Database:
                     self.engine.dispose()  # sessions stay as they began; new ones may write
                 raise
 
+        patience = patience or self.patience
         before = postgresql.answer_seconds.set(answer_seconds)
+        before_ending = postgresql.asked_to_end.set(patience.give_up)
         try:
             with self._in_one_line():
-                result: T = (patience or self.patience).retrying(self._outage)(attempt)
+                result: T = patience.retrying(self._outage)(attempt)
         finally:
             postgresql.answer_seconds.reset(before)
+            postgresql.asked_to_end.reset(before_ending)
         self._outage.end()
         return result
 

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -42,6 +42,8 @@ LONG_IDLE_SECONDS = 600
 #: would have given up the statement. A connection through which nothing comes any more (a proxy
 #: that went silent, one end closed) would otherwise be waited for without end.
 ANSWER_SECONDS = 90.0
+#: The same in a process that was asked to end: Slurm kills it after 30 s, and it has more to do.
+ENDING_SECONDS = 5.0
 #: How long an earlier session of ours may take to end when it is told to.
 END_SECONDS = 5
 
@@ -54,6 +56,8 @@ SERVER_SETTINGS = {
     "tcp_keepalives_interval": "10",
     "tcp_keepalives_count": "6",
 }
+#: Of sessions that only read: the first holds in a session, the second in a pooler's transaction.
+READ_ONLY_SETTINGS = {"default_transaction_read_only": "on", "transaction_read_only": "on"}
 #: Our side, in libpq's terms: the other end is asked after 30 s of silence, and what it has not
 #: acknowledged after 60 s was lost.
 CLIENT_SETTINGS: Fields = {
@@ -66,6 +70,8 @@ CLIENT_SETTINGS: Fields = {
 
 #: Of the calls of this thread: seconds that a session waits for an answer.
 answer_seconds: ContextVar[float] = ContextVar("answer_seconds", default=ANSWER_SECONDS)
+#: Of the calls of this thread: whether the process was asked to end, by now.
+asked_to_end: ContextVar[Callable[[], bool]] = ContextVar("asked_to_end", default=lambda: False)
 
 
 class Identity(NamedTuple):
@@ -85,7 +91,7 @@ class Transaction(NamedTuple):
 
 
 class Session(psycopg.Connection[TupleRow]):
-    """A connection that waits for no answer longer than `answer_seconds`.
+    """A connection that waits for no answer longer than `answer_seconds`, or `ENDING_SECONDS`.
 
     Behind a pooler, such as pgbouncer, each transaction may have another session of the server: it
     says itself what holds in it, and nothing of it outlives it.
@@ -141,11 +147,14 @@ class Session(psycopg.Connection[TupleRow]):
 
     def _limited(self, steps: PQGen[T]) -> PQGen[T]:
         deadline = time.monotonic() + (seconds := answer_seconds.get())
+        is_ending = asked_to_end.get()
         try:
             state = next(steps)
             while True:
                 ready = yield state
                 # psycopg comes by with NONE every 0.1 s while nothing happens.
+                if ready == Ready.NONE and seconds > ENDING_SECONDS and is_ending():
+                    deadline = min(deadline, time.monotonic() + (seconds := ENDING_SECONDS))
                 if ready == Ready.NONE and time.monotonic() > deadline:
                     self.pgconn.finish()  # else the rollback waits once more
                     raise psycopg.OperationalError(f"no answer within {seconds:g} s")
@@ -168,9 +177,10 @@ def _setting(settings: Mapping[str, str], *, local: bool) -> sql.Composed:
     return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
 
 
-def open_session(url: URL) -> Session:
+def open_session(url: URL, *, reads_only: bool = False) -> Session:
     """A new session for what a URL names, in UTC and in our schema.
 
+    The server refuses to write in one that `reads_only`.
     What the URL, or PGOPTIONS, says of timeouts goes before ours. Raises psycopg's errors, and
     StorageError where another machine wants a password in clear text, or where our schema cannot be
     set.
@@ -190,7 +200,8 @@ def open_session(url: URL) -> Session:
     session = encryption.connect(Session.connect, given_ones)
     set_json_loads(read_json, session)  # SQLAlchemy's is for connections that it makes itself
     try:
-        session.settle({k: v for k, v in SERVER_SETTINGS.items() if f"{k}=" not in given})
+        ours = {k: v for k, v in SERVER_SETTINGS.items() if f"{k}=" not in given}
+        session.settle({**ours, **READ_ONLY_SETTINGS} if reads_only else ours)
     except BaseException:
         session.close()
         raise

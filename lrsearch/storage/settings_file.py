@@ -10,6 +10,7 @@ import pwd
 import stat
 import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from lrsearch.errors import StorageError
@@ -34,8 +35,18 @@ class ForeignFileError(StorageError):
     """Another user could have written the file; the message says which file and why."""
 
 
-def storage_in(path: Path) -> str:
-    """The database's URL that a file names.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Settings:
+    """What a file says. Both URLs may hold a password."""
+
+    #: Of the database.
+    storage: str
+    #: Of a copy of it, from which commands that only read take what they show.
+    read_storage: str | None
+
+
+def storage_in(path: Path) -> Settings:
+    """The database that a file names.
 
     Raises ForeignFileError if another user could have written it, StorageError if it names none.
     """
@@ -53,7 +64,10 @@ def storage_in(path: Path) -> str:
     storage = content.get("storage")
     if not isinstance(storage, str):
         raise StorageError(f'{path} has no `storage`; write storage = "sqlite:///lrsearch.db"')
-    return storage
+    read_storage = content.get("read_storage")
+    if not isinstance(read_storage, str | None):
+        raise StorageError(f'{path}: read_storage = {read_storage!r} is no URL; write it in "..."')
+    return Settings(storage=storage, read_storage=read_storage)
 
 
 def _foreign(found: os.stat_result, link: os.stat_result) -> str | None:

@@ -13,12 +13,15 @@ from lrsearch.private_files import make_private_file
 class SqliteFile:
     """The file of one `Database`."""
 
-    def __init__(self, path: Path, *, busy_seconds: float, shown: str) -> None:
+    def __init__(
+        self, path: Path, *, busy_seconds: float, shown: str, reads_only: bool = False
+    ) -> None:
         """`busy_seconds` is how long SQLite itself waits for another process's transaction.
 
-        `shown` names the database in errors.
+        `shown` names the database in errors. With `reads_only` its connections refuse to write.
         """
         self.path, self.busy_seconds, self.shown = path, busy_seconds, shown
+        self.reads_only = reads_only
         #: Device and inode, once a transaction has begun in it.
         self.known: tuple[int, int] | None = None
 
@@ -31,6 +34,8 @@ class SqliteFile:
         )
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")  # else deleting a study leaves our rows
+        if self.reads_only:
+            connection.execute("PRAGMA query_only = ON")
         return connection
 
     def set_wal(self) -> None:

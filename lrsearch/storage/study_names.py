@@ -4,7 +4,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from lrsearch.errors import StorageError
-from lrsearch.storage.database import Database, locate
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import locate
 from lrsearch.storage.tables import studies
 
 #: Nobody waits longer for a completion.

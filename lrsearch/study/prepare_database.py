@@ -2,7 +2,8 @@
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import grants, schema, studies
-from lrsearch.storage.database import Database, explained, locate
+from lrsearch.storage.database import Database, explained
+from lrsearch.storage.location import Location, locate
 from lrsearch.storage.records import StudyRecord
 
 #: Optuna's tables, and the one that says their version.
@@ -78,12 +79,13 @@ def _remove_file(database: Database) -> None:
         database.path.with_name(database.path.name + suffix).unlink(missing_ok=True)
 
 
-def open_database(option: str | None, *, create: bool = False) -> Database:
+def open_database(option: str | Location | None, *, create: bool = False) -> Database:
     """The database that `--storage`, the environment or a file names, ready for use.
 
-    Without `create` it must hold lrsearch's tables already. Raises StorageError in one line.
+    `option` may also be what was located already. Without `create` it must hold lrsearch's tables.
+    Raises StorageError in one line.
     """
-    database = Database(locate(option))
+    database = Database(option if isinstance(option, Location) else locate(option))
     if create:
         prepare(database)
         return database

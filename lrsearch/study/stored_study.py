@@ -36,7 +36,8 @@ class StoredStudy:
             known = [] if record else [study.name for study in studies.everything(connection)]
         if record is None:
             hint = near_miss(name, known) if known else "; there are none yet"
-            raise StudyError(f"no study {name!r} in {database.location}{hint}")
+            late = "; a new one may not have arrived yet" if database.location.reads_only else ""
+            raise StudyError(f"no study {name!r} in {database.location}{hint}{late}")
         return cls(database, record)
 
     @property

@@ -28,6 +28,14 @@ def local_workers() -> list[str]:
     return ["cpu"] * (os.cpu_count() or 1)
 
 
+def every_gpu() -> list[str]:
+    """`cuda:N` for each GPU of this machine. Raises DeviceError where it has none."""
+    found = devices()
+    if gpus := [name for name in found if name.startswith("cuda:")]:
+        return gpus
+    raise DeviceError(f"--device cuda: no such device here; found {', '.join(found)}")
+
+
 def pick_device(name: str) -> torch.device:
     """The torch device for `auto`, `cpu`, `mps` or `cuda:N`. Raises DeviceError if not here."""
     found = devices()

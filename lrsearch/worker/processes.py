@@ -23,6 +23,7 @@ from lrsearch.storage.outages import WINDOW_SECONDS, Patience
 from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.study.versions import check_versions
 from lrsearch.worker.command_line import STARTED_BY, command_line
 from lrsearch.worker.find_program import find_program
@@ -67,7 +68,7 @@ def work(
     torch.set_num_threads(machine.threads)
     places = list(folders(machine.task_dir))
     stop = stop or own_stop()
-    _tell_limit(stop.limit, search)
+    tell_limit(stop.limit, search)
     program = find_program(search, places, chosen, stop)
     with stop.on_signals():
         Worker(
@@ -87,8 +88,11 @@ def own_stop(limit: TimeLimit | None = None) -> Stop:
     return Stop(parent=int(os.environ.get(PARENT, "0")), limit=limit)
 
 
-def _tell_limit(limit: TimeLimit, search: OpenStudy) -> None:
-    """Tell a time limit what is known of the study's trials before the first one is trained."""
+def tell_limit(limit: TimeLimit, search: StoredStudy) -> None:
+    """Tell a time limit what is known of the study's trials before the first one is trained.
+
+    A script or command is asked to end, and gets its grace to do so.
+    """
     spec = search.spec
     if spec.program == "task":
         return

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 import torch
+from sqlalchemy import Connection
 
 from lrsearch.errors import StorageError, StudyError
 from lrsearch.fusing.compiling import CompileOption
@@ -100,17 +101,20 @@ class Worker:
             refuse_deleted(self.search)  # by its name: storage says only that it is gone
             raise
         finally:
-            database.patience = Patience(seconds=0)
+            database.patience = Patience(seconds=0, give_up=lambda: self.stop.asked)
             self._leave()
             self.program.close()
             study_log.close()
 
     def _leave(self) -> None:
         """Let go of everything; a database that does not answer lets the lease run out instead."""
+
+        def let_go(connection: Connection) -> None:
+            leases.release(connection, self.search.study_id, [self.name])
+            workers.ended(connection, self.search.study_id, self.name)
+
         try:
-            with self.search.database.begin() as connection:
-                leases.release(connection, self.search.study_id, [self.name])
-                workers.ended(connection, self.search.study_id, self.name)
+            self.search.database.run(let_go)
         except Exception as error:
             if not passes(error):
                 raise
@@ -165,9 +169,9 @@ class Worker:
         )
 
     def _clean_up(self, context: WorkerContext) -> None:
-        """What waited for nothing has left its checkpoint, and trackers do not know its end."""
-        if self.search.is_planned:
-            sweep(self.search, context.study_checkpoints.store)
+        """What waited for nothing, or failed for its workers' deaths, has left its checkpoint, and
+        trackers do not know its end."""
+        sweep(self.search, context.study_checkpoints.store)
         for claim in sorted(self.search.pruned, key=lambda claim: claim.id):
             context.log.begin(claim, f"the trial of row {claim.id}")
             context.log.finish(claim)

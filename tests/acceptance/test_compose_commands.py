@@ -19,6 +19,7 @@ from tiny_studies import TASKS, TRIALS, opened
 from lrsearch.report.summary import summarize
 from lrsearch.storage import leases, studies
 from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.status import is_finished
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -147,15 +148,19 @@ def test_up_from_an_empty_database_to_a_finished_study(stack):
     assert out.splitlines()[0].startswith("storage: postgresql://lrsearch@db/lrsearch")
     assert "study tiny created" in out
     scale = int(header(r"up -d --scale worker=(\d+)"))
-    workers = [stack.lrsearch("worker", STUDY="tiny") for _ in range(scale)]
+    workers = [stack.lrsearch("worker") for _ in range(scale)]
+    with opened(stack.postgres.url("lrsearch")) as database:
+        search = OpenStudy.open(database, "tiny")
+        until(lambda: is_finished(search))
     for worker in workers:
-        worker.succeed()  # with 0, or `restart: on-failure` would start it again
-    again = stack.lrsearch("worker", STUDY="tiny")
-    again.succeed()
+        assert worker.alive  # it waits for another study
+        worker.signal(signal.SIGTERM)
+    for worker in workers:
+        worker.succeed()
     show = header(r"Results: docker compose run --rm worker (study show digits)")
     show = stack.lrsearch("worker", *show.replace("digits", "tiny").split())
     assert "study tiny: finished" in show.succeed()
-    assert_quiet(stack, init, create, *workers, again, show)
+    assert_quiet(stack, init, create, *workers, show)
     with opened(stack.postgres.url("lrsearch")) as database:
         result = summarize(OpenStudy.open(database, "tiny"))
     assert result["budget"]["trials"] == {"total": TRIALS, "used": TRIALS}

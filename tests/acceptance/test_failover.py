@@ -1,5 +1,6 @@
 """A database fails over to a replica that lacks its last commits: what workers trained is whole."""
 
+import json
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from processes import until
 from sites import assert_exact, opened_site
 from tiny_studies import make_study, opened, tiny_task, work
 
+from lrsearch.storage.location import READ_VARIABLE
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.repair import repair
 
@@ -41,17 +43,24 @@ def number(server, query):
     return found
 
 
+@pytest.mark.slow
 def test_whoever_only_reads_may_read_from_the_replica(pair, site, tmp_path):
     search = make_study(site.database, budget={"trials": 2}, confirm="none")
     work(search)
     pair.catch_up()
+    words = ("study", "trials", "tiny", "--csv")
+    told = site.command(*words).succeed()
+    site.environment = {READ_VARIABLE: pair.replica.url("postgres")}
+    assert site.command(*words).succeed() == told != ""
+    shown = site.command("study", "show", "tiny", "--json")
+    document = json.loads(shown.succeed())
+    assert document["replica"]["last_change_seconds"] > 0
+    assert document["replica"]["streaming"] is document["replica"]["shows_all_received"] is True
+    assert shown.err.startswith("replica: the last change that it shows is ")
+    assert shown.err.count("\n") == 1
+    assert "report.html" in site.command("report", "tiny", "--out", "report").succeed()
     (tmp_path / "replica").mkdir()
     with opened_site(pair.replica.url("postgres"), tmp_path / "replica") as there:
-        words = ("study", "trials", "tiny", "--csv")
-        told = [one.command(*words).succeed() for one in (site, there)]
-        assert told[0] == told[1] != ""
-        there.command("study", "show", "tiny").succeed()
-        assert "report.html" in there.command("report", "tiny", "--out", "report").succeed()
         pause = there.command("study", "pause", "tiny")
         assert pause.wait() == 1
         assert pause.err.count("\n") == 1

@@ -4,12 +4,14 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import delete, update
 from tiny_studies import opened, worker_of
 
-from lrsearch.storage import tables
+from lrsearch.storage import tables, workers
+from lrsearch.study import lost_work
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import load_task
@@ -18,7 +20,8 @@ from lrsearch.worker.worker import Stop
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
-import chaos_checks  # noqa: E402 - benchmarks are scripts, not a package
+import chaos_blame  # noqa: E402 - benchmarks are scripts, not a package
+import chaos_checks  # noqa: E402
 import chaos_site  # noqa: E402
 from chaos_faults import FAULTS, mix  # noqa: E402
 
@@ -104,6 +107,26 @@ def test_damage_is_found(calm, tmp_path, damage):
         assert connection.execute(statement).rowcount
     lines = [line for found in check(look(hurt)) for line in found.broken]
     assert any(message in line for line in lines), lines
+
+
+def test_a_trial_may_only_be_blamed_for_workers_that_the_storm_had_hurt(calm, tmp_path):
+    hurt = shutil.copytree(calm, tmp_path / "hurt")
+    failed = update(tables.trials).where(t.number == 2)
+    with opened(f"sqlite:///{hurt}/study.db") as database, database.begin() as connection:
+        connection.execute(failed.values(state="failed", reason=lost_work.REASON))
+        for pid in (7, 8, 9):
+            end = "failed: its worker" if pid == 9 else "is free again"
+            workers.note(connection, 1, f"host:{pid}:1", f"trial 2 {end}")
+
+    def lines(*pids):
+        known = [SimpleNamespace(process=SimpleNamespace(pid=p), hurt=True) for p in pids]
+        return chaos_blame.blamed(look(hurt), SimpleNamespace(everyone=known)).broken
+
+    assert lines(7, 8, 9) == []
+    assert lines(7, 9) == ["trial 2 failed, and lost host:8:1, which was not hurt"]
+    (line,) = chaos_checks.ends(look(hurt)).broken
+    assert "trial 2 is failed" in line
+    assert chaos_checks.ends(look(hurt), may_blame=True).broken == []
 
 
 def test_a_mix_holds_every_kind_about_as_often_as_its_weight():

@@ -39,6 +39,13 @@ def test_the_worker_can_be_scaled(compose):
     assert "replicas" not in worker.get("deploy", {})
 
 
+def test_the_worker_serves_a_project_for_ever_and_may_save_when_it_is_stopped(compose):
+    worker = compose["services"]["worker"]
+    assert worker["command"][:4] == ["worker", "--project", "${PROJECT:-default}", "--forever"]
+    assert worker["restart"] == "unless-stopped"
+    assert worker["stop_grace_period"] == "1m"
+
+
 def test_the_study_files_are_mounted_read_only(compose):
     assert "./studies:/studies:ro" in compose["services"]["worker"]["volumes"]
 

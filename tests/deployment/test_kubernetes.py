@@ -20,7 +20,7 @@ from lrsearch.launch.fleet import Fleet
 from lrsearch.launch.kubernetes import KubernetesTarget, manifests
 from lrsearch.launch.snapshot import CodeSnapshot
 from lrsearch.report.summary import summarize
-from lrsearch.storage.database import locate
+from lrsearch.storage.location import locate
 from lrsearch.study.open_study import OpenStudy
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"

@@ -206,7 +206,8 @@ def check_foreign(words):
         case ["python3", "-m", "venv", _] | [".", "venv/bin/activate"]:
             pass
         case ["export", variable]:
-            assert variable.partition("=")[0] in ("LRSEARCH_STORAGE", "OMP_NUM_THREADS")
+            known = ("LRSEARCH_STORAGE", "LRSEARCH_READ_STORAGE", "OMP_NUM_THREADS")
+            assert variable.partition("=")[0] in known
         case _:
             raise AssertionError(f"nothing checks the command {' '.join(words)}")
 

@@ -16,8 +16,9 @@ from lrsearch.launch import extras
 from lrsearch.launch.fleet import Fleet
 from lrsearch.launch.snapshot import CodeSnapshot, snapshot
 from lrsearch.report.summary import curve_rows, trial_rows
-from lrsearch.storage.database import locate
+from lrsearch.storage.location import locate
 from lrsearch.task.find import locate_task
+from lrsearch.training import devices
 
 URL = "postgresql://lrsearch:secret@db/lrsearch"
 
@@ -53,6 +54,9 @@ def executable(path, text):
         (["--on", "ray", "--workers", 1, "--dry-run", "--set", "adress=b"], "mean 'address'"),
         (["--on", "local", "--workers", 1, "--set", "partition"], "KEY=VALUE is accepted"),
         (["--on", "local", "--workers", 1, "--time-limit", "4"], "--time-limit 4: a duration"),
+        (["--on", "local", "--workers", 1, "--device", "cuda", "--dry-run"], "found cpu"),
+        (["--on", "local", "--workers", 1, "--ray-address", "h:1"], "it is for --on ray"),
+        (["--on", "ray", "--workers", 1, "--compile", "on", "--dry-run"], "--compile 'on'"),
         (["--on", "kubernetes", "--workers", 1], "pods share no SQLite file"),
     ],
 )
@@ -82,13 +86,28 @@ def test_a_missing_program_is_named(study, monkeypatch, tmp_path, place, program
 def test_a_dry_run_starts_and_writes_nothing(study, tmp_path):
     before = sorted(tmp_path.iterdir())
     local = launch("--on", "local", "--workers", 3, "--dry-run", "--device", "cpu")
-    line = f"lrsearch worker tiny --device cpu --fuse auto --task-dir {TASKS}"
+    line = f"lrsearch worker tiny --device cpu --fuse auto --compile auto --task-dir {TASKS}"
     assert local.splitlines() == [line] * 3
     ray = json.loads(launch("--on", "ray", "--workers", 2, "--dry-run", "--device", "cuda"))
     assert ray["actors"] == ["tiny#0", "tiny#1"]
     assert (ray["options"]["num_gpus"], ray["options"]["max_restarts"]) == (1, -1)
     assert ray["code"] == ["tiny.py"]
+    assert ray["runs"][-2:] == ["--compile", "auto"]
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_on_this_machine_each_worker_gets_a_gpu_in_turn(study, monkeypatch):
+    monkeypatch.setattr(devices, "devices", lambda: ["cuda:0", "cuda:1"])
+    how = ("--workers", 3, "--dry-run", "--device", "cuda", "--compile", "off")
+    lines = [line.split() for line in launch("--on", "local", *how).splitlines()]
+    assert [words[words.index("--device") + 1] for words in lines] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert all(words[words.index("--compile") + 1] == "off" for words in lines)
+
+
+def test_a_worker_with_a_time_limit_says_when_its_study_is_not_finished(study):
+    for place in ("local", "ray"):
+        how = ("--workers", 1, "--dry-run", "--device", "cpu", "--time-limit", "4h")
+        assert "--unfinished-code" in launch("--on", place, *how)
 
 
 def test_the_script_of_slurm_has_the_limit_the_signal_and_no_password(study, monkeypatch, tmp_path):
@@ -143,7 +162,17 @@ def test_a_fleet_here_outlives_its_command_and_is_stopped_in_order(sqlite_url, t
     with opened_site(sqlite_url, tmp_path) as site:
         search = make_study(site.database, epochs=40)
         site.say("slow")
-        how = ("--task-dir", TASKS, "--device", "cpu", "--workers", 2, "--json")
+        how = (
+            "--task-dir",
+            TASKS,
+            "--device",
+            "cpu",
+            "--workers",
+            2,
+            "--time-limit",
+            "1h",
+            "--json",
+        )
         started = json.loads(site.command("launch", "tiny", "--on", "local", *how).succeed())
         assert len({member["id"] for member in started["started"]}) == 2
         stop = ("launch", "tiny", "--on", "local", "--stop", "--json")

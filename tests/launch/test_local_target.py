@@ -1,6 +1,7 @@
 """Workers as processes of this machine; a script stands for each."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import fake_worker_program
@@ -14,7 +15,9 @@ from lrsearch.launch.local import LocalTarget
 from lrsearch.launch.snapshot import CodeSnapshot
 from lrsearch.launch.target import remembered
 from lrsearch.storage import worker_identity
-from lrsearch.storage.database import locate
+from lrsearch.storage.location import locate
+
+ALIKE = "--fuse auto --compile auto"
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def test_workers_run_until_they_are_stopped(fleet, tmp_path):
     assert all(worker_identity.is_dead(member.id) for member in started)
     assert remembered("tiny", "local") == []
     words = (tmp_path / "words").read_text().splitlines()
-    assert words[0] == f"-m lrsearch worker tiny --device cpu --fuse auto --task-dir {tmp_path} -v"
+    assert words[0] == f"-m lrsearch worker tiny --device cpu {ALIKE} --task-dir {tmp_path} -v"
 
 
 def test_a_second_fleet_stands_beside_the_first_with_logs_of_its_own(fleet, tmp_path):
@@ -52,6 +55,15 @@ def test_a_second_fleet_stands_beside_the_first_with_logs_of_its_own(fleet, tmp_
     logs = {Path(member.log).name for member in (*first, *second)}
     assert logs == {f"worker-{number}.log" for number in range(4)}
     assert len(LocalTarget().stop("tiny")) == 4
+
+
+def test_with_a_time_limit_a_keeper_runs_the_workers(fleet, tmp_path):
+    LocalTarget().start(replace(fleet, workers=1, time_limit=90.0))
+    until(lambda: begun(tmp_path))
+    (words,) = (tmp_path / "words").read_text().splitlines()
+    module = "-m lrsearch.launch.local_keeper worker tiny"
+    assert words.startswith(f"{module} --device cpu {ALIKE} --task-dir {tmp_path} --time-limit 90s")
+    assert words.endswith("--unfinished-code 75 -v")
 
 
 def test_a_process_that_took_the_number_of_an_ended_worker_is_left_alone(fleet, tmp_path):

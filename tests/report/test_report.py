@@ -45,8 +45,8 @@ from lrsearch.report.text.range_test import range_test_table
 from lrsearch.report.text.result import answer
 from lrsearch.spec.parts import Objective
 from lrsearch.storage import curves, range_tests
-from lrsearch.storage.database import Location
 from lrsearch.storage.ends import RangeTestEnd
+from lrsearch.storage.location import Location
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study.prepare_database import open_database
 from lrsearch.task.commit import commit_of

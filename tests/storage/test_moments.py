@@ -289,7 +289,8 @@ def test_an_sqlite_file_that_is_read_only_for_a_while(database_file, caplog):
 OUT_OF_MEMORY = """
 import contextlib, sys
 from sqlalchemy import text
-from lrsearch.storage.database import Database, locate
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import locate
 from lrsearch.storage.outages import Patience
 with contextlib.closing(Database(locate(sys.argv[1]))) as database:
     database.look(lambda c: c.execute(text("SELECT 1")).scalar())

@@ -17,8 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from tiny_studies import opened
 
 from lrsearch.errors import StorageError
-from lrsearch.storage import outages
-from lrsearch.storage.database import Database, Location
+from lrsearch.storage import outages, postgresql
+from lrsearch.storage.database import Database
+from lrsearch.storage.location import Location
 from lrsearch.storage.moments import Trouble, trouble_of
 from lrsearch.storage.outages import Patience
 from lrsearch.storage.postgresql import answer_seconds, unhurried
@@ -238,6 +239,26 @@ def test_a_pooled_connection_that_went_silent_is_replaced(through, proxy):
     assert through.run(add) == "added"
     proxy.half_close("server")
     assert through.run(found, answer_seconds=0.3) == [1]
+
+
+def test_who_is_asked_to_end_waits_no_longer_for_an_answer(through, proxy, monkeypatch):
+    """A silent network, whose answer is waited for 90 s otherwise; Slurm kills after 30 s."""
+    monkeypatch.setattr(postgresql, "ENDING_SECONDS", 0.2)
+    asked, went_on = threading.Event(), []
+
+    def work(connection):
+        proxy.silence()
+        threading.Timer(0.3, asked.set).start()
+        connection.execute(text("SELECT 1"))
+        went_on.append(True)
+
+    through.patience = Patience(seconds=60.0, give_up=asked.is_set)
+    with pytest.raises(StorageError, match=r"no answer within 0\.2 s"):
+        through.run(work)
+    assert went_on == []
+    proxy.resume()
+    through.patience = PATIENT
+    assert through.look(found) is None
 
 
 def test_a_slow_network_is_no_outage(through, proxy, caplog):

@@ -7,7 +7,7 @@ import pytest
 
 from lrsearch.errors import StorageError
 from lrsearch.storage import settings_file
-from lrsearch.storage.database import locate
+from lrsearch.storage.location import locate
 from lrsearch.storage.study_names import names_in_file
 
 OTHER = 12345

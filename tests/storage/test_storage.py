@@ -38,9 +38,10 @@ from lrsearch.storage import (
 )
 from lrsearch.storage.all_tables import metadata
 from lrsearch.storage.column_types import db_now
-from lrsearch.storage.database import Database, explained, locate
+from lrsearch.storage.database import Database, explained
 from lrsearch.storage.ends import ConfirmationEnd, End, TrialEnd
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.location import locate
 from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.storage.records import CurveRecord, TrialRecord, fetch_as
 from lrsearch.storage.rung_counts import Count

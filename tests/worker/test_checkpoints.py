@@ -14,8 +14,9 @@ from command import run_command
 from processes import finish, in_process
 from small import make_recipe, make_training, run
 from sqlalchemy import select, update
-from tiny_studies import TASKS, ask, ended, make_study, opened
+from tiny_studies import TASKS, ask, ended, make_study, opened, tiny_task, worker_of
 
+from lrsearch.report.summary import trial_rows
 from lrsearch.spec.parts import Checkpointing
 from lrsearch.storage import checkpoints, leases
 from lrsearch.storage import studies as studies_of
@@ -24,6 +25,7 @@ from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.tables import checkpoints as table
 from lrsearch.storage.tables import confirmations, studies, trials
 from lrsearch.study.checkpoint_cleanup import delete_study, store_of, sweep
+from lrsearch.study.lost_work import reap_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training import checkpoint_state
 from lrsearch.trial.curve import Validation
@@ -490,6 +492,25 @@ def test_a_sweep_removes_what_no_longer_runs(search, claim, folder):
     assert len(alone.names()) == 1
     assert (steps(search, claim), steps(search, second.claim)) == ([6, 3], [])
     assert sweep(search, store) == 0
+
+
+def test_a_trial_that_fails_for_its_workers_deaths_leaves_no_file(database, folder):
+    """The last worker sweeps once more: it had begun before the trial failed."""
+    search = make_study(
+        database, checkpoints=str(folder), budget={"trials": 2}, range_test="none", confirm="none"
+    )
+    claim = ask(search, OTHER).claim
+    save(search, claim, 3)
+
+    def lose(idle):
+        if idle:
+            die(search, claim)
+            reap_study(search, [OTHER])
+        return False
+
+    worker_of(search, tiny_task(), leave=lose).run()
+    assert sorted(row["state"] for row in trial_rows(search)) == ["complete", "failed"]
+    assert files(folder) == []
 
 
 def test_studies_of_one_name_do_not_share_files(search, claim, folder):

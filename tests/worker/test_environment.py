@@ -21,4 +21,5 @@ def test_a_script_is_told_no_password(monkeypatch):
     told = json.loads(ended.stdout)
     assert "canary" not in told.values()
     assert told["OTHER"] == "kept"
-    assert {"LRSEARCH_STORAGE", "LRSEARCH_STORAGE_FILE", "PGPASSWORD", "PGPASSFILE"} == set(SECRETS)
+    of_lrsearch = {"LRSEARCH_STORAGE", "LRSEARCH_STORAGE_FILE", "LRSEARCH_READ_STORAGE"}
+    assert {*of_lrsearch, "PGPASSWORD", "PGPASSFILE"} == set(SECRETS)

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 
 import pytest
 from sites import opened_site, what_came_out
@@ -12,6 +13,7 @@ from tiny_studies import (
     ended,
     make_study,
     opened,
+    tiny_spec,
     tiny_task,
     work,
     worker_of,
@@ -19,8 +21,12 @@ from tiny_studies import (
 
 from lrsearch.errors import SpecError
 from lrsearch.report.summary import curve_rows, trial_rows
+from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves, leases, trials
+from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.states import TrialState
+from lrsearch.worker.processes import tell_limit
+from lrsearch.worker.scripts.training import SAVE_SOON_SECONDS
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.time_limit import LEAVE_SECONDS, SLURM_END, JobClock, TimeLimit, seconds_left
 
@@ -97,6 +103,35 @@ def test_the_longest_complete_trial_says_how_long_a_command_may_take(sqlite_url)
             assert search.tell(ask(search), ended(state, seconds=seconds), rows)
         with database.read() as connection:
             assert curves.longest_training(connection, search.study_id) == 50.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "kept", "longest"),
+    [
+        ({}, 0.0, 0.0),
+        ({"train": "train.py"}, SAVE_SOON_SECONDS + 30.0, 0.0),
+        ({"command": ["train", "{lr}"], "resume_args": ["--resume"]}, 30.0, 0.0),
+        ({"command": ["train", "{lr}"]}, 30.0, 50.0),
+    ],
+    ids=["task", "script", "command that goes on", "command"],
+)
+def test_a_script_gets_its_time_to_end_and_a_command_that_to_its_end(
+    sqlite_url, fields, kept, longest
+):
+    program = {"name": "own", "epochs": 4, "budget": {"trials": 1}, "end": {"grace": 30}, **fields}
+    if "command" in fields:
+        program |= {"confirm": "none", "report": {"val_loss": r"loss (\S+)"}}
+    spec = StudySpec.from_dict(program) if fields else tiny_spec()
+    limit, knowing = TimeLimit(HOUR), TimeLimit(HOUR)
+    with opened(sqlite_url) as database:
+        search = make_study(database)
+        rows = [curve_row(number) for number in range(1, VALIDATIONS + 1)]
+        assert search.tell(ask(search), ended(TrialState.COMPLETE, seconds=50.0), rows)
+        tell_limit(limit, StoredStudy(database, replace(search.record, definition=spec.to_dict())))
+    assert limit.reserve == LEAVE_SECONDS + kept
+    for kind in ("search", "confirm"):
+        knowing.expect(kind, longest)
+        assert limit._until_saved.get(kind, 0.0) == knowing._until_saved[kind]
 
 
 def test_a_worker_asks_for_nothing_that_it_could_not_save(sqlite_url):

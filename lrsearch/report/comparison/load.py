@@ -8,6 +8,7 @@ from lrsearch.report.comparison.comparison import Comparison, comparison
 from lrsearch.report.comparison.entry import Entry
 from lrsearch.report.load import report_of
 from lrsearch.storage.database import Database
+from lrsearch.storage.location import Location
 from lrsearch.study.prepare_database import open_database
 from lrsearch.study.stored_study import StoredStudy
 
@@ -27,8 +28,8 @@ class Named:
         return cls(text=text, name=name, url=url or None)
 
 
-def open_databases(studies: Sequence[Named], storage: str | None) -> dict[str | None, Database]:
-    """The databases of the studies by URL; `storage` is the one at hand, as in `--storage`.
+def open_databases(studies: Sequence[Named], storage: Location) -> dict[str | None, Database]:
+    """The databases of the studies by URL; `storage` is the one at hand.
 
     Raises StorageError for one that cannot be opened.
     """

@@ -3,7 +3,13 @@
 import os
 
 #: What the process has none of: the database is not its business.
-SECRETS = ("LRSEARCH_STORAGE", "LRSEARCH_STORAGE_FILE", "PGPASSWORD", "PGPASSFILE")
+SECRETS = (
+    "LRSEARCH_STORAGE",
+    "LRSEARCH_STORAGE_FILE",
+    "LRSEARCH_READ_STORAGE",
+    "PGPASSWORD",
+    "PGPASSFILE",
+)
 
 
 def environment_without_secrets() -> dict[str, str]:
