@@ -15,7 +15,7 @@ import torch
 from optuna.trial import TrialState as OptunaState
 from processes import finish, in_process
 from sampler_params import sampler_params
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from tiny_studies import (
     LEASE,
@@ -559,23 +559,37 @@ def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-#: Where a worker is killed while it asks, and what it was about to do there.
+#: Where a worker is killed while it asks: before or after a statement that has this.
 POINTS = {
-    "ticket taken": ("writer", "start_trial"),
-    "Optuna's trial made": (trials, "attach"),
+    "ticket to be taken": ("before", "UPDATE lr_study SET trials_used"),
+    "trial made": ("after", "INSERT INTO lr_lease"),
+    "Optuna's trial made": ("after", "INSERT INTO trials "),
     "claim committed": (OpenStudy, "_begin"),
     "half of the recipe drawn": (optuna.Trial, "suggest_float"),
-    "recipe drawn": (trials, "link"),
-    "recipe written": ("writer", "add_recipe"),
+    "recipe drawn": ("before", "SET recipe"),
+    "recipe written": ("after", "INSERT INTO trial_params"),
 }
+
+
+def die_at(engine, when, text):
+    """Be killed before or after a statement that has this."""
+
+    def look(connection, cursor, statement, *others):
+        if text in statement:
+            die()
+
+    event.listen(engine, f"{when}_cursor_execute", look)
 
 
 def ask_and_die(url, point):
     """Be a worker that is killed at this point of `ask`."""
     with opened(url) as database:
         search = OpenStudy.open(database, "tiny")
-        owner, name = place(*POINTS[point])
-        setattr(owner, name, lambda *arguments, **keywords: die())
+        where, what = POINTS[point]
+        if isinstance(where, str):
+            die_at(database.engine, where, what)
+        else:
+            setattr(where, what, lambda *arguments, **keywords: die())
         ask(search, worker_identity.identity())
 
 
@@ -596,7 +610,7 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
         for study in (search, undisturbed):
             enqueue(study, given, where="recipe")
     assert finish(in_process(ask_and_die, prepared_url, point)) == [-signal.SIGKILL]
-    committed = point not in ("ticket taken", "Optuna's trial made")
+    committed = point not in ("ticket to be taken", "trial made", "Optuna's trial made")
     assert len(reap(search)) == committed
     first, same = ask(search), ask(undisturbed)
     assert (first.number, first.claim.attempt) == (0, 1 + committed)

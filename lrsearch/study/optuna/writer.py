@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from lrsearch.plain_data import Fields
+from lrsearch.storage.one_round_trip import NewTrials, RecipeRows
 from lrsearch.study.optuna.sampler_units import Encoding
 
 
@@ -61,6 +62,14 @@ class OptunaWriter(Protocol):
 
     def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
         """Write what a trial trains; twice is the same as once."""
+        ...
+
+    def new_trials(self) -> NewTrials | None:
+        """How `start_trial` is part of the statement that takes a ticket; None: it cannot be."""
+        ...
+
+    def recipe_rows(self, trial_id: int, recipe: Fields, encoding: Encoding) -> RecipeRows | None:
+        """How `add_recipe` is part of the statement that records a recipe; None: it cannot be."""
         ...
 
     def report(self, trial_id: int, step: int, value: float) -> None:

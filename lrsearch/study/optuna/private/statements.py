@@ -3,11 +3,14 @@
 To build one takes as long as to send it and get its answer.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from optuna.trial import TrialState as OptunaState
 from sqlalchemy import (
+    CTE,
+    ColumnElement,
     Executable,
     Insert,
     Integer,
@@ -15,6 +18,8 @@ from sqlalchemy import (
     String,
     Update,
     bindparam,
+    cast,
+    exists,
     func,
     insert,
     literal,
@@ -52,6 +57,28 @@ def started_with_ticket() -> Select[Any]:
     values = select(made.c.trial_id, literal(TICKET), ticket)
     known = insert(t.user_attributes).from_select(["trial_id", "key", "value_json"], values)
     return select(made.c.trial_id, made.c.number).add_cte(known.cte("known"))
+
+
+def new_trial_parts(taken: CTE, before: ColumnElement[int]) -> tuple[CTE, Sequence[CTE]]:
+    """See `storage.one_round_trip.NewTrials`."""
+    c, study_id = t.trials.c, bindparam("of_study", type_=Integer)
+    newest = select(c.number).where(c.study_id == study_id).order_by(c.trial_id.desc()).limit(1)
+    # Trials may have been made since this statement began, one for each ticket: not looked at.
+    number = func.coalesce(newest.scalar_subquery(), -1) + taken.c.ticket - before
+    values = {
+        "study_id": study_id,
+        "number": number,
+        "state": literal(OptunaState.RUNNING, c.state.type),
+        "datetime_start": t.utc_now(),
+    }
+    new = insert(t.trials).from_select(list(values), select(*values.values()).select_from(taken))
+    made = new.returning(c.trial_id, c.number).cte("theirs")
+    ticket = cast(taken.c.ticket, String)
+    known = select(made.c.trial_id, literal(TICKET), ticket).select_from(
+        made.join(taken, literal(True))
+    )
+    rows = insert(t.user_attributes).from_select(["trial_id", "key", "value_json"], known)
+    return made, [rows.cte("known")]
 
 
 @cache
@@ -99,15 +126,15 @@ def value_by_report() -> Insert:
     return insert(t.values).from_select(columns, last)
 
 
-def add_recipe() -> Select[int]:
-    """On PostgreSQL all rows of a recipe in one round trip; those that are there stay."""
+def recipe_parts(linked: CTE) -> list[CTE]:
+    """See `storage.one_round_trip.RecipeRows`; rows that are there stay."""
     parts = []
     for name, table in RECIPE_TABLES.items():
         columns = [column for column in table.c if not column.primary_key]
-        source = from_json(name, columns)
+        source = from_json(name, columns).where(exists(select(linked)))
         new = postgresql.insert(table).from_select([column.name for column in columns], source)
         parts.append(new.on_conflict_do_nothing().cte(f"new_{name}"))
-    return select(literal(1)).add_cte(*parts)
+    return parts
 
 
 RECIPE_TABLES = {
@@ -115,4 +142,3 @@ RECIPE_TABLES = {
     "users": t.user_attributes,
     "systems": t.system_attributes,
 }
-ADD_RECIPE = add_recipe()

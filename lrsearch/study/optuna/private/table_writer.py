@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from lrsearch.plain_data import Fields
+from lrsearch.storage.one_round_trip import NewTrials, RecipeRows
 from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import trials
 from lrsearch.study.optuna.attributes import RECIPE, TICKET
@@ -128,20 +129,21 @@ class TableWriter:
         return trial_id, number
 
     def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
-        rows = {
-            t.params: _params(trial_id, encoding.params, encoding.distributions),
-            t.user_attributes: _attributes(trial_id, {RECIPE: recipe}),
-            t.system_attributes: _attributes(trial_id, encoding.attributes()),
-        }
-        if self._connection.dialect.name == "postgresql":
-            texts = {
-                name: json.dumps(rows[table], ensure_ascii=False)
-                for name, table in statements.RECIPE_TABLES.items()
-            }
-            self._connection.execute(statements.ADD_RECIPE, texts)
-            return
-        for table, own in rows.items():
+        for table, own in _recipe_rows(trial_id, recipe, encoding).items():
             self._insert_new(table, own)
+
+    def new_trials(self) -> NewTrials | None:
+        return _NEW_TRIALS if self._connection.dialect.name == "postgresql" else None
+
+    def recipe_rows(self, trial_id: int, recipe: Fields, encoding: Encoding) -> RecipeRows | None:
+        if self._connection.dialect.name != "postgresql":
+            return None
+        rows = _recipe_rows(trial_id, recipe, encoding)
+        texts = {
+            name: json.dumps(rows[table], ensure_ascii=False)
+            for name, table in statements.RECIPE_TABLES.items()
+        }
+        return RecipeRows(statements.recipe_parts, texts)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         row = {"trial_id": trial_id, "step": step, **t.report_columns(value)}
@@ -187,6 +189,17 @@ class TableWriter:
             .order_by(mine.number)
         )
         return list(self._connection.execute(query).scalars())
+
+
+_NEW_TRIALS = NewTrials(statements.new_trial_parts)
+
+
+def _recipe_rows(trial_id: int, recipe: Fields, encoding: Encoding) -> dict[Table, list[Values]]:
+    return {
+        t.params: _params(trial_id, encoding.params, encoding.distributions),
+        t.user_attributes: _attributes(trial_id, {RECIPE: recipe}),
+        t.system_attributes: _attributes(trial_id, encoding.attributes()),
+    }
 
 
 def _params(

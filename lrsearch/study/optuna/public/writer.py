@@ -8,6 +8,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection, select
 
 from lrsearch.plain_data import Fields
+from lrsearch.storage.one_round_trip import NewTrials, RecipeRows
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
 from lrsearch.study.optuna.public.joined_storage import JoinedStorage
@@ -49,6 +50,12 @@ class StorageWriter:
         self._storage.set_trial_user_attr(trial_id, RECIPE, recipe)
         for key, value in encoding.attributes().items():
             self._storage.set_trial_system_attr(trial_id, key, value)
+
+    def new_trials(self) -> NewTrials | None:
+        return None
+
+    def recipe_rows(self, trial_id: int, recipe: Fields, encoding: Encoding) -> RecipeRows | None:
+        return None
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         self._storage.set_trial_intermediate_value(trial_id, step, value)
