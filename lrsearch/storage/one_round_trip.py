@@ -1,7 +1,7 @@
-"""On PostgreSQL: a trial's start, and its recipe, each written by one statement.
+"""On PostgreSQL: a trial's start, its recipe and its end, each written by one statement.
 
-`trials.start` and `trials.link` come to the same in several. Optuna's rows are made in the same
-statements, by parts that who knows its tables gives.
+`trials.start`, `trials.link` and `trials.record` come to the same in several. Optuna's rows are
+made in the same statements, by parts that who knows its tables gives.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     String,
     bindparam,
+    exists,
     insert,
     literal,
     select,
@@ -27,6 +28,8 @@ from sqlalchemy import (
 from lrsearch.plain_data import Fields
 from lrsearch.storage import leases, tickets
 from lrsearch.storage.column_types import db_now
+from lrsearch.storage.end_counts import counted
+from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import TrialRecord
 from lrsearch.storage.tables import studies, trials
@@ -43,12 +46,15 @@ class NewTrials:
     parts: Callable[[CTE, ColumnElement[int]], tuple[CTE, Sequence[CTE]]]
 
 
-@dataclass(frozen=True)
-class RecipeRows:
-    """How Optuna's rows of a recipe are written beside ours."""
+#: From a table with one row, or none: what else is to be written, which is nothing then.
+Parts = Callable[[CTE], Sequence[CTE]]
 
-    #: From a table with one row, or none: then nothing is to be written.
-    parts: Callable[[CTE], Sequence[CTE]]
+
+@dataclass(frozen=True)
+class Beside:
+    """How Optuna's rows are written beside ours."""
+
+    parts: Parts
     #: The parameters of the parts.
     values: Fields
 
@@ -109,7 +115,7 @@ def link(
     claim: Claim,
     recipe: Fields,
     fingerprint: str,
-    theirs: RecipeRows,
+    theirs: Beside,
     *,
     hold: bool,
 ) -> bool:
@@ -127,7 +133,7 @@ def link(
 
 
 @lru_cache(maxsize=4)
-def _linked(parts: Callable[[CTE], Sequence[CTE]], hold: bool) -> Select[Any]:
+def _linked(parts: Parts, hold: bool) -> Select[Any]:
     mine = update(trials).where(leases.held_by_name(Kind.TRIAL))
     mine = mine.values(recipe=bindparam("new_recipe"), fingerprint=bindparam("new_mark"))
     linked = mine.returning(trials.c.study_id).cte("linked")
@@ -136,3 +142,42 @@ def _linked(parts: Callable[[CTE], Sequence[CTE]], hold: bool) -> Select[Any]:
         its = studies.c.study_id == found.scalar_subquery()
         found = select(studies.c.study_id).where(its).with_for_update()
     return found.add_cte(*parts(linked))
+
+
+def record(
+    connection: Connection, claim: Claim, end: End, theirs: Beside, *, horizon: float
+) -> bool:
+    """As `trials.record`, with the end of Optuna's trial. Locks the trial, then the study's row."""
+    columns = end.columns()
+    values = {
+        **{f"new_{name}": value for name, value in columns.items()},
+        **leases.named(claim),
+        "horizon": horizon,
+        "trained": end.epochs,
+        "of_kind": claim.kind,
+        "of_item": claim.id,
+        "of_attempt": claim.attempt,
+        **theirs.values,
+    }
+    query = _recorded(tuple(columns), theirs.parts)
+    return connection.execute(query, values).first() is not None
+
+
+@lru_cache(maxsize=64)
+def _recorded(columns: Sequence[str], parts: Parts) -> Select[Any]:
+    mine = select(trials.c.id, trials.c.study_id).where(leases.held_by_name(Kind.TRIAL))
+    held = mine.with_for_update().cte("held")
+    place = counted(held.c.study_id).cte("counted")
+    ended = (
+        update(trials)
+        .where(trials.c.id == held.c.id)
+        .values(
+            **{name: bindparam(f"new_{name}") for name in columns},
+            ended_at=db_now(),
+            ended=select(place.c.trials_ended).scalar_subquery(),
+        )
+        .returning(trials.c.id)
+        .cte("ended")
+    )
+    let_go = leases.LET_GO.where(exists(select(held))).cte("let_go")
+    return select(ended.c.id).add_cte(let_go, *parts(held))
