@@ -2,15 +2,25 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
+    Integer,
+    ScalarSelect,
+    Select,
+    bindparam,
+    exists,
     func,
+    or_,
     select,
+    true,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lrsearch.plain_data import Fields
+from lrsearch.plain_data import Document, Fields
 from lrsearch.storage.leases import Claim, Kind, held_by_name, named
 from lrsearch.storage.records import CurveRecord, fetch_as
 from lrsearch.storage.rows import from_json
@@ -36,10 +46,34 @@ def add(
     ends, so that no worker takes it over before. `taken` is how many validations this attempt has
     taken so far, those of `rows` included: raises LostRowsError if the others are not all there.
     """
+    if connection.dialect.name == "postgresql":
+        return _add_at_once(connection, claim, rows, taken=taken)
     if connection.execute(_HELD, named(claim)).first() is None:
         return False
     append(connection, claim, rows, taken=taken)
     return True
+
+
+def _add_at_once(
+    connection: Connection, claim: Claim, rows: Sequence[Validation], *, taken: int | None
+) -> bool:
+    """On PostgreSQL, by one statement."""
+    values: Document = {**named(claim), **(as_json(claim, rows) if rows else {})}
+    if taken is not None:
+        values["first"] = rows[0].validation if rows else None
+    query = _added(has_rows=bool(rows), counts_rows=taken is not None)
+    found = connection.execute(query, values).first()
+    if found is not None and taken is not None and found.rows_before < taken - len(rows):
+        raise LostRowsError
+    return found is not None
+
+
+@cache
+def _added(*, has_rows: bool, counts_rows: bool) -> Select[Any]:
+    query = _HELD.add_columns(rows_before().label("rows_before")) if counts_rows else _HELD
+    held = query.cte("held")
+    found = select(held)
+    return found.add_cte(from_json_where(exists(found)).cte("new_rows")) if has_rows else found
 
 
 _HELD = select(trials.c.id).where(held_by_name(Kind.TRIAL)).with_for_update(key_share=True)
@@ -52,7 +86,7 @@ def append(
     if taken is not None:
         require(connection, claim, taken - len(rows), before=rows[0].validation if rows else None)
     if rows:
-        _insert(connection, [_columns(claim, row) for row in rows])
+        _insert(connection, claim, rows)
 
 
 def require(connection: Connection, claim: Claim, count: int, *, before: int | None) -> None:
@@ -60,12 +94,20 @@ def require(connection: Connection, claim: Claim, count: int, *, before: int | N
 
     Counted are those `before` this validation; with None, all.
     """
-    c = curves.c
-    query = select(func.count()).where(c.trial == claim.id, c.attempt == claim.attempt)
-    if before is not None:
-        query = query.where(c.validation < before)
-    if connection.execute(query).scalar_one() < count:
+    values = {"claim_id": claim.id, "claim_attempt": claim.attempt, "first": before}
+    if connection.execute(select(rows_before()), values).scalar_one() < count:
         raise LostRowsError
+
+
+def rows_before() -> ScalarSelect[int]:
+    """How many rows an attempt has before its validation `first`, or at all where that is NULL.
+
+    The other parameters are those of `leases.named`.
+    """
+    c, first = curves.c, bindparam("first", type_=Integer)
+    of_attempt = (c.trial == bindparam("claim_id"), c.attempt == bindparam("claim_attempt"))
+    query = select(func.count()).where(*of_attempt, or_(first.is_(None), c.validation < first))
+    return query.scalar_subquery()
 
 
 def has_gap(connection: Connection, claim: Claim) -> bool:
@@ -81,19 +123,28 @@ def has_gap(connection: Connection, claim: Claim) -> bool:
     return bool(reached is not None and found < reached)
 
 
-def _insert(connection: Connection, values: Sequence[Fields]) -> None:
+def _insert(connection: Connection, claim: Claim, rows: Sequence[Validation]) -> None:
     """What is there already stays: so after a lost acknowledgement, when this is done again."""
     if connection.dialect.name == "sqlite":
+        values = [_columns(claim, row) for row in rows]
         connection.execute(sqlite.insert(curves).on_conflict_do_nothing(), values)
     else:
-        connection.execute(_FROM_JSON, {"rows": json.dumps(values, allow_nan=False)})
+        connection.execute(_FROM_JSON, as_json(claim, rows))
 
 
-_FROM_JSON = (
-    postgresql.insert(curves)
-    .from_select([own.name for own in curves.c], from_json("rows", list(curves.c)))
-    .on_conflict_do_nothing()
-)
+def as_json(claim: Claim, rows: Sequence[Validation]) -> Fields:
+    """The parameter of `from_json_where`."""
+    return {"rows": json.dumps([_columns(claim, row) for row in rows], allow_nan=False)}
+
+
+def from_json_where(condition: ColumnElement[bool]) -> postgresql.Insert:
+    """On PostgreSQL: rows as a statement that writes them, or nothing."""
+    rows = from_json("rows", list(curves.c)).where(condition)
+    new = postgresql.insert(curves).from_select([own.name for own in curves.c], rows)
+    return new.on_conflict_do_nothing()
+
+
+_FROM_JSON = from_json_where(true())
 
 
 def _columns(claim: Claim, row: Validation) -> Fields:

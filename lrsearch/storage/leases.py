@@ -131,7 +131,8 @@ def renew(connection: Connection, claims: Collection[Claim], seconds: float) -> 
     return {mine[tuple(key)]: stop for *key, stop in connection.execute(query)}
 
 
-_LET_GO = (
+#: Its parameters are `of_kind`, `of_item` and `of_attempt`.
+LET_GO = (
     update(leases)
     .where(
         leases.c.kind == bindparam("of_kind"),
@@ -145,7 +146,7 @@ _LET_GO = (
 def let_go(connection: Connection, claim: Claim) -> None:
     """End a lease, in the transaction that ends or releases what it was of."""
     mine = {"of_kind": claim.kind, "of_item": claim.id, "of_attempt": claim.attempt}
-    connection.execute(_LET_GO, mine)
+    connection.execute(LET_GO, mine)
 
 
 def reap(

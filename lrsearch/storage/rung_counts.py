@@ -63,9 +63,9 @@ class Count:
             return True
         if self.cut_value is None:
             return None
-        if self.below >= place:
-            return False if signal > self.cut_value else None
-        return True if signal <= self.cut_value else None
+        if signal > self.cut_value:  # lower are the cut, and all before it
+            return False if self.below + 1 >= place else None
+        return True if self.below < place else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +82,7 @@ class Change:
 
     def named(self) -> Fields:
         """The parameters of the statements here. Marks that are not finite are not counted."""
-        new = None if math.isinf(self.signal) else self.signal
-        old = None if self.before is None or math.isinf(self.before) else self.before
+        new, old = finite(self.signal), finite(self.before)
         return {
             "of_study": self.study_id,
             "at_rung": self.rung,
@@ -91,8 +90,12 @@ class Change:
             "signal": self.signal,
             "new": new,
             "old": old,
-            "more": (new is not None) - (old is not None),
         }
+
+
+def finite(value: float | None) -> float | None:
+    """A mark that is counted; None for one that is not, or none."""
+    return None if value is None or math.isinf(value) else value
 
 
 def add(connection: Connection, change: Change) -> Count:
@@ -103,17 +106,22 @@ def add(connection: Connection, change: Change) -> Count:
     else:
         connection.execute(mark, values)
         found = connection.execute(_counted(), values).mappings().first()
-    if found is None:
-        found = connection.execute(_made(connection.dialect.name), values).mappings().first()
+    return count_first(connection, change) if found is None else Count(**found)
+
+
+def count_first(connection: Connection, change: Change) -> Count:
+    """The count of a rung that had none when the mark was written."""
+    values = change.named()
+    found = connection.execute(_made(connection.dialect.name), values).mappings().first()
     if found is None:  # another transaction has made it meanwhile, that does not know of this mark
         found = connection.execute(_counted(), values).mappings().one()
     return Count(**found)
 
 
-_STUDY, _RUNG, _TRIAL = (
+_STUDY, RUNG, _TRIAL = (
     bindparam(name, type_=Integer) for name in ("of_study", "at_rung", "of_trial")
 )
-_OF_RUNG = (rung_counts.c.study_id == _STUDY, rung_counts.c.rung == _RUNG)
+_OF_RUNG = (rung_counts.c.study_id == _STUDY, rung_counts.c.rung == RUNG)
 
 
 @cache
@@ -121,29 +129,40 @@ def _mark(dialect: str) -> Insert:
     """A trial's mark, in place of an earlier one."""
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     signal = bindparam("signal", type_=Float)
-    new = insert(rungs).values(trial=_TRIAL, rung=_RUNG, study_id=_STUDY, value=signal)
+    new = insert(rungs).values(trial=_TRIAL, rung=RUNG, study_id=_STUDY, value=signal)
     same = ["trial", "rung"]
     return new.on_conflict_do_update(index_elements=same, set_={"value": new.excluded.value})
 
 
 @cache
 def _counted(mark: Insert | None = None) -> ReturningUpdate[Any]:
-    c = rung_counts.c
-    query = (
-        update(rung_counts)
-        .where(*_OF_RUNG)
-        .values(
-            marks=c.marks + bindparam("more", type_=Integer),
-            below=c.below + _before_cut("new") - _before_cut("old"),
-        )
-        .returning(*_COLUMNS)
-    )
+    new, old = (bindparam(name, type_=Float) for name in ("new", "old"))
+    query = counted(_STUDY, new, old)
     return query if mark is None else query.add_cte(mark.cte("mark"))
 
 
-def _before_cut(name: str) -> ColumnElement[int]:
+def counted(
+    study_id: ColumnElement[int], new: ColumnElement[float], old: ColumnElement[float]
+) -> ReturningUpdate[Any]:
+    """Count a mark, as a statement; NULL is a mark that is not counted, or none.
+
+    `old` is that of the same trial which it replaces. Parameters are `at_rung` and `of_trial`.
+    """
+    c = rung_counts.c
+    count = update(rung_counts).where(c.study_id == study_id, c.rung == RUNG)
+    return count.values(
+        marks=c.marks + _is_one(new) - _is_one(old),
+        below=c.below + _before_cut(new) - _before_cut(old),
+    ).returning(*_COLUMNS)
+
+
+def _is_one(mark: ColumnElement[float]) -> ColumnElement[int]:
+    return case((mark.is_not(None), 1), else_=0)
+
+
+def _before_cut(value: ColumnElement[float]) -> ColumnElement[int]:
     """1 if the trial's mark with this value is before the cut, else 0; 0 for none."""
-    c, value = rung_counts.c, bindparam(name, type_=Float)
+    c = rung_counts.c
     earlier = or_(c.cut_value > value, and_(c.cut_value == value, c.cut_trial > _TRIAL))
     return case((earlier, 1), else_=0)
 
@@ -153,8 +172,8 @@ def _made(dialect: str) -> ReturningInsert[Any]:
     """The count of a rung that has none; nothing if it has by now."""
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     c = rungs.c
-    marks = select(_STUDY, _RUNG, func.count(), literal(0)).where(
-        c.study_id == _STUDY, c.rung == _RUNG, c.value < math.inf
+    marks = select(_STUDY, RUNG, func.count(), literal(0)).where(
+        c.study_id == _STUDY, c.rung == RUNG, c.value < math.inf
     )
     columns = ("study_id", "rung", "marks", "below")
     first = insert(rung_counts).from_select(columns, marks).on_conflict_do_nothing()
@@ -194,7 +213,7 @@ class Way(Enum):
 @cache
 def _moved(way: Way) -> ReturningUpdate[Any]:
     c, k = rungs.c, rung_counts.c
-    marks = select(c.value, c.trial).where(c.study_id == _STUDY, c.rung == _RUNG)
+    marks = select(c.value, c.trial).where(c.study_id == _STUDY, c.rung == RUNG)
     own, cut = tuple_(c.value, c.trial), tuple_(bindparam("cut", type_=Float), _TRIAL)
     order: tuple[ColumnElement[Any], ...] = (c.value, c.trial)
     if way == Way.ONWARDS:

@@ -61,13 +61,16 @@ def visit(connection: Connection, claim: Claim, rung: int) -> Visit | None:
     The trial stays locked until the transaction ends.
     """
     found = (
-        connection.execute(_visit(), {"at_rung": rung, **leases.named(claim)}).mappings().first()
+        connection.execute(visit_query(), {"at_rung": rung, **leases.named(claim)})
+        .mappings()
+        .first()
     )
     return None if found is None else Visit(rung=rung, **found)
 
 
 @cache
-def _visit() -> Select[Any]:
+def visit_query() -> Select[Any]:
+    """What `visit` asks; its parameters are `at_rung` and those of `leases.named`."""
     t, own, later = trials.c, rungs.alias().c, rungs.alias().c
     rung = bindparam("at_rung", type_=Integer)
     budget = [

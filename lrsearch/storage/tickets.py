@@ -92,6 +92,11 @@ def take(
 
 @lru_cache(maxsize=16)
 def _take(keep: float | None) -> ReturningUpdate[Any]:
+    return taken(keep)
+
+
+def taken(keep: float | None) -> ReturningUpdate[Any]:
+    """The next `ticket` as a statement; its parameters are `of_study` and `horizon`."""
     s = studies.c
     return (
         update(studies)
@@ -101,7 +106,7 @@ def _take(keep: float | None) -> ReturningUpdate[Any]:
             epochs_reserved=s.epochs_reserved + bindparam("horizon", type_=Float),
             first_ask_at=func.coalesce(s.first_ask_at, db_now()),
         )
-        .returning(s.trials_used)
+        .returning(s.trials_used.label("ticket"))
     )
 
 

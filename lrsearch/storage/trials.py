@@ -10,10 +10,8 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Float,
     Integer,
     Select,
-    Update,
     and_,
     bindparam,
     insert,
@@ -25,12 +23,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage import leases, tickets
+from lrsearch.storage import end_counts, leases, tickets
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord, fetch_as, fetch_first_as
-from lrsearch.storage.tables import studies, trials
+from lrsearch.storage.tables import trials
 from lrsearch.trial.states import OPEN, TrialState
 
 
@@ -174,12 +172,12 @@ def record(connection: Connection, claim: Claim, end: End, *, horizon: float) ->
     study_id = set_end(connection, claim, end)
     if study_id is None:
         return False
-    count_end(connection, study_id, claim, end, horizon=horizon)
+    end_counts.count_end(connection, study_id, claim, end, horizon=horizon)
     return True
 
 
 def set_end(connection: Connection, claim: Claim, end: End) -> int | None:
-    """End a trial, once; its study, where `count_end` counts it. None if the claim is lost."""
+    """End a trial, once; its study, which counts it: `end_counts`. None if the claim is lost."""
     columns = end.columns()
     values = {f"new_{name}": value for name, value in columns.items()}
     values.update(leases.named(claim))
@@ -191,46 +189,6 @@ def set_end(connection: Connection, claim: Claim, end: End) -> int | None:
 def _ended(columns: Sequence[str]) -> ReturningUpdate[Any]:
     new: Fields = {name: bindparam(f"new_{name}") for name in columns}
     return _MINE.values(**new, ended_at=db_now()).returning(trials.c.study_id)
-
-
-def count_end(
-    connection: Connection, study_id: int, claim: Claim, end: End, *, horizon: float
-) -> None:
-    """Count an end that was recorded: the last of its transaction, as the study's row is locked.
-
-    The unused part of the reserved `horizon` (in epochs) returns to the budget. The trial gets its
-    place in the order of ends, which is counted in the study's row: ends are committed in that
-    order.
-    """
-    values = {
-        "of_study": study_id,
-        "of_trial": claim.id,
-        "horizon": horizon,
-        "trained": end.epochs,
-    }
-    if connection.dialect.name == "postgresql":  # one round trip
-        connection.execute(_counted_and_placed(), values)
-    else:
-        ended = connection.execute(_counted(), values).scalar_one()
-        connection.execute(update(trials).where(trials.c.id == claim.id).values(ended=ended))
-    leases.let_go(connection, claim)
-
-
-@cache
-def _counted() -> ReturningUpdate[Any]:
-    s = studies.c
-    count = update(studies).where(s.study_id == bindparam("of_study"))
-    return count.values(
-        epochs_reserved=s.epochs_reserved - bindparam("horizon", type_=Float),
-        epochs_used=s.epochs_used + bindparam("trained", type_=Float),
-        trials_ended=s.trials_ended + 1,
-    ).returning(s.trials_ended)
-
-
-@cache
-def _counted_and_placed() -> Update:
-    ended = select(_counted().cte("counted").c.trials_ended).scalar_subquery()
-    return update(trials).where(trials.c.id == bindparam("of_trial")).values(ended=ended)
 
 
 def any_running(connection: Connection, study_id: int) -> bool:

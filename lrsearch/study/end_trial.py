@@ -5,7 +5,15 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage import checkpoints, claims, curves, trials, waiting
+from lrsearch.storage import (
+    checkpoints,
+    claims,
+    curves,
+    end_counts,
+    one_round_trip,
+    trials,
+    waiting,
+)
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord
 from lrsearch.study.assignment import Assignment, Outcome
@@ -26,12 +34,16 @@ def end_trial(
     horizon = study.horizon
     if study.spec.ladder is not None:
         horizon = study.horizon_of(recipe_of(connection, claim))
+    theirs = optunas_end(outcome, ending.value, study.spec.objective)
+    writer = gate.writer(connection)
+    rows = writer.end_rows(trial_id, theirs)
+    if rows is not None:
+        return one_round_trip.record(connection, claim, ending, rows, horizon=horizon)
     study_id = trials.set_end(connection, claim, ending)
     if study_id is None:
         return False
-    theirs = optunas_end(outcome, ending.value, study.spec.objective)
-    gate.writer(connection).end_trial(trial_id, theirs)
-    trials.count_end(connection, study_id, claim, ending, horizon=horizon)
+    writer.end_trial(trial_id, theirs)
+    end_counts.count_end(connection, study_id, claim, ending, horizon=horizon)
     return True
 
 

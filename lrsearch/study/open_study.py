@@ -31,6 +31,7 @@ from lrsearch.study.optuna.storage import OptunaStudy, OptunaTrial, load_study
 from lrsearch.study.rung_decisions import pass_rungs
 from lrsearch.study.standings import Standings
 from lrsearch.study.stored_study import StoredStudy
+from lrsearch.study.trial_start import link, start_trial
 from lrsearch.trial.curve import Validation
 
 __all__ = ["Arrival", "Assignment", "LostTrialError", "OpenStudy", "Outcome"]
@@ -130,6 +131,7 @@ class OpenStudy(StoredStudy):
     ) -> tuple[TrialRecord, News] | None:
         seen = tickets.look(connection, self.record)
         news = self._view.read(connection)  # first: from the ticket on the study's row is locked
+        self._look_at_range_tests(connection)
         row = None
         if seen.free:
             below, lease = None if alone else lost_work.ALONE_FROM, self.spec.lease.seconds
@@ -145,7 +147,6 @@ class OpenStudy(StoredStudy):
             number -= self.known
             row = replace(row, trial_id=trial_id, number=number)
             trials.attach(connection, _claim_of(row), trial_id=trial_id, number=number)
-        self._look_at_range_tests(connection)
         return row, news
 
     def _next(self, connection: Connection, worker: str, seen: Look) -> TrialRecord | None:
@@ -160,9 +161,7 @@ class OpenStudy(StoredStudy):
                 studies.hold(connection, self.study_id)  # so that the next stays the next
             # A ladder and an exhausted space start what waits by now, if it was seen or not.
             queued = seen.queued or self.spec.ladder is not None or self.finite is not None
-            lease, keep = self.spec.lease.seconds, self.reserved_share
-            budget = {"horizon": self.next_horizon(connection), "keep": keep}
-            row = trials.start(connection, self.study_id, worker, lease, queued=queued, **budget)
+            row = start_trial(connection, self, worker, queued=queued)
         if row is None and self.asks_for_plan:
             self.pruned.update(end_those_left(connection, self, planned))
         return row
@@ -235,20 +234,12 @@ class OpenStudy(StoredStudy):
 
     def _link(self, claim: Claim, trial_id: int, drawn: Drawn) -> Linked:
         """Record what a trial trains, unless it may not repeat another trial's recipe and does."""
-        content = drawn.recipe.to_dict()
 
-        def link(connection: Connection) -> Linked:
-            if not trials.link(connection, claim, content, drawn.fingerprint):
-                return Linked.LOST
-            gate.writer(connection).add_recipe(trial_id, content, drawn.encoding)
-            if not drawn.may_repeat:  # last: the study's row is held for a look and the commit
-                studies.hold(connection, self.study_id)
-                if trials.is_repeat(connection, claim.id):
-                    raise RepeatError
-            return Linked.DONE
+        def record(connection: Connection) -> Linked:
+            return link(connection, self, claim, trial_id, drawn)
 
         try:
-            return self.database.run(link)
+            return self.database.run(record)
         except RepeatError:  # nothing of the transaction stays
             return Linked.REPEAT
 

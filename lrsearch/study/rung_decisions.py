@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import trains_whole
-from lrsearch.storage import audited_trials, curves, rungs, waiting
+from lrsearch.storage import audited_trials, curves, rung_arrivals, rungs, waiting
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.rung_counts import Count
 from lrsearch.storage.rungs import Visit
@@ -36,9 +36,8 @@ def pass_rungs(
     """What becomes of the trial of each arrival."""
     # By id, as a deletion locks them: neither waits for the other.
     in_order = sorted(arrivals, key=lambda arrival: arrival.assignment.claim.id)
-    seen = {a.assignment.claim.id: _visit(connection, a) for a in in_order}
+    seen, counts = _arrive(connection, in_order)
     held = [one for one in seen.values() if one is not None]
-    counts = _mark(connection, held)
     planned = study.planned_for(connection, held[0].visit.epochs_total) if held else None
     return [
         _verdict(connection, study, arrival, seen[arrival.assignment.claim.id], planned, counts)
@@ -85,6 +84,42 @@ def _verdict(
         return Verdict.GOES_ON if seen.visit.has_waited else planned.arrive(connection, arrival)
     goes_on = _goes_on(connection, study, arrival, seen, counts)
     return Verdict.GOES_ON if goes_on else Verdict.ENDS
+
+
+def _arrive(
+    connection: Connection, arrivals: Sequence[Arrival]
+) -> tuple[dict[int, Seen | None], dict[int, Count]]:
+    """Record what these have shown until their rungs; by trial, and what each rung has then."""
+    at_one_rung = len({arrival.rung for arrival in arrivals}) == 1
+    if connection.dialect.name == "postgresql" and at_one_rung:
+        return _arrive_at_once(connection, arrivals)
+    seen = {a.assignment.claim.id: _visit(connection, a) for a in arrivals}
+    return seen, _mark(connection, [one for one in seen.values() if one is not None])
+
+
+def _arrive_at_once(
+    connection: Connection, arrivals: Sequence[Arrival]
+) -> tuple[dict[int, Seen | None], dict[int, Count]]:
+    """The same by one statement for each, at one rung: so none waits for two of them."""
+    writer = gate.writer(connection)
+    seen: dict[int, Seen | None] = {}
+    counts: dict[int, Count] = {}
+    for one in arrivals:
+        claim, shown = one.assignment.claim, (one.validation, one.value)
+        is_told = math.isfinite(one.value)
+        theirs = writer.report_row(one.assignment.trial_id, *shown) if is_told else None
+        signal = one.signal if math.isfinite(one.signal) else math.inf
+        found = rung_arrivals.arrive(
+            connection, claim, one.rung, signal, one.rows, taken=one.taken, theirs=theirs
+        )
+        seen[claim.id] = None if found is None else Seen(visit=found.visit, signal=signal)
+        if found is None:
+            continue
+        if is_told and theirs is None:
+            writer.report(one.assignment.trial_id, *shown)
+        if found.count is not None:
+            counts[one.rung] = found.count
+    return seen, counts
 
 
 def _visit(connection: Connection, arrival: Arrival) -> Seen | None:

@@ -50,7 +50,7 @@ def gone(monkeypatch, module, name):
 @pytest.mark.parametrize(
     ("module", "name"),
     [
-        ("optuna.samplers._tpe.sampler", "_split_trials"),
+        ("optuna.samplers._tpe.parzen_estimator", "_ParzenEstimator"),
         ("optuna.samplers._tpe.sampler", "default_gamma"),
         ("optuna.storages._rdb.models", "TrialParamModel"),
     ],

@@ -15,7 +15,7 @@ import torch
 from optuna.trial import TrialState as OptunaState
 from processes import finish, in_process
 from sampler_params import sampler_params
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from tiny_studies import (
     LEASE,
@@ -54,7 +54,7 @@ from lrsearch.storage.range_tests import PlannedTest
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.open_study import Arrival, OpenStudy
-from lrsearch.study.optuna import gate
+from lrsearch.study.optuna.storage import optuna_storage
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.status import reap
 from lrsearch.task.task import LoadedTask, Task
@@ -550,32 +550,41 @@ def test_a_worker_drops_a_trial_that_it_lost_and_goes_on(database, call, caplog)
 # A worker that dies in between
 
 
-def place(owner, name):
-    """Where to die; `writer` is what writes into Optuna's tables."""
-    return (gate._parts().writer if owner == "writer" else owner), name
-
-
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-#: Where a worker is killed while it asks, and what it was about to do there.
+#: Where a worker is killed while it asks: before or after a statement that has this.
 POINTS = {
-    "ticket taken": ("writer", "start_trial"),
-    "Optuna's trial made": (trials, "attach"),
+    "ticket to be taken": ("before", "UPDATE lr_study SET trials_used"),
+    "trial made": ("after", "INSERT INTO lr_lease"),
+    "Optuna's trial made": ("after", "INSERT INTO trials "),
     "claim committed": (OpenStudy, "_begin"),
     "half of the recipe drawn": (optuna.Trial, "suggest_float"),
-    "recipe drawn": (trials, "link"),
-    "recipe written": ("writer", "add_recipe"),
+    "recipe drawn": ("before", "SET recipe"),
+    "recipe written": ("after", "INSERT INTO trial_params"),
 }
+
+
+def die_at(engine, when, text):
+    """Be killed before or after a statement that has this."""
+
+    def look(connection, cursor, statement, *others):
+        if text in statement:
+            die()
+
+    event.listen(engine, f"{when}_cursor_execute", look)
 
 
 def ask_and_die(url, point):
     """Be a worker that is killed at this point of `ask`."""
     with opened(url) as database:
         search = OpenStudy.open(database, "tiny")
-        owner, name = place(*POINTS[point])
-        setattr(owner, name, lambda *arguments, **keywords: die())
+        where, what = POINTS[point]
+        if isinstance(where, str):
+            die_at(database.engine, where, what)
+        else:
+            setattr(where, what, lambda *arguments, **keywords: die())
         ask(search, worker_identity.identity())
 
 
@@ -596,7 +605,7 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
         for study in (search, undisturbed):
             enqueue(study, given, where="recipe")
     assert finish(in_process(ask_and_die, prepared_url, point)) == [-signal.SIGKILL]
-    committed = point not in ("ticket taken", "Optuna's trial made")
+    committed = point not in ("ticket to be taken", "trial made", "Optuna's trial made")
     assert len(reap(search)) == committed
     first, same = ask(search), ask(undisturbed)
     assert (first.number, first.claim.attempt) == (0, 1 + committed)
@@ -611,21 +620,20 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
     assert [(row.ticket, row.number) for row in rows] == [(1, 0), (2, 1), (3, 2)]
 
 
-#: Where a worker is killed while it tells, and what it was about to do there.
+#: Where a worker is killed while it tells: before or after a statement that has this.
 TELLING = {
-    "rows written": (curves, "of_trial"),
-    "our half written": (leases, "let_go"),
-    "Optuna's half to come": ("writer", "end_trial"),
+    "rows written": ("after", "INSERT INTO lr_curve"),
+    "our half written": ("after", "UPDATE lr_study SET"),
+    "Optuna's half to come": ("before", "UPDATE trials SET state"),
 }
 
 
 def tell_and_die(url, point):
     """Be a worker that is killed at this point of `tell`."""
-    owner, name = place(*TELLING[point])
     with opened(url) as database:
         search = OpenStudy.open(database, "tiny")
         assignment = ask(search, worker_identity.identity())
-        setattr(owner, name, lambda *arguments, **keywords: die())
+        die_at(database.engine, *TELLING[point])
         search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(1)])
 
 
@@ -800,3 +808,45 @@ def test_a_worked_study_is_the_same_in_optuna_and_here(database):
     kinds = ["baseline", "enqueued", "enqueued", "portfolio", "sampled"]
     assert [row["kind"] for row in rows[:5]] == kinds
     assert rows[0]["state"] == "complete"
+
+
+def test_trials_asked_for_at_once_are_numbered_on_from_those_that_optuna_made(database):
+    make_study(database, budget={"trials": 40})
+    first = OpenStudy.open(database, "tiny")
+    assert ask(first).number == 0
+    optuna_storage(database).create_new_trial(first.study_id)
+    each = [OpenStudy.open(database, "tiny") for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        numbers = threads.map(lambda own: [ask(own).number for _ in range(4)], each)
+        found = sorted(number for some in numbers for number in some)
+    assert found == list(range(2, 18))
+    assert [trial.number for trial in first.all_trials()] == list(range(18))
+    with database.read() as connection:
+        rows = trials.everything(connection, first.study_id)
+    assert [row.number for row in rows] == [0, *range(2, 18)]
+
+
+#: Statements of PostgreSQL where nothing waits in the queue, and the cut of a rung stays.
+STATEMENTS = {"ask": 5, "rung": 1, "tell": 3}
+
+
+def test_postgresql_is_asked_in_few_statements(database):
+    if database.is_sqlite:
+        pytest.skip("each of SQLite's statements is a call, not a round trip")
+    search = make_study(database, budget={"trials": 9})
+    ask(search)
+    seen = []
+    event.listen(database.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    counts = {}
+
+    def count(name, result):
+        counts[name] = len(seen)
+        seen.clear()
+        return result
+
+    assignment = count("ask", ask(search))
+    shown = {"rung": 0, "signal": 1.0, "value": 1.0, "validation": 1}
+    count("first of the rung", passes_rung(search, assignment, rows=[curve_row(1)], **shown))
+    count("rung", passes_rung(search, assignment, rows=[curve_row(1)], **shown))
+    assert count("tell", search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(2)]))
+    assert {name: counts[name] for name in STATEMENTS} == STATEMENTS

@@ -3,13 +3,17 @@
 import math
 import random
 
+import numpy as np
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from optuna.trial import TrialState
 
-from lrsearch.study.optuna.private.quick_tpe import QuickTPESampler, common_space
+from lrsearch.study.optuna.private import seen_arrays
+from lrsearch.study.optuna.private.quick_tpe import QuickTPESampler
+from lrsearch.study.optuna.private.seen_arrays import SeenArrays, in_common
+from lrsearch.study.optuna.sampler import new_trial
 from lrsearch.study.optuna.seen_trial import SeenTrial
 
 
@@ -68,7 +72,7 @@ def test_a_trial_of_a_view_has_its_parameters_in_both_forms():
 
 def test_common_is_what_all_have_alike():
     low, high = FloatDistribution(0, 1), FloatDistribution(0, 2)
-    histories = [
+    cases = [
         ([], {}),
         ([{"a": low, "b": low}], {"a": low, "b": low}),
         ([{"a": low, "b": low}, {"a": FloatDistribution(0, 1)}], {"a": low}),
@@ -76,9 +80,82 @@ def test_common_is_what_all_have_alike():
         ([{"a": low}, {}, {"a": low}], {}),
         ([{"a": IntDistribution(0, 1)}, {"a": low}], {}),
     ]
-    for distributions, expected in histories:
-        trials = [
-            optuna.trial.create_trial(value=0.0, params=dict.fromkeys(own, 0), distributions=own)
-            for own in distributions
-        ]
-        assert common_space(trials) == expected
+    for kinds, expected in cases:
+        assert in_common(kinds) == expected
+
+
+def seen(study):
+    """The study's trials as a view reads them."""
+    found = []
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == TrialState.FAIL:
+            continue
+        one = SeenTrial(
+            optuna_id=trial.number,
+            optuna_number=trial.number,
+            state=trial.state,
+            value=trial.value,
+            reports=dict(list(trial.intermediate_values.items())[-1:]),
+            violation=max(trial.constraints.values(), default=0.0),
+        )
+        for name, distribution in trial.distributions.items():
+            number = distribution.to_internal_repr(trial.params[name])
+            one.add(name, number, KNOWN.setdefault(repr((name, distribution)), distribution))
+        found.append(one)
+    return found
+
+
+#: Distributions by their text: as a reader has them, equal ones are the same one.
+KNOWN = {}
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_draws_from_a_view_are_those_of_optunas_own(direction):
+    """Rows of one table serve all draws, while trials end and the oldest are forgotten."""
+    study, chance = optuna.create_study(direction=direction), random.Random(1)
+    view = {}
+    for number in range(90):
+        # Those that have not changed since are the same ones, as in a view.
+        view |= {
+            one.optuna_id: one
+            for one in seen(study)
+            if one.optuna_id not in view or view[one.optuna_id].state != one.state
+        }
+        history = [view[key] for key in sorted(view)][-60:]
+        drawn = []
+        for sampler in (TPESampler(seed=number), QuickTPESampler(seed=number)):
+            trial = new_trial(history, sampler, direction=direction, fixed=None)
+            suggest(trial)
+            drawn.append(trial.params)
+        assert drawn[0] == drawn[1], number
+        study.sampler = TPESampler(seed=number)
+        trial = study.ask()
+        suggest(trial)
+        end(study, trial, chance)
+    tables = {id(trial.table) for trial in history}
+    assert len(tables) == 1
+
+
+def test_a_table_is_made_anew_when_most_of_its_trials_are_gone(monkeypatch):
+    monkeypatch.setattr(seen_arrays, "ROWS", 2)
+    monkeypatch.setattr(seen_arrays, "MOST_ROWS", 2)
+    made = [
+        SeenTrial(
+            optuna_id=number,
+            optuna_number=number,
+            state=TrialState.COMPLETE,
+            value=float(number),
+            reports={},
+            violation=0.0,
+        )
+        for number in range(20)
+    ]
+    for number, trial in enumerate(made):
+        trial.add("x", number / 20, FloatDistribution(0, 1))
+    for last in range(3, 21):
+        arrays = SeenArrays(made[last - 3 : last])
+        rows = np.concatenate(arrays.split(1, minimize=True))
+        numbers = [number / 20 for number in range(last - 3, last)]
+        assert arrays.observations(["x"], rows)["x"].tolist() == numbers
+    assert made[19].table.size <= 2 + 2 * 3 + 1
+    assert made[0].table is not made[19].table

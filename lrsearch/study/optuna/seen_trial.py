@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from enum import Enum, auto
-from functools import cached_property
+from enum import IntEnum, auto
+from typing import TYPE_CHECKING
 
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+if TYPE_CHECKING:
+    from lrsearch.study.optuna.private.seen_arrays import SeenTable
 
-class Standing(Enum):
+
+class Standing(IntEnum):
     """How TPE takes a trial, in the order in which good ones are looked for."""
 
     COMPLETE = auto()
@@ -66,6 +69,9 @@ class SeenTrial(FrozenTrial):
         #: Its number in Optuna's study, from 0: those of earlier studies come first.
         self.optuna_number = optuna_number
         self.internal: dict[str, float] = {}
+        #: The table that has its numbers, and in which row; None before a sampler looked at it.
+        self.table: SeenTable | None = None
+        self.row = 0
         self._violations = {"0": violation} if violation > 0 else {}
 
     def _rank(self, violation: float, sign: float) -> tuple[float, float]:
@@ -76,11 +82,6 @@ class SeenTrial(FrozenTrial):
             return violation, 0.0
         step, report = max(self.intermediate_values.items(), default=(-1, 0.0))
         return -step, math.inf if math.isnan(report) else sign * report
-
-    @cached_property
-    def shape(self) -> tuple[tuple[str, int], ...]:
-        """Its parameters with their distributions by identity; once all are added."""
-        return tuple((name, id(each)) for name, each in sorted(self.distributions.items()))
 
     @property
     def constraints(self) -> dict[str, float]:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from lrsearch.plain_data import Fields
+from lrsearch.storage.one_round_trip import Beside, NewTrials
 from lrsearch.study.optuna.sampler_units import Encoding
 
 
@@ -63,12 +64,28 @@ class OptunaWriter(Protocol):
         """Write what a trial trains; twice is the same as once."""
         ...
 
+    def new_trials(self) -> NewTrials | None:
+        """How `start_trial` is part of the statement that takes a ticket; None: it cannot be."""
+        ...
+
+    def recipe_rows(self, trial_id: int, recipe: Fields, encoding: Encoding) -> Beside | None:
+        """How `add_recipe` is part of the statement that records a recipe; None: it cannot be."""
+        ...
+
     def report(self, trial_id: int, step: int, value: float) -> None:
         """Write a value at a step, in place of what an earlier attempt has reported there."""
         ...
 
+    def report_row(self, trial_id: int, step: int, value: float) -> Beside | None:
+        """How `report` is part of another statement; None: it cannot be."""
+        ...
+
     def end_trial(self, trial_id: int, end: OptunaEnd) -> None:
         """End a running trial."""
+        ...
+
+    def end_rows(self, trial_id: int, end: OptunaEnd) -> Beside | None:
+        """How `end_trial` is part of another statement; None: it cannot be."""
         ...
 
     def differing(self, study_id: int) -> list[int]:

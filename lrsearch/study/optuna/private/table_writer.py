@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from lrsearch.plain_data import Fields
+from lrsearch.storage.one_round_trip import Beside, NewTrials
 from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import trials
 from lrsearch.study.optuna.attributes import RECIPE, TICKET
@@ -128,39 +129,43 @@ class TableWriter:
         return trial_id, number
 
     def add_recipe(self, trial_id: int, recipe: Fields, encoding: Encoding) -> None:
-        rows = {
-            t.params: _params(trial_id, encoding.params, encoding.distributions),
-            t.user_attributes: _attributes(trial_id, {RECIPE: recipe}),
-            t.system_attributes: _attributes(trial_id, encoding.attributes()),
-        }
-        if self._connection.dialect.name == "postgresql":
-            texts = {
-                name: json.dumps(rows[table], ensure_ascii=False)
-                for name, table in statements.RECIPE_TABLES.items()
-            }
-            self._connection.execute(statements.ADD_RECIPE, texts)
-            return
-        for table, own in rows.items():
+        for table, own in _recipe_rows(trial_id, recipe, encoding).items():
             self._insert_new(table, own)
+
+    def new_trials(self) -> NewTrials | None:
+        return _NEW_TRIALS if self._connection.dialect.name == "postgresql" else None
+
+    def recipe_rows(self, trial_id: int, recipe: Fields, encoding: Encoding) -> Beside | None:
+        if self._connection.dialect.name != "postgresql":
+            return None
+        rows = _recipe_rows(trial_id, recipe, encoding)
+        texts = {
+            name: json.dumps(rows[table], ensure_ascii=False)
+            for name, table in statements.RECIPE_TABLES.items()
+        }
+        return Beside(statements.recipe_parts, texts)
 
     def report(self, trial_id: int, step: int, value: float) -> None:
         row = {"trial_id": trial_id, "step": step, **t.report_columns(value)}
         self._connection.execute(statements.reported(self._connection.dialect.name), row)
 
+    def report_row(self, trial_id: int, step: int, value: float) -> Beside | None:
+        if self._connection.dialect.name != "postgresql":
+            return None
+        row = {"trial_id": trial_id, "step": step, **t.report_columns(value)}
+        return Beside(statements.report_parts, row)
+
     def end_trial(self, trial_id: int, end: OptunaEnd) -> None:
         if end.bad is not None:
             self._report_last(trial_id, end.bad)
-        by_report = end.value is None and end.state == OptunaState.PRUNED
-        values = {
-            "of_trial": trial_id,
-            "violation": json.dumps([end.violation]),
-            "state_now": end.state,
-            **(t.value_columns(end.value) if end.value is not None else {}),
-        }
-        has_value = end.value is not None
         dialect = self._connection.dialect.name
-        for statement in statements.ended(dialect, has_value=has_value, by_report=by_report):
-            self._connection.execute(statement, values)
+        for statement in statements.ended(dialect, **_kind_of(end)):
+            self._connection.execute(statement, _end_values(trial_id, end))
+
+    def end_rows(self, trial_id: int, end: OptunaEnd) -> Beside | None:
+        if self._connection.dialect.name != "postgresql" or end.bad is not None:
+            return None
+        return Beside(statements.end_parts(**_kind_of(end)), _end_values(trial_id, end))
 
     def _report_last(self, trial_id: int, value: float) -> None:
         c = t.reports.c
@@ -187,6 +192,34 @@ class TableWriter:
             .order_by(mine.number)
         )
         return list(self._connection.execute(query).scalars())
+
+
+def _kind_of(end: OptunaEnd) -> dict[str, bool]:
+    has_value = end.value is not None
+    return {
+        "has_value": has_value,
+        "by_report": not has_value and end.state == OptunaState.PRUNED,
+    }
+
+
+def _end_values(trial_id: int, end: OptunaEnd) -> Values:
+    return {
+        "of_optunas": trial_id,
+        "violation": json.dumps([end.violation]),
+        "state_now": end.state,
+        **(t.value_columns(end.value) if end.value is not None else {}),
+    }
+
+
+_NEW_TRIALS = NewTrials(statements.new_trial_parts)
+
+
+def _recipe_rows(trial_id: int, recipe: Fields, encoding: Encoding) -> dict[Table, list[Values]]:
+    return {
+        t.params: _params(trial_id, encoding.params, encoding.distributions),
+        t.user_attributes: _attributes(trial_id, {RECIPE: recipe}),
+        t.system_attributes: _attributes(trial_id, encoding.attributes()),
+    }
 
 
 def _params(

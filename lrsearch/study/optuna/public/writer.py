@@ -8,6 +8,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection, select
 
 from lrsearch.plain_data import Fields
+from lrsearch.storage.one_round_trip import Beside, NewTrials
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
 from lrsearch.study.optuna.public.joined_storage import JoinedStorage
@@ -50,8 +51,17 @@ class StorageWriter:
         for key, value in encoding.attributes().items():
             self._storage.set_trial_system_attr(trial_id, key, value)
 
+    def new_trials(self) -> NewTrials | None:
+        return None
+
+    def recipe_rows(self, trial_id: int, recipe: Fields, encoding: Encoding) -> Beside | None:
+        return None
+
     def report(self, trial_id: int, step: int, value: float) -> None:
         self._storage.set_trial_intermediate_value(trial_id, step, value)
+
+    def report_row(self, trial_id: int, step: int, value: float) -> Beside | None:
+        return None
 
     def end_trial(self, trial_id: int, end: OptunaEnd) -> None:
         self._storage.set_trial_system_attr(trial_id, CONSTRAINTS, [end.violation])
@@ -65,6 +75,9 @@ class StorageWriter:
             value = reports[max(reports)]
         values = None if value is None else [value]
         self._storage.set_trial_state_values(trial_id, end.state, values)
+
+    def end_rows(self, trial_id: int, end: OptunaEnd) -> Beside | None:
+        return None
 
     def differing(self, study_id: int) -> list[int]:
         c = ours.c

@@ -1,0 +1,67 @@
+"""A new trial and its recipe, here and in Optuna: where the database can, in one statement each."""
+
+from sqlalchemy import Connection
+
+from lrsearch.storage import one_round_trip, studies, trials
+from lrsearch.storage.leases import Claim
+from lrsearch.storage.records import TrialRecord
+from lrsearch.study.draw import Drawn, Linked, RepeatError
+from lrsearch.study.optuna import gate
+from lrsearch.study.stored_study import StoredStudy
+
+
+def start_trial(
+    connection: Connection, study: StoredStudy, worker: str, *, queued: bool
+) -> TrialRecord | None:
+    """Claim a new trial, with Optuna's or still without; None when the budget is used.
+
+    `queued` is whether a recipe may wait in the queue.
+    """
+    study_id, lease, keep = study.study_id, study.spec.lease.seconds, study.reserved_share
+    horizon = study.next_horizon(connection)
+    theirs = None if queued else gate.writer(connection).new_trials()
+    if theirs is None:
+        return trials.start(
+            connection, study_id, worker, lease, horizon=horizon, keep=keep, queued=queued
+        )
+    return one_round_trip.start(
+        connection, study_id, worker, lease, theirs, horizon=horizon, keep=keep, known=study.known
+    )
+
+
+def link(
+    connection: Connection, study: StoredStudy, claim: Claim, trial_id: int, drawn: Drawn
+) -> Linked:
+    """Record what a claimed trial trains, Optuna's `trial_id`.
+
+    Raises RepeatError if it may not repeat another trial's recipe and does.
+    """
+    # Last, so that the study's row is held for a look and the commit.
+    hold = not drawn.may_repeat
+    if not _record(connection, study, claim, trial_id, drawn, hold=hold):
+        return Linked.LOST
+    if hold and trials.is_repeat(connection, claim.id):
+        raise RepeatError
+    return Linked.DONE
+
+
+def _record(
+    connection: Connection,
+    study: StoredStudy,
+    claim: Claim,
+    trial_id: int,
+    drawn: Drawn,
+    *,
+    hold: bool,
+) -> bool:
+    content = drawn.recipe.to_dict()
+    writer = gate.writer(connection)
+    theirs = writer.recipe_rows(trial_id, content, drawn.encoding)
+    if theirs is not None:
+        return one_round_trip.link(connection, claim, content, drawn.fingerprint, theirs, hold=hold)
+    if not trials.link(connection, claim, content, drawn.fingerprint):
+        return False
+    writer.add_recipe(trial_id, content, drawn.encoding)
+    if hold:
+        studies.hold(connection, study.study_id)
+    return True
