@@ -149,6 +149,7 @@ def _fleet(storage: str | None, name: str, asked: Asked) -> "Fleet":
         code=snapshot(study, folders(asked.task_dir)),
         device=asked.device,
         fuse=fuse,
+        devices_per_trial=study.spec.devices_per_trial,
         time_limit=seconds,
         settings=settings,
     )

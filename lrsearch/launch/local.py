@@ -64,7 +64,7 @@ def _all_words(fleet: Fleet) -> list[list[str]]:
     if fleet.device == "auto":
         from lrsearch.training.devices import local_workers
 
-        devices = local_workers()
+        devices = local_workers(fleet.devices_per_trial)
     on = (devices[index % len(devices)] for index in range(fleet.workers))
     return [fleet.words(fleet.code.folder, device=device) for device in on]
 
