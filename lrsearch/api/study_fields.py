@@ -21,6 +21,7 @@ class StudyFields(TypedDict, total=False):
     names: Mapping[str, Mapping[str, str]]
     resume_args: str | Sequence[str]
     end: Fields
+    devices_per_trial: int
     name: str
     init: str | Fields | None
     epochs: int

@@ -158,6 +158,7 @@ def _fleet(storage: str | None, name: str, asked: Asked) -> "Fleet":
         device=asked.device,
         fuse=fuse_option.parse(asked.fuse),
         compile=compiling.parse(asked.compile),
+        devices_per_trial=study.spec.devices_per_trial,
         time_limit=seconds,
         settings=settings,
     )

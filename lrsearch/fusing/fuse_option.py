@@ -45,6 +45,8 @@ def not_shared(spec: StudySpec) -> str | None:
     """Why the study's trials cannot train as one program; None if they can."""
     if spec.program != "task":
         return "a script trains each trial in a process of its own"
+    if spec.devices_per_trial > 1:
+        return f"devices_per_trial = {spec.devices_per_trial}, which all train one trial"
     searched = searched_params(spec)
     if not searched:
         return _alone(spec)

@@ -35,15 +35,17 @@ class Fleet:
     device: str = "auto"
     fuse: FuseOption = "auto"
     compile: CompileOption = "auto"
+    #: Of its study.
+    devices_per_trial: int = 1
     #: Seconds that each worker may run; None: as long as the study.
     time_limit: float | None = None
     #: What a target takes besides, such as a Slurm partition.
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def on_gpus(self) -> bool:
-        """Whether each worker needs a GPU."""
-        return self.device.startswith("cuda")
+    def gpus(self) -> int:
+        """GPUs that each worker needs."""
+        return self.devices_per_trial if self.device.startswith("cuda") else 0
 
     def words(self, task_dir: Path | str | None, *, device: str | None = None) -> list[str]:
         """`worker NAME ...`, the words after `lrsearch`; they hold no password."""

@@ -156,8 +156,8 @@ def _container(fleet: Fleet) -> Document:
         ],
         "volumeMounts": mounts,
     }
-    if fleet.on_gpus:
-        container["resources"] = {"limits": {"nvidia.com/gpu": 1}}
+    if fleet.gpus:
+        container["resources"] = {"limits": {"nvidia.com/gpu": fleet.gpus}}
     return container
 
 

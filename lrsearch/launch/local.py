@@ -65,7 +65,8 @@ def _all_words(fleet: Fleet) -> list[list[str]]:
     if fleet.device in ("auto", "cuda"):
         from lrsearch.training.devices import every_gpu, local_workers
 
-        devices = local_workers() if fleet.device == "auto" else every_gpu()
+        per_trial = fleet.devices_per_trial
+        devices = local_workers(per_trial) if fleet.device == "auto" else every_gpu(per_trial)
     on = (devices[index % len(devices)] for index in range(fleet.workers))
     more = [] if fleet.time_limit is None else ["--unfinished-code", str(UNFINISHED)]
     return [[*fleet.words(fleet.code.folder, device=device), *more] for device in on]

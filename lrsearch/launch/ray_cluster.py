@@ -103,8 +103,8 @@ class WorkerActor:
 
 
 def _options(fleet: Fleet) -> Document:
-    """A GPU each, or a CPU; made anew for ever where a node is lost."""
-    return {"num_cpus": 1, "num_gpus": int(fleet.on_gpus), "max_restarts": -1}
+    """A CPU for each of its processes, and its GPUs; made anew for ever where a node is lost."""
+    return {"num_cpus": fleet.devices_per_trial, "num_gpus": fleet.gpus, "max_restarts": -1}
 
 
 def _start(ray: Any, fleet: Fleet, name: str) -> Any:

@@ -101,7 +101,7 @@ def _executor(fleet: Fleet, folder: Path) -> "SlurmExecutor":
 
 
 def _gpus(fleet: Fleet) -> dict[str, int]:
-    return {"gpus-per-node": 1} if fleet.on_gpus else {}
+    return {"gpus-per-node": fleet.gpus} if fleet.gpus else {}
 
 
 def _program(name: str) -> None:

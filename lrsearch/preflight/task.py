@@ -1,6 +1,7 @@
 """One batch of a study's task."""
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.task import LoadedTask, Task
 
 if TYPE_CHECKING:
+    import torch
+
     from lrsearch.training.try_task import FirstLook
 
 
@@ -31,7 +34,6 @@ def check_study(
     from lrsearch.training.initial_weights import with_weights_beside
     from lrsearch.training.task_groups import check_groups, with_task_groups
     from lrsearch.training.try_optimizers import try_optimizers
-    from lrsearch.training.try_task import try_task
 
     chosen = pick_device(device)
     with located(where):
@@ -43,7 +45,7 @@ def check_study(
         check_objective(spec, task)
         spec = with_task_groups(spec, task)
     with located(where and f"{where}: {spec.task}"):
-        look = try_task(task, spec, chosen)
+        look = _first_look(task, spec, chosen)
         check_groups(spec, task)
         check_warmup(spec, look.steps_per_epoch)
         try_optimizers(spec, task, chosen)
@@ -59,6 +61,15 @@ def check_study(
         warnings=look.warnings,
         notes=look.notes,
     )
+
+
+def _first_look(task: Task, spec: StudySpec, device: "torch.device") -> "FirstLook":
+    from lrsearch.training.data_parallel.check import check_devices
+    from lrsearch.training.try_task import try_task
+
+    shared = check_devices(task, spec, device)
+    look = try_task(task, spec, device)
+    return replace(look, notes=(*look.notes, *shared))
 
 
 def _with_rung_samples(spec: StudySpec, task: Task, look: "FirstLook") -> StudySpec:

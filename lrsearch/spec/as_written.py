@@ -20,6 +20,7 @@ OFF: Mapping[str, Unchecked] = {
     "clip_norm": None,
     "command": (),
     "confirm": None,
+    "devices_per_trial": 1,
     "ema": None,
     "enqueue": (),
     "init": None,

@@ -42,6 +42,7 @@ YOUNGER: Mapping[str, Unchecked] = {
     "accumulate": 1,
     "arguments": [],
     "command": [],
+    "devices_per_trial": 1,
     "init": None,
     "ladder": None,
     "launch": [],

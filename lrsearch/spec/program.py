@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.catalog.script import uses_script
 from lrsearch.command.arguments import arguments_of, names_of
 from lrsearch.command.metrics import Report, check_told, read_report
@@ -20,6 +21,7 @@ from lrsearch.errors import SpecError
 from lrsearch.plain_data import Document, Unchecked
 from lrsearch.space.placeholders import space_from_placeholders, told_recipe
 from lrsearch.space.search_space import SearchSpace
+from lrsearch.spec import named
 from lrsearch.spec.parts import AUTO, CALIBRATED, Part, duration
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ PROGRAMS = ("task", "train", "command")
 LIVE = "live:task"
 #: How the names of studies begin that `search` was given no name for.
 UNNAMED = "search-"
+#: A machine has 8 to 16 GPUs; on CPUs every process is a Python of its own.
+MOST_DEVICES = 64
 #: Fields that are of a command alone.
 OF_COMMANDS = ("report", "names", "resume_args")
 #: Fields that are of a training script alone.
@@ -78,6 +82,8 @@ class ProgramFields(Part):
     #: Words that are added to the command when a trial goes on after an interruption.
     resume_args: Annotated[tuple[str, ...], _arguments("resume_args")] = ()
     end: End = End()
+    #: Devices that train one trial, each with a process and its part of every batch.
+    devices_per_trial: int = Field(default=1, ge=1, le=MOST_DEVICES)
 
     @property
     def program(self) -> Literal["task", "train", "command"]:
@@ -158,12 +164,13 @@ def refused(study: "StudySpec") -> str | None:
     if study.program != "command":
         reason = uses_script(study.space.optimizers, study.space.schedules)
         if reason is not None or study.program == "task":
-            return reason
+            return reason or not_on_several(study)
     own = {
         "precision": ("fp32", "the script has its own"),
         "accumulate": (1, "the script accumulates gradients itself"),
         "clip_norm": (None, "the script clips gradients itself"),
         "init": (None, "the script loads weights itself"),
+        "devices_per_trial": (1, "launch starts several processes of a script"),
         "validate_every": (AUTO, "the script validates where it does"),
     }
     if study.program == "command":
@@ -184,6 +191,20 @@ def refused(study: "StudySpec") -> str | None:
             return f"checkpoints.{field} is of task; leave it out beside {study.program}"
     if study.objective.metric == CALIBRATED:
         return f"objective = {CALIBRATED!r} needs a task; take a metric that the script reports"
+    return None
+
+
+def not_on_several(study: "StudySpec") -> str | None:
+    """Why a task's trials cannot have `devices_per_trial`, in words; None if they can."""
+    if study.devices_per_trial == 1:
+        return None
+    where = f"devices_per_trial = {study.devices_per_trial}"
+    if study.is_live:
+        return f"{where}: each device's process imports the task, so give it as FILE.py:attribute"
+    for name in named.optimizers(study.space, study.given_recipes()):
+        alone = optimizer_info(name, "optimizer").known.alone
+        if alone is not None:
+            return f"{where}, but {name} {alone}; leave one of them out"
     return None
 
 

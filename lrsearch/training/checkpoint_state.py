@@ -18,7 +18,11 @@ from lrsearch.training.data import to_device
 from lrsearch.training.flat_optimizer import OptimizerState, gather_state, spread_state
 from lrsearch.training.kept_weights import KeptWeights
 from lrsearch.training.precision import tf32
-from lrsearch.training.randomness import other_random_state, set_other_random_state
+from lrsearch.training.randomness import (
+    RandomStates,
+    other_random_state,
+    set_other_random_state,
+)
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 
@@ -42,6 +46,8 @@ class Facts:
     tf32: str
     #: Another study of this name, since deleted or extended, may have left the file.
     recipe: Fields
+    #: Processes that train it.
+    processes: int
 
     @classmethod
     def of(cls, training: TrialTraining) -> "Facts":
@@ -55,6 +61,7 @@ class Facts:
             fused=bool(training.recipe.optimizer.get("fused")),
             tf32=tf32(training.device),
             recipe=training.recipe.to_dict(),
+            processes=training.processes,
         )
 
     @property
@@ -120,6 +127,8 @@ class _State:
     kept: Mapping[str, PyTree] | None = None
     #: Step that another run had trained to.
     began: int = 0
+    #: Random streams of the other processes that train it.
+    others: Sequence[Mapping[str, PyTree]] = ()
 
 
 def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
@@ -144,6 +153,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         rows=json.dumps([row.to_dict() for row in pending]),
         kept=None if training.kept_weights is None else training.kept_weights.to_plain(),
         began=training.began,
+        others=[vars(state) for state in training.random_states()],
     )
     buffer = io.BytesIO()
     torch.save(vars(state), buffer)
@@ -166,7 +176,7 @@ def unpack(
     try:
         # Onto the CPU: each state then goes where it belongs, and Adam's step counts stay there, as
         # in a run from the start (on the device each of them would be waited for in every step).
-        saved = load_plain(data)
+        saved = _with_younger_facts(load_plain(data))
         theirs = _of_any_horizon(training, saved) if branches else saved["facts"]
         other = [name for name, value in vars(mine).items() if theirs.get(name) != value]
         elsewhere = [other.pop(other.index(name)) for name in _MAY_DIFFER if name in other]
@@ -179,16 +189,22 @@ def unpack(
         log.warning("a checkpoint was made with another %s; starting anew", " and ".join(other))
         return None
     try:
-        _apply(training, state)
+        others = _apply(training, state)
         training.began = training.step if branches else int(state.began)
     except Exception as error:  # a state of another shape: the task's model has changed
         training.restart()
         log.warning("a checkpoint does not fit, starting anew: %s", describe(error))
         return None
+    training.stood(data, others, branches=branches)
     if elsewhere and says_where:
         made, goes_on = Facts(**state.facts).where, mine.where
         log.info("a checkpoint made %s goes on %s: equal to rounding", made, goes_on)
     return curve
+
+
+def _with_younger_facts(saved: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    """A checkpoint's content, also of one that is older than some facts."""
+    return {**saved, "facts": {"processes": 1, **saved["facts"]}}
 
 
 def _of_any_horizon(training: TrialTraining, saved: Mapping[str, PyTree]) -> Fields:
@@ -211,7 +227,8 @@ def _read_rows(text: str) -> list[Validation]:
     return rows
 
 
-def _apply(training: TrialTraining, state: _State) -> None:
+def _apply(training: TrialTraining, state: _State) -> list[RandomStates]:
+    """Stand there; the random streams of the other processes that train it."""
     training.model.load_state_dict(state.model)
     for name, value in _left_out(training).items():
         value.copy_(state.buffers[name])
@@ -235,6 +252,7 @@ def _apply(training: TrialTraining, state: _State) -> None:
     set_other_random_state(training.random_at_start if other_rng is None else other_rng)
     if state.accelerator_rng is not None:
         torch.get_device_module(training.device).set_rng_state(state.accelerator_rng)
+    return [RandomStates(**other) for other in state.others]
 
 
 def _left_out(training: TrialTraining) -> dict[str, Tensor]:

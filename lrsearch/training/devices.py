@@ -18,21 +18,52 @@ def devices() -> list[str]:
     return [f"{kind.type}:{index}" for index in range(torch.accelerator.device_count())]
 
 
-def local_workers() -> list[str]:
-    """The devices that `run` starts a worker on: one per accelerator, else one per core."""
+def local_workers(per_trial: int = 1) -> list[str]:
+    """The devices that `run` starts a worker on: one per accelerator, else one per core.
+
+    Where a trial takes several of them, the first of each group. Raises DeviceError where there are
+    fewer accelerators.
+    """
     found = devices()
     if found != ["cpu"]:
-        return found
+        devices_of_trial(torch.device(found[0]), per_trial)
+        return found[: len(found) // per_trial * per_trial : per_trial]
+    return ["cpu"] * max(1, _cores() // per_trial)
+
+
+def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # the cores this process may use; Linux only
-        return ["cpu"] * len(os.sched_getaffinity(0))
-    return ["cpu"] * (os.cpu_count() or 1)
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def every_gpu() -> list[str]:
-    """`cuda:N` for each GPU of this machine. Raises DeviceError where it has none."""
+def devices_of_trial(first: torch.device, count: int) -> list[torch.device]:
+    """The devices of one trial: `first` and those that follow it; so many times the CPU if that.
+
+    Raises DeviceError where this machine has fewer.
+    """
+    if first.type == "cpu" or count == 1:
+        return [first] * count
+    index = first.index or 0
+    wanted = [torch.device(first.type, index + offset) for offset in range(count)]
     found = devices()
-    if gpus := [name for name in found if name.startswith("cuda:")]:
-        return gpus
+    missing = [str(device) for device in wanted if str(device) not in found]
+    if missing:
+        raise DeviceError(
+            f"devices_per_trial = {count}, but from {first} on there is no {missing[0]}; found "
+            f"{', '.join(found)}: make it smaller, or name an earlier --device"
+        )
+    return wanted
+
+
+def every_gpu(per_trial: int = 1) -> list[str]:
+    """`cuda:N` for each GPU of this machine, or the first of each group that trains one trial.
+
+    Raises DeviceError where it has none, or fewer than a trial takes.
+    """
+    found = devices()
+    if any(name.startswith("cuda:") for name in found):
+        return local_workers(per_trial)
     raise DeviceError(f"--device cuda: no such device here; found {', '.join(found)}")
 
 

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
@@ -131,6 +132,33 @@ def set_other_random_state(state: Tensor) -> None:
     set_bit_generator(_MODELS)
     words_of_numpy = np.array(keys, dtype=np.uint32)
     np.random.set_state(("MT19937", words_of_numpy, int(position), int(has_normal), other))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomStates:
+    """Where all random streams of a process are."""
+
+    #: Of torch on the processor.
+    rng: Tensor
+    #: Of `random` and `numpy.random`.
+    other_rng: Tensor
+    #: Of the device, if that is another.
+    device_rng: Tensor | None
+
+    @classmethod
+    def now(cls, device: torch.device) -> "RandomStates":
+        rng, *of_device = random_state(device)
+        return cls(
+            rng=rng,
+            other_rng=other_random_state(),
+            device_rng=of_device[0] if of_device else None,
+        )
+
+    def put(self, device: torch.device) -> None:
+        """Go on from there."""
+        of_device = [] if self.device_rng is None else [self.device_rng]
+        set_random_state([self.rng, *of_device], device)
+        set_other_random_state(self.other_rng)
 
 
 #: Seeds what a model draws while it is validated.

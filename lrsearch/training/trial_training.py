@@ -28,7 +28,7 @@ from lrsearch.training.flat_optimizer import (
 )
 from lrsearch.training.flat_weights import WeightsRow
 from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler, widest_float
-from lrsearch.training.randomness import other_random_state
+from lrsearch.training.randomness import RandomStates, other_random_state
 from lrsearch.training.training import PlannedTraining
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
@@ -49,6 +49,8 @@ class TrialTraining(PlannedTraining):
     #: What computes the gradients, and of how many trials at once.
     engine = "solo"
     cohort = 1
+    #: Processes that train it, each on a device.
+    processes = 1
 
     def __init__(
         self, task: Task, recipe: Recipe, plan: Plan, validation: Data, device: torch.device
@@ -139,6 +141,16 @@ class TrialTraining(PlannedTraining):
         from lrsearch.training import checkpoint_state
 
         return checkpoint_state.unpack(self, data, says_where=says_where)
+
+    def random_states(self) -> list[RandomStates]:
+        """Where the random streams of other processes that train it are."""
+        return []
+
+    def stood(self, data: bytes, others: Sequence[RandomStates], *, branches: bool) -> None:
+        """Called where it has come to stand at a checkpoint, see `checkpoint_state.unpack`.
+
+        `others` is what `random_states` gave when that was made.
+        """
 
     def move(self, row: WeightsRow) -> None:
         """Go on in another row, which holds the same numbers."""

@@ -44,7 +44,7 @@ def find_program(
     spec, folders = search.spec, list(places)
     code = find_code(search, folders)
     if isinstance(code, LoadedTask):
-        return TaskProgram(spec, with_weights_of(spec, code, folders), device)
+        return TaskProgram(spec, with_weights_of(spec, code, folders), device, folders)
     if spec.train is not None:
         return ScriptProgram(spec, code, device, lambda: stop.asked)
     return CommandProgram(spec, str(device), search)

@@ -125,7 +125,8 @@ def run_local(
     check_versions(search.name, search.versions)
     # It answers: from now on, trouble with it is waited for, as the workers do.
     search.database.patience = Patience(seconds=WINDOW_SECONDS)
-    devices = local_workers() if device == "auto" else [device]
+    per_trial = search.spec.devices_per_trial
+    devices = local_workers(per_trial) if device == "auto" else [device]
     count = workers or len(devices)
     expected = expected_trials(search.spec, search.horizon)
     if expected is not None:

@@ -165,7 +165,8 @@ class _EngineChooser:
 
     def _compiled(self, found: Choice) -> Choice:
         """Compiled steps, where these are measured to pay beside what was found."""
-        if self.device.type == "mps" or fuse_option.searched_params(self.spec):
+        alone = self.spec.devices_per_trial > 1 or fuse_option.searched_params(self.spec)
+        if self.device.type == "mps" or alone:
             return found
         try:
             with failures():

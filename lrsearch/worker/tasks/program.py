@@ -1,6 +1,7 @@
 """A task, which lrsearch's own engines train."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -17,6 +18,9 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.task import LoadedTask, Task
 from lrsearch.task.worker_facts import DataFacts
 from lrsearch.training.data.facts import data_facts
+from lrsearch.training.data_parallel.batch_norm import require_alone
+from lrsearch.training.data_parallel.engine import DataParallelEngine
+from lrsearch.training.data_parallel.processes import processes_of
 from lrsearch.training.engine import Engine, SoloEngine
 from lrsearch.training.failures import failures
 from lrsearch.training.gradient_noise import gradient_noise
@@ -35,9 +39,17 @@ from lrsearch.worker.tasks import choose_engine
 class TaskProgram:
     """See `worker.program.Program`."""
 
-    def __init__(self, spec: StudySpec, loaded: LoadedTask, device: torch.device) -> None:
+    def __init__(
+        self,
+        spec: StudySpec,
+        loaded: LoadedTask,
+        device: torch.device,
+        folders: Sequence[Path] = (),
+    ) -> None:
+        """`folders` are those where other processes of a trial look for the task's file."""
         self.spec, self.device = spec, device
         self.cache = TaskCache(loaded, device)
+        self.processes = processes_of(spec, loaded, device, folders)
 
     def batch_size(self, params: Fields) -> int | None:
         return self.cache.batch_size(params)
@@ -79,6 +91,8 @@ class TaskProgram:
         return self.solo()
 
     def solo(self) -> Engine:
+        if self.processes is not None:
+            return DataParallelEngine(self.spec, self.cache, self.processes)
         return SoloEngine(self.spec, self.cache)
 
     def range_trainer(self, plan: RampPlan, stop: Callable[[], bool]) -> RangeTraining:
@@ -98,6 +112,7 @@ class TaskProgram:
         size = recipe.batch_size or self.cache.batch_size(recipe.params)
         assert size is not None
         with failures():
+            require_alone(training.model)
             found = gradient_noise(training, train, size)
         return {NOISE: found.noise, SIGNAL: found.signal}
 
@@ -106,5 +121,7 @@ class TaskProgram:
         training.kept_weights = KeptWeights.of(training, row)
 
     def close(self) -> None:
-        """Let DataLoader workers end."""
+        """Let DataLoader workers end, and a trial's other processes."""
         self.cache.close()
+        if self.processes is not None:
+            self.processes.close()

@@ -204,6 +204,8 @@ class TrainingLoop:
             self._drop(leased, lost)
         except StopTrial:
             self._end(leased, TrialState.PRUNED, "stopped by lrsearch trial stop")
+        except ProcessKilledError as failure:
+            self._give_back(leased, failure)
         except TrialFailedError as failure:
             self._end(leased, TrialState.FAILED, str(failure))
 
