@@ -145,7 +145,7 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         scaler=None if training.scaler is None else training.scaler.state_dict(),
         ema=None if training.ema is None else [_copy(part) for part in training.ema.average],
         rng=torch.get_rng_state(),
-        other_rng=None if torch.equal(other_rng, training.random_at_start) else other_rng,
+        other_rng=None if torch.equal(other_rng, training.random_at_start.numbers()) else other_rng,
         accelerator_rng=_accelerator_rng(training.device),
         position=vars(Position.of(training)),
         loss_sum=_copy(training.loss_sum),
@@ -249,7 +249,7 @@ def _apply(training: TrialTraining, state: _State) -> list[RandomStates]:
     training.kept_weights = None if state.kept is None else KeptWeights.from_plain(state.kept)
     torch.set_rng_state(state.rng)
     other_rng = state.other_rng
-    set_other_random_state(training.random_at_start if other_rng is None else other_rng)
+    set_other_random_state(training.random_at_start.numbers() if other_rng is None else other_rng)
     if state.accelerator_rng is not None:
         torch.get_device_module(training.device).set_rng_state(state.accelerator_rng)
     return [RandomStates(**other) for other in state.others]

@@ -27,7 +27,10 @@ def mixed(*parts: int | str) -> int:
 
 def seed_model(seed: int) -> None:
     """Seed torch, `random` and `numpy.random`, as a script does before it makes its model."""
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # without 150 us for a trace of who asks for devices that are not there
+        torch.default_generator.manual_seed(seed)
     random.seed(seed)
     set_bit_generator(_MODELS)
     np.random.seed(seed % 2**32)
@@ -115,12 +118,28 @@ def set_random_state(states: Sequence[Tensor], device: torch.device) -> None:
 _NONE = math.inf
 
 
+@dataclass(frozen=True, kw_only=True)
+class OtherState:
+    """Where `random` and `numpy.random` stand, as they tell it."""
+
+    python: tuple[Any, ...]
+    numpy: tuple[Any, ...]
+
+    @classmethod
+    def now(cls) -> "OtherState":
+        return cls(python=random.getstate(), numpy=np.random.get_state(legacy=True))
+
+    def numbers(self) -> Tensor:
+        """Exactly: float64, [1253]."""
+        _, words, normal = self.python
+        _, *of_numpy = self.numpy
+        parts = [np.array(words), _NONE if normal is None else normal, *map(np.asarray, of_numpy)]
+        return torch.from_numpy(np.hstack(parts).astype(np.float64))
+
+
 def other_random_state() -> Tensor:
-    """The states of `random` and `numpy.random`, exactly, as numbers: float64, [1253]."""
-    _, words, normal = random.getstate()
-    _, *of_numpy = np.random.get_state(legacy=True)
-    parts = [np.array(words), _NONE if normal is None else normal, *map(np.asarray, of_numpy)]
-    return torch.from_numpy(np.hstack(parts).astype(np.float64))
+    """The states of `random` and `numpy.random` as numbers, see `OtherState`."""
+    return OtherState.now().numbers()
 
 
 def set_other_random_state(state: Tensor) -> None:

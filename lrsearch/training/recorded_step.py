@@ -54,6 +54,8 @@ class Recordings:
         self._recorded: dict[Hashable, GraphModule] = {}
         #: The same, writing gradients where they belong; None where that gives other bits.
         self._written: dict[Hashable, WrittenStep | None] = {}
+        #: Of the shortest step that a model alone has done.
+        self._seconds: dict[Hashable, float] = {}
         self._after = RECORD_AFTER
 
     @contextmanager
@@ -67,6 +69,18 @@ class Recordings:
         """Whether this step of a trial alone, each of which asks once, is the one to record."""
         self._calls[key] += 1
         return key not in self._written and self._calls[key] >= (1 if self._after == 1 else after)
+
+    def is_prepared(self, key: Hashable) -> bool:
+        """Whether `prepare` was called, so that `written` gives a step now or never."""
+        return key in self._written
+
+    def note_seconds(self, key: Hashable, seconds: float) -> None:
+        """A step that a model has done took so long."""
+        self._seconds[key] = min(seconds, self._seconds.get(key, seconds))
+
+    def least_seconds(self, key: Hashable) -> float:
+        """The least that was noted; 0 if nothing was."""
+        return self._seconds.get(key, 0.0)
 
     def prepare(
         self,

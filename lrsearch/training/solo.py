@@ -122,7 +122,7 @@ class SoloTraining(TrialTraining):
         batches = self._epoch()
         batch = next(batches)
         loss = self._repeat(batch)
-        losses = self._backward_all(batch, batches) if loss is None else [loss]
+        losses = self._do_step(batch, batches) if loss is None else [loss]
         if self.step == 0:
             self.start_loss = sum(float(loss) for loss in losses)
         self.update()
@@ -144,6 +144,16 @@ class SoloTraining(TrialTraining):
         if self._written:
             self.beat()
         return loss
+
+    def _do_step(self, first: Batch, others: Iterator[Batch]) -> list[torch.Tensor]:
+        """As `_backward_all`; a recorded step may be held against it."""
+        repeated = self._repeated
+        if repeated is None or repeated.refused:
+            return self._backward_all(first, others)
+        before = repeated.before(first, self.plan.total_steps - self.step)
+        losses = self._backward_all(first, others)
+        repeated.after(before, losses[0])
+        return losses
 
     def _backward_all(self, first: Batch, others: Iterator[Batch]) -> list[torch.Tensor]:
         """Gradients of a step's micro-batches by the module itself; each one's part of the loss."""

@@ -28,7 +28,7 @@ from lrsearch.training.flat_optimizer import (
 )
 from lrsearch.training.flat_weights import WeightsRow
 from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler, widest_float
-from lrsearch.training.randomness import RandomStates, other_random_state
+from lrsearch.training.randomness import OtherState, RandomStates
 from lrsearch.training.training import PlannedTraining
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.divergence import divergence_limit
@@ -76,7 +76,7 @@ class TrialTraining(PlannedTraining):
         recipe, plan = self.recipe, self.plan
         self.model, self.row = model, row
         #: Where `random` and `numpy.random` stood when the model was made.
-        self.random_at_start = other_random_state()
+        self.random_at_start = OtherState.now()
         #: What is trained.
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         #: Whether the optimizer's parameter is the row.

@@ -75,6 +75,8 @@ class WrittenStep:
     run: Callable[..., Tensor]
     #: Tensors of the batch and values that none of their samples may have.
     assumed: frozenset[tuple[int, float]]
+    #: The share of the time of the model's own step that it does not take, if it was measured.
+    saves: float = 0.0
 
     def holds(self, absent: Absent) -> bool:
         """Whether it may be used with these data."""

@@ -1,5 +1,7 @@
 """A trial alone that repeats a recorded step has the bits of one whose module does every step."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from small import make_recipe, make_task, make_training, run
@@ -9,6 +11,7 @@ from trained_together import no_dropout, with_dropout
 
 from lrsearch.training import repeated_step
 from lrsearch.training.recorded_step import Recordings
+from lrsearch.training.repeated_step import RepeatedStep
 
 EXACT = {"optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9}}
 ADAMW = {"optimizer": {"name": "adamw", "lr": 0.01}}
@@ -121,6 +124,59 @@ def test_what_is_not_the_same_in_every_step_is_not_repeated(make):
     training, _ = trained(make_recipe(**EXACT), make_task(model=make), Recordings())
     assert training.done
     assert not training._written
+
+
+class Steps:
+    """What asks a recording for its step, which saves this share of a step."""
+
+    def __init__(self, monkeypatch, saves):
+        self.checked, real = 0, RepeatedStep._agrees
+        written = Recordings.written
+
+        def counted(*arguments):
+            self.checked += 1
+            return real(*arguments)
+
+        def saving(*arguments):
+            step = written(*arguments)
+            return None if step is None else replace(step, saves=saves)
+
+        monkeypatch.setattr(RepeatedStep, "_agrees", counted)
+        monkeypatch.setattr(Recordings, "written", saving)
+
+
+@pytest.mark.parametrize(("saves", "checks"), [(0.5, 1), (0.01, 0), (-0.5, 0)])
+def test_a_step_that_saves_less_than_its_check_is_not_repeated(monkeypatch, saves, checks):
+    """Fewer steps are left than two of the model's would have to be saved in."""
+    steps = Steps(monkeypatch, saves)
+    recipe = make_recipe(**EXACT)
+    wanted, rows = trained(recipe, make_task(model=Plain))
+    given, mine = trained(recipe, make_task(model=Plain), Recordings())
+    assert steps.checked == checks
+    assert given._written == bool(checks)
+    assert mine == rows
+    assert all(map(torch.equal, given.parameters, wanted.parameters))
+
+
+def test_what_is_not_recorded_is_asked_for_once_by_the_trials_that_follow():
+    task, recordings = make_task(model=Counts), Recordings()
+    trained(make_recipe(**EXACT), task, recordings)
+    asked = []
+    recordings.is_due = lambda *_: asked.append(1)
+    following, _ = trained(make_recipe(**EXACT, seed=1), task, recordings)
+    assert following._repeated.refused
+    assert not asked
+
+
+def test_long_steps_are_recorded_later():
+    """In proportion, as recording takes longer and saves no more."""
+    recordings = Recordings()
+    training = make_training(make_recipe(**EXACT), make_task(model=Plain), recordings)
+    repeated = training._repeated
+    recordings.note_seconds("key", 3 * repeated_step.LONG_STEP)
+    assert repeated._record_after("key") == 3 * repeated_step.RECORD_AFTER
+    recordings.note_seconds("key", repeated_step.LONG_STEP / 2)
+    assert repeated._record_after("key") == repeated_step.RECORD_AFTER
 
 
 def test_micro_batches_are_not_repeated():

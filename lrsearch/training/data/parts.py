@@ -1,5 +1,7 @@
 """A fixed part of a validation set: the same samples for every trial of a study."""
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,9 @@ from lrsearch.training.data.datasets import DatasetData, LoaderData
 from lrsearch.training.data.protocol import Data
 from lrsearch.training.data.tensors import TensorData
 from lrsearch.training.randomness import VALIDATION_SEED
+
+#: Parts of tensors by their size: all trials of a study take the same.
+_PARTS: WeakKeyDictionary[TensorData, dict[int, TensorData]] = WeakKeyDictionary()
 
 
 def validation_samples(data: Data) -> int | None:
@@ -33,15 +38,22 @@ def part_of(data: Data, samples: int) -> Data:
     if whole is None or samples >= whole:
         return data
     if isinstance(data, TensorData):
-        targets = data.leaves[-1]
-        one_each = targets.numel() == whole and not targets.is_complex()
-        index = places(whole, samples, targets.reshape(-1).cpu() if one_each else None)
-        return TensorData(data.pick(index.to(data.device)), data.batch_size, data.device)
+        of_data = _PARTS.setdefault(data, {})
+        if samples not in of_data:
+            of_data[samples] = _part_of_tensors(data, samples)
+        return of_data[samples]
     if isinstance(data, DatasetData):
         return data.part(places(whole, samples).tolist())
     assert isinstance(data, LoaderData)
     batches = data.validation_batches
     return data.part(places(batches, -(-samples * batches // whole)).tolist())
+
+
+def _part_of_tensors(data: TensorData, samples: int) -> TensorData:
+    targets = data.leaves[-1]
+    one_each = targets.numel() == data.length and not targets.is_complex()
+    index = places(data.length, samples, targets.reshape(-1).cpu() if one_each else None)
+    return TensorData(data.pick(index.to(data.device)), data.batch_size, data.device)
 
 
 def places(
