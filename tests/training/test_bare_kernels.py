@@ -112,3 +112,53 @@ def test_hooks_of_all_optimizers_are_called():
     finally:
         handle.remove()
     assert bare_kernels(optimizer) is not None
+
+
+TINY = {
+    "momentum": (SGD, {"momentum": 0.9}),
+    "adam": (Adam, {}),
+    "adamw, amsgrad": (AdamW, {"amsgrad": True}),
+}
+
+
+def rested(kind, arguments, *, bare):
+    """A parameter whose gradients have been zero until its momenta are tiny, some steps later."""
+    torch.manual_seed(0)
+    parameter = nn.Parameter(torch.randn(37))
+    parameter.grad = torch.randn(37)
+    optimizer = kind([parameter], lr=0.01, fused=True, **arguments)
+    optimizer.step()
+    state = [v for v in optimizer.state[parameter].values() if v is not None and v.ndim]
+    for value in state:
+        value.mul_(1e-38 / value.abs().max())
+    parameter.grad.zero_()
+    kernels = bare_kernels(optimizer) if bare else None
+    for _ in range(3):
+        assert kernels.step() if kernels is not None else optimizer.step() is None
+    return parameter, state
+
+
+@pytest.mark.parametrize(("kind", "arguments"), TINY.values(), ids=TINY)
+def test_numbers_below_the_normal_ones_are_zero_and_the_weights_torchs(kind, arguments):
+    (plain, theirs), (fast, ours) = (rested(kind, arguments, bare=b) for b in (False, True))
+    assert torch.equal(plain, fast)
+    assert all(value.count_nonzero() for value in theirs)
+    assert not any(value.count_nonzero() for value in ours[:1])
+
+
+def test_an_eps_that_a_tiny_root_is_not_small_beside_keeps_torchs_state():
+    (plain, theirs), (fast, ours) = (rested(Adam, {"eps": 1e-12}, bare=b) for b in (False, True))
+    assert torch.equal(plain, fast)
+    assert all(map(torch.equal, theirs, ours))
+
+
+def test_the_thread_has_its_tiny_numbers_again():
+    tiny = torch.tensor(1e-38)
+    rested(SGD, {"momentum": 0.9}, bare=True)
+    assert tiny / 4 > 0
+    torch.set_flush_denormal(True)
+    try:
+        rested(SGD, {"momentum": 0.9}, bare=True)
+        assert tiny / 4 == 0
+    finally:
+        torch.set_flush_denormal(False)
