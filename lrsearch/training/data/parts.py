@@ -33,15 +33,21 @@ def part_of(data: Data, samples: int) -> Data:
     if whole is None or samples >= whole:
         return data
     if isinstance(data, TensorData):
-        targets = data.leaves[-1]
-        one_each = targets.numel() == whole and not targets.is_complex()
-        index = places(whole, samples, targets.reshape(-1).cpu() if one_each else None)
-        return TensorData(data.pick(index.to(data.device)), data.batch_size, data.device)
+        if samples not in data.parts:
+            data.parts[samples] = _part_of_tensors(data, samples)
+        return data.parts[samples]
     if isinstance(data, DatasetData):
         return data.part(places(whole, samples).tolist())
     assert isinstance(data, LoaderData)
     batches = data.validation_batches
     return data.part(places(batches, -(-samples * batches // whole)).tolist())
+
+
+def _part_of_tensors(data: TensorData, samples: int) -> TensorData:
+    targets = data.leaves[-1]
+    one_each = targets.numel() == data.length and not targets.is_complex()
+    index = places(data.length, samples, targets.reshape(-1).cpu() if one_each else None)
+    return TensorData(data.pick(index.to(data.device)), data.batch_size, data.device)
 
 
 def places(
