@@ -5,9 +5,10 @@ work. For the optimizers here that call is all there is, so it is made with the 
 
 The kernels take numbers below the smallest normal one (1.2e-38 in float32) as zero. A momentum
 whose gradient has become zero, that of a pixel that is never lit for one, shrinks to there in about
-800 steps and then stays, and a processor works on each such number some hundred times as long. A
-weight of at least SMALLEST_WEIGHT gets the same bits either way: what the momentum would add is far
-below its last digit.
+800 steps and then stays, and a processor works on such numbers many times as long: a step of the
+digits MLP took 390 us of CPU after 1,000 steps, and 190 to 230 this way. A weight of at least 1e-20
+gets the same bits either way, as what such a momentum adds is far below its last digit: SGD adds lr
+times a number below 1.2e-38, Adam at most that over (1 - beta1) eps, 1e-28 for LEAST_EPS.
 """
 
 import sys
@@ -23,26 +24,29 @@ from lrsearch.training.flat_optimizer import ParamGroup
 #: A step of one group with these gradients; its hyperparameters are read each time.
 Kernel = Callable[[list[Tensor]], None]
 State = dict[str, Tensor]
-#: From here on no weight changes by a number below the smallest normal one, m = 1.2e-38. SGD adds
-#: at most lr * m, Adam lr * m / eps with the factor 1 / (1 - beta1), that is 1e-28 for LEAST_EPS.
-SMALLEST_WEIGHT = 1e-20
-#: Adam divides by sqrt(v) / sqrt(1 - beta2) + eps. Beside an eps of at least this the root of a v
-#: below m, 1.1e-19, vanishes, even times 32 in the first step.
+#: What a kernel works on, and the kernel.
+_Of = tuple[list[nn.Parameter], Kernel]
+#: Adam divides by sqrt(v) / sqrt(1 - beta2^step) + eps. Beside an eps of at least this the root of
+#: a v below the smallest normal number, 1.1e-19, vanishes, even times 32 in the first step.
 LEAST_EPS = 1e-9
 _SMALLEST = sys.float_info.min
 
 
 class BareKernels:
-    """What an optimizer's `step` does from its second step on, to the bit."""
+    """What an optimizer's `step` does to weights from its second step on, to the bit."""
 
-    def __init__(self, optimizer: Optimizer, kernels: list[tuple[list[nn.Parameter], Kernel]]):
-        self.optimizer, self._kernels = optimizer, kernels
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        kernels: list[_Of],
+        keeping: list[_Of],
+    ) -> None:
+        """`keeping` are kernels that do not take tiny numbers as zero."""
+        self.optimizer, self._kernels = optimizer, [*kernels, *keeping]
+        self._with_zeros = len(kernels)
         #: What the kernels work on; loading a state gives an optimizer others.
         self._groups, self._state = optimizer.param_groups, optimizer.state
         self._counts = [state["step"] for state in optimizer.state.values() if "step" in state]
-        self._takes_as_zero = all(
-            group.get("eps", LEAST_EPS) >= LEAST_EPS for group in optimizer.param_groups
-        )
 
     @torch.no_grad()
     def step(self) -> bool:
@@ -58,10 +62,12 @@ class BareKernels:
             ready.append((kernel, grads))
         if self._counts:
             torch._foreach_add_(self._counts, 1)
+        for kernel, grads in ready[self._with_zeros :]:
+            kernel(grads)
         # Python's own floats say whether this thread does so anyway, which is then left as it is.
-        changes = self._takes_as_zero and _SMALLEST / 2 > 0 and torch.set_flush_denormal(True)
+        changes = _SMALLEST / 2 > 0 and torch.set_flush_denormal(True)
         try:
-            for kernel, grads in ready:
+            for kernel, grads in ready[: self._with_zeros]:
                 kernel(grads)
         finally:
             if changes:
@@ -79,15 +85,17 @@ def bare_kernels(optimizer: Optimizer) -> BareKernels | None:
         return None
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
         return None
-    kernels = []
+    kernels, keeping = list[_Of](), list[_Of]()
     for group in optimizer.param_groups:
         parameters: list[nn.Parameter] = group["params"]
         if not parameters:
             continue
         if any(p.grad is None or p.grad.is_sparse for p in parameters) or not _alike(parameters):
             return None
-        kernels.append((parameters, make(group, [optimizer.state[p] for p in parameters])))
-    return BareKernels(optimizer, kernels)
+        kernel = make(group, [optimizer.state[p] for p in parameters])
+        takes_as_zero = group.get("eps", LEAST_EPS) >= LEAST_EPS
+        (kernels if takes_as_zero else keeping).append((parameters, kernel))
+    return BareKernels(optimizer, kernels, keeping)
 
 
 def _is_simple(group: ParamGroup) -> bool:
