@@ -50,8 +50,13 @@ from lrsearch.training.devices import pick_device
 BASELINES = ("usual", "best_solo")
 
 
-def measure(bench: Bench, rounds: int, *, memory: bool) -> dict[str, Any]:
-    """Seconds and ratios of all variants, and by how much their losses differ."""
+def measure(
+    bench: Bench, rounds: int, *, memory: bool, at_once: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Seconds and ratios of all variants, and by how much their losses differ.
+
+    Cohorts have `at_once` places, without any 2, 4, 8 and so on, and as many as is chosen.
+    """
     work = bench.work
     log("probe and calibration")
     steps = work.recipes[0].total_steps(work.steps_per_epoch)
@@ -59,7 +64,7 @@ def measure(bench: Bench, rounds: int, *, memory: bool) -> dict[str, Any]:
     sizes = [1]
     if choice.fits:
         doubled = {2**i for i in range(1, len(work.recipes).bit_length())}
-        sizes += sorted(doubled | {choice.size} - {1})
+        sizes += sorted((set(at_once) or doubled) | {choice.size} - {1})
     every = variants(bench, sizes)
     losses = warm_up("round 0", bench, sizes)
     diverged = diverging(losses)
@@ -168,6 +173,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=16, help="recipes (16)")
     parser.add_argument("--epochs", type=int, default=5, help="epochs of each (5)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds that count (5)")
+    parser.add_argument(
+        "--at-once", type=int, nargs="+", default=[], metavar="K", help="trials (2, 4, 8 and so on)"
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N (cpu)")
     parser.add_argument("--no-memory", action="store_true", help="leave the memory unmeasured")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
@@ -175,6 +183,9 @@ def parse_options() -> argparse.Namespace:
     for name in ("trials", "epochs", "rounds"):
         if getattr(options, name) < 1:
             parser.exit(2, f"Error: --{name} {getattr(options, name)}: at least 1 is needed\n")
+    for size in options.at_once:
+        if not 2 <= size <= options.trials:
+            parser.exit(2, f"Error: --at-once {size}: 2 to {options.trials}, the trials\n")
     return options
 
 
@@ -192,7 +203,9 @@ def main() -> None:
         if device.type == "cpu":
             pin()
         bench = make_bench(options.task, options.trials, options.epochs, device)
-        result = measure(bench, options.rounds, memory=not options.no_memory)
+        result = measure(
+            bench, options.rounds, memory=not options.no_memory, at_once=options.at_once
+        )
     except (LrsearchError, DifferentWorkError) as error:
         sys.exit(f"Error: {error}")
     named = {name: getattr(options, name) for name in ("task", "trials", "epochs", "rounds")}

@@ -124,6 +124,31 @@ def fm_mlp() -> lrsearch.Task:
     return classification(model, fashion(4000, 1000), batch_size=64)
 
 
+def autoencoder() -> lrsearch.Task:
+    """An autoencoder 64-96-8-96-64 of 1,300 digits, 14,000 parameters: a regression."""
+
+    def model() -> nn.Module:
+        return nn.Sequential(
+            nn.Linear(64, 96),
+            nn.ReLU(),
+            nn.Linear(96, 8),
+            nn.ReLU(),
+            nn.Linear(8, 96),
+            nn.ReLU(),
+            nn.Linear(96, 64),
+        )
+
+    train, validation = digits(64)
+    (inputs, _), (held_out, _) = train, validation
+    return lrsearch.Task(
+        model=model,
+        train=(inputs[:1300], inputs[:1300]),
+        validation=(held_out, held_out),
+        loss=F.mse_loss,
+        batch_size=32,
+    )
+
+
 def cnn() -> lrsearch.Task:
     """Two convolutions and two linear layers, 106,000 parameters."""
 

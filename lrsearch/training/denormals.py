@@ -66,10 +66,11 @@ def is_flushed() -> bool:
 
 def flushed_steps(optimizer: Optimizer) -> AbstractContextManager[None]:
     """The context for an optimizer's steps: FlushDenormals where they leave the same weights."""
-    return FlushDenormals() if _may_flush(optimizer) else nullcontext()
+    return FlushDenormals() if may_flush(optimizer) else nullcontext()
 
 
-def _may_flush(optimizer: Optimizer) -> bool:
+def may_flush(optimizer: Optimizer) -> bool:
+    """Whether this optimizer's steps leave the same weights with denormal numbers as zero."""
     if type(optimizer) not in CONTINUOUS:
         return False
     groups = optimizer.param_groups

@@ -123,9 +123,9 @@ class FlatWeights:
     @torch.no_grad()
     def put(self, place: int, model: nn.Module) -> WeightsRow:
         """Copy a model's numbers into a place and let the model live there."""
-        row = self.row(place)
+        row, parameters = self.row(place), dict(model.named_parameters())
         for name, view in self.layout.views(row.weights).items():
-            view.copy_(model.get_parameter(name))
+            view.copy_(parameters[name])
         for name, value in others(model).items():
             self.others[name][place].copy_(value)
         self.bind(place, model)
@@ -133,10 +133,10 @@ class FlatWeights:
 
     def bind(self, place: int, model: nn.Module) -> None:
         """Let a model's parameters, gradients and buffers be views of a place."""
-        row = self.row(place)
+        row, parameters = self.row(place), dict(model.named_parameters())
         grads = self.layout.views(row.grads)
         for name, view in self.layout.views(row.weights).items():
-            parameter = model.get_parameter(name)
+            parameter = parameters[name]
             parameter.data, parameter.grad = view, grads[name]
         for name, value in others(model).items():
             # The same tensor with other memory: several modules may have it.

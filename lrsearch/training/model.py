@@ -25,15 +25,16 @@ def make_model(task: Task, device: torch.device) -> nn.Module:
         raise TaskError(f"the task's model() raised {describe(error)}") from error
     if not isinstance(model, nn.Module):
         raise TaskError(f"the task's model() gave {type(model).__name__}, but a Module is needed")
-    if not any(p.requires_grad for p in model.parameters()):
+    parameters = list(model.named_parameters())
+    if not any(p.requires_grad for _, p in parameters):
         raise TaskError("the task's model has no parameter to train")
-    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    lazy = [name for name, p in parameters if is_lazy(p)]
     if lazy:
         raise TaskError(
             f"the task's model() gave a lazy module, {lazy[0]} has no shape; run the model on a "
             f"batch in model()"
         )
-    meta = [name for name, p in model.named_parameters() if p.is_meta]
+    meta = [name for name, p in parameters if p.is_meta]
     if meta:
         raise TaskError(
             f"the task's model() gave a model on the device meta, {meta[0]} has no numbers; build "

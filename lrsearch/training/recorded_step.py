@@ -26,7 +26,7 @@ from torch.utils._pytree import tree_leaves
 from lrsearch.errors import describe
 from lrsearch.training.data.batches import leaves_of
 from lrsearch.training.known_values import Absent
-from lrsearch.training.same_step import Again, Arguments, Check, Result, flat, same, with_bits
+from lrsearch.training.same_step import Again, Arguments, Check, Result, same, with_bits
 from lrsearch.training.written_step import WrittenStep, written_step
 
 log = logging.getLogger("lrsearch")
@@ -130,11 +130,10 @@ class Recordings:
         into: list[Tensor],
         data: Known,
     ) -> Tensor:
-        """As `call`, with the gradients written where `into` says; the losses."""
-        written = self._written.get(key)
-        if written is not None and written.holds(data.absent):
-            with torch.no_grad():
-                return written.run(*flat(arguments), *into)
+        """As `call`, with the gradients written where `into` says; the losses.
+
+        From then on `written` may give a step that does so in fewer operations.
+        """
         losses, grads = self.call(key, function, arguments)
         torch._foreach_copy_(into, grads)
         if key in self._recorded and key not in self._written:

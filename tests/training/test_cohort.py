@@ -431,6 +431,26 @@ def plain_validation(task, state):
     return total / len(targets)
 
 
+def test_a_model_in_training_mode_is_evaluated_in_evaluation_mode():
+    cohort = make_cohort(2, make_task(model=with_dropout))
+    training = cohort.admit(make_recipe())
+    for averaged in (False, True):
+        training.model[-1].train()  # as a task's metric may leave it
+        assert not any(m.training for m in training.evaluated(averaged=averaged).model.modules())
+
+
+def test_an_average_is_evaluated_where_it_lies_after_a_move():
+    cohort = make_cohort(4)
+    training = cohort.admit(make_recipe())
+    cohort.advance(1)
+    training.evaluated(averaged=True)
+    cohort.shrink()
+    cohort.advance(1)
+    seen = training.evaluated(averaged=True).weights
+    assert all(torch.equal(seen[name], value) for name, value in training.ema.weights().items())
+    assert cohort.size == 2
+
+
 def test_each_trial_scales_its_own_loss():
     """Alone or together, fp16 leaves out the same steps, and nobody else's."""
     task = make_task(model=plain_model)

@@ -134,3 +134,13 @@ def test_every_step_of_trials_together_is_in_that_mode(monkeypatch):
         joint.step(last=False)
     assert Noting.seen == [True] * 2
     assert not is_flushed()
+
+
+def test_whether_a_trial_keeps_denormals_does_not_depend_on_who_trains_beside_it():
+    eps = (1e-8, 1e-20, 1e-8)
+    recipes = [
+        small.make_recipe(optimizer={"name": "adamw", "lr": 0.01, "eps": each}) for each in eps
+    ]
+    trainings = [small.make_training(recipe) for recipe in recipes]
+    joint = joint_optimizer.joint_optimizers(trainings)
+    assert [each.trainings for each in joint] == [[trainings[0], trainings[2]], [trainings[1]]]

@@ -1,7 +1,5 @@
 """A fixed part of a validation set: the same samples for every trial of a study."""
 
-from weakref import WeakKeyDictionary
-
 import torch
 from torch import Tensor
 
@@ -9,9 +7,6 @@ from lrsearch.training.data.datasets import DatasetData, LoaderData
 from lrsearch.training.data.protocol import Data
 from lrsearch.training.data.tensors import TensorData
 from lrsearch.training.randomness import VALIDATION_SEED
-
-#: Parts of tensors by their size: all trials of a study take the same.
-_PARTS: WeakKeyDictionary[TensorData, dict[int, TensorData]] = WeakKeyDictionary()
 
 
 def validation_samples(data: Data) -> int | None:
@@ -38,10 +33,9 @@ def part_of(data: Data, samples: int) -> Data:
     if whole is None or samples >= whole:
         return data
     if isinstance(data, TensorData):
-        of_data = _PARTS.setdefault(data, {})
-        if samples not in of_data:
-            of_data[samples] = _part_of_tensors(data, samples)
-        return of_data[samples]
+        if samples not in data.parts:
+            data.parts[samples] = _part_of_tensors(data, samples)
+        return data.parts[samples]
     if isinstance(data, DatasetData):
         return data.part(places(whole, samples).tolist())
     assert isinstance(data, LoaderData)

@@ -23,6 +23,8 @@ class TensorData:
         self.batch_size, self.length, self.device = batch_size, len(leaves[0]), device
         self.batches = self.length // batch_size
         self.batch_bytes = sum(leaf[:batch_size].nbytes for leaf in self.leaves)
+        #: Parts of it that were taken, by their size: all trials of a study look at one.
+        self.parts: dict[int, TensorData] = {}
         self._absent: dict[tuple[int, float], bool] = {}
         self._picks = [_picker(leaf) for leaf in self.leaves]
         is_row = isinstance(tensors, tuple | list) and len(tensors) == len(leaves)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.utils._pytree import PyTree
 
 from lrsearch.training.data import Batch, Data, TensorData, epoch_order
-from lrsearch.training.data.batches import map_tensors
+from lrsearch.training.data.batches import leaves_of, map_tensors
 from lrsearch.training.trial_training import TrialTraining
 
 #: What is gathered at once: several small batches for the price of one, and no more than a
@@ -88,10 +88,16 @@ class CohortBatches:
         index = orders[..., first * size : (first + count) * size]
         index = index.view(*index.shape[:-1], count, size).movedim(-2, 0)  # [count, (places,) size]
         picked = data.pick(index.flatten())
-        ahead = map_tensors(lambda x: x.view(*index.shape, *x.shape[1:]), picked)
-        batches = (map_tensors(lambda x: x[i], ahead) for i in range(count))  # noqa: B023
-        shared = batches if own else (_shared(batch, places) for batch in batches)
-        return dict(enumerate(shared, first))
+
+        def each(values: Tensor) -> Sequence[Tensor]:
+            values = values.view(*index.shape, *values.shape[1:])
+            if not own:
+                values = values.unsqueeze(1).expand(count, places, *values.shape[1:])
+            return values.unbind()
+
+        leaves = {id(values): each(values) for values in leaves_of(picked)}
+        batches = (map_tensors(lambda x: leaves[id(x)][i], picked) for i in range(count))  # noqa: B023
+        return dict(enumerate(batches, first))
 
 
 def _orders(data: TensorData, trainings: Sequence[TrialTraining]) -> Tensor:

@@ -204,7 +204,8 @@ class Cohort:
         """`last`: whether the steps of some are looked at afterwards."""
         program = self.program
         batches = self.batches.next(self._places, self.recipe.accumulate)
-        losses = program.gradients(batches, self._scales(), trainings[0].autocast())
+        scales = None if trainings[0].scaler is None else self._scales()
+        losses = program.gradients(batches, scales, trainings[0].autocast())
         if self._begins:
             self._note_starts(losses)
         self._update(trainings, last=last)
@@ -240,10 +241,8 @@ class Cohort:
         for joint in self._steppers:
             joint.step(last=last)
 
-    def _scales(self) -> Tensor | None:
-        """Of each place's loss, [K]; None where no loss is scaled."""
-        if self.trainings[0].scaler is None:
-            return None
+    def _scales(self) -> Tensor:
+        """Of each place's loss, [K]."""
         one = torch.ones((), device=self.device)
         return torch.stack(
             [

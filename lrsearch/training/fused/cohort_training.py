@@ -6,6 +6,7 @@ from lrsearch.training.data import Data
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
 from lrsearch.training.randomness import seed_model
+from lrsearch.training.scoring import OneModel
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.validations import Plan
 
@@ -14,6 +15,8 @@ class CohortTraining(TrialTraining):
     """A trial whose weights, gradients and losses lie in a place of a cohort's program."""
 
     engine = "fused"
+    #: Its model with the average, once it was evaluated so.
+    _averaged: OneModel | None
 
     def __init__(
         self,
@@ -43,6 +46,21 @@ class CohortTraining(TrialTraining):
                 stacked[self.place].copy_(value)
         self._bind()
         self.loss_sum.zero_()
+        self._modules = list(model.modules())
+        self._raw, self._averaged = OneModel(model), None
+
+    def evaluated(self, *, averaged: bool) -> OneModel:
+        """Its model in evaluation mode, with the weights in training or with their average."""
+        # Nothing of a cohort puts it in training mode: that is the base's. The task's code may.
+        if any(module.training for module in self._modules):
+            self.model.eval()
+        if not averaged or self.ema is None:
+            return self._raw
+        weights = self.ema.weights()
+        if self._averaged is None:
+            self._averaged = OneModel(self.model, weights)
+        self._averaged.weights = weights
+        return self._averaged
 
     def _bind(self) -> None:
         """Let loss and average be those of its place."""
@@ -53,6 +71,7 @@ class CohortTraining(TrialTraining):
     def move_to(self, program: Program, place: int) -> None:
         """Go on in a place of another program, which holds the same numbers."""
         self.program, self.place = program, place
+        self._averaged = None
         program.flat_weights.bind(place, self.model)
         self.move(program.flat_weights.row(place))
         self._bind()

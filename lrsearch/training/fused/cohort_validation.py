@@ -70,10 +70,8 @@ class CohortModels:
         self.device = program.device
         self.program, self.trainings = program, trainings
         self.averaged = [t for t in trainings if is_average_scored(t, with_ema=with_ema(t))]
-        self._raw = [OneModel(training.model) for training in trainings]
-        self._averages = [
-            OneModel(t.model, t.ema.weights()) for t in self.averaged if t.ema is not None
-        ]
+        self._raw = [training.evaluated(averaged=False) for training in trainings]
+        self._averages = [training.evaluated(averaged=True) for training in self.averaged]
 
     def outputs(self, inputs: PyTree) -> list[PyTree]:
         """What each gives; see ONE_BY_ONE. Raises CohortError."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from lrsearch.training.bare_kernels import BareKernels, bare_kernels
-from lrsearch.training.denormals import flushed_steps
+from lrsearch.training.denormals import flushed_steps, may_flush
 from lrsearch.training.trial_training import TrialTraining
 
 
@@ -18,7 +18,7 @@ class JointOptimizer:
     """
 
     def __init__(self, trainings: Sequence[TrialTraining]) -> None:
-        """`trainings` have flat optimizers of one class, fused or not alike."""
+        """`trainings` have flat optimizers of one class, fused or not alike, all to flush or none."""
         self.trainings, first = trainings, trainings[0].optimizer
         self._clipped = [one for one in trainings if one.recipe.clip_norm is not None]
         groups = [group for training in trainings for group in training.optimizer.param_groups]
@@ -60,6 +60,8 @@ def joint_optimizers(trainings: Sequence[TrialTraining]) -> list[JointOptimizer]
     kinds: dict[object, list[TrialTraining]] = {}
     for training in trainings:
         if training.is_flat and training.scaler is None:
-            kind = (type(training.optimizer), training.optimizer.defaults.get("fused"))
+            optimizer = training.optimizer
+            # A trial's own `eps` decides on its state, not that of who trains beside it.
+            kind = (type(optimizer), optimizer.defaults.get("fused"), may_flush(optimizer))
             kinds.setdefault(kind, []).append(training)
     return [JointOptimizer(alike) for alike in kinds.values()]

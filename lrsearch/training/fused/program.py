@@ -141,7 +141,6 @@ class Program:
         log.warning("out of memory: %d trials at once from now on", self._at_once)
         self._cut()
 
-    @torch.no_grad()
     def average(self, weight: float) -> None:
         """Step every place's weight average."""
         torch._foreach_lerp_(self.averages, self._live, weight)

@@ -1,6 +1,6 @@
 """One model over stacked weights: the losses, gradients and outputs of several trials at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
@@ -11,7 +11,7 @@ from torch.utils._pytree import PyTree
 
 from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import training_loss
-from lrsearch.training.data.batches import kinds_of, map_tensors
+from lrsearch.training.data.batches import kinds_of, leaves_of, map_tensors
 from lrsearch.training.failures import CohortError
 from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.known_values import Absent
@@ -32,6 +32,8 @@ class Part:
         self.ones = torch.ones(len(flat_weights.weights[rows]), device=flat_weights.weights.device)
         self.grads = list(flat_weights.layout.views(flat_weights.grads[rows]).values())
         self.others = {name: stacked[rows] for name, stacked in flat_weights.others.items()}
+        #: What a repeated step takes before the batch.
+        self.before = [*self.leaves, *self.others.values()]
 
 
 class Stacked:
@@ -80,15 +82,21 @@ class Stacked:
         autocast = autocast or nullcontext()
         known = self._known[scales is None]
         scales = part.ones if scales is None else scales
+        key: Hashable = None
+        if self._recordings is not None:
+            fast_dtype = getattr(autocast, "fast_dtype", None)
+            key = (fast_dtype, count, known.unscaled, len(scales), *kinds_of(batch))
+            written = None if add else self._recordings.written(key, known.absent)
+            if written is not None:
+                with torch.no_grad():
+                    return written.run(*part.before, *leaves_of(batch), scales, *part.grads)
         arguments = (part.leaves, part.others, batch, scales)
         step = partial(self._losses_and_gradients, tuple(part.weights), autocast, count)
         if self._recordings is None:
             losses, grads = step(*arguments)
+        elif not add:
+            return self._recordings.write(key, step, arguments, part.grads, known)
         else:
-            fast_dtype = getattr(autocast, "fast_dtype", None)
-            key = (fast_dtype, count, known.unscaled, len(scales), *kinds_of(batch))
-            if not add:
-                return self._recordings.write(key, step, arguments, part.grads, known)
             losses, grads = self._recordings.call(key, step, arguments)
         put = torch._foreach_add_ if add else torch._foreach_copy_
         put(part.grads, grads)
