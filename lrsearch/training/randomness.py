@@ -127,7 +127,7 @@ class OtherState:
 
     @classmethod
     def now(cls) -> "OtherState":
-        return cls(python=random.getstate(), numpy=np.random.get_state(legacy=True))
+        return cls(python=random.getstate(), numpy=tuple(np.random.get_state(legacy=True)))
 
     def numbers(self) -> Tensor:
         """Exactly: float64, [1253]."""

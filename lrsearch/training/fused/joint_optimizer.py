@@ -18,7 +18,7 @@ class JointOptimizer:
     """
 
     def __init__(self, trainings: Sequence[TrialTraining]) -> None:
-        """`trainings` have flat optimizers of one class, fused or not alike, all to flush or none."""
+        """`trainings` have flat optimizers of one class, all fused or none, all flushed or none."""
         self.trainings, first = trainings, trainings[0].optimizer
         self._clipped = [one for one in trainings if one.recipe.clip_norm is not None]
         groups = [group for training in trainings for group in training.optimizer.param_groups]
