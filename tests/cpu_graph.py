@@ -52,8 +52,10 @@ class CpuGraph:
                     storages[storage.data_ptr()] = storage
                     copies[storage.data_ptr()] = storage.clone()
 
+        state = torch.get_rng_state()
         with Noted(before=keep) as noted:
             call()
+        torch.set_rng_state(state)
         for place, storage in storages.items():
             storage.copy_(copies[place])
         self.operations = noted.operations

@@ -18,11 +18,7 @@ from lrsearch.training.data import to_device
 from lrsearch.training.flat_optimizer import OptimizerState, gather_state, spread_state
 from lrsearch.training.kept_weights import KeptWeights
 from lrsearch.training.precision import tf32
-from lrsearch.training.randomness import (
-    RandomStates,
-    other_random_state,
-    set_other_random_state,
-)
+from lrsearch.training.randomness import RandomStates
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.curve import Validation
 
@@ -133,7 +129,8 @@ class _State:
 
 def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
     """The trial's state, and the rows of its curve that are not in the database yet."""
-    other_rng = other_random_state()
+    streams = RandomStates.now(training.device)
+    at_start = torch.equal(streams.other_rng, training.random_at_start.numbers())
     state = _State(
         facts=vars(Facts.of(training)),
         # Copies: what is saved of a view is all that it is a view of.
@@ -144,9 +141,9 @@ def pack(training: TrialTraining, pending: Sequence[Validation] = ()) -> bytes:
         scheduler=training.scheduler.state_dict(),
         scaler=None if training.scaler is None else training.scaler.state_dict(),
         ema=None if training.ema is None else [_copy(part) for part in training.ema.average],
-        rng=torch.get_rng_state(),
-        other_rng=None if torch.equal(other_rng, training.random_at_start.numbers()) else other_rng,
-        accelerator_rng=_accelerator_rng(training.device),
+        rng=streams.rng,
+        other_rng=None if at_start else streams.other_rng,
+        accelerator_rng=streams.device_rng,
         position=vars(Position.of(training)),
         loss_sum=_copy(training.loss_sum),
         carried=tree_map(_copy, training.carried),
@@ -247,11 +244,10 @@ def _apply(training: TrialTraining, state: _State) -> list[RandomStates]:
     training.loss_sum.copy_(state.loss_sum)
     training.carried = to_device(state.carried, training.device)
     training.kept_weights = None if state.kept is None else KeptWeights.from_plain(state.kept)
-    torch.set_rng_state(state.rng)
-    other_rng = state.other_rng
-    set_other_random_state(training.random_at_start.numbers() if other_rng is None else other_rng)
-    if state.accelerator_rng is not None:
-        torch.get_device_module(training.device).set_rng_state(state.accelerator_rng)
+    at_start = training.random_at_start.numbers()
+    other_rng = at_start if state.other_rng is None else state.other_rng
+    streams = RandomStates(rng=state.rng, other_rng=other_rng, device_rng=state.accelerator_rng)
+    streams.put(training.device)
     return [RandomStates(**other) for other in state.others]
 
 
@@ -277,10 +273,3 @@ def _optimizer_state(training: TrialTraining, state: _State) -> StateDict:
 
 def _copy(value: PyTree) -> PyTree:
     return value.clone() if isinstance(value, Tensor) else value
-
-
-def _accelerator_rng(device: torch.device) -> Tensor | None:
-    if device.type == "cpu":
-        return None
-    rng: Tensor = torch.get_device_module(device).get_rng_state()
-    return rng

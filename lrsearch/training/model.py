@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import cast
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from lrsearch.errors import LrsearchError, TaskError, describe
 from lrsearch.task.task import Task
+from lrsearch.training.number_types import check_type
 
 
 def make_model(task: Task, device: torch.device) -> nn.Module:
@@ -40,6 +42,8 @@ def make_model(task: Task, device: torch.device) -> nn.Module:
             f"the task's model() gave a model on the device meta, {meta[0]} has no numbers; build "
             f"it without torch.device('meta'), or call to_empty(device='cpu') and initialise it"
         )
+    for name, value in chain(model.named_parameters(), model.named_buffers()):
+        check_type(value, device, f"the model's {name}")
     return model.to(device)
 
 

@@ -114,6 +114,11 @@ def set_random_state(states: Sequence[Tensor], device: torch.device) -> None:
         torch.get_device_module(device).set_rng_state(states[1], device)
 
 
+def is_captured(device: torch.device) -> bool:
+    """Whether a CUDA graph is being made, so that nothing is drawn and no state can be read."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
 #: Stands for no number in a state: none that is drawn is infinite.
 _NONE = math.inf
 

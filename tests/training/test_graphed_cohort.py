@@ -12,7 +12,16 @@ from test_cohort import FUSED, KINDS, close, recipe_of
 from test_exactness import SCHEDULES, WARMUP
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from trained_together import alone, doubled, drive, make_cache, make_spec, no_dropout, same
+from trained_together import (
+    alone,
+    doubled,
+    drive,
+    make_cache,
+    make_spec,
+    no_dropout,
+    same,
+    with_dropout,
+)
 
 from lrsearch.training import flat_weights
 from lrsearch.training.data.tensors import TensorData
@@ -100,6 +109,20 @@ def test_operations_noted_once_train_as_the_step_itself(schedule, monkeypatch):
         assert same(training.kept, other.kept), training.recipe.title()
         assert [row.val_loss for row in rows] == [row.val_loss for row in wanted]
         assert [row.grad_norm for row in rows] == [row.grad_norm for row in wanted]
+
+
+@pytest.mark.usefixtures("float64")
+def test_dropout_draws_in_each_repetition_what_the_trials_alone_draw(monkeypatch):
+    recipes = [recipe_of(name, "cosine", epochs=4) for name in ("adamw", "sgd")]
+    often, task = {"validate_every": {"fraction": 0.25}}, doubled(with_dropout)
+    made = drive(make_graphed(2, task, recipes[0], **often), recipes)
+    close(made, alone(recipes, task, **often))
+    monkeypatch.setattr(CpuGraph, "made", 0)
+    monkeypatch.setattr(capture, "GRAPHS", {"cpu": (CpuGraph, lambda call: call())})
+    repeated = drive(make_graphed(2, task, recipes[0], **often), recipes)
+    assert CpuGraph.made == 1
+    for (training, _), (other, _) in zip(repeated, made, strict=True):
+        assert same(training.kept, other.kept)
 
 
 def test_a_step_that_cannot_be_captured_goes_on_as_it_is(monkeypatch, caplog):

@@ -1,8 +1,8 @@
 """Data as users have them, read as batches: in which order, from which random numbers.
 
 Tensors are kept on the device and indexed; datasets are collated; DataLoaders are read with their
-own samplers and workers; streams go on from epoch to epoch. It may import `randomness` of
-`training`, `task` and below.
+own samplers and workers; streams go on from epoch to epoch. It may import
+`randomness`, `failures` and `number_types` of `training`, `task` and below.
 """
 
 from lrsearch.training.data.batches import Batch, samples_of, tensors_in, to_device, told_size

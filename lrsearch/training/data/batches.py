@@ -8,6 +8,7 @@ import torch
 from torch.utils._pytree import PyTree, tree_leaves, tree_map
 
 from lrsearch.errors import TaskError
+from lrsearch.training.number_types import check_type
 
 #: What the data give for a batch: inputs and targets, or anything that the task's `step` takes.
 Batch = PyTree
@@ -38,9 +39,11 @@ def to_device(value: PyTree, device: torch.device) -> PyTree:
     """A batch with all its tensors on the device.
 
     Whatever has `.to` moves itself; tuples, lists, mappings and dataclasses are gone through, and
-    all else (text, numbers, None) stays as it is.
+    all else (text, numbers, None) stays as it is. Raises TaskError for a type of numbers that the
+    device does not have.
     """
     if isinstance(value, torch.Tensor):
+        check_type(value, device, "a tensor of a batch")
         return value.to(device, non_blocking=True)
     if callable(getattr(value, "to", None)) and not isinstance(value, type):
         moved = value.to(device)

@@ -9,6 +9,7 @@ from torch.utils._pytree import PyTree, tree_flatten, tree_unflatten
 from lrsearch.errors import TaskError
 from lrsearch.training.data.batches import Batch
 from lrsearch.training.data.order import epoch_order
+from lrsearch.training.number_types import check_type
 
 #: Validation keeps no activations for a backward pass, so it takes larger batches.
 VALIDATION_FACTOR = 8
@@ -18,7 +19,10 @@ class TensorData:
     """Tensors of equal length, wholly on the device: `(inputs, targets)`, a mapping, any tree."""
 
     def __init__(self, tensors: PyTree, batch_size: int, device: torch.device) -> None:
+        """Raises TaskError for a type of numbers that the device does not have."""
         leaves, spec = tree_flatten(tensors)
+        for number, leaf in enumerate(leaves, 1):
+            check_type(leaf, device, f"tensor {number} of the data")
         self.leaves = [leaf.to(device) for leaf in leaves]
         self.batch_size, self.length, self.device = batch_size, len(leaves[0]), device
         self.batches = self.length // batch_size

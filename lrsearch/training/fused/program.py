@@ -16,7 +16,7 @@ from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.fused.stacked import Part, Stacked, rows_of
 from lrsearch.training.known_values import Absent
 from lrsearch.training.precision import widest_float
-from lrsearch.training.randomness import random_state, set_random_state
+from lrsearch.training.randomness import is_captured, random_state, set_random_state
 from lrsearch.training.recorded_step import Recordings
 
 log = logging.getLogger("lrsearch")
@@ -88,7 +88,8 @@ class Program:
         buffers and random state as they were. Raises CohortError if memory runs out with one
         place at a time.
         """
-        state = random_state(self.device) if self.draws else []
+        keeps = self.draws and not is_captured(self.device)
+        state = random_state(self.device) if keeps else []
         for kept, value in zip(self._spare, self._others, strict=True):
             kept.copy_(value)
         while True:

@@ -37,8 +37,9 @@ class NotGraphedError(CohortError):
 class GraphedCohort(Cohort):
     """See Cohort; trials of optimizers that have a rule for rows, on data that are in memory.
 
-    Raises NotGraphedError where the task's model draws random numbers, where data come from a
-    loader, and where the recipe has no rule.
+    A model may draw random numbers: torch's generator of the device goes on from one repetition of
+    a captured step to the next. Raises NotGraphedError where data come from a loader, and where the
+    recipe has no rule.
     """
 
     #: A look would wait for the device.
@@ -50,8 +51,6 @@ class GraphedCohort(Cohort):
         super().__init__(spec, cache, recipe, size)
         if not isinstance(self.data[0], TensorData):
             raise NotGraphedError("the training data are not tensors in memory")
-        if self.lock_step:
-            raise NotGraphedError("the model draws random numbers")
         if not _has_rule(recipe):
             raise NotGraphedError(f"{recipe.optimizer_name} in {recipe.precision} has no rule")
         self._data = self.data[0]
