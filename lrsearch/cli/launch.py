@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,27 +34,9 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `Asked`, which become one argument, `asked`."""
 
     @functools.wraps(command)
-    def parsed(
-        *arguments: Any,
-        workers: int | None,
-        device: str,
-        fuse: str,
-        compile: str,
-        task_dir: Path | None,
-        time_limit: str | None,
-        settings: Sequence[str],
-        **others: Any,
-    ) -> Any:
-        asked = Asked(
-            workers=workers,
-            device=device,
-            fuse=fuse,
-            compile=compile,
-            task_dir=task_dir,
-            time_limit=time_limit,
-            settings=settings,
-        )
-        return command(*arguments, asked=asked, **others)
+    def parsed(*arguments: Any, **given: Any) -> Any:
+        asked = Asked(**{field.name: given.pop(field.name) for field in fields(Asked)})
+        return command(*arguments, asked=asked, **given)
 
     workers_option = click.option(
         "--workers", type=click.IntRange(min=1), metavar="N", help="How many to start."
