@@ -12,7 +12,7 @@ from lrsearch.study.prepare_database import prepare
 
 # The same examples in every run, so that a red test means a changed program;
 # `--hypothesis-profile explore` looks for new ones.
-settings.register_profile("gate", deadline=None, derandomize=True)
+settings.register_profile("gate", deadline=None, max_examples=50, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000, derandomize=False)
 settings.load_profile("gate")
 
@@ -21,7 +21,7 @@ settings.load_profile("gate")
 #: Marked is what a database might do differently: who wins of several that write at once, what is
 #: left of one that dies between two statements, rows that SQL has written past lrsearch. What a
 #: study and a worker do besides is the same, and tests/storage runs each statement on both.
-MOSTLY_SQLITE = {"study", "worker"}
+MOSTLY_SQLITE = {"report", "study", "transfer", "worker"}
 #: Of the other marked tests one case does.
 EVERY_CASE = {"test_hostile_rows.py", "test_open_study.py", "test_optuna_rows.py"}
 

@@ -92,6 +92,7 @@ def test_who_asks_while_a_report_is_made_gets_the_one_before(database, made, mon
     assert pages == ["slow"]
 
 
+@pytest.mark.both_databases
 def test_the_index_names_every_study_and_how_it_stands(database, made):
     study = make_study(database)
     make_study(database, name="other")

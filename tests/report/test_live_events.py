@@ -32,6 +32,7 @@ def words(seen):
     return [event.words for event in seen.events]
 
 
+@pytest.mark.both_databases
 def test_nothing_is_told_twice(database):
     watcher = watched(make_study(database))
     assert kinds(watcher.look()) == ["watched"]
@@ -82,6 +83,7 @@ def test_all_trials_of_a_study_are_told_however_seldom_one_looks(database):
     assert started == failed == list(range(40))
 
 
+@pytest.mark.both_databases
 def test_a_study_is_told_to_its_end(database):
     study = make_study(database)
     watcher = watched(study)

@@ -61,6 +61,7 @@ def test_of_two_budgets_the_one_nearer_to_its_end_is_shown(database):
     assert (shown.unit, shown.used, shown.total) == ("trials", 2, 2)
 
 
+@pytest.mark.both_databases
 def test_a_finished_study_has_used_its_trials(database):
     study = make_study(database)
     work(study)

@@ -261,6 +261,7 @@ def test_what_no_rule_is_known_for_is_refused_in_a_line(recipe, spec, asked, wor
     assert len(str(found.value).splitlines()) == 1
 
 
+@pytest.mark.both_databases
 def test_a_worker_measures_the_noise_and_trains_the_long_runs_with_their_batch(database):
     spec = spec_of(to=8, batch_size=32)
     study = make_ladder(make_study(database), spec)
