@@ -128,7 +128,7 @@ class OtherState:
     """Where `random` and `numpy.random` stand, as they tell it."""
 
     python: tuple[Any, ...]
-    numpy: tuple[Any, ...]
+    numpy: Any
 
     @classmethod
     def now(cls) -> "OtherState":
