@@ -5,6 +5,7 @@ imported torch and Optuna, since a fresh interpreter needs 5 s of CPU time befor
 """
 
 import gc
+import math
 import multiprocessing
 import os
 import random
@@ -264,7 +265,8 @@ LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \d+ [A-Z]+ ")
 def complaints(worker: Worker) -> list[str]:
     """What is wrong with how a worker behaved and ended: nothing of it may happen."""
     code = worker.process.exitcode
-    early = worker.started + 5 * BEGIN_SECONDS
+    # On a busy machine it listens to signals later; it has said nothing before it does.
+    early = worker.started + 5 * BEGIN_SECONDS if worker.logged else math.inf
     signals = {
         -number
         for number, when in worker.sent

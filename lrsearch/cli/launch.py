@@ -30,6 +30,18 @@ class Asked:
     settings: Sequence[str]
 
 
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="How many to start."
+)
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting of the place, such as partition=gpu; it may be given several times.",
+)
+
+
 def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of `Asked`, which become one argument, `asked`."""
 
@@ -38,16 +50,6 @@ def asked_options(command: Callable[..., Any]) -> Callable[..., Any]:
         asked = Asked(**{field.name: given.pop(field.name) for field in fields(Asked)})
         return command(*arguments, asked=asked, **given)
 
-    workers_option = click.option(
-        "--workers", type=click.IntRange(min=1), metavar="N", help="How many to start."
-    )
-    settings_option = click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="KEY=VALUE",
-        help="A setting of the place, such as partition=gpu; it may be given several times.",
-    )
     shared = machine_options.task_dir_option(
         machine_options.time_limit_option(settings_option(parsed))
     )
