@@ -63,7 +63,7 @@ class CohortBatches:
             epoch = _epoch(any_training)
             self._batches = self.data.train(any_training.recipe.seed, epoch, number)
         batch = next(self._batches)
-        return _shared(batch, len(places))
+        return shared(batch, len(places))
 
     def _pick(
         self,
@@ -90,8 +90,8 @@ class CohortBatches:
         picked = data.pick(index.flatten())
         ahead = map_tensors(lambda x: x.view(*index.shape, *x.shape[1:]), picked)
         batches = (map_tensors(lambda x: x[i], ahead) for i in range(count))  # noqa: B023
-        shared = batches if own else (_shared(batch, places) for batch in batches)
-        return dict(enumerate(shared, first))
+        of_places = batches if own else (shared(batch, places) for batch in batches)
+        return dict(enumerate(of_places, first))
 
 
 def _orders(data: TensorData, trainings: Sequence[TrialTraining]) -> Tensor:
@@ -108,5 +108,6 @@ def _epoch(training: TrialTraining) -> int:
     return training.step // training.plan.steps_per_epoch
 
 
-def _shared(batch: PyTree, places: int) -> PyTree:
+def shared(batch: PyTree, places: int) -> PyTree:
+    """One batch for all places, which is not copied."""
     return map_tensors(lambda x: x.expand(places, *x.shape), batch)
