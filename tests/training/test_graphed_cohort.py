@@ -12,6 +12,7 @@ from test_cohort import FUSED, KINDS, close, recipe_of
 from test_exactness import SCHEDULES, WARMUP
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, Subset, TensorDataset, default_collate
 from trained_together import (
     alone,
     doubled,
@@ -29,7 +30,7 @@ from lrsearch.training.flat_weights import FlatWeights
 from lrsearch.training.fused.program import Program
 from lrsearch.training.graphed import capture
 from lrsearch.training.graphed.buffers import Order
-from lrsearch.training.graphed.cohort import GraphedCohort
+from lrsearch.training.graphed.cohort import GraphedCohort, NotGraphedError
 from lrsearch.training.graphed.rows import Kept
 from lrsearch.training.graphed.step import Step
 from lrsearch.training.graphed.updates import MOST_KEPT
@@ -123,6 +124,30 @@ def test_dropout_draws_in_each_repetition_what_the_trials_alone_draw(monkeypatch
     assert CpuGraph.made == 1
     for (training, _), (other, _) in zip(repeated, made, strict=True):
         assert same(training.kept, other.kept)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_batches_of_a_dataset_are_copied_to_where_the_step_reads_them(accumulate, monkeypatch):
+    recipes = [recipe_of(n, "cosine", epochs=4, accumulate=accumulate) for n in ("adamw", "sgd")]
+    often, whole = {"validate_every": {"fraction": 0.25}, "accumulate": accumulate}, doubled()
+    task = replace(whole, train=Subset(TensorDataset(*whole.train), range(99)))
+    monkeypatch.setattr(CpuGraph, "made", 0)
+    monkeypatch.setattr(capture, "GRAPHS", {"cpu": (CpuGraph, lambda call: call())})
+    cohort = make_graphed(2, task, recipes[0], **often)
+    made = drive(cohort, recipes)
+    assert CpuGraph.made == 1
+    close(made, alone(recipes, task, **often))
+
+
+def test_batches_that_may_differ_in_shape_are_not_captured():
+    def loader():
+        return DataLoader(
+            TensorDataset(*TRAIN), batch_size=16, collate_fn=lambda some: default_collate(some)
+        )
+
+    with pytest.raises(NotGraphedError, match="batches of several shapes"):
+        make_graphed(2, make_task(train=loader, model=no_dropout), recipe_of("sgd", "cosine"))
 
 
 def test_a_step_that_cannot_be_captured_goes_on_as_it_is(monkeypatch, caplog):

@@ -63,7 +63,7 @@ class CohortBatches:
             epoch = _epoch(any_training)
             self._batches = self.data.train(any_training.recipe.seed, epoch, number)
         batch = next(self._batches)
-        return _shared(batch, len(places))
+        return shared(batch, len(places))
 
     def _pick(
         self,
@@ -114,5 +114,6 @@ def _epoch(training: TrialTraining) -> int:
     return training.step // training.plan.steps_per_epoch
 
 
-def _shared(batch: PyTree, places: int) -> PyTree:
+def shared(batch: PyTree, places: int) -> PyTree:
+    """One batch for all places, which is not copied."""
     return map_tensors(lambda x: x.expand(places, *x.shape), batch)

@@ -21,7 +21,7 @@ def make_cohort(spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) ->
     """Places for `size` trials like `recipe`. Raises as Cohort does.
 
     One whose steps are captured, where the device does that, all optimizers of the study have rules
-    for rows, and the task's data are in memory.
+    for rows, and the batches of the task's data have one shape.
     """
     optimizers = named.optimizers(spec.space, spec.given_recipes())
     if cache.device.type in DEVICES and NAMES.issuperset(optimizers):

@@ -19,7 +19,7 @@ from lrsearch.training.fused.cohort import Cohort
 from lrsearch.training.fused.cohort_training import CohortTraining
 from lrsearch.training.fused.program import Program
 from lrsearch.training.graphed.ahead import Ahead
-from lrsearch.training.graphed.buffers import WINDOW, Order
+from lrsearch.training.graphed.buffers import WINDOW, Fed, Order, not_static
 from lrsearch.training.graphed.rows import Kept, Layout, Member
 from lrsearch.training.graphed.step import Step
 from lrsearch.training.graphed.updates import NAMES, Rule, rule_of
@@ -35,11 +35,11 @@ class NotGraphedError(CohortError):
 
 
 class GraphedCohort(Cohort):
-    """See Cohort; trials of optimizers that have a rule for rows, on data that are in memory.
+    """See Cohort; trials of optimizers that have a rule for rows.
 
     A model may draw random numbers: torch's generator of the device goes on from one repetition of
-    a captured step to the next. Raises NotGraphedError where data come from a loader, and where the
-    recipe has no rule.
+    a captured step to the next. Raises NotGraphedError where batches may differ in shape, and where
+    the recipe has no rule.
     """
 
     #: A look would wait for the device.
@@ -49,11 +49,10 @@ class GraphedCohort(Cohort):
 
     def __init__(self, spec: StudySpec, cache: TaskCache, recipe: Recipe, size: int) -> None:
         super().__init__(spec, cache, recipe, size)
-        if not isinstance(self.data[0], TensorData):
-            raise NotGraphedError("the training data are not tensors in memory")
+        if reason := not_static(self.data[0], self.batches.first(recipe.seed)):
+            raise NotGraphedError(reason)
         if not _has_rule(recipe):
             raise NotGraphedError(f"{recipe.optimizer_name} in {recipe.precision} has no rule")
-        self._data = self.data[0]
         self._begin_program()
 
     def _begin_program(self) -> None:
@@ -62,7 +61,12 @@ class GraphedCohort(Cohort):
         self._rules: list[Rule | None] = [None] * self.size
         self._members: dict[int, Member] = {}
         self._kept = Kept(self.program.flat_weights)
-        self._order = Order(self._data, self.size, self.steps_per_epoch, self.recipe.accumulate)
+        train, accumulate = self.data[0], self.recipe.accumulate
+        self._order: Order | Fed = (
+            Order(train, self.size, self.steps_per_epoch, accumulate)
+            if isinstance(train, TensorData)
+            else Fed(train, self.size, self.batches.first(self.recipe.seed), accumulate)
+        )
         self._ordered: list[tuple[int, int]] = []
         #: What is repeated with the trials that are there.
         self.step_now: Step | None = None
@@ -102,6 +106,7 @@ class GraphedCohort(Cohort):
                     ahead.append(Ahead(member, first, many))
                 step.table.write(first, many, zip(ahead, groups, strict=True))
                 for _ in range(many):
+                    step.order.fill(trainings[0], done)
                     step.repeat()
                     done += 1
                 trainings[0].beat()
@@ -170,12 +175,14 @@ class GraphedCohort(Cohort):
 
     def _write_order(self) -> None:
         """The order of the samples in the epoch of each place, if it is another than before."""
+        if isinstance(self._order, Fed):
+            return
         per_epoch, any_training = self.steps_per_epoch, self.trainings[0]
         standing = [training or any_training for training in self._places]
         keys = [(each.recipe.seed, each.step // per_epoch) for each in standing]
         if keys == self._ordered:
             return
-        orders = {key: epoch_order(self._data.length, *key) for key in dict.fromkeys(keys)}
+        orders = {key: epoch_order(self._order.data.length, *key) for key in dict.fromkeys(keys)}
         self._order.write([orders[key] for key in keys])
         self._ordered = keys
 

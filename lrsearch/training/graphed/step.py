@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lrsearch.training.fused.program import Program
-from lrsearch.training.graphed.buffers import WINDOW, Order, Table
+from lrsearch.training.graphed.buffers import WINDOW, Fed, Order, Table
 from lrsearch.training.graphed.capture import Repeated
 from lrsearch.training.graphed.rows import Kept, Layout
 from lrsearch.training.graphed.updates import Rule
@@ -41,7 +41,7 @@ class Step:
         program: Program,
         layout: Layout,
         kept: Kept,
-        order: Order,
+        order: Order | Fed,
         *,
         autocast: Callable[[], AbstractContextManager[None]],
         averaging: float | None,
