@@ -111,7 +111,7 @@ def filled(url: str, existing: int) -> Iterator[Place]:
     place = Place(url=url, study=name, schema=f"lrsearch_benchmark_{uuid.uuid4().hex}")
     database = open_database(url, create=True)
     run_sql(database, f"CREATE SCHEMA {place.schema}")
-    spec = study_spec(name=name, epochs=EPOCHS, trials=1_000_000, portfolio=0)
+    spec = study_spec(name=name, epochs=EPOCHS, trials=2_000_000, portfolio=0)
     search, _ = create_study(
         database, spec, loaded_task(None), steps_per_epoch=STEPS_PER_EPOCH, exist_ok=False
     )

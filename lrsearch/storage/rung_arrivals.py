@@ -15,6 +15,7 @@ from sqlalchemy import (
     Float,
     Select,
     bindparam,
+    cast,
     exists,
     func,
     literal,
@@ -128,4 +129,5 @@ def _mark(held: CTE, leaves: ColumnElement[bool]) -> postgresql.Insert:
 def _counted(held: CTE, leaves: ColumnElement[bool]) -> Any:
     infinite = literal(float("inf"), Float)
     old = func.nullif(held.c.before, infinite)
-    return rung_counts.counted(held.c.study_id, bindparam("new", type_=Float), old).where(leaves)
+    new = cast(bindparam("new", type_=Float), Float)  # NULL alone says nothing of its type
+    return rung_counts.counted(held.c.study_id, new, old).where(leaves)

@@ -22,8 +22,10 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     func,
     literal,
+    null,
     or_,
     select,
     tuple_,
@@ -136,7 +138,8 @@ def _mark(dialect: str) -> Insert:
 
 @cache
 def _counted(mark: Insert | None = None) -> ReturningUpdate[Any]:
-    new, old = (bindparam(name, type_=Float) for name in ("new", "old"))
+    # Cast: to PostgreSQL, NULL alone says nothing of its type.
+    new, old = (cast(bindparam(name, type_=Float), Float) for name in ("new", "old"))
     query = counted(_STUDY, new, old)
     return query if mark is None else query.add_cte(mark.cte("mark"))
 
@@ -150,9 +153,14 @@ def counted(
     """
     c = rung_counts.c
     count = update(rung_counts).where(c.study_id == study_id, c.rung == RUNG)
+    # Where the cut's own mark is replaced there is none, until the next decision looks for one.
+    is_cut = and_(c.cut_trial == _TRIAL, old.is_distinct_from(new))
+    below = c.below + _before_cut(new) - _before_cut(old)
     return count.values(
         marks=c.marks + _is_one(new) - _is_one(old),
-        below=c.below + _before_cut(new) - _before_cut(old),
+        below=case((is_cut, 0), else_=below),
+        cut_value=case((is_cut, null()), else_=c.cut_value),
+        cut_trial=case((is_cut, null()), else_=c.cut_trial),
     ).returning(*_COLUMNS)
 
 

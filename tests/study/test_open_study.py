@@ -810,20 +810,31 @@ def test_a_worked_study_is_the_same_in_optuna_and_here(database):
     assert rows[0]["state"] == "complete"
 
 
-def test_trials_asked_for_at_once_are_numbered_on_from_those_that_optuna_made(database):
+def test_trials_served_at_once_are_counted_without_gaps(database):
+    """Numbers go on from a trial that Optuna made; ends and marks have each their place."""
     make_study(database, budget={"trials": 40})
     first = OpenStudy.open(database, "tiny")
     assert ask(first).number == 0
     optuna_storage(database).create_new_trial(first.study_id)
+
+    def serve(own):
+        for number in range(4):
+            assignment = ask(own)
+            shown = {"rung": 0, "signal": float(number), "value": 1.0, "validation": 1}
+            passes_rung(own, assignment, rows=[curve_row(1)], **shown)
+            assert own.tell(assignment, ended(TrialState.COMPLETE), [curve_row(2)])
+
     each = [OpenStudy.open(database, "tiny") for _ in range(4)]
     with ThreadPoolExecutor(4) as threads:
-        numbers = threads.map(lambda own: [ask(own).number for _ in range(4)], each)
-        found = sorted(number for some in numbers for number in some)
-    assert found == list(range(2, 18))
+        list(threads.map(serve, each))
     assert [trial.number for trial in first.all_trials()] == list(range(18))
-    with database.read() as connection:
+    with database.begin() as connection:
         rows = trials.everything(connection, first.study_id)
+        assert studies.by_id(connection, first.study_id).trials_ended == 16
+        assert len(rungs.of_study(connection, first.study_id)) == 16
+        assert rung_counts.recount(connection, first.study_id) == []
     assert [row.number for row in rows] == [0, *range(2, 18)]
+    assert sorted(row.ended for row in rows[1:]) == list(range(1, 17))
 
 
 #: Statements of PostgreSQL where nothing waits in the queue, and the cut of a rung stays.
