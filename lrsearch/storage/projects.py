@@ -66,9 +66,14 @@ def keep_of_deleted(connection: Connection, study_id: int, project: str) -> None
     _add(connection, project, _trained(connection, study_id))
 
 
-def keep_of_confirmation(connection: Connection, study_id: int, project: str) -> None:
-    """Add what a study's confirmation runs have trained, which are about to be forgotten."""
-    _add(connection, project, _seconds(connection, confirmations, study_id))
+def confirmation_seconds(connection: Connection, study_id: int) -> float:
+    """What a study's confirmation runs have trained."""
+    return _seconds(connection, confirmations, study_id)
+
+
+def keep_of_confirmation(connection: Connection, project: str, seconds: float) -> None:
+    """Add what confirmation runs have trained that are forgotten."""
+    _add(connection, project, seconds)
 
 
 def leave_out_copied(connection: Connection, study_id: int, project: str) -> None:

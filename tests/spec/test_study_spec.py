@@ -62,6 +62,7 @@ FULL = {
     ],
     "precision": "bf16",
     "accumulate": 2,
+    "devices_per_trial": 2,
     "clip_norm": 1.0,
     "ema": {"epochs": 0.5, "deploy": True},
     "checkpoints": {"to": "/tmp/checkpoints", "every": "2m", "at_most": "1GB"},
@@ -128,7 +129,7 @@ def test_every_field_of_a_file_is_read():
     assert spec.confirm == Confirm(candidates=2, runs=8)
     assert spec.ema == Ema(epochs=0.5, deploy=True)
     plain = ("name", "task", "steps", "seed", "baseline", "portfolio", "precision", "clip_norm")
-    for key in (*plain, "accumulate", "notes"):
+    for key in (*plain, "accumulate", "devices_per_trial", "notes"):
         assert getattr(spec, key) == FULL[key]
     assert spec.range_test == "none"
     assert spec.tags == ("a", "b")
@@ -611,6 +612,7 @@ CHANGED = {
     "warm_start": ["old"],
     "precision": "bf16",
     "accumulate": 2,
+    "devices_per_trial": 2,
     "clip_norm": 1.0,
     "ema": {"epochs": 2.0},
     "name": "other",

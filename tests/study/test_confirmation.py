@@ -369,7 +369,7 @@ def test_a_confirmation_is_not_given_up_for_one_that_its_epochs_do_not_pay_for(d
 
 
 #: In every transaction; who locks otherwise may wait for another who waits for it.
-LOCK_ORDER = ["lr_range_test", "lr_confirm", "lr_trial", "lr_study", "lr_lease"]
+LOCK_ORDER = ["lr_range_test", "lr_confirm", "lr_trial", "lr_study", "lr_lease", "lr_project"]
 
 
 @contextmanager
