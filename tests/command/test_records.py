@@ -193,7 +193,7 @@ def test_however_the_bytes_come_the_reports_are_the_same(kind, text, rows, cuts)
                 file.write(data[start:stop])
             found += reader.poll()
         found += reader.poll(ended=True)
-    assert found == whole
+    assert repr(found) == repr(whole)  # a text may say NaN, which equals nothing
     assert [(r.metrics["v"], r.epoch) for r in whole] == [
         (row["v"], row["epoch"]) for row in rows if "v" in row
     ]
