@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[1]
 #: Studies by name: `budget` and `epochs` in place of the quickstart's own.
 STUDIES = {
     "quickstart": "epochs: 30\nbudget: {runs: 25}\n",
+    "trials60": "epochs: 30\nbudget: {trials: 60}\n",
     "trials200": "epochs: 30\nbudget: {trials: 200}\n",
     "tiny": "epochs: 2\nbudget: {trials: 2}\nrange_test: none\nconfirm: none\n",
 }
