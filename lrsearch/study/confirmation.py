@@ -152,14 +152,20 @@ def request(
                     f"{where} {runs or 1}: what is left of the budget's epochs is enough for "
                     f"{fit}; a larger budget of the study pays for more"
                 )
-            trained = projects.confirmation_seconds(connection, search.study_id)
-            confirmations.clear(connection, search.study_id)
-            definition = spec.model_copy(update={"confirm": new}).to_dict()
-            studies.change(connection, search.study_id, definition=definition)
-            asked = f"asked for another confirmation: {new.candidates} candidates, {new.runs} runs"
-            actions.record(connection, study.project, study.name, asked)
-            # Last: whoever locks a project's row has locked its study's before.
-            projects.keep_of_confirmation(connection, study.project, trained)
+            _plan_anew(connection, study, spec.model_copy(update={"confirm": new}))
+
+
+def _plan_anew(connection: Connection, study: StudyRecord, spec: StudySpec) -> None:
+    """Forget the runs of a study, whose definition now asks for others."""
+    study_id, new = study.study_id, spec.confirm
+    assert new is not None
+    trained = projects.confirmation_seconds(connection, study_id)
+    confirmations.clear(connection, study_id)
+    studies.change(connection, study_id, definition=spec.to_dict())
+    asked = f"asked for another confirmation: {new.candidates} candidates, {new.runs} runs"
+    actions.record(connection, study.project, study.name, asked)
+    # Last: whoever locks a project's row has locked its study's before.
+    projects.keep_of_confirmation(connection, study.project, trained)
 
 
 def _runs_left(study: StudyRecord, horizon: float) -> float:
