@@ -208,21 +208,25 @@ def _agree(
     """Whether what was noted at rungs is as the curve says.
 
     With a tolerance it may be of an earlier attempt, which trained beside others. Of a trial that
-    failed it may be more: an earlier attempt had come further.
+    failed it may be more, where an earlier attempt had come further, or less, where a failover has
+    lost it: who would have sent it again has died.
     """
-    more = seen.keys() - expected.keys() if row["state"] == "failed" else set()
-    return seen.keys() - more == expected.keys() and all(
-        _same(seen[key], value, tolerance) for key, value in expected.items()
-    )
+    both = seen.keys() & expected.keys()
+    is_whole = row["state"] == "failed" or seen.keys() == expected.keys()
+    return is_whole and all(_same(seen[key], expected[key], tolerance) for key in both)
 
 
 def whole_curves(found: Found, tolerance: float = 0) -> Check:
-    """Curves without gaps, of full length where the trial is complete, to a rung where pruned."""
+    """Curves without gaps, of full length where the trial is complete, to a rung where pruned.
+
+    One that failed may have gaps: it tells no value, and who would have sent again what a failover
+    has lost has died.
+    """
     broken = []
     for row in found.trials:
         name, seen = f"trial {row['number']}", found.curves[row["id"]]
         numbers = [point.validation for point in seen]
-        if numbers != list(range(1, len(numbers) + 1)):
+        if numbers != list(range(1, len(numbers) + 1)) and row["state"] != "failed":
             broken.append(f"{name} has validations {numbers}")
         plan = _plan(found, row)
         if row["state"] == "complete" and len(numbers) != plan.rows:
@@ -334,7 +338,7 @@ def _trial_differs(found: Found, row: Row, cache: TaskCache, tolerance: float) -
     training = start_training(found.search.spec, Recipe.from_dict(row["recipe"]), cache)
     course = _validations(training)
     for point in seen:
-        undisturbed = next(course, None)
+        undisturbed = next((each for each in course if each.validation == point.validation), None)
         if undisturbed is None:
             yield f"{name} ends before validation {point.validation} when undisturbed"
             return
