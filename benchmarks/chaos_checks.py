@@ -5,7 +5,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,15 @@ def of_study(
     Numbers may differ by `tolerance`, relative, from those of an undisturbed run. `may_blame`:
     what was lost three times without a new checkpoint may have failed for it (see `chaos_blame`).
     """
+    whole, found = (
+        found,
+        replace(found, trials=[t for t in found.trials if t["recipe"] is not None]),
+    )
     return [
-        budget(found, total),
-        ends(found, may_blame=may_blame),
-        epochs(found),
+        budget(whole, total),
+        ends(whole, may_blame=may_blame),
+        epochs(whole),
+        known_recipes(whole),
         optunas_half(found, tolerance),
         whole_curves(found, tolerance),
         rungs(found, tolerance),
@@ -129,6 +134,17 @@ def budget(found: Found, total: int) -> Check:
         if seen != right:
             broken.append(f"{name} are {seen}, not {right}")
     return Check(what="trials of the budget, each once", count=len(found.trials), broken=broken)
+
+
+def known_recipes(found: Found) -> Check:
+    """What a trial has trained is known; one whose workers died before it was drawn has failed."""
+    broken = [
+        f"trial {row['number']} has no recipe: {row['state']} at attempt {row['attempt']} with "
+        f"{len(found.curves[row['id']])} validations ({row['reason']})"
+        for row in found.trials
+        if row["recipe"] is None and (row["state"] != "failed" or found.curves[row["id"]])
+    ]
+    return Check(what="trials whose recipe is known", count=len(found.trials), broken=broken)
 
 
 def _numbers(found: Found) -> list[int]:

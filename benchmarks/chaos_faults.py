@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import psutil
 from chaos_fleet import LEAVE
 
+from lrsearch.errors import StorageError
+
 if TYPE_CHECKING:
     from chaos_fleet import Worker
     from chaos_site import Site
@@ -245,8 +247,15 @@ def pooler(site: "Site", chance: random.Random) -> Blow:
 
 
 def recreate(site: "Site", chance: random.Random) -> Blow:
-    """A study beside this one is deleted under its worker, and another is made at once."""
-    made, seconds = site.side.begin(), chance.uniform(3, 8)
+    """A study beside this one is deleted under its worker, and another is made at once.
+
+    A worker that is stopped may hold SQLite's lock until the storm goes on: no study is made then.
+    """
+    seconds = chance.uniform(3, 8)
+    try:
+        made = site.side.begin()
+    except StorageError as error:
+        return Blow(what=f"no study beside: {error}")
     return Blow(
         what=f"study {made.search.name} is trained, and will be deleted in {seconds:.1f} s",
         seconds=seconds,

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 import chaos_task
 from chaos_fleet import Disguise, Worker, last_error
 from sqlalchemy import select
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from lrsearch import StudySpec
-from lrsearch.errors import StorageError
 from lrsearch.storage import tables
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
 #: A worker whose study was deleted has so long to end: in an outage it waits.
 END_SECONDS = 60.0
-#: Longer than any worker is stopped.
-LOCKED_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -75,14 +71,7 @@ class Side:
         )
         task = load_task(spec.task, HERE)
         sizes = {"steps_per_epoch": STEPS_PER_EPOCH, "batch_size": chaos_task.BATCH}
-        # A stopped worker may hold SQLite's lock for longer than SQLite waits.
-        again = Retrying(
-            retry=retry_if_exception_type(StorageError),
-            stop=stop_after_delay(LOCKED_SECONDS),
-            wait=wait_fixed(1),
-            reraise=True,
-        )
-        return again(create_study, self.database, spec, task, exist_ok=False, **sizes)[0]
+        return create_study(self.database, spec, task, exist_ok=False, **sizes)[0]
 
     def check(self) -> "Check":
         """Workers have ended with a sentence, and trained nothing of what came after."""
