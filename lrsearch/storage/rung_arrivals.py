@@ -28,7 +28,7 @@ from sqlalchemy.dialects import postgresql
 from lrsearch.storage import curves, leases, rung_counts, rungs
 from lrsearch.storage.curves import LostRowsError
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.one_round_trip import Beside, Parts
+from lrsearch.storage.postgresql_trials import Beside, Parts
 from lrsearch.storage.rung_counts import Change, Count
 from lrsearch.storage.rungs import Visit
 from lrsearch.storage.tables import rungs as marks

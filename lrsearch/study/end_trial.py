@@ -10,7 +10,7 @@ from lrsearch.storage import (
     claims,
     curves,
     end_counts,
-    one_round_trip,
+    postgresql_trials,
     trials,
     waiting,
 )
@@ -38,7 +38,7 @@ def end_trial(
     writer = gate.writer(connection)
     rows = writer.end_rows(trial_id, theirs)
     if rows is not None:
-        return one_round_trip.record(connection, claim, ending, rows, horizon=horizon)
+        return postgresql_trials.record(connection, claim, ending, rows, horizon=horizon)
     study_id = trials.set_end(connection, claim, ending)
     if study_id is None:
         return False

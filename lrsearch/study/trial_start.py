@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from lrsearch.storage import one_round_trip, studies, trials
+from lrsearch.storage import postgresql_trials, studies, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord
 from lrsearch.study.draw import Drawn, Linked, RepeatError
@@ -24,7 +24,7 @@ def start_trial(
         return trials.start(
             connection, study_id, worker, lease, horizon=horizon, keep=keep, queued=queued
         )
-    return one_round_trip.start(
+    return postgresql_trials.start(
         connection, study_id, worker, lease, theirs, horizon=horizon, keep=keep, known=study.known
     )
 
@@ -58,7 +58,9 @@ def _record(
     writer = gate.writer(connection)
     theirs = writer.recipe_rows(trial_id, content, drawn.encoding)
     if theirs is not None:
-        return one_round_trip.link(connection, claim, content, drawn.fingerprint, theirs, hold=hold)
+        return postgresql_trials.link(
+            connection, claim, content, drawn.fingerprint, theirs, hold=hold
+        )
     if not trials.link(connection, claim, content, drawn.fingerprint):
         return False
     writer.add_recipe(trial_id, content, drawn.encoding)

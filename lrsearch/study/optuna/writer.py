@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage.one_round_trip import Beside, NewTrials
+from lrsearch.storage.postgresql_trials import Beside, NewTrials
 from lrsearch.study.optuna.sampler_units import Encoding
 
 

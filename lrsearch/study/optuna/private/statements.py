@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from lrsearch.storage.one_round_trip import Parts
+from lrsearch.storage.postgresql_trials import Parts
 from lrsearch.storage.rows import from_json, together
 from lrsearch.study.optuna.attributes import CONSTRAINTS, TICKET
 from lrsearch.study.optuna.private import tables as t
@@ -62,7 +62,7 @@ def started_with_ticket() -> Select[Any]:
 
 
 def new_trial_parts(taken: CTE, before: ColumnElement[int]) -> tuple[CTE, Sequence[CTE]]:
-    """See `storage.one_round_trip.NewTrials`."""
+    """See `storage.postgresql_trials.NewTrials`."""
     c, study_id = t.trials.c, bindparam("of_study", type_=Integer)
     newest = select(c.number).where(c.study_id == study_id).order_by(c.trial_id.desc()).limit(1)
     # Trials may have been made since this statement began, one for each ticket: not looked at.
@@ -92,7 +92,7 @@ def reported(dialect: str) -> Insert:
 
 
 def report_parts(held: CTE) -> list[CTE]:
-    """`reported` as parts, see `storage.one_round_trip.Beside`."""
+    """`reported` as parts, see `storage.postgresql_trials.Beside`."""
     content = t.report_columns(0.0)
     given = {
         name: bindparam(name, type_=t.reports.c[name].type)
@@ -114,7 +114,7 @@ def ended(dialect: str, *, has_value: bool, by_report: bool) -> tuple[Executable
 
 @cache
 def end_parts(*, has_value: bool, by_report: bool) -> Parts:
-    """`ended` as parts, see `storage.one_round_trip.Beside`."""
+    """`ended` as parts, see `storage.postgresql_trials.Beside`."""
 
     def parts(mine: CTE) -> list[CTE]:
         condition = exists(select(mine))
@@ -165,7 +165,7 @@ def value_by_report(condition: ColumnElement[bool]) -> Insert:
 
 
 def recipe_parts(linked: CTE) -> list[CTE]:
-    """See `storage.one_round_trip.Beside`; rows that are there stay."""
+    """See `storage.postgresql_trials.Beside`; rows that are there stay."""
     parts = []
     for name, table in RECIPE_TABLES.items():
         columns = [column for column in table.c if not column.primary_key]

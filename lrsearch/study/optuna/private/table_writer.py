@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage.one_round_trip import Beside, NewTrials
+from lrsearch.storage.postgresql_trials import Beside, NewTrials
 from lrsearch.storage.rows import insert_or
 from lrsearch.storage.tables import trials
 from lrsearch.study.optuna.attributes import RECIPE, TICKET

@@ -8,7 +8,7 @@ from optuna.trial import TrialState as OptunaState
 from sqlalchemy import Connection, select
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage.one_round_trip import Beside, NewTrials
+from lrsearch.storage.postgresql_trials import Beside, NewTrials
 from lrsearch.storage.tables import trials as ours
 from lrsearch.study.optuna.attributes import CONSTRAINTS, RECIPE, TICKET
 from lrsearch.study.optuna.public.joined_storage import JoinedStorage
