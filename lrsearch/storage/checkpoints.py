@@ -11,6 +11,7 @@ from typing import Protocol
 from sqlalchemy import Connection, Select, Table, and_, func, insert, or_, select, update
 
 from lrsearch.storage.column_types import db_now
+from lrsearch.storage.curves import require_recipe
 from lrsearch.storage.leases import TABLES, Claim, Kind, held
 from lrsearch.storage.records import CheckpointRecord, fetch_as
 from lrsearch.storage.tables import checkpoints
@@ -40,7 +41,7 @@ def record(
 
     False, and nothing written, if the claim is lost. The same file is recorded once, however often
     this is asked. Its count of lost workers begins anew: training has got further than where they
-    were lost.
+    were lost. Raises LostRowsError if it is a trial without a recipe.
     """
     study_id = _reset_deaths(connection, claim)
     if study_id is None:
@@ -66,9 +67,14 @@ def record(
 def _reset_deaths(connection: Connection, claim: Claim) -> int | None:
     """Count its lost workers anew; its study's id. None if the claim is lost. The row is locked."""
     table: Table = TABLES[claim.kind]
-    query = update(table).where(held(claim)).values(deaths=0).returning(table.c.study_id)
-    study_id: int | None = connection.execute(query).scalar()
-    return study_id
+    columns = [table.c.study_id, *([table.c.fingerprint] if claim.kind == Kind.TRIAL else [])]
+    query = update(table).where(held(claim)).values(deaths=0).returning(*columns)
+    found = connection.execute(query).first()
+    if found is None:
+        return None
+    if claim.kind == Kind.TRIAL:
+        require_recipe(found.fingerprint)
+    return int(found.study_id)
 
 
 def _slot(rows: Sequence[CheckpointRecord], file: str) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Column, ColumnElement, Connection, func, not_, select
+from sqlalchemy import Column, ColumnElement, Connection, exists, func, not_, select
 
 from lrsearch.plain_data import Fields
 from lrsearch.storage import curves as curve_queries
@@ -65,6 +65,14 @@ def cut_short(connection: Connection, study_id: int) -> list[int]:
     last = select(func.max(c.epoch)).where(c.trial == t.id).scalar_subquery()
     mine = (t.study_id == study_id, t.state == TrialState.COMPLETE)
     query = select(t.number).where(*mine, t.epochs - last > 1e-6)
+    return list(connection.execute(query.order_by(t.number)).scalars())
+
+
+def without_recipe(connection: Connection, study_id: int) -> list[int]:
+    """Numbers of the trials that have a curve, and no recipe that it could be of."""
+    t = trials.c
+    has_curve = exists().where(curves.c.trial == t.id)
+    query = select(t.number).where(t.study_id == study_id, t.recipe.is_(None), has_curve)
     return list(connection.execute(query.order_by(t.number)).scalars())
 
 

@@ -30,10 +30,11 @@ from lrsearch.trial.states import TrialState
 
 
 class LostRowsError(Exception):
-    """Rows that were committed are not there: the database stands where it stood before.
+    """A trial's recipe or rows were committed and are not there: the database stands where it did.
 
     So after a failover to a replica that lacked the last commits, or a crash with
-    `synchronous_commit` off. Whoever gets this writes all rows of the attempt again.
+    `synchronous_commit` off. Whoever gets this writes the recipe and all rows of the attempt again.
+    A trial without a recipe has no rows, marks or checkpoints: whoever takes it over draws another.
     """
 
 
@@ -44,12 +45,15 @@ def add(
 
     False, and nothing written, if the claim is lost. The trial stays locked until the transaction
     ends, so that no worker takes it over before. `taken` is how many validations this attempt has
-    taken so far, those of `rows` included: raises LostRowsError if the others are not all there.
+    taken so far, those of `rows` included: raises LostRowsError if the others are not all there, or
+    if the trial has no recipe.
     """
     if connection.dialect.name == "postgresql":
         return _add_at_once(connection, claim, rows, taken=taken)
-    if connection.execute(_HELD, named(claim)).first() is None:
+    held = connection.execute(_HELD, named(claim)).first()
+    if held is None:
         return False
+    require_recipe(held.fingerprint)
     append(connection, claim, rows, taken=taken)
     return True
 
@@ -63,9 +67,18 @@ def _add_at_once(
         values["first"] = rows[0].validation if rows else None
     query = _added(has_rows=bool(rows), counts_rows=taken is not None)
     found = connection.execute(query, values).first()
-    if found is not None and taken is not None and found.rows_before < taken - len(rows):
+    if found is None:
+        return False
+    require_recipe(found.fingerprint)
+    if taken is not None and found.rows_before < taken - len(rows):
         raise LostRowsError
-    return found is not None
+    return True
+
+
+def require_recipe(fingerprint: str | None) -> None:
+    """Raises LostRowsError if a trial in training has no recipe; `fingerprint` is what it has."""
+    if fingerprint is None:
+        raise LostRowsError
 
 
 @cache
@@ -76,7 +89,11 @@ def _added(*, has_rows: bool, counts_rows: bool) -> Select[Any]:
     return found.add_cte(from_json_where(exists(found)).cte("new_rows")) if has_rows else found
 
 
-_HELD = select(trials.c.id).where(held_by_name(Kind.TRIAL)).with_for_update(key_share=True)
+_HELD = (
+    select(trials.c.id, trials.c.fingerprint)
+    .where(held_by_name(Kind.TRIAL))
+    .with_for_update(key_share=True)
+)
 
 
 def append(

@@ -63,7 +63,7 @@ def used_hours(connection: Connection, project: str) -> float:
 
 def keep_of_deleted(connection: Connection, study_id: int, project: str) -> None:
     """Add what a study has trained, which is about to be deleted, to its project's account."""
-    _add(connection, project, _trained(connection, study_id))
+    add(connection, project, _trained(connection, study_id))
 
 
 def confirmation_seconds(connection: Connection, study_id: int) -> float:
@@ -71,25 +71,21 @@ def confirmation_seconds(connection: Connection, study_id: int) -> float:
     return _seconds(connection, confirmations, study_id)
 
 
-def keep_of_confirmation(connection: Connection, project: str, seconds: float) -> None:
-    """Add what confirmation runs have trained that are forgotten."""
-    _add(connection, project, seconds)
+def add(connection: Connection, project: str, seconds: float) -> None:
+    """Add what was trained, whose rows are gone or about to be, to a project's account."""
+    _ensure(connection, project)
+    mine = update(projects).where(projects.c.name == project)
+    connection.execute(mine.values(deleted_seconds=projects.c.deleted_seconds + seconds))
 
 
 def leave_out_copied(connection: Connection, study_id: int, project: str) -> None:
     """Take off what a new study has trained so far: copies of what counts for another study."""
-    _add(connection, project, -_trained(connection, study_id))
+    add(connection, project, -_trained(connection, study_id))
 
 
 def _trained(connection: Connection, study_id: int) -> float:
     """Seconds in the rows of a study."""
     return sum(_seconds(connection, table, study_id) for table in TRAINED)
-
-
-def _add(connection: Connection, project: str, seconds: float) -> None:
-    _ensure(connection, project)
-    mine = update(projects).where(projects.c.name == project)
-    connection.execute(mine.values(deleted_seconds=projects.c.deleted_seconds + seconds))
 
 
 def _seconds(connection: Connection, table: Table, study_id: int) -> float:

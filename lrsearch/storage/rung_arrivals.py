@@ -29,7 +29,7 @@ from lrsearch.storage import curves, leases, rung_counts, rungs
 from lrsearch.storage.curves import LostRowsError
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.postgresql_trials import Beside, Parts
-from lrsearch.storage.rung_counts import Change, Count
+from lrsearch.storage.rung_counts import Count
 from lrsearch.storage.rungs import Visit
 from lrsearch.storage.tables import rungs as marks
 from lrsearch.trial.curve import Validation
@@ -74,9 +74,9 @@ def arrive(
     found = connection.execute(query, values).mappings().first()
     if found is None:
         return None
+    visit = rungs.visit_of(found, rung)
     if taken is not None and found["rows_before"] < taken - len(rows):
         raise LostRowsError
-    visit = Visit(rung=rung, **{name: found[name] for name in _VISIT})
     return Arrived(visit=visit, count=_count(connection, visit, signal, found))
 
 
@@ -85,17 +85,9 @@ def _count(connection: Connection, visit: Visit, signal: float, found: Any) -> C
         return None
     if found["marks"] is not None:
         return Count(**{name: found[name] for name in _COUNT})
-    change = Change(
-        trial=visit.trial,
-        study_id=visit.study_id,
-        rung=visit.rung,
-        signal=signal,
-        before=visit.before,
-    )
-    return rung_counts.count_first(connection, change)
+    return rung_counts.count_first(connection, visit.change(signal))
 
 
-_VISIT = tuple(name for name in Visit.__dataclass_fields__ if name != "rung")
 _COUNT = tuple(Count.__dataclass_fields__)
 
 

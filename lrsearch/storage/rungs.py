@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Select, bindparam, exists, select
+from sqlalchemy import Connection, Integer, RowMapping, Select, bindparam, exists, select
 
 from lrsearch.storage import leases, rung_counts
+from lrsearch.storage.curves import require_recipe
 from lrsearch.storage.leases import Claim
-from lrsearch.storage.rung_counts import Count
+from lrsearch.storage.rung_counts import Change, Count
 from lrsearch.storage.tables import rungs, studies, trials
 
 
@@ -54,18 +55,37 @@ class Visit:
         """Whether others are compared with it: with what pruning lets pass alone."""
         return self.audited_at is None or self.audited_at >= self.rung
 
+    def change(self, signal: float) -> Change:
+        """Its mark there, as others count it."""
+        return Change(
+            trial=self.trial,
+            study_id=self.study_id,
+            rung=self.rung,
+            signal=signal,
+            before=self.before,
+        )
+
 
 def visit(connection: Connection, claim: Claim, rung: int) -> Visit | None:
     """What is known of a trial that has come to a rung; None if the claim is lost.
 
-    The trial stays locked until the transaction ends.
+    The trial stays locked until the transaction ends. Raises LostRowsError if it has no recipe.
     """
     found = (
         connection.execute(visit_query(), {"at_rung": rung, **leases.named(claim)})
         .mappings()
         .first()
     )
-    return None if found is None else Visit(rung=rung, **found)
+    return None if found is None else visit_of(found, rung)
+
+
+def visit_of(found: RowMapping, rung: int) -> Visit:
+    """From the row of a held trial. Raises LostRowsError if it has no recipe."""
+    require_recipe(found["fingerprint"])
+    return Visit(rung=rung, **{name: found[name] for name in _VISIT})
+
+
+_VISIT = tuple(name for name in Visit.__dataclass_fields__ if name != "rung")
 
 
 @cache
@@ -82,6 +102,7 @@ def visit_query() -> Select[Any]:
         t.id.label("trial"),
         t.study_id,
         t.ticket,
+        t.fingerprint,
         *budget,
         t.audited_at,
         before.scalar_subquery().label("before"),
@@ -98,14 +119,7 @@ def mark(connection: Connection, visit: Visit, signal: float) -> Count:
     raised the regret at 20 trials' epochs from 0.61 to 0.68 error points (512 AlexNet runs, of
     which 147 diverged, benchmarks/replay.py).
     """
-    change = rung_counts.Change(
-        trial=visit.trial,
-        study_id=visit.study_id,
-        rung=visit.rung,
-        signal=signal,
-        before=visit.before,
-    )
-    return rung_counts.add(connection, change)
+    return rung_counts.add(connection, visit.change(signal))
 
 
 def is_among_best(

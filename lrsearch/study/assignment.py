@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.storage.leases import Claim
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
+
+if TYPE_CHECKING:
+    from lrsearch.study.draw import Drawn  # Optuna: not for who only reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,9 +23,14 @@ class Assignment:
     trial_id: int
     number: int
     kind: str
-    recipe: Recipe
+    #: What is trained, as it was recorded.
+    drawn: "Drawn"
     #: Workers that died in it without a new checkpoint.
     deaths: int = 0
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.drawn.recipe
 
 
 @dataclass(frozen=True, kw_only=True)

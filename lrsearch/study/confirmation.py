@@ -165,7 +165,7 @@ def _plan_anew(connection: Connection, study: StudyRecord, spec: StudySpec) -> N
     asked = f"asked for another confirmation: {new.candidates} candidates, {new.runs} runs"
     actions.record(connection, study.project, study.name, asked)
     # Last: whoever locks a project's row has locked its study's before.
-    projects.keep_of_confirmation(connection, study.project, trained)
+    projects.add(connection, study.project, trained)
 
 
 def _runs_left(study: StudyRecord, horizon: float) -> float:

@@ -227,7 +227,7 @@ class OpenStudy(StoredStudy):
                 trial_id=trial_id,
                 number=number,
                 kind=row.kind,
-                recipe=drawn.recipe,
+                drawn=drawn,
                 deaths=row.deaths,
             )
         raise AssertionError("the last proposal may repeat another trial's recipe")
@@ -258,7 +258,7 @@ class OpenStudy(StoredStudy):
         """End a trial here and in Optuna; False if another worker has taken it over.
 
         `rows` are those of its curve that are not in the database yet, `taken` is as in `Arrival`:
-        with it, raises LostRowsError, and LostTrialError if the trial has to begin anew.
+        raises LostRowsError, and with it LostTrialError if the trial has to begin anew.
         """
         claim = assignment.claim
         told = self.database.run(

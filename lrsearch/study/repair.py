@@ -71,6 +71,9 @@ def _wrong(connection: Connection, study_id: int) -> Iterator[str]:
     found: Mapping[str, list[int]] = {
         "tickets missing before the last: {}": consistency.missing_tickets(connection, study_id),
         "trials whose end in Optuna differs from ours: {}": differing,
+        "trials with a curve and without a recipe: {}": (
+            consistency.without_recipe(connection, study_id)
+        ),
         "trials whose curve has a gap: {}": consistency.gaps(connection, study_id),
         "trials whose curve ends too early: {}": consistency.cut_short(connection, study_id),
     }

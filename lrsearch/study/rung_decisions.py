@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import trains_whole
 from lrsearch.storage import audited_trials, curves, rung_arrivals, rungs, waiting
-from lrsearch.storage.leases import Claim
 from lrsearch.storage.rung_counts import Count
 from lrsearch.storage.rungs import Visit
-from lrsearch.study.assignment import Arrival, Verdict
+from lrsearch.study.assignment import Arrival, Assignment, Verdict
+from lrsearch.study.draw import Linked
 from lrsearch.study.optuna import gate
 from lrsearch.study.planned_search import PlannedSearch
 from lrsearch.study.portfolio import KIND
 from lrsearch.study.stored_study import StoredStudy
+from lrsearch.study.trial_start import link
 from lrsearch.trial import pruning_audit
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.pruning import places
@@ -48,17 +49,21 @@ def pass_rungs(
 def write_again(
     connection: Connection,
     study: StoredStudy,
-    claim: Claim,
+    assignment: Assignment,
     rows: Sequence[Validation],
     passed: Sequence[Arrival],
 ) -> bool:
-    """Write what the database has lost of a trial in training: rows, and its marks at rungs.
+    """Write what the database has lost of a trial in training: recipe, rows, and marks at rungs.
 
     `rows` are all of this attempt, `passed` the rungs that it has passed, in their order; it goes
     on, as was decided. What is there stays. False, and nothing written, if its claim is lost.
     """
-    if not curves.add(connection, claim, rows):
+    # It is trained already: it stays, though another trial may have been given the same meanwhile.
+    drawn = replace(assignment.drawn, may_repeat=True)
+    linked = link(connection, study, assignment.claim, assignment.trial_id, drawn)
+    if linked == Linked.LOST:
         return False
+    curves.add(connection, assignment.claim, rows)
     planned = study.planned(connection)
     for arrival in passed:
         seen = _visit(connection, arrival)

@@ -6,10 +6,10 @@ from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError
 from lrsearch.recipe.recipe import Recipe
-from lrsearch.storage import curves, leases, trials, waiting, worker_identity
+from lrsearch.storage import claims, curves, leases, trials, waiting, worker_identity
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import BegunTrial, TrialRecord
-from lrsearch.study.assignment import Assignment, Outcome
+from lrsearch.study.assignment import Outcome
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.curve import Validation
@@ -67,15 +67,8 @@ def _claim(connection: Connection, search: StoredStudy, row: TrialRecord) -> Cla
 
 def _end(search: StoredStudy, trial: BegunTrial, claim: Claim, curve: Sequence[Validation]) -> bool:
     """End a trial that was claimed for this alone; False if the claim is lost."""
-    from lrsearch.study.open_study import OpenStudy  # Optuna: not for who only reads
+    from lrsearch.study.end_trial import end_trial  # Optuna: not for who only reads
 
-    assignment = Assignment(
-        claim=claim,
-        trial_id=trial.trial_id,
-        number=trial.number,
-        kind=trial.kind,
-        recipe=Recipe.from_dict(trial.recipe),
-    )
     outcome = Outcome(
         state=TrialState.PRUNED,
         reason=STOPPED,
@@ -84,7 +77,10 @@ def _end(search: StoredStudy, trial: BegunTrial, claim: Claim, curve: Sequence[V
         progress=0.0,
         start_loss=0.0,
     )
-    return OpenStudy(search.database, search.record).tell(assignment, outcome)
+    return search.database.run(
+        lambda connection: end_trial(connection, search, claim, trial.trial_id, outcome),
+        recall=lambda connection: claims.has_ended(connection, claim) or None,
+    )
 
 
 def rerun(search: StoredStudy, number: int) -> Recipe:

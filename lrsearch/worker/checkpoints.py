@@ -139,7 +139,8 @@ class Checkpoints:
     ) -> None:
         """Keep the trial as it stands for runs of other studies, with its whole curve.
 
-        If it cannot be kept, one line is logged: those runs then begin at step 0.
+        If it cannot be kept, one line is logged: those runs then begin at step 0. Raises
+        LostRowsError if the database has lost its recipe.
         """
         self._leaves_files = True
         try:
@@ -150,6 +151,8 @@ class Checkpoints:
                     connection, claim, saved, training.step, branches=True
                 )
             )
+        except LostRowsError:
+            raise
         except Exception as error:  # as in `save`
             self._warn(claim, complaint(error) if passes(error) else describe(error))
 
@@ -177,7 +180,7 @@ class Checkpoints:
         """Keep the trial as it stands, with the rows that are not in the database yet.
 
         False if the claim is lost, or if it cannot be kept: then one line per trial is logged.
-        `taken` is as in `Arrival`: with it, raises LostRowsError.
+        `taken` is as in `Arrival`. Raises LostRowsError.
         """
         if self._position == (training.step, training.validated):
             return True

@@ -110,6 +110,13 @@ def test_what_cannot_be_mended_is_named(finished):
     ]
 
 
+@pytest.mark.both_databases
+def test_a_curve_without_a_recipe_is_named(finished):
+    """As a failover may have left it that an older version went through."""
+    change(finished, update(trial_table).where(trial_table.c.ticket == 3).values(recipe=None))
+    assert repair(finished).wrong == ["trials with a curve and without a recipe: 2"]
+
+
 def test_a_curve_that_ends_too_early_is_named(finished):
     """As a failover may have left it that an older version went through."""
     with finished.database.read() as connection:

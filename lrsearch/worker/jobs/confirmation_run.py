@@ -1,7 +1,7 @@
 """A confirmation run as a worker trains it: claimed, trained to its end, recorded."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -15,6 +15,7 @@ from lrsearch.storage import claims, confirmations, studies, trials
 from lrsearch.storage.ends import ConfirmationEnd, End
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import ConfirmationRecord
+from lrsearch.study.assignment import Arrival
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.training.training import Purpose, Training
@@ -72,6 +73,9 @@ class ConfirmationJob:
 
     def arrival(self, row: Measurement, rung: int, number: int, rows: CurveBuffer) -> None:
         return None
+
+    def write_again(self, rows: Sequence[Validation], passed: Sequence[Arrival]) -> None:
+        raise AssertionError("the database has nothing of it before its end")
 
     def end(
         self,

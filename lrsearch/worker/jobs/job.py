@@ -1,5 +1,6 @@
 """What a worker claims and trains: a search trial or a confirmation run."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from lrsearch.recipe.recipe import Recipe
@@ -55,6 +56,10 @@ class Job(Protocol):
         self, row: Measurement, rung: int, number: int, rows: CurveBuffer
     ) -> Arrival | None:
         """What is judged at a rung, at this validation of its training; None if nothing is."""
+        ...
+
+    def write_again(self, rows: Sequence[Validation], passed: Sequence[Arrival]) -> None:
+        """Write what the database has lost of it, see `rung_decisions.write_again`."""
         ...
 
     def end(

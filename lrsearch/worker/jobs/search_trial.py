@@ -1,7 +1,7 @@
 """A search trial as a worker trains it: asked for, judged at rungs, told."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import nan
 
@@ -10,6 +10,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.trial_value import objective_value, signal
 from lrsearch.storage.leases import Claim
 from lrsearch.study.open_study import Arrival, Assignment, OpenStudy, Outcome
+from lrsearch.study.rung_decisions import write_again
 from lrsearch.training.training import Purpose, Training
 from lrsearch.transfer.ended import NOISE_KIND
 from lrsearch.transfer.successor import keep_step
@@ -84,6 +85,11 @@ class TrialJob:
             seconds=row.seconds,
             taken=rows.taken,
             rows=rows.pending(),
+        )
+
+    def write_again(self, rows: Sequence[Validation], passed: Sequence[Arrival]) -> None:
+        self.search.database.run(
+            lambda connection: write_again(connection, self.search, self.assignment, rows, passed)
         )
 
     def end(

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from lrsearch.errors import StudyError
 from lrsearch.storage import curves, leases, studies, workers
+from lrsearch.storage.curves import LostRowsError
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.moments import passes
 from lrsearch.study.deletion import DeletedStudyError
@@ -208,7 +209,11 @@ class LeaseRenewer:
         rows = buffer.pending()
         if not rows:
             return  # a decision on the other thread has just taken them along
-        if self._run(lambda connection: curves.add(connection, held.claim, rows)):
+        try:
+            written = self._run(lambda connection: curves.add(connection, held.claim, rows))
+        except LostRowsError:
+            return  # the worker's own thread does, at the next rung or checkpoint, or at the end
+        if written:
             buffer.acknowledge(rows[-1].validation)
         else:
             held.lost = True

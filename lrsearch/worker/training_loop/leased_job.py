@@ -3,8 +3,9 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from lrsearch.errors import TaskError
 from lrsearch.spec.trial_value import best_validation
@@ -13,7 +14,6 @@ from lrsearch.storage.curves import LostRowsError
 from lrsearch.study.assignment import Verdict
 from lrsearch.study.lost_work import ALONE_FROM
 from lrsearch.study.open_study import Arrival, LostTrialError
-from lrsearch.study.rung_decisions import write_again
 from lrsearch.training.engine import Engine
 from lrsearch.training.failures import TrialFailedError, failures
 from lrsearch.training.training import Training
@@ -24,6 +24,8 @@ from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.jobs.job import Job
 from lrsearch.worker.leases.curve_buffer import CurveBuffer
 from lrsearch.worker.time_limit import JobClock
+
+T = TypeVar("T")
 
 log = logging.getLogger("lrsearch")
 
@@ -179,14 +181,21 @@ class LeasedJob:
             self.context.limit.saw_save(time.monotonic() - started, among)
 
     def write_again(self, before: int | None = None) -> None:
-        """Write what the database has lost of this attempt: its rows, and its marks at rungs.
+        """Write what the database has lost of this attempt: recipe, rows, and marks at rungs.
 
         The marks are those of rungs `before` this validation; with None, of all it has passed.
         """
-        rows, search, claim = self.rows.everything(), self.context.search, self.job.claim
         marks = [one for one in self._arrivals if before is None or one.validation < before]
-        search.database.run(lambda connection: write_again(connection, search, claim, rows, marks))
+        self.job.write_again(self.rows.everything(), marks)
         log.warning("the database had lost rows of %s; they are written again", self.job.name)
+
+    def _made_whole(self, write: Callable[[], T], before: int | None = None) -> T:
+        """What `write` gives; where the database has lost rows, once it has them again."""
+        try:
+            return write()
+        except LostRowsError:
+            self.write_again(before)
+            return write()
 
     def save(self, before: int | None = None) -> None:
         """Write a checkpoint, with the rows that the database does not have yet.
@@ -198,11 +207,9 @@ class LeasedJob:
         if training is None or training.validated != self._seen or not training.may_save():
             return
         taken = self.rows.taken if self.job.has_curve else None
-        try:
-            self.checkpoints.save(claim, training, self.rows.pending(), taken=taken)
-        except LostRowsError:
-            self.write_again(before)
-            self.checkpoints.save(claim, training, self.rows.pending(), taken=taken)
+        self._made_whole(
+            lambda: self.checkpoints.save(claim, training, self.rows.pending(), taken=taken), before
+        )
 
     @property
     def steps_to_branch_point(self) -> int | None:
@@ -216,14 +223,14 @@ class LeasedJob:
         return at - self.training.step if self.training.step <= at else None
 
     def _leave_branch_point(self, training: Training) -> None:
-        claim, waiting = self.job.claim, self.rows.pending()  # first: what is written since is both
+        claim, own = self.job.claim, self.rows.everything()
         self._has_branch_point = True
         stored = self.context.search.database.look(
             lambda connection: curves.of_trial(connection, claim.id)
         )
-        first = waiting[0].validation if waiting else math.inf
-        known = [row.alone() for row in stored if row.validation < first]
-        self.checkpoints.leave_branch_point(claim, training, [*known, *waiting])
+        first = own[0].validation if own else math.inf
+        curve = [*(row.alone() for row in stored if row.validation < first), *own]
+        self._made_whole(lambda: self.checkpoints.leave_branch_point(claim, training, curve))
 
     def end(self, state: TrialState, reason: str | None = None) -> None:
         """Record how it ended. Raises LostTrialError if another has taken it over.
@@ -235,12 +242,7 @@ class LeasedJob:
             self.save()
         self.context.renewer.drop(self._held)
         self._clock.end()
-        try:
-            done = self.job.end(self.training, state, reason, self.rows)
-        except LostRowsError:
-            self.write_again()
-            done = self.job.end(self.training, state, reason, self.rows)
-        if not done:
+        if not self._made_whole(lambda: self.job.end(self.training, state, reason, self.rows)):
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
         # A script's weights lie in its folder, not in its checkpoints.
         has_them = self.context.search.spec.program == "task"
