@@ -1,5 +1,6 @@
 """A second study beside that of chaos.py: it is deleted under its worker, and made anew."""
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from chaos_fleet import Disguise, Worker, last_error
 from sqlalchemy import select
 
 from lrsearch import StudySpec
+from lrsearch.errors import StorageError
 from lrsearch.storage import tables
 from lrsearch.storage.database import Database
 from lrsearch.study.create import create_study
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 #: A worker whose study was deleted has so long to end: in an outage it waits.
 END_SECONDS = 60.0
+#: So long the storm waits for SQLite's lock, and no stopped worker goes on meanwhile.
+BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Side:
 
     def __init__(self, site: "Site") -> None:
         self.site = site
-        self.database = Database(site.database.location)
+        self.database = Database(site.database.location, busy_seconds=BUSY_SECONDS)
         self.deleted: list[Made] = []
         #: Made after another was deleted; nobody works on them.
         self.fresh: list[OpenStudy] = []
@@ -49,10 +53,16 @@ class Side:
         return Made(search, self.site.fleet.another(folder, command, Disguise(host="here")))
 
     def swap(self, made: Made) -> None:
-        """Delete its study under its worker, and make another of another space at once."""
-        made.search.delete()
-        self.fresh.append(self._make(10.0))
-        self.deleted.append(made)
+        """Delete its study under its worker, and make another of another space at once.
+
+        A worker that is stopped may hold SQLite's lock until the storm goes on: a line says so.
+        """
+        try:
+            made.search.delete()
+            self.deleted.append(made)
+            self.fresh.append(self._make(10.0))
+        except StorageError as error:
+            print(f"study {made.search.name}: {error}", file=sys.stderr, flush=True)
 
     def _make(self, lr: float) -> OpenStudy:
         from chaos_site import HERE, STEPS_PER_EPOCH

@@ -2,13 +2,16 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 from failover import replicated
 from processes import until
 from sites import assert_exact, opened_site
-from tiny_studies import make_study, opened, tiny_task, work
+from tiny_studies import make_study, opened, tiny_task, work, worker_of
+from torch.nn.functional import mse_loss
 
+from lrsearch.storage import trials
 from lrsearch.storage.location import READ_VARIABLE
 from lrsearch.study.prepare_database import prepare
 from lrsearch.study.repair import repair
@@ -21,6 +24,10 @@ ROWS_OF_RUNNING = """
 SELECT count(*) FROM lrsearch.lr_curve JOIN lrsearch.lr_trial ON id = trial WHERE state = 'running'
 """
 ENDED = "SELECT trials_ended FROM lrsearch.lr_study"
+#: Whether the third trial has one.
+HAS_RECIPE = (
+    "SELECT EXISTS (SELECT 1 FROM lrsearch.lr_trial WHERE number = 2 AND recipe IS NOT NULL)"
+)
 LEASE = {"seconds": 1.5, "stall": 60}
 
 
@@ -104,5 +111,48 @@ def test_commits_that_a_failover_lost_are_made_again(site, pair, pruning):
     found = chaos_checks.look(search)
     same = chaos_checks.same_bits(found, tiny_task())
     for check in (chaos_checks.whole_curves(found), chaos_checks.rungs(found), *same):
+        assert check.broken == [], check.what
+    assert repair(search).wrong == []
+
+
+def batch_size_that(pair, search, number):
+    """The tiny task's; of the replica's commits this trial's claim is the last, its recipe none."""
+    asked = []
+
+    def batch_size(params):
+        with search.database.read() as connection:
+            row = trials.by_number(connection, search.study_id, number)
+        if row is not None and not asked:
+            asked.append(None)
+            pair.catch_up()
+            pair.stream.silence()
+        return 16
+
+    return batch_size
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["asynchronous", "planned"])
+def test_a_recipe_that_a_failover_lost_is_recorded_again(pair, site, caplog, rule):
+    pruning = {"rule": rule, "rungs": [0.15, 0.4]}
+    search = make_study(site.database, pruning=pruning, lease=LEASE, budget={"trials": 4})
+    steps = []
+
+    def loss(output, target):
+        if output.requires_grad and len(steps) < 8 and number(pair.primary, HAS_RECIPE):
+            steps.append(None)
+            if len(steps) == 8:  # between its two rungs
+                pair.fail_over()
+                assert number(pair.replica, HAS_RECIPE) is False
+        return mse_loss(output, target)
+
+    worker = worker_of(
+        search, replace(tiny_task(), prepare=lambda task: replace(task, loss=loss)), fuse="off"
+    )
+    worker.program.batch_size = batch_size_that(pair, search, 2)
+    worker.run()
+    assert "had lost rows of trial 2" in caplog.text
+    found = chaos_checks.look(search)
+    for check in chaos_checks.of_study(found, 4, tiny_task()):
         assert check.broken == [], check.what
     assert repair(search).wrong == []

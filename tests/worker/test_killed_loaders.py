@@ -1,7 +1,9 @@
 """A DataLoader's process that is killed is a lost worker; one that fails by itself is a failure."""
 
+import gc
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -67,3 +69,33 @@ def test_a_process_that_ends_by_itself_is_the_datas_own_fault(tmp_path):
     assert not isinstance(raised.value, ProcessKilledError)
     mine.close()
     assert signal.getsignal(signal.SIGCHLD) in (signal.SIG_DFL, None)
+
+
+class Tidy(Deadly):
+    """The same, whose process looks for garbage before it reads."""
+
+    def __getitem__(self, index):
+        gc.collect()
+        return super().__getitem__(index)
+
+
+def test_a_new_process_leaves_the_iterator_of_a_killed_one_to_its_parent(
+    tmp_path, capfd, monkeypatch
+):
+    """It inherits what held that iterator: the error that told of the kill, in a cycle."""
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    data = Tidy(tmp_path / "killed", signal.SIGKILL)
+    mine = Reader(data, CPU, like=DataLoader(data, num_workers=1))
+    gc.collect()
+    gc.disable()  # so that the parent still has it
+    try:
+        with pytest.raises(ProcessKilledError) as raised:
+            read(mine)
+        held = [raised.value]
+        held.append(held)
+        del raised, held
+        assert read(mine) == [float(i) for i in range(8)]
+        mine.close()
+    finally:
+        gc.enable()
+    assert capfd.readouterr().err == ""

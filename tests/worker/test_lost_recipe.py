@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from processes import until
 from sqlalchemy import delete, func, select, update
 from tiny_studies import (
     ask,
@@ -37,6 +38,11 @@ import chaos_checks
 pytestmark = pytest.mark.both_databases
 
 GIVEN = {"optimizer": {"name": "adagrad", "lr": 0.1}, "schedule": {"name": "linear"}}
+INSIDE = {
+    "optimizer": {"name": "adamw", "lr": 0.01},
+    "schedule": {"name": "constant"},
+    "batch_size": 16,
+}
 SAVED = Saved(file="trial-1-3-0123456789abcdef.pt", sha256="0" * 64, bytes=9)
 SHOWN = {"rung": 0, "signal": 1.0, "value": 1.0, "validation": 1}
 
@@ -172,3 +178,23 @@ def test_a_trial_that_another_takes_over_begins_from_nothing(database, tmp_path)
         attempts = {one.attempt for one in curves.of_trial(connection, row.id)}
     assert (row.attempt, attempts) == (2, {2})
     assert_as_undisturbed(search)
+
+
+def test_a_branch_point_has_the_whole_curve(database, tmp_path):
+    """The failover has lost rows that were acknowledged, before the step that others begin from."""
+    kept = {"to": str(tmp_path), "keep_step": 12, "keep_weights": True}
+    how = {"enqueue": [INSIDE], "budget": {"trials": 1}, "confirm": "none", "pruning": "none"}
+    search = make_study(database, checkpoints=kept, **how)
+
+    def lose_what_is_written():
+        until(lambda: rows_of(search, curve_table) > 0)
+        lose(search, 0)
+
+    worker_of(search, task_that(search, 0, 11, lose_what_is_written), fuse="off").run()
+    with database.read() as connection:
+        assert checkpoints.branch_point(connection, search.study_id).step == 12
+    assert_as_undisturbed(search)
+    from_there = {**kept, "keep_step": None, "begin_from": "tiny"}
+    other = make_study(database, name="other", checkpoints=from_there, **how)
+    worker_of(other, tiny_task(), fuse="off").run()
+    assert_as_undisturbed(other)

@@ -4,9 +4,12 @@ Each batch is read with random streams that are seeded for it alone. So the numb
 not matter, and a resumed trial reads no batch that it has seen.
 """
 
+import gc
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -103,6 +106,16 @@ class WorkerStart:
             self.own(number)
 
 
+@cache
+def leave_garbage_to_parents() -> None:
+    """From now on no fork of this process takes what it inherits for garbage.
+
+    An iterator of a DataLoader may be in there, held by an error that it raised. To delete it is to
+    end its processes, and only their parent can do that: in a fork it shows a traceback.
+    """
+    os.register_at_fork(after_in_child=gc.freeze)
+
+
 def as_it_is(batch: Batch) -> Batch:
     """Collate nothing: it is a batch already."""
     return batch
@@ -117,6 +130,7 @@ def loader_with(dataset: Dataset[Batch], like: Loader | None, **changes: Any) ->
         if like.pin_memory_device:
             own |= {"pin_memory_device": like.pin_memory_device}
     if like is not None and like.num_workers:
+        leave_garbage_to_parents()
         own |= {
             "num_workers": like.num_workers,
             "timeout": like.timeout,
