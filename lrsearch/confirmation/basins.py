@@ -37,6 +37,8 @@ def basins_of(
     """Of each trial with runs that report, the decades of learning rate; None if too few tell."""
     found = {}
     for number in dict.fromkeys(run.number for run in runs if run.round == REPORT):
+        if not trials[number].recipe:
+            continue
         beside = trials_beside(number, runs, trials, spec)
         if beside is None:
             return {}

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tiny_studies import TASKS, ask, curve_row, ended, make_study, tiny_spec, tiny_task, work
 
 from lrsearch.errors import SpecError, StudyError, TaskError
-from lrsearch.report.summary import trial_rows
+from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.report.workers import worker_rows
 from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import confirmations, studies, worker_identity, workers
@@ -218,6 +218,15 @@ def test_hostile_confirmation_runs_end(database, statement):
     with database.read() as connection:
         runs = confirmations.everything(connection, search.study_id)
     assert {run.state for run in runs} <= {"complete", "diverged", "failed"}
+
+
+def test_a_winner_without_a_recipe_is_told_in_one_line(database):
+    """As older versions left it where a failover had lost the recipe of a trial in training."""
+    search = make_study(database)
+    work(search)
+    execute(search, "UPDATE lr_trial SET recipe = NULL")
+    with pytest.raises(SpecError, match="optimizer is missing"):
+        summarize(search)
 
 
 @pytest.mark.parametrize(
