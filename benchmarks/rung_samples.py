@@ -1,6 +1,7 @@
 """What it costs the search to compare trials on a part of the validation set at early rungs.
 
-Random recipes are trained for one epoch on Fashion-MNIST, drawn as record_trials.py does. At the
+Random recipes are trained for one epoch, drawn as record_trials.py does: on 6,000 images of
+Fashion-MNIST (mlp, cnn), or on the smallest sets of zoo.py, whose epochs are 16 to 44 steps. At the
 rungs, which no epoch ends near, and at the end every sample's loss is kept. So any part of the
 validation set can be compared with the whole: how far the ranks agree, whether the best pass, and
 what a planned search of 10 and of 20 runs comes to, on the same orders of the same runs.
@@ -20,10 +21,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-import replay_plan
 import torch
 import zoo
 from record_trials import CPU, SEED, draw_optimizer, draw_schedule
+from replay_plan import Search
 from replay_rules import PRUNING, halving
 from replay_scores import at, regrets
 from replay_table import Run, Table
@@ -36,6 +37,7 @@ from lrsearch import Recipe
 from lrsearch.training.data import make_splits
 from lrsearch.training.data.parts import places
 from lrsearch.training.solo import SoloTraining
+from lrsearch.trial.halving import make_stages
 from lrsearch.trial.validations import make_plan
 
 SIZES = (25, 50, 100, 200, 500)
@@ -61,7 +63,15 @@ def mlp() -> lrsearch.Task:
     return zoo.classification(model, zoo.fashion(6000, 2000), batch_size=64)
 
 
-TASKS: dict[str, Callable[[], lrsearch.Task]] = {"mlp": mlp, "cnn": zoo.cnn_6000}
+TASKS: dict[str, Callable[[], lrsearch.Task]] = {
+    "mlp": mlp,
+    "cnn": zoo.cnn_6000,
+    "dropout_mlp": zoo.dropout_mlp,
+    "unused_parameter": zoo.unused_parameter,
+    "resnet8": zoo.resnet8,
+    "tied_weights": zoo.tied_weights,
+    "tiny_gpt": zoo.tiny_gpt,
+}
 
 
 def record(task: lrsearch.Task, count: int) -> tuple[list[Recorded], Sequence[int]]:
@@ -97,7 +107,8 @@ def train(training: SoloTraining, task: lrsearch.Task) -> np.ndarray | None:
             return None
         with torch.no_grad():
             outputs = training.model.eval()(inputs)
-            rows.append(cross_entropy(outputs, targets, reduction="none").numpy())
+            losses = cross_entropy(outputs, targets, reduction="none")
+            rows.append(losses.reshape(len(targets), -1).mean(1).numpy())
         training.validated += 1
     found = np.stack(rows)
     return found if np.isfinite(found).all() else None
@@ -143,19 +154,18 @@ def agreement(runs: Sequence[Recorded], index: np.ndarray) -> dict[str, list[flo
     return found
 
 
-def regret(table: Table, orders: int, seed: int) -> np.ndarray:
+def regret(table: Table, steps: Sequence[int], orders: int, seed: int) -> np.ndarray:
     """Above the best run's loss, of planned searches of 10 and 20 runs, and the asynchronous rule
     with 20 [O, 3].
     """
     rows = []
+    plans = [make_stages(float(budget * steps[-1]), steps) for budget in (10, 20)]
     for number in range(orders):
         order = np.random.default_rng([seed, number]).permutation(len(table.runs))
         runs = [table.runs[i] for i in order]
-        plans = [
-            regrets(table, replay_plan.planned(table, runs, b, replay_plan.ends_at_progress))[-1]
-            for b in (10, 20)
-        ]
-        rows.append([*plans, regrets(table, halving(runs))[at(20)]])
+        ended = (Search(runs, stages, lambda _: steps).carry_out() for stages in plans)
+        planned = [regrets(table, each)[-1] for each in ended]
+        rows.append([*planned, regrets(table, halving(runs))[at(20)]])
     return np.array(rows)
 
 
@@ -164,16 +174,17 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     runs, steps = record(task, options.runs)
     targets = task.validation[1]
     count = len(targets)
-    base = regret(replayed(runs, steps, np.arange(count)), options.orders, 0)
+    classes = targets if targets.ndim == 1 else None
+    base = regret(replayed(runs, steps, np.arange(count)), steps, options.orders, 0)
     rows: dict[int, dict[str, Any]] = {}
-    for size in (*SIZES, count):
+    for size in (*sorted(size for size in set(options.sizes) if size < count), count):
         draws = [
-            places(count, size, targets, seed=seed).numpy()
+            places(count, size, classes, seed=seed).numpy()
             for seed in range(1 if size == count else options.draws)
         ]
         agreed = [agreement(runs, index) for index in draws]
         lost = [
-            (regret(replayed(runs, steps, index), options.orders, 0) - base).mean(axis=0)
+            (regret(replayed(runs, steps, index), steps, options.orders, 0) - base).mean(axis=0)
             for index in draws
         ]
         rows[size] = {
@@ -224,8 +235,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=300, help="recipes (300)")
     parser.add_argument("--orders", type=int, default=100, help="orders of the runs (100)")
     parser.add_argument("--draws", type=int, default=8, help="parts of each size (8)")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=SIZES, metavar="N", help="samples of the parts"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     options = parser.parse_args()
+    if min(options.sizes) < 1:
+        parser.exit(2, f"Error: --sizes {min(options.sizes)}: at least 1 is needed\n")
     for name in ("runs", "orders", "draws"):
         if getattr(options, name) < 1:
             parser.exit(2, f"Error: --{name} {getattr(options, name)}: at least 1 is needed\n")

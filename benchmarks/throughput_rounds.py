@@ -78,6 +78,7 @@ def make_bench(reference: str, trials: int, epochs: int, device: torch.device) -
         steps_per_epoch=look.steps_per_epoch,
         batch_size=task.batch_size,
         whole=look.validation_samples,
+        labels=look.labels,
     )
     work = Work(task=task, recipes=recipes(spec, trials), device=device)
     return Bench(reference=reference, spec=spec, cache=TaskCache(loaded, device), work=work)

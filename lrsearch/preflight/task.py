@@ -79,6 +79,7 @@ def _with_rung_samples(spec: StudySpec, task: Task, look: "FirstLook") -> StudyS
         steps_per_epoch=look.steps_per_epoch,
         batch_size=batch_size_of(task, params),
         whole=look.validation_samples,
+        labels=look.labels,
     )
 
 

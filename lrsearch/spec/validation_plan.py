@@ -34,12 +34,12 @@ def study_plan(
 
 
 def with_rung_samples(
-    spec: StudySpec, *, steps_per_epoch: int, batch_size: int, whole: int | None
+    spec: StudySpec, *, steps_per_epoch: int, batch_size: int, whole: int | None, labels: float
 ) -> StudySpec:
     """The study with a decision in place of `pruning.samples: auto`.
 
-    `whole` are the samples of a validation; None where no part of them can be taken. Raises
-    SpecError where the study file asks for a part of these.
+    `whole` are the samples of a validation, with so many `labels` each; None where no part of them
+    can be taken. Raises SpecError where the study file asks for a part of these.
     """
     if spec.pruning is None or spec.pruning.samples == "all":
         return spec
@@ -49,7 +49,10 @@ def with_rung_samples(
             f"pruning.samples = {given.count}, but no part can be taken of these validation data: "
             f"they are read from their beginning, or the task has carry; leave it out"
         )
-    count = _automatic(spec, steps_per_epoch, batch_size, whole) if given is None else given.count
+    if given is None:
+        count = _automatic(spec, steps_per_epoch, batch_size, whole, labels)
+    else:
+        count = given.count
     samples: RungSamples | str = "all"
     if count is not None and whole is not None and count < whole:
         samples = RungSamples(count=count, of=whole, auto=given is None)
@@ -58,7 +61,7 @@ def with_rung_samples(
 
 
 def _automatic(
-    spec: StudySpec, steps_per_epoch: int, batch_size: int, whole: int | None
+    spec: StudySpec, steps_per_epoch: int, batch_size: int, whole: int | None, labels: float
 ) -> int | None:
     if whole is None or spec.pruning is None:
         return None
@@ -74,6 +77,7 @@ def _automatic(
         trained=total * spec.accumulate * batch_size,
         whole=whole,
         averaged_after=inf if spec.ema is None else spec.ema.epochs * steps_per_epoch,
+        labels=labels,
     )
 
 

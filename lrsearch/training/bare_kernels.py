@@ -21,17 +21,26 @@ State = dict[str, Tensor]
 class BareKernels:
     """What an optimizer's `step` does from its second step on, to the bit."""
 
-    def __init__(self, optimizer: Optimizer, kernels: list[tuple[list[nn.Parameter], Kernel]]):
-        self.optimizer, self._kernels = optimizer, kernels
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        kernels: list[tuple[list[nn.Parameter], Kernel]],
+        idle: list[nn.Parameter],
+    ) -> None:
+        """`idle` are parameters without gradient, which torch's step leaves alone."""
+        self.optimizer, self._kernels, self._idle = optimizer, kernels, idle
         #: What the kernels work on; loading a state gives an optimizer others.
         self._groups, self._state = optimizer.param_groups, optimizer.state
-        self._counts = [state["step"] for state in optimizer.state.values() if "step" in state]
+        states = [self._state[p] for parameters, _ in kernels for p in parameters]
+        self._counts = [state["step"] for state in states if "step" in state]
 
     @torch.no_grad()
     def step(self) -> bool:
-        """Whether it was done: it has to be torch's step where a gradient or the state is gone."""
+        """Whether it was done: torch has to where a gradient has come or gone, or the state has."""
         optimizer = self.optimizer
         if optimizer.state is not self._state or optimizer.param_groups is not self._groups:
+            return False
+        if any(p.grad is not None for p in self._idle):
             return False
         ready = []
         for parameters, kernel in self._kernels:
@@ -56,15 +65,17 @@ def bare_kernels(optimizer: Optimizer) -> BareKernels | None:
         return None
     if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
         return None
-    kernels = []
+    kernels, idle = [], list[nn.Parameter]()
     for group in optimizer.param_groups:
-        parameters: list[nn.Parameter] = group["params"]
+        parameters: list[nn.Parameter] = [p for p in group["params"] if p.grad is not None]
+        idle += [p for p in group["params"] if p.grad is None]
         if not parameters:
             continue
         if any(p.grad is None or p.grad.is_sparse for p in parameters) or not _alike(parameters):
             return None
-        kernels.append((parameters, make(group, [optimizer.state[p] for p in parameters])))
-    return BareKernels(optimizer, kernels)
+        states = [optimizer.state[p] for p in parameters]
+        kernels.append((parameters, make(group, parameters, states)))
+    return BareKernels(optimizer, kernels, idle)
 
 
 def _is_simple(group: ParamGroup) -> bool:
@@ -78,8 +89,8 @@ def _alike(parameters: list[nn.Parameter]) -> bool:
     return len({(p.dtype, p.device) for p in parameters}) == 1
 
 
-def _sgd(group: ParamGroup, states: list[State]) -> Kernel:
-    values: list[Tensor] = group["params"]
+def _sgd(group: ParamGroup, parameters: list[nn.Parameter], states: list[State]) -> Kernel:
+    values: list[Tensor] = [*parameters]
     buffers = [state["momentum_buffer"] for state in states] if group["momentum"] else []
 
     def kernel(grads: list[Tensor]) -> None:
@@ -99,9 +110,9 @@ def _sgd(group: ParamGroup, states: list[State]) -> Kernel:
     return kernel
 
 
-def _adam(group: ParamGroup, states: list[State]) -> Kernel:
+def _adam(group: ParamGroup, parameters: list[nn.Parameter], states: list[State]) -> Kernel:
     fused = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-    values: list[Tensor] = group["params"]
+    values: list[Tensor] = [*parameters]
     steps, means = [state["step"] for state in states], [state["exp_avg"] for state in states]
     squares = [state["exp_avg_sq"] for state in states]
     most = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []

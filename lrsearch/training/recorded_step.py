@@ -12,7 +12,7 @@ A trial alone takes that form only (see `repeated_step`).
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -56,6 +56,8 @@ class Recordings:
         self._written: dict[Hashable, WrittenStep | None] = {}
         #: Of the shortest step that a model alone has done.
         self._seconds: dict[Hashable, float] = {}
+        #: Which parameters had a gradient in the first of these.
+        self._with_gradient: dict[Hashable, tuple[str, ...]] = {}
         self._after = RECORD_AFTER
 
     @contextmanager
@@ -74,13 +76,18 @@ class Recordings:
         """Whether `prepare` was called, so that `written` gives a step now or never."""
         return key in self._written
 
-    def note_seconds(self, key: Hashable, seconds: float) -> None:
-        """A step that a model has done took so long."""
+    def note_step(self, key: Hashable, seconds: float, with_gradient: Iterable[str]) -> None:
+        """A step that a model has done took so long, and gave these parameters a gradient."""
         self._seconds[key] = min(seconds, self._seconds.get(key, seconds))
+        self._with_gradient.setdefault(key, tuple(with_gradient))
 
     def least_seconds(self, key: Hashable) -> float:
         """The least that was noted; 0 if nothing was."""
         return self._seconds.get(key, 0.0)
+
+    def with_gradient(self, key: Hashable) -> tuple[str, ...] | None:
+        """Parameters that had a gradient in the first step noted; None if none was."""
+        return self._with_gradient.get(key)
 
     def prepare(
         self,

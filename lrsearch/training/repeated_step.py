@@ -77,33 +77,44 @@ class RepeatedStep:
         self.refused = hooked(model) is not None
 
     @cached_property
-    def _trained(self) -> dict[str, Tensor]:
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        """What is trained."""
         return {name: p for name, p in self._model.named_parameters() if p.requires_grad}
 
     @cached_property
-    def _weights(self) -> list[Tensor]:
-        return [*self._trained.values()]
+    def _used(self) -> dict[str, Tensor]:
+        """Those that get a gradient; all where no step of the task has shown which do."""
+        names = self._recordings.with_gradient(self._key)
+        given = self._parameters.items()
+        return {name: p for name, p in given if names is None or name in names}
+
+    @cached_property
+    def weights(self) -> list[Tensor]:
+        """Parameters that get a gradient, in the order of the model's."""
+        return [*self._used.values()]
 
     @cached_property
     def _buffers(self) -> dict[str, Tensor]:
-        return others(self._model)
+        """What a step may read beside these weights."""
+        idle = {name: p.detach() for name, p in self._parameters.items() if name not in self._used}
+        return {**others(self._model), **idle}
 
     @cached_property
     def _before(self) -> list[Tensor]:
-        return [*self._weights, *self._buffers.values()]
+        return [*self.weights, *self._buffers.values()]
 
     @cached_property
     def grads(self) -> list[Tensor]:
-        """Where gradients are written, in the order of the model's parameters."""
+        """Where gradients are written, in the order of `weights`."""
         views = self._row.layout.views(self._row.grads)
-        return [views[name] for name in self._trained]
+        return [views[name] for name in self._used]
 
     @cached_property
     def _function(self) -> partial[Result]:
-        return partial(self._loss_and_gradients, tuple(self._trained), Places(self._model))
+        return partial(self._loss_and_gradients, tuple(self._used), Places(self._model))
 
     def _arguments(self, batch: Batch) -> Arguments:
-        return self._weights, self._buffers, batch, self._one
+        return self.weights, self._buffers, batch, self._one
 
     def use_compiled(self, steps: CompiledSteps, batch: Batch) -> bool:
         """Do every step by a compiled one; whether there is one, which depends on the model alone.
@@ -151,7 +162,7 @@ class RepeatedStep:
         """The recorded step, if there is one by now."""
         recordings, is_first = self._recordings, self._key is None
         key = self._key = self._kind(batch) if is_first else self._key
-        # To record, a step of the trial's own has to have left a gradient in every parameter.
+        # A step of the trial's own comes before: it shows which parameters get a gradient.
         if not is_first and recordings.is_due(key, self._record_after(key)):
             static = self._task.loss is not None and is_static(self._model, self._task.loss)
             function = self._function if static else None
@@ -170,29 +181,29 @@ class RepeatedStep:
         """
         if self.refused:
             return
-        if any(p.grad is None or p.grad.is_sparse for p in self._weights):
+        grads = {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
+        if any(grad.is_sparse for grad in grads.values()):
             self.refused = True
         elif before.step is None or before.again is None:
-            self._recordings.note_seconds(self._key, time.process_time() - before.started)
+            self._recordings.note_step(self._key, time.process_time() - before.started, grads)
+            self.refused = self._recordings.with_gradient(self._key) != tuple(grads)
         else:
-            self.refused = not self._agrees(before.step, before.batch, before.again, loss)
-            self._step = None if self.refused else before.step
+            wanted = [loss, *grads.values()]
+            is_same = grads.keys() == self._used.keys() and self._agrees(before, wanted)
+            self.refused, self._step = not is_same, before.step if is_same else None
 
-    def _agrees(self, step: WrittenStep, batch: Batch, again: Again, loss: Tensor) -> bool:
-        """Whether it gives the loss, the gradients, buffers and random numbers of the model."""
-        wanted = Again(self._arguments(batch))
+    def _agrees(self, before: Before, wanted: Sequence[Tensor]) -> bool:
+        """Whether it gives the loss and gradients wanted, the model's buffers, random numbers."""
+        step, again = before.step, before.again
+        assert step is not None
+        assert again is not None
+        now = Again(self._arguments(before.batch))
         again.restore()
         with torch.no_grad():
-            given = [self._run(step, batch), *self.grads]
-        is_same = wanted.is_now() and all(
-            same(mine, theirs)
-            for mine, theirs in zip(given, [loss, *self._gradients()], strict=True)
-        )
-        wanted.restore()
+            given = [self._run(step, before.batch), *self.grads]
+        is_same = now.is_now() and all(map(same, given, wanted))
+        now.restore()
         return is_same
-
-    def _gradients(self) -> list[Tensor]:
-        return [p.grad for p in self._weights if p.grad is not None]
 
     def _loss_and_gradients(
         self,

@@ -138,7 +138,7 @@ class SoloTraining(TrialTraining):
             return None
         loss = repeated.loss(batch)
         if loss is not None and not self._written:
-            for parameter, grad in zip(self.parameters, repeated.grads, strict=True):
+            for parameter, grad in zip(repeated.weights, repeated.grads, strict=True):
                 parameter.grad = grad
         self._written = loss is not None
         if self._written:

@@ -17,6 +17,7 @@ from lrsearch.training.data import (
     check_repeats,
     make_splits,
     make_test,
+    tensors_in,
     to_device,
     validation_samples,
 )
@@ -44,6 +45,8 @@ class FirstLook:
     notes: tuple[str, ...]
     #: Of a validation; None where no part of these can be taken.
     validation_samples: int | None
+    #: Classes that a validation sample is to be assigned: one, or one for each of its places.
+    labels: float
 
 
 def try_task(task: Task, spec: StudySpec, device: torch.device) -> FirstLook:
@@ -83,7 +86,18 @@ def try_task(task: Task, spec: StudySpec, device: torch.device) -> FirstLook:
         warnings=tuple(warnings),
         notes=tuple(notes),
         validation_samples=whole,
+        labels=labels_each(task, seen["validation"][0]),
     )
+
+
+def labels_each(task: Task, batch: PyTree) -> float:
+    """Labels of a sample: 64 of a text of 64 characters. 1 where targets are no integers."""
+    if task.loss is None:
+        return 1.0
+    targets = [target for target in tensors_in(batch[1]) if target.ndim]
+    if not targets or targets[0].is_floating_point() or targets[0].dtype == torch.bool:
+        return 1.0
+    return max(1.0, targets[0].numel() / max(1, len(targets[0])))
 
 
 def _splits(train: Data, validation: Data) -> Iterator[tuple[str, Data]]:

@@ -20,12 +20,13 @@ OPTIMIZERS = {
 }
 
 
-def made(kind, arguments):
-    """Three groups with learning rates of their own, one of two parameters."""
+def made(kind, arguments, idle=()):
+    """Three groups with learning rates of their own, one of two parameters; `idle` have no
+    gradient."""
     torch.manual_seed(0)
     parameters = [nn.Parameter(torch.randn(37)) for _ in range(4)]
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
+    for number, parameter in enumerate(parameters):
+        parameter.grad = None if number in idle else torch.zeros_like(parameter)
     groups = [{"params": parameters[:2]}, {"params": parameters[2:3], "lr": 0.3}]
     groups.append({"params": parameters[3:], "lr": 1e-4})
     return parameters, kind(groups, lr=0.01, fused=True, **arguments)
@@ -37,7 +38,8 @@ def train(parameters, optimizer, bare):
     kernels = None
     for number in range(6):
         for parameter in parameters:
-            parameter.grad.normal_()
+            if parameter.grad is not None:
+                parameter.grad.normal_()
         if kernels is None:
             optimizer.step()
             kernels = bare_kernels(optimizer) if bare else None
@@ -53,9 +55,10 @@ def train(parameters, optimizer, bare):
     return [*parameters, *(v for state in optimizer.state.values() for v in state.values())]
 
 
+@pytest.mark.parametrize("idle", [(), (1, 2)], ids=["all", "some without gradient"])
 @pytest.mark.parametrize(("kind", "arguments"), OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_bare_kernels_give_torchs_bits(kind, arguments):
-    plain, fast = (train(*made(kind, arguments), bare=bare) for bare in (False, True))
+def test_bare_kernels_give_torchs_bits(kind, arguments, idle):
+    plain, fast = (train(*made(kind, arguments, idle), bare=bare) for bare in (False, True))
     assert len(plain) == len(fast)
     assert all(a is b is None or torch.equal(a, b) for a, b in zip(plain, fast, strict=True))
 
@@ -72,6 +75,20 @@ def test_torch_steps_where_gradients_or_the_state_have_gone():
     optimizer.load_state_dict(optimizer.state_dict())
     assert not kernels.step()
     assert all(map(torch.equal, before, parameters))
+
+
+def test_torch_steps_where_a_gradient_comes_later():
+    parameters, optimizer = made(AdamW, {}, idle=[1])
+    optimizer.step()
+    kernels = bare_kernels(optimizer)
+    assert kernels.step()
+    before = [p.detach().clone() for p in parameters]
+    parameters[1].grad = torch.ones_like(parameters[1])
+    assert not kernels.step()
+    assert all(map(torch.equal, before, parameters))
+    optimizer.step()
+    assert bare_kernels(optimizer).step()
+    assert [int(optimizer.state[p]["step"]) for p in parameters] == [4, 2, 4, 4]
 
 
 def test_hooks_of_one_optimizer_are_called():

@@ -1,5 +1,6 @@
 """Random numbers of data: the same for the same seed, epoch and batch, however they are read."""
 
+import copy
 import itertools
 import random
 from functools import partial
@@ -7,6 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from numpy.random.mtrand import get_bit_generator, set_bit_generator
 from small import BATCH_SIZE, CPU, FEATURES, STEPS_PER_EPOCH, TRAIN, make_recipe, make_task, run
 from small import make_training as make_solo
 from torch import nn
@@ -218,10 +220,26 @@ def test_a_model_is_seeded_as_a_script_would_seed_it():
     assert str(draw()) == str(mine)
 
 
+def test_numpy_tells_and_takes_its_state_as_in_a_script():
+    """A user's code in a model or a metric, by the names that numpy has."""
+    seed_model(7)
+    told, whole = np.random.get_state(), np.random.get_state(legacy=False)
+    own = np.random.RandomState(7).get_state()
+    assert [str(part) for part in told] == [str(part) for part in own]
+    wanted = np.random.normal(size=3).tolist()
+    for state in (told, whole):
+        np.random.set_state(state)
+        assert np.random.normal(size=3).tolist() == wanted
+    assert copy.deepcopy(get_bit_generator()).random_raw() == get_bit_generator().random_raw()
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["the model's bits", "a user's bits"])
 @pytest.mark.parametrize("normals", [0, 1], ids=["none to come", "one to come"])
-def test_a_validation_draws_the_same_and_leaves_no_trace(normals):
+def test_a_validation_draws_the_same_and_leaves_no_trace(normals, own):
     """numpy draws normal numbers in pairs, and keeps the second."""
     seed_model(5)
+    if own:
+        set_bit_generator(np.random.MT19937(5))
     for _ in range(normals):
         np.random.normal()
     drawn = []

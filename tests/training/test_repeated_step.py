@@ -1,5 +1,6 @@
 """A trial alone that repeats a recorded step has the bits of one whose module does every step."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from trained_together import no_dropout, with_dropout
 
 from lrsearch.training import repeated_step
 from lrsearch.training.recorded_step import Recordings
-from lrsearch.training.repeated_step import RepeatedStep
+from lrsearch.training.repeated_step import CHECK_STEPS, RepeatedStep
 
 EXACT = {"optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9}}
 ADAMW = {"optimizer": {"name": "adamw", "lr": 0.01}}
@@ -21,8 +22,9 @@ SHAPED = {"optimizer": {"name": "adafactor", "lr": 0.01}}
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
-    """Record at the third step that a trial asks for."""
+    """Record at the third step that a trial asks for, and repeat it whatever it saves."""
     monkeypatch.setattr(repeated_step, "RECORD_AFTER", 3)
+    monkeypatch.setattr(repeated_step, "CHECK_STEPS", -math.inf)
 
 
 class Asked:
@@ -46,7 +48,18 @@ def trained(recipe, task, recordings=None, **how):
     return training, [(row.train_loss, row.val_loss, row.grad_norm) for row in rows]
 
 
-@pytest.mark.parametrize("make", [Plain, no_dropout, with_dropout])
+class Idle(nn.Module):
+    """A parameter without gradient, which torch's optimizers leave alone, and which is read."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = Plain(), nn.Parameter(torch.randn(1))
+
+    def forward(self, inputs):
+        return self.used(inputs * (1 + 0.1 * self.unused.detach()))
+
+
+@pytest.mark.parametrize("make", [Plain, no_dropout, with_dropout, Idle])
 @pytest.mark.parametrize("changes", [EXACT, {**ADAMW, "clip_norm": 0.5}, FUSED, SHAPED])
 def test_every_step_has_the_bits_of_the_module(make, changes):
     """Weights, averages, losses, norms of gradients; random masks too. The next trial of the task
@@ -97,17 +110,6 @@ def test_a_model_that_differs_from_the_recorded_one_does_its_steps_itself():
         assert all(map(torch.equal, given.parameters, wanted.parameters))
 
 
-class Idle(nn.Module):
-    """A parameter that nothing reads: torch's optimizers leave it alone."""
-
-    def __init__(self):
-        super().__init__()
-        self.used, self.unused = Plain(), nn.Parameter(torch.ones(3))
-
-    def forward(self, inputs):
-        return self.used(inputs)
-
-
 def hooked():
     """A model that halves a gradient when it has come."""
 
@@ -119,7 +121,7 @@ def hooked():
     return model
 
 
-@pytest.mark.parametrize("make", [Counts, DropsPaths, Idle, hooked])
+@pytest.mark.parametrize("make", [Counts, DropsPaths, hooked])
 def test_what_is_not_the_same_in_every_step_is_not_repeated(make):
     training, _ = trained(make_recipe(**EXACT), make_task(model=make), Recordings())
     assert training.done
@@ -141,6 +143,7 @@ class Steps:
             step = written(*arguments)
             return None if step is None else replace(step, saves=saves)
 
+        monkeypatch.setattr(repeated_step, "CHECK_STEPS", CHECK_STEPS)
         monkeypatch.setattr(RepeatedStep, "_agrees", counted)
         monkeypatch.setattr(Recordings, "written", saving)
 
@@ -173,9 +176,9 @@ def test_long_steps_are_recorded_later():
     recordings = Recordings()
     training = make_training(make_recipe(**EXACT), make_task(model=Plain), recordings)
     repeated = training._repeated
-    recordings.note_seconds("key", 3 * repeated_step.LONG_STEP)
+    recordings.note_step("key", 3 * repeated_step.LONG_STEP, [])
     assert repeated._record_after("key") == 3 * repeated_step.RECORD_AFTER
-    recordings.note_seconds("key", repeated_step.LONG_STEP / 2)
+    recordings.note_step("key", repeated_step.LONG_STEP / 2, [])
     assert repeated._record_after("key") == repeated_step.RECORD_AFTER
 
 

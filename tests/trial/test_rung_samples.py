@@ -2,7 +2,13 @@
 
 import pytest
 
-from lrsearch.trial.rung_samples import LEAST, SHARE, expected_passes, rung_samples
+from lrsearch.trial.rung_samples import (
+    LEAST,
+    LEAST_LABELS,
+    SHARE,
+    expected_passes,
+    rung_samples,
+)
 from lrsearch.trial.validations import make_plan
 
 RUNGS = (0.04, 0.11, 0.33)
@@ -26,8 +32,9 @@ def plan_of(steps_per_epoch, epochs, rungs=RUNGS, **changes):
         (93, 64, 3, 2_000, 454),  # two rungs before the first epoch's end
         (93, 64, 12, 2_000, None),  # one, and the whole set is cheap enough
         (93, 64, 30, 2_000, None),  # none
-        (10, 16, 1, 1_000, LEAST),  # hardly any training
-        (10, 16, 1, LEAST, None),  # as few as that anyway
+        (32, 32, 1, 256, 21),  # 1,024 images
+        (10, 16, 1, 1_000, LEAST_LABELS),  # hardly any training
+        (10, 16, 1, LEAST_LABELS, None),  # as few as that anyway
     ],
 )
 def test_a_part_is_as_large_as_a_tenth_of_the_training_pays_for(
@@ -35,15 +42,23 @@ def test_a_part_is_as_large_as_a_tenth_of_the_training_pays_for(
 ):
     plan = plan_of(steps, epochs)
     trained = steps * epochs * batch
-    found = rung_samples(plan, trained=trained, whole=whole, averaged_after=steps)
+    found = rung_samples(plan, trained=trained, whole=whole, averaged_after=steps, labels=1)
     assert found == (None if expected is None else pytest.approx(expected, rel=0.03))
+
+
+@pytest.mark.parametrize(("labels", "expected"), [(1, 16), (2.5, 7), (64, LEAST)])
+def test_samples_of_many_labels_are_fewer(labels, expected):
+    """Characters of a text, pixels of an image; ten steps pay for three samples."""
+    found = rung_samples(plan_of(10, 1), trained=80, whole=1_000, averaged_after=10, labels=labels)
+    assert found == expected
 
 
 def test_validations_for_rungs_alone_take_no_more_than_their_share_of_a_search():
     for epochs in range(1, 12):
         plan = plan_of(100, epochs)
         passes = expected_passes(plan, averaged_after=100)
-        found = rung_samples(plan, trained=6400 * epochs, whole=10**6, averaged_after=100)
+        trained = 6400 * epochs
+        found = rung_samples(plan, trained=trained, whole=10**6, averaged_after=100, labels=1)
         assert passes
         assert found * passes <= 2 * SHARE * 6400 * epochs
 
