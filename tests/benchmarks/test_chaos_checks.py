@@ -22,6 +22,7 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import chaos_blame  # noqa: E402 - benchmarks are scripts, not a package
 import chaos_checks  # noqa: E402
+import chaos_side  # noqa: E402
 import chaos_site  # noqa: E402
 from chaos_faults import FAULTS, mix  # noqa: E402
 
@@ -135,3 +136,20 @@ def test_a_mix_holds_every_kind_about_as_often_as_its_weight():
     for name, fault in FAULTS.items():
         assert abs(drawn.count(name) - 60 * fault.weight / total) < 2
     assert set(mix(len(FAULTS), list(FAULTS), random.Random(0))) <= set(FAULTS)
+
+
+def test_a_study_beside_stays_while_another_process_locks_sqlite(
+    sqlite_url, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(chaos_side, "BUSY_SECONDS", 0.1)
+    with opened(sqlite_url) as database:
+        side = chaos_side.Side(SimpleNamespace(database=database, folder=tmp_path))
+        made = chaos_side.Made(side._make(0.01), None)
+        with database.begin() as connection:
+            connection.execute(update(tables.studies).values(steps_per_epoch=7))
+            side.swap(made)
+        assert (side.deleted, side.fresh) == ([], [])
+        assert "study side-1: storage" in capsys.readouterr().err
+        side.swap(made)
+        assert (len(side.deleted), len(side.fresh)) == (1, 1)
+        side.database.close()
