@@ -17,11 +17,14 @@ from trained_together import (
     same,
 )
 
+from lrsearch.spec.pruning import RungSamples
+from lrsearch.spec.validation_plan import with_rung_samples
 from lrsearch.training.checkpoint_state import pack
 from lrsearch.training.data import make_data, make_splits, part_of, validation_samples
 from lrsearch.training.engine import SoloEngine
 from lrsearch.training.scoring import OneModel
 from lrsearch.training.training import Purpose, wants_average
+from lrsearch.training.try_task import labels_each
 from lrsearch.trial.curve import Validation
 
 PART = {"rungs": [0.04, 0.11, 0.33], "samples": 40}
@@ -65,6 +68,27 @@ def test_a_part_has_the_whole_range_of_a_regressions_targets():
     assert part.sort().values.tolist() == pytest.approx(
         [i / 10 + 0.05 for i in range(10)], abs=0.02
     )
+
+
+@pytest.mark.parametrize(
+    ("targets", "labels"),
+    [
+        (torch.zeros(4, dtype=torch.int64), 1),
+        (torch.zeros(4, 64, dtype=torch.int64), 64),
+        (torch.zeros(4, 64), 1),
+        (torch.zeros(4, 3, dtype=torch.bool), 1),
+    ],
+    ids=["a class", "characters of a text", "numbers", "answers yes or no"],
+)
+def test_classes_of_a_sample_are_its_labels(targets, labels):
+    assert labels_each(make_task(), (torch.zeros(4, 2), targets)) == labels
+
+
+def test_a_short_study_of_texts_takes_fewer_of_them_than_of_images():
+    spec, fields = make_spec(epochs=1, pruning={}), {"steps_per_epoch": 10, "batch_size": 4}
+    images, texts = (with_rung_samples(spec, whole=1_000, labels=n, **fields) for n in (1, 64))
+    assert images.pruning.part == RungSamples(count=16, of=1_000, auto=True)
+    assert texts.pruning.part == RungSamples(count=5, of=1_000, auto=True)
 
 
 @pytest.mark.parametrize("source", [VALIDATION, Plain()], ids=["tensors", "dataset"])
