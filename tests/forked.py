@@ -5,6 +5,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import weakref
 from pathlib import Path
 
 import lrsearch
@@ -18,6 +19,11 @@ for module in pkgutil.walk_packages(lrsearch.__path__, "lrsearch."):
     if nested and not module.name.startswith(_APART):
         importlib.import_module(module.name)
 
+# At its end a process would take apart torch's 180 libraries of operators, for half of the time
+# that a short command takes.
+for finalizer, told in list(weakref.finalize._registry.items()):
+    if told.func.__module__ == "torch.library":
+        finalizer.atexit = False
 gc.collect()
 gc.freeze()
 # What is forked has the path of the test that started it; the processes it starts have no test's.
