@@ -11,6 +11,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import spares
+import warm_supervisors
 
 from lrsearch.worker.forks import WorkerForks
 
@@ -26,6 +27,10 @@ _processes.set_forkserver_preload(
         # torch imports it, which takes 2 s, when the first optimizer is made.
         "torch._dynamo",
         "scipy.stats",
+        # What a command imports that makes a database, and what the shipped tasks import.
+        "alembic.command",
+        "sklearn.datasets",
+        "sklearn.model_selection",
         "forked",
     ]
 )
@@ -139,6 +144,7 @@ def _be(main, words, folder, output, environment, begin=no_spares):
     multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
     WorkerForks.begin = no_server
+    warm_supervisors.prepare(2)  # of the check of a study file, and of its first worker
     begin(words)
     code = 0
     try:
