@@ -57,7 +57,7 @@ class Started(subprocess.Popen):
         self._child_created, self._waitpid_lock = True, threading.Lock()
         with line:
             socket.send_fds(line, [b"."], [*pass_fds, stderr])
-            line.sendall(json.dumps([command[5:], env]).encode() + b"\n")
+            line.sendall(json.dumps([command[5:], env, str(Path.cwd())]).encode() + b"\n")
 
 
 def _wait_and_serve(line, parent):
@@ -65,13 +65,15 @@ def _wait_and_serve(line, parent):
     from lrsearch.child_process import become, linux, serve, warm
 
     linux.die_with(parent, signal.SIGKILL)
+    os.chdir("/")  # tests look for what is left running in a study's folder
     _, descriptors, _, _ = socket.recv_fds(line, 1, 2)
     if not descriptors:
         os._exit(0)
     with line, line.makefile("rb") as told:
-        arguments, environment = json.loads(told.readline())
+        arguments, environment, folder = json.loads(told.readline())
     linux.die_with(parent, 0)  # from now on it says itself when it ends
     os.setsid()
+    os.chdir(folder)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number, descriptor in enumerate((nothing, nothing, descriptors[1])):
         os.dup2(descriptor, number)
