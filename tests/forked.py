@@ -8,6 +8,8 @@ import pkgutil
 import weakref
 from pathlib import Path
 
+import drawing_process
+
 import lrsearch
 from lrsearch import run_study  # noqa: F401
 
@@ -24,6 +26,7 @@ for module in pkgutil.walk_packages(lrsearch.__path__, "lrsearch."):
 for finalizer, told in list(weakref.finalize._registry.items()):
     if told.func.__module__ == "torch.library":
         finalizer.atexit = False
+lrsearch.report.page.charts.vl_convert = drawing_process.begin()
 gc.collect()
 gc.freeze()
 # What is forked has the path of the test that started it; the processes it starts have no test's.
