@@ -62,6 +62,11 @@ def run_script(path, *options, folder, seconds=SECONDS):
     return _wait_for(_be_script, (path, *options), folder, seconds, {})
 
 
+def run_module(name, *options, folder):
+    """`python -m NAME OPTIONS` in `folder`."""
+    return _wait_for(_be_module, (name, *options), folder, SECONDS, {})
+
+
 def _wait_for(program, words, folder, seconds, environment):
     words = [str(word) for word in words]
     output = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
@@ -127,6 +132,14 @@ def _be_script(words, folder, output, environment):
     def main():
         sys.path.insert(0, str(Path(words[0]).parent))
         runpy.run_path(words[0], run_name="__main__")
+
+    _be(main, words, folder, output, environment)
+
+
+def _be_module(words, folder, output, environment):
+    def main():
+        sys.path.insert(0, str(folder))
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
     _be(main, words, folder, output, environment)
 
