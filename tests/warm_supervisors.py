@@ -17,13 +17,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 #: A study file that names a training script, whose process imports torch.
-SCRIPT = re.compile(r'^\W*train"?:', re.MULTILINE)
+SCRIPT = re.compile(rb'^\W*train"?:', re.MULTILINE)
 SERVE = [sys.executable, "-P", "-m", "lrsearch.child_process.serve"]
 
 
 def prepare(count):
     """Fork so many for the `Supervisor`s of this process, if a study file here names a script."""
-    if not any(SCRIPT.search(path.read_text()) for path in Path.cwd().glob("*.yaml")):
+    files = [path for path in Path.cwd().glob("*.yaml") if path.is_file()]
+    if not any(SCRIPT.search(path.read_bytes()) for path in files if os.access(path, os.R_OK)):
         return
     parent, waiting = os.getpid(), []
     for _ in range(count):
