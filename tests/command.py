@@ -11,6 +11,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 import spares
+import warm_supervisors
 
 from lrsearch.worker.forks import WorkerForks
 
@@ -26,6 +27,10 @@ _processes.set_forkserver_preload(
         # torch imports it, which takes 2 s, when the first optimizer is made.
         "torch._dynamo",
         "scipy.stats",
+        # What a command imports that makes a database, and what the shipped tasks import.
+        "alembic.command",
+        "sklearn.datasets",
+        "sklearn.model_selection",
         "forked",
     ]
 )
@@ -55,6 +60,11 @@ def run_here(*arguments, folder, seconds=SECONDS, **environment):
 def run_script(path, *options, folder, seconds=SECONDS):
     """`python PATH OPTIONS` in `folder`."""
     return _wait_for(_be_script, (path, *options), folder, seconds, {})
+
+
+def run_module(name, *options, folder):
+    """`python -m NAME OPTIONS` in `folder`."""
+    return _wait_for(_be_module, (name, *options), folder, SECONDS, {})
 
 
 def _wait_for(program, words, folder, seconds, environment):
@@ -126,6 +136,14 @@ def _be_script(words, folder, output, environment):
     _be(main, words, folder, output, environment)
 
 
+def _be_module(words, folder, output, environment):
+    def main():
+        sys.path.insert(0, str(folder))
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+    _be(main, words, folder, output, environment)
+
+
 def _be(main, words, folder, output, environment, begin=no_spares):
     for number, path in enumerate(output, start=1):
         with path.open("w") as file:
@@ -139,6 +157,7 @@ def _be(main, words, folder, output, environment, begin=no_spares):
     multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
     WorkerForks.begin = no_server
+    warm_supervisors.prepare(2)  # of the check of a study file, and of its first worker
     begin(words)
     code = 0
     try:

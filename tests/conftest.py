@@ -1,6 +1,8 @@
 import gc
 import logging
+import os
 import shutil
+import sys
 
 import pytest
 import torch
@@ -9,6 +11,10 @@ from postgres import Copies, Server
 from tiny_studies import opened
 
 from lrsearch.study.prepare_database import prepare
+
+# Where it is set, each process that a test starts compiles the package again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples in every run, so that a red test means a changed program;
 # `--hypothesis-profile explore` looks for new ones.

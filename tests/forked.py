@@ -4,20 +4,29 @@ garbage: a process forked from it need not look for any in there, which took 0.3
 import gc
 import importlib
 import os
-import pkgutil
+import weakref
 from pathlib import Path
+
+import drawing_process
 
 import lrsearch
 from lrsearch import run_study  # noqa: F401
 
 # What is not in a package needs another library, alembic alone runs what migrates, and a loop of
-# the user's own reads its arguments as it is imported.
-_APART = ("lrsearch.storage.migrations", "lrsearch.own_loop")
-for module in pkgutil.walk_packages(lrsearch.__path__, "lrsearch."):
-    nested = module.ispkg or module.name.count(".") > 1
-    if nested and not module.name.startswith(_APART):
-        importlib.import_module(module.name)
+# the user's own, in that of an adapter too, reads its arguments as it is imported.
+_APART = {"lightning", "migrations", "own_loop", "transformers"}
+_ROOT = Path(lrsearch.__file__).parent
+for path in sorted(_ROOT.glob("*/**/*.py")):
+    parts = path.relative_to(_ROOT.parent).with_suffix("").parts
+    if not _APART & {*parts}:
+        importlib.import_module(".".join(parts).removesuffix(".__init__"))
 
+# At its end a process would take apart torch's 180 libraries of operators, for half of the time
+# that a short command takes.
+for finalizer, told in list(weakref.finalize._registry.items()):
+    if told.func.__module__ == "torch.library":
+        finalizer.atexit = False
+lrsearch.report.page.charts.vl_convert = drawing_process.begin()
 gc.collect()
 gc.freeze()
 # What is forked has the path of the test that started it; the processes it starts have no test's.

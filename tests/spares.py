@@ -5,7 +5,6 @@ imported, and is otherwise as fresh: a child of the command that has run nothing
 exit code and output are those of the process that `subprocess.Popen` would have started.
 """
 
-import atexit
 import json
 import os
 import socket
@@ -14,6 +13,8 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+
+import warm_supervisors
 
 #: What a worker is called in the table of processes, once it works.
 NAME = "worker"
@@ -83,6 +84,7 @@ def work(words, environment, *, errors):
     os.environ.update(environment)
     Path("/proc/self/comm").write_text(NAME)
     sys.argv = words
+    warm_supervisors.prepare(1)
     code = 1
     try:
         from lrsearch.cli import main
@@ -93,8 +95,4 @@ def work(words, environment, *, errors):
         code = ending.code or 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
-    threading._shutdown()
-    atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    warm_supervisors.leave(code)

@@ -89,7 +89,7 @@ RECIPE = {
     "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9},
     "schedule": {"name": "constant"},
 }
-TRIALS = 6
+TRIALS = 3
 
 
 def study(name, task, **changes):

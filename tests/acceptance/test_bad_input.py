@@ -200,7 +200,7 @@ def test_a_folder_as_the_study_file(folder):
 )
 def test_a_wrong_field(folder, changes, parts):
     write_study(folder, **changes)
-    refused_alike(folder, "study.yaml", *parts)
+    refused(folder, "run", "study.yaml", parts=("study.yaml", *parts))
 
 
 def optimizers(**fields):
@@ -308,7 +308,7 @@ def sgd(**fields):
 )
 def test_a_wrong_space(folder, space, parts):
     write_study(folder, space=space)
-    refused_alike(folder, "study.yaml", *parts)
+    refused(folder, "run", "study.yaml", parts=("study.yaml", *parts))
 
 
 def test_a_param_that_the_task_does_not_take(folder):
@@ -421,7 +421,7 @@ def test_a_task_file_that_is_no_text(folder):
 )
 def test_a_task_that_cannot_train(folder, change, parts):
     (folder / "task.py").write_text(f"{TASK}\ntask = replace(task, {change})\n")
-    refused_alike(folder, "study.yaml", *parts)
+    refused(folder, "run", "study.yaml", parts=("study.yaml", *parts))
 
 
 # The database
@@ -557,7 +557,7 @@ def test_a_database_that_may_not_be_written_to(folder):
 
 
 @pytest.mark.parametrize(
-    "kilobytes", [0, 24, *(pytest.param(size, marks=pytest.mark.slow) for size in (8, 64, 128))]
+    "kilobytes", [24, *(pytest.param(size, marks=pytest.mark.slow) for size in (0, 8, 64, 128))]
 )
 def test_a_disk_that_is_full_at_the_start(folder, kilobytes):
     def small_files():

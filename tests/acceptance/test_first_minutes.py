@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from command import run_command
 
 PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -23,6 +24,7 @@ def test_the_example_of_init_runs_as_it_is(tmp_path):
     assert (tmp_path / f"{tmp_path.name}-report" / "best.py").exists()
 
 
+@pytest.mark.slow
 def test_the_command_of_init_is_checked_as_it_is(tmp_path):
     lrsearch(tmp_path, "init", "--command")
     output = lrsearch(tmp_path, "check", "study.yaml")

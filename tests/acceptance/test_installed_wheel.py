@@ -70,6 +70,7 @@ def test_the_wheel_holds_each_shipped_study_once_and_no_package_of_them(wheel):
         assert f"lrsearch/starter/files/{path.name}" in names
 
 
+@pytest.mark.slow
 def test_a_shipped_study_runs_by_name_from_an_empty_folder(lrsearch):
     output = lrsearch("run", "digits", "--trials", "2", "--workers", "1", "--name", "short")
     assert "digits.yaml (comes with lrsearch)" in output

@@ -43,7 +43,16 @@ class Fleet:
         return OpenStudy.open(self.site.database, "mounted")
 
 
-@pytest.mark.parametrize("fuse", ["off", "4"])
+@pytest.mark.parametrize(
+    ("prepared_url", "fuse"),
+    [
+        ("sqlite", "4"),
+        ("postgresql", "off"),
+        pytest.param("sqlite", "off", marks=pytest.mark.slow),
+        pytest.param("postgresql", "4", marks=pytest.mark.slow),
+    ],
+    indirect=["prepared_url"],
+)
 def test_a_broken_worker_beside_a_good_one_stops_and_uses_no_budget(site, fuse):
     fleet = Fleet(site)
     fleet.command("study", "create", "study.yaml").succeed()

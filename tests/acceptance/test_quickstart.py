@@ -73,6 +73,7 @@ def test_the_quickstart_leaves_a_report_and_an_export(quickstart):
         assert name in ("report.md", "history.svg") or name in output
 
 
+@pytest.mark.slow
 def test_the_exported_script_repeats_the_trials_curve(quickstart):
     """To the bit what was trained by itself (tests/export/test_export.py); in a cohort the learning
     rates, and the losses to rounding, which training amplifies."""

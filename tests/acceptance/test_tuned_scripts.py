@@ -121,7 +121,7 @@ def descendants_of(folder):
     return found
 
 
-@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("resume", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_killed_worker_leaves_no_script_and_the_same_curve(folder, resume):
     study(folder, **({"resume_args": ["--resume", "{dir}/last.json"]} if resume else {}))
     (folder / "hold").touch()

@@ -35,12 +35,14 @@ def overhead(tmp_path_factory):
     return json.loads(done.stdout), folder
 
 
+@pytest.mark.slow
 def test_overhead_prints_one_json_document(overhead):
     result, _ = overhead
     assert set(result) == {"processor", "torch", "optuna", "rounds", "training", "service"}
     assert result["rounds"] == {"training": 1, "service": 3}
 
 
+@pytest.mark.slow
 def test_overhead_sets_a_trial_beside_hand_written_loops(overhead):
     rows = overhead[0]["training"]
     assert [row["optimizer"] for row in rows] == ["sgd", "adamw"] * 2
@@ -53,6 +55,7 @@ def test_overhead_sets_a_trial_beside_hand_written_loops(overhead):
             assert row[key]["low"] <= row[key]["median"] <= row[key]["high"]
 
 
+@pytest.mark.slow
 def test_overhead_sets_the_service_beside_optuna_on_both_databases(overhead):
     rows = overhead[0]["service"]
     assert [row["database"] for row in rows] == ["SQLite", "PostgreSQL"]
@@ -64,6 +67,7 @@ def test_overhead_sets_the_service_beside_optuna_on_both_databases(overhead):
             assert set(row[key]) == SPREAD
 
 
+@pytest.mark.slow
 def test_overhead_leaves_no_files_behind(overhead):
     _, folder = overhead
     assert list(folder.iterdir()) == []
@@ -303,6 +307,7 @@ def test_startup_says_in_one_line_what_it_cannot_measure(tmp_path):
     assert done.stderr.strip() == message
 
 
+@pytest.mark.slow
 def test_report_says_what_a_report_costs(tmp_path):
     done = run_script("report.py", "--quick", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

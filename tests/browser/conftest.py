@@ -30,6 +30,20 @@ PHONE = {"width": 390, "height": 844}
 VALUES = (0.2, 0.3, 0.4, 0.299999)
 
 
+#: A page is opened so in every run, and in the other two ways with `-m slow`.
+PAIRS = [(DESKTOP, "light"), (PHONE, "dark")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Each width and each scheme is in a pair; the other pairs are slow."""
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        both = "viewport" in params and "scheme" in params
+        if both and (params["viewport"], params["scheme"]) not in PAIRS:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def written(tmp_path_factory):
     """A confirmed report with trials of every state and long words, and its page."""

@@ -46,8 +46,7 @@ def browser():
         found.close()
 
 
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")])
 def test_its_charts_are_drawn_without_errors_and_fit(file, browser, size, scheme):
     context = browser.new_context(viewport=size, color_scheme=scheme)
     page, said, fetched = context.new_page(), [], []

@@ -35,6 +35,9 @@ PREPARED = {"mine": "mine.yaml", "digits": "studies/digits.yaml"}
 #: A file of this repository in a sentence.
 FILE = re.compile(r"`((?:lrsearch|benchmarks|studies|tests|docs)/[\w./]*)`")
 named = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+#: Pages whose blocks start a dozen interpreters with torch: `-m slow` runs them, and in every run
+#: they are read. What they show is done by tests/acceptance/test_tuned_scripts.py and tests/api.
+LONG = {ROOT / "docs/howto/command.md", ROOT / "docs/howto/notebook.md"}
 
 
 def shortened(text):
@@ -175,6 +178,7 @@ class Reader:
     def _execute(self, step):
         code = re.sub(r"\b(trials|runs|epochs)=\d+", r"\1=2", step.text)
         code = re.sub(r"\bworkers=\d+", "workers=1", code).replace('"trials": 40', '"trials": 8')
+        code = re.sub(r'"runs": \d+', '"runs": 2', code)
         with chdir(self.folder):
             exec(compile(code, step.place, "exec"), self.names)
 
@@ -224,7 +228,11 @@ def _own_imports(monkeypatch):
             del sys.modules[name]
 
 
-@named
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page in LONG else ()) for page in PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 @pytest.mark.timeout(900)  # a page runs several studies, one after another
 @pytest.mark.usefixtures("_own_imports")
 def test_every_block_of_a_page_works(page, tmp_path, prepared):
@@ -233,6 +241,21 @@ def test_every_block_of_a_page_works(page, tmp_path, prepared):
     reader = Reader(folder, prepared)
     for step in steps(page):
         reader.follow(step)
+
+
+@pytest.mark.parametrize("page", sorted(LONG), ids=lambda page: page.stem)
+def test_the_blocks_of_a_long_page_are_commands_studies_and_code(page):
+    for step in steps(page):
+        match step.kind:
+            case "sh":
+                for words in commands(step.text):
+                    parse(words)
+            case "python":
+                compile(step.text, step.place, "exec")
+            case "yaml":
+                content = yaml.safe_load(step.text)
+                fields = {**STUDY, **({} if "steps" in content else {"epochs": 3}), **content}
+                StudySpec.from_dict(fields, where=step.place)
 
 
 @named

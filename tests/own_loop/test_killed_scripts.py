@@ -1,5 +1,6 @@
 """Scripts in real processes, killed with SIGKILL, go on in new ones to the same bits."""
 
+import pytest
 from script_process import outcome, run_script
 
 from lrsearch.own_loop.messages import Boundary
@@ -40,6 +41,7 @@ def script(folder, *, waits=False):
     (folder / "train.py").write_text(text)
 
 
+@pytest.mark.slow
 def test_a_script_that_is_killed_inside_an_epoch_ends_as_an_undisturbed_one(tmp_path):
     script(tmp_path)
     straight = outcome(run_script(tmp_path))

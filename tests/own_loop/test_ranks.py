@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import pytest
 from fake_worker import RECIPE
 from processes import PATIENCE_SECONDS
 
@@ -100,6 +101,7 @@ def launch(folder, answer, **changes):
     return [path.read_text() for path in paths], said
 
 
+@pytest.mark.slow
 def test_all_ranks_end_at_the_same_report_and_go_on_from_their_own_states(tmp_path):
     path = tmp_path / "state"
 

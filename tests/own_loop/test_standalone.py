@@ -1,10 +1,7 @@
 """A ported script without a study: a plain run of a recipe."""
 
-import os
-import subprocess
-import sys
-
 import pytest
+from command import run_module, run_script
 from fake_worker import RECIPE
 
 from lrsearch.own_loop.standalone import take_option
@@ -37,24 +34,18 @@ print(run.kind, run.seed, run.device, run.params, run.folder, arguments.batch_si
 """
 
 
-def play(folder, *arguments, **environment):
+def play(folder, *arguments):
     (folder / "train.py").write_text(SCRIPT)
-    return subprocess.run(
-        [sys.executable, str(folder / "train.py"), *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_script(folder / "train.py", *arguments, folder=folder)
 
 
 def test_it_runs_the_recipe_that_it_is_given(tmp_path):
     path = tmp_path / "best.yaml"
     Recipe.from_dict({**RECIPE, "ema": {"epochs": 1.0}, "params": {"width": 3}}).save(path)
     ended = play(tmp_path, "--recipe", str(path), "--batch-size", "8")
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == "plain 7 cpu {'width': 3} . 8\n"
-    lines = ended.stderr.splitlines()
+    assert ended.code == 0, ended.err
+    assert ended.out == "plain 7 cpu {'width': 3} . 8\n"
+    lines = ended.err.splitlines()
     assert len(lines) == 4
     title = "sgd lr 0.1 (momentum 0.9) · cosine"
     assert lines[0].startswith(f"lrsearch: a plain run outside a study, recipe {path}: {title}")
@@ -64,8 +55,8 @@ def test_it_runs_the_recipe_that_it_is_given(tmp_path):
 
 def test_without_a_recipe_it_says_where_to_put_one(tmp_path):
     ended = play(tmp_path)
-    assert ended.returncode == 1
-    last = ended.stderr.splitlines()[-1]
+    assert ended.code == 1
+    last = ended.err.splitlines()[-1]
     assert "no recipe for this run; give it --recipe FILE, or LRSEARCH_RECIPE=FILE, or" in last
 
 
@@ -103,30 +94,23 @@ ARGUMENTS = "\nimport sys; print(*sys.argv)\n"
 
 def alone(folder, *arguments, function=FUNCTION):
     (folder / "own.py").write_text(function)
-    return subprocess.run(
-        [sys.executable, "-m", "lrsearch.own_loop.alone", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module("lrsearch.own_loop.alone", *arguments, folder=folder)
 
 
 def test_a_function_is_run_alone_with_the_params_that_it_takes(tmp_path):
     params = {"width": 3, "other": 1}
     Recipe.from_dict({**RECIPE, "params": params}).save(tmp_path / "best.yaml")
     ended = alone(tmp_path, "own.py:train", "--recipe", "best.yaml")
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == "width 3 lr 0.0\n"
+    assert ended.code == 0, ended.err
+    assert ended.out == "width 3 lr 0.0\n"
 
 
 def test_a_script_that_is_run_alone_has_its_own_arguments(tmp_path):
     Recipe.from_dict(RECIPE).save(tmp_path / "best.yaml")
     words = ("--dataset", "mnist", "--recipe", "best.yaml", "-v")
     ended = alone(tmp_path, "own.py:train", *words, function=FUNCTION + ARGUMENTS)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith("own.py --dataset mnist -v\n")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("own.py --dataset mnist -v\n")
 
 
 @pytest.mark.parametrize(
@@ -135,6 +119,6 @@ def test_a_script_that_is_run_alone_has_its_own_arguments(tmp_path):
 )
 def test_a_function_that_is_not_there_is_one_line(tmp_path, arguments, said):
     ended = alone(tmp_path, *arguments)
-    assert ended.returncode == 1
-    assert ended.stderr.splitlines()[-1].startswith("Error: ")
-    assert said in ended.stderr
+    assert ended.code == 1
+    assert ended.err.splitlines()[-1].startswith("Error: ")
+    assert said in ended.err

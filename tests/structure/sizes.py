@@ -95,12 +95,13 @@ def _is_by_string(node: ast.AST) -> bool:
 
 def modules(package: Path) -> dict[str, Size]:
     """Each module of a package, by its path within; migrations are left out."""
-    paths = {path.relative_to(package): path for path in sorted(package.rglob("*.py"))}
-    return {
-        str(name): measure(path.read_text(encoding="utf-8"))
-        for name, path in paths.items()
-        if name.parts[: len(MIGRATIONS)] != MIGRATIONS
-    }
+    return {name: measure((package / name).read_text(encoding="utf-8")) for name in names(package)}
+
+
+def names(package: Path) -> list[str]:
+    """Paths of the modules within a package; migrations are left out."""
+    paths = [path.relative_to(package) for path in sorted(package.rglob("*.py"))]
+    return [str(path) for path in paths if path.parts[: len(MIGRATIONS)] != MIGRATIONS]
 
 
 def per_thousand(count: int, lines: int) -> float:

@@ -1,5 +1,5 @@
 """Trials whose steps are compiled. Most tests put the recorded operations, run one by one, in the
-compiler's place; those of the compiler itself are slow but for one."""
+compiler's place; those of the compiler itself are slow."""
 
 import logging
 import os
@@ -183,6 +183,7 @@ def tanh_model():
     return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).double()
 
 
+@pytest.mark.slow
 def test_compiled_steps_equal_the_models_to_rounding_and_resume_to_the_bit():
     """By the real compiler: seconds where an earlier run has left what it compiled."""
     task, recipe = double_task(), make_recipe(**SGD, epochs=20)

@@ -49,6 +49,7 @@ def proof_of(folder, *, keeps="pass", reported="pass", length=None):
     )
 
 
+@pytest.mark.slow
 def test_a_script_that_keeps_what_it_carries_is_exact(tmp_path):
     proof = proof_of(tmp_path, keeps="hidden = run.keep(hidden=hidden)")
     assert proof.exact, proof.line
@@ -61,6 +62,7 @@ def test_a_script_that_does_not_is_told_the_line_to_add(tmp_path):
     assert "write hidden = run.keep(hidden=hidden) above the loop" in proof.line
 
 
+@pytest.mark.slow
 def test_a_script_that_fails_in_its_second_epoch_is_an_error_of_one_line(tmp_path):
     with pytest.raises(TaskError, match=r"resume cannot be proved: ZeroDivisionError: .*train.py:"):
         proof_of(tmp_path, reported="1 / (1 - epoch)")
