@@ -33,6 +33,7 @@ from sqlalchemy import Connection, text
 from lrsearch.storage import curves
 from lrsearch.storage.database import Database
 from lrsearch.storage.leases import Claim
+from lrsearch.storage.tables import curves as table_of_curves
 from lrsearch.study.create import create_study
 from lrsearch.study.prepare_database import open_database
 from lrsearch.trial.curve import Validation
@@ -41,7 +42,7 @@ from lrsearch.trial.curve import Validation
 SIZES = (1, 20, 50, 500, 5000)
 #: So many rows are written by each way in a round, in no more transactions than that.
 ROWS, TRANSACTIONS = 5000, 25
-COLUMNS = ", ".join(column.name for column in curves.curves.c)
+COLUMNS = ", ".join(column.name for column in table_of_curves.c)
 Way = Callable[[Connection, Claim, list[Validation]], None]
 
 
@@ -55,7 +56,7 @@ def by_copy(connection: Connection, claim: Claim, rows: list[Validation]) -> Non
     session: Any = connection.connection.driver_connection
     cursor = session.cursor()
     cursor.execute("CREATE TEMP TABLE new_rows (LIKE lr_curve) ON COMMIT DROP")
-    names = [column.name for column in curves.curves.c]
+    names = [column.name for column in table_of_curves.c]
     with cursor.copy(f"COPY new_rows ({COLUMNS}) FROM STDIN") as copy:
         for row in json.loads(curves.as_json(claim, rows)["rows"]):
             values = (row[name] for name in names)
