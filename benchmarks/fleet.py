@@ -321,14 +321,14 @@ def sweep(place: Place, options: argparse.Namespace) -> list[fleet_sweep.Row]:
     return rows
 
 
-def client_rate(place: Place, options: argparse.Namespace) -> dict[str, float]:
-    """Trials per second of all clients together, each with a connection of its own."""
+def client_rate(place: Place, options: argparse.Namespace) -> dict[str, fleet_sweep.Rate]:
+    """What all clients do together, each with a connection of its own."""
     each = options.clients // fleet_sweep.PROCESSES
     log(f"{each * fleet_sweep.PROCESSES} clients")
-    rates = in_processes(
+    parts = in_processes(
         fleet_sweep.clients, fleet_sweep.PROCESSES, place, each, BARRIER, options.seconds
     )
-    return {f"{each * fleet_sweep.PROCESSES} clients": sum(rates)}
+    return {f"{each * fleet_sweep.PROCESSES} clients": fleet_sweep.rate_of(parts)}
 
 
 def swept(url: str, options: argparse.Namespace) -> str:

@@ -8,8 +8,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
@@ -104,9 +104,39 @@ def measured(search: OpenStudy, *, trials: int, running: int, rounds: int) -> Ro
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """What clients did together."""
+
+    trials_per_second: float
+    #: Milliseconds of CPU per trial, of the clients' processes and of the whole server.
+    client: float
+    server: float
+
+
 def seconds_of(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
+
+
+def server_of(search: OpenStudy) -> psutil.Process:
+    """The server's first process."""
+    with search.database.begin() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    parent = psutil.Process(pid).parent()
+    assert parent is not None
+    return parent
+
+
+def seconds_of_all(server: psutil.Process) -> float:
+    """Of all its processes, ended ones too."""
+    times = server.cpu_times()
+    ended = float(times.children_user + times.children_system)
+    total = ended + seconds_of(server)
+    for child in server.children():
+        with suppress(psutil.NoSuchProcess):  # it has just ended, and its parent counts it next
+            total += seconds_of(child)
+    return total
 
 
 def counted_statements(search: OpenStudy) -> list[None]:
@@ -135,14 +165,26 @@ def clients(place: Any, count: int, together: Any, seconds: float, results: Any)
     for number, search in enumerate(opened):
         serve_trial(search, f"client:{os.getpid()}:{number}", EPOCHS)
     together.wait()
-    started = time.perf_counter()
+    server = server_of(opened[0])
+    started, before = time.perf_counter(), (time.process_time(), seconds_of_all(server))
     end[0] = started + seconds
     threads = [threading.Thread(target=serve, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    results.put(sum(done) / (time.perf_counter() - started))
+    spent = (time.process_time() - before[0], seconds_of_all(server) - before[1])
+    results.put((sum(done), time.perf_counter() - started, *spent))
+
+
+def rate_of(parts: Sequence[tuple[int, float, float, float]]) -> Rate:
+    """Of all processes together; each has seen the CPU of the whole server."""
+    trials = sum(part[0] for part in parts)
+    return Rate(
+        trials_per_second=sum(part[0] / part[1] for part in parts),
+        client=1000 * sum(part[2] for part in parts) / trials,
+        server=1000 * max(part[3] for part in parts) / trials,
+    )
 
 
 # Studies of any size, by statements of the server's own
@@ -264,7 +306,7 @@ def add_parameters(connection: Connection, study: dict[str, Any]) -> None:
 # Output
 
 
-def table(rows: list[Row], rates: dict[str, float]) -> str:
+def table(rows: list[Row], rates: Mapping[str, Rate]) -> str:
     lines = [
         "milliseconds of CPU; a trial has 20 epochs and three rungs",
         f"{'trials':>9}{'running':>9}{'ask':>8}{'(p10..p90)':>16}{'rung':>8}{'tell':>8}"
@@ -276,12 +318,19 @@ def table(rows: list[Row], rates: dict[str, float]) -> str:
             f"{row.trials:9d}{row.running:9d}{row.ask:8.1f}{spread:>16}{row.rung:8.1f}"
             f"{row.tell:8.1f}{row.trial:8.1f}{row.server:8.1f}{row.statements:12.1f}"
         )
-    lines += [f"{name}: {rate:.1f} trials per second" for name, rate in rates.items()]
+    lines += [
+        f"{name}: {rate.trials_per_second:.1f} trials per second; milliseconds of CPU per trial: "
+        f"clients {rate.client:.1f}, server {rate.server:.1f}"
+        for name, rate in rates.items()
+    ]
     return "\n".join(lines)
 
 
-def document(rows: list[Row], rates: dict[str, float]) -> dict[str, Any]:
-    return {"rows": [asdict(row) for row in rows], "trials_per_second": rates}
+def document(rows: list[Row], rates: Mapping[str, Rate]) -> dict[str, Any]:
+    return {
+        "rows": [asdict(row) for row in rows],
+        "clients": {name: asdict(rate) for name, rate in rates.items()},
+    }
 
 
 def sizes(options: argparse.Namespace) -> list[int]:

@@ -52,6 +52,8 @@ class Database:
         self._begin = self.engine.begin
         if self._file is not None:
             event.listen(self.engine, "begin", self._file.begin)
+        else:
+            event.listen(self.engine, "checkout", postgresql.check)
         #: How long `run` repeats a transaction while the database is out of reach: not at all,
         #: until a worker says so.
         self.patience = Patience(seconds=0)
@@ -87,10 +89,7 @@ class Database:
 
     def _postgresql(self) -> tuple[str, Document]:
         url, reads_only = self.location.url, self.location.reads_only
-        arguments = {
-            "creator": lambda: postgresql.open_session(url, reads_only=reads_only),
-            "pool_pre_ping": True,
-        }
+        arguments = {"creator": lambda: postgresql.open_session(url, reads_only=reads_only)}
         return "postgresql+psycopg://", arguments
 
     def set_wal(self) -> None:

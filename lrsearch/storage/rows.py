@@ -64,7 +64,8 @@ def read_json(text: str | bytes) -> Any:
     if len(text) > MOST_JSON:
         return f"JSON of {len(text)} characters, which is not read"
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+        # As json.loads does, which with hooks makes another decoder at each call.
+        return _DECODER.decode(text if isinstance(text, str) else text.decode())
     except (ValueError, RecursionError) as error:
         return f"unreadable JSON ({type(error).__name__})"
 
@@ -75,3 +76,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError("it is not finite")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)

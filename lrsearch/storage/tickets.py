@@ -53,15 +53,23 @@ class Look:
 
 
 def look(connection: Connection, study: StudyRecord) -> Look:
-    """Raises StudyError if the study is gone, be its number another's by now."""
-    found = connection.execute(_look(), {"of_study": study.study_id}).mappings().first()
+    """Raises StudyError if the study is gone, be its number another's by now.
+
+    On PostgreSQL the rest of the transaction is planned once for each session, whatever its values:
+    to plan what an ask reads takes 3 ms, and to read it 0.1.
+    """
+    query = _look(connection.dialect.name)
+    found = connection.execute(query, {"of_study": study.study_id}).mappings().first()
     if found is None or found["token"] != study.token:
         raise StudyError("the study was deleted meanwhile")
-    return Look(**found)
+    return Look(**{name: found[name] for name in _LOOK})
+
+
+_LOOK = tuple(Look.__dataclass_fields__)
 
 
 @cache
-def _look() -> Select[Any]:
+def _look(dialect: str) -> Select[Any]:
     s, t = studies.c, trials.c
     free = (
         t.study_id == s.study_id,
@@ -75,6 +83,9 @@ def _look() -> Select[Any]:
         exists().where(*waiting).label("queued"),
         exists().where(*free).label("free"),
     )
+    if dialect == "postgresql":
+        plans_once = func.set_config("plan_cache_mode", "force_generic_plan", literal(True))
+        query = query.add_columns(plans_once)
     return query.where(s.study_id == bindparam("of_study"))
 
 

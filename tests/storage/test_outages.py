@@ -187,6 +187,26 @@ def test_after_a_restart_no_pooled_connection_costs_a_failure(server):
             assert [found(connection) for connection in (one, two, three)] == [None] * 3
 
 
+def test_a_pooled_session_that_the_server_has_ended_costs_no_failure(through, postgres):
+    with through.begin() as connection:
+        pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    assert postgres.execute("SELECT pg_terminate_backend(%s, 5000)", pid) == [(True,)]
+    through.patience = Patience(seconds=0)
+    with through.begin() as connection:
+        assert connection.execute(text("SELECT pg_backend_pid()")).scalar_one() != pid
+
+
+def test_a_session_to_which_nothing_has_come_is_not_asked(through, monkeypatch):
+    """It costs each transaction a round trip."""
+    with through.begin() as connection:
+        session = connection.connection.driver_connection
+    assert session.is_quiet()
+    monkeypatch.setattr(session, "execute", None)
+    postgresql.check(session)
+    session.close()
+    assert not session.is_quiet()
+
+
 def test_a_lost_acknowledgement_is_not_done_twice(through, proxy):
     proxy.cut_after(b"COMMIT")
     assert through.run(add, recall=found) == [1]

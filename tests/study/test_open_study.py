@@ -861,3 +861,21 @@ def test_postgresql_is_asked_in_few_statements(database):
     count("rung", passes_rung(search, assignment, rows=[curve_row(1)], **shown))
     assert count("tell", search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(2)]))
     assert {name: counts[name] for name in STATEMENTS} == STATEMENTS
+
+
+def test_postgresql_plans_what_an_ask_reads_once(database):
+    """It would plan each ask's values anew, which takes longer than to read them."""
+    if database.is_sqlite:
+        pytest.skip("SQLite keeps no plans")
+    search = make_study(database, budget={"trials": 9})
+    for _ in range(4):
+        assert search.tell(ask(search), ended(TrialState.COMPLETE), [curve_row(1)])
+    with database.begin() as connection:
+        query = "SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements"
+        plans = {row.statement: row for row in connection.execute(text(query))}
+        assert connection.execute(text("SHOW plan_cache_mode")).scalar() == "auto"  # of asks alone
+    (view,) = (
+        plan for statement, plan in plans.items() if statement.startswith("SELECT lr_trial.ended")
+    )
+    assert view.generic_plans >= 2
+    assert view.custom_plans == 0

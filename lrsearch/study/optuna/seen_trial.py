@@ -62,8 +62,8 @@ class SeenTrial(FrozenTrial):
         #: What TPE sorts it by: it asks that of a thousand trials at each draw.
         self.standing = _standing(state, violation)
         #: Its places among those of its standing, the least first.
-        self.rank_to_minimize = self._rank(violation, 1.0)
-        self.rank_to_maximize = self._rank(violation, -1.0)
+        self.rank_to_minimize = self._rank(value, violation, 1.0)
+        self.rank_to_maximize = self._rank(value, violation, -1.0)
         #: Optuna's id of the trial.
         self.optuna_id = optuna_id
         #: Its number in Optuna's study, from 0: those of earlier studies come first.
@@ -74,9 +74,8 @@ class SeenTrial(FrozenTrial):
         self.row = 0
         self._violations = {"0": violation} if violation > 0 else {}
 
-    def _rank(self, violation: float, sign: float) -> tuple[float, float]:
+    def _rank(self, value: float | None, violation: float, sign: float) -> tuple[float, float]:
         if self.standing is Standing.COMPLETE:
-            value = self.value
             return (math.inf if value is None else sign * value), 0.0
         if self.standing is Standing.INFEASIBLE:
             return violation, 0.0
