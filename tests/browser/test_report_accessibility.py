@@ -72,7 +72,8 @@ def test_arrow_keys_move_between_the_marks_of_a_figure(one_page, written):
 
 def test_a_keyboard_reaches_everything_in_the_order_of_the_page(one_page):
     drawn(one_page)
-    one_page.evaluate("scrollTo(0, 0)")
+    # Chromium 150: the Tab key goes on from what a script has scrolled to.
+    one_page.evaluate("document.documentElement.scrollIntoView()")
     stops = one_page.evaluate(f"window.stops = ({STOPS})(); window.stops.length")
     assert stops > 10
     reached = []
