@@ -41,7 +41,8 @@ def check_study(
         check_trackers(spec.log)
         spec, loaded = with_weights_beside(spec, loaded, folder or Path())
         check_params(spec, loaded)
-        task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
+        params = {key: first_value(domain) for key, domain in spec.space.params.items()}
+        task = loaded.make(params)
         check_objective(spec, task)
         spec = with_task_groups(spec, task)
     with located(where and f"{where}: {spec.task}"):
@@ -50,7 +51,13 @@ def check_study(
         check_warmup(spec, look.steps_per_epoch)
         try_optimizers(spec, task, chosen)
     with located(where):
-        spec = _with_rung_samples(spec, task, look)
+        batch_size = batch_size_of(task, params)
+        spec = with_rung_samples(
+            spec,
+            steps_per_epoch=look.steps_per_epoch,
+            batch_size=batch_size,
+            whole=look.validation_samples,
+        )
     return Checked(
         spec=spec,
         loaded=loaded,
@@ -58,6 +65,7 @@ def check_study(
         folder=folder,
         steps_per_epoch=look.steps_per_epoch,
         validation_samples=look.validation_samples,
+        batch_size=batch_size,
         warnings=look.warnings,
         notes=look.notes,
     )
@@ -70,16 +78,6 @@ def _first_look(task: Task, spec: StudySpec, device: "torch.device") -> "FirstLo
     shared = check_devices(task, spec, device)
     look = try_task(task, spec, device)
     return replace(look, notes=(*look.notes, *shared))
-
-
-def _with_rung_samples(spec: StudySpec, task: Task, look: "FirstLook") -> StudySpec:
-    params = {key: first_value(domain) for key, domain in spec.space.params.items()}
-    return with_rung_samples(
-        spec,
-        steps_per_epoch=look.steps_per_epoch,
-        batch_size=batch_size_of(task, params),
-        whole=look.validation_samples,
-    )
 
 
 def check_params(spec: StudySpec, loaded: LoadedTask) -> None:
