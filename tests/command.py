@@ -88,8 +88,8 @@ def in_process(function, *arguments):
     return process
 
 
-def no_server(forks, spec, folder):
-    """In place of `WorkerForks.begin`: a server would import everything anew, for seconds.
+def no_server(forks):
+    """In place of `WorkerForks.start`: a server would import everything anew, for seconds.
 
     tests/worker/test_forks.py has one.
     """
@@ -138,7 +138,7 @@ def _be(main, words, folder, output, environment, begin=no_spares):
     multiprocessing.current_process().daemon = False
     multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
-    WorkerForks.begin = no_server
+    WorkerForks.start = no_server
     begin(words)
     code = 0
     try:

@@ -135,7 +135,7 @@ def be_a_check(argv: Sequence[str]) -> int:
         answer = Answer(error=type(error)(str(error)))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except Exception:
+    except BaseException:
         traceback.print_exc()
         answer = Answer()
     sys.stdout.flush()

@@ -61,22 +61,23 @@ def run(
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
     with Renderers() as renderers:
-
-        def get_ready() -> None:
-            from lrsearch import run_study  # noqa: F401
-            from lrsearch.report.page import page  # noqa: F401
-
-            renderers.begin()
-
         checked = options.trained_file(
             file,
             name=name,
             totals=totals,
             resources=resources,
             storage=storage,
-            meanwhile=get_ready,
+            meanwhile=functools.partial(_get_ready, renderers),
         )
         search(checked, resources, out=out, as_json=as_json, storage=storage, renderers=renderers)
+
+
+def _get_ready(renderers: "Renderers") -> None:
+    """Load what the command needs later on, and let processes get ready that render its report."""
+    from lrsearch import run_study  # noqa: F401
+    from lrsearch.report.page import page  # noqa: F401
+
+    renderers.begin()
 
 
 def search(

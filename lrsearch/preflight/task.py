@@ -41,8 +41,7 @@ def check_study(
         check_trackers(spec.log)
         spec, loaded = with_weights_beside(spec, loaded, folder or Path())
         check_params(spec, loaded)
-        params = {key: first_value(domain) for key, domain in spec.space.params.items()}
-        task = loaded.make(params)
+        task = loaded.make({key: first_value(domain) for key, domain in spec.space.params.items()})
         check_objective(spec, task)
         spec = with_task_groups(spec, task)
     with located(where and f"{where}: {spec.task}"):
@@ -51,13 +50,20 @@ def check_study(
         check_warmup(spec, look.steps_per_epoch)
         try_optimizers(spec, task, chosen)
     with located(where):
-        batch_size = batch_size_of(task, params)
-        spec = with_rung_samples(
-            spec,
-            steps_per_epoch=look.steps_per_epoch,
-            batch_size=batch_size,
-            whole=look.validation_samples,
-        )
+        return _checked(spec, loaded, folder, task, look)
+
+
+def _checked(
+    spec: StudySpec, loaded: LoadedTask, folder: Path | None, task: Task, look: "FirstLook"
+) -> Checked:
+    params = {key: first_value(domain) for key, domain in spec.space.params.items()}
+    batch_size = batch_size_of(task, params)
+    spec = with_rung_samples(
+        spec,
+        steps_per_epoch=look.steps_per_epoch,
+        batch_size=batch_size,
+        whole=look.validation_samples,
+    )
     return Checked(
         spec=spec,
         loaded=loaded,

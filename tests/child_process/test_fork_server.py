@@ -29,9 +29,16 @@ def fork(server, tmp_path):
     def begun(name, *argv, on=None, **env):
         argv = [str(word) for word in argv]
         with (tmp_path / "errors").open("wb") as errors:
-            return (on or server).fork(
-                f"child_entries:{name}", argv, env={**ENVIRONMENT, **env}, errors=errors.fileno()
-            ).forked()
+            return (
+                (on or server)
+                .fork(
+                    f"child_entries:{name}",
+                    argv,
+                    env={**ENVIRONMENT, **env},
+                    errors=errors.fileno(),
+                )
+                .forked()
+            )
 
     return begun
 

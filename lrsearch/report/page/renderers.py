@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import IO
 
@@ -45,26 +46,15 @@ class Renderers(Closing):
     def begin(self) -> None:
         """Start as many processes as there are cores, at most `MOST`.
 
-        They get ready one after the other, so that another core is left to the study.
+        Each gets ready once the one before it is, so that another core is left to the study.
         """
-        cores = os.cpu_count() or 1
-        turn, turns = os.pipe()
-        os.write(turns, b".")
-        command = [sys.executable, "-P", "-m", "lrsearch.report.page.renderers"]
-        paths = os.pathsep.join(path for path in sys.path if path)
-        for _ in range(min(MOST, cores)):
-            process = subprocess.Popen(
-                [*command, str(turn), str(turns)],
-                env={**os.environ, "PYTHONPATH": paths},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[turn, turns],
-                start_new_session=True,  # Ctrl-C reaches this process alone
-                text=True,
-                encoding="utf-8",
-            )
-            self._processes.append(process)
+        turn, turns = os.pipe()  # it is the turn of the first
+        for _ in range(min(MOST, os.cpu_count() or 1)):
+            os.close(turns)
+            after, turns = os.pipe()
+            self._processes.append(_started(turn, turns))
+            os.close(turn)
+            turn = after
         os.close(turn)
         os.close(turns)
 
@@ -90,9 +80,27 @@ class Renderers(Closing):
         """End the processes."""
         for process in self._processes:
             process.kill()
-            with process:  # closes its pipes and waits for it
-                pass
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                with suppress(OSError):  # what is not written yet cannot be written any more
+                    assert pipe is not None
+                    pipe.close()
         self._processes = []
+
+
+def _started(turn: int, turns: int) -> Process:
+    """A process that waits until the other end of `turn` is closed, and then closes `turns`."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "lrsearch.report.page.renderers", str(turn), str(turns)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[turn, turns],
+        start_new_session=True,  # Ctrl-C reaches the process alone that started it
+        text=True,
+        encoding="utf-8",
+    )
 
 
 def _rendered_by(process: Process, specification: str) -> str:
@@ -121,10 +129,9 @@ def _read(stream: IO[str] | None) -> str:
 def main() -> None:
     """Render what comes, a JSON string a line, until no more can come."""
     turn, turns = map(int, sys.argv[1:])
-    os.read(turn, 1)
-    render(FIRST)
-    os.write(turns, b".")
+    os.read(turn, 1)  # nothing, as soon as the other end is closed
     os.close(turn)
+    render(FIRST)
     os.close(turns)
     while specification := _read(sys.stdin):
         _write(sys.stdout, render(specification))
