@@ -91,7 +91,7 @@ def in_process(function, *arguments):
 def no_server(forks):
     """In place of `WorkerForks.start`: a server would import everything anew, for seconds.
 
-    tests/worker/test_forks.py has one.
+    tests/worker/test_forked_workers.py and tests/cli/test_check_in_fork.py have one.
     """
 
 

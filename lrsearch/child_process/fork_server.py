@@ -28,12 +28,11 @@ class NotForkedError(Exception):
 class Forked:
     """A fork, with the methods of `subprocess.Popen` that a parent needs."""
 
-    def __init__(self, line: Line, pid: int) -> None:
-        self._line, self.pid = line, pid
+    def __init__(self, line: Line, pid: int, process: int) -> None:
+        """`process` is its pidfd: another process may get `pid` once the server has waited."""
+        self._line, self.pid, self._process = line, pid, process
         #: Its status once it has ended; negative for a signal.
         self.returncode: int | None = None
-        # A number of a process may be given to another one once the server has waited for it.
-        self._process = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
         """The exit status; None while it runs."""
@@ -86,19 +85,21 @@ class Forked:
 class Asked:
     """A fork that was asked for."""
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
 
     def forked(self) -> Forked:
         """The fork, once what was asked for before is done. Raises NotForkedError."""
+        line = Line(self._connection)
         try:
-            message = self._line.receive()
-        except ClosedError as error:
-            self._line.close()
+            _, files, _, _ = socket.recv_fds(self._connection, 1, 1)
+            message = line.receive()
+        except (OSError, ClosedError) as error:
+            line.close()
             raise _ended(error) from error
         if isinstance(message, Started):
-            return Forked(self._line, message.pid)
-        self._line.close()
+            return Forked(line, message.pid, files[0])
+        line.close()
         assert isinstance(message, Refused)
         raise NotForkedError(message.text)
 
@@ -155,17 +156,16 @@ class ForkServer(Closing):
         )
         return Asked(self._send(request, [errors] if output is None else [errors, output]))
 
-    def _send(self, message: Import | Request, files: Sequence[int]) -> Line:
+    def _send(self, message: Import | Request, files: Sequence[int]) -> socket.socket:
         ours, theirs = socket.socketpair()
-        line = Line(ours)
         try:
             with theirs:
                 socket.send_fds(self._control, [b"+"], [theirs.fileno(), *files])
-            line.send(message)
+            Line(ours).send(message)
         except (OSError, ClosedError) as error:
-            line.close()
+            ours.close()
             raise _ended(error) from error
-        return line
+        return ours
 
     def close(self) -> None:
         """End the server, also in the midst of its imports. Forks that still run end in order."""

@@ -55,13 +55,14 @@ class ForkServing:
             if not files:
                 return None
             connection, *streams = files
-            call = self._serve(Line(socket.socket(fileno=connection)), streams)
+            call = self._serve(socket.socket(fileno=connection), streams)
             for stream in streams:
                 os.close(stream)
             if call is not None:
                 return call
 
-    def _serve(self, line: Line, streams: Sequence[int]) -> Call | None:
+    def _serve(self, connection: socket.socket, streams: Sequence[int]) -> Call | None:
+        line = Line(connection)
         try:
             request = line.receive()
         except ClosedError:
@@ -73,16 +74,16 @@ class ForkServing:
         assert isinstance(request, Request)
         cold = self._cold or why_not_with(request.env)
         if cold is not None:
-            _tell(line, Refused(errno=0, text=cold, path=None))
+            _answer(connection, Refused(errno=0, text=cold, path=None))
             return None
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(line, refusal(error))
+            _answer(connection, refusal(error))
             return None
         if pid:
             self._lines[pid] = line
-            _tell(line, Started(pid=pid))
+            _answer(connection, Started(pid=pid))
             return None
         self._leave(line)
         return _fork_of(request, streams)
@@ -102,6 +103,16 @@ class ForkServing:
             line = self._lines.pop(pid)
             _tell(line, Exited(status=os.waitstatus_to_exitcode(status)))
             line.close()
+
+
+def _answer(connection: socket.socket, message: Started | Refused) -> None:
+    """Say what became of a request, after a byte with which the pidfd of a fork comes."""
+    files = [os.pidfd_open(message.pid)] if isinstance(message, Started) else []
+    with contextlib.suppress(OSError):  # nobody wants to know any more
+        socket.send_fds(connection, [b"+"], files)
+    for file in files:
+        os.close(file)
+    _tell(Line(connection), message)
 
 
 def _tell(line: Line, message: Started | Refused | Exited) -> None:

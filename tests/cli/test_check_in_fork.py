@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from dataclasses import fields
 
@@ -165,3 +167,50 @@ def test_without_a_process_to_fork_there_is_no_check(study, tried):
 def test_a_study_whose_own_code_the_command_needs_is_not_tried_in_a_fork(study):
     assert may_be_tried(read_study_file(study()))
     assert not may_be_tried(read_study_file(study(more="warm_start: [earlier]\n")))
+
+
+#: The command line; whether it has loaded PyTorch itself goes to a file.
+RUNNER = """
+import sys
+from pathlib import Path
+from lrsearch.cli import main
+_, file, *words = sys.argv
+sys.argv = ["lrsearch", *words]
+try:
+    main()
+finally:
+    Path(file).write_text(str("torch" in sys.modules))
+"""
+
+
+def run(path, *words):
+    """`lrsearch run` in a new interpreter: how it ended, and whether it has loaded PyTorch."""
+    loaded = path.parent / "loaded"
+    ended = subprocess.run(
+        [sys.executable, "-c", RUNNER, loaded, "run", path, "--workers", "1", *words],
+        cwd=path.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    return ended, loaded.read_text()
+
+
+def test_a_command_trains_a_study_without_loading_torch(study):
+    path = study("print('from the task')", "range_test: none\nconfirm: none\n")
+    ended, loaded = run(path)
+    assert (ended.returncode, loaded) == (0, "False"), ended.stderr
+    assert ended.stdout.startswith("from the task\nstorage: ")
+    warning = "warning: train and validation have the same data"
+    assert ended.stderr.startswith(f"loading PyTorch ...\n{warning}")
+    assert (path.parent / "tried-report" / "report.html").is_file()
+
+
+def test_a_command_ends_with_the_error_of_the_task(study):
+    path = study("raise ValueError('no data')")
+    ended, loaded = run(path)
+    assert (ended.returncode, loaded) == (1, "False")
+    assert ended.stderr == (
+        f"loading PyTorch ...\nError: {path}: task tried.py:task raised ValueError: no data\n"
+    )
+    assert not (path.parent / "lrsearch.db").exists()
