@@ -8,7 +8,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lrsearch.advice.cost import CostPlan, cost_plan
 from lrsearch.fusing import fuse_option
@@ -32,11 +32,11 @@ from lrsearch.study.status import is_finished, reap
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.study.versions import check_versions
 from lrsearch.task.task import LoadedTask
-from lrsearch.training.start import check_batch_size
-from lrsearch.worker.find_program import find_code
-from lrsearch.worker.processes import run_local
+from lrsearch.worker.local_workers import run_local
 from lrsearch.worker.resources import Resources
-from lrsearch.worker.this_process import work_here
+
+if TYPE_CHECKING:
+    from lrsearch.report.page.renderers import Renderers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,12 +123,14 @@ def run_study(
     resources: Resources,
     *,
     report_to: Path | None,
+    renderers: "Renderers | None" = None,
     progress: Progress,
 ) -> Outcome:
     """Create or continue a study, train it until its budget is used, confirm, and report.
 
-    `report_to` is the folder of the report. Raises LrsearchError for what the caller can mend, and
-    KeyboardInterrupt after the workers have ended in order; the same call then goes on.
+    `report_to` is the folder of the report, whose figures `renderers` render, else this process.
+    Raises LrsearchError for what the caller can mend, and KeyboardInterrupt after the workers have
+    ended in order; the same call then goes on.
     """
     fuse_option.check(checked.spec, resources.fuse)
     created = create(checked, storage, exist_ok=True, progress=progress)
@@ -140,6 +142,7 @@ def run_study(
         task_dir=checked.folder,
         live=live,
         report_to=report_to,
+        renderers=renderers,
         progress=progress,
     )
 
@@ -151,6 +154,7 @@ def finish(
     task_dir: Path | None,
     live: LoadedTask | None = None,
     report_to: Path | None,
+    renderers: "Renderers | None" = None,
     progress: Progress,
 ) -> Outcome:
     """Train a study that is in the database until its budget is used, and report.
@@ -162,7 +166,7 @@ def finish(
     if report_to is None:
         report, folder = report_of(study), None
     else:
-        report, folder = write_files(study, report_to)
+        report, folder = write_files(study, report_to, renderers=renderers)
     return Outcome(study=study, report=report, folder=folder, wall_seconds=seconds)
 
 
@@ -219,6 +223,9 @@ def climb(
     """
     fuse_option.check(spec, resources.fuse)
     if spec.ladder is not None and spec.ladder.batch_size is not None:
+        from lrsearch.training.start import check_batch_size
+        from lrsearch.worker.find_program import find_code
+
         loaded = live or find_code(source, folders(task_dir))
         assert isinstance(loaded, LoadedTask)
         check_batch_size(loaded, spec.ladder.recipe, spec.ladder.batch_size)
@@ -243,6 +250,8 @@ def _train(
     started = time.monotonic()
     with progress.training(study):
         if live is not None:
+            from lrsearch.worker.this_process import work_here
+
             work_here(
                 study,
                 live,

@@ -98,10 +98,10 @@ def in_process(function, *arguments):
     return process
 
 
-def no_server(forks, spec, folder):
-    """In place of `WorkerForks.begin`: a server would import everything anew, for seconds.
+def no_server(forks):
+    """In place of `WorkerForks.start`: a server would import everything anew, for seconds.
 
-    tests/worker/test_forks.py has one.
+    tests/worker/test_forked_workers.py and tests/cli/test_check_in_fork.py have one.
     """
 
 
@@ -156,7 +156,7 @@ def _be(main, words, folder, output, environment, begin=no_spares):
     multiprocessing.current_process().daemon = False
     multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
-    WorkerForks.begin = no_server
+    WorkerForks.start = no_server
     warm_supervisors.prepare(2)  # of the check of a study file, and of its first worker
     begin(words)
     code = 0

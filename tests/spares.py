@@ -44,9 +44,9 @@ def prepare(words):
             Started(*spares.pop(0), command, **how) if spares else subprocess.Popen(command, **how)
         )
 
-    from lrsearch.worker import processes
+    from lrsearch.worker import local_workers
 
-    processes.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": start})
+    local_workers.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": start})
 
 
 class Started(subprocess.Popen):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lrsearch.child_process.closing import Closing
 from lrsearch.child_process.lines import ClosedError
-from lrsearch.child_process.protocol import Exited, Line, Refused, Request, Started
+from lrsearch.child_process.protocol import Exited, Import, Line, Refused, Request, Started
 
 #: The exit status of a fork whose server died before it could tell.
 UNKNOWN_STATUS = 1
@@ -28,12 +28,11 @@ class NotForkedError(Exception):
 class Forked:
     """A fork, with the methods of `subprocess.Popen` that a parent needs."""
 
-    def __init__(self, line: Line, pid: int) -> None:
-        self._line, self.pid = line, pid
+    def __init__(self, line: Line, pid: int, process: int) -> None:
+        """`process` is its pidfd: another process may get `pid` once the server has waited."""
+        self._line, self.pid, self._process = line, pid, process
         #: Its status once it has ended; negative for a signal.
         self.returncode: int | None = None
-        # A number of a process may be given to another one once the server has waited for it.
-        self._process = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
         """The exit status; None while it runs."""
@@ -59,6 +58,15 @@ class Forked:
         """Send SIGKILL, unless it has ended."""
         self.send_signal(signal.SIGKILL)
 
+    def has_ended(self, timeout: float | None) -> bool:
+        """Whether it has ended, or does within so many seconds (None: however long it takes).
+
+        `poll` tells that once the server has done what it was asked for since.
+        """
+        return self.returncode is not None or bool(
+            select.select([self._process], [], [], timeout)[0]
+        )
+
     def _heard(self, timeout: float | None) -> int | None:
         if self.returncode is None:
             try:
@@ -74,19 +82,41 @@ class Forked:
         return self.returncode
 
 
+class Asked:
+    """A fork that was asked for."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def forked(self) -> Forked:
+        """The fork, once what was asked for before is done. Raises NotForkedError."""
+        line = Line(self._connection)
+        try:
+            _, files, _, _ = socket.recv_fds(self._connection, 1, 1)
+            message = line.receive()
+        except (OSError, ClosedError) as error:
+            line.close()
+            raise _ended(error) from error
+        if isinstance(message, Started):
+            return Forked(line, message.pid, files[0])
+        line.close()
+        assert isinstance(message, Refused)
+        raise NotForkedError(message.text)
+
+
 class ForkServer(Closing):
-    """A process that imports `warm` in the background and is forked afterwards.
+    """A process that imports in the background what its forks need.
 
     A context manager. Its environment is `env`, and forks need one that agrees in what is read when
-    an interpreter starts. `warm` are names as `pkgutil.resolve_name` takes them.
+    an interpreter starts. It does what it is asked for in that order.
     """
 
-    def __init__(self, warm: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(self, env: Mapping[str, str]) -> None:
         self._control, theirs = socket.socketpair()
         command = [sys.executable, "-m", "lrsearch.child_process.serve_forks"]
         with theirs:
             self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), *warm],
+                [*command, str(theirs.fileno())],
                 env=dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -100,35 +130,49 @@ class ForkServer(Closing):
         """Of the server, the parent of the forks."""
         return self._process.pid
 
-    def fork(
-        self, entry: str, argv: Sequence[str], *, env: Mapping[str, str], errors: int
-    ) -> Forked:
-        """Call `package.module:function` with `argv` in a fork, once the imports are done.
+    def imports(self, names: Sequence[str]) -> None:
+        """Let it import these, named as `pkgutil.resolve_name` takes them.
 
-        `errors` is the descriptor of its standard error; its standard output is thrown away. Raises
-        NotForkedError.
+        Raises NotForkedError.
         """
-        ours, theirs = socket.socketpair()
-        line = Line(ours)
+        self._send(Import(names=list(names)), []).close()
+
+    def fork(
+        self,
+        entry: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        errors: int,
+        output: int | None = None,
+    ) -> Asked:
+        """Let it call `package.module:function` with `argv` in a fork.
+
+        `errors` and `output` are the descriptors of its standard error and output, which is thrown
+        away without one. Raises NotForkedError.
+        """
         request = Request(
             argv=list(argv), env=dict(env), cwd=str(Path.cwd()), output="", entry=entry
         )
+        return Asked(self._send(request, [errors] if output is None else [errors, output]))
+
+    def _send(self, message: Import | Request, files: Sequence[int]) -> socket.socket:
+        ours, theirs = socket.socketpair()
         try:
             with theirs:
-                socket.send_fds(self._control, [b"+"], [theirs.fileno(), errors])
-            line.send(request)
-            message = line.receive()
+                socket.send_fds(self._control, [b"+"], [theirs.fileno(), *files])
+            Line(ours).send(message)
         except (OSError, ClosedError) as error:
-            line.close()
-            raise NotForkedError(f"the process that forks them has ended: {error}") from error
-        if isinstance(message, Started):
-            return Forked(line, message.pid)
-        line.close()
-        assert isinstance(message, Refused)
-        raise NotForkedError(message.text)
+            ours.close()
+            raise _ended(error) from error
+        return ours
 
     def close(self) -> None:
         """End the server, also in the midst of its imports. Forks that still run end in order."""
         self._control.close()
         self._process.kill()
         self._process.wait()
+
+
+def _ended(error: Exception) -> NotForkedError:
+    return NotForkedError(f"the process that forks them has ended: {error}")

@@ -26,6 +26,14 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Import:
+    """What a fork server imports before it does what it is asked for next."""
+
+    #: As `pkgutil.resolve_name` takes them.
+    names: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Started:
     """The child runs."""
 
@@ -69,10 +77,10 @@ class End:
     grace: float
 
 
-Message = Request | Started | Refused | Exited | Gone | Orphaned | End
+Message = Request | Import | Started | Refused | Exited | Gone | Orphaned | End
 #: By the name that stands in a line.
 _TYPES: Mapping[str, type[Message]] = {
-    kind.__name__: kind for kind in (Request, Started, Refused, Exited, Gone, Orphaned, End)
+    kind.__name__: kind for kind in (Request, Import, Started, Refused, Exited, Gone, Orphaned, End)
 }
 
 

@@ -31,8 +31,13 @@ compile_option = click.option(
 )
 
 
-def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--workers`, `--device`, `--fuse`, `--compile`: they become one argument, `resources`."""
+def resources_options(
+    command: Callable[..., Any], *, loads_early: bool = False
+) -> Callable[..., Any]:
+    """`--workers`, `--device`, `--fuse`, `--compile`: they become one argument, `resources`.
+
+    `loads_early`: a process that will fork the workers loads PyTorch before anything else is done.
+    """
 
     @functools.wraps(command)
     def parsed(
@@ -43,10 +48,16 @@ def resources_options(command: Callable[..., Any]) -> Callable[..., Any]:
         compile: str,
         **options: Any,
     ) -> Any:
-        from lrsearch.worker.resources import Resources
+        from lrsearch.worker.forks import WorkerForks
 
-        resources = Resources.parse(workers=workers, device=device, fuse=fuse, compile=compile)
-        with resources.forks:
+        with WorkerForks() as forks:
+            if loads_early:
+                forks.start()
+            from lrsearch.worker.resources import Resources
+
+            resources = Resources.parse(
+                workers=workers, device=device, fuse=fuse, compile=compile, forks=forks
+            )
             return command(*arguments, resources=resources, **options)
 
     workers_option = click.option(

@@ -70,6 +70,14 @@ for module in MODULES:
 
 
 def main() -> None:
+    """Run the command line, and end with its exit code."""
+    code = exit_code()
+    # Databases close themselves; to look through all of torch for garbage once more took 0.9 s.
+    gc.freeze()
+    sys.exit(code)
+
+
+def exit_code() -> int:
     """Run the command line: 0 done, 1 a user-level error, 2 usage, 130 interrupted."""
     try:
         code = cli.main(standalone_mode=False)
@@ -88,9 +96,7 @@ def main() -> None:
         code = 0
     except Exception as error:
         code = _fail(_storage_trouble(error))
-    # Databases close themselves; to look through all of torch for garbage once more took 0.9 s.
-    gc.freeze()
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _fail(message: str) -> int:

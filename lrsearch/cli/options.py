@@ -4,6 +4,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -163,16 +164,20 @@ def checked_file(
     goes_on: bool = False,
     storage: str | None = None,
     forks: "WorkerForks | None" = None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> "Checked":
     """The study of a file, whose task has trained one batch, or whose script has reported.
 
     `name` and `totals`, of the budget by its fields, replace the file's own. `proves`: whether it
     is proved how a script goes on after an interruption. `goes_on`: the study may be in
     the database already; a script that has reported for it is then not run a second time. `forks`
-    begins to import what its workers need, beside this process.
+    begins to import what its workers need, beside this process; in a fork of it a task is tried,
+    and `meanwhile` called.
 
     What needs no PyTorch is checked before that is loaded.
     """
+    from lrsearch.child_process.fork_server import NotForkedError
+    from lrsearch.cli.check_in_fork import check_in_fork, may_be_tried
     from lrsearch.preflight import study_file
     from lrsearch.spec.shipped_studies import check_there
 
@@ -182,6 +187,10 @@ def checked_file(
     say_loading()
     if forks is not None:
         forks.begin(spec, file.parent)
+        if may_be_tried(spec) and _is_of_process(sys.stdout, 1) and _is_of_process(sys.stderr, 2):
+            with suppress(NotForkedError):
+                return check_in_fork(spec, file, device=device, forks=forks, meanwhile=meanwhile)
+        forks.go_on()
     with what_it_imports(file):
         return study_file.check_spec(spec, file, device=device, proves=proves, stored=stored)
 
@@ -193,11 +202,12 @@ def trained_file(
     totals: Mapping[str, int] | None = None,
     resources: "Resources | None" = None,
     storage: str | None,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> "Checked":
     """As `checked_file`, for a study that will be trained: doubts about its task go to stderr.
 
     So does what a first run of a script has shown, and what the study lacks for it. `resources` are
-    those it will be trained with here.
+    those it will be trained with here. `meanwhile` is as there.
     """
     checked = checked_file(
         file,
@@ -207,8 +217,9 @@ def trained_file(
         goes_on=True,
         storage=storage,
         forks=None if resources is None else resources.forks,
+        meanwhile=meanwhile,
     )
-    for note in checked.notes if checked.task is None else ():
+    for note in checked.notes if checked.spec.task is None else ():
         say(f"note: {note}", err=True)
     for warning in checked.warnings:
         say(f"warning: {warning}", err=True)

@@ -1,5 +1,6 @@
 """Commands on a study file: run, check, range-test."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from lrsearch.cli.output import say
 if TYPE_CHECKING:
     from lrsearch.preflight.checked import Checked
     from lrsearch.preflight.measure import TrialMemory
+    from lrsearch.report.page.renderers import Renderers
     from lrsearch.run_study import Outcome
     from lrsearch.spec.validation_plan import ValidationShare
     from lrsearch.worker.resources import Resources
@@ -22,7 +24,7 @@ PREVIEWED = 12
 
 @click.command()
 @file_argument
-@machine_options.resources_options
+@functools.partial(machine_options.resources_options, loads_early=True)
 @click.option(
     "--runs", type=int, metavar="N", help="Budget: the epochs of N full trainings, all included."
 )
@@ -54,12 +56,28 @@ def run(
       lrsearch run studies/digits.yaml --workers 2
     """
     options.at_least_one({"--runs": runs, "--trials": trials})
+    from lrsearch.report.page.renderers import Renderers
+
     given = {"runs": runs, "trials": trials}
     totals = {field: total for field, total in given.items() if total is not None}
-    checked = options.trained_file(
-        file, name=name, totals=totals, resources=resources, storage=storage
-    )
-    search(checked, resources, out=out, as_json=as_json, storage=storage)
+    with Renderers() as renderers:
+        checked = options.trained_file(
+            file,
+            name=name,
+            totals=totals,
+            resources=resources,
+            storage=storage,
+            meanwhile=functools.partial(_get_ready, renderers),
+        )
+        search(checked, resources, out=out, as_json=as_json, storage=storage, renderers=renderers)
+
+
+def _get_ready(renderers: "Renderers") -> None:
+    """Load what the command needs later on, and let processes get ready that render its report."""
+    from lrsearch import run_study  # noqa: F401
+    from lrsearch.report.page import page  # noqa: F401
+
+    renderers.begin()
 
 
 def search(
@@ -69,6 +87,7 @@ def search(
     out: Path | None,
     as_json: bool,
     storage: str | None,
+    renderers: "Renderers | None" = None,
 ) -> None:
     """Train a study until its budget is used, and print the answer."""
     from lrsearch.cli.terminal import Terminal
@@ -76,7 +95,14 @@ def search(
     from lrsearch.run_study import run_study
 
     report_to, terminal = files.report_folder(checked.spec.name, out), Terminal(quiet=as_json)
-    outcome = run_study(checked, storage, resources, report_to=report_to, progress=terminal)
+    outcome = run_study(
+        checked,
+        storage,
+        resources,
+        report_to=report_to,
+        renderers=renderers,
+        progress=terminal,
+    )
     print_outcome(outcome, as_json=as_json)
 
 

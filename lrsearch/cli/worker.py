@@ -105,12 +105,12 @@ def _serve_project(
     return work_on_project(database, project, machine, own_stop(limit), forever=forever)
 
 
-def be_a_worker(words: Sequence[str]) -> None:
+def be_a_worker(words: Sequence[str]) -> int:
     """Be `lrsearch WORDS` in a fork of a process that has imported what a worker needs."""
-    from lrsearch.cli.main import main
+    from lrsearch.cli.main import exit_code
 
     sys.argv = ["lrsearch", *words]
-    main()
+    return exit_code()
 
 
 @click.command()

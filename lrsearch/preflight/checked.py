@@ -3,13 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from lrsearch.catalog.domains import first_value
 from lrsearch.errors import SpecError, TaskError
 from lrsearch.spec.study_spec import StudySpec
-from lrsearch.task.batch_size import batch_size_of
 from lrsearch.task.task import LoadedCode, Task
 
 
@@ -19,13 +16,15 @@ class Checked:
 
     spec: StudySpec
     loaded: LoadedCode
-    #: None where the program is a script or a command.
+    #: None where the program is a script or a command, and where another process has it.
     task: Task | None
     #: Where workers look for the task's file; None for a task that is an object of this process.
     folder: Path | None
     steps_per_epoch: int
     #: Of a validation; None where no part of them can be taken, and where there is no task.
     validation_samples: int | None = None
+    #: Samples of the task's own batch; None where it does not say so.
+    batch_size: int | None = None
     #: What trains, but hardly as it was meant, one line each.
     warnings: tuple[str, ...] = ()
     #: What was assumed of the task, one line each.
@@ -34,12 +33,6 @@ class Checked:
     resume: str | None = None
     #: How long an epoch takes, where a first run has shown it.
     seconds_per_epoch: float | None = None
-
-    @cached_property
-    def batch_size(self) -> int | None:
-        """The task's own."""
-        params = {key: first_value(domain) for key, domain in self.spec.space.params.items()}
-        return None if self.task is None else batch_size_of(self.task, params)
 
 
 @contextmanager

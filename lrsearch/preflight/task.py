@@ -50,7 +50,21 @@ def check_study(
         check_warmup(spec, look.steps_per_epoch)
         try_optimizers(spec, task, chosen)
     with located(where):
-        spec = _with_rung_samples(spec, task, look)
+        return _checked(spec, loaded, folder, task, look)
+
+
+def _checked(
+    spec: StudySpec, loaded: LoadedTask, folder: Path | None, task: Task, look: "FirstLook"
+) -> Checked:
+    params = {key: first_value(domain) for key, domain in spec.space.params.items()}
+    batch_size = batch_size_of(task, params)
+    spec = with_rung_samples(
+        spec,
+        steps_per_epoch=look.steps_per_epoch,
+        batch_size=batch_size,
+        whole=look.validation_samples,
+        labels=look.labels,
+    )
     return Checked(
         spec=spec,
         loaded=loaded,
@@ -58,6 +72,7 @@ def check_study(
         folder=folder,
         steps_per_epoch=look.steps_per_epoch,
         validation_samples=look.validation_samples,
+        batch_size=batch_size,
         warnings=look.warnings,
         notes=look.notes,
     )
@@ -70,17 +85,6 @@ def _first_look(task: Task, spec: StudySpec, device: "torch.device") -> "FirstLo
     shared = check_devices(task, spec, device)
     look = try_task(task, spec, device)
     return replace(look, notes=(*look.notes, *shared))
-
-
-def _with_rung_samples(spec: StudySpec, task: Task, look: "FirstLook") -> StudySpec:
-    params = {key: first_value(domain) for key, domain in spec.space.params.items()}
-    return with_rung_samples(
-        spec,
-        steps_per_epoch=look.steps_per_epoch,
-        batch_size=batch_size_of(task, params),
-        whole=look.validation_samples,
-        labels=look.labels,
-    )
 
 
 def check_params(spec: StudySpec, loaded: LoadedTask) -> None:

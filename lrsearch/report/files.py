@@ -18,16 +18,24 @@ from lrsearch.trial.states import TrialState
 
 if TYPE_CHECKING:
     from lrsearch.export import Exported
+    from lrsearch.report.page.renderers import Renderers
 
 #: Formats of the best recipe that stand beside a report, of a task and of a script.
 OF_TASK = (("best.yaml", "yaml"), ("best.py", "torch"))
 OF_SCRIPT = ((RECIPE, "yaml"), (RECIPE_JSON, "json"), ("best.sh", "command"))
 
 
-def write_files(study: StudyHandle, out: Path | None, *, png: bool = False) -> tuple[Report, Path]:
+def write_files(
+    study: StudyHandle,
+    out: Path | None,
+    *,
+    png: bool = False,
+    renderers: "Renderers | None" = None,
+) -> tuple[Report, Path]:
     """The report, and the best recipe as config and code once there is one.
 
-    The report's figures are SVG files; with `png` they are PNG files too.
+    The report's figures are SVG files; with `png` they are PNG files too. This process renders
+    them unless there are `renderers`.
 
     There is no code for an optimizer of the study's own whose file is not here.
 
@@ -38,7 +46,7 @@ def write_files(study: StudyHandle, out: Path | None, *, png: bool = False) -> t
     folder = report_folder(study.name, out)
     report = report_of(study, with_curves=True)
     try:
-        write_report(report, folder, png=png)
+        write_report(report, folder, png=png, renderers=renderers)
         if report.best is not None:
             for name, form in OF_TASK if report.spec.program == "task" else OF_SCRIPT:
                 if form == "torch" and not _is_here(report):

@@ -28,6 +28,7 @@ class Resources:
         device: str = "auto",
         fuse: int | str = "auto",
         compile: str = "auto",
+        forks: WorkerForks | None = None,
     ) -> "Resources":
         """Raises SpecError for a number of workers, a `fuse` or a `compile` that there is not."""
         if workers is not None and workers < 1:
@@ -37,4 +38,5 @@ class Resources:
             device=device,
             fuse=fuse_option.parse(str(fuse)),
             compile=compiling.parse(compile),
+            forks=WorkerForks() if forks is None else forks,
         )

@@ -19,7 +19,8 @@ ENVIRONMENT.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)  # set where a test has i
 
 @pytest.fixture
 def server():
-    with ForkServer(["child_entries"], ENVIRONMENT) as one:
+    with ForkServer(ENVIRONMENT) as one:
+        one.imports(["child_entries"])
         yield one
 
 
@@ -28,8 +29,15 @@ def fork(server, tmp_path):
     def begun(name, *argv, on=None, **env):
         argv = [str(word) for word in argv]
         with (tmp_path / "errors").open("wb") as errors:
-            return (on or server).fork(
-                f"child_entries:{name}", argv, env={**ENVIRONMENT, **env}, errors=errors.fileno()
+            return (
+                (on or server)
+                .fork(
+                    f"child_entries:{name}",
+                    argv,
+                    env={**ENVIRONMENT, **env},
+                    errors=errors.fileno(),
+                )
+                .forked()
             )
 
     return begun
@@ -85,14 +93,14 @@ def test_what_an_interpreter_reads_at_its_start_cannot_be_changed(fork):
 
 
 def test_what_runs_threads_is_not_forked(fork):
-    with (
-        ForkServer(["starts_a_thread"], ENVIRONMENT) as server,
-        pytest.raises(NotForkedError, match="runs 1 threads"),
-    ):
-        fork("sleep", on=server)
+    with ForkServer(ENVIRONMENT) as server:
+        server.imports(["starts_a_thread"])
+        with pytest.raises(NotForkedError, match="runs 1 threads"):
+            fork("sleep", on=server)
 
 
 def test_a_server_that_still_imports_is_ended():
-    server = ForkServer(["torch", "child_entries"], ENVIRONMENT)
+    server = ForkServer(ENVIRONMENT)
+    server.imports(["torch", "child_entries"])
     server.close()
     assert not psutil.pid_exists(server.pid)

@@ -27,7 +27,7 @@ HOMES = {
     "IPython": {"report.live.notebook_bar"},
     "matplotlib": {"report.plots", "api.plot"},
     "altair": {"report.figures", "report.comparison.figures", "report.page.charts"},
-    "vl_convert": {"report.page.charts"},
+    "vl_convert": {"report.page.charts", "report.page.renderers"},
     "pandas": {"api.frames"},
     "jinja2": {"report.page", "report.dashboard", "export"},
     "markupsafe": {"report.page", "report.comparison.page"},

@@ -15,7 +15,7 @@ from lrsearch.child_process.fork_server import Forked
 from lrsearch.storage.tables import leases, trials, workers
 from lrsearch.study.status import is_finished
 from lrsearch.worker.forks import WorkerForks
-from lrsearch.worker.processes import LocalWorkers
+from lrsearch.worker.local_workers import LocalWorkers
 
 
 def rows(search, query):
@@ -27,6 +27,7 @@ def rows(search, query):
 def forks():
     with WorkerForks() as one:
         one.begin(tiny_spec(), TASKS)
+        one.go_on()
         yield one
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -12,6 +13,7 @@ from altair.utils import update_nested
 from altair.utils.schemapi import debug_mode
 
 from lrsearch.report.figures.figure import Figure
+from lrsearch.report.page.renderers import Renderers
 
 #: Of a chart that does not say how wide it is, where no script makes it as wide as the window:
 #: pixels.
@@ -63,8 +65,8 @@ LOOK = alt.Config(
 )
 #: What Vega calls each group of marks, without a name: the picture as a whole has one.
 _ROLES = re.compile(r' role="graphics-[^"]*"(?: aria-roledescription="[^"]*")?')
-#: Of SVG pictures on one page, whose parts refer to each other by names that must not be the same.
-_NAMES = re.compile(r'(id="|url\(#)(?=clip|gradient)')
+#: Of parts of an SVG picture that it refers to. Vega counts them through all pictures of a process.
+_NAMES = re.compile(r'(id="|url\(#)((?:clip|gradient)[^")]*)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +93,49 @@ class Drawing:
 
 def draw(figure: Figure) -> Drawing:
     """A figure as SVG and as its specification; equal figures give equal texts."""
+    return draw_all([figure], Renderers())[0]
+
+
+def draw_all(figures: Iterable[Figure], renderers: Renderers) -> list[Drawing]:
+    """The same of several, which are made here while others are rendered."""
+    made = []
+
+    def on_paper() -> Iterator[str]:
+        for figure in figures:
+            specification = _specification(figure)
+            made.append((figure, specification))
+            yield _for_paper(specification)
+
+    rendered = list(renderers.rendered(on_paper()))
+    return [
+        _drawing(figure, specification, svg)
+        for (figure, specification), svg in zip(made, rendered, strict=True)
+    ]
+
+
+def _specification(figure: Figure) -> str:
     # What altair's typed objects hold is valid; to look again takes a second for 2,000 rows.
     with debug_mode(False):
         chart = update_nested(figure.chart.to_dict(validate=False), {"config": LOOK.to_dict()})
-    specification = json.dumps(chart, separators=(",", ":"))
-    svg = vl_convert.vegalite_to_svg(_for_paper(specification), config=_on("transparent"))
+    return json.dumps(chart, separators=(",", ":"))
+
+
+def _drawing(figure: Figure, specification: str, svg: str) -> Drawing:
     svg = svg.replace(f'font-family="{MEASURED}"', f'font-family="{escape(FONT)}"')
-    named = _NAMES.sub(rf"\g<1>{figure.name}_", _ROLES.sub("", svg))
+    named = _renamed(_ROLES.sub("", svg), figure.name)
     label = f'<svg role="img" aria-label="{escape(figure.alt)}" '
     return Drawing(figure=figure, svg=named.replace("<svg ", label, 1), specification=specification)
+
+
+def _renamed(svg: str, figure: str) -> str:
+    """The same with names of parts that no other picture of a page has, however it was rendered."""
+    names: dict[str, str] = {}
+
+    def renamed(found: re.Match[str]) -> str:
+        name = names.setdefault(found[2], f"{figure}_part{len(names) + 1}")
+        return f"{found[1]}{name}"
+
+    return _NAMES.sub(renamed, svg)
 
 
 def library() -> str:
@@ -114,10 +150,6 @@ def library() -> str:
 def build_library() -> str:
     """The bundle anew, as the installed vl_convert has it."""
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-
-
-def _on(paper: str) -> dict[str, str]:
-    return {"background": paper}
 
 
 def _for_paper(specification: str) -> str:

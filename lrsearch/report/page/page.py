@@ -15,7 +15,8 @@ from lrsearch.errors import LrsearchError
 from lrsearch.report.figures.all import figures
 from lrsearch.report.model import Report
 from lrsearch.report.page import markdown
-from lrsearch.report.page.charts import Drawing, draw, library
+from lrsearch.report.page.charts import Drawing, draw_all, library
+from lrsearch.report.page.renderers import Renderers
 from lrsearch.report.rows import Trial
 from lrsearch.report.text import page as tables
 from lrsearch.report.text.grid import Grid
@@ -43,14 +44,17 @@ class Script:
         return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def write_report(report: Report, folder: Path, *, png: bool = False) -> Path:
+def write_report(
+    report: Report, folder: Path, *, png: bool = False, renderers: Renderers | None = None
+) -> Path:
     """Write `report.html`, `report.md` and the figures into `folder`, made if missing.
 
-    The figures are SVG files, which `report.md` shows; with `png` they are PNG files too.
+    The figures are SVG files, which `report.md` shows; with `png` they are PNG files too. This
+    process renders them unless there are `renderers`.
 
     Returns the page's path. Raises LrsearchError if the folder cannot be written.
     """
-    drawings = [draw(figure) for figure in figures(report)]
+    drawings = draw_all(figures(report), renderers or Renderers())
     content = _content(report, drawings)
     page = folder / "report.html"
     texts = {
@@ -73,7 +77,7 @@ def write_report(report: Report, folder: Path, *, png: bool = False) -> Path:
 
 def page_text(report: Report) -> str:
     """The page alone, as HTML that needs no other file."""
-    drawings = [draw(figure) for figure in figures(report)]
+    drawings = draw_all(figures(report), Renderers())
     return template("report.html.jinja").render(_content(report, drawings))
 
 
