@@ -102,9 +102,19 @@ def insert_study(database, name="tiny", budget=None):
     return study
 
 
-def start(database, study, worker=OLD, *, keep=0.0):
+def claim(database, study, worker=OLD, *, keep=0.0):
     with database.begin() as connection:
         return trials.start(connection, study, worker, LEASE, horizon=HORIZON, keep=keep)
+
+
+def start(database, study, worker=OLD, *, keep=0.0):
+    """A trial with a recipe; None if none may start."""
+    row = claim(database, study, worker, keep=keep)
+    if row is None:
+        return None
+    with database.begin() as connection:
+        assert trials.link(connection, claim_of(row), row.recipe or {}, f"of {row.id}")
+    return trial_row(database, row)
 
 
 def claim_of(row):
@@ -183,7 +193,7 @@ def test_eight_threads_take_no_trial_over_twice(database, study):
 
 
 def test_a_new_trial_is_running_in_its_workers_hands(database, study):
-    row = start(database, study)
+    row = claim(database, study)
     assert row.ticket == 1
     assert (row.state, row.worker, row.attempt) == (RUNNING, OLD, 1)
     assert (row.kind, row.recipe, row.trial_id, row.number) == ("sampled",) + (None,) * 3
@@ -622,16 +632,16 @@ def test_a_trial_taken_over_marks_its_rung_anew(database, study):
 def test_the_rungs_of_another_study_do_not_count(database, study):
     other = insert_study(database, name="other")
     for place in (study, other):
+        row = start(database, place)
         with database.begin() as connection:
-            row = trials.start(connection, place, OLD, LEASE, horizon=HORIZON, keep=0.0)
             assert marked(connection, place, row, 1.0) == (0, 0)
 
 
 def test_a_study_has_the_marks_of_its_own_trials_by_trial_and_rung(database, study):
     other = insert_study(database, name="other")
     rows = [start(database, study) for _ in range(2)]
+    strange = start(database, other)
     with database.begin() as connection:
-        strange = trials.start(connection, other, OLD, LEASE, horizon=HORIZON, keep=0.0)
         marked(connection, other, strange, 9.0)
         for row, rung, value in ((rows[1], 0, math.inf), (rows[0], 1, 2.0), (rows[0], 0, 3.0)):
             marked(connection, study, row, value, rung)
