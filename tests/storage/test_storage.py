@@ -353,7 +353,7 @@ def test_a_baseline_comes_first_then_recipes_in_their_order_then_the_portfolio(d
         for lr, kind in enumerate(kinds):
             studies.enqueue(connection, study, kind, {"optimizer": {"name": "sgd", "lr": lr}})
         assert studies.queued(connection, study) == 5
-    rows = [start(database, study) for _ in range(6)]
+    rows = [claim(database, study) for _ in range(6)]
     given = [(row.kind, row.recipe and row.recipe["optimizer"]["lr"]) for row in rows]
     own = [("baseline", 4), ("enqueued", 2), ("enqueued", 3)]
     assert given == [*own, ("portfolio", 0), ("textbook", 1), ("sampled", None)]
