@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 from forked_workers import Forked
 
-from lrsearch.worker import processes
+from lrsearch.worker import local_workers
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _workers_start_quickly():
-    before = processes.subprocess
-    processes.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": Forked})
+    before = local_workers.subprocess
+    local_workers.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": Forked})
     yield
-    processes.subprocess = before
+    local_workers.subprocess = before
