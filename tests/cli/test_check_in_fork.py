@@ -137,6 +137,15 @@ def test_what_is_no_error_of_a_task_keeps_its_traceback(study, tried, capfd):
     assert capfd.readouterr().err.endswith("Odd: one\n")
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C, which is ignored where a shell started the tests beside it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_interrupts_the_task(study, tried, tmp_path):
     path = study(
         "here = Path(__file__).parent\n"
