@@ -58,7 +58,7 @@ class Outcome:
     report: Report
     #: Where the report is; None if none was asked for.
     folder: Path | None
-    #: 0 if the study was finished before.
+    #: Of training, from the first worker's start on; 0 if the study was finished before.
     wall_seconds: float
 
 

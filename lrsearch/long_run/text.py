@@ -48,7 +48,7 @@ def end_text(trained: Trained, saved: ModelFiles | None) -> str:
         lines.append(trial.reason)
     lines.append(f"trained {trial.epochs:g} epochs in {duration(trial.seconds)}")
     if trained.wall_seconds:
-        lines.append(f"This command took {duration(trained.wall_seconds)}.")
+        lines.append(f"Training took {duration(trained.wall_seconds)}.")
     if saved is not None:
         weights = "averaged weights" if spec.ema is not None and spec.ema.deploy else "weights"
         lines.append(f"model: {saved.weights} (a state dict, the {weights} of that validation)")

@@ -47,7 +47,7 @@ class Trained:
     report: Report
     #: Where the report is; None if none was asked for.
     folder: Path | None
-    #: 0 if it had ended before.
+    #: Of training; 0 if it had ended before.
     wall_seconds: float
 
     @property

@@ -73,7 +73,7 @@ def test_the_user_ends_with_a_model_file_and_its_recipe(folder):
     again = train(folder, "--epochs", 8, "--save", "again.pt")
     assert again.code == 0, again.err
     assert "it goes on as study tiny-train-8" in again.out
-    assert "This command took" not in again.out
+    assert "Training took" not in again.out
     assert plain_loss(folder / "again.pt") == plain_loss(found["model"])
 
 

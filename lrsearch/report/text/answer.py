@@ -26,7 +26,7 @@ def answer_text(report: Report, *, folder: Path, wall_seconds: float, verbose: b
     lines = [] if wall_seconds else [f"study {name} is {report.state}; nothing is left to do"]
     lines += ["", recipe_text(report, verbose=verbose), ""]
     lines += _behind(report) if verbose else []
-    lines += [f"This command took {duration(wall_seconds)}."] if wall_seconds else []
+    lines += [f"Training took {duration(wall_seconds)} by the clock."] if wall_seconds else []
     lines.append(f"Report: {folder / 'report.html'}")
     if report.recommended is not None:
         lines += _files(report, report.recommended, folder)
