@@ -10,6 +10,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrsearch.child_process import linux
-from lrsearch.child_process.fork_server import Forked
+from lrsearch.child_process.fork_server import Forked, NotForkedError
 from lrsearch.cli import logs
 from lrsearch.cli.study_file import what_it_imports
 from lrsearch.errors import LrsearchError, TaskError
@@ -71,7 +72,8 @@ def check_in_fork(
 ) -> "Checked":
     """As `preflight.study_file.check_spec`, of a study that `may_be_tried`; without its task.
 
-    `meanwhile` is called while the fork works. Raises NotForkedError where there is no fork.
+    `meanwhile` is called while the fork works. Raises NotForkedError where there is no fork, or no
+    room on the disk for its answer.
     """
     context = click.get_current_context()
     log_file = context.meta.get("log_file")
@@ -82,11 +84,10 @@ def check_in_fork(
         verbose=context.meta.get("verbose", 0),
         log_file=None if log_file is None else Path(log_file).absolute(),
     )
-    with tempfile.TemporaryDirectory(prefix="lrsearch-") as name:
-        folder = Path(name)
-        (folder / QUESTION).write_bytes(pickle.dumps(question))
+    with ExitStack() as stack:
+        folder = _folder_with(question, stack)
         sys.stdout.flush()
-        asked = forks.ask(ENTRY, [name], errors=2, output=1)
+        asked = forks.ask(ENTRY, [str(folder)], errors=2, output=1)
         forks.go_on()
         meanwhile()
         child = asked.forked()
@@ -98,6 +99,16 @@ def check_in_fork(
         raise SystemExit(1)
     forks.devices = answer.devices
     return answer.checked
+
+
+def _folder_with(question: Question, stack: ExitStack) -> Path:
+    """A temporary folder that is removed with `stack`."""
+    try:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lrsearch-")))
+        (folder / QUESTION).write_bytes(pickle.dumps(question))
+    except OSError as error:
+        raise NotForkedError(f"it cannot be asked: {error}") from error
+    return folder
 
 
 def _wait(child: Forked, answer: Path) -> None:
@@ -117,6 +128,8 @@ def _answer(child: Forked, file: Path, where: str) -> Answer:
         answer: Answer = pickle.loads(file.read_bytes())
         return answer
     status = child.wait()
+    if status == os.EX_IOERR:
+        raise NotForkedError("it cannot write its answer")
     ended = f"with status {status}" if status >= 0 else f"by {signal.Signals(-status).name}"
     return Answer(
         error=TaskError(f"{where}: its process was ended {ended} before it had trained one batch")
@@ -140,7 +153,10 @@ def be_a_check(argv: Sequence[str]) -> int:
         answer = Answer()
     sys.stdout.flush()
     part = folder / f"{ANSWER}.part"
-    part.write_bytes(pickle.dumps(answer))
+    try:
+        part.write_bytes(pickle.dumps(answer))
+    except OSError:
+        return os.EX_IOERR
     part.replace(folder / ANSWER)
     return 0
 

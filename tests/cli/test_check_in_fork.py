@@ -1,9 +1,11 @@
 """A task that is tried in a fork: the same study, words and errors as one that is tried here."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import fields
 
@@ -166,6 +168,19 @@ def test_ctrl_c_interrupts_the_task(study, tried, tmp_path):
         tried(path)
     thread.join()
     assert (tmp_path / "ended").exists()
+
+
+def test_without_room_for_the_question_or_the_answer_there_is_no_check(study, tried, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkdtemp", full)
+        with pytest.raises(NotForkedError, match="No space left on device"):
+            tried(study())
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    with pytest.raises(NotForkedError, match="write its answer"):
+        tried(study(limit))
 
 
 def test_without_a_process_to_fork_there_is_no_check(study, tried):
