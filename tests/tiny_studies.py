@@ -17,10 +17,10 @@ from lrsearch.study.open_study import Arrival, Outcome
 from lrsearch.task.find import load_task
 from lrsearch.trial.curve import Validation
 from lrsearch.user_input import read_yaml
-from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.leases.renewal import LeaseRenewer
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.study_checkpoints import StudyCheckpoints
 from lrsearch.worker.tasks.program import TaskProgram
 from lrsearch.worker.worker import Worker
 

@@ -35,6 +35,8 @@ class Saved:
 
     #: Its name in the study's folder.
     file: str
+    #: Where the trial stood, in optimizer steps.
+    step: int
     sha256: str
     bytes: int
 
@@ -62,7 +64,7 @@ class CheckpointStore:
             self._write_local(file, data)
         else:
             self._files.pipe_file(self._path(file), data)
-        return Saved(file=file, sha256=sha256, bytes=len(data))
+        return Saved(file=file, step=step, sha256=sha256, bytes=len(data))
 
     def _write_local(self, file: str, data: bytes) -> None:
         path = Path(self._path(file))

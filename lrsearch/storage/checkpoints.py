@@ -27,14 +27,14 @@ class File(Protocol):
     @property
     def file(self) -> str: ...
     @property
+    def step(self) -> int: ...
+    @property
     def sha256(self) -> str: ...
     @property
     def bytes(self) -> int: ...
 
 
-def record(
-    connection: Connection, claim: Claim, saved: File, step: int, *, branches: bool = False
-) -> bool:
+def record(connection: Connection, claim: Claim, saved: File, *, branches: bool = False) -> bool:
     """Make a file the newest checkpoint of what is claimed, in place of the second newest.
 
     Or its branch point, in place of none: a trial that begins anew comes to the same step.
@@ -49,7 +49,7 @@ def record(
     c = checkpoints.c
     values = {
         "attempt": claim.attempt,
-        "step": step,
+        "step": saved.step,
         "file": saved.file,
         "sha256": saved.sha256,
         "bytes": saved.bytes,

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lrsearch.recipe.recipe import Recipe
+from lrsearch.storage.checkpoints import File
 from lrsearch.storage.leases import Claim
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
@@ -51,6 +52,9 @@ class Arrival:
     rows: Sequence[Validation] = ()
     #: Validations that this attempt has taken so far, `rows` included; None: not looked at.
     taken: int | None = None
+    #: The trial as it stands there; recorded with the arrival. None: whoever goes on with it begins
+    #: at an earlier checkpoint.
+    checkpoint: File | None = None
 
 
 class Verdict(StrEnum):

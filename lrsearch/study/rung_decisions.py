@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from lrsearch.confirmation.budget import trains_whole
-from lrsearch.storage import audited_trials, curves, rung_arrivals, rungs, waiting
+from lrsearch.storage import audited_trials, checkpoints, curves, rung_arrivals, rungs, waiting
 from lrsearch.storage.rung_counts import Count
 from lrsearch.storage.rungs import Visit
 from lrsearch.study.assignment import Arrival, Assignment, Verdict
@@ -34,11 +34,19 @@ class Seen:
 def pass_rungs(
     connection: Connection, study: StoredStudy, arrivals: Sequence[Arrival]
 ) -> list[Verdict]:
-    """What becomes of the trial of each arrival."""
+    """What becomes of the trial of each arrival.
+
+    What was written of it there is its newest checkpoint from this transaction on: one that is
+    recorded before would let the next worker go on behind a rung where the trial was never judged.
+    """
     # By id, as a deletion locks them: neither waits for the other.
     in_order = sorted(arrivals, key=lambda arrival: arrival.assignment.claim.id)
     seen, counts = _arrive(connection, in_order)
     held = [one for one in seen.values() if one is not None]
+    for one in in_order:
+        claim, checkpoint = one.assignment.claim, one.checkpoint
+        if checkpoint is not None and seen[claim.id] is not None:
+            checkpoints.record(connection, claim, checkpoint)
     planned = study.planned_for(connection, held[0].visit.epochs_total) if held else None
     return [
         _verdict(connection, study, arrival, seen[arrival.assignment.claim.id], planned, counts)

@@ -2,23 +2,23 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
 from lrsearch.errors import describe
-from lrsearch.spec.parts import Checkpointing
 from lrsearch.storage import checkpoints, curves
-from lrsearch.storage.checkpoint_store import CheckpointStore
+from lrsearch.storage.checkpoint_store import Saved
 from lrsearch.storage.curves import LostRowsError
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.moments import complaint, passes
 from lrsearch.storage.outages import Patience
-from lrsearch.study.checkpoint_cleanup import branch_point_of, store_of
-from lrsearch.study.open_study import OpenStudy
+from lrsearch.study.checkpoint_cleanup import branch_point_of
 from lrsearch.study.trunk import trunk_of
 from lrsearch.training.training import Training
 from lrsearch.trial.curve import Validation
+from lrsearch.worker.study_checkpoints import Kept, StudyCheckpoints
 
 log = logging.getLogger("lrsearch")
 
@@ -28,34 +28,6 @@ RUNG_SECONDS = 1.0
 COST_FACTOR = 20.0
 #: A save waits for a database that is away no longer than that: training goes on without it.
 ANSWER_SECONDS, NO_PATIENCE = 5.0, Patience(seconds=0)
-
-
-class StudyCheckpoints:
-    """Where a worker keeps the checkpoints of whatever it trains for a study."""
-
-    def __init__(self, search: OpenStudy, store: CheckpointStore) -> None:
-        self.search, self.store = search, store
-        self.database, self.study_id = search.database, search.study_id
-        self.settings: Checkpointing = search.spec.checkpoints
-        self._warned = False
-
-    @classmethod
-    def of(cls, search: OpenStudy) -> "StudyCheckpoints":
-        """Raises SpecError if the study's folder or URL cannot be used from here."""
-        return cls(search, store_of(search))
-
-    def is_full(self, total: int, more: int) -> bool:
-        """Whether `more` bytes are too many beside `total`; the first time, a line says so."""
-        full = total + more > self.settings.at_most
-        if full and not self._warned:
-            log.warning(
-                "the study's checkpoints hold %.3g GB of at most %.3g GB (checkpoints.at_most); "
-                "no more are made until trials end",
-                total / 1e9,
-                self.settings.at_most / 1e9,
-            )
-        self._warned = self._warned or full
-        return full
 
 
 class Checkpoints:
@@ -77,6 +49,8 @@ class Checkpoints:
         #: Seconds that the last one took to save.
         self._cost = 0.0
         self._warned = False
+        #: Of no use once the checkpoint is recorded that was written at a rung.
+        self._replaced_at_rung: set[str] = set()
         #: Whether there may be files of the trial.
         self._leaves_files = False
 
@@ -147,9 +121,7 @@ class Checkpoints:
             data = training.pack(curve)
             saved = self.store.write(claim.kind, claim.id, training.step, data)
             self.database.run(
-                lambda connection: checkpoints.record(
-                    connection, claim, saved, training.step, branches=True
-                )
+                lambda connection: checkpoints.record(connection, claim, saved, branches=True)
             )
         except LostRowsError:
             raise
@@ -184,22 +156,47 @@ class Checkpoints:
         """
         if self._position == (training.step, training.validated):
             return True
+        done = False
+        with self._trying(claim, training):
+            done = self._save(claim, training, pending, taken)
+        if done:
+            self._stands(training)
+        return done
+
+    def write_at_rung(self, claim: Claim, training: Training) -> Saved | None:
+        """Write the trial as it stands, to be recorded with its arrival at a rung.
+
+        None if it cannot be kept: then one line per trial is logged. A database that is away is
+        waited for, as the arrival waits for it. Raises StorageError when that takes too long.
+        """
+        kept = self.database.look(lambda connection: self.study_checkpoints.kept(connection, claim))
+        saved = None
+        with self._trying(claim, training):
+            saved = self._write(claim, training, (), kept)
+        if saved is not None:
+            self._replaced_at_rung = {row.file for row in kept.replaced} - {saved.file}
+        return saved
+
+    def recorded_at_rung(self, training: Training) -> None:
+        """What was written there is the newest checkpoint now."""
+        self.store.remove(self._replaced_at_rung)
+        self._stands(training)
+
+    @contextmanager
+    def _trying(self, claim: Claim, training: Training) -> Iterator[None]:
+        """Whatever fails inside, but for LostRowsError, costs no more than the checkpoint."""
         started = time.monotonic()
         try:
-            done = self._save(claim, training, pending, taken)
+            yield
         except LostRowsError:
             raise
         except Exception as error:
             # A foreign optimizer's state, a full disk, a bucket's own errors, a lost connection:
             # none of them is a reason to stop training.
             self._warn(claim, complaint(error) if passes(error) else describe(error))
-            return False
         finally:
             self._cost = time.monotonic() - started
             self._saved_at = training.seconds  # the next try is as far away, whatever came of this
-        if done:
-            self._stands(training)
-        return done
 
     def _save(
         self,
@@ -209,23 +206,17 @@ class Checkpoints:
         taken: int | None,
     ) -> bool:
         # First: while the database is away, nothing is written.
-        kept, total = self.database.look(
-            lambda connection: (
-                checkpoints.newest_first(connection, claim.kind, claim.id),
-                checkpoints.total_bytes(connection, self.study_checkpoints.study_id),
-            ),
+        kept = self.database.look(
+            lambda connection: self.study_checkpoints.kept(connection, claim),
             answer_seconds=ANSWER_SECONDS,
             patience=NO_PATIENCE,
         )
-        replaced = kept[1:]
-        data = training.pack(pending)
-        if self.study_checkpoints.is_full(total, len(data) - sum(row.bytes for row in replaced)):
+        saved = self._write(claim, training, pending, kept)
+        if saved is None:
             return False
-        self._leaves_files = True
-        saved = self.store.write(claim.kind, claim.id, training.step, data)
 
         def record(connection: Connection) -> bool:
-            if not checkpoints.record(connection, claim, saved, training.step):
+            if not checkpoints.record(connection, claim, saved):
                 return False
             if taken is not None:  # who goes on from here has no other rows than these
                 before = pending[0].validation if pending else None
@@ -237,10 +228,21 @@ class Checkpoints:
             answer_seconds=ANSWER_SECONDS,
             patience=NO_PATIENCE,
         )
-        useless = {row.file for row in replaced} if done else {saved.file}
-        useless -= {saved.file} if done else {row.file for row in kept}
+        useless = {row.file for row in kept.replaced} if done else {saved.file}
+        useless -= {saved.file} if done else {row.file for row in kept.of_trial}
         self.store.remove(useless)
         return done
+
+    def _write(
+        self, claim: Claim, training: Training, pending: Sequence[Validation], kept: Kept
+    ) -> Saved | None:
+        """None if the study's checkpoints are as large as they may be."""
+        data = training.pack(pending)
+        replaced = sum(row.bytes for row in kept.replaced)
+        if self.study_checkpoints.is_full(kept.total, len(data) - replaced):
+            return None
+        self._leaves_files = True
+        return self.store.write(claim.kind, claim.id, training.step, data)
 
     def forget(self, claim: Claim, *, but_newest: bool = False) -> None:
         """Remove the checkpoints of what this worker has ended, but the newest if it is to stay."""

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from lrsearch.loggers.study_log import StudyLog
 from lrsearch.study.open_study import OpenStudy
-from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.health import Health
 from lrsearch.worker.leases.renewal import LeaseRenewer
 from lrsearch.worker.program import Program
+from lrsearch.worker.study_checkpoints import StudyCheckpoints
 from lrsearch.worker.time_limit import TimeLimit
 
 

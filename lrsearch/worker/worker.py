@@ -24,7 +24,6 @@ from lrsearch.study.checkpoint_cleanup import sweep
 from lrsearch.study.deletion import refuse_deleted
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import dead_holders, is_finished, reap
-from lrsearch.worker.checkpoints import StudyCheckpoints
 from lrsearch.worker.context import WorkerContext
 from lrsearch.worker.facts import facts
 from lrsearch.worker.jobs import range_test
@@ -33,6 +32,7 @@ from lrsearch.worker.jobs.search_trial import next_trial
 from lrsearch.worker.leases.renewal import LeaseRenewer
 from lrsearch.worker.program import Program
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.study_checkpoints import StudyCheckpoints
 from lrsearch.worker.training_loop.job_trainer import JobTrainer
 
 log = logging.getLogger("lrsearch")

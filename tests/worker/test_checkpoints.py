@@ -31,7 +31,8 @@ from lrsearch.training import checkpoint_state
 from lrsearch.trial.curve import Validation
 from lrsearch.trial.states import TrialState
 from lrsearch.user_input import read_yaml
-from lrsearch.worker.checkpoints import Checkpoints, StudyCheckpoints
+from lrsearch.worker.checkpoints import Checkpoints
+from lrsearch.worker.study_checkpoints import StudyCheckpoints
 
 OTHER = "host:2:2"
 STEPS = 24
@@ -53,12 +54,13 @@ def claim(search):
 
 
 def saved_at(step, size=10):
-    return Saved(file=f"trial-1-{step}-{step:016d}.pt", sha256=f"{step:064d}", bytes=size)
+    file = f"trial-1-{step}-{step:016d}.pt"
+    return Saved(file=file, step=step, sha256=f"{step:064d}", bytes=size)
 
 
 def record(search, claim, step, **changes):
     with search.database.begin() as connection:
-        return checkpoints.record(connection, claim, saved_at(step, **changes), step)
+        return checkpoints.record(connection, claim, saved_at(step, **changes))
 
 
 def newest(search, claim):
@@ -169,7 +171,7 @@ def test_what_is_forgotten_holds_nothing_and_makes_room(search, claim):
 def test_a_branch_point_stays_beside_the_newest_two_and_with_the_newest(search, claim):
     with search.database.begin() as connection:
         assert checkpoints.branch_point(connection, search.study_id) is None
-        assert checkpoints.record(connection, claim, saved_at(7), 7, branches=True)
+        assert checkpoints.record(connection, claim, saved_at(7), branches=True)
     for step in (3, 9, 12):
         record(search, claim, step)
     assert steps(search, claim) == [12, 9]

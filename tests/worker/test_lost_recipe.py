@@ -43,7 +43,7 @@ INSIDE = {
     "schedule": {"name": "constant"},
     "batch_size": 16,
 }
-SAVED = Saved(file="trial-1-3-0123456789abcdef.pt", sha256="0" * 64, bytes=9)
+SAVED = Saved(file="trial-1-3-0123456789abcdef.pt", step=3, sha256="0" * 64, bytes=9)
 SHOWN = {"rung": 0, "signal": 1.0, "value": 1.0, "validation": 1}
 
 
@@ -120,7 +120,7 @@ def test_no_row_mark_or_checkpoint_is_written_for_a_trial_without_a_recipe(datab
         search.tell(assignment, ended(TrialState.COMPLETE), rows, taken=1)
     for branches in (False, True):
         with pytest.raises(LostRowsError), database.begin() as connection:
-            checkpoints.record(connection, claim, SAVED, 3, branches=branches)
+            checkpoints.record(connection, claim, SAVED, branches=branches)
     assert [rows_of(search, t) for t in (curve_table, rung_table, checkpoint_table)] == [0, 0, 0]
     with database.read() as connection:
         assert trials.by_number(connection, search.study_id, 0).state == TrialState.RUNNING

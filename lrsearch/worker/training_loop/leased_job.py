@@ -158,10 +158,21 @@ class LeasedJob:
         if best_validation([*before, row], spec) is row:
             self.context.program.keep_weights(training, row)
 
+    def saved_there(self, arrival: Arrival) -> Arrival:
+        """With a checkpoint that is written, if the trial may wait at its rung."""
+        training = self.training
+        assert training is not None
+        if not self.context.search.is_planned or not training.may_save():
+            return arrival
+        checkpoint = self.checkpoints.write_at_rung(self.job.claim, training)
+        return replace(arrival, checkpoint=checkpoint)
+
     def told(self, arrival: Arrival, verdict: Verdict) -> Verdict:
         """What becomes of it, after the database has its rows. Raises LostTrialError."""
         if verdict == Verdict.LOST:
             raise LostTrialError(f"{self.job.name} was taken over by another worker")
+        if arrival.checkpoint is not None and self.training is not None:
+            self.checkpoints.recorded_at_rung(self.training)
         if arrival.rows:
             self.rows.acknowledge(arrival.rows[-1].validation)
         return verdict
@@ -189,26 +200,26 @@ class LeasedJob:
         self.job.write_again(self.rows.everything(), marks)
         log.warning("the database had lost rows of %s; they are written again", self.job.name)
 
-    def _made_whole(self, write: Callable[[], T], before: int | None = None) -> T:
+    def _made_whole(self, write: Callable[[], T]) -> T:
         """What `write` gives; where the database has lost rows, once it has them again."""
         try:
             return write()
         except LostRowsError:
-            self.write_again(before)
+            self.write_again()
             return write()
 
-    def save(self, before: int | None = None) -> None:
+    def save(self) -> None:
         """Write a checkpoint, with the rows that the database does not have yet.
 
-        `before` is the validation at a rung that is not judged yet. None is written if an error
-        among several has cost the row of a validation: it is done again.
+        None is written if an error among several has cost the row of a validation: it is done
+        again.
         """
         training, claim = self.training, self.job.claim
         if training is None or training.validated != self._seen or not training.may_save():
             return
         taken = self.rows.taken if self.job.has_curve else None
         self._made_whole(
-            lambda: self.checkpoints.save(claim, training, self.rows.pending(), taken=taken), before
+            lambda: self.checkpoints.save(claim, training, self.rows.pending(), taken=taken)
         )
 
     @property

@@ -170,9 +170,7 @@ class TrainingLoop:
             with self._ending_on_error(leased):
                 arrival = leased.take(row)
                 if arrival is not None:
-                    at_rungs.append((leased, arrival))
-                    if self.context.search.is_planned:  # it may wait here
-                        leased.save(before=arrival.validation)
+                    at_rungs.append((leased, leased.saved_there(arrival)))
         if not at_rungs:
             return
         verdicts = pass_rungs(self.context, at_rungs)
