@@ -22,7 +22,12 @@ from typing import Any
 
 _processes = multiprocessing.get_context("forkserver")
 #: The clock first: what is imported after it keeps the time that it tells.
-PRELOAD = ["chaos_clock", "torch._dynamo", "lrsearch.worker.processes", "lrsearch.preflight.task"]
+PRELOAD = [
+    "chaos_clock",
+    "torch._dynamo",
+    "lrsearch.worker.worker_process",
+    "lrsearch.preflight.task",
+]
 #: A supervisor needs so long to notice an end and start another process, in seconds.
 RESTART_SECONDS = (0.2, 1.5)
 #: After so long a worker has set up what it does on signals, and has begun to work.

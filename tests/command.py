@@ -119,7 +119,7 @@ def _be_lrsearch_that_works(words, folder, output, environment):
     from lrsearch import run_study
     from lrsearch.cli import main as cli_main
     from lrsearch.worker.machine import Machine
-    from lrsearch.worker.processes import work
+    from lrsearch.worker.worker_process import work
 
     def work_here(search, task_dir, *, workers, forks, **how):
         work(search, Machine(task_dir=task_dir, threads=1, **how))

@@ -87,7 +87,7 @@ def worker(
 def _train_study(storage: str | None, name: str, machine: "Machine", limit: "TimeLimit") -> bool:
     """Whether the study is finished."""
     from lrsearch.study.status import is_known_finished
-    from lrsearch.worker.processes import own_stop, work
+    from lrsearch.worker.worker_process import own_stop, work
 
     study = open_named_study(storage, name)
     work(study, machine, stop=own_stop(limit))
@@ -98,8 +98,8 @@ def _serve_project(
     storage: str | None, project: str, machine: "Machine", limit: "TimeLimit", *, forever: bool
 ) -> bool:
     """Whether all studies of the project are finished."""
-    from lrsearch.worker.processes import own_stop
     from lrsearch.worker.project import work_on_project
+    from lrsearch.worker.worker_process import own_stop
 
     database = options.open_database(storage)
     return work_on_project(database, project, machine, own_stop(limit), forever=forever)

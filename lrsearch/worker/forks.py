@@ -38,7 +38,7 @@ MODULES = (
     "torch._dynamo",
     "lrsearch.cli.main",
     "lrsearch.study.open_study",
-    "lrsearch.worker.processes",
+    "lrsearch.worker.worker_process",
     "lrsearch.worker.find_program",
 )
 

@@ -11,8 +11,8 @@ from lrsearch.study.limits import QuotaError, refuse_over_quota
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.open_work import ProjectWork
 from lrsearch.worker.machine import Machine
-from lrsearch.worker.processes import work
 from lrsearch.worker.stop_signal import Stop
+from lrsearch.worker.worker_process import work
 
 log = logging.getLogger("lrsearch")
 

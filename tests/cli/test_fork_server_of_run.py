@@ -8,7 +8,7 @@ from processes import finish
 
 
 def leave_with_what_is_there():
-    needed = {"torch._dynamo", "lrsearch.run_study", "lrsearch.worker.processes", "forked"}
+    needed = {"torch._dynamo", "lrsearch.run_study", "lrsearch.worker.worker_process", "forked"}
     sys.exit(len(needed - sys.modules.keys()) + 10 * (threading.active_count() - 1))
 
 

@@ -333,7 +333,7 @@ BAD_TASKS = [
     "os:system",
     "os.path:join",
     "subprocess:run",
-    "lrsearch.worker.processes:work",
+    "lrsearch.worker.worker_process:work",
     "pandas:read_pickle",
     "torch:load",
     "numpy:load",

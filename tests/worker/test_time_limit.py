@@ -25,10 +25,10 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.storage import curves, leases, trials
 from lrsearch.study.stored_study import StoredStudy
 from lrsearch.trial.states import TrialState
-from lrsearch.worker.processes import tell_limit
 from lrsearch.worker.scripts.training import SAVE_SOON_SECONDS
 from lrsearch.worker.stop_signal import Stop
 from lrsearch.worker.time_limit import LEAVE_SECONDS, SLURM_END, JobClock, TimeLimit, seconds_left
+from lrsearch.worker.worker_process import tell_limit
 
 HOUR = 3600.0
 
