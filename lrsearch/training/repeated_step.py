@@ -112,6 +112,10 @@ class RepeatedStep:
         return [views[name] for name in self._used]
 
     @cached_property
+    def _pools_images(self) -> bool:
+        return pools_images(self._model)
+
+    @cached_property
     def _function(self) -> partial[Result]:
         return partial(self._loss_and_gradients, tuple(self._used), Places(self._model))
 
@@ -174,7 +178,7 @@ class RepeatedStep:
         return written
 
     def _record_after(self, key: Hashable) -> int:
-        if pools_images(self._model):
+        if self._pools_images:
             return RECORD_AFTER
         return round(RECORD_AFTER * max(1.0, self._recordings.least_seconds(key) / LONG_STEP))
 
