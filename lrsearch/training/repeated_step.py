@@ -22,6 +22,7 @@ from lrsearch.training.compiled_step import CompiledSteps
 from lrsearch.training.data.batches import Batch, kinds_of, leaves_of
 from lrsearch.training.data.tensors import TensorData
 from lrsearch.training.flat_weights import WeightsRow, others
+from lrsearch.training.max_pooling import pools_images
 from lrsearch.training.model import Places, hooked
 from lrsearch.training.randomness import drew
 from lrsearch.training.recorded_step import Known, Recordings
@@ -34,7 +35,8 @@ from lrsearch.training.written_step import WrittenStep
 RECORD_AFTER = 1000
 #: Seconds of a step from which on more of them come before, in proportion. Recording takes 30 to
 #: 150 steps more, 0.3 to 1 s for steps of 7 to 25 ms, and a repeated step saves 0.1 to 0.5 ms,
-#: however long it is (the models of benchmarks/zoo.py).
+#: however long it is (the models of benchmarks/zoo.py). A model that pools images saves a fifth of
+#: its step and is recorded as early as a short one.
 LONG_STEP = 0.002
 #: What holding a recording against the model costs, in steps of it, with what may come of a saving
 #: that was measured too large: a trial that has less to save does not begin.
@@ -110,6 +112,10 @@ class RepeatedStep:
         return [views[name] for name in self._used]
 
     @cached_property
+    def _pools_images(self) -> bool:
+        return pools_images(self._model)
+
+    @cached_property
     def _function(self) -> partial[Result]:
         return partial(self._loss_and_gradients, tuple(self._used), Places(self._model))
 
@@ -172,6 +178,8 @@ class RepeatedStep:
         return written
 
     def _record_after(self, key: Hashable) -> int:
+        if self._pools_images:
+            return RECORD_AFTER
         return round(RECORD_AFTER * max(1.0, self._recordings.least_seconds(key) / LONG_STEP))
 
     def after(self, before: Before, loss: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch.utils._pytree import PyTree
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.training.data import Data
 from lrsearch.training.evaluate import Evaluation, evaluate
+from lrsearch.training.max_pooling import faster_max_pooling
 from lrsearch.training.model import Places
 from lrsearch.training.trial_training import TrialTraining
 
@@ -76,15 +77,17 @@ class OneModel:
     def __init__(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> None:
         self.model, self.weights = model.eval(), weights
         self._places = None if weights is None else Places(model, weights)
+        self._pooling = faster_max_pooling(model)
 
     def outputs(self, inputs: PyTree) -> list[PyTree]:
         return self.each(lambda model: model(inputs))
 
     def each(self, call: Callable[[nn.Module], T]) -> list[T]:
-        if self._places is None or self.weights is None:
-            return [call(self.model)]
-        with self._places.holding(self.weights):
-            return [call(self.model)]
+        with self._pooling:
+            if self._places is None or self.weights is None:
+                return [call(self.model)]
+            with self._places.holding(self.weights):
+                return [call(self.model)]
 
 
 def _score(training: TrialTraining, data: Data, weights: Mapping[str, Tensor] | None) -> Evaluation:
