@@ -27,6 +27,7 @@ from sqlalchemy import (
 
 from lrsearch.plain_data import Fields
 from lrsearch.storage import leases, tickets
+from lrsearch.storage import trials as our_trials
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.end_counts import counted
 from lrsearch.storage.ends import End
@@ -117,31 +118,23 @@ def link(
     fingerprint: str,
     theirs: Beside,
     *,
-    hold: bool,
+    may_repeat: bool,
 ) -> bool:
-    """As `trials.link`, with Optuna's rows of the recipe; with `hold`, the study's row is locked.
-
-    Last of what is locked: the trial comes before it.
-    """
+    """As `trials.link`, with Optuna's rows of the recipe."""
     values = {
         "new_recipe": dict(recipe),
         "new_mark": fingerprint,
         **leases.named(claim),
         **theirs.values,
     }
-    return connection.execute(_linked(theirs.parts, hold), values).first() is not None
+    query = _linked(theirs.parts, may_repeat=may_repeat)
+    return connection.execute(query, values).first() is not None
 
 
 @lru_cache(maxsize=4)
-def _linked(parts: Parts, hold: bool) -> Select[Any]:
-    mine = update(trials).where(leases.held_by_name(Kind.TRIAL))
-    mine = mine.values(recipe=bindparam("new_recipe"), fingerprint=bindparam("new_mark"))
-    linked = mine.returning(trials.c.study_id).cte("linked")
-    found = select(linked.c.study_id)
-    if hold:
-        its = studies.c.study_id == found.scalar_subquery()
-        found = select(studies.c.study_id).where(its).with_for_update()
-    return found.add_cte(*parts(linked))
+def _linked(parts: Parts, *, may_repeat: bool) -> Select[Any]:
+    linked = our_trials.linked(may_repeat=may_repeat).returning(trials.c.study_id).cte("linked")
+    return select(linked.c.study_id).add_cte(*parts(linked))
 
 
 def record(
