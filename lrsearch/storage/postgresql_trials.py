@@ -31,6 +31,7 @@ from lrsearch.storage import trials as our_trials
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.end_counts import counted
 from lrsearch.storage.ends import End
+from lrsearch.storage.last_statement import execute_last
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import TrialRecord
 from lrsearch.storage.tables import studies, trials
@@ -73,7 +74,8 @@ def start(
 ) -> TrialRecord | None:
     """As `trials.start` where nothing waits in the queue, with Optuna's trial; None likewise.
 
-    `known` is how many trials of other studies come first in Optuna. The study's row stays locked.
+    `known` is how many trials of other studies come first in Optuna. The study's row is locked by
+    this statement, which is the last one of its transaction: see `execute_last`.
     """
     values = {
         "of_study": study_id,
@@ -82,7 +84,7 @@ def start(
         "horizon": horizon,
         "known": known,
     }
-    found = connection.execute(_started(keep, theirs), values).mappings().first()
+    found = execute_last(connection, _started(keep, theirs), values).mappings().first()
     return None if found is None else TrialRecord(**found)
 
 
@@ -138,9 +140,18 @@ def _linked(parts: Parts, *, may_repeat: bool) -> Select[Any]:
 
 
 def record(
-    connection: Connection, claim: Claim, end: End, theirs: Beside, *, horizon: float
+    connection: Connection,
+    claim: Claim,
+    end: End,
+    theirs: Beside,
+    *,
+    horizon: float,
+    is_last: bool,
 ) -> bool:
-    """As `trials.record`, with the end of Optuna's trial. Locks the trial, then the study's row."""
+    """As `trials.record`, with the end of Optuna's trial. Locks the trial, then the study's row.
+
+    `is_last` says that the transaction has no further statement: see `execute_last`.
+    """
     columns = end.columns()
     values = {
         **{f"new_{name}": value for name, value in columns.items()},
@@ -153,7 +164,8 @@ def record(
         **theirs.values,
     }
     query = _recorded(tuple(columns), theirs.parts)
-    return connection.execute(query, values).first() is not None
+    execute = execute_last if is_last else Connection.execute
+    return execute(connection, query, values).first() is not None
 
 
 @lru_cache(maxsize=64)

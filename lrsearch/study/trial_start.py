@@ -15,7 +15,8 @@ def start_trial(
 ) -> TrialRecord | None:
     """Claim a new trial, with Optuna's or still without; None when the budget is used.
 
-    `queued` is whether a recipe may wait in the queue.
+    `queued` is whether a recipe may wait in the queue. A trial with Optuna's may be committed
+    already: nothing is to follow in the transaction.
     """
     study_id, lease, keep = study.study_id, study.spec.lease.seconds, study.reserved_share
     horizon = study.next_horizon(connection)
