@@ -184,5 +184,5 @@ def _recorded(columns: Sequence[str], parts: Parts) -> Select[Any]:
         .returning(trials.c.id)
         .cte("ended")
     )
-    let_go = leases.LET_GO.where(exists(select(held))).cte("let_go")
+    let_go = leases.LET_GO.where(exists().select_from(held)).cte("let_go")
     return select(ended.c.id).add_cte(let_go, *parts(held))
