@@ -23,6 +23,7 @@ from sqlalchemy.exc import InvalidatePoolError
 from lrsearch.errors import StorageError
 from lrsearch.plain_data import Document, Fields
 from lrsearch.storage import encryption
+from lrsearch.storage.last_statement import CommittingSession
 from lrsearch.storage.rows import read_json
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ class Transaction(NamedTuple):
     xid: str
 
 
-class Session(psycopg.Connection[TupleRow]):
+class Session(CommittingSession):
     """A connection that waits for no answer longer than `answer_seconds`, or `ENDING_SECONDS`.
 
     Behind a pooler, such as pgbouncer, each transaction may have another session of the server: it

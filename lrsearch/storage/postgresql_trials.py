@@ -27,9 +27,11 @@ from sqlalchemy import (
 
 from lrsearch.plain_data import Fields
 from lrsearch.storage import leases, tickets
+from lrsearch.storage import trials as our_trials
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.end_counts import counted
 from lrsearch.storage.ends import End
+from lrsearch.storage.last_statement import execute_last
 from lrsearch.storage.leases import Claim, Kind
 from lrsearch.storage.records import TrialRecord
 from lrsearch.storage.tables import studies, trials
@@ -72,7 +74,8 @@ def start(
 ) -> TrialRecord | None:
     """As `trials.start` where nothing waits in the queue, with Optuna's trial; None likewise.
 
-    `known` is how many trials of other studies come first in Optuna. The study's row stays locked.
+    `known` is how many trials of other studies come first in Optuna. The study's row is locked by
+    this statement, which is the last one of its transaction: see `execute_last`.
     """
     values = {
         "of_study": study_id,
@@ -81,7 +84,7 @@ def start(
         "horizon": horizon,
         "known": known,
     }
-    found = connection.execute(_started(keep, theirs), values).mappings().first()
+    found = execute_last(connection, _started(keep, theirs), values).mappings().first()
     return None if found is None else TrialRecord(**found)
 
 
@@ -117,37 +120,38 @@ def link(
     fingerprint: str,
     theirs: Beside,
     *,
-    hold: bool,
+    may_repeat: bool,
 ) -> bool:
-    """As `trials.link`, with Optuna's rows of the recipe; with `hold`, the study's row is locked.
-
-    Last of what is locked: the trial comes before it.
-    """
+    """As `trials.link`, with Optuna's rows of the recipe."""
     values = {
         "new_recipe": dict(recipe),
         "new_mark": fingerprint,
         **leases.named(claim),
         **theirs.values,
     }
-    return connection.execute(_linked(theirs.parts, hold), values).first() is not None
+    query = _linked(theirs.parts, may_repeat=may_repeat)
+    return connection.execute(query, values).first() is not None
 
 
 @lru_cache(maxsize=4)
-def _linked(parts: Parts, hold: bool) -> Select[Any]:
-    mine = update(trials).where(leases.held_by_name(Kind.TRIAL))
-    mine = mine.values(recipe=bindparam("new_recipe"), fingerprint=bindparam("new_mark"))
-    linked = mine.returning(trials.c.study_id).cte("linked")
-    found = select(linked.c.study_id)
-    if hold:
-        its = studies.c.study_id == found.scalar_subquery()
-        found = select(studies.c.study_id).where(its).with_for_update()
-    return found.add_cte(*parts(linked))
+def _linked(parts: Parts, *, may_repeat: bool) -> Select[Any]:
+    linked = our_trials.linked(may_repeat=may_repeat).returning(trials.c.study_id).cte("linked")
+    return select(linked.c.study_id).add_cte(*parts(linked))
 
 
 def record(
-    connection: Connection, claim: Claim, end: End, theirs: Beside, *, horizon: float
+    connection: Connection,
+    claim: Claim,
+    end: End,
+    theirs: Beside,
+    *,
+    horizon: float,
+    is_last: bool,
 ) -> bool:
-    """As `trials.record`, with the end of Optuna's trial. Locks the trial, then the study's row."""
+    """As `trials.record`, with the end of Optuna's trial. Locks the trial, then the study's row.
+
+    `is_last` says that the transaction has no further statement: see `execute_last`.
+    """
     columns = end.columns()
     values = {
         **{f"new_{name}": value for name, value in columns.items()},
@@ -160,7 +164,8 @@ def record(
         **theirs.values,
     }
     query = _recorded(tuple(columns), theirs.parts)
-    return connection.execute(query, values).first() is not None
+    execute = execute_last if is_last else Connection.execute
+    return execute(connection, query, values).first() is not None
 
 
 @lru_cache(maxsize=64)
@@ -179,5 +184,5 @@ def _recorded(columns: Sequence[str], parts: Parts) -> Select[Any]:
         .returning(trials.c.id)
         .cte("ended")
     )
-    let_go = leases.LET_GO.where(exists(select(held))).cte("let_go")
+    let_go = leases.LET_GO.where(exists().select_from(held)).cte("let_go")
     return select(ended.c.id).add_cte(let_go, *parts(held))

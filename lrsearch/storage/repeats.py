@@ -2,12 +2,62 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    String,
+    bindparam,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.records import TrialRecord, fetch_as
 from lrsearch.storage.tables import studies, trials
 from lrsearch.trial.states import MACHINE, OPEN, TrialState
+
+
+def hold(connection: Connection, study_id: int, fingerprint: str) -> None:
+    """Hold a recipe of a study until the transaction ends: nobody else does meanwhile.
+
+    The first lock of its transaction, so that whoever waits for it holds nothing. Other recipes are
+    not waited for. Nothing is to be done on SQLite, where one transaction writes at a time.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(_HOLD, {"of_study": study_id, "mark": fingerprint})
+
+
+#: Two recipes may come to the same number: then one waits for the other, in vain.
+_HOLD = select(
+    func.pg_advisory_xact_lock(
+        func.hashtextextended(
+            bindparam("mark", type_=String), bindparam("of_study", type_=BigInteger)
+        )
+    )
+)
+
+
+def has_no_other() -> ColumnElement[bool]:
+    """For an update of a trial: whether no other one of its study has the fingerprint `new_mark`.
+
+    The caller holds the recipe from an earlier statement on: this one sees all that was committed.
+    """
+    other = trials.alias("other").c
+    mark = bindparam("new_mark", type_=String)
+    same = (other.study_id == trials.c.study_id, other.fingerprint == mark)
+    return not_(exists().where(*same, other.id != trials.c.id))
+
+
+def has_trial(connection: Connection, study_id: int, fingerprint: str) -> bool:
+    """Whether a trial of the study has the recipe."""
+    t = trials.c
+    query = select(t.id).where(t.study_id == study_id, t.fingerprint == fingerprint).limit(1)
+    return connection.execute(query).first() is not None
 
 
 def fingerprints(connection: Connection, study_id: int) -> set[str]:
@@ -18,14 +68,16 @@ def fingerprints(connection: Connection, study_id: int) -> set[str]:
     return set(connection.execute(query).scalars())
 
 
-def undrawn(connection: Connection, study_id: int) -> int:
-    """How many running trials have no recipe yet, or one that is not recorded as theirs."""
-    query = select(func.count()).where(
-        trials.c.study_id == study_id,
-        trials.c.state == TrialState.RUNNING,
-        trials.c.fingerprint.is_(None),
-    )
-    return int(connection.execute(query).scalar_one())
+def with_undrawn(connection: Connection, study_id: int) -> tuple[set[str], int]:
+    """The same, and how many running trials have no recipe yet, or one not recorded as theirs.
+
+    Both are of one moment: a trial that gets its recipe meanwhile is counted once.
+    """
+    t = trials.c
+    counted = or_(t.fingerprint.is_not(None), t.state == TrialState.RUNNING)
+    query = select(t.fingerprint).where(t.study_id == study_id, counted)
+    found = connection.execute(query).scalars().all()
+    return {mark for mark in found if mark is not None}, found.count(None)
 
 
 def unmarked(connection: Connection, study_id: int) -> Sequence[TrialRecord]:

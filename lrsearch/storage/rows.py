@@ -20,6 +20,7 @@ from sqlalchemy import (
     column,
     func,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -49,7 +50,7 @@ def from_json(name: str, columns: Sequence[Column[Any]]) -> Select[tuple[Any, ..
     types = [column(own.name, own.type) for own in columns]
     text = cast(bindparam(name, type_=Text), JSON)
     rows = func.json_to_recordset(text).table_valued(*types).render_derived(with_types=True)
-    return select(*(rows.c[own.name] for own in columns))
+    return select(literal_column("*")).select_from(rows)
 
 
 #: Longest JSON text that is read, in characters; a study's definition has some ten thousand.

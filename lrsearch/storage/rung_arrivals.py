@@ -101,7 +101,7 @@ def _arrived(parts: Parts | None, *, has_rows: bool, counts_rows: bool) -> Selec
     counted = _counted(held, leaves).cte("counted")
     written: list[CTE] = [_mark(held, leaves).cte("mark")]
     if has_rows:
-        written.append(curves.from_json_where(exists(select(held))).cte("new_rows"))
+        written.append(curves.from_json_where(exists().select_from(held)).cte("new_rows"))
     if parts is not None:
         written += parts(held)
     both = held.outerjoin(counted, true())

@@ -25,6 +25,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -120,6 +121,8 @@ def count_first(connection: Connection, change: Change) -> Count:
     return Count(**found)
 
 
+#: Not as parameters: psycopg keeps how it sends statements of 4,096 characters at most.
+_ONE, _NONE = literal_column("1", Integer), literal_column("0", Integer)
 _STUDY, RUNG, _TRIAL = (
     bindparam(name, type_=Integer) for name in ("of_study", "at_rung", "of_trial")
 )
@@ -158,21 +161,21 @@ def counted(
     below = c.below + _before_cut(new) - _before_cut(old)
     return count.values(
         marks=c.marks + _is_one(new) - _is_one(old),
-        below=case((is_cut, 0), else_=below),
+        below=case((is_cut, _NONE), else_=below),
         cut_value=case((is_cut, null()), else_=c.cut_value),
         cut_trial=case((is_cut, null()), else_=c.cut_trial),
     ).returning(*_COLUMNS)
 
 
 def _is_one(mark: ColumnElement[float]) -> ColumnElement[int]:
-    return case((mark.is_not(None), 1), else_=0)
+    return case((mark.is_not(None), _ONE), else_=_NONE)
 
 
 def _before_cut(value: ColumnElement[float]) -> ColumnElement[int]:
     """1 if the trial's mark with this value is before the cut, else 0; 0 for none."""
     c = rung_counts.c
     earlier = or_(c.cut_value > value, and_(c.cut_value == value, c.cut_trial > _TRIAL))
-    return case((earlier, 1), else_=0)
+    return case((earlier, _ONE), else_=_NONE)
 
 
 @cache

@@ -91,7 +91,7 @@ _VISIT = tuple(name for name in Visit.__dataclass_fields__ if name != "rung")
 @cache
 def visit_query() -> Select[Any]:
     """What `visit` asks; its parameters are `at_rung` and those of `leases.named`."""
-    t, own, later = trials.c, rungs.alias().c, rungs.alias().c
+    t, own, later = trials.c, rungs.alias("own").c, rungs.alias("later").c
     rung = bindparam("at_rung", type_=Integer)
     budget = [
         select(c).where(studies.c.study_id == t.study_id).scalar_subquery().label(c.name)

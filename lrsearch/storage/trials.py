@@ -10,9 +10,8 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Integer,
     Select,
-    and_,
+    Update,
     bindparam,
     insert,
     literal,
@@ -23,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from lrsearch.plain_data import Fields
-from lrsearch.storage import end_counts, leases, tickets
+from lrsearch.storage import end_counts, leases, repeats, tickets
 from lrsearch.storage.column_types import db_now
 from lrsearch.storage.ends import End
 from lrsearch.storage.leases import Claim
@@ -132,7 +131,6 @@ def _made_with_lease() -> Select[Any]:
 
 _MINE = update(trials).where(leases.held_by_name(leases.Kind.TRIAL))
 _ATTACH = _MINE.values(trial_id=bindparam("new_id"), number=bindparam("new_number"))
-_LINK = _MINE.values(recipe=bindparam("new_recipe"), fingerprint=bindparam("new_mark"))
 
 
 def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) -> bool:
@@ -142,29 +140,26 @@ def attach(connection: Connection, claim: Claim, *, trial_id: int, number: int) 
 
 
 def link(
-    connection: Connection, claim: Claim, recipe: Fields, fingerprint: str | None = None
+    connection: Connection,
+    claim: Claim,
+    recipe: Fields,
+    fingerprint: str | None = None,
+    *,
+    may_repeat: bool = True,
 ) -> bool:
-    """Record the recipe, and what tells it from others; False if the claim is lost."""
-    values = {"new_recipe": dict(recipe), "new_mark": fingerprint, **leases.named(claim)}
-    return bool(connection.execute(_LINK, values).rowcount)
+    """Record the recipe, and what tells it from others; False if the claim is lost.
 
-
-def is_repeat(connection: Connection, trial: int) -> bool:
-    """Whether another trial of the study has the recipe of this one, by id.
-
-    The caller holds the study's row: of two trials that ask, one is told.
+    Unless it `may_repeat`, False too where another trial of the study has it: see `repeats.hold`.
     """
-    return connection.execute(_repeat(), {"of_trial": trial}).first() is not None
+    values = {"new_recipe": dict(recipe), "new_mark": fingerprint, **leases.named(claim)}
+    return bool(connection.execute(linked(may_repeat=may_repeat), values).rowcount)
 
 
 @cache
-def _repeat() -> Select[Any]:
-    mine, other = trials.alias("mine"), trials.c
-    query = select(other.id).join(
-        mine, and_(mine.c.study_id == other.study_id, mine.c.fingerprint == other.fingerprint)
-    )
-    own = bindparam("of_trial", type_=Integer)
-    return query.where(mine.c.id == own, other.id != own).limit(1)
+def linked(*, may_repeat: bool) -> Update:
+    """The statement of `link`; its parameters are `new_recipe`, `new_mark` and those of a claim."""
+    query = _MINE.values(recipe=bindparam("new_recipe"), fingerprint=bindparam("new_mark"))
+    return query if may_repeat else query.where(repeats.has_no_other())
 
 
 def record(connection: Connection, claim: Claim, end: End, *, horizon: float) -> bool:

@@ -42,10 +42,6 @@ class Linked(Enum):
     REPEAT = auto()  #: another trial has the recipe
 
 
-class RepeatError(Exception):
-    """Another trial of the study has the recipe; whoever gets this proposes another."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
     """A recipe for a trial, and what Optuna gets of it: nothing if it is given and outside."""

@@ -27,9 +27,18 @@ from lrsearch.trial.states import TrialState
 
 
 def end_trial(
-    connection: Connection, study: StoredStudy, claim: Claim, trial_id: int, outcome: Outcome
+    connection: Connection,
+    study: StoredStudy,
+    claim: Claim,
+    trial_id: int,
+    outcome: Outcome,
+    *,
+    is_last: bool = False,
 ) -> bool:
-    """End a claimed trial, Optuna's `trial_id`; False if another worker has taken it over."""
+    """End a claimed trial, Optuna's `trial_id`; False if another worker has taken it over.
+
+    `is_last` says that nothing follows in the transaction, which may be committed then.
+    """
     ending = our_end(outcome, curves.of_trial(connection, claim.id), study.spec)
     horizon = study.horizon
     if study.spec.ladder is not None:
@@ -38,7 +47,9 @@ def end_trial(
     writer = gate.writer(connection)
     rows = writer.end_rows(trial_id, theirs)
     if rows is not None:
-        return postgresql_trials.record(connection, claim, ending, rows, horizon=horizon)
+        return postgresql_trials.record(
+            connection, claim, ending, rows, horizon=horizon, is_last=is_last
+        )
     study_id = trials.set_end(connection, claim, ending)
     if study_id is None:
         return False
@@ -58,7 +69,7 @@ def end_with_rows(
     """The same, with the last rows of its curve, for `OpenStudy.tell`.
 
     A value is told from a whole curve alone: with `taken`, a trial whose curve has a gap is let go
-    of instead, to be trained from its start, and None is returned.
+    of instead, to be trained from its start, and None is returned. The last of its transaction.
     """
     claim = assignment.claim
     if not curves.add(connection, claim, rows, taken=taken):
@@ -67,7 +78,7 @@ def end_with_rows(
         checkpoints.forget(connection, claim.kind, claim.id)
         claims.release(connection, claim)
         return None
-    return end_trial(connection, study, claim, assignment.trial_id, outcome)
+    return end_trial(connection, study, claim, assignment.trial_id, outcome, is_last=True)
 
 
 def recipe_of(connection: Connection, claim: Claim) -> Fields | None:

@@ -55,8 +55,8 @@ def is_exhausted(connection: Connection, search: Drawing) -> bool:
     studies.hold(connection, search.study_id)
     if studies.queued(connection, search.study_id):
         return False
-    left = len(finite.keys() - repeats.fingerprints(connection, search.study_id))
-    drawing = repeats.undrawn(connection, search.study_id)
+    taken, drawing = repeats.with_undrawn(connection, search.study_id)
+    left = len(finite.keys() - taken)
     if left > drawing:
         return False
     if not left and not drawing:

@@ -21,7 +21,7 @@ from lrsearch.storage.tickets import Look
 from lrsearch.study import lost_work
 from lrsearch.study.assignment import Arrival, Assignment, LostTrialError, Outcome, Verdict
 from lrsearch.study.deletion import delete_rows
-from lrsearch.study.draw import Draw, Drawn, Linked, RepeatError
+from lrsearch.study.draw import Draw, Drawn, Linked
 from lrsearch.study.end_trial import end_those_left, end_with_rows
 from lrsearch.study.exhaustion import is_exhausted, mark_old_trials
 from lrsearch.study.optuna import gate
@@ -206,8 +206,7 @@ class OpenStudy(StoredStudy):
         """Draw a claimed trial's recipe and record it; None if the claim was lost meanwhile.
 
         A recipe that it has already stays as it is: given, or drawn by a worker before. One that is
-        drawn is no other trial's; the study's row is held while that is looked at. Raises
-        SpecError if what the row has is none of this study's.
+        drawn is no other trial's. Raises SpecError if what the row has is none of this study's.
         """
         trial_id, number = row.trial_id, row.number
         assert trial_id is not None
@@ -234,14 +233,7 @@ class OpenStudy(StoredStudy):
 
     def _link(self, claim: Claim, trial_id: int, drawn: Drawn) -> Linked:
         """Record what a trial trains, unless it may not repeat another trial's recipe and does."""
-
-        def record(connection: Connection) -> Linked:
-            return link(connection, self, claim, trial_id, drawn)
-
-        try:
-            return self.database.run(record)
-        except RepeatError:  # nothing of the transaction stays
-            return Linked.REPEAT
+        return self.database.run(lambda connection: link(connection, self, claim, trial_id, drawn))
 
     def pass_rungs(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
         """Record the signals of trials at rungs; once all are there, what becomes of each."""

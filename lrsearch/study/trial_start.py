@@ -2,10 +2,10 @@
 
 from sqlalchemy import Connection
 
-from lrsearch.storage import postgresql_trials, studies, trials
+from lrsearch.storage import postgresql_trials, repeats, trials
 from lrsearch.storage.leases import Claim
 from lrsearch.storage.records import TrialRecord
-from lrsearch.study.draw import Drawn, Linked, RepeatError
+from lrsearch.study.draw import Drawn, Linked
 from lrsearch.study.optuna import gate
 from lrsearch.study.stored_study import StoredStudy
 
@@ -15,7 +15,8 @@ def start_trial(
 ) -> TrialRecord | None:
     """Claim a new trial, with Optuna's or still without; None when the budget is used.
 
-    `queued` is whether a recipe may wait in the queue.
+    `queued` is whether a recipe may wait in the queue. A trial with Optuna's may be committed
+    already: nothing is to follow in the transaction.
     """
     study_id, lease, keep = study.study_id, study.spec.lease.seconds, study.reserved_share
     horizon = study.next_horizon(connection)
@@ -34,36 +35,27 @@ def link(
 ) -> Linked:
     """Record what a claimed trial trains, Optuna's `trial_id`.
 
-    Raises RepeatError if it may not repeat another trial's recipe and does.
+    Nothing is written of a recipe that may not repeat another trial's and does.
     """
-    # Last, so that the study's row is held for a look and the commit.
-    hold = not drawn.may_repeat
-    if not _record(connection, study, claim, trial_id, drawn, hold=hold):
-        return Linked.LOST
-    if hold and trials.is_repeat(connection, claim.id):
-        raise RepeatError
-    return Linked.DONE
+    study_id, mark = study.study_id, drawn.fingerprint
+    if not drawn.may_repeat:
+        repeats.hold(connection, study_id, mark)
+    if _record(connection, claim, trial_id, drawn):
+        return Linked.DONE
+    if not drawn.may_repeat and repeats.has_trial(connection, study_id, mark):
+        return Linked.REPEAT
+    return Linked.LOST
 
 
-def _record(
-    connection: Connection,
-    study: StoredStudy,
-    claim: Claim,
-    trial_id: int,
-    drawn: Drawn,
-    *,
-    hold: bool,
-) -> bool:
+def _record(connection: Connection, claim: Claim, trial_id: int, drawn: Drawn) -> bool:
     content = drawn.recipe.to_dict()
     writer = gate.writer(connection)
     theirs = writer.recipe_rows(trial_id, content, drawn.encoding)
     if theirs is not None:
         return postgresql_trials.link(
-            connection, claim, content, drawn.fingerprint, theirs, hold=hold
+            connection, claim, content, drawn.fingerprint, theirs, may_repeat=drawn.may_repeat
         )
-    if not trials.link(connection, claim, content, drawn.fingerprint):
+    if not trials.link(connection, claim, content, drawn.fingerprint, may_repeat=drawn.may_repeat):
         return False
     writer.add_recipe(trial_id, content, drawn.encoding)
-    if hold:
-        studies.hold(connection, study.study_id)
     return True

@@ -10,10 +10,13 @@ from lrsearch.recipe.fingerprint import fingerprint
 from lrsearch.report.load import report_of
 from lrsearch.report.summary import summarize, trial_rows
 from lrsearch.storage import curves, machine_failures, repeats, studies
+from lrsearch.storage.leases import Claim
 from lrsearch.storage.tables import queue
+from lrsearch.study.draw import Draw, Linked
 from lrsearch.study.enqueue import enqueue
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.study.status import is_finished
+from lrsearch.study.trial_start import link
 from lrsearch.trial.states import TrialState
 
 SGD = {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
@@ -101,6 +104,46 @@ def test_workers_that_ask_at_once_share_the_recipes(database):
         train(search, assignment)
     assert ask(search) is None
     assert is_finished(search)
+
+
+@pytest.mark.both_databases
+def test_of_two_trials_that_record_a_recipe_at_once_one_is_told(database):
+    """The second waits for the first one's transaction; a trial of another recipe does not."""
+    search = make(database, MIXED)
+    first, second, third = claimed(search), claimed(search), claimed(search)
+    drawn, other = proposed(search, first), proposed(search, third)
+    assert drawn.fingerprint != other.fingerprint
+
+    def recorded(row, what):
+        with opened(database.location.url.render_as_string(hide_password=False)) as own:
+            return own.run(lambda c: link(c, search, claim_of(row), row.trial_id, what))
+
+    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(1) as waiting:
+        with database.begin() as connection:
+            found = link(connection, search, claim_of(first), first.trial_id, drawn)
+            assert found == Linked.DONE
+            told = waiting.submit(recorded, second, drawn)
+            if not database.is_sqlite:  # there all who write wait
+                assert beside.submit(recorded, third, other).result(timeout=30) == Linked.DONE
+            with pytest.raises(TimeoutError):
+                told.result(timeout=1)
+        assert told.result(timeout=30) == Linked.REPEAT
+    rows = report_of(search).trials
+    assert [row.fingerprint for row in rows[:2]] == [drawn.fingerprint, None]
+
+
+def claimed(search):
+    with search.database.begin() as connection:
+        row, _ = search._claim(connection, "host:1:1")
+    return row
+
+
+def claim_of(row):
+    return Claim(id=row.id, attempt=row.attempt, worker=row.worker)
+
+
+def proposed(search, row):
+    return next(Draw(search=search, row=row, history=[], batch_size=lambda _: 16).proposals())
 
 
 def test_a_ticket_that_is_still_drawn_has_a_recipe_kept_for_it(database):

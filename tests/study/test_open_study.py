@@ -14,6 +14,7 @@ import tenacity
 import torch
 from optuna.trial import TrialState as OptunaState
 from processes import finish, in_process
+from psycopg._queries import MAX_CACHED_STATEMENT_LENGTH
 from sampler_params import sampler_params
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
@@ -861,6 +862,20 @@ def test_postgresql_is_asked_in_few_statements(database):
     count("rung", passes_rung(search, assignment, rows=[curve_row(1)], **shown))
     assert count("tell", search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(2)]))
     assert {name: counts[name] for name in STATEMENTS} == STATEMENTS
+
+
+def test_psycopg_keeps_how_each_statement_of_a_trial_is_sent(database):
+    """Longer ones are taken apart anew each time."""
+    if database.is_sqlite:
+        pytest.skip("no psycopg there")
+    search, seen = make_study(database, budget={"trials": 9}), []
+    event.listen(database.engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
+    shown = {"rung": 0, "signal": 1.0, "value": 1.0, "validation": 1, "taken": 1}
+    for _ in range(2):
+        assignment = ask(search)
+        passes_rung(search, assignment, rows=[curve_row(1)], **shown)
+        assert search.tell(assignment, ended(TrialState.COMPLETE), [curve_row(2)])
+    assert max(map(len, seen)) <= MAX_CACHED_STATEMENT_LENGTH
 
 
 def test_postgresql_plans_what_an_ask_reads_once(database):

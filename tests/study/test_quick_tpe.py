@@ -8,9 +8,12 @@ import optuna
 import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
+from optuna.samplers._tpe import _truncnorm
+from optuna.samplers._tpe.parzen_estimator import _ParzenEstimator
 from optuna.trial import TrialState
 
 from lrsearch.study.optuna.private import seen_arrays
+from lrsearch.study.optuna.private.quick_numbers import Kernels, _log_ndtr, draw
 from lrsearch.study.optuna.private.quick_tpe import QuickTPESampler
 from lrsearch.study.optuna.private.seen_arrays import SeenArrays, in_common
 from lrsearch.study.optuna.sampler import new_trial
@@ -57,6 +60,50 @@ def test_the_draws_are_those_of_optunas_own(direction):
             drawn.append(trial.params)
             end(study, trial, chance)
         assert drawn[0] == drawn[1], number
+
+
+def made_numbers(chance, distribution, count):
+    """Numbers of a range: spread, close together, or at its ends."""
+    low, high = distribution.low, distribution.high
+    shares = [chance.random() for _ in range(count)]
+    if chance.random() < 0.3:
+        shares[: count // 2] = [0.4 + share / 1e4 for share in shares[: count // 2]]
+    if chance.random() < 0.3:
+        shares[:1] = [chance.choice([0.0, 1.0])] * len(shares[:1])
+    if distribution.log:
+        found = [low * (high / low) ** share for share in shares]
+    else:
+        found = [low + (high - low) * share for share in shares]
+    return np.clip(found, low, high) if found else np.empty(0)
+
+
+def test_a_number_is_drawn_as_optuna_draws_it():
+    """Of few and many trials, also where a window leaves kernels outside of the range."""
+    chance = random.Random(3)
+    parameters = TPESampler()._parzen_estimator_parameters
+    outside = 0
+    for seed in range(300):
+        wide = FloatDistribution(1e-4, 1.0, log=True) if seed % 2 else FloatDistribution(-1.0, 3.0)
+        window = FloatDistribution(0.01, 0.1, log=wide.log) if seed % 3 == 0 else wide
+        good, bad = (
+            _ParzenEstimator(
+                {"x": made_numbers(chance, wide, chance.choice(counts))}, {"x": window}, parameters
+            )
+            for counts in ([0, 1, 5, 25], [0, 1, 30, 300, 1000])
+        )
+        rngs = [np.random.RandomState(seed) for _ in range(2)]
+        samples = good.sample(rngs[0], 24)
+        gains = good.log_pdf(samples) - bad.log_pdf(samples)
+        expected = samples["x"][np.argmax(gains)]
+        assert draw(Kernels.of(good), Kernels.of(bad), rngs[1], 24) == expected, seed
+        assert rngs[0].random_sample() == rngs[1].random_sample()
+        outside += (Kernels.of(good).low > 0).any()
+    assert outside > 10
+
+
+def test_the_log_of_the_normal_distribution_function_is_optunas():
+    numbers = np.concatenate([np.linspace(-40, 10, 2001), [0.0, -0.0, 6.0, -20.0, -1.0, 1.0]])
+    assert _log_ndtr(numbers).tolist() == _truncnorm._log_ndtr(numbers).tolist()
 
 
 def test_a_trial_of_a_view_has_its_parameters_in_both_forms():

@@ -98,7 +98,7 @@ def report_parts(held: CTE) -> list[CTE]:
         name: bindparam(name, type_=t.reports.c[name].type)
         for name in ("trial_id", "step", *content)
     }
-    row = select(*given.values()).where(exists(select(held)))
+    row = select(*given.values()).where(exists().select_from(held))
     new = postgresql.insert(t.reports).from_select(list(given), row)
     same = {name: new.excluded[name] for name in content}
     changed = new.on_conflict_do_update(index_elements=["trial_id", "step"], set_=same)
@@ -117,7 +117,7 @@ def end_parts(*, has_value: bool, by_report: bool) -> Parts:
     """`ended` as parts, see `storage.postgresql_trials.Beside`."""
 
     def parts(mine: CTE) -> list[CTE]:
-        condition = exists(select(mine))
+        condition = exists().select_from(mine)
         made = _ended("postgresql", condition, has_value=has_value, by_report=by_report)
         return [one.cte(f"part{number}") for number, one in enumerate(made)]
 
@@ -169,7 +169,7 @@ def recipe_parts(linked: CTE) -> list[CTE]:
     parts = []
     for name, table in RECIPE_TABLES.items():
         columns = [column for column in table.c if not column.primary_key]
-        source = from_json(name, columns).where(exists(select(linked)))
+        source = from_json(name, columns).where(exists().select_from(linked))
         new = postgresql.insert(table).from_select([column.name for column in columns], source)
         parts.append(new.on_conflict_do_nothing().cte(f"new_{name}"))
     return parts
