@@ -4,15 +4,17 @@ A transaction that locks a row which others wait for holds it until it is commit
 is waited for in between, and no turn of this process among its threads.
 """
 
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import psycopg
-from psycopg import generators
-from psycopg._preparing import Prepare
-from psycopg.abc import Params, PQGen, Query
+from psycopg.abc import Params, Query
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, CursorResult, Executable
+
+# Where a session is lost within, psycopg raises that and warns of it besides.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def execute_last(
@@ -20,11 +22,11 @@ def execute_last(
 ) -> CursorResult[Any]:
     """Execute the last statement of a transaction, which may be committed when it returns.
 
-    On PostgreSQL that is so from the second time on that a session executes it. Raises what the
-    statement raises, or the commit; nothing of the transaction stays then.
+    It is on PostgreSQL, but behind a pooler. Raises what the statement raises, or the commit;
+    nothing of the transaction stays then.
     """
     session = connection.connection.driver_connection
-    if not isinstance(session, CommittingSession):
+    if not isinstance(session, CommittingSession) or not session.may_pipeline:
         return connection.execute(query, values)
     session.commits_next = True
     try:
@@ -34,8 +36,10 @@ def execute_last(
 
 
 class CommittingSession(psycopg.Connection[TupleRow]):
-    """A connection that can send a COMMIT together with a prepared statement."""
+    """A connection that can send a statement together with the COMMIT."""
 
+    #: Whether its messages reach one session of the server, in the order in which they are sent.
+    may_pipeline = psycopg.Pipeline.is_supported()
     #: Whether the next statement is the last one of its transaction.
     commits_next = False
 
@@ -47,42 +51,18 @@ class CommittingSession(psycopg.Connection[TupleRow]):
 class CommittingCursor(psycopg.Cursor[TupleRow]):
     """A cursor of such a connection."""
 
-    def _execute_gen(
+    def execute(
         self,
         query: Query,
         params: Params | None = None,
         *,
         prepare: bool | None = None,
         binary: bool | None = None,
-    ) -> PQGen[None]:
-        session = self._conn
-        if isinstance(session, CommittingSession) and session.commits_next:
-            yield from self._start_query(query)
-            converted = self._convert_query(query, params)
-            state, name = self._get_prepared(converted, prepare)
-            if state is Prepare.YES and psycopg.Pipeline.is_supported():
-                session._prepared.maybe_add_to_cache(converted, state, name)
-                self._query = converted
-                yield from self._commit_with(name, converted)
-                return
-        yield from super()._execute_gen(query, params, prepare=prepare, binary=binary)
-
-    def _commit_with(self, name: bytes, converted: Any) -> PQGen[None]:
-        """Send a prepared statement and the COMMIT at once, then read both answers."""
-        wire = self._pgconn
-        wire.enter_pipeline_mode()
-        self._send_query_prepared(name, converted)
-        wire.send_query_params(b"COMMIT", None)
-        wire.pipeline_sync()
-        yield from generators.send(wire)
-        found = yield from generators.fetch_many(wire)
-        try:
-            committed = yield from generators.fetch_many(wire)
-            yield from generators.fetch_many(wire)  # the end of both
-        except psycopg.DatabaseError:
-            self._check_results(found)  # the server's reason, where it gave one
-            raise
-        wire.exit_pipeline_mode()
-        self._check_results(found)
-        self._check_results(committed)
-        self._set_results(found)
+    ) -> Self:
+        session = self.connection
+        if not isinstance(session, CommittingSession) or not session.commits_next:
+            return super().execute(query, params, prepare=prepare, binary=binary)
+        with session.pipeline():
+            super().execute(query, params, prepare=prepare, binary=binary)
+            session.commit()
+        return self

@@ -126,6 +126,7 @@ class Session(CommittingSession):
         else:
             self.rollback()
             self.prepare_threshold = None
+            self.may_pipeline = False
             self._first = _setting(ours, local=True)
         # Compared there: texts of a database in SQL_ASCII arrive as bytes.
         is_ours = sql.SQL("SELECT current_setting('search_path') = {}").format(SCHEMA)

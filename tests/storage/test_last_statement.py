@@ -1,6 +1,5 @@
 """The last statement of a transaction is sent together with the COMMIT, on PostgreSQL."""
 
-import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import event, text
@@ -8,6 +7,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from tiny_studies import ask, curve_row, ended, make_study, opened
 
 from lrsearch.storage.last_statement import execute_last
+from lrsearch.storage.moments import Trouble, moment_of
 from lrsearch.trial.states import TrialState
 
 INSERT = text("INSERT INTO t VALUES (:x) RETURNING x")
@@ -70,14 +70,16 @@ def test_a_commit_that_fails_is_raised(postgres_table):
     assert insert_last(postgres_table, 5) == 5
 
 
-def test_a_session_that_is_ended_meanwhile_says_why(postgres_table):
+def test_a_session_that_is_ended_meanwhile_is_replaced(postgres_table, caplog):
     query = text("SELECT pg_terminate_backend(pg_backend_pid()) WHERE :on")
     for on in (False, False):
         with postgres_table.begin() as connection:
             execute_last(connection, query, {"on": on})
     with pytest.raises(OperationalError) as raised, postgres_table.engine.begin() as connection:
         execute_last(connection, query, {"on": True})
-    assert isinstance(raised.value.orig, psycopg.errors.AdminShutdown)
+    assert raised.value.connection_invalidated
+    assert moment_of(raised.value).trouble == Trouble.AWAY
+    assert caplog.messages == []
     assert insert_last(postgres_table, 3) == 3
 
 
