@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import psycopg
-from psycopg.abc import Params, Query
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, CursorResult, Executable
 
@@ -51,18 +50,12 @@ class CommittingSession(psycopg.Connection[TupleRow]):
 class CommittingCursor(psycopg.Cursor[TupleRow]):
     """A cursor of such a connection."""
 
-    def execute(
-        self,
-        query: Query,
-        params: Params | None = None,
-        *,
-        prepare: bool | None = None,
-        binary: bool | None = None,
-    ) -> Self:
+    def execute(self, *arguments: Any, **named: Any) -> Self:
+        """As psycopg's; the statement and the COMMIT in one go where it is the last."""
         session = self.connection
         if not isinstance(session, CommittingSession) or not session.commits_next:
-            return super().execute(query, params, prepare=prepare, binary=binary)
+            return super().execute(*arguments, **named)
         with session.pipeline():
-            super().execute(query, params, prepare=prepare, binary=binary)
+            super().execute(*arguments, **named)
             session.commit()
         return self
