@@ -26,7 +26,7 @@ for path in sorted(_ROOT.glob("*/**/*.py")):
 for finalizer, told in list(weakref.finalize._registry.items()):
     if told.func.__module__ == "torch.library":
         finalizer.atexit = False
-lrsearch.report.page.charts.vl_convert = drawing_process.begin()
+lrsearch.report.page.renderers.vl_convert = drawing_process.begin()
 gc.collect()
 gc.freeze()
 # What is forked has the path of the test that started it; the processes it starts have no test's.
