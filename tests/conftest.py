@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+import revisions
 import torch
 from hypothesis import settings
 from postgres import Copies, Server
@@ -15,6 +16,7 @@ from lrsearch.study.prepare_database import prepare
 # Where it is set, each process that a test starts compiles the package again.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+revisions.read_once()
 
 # The same examples in every run, so that a red test means a changed program;
 # `--hypothesis-profile explore` looks for new ones.

@@ -8,6 +8,7 @@ import weakref
 from pathlib import Path
 
 import drawing_process
+import revisions
 
 import lrsearch
 from lrsearch import run_study  # noqa: F401
@@ -26,6 +27,7 @@ for path in sorted(_ROOT.glob("*/**/*.py")):
 for finalizer, told in list(weakref.finalize._registry.items()):
     if told.func.__module__ == "torch.library":
         finalizer.atexit = False
+revisions.read_once()
 lrsearch.report.page.renderers.vl_convert = drawing_process.begin()
 gc.collect()
 gc.freeze()
