@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import revisions
+import statements
 import torch
 from hypothesis import settings
 from postgres import Copies, Server
@@ -17,6 +18,7 @@ from lrsearch.study.prepare_database import prepare
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 revisions.read_once()
+statements.compile_once()
 
 # The same examples in every run, so that a red test means a changed program;
 # `--hypothesis-profile explore` looks for new ones.

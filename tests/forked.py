@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 
 import revisions
+import statements
 
 import lrsearch
 from lrsearch import run_study  # noqa: F401
@@ -30,8 +31,9 @@ for path in sorted(_ROOT.glob("*/**/*.py")):
 for finalizer, told in list(weakref.finalize._registry.items()):
     if told.func.__module__ == "torch.library":
         finalizer.atexit = False
-# A command that makes a database finds the revisions read.
+# A command that makes a database finds the revisions read, and their statements compiled.
 revisions.read_once()
+statements.compile_once()
 with tempfile.TemporaryDirectory() as folder:
     open_database(f"sqlite:///{folder}/study.db", create=True).close()
 # What Vega draws is looked at by tests/report and tests/browser, and drawn by commands in new
