@@ -23,7 +23,8 @@ from lrsearch.worker.stop_signal import Stop
 # Fleets
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow), 4])
+# Further cases: one worker is what most other tests have.
+@pytest.mark.parametrize("workers", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)), 4])
 def test_any_number_of_workers_share_one_exact_budget(site, workers):
     search = make_study(site.database, pruning="none")
     alone = make_study(site.database, pruning="none", name="alone")

@@ -45,23 +45,23 @@ def test_every_figure_is_drawn_inside_its_box(page):
     assert page.messages == []
 
 
-def test_a_chosen_trial_is_marked_in_figures_and_table(page, written):
+def test_a_chosen_trial_is_marked_in_figures_and_table(one_page, written):
     number = written[0].best.number
-    drawn(page)
-    page.get_by_label("Trial", exact=True).fill(str(number))
-    page.get_by_label("Trial", exact=True).press("Enter")
-    assert page.locator("tr.chosen").get_attribute("data-trial") == str(number)
-    assert page.locator("#history .chosen").count() >= 1
-    for host in page.locator("[data-chart]").all():  # nothing is faint where the trial is not
+    drawn(one_page)
+    one_page.get_by_label("Trial", exact=True).fill(str(number))
+    one_page.get_by_label("Trial", exact=True).press("Enter")
+    assert one_page.locator("tr.chosen").get_attribute("data-trial") == str(number)
+    assert one_page.locator("#history .chosen").count() >= 1
+    for host in one_page.locator("[data-chart]").all():  # nothing is faint where the trial is not
         assert host.locator(".chosen").count() or not host.locator(".other").count()
-    assert f"Trial {number}:" in page.locator("#filter-status").inner_text()
+    assert f"Trial {number}:" in one_page.locator("#filter-status").inner_text()
 
 
-def test_a_filter_leaves_the_trials_of_one_optimizer(page, written):
+def test_a_filter_leaves_the_trials_of_one_optimizer(one_page, written):
     names = {trial.parsed.optimizer_name for trial in written[0].trials}
     name = sorted(names)[0]
-    page.locator("#filter-optimizer").select_option(name)
-    rows = page.locator("#all-trials tbody tr").all()
+    one_page.locator("#filter-optimizer").select_option(name)
+    rows = one_page.locator("#all-trials tbody tr").all()
     expected = [t for t in written[0].trials if t.parsed.optimizer_name == name]
     assert len(rows) == len(expected)
     assert {row.get_attribute("data-optimizer") for row in rows} == {name}

@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 STUDY = """
 name: {name}
 task: {name}.py:task
-epochs: 6
+epochs: 3
 budget: {{trials: 4}}
 confirm: {{candidates: 2, runs: 4}}
 portfolio: none

@@ -721,15 +721,21 @@ def test_a_range_test_is_drawn_with_its_seeds_window_and_edge():
     assert result.ramps[0].losses[0] < top < max(max(ramp.losses) for ramp in result.ramps)
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
 def test_any_number_of_optimizers_is_drawn(count, tmp_path):
     results = [make_result(FLAT)] * count
     figure = range_test.range_tests_figure(results)
     assert len(figure.axes) == count
     assert len(figure.legends) == min(count, 1)
-    for name, first in (("ramps.png", b"\x89PNG"), ("ramps", b"\x89PNG"), ("ramps.pdf", b"%PDF")):
-        range_test.draw_range_tests(results, tmp_path / name)
-        assert (tmp_path / name).read_bytes().startswith(first)
+    range_test.draw_range_tests(results, tmp_path / "ramps.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("ramps.png", b"\x89PNG"), ("ramps", b"\x89PNG"), ("ramps.pdf", b"%PDF")]
+)
+def test_a_picture_is_of_the_kind_that_its_name_says(name, first, tmp_path):
+    range_test.draw_range_tests([make_result(FLAT)], tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(first)
 
 
 @pytest.mark.parametrize("name", ["nowhere/ramps.png", "ramps.doc"])
