@@ -11,7 +11,9 @@ from sqlalchemy import delete, update
 from tiny_studies import opened, worker_of
 
 from lrsearch.storage import tables, workers
-from lrsearch.study import lost_work
+from lrsearch.storage.moments import Trouble
+from lrsearch.storage.outages import Patience
+from lrsearch.study import deletion, lost_work
 from lrsearch.study.create import create_study
 from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import load_task
@@ -142,6 +144,7 @@ def test_a_study_beside_stays_while_another_process_locks_sqlite(
     sqlite_url, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(chaos_side, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(deletion, "PATIENCE", Patience(seconds=1.0, kinds=(Trouble.BUSY,)))
     with opened(sqlite_url) as database:
         side = chaos_side.Side(SimpleNamespace(database=database, folder=tmp_path))
         made = chaos_side.Made(side._make(0.01), None)

@@ -606,7 +606,9 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
         for study in (search, undisturbed):
             enqueue(study, given, where="recipe")
     assert finish(in_process(ask_and_die, prepared_url, point)) == [-signal.SIGKILL]
-    committed = point not in ("ticket to be taken", "trial made", "Optuna's trial made")
+    open_points = ("ticket to be taken", "trial made", "Optuna's trial made")
+    # On PostgreSQL one statement makes the trial, and is sent together with the COMMIT.
+    committed = point not in (open_points if database.is_sqlite else open_points[:1])
     assert len(reap(search)) == committed
     first, same = ask(search), ask(undisturbed)
     assert (first.number, first.claim.attempt) == (0, 1 + committed)
@@ -621,10 +623,11 @@ def test_a_worker_that_dies_while_it_asks_leaves_no_trace(database, prepared_url
     assert [(row.ticket, row.number) for row in rows] == [(1, 0), (2, 1), (3, 2)]
 
 
-#: Where a worker is killed while it tells: before or after a statement that has this.
+#: Where a worker is killed while it tells: before or after a statement that has this. On PostgreSQL
+#: one statement writes both halves, and is sent together with the COMMIT.
 TELLING = {
     "rows written": ("after", "INSERT INTO lr_curve"),
-    "our half written": ("after", "UPDATE lr_study SET"),
+    "our half to come": ("before", "UPDATE lr_study SET"),
     "Optuna's half to come": ("before", "UPDATE trials SET state"),
 }
 
