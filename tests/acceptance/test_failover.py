@@ -90,7 +90,8 @@ def hold_at_start(site, pair):
     "pruning", [{"rule": "asynchronous"}, pytest.param(None, marks=pytest.mark.slow)]
 )
 def test_commits_that_a_failover_lost_are_made_again(site, pair, pruning):
-    search = make_study(site.database, lease=LEASE, **({"pruning": pruning} if pruning else {}))
+    lease = {**LEASE, "seconds": 10.0}  # that outlasts a failover beside other tests
+    search = make_study(site.database, lease=lease, **({"pruning": pruning} if pruning else {}))
     site.say("slow")
     worker = site.worker()
     until(lambda: number(pair.primary, ENDED) >= 2)
