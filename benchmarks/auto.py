@@ -3,8 +3,9 @@
 For each task and horizon some recipes are trained by the usual loop, by the best one-by-one loop
 and by lrsearch with what its own calibration chooses (`auto`): weight averages, validations at
 rungs and bookkeeping included, probe and calibration not. Loops and recipes are those of
-throughput.py. The clock is process CPU time of one core; the three take turns within a round, and
-ratios are within one round. Round 0 warms up: steps are recorded in it, as once in a study.
+throughput.py; of several at once, as many as fill all places. The clock is process CPU time of one
+core; the three take turns within a round, and ratios are within one round. Round 0 warms up: steps
+are recorded in it, as once in a study.
 
 Run it: python benchmarks/auto.py --epochs 1 5 30
 """
@@ -71,6 +72,7 @@ def references() -> dict[str, str]:
         if isinstance(node, ast.FunctionDef)
         and not node.args.args
         and isinstance(node.returns, ast.Attribute)
+        and node.returns.attr == "Task"
     ]
     shipped = {name: f"{HERE.parent / 'studies' / name}.py:task" for name in SHIPPED}
     return {**shipped, **{name: f"{HERE / 'zoo.py'}:{name}" for name in zoo}}
