@@ -11,6 +11,11 @@ from lrsearch.plain_data import Document
 #: Trials are fused if a trial-step is so many times faster than one by one. A smaller gain is lost
 #: to places that stand empty, or is the noise of a calibration (a tenth, measured).
 LEAST_GAIN = 1.15
+#: A gain below this is timed once more, and the smaller one counts: of several sizes the one that
+#: noise flatters is taken. Of six calibrations of an `EmbeddingBag` five found 0.99 to 1.13 with
+#: four at once and one more than `LEAST_GAIN`; whole trials then had 0.77 of the speed
+#: (benchmarks/auto.py).
+CLEAR_GAIN = 1.3
 #: The smallest size whose time is within this factor of the best is taken: the fewer trials train
 #: at once, the more trials begin with what earlier ones taught the sampler.
 CLOSE = 1.10
@@ -258,6 +263,11 @@ def decide(timings: Mapping[int, float], most: int) -> tuple[Literal["solo", "fu
     best = min(allowed, key=allowed.__getitem__)
     gain = timings[1] / allowed[best]
     return "solo", 1, f"{best} at once are {gain:.2f}x over one by one, {LEAST_GAIN} is needed"
+
+
+def is_close(timings: Mapping[int, float], size: int) -> bool:
+    """Whether the gain of a size that is to be trained with is small enough to be noise."""
+    return size > 1 and timings[1] / timings[size] < CLEAR_GAIN
 
 
 def gains(timings: Sequence[float]) -> bool:

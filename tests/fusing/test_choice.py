@@ -17,6 +17,7 @@ from lrsearch.fusing.choice import Choice, Workload
 from lrsearch.training.devices import hardware
 from lrsearch.training.timing import calibrator as timing_calibrator
 from lrsearch.training.timing.calibrator import Calibrator
+from lrsearch.training.timing.measure import looked_at_again
 
 #: Measured, in ms per trial-step: a small MLP, a CNN that fusing slows down.
 MLP = {1: 0.5, 2: 0.8, 4: 0.56, 8: 0.4, 16: 0.33, 32: 0.28, 64: 0.34}
@@ -284,3 +285,32 @@ def test_a_study_of_few_trainings_says_so_whatever_was_measured_before():
     known = {1: 1.0, 2: 0.5}
     assert fusing_choice.decide(known, 1) == ("solo", 1, fusing_choice.TOO_FEW)
     assert "no time or memory" in fusing_choice.decide({1: 1.0}, 8)[2]
+
+
+class SecondLook:
+    """A calibrator that finds these seconds when it looks again."""
+
+    def __init__(self, **found):
+        self.found, self.asked = found, []
+
+    def again(self, size):
+        self.asked.append(size)
+        return self.found[f"of_{size}"]
+
+
+@pytest.mark.parametrize(
+    ("timings", "found", "asked", "size"),
+    [
+        ({1: 1.0, 2: 0.95, 4: 0.85}, {"of_4": 1.1}, [4], 1),
+        ({1: 1.0, 2: 0.95, 4: 0.85}, {"of_4": 0.8}, [4], 4),
+        ({1: 1.0, 2: 0.86, 4: 0.85}, {"of_2": 1.2, "of_4": 0.84}, [2, 4], 4),
+        ({1: 1.0, 2: 0.95, 4: 0.5}, {}, [], 4),
+        ({1: 1.0, 2: 0.95}, {}, [], 1),
+    ],
+)
+def test_a_gain_that_may_be_noise_is_timed_once_more(timings, found, asked, size):
+    look = SecondLook(**found)
+    after = looked_at_again(look, timings, 8)
+    assert look.asked == asked
+    assert fusing_choice.best_size(after, 8) == size
+    assert all(after[k] >= timings[k] for k in timings)

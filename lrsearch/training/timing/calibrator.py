@@ -128,6 +128,14 @@ class Calibrator:
                 found[size] = self.solo_seconds / gain
         return {1: self.solo_seconds, **found}
 
+    def again(self, size: int) -> float:
+        """Seconds per trial-step of a size that was timed, once more."""
+        started = self._clock.now()
+        with _own_random_stream(self.device):
+            gain = self._gain(size)
+        self.seconds += self._clock.now() - started
+        return self.solo_seconds / (gain or 1.0)
+
     def beside(self, others: Sequence[Engine]) -> tuple[float, float]:
         """Seconds of a step one by one, and by other engines of one place, in turns.
 
