@@ -7,7 +7,7 @@ TEXT = """\
 trap 'exit 0' TERM
 echo "$*" >> {folder}/words
 echo $$ >> {folder}/begun
-while [ ! -e {folder}/code ]; do sleep 0.02; done
+while [ ! -s {folder}/code ]; do sleep 0.02; done
 exit $(cat {folder}/code)
 """
 

@@ -41,7 +41,9 @@ class Kept:
 
 
 def leave(node, code):
-    (node / "code").write_text(str(code))
+    part = node / "code.part"
+    part.write_text(str(code))
+    part.replace(node / "code")  # whoever reads it meanwhile reads a whole number
 
 
 def test_workers_follow_each_other_until_the_study_is_finished(node):
