@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -25,12 +26,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 from engine_loops import choose
-from overhead import Spread, processor, ratio, shown
-from plain_loops import Work, best_solo
+from overhead import Spread, log, processor, ratio, shown
+from own_process import Loops, OwnProcess
+from plain_loops import Work, best_solo, usual
 from throughput import pin
-from throughput_rounds import Bench, diverging, make_bench, run_round, variants, warm_up
+from throughput_rounds import Bench, diverging, find, make_bench, variants, warm_up
 
-from lrsearch import LrsearchError
+from lrsearch import LrsearchError, Recipe
+from lrsearch.training.heap import prepare_heap
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = ("digits", "diabetes", "fashion_mnist")
@@ -88,13 +91,7 @@ def measure(task: str, reference: str, epochs: int, seconds: float, rounds: int)
     losses = warm_up(f"{task}, {epochs} epochs: round 0", bench, sorted({1, size}))
     lost = diverging(losses)
     bench = replace(bench, work=kept(work, lost))
-    named = variants(bench, [1, size])
-    every = {name: named[name] for name in (*BASELINES, auto)}
-    spent = [
-        run_round(f"round {number} of {rounds}", every, bench.work, first=number)[1]
-        for number in range(1, rounds + 1)
-    ]
-    clock = {name: [one[name].cpu for one in spent] for name in every}
+    clock = in_turns(f"{task}, {epochs} epochs", bench, auto, rounds)
     return Row(
         task=task,
         epochs=epochs,
@@ -104,6 +101,47 @@ def measure(task: str, reference: str, epochs: int, seconds: float, rounds: int)
         usual=ratio(clock["usual"], clock[auto]),
         best=ratio(clock["best_solo"], clock[auto]),
     )
+
+
+def in_turns(title: str, bench: Bench, auto: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds of the loops and of lrsearch, by name, round by round.
+
+    A first round is left out, in which both processes get their memory.
+    """
+    names = [*BASELINES, auto]
+    clock: dict[str, list[float]] = {name: [] for name in names}
+    work = bench.work
+    alone = partial(loops_alone, bench.reference, work.recipes)
+    ours = partial(as_worker, bench.reference, bench.spec.epochs, work.recipes, auto)
+    with OwnProcess(alone) as loops, OwnProcess(ours) as worker:
+        for number in range(rounds + 1):
+            for name in names[number % 3 :] + names[: number % 3]:
+                log(f"{title}: round {number} of {rounds}: {name}")
+                clock[name].append((worker if name == auto else loops).run(name).cpu)
+    return {name: seconds[1:] for name, seconds in clock.items()}
+
+
+def loops_alone(reference: str, trials: Sequence[Recipe]) -> Loops:
+    """The loops without lrsearch."""
+    torch.set_num_threads(1)
+    work = Work(task=find(reference).make(), recipes=trials, device=torch.device("cpu"))
+    return {"usual": partial(usual, work), "best_solo": partial(best_solo, work)}
+
+
+def as_worker(
+    reference: str, epochs: int, trials: Sequence[Recipe], auto: str, prepare: bool = True
+) -> Loops:
+    """lrsearch in a process set up as a worker's, its heap too if `prepare`; steps recorded."""
+    torch.set_num_threads(1)
+    if prepare:
+        prepare_heap()
+    bench = make_bench(reference, MOST, epochs, torch.device("cpu"))
+    work = replace(bench.work, recipes=trials)
+    size = 1 if auto == "solo" else int(auto.removeprefix("fused_"))
+    train = partial(variants(bench, [size])[auto], work)
+    with bench.cache.recordings(trials[0]).at_once():
+        train()
+    return {auto: train}
 
 
 def affordable(bench: Bench, seconds: float) -> int:

@@ -15,7 +15,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -48,7 +48,7 @@ BEST = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """A run of one epoch."""
+    """A run."""
 
     family: str
     #: Of each validation sample at the rungs and the end [R + 1, M]; none where it diverged.
@@ -80,20 +80,23 @@ TASKS: dict[str, Callable[[], lrsearch.Task]] = {
 }
 
 
-def record(task: lrsearch.Task, count: int) -> tuple[list[Recorded], Sequence[int]]:
+def record(
+    task: lrsearch.Task, count: int, epochs: int = 1
+) -> tuple[list[Recorded], Sequence[int]]:
     """Runs, and the steps at which they are compared, the end last."""
     splits, draw = make_splits(task, task.batch_size, CPU), random.Random(SEED)
-    total = splits[0].batches
+    total = splits[0].batches * epochs
     plan = make_plan(
         steps_per_epoch=total, total_steps=total, validate_rungs=True, rungs=PRUNING.rungs
     )
+    plan = replace(plan, steps_per_epoch=splits[0].batches)
     runs = []
     for number in range(count):
         schedule = draw_schedule(draw)
         fields = {
             "optimizer": draw_optimizer(("sgd", "adamw")[number % 2], draw),
             "schedule": schedule,
-            "epochs": 1,
+            "epochs": epochs,
             "seed": SEED,
         }
         training = SoloTraining(task, Recipe.from_dict(fields), plan, splits, CPU)

@@ -30,6 +30,7 @@ from lrsearch.recipe.recipe import Recipe
 from lrsearch.task import own_code
 from lrsearch.task.code import ENVIRONMENT_DIR
 from lrsearch.training.failures import out_of_memory
+from lrsearch.training.heap import prepare_heap
 from lrsearch.training.randomness import seed_host
 
 
@@ -49,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     session = Session(start, Recipe.from_dict(start.recipe), line, ranks)
     loop = run.bind(session)
     torch.set_num_threads(start.threads)
+    prepare_heap()
     torch.manual_seed(session.seed)
     seed_host(session.seed)
     _end_on_sigterm(session)

@@ -28,10 +28,11 @@ def local_workers(per_trial: int = 1) -> list[str]:
     if found != ["cpu"]:
         devices_of_trial(torch.device(found[0]), per_trial)
         return found[: len(found) // per_trial * per_trial : per_trial]
-    return ["cpu"] * max(1, _cores() // per_trial)
+    return ["cpu"] * max(1, cores() // per_trial)
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Of the CPU, those that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # the cores this process may use; Linux only
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -225,14 +225,16 @@ _OF_VALIDATION = Streams()
 @contextmanager
 def validation_numbers(device: torch.device) -> Iterator[None]:
     """Random numbers that are the same each time; afterwards it is as if none had been drawn."""
-    before, of_numpy = random_state(device), _state_with_spare()
-    if device.type != "cpu":
+    on_device = None if device.type == "cpu" else random_state(device)
+    of_numpy = _state_with_spare()
+    if on_device is not None:
         torch.manual_seed(VALIDATION_SEED)
     try:
         with _OF_VALIDATION.seeded(VALIDATION_SEED):
             yield
     finally:
-        set_random_state(before, device)
+        if on_device is not None:
+            set_random_state(on_device, device)
         if of_numpy is not None:  # the spare number, which changing streams has dropped
             np.random.set_state(of_numpy)
 

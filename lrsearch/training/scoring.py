@@ -1,21 +1,13 @@
 """A trial's weights, raw or averaged, evaluated on its validation data or on the test set."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
-
-from torch import Tensor, nn
-from torch.utils._pytree import PyTree
 
 from lrsearch.catalog.lookup import optimizer_info
 from lrsearch.training.data import Data
 from lrsearch.training.evaluate import Evaluation, evaluate
-from lrsearch.training.max_pooling import faster_max_pooling
-from lrsearch.training.model import Places
 from lrsearch.training.trial_training import TrialTraining
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -38,7 +30,7 @@ def score_raw(training: TrialTraining, data: Data) -> Evaluation:
     """Evaluate the weights as they are trained. Adds to the trial's seconds."""
     started = time.monotonic()
     with deployed_weights(training):
-        scores = _score(training, data, None)
+        scores = _score(training, data, averaged=False)
     training.seconds += time.monotonic() - started
     return scores
 
@@ -51,7 +43,7 @@ def score_average(training: TrialTraining, *, with_ema: bool) -> Evaluation | No
     if training.ema is None or not is_average_scored(training, with_ema=with_ema):
         return None
     started = time.monotonic()
-    scores = _score(training, training.data_due, training.ema.weights())
+    scores = _score(training, training.data_due, averaged=True)
     training.seconds += time.monotonic() - started
     return scores
 
@@ -66,36 +58,17 @@ def score_test_set(training: TrialTraining, data: Data) -> Evaluation:
     if training.ema is None or training.recipe.weights != "ema":
         return score_raw(training, data)
     started = time.monotonic()
-    scores = _score(training, data, training.ema.weights())
+    scores = _score(training, data, averaged=True)
     training.seconds += time.monotonic() - started
     return scores
 
 
-class OneModel:
-    """A trial's model by itself, with these weights in place of its own if there are any."""
-
-    def __init__(self, model: nn.Module, weights: Mapping[str, Tensor] | None = None) -> None:
-        self.model, self.weights = model.eval(), weights
-        self._places = None if weights is None else Places(model, weights)
-        self._pooling = faster_max_pooling(model)
-
-    def outputs(self, inputs: PyTree) -> list[PyTree]:
-        return self.each(lambda model: model(inputs))
-
-    def each(self, call: Callable[[nn.Module], T]) -> list[T]:
-        with self._pooling:
-            if self._places is None or self.weights is None:
-                return [call(self.model)]
-            with self._places.holding(self.weights):
-                return [call(self.model)]
-
-
-def _score(training: TrialTraining, data: Data, weights: Mapping[str, Tensor] | None) -> Evaluation:
-    """Evaluate the model by itself, with these weights in place of its own if there are any."""
+def _score(training: TrialTraining, data: Data, *, averaged: bool) -> Evaluation:
+    """Evaluate the model by itself, with the weights in training or with their average."""
     [scores] = evaluate(
         training.task,
         data,
-        OneModel(training.model, weights),
+        training.evaluated(averaged=averaged),
         autocast=training.autocast,
         beat=training.beat,
         device=training.device,

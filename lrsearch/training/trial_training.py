@@ -27,6 +27,7 @@ from lrsearch.training.flat_optimizer import (
     spread_state,
 )
 from lrsearch.training.flat_weights import WeightsRow
+from lrsearch.training.one_model import OneModel
 from lrsearch.training.precision import MIN_SCALE, autocast, make_scaler, widest_float
 from lrsearch.training.randomness import OtherState, RandomStates
 from lrsearch.training.training import PlannedTraining
@@ -121,6 +122,7 @@ class TrialTraining(PlannedTraining):
         #: Why the trial diverged, once it has.
         self.diverged: str | None = None
         self.kept_weights = None
+        self._one_model: OneModel | None = None
         #: Sum of the losses since the last validation; stays on the device.
         self.loss_sum = torch.zeros((), dtype=widest_float(self.device), device=self.device)
         #: How many losses `loss_sum` holds.
@@ -260,6 +262,20 @@ class TrialTraining(PlannedTraining):
     def data_due(self) -> Data:
         """What the validation to come takes."""
         return self.rung_data if self.is_partial_next else self.validation_data
+
+    def evaluated(self, *, averaged: bool) -> OneModel:
+        """Its model in evaluation mode, with the weights in training or with their average."""
+        self.model.eval()
+        if not averaged or self.ema is None:
+            return self.one_model
+        return self.one_model.with_weights(self.ema.weights())
+
+    @property
+    def one_model(self) -> OneModel:
+        """Its model for evaluations, made for the first."""
+        if self._one_model is None:
+            self._one_model = OneModel(self.model)
+        return self._one_model
 
     def autocast(self) -> AbstractContextManager[None]:
         """The recipe's precision, for forward passes."""

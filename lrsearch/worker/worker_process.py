@@ -33,12 +33,14 @@ def work(
     import torch
 
     from lrsearch.training.devices import pick_device
+    from lrsearch.training.heap import prepare_heap
 
     if machine.threads < 1:
         raise SpecError(f"--threads {machine.threads}: at least 1 is needed")
     check_versions(search.name, search.versions)
     chosen = pick_device(machine.device)
     torch.set_num_threads(machine.threads)
+    prepare_heap()
     places = list(folders(machine.task_dir))
     stop = stop or own_stop()
     tell_limit(stop.limit, search)

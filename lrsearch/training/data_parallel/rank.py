@@ -28,6 +28,7 @@ from lrsearch.training.data_parallel.orders import (
 )
 from lrsearch.training.data_parallel.training import SharedTraining
 from lrsearch.training.failures import TrialFailedError, failures
+from lrsearch.training.heap import prepare_heap
 from lrsearch.training.initial_weights import with_weights_of
 from lrsearch.training.randomness import RandomStates
 from lrsearch.training.task_cache import TaskCache
@@ -39,6 +40,7 @@ class Rank:
     def __init__(self, setup: Setup, connection: Connection) -> None:
         """Raises TaskError unless the task is here, with the code that rank 0 has."""
         torch.set_num_threads(setup.threads)
+        prepare_heap()
         self.setup, self.connection = setup, connection
         self.spec = StudySpec.from_stored(setup.spec)
         assert self.spec.task is not None

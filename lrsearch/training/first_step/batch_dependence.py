@@ -15,9 +15,9 @@ from lrsearch.task.task import Task
 from lrsearch.training.batch_loss import initial_state, scores
 from lrsearch.training.data import Data, told_size
 from lrsearch.training.evaluate import Evaluation, evaluate
+from lrsearch.training.one_model import OneModel
 from lrsearch.training.pooling.means import LOSS
 from lrsearch.training.randomness import drew
-from lrsearch.training.scoring import OneModel
 
 #: So many batches are looked at, or fewer, such that it takes about so many seconds.
 MOST_BATCHES, SECONDS = 16, 2.0

@@ -5,8 +5,8 @@ from lrsearch.task.task import Task
 from lrsearch.training.data import Data
 from lrsearch.training.fused.program import Program
 from lrsearch.training.model import make_model
+from lrsearch.training.one_model import OneModel
 from lrsearch.training.randomness import seed_model
-from lrsearch.training.scoring import OneModel
 from lrsearch.training.trial_training import TrialTraining
 from lrsearch.trial.validations import Plan
 
@@ -47,7 +47,7 @@ class CohortTraining(TrialTraining):
         self._bind()
         self.loss_sum.zero_()
         self._modules = list(model.modules())
-        self._raw, self._averaged = OneModel(model), None
+        self._averaged = None
 
     def evaluated(self, *, averaged: bool) -> OneModel:
         """Its model in evaluation mode, with the weights in training or with their average."""
@@ -55,10 +55,10 @@ class CohortTraining(TrialTraining):
         if any(module.training for module in self._modules):
             self.model.eval()
         if not averaged or self.ema is None:
-            return self._raw
+            return self.one_model
         weights = self.ema.weights()
         if self._averaged is None:
-            self._averaged = OneModel(self.model, weights)
+            self._averaged = self.one_model.with_weights(weights)
         self._averaged.weights = weights
         return self._averaged
 

@@ -11,8 +11,9 @@ from torch.utils._pytree import PyTree
 from lrsearch.training.evaluate import Evaluation, evaluate
 from lrsearch.training.fused.cohort_training import CohortTraining
 from lrsearch.training.fused.program import Program
+from lrsearch.training.one_model import OneModel
 from lrsearch.training.randomness import random_state, set_random_state
-from lrsearch.training.scoring import OneModel, deployed_weights, is_average_scored
+from lrsearch.training.scoring import deployed_weights, is_average_scored
 from lrsearch.training.training import Training
 
 T = TypeVar("T")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, median
 from typing import cast
 
@@ -18,6 +17,7 @@ import torch
 from lrsearch.fusing.choice import gains
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.training.engine import Engine
+from lrsearch.training.memory import free_bytes, used_bytes
 from lrsearch.training.trial_training import TrialTraining
 
 log = logging.getLogger("lrsearch")
@@ -244,31 +244,3 @@ def _activations(work: Callable[[], None], parameters: Sequence[torch.Tensor]) -
         work()
     own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
     return sum(size for place, size in kept.items() if place not in own)
-
-
-def used_bytes(device: torch.device) -> int | None:
-    """Memory in use: at most since this was last asked, of a device that tells it; else of this
-    process, now; None where that is not known.
-    """
-    if device.type != "cpu":
-        most = int(torch.accelerator.max_memory_allocated(device))
-        torch.accelerator.reset_peak_memory_stats(device)
-        return most
-    return _kibibytes("/proc/self/status", "VmRSS")
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Memory that is left, on the device or in this machine; None where that is not known."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return _kibibytes("/proc/meminfo", "MemAvailable") if device.type == "cpu" else None
-
-
-def _kibibytes(file: str, name: str) -> int | None:
-    """Bytes that a line `NAME: n kB` of a file of Linux says."""
-    try:
-        lines = Path(file).read_text().splitlines()
-    except OSError:
-        return None
-    found = [int(line.split()[1]) for line in lines if line.startswith(f"{name}:")]
-    return 1024 * found[0] if found else None
