@@ -33,7 +33,7 @@ from lrsearch.space.parse import parse_space
 from lrsearch.spec.parts import ValidateEvery
 from lrsearch.training import checkpoint_state
 from lrsearch.training.evaluate import evaluate
-from lrsearch.training.scoring import OneModel
+from lrsearch.training.one_model import OneModel
 
 SCHEDULE_FREE = {
     "name": "schedulefree.AdamWScheduleFree",

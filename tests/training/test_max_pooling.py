@@ -12,8 +12,8 @@ from trained_together import make_cohort
 
 from lrsearch.training import max_pooling, recorded_step, repeated_step
 from lrsearch.training.max_pooling import faster_max_pooling, max_pool_by_channels
+from lrsearch.training.one_model import OneModel
 from lrsearch.training.recorded_step import Recordings
-from lrsearch.training.scoring import OneModel
 
 POOL = torch.ops.aten.max_pool2d_with_indices.default
 #: Kernel, stride, padding, dilation, and whether the last window may reach beyond the image.

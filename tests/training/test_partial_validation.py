@@ -22,7 +22,7 @@ from lrsearch.spec.validation_plan import with_rung_samples
 from lrsearch.training.checkpoint_state import pack
 from lrsearch.training.data import make_data, make_splits, part_of, validation_samples
 from lrsearch.training.engine import SoloEngine
-from lrsearch.training.scoring import OneModel
+from lrsearch.training.one_model import OneModel
 from lrsearch.training.training import Purpose, wants_average
 from lrsearch.training.try_task import labels_each
 from lrsearch.trial.curve import Validation

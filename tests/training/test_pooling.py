@@ -20,8 +20,8 @@ from lrsearch.spec.study_spec import StudySpec
 from lrsearch.training.data import make_data
 from lrsearch.training.ema import averaged_buffers
 from lrsearch.training.evaluate import evaluate
+from lrsearch.training.one_model import OneModel
 from lrsearch.training.precision import autocast
-from lrsearch.training.scoring import OneModel
 from lrsearch.training.try_task import try_task
 
 WEIGHTS = torch.tensor([0.05, 1.0, 20.0])
