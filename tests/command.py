@@ -7,9 +7,9 @@ import os
 import runpy
 import sys
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 
+import shared_server
 import spares
 import warm_supervisors
 
@@ -50,6 +50,11 @@ def run_command(*arguments, folder, seconds=SECONDS, **environment):
     return _wait_for(_be_lrsearch, arguments, folder, seconds, environment)
 
 
+def run_alone(*arguments, folder, seconds=SECONDS, **environment):
+    """The same of a command that is refused before it starts a worker: none is forked for it."""
+    return _wait_for(_be_lrsearch_alone, arguments, folder, seconds, environment)
+
+
 def run_here(*arguments, folder, seconds=SECONDS, **environment):
     """The same, where `lrsearch run` and its like train in the command's own process: no worker is
     started, which takes 3 s. For tests of what a study gives, not of the processes that work on it.
@@ -82,17 +87,7 @@ def _wait_for(program, words, folder, seconds, environment):
 
 def in_process(function, *arguments):
     """A process that runs the function, started."""
-    before = os.environ.get("PYTHONPATH")
-    # Where the server finds tests/forked.py: it is not told this process's path (CPython 3.11).
-    here = str(Path(__file__).parent)
-    os.environ["PYTHONPATH"] = here if before is None else os.pathsep.join([here, before])
-    try:
-        forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+    shared_server.ensure_running()
     process = _processes.Process(target=function, args=arguments, daemon=True)
     process.start()
     return process
@@ -113,6 +108,10 @@ def _be_lrsearch(words, folder, output, environment, begin=spares.prepare):
     from lrsearch.cli import main as cli_main
 
     _be(cli_main, ["lrsearch", *words], folder, output, environment, begin)
+
+
+def _be_lrsearch_alone(words, folder, output, environment):
+    _be_lrsearch(words, folder, output, environment, begin=no_spares)
 
 
 def _be_lrsearch_that_works(words, folder, output, environment):
