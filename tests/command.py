@@ -144,18 +144,10 @@ def _be_module(words, folder, output, environment):
 
 
 def _be(main, words, folder, output, environment, begin=no_spares):
-    for number, path in enumerate(output, start=1):
-        with path.open("w") as file:
-            os.dup2(file.fileno(), number)
-    # pytest's own capture may have left others here
-    sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+    be_on_its_own(output)
     os.chdir(folder)
     os.environ.update(environment)
-    # A command of a shell may start processes, as a DataLoader does.
-    multiprocessing.current_process().daemon = False
-    multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
-    WorkerForks.start = no_server
     warm_supervisors.prepare(2)  # of the check of a study file, and of its first worker
     begin(words)
     code = 0
@@ -165,6 +157,19 @@ def _be(main, words, folder, output, environment, begin=no_spares):
         code = ending.code
     atexit._run_exitfuncs()  # closes databases, as the end of an interpreter does
     sys.exit(code)
+
+
+def be_on_its_own(output):
+    """Be as a process that a shell has started, which prints into these two files."""
+    for number, path in enumerate(output, start=1):
+        with path.open("w") as file:
+            os.dup2(file.fileno(), number)
+    # pytest's own capture may have left others here
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+    # A command of a shell may start processes, as a DataLoader does.
+    multiprocessing.current_process().daemon = False
+    multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
+    WorkerForks.start = no_server
 
 
 def files_below(folder):

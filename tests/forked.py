@@ -6,6 +6,7 @@ import importlib
 import os
 import tempfile
 import weakref
+from multiprocessing import forkserver
 from pathlib import Path
 
 import revisions
@@ -45,6 +46,8 @@ with tempfile.TemporaryDirectory() as folder:
 lrsearch.report.page.renderers.render = lambda specification: BLANK
 gc.collect()
 gc.freeze()
+# What is forked may fork from this server too.
+forkserver._forkserver.ensure_running = lambda: None
 # What is forked has the path of the test that started it; the processes it starts have no test's.
 paths = os.environ["PYTHONPATH"].split(os.pathsep)
 paths.remove(str(Path(__file__).parent))

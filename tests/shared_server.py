@@ -32,7 +32,7 @@ def _start():
     # Where the server finds tests/forked.py: it is not told this process's path (CPython 3.11).
     paths = [str(Path(__file__).parent), *filter(None, [environment.get("PYTHONPATH")])]
     with _environment({**environment, "PYTHONPATH": os.pathsep.join(paths)}):
-        forkserver.ensure_running()
+        forkserver._forkserver.ensure_running()
 
 
 @contextmanager
