@@ -7,9 +7,9 @@ import os
 import runpy
 import sys
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from pathlib import Path
 
+import shared_server
 import spares
 import warm_supervisors
 
@@ -50,6 +50,11 @@ def run_command(*arguments, folder, seconds=SECONDS, **environment):
     return _wait_for(_be_lrsearch, arguments, folder, seconds, environment)
 
 
+def run_alone(*arguments, folder, seconds=SECONDS, **environment):
+    """The same of a command that is refused before it starts a worker: none is forked for it."""
+    return _wait_for(_be_lrsearch_alone, arguments, folder, seconds, environment)
+
+
 def run_here(*arguments, folder, seconds=SECONDS, **environment):
     """The same, where `lrsearch run` and its like train in the command's own process: no worker is
     started, which takes 3 s. For tests of what a study gives, not of the processes that work on it.
@@ -82,17 +87,7 @@ def _wait_for(program, words, folder, seconds, environment):
 
 def in_process(function, *arguments):
     """A process that runs the function, started."""
-    before = os.environ.get("PYTHONPATH")
-    # Where the server finds tests/forked.py: it is not told this process's path (CPython 3.11).
-    here = str(Path(__file__).parent)
-    os.environ["PYTHONPATH"] = here if before is None else os.pathsep.join([here, before])
-    try:
-        forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+    shared_server.ensure_running()
     process = _processes.Process(target=function, args=arguments, daemon=True)
     process.start()
     return process
@@ -113,6 +108,10 @@ def _be_lrsearch(words, folder, output, environment, begin=spares.prepare):
     from lrsearch.cli import main as cli_main
 
     _be(cli_main, ["lrsearch", *words], folder, output, environment, begin)
+
+
+def _be_lrsearch_alone(words, folder, output, environment):
+    _be_lrsearch(words, folder, output, environment, begin=no_spares)
 
 
 def _be_lrsearch_that_works(words, folder, output, environment):
@@ -145,18 +144,10 @@ def _be_module(words, folder, output, environment):
 
 
 def _be(main, words, folder, output, environment, begin=no_spares):
-    for number, path in enumerate(output, start=1):
-        with path.open("w") as file:
-            os.dup2(file.fileno(), number)
-    # pytest's own capture may have left others here
-    sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+    be_on_its_own(output)
     os.chdir(folder)
     os.environ.update(environment)
-    # A command of a shell may start processes, as a DataLoader does.
-    multiprocessing.current_process().daemon = False
-    multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
     sys.argv = words
-    WorkerForks.start = no_server
     warm_supervisors.prepare(2)  # of the check of a study file, and of its first worker
     begin(words)
     code = 0
@@ -166,6 +157,19 @@ def _be(main, words, folder, output, environment, begin=no_spares):
         code = ending.code
     atexit._run_exitfuncs()  # closes databases, as the end of an interpreter does
     sys.exit(code)
+
+
+def be_on_its_own(output):
+    """Be as a process that a shell has started, which prints into these two files."""
+    for number, path in enumerate(output, start=1):
+        with path.open("w") as file:
+            os.dup2(file.fileno(), number)
+    # pytest's own capture may have left others here
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
+    # A command of a shell may start processes, as a DataLoader does.
+    multiprocessing.current_process().daemon = False
+    multiprocessing.set_start_method(None, force=True)  # this process's own, not the server's
+    WorkerForks.start = no_server
 
 
 def files_below(folder):

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import revisions
+import shared_server
 import statements
 import torch
 from hypothesis import settings
@@ -65,6 +66,14 @@ def pytest_collection_finish():
 def _one_thread():
     """Results are bitwise equal on one thread only, and tiny models are faster with it."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_fork_server(tmp_path_factory):
+    """The processes of one run share it, and it has what is set before the first test."""
+    shared_server.environment = {**os.environ}
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared_server.folder = tmp_path_factory.getbasetemp().parent
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import importlib
 import os
 import tempfile
 import weakref
+from multiprocessing import forkserver
 from pathlib import Path
 
 import revisions
@@ -18,6 +19,9 @@ from lrsearch.study.prepare_database import open_database
 # What is not in a package needs another library, alembic alone runs what migrates, and a loop of
 # the user's own, in that of an adapter too, reads its arguments as it is imported.
 _APART = {"lightning", "migrations", "own_loop", "transformers"}
+# Few commands need these libraries (MLflow, W&B, matplotlib, Hydra), which are a sixth of the
+# memory whose tables each fork copies.
+_APART |= {"mlflow", "wandb", "plots", "hydra"}
 #: The picture of a chart that no test looks at.
 BLANK = '<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"></svg>'
 _ROOT = Path(lrsearch.__file__).parent
@@ -42,6 +46,8 @@ with tempfile.TemporaryDirectory() as folder:
 lrsearch.report.page.renderers.render = lambda specification: BLANK
 gc.collect()
 gc.freeze()
+# What is forked may fork from this server too.
+forkserver._forkserver.ensure_running = lambda: None
 # What is forked has the path of the test that started it; the processes it starts have no test's.
 paths = os.environ["PYTHONPATH"].split(os.pathsep)
 paths.remove(str(Path(__file__).parent))

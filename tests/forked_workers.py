@@ -2,12 +2,26 @@
 
 import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import spares
 from command import in_process
 
+from lrsearch.worker import local_workers
 from lrsearch.worker.forks import PARENT
+
+
+@contextmanager
+def started_quickly():
+    """Meanwhile all that this process starts are such workers."""
+    before = local_workers.subprocess
+    local_workers.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": Forked})
+    try:
+        yield
+    finally:
+        local_workers.subprocess = before
 
 
 class Forked:

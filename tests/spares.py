@@ -61,7 +61,8 @@ class Started(subprocess.Popen):
         errors = sys.stderr if stderr is None else stderr
         with line:
             socket.send_fds(line, [b"."], [errors.fileno()])
-            line.sendall(json.dumps([["lrsearch", *command[3:]], dict(env)]).encode())
+            told = [["lrsearch", *command[3:]], dict(env), str(Path.cwd())]
+            line.sendall(json.dumps(told).encode())
 
 
 def _wait_and_work(line):
@@ -70,7 +71,8 @@ def _wait_and_work(line):
     if not descriptors:
         os._exit(0)  # the command started no such worker
     with line.makefile("rb") as told:
-        words, environment = json.load(told)
+        words, environment, folder = json.load(told)
+    os.chdir(folder)
     work(words, environment, errors=descriptors[0])
 
 

@@ -24,8 +24,12 @@ SERVE = [sys.executable, "-P", "-m", "lrsearch.child_process.serve"]
 def prepare(count):
     """Fork so many for the `Supervisor`s of this process, if a study file here names a script."""
     files = [path for path in Path.cwd().glob("*.yaml") if path.is_file()]
-    if not any(SCRIPT.search(path.read_bytes()) for path in files if os.access(path, os.R_OK)):
-        return
+    if any(SCRIPT.search(path.read_bytes()) for path in files if os.access(path, os.R_OK)):
+        keep(count)
+
+
+def keep(count):
+    """Fork so many, whatever files are here."""
     parent, waiting = os.getpid(), []
     for _ in range(count):
         ours, theirs = socket.socketpair()

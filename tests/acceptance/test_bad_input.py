@@ -14,7 +14,7 @@ from contextlib import closing
 
 import pytest
 import yaml
-from command import files_below, run_command
+from command import files_below, run_alone, run_command
 
 LRSEARCH = [sys.executable, "-m", "lrsearch"]
 
@@ -91,7 +91,7 @@ def assert_refused(ended, *parts):
 def refused(folder, *arguments, parts, **environment):
     """Run the command; it must be refused with one line that has `parts`, and leave no file."""
     before = files_below(folder)
-    ended = run_command(*arguments, folder=folder, **environment)
+    ended = run_alone(*arguments, folder=folder, **environment)
     assert_refused(ended, *parts)
     assert files_below(folder) == before
 
@@ -448,7 +448,7 @@ def test_a_database_that_does_not_answer_is_reported_soon(folder):
         url = f"postgresql://lrsearch@127.0.0.1:{server.getsockname()[1]}/lrsearch"
         for arguments in (["study", "list"], ["run", "study.yaml"]):
             # It gives up after 3 s; the rest is for a busy machine.
-            ended = run_command(*arguments, "--storage", url, folder=folder, seconds=20)
+            ended = run_alone(*arguments, "--storage", url, folder=folder, seconds=20)
             assert_refused(ended, url, "timeout")
 
 
@@ -594,7 +594,7 @@ def dump(folder):
 def refused_unchanged(folder, *arguments, parts):
     """As `refused`, where the database is there already: it must say the same afterwards."""
     before, files = dump(folder), set(files_below(folder))
-    assert_refused(run_command(*arguments, folder=folder), *parts)
+    assert_refused(run_alone(*arguments, folder=folder), *parts)
     assert dump(folder) == before
     assert set(files_below(folder)) == files
 

@@ -1,71 +1,31 @@
 """`lrsearch.lightning.Callback` in a real Trainer."""
 
-import logging
-
-import lightning.pytorch as L
 import pytest
 import torch
 from fake_worker import FakeWorker, ends_at, make_run, saved_at
-from hand_written_loops import Net, batches, lrs_of_recipe
-from lightning.pytorch.plugins import MixedPrecision
+from hand_written_loops import batches, lrs_of_recipe
 from torch.utils.data import DataLoader
 
 from lrsearch.errors import TaskError
-from lrsearch.lightning import Callback
 from lrsearch.own_loop.ended import Ended
 from lrsearch.own_loop.messages import Boundary, Built, Diverged, Readings, Report
 
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-class Module(L.LightningModule):
-    """A user's module; the optimizer that it configures is to be replaced."""
+@pytest.fixture(scope="module")
+def lit():
+    """tests/lightning_modules.py, which imports Lightning."""
+    import lightning_modules
 
-    def __init__(self):
-        super().__init__()
-        self.net = Net()
-        self.lrs = []
-
-    def training_step(self, batch, batch_idx):
-        x, y = batch
-        return (self.net(x) - y).square().mean()
-
-    def on_before_optimizer_step(self, optimizer):
-        self.lrs.append(optimizer.param_groups[0]["lr"])
-
-    def validation_step(self, batch, batch_idx):
-        x, y = batch
-        self.log("val_loss", (self.net(x) - y).square().mean())
-
-    def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=123.0)
-
-
-def fit(run, module=Module, callbacks=(), loader=None, ckpt_path=None, **options):
-    L.seed_everything(run.seed)
-    # Made after seeding, as users do: a class, or a module that is there already.
-    module = module() if isinstance(module, type) else module
-    monitor = options.pop("monitor", "val_loss")
-    options = {"max_epochs": run.recipe.epochs or -1, "accelerator": "cpu", **options}
-    trainer = L.Trainer(
-        callbacks=None if callbacks is None else [Callback(run, monitor), *callbacks],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
-    loader = loader or DataLoader(batches(), batch_size=4, shuffle=True)
-    trainer.fit(module, loader, DataLoader(batches(), batch_size=16), ckpt_path=ckpt_path)
-    return module, trainer
+    return lightning_modules
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle", "linear"])
-def test_learning_rates_are_those_of_the_recipe_step_by_step(schedule):
+def test_learning_rates_are_those_of_the_recipe_step_by_step(lit, schedule):
     warmup = 0.0 if schedule == "one_cycle" else 0.2
     run, worker = make_run(recipe={"schedule": {"name": schedule}, "warmup": warmup})
-    module, trainer = fit(run)
+    module, trainer = lit.fit(run)
     assert module.lrs == lrs_of_recipe(run.recipe, steps_per_epoch=8)
     assert worker.of(Built) == [Built(steps_per_epoch=8, total_steps=24)]
     assert [(r.step, r.epoch) for r in worker.of(Report)] == [(8, 1.0), (16, 2.0), (24, 3.0)]
@@ -84,113 +44,94 @@ def test_learning_rates_are_those_of_the_recipe_step_by_step(schedule):
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_learning_rates_are_those_of_the_recipe_under_the_trainers_options(options):
+def test_learning_rates_are_those_of_the_recipe_under_the_trainers_options(lit, options):
     run, worker = make_run(recipe={"schedule": {"name": "one_cycle"}})
-    module, _ = fit(run, **options)
+    module, _ = lit.fit(run, **options)
     steps = 3 if "accumulate_grad_batches" in options else 8
     assert module.lrs == lrs_of_recipe(run.recipe, steps_per_epoch=steps)
     assert worker.hints == []
 
 
-def test_a_step_that_the_loss_scaler_skips_does_not_advance_the_schedule():
+def test_a_step_that_the_loss_scaler_skips_does_not_advance_the_schedule(lit):
     run, worker = make_run(recipe={"schedule": {"name": "linear"}})
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30, backoff_factor=2.0**-20)
-    _, trainer = fit(run, plugins=[MixedPrecision("16-mixed", "cpu", scaler)])
+    _, trainer = lit.fit(run, plugins=[lit.mixed_precision(backoff_factor=2.0**-20)])
     assert trainer.global_step == 24
     assert run.step == 23  # the first gradients overflow
     assert worker.of(Report)[-1].lr == lrs_of_recipe(run.recipe, steps_per_epoch=8)[22]
     assert 0.01 < worker.of(Report)[0].start_loss < 10  # without the scale
 
 
-def test_the_losses_that_are_told_are_those_of_the_batches():
+def test_the_losses_that_are_told_are_those_of_the_batches(lit):
     losses = []
 
-    class Telling(Module):
+    class Telling(lit.Module):
         def training_step(self, batch, batch_idx):
             loss = super().training_step(batch, batch_idx)
             losses.append(loss.item())
             return loss
 
     run, worker = make_run(recipe={"epochs": 1})
-    fit(run, Telling(), accumulate_grad_batches=2)
+    lit.fit(run, Telling(), accumulate_grad_batches=2)
     [report] = worker.of(Report)
     assert report.start_loss == losses[0]
     assert report.train_loss == pytest.approx(sum(losses) / 8)
 
 
-class Hooks(L.Callback):
-    """What Lightning still does in a run that was ended."""
-
-    def __init__(self):
-        self.called = []
-
-    def on_train_end(self, trainer, pl_module):
-        self.called.append("train end")
-
-    def on_fit_end(self, trainer, pl_module):
-        self.called.append("fit end")
-
-
-def test_a_pruned_run_stops_at_its_report_and_raises_after_fit():
+def test_a_pruned_run_stops_at_its_report_and_raises_after_fit(lit):
     run, worker = make_run(FakeWorker(ends_at(2)), recipe={"epochs": 9})
-    hooks, module = Hooks(), Module()
+    hooks, module = lit.Hooks(), lit.Module()
     with pytest.raises(Ended) as ended:
-        fit(run, module, [hooks])
+        lit.fit(run, module, [hooks])
     assert ended.value.reason == "pruned"
     assert len(module.lrs) == run.step == 16
     assert [r.step for r in worker.of(Report)] == [8, 16]
     assert hooks.called == ["train end", "fit end"]
 
 
-def test_a_pruned_run_stops_inside_an_epoch():
+def test_a_pruned_run_stops_inside_an_epoch(lit):
     run, worker = make_run(FakeWorker(ends_at(3)), recipe={"epochs": 9})
     with pytest.raises(Ended):
-        fit(run, val_check_interval=0.25)
+        lit.fit(run, val_check_interval=0.25)
     assert [r.step for r in worker.of(Report)] == [2, 4, 6]
     assert run.step == 6
 
 
-def test_a_trainer_that_must_go_on_is_ended_by_the_next_step():
+def test_a_trainer_that_must_go_on_is_ended_by_the_next_step(lit):
     run, _ = make_run(FakeWorker(ends_at(1)), recipe={"epochs": 9})
     with pytest.raises(Ended):
-        fit(run, min_epochs=5)
+        lit.fit(run, min_epochs=5)
     assert run.step == 8
 
 
-def fit_whatever_comes(run):
+def fit_whatever_comes(lit, run):
     try:
-        fit(run)
+        lit.fit(run)
     except Exception:
         pytest.fail("Ended was swallowed")
 
 
-def test_a_script_that_swallows_exceptions_does_not_train_on():
+def test_a_script_that_swallows_exceptions_does_not_train_on(lit):
     run, _ = make_run(FakeWorker(ends_at(1)))
     for _ in range(2):
         with pytest.raises(Ended):
-            fit_whatever_comes(run)
+            fit_whatever_comes(lit, run)
     assert run.step == 8
 
 
-class Diverging(Module):
-    def training_step(self, batch, batch_idx):
-        return super().training_step(batch, batch_idx) * (1.0 if self.global_step < 2 else 1e30)
-
-
-def test_a_training_loss_that_diverges_ends_the_run():
+def test_a_training_loss_that_diverges_ends_the_run(lit):
     run, worker = make_run()
     with pytest.raises(Ended) as ended:
-        fit(run, Diverging(), loader=DataLoader(batches(), batch_size=1))
+        lit.fit(run, lit.Diverging(), loader=DataLoader(batches(), batch_size=1))
     assert ended.value.reason == "diverged"
     assert len(worker.of(Diverged)) == 1
 
 
-def test_a_range_test_ends_at_the_end_of_its_ramp():
+def test_a_range_test_ends_at_the_end_of_its_ramp(lit):
     lrs = tuple(1e-4 * 1.5**i for i in range(12))
     run, worker = make_run(kind="range_test", lrs=lrs)
-    module = Module()
+    module = lit.Module()
     with pytest.raises(Ended) as ended:
-        fit(run, module)
+        lit.fit(run, module)
     assert ended.value.reason == "range_test"
     [readings] = worker.of(Readings)
     assert readings.lrs == lrs[: len(module.lrs)] == tuple(module.lrs)
@@ -198,90 +139,40 @@ def test_a_range_test_ends_at_the_end_of_its_ramp():
     assert not worker.of(Report)
 
 
-class Grouped(Module):
-    """Trains two of three layers: one without weight decay, the other at a tenth of the lr."""
-
-    def configure_optimizers(self):
-        first, _, _, last = self.net.layers
-        first.bias.requires_grad_(False)
-        groups = [
-            {"params": first.parameters(), "lr": 1e-4, "weight_decay": 0.3},
-            {"params": last.weight, "lr": 1e-3, "weight_decay": 0.3},
-            {"params": last.bias, "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=1e-3)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule}}
-
-
-def test_groups_keep_what_they_say_about_lr_and_weight_decay():
+def test_groups_keep_what_they_say_about_lr_and_weight_decay(lit):
     run, _ = make_run(recipe={"optimizer": {"name": "sgd", "lr": 0.1, "weight_decay": 0.01}})
-    _, trainer = fit(run, Grouped())
+    _, trainer = lit.fit(run, lit.Grouped())
     groups = trainer.optimizers[0].param_groups
     shown = [(len(g["params"]), g["initial_lr"], g["weight_decay"]) for g in groups]
     assert shown == [(1, pytest.approx(0.01), 0.01), (1, 0.1, 0.01), (1, 0.1, 0.0)]
     assert trainer.lr_scheduler_configs == []
 
 
-class Building(Module):
-    """Calls run.build itself."""
-
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-
-    def configure_optimizers(self):
-        return self.run.build(self.net.layers[0], steps_per_epoch=8)
-
-
-def test_a_module_that_calls_build_itself_keeps_what_it_built():
+def test_a_module_that_calls_build_itself_keeps_what_it_built(lit):
     run, worker = make_run()
-    module, trainer = fit(run, Building(run))
+    module, trainer = lit.fit(run, lit.Building(run))
     assert [len(group["params"]) for group in trainer.optimizers[0].param_groups] == [2]
     assert module.lrs == lrs_of_recipe(run.recipe, steps_per_epoch=8)
     assert len(worker.of(Built)) == 1
 
 
-class Gan(Module):
-    """Two optimizers, stepped by hand."""
-
-    def __init__(self):
-        super().__init__()
-        self.automatic_optimization = False
-        self.other = Net()
-        self.other_lrs = []
-
-    def training_step(self, batch, batch_idx):
-        for net, optimizer in zip((self.net, self.other), self.optimizers(), strict=True):
-            optimizer.zero_grad()
-            self.manual_backward((net(batch[0]) - batch[1]).square().mean())
-            optimizer.step()
-
-    def on_before_optimizer_step(self, optimizer):
-        is_first = optimizer is self.optimizers()[0].optimizer
-        (self.lrs if is_first else self.other_lrs).append(optimizer.param_groups[0]["lr"])
-
-    def configure_optimizers(self):
-        return [torch.optim.Adam(net.parameters()) for net in (self.net, self.other)], []
-
-
-def test_two_optimizers_follow_the_recipe_each():
+def test_two_optimizers_follow_the_recipe_each(lit):
     run, _ = make_run()
-    module, _ = fit(run, Gan())
+    module, _ = lit.fit(run, lit.Gan())
     assert module.lrs == module.other_lrs == lrs_of_recipe(run.recipe, steps_per_epoch=8)
     assert run.step == 24
     assert list(run.optimizers) == ["main", "optimizer_1"]
 
 
-def test_without_validation_the_report_comes_after_the_training_epoch():
-    class Trained(Module):
+def test_without_validation_the_report_comes_after_the_training_epoch(lit):
+    class Trained(lit.Module):
         def training_step(self, batch, batch_idx):
             loss = super().training_step(batch, batch_idx)
             self.log("val_loss", loss, on_epoch=True)
             return loss
 
     run, worker = make_run()
-    fit(run, Trained(), limit_val_batches=0)
+    lit.fit(run, Trained(), limit_val_batches=0)
     assert [r.step for r in worker.of(Report)] == [8, 16, 24]
 
 
@@ -292,80 +183,32 @@ def test_without_validation_the_report_comes_after_the_training_epoch():
         ({"monitor": ["val_loss", "acc"]}, "monitor='acc' was not logged; logged are val_loss"),
     ],
 )
-def test_what_does_not_fit_is_said_in_one_line(changes, said):
+def test_what_does_not_fit_is_said_in_one_line(lit, changes, said):
     run, _ = make_run()
     with pytest.raises(TaskError) as error:
-        fit(run, **changes)
+        lit.fit(run, **changes)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_several_metrics_are_reported_under_their_names():
-    class Both(Module):
+def test_several_metrics_are_reported_under_their_names(lit):
+    class Both(lit.Module):
         def validation_step(self, batch, batch_idx):
             super().validation_step(batch, batch_idx)
             self.log("val/acc", 0.5)
 
     run, worker = make_run()
-    fit(run, Both(), monitor=["val_loss", "val/acc"])
+    lit.fit(run, Both(), monitor=["val_loss", "val/acc"])
     assert [set(r.metrics) for r in worker.of(Report)] == [{"val_loss", "val/acc"}] * 3
 
 
-class Ported(Module):
-    """The same module without lrsearch: the recipe's optimizer and schedule as Lightning has it."""
-
-    def __init__(self, recipe):
-        L.seed_everything(recipe.seed)
-        super().__init__()
-        self.recipe = recipe
-
-    def configure_optimizers(self):
-        optimizer, schedule = self.recipe.build(self, steps_per_epoch=8)
-        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
-
-
-def test_weights_are_to_the_bit_those_of_a_script_without_lrsearch():
+def test_weights_are_to_the_bit_those_of_a_script_without_lrsearch(lit):
     run, _ = make_run(recipe={"optimizer": {"name": "adamw", "lr": 0.01}})
-    mine, _ = fit(run, Ported(run.recipe))
-    theirs, _ = fit(run, Ported(run.recipe), callbacks=None)
+    mine, _ = lit.fit(run, lit.Ported(run.recipe))
+    theirs, _ = lit.fit(run, lit.Ported(run.recipe), callbacks=None)
     assert mine.lrs == theirs.lrs
     for a, b in zip(mine.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(a, b)
-
-
-class Remembers(L.Callback):
-    """Has a state of its own."""
-
-    def __init__(self):
-        self.seen = []
-
-    def on_validation_end(self, trainer, pl_module):
-        if not trainer.sanity_checking:
-            self.seen.append(trainer.callback_metrics["val_loss"].item())
-
-    def state_dict(self):
-        return {"seen": self.seen}
-
-    def load_state_dict(self, state):
-        self.seen = state["seen"]
-
-
-class WithState(Module):
-    """Keeps a count in Lightning's own way."""
-
-    def __init__(self):
-        super().__init__()
-        self.batches_seen = 0
-
-    def training_step(self, batch, batch_idx):
-        self.batches_seen += 1
-        return super().training_step(batch, batch_idx)
-
-    def on_save_checkpoint(self, checkpoint):
-        checkpoint["batches_seen"] = self.batches_seen
-
-    def on_load_checkpoint(self, checkpoint):
-        self.batches_seen = checkpoint["batches_seen"]
 
 
 @pytest.mark.parametrize(
@@ -374,17 +217,16 @@ class WithState(Module):
     ids=lambda options: next(iter(options), "plain"),
 )
 @pytest.mark.parametrize("interrupted", [0, 1])
-def test_an_interrupted_run_goes_on_to_the_same_bits(interrupted, options, tmp_path):
+def test_an_interrupted_run_goes_on_to_the_same_bits(lit, interrupted, options, tmp_path):
     def trained(worker=None, **changes):
         if "precision" in options:
-            scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30, growth_interval=5)
-            given = {"plugins": [MixedPrecision("16-mixed", "cpu", scaler)]}
+            given = {"plugins": [lit.mixed_precision(growth_interval=5)]}
         else:
             given = options
         optimizer = {"name": "adamw", "lr": 0.01}
         run, worker = make_run(worker, recipe={"optimizer": optimizer}, **changes)
-        remembers = Remembers()
-        module, trainer = fit(run, WithState, [remembers], **given)
+        remembers = lit.Remembers()
+        module, trainer = lit.fit(run, lit.WithState, [remembers], **given)
         return worker, module, trainer, remembers
 
     straight, module, trainer, remembers = trained()
@@ -405,10 +247,10 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(interrupted, options, tmp_p
     assert trainer_again.current_epoch == trainer.current_epoch
 
 
-def test_a_checkpoint_of_lightnings_own_is_refused(tmp_path):
+def test_a_checkpoint_of_lightnings_own_is_refused(lit, tmp_path):
     run, _ = make_run()
-    _, trainer = fit(run)
+    _, trainer = lit.fit(run)
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     run, _ = make_run(recipe={"epochs": 5})
     with pytest.raises(TaskError, match="the trainer is in epoch 3, but the run in epoch 0; leav"):
-        fit(run, ckpt_path=tmp_path / "last.ckpt")
+        lit.fit(run, ckpt_path=tmp_path / "last.ckpt")

@@ -19,6 +19,7 @@ from lrsearch.study.open_study import OpenStudy
 from lrsearch.task.find import load_task
 from lrsearch.worker.worker import Stop
 
+HERE = Path(__file__).parent
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
@@ -29,6 +30,8 @@ import chaos_site  # noqa: E402
 from chaos_faults import FAULTS, mix  # noqa: E402
 
 TRIALS = 8
+#: The benchmark's, without the process that loads its batches.
+CALM_TASK = "calm_chaos_task.py:task"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def calm(_sqlite_template, tmp_path_factory):
     path = shutil.copy(_sqlite_template, folder / "study.db")
     with opened(f"sqlite:///{path}") as database:
         spec = chaos_site.spec_of(TRIALS, 3, folder / "checkpoints")
-        loaded = load_task(spec.task, BENCHMARKS)
+        loaded = load_task(CALM_TASK, HERE)
         steps = chaos_site.STEPS_PER_EPOCH
         search, _ = create_study(database, spec, loaded, steps_per_epoch=steps, exist_ok=False)
         worker_of(search, loaded, Stop()).run()
@@ -55,7 +58,7 @@ def budget(found):
 
 
 def same_bits(found):
-    return chaos_checks.same_bits(found, load_task("chaos_task.py:task", BENCHMARKS))
+    return chaos_checks.same_bits(found, load_task(CALM_TASK, HERE))
 
 
 def checked_by(check):

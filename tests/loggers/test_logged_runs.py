@@ -9,7 +9,6 @@ from sites import opened_site
 from tiny_studies import VALIDATIONS, make_study, opened, tiny_task, worker_of
 from tracker_readers import COMPARED, mlflow_runs, tensorboard_runs, wandb_runs
 
-from lrsearch.loggers.mlflow import MlflowTracker
 from lrsearch.loggers.send_study import send_study
 from lrsearch.spec.log import Log
 from lrsearch.storage import confirmations, curves, trials
@@ -204,6 +203,8 @@ def running(search):
 
 
 def test_a_trial_whose_worker_is_killed_goes_on_in_the_same_run(sqlite_url, tmp_path):
+    from lrsearch.loggers.mlflow import MlflowTracker  # 1 s, in each process that collects tests
+
     uri, folder = f"sqlite:///{tmp_path}/mlflow.db", tmp_path / "tb"
     MlflowTracker(uri)  # makes the tables, before this process looks into them
     with opened_site(sqlite_url, tmp_path) as site:

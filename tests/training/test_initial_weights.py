@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 import torch
+from forked_workers import started_quickly
 from small import FEATURES, TRAIN, VALIDATION, make_model, make_task
 from tiny_studies import TASKS, tiny_spec
 from torch import nn
@@ -187,12 +188,13 @@ def test_worker_processes_find_it_beside_the_task(tmp_path):
     module = {}
     exec((TASKS / "tiny.py").read_text(), module)
     torch.save(module["make_model"]().state_dict(), tmp_path / "tiny.pt")
-    found = lrsearch.search(
-        tiny_spec(init="tiny.pt", budget={"trials": 2}, confirm="none", range_test="none"),
-        storage=f"sqlite:///{tmp_path}/study.db",
-        task_dir=tmp_path,
-        workers=2,
-    )
+    with started_quickly():
+        found = lrsearch.search(
+            tiny_spec(init="tiny.pt", budget={"trials": 2}, confirm="none", range_test="none"),
+            storage=f"sqlite:///{tmp_path}/study.db",
+            task_dir=tmp_path,
+            workers=2,
+        )
     assert found.counts.failed == 0
     assert found.counts.started == 2
 
