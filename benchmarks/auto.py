@@ -183,6 +183,7 @@ def main() -> None:
     options = parse_options()
     torch.set_num_threads(1)
     pin()
+    prepare_heap()  # as a worker does before it chooses
     rows = []
     head = f"{processor()}, torch {torch.__version__}, 1 thread; {options.rounds} rounds in turn"
     if not options.json:
