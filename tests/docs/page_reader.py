@@ -21,6 +21,7 @@ from pages import PAGES, ROOT, commands, parse, steps
 from lrsearch.preflight.study_file import check_spec, read_study_file
 from lrsearch.recipe.recipe import Recipe
 from lrsearch.spec.study_spec import StudySpec
+from lrsearch.training.heap import SETTINGS
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 #: What a fragment of a study file is completed with.
@@ -199,7 +200,7 @@ def check_foreign(words):
         case ["python3", "-m", "venv", _] | [".", "venv/bin/activate"]:
             pass
         case ["export", variable]:
-            known = ("LRSEARCH_STORAGE", "LRSEARCH_READ_STORAGE", "OMP_NUM_THREADS")
+            known = ("LRSEARCH_STORAGE", "LRSEARCH_READ_STORAGE", "OMP_NUM_THREADS", *SETTINGS)
             assert variable.partition("=")[0] in known
         case _:
             raise AssertionError(f"nothing checks the command {' '.join(words)}")
