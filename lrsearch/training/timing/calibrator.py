@@ -1,7 +1,7 @@
 """How long a trial's step takes one by one and with several at once, on this device, now.
 
-Rounds of both engines take turns, so that what else the machine does falls on both. On a CPU the
-clock is the process's own time: the wall's would count whoever shares the core.
+The engines take turns, so that what else the machine does falls on both. On a CPU the clock is the
+process's own time: the wall's would count whoever shares the core.
 """
 
 import logging
@@ -25,11 +25,13 @@ log = logging.getLogger("lrsearch")
 #: Steps that an engine is given before any is timed: one to allocate what it needs, one in which a
 #: trial alone holds its recorded step against its model.
 WARM_STEPS = 2
-#: A round takes about so many seconds, and a step at least.
-ROUND_SECONDS = 0.005
-#: Rounds of each engine beside the other, and fewer where a step alone takes a while; the median
-#: counts.
-ROUNDS, LONG_SECONDS, LONG_ROUNDS = 5, 0.02, 3
+#: A turn of an engine takes about so many seconds, and a step at least. Of a step that is not long
+#: as many come before, untimed, and two at least of both: the first have to bring into the
+#: processor's caches what the other engines have put out of them. Of three MLPs they took 1.2 to 4
+#: times as long as those from the third to the fifth on.
+TURN_SECONDS, LEAST_STEPS, LONG_SECONDS = 0.005, 2, 0.02
+#: Turns of each engine beside the others; the median counts.
+TURNS = 3
 #: Share of the free memory that a cohort may be expected to take.
 MEMORY_SHARE = 0.8
 #: Flat rows of a trial in a cohort: weights, gradients, stacked gradients, two moments.
@@ -99,13 +101,15 @@ class Calibrator:
     def _time(self, engine: Engine, steps: int) -> float:
         return self._clock.time(lambda: _advance(engine, steps)) / steps
 
-    def _time_in_turn(self, engine: Engine, steps: int) -> float:
-        """Seconds of a step once the engine's tensors are in the processor's caches again.
+    def _take_turn(self, engine: Engine, about: float) -> float:
+        """Seconds of a step, which takes `about` so many, where others have had their turns before.
 
-        Training goes on from there. Steps of 5 ms and more do not gain from the one before.
+        Training goes on from there.
         """
-        if steps > 1:
-            _advance(engine, 1)
+        if about >= LONG_SECONDS:
+            return self._time(engine, 1)
+        steps = max(LEAST_STEPS, round(TURN_SECONDS / max(about, 1e-6)))
+        _advance(engine, steps)
         return self._time(engine, steps)
 
     def run(self, sizes: Sequence[int], budget: float) -> dict[int, float]:
@@ -154,10 +158,10 @@ class Calibrator:
         with _own_random_stream(self.device):
             for engine in (*self._solos, *others):
                 self._warm(engine)
-            steps = _steps(self.solo_seconds)
-            for _ in range(ROUNDS if self.solo_seconds < LONG_SECONDS else LONG_ROUNDS):
-                plain.append(fmean(self._time_in_turn(engine, steps) for engine in self._solos))
-                other.append(fmean(self._time_in_turn(engine, steps) for engine in others))
+            about = self.solo_seconds
+            for _ in range(TURNS):
+                plain.append(fmean(self._take_turn(engine, about) for engine in self._solos))
+                other.append(fmean(self._take_turn(engine, about) for engine in others))
         return median(plain), median(other)
 
     def _gain(self, size: int) -> float | None:
@@ -168,11 +172,10 @@ class Calibrator:
         try:
             cohort = self._filled([self._recipes[i] for i in places])
             step = self._warm(cohort)
-            mine, theirs = _steps(step), _steps(self.solo_seconds)
-            for _ in range(ROUNDS if step < LONG_SECONDS else LONG_ROUNDS):
-                solos = {i: self._time_in_turn(self._solos[i], theirs) for i in set(places)}
+            for _ in range(TURNS):
+                solos = {i: self._take_turn(self._solos[i], self.solo_seconds) for i in set(places)}
                 alone.append(fmean(solos[i] for i in places))
-                together.append(self._time_in_turn(cohort, mine) / size)
+                together.append(self._take_turn(cohort, step) / size)
         except (torch.OutOfMemoryError, MemoryError):
             log.info("%d trials at once are not timed: out of memory", size)
             return None
@@ -213,10 +216,6 @@ def most_that_fit(trial_bytes: int, device: torch.device) -> int | None:
     """Trials at once whose memory is `MEMORY_SHARE` of what is free; None where it is not known."""
     free = free_bytes(device)
     return None if free is None else int(MEMORY_SHARE * free) // max(1, trial_bytes)
-
-
-def _steps(seconds: float) -> int:
-    return max(1, round(ROUND_SECONDS / max(seconds, 1e-6)))
 
 
 def _advance(engine: Engine, steps: int) -> None:
