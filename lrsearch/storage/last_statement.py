@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import psycopg
+from psycopg.pq import PipelineStatus
 from psycopg.rows import TupleRow
 from sqlalchemy import Connection, CursorResult, Executable
 
@@ -55,7 +56,12 @@ class CommittingCursor(psycopg.Cursor[TupleRow]):
         session = self.connection
         if not isinstance(session, CommittingSession) or not session.commits_next:
             return super().execute(*arguments, **named)
-        with session.pipeline():
-            super().execute(*arguments, **named)
-            session.commit()
+        try:
+            with session.pipeline():
+                super().execute(*arguments, **named)
+                session.commit()
+        finally:
+            # An answer that was cut off leaves it in pipeline mode, which allows no rollback.
+            if session.pgconn.pipeline_status != PipelineStatus.OFF:
+                session.close()
         return self

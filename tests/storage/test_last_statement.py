@@ -1,12 +1,13 @@
 """The last statement of a transaction is sent together with the COMMIT, on PostgreSQL."""
 
+import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from tiny_studies import ask, curve_row, ended, make_study, opened
 
-from lrsearch.storage.last_statement import execute_last
+from lrsearch.storage.last_statement import CommittingSession, execute_last
 from lrsearch.storage.moments import Trouble, moment_of
 from lrsearch.trial.states import TrialState
 
@@ -80,6 +81,23 @@ def test_a_session_that_is_ended_meanwhile_is_replaced(postgres_table, caplog):
     assert raised.value.connection_invalidated
     assert moment_of(raised.value).trouble == Trouble.AWAY
     assert caplog.messages == []
+    assert insert_last(postgres_table, 3) == 3
+
+
+def test_a_session_whose_answer_is_cut_off_is_replaced(postgres_table, monkeypatch, caplog):
+    """It cannot leave pipeline mode, in which SQLAlchemy's rollback would fail with a traceback."""
+
+    def cut_off(session):
+        session.pgconn.send_query_params(b"SELECT pg_sleep(0.2)", None)
+        raise psycopg.OperationalError("cut off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CommittingSession, "commit", cut_off)
+        with pytest.raises(OperationalError) as raised:
+            insert_last(postgres_table, 3)
+    assert raised.value.connection_invalidated
+    assert caplog.messages == []
+    assert stored(postgres_table) == [1, 2]
     assert insert_last(postgres_table, 3) == 3
 
 
