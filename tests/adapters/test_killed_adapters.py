@@ -48,7 +48,7 @@ def write(folder, page):
         "confirm": "none",
         "range_test": "none",
         "lease": {"seconds": 1.5},
-        "checkpoints": {"every": 0.05},
+        "checkpoints": {"every": 0.01},
         "end": {"grace": "1s"},
     }
     (folder / "own.yaml").write_text(yaml.safe_dump(content))
