@@ -1,8 +1,9 @@
 """Where a process that trains has its tensors: in a heap that it keeps, in large pages.
 
-glibc gives large blocks back to the system as soon as they are freed, and what is free at the end
-of its heap, of which each step then gets new pages of 4 KB, cleared one by one (mallopt(3)). Many
-small pages also fill the processor's table of addresses: Linux has pages of 2 MB for whoever asks
+glibc gives large blocks back to the system as soon as they are freed, and so it does with memory
+that is free at the end of its heap (mallopt(3)). The next step then gets new pages of 4 KB, which
+the kernel clears one by one. Many small pages also overflow the processor's translation lookaside
+buffer, so that it looks addresses up in memory. Linux gives pages of 2 MB to a process that asks
 (madvise(2), MADV_HUGEPAGE; "Transparent Hugepage Support" in the kernel's manual). Tensors have the
 same numbers at any address. What this brings: benchmarks/heap.py.
 """
